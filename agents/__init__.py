@@ -1,0 +1,1 @@
+"""Scripted, learned and searching agents for the markets of marketenv."""

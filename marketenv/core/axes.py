@@ -1,0 +1,30 @@
+"""The dictionary of axes: names for the shapes that return everywhere.
+
+Every tensor leads with ``[markets, agents, ...]``; a single environment is a batch of one.
+
+========== ==================================================================
+axis       meaning
+========== ==================================================================
+markets    independent copies of one market that are stepped together
+agents     all agents of one market, roles in order
+buyers     who may receive a good; rows of every pair matrix
+sellers    who may give it; columns of every pair matrix
+payers     rows of a transfer matrix; equal to buyers where goods are paid
+payees     columns of a transfer matrix
+models     markets x agents flattened, where a learner sees only models
+params     the flattened parameters of one model
+========== ==================================================================
+"""
+
+from __future__ import annotations
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+PerMarket = Float[Tensor, "markets"]
+PerAgent = Float[Tensor, "markets agents"]
+PerPair = Float[Tensor, "markets buyers sellers"]
+PairMask = Bool[Tensor, "markets buyers sellers"]
+Seeds = Int[Tensor, "markets"]
+Keys = Int[Tensor, "*batch"]
+Parameters = Float[Tensor, "markets agents params"]

@@ -1,0 +1,55 @@
+"""The parameter bank: the models of all agents of all markets as one stacked tensor with named views."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where each named tensor lies in the flat parameters of one model.
+
+    >>> layout = Layout((("weight", (3, 2)), ("bias", (3,))))
+    >>> layout.size, layout.slices["bias"]
+    (9, slice(6, 9, None))
+    >>> layout.views(torch.zeros(5, 4, 9))["weight"].shape
+    torch.Size([5, 4, 3, 2])
+    """
+
+    shapes: tuple[tuple[str, tuple[int, ...]], ...]
+
+    @cached_property
+    def size(self) -> int:
+        """Parameters of one model."""
+        return sum(math.prod(shape) for _, shape in self.shapes)
+
+    @cached_property
+    def slices(self) -> dict[str, slice]:
+        """Where each tensor lies in the flat parameters."""
+        found, start = {}, 0
+        for name, shape in self.shapes:
+            found[name] = slice(start, start + math.prod(shape))
+            start += math.prod(shape)
+        return found
+
+    def views(self, flat: Float[Tensor, "*batch params"]) -> dict[str, Tensor]:
+        """Named views [*batch, *shape] that share memory with the bank [*batch, params]."""
+        return {name: flat[..., self.slices[name]].unflatten(-1, shape) for name, shape in self.shapes}
+
+    def flat(self, views: dict[str, Tensor]) -> Float[Tensor, "*batch params"]:
+        """Join named tensors [*batch, *shape] into a bank [*batch, params]."""
+        return torch.cat([views[name].flatten(-len(shape)) for name, shape in self.shapes], -1)
+
+    def mask(self, names: Iterable[str]) -> Float[Tensor, "params"]:
+        """Ones where a parameter belongs to one of the names, zeros elsewhere: float32 [params]."""
+        mask = torch.zeros(self.size)
+        for name in names:
+            mask[self.slices[name]] = 1.0
+        return mask

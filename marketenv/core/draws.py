@@ -1,0 +1,79 @@
+"""Counter-based random draws: pure tensor arithmetic keyed by (seed, agent, round, purpose).
+
+Nothing is mutated and no generator object exists, so a market draws the same numbers alone and in a
+batch of thousands. The mixing function is the finaliser of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014).
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from marketenv.core.axes import Keys
+
+_GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15 as a signed 64-bit integer
+_MIX_1 = -4658895280553007687  # 0xBF58476D1CE4E5B9
+_MIX_2 = -7723592293110705685  # 0x94D049BB133111EB
+
+
+def _shift(z: Tensor, bits: int) -> Tensor:
+    """Shift right without copying the sign bit, which torch's int64 shift does."""
+    return (z >> bits) & ((1 << (64 - bits)) - 1)
+
+
+def _mix(z: Tensor) -> Tensor:
+    z = (z ^ _shift(z, 30)) * _MIX_1
+    z = (z ^ _shift(z, 27)) * _MIX_2
+    return z ^ _shift(z, 31)
+
+
+def fold(keys: Keys, *parts: int | str | Tensor) -> Int[Tensor, "..."]:
+    """Derive new keys from keys and any number of parts.
+
+    keys: int64 [*batch]; parts: integers, names of a purpose, or int64 tensors that broadcast with the keys.
+    Returns int64 keys of the broadcast shape; equal inputs give equal keys, on every device.
+
+    >>> int(fold(torch.tensor(3), "noise", 7)) == int(fold(torch.tensor([3, 4]), "noise", 7)[0])
+    True
+    """
+    for part in parts:
+        part = zlib.crc32(part.encode()) if isinstance(part, str) else part
+        keys = _mix(keys + _mix((torch.as_tensor(part, device=keys.device) + 1) * _GOLDEN))
+    return keys
+
+
+def agent_keys(keys: Int[Tensor, "markets"], n_agents: int, *parts: int | str) -> Int[Tensor, "markets agents"]:
+    """Give every agent of every market a key of its own: [markets] -> [markets, agents]."""
+    return fold(keys[:, None], *parts, torch.arange(n_agents, device=keys.device))
+
+
+def uniform(keys: Keys, *shape: int) -> Float[Tensor, "..."]:
+    """Draw float64 numbers in (0, 1): [*batch] keys -> [*batch, *shape].
+
+    >>> u = uniform(torch.arange(4), 1000)
+    >>> bool((u > 0).all() and (u < 1).all()), round(float(u.mean()), 1)
+    (True, 0.5)
+    """
+    counter = torch.arange(math.prod(shape), device=keys.device)
+    bits = _shift(fold(keys[..., None], counter), 11)  # 53 bits
+    return ((bits.double() + 0.5) * 2.0**-53).reshape(*keys.shape, *shape)
+
+
+def normal(keys: Keys, *shape: int) -> Float[Tensor, "..."]:
+    """Draw float64 standard normal numbers by the inverse distribution function: [*batch, *shape]."""
+    return math.sqrt(2.0) * torch.erfinv(2.0 * uniform(keys, *shape) - 1.0)
+
+
+def integers(keys: Keys, high: int | Tensor, *shape: int) -> Int[Tensor, "..."]:
+    """Draw integers 0 <= k < high: [*batch, *shape]; high is a number or a tensor that broadcasts."""
+    top = torch.as_tensor(high, device=keys.device)
+    return torch.minimum((uniform(keys, *shape) * top).long(), top - 1)
+
+
+def permutation(keys: Keys, n: int) -> Int[Tensor, "... n"]:
+    """Draw a random order of 0..n-1 for each key: [*batch, n]."""
+    return uniform(keys, n).argsort(-1)

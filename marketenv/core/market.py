@@ -1,0 +1,127 @@
+"""What a market is: five methods over a batch of states. Everything else in the library is built on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Bool, Float, Float64, Int
+from torch import Tensor
+
+from marketenv.core.fields import Fields
+
+Past = tuple[tuple[Any, Tensor], ...]  # (quotes, actions) of this round's earlier stages
+
+
+@dataclass(frozen=True)
+class Role:
+    """Agents that see and do the same kind of things: ``name_0 .. name_{count-1}``."""
+
+    name: str
+    count: int
+    observation: Fields
+    action: Fields
+
+    @property
+    def agents(self) -> tuple[str, ...]:
+        """Names of the role's agents in order."""
+        return tuple(f"{self.name}_{i}" for i in range(self.count))
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One move of a round: its name and the names of the roles that act in it, at once."""
+
+    name: str
+    movers: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What every market says of a finished round; a market's own report adds fields to it.
+
+    rewards:    utility of the round                        float64 [markets, agents]
+    transfers:  money from payer to payee; rows and columns beyond the agents are operators, subsidies or fees
+                                                            float64 [markets, payers, payees]
+    terminated: the game is really over                     bool [markets]
+    seconds:    wall-clock seconds of each named step of the round
+
+    ``INFO`` names the fields of shape [markets, agents] that PettingZoo's infos show.
+    """
+
+    INFO: ClassVar[tuple[str, ...]] = ()
+
+    rewards: Float64[Tensor, "markets agents"]
+    transfers: Float64[Tensor, "markets payers payees"]
+    terminated: Bool[Tensor, "markets"]
+    seconds: dict[str, float]
+
+    def infos(self) -> dict[str, Tensor]:
+        """The numeric fields that infos show: each [markets, agents]."""
+        return {name: getattr(self, name) for name in self.INFO}
+
+
+@runtime_checkable
+class State(Protocol):
+    """What every market's state has; it is a frozen dataclass of tensors that lead with the market axis."""
+
+    @property
+    def seeds(self) -> Int[Tensor, "markets"]:
+        """Seed of each market's episode."""
+        ...
+
+    @property
+    def round(self) -> Int[Tensor, "markets"]:
+        """Rounds that are finished."""
+        ...
+
+
+@runtime_checkable
+class Market(Protocol):
+    """A batch of markets of one kind; every method is a pure function of its arguments.
+
+    ``roles`` and ``stages`` say who acts when; ``horizon`` is the number of rounds of an episode; ``policies`` holds
+    at least ``truthful`` and ``random``; ``report_type`` is the class of its reports.
+    """
+
+    roles: tuple[Role, ...]
+    stages: tuple[Stage, ...]
+    horizon: int
+    device: torch.device
+    policies: dict[str, Any]
+    report_type: type[Report]
+
+    def reset(self, seeds: Int[Tensor, "markets"]) -> Any:
+        """Draw the first state of one market per seed."""
+        ...
+
+    def quote(self, state: Any, past: Past) -> Any:
+        """Compute what the movers of the next stage are shown: training, alignment, valuation."""
+        ...
+
+    def observe(self, state: Any, past: Past, quotes: Any | None) -> Float[Tensor, "markets agents dim"]:
+        """Flatten what each agent may see, padded to the widest role; quotes are None after the last round."""
+        ...
+
+    def clear(self, state: Any, past: Past) -> tuple[Any, Report]:
+        """Merge and settle: who pays whom, who ends up with which parameters; return the next state and a report."""
+        ...
+
+
+def agent_names(market: Market) -> tuple[str, ...]:
+    """Names of all agents of a market, roles in order; the order of every agent axis."""
+    return tuple(name for role in market.roles for name in role.agents)
+
+
+def role_of(market: Market, agent: str) -> Role:
+    """The role of an agent; ValueError for an unknown name."""
+    for role in market.roles:
+        if agent in role.agents:
+            return role
+    raise ValueError(f"no agent {agent!r}. Known: {', '.join(agent_names(market))}.")
+
+
+def action_width(market: Market) -> int:
+    """Length of the padded action axis: the widest role's."""
+    return max(role.action.dim for role in market.roles)

@@ -1,0 +1,94 @@
+"""Play a market: the one loop that every door, script and test stands on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from marketenv.core import draws, tree
+from marketenv.core.market import Market, Past, Report, action_width, agent_names
+from marketenv.core.policy import Policy
+
+
+@dataclass(frozen=True)
+class Situation:
+    """Where a batch of markets stands: the state, this round's earlier stages, and what the movers are shown."""
+
+    state: Any
+    past: Past
+    quotes: Any | None  # None after the last round: nothing is trained for a bid that nobody can make
+
+
+def begin(market: Market, seeds: Int[Tensor, "markets"]) -> Situation:
+    """Reset one market per seed and quote the first stage."""
+    state = market.reset(seeds.to(market.device))
+    return Situation(state, (), market.quote(state, ()))
+
+
+def advance(market: Market, now: Situation, actions: Float[Tensor, "markets agents width"]) -> tuple[Situation, Report | None]:
+    """Play one stage; the report is None unless the stage ended a round.
+
+    Actions [markets, agents, width] hold rows for all agents; those of agents that are not to move are ignored.
+    Raises ValueError where the episode is over.
+    """
+    if now.quotes is None:
+        raise ValueError("the episode is over: every round was played. Call reset first.")
+    past = (*now.past, (now.quotes, actions))
+    if len(past) < len(market.stages):
+        return Situation(now.state, past, market.quote(now.state, past)), None
+    state, report = market.clear(now.state, past)
+    over = bool((report.terminated | (state.round >= market.horizon)).all())
+    return Situation(state, (), None if over else market.quote(state, ())), report
+
+
+def observe(market: Market, now: Situation) -> Float[Tensor, "markets agents dim"]:
+    """What every agent sees now, padded to the widest role: float32 [markets, agents, dim]."""
+    return market.observe(now.state, now.past, now.quotes)
+
+
+def merge(mask: Tensor, fresh: Situation, now: Situation) -> Situation:
+    """Restart the masked markets from ``fresh`` and leave the others as they are."""
+    return fresh if bool(mask.all()) else tree.where(mask, fresh, now)
+
+
+def act(
+    market: Market, policies: Mapping[str, Policy], now: Situation, skip: frozenset[str] = frozenset()
+) -> Float[Tensor, "markets agents width"]:
+    """Ask every agent's policy for its action, except those in ``skip``, whose rows stay zero.
+
+    policies: one per agent name. Agents of one role that share a policy object are asked in one call.
+    """
+    seen = observe(market, now)
+    n_markets = seen.shape[0]
+    actions = torch.zeros(n_markets, seen.shape[1], action_width(market), device=seen.device)
+    names = agent_names(market)
+    keys = draws.agent_keys(draws.fold(now.state.seeds, now.state.round, len(now.past)), len(names), "policy")
+    for role in market.roles:
+        groups: dict[int, list[int]] = {}
+        for agent in role.agents:
+            if agent not in skip:
+                groups.setdefault(id(policies[agent]), []).append(names.index(agent))
+        for rows in groups.values():
+            shown = seen[:, rows, : role.observation.dim].flatten(0, 1)
+            done = policies[names[rows[0]]](shown, role, keys[:, rows].flatten())
+            actions[:, rows, : role.action.dim] = done.unflatten(0, (n_markets, len(rows)))
+    return actions
+
+
+def play(
+    market: Market, policies: Mapping[str, Policy], seeds: Int[Tensor, "markets"]
+) -> Iterator[tuple[Tensor, Tensor, Report | None]]:
+    """Play one episode per seed with fixed policies; yields (observations, actions, report) of every stage.
+
+    The markets end together at the horizon; a market that terminates earlier ends when all have.
+    """
+    now = begin(market, seeds)
+    while now.quotes is not None:
+        seen, actions = observe(market, now), act(market, policies, now)
+        now, report = advance(market, now, actions)
+        yield seen, actions, report

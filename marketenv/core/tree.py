@@ -1,0 +1,42 @@
+"""States as trees: frozen dataclasses whose leaves are tensors that lead with the market axis."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, TypeVar
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+Tree = TypeVar("Tree")
+
+
+def leaves(tree: Any, prefix: str = "") -> dict[str, Tensor]:
+    """All tensors of a tree by dotted name; fields that are None are left out."""
+    if isinstance(tree, Tensor):
+        return {prefix: tree}
+    if not dataclasses.is_dataclass(tree):
+        return {}
+    found: dict[str, Tensor] = {}
+    for field in dataclasses.fields(tree):
+        found |= leaves(getattr(tree, field.name), f"{prefix}.{field.name}" if prefix else field.name)
+    return found
+
+
+def replaced(tree: Tree, tensors: dict[str, Tensor], prefix: str = "") -> Tree:
+    """The same tree with its tensors taken from a dictionary by dotted name."""
+    if isinstance(tree, Tensor):
+        return tensors[prefix]  # type: ignore[return-value]
+    if not dataclasses.is_dataclass(tree) or isinstance(tree, type):
+        return tree
+    names = [f.name for f in dataclasses.fields(tree)]
+    new = {n: replaced(getattr(tree, n), tensors, f"{prefix}.{n}" if prefix else n) for n in names}
+    return dataclasses.replace(tree, **new)
+
+
+def where(mask: Bool[Tensor, "markets"], new: Tree, old: Tree) -> Tree:
+    """Take the masked markets from ``new`` and the others from ``old``: both trees of one shape."""
+    fresh, stale = leaves(new), leaves(old)
+    pick = {n: torch.where(mask.reshape(-1, *[1] * (t.dim() - 1)), fresh[n], t) for n, t in stale.items()}
+    return replaced(old, pick)

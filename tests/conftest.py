@@ -1,0 +1,20 @@
+"""Every test run checks the declared shapes and types of the library (jaxtyping with beartype)."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from jaxtyping import install_import_hook
+
+install_import_hook("marketenv", "beartype.beartype")
+torch.set_num_threads(1)  # determinism is promised for a fixed number of threads
+
+
+@pytest.fixture(scope="session")
+def data_root():
+    """The folder of larger real data sets; tests that want it are skipped where it is absent."""
+    root = Path(os.environ.get("MARKETENV_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    if not root.is_dir():
+        pytest.skip(f"no folder {root}: set MARKETENV_DATA to the folder of real data sets")
+    return root
