@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -60,6 +61,14 @@ class Report:
     def infos(self) -> dict[str, Tensor]:
         """The numeric fields that infos show: each [markets, agents]."""
         return {name: getattr(self, name) for name in self.INFO}
+
+    def story(self, agents: Sequence[str]) -> list[str]:
+        """Tell the first market's round in lines of text: payments and utilities; markets tell more in their own."""
+        names = [*agents, *(f"operator_{k}" for k in range(self.transfers.shape[-1] - len(agents)))]
+        amounts = [(p, q, float(self.transfers[0, p, q])) for p, q in self.transfers[0].nonzero().tolist()]
+        paid = [f"{names[p]} pays {names[q]} {amount:.4f}." for p, q, amount in amounts]
+        utilities = ", ".join(f"{a} {u:+.4f}" for a, u in zip(agents, self.rewards[0].tolist(), strict=True))
+        return [*(paid or ["Nobody pays anybody."]), f"Utility: {utilities}."]
 
 
 @runtime_checkable

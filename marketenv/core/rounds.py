@@ -83,7 +83,7 @@ def act(
 def play(
     market: Market, policies: Mapping[str, Policy], seeds: Int[Tensor, "markets"]
 ) -> Iterator[tuple[Tensor, Tensor, Report | None]]:
-    """Play one episode per seed with fixed policies; yields (observations, actions, report) of every stage.
+    """Play one episode per seed with fixed policies; yield (observations, actions, report) of every stage.
 
     The markets end together at the horizon; a market that terminates earlier ends when all have.
     """

@@ -19,6 +19,7 @@ def net(transfers: TransferMatrix) -> Money:
     transfers: money from payer to payee, >= 0   [markets, payers, payees], square
     Returns what each agent's cash changes by [markets, agents]; it sums to zero over agents up to rounding.
 
+    >>> import torch
     >>> net(torch.tensor([[[0.0, 2.0], [0.5, 0.0]]], dtype=torch.float64))
     tensor([[-1.5000,  1.5000]], dtype=torch.float64)
     """

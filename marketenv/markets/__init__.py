@@ -1,1 +1,1 @@
-"""To be filled."""
+"""Floor 2: the markets. One file a paper, readable beside the paper."""

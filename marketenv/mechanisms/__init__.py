@@ -1,1 +1,68 @@
-"""To be filled."""
+"""Payment rules, ask rules and priors: pure functions from reports to who gets what and who pays whom.
+
+A mechanism is ``(bids [markets, buyers, sellers], asks [markets, sellers]) -> Outcome``, in float64 money; further
+options are keywords with defaults. To add one, write such a function, name it below, and add a worked row to its test.
+"""
+
+from collections.abc import Callable
+
+from marketenv.mechanisms.asks import ASK_RULES, AskRule, best_ask, best_midpoint, lower_bound, myerson
+from marketenv.mechanisms.bargaining import nash_bargaining
+from marketenv.mechanisms.double_auction import double_auction
+from marketenv.mechanisms.equilibrium import first_price_equilibrium_bid, linear_equilibrium_ask, linear_equilibrium_bid
+from marketenv.mechanisms.outcome import Outcome, check_reports
+from marketenv.mechanisms.posted_price import posted_price
+from marketenv.mechanisms.priors import (
+    PRIORS,
+    BoundedPareto,
+    LogUniform,
+    Power,
+    Prior,
+    Truncated,
+    TruncatedExponential,
+    TruncatedLognormal,
+    TruncatedNormal,
+    Uniform,
+)
+from marketenv.mechanisms.sealed_bid import first_price, second_price
+
+Mechanism = Callable[..., Outcome]
+
+MECHANISMS: dict[str, Mechanism] = {
+    "nash_bargaining": nash_bargaining,
+    "double_auction": double_auction,
+    "posted_price": posted_price,
+    "first_price": first_price,
+    "second_price": second_price,
+}
+
+__all__ = [
+    "ASK_RULES",
+    "MECHANISMS",
+    "PRIORS",
+    "AskRule",
+    "BoundedPareto",
+    "LogUniform",
+    "Mechanism",
+    "Outcome",
+    "Power",
+    "Prior",
+    "Truncated",
+    "TruncatedExponential",
+    "TruncatedLognormal",
+    "TruncatedNormal",
+    "Uniform",
+    "best_ask",
+    "best_midpoint",
+    "check_reports",
+    "double_auction",
+    "first_price",
+    "first_price_equilibrium_bid",
+    "linear_equilibrium_ask",
+    "linear_equilibrium_bid",
+    "lower_bound",
+    "myerson",
+    "nash_bargaining",
+    "posted_price",
+    "second_price",
+]

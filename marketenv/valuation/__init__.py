@@ -1,1 +1,21 @@
-"""To be filled."""
+"""Valuations: what a possible purchase would bring its buyer, and what a seller can infer of it.
+
+A valuation is ``Trial -> Gain``. To add one, write such a function, name it in ``VALUATIONS`` and add a worked row to its
+test.
+"""
+
+from marketenv.valuation.bounds import disclosed_gain, paper_bound_is_safe, theorem_4_1
+from marketenv.valuation.gain import VALUATIONS, Gain, Trial, Valuation, error_ratio, loss_difference, relative_loss
+
+__all__ = [
+    "VALUATIONS",
+    "Gain",
+    "Trial",
+    "Valuation",
+    "disclosed_gain",
+    "error_ratio",
+    "loss_difference",
+    "paper_bound_is_safe",
+    "relative_loss",
+    "theorem_4_1",
+]

@@ -1,0 +1,123 @@
+"""The mutable shell around the pure rounds that every door shares: a batch of running markets."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool, Float, Float64, Int
+from torch import Tensor
+
+from marketenv.core import draws, rounds, storage
+from marketenv.core.market import Market, Report, agent_names
+from marketenv.core.policy import Policy
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What one step of a batch gives back; ``report`` is None in the middle of a round."""
+
+    seen: Float[Tensor, "markets agents dim"]
+    rewards: Float64[Tensor, "markets agents"]
+    terminated: Bool[Tensor, "markets"]
+    truncated: Bool[Tensor, "markets"]
+    report: Report | None
+    final_seen: Float[Tensor, "markets agents dim"]  # before a restart; equal to ``seen`` where nothing restarted
+
+
+class Batch:
+    """A batch of running markets: reset, step, restart, save and load. It adds no rule of its own."""
+
+    def __init__(self, market: Market, n_markets: int) -> None:
+        self.market, self.n_markets = market, n_markets
+        self.now: rounds.Situation | None = None
+        self.report: Report | None = None
+        self._base: Tensor | None = None
+        self._episode = 0
+
+    def reset(self, seed: int | list[int] | None) -> Float[Tensor, "markets agents dim"]:
+        """Start an episode: an integer seeds market k with seed + k, None goes on to fresh episodes of the last seed."""
+        if seed is not None:
+            self._base, self._episode = self._seeds(seed), 0
+        elif self._base is None:
+            self._base, self._episode = self._seeds(secrets.randbits(40)), 0
+        else:
+            self._episode += 1
+        self.now, self.report = rounds.begin(self.market, self._episode_seeds()), None
+        return rounds.observe(self.market, self.now)
+
+    def running(self) -> rounds.Situation:
+        """Where the markets stand; ValueError before the first reset."""
+        if self.now is None:
+            raise ValueError("the market has not started: call reset() first.")
+        return self.now
+
+    def step(self, actions: Float[Tensor, "markets agents width"], restart: bool = False) -> Turn:
+        """Play one stage; with ``restart`` every market that is over begins its next episode in the same step."""
+        now, report = rounds.advance(self.market, self.running(), actions)
+        self.now = now
+        if report is None:
+            seen = rounds.observe(self.market, now)
+            nobody = torch.zeros(self.n_markets, dtype=torch.bool, device=seen.device)
+            return Turn(seen, torch.zeros(seen.shape[:2], dtype=torch.float64, device=seen.device), nobody, nobody, None, seen)
+        self.report = report
+        truncated = (now.state.round >= self.market.horizon) & ~report.terminated
+        final = seen = rounds.observe(self.market, now)
+        over = report.terminated | truncated
+        if restart and bool(over.any()):
+            self._episode += 1
+            self.now = rounds.merge(over, rounds.begin(self.market, self._episode_seeds()), now)
+            seen = rounds.observe(self.market, self.now)
+        return Turn(seen, report.rewards, report.terminated, truncated, report, final)
+
+    def act(self, policies: Mapping[str, Policy], skip: frozenset[str] = frozenset()) -> Float[Tensor, "markets agents width"]:
+        """Actions of all agents by their policies; rows of ``skip`` stay zero."""
+        return rounds.act(self.market, policies, self.running(), skip)
+
+    def infos(self) -> dict[str, Tensor]:
+        """The last round's numeric facts [markets, agents], zeros before the first round is over."""
+        if self.report is not None:
+            return self.report.infos()
+        zeros = torch.zeros(self.n_markets, len(agent_names(self.market)))
+        return dict.fromkeys(self.market.report_type.INFO, zeros)
+
+    def save(self, path: str | Path) -> None:
+        """Write the whole running state: a loaded copy goes on to the bit on a CPU."""
+        now = self.running()
+        assert self._base is not None
+        extra = {"base": self._base} | {f"actions.{i}": actions for i, (_, actions) in enumerate(now.past)}
+        about = {"market": type(self.market).__name__, "episode": self._episode, "over": now.quotes is None}
+        storage.save(path, now.state, about, extra)
+
+    def load(self, path: str | Path) -> Float[Tensor, "markets agents dim"]:
+        """Take up a saved state; ValueError for a damaged or foreign file, and nothing changes then.
+
+        What was quoted is computed again from the state, so files stay small.
+        """
+        like = self.market.reset(torch.zeros(self.n_markets, dtype=torch.int64, device=self.market.device))
+        state, about, extra = storage.load(path, like, self.market.device)
+        if about.get("market") != type(self.market).__name__ or len(extra["base"]) != self.n_markets:
+            raise ValueError(
+                f"{path} holds {len(extra['base'])} x {about.get('market')}, wanted {self.n_markets} x "
+                f"{type(self.market).__name__}. Load it into the kind and number of markets that it was saved from."
+            )
+        past: rounds.Past = ()
+        while f"actions.{len(past)}" in extra:
+            past = (*past, (self.market.quote(state, past), extra[f"actions.{len(past)}"]))
+        quotes = None if about["over"] else self.market.quote(state, past)
+        self.now, self.report = rounds.Situation(state, past, quotes), None
+        self._base, self._episode = extra["base"], int(about["episode"])
+        return rounds.observe(self.market, self.now)
+
+    def _seeds(self, seed: int | list[int]) -> Int[Tensor, "markets"]:
+        seeds = [seed + k for k in range(self.n_markets)] if isinstance(seed, int) else list(seed)
+        if len(seeds) != self.n_markets or min(seeds) < 0 or max(seeds) >= 2**63:
+            raise ValueError(f"seed is {seed!r}; wanted an integer >= 0, or {self.n_markets} of them, below 2**63.")
+        return torch.tensor(seeds, dtype=torch.int64, device=self.market.device)
+
+    def _episode_seeds(self) -> Int[Tensor, "markets"]:
+        assert self._base is not None
+        return draws.fold(self._base, "episode", self._episode) if self._episode else self._base

@@ -1,0 +1,160 @@
+"""What a data set is, and how a user's own arrays become one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Int64, Num
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Examples with labels or targets, in memory.
+
+    name:      the word used in errors
+    x:         features                                      float32 [rows, *features]
+    y:         labels 0..n_classes-1 (int64), or targets (float32) where n_classes is 0   [rows]
+    n_classes: number of classes; 0 means regression
+    x_test, y_test: the official test part, where there is one: shaped as x and y, or None
+
+    Images are stored channels first: ``feature_shape`` is (channels, height, width), pixels lie in [0, 1].
+
+    Raises ValueError for different lengths, no rows, NaN or infinite numbers, labels outside 0..n_classes-1,
+    or only one half of a test part.
+
+    >>> Dataset("mine", torch.zeros(3, 2), torch.tensor([0, 1, 1]), n_classes=2).feature_shape
+    (2,)
+    """
+
+    name: str
+    x: Float32[Tensor, "rows *features"]
+    y: Num[Tensor, "rows"]
+    n_classes: int
+    x_test: Float32[Tensor, "tests *features"] | None = None
+    y_test: Num[Tensor, "tests"] | None = None
+
+    def __post_init__(self) -> None:
+        if (self.x_test is None) != (self.y_test is None):
+            raise ValueError(f"data {self.name!r} has one of x_test and y_test; give both or neither.")
+        _check_part(self.name, "x and y", self.x, self.y, self.n_classes)
+        if self.x_test is not None and self.y_test is not None:
+            _check_part(self.name, "x_test and y_test", self.x_test, self.y_test, self.n_classes)
+            if self.x_test.shape[1:] != self.x.shape[1:]:
+                raise ValueError(
+                    f"data {self.name!r}: x has features {list(self.x.shape[1:])} but x_test has "
+                    f"{list(self.x_test.shape[1:])}; give both the same shape."
+                )
+
+    @property
+    def feature_shape(self) -> tuple[int, ...]:
+        """Shape of one example's features."""
+        return tuple(self.x.shape[1:])
+
+    @property
+    def task(self) -> str:
+        """``"classification"`` or ``"regression"``."""
+        return "classification" if self.n_classes else "regression"
+
+
+def from_arrays(x: Any, y: Any, x_test: Any = None, y_test: Any = None, *, name: str = "your arrays") -> Dataset:
+    """Make a data set of a user's own arrays or tensors.
+
+    x: [rows, *features], any number type; uint8 is read as pixels and becomes value/255, and uint8 images
+       [rows, height, width] or [rows, height, width, 1 or 3] become channels first; other types keep their
+       numbers and shape.
+    y: integers 0..C-1 [rows] make a classification with C classes, each present; floats make a regression.
+
+    Raises ValueError for anything that is no such array, NaN, unequal lengths, and labels that skip a class.
+    A data set in which a class may be absent is made with ``Dataset(..., n_classes=C)``.
+
+    >>> data = from_arrays(np.array([[0, 255], [51, 0], [0, 0]], dtype=np.uint8), [0, 1, 0])
+    >>> data.n_classes, [round(v, 3) for v in data.x[1].tolist()]
+    (2, [0.2, 0.0])
+    """
+    features, targets = _features(x, "x", name), _targets(y, "y", name)
+    if (x_test is None) != (y_test is None):
+        raise ValueError(f"{name} has one of x_test and y_test; give both or neither.")
+    features_test = None if x_test is None else _features(x_test, "x_test", name)
+    targets_test = None if y_test is None else _targets(y_test, "y_test", name)
+    if targets_test is not None and targets_test.dtype != targets.dtype:
+        raise ValueError(f"{name}: y is {targets.dtype} but y_test is {targets_test.dtype}; give both integers or both floats.")
+    every = targets if targets_test is None else torch.cat([targets, targets_test])
+    n_classes = 0 if every.is_floating_point() else _count_classes(every, name)
+    return Dataset(name, features, targets, n_classes, features_test, targets_test)
+
+
+def _tensor(value: Any, what: str, name: str) -> Tensor:
+    """Read anything array-like as a tensor of real numbers, or refuse it."""
+    if isinstance(value, Tensor):
+        found = value.detach()
+    else:
+        array = np.asarray(value)
+        if array.dtype.kind not in "biuf":
+            raise ValueError(f"{name}: {what} has type {array.dtype}, wanted an array of real numbers; convert it first.")
+        wide_unsigned = array.dtype.kind == "u" and array.dtype != np.uint8  # torch lacks most unsigned types
+        found = torch.tensor(array.astype(np.int64 if wide_unsigned else array.dtype.newbyteorder("=")))
+    if found.is_complex():
+        raise ValueError(f"{name}: {what} holds complex numbers, wanted real ones; take their real part or modulus.")
+    return found
+
+
+def _features(value: Any, what: str, name: str) -> Tensor:
+    """Features as float32 [rows, *features]; uint8 becomes [0, 1] and images become channels first."""
+    x = _tensor(value, what, name)
+    if x.dim() < 2:
+        raise ValueError(f"{name}: {what} has shape {list(x.shape)}, wanted [rows, *features]; use {what}.reshape(rows, -1).")
+    return pixels(x) if x.dtype == torch.uint8 else x.float()
+
+
+def pixels(x: Tensor) -> Tensor:
+    """Turn uint8 [rows, ...] into float32 in [0, 1], images into [rows, channels, height, width]."""
+    if x.dim() == 3:
+        x = x[:, None]
+    elif x.dim() == 4 and x.shape[-1] in (1, 3) and x.shape[1] not in (1, 3):
+        x = x.permute(0, 3, 1, 2)
+    return (x.float() / 255.0).contiguous()
+
+
+def _targets(value: Any, what: str, name: str) -> Tensor:
+    """Labels as int64 or targets as float32, [rows]."""
+    y = _tensor(value, what, name)
+    if y.dim() != 1:
+        raise ValueError(f"{name}: {what} has shape {list(y.shape)}, wanted [rows]: one label or target a row.")
+    return y.float() if y.is_floating_point() else y.long()
+
+
+def _count_classes(labels: Tensor, name: str) -> int:
+    """Number of classes C where the labels are exactly 0..C-1, else ValueError."""
+    found = labels.unique().tolist()
+    if found != list(range(len(found))) or not found:
+        shown = f"{found[:8]}{' ...' if len(found) > 8 else ''}"
+        raise ValueError(
+            f"{name}: labels are {shown}, wanted integers 0..C-1 with every class present. "
+            "Renumber them: np.unique(y, return_inverse=True)[1]; or say Dataset(name, x, y, n_classes=C)."
+        )
+    return len(found)
+
+
+def _check_part(name: str, what: str, x: Tensor, y: Tensor, n_classes: int) -> None:
+    """Refuse a part whose rows, numbers or labels are wrong."""
+    if x.dim() < 2 or y.dim() != 1 or len(x) != len(y) or not len(x):
+        raise ValueError(
+            f"data {name!r}: {what} have shapes {list(x.shape)} and {list(y.shape)}, wanted [rows, *features] and [rows] "
+            "with the same number of rows, at least 1."
+        )
+    if x.dtype != torch.float32 or (y.dtype != torch.int64 if n_classes else not y.is_floating_point()):
+        wanted = "int64 labels" if n_classes else "float targets (n_classes is 0)"
+        raise ValueError(f"data {name!r}: {what} are {x.dtype} and {y.dtype}, wanted float32 features and {wanted}.")
+    for part, values in ((what.split()[0], x), (what.split()[-1], y)):
+        bad = ~values.reshape(len(x), -1).isfinite().all(-1)
+        if bad.any():
+            raise ValueError(
+                f"data {name!r}: {part} has NaN or infinite numbers in {int(bad.sum())} rows, the first is row "
+                f"{int(bad.nonzero()[0])}; remove or fill them."
+            )
+    if n_classes and not (0 <= int(y.min()) and int(y.max()) < n_classes):
+        raise ValueError(f"data {name!r}: labels run from {int(y.min())} to {int(y.max())}, wanted 0..{n_classes - 1}.")

@@ -1,0 +1,84 @@
+"""A data set dealt out among agents."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from marketenv.core import draws
+from marketenv.core.shards import Shards
+from marketenv.data.federation import Federation
+from marketenv.data.partitions import Partition, balanced
+from marketenv.data.split import Split
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartitionedSource:
+    """A data set whose training rows every market deals out among its agents anew, by its seed.
+
+    split:     the pool and its training, validation and test rows; ``split.sizes`` says how many. Validation and test
+               are the same for all markets, so their owners are [1]; the three parts share no row, unless the split
+               was made with ``broker_data="test"``
+    n_agents:  who share the training rows
+    n_classes: 0 for a regression
+    partition: how they are dealt out, see ``partitions``
+    options:   keywords of the partition
+
+    >>> from marketenv.data.embedded import digits
+    >>> from marketenv.data.split import split
+    >>> source = PartitionedSource(split=split(digits()), n_agents=2, n_classes=10)
+    >>> source.split.sizes
+    {'train': 1079, 'validation': 359, 'test': 359}
+    >>> source.federation(torch.tensor([7, 8])).train.size.tolist()
+    [[540, 539], [540, 539]]
+    """
+
+    split: Split
+    n_agents: int
+    n_classes: int
+    partition: Partition = balanced
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.n_agents < 1:
+            raise ValueError(f"n_agents is {self.n_agents}, wanted at least 1.")
+
+    @property
+    def feature_shape(self) -> tuple[int, ...]:
+        """Shape of one example's features."""
+        return tuple(self.split.x.shape[1:])
+
+    @property
+    def n_outputs(self) -> int:
+        """Classes, or 1 for a regression."""
+        return self.n_classes or 1
+
+    @property
+    def task(self) -> str:
+        """``"classification"`` or ``"regression"``."""
+        return "classification" if self.n_classes else "regression"
+
+    def federation(self, seeds: Int[Tensor, "markets"]) -> Federation:
+        """Deal the training rows out in every market: train [markets, agents], validation and test [1].
+
+        Raises ValueError where an agent would get no row.
+        """
+        keys = draws.fold(seeds.to(self.split.x.device), "partition")
+        index, size = self.partition(self.split.labels, self.split.train, self.n_agents, keys, **self.options)
+        train = Shards(self.split.x, self.split.y, index, size)
+        return Federation(train, self._shared(self.split.validation), self._shared(self.split.test))
+
+    def to(self, device: torch.device | str) -> PartitionedSource:
+        """Return the same source with its data on another device."""
+        moved = {part.name: getattr(self.split, part.name).to(device) for part in dataclasses.fields(self.split)}
+        return dataclasses.replace(self, split=Split(**moved))
+
+    def _shared(self, rows: Tensor) -> Shards:
+        """Rows that all markets share: owners [1]."""
+        return Shards(self.split.x, self.split.y, rows[None], torch.tensor([len(rows)], device=rows.device))

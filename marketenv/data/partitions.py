@@ -1,0 +1,261 @@
+"""Who gets which training examples: one function a partition, all markets at once.
+
+Every partition is called as ``partition(labels, rows, n_agents, keys, **options)``:
+
+labels:   class of every row of the pool                  int64 [rows]
+rows:     the row numbers that may be dealt out           int64 [available]
+n_agents: how many agents share them
+keys:     one random key a market                         int64 [markets]
+
+and returns padded row numbers and how many of them count, as ``Shards`` wants them: index int64 [markets, agents,
+width] and size int64 [markets, agents]. The width depends on the labels and options alone, never on the keys, so that
+markets dealt at different times fit into one batch; entries beyond ``size`` repeat a row of the same agent, so not even
+a careless reader sees another's examples. Each agent's rows come in random order, so any prefix is a fair sample.
+
+All raise ValueError for a bad option, and where an agent would get no example.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from scipy.special import gammaincinv
+from torch import Tensor
+
+from marketenv.core import draws
+
+Index = Int[Tensor, "markets agents width"]
+Size = Int[Tensor, "markets agents"]
+Labels = Int[Tensor, "rows"]
+Rows = Int[Tensor, "available"]
+Keys = Int[Tensor, "markets"]
+
+
+def balanced(labels: Labels, rows: Rows, n_agents: int, keys: Keys) -> tuple[Index, Size]:
+    """Deal the rows out at random in equal shares; where they do not divide, the first agents get one more.
+
+    >>> index, size = balanced(torch.zeros(5).long(), torch.arange(5), 2, torch.tensor([1]))
+    >>> size.tolist(), sorted(index[0, 0].tolist() + index[0, 1, :2].tolist())
+    ([[3, 2]], [0, 1, 2, 3, 4])
+    """
+    dealt = rows[draws.permutation(draws.fold(keys, "balanced"), len(rows))]
+    owner = torch.arange(len(rows), device=rows.device) % n_agents
+    return _shares(dealt, owner[None], n_agents, -(-len(rows) // n_agents), keys)
+
+
+def class_imbalance(
+    labels: Labels, rows: Rows, n_agents: int, keys: Keys, *, keep: float = 0.1, overlap: bool = False
+) -> tuple[Index, Size]:
+    """Let even agents keep few examples of the first half of the classes, and odd agents few of the second half.
+
+    An agent that could have n_c rows of class c holds floor(keep * n_c + 1/2) of them if c is in its thin half
+    (c < C // 2 for even agents, the others for odd ones), and all n_c otherwise.
+
+    keep:    share kept of the thin classes, in [0, 1]
+    overlap: False: every class is first dealt equally among the agents, so no two share a row (n_c is an agent's
+             share); True: every agent draws from all rows on its own, as the paper's two agents do
+
+    Source: Huang, Vishwakarma, Sala, NeurIPS 2023, section 6 (two agents, keep 0.1, shared rows). We differ: any
+    number of agents; disjoint by default.
+
+    >>> labels = torch.arange(40) % 2  # 20 rows of each class
+    >>> class_imbalance(labels, torch.arange(40), 2, torch.tensor([1]), overlap=True)[1].tolist()  # 2 + 20, 20 + 2
+    [[22, 22]]
+    """
+    _check_range("keep", keep, 0.0, 1.0)
+    counts = _counts(labels, rows)
+    agents = torch.arange(n_agents, device=rows.device)
+    reach = counts.expand(n_agents, -1) if overlap else _ceil(counts - agents[:, None], n_agents)  # [agents, classes]
+    half = torch.arange(len(counts), device=rows.device) < len(counts) // 2
+    thin = torch.where((agents % 2 == 0)[:, None], half, ~half)
+    quota = torch.where(thin, (keep * reach.double() + 0.5).floor().long(), reach)
+    width = int(quota.sum(-1).max())
+    if overlap:
+        return _drawn_apart(labels, rows, quota, width, keys)
+    dealt, label, rank = _by_class(labels, rows, draws.fold(keys, "class_imbalance"))
+    agent = rank % n_agents
+    owner = torch.where(rank // n_agents < quota[agent, label], agent, n_agents)
+    return _shares(dealt, owner[None], n_agents, width, keys)
+
+
+def _drawn_apart(labels: Tensor, rows: Tensor, quota: Tensor, width: int, keys: Tensor) -> tuple[Tensor, Tensor]:
+    """Let every agent draw its quota [agents, classes] from all rows, whatever the others drew."""
+    n_agents = len(quota)
+    apart = draws.agent_keys(keys, n_agents, "overlap").flatten()
+    dealt, label, rank = _by_class(labels, rows, draws.fold(apart, "class_imbalance"))
+    owner = torch.where(rank < quota[:, label], 0, 1).repeat(len(keys), 1)  # 1: nobody
+    index, size = _shares(dealt, owner, 1, width, apart)
+    return index.reshape(len(keys), n_agents, width), size.reshape(len(keys), n_agents)
+
+
+def dirichlet(
+    labels: Labels,
+    rows: Rows,
+    n_agents: int,
+    keys: Keys,
+    *,
+    alpha: float = 0.5,
+    min_size: int = 1,
+    max_size: int | None = None,
+) -> tuple[Index, Size]:
+    """Split each class among the agents in proportions drawn from a symmetric Dirichlet distribution.
+
+    p_c ~ Dirichlet(alpha, ..., alpha);   agent a holds the rows of class c of rank round(n_c P_{a-1}) to
+    round(n_c P_a) in random order, P_a = p_c1 + ... + p_ca. So each agent's expected share of each class is 1/n.
+
+    alpha:    concentration > 0; small means uneven
+    min_size: rows that every agent gets at random before the rest is split
+    max_size: rows that an agent may hold at most; a random surplus goes to nobody. None: no limit, and the index is
+              then as wide as the worst case, available - (n_agents - 1) * min_size
+
+    Source: Hsu, Qi, Brown, arXiv:1909.06335, as Yurochkin et al., ICML 2019, split by class. We differ: a minimum is
+    dealt first, where others draw again until it is met; no draw is thrown away.
+
+    >>> dirichlet(torch.arange(40) % 2, torch.arange(40), 3, torch.tensor([1]))[1].sum().item()
+    40
+    """
+    _check_range("alpha", alpha, 1e-3, 1e6)
+    _counts(labels, rows)
+    reserve = n_agents * min_size
+    if min_size < 1 or reserve > len(rows):
+        raise ValueError(f"min_size is {min_size}, wanted 1..{len(rows) // n_agents}: {len(rows)} rows for {n_agents} agents.")
+    if max_size is not None and max_size < min_size:
+        raise ValueError(f"max_size is {max_size}, wanted at least min_size, {min_size}.")
+    mixed = rows[draws.permutation(draws.fold(keys, "dirichlet"), len(rows))]
+    rest = mixed[:, reserve:]
+    rest = rest.gather(1, labels[rest].argsort(-1, stable=True))  # by class, at random within each
+    first = (torch.arange(reserve, device=rows.device) % n_agents).expand(len(keys), -1)
+    owner = torch.cat([first, _dirichlet_owner(labels, rest, n_agents, alpha, keys)], 1)
+    width = len(rows) - (n_agents - 1) * min_size
+    index, size = _shares(torch.cat([mixed[:, :reserve], rest], 1), owner, n_agents, width, keys)
+    return (index, size) if max_size is None else (index[..., :max_size], size.clamp(max=max_size))
+
+
+def _dirichlet_owner(labels: Tensor, rest: Tensor, n_agents: int, alpha: float, keys: Tensor) -> Tensor:
+    """Agent of every row of ``rest`` [markets, left], whose rows are grouped by class: [markets, left].
+
+    Classes lie one after another, so all their borders form one rising line that a single search walks.
+    """
+    n_classes = int(labels.max()) + 1
+    counts = torch.zeros(len(keys), n_classes, dtype=torch.int64, device=rest.device)
+    counts.scatter_add_(1, labels[rest], torch.ones_like(rest))
+    shares = _dirichlet_shares(draws.fold(keys, "dirichlet shares"), n_classes, n_agents, alpha)
+    borders = (shares.cumsum(-1) * counts[..., None]).round().long()  # [markets, classes, agents]
+    borders[..., -1] = counts  # the shares sum to 1 only up to rounding
+    borders += (counts.cumsum(-1) - counts)[..., None]
+    place = torch.arange(rest.shape[1], device=rest.device).repeat(len(keys), 1)
+    return torch.searchsorted(borders.flatten(1), place, right=True) % n_agents
+
+
+def _dirichlet_shares(keys: Tensor, n_classes: int, n_agents: int, alpha: float) -> Float[Tensor, "markets classes agents"]:
+    """Draw Dirichlet shares as normalised gamma numbers, G(alpha) = U^(1/alpha) G(alpha + 1) in logarithms.
+
+    The logarithm keeps tiny alphas from underflowing to 0/0 (Marsaglia, Tsang, ACM TOMS 26(3), 2000, section 6).
+    """
+    u = draws.uniform(draws.fold(keys, "gamma"), n_classes, n_agents)
+    gamma = torch.as_tensor(np.asarray(gammaincinv(alpha + 1.0, u.cpu().numpy())), device=u.device)
+    boost = draws.uniform(draws.fold(keys, "boost"), n_classes, n_agents).log() / alpha
+    return torch.softmax(gamma.log() + boost, -1)
+
+
+def label_skew(labels: Labels, rows: Rows, n_agents: int, keys: Keys, *, classes_per_agent: int = 2) -> tuple[Index, Size]:
+    """Give each agent rows of only a few classes; a class is dealt equally among those that hold it.
+
+    Agents in random order take the next ``classes_per_agent`` of the classes in random order, round and round, so
+    every class has floor or ceil(n_agents * classes_per_agent / C) holders; a class without holders goes to nobody.
+
+    classes_per_agent: 1..C
+
+    Source: Li, Diao, Chen, He, ICDE 2022, "quantity-based label imbalance". We differ: holders are spread evenly over
+    the classes, where they draw each agent's classes on its own.
+
+    >>> index, size = label_skew(torch.arange(40) % 4, torch.arange(40), 2, torch.tensor([1]))
+    >>> size.tolist(), len((index[0, 0] % 4).unique())
+    ([[20, 20]], 2)
+    """
+    counts = _counts(labels, rows)
+    n_classes = len(counts)
+    if not 1 <= classes_per_agent <= n_classes:
+        raise ValueError(f"classes_per_agent is {classes_per_agent}, wanted 1..{n_classes}, the number of classes.")
+    dealt, label, rank = _by_class(labels, rows, draws.fold(keys, "label_skew"))
+    turn = draws.permutation(draws.fold(keys, "class order"), n_classes)[:, label]  # when the class is taken
+    slots = n_agents * classes_per_agent
+    holders = _ceil(slots - turn, n_classes)
+    slot = turn + n_classes * (rank % holders.clamp(min=1))
+    seats = draws.permutation(draws.fold(keys, "agent order"), n_agents)
+    owner = torch.where(holders > 0, seats.gather(1, (slot // classes_per_agent).clamp(max=n_agents - 1)), n_agents)
+    most = _ceil(counts, max(1, slots // n_classes)).sort(descending=True).values[:classes_per_agent]
+    return _shares(dealt, owner, n_agents, int(most.sum()), keys)
+
+
+Partition = Callable[..., tuple[Tensor, Tensor]]
+
+PARTITIONS: dict[str, Partition] = {
+    "balanced": balanced,
+    "class_imbalance": class_imbalance,
+    "dirichlet": dirichlet,
+    "label_skew": label_skew,
+}
+
+
+def _ceil(numerator: Tensor, denominator: int) -> Tensor:
+    """Divide whole numbers and round up; never below 0."""
+    return (-(-numerator // denominator)).clamp(min=0)
+
+
+def _check_range(name: str, value: float, low: float, high: float) -> None:
+    """Refuse an option that lies outside its range, NaN included."""
+    if not low <= value <= high:
+        raise ValueError(f"{name} is {value}, wanted a number in [{low:g}, {high:g}].")
+
+
+def _counts(labels: Tensor, rows: Tensor) -> Int[Tensor, "classes"]:
+    """How many of the rows each class has; refuses labels of a single class, which regression targets have."""
+    n_classes = int(labels.max()) + 1
+    if n_classes < 2:
+        raise ValueError(
+            "this partition works by class, but all labels are 0 (targets of a regression count as one class). "
+            "Use partition 'balanced'."
+        )
+    return torch.bincount(labels[rows], minlength=n_classes)
+
+
+def _mixed_within(groups: Int[Tensor, "#batch places"], keys: Int[Tensor, "batch"]) -> Int[Tensor, "batch places"]:
+    """Order of places that sorts them by group (below 2^15) and at random inside each group."""
+    noise = (draws.uniform(keys, groups.shape[-1]) * 2.0**48).long()
+    return (groups * 2**48 + noise).argsort(-1, stable=True)
+
+
+def _by_class(labels: Tensor, rows: Tensor, keys: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Rows by class, at random within each: rows [batch, available], their class and rank in it [available]."""
+    rows = rows[labels[rows].argsort(stable=True)]
+    label = labels[rows]
+    counts = torch.bincount(label)
+    rank = torch.arange(len(rows), device=rows.device) - (counts.cumsum(0) - counts)[label]
+    return rows[_mixed_within(label[None], draws.fold(keys, "by class"))], label, rank
+
+
+def _shares(
+    dealt: Int[Tensor, "batch available"],
+    owner: Int[Tensor, "#batch available"],
+    n_agents: int,
+    width: int,
+    keys: Int[Tensor, "batch"],
+) -> tuple[Int[Tensor, "batch agents {width}"], Int[Tensor, "batch agents"]]:
+    """Gather each agent's rows in random order; owner ``n_agents`` means nobody."""
+    owner = owner.expand(len(keys), -1)
+    size = torch.zeros(len(keys), n_agents + 1, dtype=torch.int64, device=dealt.device)
+    size.scatter_add_(1, owner, torch.ones_like(owner))
+    start, size = (size.cumsum(-1) - size)[:, :n_agents], size[:, :n_agents]
+    if (size < 1).any():
+        market, agent = (size < 1).nonzero()[0].tolist()
+        raise ValueError(
+            f"agent {agent} of market {market} would get no example: {dealt.shape[1]} rows for {n_agents} agents. "
+            "Use more rows, fewer agents, or a milder partition."
+        )
+    within = torch.arange(width, device=dealt.device).minimum(size[..., None] - 1)
+    mine = dealt.gather(1, _mixed_within(owner, draws.fold(keys, "order")))
+    return mine.gather(1, (start[..., None] + within).flatten(1)).unflatten(1, (n_agents, width)), size

@@ -1,0 +1,46 @@
+"""The one place that imports torchvision, which is optional.
+
+A torchvision wheel built for a GPU fails to import next to a CPU build of torch: its compiled operators do not load,
+and ``import torchvision`` ends in "operator torchvision::nms does not exist", although data sets need no operator.
+Only where the import fails for that reason, the two operators whose absence stops it, ``nms`` and ``qnms``, are
+declared (a signature, no code) and the import is tried again. Calling either of them still fails, as it must.
+"""
+
+from __future__ import annotations
+
+import importlib
+from functools import cache
+from types import ModuleType
+
+import torch
+
+_SIGNATURE = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+
+
+@cache
+def _declare_operators() -> torch.library.Library:
+    """Declare the absent operators; the cache keeps them alive, since they go with the returned object."""
+    library = torch.library.Library("torchvision", "DEF")
+    for operator in ("nms", "qnms"):
+        library.define(operator + _SIGNATURE)
+    return library
+
+
+def import_datasets() -> ModuleType:
+    """Import ``torchvision.datasets``.
+
+    Raises ValueError where torchvision is absent or cannot be imported, saying what to install.
+    """
+    try:
+        try:
+            return importlib.import_module("torchvision.datasets")
+        except RuntimeError as error:
+            if "operator torchvision::nms does not exist" not in str(error):
+                raise
+            _declare_operators()
+            return importlib.import_module("torchvision.datasets")
+    except (ImportError, RuntimeError) as error:
+        raise ValueError(
+            f"torchvision cannot be imported ({error}). Install the release that goes with torch {torch.__version__}: "
+            "pip install 'marketenv[vision]'."
+        ) from error

@@ -1,0 +1,102 @@
+"""Build any environment of the library by its name, and tell PettingZoo and Gymnasium the names."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import gymnasium
+import pettingzoo
+
+from marketenv.core.lookup import lookup, unknown
+from marketenv.core.market import Market
+from marketenv.envs.parallel import MarketParallelEnv, aec
+from marketenv.envs.single_agent import SingleAgentEnv
+from marketenv.envs.vector import MarketVectorEnv
+from marketenv.markets.parameter_trading import ParameterTradingConfig, ParameterTradingMarket
+from marketenv.markets.reference import ReferenceConfig, ReferenceMarket
+
+if TYPE_CHECKING:
+    from marketenv.envs.sb3 import MarketSB3Env
+
+MARKETS: dict[str, tuple[type[Any], Callable[[Any], Market]]] = {
+    "parameter_trading_v0": (ParameterTradingConfig, ParameterTradingMarket),
+    "reference_v0": (ReferenceConfig, ReferenceMarket),
+}
+
+
+def short_name(name: str) -> str:
+    """``marketenv/reference-v0`` and ``reference_v0`` are one name: the latter."""
+    return name.removeprefix("marketenv/").replace("-v", "_v")
+
+
+def make_market(name: str, **config: Any) -> Market:
+    """Build the batched core of a market from its name and its arguments.
+
+    Raises ValueError for an unknown market or argument, naming the nearest one.
+
+    >>> make_market("reference_v0", game="first_price", n_buyers=3).roles[0].agents
+    ('buyer_0', 'buyer_1', 'buyer_2')
+    """
+    config_type, market_type = lookup(MARKETS, short_name(name), "market")
+    known = tuple(f.name for f in dataclasses.fields(config_type))
+    for key in config:
+        if key not in known:
+            raise unknown(f"argument of {short_name(name)}", key, (*known, "render_mode", "action_levels"))
+    return market_type(config_type(**config))
+
+
+def make_parallel(name: str, *, render_mode: str | None = None, action_levels: int | None = None, **config: Any) -> MarketParallelEnv:
+    """Build a PettingZoo parallel environment; see the market's config for its arguments."""
+    return MarketParallelEnv(make_market(name, **config), short_name(name), render_mode, action_levels)
+
+
+def make_aec(name: str, **kwargs: Any) -> Any:
+    """Build the AEC form of a market, checked for the order of calls."""
+    return aec(make_parallel(name, **kwargs))
+
+
+def make_single(name: str, *, agent: str | None = None, opponents: Any = "truthful", **kwargs: Any) -> SingleAgentEnv:
+    """Build the single-agent view of one market against given opponents."""
+    return SingleAgentEnv(make_parallel(name, **kwargs), agent, opponents)
+
+
+def make_vec(
+    name: str, num_envs: int, *, agent: str, opponents: Any = "truthful", action_levels: int | None = None, **config: Any
+) -> MarketVectorEnv:
+    """Build a Gymnasium vector environment of ``num_envs`` markets for one learning agent.
+
+    >>> venv = make_vec("reference_v0", 4, agent="buyer_0")
+    >>> venv.reset(seed=0)[0].shape
+    (4, 3)
+    """
+    return MarketVectorEnv(make_market(name, **config), num_envs, agent, opponents, action_levels)
+
+
+def make_sb3(
+    name: str, num_envs: int, *, agent: str = "all", opponents: Any = "truthful", action_levels: int | None = None, **config: Any
+) -> MarketSB3Env:
+    """Build a stable-baselines3 VecEnv; ``agent="all"`` trains one policy that all agents share.
+
+    Raises ImportError where stable-baselines3 is missing: ``pip install 'marketenv[sb3]'``.
+    """
+    try:
+        from marketenv.envs.sb3 import MarketSB3Env
+    except ImportError as error:
+        raise ImportError("make_sb3 needs stable-baselines3: pip install 'marketenv[sb3]'.") from error
+    return MarketSB3Env(make_market(name, **config), num_envs, agent, opponents, action_levels)
+
+
+def register_all() -> None:
+    """Register every market with PettingZoo (parallel and AEC) and its single-agent view with Gymnasium."""
+    for name in MARKETS:
+        identity = f"marketenv/{name.replace('_v', '-v')}"
+        pettingzoo.register("parallel", identity, f"marketenv.{name}:parallel_env")
+        pettingzoo.register("aec", identity, f"marketenv.{name}:env")
+        gymnasium.register(
+            identity,
+            entry_point="marketenv.envs.make:make_single",
+            vector_entry_point="marketenv.envs.make:make_vec",
+            kwargs={"name": name},
+        )

@@ -1,0 +1,48 @@
+"""Gymnasium spaces from named fields, and actions back to tensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from torch import Tensor
+
+from marketenv.core.fields import Fields
+from marketenv.core.market import Role
+
+
+def box(fields: Fields) -> gymnasium.spaces.Box:
+    """The float32 Box of a flat vector."""
+    return gymnasium.spaces.Box(fields.low.numpy(), fields.high.numpy(), dtype=np.float32)
+
+
+def action_space(role: Role, levels: int | None) -> gymnasium.Space[Any]:
+    """A Box of the role's actions, or with ``levels`` a Discrete (one action) or MultiDiscrete grid over it."""
+    if levels is None:
+        return box(role.action)
+    if levels < 2:
+        raise ValueError(f"action_levels is {levels}, wanted >= 2 grid points per action, or None for continuous actions.")
+    many = role.action.dim > 1
+    return gymnasium.spaces.MultiDiscrete([levels] * role.action.dim) if many else gymnasium.spaces.Discrete(levels)
+
+
+def to_actions(values: Any, role: Role, levels: int | None, who: str, device: torch.device) -> Tensor:
+    """Turn what a user gave [*batch, actions] into checked float32 actions [*batch, dim].
+
+    Raises ValueError for NaN, a wrong shape, or values outside the space; grid level k of n means low + k (high - low) / (n - 1).
+    """
+    try:
+        given = torch.as_tensor(np.asarray(values), device=device)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{who} is {values!r}, wanted {role.action.dim} numbers.") from error
+    if levels is None:
+        return role.action.check(given.to(torch.float32), who)
+    given = given[..., None] if role.action.dim == 1 and (given.dim() == 0 or given.shape[-1] != 1) else given
+    if bool((given != given.long()).any() | (given < 0).any() | (given >= levels).any()):
+        raise ValueError(f"{who} is {values!r}, wanted integers from 0 to {levels - 1}.")
+    low, high = role.action.low.to(device), role.action.high.to(device)
+    if given.shape[-1] != role.action.dim:
+        raise ValueError(f"{who} has shape {list(given.shape)}, wanted [..., {role.action.dim}] levels.")
+    return low + (high - low) * given.float() / (levels - 1)

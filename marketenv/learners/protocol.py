@@ -1,0 +1,92 @@
+"""What a learner is: local training and scoring of many models in one call."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from marketenv.core.bank import Layout
+from marketenv.core.shards import Shards
+
+Permutations = dict[str, tuple[tuple[str, int], ...]]
+
+
+class Scores(NamedTuple):
+    """How well models do on an exam.
+
+    loss:     mean loss; +inf for a model that is not finite      float32 [markets, k]
+    accuracy: share of right labels, or R^2 clipped below at 0    float32 [markets, k]
+    """
+
+    loss: Float[Tensor, "markets k"]
+    accuracy: Float[Tensor, "markets k"]
+
+
+@runtime_checkable
+class Learner(Protocol):
+    """One kind of model and how it is trained; every method is a pure function of its arguments.
+
+    layout:       where each named tensor lies in the flat parameters
+    layers:       tensor names of each layer, input first
+    permutations: permutation name -> the (tensor name, axis) pairs that it permutes together; {}: nothing to permute;
+                  None: unknown, cannot be aligned
+    slots:        optimiser numbers per model: 0 for plain SGD, params with momentum, 2 params + 1 for Adam
+    """
+
+    @property
+    def layout(self) -> Layout:
+        """Where each named tensor lies in the flat parameters."""
+        ...
+
+    @property
+    def layers(self) -> tuple[tuple[str, ...], ...]:
+        """Tensor names of each layer, input first."""
+        ...
+
+    @property
+    def permutations(self) -> Permutations | None:
+        """Permutation name -> (tensor name, axis) pairs; None: cannot be aligned."""
+        ...
+
+    @property
+    def slots(self) -> int:
+        """Optimiser numbers per model."""
+        ...
+
+    def init(self, keys: Int[Tensor, "models"]) -> Float[Tensor, "models params"]:
+        """Draw fresh parameters, one model per key: float32 [models, params]."""
+        ...
+
+    def fresh_slots(self, n_models: int, device: torch.device | str = "cpu") -> Float[Tensor, "models slots"]:
+        """Optimiser numbers before the first step: zeros [models, slots]."""
+        ...
+
+    def prepare(self, shards: Shards) -> Any:
+        """Compute once what training needs from the models' data; shards have owners [models]."""
+        ...
+
+    def train(
+        self,
+        params: Float[Tensor, "models params"],
+        slots: Float[Tensor, "models slots"],
+        material: Any,
+        effort: Float[Tensor, "models"],
+        keys: Int[Tensor, "models"],
+    ) -> tuple[Float[Tensor, "models params"], Float[Tensor, "models slots"]]:
+        """Train every model for one round; returns new (params, slots) and modifies nothing.
+
+        effort: share of the round's steps, 0..1; step s has weight clip(effort * steps - s, 0, 1)   [models]
+        keys:   seeds of the minibatch order                                                         [models]
+        """
+        ...
+
+    def exam(self, shards: Shards) -> Any:
+        """Compute once what scoring needs; shards have owners [markets], or [1] to be shared by all markets."""
+        ...
+
+    def scores(self, params: Float[Tensor, "markets k params"], exam: Any) -> Scores:
+        """Score k models of every market on the exam: (loss, accuracy), each [markets, k]."""
+        ...

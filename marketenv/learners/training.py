@@ -1,0 +1,99 @@
+"""How local training runs: its settings, and which models take part in which step."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+DUST = 1e-6  # a step's weight below this is float32 rounding of effort * steps, not effort
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """Settings of one round of local training.
+
+    optimizer:     a name of OPTIMIZERS, "sgd" or "adam"
+    learning_rate: size of a step
+    momentum:      share of the last step's direction that is kept (SGD only; Adam has its own)
+    weight_decay:  L2 coefficient, added to the gradient as weight_decay * params (Adam too, as in torch.optim.Adam)
+    batch_size:    examples per step; None takes the whole shard every step
+    steps:         local steps per round at effort 1
+    """
+
+    optimizer: str = "sgd"
+    learning_rate: float = 0.1
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    batch_size: int | None = None
+    steps: int = 10
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
+            raise ValueError(f"learning_rate is {self.learning_rate}, wanted a finite number > 0.")
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"momentum is {self.momentum}, wanted 0 <= momentum < 1; 0 is plain SGD.")
+        if not (math.isfinite(self.weight_decay) and self.weight_decay >= 0):
+            raise ValueError(f"weight_decay is {self.weight_decay}, wanted a finite number >= 0.")
+        if self.batch_size is not None and self.batch_size < 1:
+            raise ValueError(f"batch_size is {self.batch_size}, wanted >= 1, or None for the whole shard.")
+        if self.steps < 1:
+            raise ValueError(f"steps is {self.steps}, wanted >= 1; to skip training give effort 0.")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One local step of the models that take part in it: the first ``active`` ones, sorted by effort.
+
+    number:  which step of the round it is, from 0
+    active:  how many models take part
+    weight:  by how much each one's move is scaled, in (0, 1]    [active]
+    partial: whether any weight is below 1
+    """
+
+    number: int
+    active: int
+    weight: Float[Tensor, "active"]
+    partial: bool
+
+    def shaped(self, like: Float[Tensor, "active *rest"]) -> Tensor:
+        """The weights with trailing axes of length 1, ready to scale ``like``."""
+        return self.weight.view(-1, *[1] * (like.dim() - 1))
+
+
+def schedule(effort: Float[Tensor, "models"], steps: int) -> tuple[Int[Tensor, "models"] | None, list[Step]]:
+    """Sort models by falling effort, so that those that still train are always the first ones.
+
+    weight[s, i] = clip(effort[i] * steps - s, 0, 1); steps in which nobody takes part are left out
+
+    Returns (order, steps of the round); order is None when all efforts are equal and nothing has to move.
+
+    >>> order, plan = schedule(torch.tensor([0.25, 1.0]), 2)
+    >>> order, [(s.active, s.weight) for s in plan]
+    (tensor([1, 0]), [(2, tensor([1.0000, 0.5000])), (1, tensor([1.]))])
+    """
+    order = None if bool((effort == effort[:1]).all()) else effort.argsort(descending=True, stable=True)
+    work = (effort if order is None else effort[order]).float() * steps
+    weights = (work - torch.arange(steps, device=effort.device)[:, None]).clamp(0.0, 1.0)
+    weights = torch.where(weights < DUST, 0.0, weights)
+    active = (weights > 0).sum(1).tolist()
+    partial = ((weights > 0) & (weights < 1)).any(1).tolist()
+    return order, [Step(s, n, weights[s, :n], p) for s, (n, p) in enumerate(zip(active, partial, strict=True)) if n]
+
+
+def check_round(
+    size: int, held: int, params: Tensor, slots: Tensor, effort: Float[Tensor, "models"], keys: Int[Tensor, "models"]
+) -> None:
+    """Refuse arguments of ``train`` that do not fit each other or an effort outside [0, 1]; NaN is refused too."""
+    n = params.shape[0]
+    got = (tuple(params.shape), tuple(slots.shape), tuple(effort.shape), tuple(keys.shape))
+    if got != ((n, size), (n, held), (n,), (n,)):
+        raise ValueError(
+            f"train got params, slots, effort, keys of shapes {got}, wanted [models, {size}], [models, {held}], [models], "
+            "[models]. Flatten markets x agents to models; make slots with fresh_slots(n_models, device)."
+        )
+    if not bool(((effort >= 0) & (effort <= 1)).all()):
+        raise ValueError(f"effort has {effort[~((effort >= 0) & (effort <= 1))][0]:g}, wanted numbers in [0, 1]; clip it first.")

@@ -1,0 +1,190 @@
+"""Reference markets: sealed-bid auctions and the bilateral double auction, whose equilibria are known.
+
+Nothing is trained here. They are the oracles of everything that judges markets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float, Float64, Int
+from torch import Tensor
+
+from marketenv.core import draws
+from marketenv.core.fields import Field, Fields
+from marketenv.core.lookup import lookup
+from marketenv.core.market import Past, Report, Role, Stage
+from marketenv.core.policy import uniform_random
+from marketenv.core.transfers import net
+from marketenv.mechanisms import MECHANISMS, Outcome
+
+
+@dataclass(frozen=True)
+class Game:
+    """What sets one reference game apart: its default payment rule and who is strategic."""
+
+    mechanism: str
+    buyers: int
+    seller_plays: bool
+
+
+GAMES = {
+    "double_auction": Game("double_auction", 1, True),
+    "first_price": Game("first_price", 2, False),
+    "second_price": Game("second_price", 2, False),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReferenceConfig:
+    """Arguments of ``reference_v0``.
+
+    game:       ``double_auction`` (one buyer, one seller), ``first_price`` or ``second_price`` (n buyers, a reserve price)
+    n_buyers:   buyers of an auction; None takes the game's own number (2; the double auction always has 1)
+    mechanism:  payment rule by name or as a callable (bids, asks) -> Outcome; None takes the game's own
+    values:     buyers' values are uniform on this interval, money
+    costs:      the seller's cost is uniform on this interval, money (double auction)
+    reserve:    lowest price of an auction, money
+    max_cycles: rounds; values are drawn afresh each round
+    """
+
+    game: str = "double_auction"
+    n_buyers: int | None = None
+    mechanism: str | Callable[..., Outcome] | None = None
+    values: tuple[float, float] = (0.0, 1.0)
+    costs: tuple[float, float] = (0.0, 1.0)
+    reserve: float = 0.0
+    max_cycles: int = 1
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        game = lookup(GAMES, self.game, "game")
+        if self.n_buyers is not None and (self.n_buyers < 1 or (game.seller_plays and self.n_buyers != 1)):
+            raise ValueError(f"n_buyers is {self.n_buyers}; a {self.game} wants {'exactly 1' if game.seller_plays else '>= 1'}.")
+        for name, (low, high) in (("values", self.values), ("costs", self.costs)):
+            if not 0 <= low < high < float("inf"):
+                raise ValueError(f"{name} is {(low, high)}, wanted 0 <= low < high.")
+        if self.max_cycles < 1 or not 0 <= self.reserve < float("inf"):
+            raise ValueError(f"max_cycles is {self.max_cycles} and reserve {self.reserve}; wanted >= 1 and >= 0.")
+
+
+@dataclass(frozen=True)
+class ReferenceState:
+    """Seeds and finished rounds [markets], and the price of the last sale (0 if none) [markets]."""
+
+    seeds: Int[Tensor, "markets"]
+    round: Int[Tensor, "markets"]
+    last_price: Float64[Tensor, "markets"]
+
+
+@dataclass(frozen=True)
+class ReferenceQuotes:
+    """Every agent's private type of this round, money: buyers' values, then the seller's cost or the reserve."""
+
+    types: Float64[Tensor, "markets parties"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReferenceReport(Report):
+    """A round of a reference market: types and prices offered [markets, parties], who bought [markets, buyers]."""
+
+    INFO: ClassVar[tuple[str, ...]] = ("utility", "paid", "received", "traded")
+
+    types: Float64[Tensor, "markets parties"]
+    offers: Float64[Tensor, "markets parties"]
+    utility: Float64[Tensor, "markets agents"]
+    paid: Float64[Tensor, "markets agents"]
+    received: Float64[Tensor, "markets agents"]
+    traded: Float64[Tensor, "markets agents"]
+
+    def story(self, agents: Sequence[str]) -> list[str]:
+        """Tell the first market's round: types, offers, the sale, payments."""
+        names = [*agents, "reserve"][: self.types.shape[1]]
+        facts = zip(names, self.types[0].tolist(), self.offers[0].tolist(), strict=True)
+        lines = [f"{name}: type {kind:.4f}, offers {offer:.4f}." for name, kind, offer in facts]
+        return [*lines, *super().story(agents)]
+
+
+def truthful(observation: Tensor, role: Role, keys: Tensor) -> Tensor:
+    """Bid one's value, ask one's cost: a = 2 type / price_max - 1."""
+    return 2 * observation[..., :1] / role.observation.items[0].high - 1
+
+
+class ReferenceMarket:
+    """Batch of reference games; parties are the buyers and then the one seller (an operator in auctions)."""
+
+    report_type: ClassVar[type[Report]] = ReferenceReport
+    stages: ClassVar[tuple[Stage, ...]] = (Stage("bid", ("buyer", "seller")),)
+    policies: ClassVar[dict[str, Any]] = {"truthful": truthful, "random": uniform_random}
+
+    def __init__(self, config: ReferenceConfig | None = None) -> None:
+        self.config = config or ReferenceConfig()
+        self.game: Game = lookup(GAMES, self.config.game, "game")
+        self.mechanism = lookup(MECHANISMS, self.config.mechanism or self.game.mechanism, "mechanism")
+        self.horizon = self.config.max_cycles
+        self.device = torch.device(self.config.device)
+        self.n_buyers = self.config.n_buyers or self.game.buyers
+        self.price_max = max(self.config.values[1], self.config.costs[1] if self.game.seller_plays else 0.0)
+
+    @cached_property
+    def roles(self) -> tuple[Role, ...]:
+        """Buyers, and the seller where it plays; each sees its type and the last price, and names a price."""
+        seen = Fields(
+            (
+                Field("type", 1, 0.0, self.price_max, "own value (buyer) or cost (seller), money"),
+                Field("last_price", 1, 0.0, self.price_max, "price of the last sale, 0 if none, money"),
+                Field("round", 1, 0.0, 1.0, "finished rounds / max_cycles"),
+            )
+        )
+        price = Fields((Field("price", 1, -1.0, 1.0, "price = price_max * (1 + a) / 2: a bid (buyer) or an ask (seller)"),))
+        sellers = (Role("seller", 1, seen, price),) if self.game.seller_plays else ()
+        return (Role("buyer", self.n_buyers, seen, price), *sellers)
+
+    def reset(self, seeds: Int[Tensor, "markets"]) -> ReferenceState:
+        """Start with no round played and no price known."""
+        return ReferenceState(seeds, torch.zeros_like(seeds), torch.zeros_like(seeds, dtype=torch.float64))
+
+    def quote(self, state: ReferenceState, past: Past) -> ReferenceQuotes:
+        """Draw this round's types: values uniform on ``values``, the cost on ``costs`` (or the reserve price)."""
+        u = draws.uniform(draws.fold(state.seeds, "type", state.round), self.n_buyers + 1)
+        (v0, v1), (c0, c1) = self.config.values, self.config.costs
+        cost = c0 + (c1 - c0) * u[:, -1:] if self.game.seller_plays else torch.full_like(u[:, -1:], self.config.reserve)
+        return ReferenceQuotes(torch.cat([v0 + (v1 - v0) * u[:, :-1], cost], 1))
+
+    def observe(self, state: ReferenceState, past: Past, quotes: ReferenceQuotes | None) -> Float[Tensor, "markets agents dim"]:
+        """Own type, last price, share of the rounds that is over; types are 0 after the last round."""
+        n_agents = self.n_buyers + self.game.seller_plays
+        types = torch.zeros(len(state.seeds), n_agents, device=self.device) if quotes is None else quotes.types[:, :n_agents]
+        shared = torch.stack([state.last_price, state.round / self.horizon], -1)[:, None].expand(-1, n_agents, -1)
+        return self.roles[0].observation.pack(type=types[..., None], last_price=shared[..., :1], round=shared[..., 1:])
+
+    def clear(self, state: ReferenceState, past: Past) -> tuple[ReferenceState, ReferenceReport]:
+        """Let the mechanism decide who buys at which price, and move the money."""
+        ((quotes, actions),) = past
+        prices = self.price_max * (1 + actions[..., 0].double()) / 2
+        offers = prices if self.game.seller_plays else torch.cat([prices, quotes.types[:, -1:]], 1)
+        outcome = self.mechanism(offers[:, :-1, None], offers[:, -1:])
+        sold = outcome.allocation[..., 0].double()
+        transfers = offers.new_zeros(len(offers), self.n_buyers + 1, self.n_buyers + 1)
+        transfers[:, :-1, -1:] = outcome.transfers
+        bought = torch.cat([sold * quotes.types[:, :-1], -sold.sum(1, keepdim=True) * quotes.types[:, -1:]], 1)
+        n_agents = actions.shape[1]
+        utility = (bought + net(transfers))[:, :n_agents]
+        new = ReferenceState(state.seeds, state.round + 1, torch.where(sold.any(1), outcome.prices.amax((1, 2)), state.last_price))
+        report = ReferenceReport(
+            rewards=utility,
+            transfers=transfers,
+            terminated=new.round >= self.horizon,
+            seconds={},
+            types=quotes.types,
+            offers=offers,
+            utility=utility,
+            paid=transfers.sum(2)[:, :n_agents],
+            received=transfers.sum(1)[:, :n_agents],
+            traded=torch.cat([sold, sold.sum(1, keepdim=True)], 1)[:, :n_agents],
+        )
+        return new, report

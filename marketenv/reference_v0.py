@@ -1,0 +1,31 @@
+"""Reference markets with known equilibria: sealed-bid auctions and the bilateral double auction.
+
+``parallel_env``, ``env`` (AEC) and ``raw_env`` take ``render_mode``, ``action_levels`` and every field of
+``marketenv.markets.reference.ReferenceConfig`` as a keyword. The page of this environment: docs/environments/reference.md.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from marketenv.envs.make import make_parallel
+from marketenv.envs.parallel import MarketParallelEnv, aec
+
+NAME = "reference_v0"
+
+__all__ = ["env", "parallel_env", "raw_env"]
+
+
+def parallel_env(**kwargs: Any) -> MarketParallelEnv:
+    """The market as a PettingZoo parallel environment; ValueError for an unknown keyword."""
+    return make_parallel(NAME, **kwargs)
+
+
+def raw_env(**kwargs: Any) -> Any:
+    """The AEC form without wrappers."""
+    return aec(parallel_env(**kwargs), ordered=False)
+
+
+def env(**kwargs: Any) -> Any:
+    """The AEC form with PettingZoo's check of the order of calls."""
+    return aec(parallel_env(**kwargs))

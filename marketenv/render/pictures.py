@@ -1,0 +1,84 @@
+"""Pictures: who paid whom, bars and curves. Figures are drawn without pyplot, so no global state is touched."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from marketenv.core.market import Report
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#f0e442")  # Okabe and Ito
+
+
+def figure(columns: int = 1, width: float = 4.5, height: float = 3.4) -> tuple[Figure, list[Axes]]:
+    """An empty figure of panels in one row: (figure, its axes)."""
+    fig = Figure(figsize=(width * columns, height), dpi=100, layout="constrained")
+    FigureCanvasAgg(fig)
+    return fig, list(np.atleast_1d(fig.subplots(1, columns)))
+
+
+def draw_network(axes: Axes, money: np.ndarray, names: Sequence[str], title: str = "money paid") -> None:
+    """Draw who paid whom as arrows from payer to payee on a circle; width grows with the amount.
+
+    money: amounts [payers, payees], >= 0
+    """
+    n = len(names)
+    places = [(math.sin(2 * math.pi * k / n), math.cos(2 * math.pi * k / n)) for k in range(n)]
+    most = max(float(money.max(initial=0.0)), 1e-12)
+    for payer, payee in zip(*np.nonzero(money > 1e-9), strict=True):
+        amount = float(money[payer, payee])
+        style = {"arrowstyle": "-|>", "lw": 0.6 + 5 * amount / most, "color": COLOURS[payer % len(COLOURS)], "alpha": 0.75}
+        axes.annotate(
+            "",
+            xy=places[payee],
+            xytext=places[payer],
+            arrowprops={**style, "shrinkA": 20, "shrinkB": 20, "mutation_scale": 14, "connectionstyle": "arc3,rad=.15"},
+        )
+        x, y = (0.32 * a + 0.68 * b for a, b in zip(places[payee], places[payer], strict=True))
+        axes.text(x, y, f"{amount:.3g}", fontsize=7, ha="center", va="center", bbox={"fc": "white", "ec": "none", "alpha": 0.7, "pad": 0.5})
+    axes.scatter(*zip(*places, strict=True), s=900, color=[COLOURS[k % len(COLOURS)] for k in range(n)], alpha=0.25, zorder=2)
+    for name, place in zip(names, places, strict=True):
+        axes.text(*place, name, ha="center", va="center", fontsize=8, zorder=3)
+    axes.set(xlim=(-1.45, 1.45), ylim=(-1.35, 1.35), aspect="equal", title=title)
+    axes.axis("off")
+
+
+def draw_bars(axes: Axes, values: Mapping[str, float], title: str, unit: str = "") -> None:
+    """Draw one horizontal bar per name, first name on top."""
+    names = list(values)
+    axes.barh(names, list(values.values()), color=[COLOURS[k % len(COLOURS)] for k in range(len(names))], alpha=0.8)
+    axes.axvline(0, color="black", lw=0.6)
+    axes.invert_yaxis()
+    axes.set(title=title, xlabel=unit)
+
+
+def draw_lines(axes: Axes, curves: Mapping[str, np.ndarray], title: str, x: str, y: str) -> None:
+    """Draw one curve per name over rounds 1..n: the mean of [rounds], or of [runs, rounds] with its middle 50 % shaded."""
+    for k, (name, values) in enumerate(curves.items()):
+        runs = np.atleast_2d(values)
+        rounds, colour = np.arange(1, runs.shape[1] + 1), COLOURS[k % len(COLOURS)]
+        axes.plot(rounds, runs.mean(0), label=name, color=colour)
+        if len(runs) > 1:
+            axes.fill_between(rounds, *np.quantile(runs, (0.25, 0.75), axis=0), color=colour, alpha=0.15, lw=0)
+    axes.set(title=title, xlabel=x, ylabel=y)
+    axes.legend(fontsize=7, frameon=False)
+
+
+def draw_frame(report: Report | None, agents: Sequence[str]) -> np.ndarray:
+    """Draw the first market's last round as a picture: who paid whom, and every agent's utility. uint8 [height, width, 3]."""
+    fig, (left, right) = figure(2)
+    n = len(agents)
+    money = np.zeros((n, n)) if report is None else report.transfers[0].cpu().numpy()
+    names = [*agents, *(f"operator_{k}" for k in range(len(money) - n))]
+    draw_network(left, money, names, "no round yet" if report is None else "money paid in the last round")
+    utility = np.zeros(n) if report is None else report.rewards[0].cpu().numpy()
+    draw_bars(right, dict(zip(agents, utility.tolist(), strict=True)), "utility of the round", "money")
+    canvas = fig.canvas
+    assert isinstance(canvas, FigureCanvasAgg)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
