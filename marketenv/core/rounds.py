@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,20 +63,29 @@ def act(
 
     policies: one per agent name. Agents of one role that share a policy object are asked in one call.
     """
-    seen = observe(market, now)
-    n_markets = seen.shape[0]
-    actions = torch.zeros(n_markets, seen.shape[1], action_width(market), device=seen.device)
     names = agent_names(market)
-    keys = draws.agent_keys(draws.fold(now.state.seeds, now.state.round, len(now.past)), len(names), "policy")
+    parts = list({id(policies[a]): policies[a] for a in names if a not in skip}.values())
+    number = {id(part): k for k, part in enumerate(parts)}
+    who = torch.tensor([-1 if a in skip else number[id(policies[a])] for a in names], device=market.device)
+    return act_mixed(market, parts, who.expand(len(now.state.seeds), -1), now)
+
+
+def act_mixed(
+    market: Market, policies: Sequence[Policy], who: Int[Tensor, "markets agents"], now: Situation
+) -> Float[Tensor, "markets agents width"]:
+    """Actions where agent i of market m plays ``policies[who[m, i]]``, and zeros where who is -1."""
+    seen = observe(market, now)
+    actions = torch.zeros(*who.shape, action_width(market), device=seen.device)
+    keys = draws.agent_keys(draws.fold(now.state.seeds, now.state.round, len(now.past)), who.shape[1], "policy")
+    start = 0
     for role in market.roles:
-        groups: dict[int, list[int]] = {}
-        for agent in role.agents:
-            if agent not in skip:
-                groups.setdefault(id(policies[agent]), []).append(names.index(agent))
-        for rows in groups.values():
-            shown = seen[:, rows, : role.observation.dim].flatten(0, 1)
-            done = policies[names[rows[0]]](shown, role, keys[:, rows].flatten())
-            actions[:, rows, : role.action.dim] = done.unflatten(0, (n_markets, len(rows)))
+        span = slice(start, start + role.count)
+        start += role.count
+        for number, policy in enumerate(policies):
+            rows = who[:, span] == number
+            if rows.any():
+                done = policy(seen[:, span, : role.observation.dim][rows], role, keys[:, span][rows])
+                actions[:, span, : role.action.dim][rows] = done
     return actions
 
 

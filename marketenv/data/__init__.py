@@ -1,1 +1,27 @@
-"""To be filled."""
+"""Floor 1, data: data sets, partitions among agents, and the sources that give every market its examples."""
+
+from marketenv.data.dataset import Dataset, from_arrays
+from marketenv.data.datasets import DATASETS
+from marketenv.data.federation import Federation, Source
+from marketenv.data.linear import SyntheticLinear
+from marketenv.data.npz import read_npz
+from marketenv.data.partitioned import PartitionedSource
+from marketenv.data.partitions import PARTITIONS
+from marketenv.data.sources import find_dataset, make_source
+from marketenv.data.split import Split, split
+
+__all__ = [
+    "DATASETS",
+    "PARTITIONS",
+    "Dataset",
+    "Federation",
+    "PartitionedSource",
+    "Source",
+    "Split",
+    "SyntheticLinear",
+    "find_dataset",
+    "from_arrays",
+    "make_source",
+    "read_npz",
+    "split",
+]

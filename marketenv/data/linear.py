@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Float64, Int
+from jaxtyping import Float32, Float64, Int
 from torch import Tensor
 
 from marketenv.core import draws
@@ -100,10 +100,61 @@ class SyntheticLinear:
     def federation(self, seeds: Int[Tensor, "markets"]) -> Federation:
         """Draw every market's tasks and examples; all owners lead with the market axis.
 
-        One pool holds the markets one after another; in each the agents' rows, then validation, then test.
+        One pool holds the markets one after another; in each come the agents' rows, then validation, then test.
         """
         keys = draws.fold(seeds.to(self.device), "linear")
+        counts = torch.tensor([*self.sizes, self.validation, self.test], device=self.device)
+        starts = counts.cumsum(0) - counts
+        part = torch.arange(len(counts), device=self.device).repeat_interleave(counts)
+        place = torch.arange(len(part), device=self.device) - starts[part]
+        task = torch.where(part < self.n_agents, part, place % self.n_agents)
+        noise = torch.tensor([*self.deviations, 0.0, 0.0], dtype=torch.float64, device=self.device)[part]
         theta = self._solutions(keys)
-        agent, place = self._rows()
-        x, y = _examples(draws.fold(keys[:, None], agent, place), theta, agent.clamp(min=0) % self.n_agents)
-        return self._assemble(keys, x, y, theta)
+        x, y = _examples(draws.fold(keys[:, None], "row", part, place), theta, task, noise)
+        pool = Shards(x.flatten(0, 1), y.flatten(), *_owners(len(keys), len(part), starts, counts))
+        train = _only(pool, slice(0, self.n_agents))
+        test = _only(pool, self.n_agents + 1)
+        return Federation(train, test if self.broker_data == "test" else _only(pool, self.n_agents), test, theta)
+
+    def _solutions(self, keys: Int[Tensor, "markets"]) -> Float32[Tensor, "markets agents dimension"]:
+        """Draw every agent's true parameters."""
+        first = draws.normal(draws.fold(keys, "solution"), self.dimension)[:, None]
+        away = draws.normal(draws.agent_keys(keys, self.n_agents, "direction"), self.dimension)
+        away = away / away.norm(dim=-1, keepdim=True) * first.norm(dim=-1, keepdim=True)
+        away[:, 0] = 0.0
+        return (first + self.distance * away).float()
+
+
+def _examples(
+    keys: Int[Tensor, "markets rows"],
+    theta: Float32[Tensor, "markets agents dimension"],
+    task: Int[Tensor, "rows"],
+    noise: Float64[Tensor, "rows"],
+) -> tuple[Float32[Tensor, "markets rows dimension"], Float32[Tensor, "markets rows"]]:
+    """Draw features and labels of every row, a block of rows at a time.
+
+    Each row has a key of its own, so neither the block nor the number of other rows changes it.
+    """
+    x = torch.empty(*keys.shape, theta.shape[-1], device=keys.device)
+    y = torch.empty(keys.shape, device=keys.device)
+    step = max(1, CHUNK // (len(keys) * theta.shape[-1]))
+    for start in range(0, keys.shape[1], step):
+        rows = slice(start, start + step)
+        x[:, rows] = draws.normal(keys[:, rows], theta.shape[-1]).float()
+        every = torch.einsum("mrd,mad->mra", x[:, rows].double(), theta.double())
+        clean = every.gather(2, task[rows].expand(len(keys), -1)[..., None])[..., 0]
+        y[:, rows] = (clean + noise[rows] * draws.normal(draws.fold(keys[:, rows], "noise"))).float()
+    return x, y
+
+
+def _owners(n_markets: int, n_rows: int, starts: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
+    """Row numbers [markets, parts, width] and sizes [markets, parts] of a pool that holds the markets in a row."""
+    within = torch.arange(int(counts.max()), device=counts.device).minimum(counts[:, None] - 1) + starts[:, None]
+    market = torch.arange(n_markets, device=counts.device)[:, None, None] * n_rows
+    return market + within, counts.repeat(n_markets, 1)
+
+
+def _only(pool: Shards, parts: slice | int) -> Shards:
+    """Some of a pool's parts, no wider than they need."""
+    size = pool.size[:, parts]
+    return Shards(pool.x, pool.y, pool.index[:, parts][..., : int(size.max())], size)

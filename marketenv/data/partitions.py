@@ -126,7 +126,7 @@ def dirichlet(
         raise ValueError(f"max_size is {max_size}, wanted at least min_size, {min_size}.")
     mixed = rows[draws.permutation(draws.fold(keys, "dirichlet"), len(rows))]
     rest = mixed[:, reserve:]
-    rest = rest.gather(1, labels[rest].argsort(-1, stable=True))  # by class, at random within each
+    rest = rest.gather(1, labels[rest].argsort(dim=-1, stable=True))  # by class, at random within each
     first = (torch.arange(reserve, device=rows.device) % n_agents).expand(len(keys), -1)
     owner = torch.cat([first, _dirichlet_owner(labels, rest, n_agents, alpha, keys)], 1)
     width = len(rows) - (n_agents - 1) * min_size
@@ -226,7 +226,7 @@ def _counts(labels: Tensor, rows: Tensor) -> Int[Tensor, "classes"]:
 def _mixed_within(groups: Int[Tensor, "#batch places"], keys: Int[Tensor, "batch"]) -> Int[Tensor, "batch places"]:
     """Order of places that sorts them by group (below 2^15) and at random inside each group."""
     noise = (draws.uniform(keys, groups.shape[-1]) * 2.0**48).long()
-    return (groups * 2**48 + noise).argsort(-1, stable=True)
+    return (groups * 2**48 + noise).argsort(dim=-1, stable=True)
 
 
 def _by_class(labels: Tensor, rows: Tensor, keys: Tensor) -> tuple[Tensor, Tensor, Tensor]:

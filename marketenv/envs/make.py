@@ -47,7 +47,9 @@ def make_market(name: str, **config: Any) -> Market:
     return market_type(config_type(**config))
 
 
-def make_parallel(name: str, *, render_mode: str | None = None, action_levels: int | None = None, **config: Any) -> MarketParallelEnv:
+def make_parallel(
+    name: str, *, render_mode: str | None = None, action_levels: int | None = None, **config: Any
+) -> MarketParallelEnv:
     """Build a PettingZoo parallel environment; see the market's config for its arguments."""
     return MarketParallelEnv(make_market(name, **config), short_name(name), render_mode, action_levels)
 

@@ -43,7 +43,7 @@ def load_model(spec: str) -> ModelPolicy:
     try:
         return ModelPolicy(getattr(stable_baselines3, known[algorithm.lower()]).load(path, device="cpu"))
     except (OSError, ValueError, KeyError) as error:
-        raise ValueError(f"cannot load {path!r} as a {algorithm} model: {error}. Wanted a file written by model.save().") from error
+        raise ValueError(f"cannot load {path!r} as a {algorithm} model: {error}. Wanted a model.save() file.") from error
 
 
 def one_policy(part: Any, market: Market) -> Policy:

@@ -86,7 +86,9 @@ class MarketParallelEnv(ParallelEnv[str, np.ndarray, Any]):
             raise ValueError(f"{hint}; wanted one action for each of {self.agents or 'no agents: call reset()'}.")
         return self._take(self._rows(actions))
 
-    def step_one(self, agent: str, action: Any, policies: Mapping[str, Policy]) -> tuple[np.ndarray, float, bool, bool, dict[str, float]]:
+    def step_one(
+        self, agent: str, action: Any, policies: Mapping[str, Policy]
+    ) -> tuple[np.ndarray, float, bool, bool, dict[str, float]]:
         """Play one stage with one agent's action while policies play the others: that agent's part of ``step``."""
         mine = self.check_action(agent, action)
         rows = self._batch.act(policies, frozenset({agent}))
@@ -186,4 +188,3 @@ def aec(env: MarketParallelEnv, ordered: bool = True) -> Any:
     """The AEC view of a parallel market; ``ordered`` adds PettingZoo's check of the order of calls."""
     raw = MarketAECEnv(env)
     return OrderEnforcingWrapper(raw) if ordered else raw
-

@@ -84,7 +84,7 @@ class MarketSB3Env(VecEnv):
         rewards = turn.rewards[:, self._rows].flatten().cpu().numpy().astype(np.float32)
         return self._mine(turn.seen), rewards, over, infos
 
-    def seed(self, seed: int | None = None) -> Sequence[None | int]:
+    def seed(self, seed: int | None = None) -> Sequence[int | None]:
         """Name the seed of the next reset: market k gets seed + k."""
         self._seed = seed
         return [None if seed is None else seed + k for k in range(self.num_envs)]

@@ -1,1 +1,24 @@
-"""To be filled."""
+"""Room of learners: how many models are trained and scored in one call.
+
+``LEARNERS`` is the room's table. A new learner is one file with the methods of ``Learner`` and one line here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from marketenv.learners.linear import Linear
+from marketenv.learners.mlp import MLP
+from marketenv.learners.module import ModuleLearner
+from marketenv.learners.optimizers import OPTIMIZERS
+from marketenv.learners.protocol import Learner, Permutations, Scores
+from marketenv.learners.training import Training
+
+# name -> factory(feature_shape, n_outputs, task, training, **options)
+LEARNERS: dict[str, Callable[..., Learner]] = {
+    "linear": Linear,
+    "mlp": MLP,
+    "module": ModuleLearner,
+}
+
+__all__ = ["LEARNERS", "MLP", "OPTIMIZERS", "Learner", "Linear", "ModuleLearner", "Permutations", "Scores", "Training"]

@@ -54,9 +54,7 @@ class Feed:
         return x, y, self.share
 
 
-def open_feed(
-    shards: Shards, batch_size: int | None, order: Int[Tensor, "models"] | None, keys: Int[Tensor, "models"]
-) -> Feed:
+def open_feed(shards: Shards, batch_size: int | None, order: Int[Tensor, "models"] | None, keys: Int[Tensor, "models"]) -> Feed:
     """Order the examples of a round; models stand in ``order`` (None: as they are)."""
     if order is not None:
         shards, keys = Shards(shards.x, shards.y, shards.index[order], shards.size[order]), keys[order]

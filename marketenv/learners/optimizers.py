@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from marketenv.learners.training import Step, Training
 Held = tuple[Tensor, ...]  # this tensor's optimiser buffers, each shaped like it
 
 
+@runtime_checkable
 class Optimizer(Protocol):
     """Moves stacks [active, *shape] in place. A step's weight scales the move; buffers advance by whole steps.
 
@@ -147,4 +148,3 @@ def slot_count(training: Training, size: int) -> int:
     """
     optimizer = optimizer_of(training)
     return optimizer.buffers * size + optimizer.counters
-

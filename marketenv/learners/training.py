@@ -44,6 +44,9 @@ class Training:
             raise ValueError(f"steps is {self.steps}, wanted >= 1; to skip training give effort 0.")
 
 
+DEFAULT = Training()
+
+
 @dataclass(frozen=True)
 class Step:
     """One local step of the models that take part in it: the first ``active`` ones, sorted by effort.

@@ -174,7 +174,9 @@ class ReferenceMarket:
         bought = torch.cat([sold * quotes.types[:, :-1], -sold.sum(1, keepdim=True) * quotes.types[:, -1:]], 1)
         n_agents = actions.shape[1]
         utility = (bought + net(transfers))[:, :n_agents]
-        new = ReferenceState(state.seeds, state.round + 1, torch.where(sold.any(1), outcome.prices.amax((1, 2)), state.last_price))
+        new = ReferenceState(
+            state.seeds, state.round + 1, torch.where(sold.any(1), outcome.prices.amax((1, 2)), state.last_price)
+        )
         report = ReferenceReport(
             rewards=utility,
             transfers=transfers,

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from marketenv.mechanisms.priors import Number, Prior, float64
+from marketenv.mechanisms.priors import Number, Prior, alike
 
 HALVINGS = 60  # 2^-60 of the interval is below the spacing of float64 numbers
 
@@ -57,7 +57,8 @@ def lower_bound(prior: Prior, cost: Number) -> Float64[Tensor, "..."]:
     >>> lower_bound(Uniform(1.0, 4.0), 0.0)
     tensor(1., dtype=torch.float64)
     """
-    return torch.maximum(*torch.broadcast_tensors(float64(prior.lo), float64(prior.hi), float64(cost))[::2])
+    low, _, _ = _range(prior, cost)
+    return low
 
 
 def best_ask(prior: Prior, cost: Number, weight: float) -> Float64[Tensor, "..."]:
@@ -70,15 +71,20 @@ def best_ask(prior: Prior, cost: Number, weight: float) -> Float64[Tensor, "..."
     """
     if not 0 <= weight <= 1:
         raise ValueError(f"weight is {weight}, wanted a number in [0, 1]: the bid's share in the price.")
-    lo, hi, c = torch.broadcast_tensors(float64(prior.lo), float64(prior.hi), float64(cost))
-    if not bool((c >= 0).all()):
-        raise ValueError(f"cost is {float(c[~(c >= 0)][0]):g}; wanted an amount >= 0.")
-    low, high = lo.maximum(c), hi.maximum(c)
+    low, high, c = _range(prior, cost)
     for _ in range(HALVINGS):
         middle = (low + high) / 2
         worth_more = (1 - weight) * (1 - prior.cdf(middle)) > (middle - c) * prior.pdf(middle)
         low, high = torch.where(worth_more, middle, low), torch.where(worth_more, high, middle)
     return low
+
+
+def _range(prior: Prior, cost: Number) -> tuple[Tensor, Tensor, Tensor]:
+    """Least and greatest ask worth a thought, and the cost: float64 of one broadcast shape."""
+    lo, hi, c = alike(prior.lo, prior.hi, cost)
+    if not bool((c >= 0).all()):
+        raise ValueError(f"cost is {float(c[~(c >= 0)][0]):g}; wanted an amount >= 0.")
+    return lo.maximum(c), hi.maximum(c), c
 
 
 AskRule = Callable[[Prior, Number], Tensor]

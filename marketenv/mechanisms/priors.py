@@ -8,7 +8,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-Number = Tensor | float  # one number for all, or a float64 tensor that broadcasts with the prices
+Number = Tensor | float | int  # one number for all, or a float64 tensor that broadcasts with the prices
 
 
 @runtime_checkable
@@ -66,7 +66,7 @@ class Truncated:
                 _check(f"{kind}.{name}", value, 0.0)
         for name in self.NOT_NEGATIVE:
             _check(f"{kind}.{name}", getattr(self, name), 0.0, closed=True)
-        lo, hi = self._ends()
+        lo, hi = alike(self.lo, self.hi)
         if bool((lo > hi).any()):
             raise ValueError(f"{kind} has lo {self.lo} > hi {self.hi}; wanted lo <= hi.")
         if bool(((hi > lo) & ~(self.mass(lo, hi) > 0)).any()):
@@ -82,18 +82,18 @@ class Truncated:
 
     def cdf(self, p: Tensor) -> Tensor:
         """Probability of a value <= p: float64 of the broadcast shape."""
-        lo, hi = self._ends()
+        lo, hi = self._ends(p)
         part = self.mass(lo, p.clamp(lo, hi)) / self.mass(lo, hi)
         return torch.where(p >= hi, 1.0, torch.where(p <= lo, 0.0, part))
 
     def pdf(self, p: Tensor) -> Tensor:
         """Density at p: float64 of the broadcast shape."""
-        lo, hi = self._ends()
+        lo, hi = self._ends(p)
         inside = (p >= lo) & (p <= hi) & (lo < hi)
         return torch.where(inside, self.density(p.clamp(lo, hi)) / self.mass(lo, hi), 0.0)
 
-    def _ends(self) -> tuple[Tensor, Tensor]:
-        return float64(self.lo), float64(self.hi)
+    def _ends(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        return float64(self.lo).to(like.device), float64(self.hi).to(like.device)
 
 
 @dataclass(frozen=True)
@@ -234,6 +234,12 @@ def float64(value: Number) -> Tensor:
     return torch.as_tensor(value, dtype=torch.float64)
 
 
+def alike(*values: Number) -> list[Tensor]:
+    """The values as float64 tensors of one broadcast shape, on the device of the first tensor among them."""
+    device = next((value.device for value in values if isinstance(value, Tensor)), None)
+    return list(torch.broadcast_tensors(*(float64(value).to(device) for value in values)))
+
+
 def _check(name: str, value: Number, least: float, closed: bool = False) -> None:
     """Refuse a parameter that is not finite or not above its least value."""
     value = float64(value)
@@ -249,7 +255,7 @@ def _phi(z: Tensor) -> Tensor:
 def _normal_mass(a: Tensor, b: Tensor) -> Tensor:
     """Phi(b) - Phi(a); mirrored right of the centre, where both are near 1 and their difference would lose its digits."""
     low, high = torch.where(a > 0, -b, a), torch.where(a > 0, -a, b)
-    return torch.special.ndtr(high) - torch.special.ndtr(low)
+    return (torch.erfc(-high / 2**0.5) - torch.erfc(-low / 2**0.5)) / 2  # torch's ndtr is 0 from z = -8 on, erfc is not
 
 
 PRIORS: dict[str, type[Truncated]] = {

@@ -40,7 +40,15 @@ def draw_network(axes: Axes, money: np.ndarray, names: Sequence[str], title: str
             arrowprops={**style, "shrinkA": 20, "shrinkB": 20, "mutation_scale": 14, "connectionstyle": "arc3,rad=.15"},
         )
         x, y = (0.32 * a + 0.68 * b for a, b in zip(places[payee], places[payer], strict=True))
-        axes.text(x, y, f"{amount:.3g}", fontsize=7, ha="center", va="center", bbox={"fc": "white", "ec": "none", "alpha": 0.7, "pad": 0.5})
+        axes.text(
+            x,
+            y,
+            f"{amount:.3g}",
+            fontsize=7,
+            ha="center",
+            va="center",
+            bbox={"fc": "white", "ec": "none", "alpha": 0.7, "pad": 0.5},
+        )
     axes.scatter(*zip(*places, strict=True), s=900, color=[COLOURS[k % len(COLOURS)] for k in range(n)], alpha=0.25, zorder=2)
     for name, place in zip(names, places, strict=True):
         axes.text(*place, name, ha="center", va="center", fontsize=8, zorder=3)

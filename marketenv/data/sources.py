@@ -1,0 +1,135 @@
+"""Make a source of data from whatever a user names or brings."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from marketenv.core.lookup import lookup, unknown
+from marketenv.data.dataset import Dataset, from_arrays
+from marketenv.data.datasets import DATASETS
+from marketenv.data.federation import Source
+from marketenv.data.linear import SyntheticLinear
+from marketenv.data.npz import read_npz
+from marketenv.data.partitioned import PartitionedSource
+from marketenv.data.partitions import PARTITIONS, Partition
+from marketenv.data.split import split
+
+LINEAR = "linear"  # the name under which SyntheticLinear is made
+_LINEAR_OPTIONS = ("dimension", "examples", "noise", "distance")
+
+
+def make_source(
+    data: Any,
+    partition: str | Partition,
+    n_agents: int,
+    *,
+    root: str | Path | None = None,
+    download: bool = False,
+    validation_size: int | float | None = None,
+    test_size: int | float | None = None,
+    broker_data: str = "validation",
+    max_examples: int | None = None,
+    seed: int = 0,
+    **partition_options: Any,
+) -> Source:
+    """Make the source that a market draws its data from.
+
+    data: a name in ``DATASETS``; a path that ends in ``.npz``; a ``Dataset``; a pair of arrays (x, y); ``"linear"``,
+          for ``SyntheticLinear``, whose options then stand in place of the partition's; or a finished ``Source``
+    partition: a name in ``PARTITIONS`` or a function like them. Generated data and finished sources have their own
+          owners and do not use it
+    n_agents: agents of a market
+    root, download: where the files of a named data set lie, and whether torchvision may fetch them there
+    validation_size, test_size, broker_data, max_examples, seed: see ``split``; for ``"linear"`` the sizes are counts,
+          and nothing depends on ``seed``
+    partition_options: keywords of the partition, such as ``alpha=0.1`` for ``"dirichlet"``
+
+    Raises ValueError for unknown names and options, with those that are known.
+
+    >>> source = make_source("digits", "class_imbalance", n_agents=2, keep=0.2)
+    >>> source.feature_shape, source.n_outputs, source.task
+    ((64,), 10, 'classification')
+    """
+    sizes: dict[str, Any] = {"validation_size": validation_size, "test_size": test_size}
+    sizes |= {"broker_data": broker_data, "max_examples": max_examples}
+    deal = lookup(PARTITIONS, partition, "partition")
+    if isinstance(data, Source):
+        return _finished(data, n_agents, sizes | partition_options)
+    if isinstance(data, str) and data == LINEAR:
+        return _linear(n_agents, sizes, partition_options)
+    if not callable(deal):
+        raise ValueError(f"partition is {deal!r}, wanted a name ({', '.join(PARTITIONS)}) or a function like them.")
+    _check_options(deal, partition_options, tuple(sizes))
+    found = find_dataset(data, root=root, download=download)
+    parts = split(found, **sizes, seed=seed)
+    return PartitionedSource(
+        split=parts, n_agents=n_agents, n_classes=found.n_classes, partition=deal, options=dict(partition_options)
+    )
+
+
+def find_dataset(data: Any, *, root: str | Path | None = None, download: bool = False) -> Dataset:
+    """Find a data set by name or path, or make it of a pair of arrays.
+
+    Raises ValueError for an unknown name, unreadable files, and arrays that make no data set.
+
+    >>> find_dataset("breast_cancer").x.shape
+    torch.Size([569, 30])
+    """
+    if isinstance(data, Dataset):
+        return data
+    if isinstance(data, Path) or (isinstance(data, str) and data.endswith(".npz")):
+        return read_npz(Path(data).expanduser())
+    if isinstance(data, str):
+        loaders = {**DATASETS, LINEAR: None}  # so that the error knows it too
+        return lookup(loaders, data, "data set (names; or a path ending in .npz)")(_folder(root), download)
+    if isinstance(data, tuple | list) and len(data) == 2:
+        return from_arrays(*data)
+    raise ValueError(
+        f"data is {type(data).__name__}, wanted a name ({', '.join(DATASETS)}, {LINEAR}), a path ending in .npz, a Dataset, "
+        "a pair (x, y) of arrays, or a source."
+    )
+
+
+def _folder(root: str | Path | None) -> Path | None:
+    return None if root is None else Path(root).expanduser()
+
+
+def _finished(source: Source, n_agents: int, given: Mapping[str, Any]) -> Source:
+    """A ready-made source as it is, or ValueError where it cannot obey what else was asked."""
+    if source.n_agents != n_agents:
+        raise ValueError(f"the source has {source.n_agents} agents but n_agents is {n_agents}; give both the same number.")
+    ignored = sorted(name for name, value in given.items() if value not in (None, "validation"))
+    if ignored:
+        raise ValueError(f"a finished source takes no {', '.join(ignored)}; give them where the source is made.")
+    return source
+
+
+def _linear(n_agents: int, sizes: Mapping[str, Any], options: Mapping[str, Any]) -> SyntheticLinear:
+    """SyntheticLinear with the sizes under its own names."""
+    for name in options:
+        if name not in _LINEAR_OPTIONS:
+            raise unknown("option of data 'linear'", name, (*_LINEAR_OPTIONS, "validation_size", "test_size", "broker_data"))
+    if sizes["max_examples"] is not None:
+        raise ValueError("data 'linear' takes no max_examples; say how many to draw with examples=.")
+    counts = {"validation": sizes["validation_size"], "test": sizes["test_size"]}
+    for name, count in counts.items():
+        if count is not None and not isinstance(count, int):
+            raise ValueError(f"{name}_size is {count!r}, wanted a count: data 'linear' is drawn, there is no whole to share.")
+    asked = {name: count for name, count in counts.items() if count is not None}
+    return SyntheticLinear(n_agents=n_agents, broker_data=sizes["broker_data"], **asked, **options)
+
+
+def _check_options(deal: Callable[..., Any], options: Mapping[str, Any], others: tuple[str, ...]) -> None:
+    """Refuse options that a partition does not have, naming those it has."""
+    parameters = list(inspect.signature(deal).parameters.values())[4:]
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return
+    known = tuple(p.name for p in parameters)
+    for name in options:
+        if name not in known:
+            raise unknown(
+                f"option of partition {getattr(deal, '__name__', deal)!r}", name, (*known, "root", "download", *others, "seed")
+            )

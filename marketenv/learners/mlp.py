@@ -1,0 +1,203 @@
+"""Multilayer perceptrons trained as stacked matrix products with a backward pass written by hand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from marketenv.core import draws
+from marketenv.core.bank import Layout
+from marketenv.core.lookup import lookup
+from marketenv.core.shards import Shards
+from marketenv.learners import exams, objectives
+from marketenv.learners.exams import Exam
+from marketenv.learners.feed import open_feed
+from marketenv.learners.optimizers import Optimizer, optimizer_of, slot_count
+from marketenv.learners.protocol import Permutations, Scores
+from marketenv.learners.stacks import Stacks, open_stacks
+from marketenv.learners.training import DEFAULT, Step, Training, check_round, schedule
+
+# inputs of a layer -> (bound of its weights, bound of its biases), both drawn uniformly
+INITS: dict[str, Callable[[int], tuple[float, float]]] = {
+    "he": lambda inputs: (math.sqrt(6.0 / inputs), 0.0),  # variance 2 / inputs (He et al., ICCV 2015, eq. 10)
+    "torch": lambda inputs: (inputs**-0.5, inputs**-0.5),  # what torch.nn.Linear draws
+}
+
+
+@dataclass(frozen=True)
+class MLP:
+    """Train and score stacks of ReLU networks, every layer of all models as one batched product.
+
+    h_0 = x;  h_l = max(W_l h_{l-1} + b_l, 0);  outputs = W_L h_{L-1} + b_L
+
+    Loss: cross-entropy of softmax(outputs), or half the squared error. Weights are [out, in], biases [out], named
+    ``layer0.weight``, ``layer0.bias``, ``layer1.weight``, ...; ``hidden=()`` is a linear model with bias.
+
+    feature_shape: shape of one example, flattened    n_outputs: classes, or 1    task: "classification" | "regression"
+    hidden: width of each hidden layer    init_rule: a name of INITS    memory: bytes of temporaries in scores
+
+    Raises ValueError for an unknown task, init or optimiser and for widths below 1.
+
+    >>> mlp = MLP((4,), 3, "classification", Training(steps=2), hidden=(8,))
+    >>> mlp.layout.size, mlp.permutations
+    (67, {'hidden0': (('layer0.weight', 0), ('layer0.bias', 0), ('layer1.weight', 1))})
+    """
+
+    feature_shape: tuple[int, ...]
+    n_outputs: int
+    task: str
+    training: Training = DEFAULT
+    hidden: tuple[int, ...] = (32,)
+    init_rule: str = "he"
+    memory: int = 2**28
+
+    def __post_init__(self) -> None:
+        objectives.check_task(self.feature_shape, self.n_outputs, self.task)
+        lookup(INITS, self.init_rule, "init_rule")
+        optimizer_of(self.training)
+        if any(width < 1 for width in self.hidden):
+            raise ValueError(f"hidden is {self.hidden}, wanted widths >= 1; () is a linear model.")
+
+    @cached_property
+    def widths(self) -> tuple[int, ...]:
+        """Numbers that enter and leave each layer: inputs, hidden widths, outputs."""
+        return (math.prod(self.feature_shape), *self.hidden, self.n_outputs)
+
+    @cached_property
+    def layers(self) -> tuple[tuple[str, ...], ...]:
+        """Names of each layer's weight and bias, input first."""
+        return tuple((f"layer{i}.weight", f"layer{i}.bias") for i in range(len(self.widths) - 1))
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Where weights and biases lie in the flat parameters."""
+        pairs = zip(self.layers, self.widths[:-1], self.widths[1:], strict=True)
+        return Layout(tuple(item for (w, b), n, m in pairs for item in ((w, (m, n)), (b, (m,)))))
+
+    @cached_property
+    def permutations(self) -> Permutations:
+        """The units of each hidden layer: rows of its weight and bias, columns of the next weight."""
+        pairs = zip(self.layers[:-1], self.layers[1:], strict=True)
+        return {f"hidden{i}": ((w, 0), (b, 0), (after, 1)) for i, ((w, b), (after, _)) in enumerate(pairs)}
+
+    @property
+    def slots(self) -> int:
+        """Optimiser numbers per model."""
+        return slot_count(self.training, self.layout.size)
+
+    def init(self, keys: Int[Tensor, "models"]) -> Float[Tensor, "models params"]:
+        """Draw weights and biases uniformly within the bounds of ``init_rule``; one model per key."""
+        parts = []
+        for names, inputs, outputs in zip(self.layers, self.widths[:-1], self.widths[1:], strict=True):
+            bounds, sizes = INITS[self.init_rule](inputs), (outputs * inputs, outputs)
+            for name, bound, size in zip(names, bounds, sizes, strict=True):
+                parts.append(bound * (2.0 * draws.uniform(draws.fold(keys, "init", name), size) - 1.0))
+        return torch.cat(parts, 1).float()
+
+    def fresh_slots(self, n_models: int, device: torch.device | str = "cpu") -> Float[Tensor, "models slots"]:
+        """Optimiser numbers before the first step: zeros."""
+        return torch.zeros(n_models, self.slots, device=device)
+
+    def prepare(self, shards: Shards) -> Shards:
+        """Check the models' data, which minibatches are drawn from as they are."""
+        shards = objectives.check_shards(shards, self.feature_shape, self.n_outputs, self.task)
+        return Shards(shards.x.flatten(1), shards.y, shards.index, shards.size)
+
+    def train(
+        self,
+        params: Float[Tensor, "models params"],
+        slots: Float[Tensor, "models slots"],
+        material: Shards,
+        effort: Float[Tensor, "models"],
+        keys: Int[Tensor, "models"],
+    ) -> tuple[Float[Tensor, "models params"], Float[Tensor, "models slots"]]:
+        """Train every model for one round of steps; a model of effort 0 comes back as it was, to the bit.
+
+        Where a step's weight is below 1 its move is scaled; momentum and Adam's means advance by whole steps.
+        """
+        check_round(self.layout.size, self.slots, params, slots, effort, keys)
+        optimizer = optimizer_of(self.training)
+        with torch.no_grad():
+            order, steps = schedule(effort, self.training.steps)
+            stacks = open_stacks(self.layout, optimizer, params, slots, order)
+            feed = open_feed(material, self.training.batch_size, order, keys)
+            space = self._workspace(feed.x)
+            for step in steps:
+                self._step(stacks, optimizer, step, space, *feed.batch(step))
+            return stacks.close()
+
+    def _workspace(self, x: Float[Tensor, "models batch features"]) -> list[Tensor]:
+        """Memory for each layer's outputs and, for hidden layers, their slopes: [models, width, batch] each."""
+        shapes = [(x.shape[0], width, x.shape[1]) for width in (*self.widths[1:], *self.hidden)]
+        return [x.new_empty(shape) for shape in shapes]
+
+    def _step(
+        self, stacks: Stacks, optimizer: Optimizer, step: Step, space: list[Tensor], x: Tensor, y: Tensor, share: Tensor
+    ) -> None:
+        """One step of all models that take part: forward, then backward with each layer moved inside its own product."""
+        depth, count = len(self.layers), stacks.begin(step)
+        weights = [stacks.theta[w][: step.active] for w, _ in self.layers]
+        biases = [stacks.theta[b][: step.active, :, None] for _, b in self.layers]
+        values = [x.mT]  # examples stand last: a product then writes what the next one reads, and softmax runs over rows
+        for i in range(depth):
+            values.append(torch.baddbmm(biases[i], weights[i], values[i], out=space[i][: step.active]))
+            if i < depth - 1:
+                values[-1].relu_()
+        slope = objectives.OBJECTIVES[self.task].slope(values[-1], y).mul_(share[:, None])
+        ones = x.new_ones(1, 1, 1).expand(step.active, x.shape[1], 1)
+        for i in reversed(range(depth)):
+            below = self._slope_below(weights[i], slope, values[i], space[depth + i - 1][: step.active]) if i else slope
+            held_w, held_b = ([h[: step.active] for h in stacks.held[name]] for name in self.layers[i])
+            optimizer.descend_product(weights[i], tuple(held_w), slope, values[i].mT, step, count)
+            optimizer.descend_product(biases[i], tuple(h[:, :, None] for h in held_b), slope, ones, step, count)
+            slope = below
+
+    @staticmethod
+    def _slope_below(weight: Tensor, slope: Tensor, value: Tensor, out: Tensor) -> Tensor:
+        """Pass the slope through a layer's weight and the ReLU below it, into ``out``."""
+        torch.bmm(weight.mT, slope, out=out)
+        return torch.ops.aten.threshold_backward.grad_input(out, value, 0, grad_input=out)
+
+    def forward(self, views: dict[str, Tensor], x: Float[Tensor, "batch *features"]) -> Float[Tensor, "batch outputs"]:
+        """Outputs of one model by plain torch; differentiable, so that autograd can check the backward pass."""
+        value = x.flatten(1)
+        for i, (w, b) in enumerate(self.layers):
+            value = value @ views[w].mT + views[b]
+            value = value.relu() if i < len(self.layers) - 1 else value
+        return value
+
+    def exam(self, shards: Shards) -> Exam:
+        """Gather each owner's examples; owners [markets], or [1] to be shared by all markets."""
+        return exams.exam_of(self.prepare(shards))
+
+    def scores(self, params: Float[Tensor, "markets k params"], exam: Exam) -> Scores:
+        """Score k models of every market: mean loss, and share of right labels or R^2, each [markets, k]."""
+        exams.check_exam(params, self.layout.size, exam.owners)
+        wide = sorted((*self.widths[1:], 2 * self.n_outputs))[-2:]  # two layers' outputs are alive at once
+        cost = 4 * (sum(wide) * exam.x.shape[1] + self.layout.size)
+        with torch.no_grad():
+            return exams.in_pieces(self._score, params, exam, cost, self.memory)
+
+    def _score(self, params: Float[Tensor, "markets k params"], exam: Exam) -> Scores:
+        outputs = self._outputs(params, exam.x)
+        objective = objectives.OBJECTIVES[self.task]
+        y, share = exam.y[:, None].expand(*outputs.shape[:2], -1), exam.share[:, None]
+        loss = (objective.losses(outputs, y) * share).sum(-1)
+        return exams.finite(params, loss, objective.accuracy(outputs, y, share))
+
+    def _outputs(self, params: Float[Tensor, "markets k params"], x: Float[Tensor, "owners n f"]) -> Tensor:
+        """Outputs [markets, k, outputs, n]; models that share examples are joined to one product in the first layer."""
+        views, (w, b), owners = self.layout.views(params), self.layers[0], x.shape[0]
+        weight = views[w].reshape(owners, -1, x.shape[-1])
+        value = torch.baddbmm(views[b].reshape(owners, -1, 1), weight, x.mT)
+        value = value.view(-1, self.widths[1], x.shape[1])
+        flat = self.layout.views(params.flatten(0, 1))
+        for w, b in self.layers[1:]:
+            value = torch.baddbmm(flat[b].unsqueeze(-1), flat[w], value.relu_())
+        return value.unflatten(0, params.shape[:2])

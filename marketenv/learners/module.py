@@ -1,0 +1,229 @@
+"""Any torch module as a learner: torch.func over all models on an accelerator, a plain loop over them on a CPU."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
+from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
+from torch.nn.modules.dropout import _DropoutNd
+
+from marketenv.core import draws
+from marketenv.core.bank import Layout
+from marketenv.core.lookup import lookup
+from marketenv.core.shards import Shards
+from marketenv.learners import exams, objectives
+from marketenv.learners.exams import Exam
+from marketenv.learners.feed import open_feed
+from marketenv.learners.optimizers import optimizer_of, slot_count
+from marketenv.learners.protocol import Permutations, Scores
+from marketenv.learners.stacks import open_stacks
+from marketenv.learners.training import DEFAULT, Training, check_round, schedule
+
+
+def _statistics(module: nn.Module) -> bool:
+    """Whether the module's answer to one example depends on the others, or on those seen before."""
+    return isinstance(module, _BatchNorm) or (isinstance(module, _NormBase) and bool(module.track_running_stats))
+
+
+def _random(module: nn.Module) -> bool:
+    rate = getattr(module, "p" if isinstance(module, _DropoutNd) else "dropout", 0.0)
+    return isinstance(rate, float | int) and rate > 0
+
+
+def check_module(module: nn.Module) -> None:
+    """Refuse modules whose training is not a function of parameters and examples alone.
+
+    Raises ValueError for batch statistics, dropout, frozen or non-float32 parameters, and modules without parameters.
+    """
+    for name, part in module.named_modules():
+        kind = f"{name or 'the module'} is a {type(part).__name__}"
+        if _statistics(part):
+            raise ValueError(
+                f"{kind}, which keeps batch statistics; merging models would break them. Use GroupNorm or LayerNorm."
+            )
+        if _random(part):
+            raise ValueError(f"{kind} that drops units at random; set its rate to 0: training must be a function of its keys.")
+    found = dict(module.named_parameters())
+    bad = [name for name, p in found.items() if p.dtype != torch.float32 or not p.requires_grad]
+    if bad or not found:
+        raise ValueError(f"parameters {bad or 'none'}: wanted at least one, all float32 and trainable; make constants buffers.")
+
+
+def _owners(names: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    """Parameter names grouped by the submodule that owns them, in order."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(name.rpartition(".")[0], []).append(name)
+    return tuple(tuple(group) for group in groups.values())
+
+
+@dataclass(frozen=True, eq=False)
+class ModuleLearner:
+    """Train and score copies of any nn.Module that maps [batch, *features] to [batch, n_outputs].
+
+    init draws each tensor as its mean + its own standard deviation * normal, from the module as it was given: ones
+    and zeros stay, no global generator is touched, and a module's own rule is kept up to the distribution's shape.
+
+    module:       the model; it is copied, never changed
+    permutations: permutation name -> (tensor name, axis) pairs; None: its models cannot be aligned
+    layers:       tensor names of each layer; () groups parameters by the submodule that owns them
+    engine:       "loop" one model at a time | "vmap" all at once | "auto": the loop on a CPU, where vmap over
+                  convolutions was 2 to 4 times slower, and vmap elsewhere
+    memory:       bytes that activations of one vmap over models may take, as guessed from inputs and parameters
+
+    Raises ValueError for batch statistics, dropout, frozen parameters, and outputs of another shape.
+
+    >>> net = ModuleLearner((4,), 3, "classification", Training(), module=nn.Linear(4, 3))
+    >>> net.layout.shapes
+    (('weight', (3, 4)), ('bias', (3,)))
+    """
+
+    feature_shape: tuple[int, ...]
+    n_outputs: int
+    task: str
+    training: Training = DEFAULT
+    module: nn.Module = field(kw_only=True)
+    permutations: Permutations | None = None
+    layers: tuple[tuple[str, ...], ...] = ()
+    engine: str = "auto"
+    memory: int = 2**28
+
+    def __post_init__(self) -> None:
+        objectives.check_task(self.feature_shape, self.n_outputs, self.task)
+        optimizer_of(self.training)
+        lookup({"auto": 0, "loop": 0, "vmap": 0}, self.engine, "engine")
+        check_module(self.module)
+        object.__setattr__(self, "module", copy.deepcopy(self.module).cpu().eval())
+        with torch.no_grad():
+            shape = tuple(self.module(torch.zeros(2, *self.feature_shape)).shape)
+        if shape != (2, self.n_outputs):
+            raise ValueError(f"the module maps 2 examples to {shape}, wanted (2, {self.n_outputs}): [batch, n_outputs].")
+        object.__setattr__(self, "layers", self.layers or _owners(tuple(dict(self.module.named_parameters()))))
+        for name in [n for pairs in (self.permutations or {}).values() for n, _ in pairs] + [n for g in self.layers for n in g]:
+            lookup(dict(self.layout.shapes), name, "parameter")
+
+    @cached_property
+    def layout(self) -> Layout:
+        """The module's own parameters in its own order."""
+        return Layout(tuple((name, tuple(p.shape)) for name, p in self.module.named_parameters()))
+
+    @property
+    def slots(self) -> int:
+        """Optimiser numbers per model."""
+        return slot_count(self.training, self.layout.size)
+
+    def init(self, keys: Int[Tensor, "models"]) -> Float[Tensor, "models params"]:
+        """Draw every tensor normally, with the mean and deviation that it has in the module; one model per key."""
+        parts = []
+        for name, p in self.module.named_parameters():
+            mean, deviation = float(p.detach().mean()), float(p.detach().std(correction=0))
+            parts.append(mean + deviation * draws.normal(draws.fold(keys, "init", name), p.numel()))
+        return torch.cat(parts, 1).float()
+
+    def fresh_slots(self, n_models: int, device: torch.device | str = "cpu") -> Float[Tensor, "models slots"]:
+        """Optimiser numbers before the first step: zeros."""
+        return torch.zeros(n_models, self.slots, device=device)
+
+    def prepare(self, shards: Shards) -> Shards:
+        """Check the models' data, which minibatches are drawn from as they are."""
+        return objectives.check_shards(shards, self.feature_shape, self.n_outputs, self.task)
+
+    def train(
+        self,
+        params: Float[Tensor, "models params"],
+        slots: Float[Tensor, "models slots"],
+        material: Shards,
+        effort: Float[Tensor, "models"],
+        keys: Int[Tensor, "models"],
+    ) -> tuple[Float[Tensor, "models params"], Float[Tensor, "models slots"]]:
+        """Train every model for one round of steps; see MLP.train for what a weight below 1 scales."""
+        check_round(self.layout.size, self.slots, params, slots, effort, keys)
+        optimizer, whole = optimizer_of(self.training), Layout((("flat", (self.layout.size,)),))
+        with torch.no_grad():
+            order, steps = schedule(effort, self.training.steps)
+            stacks = open_stacks(whole, optimizer, params, slots, order)
+            feed = open_feed(material, self.training.batch_size, order, keys)
+            for step in steps:
+                theta, count = stacks.theta["flat"][: step.active], stacks.begin(step)
+                gradient = self._gradients(theta, *feed.batch(step))
+                optimizer.descend(theta, tuple(h[: step.active] for h in stacks.held["flat"]), gradient, step, count)
+            return stacks.close()
+
+    def forward(self, views: dict[str, Tensor], x: Float[Tensor, "batch *features"]) -> Float[Tensor, "batch outputs"]:
+        """Outputs of one model."""
+        buffers = {name: b.to(x.device) for name, b in self.module.named_buffers()}
+        return functional_call(self.module, views | buffers, (x,))
+
+    def _stacked(self, device: torch.device) -> bool:
+        """Whether models run under vmap; refuses recurrent modules there, which torch.func cannot batch."""
+        stacked = self.engine == "vmap" or (self.engine == "auto" and device.type != "cpu")
+        for name, part in self.module.named_modules():
+            if stacked and isinstance(part, nn.RNNBase):
+                raise ValueError(
+                    f"{name or 'the module'} is a nn.{type(part).__name__}, which vmap cannot batch; write the cell as matrix "
+                    "products, or pass engine='loop'."
+                )
+        return stacked
+
+    def _at_once(self, x: Tensor) -> int:
+        """Models per vmap: memory over a guess of one model's activations (8 times its input) and parameters."""
+        return max(1, self.memory // (4 * (8 * x[0].numel() + self.layout.size)))
+
+    def _loss(self, flat: Tensor, x: Tensor, y: Tensor, share: Tensor) -> Tensor:
+        outputs = self.forward(self.layout.views(flat), x)
+        return (objectives.OBJECTIVES[self.task].losses(outputs.mT, y) * share).sum()
+
+    def _gradients(self, theta: Float[Tensor, "active params"], x: Tensor, y: Tensor, share: Tensor) -> Tensor:
+        share = share.expand(y.shape)
+        if self._stacked(theta.device):
+            return vmap(grad(self._loss), chunk_size=self._at_once(x))(theta, x, y, share)
+        return torch.stack([self._gradient(*one) for one in zip(theta, x, y, share, strict=True)])
+
+    def _gradient(self, flat: Float[Tensor, "params"], x: Tensor, y: Tensor, share: Tensor) -> Tensor:
+        with torch.enable_grad():
+            # leaves are the views: through slices of one flat leaf autograd would fill a whole gradient per tensor
+            views = {name: v.detach().requires_grad_() for name, v in self.layout.views(flat).items()}
+            losses = objectives.OBJECTIVES[self.task].losses(self.forward(views, x).mT, y)
+            parts = torch.autograd.grad((losses * share).sum(), list(views.values()))
+        return torch.cat([part.flatten() for part in parts])
+
+    def exam(self, shards: Shards) -> Exam:
+        """Gather each owner's examples; owners [markets], or [1] to be shared by all markets."""
+        return exams.exam_of(self.prepare(shards))
+
+    def scores(self, params: Float[Tensor, "markets k params"], exam: Exam) -> Scores:
+        """Score k models of every market: mean loss, and share of right labels or R^2, each [markets, k]."""
+        exams.check_exam(params, self.layout.size, exam.owners)
+        stacked = self._stacked(params.device)
+        cost = 4 * (8 * exam.x[0].numel() + self.layout.size)
+        score: Callable[[Tensor, Exam], Scores] = self._score_stacked if stacked else self._score_loop
+        with torch.no_grad():
+            return exams.in_pieces(score, params, exam, cost, self.memory)
+
+    def _grade(self, flat: Tensor, x: Tensor, y: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
+        outputs, objective = self.forward(self.layout.views(flat), x).mT, objectives.OBJECTIVES[self.task]
+        return (objective.losses(outputs, y) * share).sum(), objective.accuracy(outputs, y, share)
+
+    def _score_stacked(self, params: Float[Tensor, "markets k params"], exam: Exam) -> Scores:
+        inner = vmap(self._grade, in_dims=(0, None, None, None))
+        if exam.owners == 1:
+            loss, accuracy = inner(params.flatten(0, 1), exam.x[0], exam.y[0], exam.share[0])
+            return exams.finite(params, loss.view(params.shape[:2]), accuracy.view(params.shape[:2]))
+        return exams.finite(params, *vmap(inner)(params, exam.x, exam.y, exam.share))
+
+    def _score_loop(self, params: Float[Tensor, "markets k params"], exam: Exam) -> Scores:
+        owner = [0 if exam.owners == 1 else market for market in range(params.shape[0])]
+        grades = [
+            self._grade(flat, exam.x[o], exam.y[o], exam.share[o])
+            for models, o in zip(params, owner, strict=True)
+            for flat in models
+        ]
+        loss, accuracy = (torch.stack(part).view(params.shape[:2]) for part in zip(*grades, strict=True))
+        return exams.finite(params, loss, accuracy)

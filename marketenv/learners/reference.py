@@ -1,0 +1,91 @@
+"""The plain way, one model after another with autograd and torch.optim: what every learner is tested against."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from marketenv.core import draws
+from marketenv.core.bank import Layout
+from marketenv.core.shards import Shards
+from marketenv.learners.objectives import OBJECTIVES
+from marketenv.learners.training import DUST, Training
+
+
+def _optimizer(training: Training, layout: Layout, leaves: dict[str, Tensor], slots: Tensor) -> torch.optim.Optimizer:
+    """The named torch optimiser over the leaves, its state taken from slots."""
+    settings: dict[str, Any] = {"lr": training.learning_rate, "weight_decay": training.weight_decay}
+    parts = [layout.views(part) for part in slots[: len(slots) // layout.size * layout.size].split(layout.size)]
+    if training.optimizer == "adam":
+        adam = torch.optim.Adam(leaves.values(), **settings)
+        for name, leaf in leaves.items():
+            moments = {"exp_avg": parts[0][name].clone(), "exp_avg_sq": parts[1][name].clone()}
+            adam.state[leaf] = {"step": slots[-1].clone()} | moments
+        return adam
+    sgd = torch.optim.SGD(leaves.values(), momentum=training.momentum, **settings)
+    for name, leaf in leaves.items():
+        if training.momentum:
+            sgd.state[leaf] = {"momentum_buffer": parts[0][name].clone()}
+    return sgd
+
+
+def _slots_of(training: Training, layout: Layout, leaves: dict[str, Tensor], state: dict[Tensor, Any]) -> list[Tensor]:
+    """Read a torch optimiser's state back into slots."""
+    adam = training.optimizer == "adam"
+    names = ("exp_avg", "exp_avg_sq") if adam else ("momentum_buffer",) if training.momentum else ()
+    parts = [layout.flat({n: state[leaf][part] for n, leaf in leaves.items()}) for part in names]
+    return [*parts, *([next(iter(state.values()))["step"].reshape(1)] if adam else [])]
+
+
+def _places(training: Training, size: int, key: Tensor, step: int) -> Tensor:
+    """The shard's places that one model sees in one step."""
+    if training.batch_size is None:
+        return torch.arange(size)
+    order = draws.permutation(draws.fold(key, "minibatches"), size)
+    return order[(step * training.batch_size + torch.arange(training.batch_size)) % size]
+
+
+def _train_one(learner: Any, params: Tensor, slots: Tensor, shards: Shards, effort: float, key: Tensor) -> tuple[Tensor, Tensor]:
+    """One model's round; shards have no owner axis."""
+    training, layout = learner.training, learner.layout
+    leaves = {name: view.clone().requires_grad_() for name, view in layout.views(params).items()}
+    optimizer = _optimizer(training, layout, leaves, slots)
+    steps = math.ceil(effort * training.steps - DUST)
+    for step in range(steps):
+        weight = min(effort * training.steps - step, 1.0)
+        rows = shards.index[_places(training, int(shards.size), key, step)]
+        outputs = learner.forward(leaves, shards.x[rows])
+        before = {name: leaf.detach().clone() for name, leaf in leaves.items()}
+        optimizer.zero_grad()
+        OBJECTIVES[learner.task].losses(outputs.mT, shards.y[rows]).mean().backward()
+        optimizer.step()
+        for name, leaf in leaves.items():
+            leaf.data = before[name] + weight * (leaf.data - before[name])
+    if not steps:
+        return params.clone(), slots.clone()
+    held = _slots_of(training, layout, leaves, optimizer.state)
+    return layout.flat({n: leaf.detach() for n, leaf in leaves.items()}), torch.cat([slots[:0], *held])
+
+
+def loop_train(
+    learner: Any,
+    params: Float[Tensor, "models params"],
+    slots: Float[Tensor, "models slots"],
+    shards: Shards,
+    effort: Float[Tensor, "models"],
+    keys: Int[Tensor, "models"],
+) -> tuple[Float[Tensor, "models params"], Float[Tensor, "models slots"]]:
+    """Train models one by one with autograd and torch.optim: what ``learner.train`` does, made of other parts.
+
+    learner: any learner of this room (its layout, task, training and ``forward``); shards: owners [models].
+    A step of weight w ends at params + w * (where torch's step ends - params). Slow: for tests and benchmarks, on a CPU.
+    """
+    done = [
+        _train_one(learner, params[i], slots[i], Shards(shards.x, shards.y, shards.index[i], shards.size[i]), e, keys[i])
+        for i, e in enumerate(effort.double().tolist())
+    ]
+    return torch.stack([p for p, _ in done]), torch.stack([s for _, s in done])

@@ -1,0 +1,428 @@
+"""The parameter market of Train 'n Trade (Huang, Vishwakarma, Sala, NeurIPS 2023), for any number of agents.
+
+A round: every agent trains; the broker aligns each seller to each buyer, finds the best weight of the purchase on its
+own data and tells each agent its gain (``quote``); agents report bids, an ask and their next effort; the rule settles,
+merged parameters are shipped and money moves (``clear``). All trades of a round use the models from before any trade.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float, Float64, Int
+from torch import Tensor
+
+from marketenv.alignment import ALIGNMENTS, alpha_closed_form, alpha_grid, layer_mask, merge
+from marketenv.core import draws
+from marketenv.core.clock import Clock
+from marketenv.core.fields import Field, Fields
+from marketenv.core.lookup import lookup
+from marketenv.core.market import Past, Report, Role, Stage
+from marketenv.core.policy import uniform_random
+from marketenv.core.transfers import Ledger, net
+from marketenv.data import Source, make_source
+from marketenv.learners import LEARNERS, Learner, Scores, Training
+from marketenv.markets.parameter_trading_types import (
+    Exchange,
+    Options,
+    ParameterTradingConfig,
+    Reports,
+    TradingQuotes,
+    TradingReport,
+    TradingState,
+    World,
+)
+from marketenv.mechanisms import MECHANISMS, Outcome
+from marketenv.valuation import VALUATIONS, Gain, Trial, theorem_4_1
+
+DEFAULT_TRAINING = {
+    "classification": Training(optimizer="sgd", learning_rate=0.1, batch_size=32, steps=5),
+    "regression": Training(optimizer="sgd", learning_rate=0.01, batch_size=None, steps=1),
+}
+LARGEST = 100.0  # bound of losses and gains in observations; a loss beyond it says no more than "useless"
+
+
+def truthful(observation: Tensor, role: Role, keys: Tensor) -> Tensor:
+    """Bid the gain's worth (a = 0), ask one's cost (a = -1), train at full effort (a = 1).
+
+    With ``bid_mode="absolute"`` use ``agents.scripted`` instead: there a = 0 is half of bid_max.
+    """
+    n_bids = role.action.dim - 2
+    return observation.new_tensor([0.0] * n_bids + [-1.0, 1.0]).expand(len(observation), -1)
+
+
+class ParameterTradingMarket:
+    """A batch of parameter markets; see the module's text for a round and the config for its parts."""
+
+    report_type: ClassVar[type[Report]] = TradingReport
+    stages: ClassVar[tuple[Stage, ...]] = (Stage("trade", ("trader",)),)
+    policies: ClassVar[dict[str, Any]] = {"truthful": truthful, "random": uniform_random}
+
+    def __init__(self, config: ParameterTradingConfig | None = None) -> None:
+        self.config = c = config or ParameterTradingConfig()
+        self.device, self.horizon, self.n_agents = torch.device(c.device), c.max_cycles, c.n_agents
+        options = {"root": c.root, "download": c.download, **c.data_options}
+        self.source: Source = make_source(c.data, c.partition, c.n_agents, **options).to(self.device)
+        self.learner: Learner = self._learner()
+        matchable = "weight_matching" if self.learner.permutations else "none"
+        self.alignment = lookup(ALIGNMENTS, matchable if c.alignment == "auto" else c.alignment, "alignment")
+        self.valuation: Callable[[Trial], Gain] = lookup(VALUATIONS, c.valuation, "valuation")
+        self.mechanism: Callable[[Tensor, Tensor], Outcome] = lookup(MECHANISMS, c.mechanism, "mechanism")
+        self.exchange: Callable[..., Exchange] = lookup(EXCHANGES, c.exchange, "exchange")
+        self.mask = layer_mask(self.learner.layout, self.learner.layers, c.layers).to(self.device)
+        self.bid_max = c.money_per_loss[1] * math.log(max(self.source.n_outputs, 2)) if c.bid_max is None else c.bid_max
+        self.ask_max = 0.1 * self.bid_max if c.ask_max is None else c.ask_max
+        self._worlds: dict[tuple[int, ...], World] = {}
+
+    def _learner(self) -> Learner:
+        c, source = self.config, self.source
+        if not isinstance(c.learner, str):
+            return c.learner
+        factory = lookup(LEARNERS, c.learner, "learner")
+        training = c.training or DEFAULT_TRAINING[source.task]
+        return factory(source.feature_shape, source.n_outputs, source.task, training, **c.learner_options)
+
+    @cached_property
+    def roles(self) -> tuple[Role, ...]:
+        """Traders: what each sees by name (``others`` in the order of agents without itself), and what it may do."""
+        others, (_, m_high), (_, cost_high) = self.n_agents - 1, self.config.money_per_loss, self.config.effort_cost
+        seen = Fields(
+            (
+                Field("loss", 1, 0.0, LARGEST, "own loss on the broker's data"),
+                Field("accuracy", 1, 0.0, 1.0, "own accuracy (regression: share of variance explained)"),
+                Field("gain", others, -LARGEST, LARGEST, "own gain from each seller, in the unit that money prices"),
+                Field("shown", others, -LARGEST, LARGEST, "the same in the form that the valuation discloses"),
+                Field("alpha", others, 0.0, 1.0, "best weight of each seller's parameters"),
+                Field("buyer_low", others, 0.0, self.bid_max, "least that each buyer may value one's model at, money"),
+                Field("buyer_high", others, 0.0, self.bid_max, "most that each buyer may value one's model at, money"),
+                Field("buyer_alpha", others, 0.0, 1.0, "weight at which each buyer would merge it (0 unless disclosed)"),
+                Field("money_per_loss", 1, 0.0, max(m_high, 1e-6), "own type: money per unit of loss"),
+                Field("effort_cost", 1, 0.0, max(cost_high, 1e-6), "own type: money per full effort"),
+                Field("sale_cost", others, 0.0, self.bid_max, "what a sale to each buyer costs oneself, money"),
+                Field("cash", 1, -1e6, 1e6, "money in hand"),
+                Field("last_paid", 1, 0.0, 1e6, "money paid in the last round"),
+                Field("last_earned", 1, 0.0, 1e6, "money received in the last round"),
+                Field("round", 1, 0.0, 1.0, "finished rounds / max_cycles"),
+            )
+        )
+        does = Fields(
+            (
+                Field("bid", others, -1.0, 1.0, "one bid per seller: (1 + a) m max(gain, 0), or (1 + a) / 2 bid_max"),
+                Field("ask", 1, -1.0, 1.0, "one ask: cost + (1 + a) / 2 ask_max"),
+                Field("effort", 1, -1.0, 1.0, "effort of the next training: (1 + a) / 2"),
+            )
+        )
+        return (Role("trader", self.n_agents, seen, does),)
+
+    def reset(self, seeds: Int[Tensor, "markets"]) -> TradingState:
+        """Draw data, types and first models, and score the models; effort is 1 for the first training."""
+        c, n = self.config, self.n_agents
+        keys = draws.agent_keys(seeds, n, "first model")
+        params = self.learner.init(keys.flatten()).unflatten(0, keys.shape)
+        slots = self.learner.fresh_slots(keys.numel(), self.device).unflatten(0, keys.shape)
+        types = draws.uniform(draws.agent_keys(seeds, n, "types"), 2)
+        scores = self.learner.scores(params, self.world(seeds).exam)
+        ones = torch.ones(len(seeds), n, device=self.device)
+        low, high = (types.new_tensor([c.money_per_loss[k], c.effort_cost[k]]) for k in (0, 1))
+        drawn, nothing = low + (high - low) * types, torch.zeros_like(types[..., 0])
+        return TradingState(
+            seeds=seeds,
+            round=torch.zeros_like(seeds),
+            params=params,
+            slots=slots,
+            loss=scores.loss,
+            accuracy=scores.accuracy,
+            effort=ones,
+            money_per_loss=drawn[..., 0],
+            effort_cost=drawn[..., 1],
+            ledger=Ledger(nothing + c.cash, nothing + c.credit),
+            last_paid=nothing,
+            last_earned=nothing,
+            options=self._options(ones),
+        )
+
+    def quote(self, state: TradingState, past: Past) -> TradingQuotes:
+        """Train everybody, align every seller to every buyer, find the best weights, and value every trade."""
+        world, clock = self.world(state.seeds), Clock(self.device)
+        trained, slots, scores, diverged = self._train(state, world)
+        clock.lap("train")
+        offers = self._offers(state, trained)
+        alpha, loss_after = self._best_weights(trained, offers, world)
+        loss_after = loss_after.masked_fill(diverged[:, None], torch.inf)  # who has just diverged has nothing to sell
+        clock.lap("align")
+        gain = self.valuation(self._trial(trained, offers, alpha, scores.loss, loss_after, world))
+        low, high = self._disclose(state, gain, alpha)
+        clock.lap("value")
+        return TradingQuotes(
+            trained, slots, diverged, scores.loss, scores.accuracy, offers, alpha, gain, low, high, clock.seconds
+        )
+
+    def observe(self, state: TradingState, past: Past, quotes: TradingQuotes | None) -> Float[Tensor, "markets agents dim"]:
+        """What each trader may see; after the last round nothing is on offer any more."""
+        pairs = state.loss.new_zeros(len(state.seeds), self.n_agents, self.n_agents)
+        loss, accuracy = (state.loss, state.accuracy) if quotes is None else (quotes.loss, quotes.accuracy)
+        gain, shown, alpha, low, high = (
+            (pairs,) * 5 if quotes is None else (quotes.gain.worth, quotes.gain.shown, quotes.alpha, quotes.low, quotes.high)
+        )
+        weights = alpha if self.config.disclosure == "full" else pairs
+        alone = {"money_per_loss": state.money_per_loss, "effort_cost": state.effort_cost, "cash": state.ledger.cash}
+        alone |= {"last_paid": state.last_paid, "last_earned": state.last_earned, "loss": loss, "accuracy": accuracy}
+        finished = (state.round / self.horizon)[:, None].expand(-1, self.n_agents)
+        return self.roles[0].observation.pack(
+            gain=_others(gain),
+            shown=_others(shown),
+            alpha=_others(alpha),
+            buyer_low=_others(low.mT),
+            buyer_high=_others(high.mT),
+            buyer_alpha=_others(weights.mT),
+            sale_cost=_others(self._sale_cost(gain).mT),
+            **{name: values[..., None] for name, values in (alone | {"round": finished}).items()},
+        )
+
+    def clear(self, state: TradingState, past: Past) -> tuple[TradingState, TradingReport]:
+        """Let the exchange decide who buys, ship merged parameters, move the money, and value what it came to."""
+        ((quotes, actions),) = past
+        clock = Clock(self.device)
+        reports = self._read(state, quotes, actions)
+        done = self.exchange(self, state, quotes, reports)
+        transfers = done.prices * done.bought
+        ledger = state.ledger.settle(transfers)
+        scores = self.learner.scores(done.params, self.world(state.seeds).exam)
+        value = state.money_per_loss * (state.loss.double() - scores.loss.double())
+        harm = (self._sale_cost(quotes.gain.worth) * done.bought).sum(1)
+        utility = value + net(transfers) - state.effort_cost * state.effort - harm
+        bought, sold = done.bought.sum(2), done.bought.sum(1)
+        fresh = self.learner.fresh_slots(bought.numel(), self.device).reshape(quotes.slots.shape)
+        restart = (bought > 0)[..., None] & (self.config.after_purchase == "reset")
+        clock.lap("settle")
+        new = dataclasses.replace(
+            state,
+            round=state.round + 1,
+            params=done.params,
+            slots=torch.where(restart, fresh, quotes.slots),
+            loss=scores.loss,
+            accuracy=scores.accuracy,
+            effort=reports.effort,
+            ledger=ledger,
+            last_paid=transfers.sum(2),
+            last_earned=transfers.sum(1),
+        )
+        report = TradingReport(
+            rewards=utility,
+            transfers=transfers,
+            terminated=torch.zeros_like(state.round, dtype=torch.bool),
+            seconds=quotes.seconds | clock.seconds,
+            utility=utility,
+            value=value,
+            paid=transfers.sum(2),
+            received=transfers.sum(1),
+            effort=state.effort,
+            bought=bought,
+            sold=sold,
+            trained_loss=quotes.loss,
+            loss=scores.loss,
+            accuracy=scores.accuracy,
+            cash=ledger.cash,
+            reason=done.reason,
+            gain=quotes.gain,
+            alpha=quotes.alpha,
+            bids=reports.bids,
+            asks=reports.asks,
+            trades=done.bought,
+        )
+        return new, report
+
+    def test_scores(self, state: TradingState) -> Scores:
+        """Loss and accuracy [markets, agents] on the held-out test set, which no agent and no broker ever sees."""
+        return self.learner.scores(state.params, self.world(state.seeds).test_exam)
+
+    def world(self, seeds: Int[Tensor, "markets"]) -> World:
+        """What the seeds fix for good; the last two batches of seeds are remembered, since every round asks for it."""
+        name = tuple(seeds.tolist())
+        if name not in self._worlds:
+            kept = list(self._worlds.items())[-1:]
+            self._worlds = dict([*kept, (name, self._build_world(seeds))])
+        return self._worlds[name]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_worlds": {}}  # a pickled market draws its data again
+
+    def _build_world(self, seeds: Tensor) -> World:
+        federation = self.source.federation(seeds)
+        sizes = federation.train.size.float()
+        return World(
+            material=self.learner.prepare(federation.train.flat()),
+            exam=self.learner.exam(federation.validation),
+            test_exam=self.learner.exam(federation.test),
+            shares=sizes / sizes.sum(1, keepdim=True),
+            optimum=federation.optimum,
+        )
+
+    def _options(self, ones: Tensor) -> Options:
+        c, layers = self.config, len(self.learner.layers)
+        noise = torch.as_tensor(c.sabotage, dtype=torch.float32, device=self.device)
+        if noise.shape not in ((), (self.n_agents,)) or not bool((noise >= 0).all()):
+            raise ValueError(f"sabotage is {c.sabotage}, wanted a number >= 0, or one for each of {self.n_agents} agents.")
+        chosen = c.offered_layers or (None,) * self.n_agents
+        if len(chosen) != self.n_agents:
+            raise ValueError(f"offered_layers has {len(chosen)} entries, wanted one for each of {self.n_agents} agents.")
+        offered = [[layers_ is None or k in layers_ for k in range(layers)] for layers_ in chosen]
+        members = [agent in c.coalition for agent in range(self.n_agents)]
+        return Options(
+            sabotage=ones * noise,
+            offered=torch.tensor(offered, dtype=torch.float32, device=self.device).expand(len(ones), -1, -1),
+            coalition=torch.tensor(members, device=self.device).expand(len(ones), -1),
+        )
+
+    def _train(self, state: TradingState, world: World) -> tuple[Tensor, Tensor, Scores, Tensor]:
+        """One round of everybody's training; who ends with non-finite parameters goes back to the last finite ones."""
+        keys = draws.agent_keys(draws.fold(state.seeds, state.round), self.n_agents, "train")
+        flat = (t.flatten(0, 1) for t in (state.params, state.slots))
+        params, slots = self.learner.train(*flat, world.material, state.effort.flatten(), keys.flatten())
+        params, slots = params.view_as(state.params), slots.view_as(state.slots)
+        scores = self.learner.scores(params, world.exam)
+        diverged = ~(params.isfinite().all(-1) & scores.loss.isfinite())
+        if diverged.any():
+            fresh = self.learner.fresh_slots(diverged.numel(), self.device).view_as(slots)
+            params = torch.where(diverged[..., None], state.params, params)
+            slots = torch.where(diverged[..., None], fresh, slots)
+            scores = self.learner.scores(params, world.exam)
+        return params, slots, scores, diverged
+
+    def _offers(self, state: TradingState, trained: Tensor) -> Float[Tensor, "markets buyers sellers params"]:
+        """Every seller's model as each buyer would get it: aligned, with its owner's noise, only the layers it offers."""
+        keys = draws.fold(state.seeds, state.round, "align")
+        offers = self.alignment(trained, self.learner.layout, self.learner.permutations, keys)
+        sabotage, offered = state.options.sabotage, state.options.offered
+        if bool((sabotage > 0).any()):
+            noise = draws.normal(draws.agent_keys(keys, self.n_agents, "sabotage"), trained.shape[-1]).float()
+            scale = sabotage[..., None] * trained.square().mean(-1, keepdim=True).sqrt()
+            offers = offers + (scale * noise)[:, None]
+        if bool((offered < 1).any()):
+            layers = range(offered.shape[-1])
+            each = torch.stack([layer_mask(self.learner.layout, self.learner.layers, (k,)).to(self.device) for k in layers])
+            offers = trained[:, :, None] + (offered @ each)[:, None] * (offers - trained[:, :, None])
+        return offers
+
+    def _best_weights(self, trained: Tensor, offers: Tensor, world: World) -> tuple[Tensor, Tensor]:
+        """The broker's weight of each purchase and the buyer's loss after it: [markets, buyers, sellers] each."""
+        closed = self.config.alpha == "closed_form" or (self.config.alpha == "auto" and hasattr(world.exam, "gram"))
+        if not closed:
+            best = alpha_grid(lambda p: self.learner.scores(p, world.exam).loss, trained, offers, self.mask)
+            return best.alpha, best.loss
+        if not hasattr(world.exam, "gram"):
+            raise ValueError('alpha="closed_form" wants a learner whose loss is quadratic (learner="linear"); use alpha="grid".')
+        alpha = alpha_closed_form(world.exam.gram, world.exam.cross, trained, offers, self.mask)
+        merged = merge(trained, offers, alpha, self.mask).flatten(1, 2)
+        return alpha, self.learner.scores(merged, world.exam).loss.view_as(alpha)
+
+    def _trial(self, own: Tensor, offers: Tensor, alpha: Tensor, before: Tensor, after: Tensor, world: World) -> Trial:
+        if world.optimum is None:
+            return Trial(before, after, None, None)
+        merged = merge(own, offers, alpha, self.mask)
+        error_after = (merged - world.optimum[:, :, None]).square().sum(-1)
+        return Trial(before, after, (own - world.optimum).square().sum(-1), error_after)
+
+    def _disclose(self, state: TradingState, gain: Gain, alpha: Tensor) -> tuple[Tensor, Tensor]:
+        """Bounds of what each buyer may value each seller's model at, money, as far as the seller is told.
+
+        ``full``: the buyer's gain times the prior of m. ``bounds``: with the error ratio the sharp interval of Theorem 4.1
+        less 1, times that prior. Otherwise, and for ``none``, the prior's own interval [0, ask_max].
+        """
+        (m_low, m_high), zero = self.config.money_per_loss, torch.zeros_like(gain.worth)
+        if self.config.disclosure == "full":
+            low = high = gain.worth
+        elif self.config.disclosure == "bounds" and self.config.valuation == "error_ratio":
+            # the seller s of a sale to b knows its own gain from b (shown[s, b]) and both weights
+            low, high = (bound - 1 for bound in theorem_4_1(gain.shown.mT, alpha.mT, alpha, form="sharp"))
+        else:
+            return zero, zero + self.ask_max
+        return (m_low * low).clamp(0, self.bid_max).to(zero), (m_high * high).clamp(0, self.bid_max).to(zero)
+
+    def _sale_cost(self, worth: Tensor) -> Float64[Tensor, "markets buyers sellers"]:
+        """What a sale costs its seller, money: externality times the buyer's gain."""
+        return self.config.externality * worth.double().clamp(min=0)
+
+    def _read(self, state: TradingState, quotes: TradingQuotes, actions: Tensor) -> Reports:
+        """Turn actions into money: bids, asks above cost (set together inside a coalition), and the next effort."""
+        parts = self.roles[0].action.unpack(actions)
+        a = _pairs(parts["bid"].double())
+        worth = state.money_per_loss[..., None] * quotes.gain.worth.double().clamp(min=0)
+        bids = (1 + a) * worth if self.config.bid_mode == "gain" else (1 + a) / 2 * self.bid_max
+        own = torch.eye(self.n_agents, dtype=torch.bool, device=self.device)
+        bids = bids.clamp(0, self.bid_max).masked_fill(own, 0.0)
+        asks = (1 + parts["ask"][..., 0].double()) / 2 * self.ask_max
+        together = asks.masked_fill(~state.options.coalition, 0.0).amax(1, keepdim=True)
+        asks = torch.where(state.options.coalition, together, asks)
+        cost = self._sale_cost(quotes.gain.worth)
+        return Reports(bids, asks, cost + asks[:, None], cost, (1 + parts["effort"][..., 0]) / 2)
+
+
+def trade(market: ParameterTradingMarket, state: TradingState, quotes: TradingQuotes, reports: Reports) -> Exchange:
+    """The broker's exchange: each buyer requests its best affordable offers, and the payment rule settles them.
+
+    A request needs a gain > 0, a bid > 0 and a bid >= ask. The largest bid - ask comes first, ties to the lower index.
+    The rule sees money above the seller's cost, to which prices of every rule here are equivariant.
+    """
+    wanted, willing = (quotes.gain.worth > 0) & (reports.bids > 0), reports.bids >= reports.asks
+    left, surplus = state.ledger.purse, torch.where(wanted & willing, reports.bids - reports.asks, -torch.inf)
+    payable = wanted & willing & state.ledger.affordable(reports.bids)
+    requests, order = torch.zeros_like(wanted), []
+    for _ in range(market.config.max_purchases):
+        open_ = payable & ~requests & (reports.bids <= left[..., None])
+        best = torch.where(open_, surplus, -torch.inf)
+        first = (best == best.amax(2, keepdim=True)) & open_
+        pick = first & (first.cumsum(2) == 1)
+        requests, left = requests | pick, left - (pick * reports.bids).sum(2)
+        order.append(pick)
+    bids = torch.where(requests, reports.bids - reports.cost, 0.0).clamp(min=0)
+    outcome = market.mechanism(bids, reports.markup)
+    bought = outcome.allocation & requests
+    params = quotes.trained
+    for pick in order:  # later purchases are merged into what the earlier ones made
+        buys, seller = (pick & bought).any(2)[..., None], pick.int().argmax(2)[..., None]
+        alpha = quotes.alpha.take_along_dim(seller, 2)
+        chosen = quotes.offers.take_along_dim(seller[..., None], 2)[:, :, 0]
+        params = torch.where(buys, params + alpha * market.mask * (chosen - params), params)
+    return Exchange(
+        params, bought, (outcome.prices + reports.cost) * bought, _reasons(quotes, reports, wanted, willing, payable, bought)
+    )
+
+
+def fedavg(market: ParameterTradingMarket, state: TradingState, quotes: TradingQuotes, reports: Reports) -> Exchange:
+    """No broker and no money: everybody takes the average of all models, weighted by their data (McMahan et al. 2017)."""
+    shares = market.world(state.seeds).shares[:, None]
+    average = (shares @ quotes.trained).expand_as(quotes.trained)
+    params = torch.where(market.mask > 0, average, quotes.trained)
+    nothing = torch.zeros_like(reports.bids)
+    return Exchange(params, nothing.bool(), nothing, torch.where(quotes.diverged, 6, 1))
+
+
+EXCHANGES = {"trade": trade, "fedavg": fedavg}
+
+
+def _reasons(quotes: TradingQuotes, reports: Reports, wanted: Tensor, willing: Tensor, payable: Tensor, bought: Tensor) -> Tensor:
+    """Why each buyer ended as it did, as a number of ``REASONS``: the first of the tests that no seller passed."""
+    tests = ((quotes.gain.worth > 0), wanted, wanted & willing, payable, bought)
+    reason = torch.zeros_like(quotes.diverged, dtype=torch.int64)
+    for code, passed in reversed(list(enumerate(tests, start=1))):
+        reason = torch.where(passed.any(2), reason, code)
+    return torch.where(quotes.diverged & ~bought.any(2), 6, reason)
+
+
+def _others(pairs: Tensor) -> Tensor:
+    """Drop the diagonal of [markets, n, n]: row i keeps the others in order, [markets, n, n - 1]."""
+    n = pairs.shape[-1]
+    return pairs.flatten(1)[:, 1:].unflatten(1, (n - 1, n + 1))[..., :-1].reshape(-1, n, n - 1)
+
+
+def _pairs(others: Tensor) -> Tensor:
+    """Undo ``_others``: [markets, n, n - 1] to [markets, n, n] with a zero diagonal."""
+    n = others.shape[1]
+    rows = torch.nn.functional.pad(others.reshape(-1, n - 1, n), (0, 1)).flatten(1)
+    return torch.nn.functional.pad(rows, (1, 0)).unflatten(1, (n, n))

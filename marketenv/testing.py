@@ -1,0 +1,219 @@
+"""Check that a market keeps every promise of this library: use it on your own.
+
+>>> from marketenv import reference_v0
+>>> checks = check_market_env(reference_v0.parallel_env())
+>>> "conservation" in checks
+True
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import pickle
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pettingzoo.test import api_test, parallel_api_test, seed_test
+
+from marketenv.core.transfers import net
+from marketenv.core.tree import leaves
+from marketenv.envs.parallel import MarketParallelEnv, aec
+
+MAX_STEPS = 1000
+
+
+def check_market_env(env: MarketParallelEnv, seed: int = 0) -> tuple[str, ...]:
+    """Run every check of ``CHECKS`` on fresh copies of a parallel market and return their names.
+
+    env: a picklable parallel market; it is left as it was. Raises AssertionError that says what is broken.
+    """
+    blueprint = pickle.dumps(env)
+    for check in CHECKS.values():
+        check(lambda: pickle.loads(blueprint), seed)
+    return tuple(CHECKS)
+
+
+def _require(holds: bool, what: str) -> None:
+    if not holds:
+        raise AssertionError(what)
+
+
+def _actions(env: MarketParallelEnv, draw: np.random.Generator) -> dict[str, Any]:
+    """Random actions from a generator of their own, so that two copies can be given the same ones."""
+    for agent in env.agents:
+        env.action_space(agent).seed(int(draw.integers(2**31)))
+    return {agent: env.action_space(agent).sample() for agent in env.agents}
+
+
+def _episode(env: MarketParallelEnv, seed: int) -> Iterator[tuple[Any, ...]]:
+    """Play one whole episode with seeded random actions; yields what reset and each step returned."""
+    draw = np.random.default_rng(seed)
+    yield env.reset(seed=seed)
+    for _ in range(MAX_STEPS):
+        if not env.agents:
+            return
+        yield env.step(_actions(env, draw))
+    raise AssertionError(f"the episode has not ended after {MAX_STEPS} steps; agents must become [] at the horizon.")
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Equal to the bit, types and dtypes too."""
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, dict):
+        return list(a) == list(b) and all(_same(a[k], b[k]) for k in a)
+    if isinstance(a, tuple):
+        return len(a) == len(b) and all(_same(x, y) for x, y in zip(a, b, strict=True))
+    return a.dtype == b.dtype and np.array_equal(a, b) if isinstance(a, np.ndarray) else bool(a == b)
+
+
+def check_suites(make: Callable[[], MarketParallelEnv], seed: int) -> None:
+    """PettingZoo's own parallel, AEC and seed suites pass without a warning."""
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        parallel_api_test(make(), num_cycles=20)
+        api_test(aec(make()), num_cycles=20)
+        seed_test(lambda: aec(make()), num_cycles=20)
+
+
+def check_determinism(make: Callable[[], MarketParallelEnv], seed: int) -> None:
+    """Two copies with one seed agree to the bit over a whole episode, and another seed differs."""
+    first, second = list(_episode(make(), seed)), list(_episode(make(), seed))
+    _require(len(first) == len(second), "two episodes of one seed have different lengths: hidden randomness decides the end.")
+    for k, (a, b) in enumerate(zip(first, second, strict=True)):
+        _require(_same(a, b), f"two episodes of seed {seed} part at step {k}: a draw is not keyed by the seed.")
+    _require(not _same(first[0], make().reset(seed=seed + 1)), "another seed starts the same episode: the seed is not used.")
+
+
+def check_bounds(make: Callable[[], MarketParallelEnv], seed: int) -> None:
+    """Observations lie in their Box with its dtype; rewards are finite floats, flags are bools, the state fits its space."""
+    env = make()
+    for k, result in enumerate(_episode(env, seed)):
+        for agent, seen in result[0].items():
+            space = env.observation_space(agent)
+            _require(
+                seen.dtype == space.dtype and space.contains(seen),
+                f"step {k}: observation of {agent} lies outside its space or has dtype {seen.dtype}, wanted {space}.",
+            )
+        _require(env.state_space.contains(env.state()), f"step {k}: state() lies outside state_space.")
+        if len(result) == 2:
+            continue
+        _, rewards, terminated, truncated, _ = result
+        fine = all(type(r) is float and np.isfinite(r) for r in rewards.values())
+        _require(fine, f"step {k}: rewards are {rewards}, wanted finite Python floats.")
+        flags = [*terminated.values(), *truncated.values()]
+        _require(all(type(f) is bool for f in flags), f"step {k}: terminations and truncations must be Python bools.")
+
+
+def check_fresh_objects(make: Callable[[], MarketParallelEnv], seed: int) -> None:
+    """Writing into what was returned changes nothing later."""
+    spoiled, clean = make(), make()
+    for k, (mine, theirs) in enumerate(zip(_episode(spoiled, seed), _episode(clean, seed), strict=True)):
+        _require(_same(mine, theirs), f"step {k}: results changed after the caller wrote into earlier ones: return copies.")
+        for seen in mine[0].values():
+            seen[...] = -7.0
+        mine[-1]["__all__"] = {}
+        for info in mine[-1].values():
+            info.clear()
+
+
+def check_infos(make: Callable[[], MarketParallelEnv], seed: int) -> None:
+    """Infos hold the same numeric keys at reset and after every step."""
+    keys: tuple[str, ...] | None = None
+    for k, result in enumerate(_episode(make(), seed)):
+        for agent, info in result[-1].items():
+            keys = tuple(info) if keys is None else keys
+            _require(tuple(info) == keys, f"step {k}: info keys of {agent} are {tuple(info)}, were {keys}.")
+            numeric = all(type(value) in (int, float) for value in info.values())
+            _require(numeric, f"step {k}: info of {agent} holds something that is no Python number: {info}.")
+
+
+def check_conservation(make: Callable[[], MarketParallelEnv], seed: int) -> None:
+    """Transfers are finite and >= 0, nobody pays itself, and all cash together stays what it was."""
+    env = make()
+    for k, result in enumerate(_episode(env, seed)):
+        if k == 0:
+            before = _cash(env)
+            continue
+        if env.report is not None:
+            transfers = env.report.transfers
+            fine = bool((transfers.isfinite() & (transfers >= 0)).all()) and not bool(transfers.diagonal(0, 1, 2).any())
+            _require(fine, f"step {k}: a transfer is negative, not finite, or from an agent to itself.")
+            scale = 1e-9 * (1 + float(transfers.sum()))
+            _require(float(net(transfers).sum().abs()) <= scale, f"step {k}: payments and receipts differ.")
+            rewards = torch.tensor(list(result[1].values()), dtype=torch.float64)
+            told = bool(torch.equal(rewards, env.report.rewards[0].cpu()))
+            _require(told, f"step {k}: rewards {rewards.tolist()} are not those of the report {env.report.rewards[0].tolist()}.")
+        after = _cash(env)
+        _require(abs(after - before) <= 1e-9 * (1 + abs(before)), f"step {k}: all cash together went from {before} to {after}.")
+
+
+def _cash(env: MarketParallelEnv) -> float:
+    """All cash of the market; 0 where it keeps no books."""
+    cash = [t for name, t in leaves(env.market_state).items() if name.split(".")[-1] == "cash"]
+    return float(sum(t.double().sum() for t in cash if bool(t.isfinite().all())))
+
+
+def check_resume(make: Callable[[], MarketParallelEnv], seed: int) -> None:
+    """An episode that is saved after its first step and loaded elsewhere goes on to the bit; damaged files are refused."""
+    env, other, draw = make(), make(), np.random.default_rng(seed)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "market.safetensors"
+        env.reset(seed=seed)
+        first = _actions(env, draw)
+        if env.market.horizon * len(env.market.stages) > 1:
+            env.step(first)
+        env.save(path)
+        other.load(path)
+        for k in range(MAX_STEPS):
+            if not env.agents:
+                break
+            actions = _actions(env, draw)
+            _require(
+                _same(env.step(actions), other.step(actions)), f"step {k} after resuming differs: state is missing from the file."
+            )
+        path.write_bytes(path.read_bytes()[:-9])
+        _require(_refuses(lambda: other.load(path), ValueError), "a damaged file was loaded without a ValueError.")
+
+
+def check_bad_input(make: Callable[[], MarketParallelEnv], seed: int) -> None:
+    """NaN, out-of-bounds and missing actions raise ValueError and change nothing."""
+    env, clean = make(), make()
+    env.reset(seed=seed)
+    clean.reset(seed=seed)
+    actions = _actions(env, np.random.default_rng(seed))
+    agent = env.agents[-1]
+    shape = np.shape(actions[agent])
+    bad: tuple[Any, ...] = (np.full(shape, np.nan), np.full(shape, 1e3), np.zeros((*shape, 5)), "buy")
+    for value in bad:
+        refused = _refuses(lambda value=value: env.step(actions | {agent: value}), ValueError)  # type: ignore[misc]
+        _require(refused, f"the action {value!r} of {agent} was not refused with a ValueError.")
+    missing = {a: v for a, v in actions.items() if a != agent}
+    _require(_refuses(lambda: env.step(missing), ValueError), "a missing action was not refused with a ValueError.")
+    _require(_same(env.step(actions), clean.step(actions)), "a refused action changed the market.")
+
+
+def _refuses(call: Callable[[], Any], error: type[Exception]) -> bool:
+    try:
+        call()
+    except error:
+        return True
+    return False
+
+
+CHECKS: dict[str, Callable[[Callable[[], MarketParallelEnv], int], None]] = {
+    "suites": check_suites,
+    "determinism": check_determinism,
+    "bounds": check_bounds,
+    "fresh_objects": check_fresh_objects,
+    "infos": check_infos,
+    "conservation": check_conservation,
+    "resume": check_resume,
+    "bad_input": check_bad_input,
+}
