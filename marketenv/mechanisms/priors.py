@@ -255,7 +255,7 @@ def _phi(z: Tensor) -> Tensor:
 def _normal_mass(a: Tensor, b: Tensor) -> Tensor:
     """Phi(b) - Phi(a); mirrored right of the centre, where both are near 1 and their difference would lose its digits."""
     low, high = torch.where(a > 0, -b, a), torch.where(a > 0, -a, b)
-    return (torch.erfc(-high / 2**0.5) - torch.erfc(-low / 2**0.5)) / 2  # torch's ndtr is 0 from z = -8 on, erfc is not
+    return (torch.erfc(-high / 2**0.5) - torch.erfc(-low / 2**0.5)) / 2  # torch's ndtr is 0 below z = -8.3, erfc is not
 
 
 PRIORS: dict[str, type[Truncated]] = {

@@ -6,6 +6,7 @@ machine are noisy; the two sides of a ratio are measured in turns, so both suffe
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable
 from statistics import median
@@ -55,7 +56,7 @@ def _loop(learner: MLP, params: Tensor, shards: Shards, steps: int) -> Callable[
     examples = [(shards.x[rows[:batch]], shards.y[rows[:batch]]) for rows in shards.index]
     nets, optimizers = [], []
     for flat in params:
-        layers = [nn.Linear(n, m) for n, m in zip(widths[:-1], widths[1:], strict=True)]
+        layers = [nn.Linear(n, m) for n, m in itertools.pairwise(widths)]
         net = nn.Sequential(*[part for layer in layers for part in (layer, nn.ReLU())][:-1])
         for p, view in zip(net.parameters(), learner.layout.views(flat).values(), strict=True):
             p.data.copy_(view)
@@ -99,7 +100,7 @@ def stacked_against_loop(
 
 def _products(models: int, batch: int, widths: tuple[int, ...]) -> tuple[Callable[[], None], float]:
     """The bare matrix products of one training step into memory at hand, and their floating-point operations."""
-    weights = [torch.full((models, m, n), 0.01) for n, m in zip(widths[:-1], widths[1:], strict=True)]
+    weights = [torch.full((models, m, n), 0.01) for n, m in itertools.pairwise(widths)]
     values = [torch.ones(models, batch, widths[0]).mT, *(torch.ones(models, width, batch) for width in widths[1:])]
     grads = [torch.empty_like(w) for w in weights]
 
@@ -111,7 +112,7 @@ def _products(models: int, batch: int, widths: tuple[int, ...]) -> tuple[Callabl
             if i:
                 torch.bmm(weights[i].mT, values[i + 1], out=values[i])
 
-    pairs = list(zip(widths[:-1], widths[1:], strict=True))
+    pairs = list(itertools.pairwise(widths))
     return run, 2.0 * models * batch * (3 * sum(n * m for n, m in pairs) - pairs[0][0] * pairs[0][1])
 
 

@@ -1,0 +1,46 @@
+"""A page that stands alone: tables and pictures in one HTML file that opens offline."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from html import escape
+
+from matplotlib.figure import Figure
+
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #1b1b1b; background: #fff; }
+h1 { font-size: 1.6rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
+table { border-collapse: collapse; font-size: .87rem; } .wide { overflow-x: auto; }
+td, th { padding: .28rem .7rem; border-bottom: 1px solid #ddd; text-align: right; white-space: nowrap; }
+td:first-child, th:first-child { text-align: left; } thead th { border-bottom: 2px solid #888; }
+img { max-width: 100%; } .note { color: #555; font-size: .9rem; }
+"""
+
+
+def png(fig: Figure) -> bytes:
+    """The figure as a PNG file's bytes, the same for the same figure."""
+    buffer = io.BytesIO()
+    fig.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def picture(fig: Figure, caption: str) -> str:
+    """The figure as an HTML image that holds its own data."""
+    data = base64.b64encode(png(fig)).decode()
+    return f'<figure><img alt="{escape(caption)}" src="data:image/png;base64,{data}"><figcaption class="note">{escape(caption)}</figcaption></figure>'
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """An HTML table; every cell is escaped."""
+    top = "".join(f"<th>{escape(h)}</th>" for h in head)
+    body = "".join("<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows)
+    return f'<div class="wide"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def page(title: str, intro: str, sections: Sequence[tuple[str, str]]) -> str:
+    """One HTML document from (heading, inner HTML) sections; title, intro and headings are escaped."""
+    parts = "".join(f"<section><h2>{escape(heading)}</h2>{inner}</section>" for heading, inner in sections)
+    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title><style>{STYLE}</style>'
+    return f'<!doctype html><html lang="en"><head>{head}</head><body><h1>{escape(title)}</h1><p>{escape(intro)}</p>{parts}</body></html>\n'
