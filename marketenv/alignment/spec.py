@@ -50,7 +50,7 @@ def reorder(tensor: Tensor, axis: int, order: Int[Tensor, "pairs n"]) -> Tensor:
     """Reorder one axis of [pairs, *shape], counted without the pairs, by each pair's own order: new[i] = old[order[i]]."""
     shape = [1] * tensor.dim()
     shape[0], shape[axis + 1] = order.shape
-    return tensor.take_along_dim(order.view(shape), axis + 1)
+    return tensor.gather(axis + 1, order.view(shape).expand_as(tensor))  # take_along_dim is twice as slow: it wraps indices
 
 
 def permute(

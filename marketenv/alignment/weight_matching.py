@@ -29,7 +29,7 @@ class _Term:
 
 @dataclass(frozen=True)
 class _Problem:
-    """One chunk of pairs: float64 views [pairs, *shape], the terms of each permutation, and scores that never change."""
+    """One chunk of pairs: views [pairs, *shape], the terms of each permutation, and scores that never change."""
 
     target: dict[str, Tensor]
     source: dict[str, Tensor]
@@ -132,12 +132,12 @@ def _problem(
 
     A pair that is not finite gets zeros, which a solver can end on, and a tolerance that no gain exceeds.
     """
-    norms = [torch.linalg.vector_norm(model, dim=-1, dtype=torch.float64) for model in (target, source)]
+    norms = [torch.linalg.vector_norm(model, dim=-1).double() for model in (target, source)]
     tolerance = PROGRESS * norms[0] * norms[1]
     finite = tolerance.isfinite()
     if not bool(finite.all()):
         target, source = (model.where(finite[:, None], torch.zeros_like(model)) for model in (target, source))
-    views = [{n: v.double() for n, v in layout.views(model).items()} for model in (target, source)]
+    views = [layout.views(model) for model in (target, source)]
     moving, constant = {}, {}
     for name, places in permutations.items():
         terms = [_Term(tensor, axis, _others(permutations, tensor, axis)) for tensor, axis in places]
@@ -156,9 +156,10 @@ def _constant(target: dict[str, Tensor], source: dict[str, Tensor], terms: list[
     still = [term for term in terms if not term.others]
     if not still:
         view = target[terms[0].tensor]
-        return view.new_zeros(len(view), view.shape[terms[0].axis + 1], view.shape[terms[0].axis + 1])
+        n = view.shape[terms[0].axis + 1]
+        return view.new_zeros(len(view), n, n, dtype=torch.float64)
     to, of = (torch.cat([_unfold(views[term.tensor], term.axis) for term in still], -1) for views in (target, source))
-    return to @ of.mT
+    return to.double() @ of.double().mT
 
 
 def _unfold(view: Tensor, axis: int) -> Tensor:
@@ -228,7 +229,7 @@ def _scores(
         moved = problem.source[term.tensor][rows]
         for axis, other in term.others:
             moved = reorder(moved, axis, orders[other][rows])
-        scores += _unfold(problem.target[term.tensor][rows], term.axis) @ _unfold(moved, term.axis).mT
+        scores += _unfold(problem.target[term.tensor][rows], term.axis).double() @ _unfold(moved, term.axis).double().mT
     return scores
 
 
@@ -239,5 +240,5 @@ def _value(problem: _Problem, name: str, rows: Int[Tensor, "some"], orders: Orde
         moved = problem.source[term.tensor][rows]
         for axis, other in ((term.axis, name), *term.others):
             moved = reorder(moved, axis, orders[other][rows])
-        value += (problem.target[term.tensor][rows] * moved).flatten(1).sum(-1)
+        value += (problem.target[term.tensor][rows].double() * moved).flatten(1).sum(-1)
     return value

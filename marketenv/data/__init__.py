@@ -8,7 +8,7 @@ from marketenv.data.npz import read_npz
 from marketenv.data.partitioned import PartitionedSource
 from marketenv.data.partitions import PARTITIONS
 from marketenv.data.sources import find_dataset, make_source
-from marketenv.data.split import Split, split
+from marketenv.data.splitting import Split, split
 
 __all__ = [
     "DATASETS",

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int64, Num
+from jaxtyping import Float32, Num
 from torch import Tensor
 
 
@@ -38,6 +38,8 @@ class Dataset:
     y_test: Num[Tensor, "tests"] | None = None
 
     def __post_init__(self) -> None:
+        if self.n_classes == 1 or self.n_classes < 0:
+            raise ValueError(f"data {self.name!r}: n_classes is {self.n_classes}, wanted at least 2, or 0 for a regression.")
         if (self.x_test is None) != (self.y_test is None):
             raise ValueError(f"data {self.name!r} has one of x_test and y_test; give both or neither.")
         _check_part(self.name, "x and y", self.x, self.y, self.n_classes)
@@ -156,5 +158,5 @@ def _check_part(name: str, what: str, x: Tensor, y: Tensor, n_classes: int) -> N
                 f"data {name!r}: {part} has NaN or infinite numbers in {int(bad.sum())} rows, the first is row "
                 f"{int(bad.nonzero()[0])}; remove or fill them."
             )
-    if n_classes and not (0 <= int(y.min()) and int(y.max()) < n_classes):
+    if n_classes and bool(((y < 0) | (y >= n_classes)).any()):
         raise ValueError(f"data {name!r}: labels run from {int(y.min())} to {int(y.max())}, wanted 0..{n_classes - 1}.")

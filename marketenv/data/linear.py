@@ -14,6 +14,7 @@ from marketenv.core.lookup import unknown
 from marketenv.core.shards import Shards
 from marketenv.data.federation import BROKER_DATA, Federation
 
+CPU = torch.device("cpu")
 CHUNK = 2**22  # normal numbers drawn at once; bounds the memory that drawing takes, changes no number
 
 
@@ -50,7 +51,7 @@ class SyntheticLinear:
     test: int = 1000
     distance: float = 0.0
     broker_data: str = "validation"
-    device: torch.device = torch.device("cpu")
+    device: torch.device = CPU
 
     def __post_init__(self) -> None:
         for name in ("n_agents", "dimension", "validation", "test"):

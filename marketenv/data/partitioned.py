@@ -15,7 +15,7 @@ from marketenv.core import draws
 from marketenv.core.shards import Shards
 from marketenv.data.federation import Federation
 from marketenv.data.partitions import Partition, balanced
-from marketenv.data.split import Split
+from marketenv.data.splitting import Split
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class PartitionedSource:
     options:   keywords of the partition
 
     >>> from marketenv.data.embedded import digits
-    >>> from marketenv.data.split import split
+    >>> from marketenv.data.splitting import split
     >>> source = PartitionedSource(split=split(digits()), n_agents=2, n_classes=10)
     >>> source.split.sizes
     {'train': 1079, 'validation': 359, 'test': 359}

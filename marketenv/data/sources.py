@@ -15,7 +15,7 @@ from marketenv.data.linear import SyntheticLinear
 from marketenv.data.npz import read_npz
 from marketenv.data.partitioned import PartitionedSource
 from marketenv.data.partitions import PARTITIONS, Partition
-from marketenv.data.split import split
+from marketenv.data.splitting import split
 
 LINEAR = "linear"  # the name under which SyntheticLinear is made
 _LINEAR_OPTIONS = ("dimension", "examples", "noise", "distance")
@@ -43,7 +43,7 @@ def make_source(
           owners and do not use it
     n_agents: agents of a market
     root, download: where the files of a named data set lie, and whether torchvision may fetch them there
-    validation_size, test_size, broker_data, max_examples, seed: see ``split``; for ``"linear"`` the sizes are counts,
+    validation_size, test_size, broker_data, max_examples, seed: see ``splitting.split``; for ``"linear"`` the sizes are counts,
           and nothing depends on ``seed``
     partition_options: keywords of the partition, such as ``alpha=0.1`` for ``"dirichlet"``
 

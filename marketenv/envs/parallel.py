@@ -68,6 +68,11 @@ class MarketParallelEnv(ParallelEnv[str, np.ndarray, Any]):
         return self._batch.report
 
     @property
+    def quotes(self) -> Any:
+        """What the movers of the coming stage are shown, in full; None after the last round."""
+        return self._batch.running().quotes
+
+    @property
     def market_state(self) -> Any:
         """The market's own state (a frozen dataclass of tensors that lead with an axis of length 1)."""
         return self._batch.running().state

@@ -150,7 +150,7 @@ class MLP:
             if i < depth - 1:
                 values[-1].relu_()
         slope = objectives.OBJECTIVES[self.task].slope(values[-1], y).mul_(share[:, None])
-        ones = x.new_ones(1, 1, 1).expand(step.active, x.shape[1], 1)
+        ones = x.new_ones(1, x.shape[1], 1).expand(step.active, -1, -1)
         for i in reversed(range(depth)):
             below = self._slope_below(weights[i], slope, values[i], space[depth + i - 1][: step.active]) if i else slope
             held_w, held_b = ([h[: step.active] for h in stacks.held[name]] for name in self.layers[i])

@@ -1,0 +1,59 @@
+"""Measure speed as ratios within one run; write a JSON list of {name, value, unit, command}."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import tyro
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from scripts.benchmarks import learners, markets  # noqa: E402
+
+GROUPS = {"learners": learners.cases, "markets": markets.cases}
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkConfig:
+    """Arguments of the benchmark.
+
+    only:  one group of measurements, or all
+    quick: tiny sizes, to see that everything runs; the figures mean nothing then
+    out:   the JSON file
+    """
+
+    only: str = "all"
+    quick: bool = False
+    out: Path = ROOT / "results" / "benchmark.json"
+
+
+def main(config: BenchmarkConfig) -> None:
+    """Run the chosen groups, print a table and write the file."""
+    if config.only not in ("all", *GROUPS):
+        raise SystemExit(f"--only is {config.only!r}, wanted all, {', '.join(GROUPS)}.")
+    command = "python scripts/benchmark.py" + ("" if config.only == "all" else f" --only {config.only}")
+    chosen = list(GROUPS) if config.only == "all" else [config.only]
+    found = [
+        case | {"command": command} for name in track(chosen, description="measuring") for case in GROUPS[name](config.quick)
+    ]
+    shown = Table(
+        "name", "value", "unit", title=f"torch {torch.__version__}, {platform.machine()}, {torch.get_num_threads()} threads"
+    )
+    for case in found:
+        shown.add_row(case["name"], f"{case['value']:.4g}", case["unit"])
+    Console().print(shown)
+    config.out.parent.mkdir(parents=True, exist_ok=True)
+    config.out.write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main(tyro.cli(BenchmarkConfig, description=__doc__))

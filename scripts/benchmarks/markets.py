@@ -1,0 +1,120 @@
+"""Speed and memory of the markets and of the doors, measured in one run."""
+
+from __future__ import annotations
+
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from marketenv import make_market, make_parallel, make_vec
+from marketenv.core import rounds
+from marketenv.core.market import agent_names
+
+ROOT = Path(__file__).resolve().parents[2]
+Case = dict[str, Any]
+LINEAR = {"data": "linear", "learner": "linear", "partition": "balanced", "data_options": {"dimension": 100}}
+SETTINGS: dict[str, dict[str, Any]] = {"linear_d100": LINEAR, "digits_mlp": {}}
+
+
+def best_threads(call: Any, repeats: int = 5) -> tuple[float, int]:
+    """Median seconds of a call and the thread count, of 1 and 2, that gives the least."""
+    found = []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        call()
+        times = []
+        for _ in range(repeats):
+            start = time.perf_counter()
+            call()
+            times.append(time.perf_counter() - start)
+        found.append((statistics.median(times), threads))
+    return min(found)
+
+
+def reference_steps(n_markets: int = 4096, steps: int = 20) -> list[Case]:
+    """Agent-steps a second of the reference market's vector environment, both agents of every market counted."""
+    venv = make_vec("reference_v0", n_markets, agent="buyer_0")
+    venv.reset(seed=0)
+    actions = venv.action_space.sample()
+
+    def some_steps() -> None:
+        for _ in range(steps):
+            venv.step(actions)
+
+    seconds, threads = best_threads(some_steps)
+    value = 2 * n_markets * steps / seconds
+    return [
+        {"name": f"reference_v0 vector step, {n_markets} markets", "value": value, "unit": "agent-steps/s", "threads": threads}
+    ]
+
+
+def trading_rounds(setting: str, n_markets: int, n_rounds: int = 5, device: str = "cpu") -> list[Case]:
+    """Agent-steps a second, seconds of each stage of a round, and the process's peak memory of one setting and size."""
+    market = make_market("parameter_trading_v0", max_cycles=n_rounds + 1, device=device, **SETTINGS[setting])
+    policies = dict.fromkeys(agent_names(market), market.policies["truthful"])
+    now = rounds.begin(market, torch.arange(n_markets))
+    stages: list[dict[str, float]] = []
+    times = []
+    for _ in range(n_rounds):
+        start = time.perf_counter()
+        now, report = rounds.advance(market, now, rounds.act(market, policies, now))
+        times.append(time.perf_counter() - start)
+        assert report is not None
+        stages.append(report.seconds)
+    name = f"parameter_trading_v0 {setting}, {n_markets} markets x 4"
+    rate = n_markets * market.roles[0].count / statistics.median(times)
+    cases: list[Case] = [{"name": f"{name}: steps", "value": rate, "unit": "agent-steps/s"}]
+    for stage in stages[0]:
+        cases.append({"name": f"{name}: {stage}", "value": statistics.median(s[stage] for s in stages), "unit": "s/round"})
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return [*cases, {"name": f"{name}: peak memory of the process", "value": peak, "unit": "GiB"}]
+
+
+def trading_case(setting: str, n_markets: int) -> list[Case]:
+    """``trading_rounds`` in a process of its own, so that its peak memory is its own; the faster of 1 and 2 threads."""
+    code = (
+        "import json, sys, torch; torch.set_num_threads(int(sys.argv[3])); "
+        "from scripts.benchmarks.markets import trading_rounds; print(json.dumps(trading_rounds(sys.argv[1], int(sys.argv[2]))))"
+    )
+    found = []
+    for threads in ("1", "2"):
+        command = [sys.executable, "-c", code, setting, str(n_markets), threads]
+        run = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+        if run.returncode:
+            raise RuntimeError(f"the benchmark of {setting} with {n_markets} markets failed:\n{run.stderr[-2000:]}")
+        found.append([case | {"threads": int(threads)} for case in json.loads(run.stdout)])
+    return max(found, key=lambda cases: cases[0]["value"])
+
+
+def door(steps: int = 20) -> list[Case]:
+    """Milliseconds that a PettingZoo step of one digits market spends outside the four stages, medians."""
+    torch.set_num_threads(1)
+    env = make_parallel("parameter_trading_v0", max_cycles=steps + 1)
+    env.reset(seed=0)
+    actions = {agent: env.action_space(agent).sample() for agent in env.agents}
+    outside = []
+    for _ in range(steps):
+        start = time.perf_counter()
+        env.step(actions)
+        whole = time.perf_counter() - start
+        assert env.report is not None
+        quoted = sum(env.quotes.seconds.values())  # a step clears this round and trains for the next
+        outside.append(whole - env.report.seconds["settle"] - quoted)
+    return [{"name": "PettingZoo step of one digits market: door", "value": 1e3 * statistics.median(outside), "unit": "ms"}]
+
+
+def cases(quick: bool = False) -> list[Case]:
+    """All measurements of this file; ``quick`` runs small sizes, for tests."""
+    sizes = (1, 4) if quick else (1, 16, 256)
+    found = reference_steps(64, 2) if quick else reference_steps()
+    for setting in SETTINGS:
+        for size in sizes:
+            found += trading_case(setting, size)
+    return found + door(2 if quick else 20)

@@ -1,0 +1,222 @@
+"""Who gets which rows: exact counts, disjointness, and the same deal alone and in a batch."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from marketenv.core.shards import Shards
+from marketenv.data import PARTITIONS
+from marketenv.data.partitions import balanced, class_imbalance, dirichlet, label_skew
+
+KEYS = torch.tensor([3, 11, 12])
+DISJOINT = [
+    ("balanced", {}),
+    ("class_imbalance", {}),
+    ("class_imbalance", {"keep": 0.0}),
+    ("dirichlet", {"alpha": 0.1}),
+    ("dirichlet", {"alpha": 5.0, "min_size": 3, "max_size": 8}),
+    ("label_skew", {"classes_per_agent": 1}),
+    ("label_skew", {}),
+]
+
+
+def labels_of(*counts):
+    """Labels with these class counts, interleaved by a stride so that classes are not contiguous."""
+    labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+    return labels[torch.arange(len(labels)) * 7 % len(labels)] if len(labels) % 7 else labels
+
+
+def owned(index, size):
+    """Rows of each agent as lists: [markets][agents]."""
+    return [[row[:n].tolist() for row, n in zip(rows, sizes)] for rows, sizes in zip(index, size.tolist())]
+
+
+def class_counts(labels, index, size):
+    """How many examples of each class each agent holds: [markets, agents, classes]."""
+    n_classes = int(labels.max()) + 1
+    held = torch.nn.functional.one_hot(labels[index], n_classes)
+    return (held * Shards(labels[:, None].float(), labels, index, size).mask[..., None]).sum(-2)
+
+
+# name -> (labels, n_agents, options, expected class counts of each agent, why)
+WORKED = {
+    # 10 rows for 3 agents: 4 + 3 + 3, the first takes what does not divide; classes fall at random, so one class only
+    "balanced": (labels_of(10), 3, {}, [[4], [3], [3]]),
+    # Paper, section 6: A keeps 10 % of the first half of the classes, B of the second; with shared rows each of the
+    # counts below is that share of the whole class: .1 * (40, 30) = (4, 3), and .1 * (20, 50) = (2, 5)
+    "class_imbalance": (labels_of(40, 30, 20, 50), 2, {"overlap": True}, [[4, 3, 20, 50], [40, 30, 2, 5]]),
+    # alpha -> infinity makes every share exactly 1/n (the Dirichlet's variance (n-1)/(n^2 (n alpha + 1)) vanishes).
+    # One row an agent is dealt first; here there is one class of 3 + 9 alike rows beside an equal one, so totals are 8.
+    "dirichlet": (labels_of(12, 12), 3, {"alpha": 1e6}, None),
+    # 4 classes, 2 agents of 2 classes: every class has one holder, who gets all its 10 rows
+    "label_skew": (labels_of(10, 10, 10, 10), 2, {}, None),
+}
+
+
+@pytest.mark.parametrize("name", PARTITIONS)
+def test_every_partition_has_a_worked_example(name):
+    labels, n_agents, options, expected = WORKED[name]
+    index, size = PARTITIONS[name](labels, torch.arange(len(labels)), n_agents, KEYS, **options)
+    counts = class_counts(labels, index, size)
+    if name == "dirichlet":
+        assert counts.sum(-1).tolist() == [[8, 8, 8]] * 3
+    elif name == "label_skew":
+        assert counts.sort(-1).values.tolist() == [[[0, 0, 10, 10]] * 2] * 3
+        assert counts.sum(1).tolist() == [[10] * 4] * 3
+    else:
+        assert counts.tolist() == [expected] * 3
+
+
+def test_class_imbalance_without_overlap_deals_each_class_first():
+    # 41 rows of each of 4 classes for 2 agents: the deal gives agent 0 21 and agent 1 20 of each class.
+    # keep .1: agent 0 holds floor(2.1 + .5) = 2 of classes 0, 1 and all 21 of 2, 3; agent 1 all 20 and floor(2.5) = 2.
+    labels = labels_of(41, 41, 41, 41)
+    index, size = class_imbalance(labels, torch.arange(164), 2, KEYS)
+    assert class_counts(labels, index, size).tolist() == [[[2, 2, 21, 21], [20, 20, 2, 2]]] * 3
+
+
+def test_class_imbalance_with_three_classes_and_agents():
+    # C // 2 = 1: class 0 is the first half. 30 rows a class, 10 an agent; agents 0 and 2 are even, agent 1 is odd.
+    labels = labels_of(30, 30, 30)
+    index, size = class_imbalance(labels, torch.arange(90), 3, KEYS, keep=0.2)
+    assert class_counts(labels, index, size)[0].tolist() == [[2, 10, 10], [10, 2, 2], [2, 10, 10]]
+
+
+def test_overlapping_agents_draw_apart_from_all_rows():
+    labels = labels_of(100, 100)
+    index, size = class_imbalance(labels, torch.arange(200), 4, KEYS, overlap=True)
+    first, _, third, _ = (set(rows) for rows in owned(index, size)[0])
+    assert len(first) == len(third) == 110  # no row twice in one agent
+    # both hold all 100 rows of class 1 and each 10 of 100 of class 0, drawn apart: they share all of the former, and
+    # P(at least 9 of 10 in common) is below 1e-9 (hypergeometric)
+    assert 100 <= len(first & third) < 109
+
+
+def test_label_skew_holders_and_equal_dealing():
+    # 3 agents of 2 classes among 3: 6 seats, 2 holders a class, 9 rows a class are dealt 5 and 4
+    labels = labels_of(9, 9, 9)
+    index, size = label_skew(labels, torch.arange(27), 3, torch.arange(20))
+    counts = class_counts(labels, index, size)
+    assert ((counts > 0).sum(-1) == 2).all() and (counts.sum(1) == 9).all()
+    assert counts.sort(1).values.tolist() == [[[0] * 3, [4] * 3, [5] * 3]] * 20
+
+
+def test_label_skew_leaves_classes_without_a_holder_to_nobody():
+    # 2 agents of one class each, of 5 classes: 2 classes of 8 rows are dealt out whole
+    labels = labels_of(8, 8, 8, 8, 8)
+    _, size = label_skew(labels, torch.arange(40), 2, KEYS, classes_per_agent=1)
+    assert size.tolist() == [[8, 8]] * 3
+
+
+def test_label_skew_changes_who_meets_whom():
+    labels = labels_of(*[10] * 10)
+    counts = class_counts(labels, *label_skew(labels, torch.arange(100), 10, torch.arange(30))) > 0
+    twins = (counts[:, 0] == counts[:, 5]).all(-1)
+    assert 0 < twins.sum() < 30  # two agents with the same pair of classes are not always the same two
+
+
+def test_dirichlet_shares_have_the_mean_and_variance_of_the_distribution():
+    # One agent's share of a class: mean 1/n = 1/3, variance (n-1)/(n^2 (n alpha + 1)) = 2/(9 * 2.5) = .08889 at alpha .5.
+    # 3,000 markets: standard error of the mean sqrt(.08889/3000) = .0054, four of them .022. Shares lie in [0, 1], so the
+    # squared deviation is at most (2/3)^2 and its mean has a standard error below .111/sqrt(3000) = .002 at most; rounding
+    # to 1/200 and the minimum of one row (3 of 400 rows are dealt alike) change the variance by less than 2 %: .010 in all.
+    labels = labels_of(200, 200)
+    index, size = dirichlet(labels, torch.arange(400), 3, torch.arange(3000), alpha=0.5)
+    share = class_counts(labels, index, size) / 200.0
+    assert (share.mean(0) - 1 / 3).abs().max() < 0.022
+    assert (share.var(0) - 0.08889).abs().max() < 0.010
+    assert abs(float(torch.corrcoef(torch.stack([share[:, 0, 0], share[:, 0, 1]]))[0, 1])) < 0.075  # classes apart: 4/sqrt(3000)
+
+
+@pytest.mark.parametrize("alpha", [1e-3, 0.05, 1.0, 1e6])
+def test_dirichlet_deals_every_row_at_any_alpha(alpha):
+    labels = labels_of(20, 31, 4)
+    index, size = dirichlet(labels, torch.arange(55), 4, torch.arange(50), alpha=alpha, min_size=2)
+    assert (size.sum(-1) == 55).all() and (size >= 2).all()
+    assert (class_counts(labels, index, size).sum(1) == torch.tensor([20, 31, 4])).all()
+
+
+def test_dirichlet_minimum_may_use_all_rows():
+    # 12 rows, 4 agents, 3 each: nothing is left to split
+    assert dirichlet(labels_of(6, 6), torch.arange(12), 4, KEYS, min_size=3)[1].tolist() == [[3] * 4] * 3
+
+
+def test_dirichlet_maximum_cuts_and_narrows():
+    labels = labels_of(50, 50)
+    index, size = dirichlet(labels, torch.arange(100), 2, torch.arange(40), alpha=0.1, max_size=30)
+    assert index.shape == (40, 2, 30) and int(size.max()) == 30 and int(size.sum(-1).min()) >= 31
+
+
+@pytest.mark.parametrize(("name", "options"), DISJOINT)
+@settings(max_examples=15, deadline=None)
+@given(
+    counts=st.lists(st.integers(12, 30), min_size=2, max_size=5),
+    n_agents=st.integers(1, 4),
+    seed=st.integers(-(2**62), 2**62),
+    left_out=st.integers(0, 3),
+)
+def test_dealt_rows_are_available_and_no_two_agents_share_one(name, options, counts, n_agents, seed, left_out):
+    labels = labels_of(*counts)
+    rows = torch.arange(left_out, len(labels)).flip(0)
+    if name == "class_imbalance" and options:
+        n_agents, counts = max(n_agents, 2), counts  # keep 0 leaves a lone agent its other half
+    keys = torch.tensor([seed, seed + 1])
+    index, size = PARTITIONS[name](labels, rows, n_agents, keys, **options)
+    assert index.shape[:2] == size.shape == (2, n_agents) and int(size.min()) >= 1 and int(size.max()) <= index.shape[2]
+    for agents in owned(index, size):
+        dealt = sum(agents, [])
+        assert len(set(dealt)) == len(dealt) and set(dealt) <= set(rows.tolist())
+
+
+@pytest.mark.parametrize(("name", "options"), [*DISJOINT, ("class_imbalance", {"overlap": True})])
+def test_batch_equals_singles_and_markets_differ(name, options):
+    labels = labels_of(24, 24, 24, 24)
+    rows, keys = torch.arange(96), torch.arange(6) * 1000
+    index, size = PARTITIONS[name](labels, rows, 3, keys, **options)
+    for market, key in enumerate(keys):
+        alone, alone_size = PARTITIONS[name](labels, rows, 3, key[None], **options)
+        assert torch.equal(alone[0], index[market]) and torch.equal(alone_size[0], size[market])  # widths agree too
+    assert len({str(market) for market in owned(index, size)}) == 6
+    again = PARTITIONS[name](labels, rows, 3, keys, **options)
+    assert torch.equal(again[0], index) and torch.equal(again[1], size)
+
+
+@pytest.mark.parametrize(("name", "options"), [*DISJOINT, ("class_imbalance", {"overlap": True})])
+def test_padding_repeats_a_row_of_the_same_agent(name, options):
+    index, size = PARTITIONS[name](labels_of(25, 23, 27, 22), torch.arange(97), 3, KEYS, **options)
+    for rows, n in zip(index.flatten(0, 1).tolist(), size.flatten().tolist()):
+        assert set(rows[n:]) <= set(rows[:n])
+
+
+def test_an_agents_rows_come_in_random_order():
+    # the first half of an agent's rows should hold either class at random; sorted rows would hold only one
+    labels = labels_of(200, 200)
+    index, size = balanced(labels, torch.arange(400), 2, KEYS)
+    half = labels[index[..., :100]].float().mean(-1)
+    assert ((half - 0.5).abs() < 0.2).all()  # 4 standard deviations of a mean of 100 coin throws
+
+
+@pytest.mark.parametrize(
+    ("name", "n_agents", "options", "message"),
+    [
+        ("balanced", 9, {}, "agent 8 of market 0 would get no example: 8 rows for 9 agents"),
+        ("class_imbalance", 2, {"keep": 1.5}, r"keep is 1.5, wanted a number in \[0, 1\]"),
+        ("class_imbalance", 2, {"keep": float("nan")}, "keep is nan"),
+        ("dirichlet", 2, {"alpha": 0.0}, "alpha is 0.0"),
+        ("dirichlet", 2, {"min_size": 0}, "min_size is 0, wanted 1..4"),
+        ("dirichlet", 2, {"min_size": 5}, "min_size is 5, wanted 1..4"),
+        ("dirichlet", 2, {"min_size": 3, "max_size": 2}, "max_size is 2, wanted at least min_size"),
+        ("label_skew", 2, {"classes_per_agent": 3}, "classes_per_agent is 3, wanted 1..2"),
+        ("label_skew", 9, {"classes_per_agent": 1}, "would get no example"),
+    ],
+)
+def test_bad_options_are_refused(name, n_agents, options, message):
+    with pytest.raises(ValueError, match=message):
+        PARTITIONS[name](labels_of(4, 4), torch.arange(8), n_agents, KEYS, **options)
+
+
+@pytest.mark.parametrize("name", ["class_imbalance", "dirichlet", "label_skew"])
+def test_partitions_by_class_refuse_a_single_class(name):
+    with pytest.raises(ValueError, match="Use partition 'balanced'"):
+        PARTITIONS[name](torch.zeros(8).long(), torch.arange(8), 2, KEYS)

@@ -1,0 +1,366 @@
+"""The parameter market: every rule of a round against hand-made cases, and its properties."""
+
+import dataclasses
+from functools import partial
+
+import pytest
+import torch
+
+from marketenv import make_market, make_parallel
+from marketenv.core import rounds
+from marketenv.core.market import agent_names
+from marketenv.learners import Training
+from marketenv.markets.parameter_trading import _others, _pairs, trade
+from marketenv.markets.parameter_trading_types import ParameterTradingConfig, Reports
+from marketenv.mechanisms import posted_price
+from marketenv.valuation import Gain
+
+LINEAR = {"data": "linear", "learner": "linear", "partition": "balanced"}
+
+
+def market_of(**config):
+    return make_market("parameter_trading_v0", **({"max_cycles": 3} | config))
+
+
+def linear_market(**config):
+    options = {"dimension": 20, "examples": 60, "validation_size": 400, "test_size": 100, "noise": 0.5}
+    return market_of(**LINEAR, data_options=options, **config)
+
+
+def played(market, seeds, policy="truthful"):
+    policies = dict.fromkeys(agent_names(market), market.policies[policy])
+    return [report for _, _, report in rounds.play(market, policies, torch.as_tensor(seeds))]
+
+
+def actions_of(market, n_markets, bid=0.0, ask=-1.0, effort=1.0):
+    n = market.n_agents
+    one = torch.tensor([bid] * (n - 1) + [ask, effort])
+    return one.expand(n_markets, n, -1).clone()
+
+
+def quoted(market, n_agents, worth, params=None, diverged=None):
+    """Quotes with hand-made gains [buyers, sellers] for a real market of one copy."""
+    state = market.reset(torch.tensor([0]))
+    quotes = market.quote(state, ())
+    worth = torch.tensor(worth, dtype=torch.float32)[None]
+    return state, dataclasses.replace(quotes, gain=Gain(shown=worth, worth=worth))
+
+
+def test_others_and_pairs_drop_and_restore_the_diagonal():
+    pairs = torch.arange(9.0).reshape(1, 3, 3)
+    # by hand: row 0 keeps columns 1, 2; row 1 keeps 0, 2; row 2 keeps 0, 1
+    assert _others(pairs).tolist() == [[[1, 2], [3, 5], [6, 7]]]
+    assert torch.equal(_pairs(_others(pairs)), pairs - torch.diag_embed(pairs.diagonal(0, 1, 2)))
+
+
+def test_utility_is_value_less_payments_and_effort_cost():
+    market = market_of()
+    before = market.reset(torch.arange(3))
+    for report in played(market, [0, 1, 2]):
+        value = before.money_per_loss * (before.loss.double() - report.loss.double())
+        expected = value - report.paid + report.received - before.effort_cost * report.effort
+        assert torch.allclose(report.utility, expected, atol=1e-12)
+        assert torch.allclose(report.cash.sum(1), torch.full((3,), 80.0, dtype=torch.float64))  # 4 agents x 20 cash
+        before = dataclasses.replace(before, loss=report.loss)
+
+
+def test_truthful_prices_are_half_the_value_because_true_asks_are_zero():
+    market = market_of()
+    report = played(market, range(4))[0]
+    # Nash bargaining: price = (bid + ask) / 2 with ask = cost = 0 and bid = m * gain
+    assert torch.allclose(report.transfers[report.trades], report.bids[report.trades] / 2)
+    assert report.trades.sum() > 0
+
+
+def test_trading_raises_accuracy_above_never_trading():
+    market = market_of(max_cycles=8)
+    silent = lambda o, role, keys: o.new_tensor([-1.0] * 3 + [1.0, 1.0]).expand(len(o), -1)  # noqa: E731
+    alone = [r for _, _, r in rounds.play(market, dict.fromkeys(agent_names(market), silent), torch.arange(6))]
+    inside = played(market, range(6))
+    assert alone[-1].transfers.sum() == 0
+    assert inside[-1].loss.mean() < alone[-1].loss.mean()
+
+
+@pytest.mark.parametrize(
+    ("bids", "asks", "worth", "cash", "code"),
+    [
+        (2.0, 1.0, 0.5, 20.0, 0),  # gain, bid >= ask, cash: bought
+        (2.0, 1.0, -0.5, 20.0, 1),  # no gain
+        (0.0, 0.0, 0.5, 20.0, 2),  # bids nothing
+        (1.0, 2.0, 0.5, 20.0, 3),  # bid below the ask
+        (2.0, 1.0, 0.5, 1.0, 4),  # bid 2 above the purse of 1
+    ],
+)
+def test_reason_codes(bids, asks, worth, cash, code):
+    market = market_of(n_agents=2, cash=cash)
+    state, quotes = quoted(market, 2, [[0.0, worth], [-1.0, 0.0]])
+    bid = torch.tensor([[[0.0, bids], [0.0, 0.0]]], dtype=torch.float64)
+    ask = torch.full((1, 2), asks, dtype=torch.float64)
+    reports = Reports(bid, ask, ask[:, None].expand(-1, 2, -1), torch.zeros_like(bid), torch.ones(1, 2))
+    done = trade(market, state, quotes, reports)
+    assert done.reason[0, 0] == code
+    assert bool(done.bought[0, 0, 1]) == (code == 0)
+    assert not done.bought[0, 1].any()
+    assert done.prices[0, 0, 1] == (1.5 if code == 0 else 0.0)  # midpoint of 2 and 1
+
+
+def test_a_rule_that_declines_has_its_own_reason():
+    refuse = lambda bids, asks: posted_price(bids * 0, asks)  # noqa: E731
+    market = market_of(n_agents=2, mechanism=refuse)
+    report = played(market, [0])[0]
+    assert report.transfers.sum() == 0
+    assert set(report.reason[0].tolist()) <= {1, 5}
+
+
+def test_largest_surplus_is_bought_first_and_ties_go_to_the_lower_index():
+    market = market_of(n_agents=3)
+    state, quotes = quoted(market, 3, [[0.0, 1.0, 1.0], [1.0, 0.0, 1.0], [0.0, 0.0, 0.0]])
+    bids = torch.tensor([[[0.0, 3.0, 3.0], [2.0, 0.0, 3.0], [0.0, 0.0, 0.0]]], dtype=torch.float64)
+    asks = torch.tensor([[0.0, 1.0, 1.0]], dtype=torch.float64)
+    reports = Reports(bids, asks, asks[:, None].expand(-1, 3, -1), torch.zeros_like(bids), torch.ones(1, 3))
+    done = trade(market, state, quotes, reports)
+    # buyer 0: surplus 2 from both sellers, the tie goes to seller 1; buyer 1: surplus 2 from seller 0 and 2 from 2, tie to 0
+    assert done.bought[0].nonzero().tolist() == [[0, 1], [1, 0]]
+
+
+def test_two_purchases_are_merged_in_order_of_surplus():
+    market = market_of(n_agents=3, max_purchases=2)
+    state, quotes = quoted(market, 3, [[0.0, 1.0, 1.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    bids = torch.tensor([[[0.0, 2.0, 3.0], [0.0] * 3, [0.0] * 3]], dtype=torch.float64)
+    asks = torch.zeros(1, 3, dtype=torch.float64)
+    reports = Reports(bids, asks, asks[:, None].expand(-1, 3, -1), torch.zeros_like(bids), torch.ones(1, 3))
+    done = trade(market, state, quotes, reports)
+    own, offers, alpha = quotes.trained[0, 0], quotes.offers[0, 0], quotes.alpha[0, 0]
+    first = own + alpha[2] * (offers[2] - own)  # the larger surplus first
+    assert torch.allclose(done.params[0, 0], first + alpha[1] * (offers[1] - first), atol=1e-6)
+    poor = dataclasses.replace(state, ledger=dataclasses.replace(state.ledger, cash=torch.full((1, 3), 4.0, dtype=torch.float64)))
+    assert trade(market, poor, quotes, reports).bought[0, 0].tolist() == [False, False, True]  # 3 + 2 exceeds 4
+
+
+def test_buyers_keep_their_model_where_they_do_not_buy():
+    market = market_of()
+    now = rounds.begin(market, torch.arange(2))
+    after, report = rounds.advance(market, now, actions_of(market, 2, bid=-1.0))
+    assert torch.equal(after.state.params, now.quotes.trained)
+    assert report.bought.sum() == 0
+    assert set(report.reason.flatten().tolist()) <= {1, 2}
+
+
+def test_effort_acts_on_the_next_training_and_is_charged_there():
+    market = market_of()
+    now = rounds.begin(market, torch.arange(2))
+    after, first = rounds.advance(market, now, actions_of(market, 2, bid=-1.0, effort=-1.0))
+    assert first.effort.eq(1).all()  # the first training was at full effort
+    assert torch.equal(after.quotes.trained, after.state.params)  # no effort, no training, to the bit
+    _, second = rounds.advance(market, after, actions_of(market, 2, bid=-1.0))
+    assert second.effort.eq(0).all()
+    assert torch.allclose(second.utility, torch.zeros_like(second.utility), atol=1e-9)  # nothing learnt, nothing charged
+
+
+def test_cash_of_the_round_is_its_start_only():
+    """Proceeds are usable in the next round: a poor agent cannot spend what it earns in the same round."""
+    market = market_of(cash=0.3, n_agents=2)
+    report = played(market, range(8))[0]
+    assert (report.paid <= 0.3 + 1e-12).all()
+    assert (report.reason == 4).any()
+
+
+def test_credit_lets_cash_fall_below_zero_and_no_further():
+    market = market_of(cash=0.0, credit=0.5, max_cycles=5)
+    cash = torch.stack([report.cash for report in played(market, range(8))])
+    assert cash.min() < 0
+    assert cash.min() >= -0.5 - 1e-9
+
+
+def test_sabotage_lowers_what_buyers_gain_and_leaves_the_owner_alone():
+    honest, noised = market_of(), market_of(sabotage=(0.5, 0.0, 0.0, 0.0))
+    a, b = (rounds.begin(m, torch.arange(8)).quotes for m in (honest, noised))
+    assert torch.equal(a.trained, b.trained)
+    assert b.gain.worth[:, 1:, 0].mean() < a.gain.worth[:, 1:, 0].mean()
+    assert torch.equal(a.gain.worth[:, :, 1:], b.gain.worth[:, :, 1:])
+
+
+def test_layers_that_are_not_traded_stay_the_buyers_own():
+    for config in ({"layers": (0,)}, {"offered_layers": ((0,), (0,), (0,), (0,))}):
+        market = market_of(**config)
+        now = rounds.begin(market, torch.arange(2))
+        after, report = rounds.advance(market, now, actions_of(market, 2))
+        assert report.bought.sum() > 0
+        kept = market.learner.layout.slices["layer1.weight"]
+        assert torch.equal(after.state.params[..., kept], now.quotes.trained[..., kept])
+
+
+def test_coalition_asks_are_set_together_at_the_largest():
+    market = market_of(coalition=(1, 3))
+    now = rounds.begin(market, torch.arange(2))
+    actions = actions_of(market, 2)
+    actions[:, 1, -2] = 0.0  # agent 1 asks half of ask_max, agent 3 asks nothing
+    _, report = rounds.advance(market, now, actions)
+    assert torch.equal(report.asks[:, :, 1], report.asks[:, :, 3])
+    assert report.asks[0, 0, 3] == pytest.approx(market.ask_max / 2)
+    assert report.asks[0, 0, 2] == 0
+
+
+def test_externality_is_in_the_ask_the_price_and_the_sellers_utility():
+    market = market_of(externality=2.0, n_agents=2)
+    now = rounds.begin(market, torch.arange(6))
+    _, report = rounds.advance(market, now, actions_of(market, 6))
+    cost = 2.0 * report.gain.worth.double().clamp(min=0)
+    assert torch.allclose(report.asks, cost)
+    sold = report.trades
+    assert sold.any()
+    assert torch.allclose(report.transfers[sold], (report.bids[sold] + cost[sold]) / 2)
+    value = now.state.money_per_loss * (now.state.loss.double() - report.loss.double())
+    utility = value - report.paid + report.received - now.state.effort_cost - (cost * sold).sum(1)
+    assert torch.allclose(report.utility, utility)
+
+
+def test_absolute_bids_are_a_share_of_bid_max():
+    market = market_of(bid_mode="absolute")
+    _, report = rounds.advance(market, rounds.begin(market, torch.arange(1)), actions_of(market, 1, bid=-0.5))
+    off = ~torch.eye(4, dtype=torch.bool)
+    assert torch.allclose(report.bids[0][off], torch.tensor(market.bid_max / 4, dtype=torch.float64))
+
+
+def test_fedavg_gives_everybody_the_mean_weighted_by_data_and_moves_no_money():
+    market = market_of(exchange="fedavg")
+    now = rounds.begin(market, torch.arange(2))
+    after, report = rounds.advance(market, now, actions_of(market, 2))
+    size = market.source.federation(torch.arange(2)).train.size.float()
+    mean = (now.quotes.trained * (size / size.sum(1, keepdim=True))[..., None]).sum(1)
+    assert torch.allclose(after.state.params, mean[:, None].expand_as(after.state.params), atol=1e-6)
+    assert report.transfers.sum() == 0
+
+
+def test_divergence_goes_back_to_the_last_finite_model_with_its_reason():
+    market = market_of(training=Training(optimizer="sgd", learning_rate=1e30, batch_size=32, steps=3))
+    reports = played(market, range(2))
+    assert all((r.reason == 6).all() for r in reports)
+    assert all(r.loss.isfinite().all() and r.bought.sum() == 0 for r in reports)
+
+
+@pytest.mark.parametrize("config", [{}, {"max_purchases": 2}, {"disclosure": "full"}, {"alignment": "none"}], ids=str)
+def test_a_batch_and_its_singles_agree(config):
+    market = market_of(**config)
+    together = market.quote(market.reset(torch.arange(3)), ())
+    for seed in range(3):
+        alone = market.quote(market.reset(torch.tensor([seed])), ())
+        assert torch.allclose(alone.trained[0], together.trained[seed], atol=1e-5)
+        assert torch.allclose(alone.gain.worth[0], together.gain.worth[seed], atol=1e-5)
+
+
+def test_seed_of_a_market_decides_everything_and_markets_differ():
+    market = market_of()
+    a, b = played(market, [5, 6]), played(market, [5, 7])
+    assert torch.equal(a[-1].utility[0], b[-1].utility[0])
+    assert not torch.equal(a[-1].utility[1], b[-1].utility[1])
+
+
+def test_linear_market_trades_by_the_error_ratio_and_its_bounds_hold_the_buyers_value():
+    market = linear_market(valuation="error_ratio", max_cycles=6, money_per_loss=(1.0, 1.0))
+    state = market.reset(torch.arange(16))
+    for _ in range(4):
+        quotes = market.quote(state, ())
+        worth = quotes.gain.worth.double().clamp(0, market.bid_max)
+        off = ~torch.eye(4, dtype=torch.bool).expand(16, -1, -1)
+        # Theorem 4.1 in its sharp form always holds, so with m = 1 the value lies inside what the seller is told
+        assert (quotes.low.double() <= worth + 1e-3)[off].all()
+        assert (quotes.high.double() >= worth - 1e-3 * (1 + worth))[off].all()
+        state, report = market.clear(state, ((quotes, actions_of(market, 16)),))
+    assert report.trades.any()
+
+
+def test_linear_closed_form_is_no_worse_than_the_grid():
+    exact, grid = linear_market(), linear_market(alpha="grid")
+    a, b = (m.quote(m.reset(torch.arange(4)), ()) for m in (exact, grid))
+    off = ~torch.eye(4, dtype=torch.bool).expand(4, -1, -1)
+    assert (a.gain.worth >= b.gain.worth - 1e-5)[off].all()
+
+
+def test_full_disclosure_tells_sellers_the_weight_and_the_gain():
+    market = market_of(disclosure="full", money_per_loss=(10.0, 10.0))
+    now = rounds.begin(market, torch.arange(2))
+    seen = market.roles[0].observation.unpack(rounds.observe(market, now))
+    gain = seen["gain"][0, 0, 0].clamp(min=0) * 10  # trader 0's gain from trader 1 ...
+    assert seen["buyer_high"][0, 1, 0] == pytest.approx(float(gain), abs=1e-5)  # ... is what trader 1 is told of trader 0
+    assert seen["buyer_alpha"][0, 1, 0] == seen["alpha"][0, 0, 0]
+    hidden = market_of(disclosure="none")
+    seen = hidden.roles[0].observation.unpack(rounds.observe(hidden, rounds.begin(hidden, torch.arange(2))))
+    assert seen["buyer_alpha"].eq(0).all() and seen["buyer_high"].allclose(torch.tensor(hidden.ask_max))
+
+
+def test_nobody_sees_anothers_type():
+    """Changing trader 3's money type changes only what trader 3 sees."""
+    market = market_of()
+    state = market.reset(torch.tensor([0]))
+    other = dataclasses.replace(state, money_per_loss=state.money_per_loss + torch.tensor([0, 0, 0, 1.0], dtype=torch.float64))
+    a, b = (market.observe(s, (), market.quote(s, ())) for s in (state, other))
+    assert torch.equal(a[:, :3], b[:, :3])
+    assert not torch.equal(a[:, 3], b[:, 3])
+
+
+def test_any_callable_can_be_the_payment_rule():
+    market = market_of(mechanism=posted_price)
+    report = played(market, range(2))[0]
+    assert report.transfers.sum() == 0  # true asks are 0 and a posted price is the ask
+    seller_power = partial(make_market, "parameter_trading_v0", max_cycles=1)
+    with pytest.raises(ValueError, match="no mechanism 'nash'"):
+        seller_power(mechanism="nash")
+
+
+def test_own_module_and_own_arrays():
+    x = torch.randn(240, 6, generator=torch.Generator().manual_seed(0))
+    y = (x[:, 0] > 0).long()
+    net = torch.nn.Sequential(torch.nn.Linear(6, 5), torch.nn.ReLU(), torch.nn.Linear(5, 2))
+    market = market_of(
+        n_agents=2,
+        data=(x, y),
+        partition="balanced",
+        learner="module",
+        learner_options={"module": net},
+        training=Training(optimizer="adam", learning_rate=0.01, batch_size=16, steps=4),
+    )
+    reports = played(market, range(2))
+    assert reports[-1].loss.mean() < reports[0].trained_loss.mean()
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"n_agents": 1}, "n_agents is 1"),
+        ({"disclosure": "all"}, "no disclosure 'all'"),
+        ({"money_per_loss": (3.0, 1.0)}, "money_per_loss is"),
+        ({"coalition": (9,)}, "coalition is"),
+        ({"data": "digit"}, "Did you mean 'digits'"),
+        ({"learner": "mpl"}, "Did you mean 'mlp'"),
+        ({"max_cycle": 3}, "Did you mean 'max_cycles'"),
+        ({"cash": float("nan")}, "cash is nan"),
+    ],
+)
+def test_bad_arguments_are_named(config, words):
+    with pytest.raises(ValueError, match=words.replace("(", r"\(")):
+        make_market("parameter_trading_v0", **config)
+
+
+def test_bad_options_are_named_at_reset():
+    with pytest.raises(ValueError, match="sabotage is"):
+        market_of(sabotage=(1.0, 2.0)).reset(torch.tensor([0]))
+    with pytest.raises(ValueError, match="offered_layers has 1"):
+        market_of(offered_layers=(None,)).reset(torch.tensor([0]))
+    with pytest.raises(ValueError, match="closed_form"):
+        rounds.begin(market_of(alpha="closed_form"), torch.tensor([0]))
+
+
+def test_every_argument_is_documented_where_it_is_declared():
+    text = ParameterTradingConfig.__doc__
+    missing = [f.name for f in dataclasses.fields(ParameterTradingConfig) if f.name not in text and f.name != "device"]
+    assert not missing
+
+
+def test_story_tells_prices_and_reasons():
+    env = make_parallel("parameter_trading_v0", max_cycles=2, render_mode="ansi")
+    env.reset(seed=0)
+    assert env.render() == "No round has been played yet."
+    env.step({a: torch.tensor([0.0, 0.0, 0.0, -1.0, 1.0]).numpy() for a in env.agents})
+    text = env.render()
+    assert "trader_0 trains at effort 1.00" in text and "bought for" in text and "pays" in text and "Utility:" in text
