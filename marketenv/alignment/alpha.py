@@ -49,7 +49,7 @@ def alpha_grid(
             so that it may hold data of its own for each
     own [markets, agents, params];   offers [markets, buyers, sellers, params];   mask [params], 1 where traded
     grid:   increasing weights in (0, 1];   limit_bytes: most that the merged models of one call may take, and as much
-            again while they are made (one model per market is the least)
+            again while they are made (one model per market is the least that a call can hold)
     Ties go to the smaller weight; a loss that is not finite never wins, and if all are so: the first weight and inf.
 
     Raises ValueError for a grid that is empty, not increasing or outside (0, 1], and for losses of another shape.
@@ -63,6 +63,8 @@ def alpha_grid(
     """
     _check_grid(grid)
     n_markets, n, size = own.shape
+    if n == 1:
+        return Best(own.new_zeros(n_markets, 1, 1), own.new_full((n_markets, 1, 1), torch.inf))
     buyer, seller = (~torch.eye(n, dtype=torch.bool, device=own.device)).nonzero().T
     weights = own.new_tensor(grid)
     width = max(1, limit_bytes // (n_markets * size * own.element_size()))

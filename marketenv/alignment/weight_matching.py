@@ -71,9 +71,9 @@ def match(
 
     target, source: parameters   [pairs, params];   keys: of the random draws   int64 [pairs]
     max_sweeps: most passes over all permutations;  restarts: starts, of which the best is kept
-    limit_bytes: the pairs are done in chunks whose float64 copies and scores stay under it (at least one pair)
+    limit_bytes: the pairs are done in chunks whose copies and scores stay under it (at least one pair)
     Returns orders, name -> int64 [pairs, n], for ``permute``: the identity where nothing better was found, so never
-    worse than no alignment, and where a model is not finite.
+    worse than no alignment, and where a model or its norm is not finite.
 
     Raises ValueError for a spec that does not fit the layout, and for max_sweeps or restarts below 1.
 

@@ -94,12 +94,16 @@ class Market(Protocol):
     at least ``truthful`` and ``random``; ``report_type`` is the class of its reports.
     """
 
-    roles: tuple[Role, ...]
     stages: tuple[Stage, ...]
-    horizon: int
-    device: torch.device
     policies: dict[str, Any]
     report_type: type[Report]
+    horizon: int
+    device: torch.device
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """Roles in the order of the agent axis."""
+        ...
 
     def reset(self, seeds: Int[Tensor, "markets"]) -> Any:
         """Draw the first state of one market per seed."""

@@ -38,18 +38,7 @@ class Dataset:
     y_test: Num[Tensor, "tests"] | None = None
 
     def __post_init__(self) -> None:
-        if self.n_classes == 1 or self.n_classes < 0:
-            raise ValueError(f"data {self.name!r}: n_classes is {self.n_classes}, wanted at least 2, or 0 for a regression.")
-        if (self.x_test is None) != (self.y_test is None):
-            raise ValueError(f"data {self.name!r} has one of x_test and y_test; give both or neither.")
-        _check_part(self.name, "x and y", self.x, self.y, self.n_classes)
-        if self.x_test is not None and self.y_test is not None:
-            _check_part(self.name, "x_test and y_test", self.x_test, self.y_test, self.n_classes)
-            if self.x_test.shape[1:] != self.x.shape[1:]:
-                raise ValueError(
-                    f"data {self.name!r}: x has features {list(self.x.shape[1:])} but x_test has "
-                    f"{list(self.x_test.shape[1:])}; give both the same shape."
-                )
+        _check(self.name, self.n_classes, self.x, self.y, self.x_test, self.y_test)
 
     @property
     def feature_shape(self) -> tuple[int, ...]:
@@ -78,14 +67,13 @@ def from_arrays(x: Any, y: Any, x_test: Any = None, y_test: Any = None, *, name:
     (2, [0.2, 0.0])
     """
     features, targets = _features(x, "x", name), _targets(y, "y", name)
-    if (x_test is None) != (y_test is None):
-        raise ValueError(f"{name} has one of x_test and y_test; give both or neither.")
     features_test = None if x_test is None else _features(x_test, "x_test", name)
     targets_test = None if y_test is None else _targets(y_test, "y_test", name)
-    if targets_test is not None and targets_test.dtype != targets.dtype:
+    if targets_test is not None and targets_test.is_floating_point() != targets.is_floating_point():
         raise ValueError(f"{name}: y is {targets.dtype} but y_test is {targets_test.dtype}; give both integers or both floats.")
     every = targets if targets_test is None else torch.cat([targets, targets_test])
     n_classes = 0 if every.is_floating_point() else _count_classes(every, name)
+    _check(name, n_classes, features, targets, features_test, targets_test)  # before the shape types of test runs do
     return Dataset(name, features, targets, n_classes, features_test, targets_test)
 
 
@@ -139,6 +127,22 @@ def _count_classes(labels: Tensor, name: str) -> int:
             "Renumber them: np.unique(y, return_inverse=True)[1]; or say Dataset(name, x, y, n_classes=C)."
         )
     return len(found)
+
+
+def _check(name: str, n_classes: int, x: Tensor, y: Tensor, x_test: Tensor | None, y_test: Tensor | None) -> None:
+    """Refuse a data set that is not what ``Dataset`` says."""
+    if n_classes == 1 or n_classes < 0:
+        raise ValueError(f"data {name!r}: n_classes is {n_classes}, wanted at least 2, or 0 for a regression.")
+    if (x_test is None) != (y_test is None):
+        raise ValueError(f"data {name!r} has one of x_test and y_test; give both or neither.")
+    _check_part(name, "x and y", x, y, n_classes)
+    if x_test is None or y_test is None:
+        return
+    _check_part(name, "x_test and y_test", x_test, y_test, n_classes)
+    if x_test.shape[1:] != x.shape[1:]:
+        raise ValueError(
+            f"data {name!r}: x has features {list(x.shape[1:])} but x_test has {list(x_test.shape[1:])}; give both the same shape."
+        )
 
 
 def _check_part(name: str, what: str, x: Tensor, y: Tensor, n_classes: int) -> None:

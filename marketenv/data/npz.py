@@ -26,7 +26,7 @@ def read_npz(path: str | Path) -> Dataset:
     if not path.is_file():
         raise ValueError(f"no file {path}; give the path of an .npz file.")
     try:
-        with np.load(path, allow_pickle=False) as box:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as box:
             names = set(box.files)
             layout = next((names_wanted for names_wanted in LAYOUTS if names.issuperset(names_wanted)), None)
             arrays = None if layout is None else [box[name] for name in layout]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -36,7 +36,11 @@ class MarketParallelEnv(ParallelEnv[str, np.ndarray, Any]):
     last round is at ``env.unwrapped.report``. Actions of agents that are not to move in a stage are ignored.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": list(RENDER_MODES), "render_fps": 1, "is_parallelizable": True}
+    metadata: dict[str, Any] = {  # noqa: RUF012  as in PettingZoo
+        "render_modes": list(RENDER_MODES),
+        "render_fps": 1,
+        "is_parallelizable": True,
+    }
 
     def __init__(self, market: Market, name: str, render_mode: str | None = None, action_levels: int | None = None) -> None:
         if render_mode is not None and render_mode not in RENDER_MODES:

@@ -109,7 +109,7 @@ class MarketSB3Env(VecEnv):
         return [False] * self._count(indices)
 
     def _count(self, indices: Any) -> int:
-        return self.num_envs if indices is None else len(indices) if isinstance(indices, Iterable) else 1
+        return self.num_envs if indices is None else len(list(indices)) if isinstance(indices, Iterable) else 1
 
     def _mine(self, seen: Tensor) -> np.ndarray:
         return seen[:, self._rows, : self._role.observation.dim].flatten(0, 1).cpu().numpy().copy()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -16,7 +16,7 @@ from marketenv.envs.parallel import MarketParallelEnv
 class SingleAgentEnv(gymnasium.Env[np.ndarray, Any]):
     """A parallel market seen by one agent while given opponents play the others; see ``MarketVectorEnv`` for many at once."""
 
-    metadata: ClassVar[dict[str, Any]] = MarketParallelEnv.metadata
+    metadata: dict[str, Any] = MarketParallelEnv.metadata
 
     def __init__(self, env: MarketParallelEnv, agent: str | None = None, opponents: Any = "truthful") -> None:
         market: Market = env.market

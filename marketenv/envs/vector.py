@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +23,10 @@ class MarketVectorEnv(VectorEnv):
     first, the old one's last is ``infos["final_obs"]``.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}
+    metadata: dict[str, Any] = {  # noqa: RUF012  as in Gymnasium
+        "autoreset_mode": AutoresetMode.SAME_STEP,
+        "render_modes": [],
+    }
 
     def __init__(
         self, market: Market, num_envs: int, agent: str, opponents: Any = "truthful", action_levels: int | None = None
@@ -45,7 +48,7 @@ class MarketVectorEnv(VectorEnv):
         """The last finished round of all markets, None before the first."""
         return self._batch.report
 
-    def reset(  # type: ignore[override]
+    def reset(
         self, *, seed: int | list[int] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Start all markets; an integer seeds market k with seed + k."""

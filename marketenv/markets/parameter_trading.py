@@ -11,7 +11,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from jaxtyping import Float, Float64, Int
@@ -44,6 +44,7 @@ DEFAULT_TRAINING = {
     "classification": Training(optimizer="sgd", learning_rate=0.1, batch_size=32, steps=5),
     "regression": Training(optimizer="sgd", learning_rate=0.01, batch_size=None, steps=1),
 }
+LEAST_WEIGHT = 1e-3  # weights below it carry too little of the seller for its own gain to bound the buyer's
 LARGEST = 100.0  # bound of losses and gains in observations; a loss beyond it says no more than "useless"
 
 
@@ -56,12 +57,15 @@ def truthful(observation: Tensor, role: Role, keys: Tensor) -> Tensor:
     return observation.new_tensor([0.0] * n_bids + [-1.0, 1.0]).expand(len(observation), -1)
 
 
+POLICIES: dict[str, Any] = {"truthful": truthful, "random": uniform_random}
+
+
 class ParameterTradingMarket:
     """A batch of parameter markets; see the module's text for a round and the config for its parts."""
 
-    report_type: ClassVar[type[Report]] = TradingReport
-    stages: ClassVar[tuple[Stage, ...]] = (Stage("trade", ("trader",)),)
-    policies: ClassVar[dict[str, Any]] = {"truthful": truthful, "random": uniform_random}
+    report_type: type[Report] = TradingReport
+    stages: tuple[Stage, ...] = (Stage("trade", ("trader",)),)
+    policies: dict[str, Any] = POLICIES
 
     def __init__(self, config: ParameterTradingConfig | None = None) -> None:
         self.config = c = config or ParameterTradingConfig()
@@ -282,8 +286,8 @@ class ParameterTradingMarket:
     def _train(self, state: TradingState, world: World) -> tuple[Tensor, Tensor, Scores, Tensor]:
         """One round of everybody's training; who ends with non-finite parameters goes back to the last finite ones."""
         keys = draws.agent_keys(draws.fold(state.seeds, state.round), self.n_agents, "train")
-        flat = (t.flatten(0, 1) for t in (state.params, state.slots))
-        params, slots = self.learner.train(*flat, world.material, state.effort.flatten(), keys.flatten())
+        models, held = state.params.flatten(0, 1), state.slots.flatten(0, 1)
+        params, slots = self.learner.train(models, held, world.material, state.effort.flatten(), keys.flatten())
         params, slots = params.view_as(state.params), slots.view_as(state.slots)
         scores = self.learner.scores(params, world.exam)
         diverged = ~(params.isfinite().all(-1) & scores.loss.isfinite())
@@ -340,6 +344,8 @@ class ParameterTradingMarket:
         elif self.config.disclosure == "bounds" and self.config.valuation == "error_ratio":
             # the seller s of a sale to b knows its own gain from b (shown[s, b]) and both weights
             low, high = (bound - 1 for bound in theorem_4_1(gain.shown.mT, alpha.mT, alpha, form="sharp"))
+            told = alpha.mT > LEAST_WEIGHT  # at the least weight the gain is 1 up to rounding and tells nothing
+            low, high = torch.where(told, low, 0.0), torch.where(told, high, torch.inf)
         else:
             return zero, zero + self.ask_max
         return (m_low * low).clamp(0, self.bid_max).to(zero), (m_high * high).clamp(0, self.bid_max).to(zero)

@@ -114,12 +114,15 @@ def truthful(observation: Tensor, role: Role, keys: Tensor) -> Tensor:
     return 2 * observation[..., :1] / role.observation.items[0].high - 1
 
 
+POLICIES: dict[str, Any] = {"truthful": truthful, "random": uniform_random}
+
+
 class ReferenceMarket:
     """Batch of reference games; parties are the buyers and then the one seller (an operator in auctions)."""
 
-    report_type: ClassVar[type[Report]] = ReferenceReport
-    stages: ClassVar[tuple[Stage, ...]] = (Stage("bid", ("buyer", "seller")),)
-    policies: ClassVar[dict[str, Any]] = {"truthful": truthful, "random": uniform_random}
+    report_type: type[Report] = ReferenceReport
+    stages: tuple[Stage, ...] = (Stage("bid", ("buyer", "seller")),)
+    policies: dict[str, Any] = POLICIES
 
     def __init__(self, config: ReferenceConfig | None = None) -> None:
         self.config = config or ReferenceConfig()

@@ -42,16 +42,17 @@ def mean_interval(samples: Float64[Tensor, "samples"], resamples: int = 2000, se
     mean = samples.mean()
     if n < MINIMUM:
         return Interval(float(mean), None, None)
-    if bool((samples == samples[0]).all()):
+    least = 1e-12 * float(samples.abs().max())  # spread that is only rounding
+    if float(samples.std()) <= least:
         return Interval(float(mean), float(mean), float(mean))
     again = samples[draws.integers(draws.fold(torch.tensor(seed), "bootstrap"), n, resamples, n)]
-    spread = again.std(1).clamp(min=1e-300)
-    t = (again.mean(1) - mean) / spread
+    spread = again.std(1)
+    t = torch.where(spread > least, (again.mean(1) - mean) / spread, 0.0)  # a resample of one value says nothing
     low, high = t.quantile(torch.tensor([0.975, 0.025], dtype=torch.float64))
     return Interval(float(mean), float(mean - low * samples.std()), float(mean - high * samples.std()))
 
 
-def paired_difference(ours: Float64[Tensor, "samples"], theirs: Float64[Tensor, "samples"], seed: int = 0) -> Interval:
+def paired_difference(ours: Float64[Tensor, "samples"], theirs: Float64[Tensor, "others"], seed: int = 0) -> Interval:
     """Mean of ours - theirs over pairs that share seeds (common random numbers), with its 95 % interval.
 
     Raises ValueError where the two differ in length.

@@ -10,7 +10,7 @@ from html import escape
 from matplotlib.figure import Figure
 
 STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #1b1b1b; background: #fff; }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #1b1b1b; }
 h1 { font-size: 1.6rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
 table { border-collapse: collapse; font-size: .87rem; } .wide { overflow-x: auto; }
 td, th { padding: .28rem .7rem; border-bottom: 1px solid #ddd; text-align: right; white-space: nowrap; }
@@ -29,7 +29,8 @@ def png(fig: Figure) -> bytes:
 def picture(fig: Figure, caption: str) -> str:
     """The figure as an HTML image that holds its own data."""
     data = base64.b64encode(png(fig)).decode()
-    return f'<figure><img alt="{escape(caption)}" src="data:image/png;base64,{data}"><figcaption class="note">{escape(caption)}</figcaption></figure>'
+    image = f'<img alt="{escape(caption)}" src="data:image/png;base64,{data}">'
+    return f'<figure>{image}<figcaption class="note">{escape(caption)}</figcaption></figure>'
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -42,5 +43,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 def page(title: str, intro: str, sections: Sequence[tuple[str, str]]) -> str:
     """One HTML document from (heading, inner HTML) sections; title, intro and headings are escaped."""
     parts = "".join(f"<section><h2>{escape(heading)}</h2>{inner}</section>" for heading, inner in sections)
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title><style>{STYLE}</style>'
-    return f'<!doctype html><html lang="en"><head>{head}</head><body><h1>{escape(title)}</h1><p>{escape(intro)}</p>{parts}</body></html>\n'
+    name = escape(title)
+    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{name}</title><style>{STYLE}</style>'
+    body = f"<h1>{name}</h1><p>{escape(intro)}</p>{parts}"
+    return f'<!doctype html><html lang="en"><head>{head}</head><body>{body}</body></html>\n'

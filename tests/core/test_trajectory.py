@@ -1,0 +1,47 @@
+"""What was played can be kept as arrays and as JSON lines."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from marketenv import make_market
+from marketenv.core import rounds
+from marketenv.core.market import agent_names
+from marketenv.core.trajectory import collect, describe, write_json_lines
+
+
+def steps_of(n_rounds=3, n_markets=2):
+    market = make_market("reference_v0", max_cycles=n_rounds)
+    policies = dict.fromkeys(agent_names(market), market.policies["random"])
+    return list(rounds.play(market, policies, torch.arange(n_markets)))
+
+
+def test_arrays_hold_every_step(tmp_path):
+    steps = steps_of()
+    kept = collect(steps)
+    assert kept.observations.shape == (3, 2, 2, 3) and kept.actions.shape == (3, 2, 2, 1)
+    assert torch.equal(kept.rewards[1], steps[1][2].rewards)
+    assert kept.terminated.tolist() == [[False, False], [False, False], [True, True]]
+    kept.save(tmp_path / "played.npz")
+    with np.load(tmp_path / "played.npz") as file:
+        assert np.array_equal(file["actions"], kept.actions.numpy())
+
+
+def test_json_lines_hold_payments_and_infos(tmp_path):
+    report = steps_of()[0][2]
+    lines = list(describe(report, ["buyer_0", "seller_0"]))
+    assert write_json_lines(tmp_path / "rounds.jsonl", lines) == 2
+    read = [json.loads(line) for line in (tmp_path / "rounds.jsonl").read_text().splitlines()]
+    assert read == lines
+    for m, line in enumerate(read):
+        assert line["agents"]["buyer_0"]["utility"] == float(report.utility[m, 0])
+        assert sum(money for _, _, money in line["payments"]) == pytest.approx(float(report.transfers[m].sum()))
+
+
+def test_nothing_played_and_nan_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="no steps"):
+        collect([])
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json_lines(tmp_path / "x", [{"a": float("nan")}])

@@ -1,0 +1,69 @@
+"""Pictures show what the report holds; pages stand alone and escape what they are given."""
+
+import io
+
+import matplotlib.image
+import numpy as np
+import torch
+
+from marketenv import make_market
+from marketenv.core import rounds
+from marketenv.render import draw_bars, draw_frame, draw_lines, draw_network, figure, page, picture, png, table, tell_round
+
+
+def a_round():
+    market = make_market("reference_v0", costs=(0.0, 0.1))
+    policies = {a: market.policies["truthful"] for a in ("buyer_0", "seller_0")}
+    return next(rounds.play(market, policies, torch.tensor([0])))[2]
+
+
+def test_frame_is_a_picture_that_depends_on_the_round():
+    agents = ["buyer_0", "seller_0"]
+    before, after = draw_frame(None, agents), draw_frame(a_round(), agents)
+    assert before.dtype == np.uint8 and before.ndim == 3 and before.shape[2] == 3
+    assert before.std() > 0 and not np.array_equal(before, after)
+    assert np.array_equal(after, draw_frame(a_round(), agents))
+
+
+def test_network_draws_one_arrow_per_payment():
+    fig, (axes,) = figure()
+    money = np.array([[0.0, 2.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]])
+    draw_network(axes, money, ["a", "b", "c"])
+    arrows = [t for t in axes.texts if getattr(t, "arrow_patch", None) is not None]
+    widths = sorted(a.arrow_patch.get_linewidth() for a in arrows)
+    assert len(arrows) == 2 and widths[1] > widths[0]
+
+
+def test_lines_and_bars_hold_their_data():
+    fig, (left, right) = figure(2)
+    draw_lines(left, {"x": np.array([[1.0, 3.0], [3.0, 5.0]])}, "t", "r", "v")
+    draw_bars(right, {"a": 1.0, "b": -2.0}, "t", "money")
+    assert left.lines[0].get_ydata().tolist() == [2.0, 4.0]  # means over the two runs
+    assert [bar.get_width() for bar in right.patches] == [1.0, -2.0]
+
+
+def test_png_is_a_picture_and_the_same_twice():
+    def draw():
+        fig, (axes,) = figure()
+        draw_bars(axes, {"a": 1.0}, "t")
+        return png(fig)
+
+    first = draw()
+    assert first == draw()
+    assert matplotlib.image.imread(io.BytesIO(first)).ndim == 3
+
+
+def test_page_stands_alone_and_escapes():
+    fig, _ = figure()
+    inner = table(["<name>", "n"], [["<b>", 1]]) + picture(fig, 'says "hi" <now>')
+    text = page("a < b", "intro & more", [("head <1>", inner)])
+    assert "<b>" not in text and "&lt;b&gt;" in text and "a &lt; b" in text
+    assert "http" not in text and "data:image/png;base64," in text
+
+
+def test_words_are_those_of_the_report():
+    report = a_round()
+    text = tell_round(report, ["buyer_0", "seller_0"])
+    assert f"buyer_0: type {float(report.types[0, 0]):.4f}" in text
+    assert ("pays" in text) == bool(report.transfers.any())
+    assert tell_round(None, []) == "No round has been played yet."

@@ -1,0 +1,46 @@
+"""The command lines run end to end at toy size."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(*arguments):
+    done = subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def test_demo_writes_its_report_pictures_and_rounds(tmp_path):
+    from agents.scripted import STRATEGIES
+
+    out = run("scripts/demo.py", "--seeds", "4", "--rounds", "2", "--out", str(tmp_path))
+    page = (tmp_path / "report.html").read_text()
+    names = [name for name, s in STRATEGIES.items() if "parameter_trading_v0" in s.markets]
+    assert all(name in page for name in names)
+    assert "http://" not in page and "https://" not in page  # opens offline
+    for picture in ("accuracy", "prices", "network", "differences"):
+        assert (tmp_path / f"{picture}.png").read_bytes().startswith(b"\x89PNG")
+    lines = [json.loads(line) for line in (tmp_path / "rounds.jsonl").read_text().splitlines()]
+    assert len(lines) == (len(names) + 1) * 4 * 2  # line-ups (and the one outside) x seeds x rounds
+    outside = [line for line in lines if line["strategy"] == "out of the market"]
+    assert outside and all(not line["payments"] for line in outside)
+    assert "report.html" in out
+
+
+@pytest.mark.parametrize("script", ["demo", "benchmark", "rewrite_playthroughs"])
+def test_every_script_explains_itself(script):
+    assert "--" in run(f"scripts/{script}.py", "--help")
+
+
+def test_benchmark_writes_a_list_of_figures(tmp_path):
+    run("scripts/benchmark.py", "--quick", "--out", str(tmp_path / "b.json"))
+    found = json.loads((tmp_path / "b.json").read_text())
+    assert all({"name", "value", "unit", "command"} <= case.keys() for case in found)
+    assert all(case["value"] > 0 for case in found if "overhead" not in case["name"])
+    assert any("reference_v0" in case["name"] for case in found) and any("digits" in case["name"] for case in found)
