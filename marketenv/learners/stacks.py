@@ -1,12 +1,13 @@
-"""The working copy of a round: every tensor of every model as a contiguous stack, sorted by effort.
+"""The working copy of a round: every tensor of every model as one stack, sorted by effort.
 
 Matrix products over a batch take MKL's batched path only when they write to contiguous memory. Views into the flat
-bank are not contiguous, and products into them ran 1.2 to 3.6 times slower here, so a round works on stacks of its
-own and joins them at its end.
+bank are not contiguous, and products of small matrices into them ran 2 to 4 times slower, so small tensors are worked
+on in stacks of their own and joined at the end. For large ones a loop over models is as fast, and the copy is not.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -17,34 +18,32 @@ from marketenv.core.bank import Layout
 from marketenv.learners.optimizers import Held, Optimizer
 from marketenv.learners.training import Step
 
-
-def _split(layout: Layout, flat: Tensor, order: Tensor | None) -> dict[str, Tensor]:
-    views = layout.views(flat).items()
-    if order is None:
-        return {name: view.clone(memory_format=torch.contiguous_format) for name, view in views}
-    return {name: view.index_select(0, order) for name, view in views}
+LARGE = 2**17  # numbers of a tensor from which it is worked on inside the bank
 
 
-def _join(layout: Layout, stacks: dict[str, Tensor], flat: Tensor, order: Tensor | None) -> None:
-    for name, view in layout.views(flat).items():
-        if order is None:
-            view.copy_(stacks[name])
-        else:
-            view.index_copy_(0, order, stacks[name])
+def _loosen(views: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Small views as contiguous copies, large ones as they are."""
+    return {
+        name: v if math.prod(v.shape[1:]) >= LARGE else v.clone(memory_format=torch.contiguous_format)
+        for name, v in views.items()
+    }
 
 
 @dataclass(frozen=True)
 class Stacks:
     """Parameters and optimiser buffers of one round, owned by it and changed in place.
 
-    order: which model stands at each place, None where none moved    [models]
-    theta: each tensor of all models                                  [models, *shape] by name
-    held:  the optimiser's buffers of each tensor                     each [models, *shape]
-    count: steps that each model has begun, where the optimiser counts    [models, counters]
+    order:  which model stands at each place, None where none moved           [models]
+    params, slots: the new banks, models in that order                        [models, params], [models, slots]
+    theta:  each tensor of all models                                         [models, *shape] by name
+    held:   the optimiser's buffers of each tensor                            each [models, *shape]
+    count:  steps that each model has begun, where the optimiser counts       [models, counters]
     """
 
     layout: Layout
     order: Int[Tensor, "models"] | None
+    params: Float[Tensor, "models params"]
+    slots: Float[Tensor, "models slots"]
     theta: dict[str, Tensor]
     held: dict[str, Held]
     count: Float[Tensor, "models counters"]
@@ -54,25 +53,33 @@ class Stacks:
         return self.count[: step.active].add_(1.0).flatten()
 
     def close(self) -> tuple[Float[Tensor, "models params"], Float[Tensor, "models slots"]]:
-        """Join the stacks into new flat (params, slots) in the models' own order."""
-        n, size = self.count.shape[0], self.layout.size
-        buffers = len(next(iter(self.held.values())))
-        any_theta = next(iter(self.theta.values()))
-        params = any_theta.new_empty(n, size)
-        slots = any_theta.new_empty(n, buffers * size + self.count.shape[1])
-        _join(self.layout, self.theta, params, self.order)
-        for b in range(buffers):
-            stacks = {name: held[b] for name, held in self.held.items()}
-            _join(self.layout, stacks, slots[:, b * size : (b + 1) * size], self.order)
-        tail = Layout((("count", (self.count.shape[1],)),))
-        _join(tail, {"count": self.count}, slots[:, buffers * size :], self.order)
-        return params, slots
+        """Join the stacks into the new flat (params, slots), in the models' own order."""
+        homes = [self.layout.views(self.params), *_buffers(self.layout, self.slots)]
+        for home, stacks in zip(homes, [self.theta, *_by_buffer(self.held)], strict=True):
+            for name, view in home.items():
+                if stacks[name].data_ptr() != view.data_ptr():
+                    view.copy_(stacks[name])
+        if self.order is None:
+            return self.params, self.slots
+        back = self.order.argsort()
+        return self.params[back], self.slots[back]
+
+
+def _buffers(layout: Layout, slots: Tensor) -> list[dict[str, Tensor]]:
+    """Views of the optimiser's parameter-shaped buffers in the slots."""
+    whole = slots.shape[1] // layout.size
+    return [layout.views(slots[:, b * layout.size : (b + 1) * layout.size]) for b in range(whole)]
+
+
+def _by_buffer(held: dict[str, Held]) -> list[dict[str, Tensor]]:
+    """Turn (tensor -> its buffers) into one (tensor -> buffer) per buffer."""
+    return [dict(zip(held, buffers, strict=True)) for buffers in zip(*held.values(), strict=True)]
 
 
 def open_stacks(layout: Layout, optimizer: Optimizer, params: Tensor, slots: Tensor, order: Tensor | None) -> Stacks:
-    """Copy flat parameters and slots into stacks of their own, in the given order."""
-    size = layout.size
-    buffers = [_split(layout, slots[:, b * size : (b + 1) * size], order) for b in range(optimizer.buffers)]
+    """Copy flat parameters and slots, in the given order, and open them as stacks."""
+    params, slots = (t.clone() if order is None else t[order] for t in (params, slots))
+    buffers = [_loosen(views) for views in _buffers(layout, slots)]
     held = {name: tuple(buffer[name] for buffer in buffers) for name, _ in layout.shapes}
-    count = _split(Layout((("count", (optimizer.counters,)),)), slots[:, optimizer.buffers * size :], order)["count"]
-    return Stacks(layout, order, _split(layout, params, order), held, count)
+    count = slots[:, optimizer.buffers * layout.size :]
+    return Stacks(layout, order, params, slots, _loosen(layout.views(params)), held, count)

@@ -51,13 +51,6 @@ def draw_network(axes: Axes, money: np.ndarray, names: Sequence[str], title: str
         )
     colours = [COLOURS[k % len(COLOURS)] for k in range(n)]
     axes.scatter([x for x, _ in places], [y for _, y in places], s=900, color=colours, alpha=0.25, zorder=2)
-        [x for x, _ in places],
-        [y for _, y in places],
-        s=900,
-        color=[COLOURS[k % len(COLOURS)] for k in range(n)],
-        alpha=0.25,
-        zorder=2,
-    )
     for name, place in zip(names, places, strict=True):
         axes.text(*place, name, ha="center", va="center", fontsize=8, zorder=3)
     axes.set(xlim=(-1.45, 1.45), ylim=(-1.35, 1.35), aspect="equal", title=title)
