@@ -27,8 +27,8 @@ from marketenv.core.policy import uniform_random
 from marketenv.core.transfers import Ledger, net
 from marketenv.data import Source, make_source
 from marketenv.learners import LEARNERS, Learner, Scores, Training
+from marketenv.markets.exchanges import EXCHANGES, Exchange, Terms
 from marketenv.markets.parameter_trading_types import (
-    Exchange,
     Options,
     ParameterTradingConfig,
     Reports,
@@ -193,7 +193,8 @@ class ParameterTradingMarket:
         ((quotes, actions),) = past
         clock = Clock(self.device)
         reports = self._read(state, quotes, actions)
-        done = self.exchange(self, state, quotes, reports)
+        shares = self.world(state.seeds).shares
+        done = self.exchange(state, quotes, reports, Terms(self.mechanism, self.mask, self.config.max_purchases, shares))
         transfers = done.prices * done.bought
         ledger = state.ledger.settle(transfers)
         scores = self.learner.scores(done.params, self.world(state.seeds).exam)
@@ -367,58 +368,6 @@ class ParameterTradingMarket:
         asks = torch.where(state.options.coalition, together, asks)
         cost = self._sale_cost(quotes.gain.worth)
         return Reports(bids, asks, cost + asks[:, None], cost, (1 + parts["effort"][..., 0]) / 2)
-
-
-def trade(market: ParameterTradingMarket, state: TradingState, quotes: TradingQuotes, reports: Reports) -> Exchange:
-    """The broker's exchange: each buyer requests its best affordable offers, and the payment rule settles them.
-
-    A request needs a gain > 0, a bid > 0 and a bid >= ask. The largest bid - ask comes first, ties to the lower index.
-    The rule sees money above the seller's cost, to which prices of every rule here are equivariant.
-    """
-    wanted, willing = (quotes.gain.worth > 0) & (reports.bids > 0), reports.bids >= reports.asks
-    left, surplus = state.ledger.purse, torch.where(wanted & willing, reports.bids - reports.asks, -torch.inf)
-    payable = wanted & willing & state.ledger.affordable(reports.bids)
-    requests, order = torch.zeros_like(wanted), []
-    for _ in range(market.config.max_purchases):
-        open_ = payable & ~requests & (reports.bids <= left[..., None])
-        best = torch.where(open_, surplus, -torch.inf)
-        first = (best == best.amax(2, keepdim=True)) & open_
-        pick = first & (first.cumsum(2) == 1)
-        requests, left = requests | pick, left - (pick * reports.bids).sum(2)
-        order.append(pick)
-    bids = torch.where(requests, reports.bids - reports.cost, 0.0).clamp(min=0)
-    outcome = market.mechanism(bids, reports.markup)
-    bought = outcome.allocation & requests
-    params = quotes.trained
-    for pick in order:  # later purchases are merged into what the earlier ones made
-        buys, seller = (pick & bought).any(2)[..., None], pick.int().argmax(2)[..., None]
-        alpha = quotes.alpha.take_along_dim(seller, 2)
-        chosen = quotes.offers.take_along_dim(seller[..., None], 2)[:, :, 0]
-        params = torch.where(buys, params + alpha * market.mask * (chosen - params), params)
-    return Exchange(
-        params, bought, (outcome.prices + reports.cost) * bought, _reasons(quotes, reports, wanted, willing, payable, bought)
-    )
-
-
-def fedavg(market: ParameterTradingMarket, state: TradingState, quotes: TradingQuotes, reports: Reports) -> Exchange:
-    """No broker and no money: everybody takes the average of all models, weighted by their data (McMahan et al. 2017)."""
-    shares = market.world(state.seeds).shares[:, None]
-    average = (shares @ quotes.trained).expand_as(quotes.trained)
-    params = torch.where(market.mask > 0, average, quotes.trained)
-    nothing = torch.zeros_like(reports.bids)
-    return Exchange(params, nothing.bool(), nothing, torch.where(quotes.diverged, 6, 1))
-
-
-EXCHANGES = {"trade": trade, "fedavg": fedavg}
-
-
-def _reasons(quotes: TradingQuotes, reports: Reports, wanted: Tensor, willing: Tensor, payable: Tensor, bought: Tensor) -> Tensor:
-    """Why each buyer ended as it did, as a number of ``REASONS``: the first of the tests that no seller passed."""
-    tests = ((quotes.gain.worth > 0), wanted, wanted & willing, payable, bought)
-    reason = torch.zeros_like(quotes.diverged, dtype=torch.int64)
-    for code, passed in reversed(list(enumerate(tests, start=1))):
-        reason = torch.where(passed.any(2), reason, code)
-    return torch.where(quotes.diverged & ~bought.any(2), 6, reason)
 
 
 def _others(pairs: Tensor) -> Tensor:

@@ -161,16 +161,6 @@ class Reports:
     effort: Float[Tensor, "markets buyers"]
 
 
-@dataclass(frozen=True)
-class Exchange:
-    """Who ends the round with which parameters, who bought from whom at which price, and why not."""
-
-    params: Float[Tensor, "markets agents params"]
-    bought: Bool[Tensor, "markets buyers sellers"]
-    prices: Float64[Tensor, "markets buyers sellers"]
-    reason: Int[Tensor, "markets agents"]
-
-
 @dataclass(frozen=True, kw_only=True)
 class TradingReport(Report):
     """A finished round; pair matrices are [markets, buyers, sellers], ``value`` and money per agent and round."""

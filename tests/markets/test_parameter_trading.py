@@ -10,7 +10,8 @@ from marketenv import make_market, make_parallel
 from marketenv.core import rounds
 from marketenv.core.market import agent_names
 from marketenv.learners import Training
-from marketenv.markets.parameter_trading import _others, _pairs, trade
+from marketenv.markets.exchanges import Terms, trade
+from marketenv.markets.parameter_trading import _others, _pairs
 from marketenv.markets.parameter_trading_types import ParameterTradingConfig, Reports
 from marketenv.mechanisms import posted_price
 from marketenv.valuation import Gain
@@ -36,6 +37,10 @@ def actions_of(market, n_markets, bid=0.0, ask=-1.0, effort=1.0):
     n = market.n_agents
     one = torch.tensor([bid] * (n - 1) + [ask, effort])
     return one.expand(n_markets, n, -1).clone()
+
+
+def terms_of(market):
+    return Terms(market.mechanism, market.mask, market.config.max_purchases, torch.ones(1, market.n_agents) / market.n_agents)
 
 
 def quoted(market, n_agents, worth, params=None, diverged=None):
@@ -97,7 +102,7 @@ def test_reason_codes(bids, asks, worth, cash, code):
     bid = torch.tensor([[[0.0, bids], [0.0, 0.0]]], dtype=torch.float64)
     ask = torch.full((1, 2), asks, dtype=torch.float64)
     reports = Reports(bid, ask, ask[:, None].expand(-1, 2, -1), torch.zeros_like(bid), torch.ones(1, 2))
-    done = trade(market, state, quotes, reports)
+    done = trade(state, quotes, reports, terms_of(market))
     assert done.reason[0, 0] == code
     assert bool(done.bought[0, 0, 1]) == (code == 0)
     assert not done.bought[0, 1].any()
@@ -118,7 +123,7 @@ def test_largest_surplus_is_bought_first_and_ties_go_to_the_lower_index():
     bids = torch.tensor([[[0.0, 3.0, 3.0], [2.0, 0.0, 3.0], [0.0, 0.0, 0.0]]], dtype=torch.float64)
     asks = torch.tensor([[0.0, 1.0, 1.0]], dtype=torch.float64)
     reports = Reports(bids, asks, asks[:, None].expand(-1, 3, -1), torch.zeros_like(bids), torch.ones(1, 3))
-    done = trade(market, state, quotes, reports)
+    done = trade(state, quotes, reports, terms_of(market))
     # buyer 0: surplus 2 from both sellers, the tie goes to seller 1; buyer 1: surplus 2 from seller 0 and 2 from 2, tie to 0
     assert done.bought[0].nonzero().tolist() == [[0, 1], [1, 0]]
 
@@ -129,12 +134,12 @@ def test_two_purchases_are_merged_in_order_of_surplus():
     bids = torch.tensor([[[0.0, 2.0, 3.0], [0.0] * 3, [0.0] * 3]], dtype=torch.float64)
     asks = torch.zeros(1, 3, dtype=torch.float64)
     reports = Reports(bids, asks, asks[:, None].expand(-1, 3, -1), torch.zeros_like(bids), torch.ones(1, 3))
-    done = trade(market, state, quotes, reports)
+    done = trade(state, quotes, reports, terms_of(market))
     own, offers, alpha = quotes.trained[0, 0], quotes.offers[0, 0], quotes.alpha[0, 0]
     first = own + alpha[2] * (offers[2] - own)  # the larger surplus first
     assert torch.allclose(done.params[0, 0], first + alpha[1] * (offers[1] - first), atol=1e-6)
     poor = dataclasses.replace(state, ledger=dataclasses.replace(state.ledger, cash=torch.full((1, 3), 4.0, dtype=torch.float64)))
-    assert trade(market, poor, quotes, reports).bought[0, 0].tolist() == [False, False, True]  # 3 + 2 exceeds 4
+    assert trade(poor, quotes, reports, terms_of(market)).bought[0, 0].tolist() == [False, False, True]  # 3 + 2 exceeds 4
 
 
 def test_buyers_keep_their_model_where_they_do_not_buy():
