@@ -121,6 +121,8 @@ def check_fresh_objects(make: Callable[[], MarketParallelEnv], seed: int) -> Non
         mine[-1]["__all__"] = {}
         for info in mine[-1].values():
             info.clear()
+        kept = np.array_equal(spoiled.state(), clean.state())
+        _require(kept, f"step {k}: state() changed after the caller wrote into what was returned: return copies.")
 
 
 def check_infos(make: Callable[[], MarketParallelEnv], seed: int) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 import tyro
+from rich import box
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -44,7 +45,7 @@ class DemoConfig:
     out:    folder of the report, the pictures and the rounds
     """
 
-    seeds: int = 24
+    seeds: int = 20
     rounds: int = 20
     out: Path = ROOT / "results" / "demo"
 
@@ -209,11 +210,15 @@ def write_report(played: Played, config: DemoConfig) -> Path:
 
 def main(config: DemoConfig) -> None:
     """Play the tournament, print its table and write its report."""
-    console = Console()
+    torch.set_num_threads(1)  # the same numbers on every machine; a second thread gains little at these sizes
     played = tournament(config)
-    shown = Table(*HEAD, title="focal agent per episode, mean over seeds")
+    shown = Table(title="focal agent per episode, mean over seeds", padding=(0, 1), box=box.SIMPLE_HEAD)
+    for column, head in enumerate(HEAD):
+        shown.add_column(head, justify="right" if column else "left", no_wrap=True)
     for row in rows_of(played):
         shown.add_row(*row)
+    width = shown.__rich_measure__(Console(width=200), Console(width=200).options).maximum
+    console = Console(width=max(width, Console().width))  # a narrow terminal wraps lines rather than cutting numbers
     console.print(shown)
     console.print(f"Report: {write_report(played, config)}", soft_wrap=True)
 

@@ -124,7 +124,7 @@ def alpha_closed_form(
         raise ValueError(f"gram and cross have {len(gram)} and {len(cross)} owners, wanted both 1 or both {len(own)} (markets).")
     n = own.shape[1]
     g, c, mine = gram.double(), cross.double(), own.double()
-    step = (offers.double() - mine[:, :, None]).mul_(mask.double())
+    step = (offers.double() - mine[:, :, None]).mul_(mask.to(mine))
     downhill = c[:, None] - _times(mine, g)
     curved = (_times(step.flatten(1, 2), g).unflatten(1, (n, n)) * step).sum(-1)
     steepness = (step * downhill[:, :, None]).sum(-1)

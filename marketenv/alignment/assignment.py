@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,10 +13,9 @@ from numpy import ndarray
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-try:
+lapjvx_batch: Any = None
+with suppress(ImportError):  # lapx is missing, or another package owns the module name "lap"
     from lap import lapjvx_batch
-except ImportError:  # lapx is missing, or another package owns the module name "lap"
-    lapjvx_batch = None
 
 Solver = Callable[[Float64[ndarray, "pairs n n"]], Int[ndarray, "pairs n"]]
 

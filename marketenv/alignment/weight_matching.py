@@ -186,7 +186,7 @@ def _grounded(problem: _Problem, permutations: Permutations) -> Orders:
 def _known(problem: _Problem, permutations: Permutations, name: str, orders: Orders) -> int:
     """How many parameters of each unit lie beside inputs, outputs, or units whose order is fixed."""
     sure = [t for t, axis in permutations[name] if all(other in orders for _, other in _others(permutations, t, axis))]
-    return sum(problem.source[tensor][0].numel() for tensor in sure) // problem.constant[name].shape[-1]
+    return sum(problem.source[tensor].shape[1:].numel() for tensor in sure) // problem.constant[name].shape[-1]
 
 
 def _ascend(problem: _Problem, orders: Orders, keys: Int[Tensor, "pairs"], max_sweeps: int) -> Orders:

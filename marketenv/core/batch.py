@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
-from marketenv.core import draws, rounds, storage
+from marketenv.core import draws, rounds, storage, tree
 from marketenv.core.market import Market, Report, agent_names
 from marketenv.core.policy import Policy
 
@@ -35,6 +35,7 @@ class Batch:
         self.market, self.n_markets = market, n_markets
         self.now: rounds.Situation | None = None
         self.report: Report | None = None
+        self._facts: dict[str, Tensor] = {}
         self._base: Tensor | None = None
         self._episode = 0
 
@@ -46,7 +47,7 @@ class Batch:
             self._base, self._episode = self._seeds(secrets.randbits(40)), 0
         else:
             self._episode += 1
-        self.now, self.report = rounds.begin(self.market, self._episode_seeds()), None
+        self.now, self.report, self._facts = rounds.begin(self.market, self._episode_seeds()), None, {}
         return rounds.observe(self.market, self.now)
 
     def running(self) -> rounds.Situation:
@@ -82,26 +83,28 @@ class Batch:
         if self.report is not None:
             return self.report.infos()
         zeros = torch.zeros(self.n_markets, len(agent_names(self.market)))
-        return dict.fromkeys(self.market.report_type.INFO, zeros)
+        return {name: self._facts.get(name, zeros) for name in self.market.report_type.INFO}
 
     def save(self, path: str | Path) -> None:
         """Write the whole running state: a loaded copy goes on to the bit on a CPU."""
         now = self.running()
         assert self._base is not None
         extra = {"base": self._base} | {f"actions.{i}": actions for i, (_, actions) in enumerate(now.past)}
+        extra |= {f"info.{name}": values for name, values in self.infos().items()}
         about = {"market": type(self.market).__name__, "episode": self._episode, "over": now.quotes is None}
         storage.save(path, now.state, about, extra)
 
     def load(self, path: str | Path) -> Float[Tensor, "markets agents dim"]:
         """Take up a saved state; ValueError for a damaged or foreign file, and nothing changes then.
 
-        What was quoted is computed again from the state, so files stay small.
+        What was quoted is computed again from the state, so files stay small; of the last round only its infos are kept.
         """
         like = self.market.reset(torch.zeros(self.n_markets, dtype=torch.int64, device=self.market.device))
         state, about, extra = storage.load(path, like, self.market.device)
-        if about.get("market") != type(self.market).__name__ or len(extra["base"]) != self.n_markets:
+        sizes = {len(tensor) for tensor in (*tree.leaves(state).values(), *extra.values())}
+        if about.get("market") != type(self.market).__name__ or sizes != {self.n_markets}:
             raise ValueError(
-                f"{path} holds {len(extra['base'])} x {about.get('market')}, wanted {self.n_markets} x "
+                f"{path} holds {max(sizes)} x {about.get('market')}, wanted {self.n_markets} x "
                 f"{type(self.market).__name__}. Load it into the kind and number of markets that it was saved from."
             )
         past: rounds.Past = ()
@@ -109,6 +112,7 @@ class Batch:
             past = (*past, (self.market.quote(state, past), extra[f"actions.{len(past)}"]))
         quotes = None if about["over"] else self.market.quote(state, past)
         self.now, self.report = rounds.Situation(state, past, quotes), None
+        self._facts = {n.removeprefix("info."): t for n, t in extra.items() if n.startswith("info.")}
         self._base, self._episode = extra["base"], int(about["episode"])
         return rounds.observe(self.market, self.now)
 

@@ -59,8 +59,8 @@ def uniform(keys: Keys, *shape: int) -> Float[Tensor, "..."]:
     (True, 0.5)
     """
     counter = torch.arange(math.prod(shape), device=keys.device)
-    bits = _shift(fold(keys[..., None], counter), 11)  # 53 bits
-    return ((bits.double() + 0.5) * 2.0**-53).reshape(*keys.shape, *shape)
+    bits = _shift(fold(keys[..., None], counter), 12)  # 52 bits: with 53 the largest plus one half rounds up to 1
+    return ((bits.double() + 0.5) * 2.0**-52).reshape(*keys.shape, *shape)
 
 
 def normal(keys: Keys, *shape: int) -> Float[Tensor, "..."]:

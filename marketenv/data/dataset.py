@@ -11,7 +11,7 @@ from jaxtyping import Float32, Num
 from torch import Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # tensors have no single truth value to compare by
 class Dataset:
     """Examples with labels or targets, in memory.
 
@@ -141,7 +141,7 @@ def _check(name: str, n_classes: int, x: Tensor, y: Tensor, x_test: Tensor | Non
     _check_part(name, "x_test and y_test", x_test, y_test, n_classes)
     if x_test.shape[1:] != x.shape[1:]:
         raise ValueError(
-            f"data {name!r}: x has features {list(x.shape[1:])} but x_test has {list(x_test.shape[1:])}; give both the same shape."
+            f"data {name!r}: x has features {list(x.shape[1:])} but x_test has {list(x_test.shape[1:])}; give both one shape."
         )
 
 

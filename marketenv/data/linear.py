@@ -63,9 +63,10 @@ class SyntheticLinear:
                 raise ValueError(f"{name} has {len(value)} entries, wanted {self.n_agents}: one an agent, or one number.")
         if min(self.sizes) < 1:
             raise ValueError(f"examples is {self.examples}, wanted at least 1 for every agent.")
-        for name, worst in (("noise", min(self.deviations)), ("distance", self.distance)):
-            if not 0 <= worst < float("inf"):
-                raise ValueError(f"{name} is {worst}, wanted a finite number >= 0.")
+        for name, values in (("noise", self.deviations), ("distance", (self.distance,))):
+            bad = [value for value in values if not 0 <= value < float("inf")]
+            if bad:
+                raise ValueError(f"{name} is {bad[0]}, wanted a finite number >= 0.")
         if self.broker_data not in BROKER_DATA:
             raise unknown("broker_data", self.broker_data, BROKER_DATA)
 

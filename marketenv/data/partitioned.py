@@ -18,7 +18,7 @@ from marketenv.data.partitions import Partition, balanced
 from marketenv.data.splitting import Split
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class PartitionedSource:
     """A data set whose training rows every market deals out among its agents anew, by its seed.
 

@@ -14,7 +14,7 @@ from marketenv.data.federation import Source
 from marketenv.data.linear import SyntheticLinear
 from marketenv.data.npz import read_npz
 from marketenv.data.partitioned import PartitionedSource
-from marketenv.data.partitions import PARTITIONS, Partition
+from marketenv.data.partitions import PARTITIONS
 from marketenv.data.splitting import split
 
 LINEAR = "linear"  # the name under which SyntheticLinear is made
@@ -23,7 +23,7 @@ _LINEAR_OPTIONS = ("dimension", "examples", "noise", "distance")
 
 def make_source(
     data: Any,
-    partition: str | Partition,
+    partition: Any,
     n_agents: int,
     *,
     root: str | Path | None = None,

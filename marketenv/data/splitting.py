@@ -16,7 +16,7 @@ from marketenv.data.federation import BROKER_DATA
 SHARE = 0.2  # of a data set's rows, for each of validation and test, where the user says nothing
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Split:
     """A pool of examples and which of its rows are for what.
 

@@ -10,7 +10,7 @@ import gymnasium
 import pettingzoo
 
 from marketenv.core.lookup import lookup, unknown
-from marketenv.core.market import Market
+from marketenv.core.market import Market, agent_names
 from marketenv.envs.parallel import MarketParallelEnv, aec
 from marketenv.envs.single_agent import SingleAgentEnv
 from marketenv.envs.vector import MarketVectorEnv
@@ -65,15 +65,22 @@ def make_single(name: str, *, agent: str | None = None, opponents: Any = "truthf
 
 
 def make_vec(
-    name: str, num_envs: int, *, agent: str, opponents: Any = "truthful", action_levels: int | None = None, **config: Any
+    name: str,
+    num_envs: int,
+    *,
+    agent: str | None = None,
+    opponents: Any = "truthful",
+    action_levels: int | None = None,
+    **config: Any,
 ) -> MarketVectorEnv:
-    """Build a Gymnasium vector environment of ``num_envs`` markets for one learning agent.
+    """Build a Gymnasium vector environment of ``num_envs`` markets for one learning agent; None takes the first agent.
 
     >>> venv = make_vec("reference_v0", 4, agent="buyer_0")
     >>> venv.reset(seed=0)[0].shape
     (4, 3)
     """
-    return MarketVectorEnv(make_market(name, **config), num_envs, agent, opponents, action_levels)
+    market = make_market(name, **config)
+    return MarketVectorEnv(market, num_envs, agent or agent_names(market)[0], opponents, action_levels)
 
 
 def make_sb3(

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from marketenv.core.lookup import unknown
 from marketenv.core.market import Market, Role, agent_names
 from marketenv.core.policy import Policy, find_policy
+from marketenv.envs import spaces
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,14 @@ class ModelPolicy:
     def __call__(self, observation: Tensor, role: Role, keys: Tensor) -> Tensor:
         """Predict actions [markets, actions] in the role's box."""
         actions, _ = self.model.predict(np.asarray(observation.cpu()), deterministic=True)
-        return torch.as_tensor(actions, dtype=torch.float32, device=observation.device).clamp(
-            role.action.low.to(observation.device), role.action.high.to(observation.device)
+        return spaces.to_actions(
+            actions, role, _levels(self.model.action_space), "the model's action", observation.device, (len(observation),)
         )
+
+
+def _levels(space: Any) -> int | None:
+    """Grid points per action of the space that a model was trained on; None for a Box."""
+    return int(space.n) if hasattr(space, "n") else int(space.nvec[0]) if hasattr(space, "nvec") else None
 
 
 def load_model(spec: str) -> ModelPolicy:

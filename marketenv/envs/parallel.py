@@ -93,6 +93,9 @@ class MarketParallelEnv(ParallelEnv[str, np.ndarray, Any]):
         if missing or not self.agents:
             hint = f"no action for {', '.join(missing)}" if missing else "the episode is over"
             raise ValueError(f"{hint}; wanted one action for each of {self.agents or 'no agents: call reset()'}.")
+        for agent in actions:
+            if agent not in self._roles:
+                raise unknown("agent", agent, tuple(self.possible_agents))
         return self._take(self._rows(actions))
 
     def step_one(
@@ -148,7 +151,7 @@ class MarketParallelEnv(ParallelEnv[str, np.ndarray, Any]):
         self._batch.save(path)
 
     def load(self, path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, dict[str, float]]]:
-        """Take up a saved market: observations and (zero) infos as after a reset; ValueError for a damaged file."""
+        """Take up a saved market: its observations and last infos (``report`` is None); ValueError for a damaged file."""
         observations, infos = self._start(self._batch.load(path))
         if self._batch.running().quotes is None:
             self.agents = []
@@ -177,8 +180,6 @@ class MarketParallelEnv(ParallelEnv[str, np.ndarray, Any]):
         rows = torch.zeros(1, len(self.possible_agents), max(r.action.dim for r in self.market.roles), device=self.market.device)
         for i, agent in enumerate(self.possible_agents):
             checked = self.check_action(agent, actions[agent])
-            if checked.dim() != 1:
-                raise ValueError(f"action of {agent} has shape {list(checked.shape)}, wanted [{self._roles[agent].action.dim}].")
             rows[0, i, : len(checked)] = checked
         return rows
 

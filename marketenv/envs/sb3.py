@@ -68,9 +68,7 @@ class MarketSB3Env(VecEnv):
 
     def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
         """Step all markets; a market that ends restarts at once and its last observation is in the infos."""
-        mine = spaces.to_actions(self._given, self._role, self.action_levels, "actions", self.market.device)
-        if mine.dim() != 2 or len(mine) != self.num_envs:
-            raise ValueError(f"actions have shape {list(np.shape(self._given))}, wanted one row for each of {self.num_envs}.")
+        mine = spaces.to_actions(self._given, self._role, self.action_levels, "actions", self.market.device, (self.num_envs,))
         everyone = self._batch.act(self._policies, self._skip)
         everyone[:, self._rows, : mine.shape[1]] = mine.unflatten(0, (self._markets, len(self._rows)))
         turn = self._batch.step(everyone, restart=True)

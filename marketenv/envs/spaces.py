@@ -28,8 +28,12 @@ def action_space(role: Role, levels: int | None) -> gymnasium.Space[Any]:
     return gymnasium.spaces.MultiDiscrete([levels] * role.action.dim) if many else gymnasium.spaces.Discrete(levels)
 
 
-def to_actions(values: Any, role: Role, levels: int | None, who: str, device: torch.device) -> Tensor:
+def to_actions(
+    values: Any, role: Role, levels: int | None, who: str, device: torch.device, batch: tuple[int, ...] = ()
+) -> Tensor:
     """Turn what a user gave [*batch, actions] into checked float32 actions [*batch, dim].
+
+    With levels and one action per agent the last axis may be left out, as Discrete spaces do.
 
     Raises ValueError for NaN, a wrong shape, or values outside the space; grid level k of n means low + k (high - low) / (n - 1).
     """
@@ -37,12 +41,18 @@ def to_actions(values: Any, role: Role, levels: int | None, who: str, device: to
         given = torch.as_tensor(np.asarray(values), device=device)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{who} is {values!r}, wanted {role.action.dim} numbers.") from error
-    if levels is None:
-        return role.action.check(given.to(torch.float32), who)
-    given = given[..., None] if role.action.dim == 1 and (given.dim() == 0 or given.shape[-1] != 1) else given
+    actions = role.action.check(given.to(torch.float32), who) if levels is None else _grid(given, role, levels, who, batch)
+    if actions.shape[:-1] != batch:
+        raise ValueError(f"{who} has shape {list(given.shape)}, wanted {[*batch, role.action.dim]}.")
+    return actions
+
+
+def _grid(given: Tensor, role: Role, levels: int, who: str, batch: tuple[int, ...]) -> Tensor:
+    """Levels 0 .. n - 1 as actions: low + k (high - low) / (n - 1)."""
+    given = given[..., None] if role.action.dim == 1 and given.shape == batch else given
     if bool((given != given.long()).any() | (given < 0).any() | (given >= levels).any()):
-        raise ValueError(f"{who} is {values!r}, wanted integers from 0 to {levels - 1}.")
-    low, high = role.action.low.to(device), role.action.high.to(device)
+        raise ValueError(f"{who} is {given.tolist()!r}, wanted integers from 0 to {levels - 1}.")
+    low, high = role.action.low.to(given.device), role.action.high.to(given.device)
     if given.shape[-1] != role.action.dim:
         raise ValueError(f"{who} has shape {list(given.shape)}, wanted [..., {role.action.dim}] levels.")
     return low + (high - low) * given.float() / (levels - 1)

@@ -56,9 +56,7 @@ class MarketVectorEnv(VectorEnv):
 
     def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Step all markets with the learner's actions [num_envs, ...]; the opponents answer by their policies."""
-        mine = spaces.to_actions(actions, self._role, self.action_levels, "actions", self.market.device)
-        if len(mine) != self.num_envs or mine.dim() != 2:
-            raise ValueError(f"actions have shape {list(np.shape(actions))}, wanted one for each of {self.num_envs} markets.")
+        mine = spaces.to_actions(actions, self._role, self.action_levels, "actions", self.market.device, (self.num_envs,))
         everyone = self._batch.act(self._opponents, frozenset({self.agent}))
         everyone[:, self._row, : mine.shape[1]] = mine
         turn = self._batch.step(everyone, restart=True)

@@ -45,9 +45,7 @@ def check_module(module: nn.Module) -> None:
     for name, part in module.named_modules():
         kind = f"{name or 'the module'} is a {type(part).__name__}"
         if _statistics(part):
-            raise ValueError(
-                f"{kind}, which keeps batch statistics; merging models would break them. Use GroupNorm or LayerNorm."
-            )
+            raise ValueError(f"{kind}, with batch statistics, which a merge would break; use GroupNorm or LayerNorm.")
         if _random(part):
             raise ValueError(f"{kind} that drops units at random; set its rate to 0: training must be a function of its keys.")
     found = dict(module.named_parameters())

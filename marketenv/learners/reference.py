@@ -19,7 +19,8 @@ from marketenv.learners.training import DUST, Training
 def _optimizer(training: Training, layout: Layout, leaves: dict[str, Tensor], slots: Tensor) -> torch.optim.Optimizer:
     """The named torch optimiser over the leaves, its state taken from slots."""
     settings: dict[str, Any] = {"lr": training.learning_rate, "weight_decay": training.weight_decay}
-    parts = [layout.views(part) for part in slots[: len(slots) // layout.size * layout.size].view(-1, layout.size)]
+    held = len(slots) - (training.optimizer == "adam")
+    parts = [layout.views(part) for part in slots[:held].view(-1, layout.size)]
     if training.optimizer == "adam":
         adam = torch.optim.Adam(leaves.values(), **settings)
         for name, leaf in leaves.items():

@@ -54,8 +54,9 @@ class Stacks:
 
     def close(self) -> tuple[Float[Tensor, "models params"], Float[Tensor, "models slots"]]:
         """Join the stacks into the new flat (params, slots), in the models' own order."""
-        homes = [self.layout.views(self.params), *_buffers(self.layout, self.slots)]
-        for home, stacks in zip(homes, [self.theta, *_by_buffer(self.held)], strict=True):
+        held = _by_buffer(self.held)
+        homes = [self.layout.views(self.params), *_buffers(self.layout, self.slots, len(held))]
+        for home, stacks in zip(homes, [self.theta, *held], strict=True):
             for name, view in home.items():
                 if stacks[name].data_ptr() != view.data_ptr():
                     view.copy_(stacks[name])
@@ -65,10 +66,9 @@ class Stacks:
         return self.params[back], self.slots[back]
 
 
-def _buffers(layout: Layout, slots: Tensor) -> list[dict[str, Tensor]]:
+def _buffers(layout: Layout, slots: Tensor, count: int) -> list[dict[str, Tensor]]:
     """Views of the optimiser's parameter-shaped buffers in the slots."""
-    whole = slots.shape[1] // layout.size
-    return [layout.views(slots[:, b * layout.size : (b + 1) * layout.size]) for b in range(whole)]
+    return [layout.views(slots[:, b * layout.size : (b + 1) * layout.size]) for b in range(count)]
 
 
 def _by_buffer(held: dict[str, Held]) -> list[dict[str, Tensor]]:
@@ -79,7 +79,7 @@ def _by_buffer(held: dict[str, Held]) -> list[dict[str, Tensor]]:
 def open_stacks(layout: Layout, optimizer: Optimizer, params: Tensor, slots: Tensor, order: Tensor | None) -> Stacks:
     """Copy flat parameters and slots, in the given order, and open them as stacks."""
     params, slots = (t.clone() if order is None else t[order] for t in (params, slots))
-    buffers = [_loosen(views) for views in _buffers(layout, slots)]
+    buffers = [_loosen(views) for views in _buffers(layout, slots, optimizer.buffers)]
     held = {name: tuple(buffer[name] for buffer in buffers) for name, _ in layout.shapes}
     count = slots[:, optimizer.buffers * layout.size :]
     return Stacks(layout, order, params, slots, _loosen(layout.views(params)), held, count)

@@ -318,7 +318,9 @@ class ParameterTradingMarket:
         """The broker's weight of each purchase and the buyer's loss after it: [markets, buyers, sellers] each."""
         closed = self.config.alpha == "closed_form" or (self.config.alpha == "auto" and hasattr(world.exam, "gram"))
         if not closed:
-            best = alpha_grid(lambda p: self.learner.scores(p, world.exam).loss, trained, offers, self.mask)
+            limit = 2**24 if self.device.type == "cpu" else 2**29  # a CPU wants pieces near its cache, a GPU large ones
+            losses = lambda models: self.learner.scores(models, world.exam).loss  # noqa: E731
+            best = alpha_grid(losses, trained, offers, self.mask, limit_bytes=limit)
             return best.alpha, best.loss
         if not hasattr(world.exam, "gram"):
             raise ValueError('alpha="closed_form" wants a learner whose loss is quadratic (learner="linear"); use alpha="grid".')

@@ -1,5 +1,7 @@
 """Small models shared by the tests of this room: MLPs in the learner's words, their forward pass, and planted copies."""
 
+from itertools import pairwise
+
 import torch
 
 from marketenv.alignment import invert, permute, random_orders
@@ -9,7 +11,7 @@ from marketenv.core.bank import Layout
 
 def mlp(*widths):
     """Layout, layers and permutations of an MLP: layer k has a weight [out, in] and a bias [out]."""
-    pairs = list(zip(widths[:-1], widths[1:], strict=True))
+    pairs = list(pairwise(widths))
     shapes = tuple(item for k, (i, o) in enumerate(pairs) for item in ((f"weight_{k}", (o, i)), (f"bias_{k}", (o,))))
     layers = tuple((f"weight_{k}", f"bias_{k}") for k in range(len(pairs)))
     hidden = {f"hidden_{k}": ((f"weight_{k}", 0), (f"bias_{k}", 0), (f"weight_{k + 1}", 1)) for k in range(len(pairs) - 1)}

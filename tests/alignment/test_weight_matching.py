@@ -1,3 +1,4 @@
+from itertools import pairwise
 from itertools import permutations as all_orders
 
 import numpy as np
@@ -89,7 +90,7 @@ def test_one_hidden_layer_equals_the_plain_algorithm():
 @pytest.mark.parametrize("widths", [(20, 16, 16, 5), (10, 12, 12, 12, 4)])
 def test_deep_networks_do_at_least_as_well_as_the_plain_algorithm(widths):
     # each run ends in a local optimum, so single pairs may differ either way. Independent normal models are the hardest
-    # case; over 200 pairs of these shapes the mean was 1.03 to 1.05 of the plain algorithm's and none below .9
+    # case; over 200 pairs of these shapes the mean was 1.03 and 1.05 of the plain algorithm's, the least .89 and .92
     layout, _, spec = mlp(*widths)
     target, source = (random_models(layout, draws.fold(torch.arange(40), who)) for who in ("a", "b"))
     orders = match(layout, spec, target, source, torch.arange(40))
@@ -195,7 +196,7 @@ def test_a_quadratic_step_is_kept_only_where_the_objective_grows():
         )
         for n in (1, 2, 4, 100)
     ]
-    assert all((after >= before - 1e-9).all() for before, after in zip(values, values[1:], strict=False))
+    assert all((after >= before - 1e-9).all() for before, after in pairwise(values))
     assert values[-1].mean() > values[0].mean()
 
 

@@ -188,7 +188,7 @@ def test_real_npz_files(data_root, file):
     tests = 0 if data.x_test is None else len(data.x_test)
     assert (len(data.x), tests, data.feature_shape, data.n_classes) == FILES[file]
     if data.feature_shape[0] in (1, 3):
-        assert 0.0 <= float(data.x.min()) and 0.0 < float(data.x.max()) <= 1.0
+        assert float(data.x.min()) >= 0.0 and 0.0 < float(data.x.max()) <= 1.0
 
 
 def test_real_npz_of_another_layout_is_refused(data_root):

@@ -1,0 +1,112 @@
+"""Strategies of the reference markets: prices that a buyer bids for its value and a seller asks for its cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from marketenv.core.market import Role
+from marketenv.core.policy import Policy
+from marketenv.markets.reference import ReferenceMarket
+from marketenv.mechanisms import (
+    AskRule,
+    Uniform,
+    first_price_equilibrium_bid,
+    linear_equilibrium_ask,
+    linear_equilibrium_bid,
+)
+
+MIDPOINT = 0.5  # the bid's share in the price of the double auction
+
+
+def own_type(types: Tensor) -> Tensor:
+    """The truth: the value as a bid, the cost as an ask."""
+    return types
+
+
+@dataclass(frozen=True)
+class NamedPrice:
+    """Names a price by one rule as a buyer and another as a seller.
+
+    a = 2 price / price_max - 1, clipped to [-1, 1]
+
+    bid, ask:  from own types to prices, float64 money [markets, 1]
+    price_max: the market's largest price, money
+    """
+
+    price_max: float
+    bid: Callable[[Tensor], Tensor] = own_type
+    ask: Callable[[Tensor], Tensor] = own_type
+
+    def __call__(
+        self, observation: Float[Tensor, "markets dim"], role: Role, keys: Int[Tensor, "markets"]
+    ) -> Float[Tensor, "markets 1"]:
+        """Actions float32 [markets, 1]."""
+        rule = self.bid if role.name == "buyer" else self.ask
+        price = rule(role.observation.unpack(observation)["type"].double())
+        return (2 * price / self.price_max - 1).clamp(-1, 1).float()
+
+
+def builtin(name: str, market: Any) -> Policy:
+    """The policy that every market ships under this name."""
+    return market.policies[name]
+
+
+def shade(factor: float, market: ReferenceMarket) -> Policy:
+    """Bid factor * value; ask the cost."""
+    return NamedPrice(market.price_max, bid=partial(torch.mul, factor))
+
+
+def never_trade(market: ReferenceMarket) -> Policy:
+    """Bid nothing; ask the largest price."""
+    return NamedPrice(market.price_max, bid=torch.zeros_like, ask=partial(torch.full_like, fill_value=market.price_max))
+
+
+def linear_equilibrium(market: ReferenceMarket) -> Policy:
+    """Both sides of the linear equilibrium of the double auction that settles in the middle.
+
+    Raises ValueError for another game, and at the first call for priors without an exact linear equilibrium.
+    Source: Chatterjee and Samuelson, Operations Research 31 (1983), example 1.
+    """
+    _wants(market, "double_auction", "linear_equilibrium")
+    (v0, v1), (c0, c1) = market.config.values, market.config.costs
+    bid = partial(linear_equilibrium_bid, weight=MIDPOINT, v0=v0, v1=v1, c0=c0, c1=c1)
+    ask = partial(linear_equilibrium_ask, weight=MIDPOINT, v0=v0, v1=v1, c0=c0, c1=c1)
+    return NamedPrice(market.price_max, bid, ask)
+
+
+def first_price_equilibrium(market: ReferenceMarket) -> Policy:
+    """The symmetric equilibrium of a first-price auction: bid v0 + (v - v0)(n - 1) / n.
+
+    Raises ValueError for another game, for a reserve above v0 (it would bind), and for fewer than two buyers.
+    Source: Vickrey, Journal of Finance 16 (1961).
+    """
+    _wants(market, "first_price", "first_price_equilibrium")
+    (v0, _), reserve = market.config.values, market.config.reserve
+    if reserve > v0:
+        raise ValueError(f"first_price_equilibrium knows no binding reserve: reserve is {reserve}, wanted <= {v0} (least value).")
+    return NamedPrice(market.price_max, bid=partial(_first_price_bid, v0, market.n_buyers))
+
+
+def ask_rule_seller(rule: AskRule, market: ReferenceMarket) -> Policy:
+    """Ask by the rule, whose prior is the true U[v0, v1] of the buyer's value; a buyer bids its value.
+
+    Raises ValueError for a game in which no seller plays.
+    """
+    _wants(market, "double_auction", "an ask rule")
+    return NamedPrice(market.price_max, ask=partial(rule, Uniform(*market.config.values)))
+
+
+def _first_price_bid(v0: float, n: int, values: Tensor) -> Tensor:
+    return v0 + first_price_equilibrium_bid(values - v0, n)
+
+
+def _wants(market: ReferenceMarket, game: str, who: str) -> None:
+    if market.config.game != game:
+        raise ValueError(f"{who} plays the game {game!r}, this market's is {market.config.game!r}; build it with game={game!r}.")

@@ -1,0 +1,47 @@
+"""What the tests of the scripted strategies share: building, playing, and means with their standard errors."""
+
+import torch
+
+from agents.scripted import STRATEGIES
+from marketenv import make_market
+from marketenv.core import rounds
+from marketenv.core.market import agent_names
+
+PAIRS = [(name, market) for name, strategy in STRATEGIES.items() for market in strategy.markets]
+MANY = 40_960  # the standard error of a mean payoff is then about 0.001
+SIGMAS = 4.5  # a sound mean leaves this band once in 150,000 seeds; the seeds are fixed
+
+
+def policy(name, market):
+    return STRATEGIES[name].build(market)
+
+
+def play_once(market, policies, n_markets=MANY):
+    """Report of the first round, where agent k plays policies[k]; a single policy is played by all."""
+    names = agent_names(market)
+    policies = policies if isinstance(policies, list) else [policies] * len(names)
+    chosen = dict(zip(names, policies, strict=True))
+    _, _, report = next(rounds.play(market, chosen, torch.arange(n_markets)))
+    return report
+
+
+def trade(market, who, policies, state=None, n_rounds=None):
+    """Reports of every round; who [markets, agents] numbers the policies."""
+    state = market.reset(torch.arange(len(who))) if state is None else state
+    now, reports = rounds.Situation(state, (), market.quote(state, ())), []
+    for _ in range(n_rounds or market.horizon):
+        now, report = rounds.advance(market, now, rounds.act_mixed(market, policies, who, now))
+        reports.append(report)
+    return reports
+
+
+def assert_mean(sample, expected):
+    """The mean of independent draws is as expected, within its own standard error."""
+    error = float(sample.std() / len(sample) ** 0.5)
+    found = float(sample.mean())
+    assert abs(found - expected) <= SIGMAS * error + 1e-9, f"mean {found:.5f} +- {error:.5f}, expected {expected:.5f}"
+
+
+def market_for(name, kind, **more):
+    """A market that the strategy can play, with what its config asks for."""
+    return make_market(kind, **{**STRATEGIES[name].config, **more})

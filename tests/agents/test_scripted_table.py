@@ -1,0 +1,127 @@
+"""The table of scripted strategies: every entry plays everywhere it says, alone and in a batch."""
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import test_scripted_parameter_trading
+import test_scripted_reference
+import torch
+from scripted_cases import PAIRS, market_for, policy
+
+import agents
+import marketenv
+from agents.scripted import STRATEGIES, Strategy, shade
+from marketenv import make_market
+from marketenv.core import draws, rounds
+from marketenv.core.policy import Policy
+
+ROOT = Path(__file__).resolve().parents[2]
+BATCH = {"reference_v0": 4096, "parameter_trading_v0": 16}
+
+
+def test_agents_is_the_package_of_this_repository():
+    found = Path(agents.__file__).resolve()
+    assert found.is_relative_to(ROOT), (
+        f"'import agents' found {found}, outside {ROOT}: another distribution owns the name. The likely culprit is the wheel of "
+        "openai-agents, whose top-level package is also called agents: uninstall it here, or install this repository in an "
+        "environment of its own."
+    )
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_every_strategy_has_a_test_of_its_claim(name):
+    tests = {*dir(test_scripted_reference), *dir(test_scripted_parameter_trading)}
+    assert f"test_claim_{name}" in tests, f"write test_claim_{name}: {STRATEGIES[name].claim}"
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_every_strategy_says_what_it_does_and_claims(name):
+    strategy = STRATEGIES[name]
+    assert strategy.markets and set(strategy.markets) <= {"reference_v0", "parameter_trading_v0"}
+    for text in (strategy.summary, strategy.claim):
+        assert text.endswith(".") and 20 < len(text) < 130
+
+
+@pytest.fixture(scope="module")
+def seen():
+    """Observations of every kind of market in the table, one batch each, however many strategies ask."""
+    known = {}
+
+    def look(market, kind):
+        key = (kind, repr(market.config))
+        if key not in known:
+            now = rounds.begin(market, torch.arange(BATCH[kind]))
+            known[key] = rounds.observe(market, now)
+        return known[key]
+
+    return look
+
+
+@pytest.mark.parametrize(("name", "kind"), PAIRS)
+def test_actions_of_a_batch_are_finite_inside_the_box_and_those_of_its_singles(name, kind, seen):
+    market = market_for(name, kind)
+    playing, observed, first = policy(name, market), seen(market, kind), 0
+    assert isinstance(playing, Policy)
+    for role in market.roles:
+        flat = observed[:, first, : role.observation.dim]
+        keys = draws.fold(torch.arange(len(flat)), role.name)
+        actions = playing(flat, role, keys)
+        assert actions.shape == (len(flat), role.action.dim) and actions.dtype == torch.float32
+        assert torch.equal(role.action.check(actions, name), actions)  # refuses NaN and clips what lies outside
+        for k in (0, 7, len(flat) - 1):
+            torch.testing.assert_close(playing(flat[k : k + 1], role, keys[k : k + 1])[0], actions[k], rtol=0, atol=1e-6)
+        first += role.count
+
+
+@pytest.mark.parametrize(("name", "kind"), PAIRS)
+def test_the_same_policy_plays_one_pettingzoo_environment(name, kind):
+    cycles = {"max_cycles": 2} if kind == "parameter_trading_v0" else {}
+    env = getattr(marketenv, kind).parallel_env(**STRATEGIES[name].config, **cycles)
+    market = env.unwrapped.market
+    role_of = {agent: role for role in market.roles for agent in role.agents}
+    playing, (observed, _), steps = policy(name, market), env.reset(seed=3), 0
+    while env.agents:
+        actions = {}
+        for i, agent in enumerate(env.agents):
+            flat = torch.from_numpy(observed[agent])[None]
+            actions[agent] = playing(flat, role_of[agent], torch.tensor([100 * steps + i]))[0].numpy()
+            assert env.action_space(agent).contains(actions[agent])
+        observed, rewards, *_ = env.step(actions)
+        assert np.isfinite(list(rewards.values())).all()
+        steps += 1
+    assert steps == market.horizon
+
+
+@pytest.mark.parametrize(("name", "kind"), PAIRS)
+def test_policies_can_be_sent_to_other_processes(name, kind, seen):
+    market = market_for(name, kind)
+    playing, role = policy(name, market), market.roles[0]
+    flat, keys = seen(market, kind)[:5, 0, : role.observation.dim], torch.arange(5)
+    assert torch.equal(pickle.loads(pickle.dumps(playing))(flat, role, keys), playing(flat, role, keys))
+
+
+def test_a_strategy_refuses_markets_that_it_cannot_play():
+    with pytest.raises(ValueError, match=r"no builder for market 'ReferenceMarket'.*Known: parameter_trading_v0"):
+        STRATEGIES["free_rider"].build(make_market("reference_v0"))
+    with pytest.raises(ValueError, match="game 'double_auction'"):
+        STRATEGIES["linear_equilibrium"].build(make_market("reference_v0", game="first_price"))
+    with pytest.raises(ValueError, match="game 'double_auction'"):
+        STRATEGIES["myerson_seller"].build(make_market("reference_v0", game="second_price"))
+    with pytest.raises(ValueError, match="game 'first_price'"):
+        STRATEGIES["first_price_equilibrium"].build(make_market("reference_v0"))
+    with pytest.raises(ValueError, match="binding reserve"):
+        STRATEGIES["first_price_equilibrium"].build(make_market("reference_v0", game="first_price", reserve=0.2))
+
+
+@pytest.mark.parametrize("factor", [-0.1, 2.1, float("nan")])
+def test_shade_refuses_factors_outside_its_range(factor):
+    with pytest.raises(ValueError, match=r"wanted a number in \[0, 2\]"):
+        shade(factor)
+
+
+def test_strategies_are_values():
+    assert isinstance(shade(0.9), Strategy) and shade(0.9).summary != STRATEGIES["shade"].summary
+    with pytest.raises(AttributeError):
+        shade(0.9).summary = "another"

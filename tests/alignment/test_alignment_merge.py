@@ -1,0 +1,185 @@
+from functools import partial
+
+import pytest
+import torch
+from alignment_cases import forward, mlp, planted, random_models
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from marketenv.alignment import ALIGNMENTS, layer_mask, match, merge, permute
+from marketenv.core import draws
+from marketenv.core.bank import Layout
+
+KEYS = torch.tensor([3, 4])
+align = ALIGNMENTS["weight_matching"]
+
+# Two hidden units with one input and one output weight each, stored as (w_1, w_2, v_1, v_2).
+TWO_UNITS, SWAP = Layout((("w", (2, 1)), ("v", (1, 2)))), {"hidden_0": (("w", 0), ("v", 1))}
+A, B = [3.0, 1.0, 2.0, 0.0], [1.0, 2.0, 0.0, 1.0]
+WORKED = {
+    # name: (offers[buyer][seller] for agents A and B, why)
+    "none": ([[A, B], [A, B]], "parameter_trading.md, table 1's row 'no alignment': the seller's model as it is"),
+    # <A, B> = 3*1 + 1*2 + 2*0 + 0*1 = 5;   swapped B is (2, 1, 1, 0) and <A, swapped B> = 6 + 1 + 2 + 0 = 9 > 5.
+    # A to B by the inverse swap: (1, 3, 0, 2), and <B, swapped A> = 1 + 6 + 0 + 2 = 9 too.
+    "weight_matching": ([[A, [2.0, 1.0, 1.0, 0.0]], [[1.0, 3.0, 0.0, 2.0], B]], "Git Re-Basin (2022), eq. 1: 9 > 5 by hand"),
+}
+
+
+def test_every_alignment_has_a_worked_example():
+    assert ALIGNMENTS.keys() == WORKED.keys(), "add the new alignment to WORKED with a number worked by hand and its source"
+
+
+@pytest.mark.parametrize("name", ALIGNMENTS)
+def test_worked_example(name):
+    expected, reason = WORKED[name]
+    assert reason
+    assert ALIGNMENTS[name](torch.tensor([[A, B]]), TWO_UNITS, SWAP, KEYS[:1])[0].tolist() == expected
+
+
+@pytest.mark.parametrize("name", ALIGNMENTS)
+@pytest.mark.parametrize("n_agents", [1, 2, 4])
+def test_offers_compute_what_the_sellers_models_compute(name, n_agents):
+    layout, _, hidden = mlp(5, 8, 6, 3)
+    params = random_models(layout, KEYS, n_agents) * 0.3
+    before = params.clone()
+    offers = ALIGNMENTS[name](params, layout, hidden, KEYS)
+    assert offers.shape == (2, n_agents, n_agents, layout.size) and offers.dtype == params.dtype
+    assert offers.diagonal(dim1=1, dim2=2).mT.equal(params) and params.equal(before)
+    x = torch.linspace(-1, 1, 35).reshape(7, 5)
+    wanted = forward(layout, params, x)[:, None].expand(-1, n_agents, -1, -1, -1)
+    assert torch.allclose(forward(layout, offers, x), wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ALIGNMENTS)
+def test_a_broken_model_is_passed_on_and_harms_no_other_pair(name):
+    layout, _, hidden = mlp(5, 8, 6, 3)
+    params = random_models(layout, KEYS, 4)
+    clean = ALIGNMENTS[name](params, layout, hidden, KEYS)
+    params[0, 2, 7] = torch.nan
+    offers = ALIGNMENTS[name](params, layout, hidden, KEYS)
+    assert offers[0].isnan().sum() == 4  # one NaN in the row of each buyer, the owner among them
+    assert offers[0, :, 2].nan_to_num(9.0).equal(params[0, 2].nan_to_num(9.0).expand(4, -1))  # as it is
+    assert offers[0, 2].nan_to_num(9.0).equal(params[0].nan_to_num(9.0))  # and it sees the others as they are
+    sound = torch.tensor([0, 1, 3])
+    assert offers[0][sound][:, sound].equal(clean[0][sound][:, sound]) and offers[1].equal(clean[1])
+
+
+@pytest.mark.parametrize("name", ALIGNMENTS)
+def test_a_batch_of_markets_equals_its_singles(name):
+    layout, _, hidden = mlp(5, 8, 6, 3)
+    params = random_models(layout, KEYS, 3)
+    batch = ALIGNMENTS[name](params, layout, hidden, KEYS)
+    singles = [ALIGNMENTS[name](params[m : m + 1], layout, hidden, KEYS[m : m + 1]) for m in range(2)]
+    assert batch.equal(torch.cat(singles))
+
+
+def test_without_permutations_only_none_is_possible():
+    params = torch.zeros(2, 3, 4)
+    assert ALIGNMENTS["none"](params, TWO_UNITS, None, KEYS).shape == (2, 3, 3, 4)
+    with pytest.raises(ValueError, match='Choose alignment="none"'):
+        align(params, TWO_UNITS, None, KEYS)
+
+
+def test_offers_follow_the_plain_matching_of_each_pair():
+    layout, _, hidden = mlp(5, 9, 3)
+    params = random_models(layout, KEYS, 3)
+    offers = align(params, layout, hidden, KEYS)
+    for b in range(3):
+        for s in range(3):  # one hidden layer has one optimum, so solving both directions gives what the inverse gives
+            orders = match(layout, hidden, params[:, b], params[:, s], KEYS)
+            assert offers[:, b, s].equal(permute(layout, hidden, params[:, s], orders))
+
+
+def test_restarts_can_be_bound():
+    layout, _, hidden = mlp(5, 8, 8, 8, 3)
+    params = random_models(layout, torch.arange(20), 2)
+    gaps = [
+        (params[:, 0] - rule(params, layout, hidden, torch.arange(20))[:, 0, 1]).square().sum(-1)
+        for rule in (align, partial(align, restarts=4))
+    ]
+    assert (gaps[1] <= gaps[0] + 1e-4).all() and gaps[1].mean() < gaps[0].mean()
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.permutations(range(4)), st.integers(0, 2**31), st.sampled_from(sorted(ALIGNMENTS)))
+def test_names_of_agents_do_not_matter(order, seed, name):
+    # exact with one hidden layer, where random weights leave one optimum (no ties)
+    layout, _, hidden = mlp(4, 6, 3)
+    keys, order = torch.tensor([seed]), torch.tensor(order)
+    params = random_models(layout, keys, 4)
+    alpha, mask = draws.uniform(draws.fold(keys, "alpha"), 4, 4).float(), torch.ones(layout.size)
+    merged = merge(params, ALIGNMENTS[name](params, layout, hidden, keys), alpha, mask)
+    other = params[:, order]
+    renamed = merge(other, ALIGNMENTS[name](other, layout, hidden, keys), alpha[:, order][:, :, order], mask)
+    assert renamed.equal(merged[:, order][:, :, order])
+
+
+@pytest.mark.parametrize("widths", [(6, 12, 3), (6, 10, 10, 3)])
+def test_the_aligned_midpoint_is_no_worse_than_the_naive_one(widths):
+    # both models are one teacher plus noise, the second one reordered; aligned, their middle is the teacher plus less noise
+    layout, _, hidden = mlp(*widths)
+    teacher = random_models(layout, torch.arange(30))
+    _, copy, _ = planted(layout, hidden, 30, 0.2)
+    noise = 0.2 * draws.normal(draws.fold(torch.arange(30), "own"), layout.size).float()
+    hidden_copy = permute(layout, hidden, teacher, match(layout, hidden, copy, teacher, torch.arange(30)))
+    params = torch.stack([teacher + noise, hidden_copy + noise], 1)
+    x = draws.normal(torch.tensor(1), 200, widths[0]).float()
+    truth = forward(layout, teacher, x)[:, None, None]
+    half, mask = torch.full((30, 2, 2), 0.5), torch.ones(layout.size)
+    aligned, naive = (
+        (forward(layout, merge(params, ALIGNMENTS[n](params, layout, hidden, torch.arange(30)), half, mask), x) - truth)
+        .square()
+        .mean((-2, -1))[:, 0, 1]
+        for n in ("weight_matching", "none")
+    )
+    assert (aligned <= naive).all() and aligned.mean() < 0.2 * naive.mean()
+
+
+def test_merge_by_hand():
+    # own 2 and offer 6 with weight 1/4: 2 + (6 - 2) / 4 = 3; the second parameter is not traded and stays 5
+    own, offers = torch.tensor([[[2.0, 5.0]]]), torch.tensor([[[[6.0, 9.0]]]])
+    assert merge(own, offers, torch.tensor([[[0.25]]]), torch.tensor([1.0, 0.0])).tolist() == [[[[3.0, 5.0]]]]
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**31), st.floats(0, 1))
+def test_merge_stays_between_both_models(seed, alpha):
+    keys = torch.tensor([seed, seed + 1])
+    own, offers = draws.normal(keys, 3, 7), draws.normal(draws.fold(keys, "o"), 3, 3, 7)
+    mask = torch.tensor([1.0, 0, 1, 1, 0, 1, 1])
+    before = offers.clone()
+    merged = merge(own, offers, torch.full((2, 3, 3), alpha), mask)
+    low, high = torch.minimum(own[:, :, None], offers), torch.maximum(own[:, :, None], offers)
+    assert ((merged >= low - 1e-6) & (merged <= high + 1e-6)).all()
+    assert merged[..., [1, 4]].equal(own[:, :, None, [1, 4]].expand(-1, -1, 3, -1)) and offers.equal(before)
+
+
+def test_a_traded_subset_of_layers_fits_the_buyers_own_other_layers():
+    # the seller is the buyer in another order, so taking any of its aligned layers whole changes nothing
+    layout, layers, hidden = mlp(4, 9, 7, 3)
+    buyer, seller, _ = planted(layout, hidden, 2, 0.0)
+    params = torch.stack([buyer, seller], 1)
+    offers = align(params, layout, hidden, KEYS)
+    merged = merge(params, offers, torch.ones(2, 2, 2), layer_mask(layout, layers, (0, 2)))
+    assert torch.allclose(merged[:, 0, 1], buyer, atol=1e-6)
+
+
+def test_layer_masks():
+    layout, layers, _ = mlp(2, 3, 1)  # layer 0: 6 + 3 parameters, layer 1: 3 + 1
+    assert layer_mask(layout, layers, None).tolist() == [1.0] * 13
+    assert layer_mask(layout, layers, (0,)).tolist() == [1.0] * 9 + [0.0] * 4
+    assert layer_mask(layout, layers, (1,)).tolist() == [0.0] * 9 + [1.0] * 4
+    assert layer_mask(layout, layers, ()).sum() == 0
+
+
+@pytest.mark.parametrize("chosen", [(2,), (0, -1), (7, 0)])
+def test_unknown_layers_are_refused(chosen):
+    layout, layers, _ = mlp(2, 3, 1)
+    with pytest.raises(ValueError, match="has 2: choose from 0 to 1"):
+        layer_mask(layout, layers, chosen)
+
+
+def test_layers_of_another_model_are_refused():
+    layout, _, _ = mlp(2, 3, 1)
+    with pytest.raises(ValueError, match="conv_0"):
+        layer_mask(layout, (("conv_0",),), None)

@@ -1,0 +1,104 @@
+"""A toy market of two stages, for the tests: a seller names a price, then two buyers who see it buy or leave.
+
+Every number can be worked out by hand: seller pays nothing for its good, a buyer of type v who takes it at price p gets
+v - p. A market ends at once when buyer_0 storms out (a second action below -0.9).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+import torch
+
+from marketenv.core import draws
+from marketenv.core.fields import Field, Fields
+from marketenv.core.market import Report, Role, Stage
+from marketenv.core.policy import uniform_random
+from marketenv.core.transfers import Ledger, net
+
+
+@dataclasses.dataclass(frozen=True)
+class RelayState:
+    seeds: torch.Tensor
+    round: torch.Tensor
+    ledger: Ledger
+
+
+@dataclasses.dataclass(frozen=True)
+class Offer:
+    """Stage one: the buyers' types [markets, buyers], which nobody but their owners sees."""
+
+    types: torch.Tensor
+
+
+@dataclasses.dataclass(frozen=True)
+class Reply:
+    """Stage two: the price that the seller named in stage one [markets]."""
+
+    types: torch.Tensor
+    price: torch.Tensor
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RelayReport(Report):
+    INFO: ClassVar[tuple[str, ...]] = ("utility", "cash")
+    utility: torch.Tensor
+    cash: torch.Tensor
+
+
+def truthful(observation, role, keys):
+    """Sellers ask 1/2 (a = 0); buyers say yes (a = 1) where the price is below their type, and stay."""
+    if role.name == "seller":
+        return observation.new_zeros(len(observation), 1)
+    seen = role.observation.unpack(observation)
+    return torch.cat([2.0 * (seen["type"] >= seen["price"]) - 1, torch.ones_like(seen["type"])], 1)
+
+
+class RelayMarket:
+    report_type: ClassVar[type[Report]] = RelayReport
+    stages = (Stage("offer", ("seller",)), Stage("reply", ("buyer",)))
+    policies: ClassVar = {"truthful": truthful, "random": uniform_random}
+
+    def __init__(self, horizon=3, cash=1.0):
+        self.horizon, self.cash, self.device = horizon, cash, torch.device("cpu")
+        turn = Field("turn", 1, 0.0, 1.0, "1 where oneself is to move now")
+        seller = Role("seller", 1, Fields((turn,)), Fields((Field("price", 1, -1.0, 1.0, "price = (1 + a) / 2"),)))
+        sees = Fields((turn, Field("type", 1, 0.0, 1.0), Field("price", 1, 0.0, 1.0, "0 until it is named")))
+        does = Fields((Field("take", 1, -1.0, 1.0, "buys where > 0"), Field("stay", 1, -1.0, 1.0, "storms out below -0.9")))
+        self.roles = (seller, Role("buyer", 2, sees, does))
+
+    def reset(self, seeds):
+        cash = torch.full((len(seeds), 3), self.cash, dtype=torch.float64)
+        return RelayState(seeds, torch.zeros_like(seeds), Ledger(cash, torch.zeros_like(cash)))
+
+    def quote(self, state, past):
+        if not past:
+            return Offer(draws.uniform(draws.fold(state.seeds, "type", state.round), 2))
+        ((offer, actions),) = past
+        return Reply(offer.types, (1 + actions[:, 0, 0].double()) / 2)
+
+    def observe(self, state, past, quotes):
+        seen = torch.zeros(len(state.seeds), 3, 3)
+        if quotes is not None:
+            seen[:, 0, 0], seen[:, 1:, 0] = float(not past), float(len(past) == 1)
+            seen[:, 1:, 1] = quotes.types.float()
+        if isinstance(quotes, Reply):
+            seen[:, 1:, 2] = quotes.price.float()[:, None]
+        return seen
+
+    def clear(self, state, past):
+        _, (reply, actions) = past
+        price = reply.price[:, None].expand(-1, 2)
+        takes = (actions[:, 1:, 0] > 0) & (state.ledger.purse[:, 1:] >= price)
+        transfers = torch.zeros(len(price), 3, 3, dtype=torch.float64)
+        transfers[:, 1:, 0] = takes * price
+        ledger = state.ledger.settle(transfers)
+        utility = net(transfers)
+        utility[:, 1:] += takes * reply.types
+        terminated = actions[:, 1, 1] < -0.9
+        new = RelayState(state.seeds, state.round + 1, ledger)
+        report = RelayReport(
+            rewards=utility, transfers=transfers, terminated=terminated, seconds={}, utility=utility, cash=ledger.cash
+        )
+        return new, report

@@ -1,0 +1,192 @@
+"""The shell around the rounds: seeds and episodes, restarts, save and load in mid-round."""
+
+import pytest
+import torch
+from relay_market import RelayMarket
+
+from marketenv import make_market
+from marketenv.core import draws
+from marketenv.core.batch import Batch
+from marketenv.core.market import agent_names
+
+
+def batch_of(n_markets=3, **config):
+    return Batch(RelayMarket(**config), n_markets)
+
+
+def random_rows(batch):
+    return batch.act(dict.fromkeys(agent_names(batch.market), batch.market.policies["random"]))
+
+
+def calm(batch):
+    """Random actions, but nobody storms out."""
+    actions = random_rows(batch)
+    actions[:, 1:, 1] = 1.0
+    return actions
+
+
+def same(one, two):
+    """Two turns are equal to the bit."""
+    fields = ("seen", "rewards", "terminated", "truncated", "final_seen")
+    return all(torch.equal(getattr(one, f), getattr(two, f)) for f in fields)
+
+
+def test_nothing_runs_before_the_first_reset():
+    with pytest.raises(ValueError, match=r"call reset\(\) first"):
+        batch_of().step(torch.zeros(3, 3, 2))
+
+
+def test_an_integer_seeds_market_k_with_seed_plus_k():
+    batch, listed = batch_of(), batch_of()
+    assert torch.equal(batch.reset(7), listed.reset([7, 8, 9]))
+    assert batch.running().state.seeds.tolist() == [7, 8, 9]
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63 - 1, [1, 2], [1, 2, -3]])
+def test_impossible_seeds_are_refused(seed):
+    batch = batch_of()
+    with pytest.raises(ValueError, match="wanted an integer >= 0, or 3 of them, below 2\\*\\*63"):
+        batch.reset(seed)
+    assert batch.now is None
+
+
+def test_resets_without_a_seed_go_on_to_fresh_but_repeatable_episodes():
+    one, two = batch_of(), batch_of()
+    first = [one.reset(seed) for seed in (5, None, None)]
+    second = [two.reset(seed) for seed in (5, None, None)]
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    assert not torch.equal(first[0], first[1]) and not torch.equal(first[1], first[2])
+    assert torch.equal(one.reset(5), first[0])  # naming the seed again starts over
+
+
+def test_two_batches_that_were_never_seeded_differ():
+    assert not torch.equal(batch_of().reset(None), batch_of().reset(None))  # 40 random bits
+
+
+def test_a_market_that_is_over_restarts_in_the_same_step_and_the_others_go_on():
+    batch = batch_of(horizon=2)
+    batch.reset(0)
+    types = batch.running().quotes.types
+    batch.step(calm(batch), restart=True)
+    actions = calm(batch)
+    actions[1, 1, 1] = -1.0  # buyer_0 of market 1 storms out in round one
+    turn = batch.step(actions, restart=True)
+    assert turn.terminated.tolist() == [False, True, False] and not turn.truncated.any()
+    now = batch.running()
+    assert now.state.round.tolist() == [1, 0, 1]
+    assert now.state.seeds.tolist() == [0, int(draws.fold(torch.tensor(1), "episode", 1)), 2]
+    assert now.state.ledger.cash[1].tolist() == [1, 1, 1]  # the new episode's books
+    assert torch.equal(turn.final_seen[::2], turn.seen[::2]) and not torch.equal(turn.final_seen[1], turn.seen[1])
+    assert not torch.equal(now.quotes.types[1], types[1])
+    for _ in range(2):
+        turn = batch.step(calm(batch), restart=True)
+    assert turn.truncated.tolist() == [True, False, True]  # markets 0 and 2 reach the horizon, market 1 has a round to go
+    assert batch.running().state.round.tolist() == [0, 1, 0]
+
+
+def test_a_restarted_batch_plays_what_a_batch_of_that_episode_plays():
+    one, two = batch_of(horizon=1), batch_of(horizon=1)
+    one.reset(3)
+    for _ in range(2):
+        turn = one.step(calm(one), restart=True)
+    two.reset(3)
+    assert torch.equal(turn.seen, two.reset(None))
+    assert same(one.step(calm(one)), two.step(calm(two)))
+
+
+def test_a_step_inside_a_round_pays_nothing_and_ends_nothing():
+    batch = batch_of()
+    batch.reset(0)
+    turn = batch.step(random_rows(batch))
+    assert turn.report is None and turn.rewards.dtype == torch.float64
+    assert not turn.rewards.any() and not turn.terminated.any() and not turn.truncated.any()
+
+
+def test_termination_goes_before_truncation():
+    batch = batch_of(horizon=1)
+    batch.reset(0)
+    batch.step(calm(batch))
+    actions = calm(batch)
+    actions[0, 1, 1] = -1.0
+    turn = batch.step(actions)
+    assert turn.terminated.tolist() == [True, False, False] and turn.truncated.tolist() == [False, True, True]
+
+
+def test_infos_have_one_set_of_keys_from_the_start():
+    batch = batch_of()
+    batch.reset(0)
+    assert list(batch.infos()) == ["utility", "cash"] and not any(values.any() for values in batch.infos().values())
+    for _ in range(2):
+        batch.step(calm(batch))
+    assert list(batch.infos()) == ["utility", "cash"] and torch.equal(batch.infos()["cash"], batch.report.cash)
+
+
+@pytest.mark.parametrize("steps", range(6))
+def test_a_loaded_batch_goes_on_to_the_bit_from_any_stage(tmp_path, steps):
+    one, two = batch_of(), batch_of()
+    one.reset(11)
+    one.reset(None)  # the second episode, so that the episode's number matters
+    for _ in range(steps):
+        one.step(calm(one))
+    one.save(tmp_path / "state")
+    seen = two.load(tmp_path / "state")
+    assert torch.equal(seen, two.market.observe(one.now.state, one.now.past, one.now.quotes))
+    for _ in range(6 - steps):
+        assert all(torch.equal(one.infos()[k], two.infos()[k]) for k in one.infos())
+        assert same(one.step(calm(one)), two.step(calm(two)))
+    assert torch.equal(one.reset(None), two.reset(None))  # the next episode is the same too
+
+
+def test_a_finished_batch_is_loaded_as_finished(tmp_path):
+    one, two = batch_of(horizon=1), batch_of(horizon=1)
+    one.reset(0)
+    for _ in range(2):
+        one.step(calm(one))
+    one.save(tmp_path / "state")
+    two.load(tmp_path / "state")
+    with pytest.raises(ValueError, match="the episode is over"):
+        two.step(calm(one))
+
+
+def foreign(path, kind):
+    """Write a file that does not belong to three relay markets."""
+    if kind == "text":
+        path.write_text("hello")
+        return
+    other = {"market": Batch(make_market("reference_v0"), 3), "number": batch_of(2)}.get(kind, batch_of())
+    other.reset(1)
+    other.save(path)
+    if kind == "cut":
+        path.write_bytes(path.read_bytes()[:-8])
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("text", "cannot read"),
+        ("cut", "cannot read"),
+        ("market", "does not fit this market"),
+        ("number", "holds 2 x RelayMarket"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_refused_and_nothing_changes(tmp_path, kind, says):
+    one, two = batch_of(), batch_of()
+    for batch in (one, two):
+        batch.reset(4)
+        batch.step(calm(batch))
+    foreign(tmp_path / "state", kind)
+    with pytest.raises(ValueError, match=says):
+        one.load(tmp_path / "state")
+    assert same(one.step(calm(one)), two.step(calm(two)))
+    assert torch.equal(one.reset(None), two.reset(None))
+
+
+def test_two_markets_with_states_of_one_shape_are_told_apart(tmp_path):
+    class OtherRelay(RelayMarket):
+        pass
+
+    other = Batch(OtherRelay(), 3)
+    other.reset(0)
+    other.save(tmp_path / "state")
+    with pytest.raises(ValueError, match="holds 3 x OtherRelay, wanted 3 x RelayMarket"):
+        batch_of().load(tmp_path / "state")

@@ -1,0 +1,95 @@
+"""A market of two stages through every door: one step is one stage."""
+
+import numpy as np
+import pytest
+from relay_market import RelayMarket
+
+from marketenv.envs import MarketParallelEnv, MarketVectorEnv, aec
+from marketenv.testing import CHECKS, check_market_env
+
+
+def relay(**config):
+    return MarketParallelEnv(RelayMarket(**config), "relay_v0")
+
+
+def moves(price=0.2, takes=(1.0, -1.0), stay=1.0):
+    buyers = {f"buyer_{i}": np.array([take, stay], dtype=np.float32) for i, take in enumerate(takes)}
+    return {"seller_0": np.array([price], dtype=np.float32)} | buyers
+
+
+def test_it_passes_every_public_check():
+    assert check_market_env(relay()) == tuple(CHECKS)
+
+
+def test_one_step_is_one_stage():
+    env = relay()
+    first, _ = env.reset(seed=0)
+    middle, rewards, terminated, truncated, _ = env.step(moves())
+    assert rewards == dict.fromkeys(env.agents, 0.0) and not any((terminated | truncated).values())
+    assert first["seller_0"].tolist() == [1] and middle["seller_0"].tolist() == [0]  # who is to move
+    kind = middle["buyer_0"][1]
+    assert middle["buyer_0"][2] == pytest.approx(0.6)  # (1 + 0.2) / 2
+    _, rewards, *_, infos = env.step(moves(price=-1.0))
+    assert rewards["seller_0"] == pytest.approx(0.6) and rewards["buyer_1"] == 0
+    assert rewards["buyer_0"] == pytest.approx(float(kind) - 0.6)
+    assert infos["seller_0"]["cash"] == pytest.approx(1.6)
+
+
+def test_the_horizon_truncates_after_all_stages_of_the_last_round():
+    env = relay(horizon=2)
+    env.reset(seed=0)
+    ends = [env.step(moves())[3]["buyer_0"] for _ in range(4)]
+    assert ends == [False, False, False, True] and env.agents == []  # 2 rounds of 2 stages
+
+
+def test_storming_out_terminates():
+    env = relay()
+    env.reset(seed=0)
+    env.step(moves())
+    _, _, terminated, truncated, _ = env.step(moves(stay=-1.0))
+    assert all(terminated.values()) and not any(truncated.values()) and env.agents == []
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_a_market_saved_in_mid_round_goes_on_to_the_bit_with_its_infos(tmp_path, steps):
+    one, two = relay(), relay()
+    one.reset(seed=3)
+    for _ in range(steps):
+        results = one.step(moves())
+    one.save(tmp_path / "state")
+    seen, infos = two.load(tmp_path / "state")
+    assert infos == results[4] and all(np.array_equal(seen[a], results[0][a]) for a in one.agents)
+    for _ in range(2):
+        (seen_1, *rest_1), (seen_2, *rest_2) = one.step(moves()), two.step(moves())
+        assert rest_1 == rest_2 and all(np.array_equal(seen_1[a], seen_2[a]) for a in seen_1)
+
+
+def test_agent_by_agent_nobody_sees_the_others_before_the_stage_is_over():
+    env = aec(relay())
+    env.reset(seed=0)
+    before = env.observe("buyer_0")
+    env.step(np.array([0.2], dtype=np.float32))
+    assert env.agent_selection == "buyer_0" and np.array_equal(env.observe("buyer_0"), before)
+    for _ in range(2):
+        env.step(np.zeros(2, dtype=np.float32))
+    assert env.observe("buyer_0")[2] == pytest.approx(0.6)
+
+
+def test_a_vector_of_markets_steps_stages_and_restarts_those_that_are_over():
+    venv = MarketVectorEnv(RelayMarket(horizon=2), 3, "buyer_0", "random")
+    venv.reset(seed=0)
+    leave = np.array([[1, 1], [1, -1], [1, 1]], dtype=np.float32)  # market 1's learner storms out in round one
+    venv.step(leave)
+    seen, rewards, terminated, truncated, infos = venv.step(leave)
+    assert terminated.tolist() == [False, True, False] and not truncated.any()
+    assert infos["_final_obs"].tolist() == [False, True, False]
+    assert infos["final_obs"][0] is None and not np.array_equal(infos["final_obs"][1], seen[1])
+    singles = []
+    for seed in range(3):
+        env = relay(horizon=2)
+        env.reset(seed=seed)
+        policies = dict.fromkeys(env.possible_agents, env.market.policies["random"])
+        singles.append([env.step_one("buyer_0", leave[seed], policies) for _ in range(2)][1])
+    assert rewards.tolist() == [reward for _, reward, *_ in singles]
+    last = np.where(terminated[:, None], infos["final_obs"][1], seen)
+    assert np.array_equal(last[0], singles[0][0]) and np.array_equal(last[1], singles[1][0])

@@ -1,0 +1,102 @@
+"""States on disk: whole or not at all."""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+
+from marketenv.core import storage
+
+CPU = torch.device("cpu")
+
+
+@dataclasses.dataclass(frozen=True)
+class State:
+    seeds: torch.Tensor
+    cash: torch.Tensor
+
+
+def state(n=2, agents=3):
+    return State(torch.arange(n), torch.linspace(-1, 1, n * agents, dtype=torch.float64).reshape(n, agents) / 3)
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    path = tmp_path_factory.mktemp("states") / "state.safetensors"
+    storage.save(path, state(), {"market": "Toy", "episode": 3}, {"base": torch.tensor([5, 6])})
+    return path
+
+
+def test_what_was_saved_is_loaded_to_the_bit(written):
+    like = State(torch.zeros(2, dtype=torch.int64), torch.zeros(2, 3, dtype=torch.float64))
+    loaded, about, extra = storage.load(written, like, CPU)
+    assert torch.equal(loaded.seeds, state().seeds) and torch.equal(loaded.cash, state().cash)
+    assert about == {"market": "Toy", "episode": 3} and extra["base"].tolist() == [5, 6]
+
+
+def test_views_and_shared_memory_can_be_saved(tmp_path):
+    base = torch.arange(12.0).reshape(3, 4)
+    shared = State(base.T, base.T)  # neither contiguous nor distinct in memory
+    storage.save(tmp_path / "s", shared, {})
+    assert torch.equal(storage.load(tmp_path / "s", shared, CPU)[0].cash, base.T)
+
+
+@given(st.floats(0, 0.999))
+def test_a_file_cut_anywhere_is_refused(written, share):
+    whole = written.read_bytes()
+    cut = written.with_name("cut")
+    cut.write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(ValueError, match="cannot read .* it may be damaged or cut short"):
+        storage.load(cut, state(), CPU)
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="cannot read .*nowhere"):
+        storage.load(tmp_path / "nowhere", state(), CPU)
+
+
+def test_a_pickle_is_refused_and_not_run(tmp_path):
+    path, mark = tmp_path / "state.pkl", tmp_path / "ran"
+
+    class Bomb:
+        def __reduce__(self):
+            return (mark.write_text, ("boom",))
+
+    path.write_bytes(pickle.dumps(Bomb()))
+    with pytest.raises(ValueError, match="cannot read"):
+        storage.load(path, state(), CPU)
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("header", [None, {"format": "pt"}])
+def test_another_programs_safetensors_are_refused(tmp_path, header):
+    save_file({"weight": torch.zeros(3)}, str(tmp_path / "model"), header)
+    with pytest.raises(ValueError, match="was not written by this library's save"):
+        storage.load(tmp_path / "model", state(), CPU)
+
+
+@pytest.mark.parametrize(
+    ("like", "says"),
+    [
+        (state(agents=4), r"cash is torch.float64 \[2, 3\], wanted torch.float64 \[2, 4\]"),
+        (dataclasses.replace(state(), cash=torch.zeros(2, 3)), r"cash is torch.float64 \[2, 3\], wanted torch.float32"),
+    ],
+)
+def test_a_state_of_another_shape_or_type_is_refused(written, like, says):
+    with pytest.raises(ValueError, match=says):
+        storage.load(written, like, CPU)
+
+
+def test_a_state_of_another_market_is_refused(written):
+    @dataclasses.dataclass(frozen=True)
+    class Other:
+        params: torch.Tensor
+
+    with pytest.raises(ValueError, match="params is nothing, wanted torch.float32"):
+        storage.load(written, Other(torch.zeros(2, 3)), CPU)

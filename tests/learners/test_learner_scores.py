@@ -1,0 +1,153 @@
+"""Scores against numbers worked by hand, in pieces and shared or owned exams, and of broken models."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from learner_cases import blobs, build, data_for, lines, start
+from torch import nn
+
+from marketenv.core.shards import Shards
+from marketenv.learners import MLP, Linear, ModuleLearner, Training
+from marketenv.learners.objectives import OBJECTIVES
+
+
+def learners(engine="loop", memory=2**28):
+    net = nn.Sequential(nn.Linear(5, 7), nn.ReLU(), nn.Linear(7, 3))
+    return {
+        "mlp": build("mlp", memory=memory, hidden=(7, 4)),
+        "linear classifier": build("mlp", memory=memory, hidden=()),
+        "regression mlp": build("mlp", "regression", memory=memory),
+        "linear": build("linear", "regression", init_rule="normal"),
+        "module": ModuleLearner((5,), 3, "classification", Training(), module=net, engine=engine, memory=memory),
+    }
+
+
+@pytest.mark.parametrize("engine", ["loop", "vmap"])
+@pytest.mark.parametrize("kind", learners())
+def test_scores_are_those_of_plain_torch(kind, engine):
+    # uneven exams of two markets, 4 models each, against one model and one market at a time with torch's own losses
+    learner = learners(engine)[kind]
+    shards = data_for(learner.task, owners=2)
+    params = learner.init(torch.arange(8)).unflatten(0, (2, 4))
+    scores = learner.scores(params, learner.exam(shards))
+    for market in range(2):
+        rows = shards.index[market, : shards.size[market]]
+        x, y = shards.x[rows], shards.y[rows]
+        for model in range(4):
+            outputs = learner.forward(learner.layout.views(params[market, model]), x)
+            if learner.task == "classification":
+                loss, accuracy = nn.functional.cross_entropy(outputs, y), (outputs.argmax(1) == y).float().mean()
+            else:
+                mse = nn.functional.mse_loss(outputs[:, 0], y)
+                loss, accuracy = mse / 2, (1 - mse / y.var(correction=0)).clamp(min=0)
+            torch.testing.assert_close(scores.loss[market, model], loss.detach(), atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(scores.accuracy[market, model], accuracy.detach(), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("engine", ["loop", "vmap"])
+@pytest.mark.parametrize("kind", learners())
+def test_shared_exam_equals_a_copy_for_each_market_and_pieces_equal_the_whole(kind, engine):
+    learner = learners(engine)[kind]
+    shards = data_for(learner.task, owners=1)
+    copies = Shards(shards.x, shards.y, shards.index.expand(3, -1), shards.size.expand(3))
+    params = learner.init(torch.arange(15)).unflatten(0, (3, 5))
+    shared = learner.scores(params, learner.exam(shards))
+    pieces = learners(engine, memory=1)[kind]  # one model at a time
+    for scores in (
+        learner.scores(params, learner.exam(copies)),
+        pieces.scores(params, learner.exam(shards)),
+        pieces.scores(params, learner.exam(copies)),
+    ):
+        torch.testing.assert_close(scores.loss, shared.loss, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(scores.accuracy, shared.accuracy, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("engine", ["loop", "vmap"])
+@pytest.mark.parametrize("kind", learners())
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_models_that_are_not_finite_have_infinite_loss_and_no_accuracy(kind, engine, bad):
+    learner = learners(engine)[kind]
+    params = learner.init(torch.arange(6)).unflatten(0, (2, 3))
+    exam = learner.exam(data_for(learner.task, owners=1))
+    clean = learner.scores(params, exam)
+    params[1, 2, 0] = bad
+    scores = learner.scores(params, exam)
+    assert scores.loss[1, 2] == math.inf and scores.accuracy[1, 2] == 0.0
+    good = torch.tensor([[1, 1, 1], [1, 1, 0]], dtype=torch.bool)
+    torch.testing.assert_close(scores.loss[good], clean.loss[good])
+
+
+def test_finite_parameters_that_overflow_have_infinite_loss():
+    learner = build("mlp", "regression")
+    scores = learner.scores(torch.full((1, 1, learner.layout.size), 3e37), learner.exam(lines(owners=1)))
+    assert scores.loss.item() == math.inf and scores.accuracy.item() == 0.0
+
+
+def test_golden_zero_model():
+    # equal logits of 3 classes: loss log 3; the first class wins the tie and 8 of 24 labels are 0: accuracy 1/3
+    learner = build("mlp")
+    scores = learner.scores(torch.zeros(1, 1, learner.layout.size), learner.exam(blobs(owners=1)))
+    assert scores.loss.item() == pytest.approx(math.log(3)) and scores.accuracy.item() == pytest.approx(1 / 3)
+
+
+def test_golden_linear_exam():
+    # x = (1, 2), y = (2, 2): at theta 1 errors are 1 and 0: MSE 1/2, loss 1/4; y does not vary, so R^2 is 0 by definition
+    # y = (1, 3), theta 1: errors 0, -1: MSE 1/2, variance 1, R^2 = 1/2, loss 1/4; theta 0: MSE 5, loss 2.5, R^2 clipped to 0
+    learner = Linear((1,), 1, "regression")
+    mlp = MLP((1,), 1, "regression", hidden=())
+    rows, size = torch.tensor([[0, 1]]), torch.tensor([2])
+    for y, theta, loss, accuracy in (
+        ([2.0, 2.0], 1.0, 0.25, 0.0),
+        ([1.0, 3.0], 1.0, 0.25, 0.5),
+        ([1.0, 3.0], 0.0, 2.5, 0.0),
+    ):
+        shards = Shards(torch.tensor([[1.0], [2.0]]), torch.tensor(y), rows, size)
+        for scores in (
+            learner.scores(torch.tensor([[[theta]]]), learner.exam(shards)),
+            mlp.scores(torch.tensor([[[theta, 0.0]]]), mlp.exam(shards)),
+        ):
+            assert (scores.loss.item(), scores.accuracy.item()) == pytest.approx((loss, accuracy))
+
+
+def test_linear_exam_exposes_its_statistics():
+    # X = I, y = (3, 4), n = 2: X'X/2 = I/2, X'y/2 = (1.5, 2), y'y/2 = 12.5, mean 3.5; the third row is padding
+    x, y = torch.tensor([[1.0, 0.0], [0.0, 1.0], [9.0, 9.0]]), torch.tensor([3.0, 4.0, 9.0])
+    exam = Linear((2,), 1, "regression").exam(Shards(x, y, torch.tensor([[0, 1, 2]]), torch.tensor([2])))
+    torch.testing.assert_close(exam.gram, torch.eye(2, dtype=torch.float64)[None] / 2)
+    assert exam.cross.tolist() == [[1.5, 2.0]] and exam.energy.tolist() == [12.5] and exam.mean.tolist() == [3.5]
+
+
+def test_a_perfect_line_scores_zero_loss_and_full_accuracy():
+    learner = build("linear", "regression")
+    scores = learner.scores(torch.arange(1.0, 6).expand(1, 1, 5), learner.exam(lines(owners=1)))
+    assert 0 <= scores.loss.item() < 1e-9 and scores.accuracy.item() == pytest.approx(1.0)
+
+
+@given(st.integers(0, 2**40))
+@settings(max_examples=25, deadline=None)
+def test_slopes_are_the_derivatives_of_the_losses(seed):
+    # at 64 bits, so that autograd and the slope written by hand agree to 12 digits
+    draw = torch.Generator().manual_seed(seed)
+    for task, outputs, y in (
+        ("classification", 4, torch.randint(4, (2, 3), generator=draw)),
+        ("regression", 1, torch.rand(2, 3, generator=draw)),
+    ):
+        z = torch.randn(2, outputs, 3, generator=draw, dtype=torch.float64, requires_grad=True)
+        OBJECTIVES[task].losses(z, y).sum().backward()
+        torch.testing.assert_close(OBJECTIVES[task].slope(z.detach(), y).double(), z.grad, atol=1e-12, rtol=1e-12)
+
+
+def test_permuted_hidden_units_compute_the_same():
+    learner = build("mlp", hidden=(7, 4))
+    _, params, _, _ = start(learner, 2)
+    views = {name: v.clone() for name, v in learner.layout.views(params).items()}
+    for name, pairs in learner.permutations.items():
+        order = torch.arange(learner.widths[1 + int(name[-1])]).flip(0)
+        for tensor, axis in pairs:
+            views[tensor] = views[tensor].index_select(1 + axis, order)
+    moved, exam = learner.layout.flat(views), learner.exam(blobs(owners=1))
+    assert not torch.equal(moved, params)
+    torch.testing.assert_close(learner.scores(moved[None], exam).loss, learner.scores(params[None], exam).loss)
