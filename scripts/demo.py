@@ -175,7 +175,7 @@ def ledger(played: Played) -> str:
         money = report.transfers[first]
         paid = [f"{played.agents[p]} → {played.agents[q]} {money[p, q]:.3f}" for p, q in money.nonzero().tolist()]
         rows.append((number, "; ".join(paid) or "no trade", *(f"{cash:.3f}" for cash in report.cash[first].tolist())))
-    return table(("round", "payments", *(f"cash of {agent}" for agent in played.agents)), rows)
+    return table(("round", "payments", *(f"{agent} cash" for agent in played.agents)), rows)
 
 
 def lines_of(played: Played) -> Iterator[dict[str, Any]]:

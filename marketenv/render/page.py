@@ -14,6 +14,7 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto
 h1 { font-size: 1.6rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
 table { border-collapse: collapse; font-size: .87rem; } .wide { overflow-x: auto; }
 td, th { padding: .28rem .7rem; border-bottom: 1px solid #ddd; text-align: right; white-space: nowrap; }
+td.long { white-space: normal; text-align: left; min-width: 18rem; }
 td:first-child, th:first-child { text-align: left; } thead th { border-bottom: 2px solid #888; }
 img { max-width: 100%; } .note { color: #555; font-size: .9rem; }
 """
@@ -36,8 +37,14 @@ def picture(fig: Figure, caption: str) -> str:
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """An HTML table; every cell is escaped."""
     top = "".join(f"<th>{escape(h)}</th>" for h in head)
-    body = "".join("<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows)
+    body = "".join("<tr>" + "".join(map(_cell, row)) + "</tr>" for row in rows)
     return f'<div class="wide"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _cell(value: object) -> str:
+    text = str(value)
+    long = ' class="long"' if len(text) > 40 else ""
+    return f"<td{long}>{escape(text)}</td>"
 
 
 def page(title: str, intro: str, sections: Sequence[tuple[str, str]]) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from marketenv.core.market import Report
 
@@ -75,6 +76,7 @@ def draw_lines(axes: Axes, curves: Mapping[str, np.ndarray], title: str, x: str,
         if len(runs) > 1:
             axes.fill_between(rounds, *np.quantile(runs, (0.25, 0.75), axis=0), color=colour, alpha=0.15, lw=0)
     axes.set(title=title, xlabel=x, ylabel=y)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(fontsize=7, frameon=False)
 
 

@@ -183,3 +183,13 @@ def test_layers_of_another_model_are_refused():
     layout, _, _ = mlp(2, 3, 1)
     with pytest.raises(ValueError, match="conv_0"):
         layer_mask(layout, (("conv_0",),), None)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("name", ALIGNMENTS)
+def test_a_gpu_finds_what_the_cpu_finds(name):
+    layout, _, hidden = mlp(5, 8, 6, 3)
+    params = random_models(layout, KEYS, 4)
+    params[0, 1, 0] = torch.nan
+    there = ALIGNMENTS[name](params.cuda(), layout, hidden, KEYS.cuda())
+    assert there.is_cuda and there.cpu().nan_to_num(9.0).equal(ALIGNMENTS[name](params, layout, hidden, KEYS).nan_to_num(9.0))

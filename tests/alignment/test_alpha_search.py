@@ -42,7 +42,7 @@ def test_grid_equals_a_plain_loop():
 
 
 def test_a_batch_equals_its_singles():
-    layout, _, hidden = mlp(4, 6, 3)
+    layout, _, _ = mlp(4, 6, 3)
     own, offers, _ = case()
     x, mask = torch.linspace(-1, 1, 20).reshape(5, 4), torch.ones(layout.size)
 
@@ -200,3 +200,13 @@ def test_owners_must_be_one_or_all_markets():
     gram, cross, own = linear(4, 2)
     with pytest.raises(ValueError, match="3 and 3 owners"):
         alpha_closed_form(gram[[0, 0, 0]], cross[[0, 0, 0]], own, own[:, None].expand(-1, 2, -1, -1), torch.ones(4))
+
+
+@pytest.mark.parametrize("name", ["meta", "cuda"])
+def test_results_are_made_on_the_device_of_the_models(name):
+    if name == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no GPU")
+    gram, cross, own = (tensor.to(name) for tensor in linear(4, 3))
+    offers, mask = own[:, None].expand(-1, 3, -1, -1), torch.ones(4)  # a mask from layer_mask lies on the CPU
+    alpha = alpha_closed_form(gram, cross, own, offers, mask)
+    assert alpha.device.type == merge(own, offers, alpha, mask).device.type == name
