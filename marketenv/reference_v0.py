@@ -1,7 +1,7 @@
 """Reference markets with known equilibria: sealed-bid auctions and the bilateral double auction.
 
-``parallel_env``, ``env`` (AEC) and ``raw_env`` take ``render_mode``, ``action_levels`` and every field of
-``marketenv.markets.reference.ReferenceConfig`` as a keyword. The page of this environment: docs/environments/reference.md.
+``parallel_env``, ``env`` (AEC) and ``raw_env`` take ``render_mode``, ``action_levels`` and, as keywords, every field of the
+market's config: ``ReferenceConfig``. Its page: docs/environments/reference.md.
 """
 
 from __future__ import annotations

@@ -9,7 +9,10 @@ from typing import Any
 from marketenv.core.lookup import unknown
 from marketenv.core.market import Market
 from marketenv.core.policy import Policy
-from marketenv.envs import MARKETS
+from marketenv.markets.parameter_trading import ParameterTradingMarket
+from marketenv.markets.reference import ReferenceMarket
+
+MARKETS: dict[str, type] = {"reference_v0": ReferenceMarket, "parameter_trading_v0": ParameterTradingMarket}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +39,6 @@ class Strategy:
     def build(self, market: Market) -> Policy:
         """Return its policy for this market; ValueError where it cannot play there."""
         for name, builder in self.builders.items():
-            if isinstance(getattr(market, "config", None), MARKETS[name][0]):
+            if isinstance(market, MARKETS[name]):
                 return builder(market)
         raise unknown("builder for market", type(market).__name__, self.markets)

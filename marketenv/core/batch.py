@@ -68,6 +68,8 @@ class Batch:
         truncated = (now.state.round >= self.market.horizon) & ~report.terminated
         final = seen = rounds.observe(self.market, now)
         over = report.terminated | truncated
+        if now.quotes is not None and bool(over.any()):  # a market that is over sees no next round, as it would alone
+            final = torch.where(over[:, None, None], self.market.observe(now.state, (), None), seen)
         if restart and bool(over.any()):
             self._episode += 1
             self.now = rounds.merge(over, rounds.begin(self.market, self._episode_seeds()), now)

@@ -52,12 +52,12 @@ def test_a_file_cut_anywhere_is_refused(written, share):
     whole = written.read_bytes()
     cut = written.with_name("cut")
     cut.write_bytes(whole[: int(share * len(whole))])
-    with pytest.raises(ValueError, match="cannot read .* it may be damaged or cut short"):
+    with pytest.raises(ValueError, match=r"cannot read .* it may be damaged or cut short"):
         storage.load(cut, state(), CPU)
 
 
 def test_a_missing_file_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="cannot read .*nowhere"):
+    with pytest.raises(ValueError, match=r"cannot read .*nowhere"):
         storage.load(tmp_path / "nowhere", state(), CPU)
 
 
@@ -98,5 +98,5 @@ def test_a_state_of_another_market_is_refused(written):
     class Other:
         params: torch.Tensor
 
-    with pytest.raises(ValueError, match="params is nothing, wanted torch.float32"):
+    with pytest.raises(ValueError, match=r"params is nothing, wanted torch.float32"):
         storage.load(written, Other(torch.zeros(2, 3)), CPU)
