@@ -27,6 +27,7 @@ from marketenv.envs.parallel import MarketParallelEnv, aec
 
 MAX_STEPS = 1000
 ADVICE = (  # of PettingZoo's api_test, which a market of unlike roles or with a grid of several actions cannot follow
+    "Observations are different shapes",
     "Agents have different observation space sizes",
     "Agents have different action space sizes",
     "Action space for each agent probably should be gymnasium.spaces.box or gymnasium.spaces.discrete",
@@ -145,20 +146,22 @@ def check_infos(make: Callable[[], MarketParallelEnv], seed: int) -> None:
 
 def check_conservation(make: Callable[[], MarketParallelEnv], seed: int) -> None:
     """Transfers are finite and >= 0, nobody pays itself, and all cash together stays what it was."""
-    env = make()
+    env, last = make(), None
     for k, result in enumerate(_episode(env, seed)):
         if k == 0:
             before = _cash(env)
             continue
-        if env.report is not None:
-            transfers = env.report.transfers
+        finished, last = env.report is not last, env.report  # in the middle of a round the report is still the former one
+        rewards = torch.tensor(list(result[1].values()), dtype=torch.float64)
+        wanted = torch.zeros_like(rewards) if last is None or not finished else last.rewards[0].cpu()
+        told = f"step {k}: rewards {rewards.tolist()} are not those of the report {wanted.tolist()} (0 inside a round)."
+        _require(bool(torch.equal(rewards, wanted)), told)
+        if last is not None:
+            transfers = last.transfers
             fine = bool((transfers.isfinite() & (transfers >= 0)).all()) and not bool(transfers.diagonal(0, 1, 2).any())
             _require(fine, f"step {k}: a transfer is negative, not finite, or from an agent to itself.")
             scale = 1e-9 * (1 + float(transfers.sum()))
             _require(float(net(transfers).sum().abs()) <= scale, f"step {k}: payments and receipts differ.")
-            rewards = torch.tensor(list(result[1].values()), dtype=torch.float64)
-            told = bool(torch.equal(rewards, env.report.rewards[0].cpu()))
-            _require(told, f"step {k}: rewards {rewards.tolist()} are not those of the report {env.report.rewards[0].tolist()}.")
         after = _cash(env)
         _require(abs(after - before) <= 1e-9 * (1 + abs(before)), f"step {k}: all cash together went from {before} to {after}.")
 

@@ -64,7 +64,7 @@ class Batch:
             seen = rounds.observe(self.market, now)
             nobody = torch.zeros(self.n_markets, dtype=torch.bool, device=seen.device)
             return Turn(seen, torch.zeros(seen.shape[:2], dtype=torch.float64, device=seen.device), nobody, nobody, None, seen)
-        self.report = report
+        self.report, self._facts = report, report.infos()
         truncated = (now.state.round >= self.market.horizon) & ~report.terminated
         final = seen = rounds.observe(self.market, now)
         over = report.terminated | truncated
@@ -74,6 +74,7 @@ class Batch:
             self._episode += 1
             self.now = rounds.merge(over, rounds.begin(self.market, self._episode_seeds()), now)
             seen = rounds.observe(self.market, self.now)
+            self._facts = {name: values.masked_fill(over[:, None], 0) for name, values in self._facts.items()}
         return Turn(seen, report.rewards, report.terminated, truncated, report, final)
 
     def act(self, policies: Mapping[str, Policy], skip: frozenset[str] = frozenset()) -> Float[Tensor, "markets agents width"]:
@@ -81,9 +82,7 @@ class Batch:
         return rounds.act(self.market, policies, self.running(), skip)
 
     def infos(self) -> dict[str, Tensor]:
-        """The last round's numeric facts [markets, agents], zeros before the first round is over."""
-        if self.report is not None:
-            return self.report.infos()
+        """The last round's numeric facts [markets, agents], zeros before an episode's first round is over."""
         zeros = torch.zeros(self.n_markets, len(agent_names(self.market)))
         return {name: self._facts.get(name, zeros) for name in self.market.report_type.INFO}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,8 +52,13 @@ def describe(report: Report, agents: Sequence[str]) -> Iterator[dict[str, Any]]:
     names = [*agents, *(f"operator_{k}" for k in range(report.transfers.shape[-1] - len(agents)))]
     for m, money in enumerate(report.transfers):
         payments = [[names[p], names[q], float(money[p, q])] for p, q in money.nonzero().tolist()]
-        rows = {agent: {name: values[m][i] for name, values in infos.items()} for i, agent in enumerate(agents)}
+        rows = {agent: {name: _json(values[m][i]) for name, values in infos.items()} for i, agent in enumerate(agents)}
         yield {"agents": rows, "payments": payments}
+
+
+def _json(value: float) -> float | None:
+    """The number, or None where JSON has none for it (unlimited cash is infinite)."""
+    return value if math.isfinite(value) else None
 
 
 def write_json_lines(path: str | Path, lines: Iterable[dict[str, Any]]) -> int:

@@ -72,7 +72,7 @@ class MarketSB3Env(VecEnv):
         everyone = self._batch.act(self._policies, self._skip)
         everyone[:, self._rows, : mine.shape[1]] = mine.unflatten(0, (self._markets, len(self._rows)))
         turn = self._batch.step(everyone, restart=True)
-        infos = self._infos()
+        infos = self._infos(turn.report)
         over = (turn.terminated | turn.truncated).repeat_interleave(len(self._rows)).cpu().numpy()
         cut = turn.truncated.repeat_interleave(len(self._rows)).tolist()
         if over.any():
@@ -112,6 +112,7 @@ class MarketSB3Env(VecEnv):
     def _mine(self, seen: Tensor) -> np.ndarray:
         return seen[:, self._rows, : self._role.observation.dim].flatten(0, 1).cpu().numpy().copy()
 
-    def _infos(self) -> list[dict[str, Any]]:
-        columns = {key: values[:, self._rows].flatten().tolist() for key, values in self._batch.infos().items()}
+    def _infos(self, report: Report | None = None) -> list[dict[str, Any]]:
+        facts = self._batch.infos() if report is None else report.infos()
+        columns = {key: values[:, self._rows].flatten().tolist() for key, values in facts.items()}
         return [{key: float(values[k]) for key, values in columns.items()} for k in range(self.num_envs)]

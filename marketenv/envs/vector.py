@@ -62,17 +62,22 @@ class MarketVectorEnv(VectorEnv):
         turn = self._batch.step(everyone, restart=True)
         terminated, truncated = turn.terminated.cpu().numpy(), turn.truncated.cpu().numpy()
         infos, over = self._infos(), terminated | truncated
-        if over.any():
+        if turn.report is not None and over.any():
             last = self._mine(turn.final_seen)
             rows = [last[k] if over[k] else None for k in range(self.num_envs)]
             final = np.empty(self.num_envs, dtype=object)
             final[:] = rows
-            infos |= {"final_obs": final, "_final_obs": over.copy(), "final_info": dict(infos), "_final_info": over.copy()}
+            infos |= {"final_obs": final, "_final_obs": over.copy(), "_final_info": over.copy()}
+            infos["final_info"] = self._info_columns(turn.report.infos(), over)
         return self._mine(turn.seen), turn.rewards[:, self._row].cpu().numpy().copy(), terminated, truncated, infos
 
     def _mine(self, seen: torch.Tensor) -> np.ndarray:
         return seen[:, self._row, : self._role.observation.dim].cpu().numpy().copy()
 
     def _infos(self) -> dict[str, Any]:
-        rows = {key: values[:, self._row].cpu().double().numpy().copy() for key, values in self._batch.infos().items()}
-        return rows | {f"_{key}": np.ones(self.num_envs, dtype=bool) for key in rows}
+        return self._info_columns(self._batch.infos(), np.ones(self.num_envs, dtype=bool))
+
+    def _info_columns(self, facts: dict[str, torch.Tensor], mask: np.ndarray) -> dict[str, Any]:
+        """The learner's facts [num_envs] and, as Gymnasium does, the mask under ``_name``; 0 outside the mask."""
+        rows = {key: values[:, self._row].cpu().double().numpy() * mask for key, values in facts.items()}
+        return rows | {f"_{key}": mask.copy() for key in rows}

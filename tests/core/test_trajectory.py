@@ -45,3 +45,11 @@ def test_nothing_played_and_nan_are_refused(tmp_path):
         collect([])
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json_lines(tmp_path / "x", [{"a": float("nan")}])
+
+
+def test_unlimited_cash_is_null_in_json(tmp_path):
+    market = make_market("parameter_trading_v0", cash=float("inf"), max_cycles=1)
+    policies = dict.fromkeys(agent_names(market), market.policies["truthful"])
+    report = next(rounds.play(market, policies, torch.tensor([0])))[2]
+    assert write_json_lines(tmp_path / "x", describe(report, agent_names(market))) == 1
+    assert json.loads((tmp_path / "x").read_text())["agents"]["trader_0"]["cash"] is None

@@ -244,6 +244,20 @@ def test_divergence_goes_back_to_the_last_finite_model_with_its_reason():
     assert all(r.loss.isfinite().all() and r.bought.sum() == 0 for r in reports)
 
 
+def test_buyers_start_their_optimiser_afresh_only_where_told_to():
+    training = Training(optimizer="sgd", learning_rate=0.1, momentum=0.9, batch_size=32, steps=3)
+    for after_purchase in ("keep", "reset"):
+        market = market_of(training=training, after_purchase=after_purchase)
+        now = rounds.begin(market, torch.arange(2))
+        after, report = rounds.advance(market, now, actions_of(market, 2))
+        buyers = report.bought > 0
+        assert buyers.any()
+        assert now.quotes.slots[buyers].abs().sum() > 0
+        kept = torch.equal(after.state.slots[buyers], now.quotes.slots[buyers])
+        assert kept == (after_purchase == "keep")
+        assert after_purchase == "keep" or after.state.slots[buyers].eq(0).all()
+
+
 @pytest.mark.parametrize("config", [{}, {"max_purchases": 2}, {"disclosure": "full"}, {"alignment": "none"}], ids=str)
 def test_a_batch_and_its_singles_agree(config):
     market = market_of(**config)
