@@ -56,7 +56,7 @@ def describe(report: Report, agents: Sequence[str]) -> Iterator[dict[str, Any]]:
         yield {"agents": rows, "payments": payments}
 
 
-def _json(value: float) -> float | None:
+def _json(value: float | int) -> float | int | None:
     """The number, or None where JSON has none for it (unlimited cash is infinite)."""
     return value if math.isfinite(value) else None
 

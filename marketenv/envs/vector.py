@@ -79,5 +79,5 @@ class MarketVectorEnv(VectorEnv):
 
     def _info_columns(self, facts: dict[str, torch.Tensor], mask: np.ndarray) -> dict[str, Any]:
         """The learner's facts [num_envs] and, as Gymnasium does, the mask under ``_name``; 0 outside the mask."""
-        rows = {key: values[:, self._row].cpu().double().numpy() * mask for key, values in facts.items()}
+        rows = {key: np.where(mask, values[:, self._row].cpu().double().numpy(), 0.0) for key, values in facts.items()}
         return rows | {f"_{key}": mask.copy() for key in rows}

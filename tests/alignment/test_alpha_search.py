@@ -159,6 +159,18 @@ def test_closed_form_by_hand():
     assert torch.allclose(alpha[0], wanted, rtol=1e-6, atol=0.0)
 
 
+def test_a_direction_that_is_flat_but_for_rounding_is_flat():
+    # one row of data x leaves every direction orthogonal to it flat; in floating point v^T G v is then 1e-16 or so of
+    # either sign, and dividing the rounding of the slope by it would give any weight at all
+    x, v = draws.normal(torch.arange(50), 3), draws.normal(torch.arange(50, 100), 3)
+    v -= x * (x * v).sum(-1, keepdim=True) / x.square().sum(-1, keepdim=True)
+    own = draws.normal(torch.arange(100, 150), 1, 3).repeat(1, 2, 1)
+    alpha = alpha_closed_form(
+        x[:, :, None] * x[:, None], 0.7 * x, own, (own + v[:, None])[:, None].repeat(1, 2, 1, 1), torch.ones(3)
+    )
+    assert (alpha[:, 0, 1] == 1e-6).all()
+
+
 def test_closed_form_is_clipped():
     # the same loss: from 0 to 1 the minimum lies beyond the offer (weight 1), from 2 to 3 behind the buyer (weight 1e-6)
     own, to = torch.tensor([[[0.0], [2.0]]]), torch.tensor([[[[9.0], [1.0]], [[3.0], [9.0]]]])

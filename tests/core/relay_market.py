@@ -63,13 +63,14 @@ class RelayMarket:
     def __init__(self, horizon=3, cash=1.0):
         self.horizon, self.cash, self.device = horizon, cash, torch.device("cpu")
         turn = Field("turn", 1, 0.0, 1.0, "1 where oneself is to move now")
+        when = Field("round", 1, 0.0, 1.0, "number of this round / (horizon + 1)")
         seller = Role(
             "seller",
             1,
-            Fields((turn, Field("round", 1, 0.0, 1.0))),
+            Fields((turn, when)),
             Fields((Field("price", 1, -1.0, 1.0, "price = (1 + a) / 2"),)),
         )
-        sees = Fields((turn, Field("type", 1, 0.0, 1.0), Field("price", 1, 0.0, 1.0, "0 until it is named")))
+        sees = Fields((turn, Field("type", 1, 0.0, 1.0), Field("price", 1, 0.0, 1.0, "0 until it is named"), when))
         does = Fields((Field("take", 1, -1.0, 1.0, "buys where > 0"), Field("stay", 1, -1.0, 1.0, "storms out below -0.9")))
         self.roles = (seller, Role("buyer", 2, sees, does))
 
@@ -84,11 +85,12 @@ class RelayMarket:
         return Reply(offer.types, (1 + actions[:, 0, 0].double()) / 2)
 
     def observe(self, state, past, quotes):
-        seen = torch.zeros(len(state.seeds), 3, 3)
+        seen = torch.zeros(len(state.seeds), 3, 4)
         if quotes is not None:
             seen[:, 0, 0], seen[:, 1:, 0] = float(not past), float(len(past) == 1)
             seen[:, 1:, 1] = quotes.types.float()
-        seen[:, 0, 1] = state.round / self.horizon
+        seen[:, 0, 1] = (state.round + 1) / (self.horizon + 1)
+        seen[:, 1:, 3] = seen[:, :1, 1]
         if isinstance(quotes, Reply):
             seen[:, 1:, 2] = quotes.price.float()[:, None]
         return seen

@@ -26,7 +26,8 @@ def test_one_step_is_one_stage():
     first, _ = env.reset(seed=0)
     middle, rewards, terminated, truncated, _ = env.step(moves())
     assert rewards == dict.fromkeys(env.agents, 0.0) and not any((terminated | truncated).values())
-    assert first["seller_0"].tolist() == [1, 0] and middle["seller_0"].tolist() == [0, 0]  # who is to move
+    # who is to move, and that it is round 1 of 3: 1 / (3 + 1)
+    assert first["seller_0"].tolist() == [1, 0.25] and middle["seller_0"].tolist() == [0, 0.25]
     kind = middle["buyer_0"][1]
     assert middle["buyer_0"][2] == pytest.approx(0.6)  # (1 + 0.2) / 2
     _, rewards, *_, infos = env.step(moves(price=-1.0))

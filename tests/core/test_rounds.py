@@ -68,7 +68,7 @@ def test_observations_say_who_is_to_move_and_show_the_price_in_stage_two():
     seen = rounds.observe(market, middle)
     assert seen[:, :, 0].tolist() == [[0, 1, 1]] * 3
     assert seen[:, 1:, 2].flatten().tolist() == [0.5] * 6  # (1 + 0) / 2
-    assert seen.shape == (3, 3, 3) and bool((seen[:, 0, 2] == 0).all())  # the seller's row is padded
+    assert seen.shape == (3, 3, 4) and bool((seen[:, 0, 2:] == 0).all())  # the seller's row is padded
 
 
 def test_who_is_not_to_move_is_not_heard():
@@ -105,7 +105,7 @@ def test_policies_see_only_their_roles_numbers():
         return observation.new_zeros(len(observation), role.action.dim)
 
     rounds.act(market, everyone(market, policy), rounds.begin(market, SEEDS))
-    assert widths == {"seller": 2, "buyer": 3}
+    assert widths == {"seller": 2, "buyer": 4}
 
 
 def test_a_mixed_batch_plays_each_row_by_its_own_policy():

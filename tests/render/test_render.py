@@ -13,7 +13,7 @@ from marketenv.render import draw_bars, draw_frame, draw_lines, draw_network, fi
 
 def a_round():
     market = make_market("reference_v0", costs=(0.0, 0.1))
-    policies = {a: market.policies["truthful"] for a in ("buyer_0", "seller_0")}
+    policies = dict.fromkeys(("buyer_0", "seller_0"), market.policies["truthful"])
     return next(rounds.play(market, policies, torch.tensor([0])))[2]
 
 
@@ -26,7 +26,7 @@ def test_frame_is_a_picture_that_depends_on_the_round():
 
 
 def test_network_draws_one_arrow_per_payment():
-    fig, (axes,) = figure()
+    _fig, (axes,) = figure()
     money = np.array([[0.0, 2.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]])
     draw_network(axes, money, ["a", "b", "c"])
     arrows = [t for t in axes.texts if getattr(t, "arrow_patch", None) is not None]
@@ -35,7 +35,7 @@ def test_network_draws_one_arrow_per_payment():
 
 
 def test_lines_and_bars_hold_their_data():
-    fig, (left, right) = figure(2)
+    _fig, (left, right) = figure(2)
     draw_lines(left, {"x": np.array([[1.0, 3.0], [3.0, 5.0]])}, "t", "r", "v")
     draw_bars(right, {"a": 1.0, "b": -2.0}, "t", "money")
     assert left.lines[0].get_ydata().tolist() == [2.0, 4.0]  # means over the two runs

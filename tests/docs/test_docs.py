@@ -1,0 +1,218 @@
+"""What is written is run: every code block of README and docs, every relative link, every table that repeats the code."""
+
+import ast
+import dataclasses
+import re
+import sys
+import types
+from tomllib import loads
+
+import gymnasium
+import pytest
+from markdown_pages import ROOT, blocks, cells, links, section, table
+
+import marketenv
+from marketenv import make_market, make_parallel
+from marketenv.alignment import ALIGNMENTS
+from marketenv.data import DATASETS, PARTITIONS
+from marketenv.envs import MARKETS
+from marketenv.learners import LEARNERS
+from marketenv.markets.exchanges import EXCHANGES
+from marketenv.markets.parameter_trading_types import DISCLOSURES, REASONS
+from marketenv.mechanisms import MECHANISMS
+from marketenv.valuation import VALUATIONS
+
+PAGES = [*(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+RUN = [page for page in PAGES if blocks(page.read_text("utf8"))]
+ENVIRONMENTS = {name: (ROOT / "docs/environments" / f"{name.removesuffix('_v0')}.md").read_text("utf8") for name in MARKETS}
+TRADING = ENVIRONMENTS["parameter_trading_v0"]
+
+# arguments under which the pages' field tables must hold: the defaults, and others that move every bound and size
+ARGUMENTS = {
+    "parameter_trading_v0": (
+        {},
+        {"n_agents": 3, "money_per_loss": (1.0, 4.0), "effort_cost": (0.0, 7.0), "data": "german_credit"},
+        {"n_agents": 2, "bid_max": 9.0, "ask_max": 2.0},
+    ),
+    "reference_v0": (
+        {},
+        {"costs": (0.0, 3.0)},
+        {"game": "first_price", "values": (1.0, 2.0), "n_buyers": 3},
+        {"game": "second_price", "costs": (0.0, 9.0)},
+    ),
+}
+CASES = [pytest.param(name, config, id=f"{name}-{k}") for name, some in ARGUMENTS.items() for k, config in enumerate(some)]
+
+
+def label(page):
+    return str(page.relative_to(ROOT))
+
+
+def test_pages_are_found():
+    assert {"README.md", "docs/index.md", "docs/guides/my_own_market.md"} <= {label(page) for page in PAGES}
+    # a block that is not marked as Python would never run; README and each guide show code
+    assert {label(page) for page in RUN} >= {"README.md"} | {label(page) for page in (ROOT / "docs/guides").glob("*.md")}
+
+
+@pytest.fixture
+def page_module(monkeypatch):
+    """A module for a page's names, so that classes defined there can be pickled."""
+    module = types.ModuleType("page_of_docs")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    return module
+
+
+@pytest.mark.parametrize("page", RUN, ids=label)
+def test_code_runs(page, page_module, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(gymnasium.logger, "min_level", 100)  # advice to users is no failure of a page
+    for line, code in blocks(page.read_text("utf8")):
+        padded = "\n" * line + code  # so that a traceback names the page's own line
+        exec(compile(padded, str(page), "exec"), page_module.__dict__)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=label)
+def test_relative_links_resolve(page):
+    for target, anchor in links(page.read_text("utf8")):
+        found = (page.parent / target).resolve() if target else page
+        assert found.exists(), f"{label(page)} links to {target}, which does not exist"
+        assert found.is_relative_to(ROOT), f"{label(page)} links out of the repository: {target}"
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", found.read_text("utf8"), re.M)
+            slugs = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+            assert anchor in slugs, f"{label(page)} links to #{anchor}; {target} has {sorted(slugs)}"
+
+
+def test_index_reaches_every_page():
+    reached = {(ROOT / "docs" / target).resolve() for target, _ in links((ROOT / "docs/index.md").read_text("utf8"))}
+    assert {page for page in PAGES if page.is_relative_to(ROOT / "docs")} - {ROOT / "docs/index.md"} <= reached
+
+
+def scales(market):
+    """What the bounds and sizes of a page may be written in."""
+    config = market.config
+    if hasattr(market, "price_max"):
+        return {"price_max": market.price_max}
+    ends = {"m_high": config.money_per_loss[1], "cost_high": config.effort_cost[1]}
+    return {"n_agents": config.n_agents, "bid_max": market.bid_max, "ask_max": market.ask_max, **ends}
+
+
+@pytest.mark.parametrize(("name", "config"), CASES)
+@pytest.mark.parametrize("part", ["Observation", "Actions"])
+def test_fields_are_those_of_the_code(name, config, part):
+    market = make_market(name, **config)
+    rows = table(section(ENVIRONMENTS[name], part), "Field")
+    known = scales(market)
+    for role in market.roles:
+        fields = role.observation if part == "Observation" else role.action
+        assert [row[0].strip("`") for row in rows] == [field.name for field in fields.items]
+        for row, field in zip(rows, fields.items, strict=True):
+            size, low, high = (eval(text, {"__builtins__": {}}, known) for text in row[1:4])
+            assert (size, low, high) == (field.size, pytest.approx(field.low), pytest.approx(field.high)), field.name
+            assert row[4], f"{field.name} has no meaning"
+
+
+@pytest.mark.parametrize("name", MARKETS)
+def test_arguments_are_those_of_the_code(name):
+    rows = table(section(ENVIRONMENTS[name], "Arguments"), "Argument")
+    fields = {
+        f.name: f.default_factory() if f.default is dataclasses.MISSING else f.default
+        for f in dataclasses.fields(MARKETS[name][0])
+    }
+    wanted = fields | {"render_mode": None, "action_levels": None}  # the doors' own, see make_parallel
+    found = {row[0].strip("`"): ast.literal_eval(row[1].strip("`")) for row in rows}
+    assert found == wanted
+    assert len(rows) == len(found) and all(row[2] for row in rows)
+
+
+@pytest.mark.parametrize("name", MARKETS)
+def test_head_table_is_that_of_the_code(name):
+    env = make_parallel(name)
+    agent = env.possible_agents[0]
+    head = {row[0]: row[1] for row in cells(ENVIRONMENTS[name])[:9] if len(row) == 2}
+    assert head["Import"] == f"`from marketenv import {name}`"
+    shapes = {
+        "Action shape": env.action_space(agent),
+        "Observation shape": env.observation_space(agent),
+        "State shape": env.state_space,
+    }
+    for key, space in shapes.items():
+        assert f"({space.shape[0]},)" in head[key], f"{key} is {space.shape}"
+
+
+@pytest.mark.parametrize("name", MARKETS)
+def test_infos_are_those_of_the_code(name):
+    keys = [row[0].strip("`") for row in table(section(ENVIRONMENTS[name], "Infos"), "Key")]
+    env = make_parallel(name)
+    _, infos = env.reset(seed=0)
+    assert keys == list(infos[env.agents[0]])
+
+
+def test_reasons_are_those_of_the_code():
+    rows = table(section(TRADING, "Infos"), "Reason")
+    assert {int(code): text for code, text in rows} == REASONS
+
+
+def test_disclosures_are_those_of_the_code():
+    rows = table(section(TRADING, "Observation"), "`disclosure`")
+    assert {name for row in rows for name in re.findall(r"^`(\w+)`", row[0])} == set(DISCLOSURES)
+
+
+def test_parts_are_those_of_the_code():
+    rows = table(section(TRADING, "Parts"), "Argument")
+    tables = {"data": {*DATASETS, "linear"}, "partition": PARTITIONS, "learner": LEARNERS, "alignment": ALIGNMENTS}
+    tables |= {"valuation": VALUATIONS, "mechanism": MECHANISMS, "exchange": EXCHANGES}
+    assert {row[0].strip("`"): set(re.findall(r"`(\w+)`", row[1])) for row in rows} == {k: set(v) for k, v in tables.items()}
+
+
+def test_readme_lists_every_environment():
+    rows = table(section((ROOT / "README.md").read_text("utf8"), "Environments"), "Name")
+    assert {re.search(r"`(\w+)`", row[0])[1] for row in rows} == set(MARKETS)
+    for name, page in ENVIRONMENTS.items():
+        assert f"* {name.split('_')[-1]}: " in section(page, "Version history")
+
+
+def test_readme_commands_exist():
+    rules = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf8"), re.M)
+    for page in PAGES:
+        assert set(re.findall(r"\bmake ([a-z]+)\b(?=`|    |\s*#|\))", page.read_text("utf8"))) <= set(rules), label(page)
+
+
+def test_glossary_has_one_meaning_for_each_term():
+    terms = [term for row in table((ROOT / "docs/glossary.md").read_text("utf8"), "Term") for term in row[0].split(", ")]
+    assert [t for t in terms if terms.count(t) > 1] == []
+    needed = "bid ask price payment transfer value utility report type allocation gain-from-trade effort disclosure"
+    assert {*needed.split(), "round", "stage", "market", "batch"} <= set(terms)
+
+
+def test_citation_file():
+    # YAML is no dependency of the project, so this reads only what the file needs: top-level keys and the references' titles
+    text = (ROOT / "CITATION.cff").read_text("utf8")
+    assert "\t" not in text and text.count('"') % 2 == 0
+    keys = re.findall(r"^([a-z-]+):", text, re.M)
+    assert len(keys) == len(set(keys)) and {"cff-version", "message", "title", "authors", "version", "license"} <= set(keys)
+    top = dict(re.findall(r"^([a-z-]+): (.+)$", text, re.M))
+    project = loads((ROOT / "pyproject.toml").read_text("utf8"))["project"]
+    assert top["version"] == marketenv.__version__ == project["version"]
+    assert top["license"] == project["license"]
+    assert f'name: "{project["authors"][0]["name"]}"' in text
+    references = text.split("references:")[1]
+    assert references.count("  - type:") == references.count("    title:") == 4  # the four papers
+    assert all(name in references for name in ("Huang", "Vishwakarma", "Sala", "2501.14588", "2509.18104", "s41467-025-62959-5"))
+
+
+def test_changelog_has_the_version():
+    assert f"## [{marketenv.__version__}]" in (ROOT / "CHANGELOG.md").read_text("utf8")
+
+
+def test_pages_name_no_package_host():
+    for page in PAGES:
+        hosts = re.findall(r"https?://([^/\s)>]+)", page.read_text("utf8"))
+        assert set(hosts) <= {"keepachangelog.com"}, label(page)
+
+
+def test_links_and_tables_are_read():
+    """The readers of this file, on a page small enough to check by eye."""
+    page = "# A\n| x | y |\n|---|---|\n| `1` | a \\| b |\n\n## B\n[t](u.md#v) `[no](code)`\n```python\n[k](l)\n```\n"
+    assert table(page, "x") == [["`1`", "a | b"]] and section(page, "B").startswith("[t]")
+    assert links(page) == [("u.md", "v")] and [code for _, code in blocks(page)] == ["[k](l)\n"]

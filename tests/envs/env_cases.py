@@ -1,0 +1,37 @@
+"""The environments that every door is tested with: each reference game, and a small parameter market."""
+
+import gymnasium
+import numpy as np
+
+from marketenv import parameter_trading_v0, reference_v0
+
+SMALL = {"n_agents": 3, "max_cycles": 3}  # real digits, a few steps of training a round: well under a second an episode
+CASES = {
+    "double_auction": (reference_v0, {"game": "double_auction", "max_cycles": 3}),
+    "first_price": (reference_v0, {"game": "first_price", "n_buyers": 3, "max_cycles": 3}),
+    "second_price": (reference_v0, {"game": "second_price", "reserve": 0.25, "max_cycles": 3}),
+    "parameter_trading": (parameter_trading_v0, SMALL),
+}
+
+
+def parallel(case, **more):
+    module, config = CASES[case]
+    return module.parallel_env(**(config | more))
+
+
+def name_of(case):
+    return CASES[case][0].NAME
+
+
+def seeded_actions(env, draw):
+    """Random actions of all agents, from a generator of their own."""
+    for agent in env.agents:
+        env.action_space(agent).seed(int(draw.integers(2**31)))
+    return {agent: env.action_space(agent).sample() for agent in env.agents}
+
+
+def random_column(space, steps, n, seed=0):
+    """Actions [steps, n, ...] of one agent in n markets."""
+    many = gymnasium.vector.utils.batch_space(space, n)
+    many.seed(seed)
+    return np.stack([many.sample() for _ in range(steps)])
