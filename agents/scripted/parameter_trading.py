@@ -69,7 +69,7 @@ def trader(market: ParameterTradingMarket, *, factor: float = 1.0, asks: float |
 
 def truthful(market: ParameterTradingMarket) -> Policy:
     """Bid the gain's worth, ask one's cost, train at full effort, in either bid mode."""
-    return market.policies["truthful"] if market.config.bid_mode == "gain" else trader(market)
+    return market.policies["truthful"]
 
 
 def shade(factor: float, market: ParameterTradingMarket) -> Policy:

@@ -70,7 +70,7 @@ def fedavg(state: TradingState, quotes: TradingQuotes, reports: Reports, terms: 
     average = (shares @ quotes.trained).expand_as(quotes.trained)
     params = torch.where(terms.mask > 0, average, quotes.trained)
     nothing = torch.zeros_like(reports.bids)
-    return Exchange(params, nothing.bool(), nothing, torch.where(quotes.diverged, 6, 1))
+    return Exchange(params, nothing.bool(), nothing, torch.where(quotes.diverged, 6, 7))
 
 
 EXCHANGES = {"trade": trade, "fedavg": fedavg}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -45,19 +46,26 @@ DEFAULT_TRAINING = {
     "regression": Training(optimizer="sgd", learning_rate=0.01, batch_size=None, steps=1),
 }
 LEAST_WEIGHT = 1e-3  # weights below it carry too little of the seller for its own gain to bound the buyer's
-LARGEST = 100.0  # bound of losses and gains in observations; a loss beyond it says no more than "useless"
+LARGEST = 100.0  # bound of losses and gains that anybody is told; a loss beyond it says no more than "useless"
 
 
-def truthful(observation: Tensor, role: Role, keys: Tensor) -> Tensor:
-    """Bid the gain's worth (a = 0), ask one's cost (a = -1), train at full effort (a = 1).
+@dataclass(frozen=True)
+class Truthful:
+    """Bid the gain's worth, ask one's cost (a = -1), train at full effort (a = 1), in either bid mode.
 
-    With ``bid_mode="absolute"`` use ``agents.scripted`` instead: there a = 0 is half of bid_max.
+    bid_max: None where a bid is a multiple of the worth (then a = 0); the largest bid where it is a share of that
     """
-    n_bids = role.action.dim - 2
-    return observation.new_tensor([0.0] * n_bids + [-1.0, 1.0]).expand(len(observation), -1)
 
+    bid_max: float | None = None
 
-POLICIES: dict[str, Any] = {"truthful": truthful, "random": uniform_random}
+    def __call__(self, observation: Tensor, role: Role, keys: Tensor) -> Tensor:
+        """Actions float32 [markets, others + 2]: bids, ask, effort."""
+        seen = role.observation.unpack(observation)
+        bid = torch.zeros_like(seen["gain"])
+        if self.bid_max is not None:
+            bid = (2 * seen["money_per_loss"] * seen["gain"].clamp(min=0) / self.bid_max - 1).clamp(max=1)
+        one = torch.ones_like(seen["loss"])
+        return torch.cat([bid, -one, one], -1)
 
 
 class ParameterTradingMarket:
@@ -65,7 +73,6 @@ class ParameterTradingMarket:
 
     report_type: type[Report] = TradingReport
     stages: tuple[Stage, ...] = (Stage("trade", ("trader",)),)
-    policies: dict[str, Any] = POLICIES
 
     def __init__(self, config: ParameterTradingConfig | None = None) -> None:
         self.config = c = config or ParameterTradingConfig()
@@ -79,8 +86,11 @@ class ParameterTradingMarket:
         self.mechanism: Callable[[Tensor, Tensor], Outcome] = lookup(MECHANISMS, c.mechanism, "mechanism")
         self.exchange: Callable[..., Exchange] = lookup(EXCHANGES, c.exchange, "exchange")
         self.mask = layer_mask(self.learner.layout, self.learner.layers, c.layers).to(self.device)
-        self.bid_max = c.money_per_loss[1] * math.log(max(self.source.n_outputs, 2)) if c.bid_max is None else c.bid_max
+        useless = math.log(self.source.n_outputs) if self.source.task == "classification" else 10.0  # see the config
+        self.bid_max = c.money_per_loss[1] * useless if c.bid_max is None else c.bid_max
         self.ask_max = 0.1 * self.bid_max if c.ask_max is None else c.ask_max
+        truthful = Truthful(self.bid_max if c.bid_mode == "absolute" else None)
+        self.policies: dict[str, Any] = {"truthful": truthful, "random": uniform_random}
         self._worlds: dict[tuple[int, ...], World] = {}
 
     def _learner(self) -> Learner:
@@ -348,7 +358,7 @@ class ParameterTradingMarket:
             # the seller s of a sale to b knows its own gain from b (shown[s, b]) and both weights
             low, high = (bound - 1 for bound in theorem_4_1(gain.shown.mT, alpha.mT, alpha, form="sharp"))
             told = alpha.mT > LEAST_WEIGHT  # at the least weight the gain is 1 up to rounding and tells nothing
-            low, high = torch.where(told, low, 0.0), torch.where(told, high, torch.inf)
+            low, high = torch.where(told, low, 0.0), torch.where(told, high, LARGEST).clamp(max=LARGEST)
         else:
             return zero, zero + self.ask_max
         return (m_low * low).clamp(0, self.bid_max).to(zero), (m_high * high).clamp(0, self.bid_max).to(zero)

@@ -23,6 +23,7 @@ REASONS = {
     4: "cannot pay its bid",
     5: "the rule declined",
     6: "trained to non-finite parameters and went back to the last finite ones",
+    7: "averaged with everybody, without a broker",
 }
 DISCLOSURES = ("full", "bounds", "none")
 
@@ -46,7 +47,8 @@ class ParameterTradingConfig:
     money_per_loss, effort_cost: intervals of the agents' uniform types, money per unit of loss and per full effort
     externality:    what a sale costs its seller per unit of the buyer's gain, money
     cash, credit:   money at the start, and how far below zero it may go
-    bid_max, ask_max: largest bid and largest ask above cost, money; None takes the setting's default
+    bid_max, ask_max: largest bid and largest ask above cost, money; None: the top of money_per_loss times the loss of
+                    guessing (10 in a regression, which has none), and a tenth of that
     sabotage:       noise on what each agent sells, in units of its parameters' root mean square; one number or one per agent
     offered_layers: layers that each agent offers, None for all; one entry per agent
     coalition:      agents whose asks are set together, at the largest of them
@@ -73,7 +75,7 @@ class ParameterTradingConfig:
     bid_mode: str = "gain"
     max_purchases: int = 1
     money_per_loss: tuple[float, float] = (5.0, 15.0)
-    effort_cost: tuple[float, float] = (0.02, 0.1)
+    effort_cost: tuple[float, float] = (0.2, 0.6)
     externality: float = 0.0
     cash: float = 20.0
     credit: float = 0.0

@@ -225,6 +225,9 @@ def test_absolute_bids_are_a_share_of_bid_max():
     _, report = rounds.advance(market, rounds.begin(market, torch.arange(1)), actions_of(market, 1, bid=-0.5))
     off = ~torch.eye(4, dtype=torch.bool)
     assert torch.allclose(report.bids[0][off], torch.tensor(market.bid_max / 4, dtype=torch.float64))
+    relative = market_of()
+    a, b = (played(m, [0])[0] for m in (market, relative))  # truth is the same bid, however it is scaled
+    assert torch.allclose(a.bids, b.bids, atol=1e-4)
 
 
 def test_fedavg_gives_everybody_the_mean_weighted_by_data_and_moves_no_money():
@@ -235,6 +238,7 @@ def test_fedavg_gives_everybody_the_mean_weighted_by_data_and_moves_no_money():
     mean = (now.quotes.trained * (size / size.sum(1, keepdim=True))[..., None]).sum(1)
     assert torch.allclose(after.state.params, mean[:, None].expand_as(after.state.params), atol=1e-6)
     assert report.transfers.sum() == 0
+    assert report.reason.eq(7).all()
 
 
 def test_divergence_goes_back_to_the_last_finite_model_with_its_reason():

@@ -1,0 +1,229 @@
+"""The parallel door and its agent-by-agent form: the contract beyond what the suites check."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from env_cases import CASES, parallel, seeded_actions
+from gymnasium.spaces import Box
+
+from marketenv import make_market, make_parallel, reference_v0
+from marketenv.envs import MarketParallelEnv
+from marketenv.testing import _same
+
+every_case = pytest.mark.parametrize("case", CASES)
+
+
+def started(case="first_price", seed=0, **more):
+    env = parallel(case, **more)
+    env.reset(seed=seed)
+    return env
+
+
+def go_on(env, steps=3, seed=5):
+    """What the next steps return under seeded random actions."""
+    draw, results = np.random.default_rng(seed), []
+    for _ in range(steps):
+        if env.agents:
+            results.append(env.step(seeded_actions(env, draw)))
+    return tuple(results)
+
+
+@every_case
+def test_spaces_are_cached_and_shared_by_the_agents_of_one_role(case):
+    env = parallel(case)
+    for agent in env.possible_agents:
+        space = env.observation_space(agent)
+        assert space is env.observation_space(agent) and isinstance(space, Box) and space.dtype == np.float32
+        assert env.action_space(agent) is env.action_space(agent)
+        assert agent.rsplit("_", 1)[1].isdigit()
+    first, *others = [a for a in env.possible_agents if a.startswith(env.possible_agents[0].rsplit("_", 1)[0])]
+    assert all(env.observation_space(a) is env.observation_space(first) for a in others)
+
+
+@every_case
+def test_an_episode_of_fresh_copies_is_the_same_to_its_last_step(case):
+    # PettingZoo 1.27's parallel_seed_test stops after one step, so the whole episode is compared here
+    one, two = started(case), started(case)
+    played = go_on(one)
+    assert len(played) == 3 and one.agents == [] and _same(played, go_on(two))
+    assert not _same(played, go_on(started(case, seed=1)))
+
+
+@every_case
+def test_the_horizon_is_told_as_the_market_means_it(case):
+    env = started(case)
+    *_, last = go_on(env)
+    terminated, truncated = last[2], last[3]
+    # reference games are over by their rules; parameter trading is cut off at max_cycles
+    ends, cut = (False, True) if case == "parameter_trading" else (True, False)
+    assert set(terminated.values()) == {ends} and set(truncated.values()) == {cut}
+
+
+@every_case
+def test_a_pickled_environment_goes_on_equally(case):
+    env = started(case)
+    go_on(env, 1)
+    copy = pickle.loads(pickle.dumps(env))
+    assert copy.agents == env.agents and np.array_equal(copy.state(), env.state())
+    assert _same(go_on(env, 2), go_on(copy, 2))
+
+
+@every_case
+@pytest.mark.parametrize("steps", [0, 1, 2, 3])
+def test_a_saved_environment_goes_on_equally(tmp_path, case, steps):
+    env, other = started(case, seed=8), parallel(case)
+    results = [(*env.reset(seed=8),), *go_on(env, steps)]
+    env.save(tmp_path / "state.safetensors")
+    observations, infos = other.load(tmp_path / "state.safetensors")
+    assert _same(observations, results[-1][0]) and other.agents == env.agents
+    assert infos == (results[-1][-1] if env.agents else {a: dict(infos[a]) for a in env.possible_agents})
+    assert np.array_equal(other.state(), env.state()) and other.report is None
+    assert _same(go_on(env, 3), go_on(other, 3))
+
+
+def damaged(path, kind):
+    if kind == "missing":
+        return path.with_name("nowhere")
+    if kind == "text":
+        path.write_text("{}")
+    elif kind == "cut":
+        started().save(path)
+        path.write_bytes(path.read_bytes()[:-3])
+    elif kind == "market":
+        started("parameter_trading").save(path)
+    else:
+        env = make_parallel("reference_v0", **{"game": "first_price", "n_buyers": 3, "max_cycles": 3})
+        env._batch.n_markets = 2
+        env._batch.reset(0)
+        env._batch.save(path)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["missing", "text", "cut", "market", "number"])
+def test_a_file_that_does_not_fit_is_refused_and_nothing_changes(tmp_path, kind):
+    env, clean = started(), started()
+    with pytest.raises(ValueError, match=r"cannot read|does not fit|holds 2 x"):
+        env.load(damaged(tmp_path / "state", kind))
+    assert np.array_equal(env.state(), clean.state()) and _same(go_on(env), go_on(clean))
+
+
+BAD_ACTIONS = {
+    "nan": np.array([np.nan], dtype=np.float32),
+    "outside": np.array([1.00001], dtype=np.float32),
+    "infinite": np.array([-np.inf], dtype=np.float32),
+    "too long": np.zeros(2, dtype=np.float32),
+    "too deep": np.zeros((1, 1), dtype=np.float32),
+    "a bare number": 0.5,
+    "words": "buy",
+    "nothing": None,
+    "ragged": [[1.0], []],
+}
+
+
+@pytest.mark.parametrize("value", BAD_ACTIONS.values(), ids=BAD_ACTIONS)
+@pytest.mark.parametrize("agent", ["buyer_0", "buyer_2"])
+def test_a_bad_action_is_refused_and_changes_nothing(value, agent):
+    env, clean = started(), started()
+    actions = seeded_actions(env, np.random.default_rng(0))
+    with pytest.raises(ValueError, match=f"action of {agent}"):
+        env.step(actions | {agent: value})
+    assert env.report is None and _same(go_on(env), go_on(clean))
+
+
+@pytest.mark.parametrize("value", BAD_ACTIONS.values(), ids=BAD_ACTIONS)
+@pytest.mark.parametrize("turn", [0, 2])
+def test_agent_by_agent_a_refused_action_can_be_given_again(value, turn):
+    env, clean = (reference_v0.env(game="first_price", n_buyers=3) for _ in range(2))
+    for copy in (env, clean):
+        copy.reset(seed=0)
+    for k in range(3):
+        if k == turn:
+            with pytest.raises(ValueError, match=f"action of buyer_{k}"):
+                env.step(value)
+            assert env.agent_selection == f"buyer_{k}"
+        for copy in (env, clean):
+            copy.step(np.array([0.1 * k], dtype=np.float32))
+    assert env.rewards == clean.rewards and any(env.rewards.values()) and all(env.terminations.values())
+
+
+def test_an_action_within_the_tolerance_is_clipped_to_the_box():
+    env, clean = started("double_auction"), started("double_auction")
+    nearly = {"buyer_0": np.array([1 + 9e-7], dtype=np.float32), "seller_0": np.array([-1 - 5e-7], dtype=np.float32)}
+    exact = {"buyer_0": np.array([1.0], dtype=np.float32), "seller_0": np.array([-1.0], dtype=np.float32)}
+    assert _same(env.step(nearly), clean.step(exact))
+    assert env.report.offers.tolist() == [[1.0, 0.0]]  # price = (1 + a) / 2
+
+
+def test_missing_unknown_and_late_actions_are_refused():
+    env = started()
+    actions = seeded_actions(env, np.random.default_rng(0))
+    with pytest.raises(ValueError, match="no action for buyer_1; wanted one action for each of"):
+        env.step({a: v for a, v in actions.items() if a != "buyer_1"})
+    with pytest.raises(ValueError, match="no agent 'buyer_9'. Did you mean 'buyer_0'"):  # noqa: RUF043
+        env.step(actions | {"buyer_9": actions["buyer_0"]})
+    go_on(env)
+    with pytest.raises(ValueError, match="the episode is over"):
+        env.step(actions)
+
+
+def test_nothing_works_before_reset():
+    env = parallel("first_price")
+    for call in (lambda: env.step({}), env.state, lambda: env.quotes, lambda: env.market_state, lambda: env.save("x")):
+        with pytest.raises(ValueError, match=r"reset\(\)"):
+            call()
+    assert env.report is None
+
+
+def test_the_whole_round_can_be_read():
+    env = started("double_auction")
+    types = env.quotes.types
+    go_on(env, 1)
+    assert torch.equal(env.report.types, types) and env.market_state.round.tolist() == [1]
+    go_on(env)
+    assert env.quotes is None
+
+
+def test_a_seed_of_zero_is_a_seed():
+    env = parallel("first_price")
+    first = env.reset(seed=0)
+    env.reset()
+    assert _same(first, env.reset(seed=0)) and not _same(first, env.reset())
+
+
+def test_episodes_without_a_seed_follow_the_last_seed():
+    one, two = started(seed=4), started(seed=4)
+    assert _same(one.reset(), two.reset())
+    assert not _same(one.reset(seed=4), one.reset())
+
+
+@every_case
+def test_rendering_without_a_mode_warns_and_gives_nothing(case):
+    env = started(case)
+    with pytest.warns(UserWarning, match="without a render_mode"):
+        assert env.render() is None
+
+
+@every_case
+def test_pictures_and_words_follow_the_round(case, capsys):
+    picture, words, human = (started(case, render_mode=mode) for mode in ("rgb_array", "ansi", "human"))
+    blank = picture.render()
+    assert words.render() == "No round has been played yet."
+    for env in (picture, words, human):
+        go_on(env, 1)
+    drawn = picture.render()
+    assert drawn.dtype == np.uint8 and drawn.shape == blank.shape and not np.array_equal(drawn, blank)
+    assert human.render() is None and capsys.readouterr().out == words.render() + "\n"
+    assert words.render().endswith(words.report.story(words.possible_agents)[-1])
+
+
+def test_an_unknown_render_mode_gets_its_neighbour():
+    with pytest.raises(ValueError, match="no render_mode 'rgb'. Did you mean 'rgb_array'"):  # noqa: RUF043
+        parallel("first_price", render_mode="rgb")
+
+
+def test_metadata_names_the_environment():
+    one, two = parallel("first_price"), MarketParallelEnv(make_market("reference_v0"), "other_v0")
+    assert (one.metadata["name"], two.metadata["name"]) == ("reference_v0", "other_v0") == (str(one), str(two))
+    assert one.metadata["is_parallelizable"] is True and "name" not in MarketParallelEnv.metadata
