@@ -7,7 +7,7 @@ import pytest
 import torch
 from jaxtyping import install_import_hook
 
-install_import_hook("marketenv", "beartype.beartype")
+install_import_hook(["marketenv", "agents"], "beartype.beartype")
 torch.set_num_threads(1)  # determinism is promised for a fixed number of threads
 
 

@@ -75,10 +75,12 @@ class MarketSB3Env(VecEnv):
         infos = self._infos(turn.report)
         over = (turn.terminated | turn.truncated).repeat_interleave(len(self._rows)).cpu().numpy()
         cut = turn.truncated.repeat_interleave(len(self._rows)).tolist()
+        for info, truncated in zip(infos, cut, strict=True):
+            info["TimeLimit.truncated"] = truncated
         if over.any():
             last = self._mine(turn.final_seen)
             for k in over.nonzero()[0]:
-                infos[k] |= {"terminal_observation": last[k], "TimeLimit.truncated": cut[k]}
+                infos[k]["terminal_observation"] = last[k]
         rewards = turn.rewards[:, self._rows].flatten().cpu().numpy().astype(np.float32)
         return self._mine(turn.seen), rewards, over, infos
 

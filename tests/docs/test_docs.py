@@ -66,7 +66,9 @@ def page_module(monkeypatch):
 def test_code_runs(page, page_module, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(gymnasium.logger, "min_level", 100)  # advice to users is no failure of a page
-    for line, code in blocks(page.read_text("utf8")):
+    found = blocks(page.read_text("utf8"))
+    assert all(code.strip() for _, code in found), "an empty code block tests nothing"
+    for line, code in found:
         padded = "\n" * line + code  # so that a traceback names the page's own line
         exec(compile(padded, str(page), "exec"), page_module.__dict__)
 

@@ -161,7 +161,7 @@ def test_missing_unknown_and_late_actions_are_refused():
     actions = seeded_actions(env, np.random.default_rng(0))
     with pytest.raises(ValueError, match="no action for buyer_1; wanted one action for each of"):
         env.step({a: v for a, v in actions.items() if a != "buyer_1"})
-    with pytest.raises(ValueError, match="no agent 'buyer_9'. Did you mean 'buyer_0'"):  # noqa: RUF043
+    with pytest.raises(ValueError, match=r"no agent 'buyer_9'\. Did you mean 'buyer_\d'"):
         env.step(actions | {"buyer_9": actions["buyer_0"]})
     go_on(env)
     with pytest.raises(ValueError, match="the episode is over"):
@@ -219,7 +219,7 @@ def test_pictures_and_words_follow_the_round(case, capsys):
 
 
 def test_an_unknown_render_mode_gets_its_neighbour():
-    with pytest.raises(ValueError, match="no render_mode 'rgb'. Did you mean 'rgb_array'"):  # noqa: RUF043
+    with pytest.raises(ValueError, match=r"no render_mode 'rgb'\. Did you mean 'rgb_array'"):
         parallel("first_price", render_mode="rgb")
 
 
