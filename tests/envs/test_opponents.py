@@ -37,7 +37,7 @@ def test_every_way_to_name_one_policy_plays_alike():
 
 
 def test_an_agents_own_policy_goes_before_its_roles_and_the_rest_is_truthful():
-    found = find_opponents({"buyer": half, "buyer_2": "random"}, DOUBLE if False else MARKET)
+    found = find_opponents({"buyer": half, "buyer_2": "random"}, MARKET)
     assert found == {"buyer_0": half, "buyer_1": half, "buyer_2": uniform_random}
     assert find_opponents({"buyer": half}, DOUBLE) == {"buyer_0": half, "seller_0": truthful}
 
@@ -67,7 +67,7 @@ def test_what_is_no_policy_is_refused_at_every_door(door, opponents, says):
 def test_a_file_that_is_no_model_is_refused(tmp_path):
     path = tmp_path / "model.zip"
     path.write_text("hello")
-    with pytest.raises(ValueError, match="cannot load .* as a ppo model"):
+    with pytest.raises(ValueError, match=r"cannot load .* as a ppo model"):
         find_opponents(f"ppo:{path}", MARKET)
 
 
