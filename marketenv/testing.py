@@ -190,7 +190,10 @@ def check_resume(make: Callable[[], MarketParallelEnv], seed: int) -> None:
             _require(
                 _same(env.step(actions), other.step(actions)), f"step {k} after resuming differs: state is missing from the file."
             )
-        path.write_bytes(path.read_bytes()[:-9])
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        _require(_refuses(lambda: other.load(path), ValueError), "a file with a flipped bit was loaded without a ValueError.")
+        path.write_bytes(whole[:-9])
         _require(_refuses(lambda: other.load(path), ValueError), "a damaged file was loaded without a ValueError.")
 
 

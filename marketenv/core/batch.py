@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import operator
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
@@ -37,17 +41,15 @@ class Batch:
         self.report: Report | None = None
         self._facts: dict[str, Tensor] = {}
         self._base: Tensor | None = None
-        self._episode = 0
+        self._episode = torch.zeros(n_markets, dtype=torch.int64, device=market.device)
 
-    def reset(self, seed: int | list[int] | None) -> Float[Tensor, "markets agents dim"]:
+    def reset(self, seed: Any) -> Float[Tensor, "markets agents dim"]:
         """Start an episode: an integer seeds market k with seed + k, None goes on to fresh episodes of the last seed."""
-        if seed is not None:
-            self._base, self._episode = self._seeds(seed), 0
-        elif self._base is None:
-            self._base, self._episode = self._seeds(secrets.randbits(40)), 0
-        else:
-            self._episode += 1
-        self.now, self.report, self._facts = rounds.begin(self.market, self._episode_seeds()), None, {}
+        base, episode = self._base, self._episode + 1
+        if seed is not None or base is None:
+            base, episode = self._seeds(secrets.randbits(40) if seed is None else seed), torch.zeros_like(episode)
+        self.now = rounds.begin(self.market, _episode_seeds(base, episode))
+        self._base, self._episode, self.report, self._facts = base, episode, None, {}
         return rounds.observe(self.market, self.now)
 
     def running(self) -> rounds.Situation:
@@ -71,8 +73,9 @@ class Batch:
         if now.quotes is not None and bool(over.any()):  # a market that is over sees no next round, as it would alone
             final = torch.where(over[:, None, None], self.market.observe(now.state, (), None), seen)
         if restart and bool(over.any()):
-            self._episode += 1
-            self.now = rounds.merge(over, rounds.begin(self.market, self._episode_seeds()), now)
+            assert self._base is not None
+            self._episode = self._episode + over
+            self.now = rounds.merge(over, rounds.begin(self.market, _episode_seeds(self._base, self._episode)), now)
             seen = rounds.observe(self.market, self.now)
             self._facts = {name: values.masked_fill(over[:, None], 0) for name, values in self._facts.items()}
         return Turn(seen, report.rewards, report.terminated, truncated, report, final)
@@ -83,16 +86,18 @@ class Batch:
 
     def infos(self) -> dict[str, Tensor]:
         """The last round's numeric facts [markets, agents], zeros before an episode's first round is over."""
-        zeros = torch.zeros(self.n_markets, len(agent_names(self.market)))
+        zeros = torch.zeros(self.n_markets, len(agent_names(self.market)), device=self.market.device)
         return {name: self._facts.get(name, zeros) for name in self.market.report_type.INFO}
 
     def save(self, path: str | Path) -> None:
         """Write the whole running state: a loaded copy goes on to the bit on a CPU."""
         now = self.running()
         assert self._base is not None
-        extra = {"base": self._base} | {f"actions.{i}": actions for i, (_, actions) in enumerate(now.past)}
+        extra = {"base": self._base, "episode": self._episode} | {
+            f"actions.{i}": actions for i, (_, actions) in enumerate(now.past)
+        }
         extra |= {f"info.{name}": values for name, values in self.infos().items()}
-        about = {"market": type(self.market).__name__, "episode": self._episode, "over": now.quotes is None}
+        about = {"market": describe(self.market), "over": now.quotes is None}
         storage.save(path, now.state, about, extra)
 
     def load(self, path: str | Path) -> Float[Tensor, "markets agents dim"]:
@@ -102,27 +107,53 @@ class Batch:
         """
         like = self.market.reset(torch.zeros(self.n_markets, dtype=torch.int64, device=self.market.device))
         state, about, extra = storage.load(path, like, self.market.device)
-        sizes = {len(tensor) for tensor in (*tree.leaves(state).values(), *extra.values())}
-        if about.get("market") != type(self.market).__name__ or sizes != {self.n_markets}:
+        if about.get("market") != describe(self.market):
             raise ValueError(
-                f"{path} holds {max(sizes)} x {about.get('market')}, wanted {self.n_markets} x "
-                f"{type(self.market).__name__}. Load it into the kind and number of markets that it was saved from."
+                f"{path} holds a {about.get('market')}, wanted a {describe(self.market)}. "
+                "Build the market with the arguments that it was saved with."
             )
+        tensors = (*tree.leaves(state).values(), *extra.values())
+        if any(tensor.shape[:1] != (self.n_markets,) for tensor in tensors):
+            raise ValueError(f"{path} holds {len(extra['base'])} markets, wanted {self.n_markets}.")
         past: rounds.Past = ()
         while f"actions.{len(past)}" in extra:
             past = (*past, (self.market.quote(state, past), extra[f"actions.{len(past)}"]))
         quotes = None if about["over"] else self.market.quote(state, past)
         self.now, self.report = rounds.Situation(state, past, quotes), None
         self._facts = {n.removeprefix("info."): t for n, t in extra.items() if n.startswith("info.")}
-        self._base, self._episode = extra["base"], int(about["episode"])
+        self._base, self._episode = extra["base"], extra["episode"]
         return rounds.observe(self.market, self.now)
 
-    def _seeds(self, seed: int | list[int]) -> Int[Tensor, "markets"]:
-        seeds = [seed + k for k in range(self.n_markets)] if isinstance(seed, int) else list(seed)
+    def _seeds(self, seed: Any) -> Int[Tensor, "markets"]:
+        try:
+            seeds = [operator.index(k) for k in seed] if isinstance(seed, Sequence | np.ndarray) else self._from(seed)
+        except TypeError:
+            seeds = []
         if len(seeds) != self.n_markets or min(seeds) < 0 or max(seeds) >= 2**63:
             raise ValueError(f"seed is {seed!r}; wanted an integer >= 0, or {self.n_markets} of them, below 2**63.")
         return torch.tensor(seeds, dtype=torch.int64, device=self.market.device)
 
-    def _episode_seeds(self) -> Int[Tensor, "markets"]:
-        assert self._base is not None
-        return draws.fold(self._base, "episode", self._episode) if self._episode else self._base
+    def _from(self, seed: Any) -> list[int]:
+        return [operator.index(seed) + k for k in range(self.n_markets)]
+
+
+def describe(market: Market) -> str:
+    """Kind and arguments of a market, equal for markets that may share a file; where it runs does not count."""
+    config = getattr(market, "config", None)
+    named = vars(config).items() if config is not None else ()
+    facts = [f"{name}={_plain(value)}" for name, value in named if name not in ("device", "root", "download")]
+    return f"{type(market).__name__}({', '.join(facts)})"
+
+
+def _plain(value: Any) -> str:
+    """A value in words that are the same in every process: objects that are no plain data by the name of their type."""
+    if value is None or isinstance(value, str | int | float | bool | tuple) or dataclasses.is_dataclass(value):
+        return repr(value)
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{k}: {_plain(v)}" for k, v in value.items()) + "}"
+    return getattr(value, "__qualname__", type(value).__qualname__)
+
+
+def _episode_seeds(base: Tensor, episode: Tensor) -> Int[Tensor, "markets"]:
+    """Seeds of each market's present episode; the first one's are the seeds that were given."""
+    return torch.where(episode > 0, draws.fold(base, "episode", episode), base)

@@ -85,7 +85,7 @@ def act_mixed(
             rows = who[:, span] == number
             if rows.any():
                 done = policy(seen[:, span, : role.observation.dim][rows], role, keys[:, span][rows])
-                actions[:, span, : role.action.dim][rows] = done
+                actions[:, span, : role.action.dim][rows] = role.action.check(done, f"what a {role.name}'s policy returned")
     return actions
 
 

@@ -5,6 +5,7 @@ Nothing is unpickled, so a file from a stranger can do no harm beyond being refu
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,18 @@ FORMAT = "marketenv-state-1"
 def save(path: str | Path, state: Any, about: dict[str, Any], extra: dict[str, Tensor] | None = None) -> None:
     """Write a state (a tree of tensors), further tensors, and facts about them that JSON can hold."""
     tensors = {f"state.{n}": t for n, t in tree.leaves(state).items()} | {f"extra.{n}": t for n, t in (extra or {}).items()}
-    save_file(
-        {n: t.detach().cpu().clone().contiguous() for n, t in tensors.items()},
-        str(path),
-        {"format": FORMAT, "about": json.dumps(about)},
-    )
+    held = {n: t.detach().cpu().clone().contiguous() for n, t in tensors.items()}
+    text = json.dumps(about)
+    save_file(held, str(path), {"format": FORMAT, "about": text, "sha256": _fingerprint(held, text)})
+
+
+def _fingerprint(tensors: dict[str, Tensor], about: str) -> str:
+    """Checksum of everything in a file, so that a flipped bit makes no money."""
+    digest = hashlib.sha256(about.encode())
+    for name in sorted(tensors):
+        digest.update(f"{name} {tensors[name].dtype} {list(tensors[name].shape)}".encode())
+        digest.update(tensors[name].numpy().tobytes())
+    return digest.hexdigest()
 
 
 def load(path: str | Path, like: Any, device: torch.device) -> tuple[Any, dict[str, Any], dict[str, Tensor]]:
@@ -38,7 +46,7 @@ def load(path: str | Path, like: Any, device: torch.device) -> tuple[Any, dict[s
     try:
         with safe_open(str(path), "pt") as file:
             header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name).to(device) for name in file.keys()}  # noqa: SIM118  safe_open is no dict
+            read = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  safe_open is no dict
     except (SafetensorError, OSError) as error:
         raise ValueError(
             f"cannot read {path}: {error}. Wanted a file written by save(); it may be damaged or cut short."
@@ -47,6 +55,9 @@ def load(path: str | Path, like: Any, device: torch.device) -> tuple[Any, dict[s
         raise ValueError(
             f"{path} has format {header.get('format')!r}, wanted {FORMAT!r}: it was not written by this library's save()."
         )
+    if header.get("sha256") != _fingerprint(read, header.get("about", "")):
+        raise ValueError(f"{path} is damaged: its content does not match its checksum. Use another copy of the file.")
+    tensors = {name: tensor.to(device) for name, tensor in read.items()}
     held = {n.removeprefix("state."): t for n, t in tensors.items() if n.startswith("state.")}
     for name, tensor in tree.leaves(like).items():
         if name not in held or held[name].shape[1:] != tensor.shape[1:] or held[name].dtype != tensor.dtype:

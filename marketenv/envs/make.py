@@ -43,7 +43,7 @@ def make_market(name: str, **config: Any) -> Market:
     known = tuple(f.name for f in dataclasses.fields(config_type))
     for key in config:
         if key not in known:
-            raise unknown(f"argument of {short_name(name)}", key, (*known, "render_mode", "action_levels"))
+            raise unknown(f"argument of {short_name(name)}", key, known)
     return market_type(config_type(**config))
 
 

@@ -85,7 +85,7 @@ class MarketParallelEnv(ParallelEnv[str, np.ndarray, Any]):
         self, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, np.ndarray], dict[str, dict[str, float]]]:
         """Start an episode. A seed fixes everything; without one the next episode of the last seed is drawn."""
-        return self._start(self._batch.reset(None if seed is None else int(seed)))
+        return self._start(self._batch.reset(seed))
 
     def step(self, actions: dict[str, Any]) -> tuple[dict[str, Any], ...]:
         """Play one stage with one action per agent; ValueError, and no change at all, for a bad action."""

@@ -38,9 +38,11 @@ def to_actions(
     Raises ValueError for NaN, a wrong shape, or values outside the space; grid level k of n means low + k (high - low) / (n - 1).
     """
     try:
-        given = torch.as_tensor(np.asarray(values), device=device)
+        given = torch.tensor(np.asarray(values), device=device)  # a copy: what is given may be read-only
     except (TypeError, ValueError) as error:
         raise ValueError(f"{who} is {values!r}, wanted {role.action.dim} numbers.") from error
+    if given.is_complex():
+        raise ValueError(f"{who} is {values!r}, wanted {role.action.dim} real numbers.")
     actions = role.action.check(given.to(torch.float32), who) if levels is None else _grid(given, role, levels, who, batch)
     if actions.shape[:-1] != batch:
         raise ValueError(f"{who} has shape {list(given.shape)}, wanted {[*batch, role.action.dim]}.")
@@ -50,9 +52,9 @@ def to_actions(
 def _grid(given: Tensor, role: Role, levels: int, who: str, batch: tuple[int, ...]) -> Tensor:
     """Levels 0 .. n - 1 as actions: low + k (high - low) / (n - 1)."""
     given = given[..., None] if role.action.dim == 1 and given.shape == batch else given
+    if given.shape[-1:] != (role.action.dim,):
+        raise ValueError(f"{who} has shape {list(given.shape)}, wanted [..., {role.action.dim}] levels.")
     if bool((given != given.long()).any() | (given < 0).any() | (given >= levels).any()):
         raise ValueError(f"{who} is {given.tolist()!r}, wanted integers from 0 to {levels - 1}.")
     low, high = role.action.low.to(given.device), role.action.high.to(given.device)
-    if given.shape[-1] != role.action.dim:
-        raise ValueError(f"{who} has shape {list(given.shape)}, wanted [..., {role.action.dim}] levels.")
     return low + (high - low) * given.float() / (levels - 1)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from marketenv.learners.linear import Linear
 from marketenv.learners.mlp import MLP
 from marketenv.learners.module import ModuleLearner
+from marketenv.learners.networks import cnn, resnet, small_cnn, wide_resnet
 from marketenv.learners.optimizers import OPTIMIZERS
 from marketenv.learners.protocol import Learner, Permutations, Scores
 from marketenv.learners.training import Training
@@ -18,7 +19,21 @@ from marketenv.learners.training import Training
 LEARNERS: dict[str, Callable[..., Learner]] = {
     "linear": Linear,
     "mlp": MLP,
+    "cnn": cnn,
+    "resnet": resnet,
     "module": ModuleLearner,
 }
 
-__all__ = ["LEARNERS", "MLP", "OPTIMIZERS", "Learner", "Linear", "ModuleLearner", "Permutations", "Scores", "Training"]
+__all__ = [
+    "LEARNERS",
+    "MLP",
+    "OPTIMIZERS",
+    "Learner",
+    "Linear",
+    "ModuleLearner",
+    "Permutations",
+    "Scores",
+    "Training",
+    "small_cnn",
+    "wide_resnet",
+]

@@ -53,6 +53,9 @@ def trade(state: TradingState, quotes: TradingQuotes, reports: Reports, terms: T
     bids = torch.where(requests, reports.bids - reports.cost, 0.0).clamp(min=0)
     outcome = terms.mechanism(bids, reports.markup)
     bought = outcome.allocation & requests
+    if bool((bought & (outcome.prices > bids * (1 + 1e-9))).any()):
+        worst = float((outcome.prices - bids).masked_fill(~bought, -torch.inf).max())
+        raise ValueError(f"the payment rule charges {worst:g} more than the bid; wanted prices <= bids. No money moved.")
     params = quotes.trained
     for pick in order:  # later purchases are merged into what the earlier ones made
         buys, seller = (pick & bought).any(2)[..., None], pick.int().argmax(2)[..., None]

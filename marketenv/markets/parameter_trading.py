@@ -46,7 +46,6 @@ DEFAULT_TRAINING = {
     "regression": Training(optimizer="sgd", learning_rate=0.01, batch_size=None, steps=1),
 }
 LEAST_WEIGHT = 1e-3  # weights below it carry too little of the seller for its own gain to bound the buyer's
-LARGEST = 100.0  # bound of losses and gains that anybody is told; a loss beyond it says no more than "useless"
 
 
 @dataclass(frozen=True)
@@ -86,12 +85,22 @@ class ParameterTradingMarket:
         self.mechanism: Callable[[Tensor, Tensor], Outcome] = lookup(MECHANISMS, c.mechanism, "mechanism")
         self.exchange: Callable[..., Exchange] = lookup(EXCHANGES, c.exchange, "exchange")
         self.mask = layer_mask(self.learner.layout, self.learner.layers, c.layers).to(self.device)
-        useless = math.log(self.source.n_outputs) if self.source.task == "classification" else 10.0  # see the config
+        useless = self._loss_of_guessing()
+        self.largest = max(100.0, 10 * useless)  # bound of losses and gains that anybody is told; beyond it is "useless"
         self.bid_max = c.money_per_loss[1] * useless if c.bid_max is None else c.bid_max
         self.ask_max = 0.1 * self.bid_max if c.ask_max is None else c.ask_max
         truthful = Truthful(self.bid_max if c.bid_mode == "absolute" else None)
         self.policies: dict[str, Any] = {"truthful": truthful, "random": uniform_random}
         self._worlds: dict[tuple[int, ...], World] = {}
+        for offered in c.offered_layers or ():
+            layer_mask(self.learner.layout, self.learner.layers, offered)  # refuses layers that the learner lacks
+
+    def _loss_of_guessing(self) -> float:
+        """Loss of a model that knows only how often each label comes (equally often), or the targets' mean."""
+        if self.source.task == "classification":
+            return math.log(self.source.n_outputs)
+        _, y, mask = self.source.federation(torch.zeros(1, dtype=torch.int64, device=self.device)).validation.padded()
+        return float(y[mask].double().var()) / 2
 
     def _learner(self) -> Learner:
         c, source = self.config, self.source
@@ -107,10 +116,10 @@ class ParameterTradingMarket:
         others, (_, m_high), (_, cost_high) = self.n_agents - 1, self.config.money_per_loss, self.config.effort_cost
         seen = Fields(
             (
-                Field("loss", 1, 0.0, LARGEST, "own loss on the broker's data"),
+                Field("loss", 1, 0.0, self.largest, "own loss on the broker's data"),
                 Field("accuracy", 1, 0.0, 1.0, "own accuracy (regression: share of variance explained)"),
-                Field("gain", others, -LARGEST, LARGEST, "own gain from each seller, in the unit that money prices"),
-                Field("shown", others, -LARGEST, LARGEST, "the same in the form that the valuation discloses"),
+                Field("gain", others, -self.largest, self.largest, "own gain from each seller, in the unit that money prices"),
+                Field("shown", others, -self.largest, self.largest, "the same in the form that the valuation discloses"),
                 Field("alpha", others, 0.0, 1.0, "best weight of each seller's parameters"),
                 Field("buyer_low", others, 0.0, self.bid_max, "least that each buyer may value one's model at, money"),
                 Field("buyer_high", others, 0.0, self.bid_max, "most that each buyer may value one's model at, money"),
@@ -169,7 +178,8 @@ class ParameterTradingMarket:
         alpha, loss_after = self._best_weights(trained, offers, world)
         loss_after = loss_after.masked_fill(diverged[:, None], torch.inf)  # who has just diverged has nothing to sell
         clock.lap("align")
-        gain = self.valuation(self._trial(trained, offers, alpha, scores.loss, loss_after, world))
+        trial = self._trial(trained, offers, alpha, scores.loss, loss_after, world)
+        gain = self.valuation(trial)
         low, high = self._disclose(state, gain, alpha)
         clock.lap("value")
         return TradingQuotes(
@@ -280,12 +290,8 @@ class ParameterTradingMarket:
 
     def _options(self, ones: Tensor) -> Options:
         c, layers = self.config, len(self.learner.layers)
-        noise = torch.as_tensor(c.sabotage, dtype=torch.float32, device=self.device)
-        if noise.shape not in ((), (self.n_agents,)) or not bool((noise >= 0).all()):
-            raise ValueError(f"sabotage is {c.sabotage}, wanted a number >= 0, or one for each of {self.n_agents} agents.")
+        noise = torch.tensor(c.sabotage, dtype=torch.float32, device=self.device)
         chosen = c.offered_layers or (None,) * self.n_agents
-        if len(chosen) != self.n_agents:
-            raise ValueError(f"offered_layers has {len(chosen)} entries, wanted one for each of {self.n_agents} agents.")
         offered = [[layers_ is None or k in layers_ for k in range(layers)] for layers_ in chosen]
         members = [agent in c.coalition for agent in range(self.n_agents)]
         return Options(
@@ -342,7 +348,7 @@ class ParameterTradingMarket:
         if world.optimum is None:
             return Trial(before, after, None, None)
         merged = merge(own, offers, alpha, self.mask)
-        error_after = (merged - world.optimum[:, :, None]).square().sum(-1)
+        error_after = (merged - world.optimum[:, :, None]).square().sum(-1).masked_fill(after.isinf(), torch.inf)
         return Trial(before, after, (own - world.optimum).square().sum(-1), error_after)
 
     def _disclose(self, state: TradingState, gain: Gain, alpha: Tensor) -> tuple[Tensor, Tensor]:
@@ -357,8 +363,9 @@ class ParameterTradingMarket:
         elif self.config.disclosure == "bounds" and self.config.valuation == "error_ratio":
             # the seller s of a sale to b knows its own gain from b (shown[s, b]) and both weights
             low, high = (bound - 1 for bound in theorem_4_1(gain.shown.mT, alpha.mT, alpha, form="sharp"))
-            told = alpha.mT > LEAST_WEIGHT  # at the least weight the gain is 1 up to rounding and tells nothing
-            low, high = torch.where(told, low, 0.0), torch.where(told, high, LARGEST).clamp(max=LARGEST)
+            noised = state.options.sabotage > 0  # the theorem speaks of the models themselves
+            told = (alpha.mT > LEAST_WEIGHT) & ~(noised[:, :, None] | noised[:, None])
+            low, high = torch.where(told, low, 0.0), torch.where(told, high, self.largest).clamp(max=self.largest)
         else:
             return zero, zero + self.ask_max
         return (m_low * low).clamp(0, self.bid_max).to(zero), (m_high * high).clamp(0, self.bid_max).to(zero)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -48,7 +49,7 @@ class ParameterTradingConfig:
     externality:    what a sale costs its seller per unit of the buyer's gain, money
     cash, credit:   money at the start, and how far below zero it may go
     bid_max, ask_max: largest bid and largest ask above cost, money; None: the top of money_per_loss times the loss of
-                    guessing (10 in a regression, which has none), and a tenth of that
+                    guessing (regression: half the targets' variance), and a tenth of that
     sabotage:       noise on what each agent sells, in units of its parameters' root mean square; one number or one per agent
     offered_layers: layers that each agent offers, None for all; one entry per agent
     coalition:      agents whose asks are set together, at the largest of them
@@ -95,10 +96,19 @@ class ParameterTradingConfig:
         }
         for name, known in choices.items():
             lookup(dict.fromkeys(known), getattr(self, name), name)
-        at_least = {"n_agents": 2, "max_cycles": 1, "max_purchases": 1, "externality": 0, "credit": 0, "cash": 0}
-        for name, low in at_least.items():
-            if not getattr(self, name) >= low:
-                raise ValueError(f"{name} is {getattr(self, name)}, wanted >= {low}.")
+        for name, least in (("n_agents", 2), ("max_cycles", 1), ("max_purchases", 1)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise ValueError(f"{name} is {value!r}, wanted a whole number >= {least}.")
+        for name, top in (("externality", 1e9), ("bid_max", 1e9), ("ask_max", 1e9), ("cash", math.inf), ("credit", math.inf)):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= top:
+                raise ValueError(f"{name} is {value}, wanted a number from 0 to {top:g}.")
+        noise = self.sabotage if isinstance(self.sabotage, tuple) else (self.sabotage,) * self.n_agents
+        if len(noise) != self.n_agents or not all(0 <= level < math.inf for level in noise):
+            raise ValueError(f"sabotage is {self.sabotage}, wanted a number >= 0, or one for each of {self.n_agents} agents.")
+        if self.offered_layers is not None and len(self.offered_layers) != self.n_agents:
+            raise ValueError(f"offered_layers has {len(self.offered_layers)} entries, wanted one for each of {self.n_agents}.")
         for name in ("money_per_loss", "effort_cost"):
             low, high = getattr(self, name)
             if not 0 <= low <= high < float("inf"):

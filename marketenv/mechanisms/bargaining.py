@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float64
 from torch import Tensor
 
@@ -23,8 +22,7 @@ def nash_bargaining(
     asks:  money wanted per copy           float64 [markets, sellers]
     power: bargaining power > 0, by default equal: the price is (bid + ask) / 2   float64 [markets, agents]
 
-    As many buyers as sellers are taken as the same agents: nobody buys from itself (the diagonal is ignored). Other
-    shapes are separate parties of equal power.
+    Agents that both buy and sell bid 0 to themselves; with ``power`` there are as many buyers as sellers, the same agents.
     Source: Huang et al., NeurIPS 2023, section 3.4. Eq. 1 fixes only the difference P_A - P_B of a pair's prices; ours,
     each good alone, are the canonical ones with that difference, and U_A = power_A / (power_A + power_B) * surplus. We
     differ: P_A lies in [v_A(A), v_B(A)] (the printed box has v_A(B)); utilities >= 0 come before the product, which is
@@ -39,10 +37,7 @@ def nash_bargaining(
     """
     check_reports(bids, asks)
     share = 0.5 if power is None else _seller_share(bids, power)
-    deal = acceptable(bids, asks)
-    if bids.shape[1] == bids.shape[2]:
-        deal = deal & ~torch.eye(bids.shape[1], dtype=torch.bool, device=bids.device)
-    return sold(deal, between(bids, asks, share))
+    return sold(acceptable(bids, asks), between(bids, asks, share))
 
 
 def _seller_share(bids: Tensor, power: Tensor) -> Tensor:

@@ -45,10 +45,10 @@ def mean_interval(samples: Float64[Tensor, "samples"], resamples: int = 2000, se
     least = 1e-12 * float(samples.abs().max())  # spread that is only rounding
     if float(samples.std()) <= least:
         return Interval(float(mean), float(mean), float(mean))
-    again = samples[draws.integers(draws.fold(torch.tensor(seed), "bootstrap"), n, resamples, n)]
+    again = samples[draws.integers(draws.fold(torch.tensor(seed, device=samples.device), "bootstrap"), n, resamples, n)]
     spread = again.std(1)
     t = torch.where(spread > least, (again.mean(1) - mean) / spread, 0.0)  # a resample of one value says nothing
-    low, high = t.quantile(torch.tensor([0.975, 0.025], dtype=torch.float64))
+    low, high = t.quantile(samples.new_tensor([0.975, 0.025]))
     return Interval(float(mean), float(mean - low * samples.std()), float(mean - high * samples.std()))
 
 

@@ -1,12 +1,13 @@
 """The shell around the rounds: seeds and episodes, restarts, save and load in mid-round."""
 
+import numpy as np
 import pytest
 import torch
 from relay_market import RelayMarket
 
 from marketenv import make_market
 from marketenv.core import draws
-from marketenv.core.batch import Batch
+from marketenv.core.batch import Batch, _episode_seeds
 from marketenv.core.market import agent_names
 
 
@@ -166,7 +167,7 @@ def foreign(path, kind):
         ("text", "cannot read"),
         ("cut", "cannot read"),
         ("market", "does not fit this market"),
-        ("number", "holds 2 x RelayMarket"),
+        ("number", "holds 2 markets, wanted 3"),
     ],
 )
 def test_a_file_that_does_not_fit_is_refused_and_nothing_changes(tmp_path, kind, says):
@@ -188,5 +189,31 @@ def test_two_markets_with_states_of_one_shape_are_told_apart(tmp_path):
     other = Batch(OtherRelay(), 3)
     other.reset(0)
     other.save(tmp_path / "state")
-    with pytest.raises(ValueError, match="holds 3 x OtherRelay, wanted 3 x RelayMarket"):
+    with pytest.raises(ValueError, match="holds a OtherRelay"):
         batch_of().load(tmp_path / "state")
+
+
+def test_every_market_counts_its_own_episodes():
+    """A market that restarts while others go on draws the seed that it would draw alone."""
+    batch, alone = batch_of(), Batch(RelayMarket(), 1)
+    batch.reset(7)
+    alone.reset(8)  # market 1 of the batch
+    over = torch.tensor([True, False, True])
+    seeds = _episode_seeds(batch._base, batch._episode + over)
+    assert torch.equal(seeds[1:2], _episode_seeds(alone._base, alone._episode))
+    assert torch.equal(_episode_seeds(batch._base, batch._episode + 1)[1:2], _episode_seeds(alone._base, alone._episode + 1))
+    assert not torch.equal(seeds[:1], batch._base[:1])
+
+
+@pytest.mark.parametrize("seed", [np.int64(3), np.array([3, 4, 5]), (3, 4, 5), 3])
+def test_seeds_of_any_integer_kind_are_the_same(seed):
+    assert batch_of()._seeds(seed).tolist() == [3, 4, 5]
+
+
+@pytest.mark.parametrize("seed", [1.7, [1, None, 2], "4", -1, [1, 2], 2**63])
+def test_other_seeds_are_refused_and_nothing_changes(seed):
+    one, two = batch_of(), batch_of()
+    one.reset(1), two.reset(1)
+    with pytest.raises(ValueError, match="seed is"):
+        one.reset(seed)
+    assert torch.equal(one.reset(None), two.reset(None))

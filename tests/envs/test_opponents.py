@@ -105,3 +105,13 @@ def test_opponents_draw_alike_in_a_vector_and_alone():
     env.step(action[1])
     assert torch.equal(env.report.offers[0], venv.report.offers[1])
     assert env.report.offers[0, 0] == 0.5 and len(env.report.offers.unique()) == 4  # the learner's, two drawn, the reserve 0
+
+
+def test_an_opponent_that_leaves_its_box_is_named():
+    def wild(observation, role, keys):
+        return torch.full((len(observation), role.action.dim), 7.0)
+
+    venv = make_vec("reference_v0", 2, agent="buyer_0", opponents=wild)
+    venv.reset(seed=0)
+    with pytest.raises(ValueError, match="seller's policy returned"):
+        venv.step(venv.action_space.sample())

@@ -104,7 +104,7 @@ def damaged(path, kind):
 @pytest.mark.parametrize("kind", ["missing", "text", "cut", "market", "number"])
 def test_a_file_that_does_not_fit_is_refused_and_nothing_changes(tmp_path, kind):
     env, clean = started(), started()
-    with pytest.raises(ValueError, match=r"cannot read|does not fit|holds 2 x"):
+    with pytest.raises(ValueError, match=r"cannot read|does not fit|holds a|holds 2 markets"):
         env.load(damaged(tmp_path / "state", kind))
     assert np.array_equal(env.state(), clean.state()) and _same(go_on(env), go_on(clean))
 
@@ -227,3 +227,30 @@ def test_metadata_names_the_environment():
     one, two = parallel("first_price"), MarketParallelEnv(make_market("reference_v0"), "other_v0")
     assert (one.metadata["name"], two.metadata["name"]) == ("reference_v0", "other_v0") == (str(one), str(two))
     assert one.metadata["is_parallelizable"] is True and "name" not in MarketParallelEnv.metadata
+
+
+def test_a_file_of_the_same_market_with_other_arguments_is_refused(tmp_path):
+    env = make_parallel("reference_v0", game="first_price", max_cycles=2)
+    env.reset(seed=0)
+    env.save(tmp_path / "state")
+    other = make_parallel("reference_v0", game="second_price", max_cycles=2)
+    with pytest.raises(ValueError, match="game='first_price'"):
+        other.load(tmp_path / "state")
+
+
+def test_a_flipped_bit_is_found(tmp_path):
+    env = make_parallel("reference_v0", max_cycles=2)
+    env.reset(seed=0)
+    env.save(tmp_path / "state")
+    whole = bytearray((tmp_path / "state").read_bytes())
+    whole[-3] ^= 4
+    (tmp_path / "state").write_bytes(whole)
+    with pytest.raises(ValueError, match="damaged"):
+        env.load(tmp_path / "state")
+
+
+def test_one_number_for_several_discrete_actions_is_refused():
+    env = make_parallel("parameter_trading_v0", action_levels=3, max_cycles=1, n_agents=2)
+    env.reset(seed=0)
+    with pytest.raises(ValueError, match="levels"):
+        env.step(dict.fromkeys(env.agents, 0))

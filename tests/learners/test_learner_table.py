@@ -23,17 +23,25 @@ WORKED = {
     "mlp": ("classification", {"hidden": ()}, [-0.1, 0.1, -0.05, 0.05]),
     # half MSE with a bias: weight 0.1 * 2, bias 0.1 * 1
     "module": ("regression", {"module": nn.Linear(1, 1)}, [0.2, 0.1]),
+    # zero weights show the linear layer nothing, so only its biases move, by 0.1 times the slope (1/2, -1/2);
+    # before them lie conv1 1*1*9 + 1, conv2 2*1*9 + 2, linear 2*2: 34 numbers
+    "cnn": ("classification", {"width": 1}, [0.0] * 34 + [-0.05, 0.05]),
+    # the same, but norms of weight 0 pass nothing on; 144 + (64 + 2*2304) + (32 + 4608 + 64 + 9216 + 512)
+    # + (64 + 18432 + 128 + 36864 + 2048) + 128 + 2*64 = 76904 numbers of stem, three blocks, norm, linear
+    "resnet": ("classification", {"depth": 10}, [0.0] * 76904 + [-0.05, 0.05]),
 }
+SHAPES = {"cnn": (1, 2, 2), "resnet": (1, 2, 2)}  # of one example, where it is not (1,)
 
 
 @pytest.mark.parametrize("name", LEARNERS)
 def test_every_learner_has_a_worked_step_and_keeps_the_contract(name):
     assert name in WORKED, f"learner {name!r} has no worked example: add one with the reason of its numbers"
     task, options, wanted = WORKED[name]
-    learner = LEARNERS[name]((1,), 2 if task == "classification" else 1, task, Training(learning_rate=0.1, steps=1), **options)
+    shape, outputs = SHAPES.get(name, (1,)), 2 if task == "classification" else 1
+    learner = LEARNERS[name](shape, outputs, task, Training(learning_rate=0.1, steps=1), **options)
     assert isinstance(learner, Learner)
     y = torch.tensor([1]) if task == "classification" else torch.tensor([1.0])
-    shards = Shards(torch.tensor([[2.0]]), y, torch.tensor([[0]]), torch.tensor([1]))
+    shards = Shards(torch.full((1, *shape), 2.0), y, torch.tensor([[0]]), torch.tensor([1]))
     keys, drawn, slots, effort = start(learner, 1)
     new, held = learner.train(torch.zeros_like(drawn), slots, learner.prepare(shards), effort, keys)
     torch.testing.assert_close(new, torch.tensor([wanted]))
@@ -45,16 +53,24 @@ def test_every_learner_has_a_worked_step_and_keeps_the_contract(name):
     pickle.loads(pickle.dumps(learner))
 
 
+# the MLP's widths below; the CNN's width and twice that; the ResNet's streams and the insides of its three blocks
+LENGTHS = {
+    "mlp": {"hidden0": {4}, "hidden1": {3}},
+    "cnn": {"hidden0": {1}, "hidden1": {2}},
+    "resnet": {f"group{g}{part}": {8 * 2**g} for g in (1, 2, 3) for part in ("", "_block1")},
+}
+
+
 @pytest.mark.parametrize("name", LEARNERS)
 def test_permutations_name_axes_of_one_length(name):
     task, options, _ = WORKED[name]
     options = {"hidden": (4, 3)} if name == "mlp" else options
-    learner = LEARNERS[name]((1,), 2 if task == "classification" else 1, task, Training(), **options)
+    learner = LEARNERS[name](SHAPES.get(name, (1,)), 2 if task == "classification" else 1, task, Training(), **options)
     shapes = dict(learner.layout.shapes)
     lengths = {n: {shapes[t][axis] for t, axis in pairs} for n, pairs in (learner.permutations or {}).items()}
     assert all(len(found) == 1 for found in lengths.values())
     assert (learner.permutations is None) == (name == "module")
-    assert lengths == ({"hidden0": {4}, "hidden1": {3}} if name == "mlp" else {})
+    assert lengths == LENGTHS.get(name, {})
 
 
 # optimizer -> (slots of a model with 7 parameters, why)
@@ -114,8 +130,9 @@ def test_module_starts_with_its_own_means_and_deviations():
 def test_a_model_depends_on_its_key_alone_and_no_global_generator_moves(name):
     task, options, _ = WORKED[name]
     options = {"init_rule": "normal"} if name == "linear" else options
-    learner = LEARNERS[name]((1,), 2 if task == "classification" else 1, task, Training(batch_size=None), **options)
+    shape, outputs = SHAPES.get(name, (1,)), 2 if task == "classification" else 1
     before = torch.random.get_rng_state()
+    learner = LEARNERS[name](shape, outputs, task, Training(batch_size=None), **options)
     few, many = learner.init(torch.tensor([5])), learner.init(torch.tensor([1, 5, 9]))
     assert torch.equal(few[0], many[1]) and torch.equal(before, torch.random.get_rng_state())
 

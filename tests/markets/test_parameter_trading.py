@@ -185,6 +185,33 @@ def test_sabotage_lowers_what_buyers_gain_and_leaves_the_owner_alone():
     assert torch.equal(a.gain.worth[:, :, 1:], b.gain.worth[:, :, 1:])
 
 
+def test_who_has_just_diverged_sells_nothing_by_any_valuation():
+    """A rate of 1e30 makes every linear model overflow in its first step; both valuations then see no gain anywhere."""
+    for valuation in ("loss_difference", "error_ratio"):
+        training = Training(optimizer="sgd", learning_rate=1e30, batch_size=None, steps=3)
+        market = linear_market(valuation=valuation, training=training, learner_options={"init_rule": "normal"})
+        now = rounds.begin(market, torch.arange(3))
+        assert now.quotes.diverged.all()
+        assert now.quotes.gain.worth.eq(0).all()
+
+
+def test_a_rule_that_charges_more_than_the_bid_is_refused():
+    def greedy(bids, asks):
+        fair = posted_price(bids, asks)
+        return dataclasses.replace(fair, prices=2 * bids * fair.allocation)
+
+    market = market_of(mechanism=greedy)
+    with pytest.raises(ValueError, match="more than the bid"):
+        played(market, [0])
+
+
+def test_regression_scales_come_from_the_targets():
+    """Standard normal features and parameters in d = 20: the targets' variance is about 20, guessing costs half of it."""
+    market = linear_market()
+    assert market.bid_max == pytest.approx(15 * 10, rel=0.5)
+    assert market.largest >= 10 * 10 * 0.5
+
+
 def test_layers_that_are_not_traded_stay_the_buyers_own():
     for config in ({"layers": (0,)}, {"offered_layers": ((0,), (0,), (0,), (0,))}):
         market = market_of(**config)
@@ -358,6 +385,11 @@ def test_own_module_and_own_arrays():
         ({"learner": "mpl"}, "Did you mean 'mlp'"),
         ({"max_cycle": 3}, "Did you mean 'max_cycles'"),
         ({"cash": float("nan")}, "cash is nan"),
+        ({"ask_max": -1.0}, "ask_max is -1"),
+        ({"externality": float("inf")}, "externality is inf"),
+        ({"sabotage": (1.0, 2.0)}, "sabotage is"),
+        ({"offered_layers": (None,)}, "offered_layers has 1"),
+        ({"offered_layers": ((9,), None, None, None)}, "9"),
     ],
 )
 def test_bad_arguments_are_named(config, words):
@@ -365,11 +397,7 @@ def test_bad_arguments_are_named(config, words):
         make_market("parameter_trading_v0", **config)
 
 
-def test_bad_options_are_named_at_reset():
-    with pytest.raises(ValueError, match="sabotage is"):
-        market_of(sabotage=(1.0, 2.0)).reset(torch.tensor([0]))
-    with pytest.raises(ValueError, match="offered_layers has 1"):
-        market_of(offered_layers=(None,)).reset(torch.tensor([0]))
+def test_closed_form_weights_want_a_quadratic_loss():
     with pytest.raises(ValueError, match="closed_form"):
         rounds.begin(market_of(alpha="closed_form"), torch.tensor([0]))
 

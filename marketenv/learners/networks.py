@@ -1,0 +1,286 @@
+"""Convolutional networks for image models, each with its permutations and layers as data, so that they can be aligned."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from marketenv.core import draws
+from marketenv.learners.module import ModuleLearner
+from marketenv.learners.protocol import Permutations
+from marketenv.learners.training import DEFAULT, Training
+
+Layers = tuple[tuple[str, ...], ...]
+
+STEM = 16  # channels of the first convolution
+GROUPS = (16, 32, 64)  # channels of each group of blocks at width 1 (Zagoruyko, Komodakis, 2016, table 1)
+
+
+def _check_images(feature_shape: tuple[int, ...], least: int) -> int:
+    """Refuse what is no image of at least ``least`` pixels a side, and return its channels."""
+    if len(feature_shape) != 3 or min(feature_shape) < 1 or min(feature_shape[1:]) < least:
+        raise ValueError(
+            f"feature_shape is {feature_shape}, wanted (channels, height, width) with sides >= {least}; "
+            "reshape the images, or use learner 'mlp', which takes flat features."
+        )
+    return feature_shape[0]
+
+
+def _filled(module: nn.Module) -> nn.Module:
+    """Give a module without values its first ones: norms 1, biases 0, weights of mean 0 and variance 2 / inputs.
+
+    From keyed draws, so that no global generator moves and equal settings give equal modules.
+    """
+    module = module.to_empty(device="cpu")
+    with torch.no_grad():
+        for name, p in module.named_parameters():
+            if p.dim() == 1:
+                p.fill_(float(name.endswith("weight")))
+                continue
+            drawn = draws.normal(draws.fold(torch.tensor(0), "networks", name), *p.shape)
+            drawn = (drawn - drawn.mean()) / drawn.std(correction=0)  # exact: ModuleLearner.init draws by these two moments
+            p.copy_(math.sqrt(2.0 / p[0].numel()) * drawn)
+    return module
+
+
+def small_cnn(feature_shape: tuple[int, ...], n_outputs: int, width: int = 8) -> nn.Module:
+    """Build a small image network: two convolutions and a global average.
+
+    images -> conv 3x3 (width) -> ReLU -> 2x2 average -> conv 3x3 (2 width) -> ReLU -> global average -> linear
+
+    feature_shape: (channels, height, width), sides >= 2;   returns a module [batch, *features] -> [batch, n_outputs]
+
+    Raises ValueError for other feature shapes and widths below 1.
+
+    >>> small_cnn((3, 12, 12), 10)(torch.zeros(5, 3, 12, 12)).shape
+    torch.Size([5, 10])
+    """
+    channels = _check_images(feature_shape, 2)
+    if width < 1:
+        raise ValueError(f"width is {width}, wanted >= 1: channels of the first convolution.")
+    with torch.device("meta"):  # no values: torch's own would come from the global generator
+        parts: dict[str, nn.Module] = {
+            "conv1": nn.Conv2d(channels, width, 3, padding=1),
+            "relu1": nn.ReLU(),
+            "pool": nn.AvgPool2d(2),  # not the largest: its gradient has no fixed order of sums on a GPU
+            "conv2": nn.Conv2d(width, 2 * width, 3, padding=1),
+            "relu2": nn.ReLU(),
+            "average": nn.AdaptiveAvgPool2d(1),  # one feature per channel: the linear layer then has one axis to permute
+            "flatten": nn.Flatten(),
+            "linear": nn.Linear(2 * width, n_outputs),
+        }
+        return _filled(nn.Sequential(OrderedDict(parts)))
+
+
+def small_cnn_permutations() -> Permutations:
+    """List what each reordering of ``small_cnn``'s channels moves: permutation name -> (tensor name, axis) pairs.
+
+    >>> small_cnn_permutations()["hidden1"]
+    (('conv2.weight', 0), ('conv2.bias', 0), ('linear.weight', 1))
+    """
+    return {
+        "hidden0": (("conv1.weight", 0), ("conv1.bias", 0), ("conv2.weight", 1)),
+        "hidden1": (("conv2.weight", 0), ("conv2.bias", 0), ("linear.weight", 1)),
+    }
+
+
+def small_cnn_layers() -> Layers:
+    """List the tensor names of each layer of ``small_cnn``, input first: two convolutions and the linear one."""
+    return tuple((f"{part}.weight", f"{part}.bias") for part in ("conv1", "conv2", "linear"))
+
+
+class Block(NamedTuple):
+    """One residual block of a wide ResNet: sizes, and the names of the channel orders that it reads and writes.
+
+    source, stream: permutation of the channels that come in and go out; equal where the block adds to what came in
+    """
+
+    name: str
+    inputs: int
+    outputs: int
+    stride: int
+    source: str
+    stream: str
+
+    @property
+    def shortcut(self) -> bool:
+        """Whether shapes change, so that a 1x1 convolution stands in for the identity."""
+        return self.source != self.stream
+
+
+def resnet_blocks(depth: int = 22, width: int = 1) -> tuple[Block, ...]:
+    """List the blocks of a wide ResNet, input first: the one list that module, permutations and layers are made from.
+
+    depth = 6 n + 4 with n blocks in each of three groups of 16, 32, 64 times width channels, strides 1, 2, 2
+
+    Raises ValueError for other depths and widths below 1.
+
+    >>> resnet_blocks(10, 2)[1]
+    Block(name='group2_block1', inputs=32, outputs=64, stride=2, source='group1', stream='group2')
+    """
+    n, rest = divmod(depth - 4, 6)
+    if n < 1 or rest or width < 1:
+        raise ValueError(f"depth is {depth} and width is {width}, wanted depth = 6 n + 4 (10, 16, 22, ...) and width >= 1.")
+    found: list[Block] = []
+    # at width 1 the first group adds to the stem's own channels: one order for both
+    inputs, source = STEM, "group1" if GROUPS[0] * width == STEM else "stem"
+    for group, base in enumerate(GROUPS, 1):
+        for block in range(1, n + 1):
+            stride, stream = 2 if group > 1 and block == 1 else 1, f"group{group}"
+            found.append(Block(f"{stream}_block{block}", inputs, base * width, stride, source, stream))
+            inputs, source = base * width, stream
+    return tuple(found)
+
+
+class PreActivation(nn.Module):
+    """A residual block that normalises before its convolutions.
+
+    a = max(norm1(x), 0);  out = conv2(max(norm2(conv1(a)), 0)) + (shortcut(a), or x where shapes stay)
+
+    Norms are GroupNorm with one group: mean and variance of one example, over channels and pixels together.
+
+    Source: He et al., "Identity mappings in deep residual networks" (ECCV 2016), figure 4e.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1, shortcut: bool = False) -> None:
+        super().__init__()
+        self.norm1 = nn.GroupNorm(1, inputs)
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
+        self.norm2 = nn.GroupNorm(1, outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False) if shortcut else None
+
+    def forward(self, x: Float[Tensor, "batch inputs high wide"]) -> Float[Tensor, "batch outputs rows columns"]:
+        """Add what the two convolutions find to the input, or to its 1x1 convolution."""
+        active = self.norm1(x).relu()
+        change = self.conv2(self.norm2(self.conv1(active)).relu())
+        return change + (x if self.shortcut is None else self.shortcut(active))
+
+
+def wide_resnet(feature_shape: tuple[int, ...], n_outputs: int, *, depth: int = 22, width: int = 1) -> nn.Module:
+    """Build a pre-activation wide ResNet with GroupNorm.
+
+    images -> conv 3x3 (16) -> blocks of ``resnet_blocks`` -> norm -> ReLU -> global average -> linear
+
+    feature_shape: (channels, height, width);   returns a module [batch, *features] -> [batch, n_outputs]
+
+    Raises ValueError for other feature shapes, depths other than 6 n + 4 and widths below 1.
+
+    Source: Zagoruyko, Komodakis, "Wide residual networks" (2016); with depth 22 and width 6 the model of Train 'n Trade
+    (NeurIPS 2023). We differ from the former: GroupNorm with one group, which a merge does not break, and no dropout.
+
+    >>> sum(p.numel() for p in wide_resnet((3, 32, 32), 10).parameters())
+    272282
+    """
+    channels, blocks = _check_images(feature_shape, 1), resnet_blocks(depth, width)
+    last = blocks[-1].outputs
+    with torch.device("meta"):  # as in small_cnn
+        parts: dict[str, nn.Module] = {"stem": nn.Conv2d(channels, STEM, 3, padding=1, bias=False)}
+        parts |= {b.name: PreActivation(b.inputs, b.outputs, b.stride, b.shortcut) for b in blocks}
+        parts |= {"norm": nn.GroupNorm(1, last), "relu": nn.ReLU(), "average": nn.AdaptiveAvgPool2d(1)}
+        parts |= {"flatten": nn.Flatten(), "linear": nn.Linear(last, n_outputs)}
+        return _filled(nn.Sequential(OrderedDict(parts)))
+
+
+def wide_resnet_permutations(depth: int = 22, width: int = 1) -> Permutations:
+    """List what each reordering of ``wide_resnet``'s channels moves: permutation name -> (tensor name, axis) pairs.
+
+    One permutation for the stream of each group, whose blocks add to the same channels, one for the channels inside
+    each block, and one for the stem where width is above 1.
+
+    >>> wide_resnet_permutations(10)["group1_block1"]  # inside the block
+    (('group1_block1.conv1.weight', 0), ('group1_block1.norm2.weight', 0), ('group1_block1.norm2.bias', 0), \
+('group1_block1.conv2.weight', 1))
+    """
+    blocks = resnet_blocks(depth, width)
+    found: dict[str, list[tuple[str, int]]] = {blocks[0].source: [("stem.weight", 0)]}
+    for b in blocks:
+        read, written = [(f"{b.name}.conv1.weight", 1)], [(f"{b.name}.conv2.weight", 0)]
+        if b.shortcut:
+            read, written = [*read, (f"{b.name}.shortcut.weight", 1)], [*written, (f"{b.name}.shortcut.weight", 0)]
+        found[b.source] += [(f"{b.name}.norm1.weight", 0), (f"{b.name}.norm1.bias", 0), *read]
+        inside = (("conv1.weight", 0), ("norm2.weight", 0), ("norm2.bias", 0), ("conv2.weight", 1))
+        found[b.name] = [(f"{b.name}.{tensor}", axis) for tensor, axis in inside]
+        found.setdefault(b.stream, []).extend(written)
+    found[blocks[-1].stream] += [("norm.weight", 0), ("norm.bias", 0), ("linear.weight", 1)]
+    return {name: tuple(places) for name, places in found.items()}
+
+
+def wide_resnet_layers(depth: int = 22, width: int = 1) -> Layers:
+    """List the tensor names of each layer of ``wide_resnet``, input first: the stem, every block, the last norm and linear.
+
+    >>> len(wide_resnet_layers(22))
+    11
+    """
+    inside = ("norm1.weight", "norm1.bias", "conv1.weight", "norm2.weight", "norm2.bias", "conv2.weight")
+    blocks = resnet_blocks(depth, width)
+    middle = tuple(tuple(f"{b.name}.{t}" for t in (*inside, *(("shortcut.weight",) * b.shortcut))) for b in blocks)
+    return (("stem.weight",), *middle, ("norm.weight", "norm.bias", "linear.weight", "linear.bias"))
+
+
+def cnn(
+    feature_shape: tuple[int, ...],
+    n_outputs: int,
+    task: str,
+    training: Training = DEFAULT,
+    *,
+    width: int = 8,
+    engine: str = "auto",
+    memory: int = 2**28,
+) -> ModuleLearner:
+    """Make a learner of ``small_cnn`` that can be aligned; engine and memory as in ``ModuleLearner``.
+
+    Raises ValueError as ``small_cnn`` and ``ModuleLearner`` do.
+
+    >>> cnn((1, 8, 8), 2, "classification", width=4).layers[0]
+    ('conv1.weight', 'conv1.bias')
+    """
+    return ModuleLearner(
+        feature_shape,
+        n_outputs,
+        task,
+        training,
+        module=small_cnn(feature_shape, n_outputs, width),
+        permutations=small_cnn_permutations(),
+        layers=small_cnn_layers(),
+        engine=engine,
+        memory=memory,
+    )
+
+
+def resnet(
+    feature_shape: tuple[int, ...],
+    n_outputs: int,
+    task: str,
+    training: Training = DEFAULT,
+    *,
+    depth: int = 22,
+    width: int = 1,
+    engine: str = "auto",
+    memory: int = 2**28,
+) -> ModuleLearner:
+    """Make a learner of ``wide_resnet`` that can be aligned; engine and memory as in ``ModuleLearner``.
+
+    Its activations are many times its input, which memory's guess knows nothing of: lower memory where a GPU runs out.
+
+    Raises ValueError as ``wide_resnet`` and ``ModuleLearner`` do.
+
+    >>> resnet((1, 8, 8), 2, "classification", depth=10).layers[0]
+    ('stem.weight',)
+    """
+    return ModuleLearner(
+        feature_shape,
+        n_outputs,
+        task,
+        training,
+        module=wide_resnet(feature_shape, n_outputs, depth=depth, width=width),
+        permutations=wide_resnet_permutations(depth, width),
+        layers=wide_resnet_layers(depth, width),
+        engine=engine,
+        memory=memory,
+    )

@@ -1,0 +1,71 @@
+"""Write the played-through episodes that the tests compare with: run it only when a market is meant to play otherwise.
+
+One text file per environment; every round is told in words, agents act by the market's own keyed random policy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import tyro
+
+from marketenv import make_market
+from marketenv.core import rounds
+from marketenv.core.market import agent_names
+from marketenv.render import tell_round
+
+ROOT = Path(__file__).resolve().parents[1]
+EPISODES: dict[str, tuple[dict[str, Any], ...]] = {
+    "reference_v0": (
+        {"game": "double_auction", "max_cycles": 4},
+        {"game": "first_price", "n_buyers": 3, "max_cycles": 2},
+        {"game": "second_price", "n_buyers": 3, "reserve": 0.25, "max_cycles": 2},
+    ),
+    "parameter_trading_v0": ({"n_agents": 3, "max_cycles": 3},),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlaythroughConfig:
+    """Where the files go, and the seed of the episodes.
+
+    out:  folder of the text files
+    seed: seed of every episode; the tests play seed 0
+    """
+
+    out: Path = ROOT / "tests" / "markets" / "playthroughs"
+    seed: int = 0
+
+
+def playthrough(name: str, seed: int = 0) -> str:
+    """Tell every episode of an environment, round by round."""
+    return "\n".join(line for config in EPISODES[name] for line in _episode(name, config, seed)) + "\n"
+
+
+def _episode(name: str, config: dict[str, Any], seed: int) -> Iterator[str]:
+    market = make_market(name, **config)
+    agents = agent_names(market)
+    yield f"# {name}, seed {seed}, random actions: {', '.join(f'{key}={value}' for key, value in config.items())}"
+    policies = dict.fromkeys(agents, market.policies["random"])
+    reports = (report for _, _, report in rounds.play(market, policies, torch.tensor([seed])) if report is not None)
+    for number, report in enumerate(reports, start=1):
+        yield f"\nround {number}\n{tell_round(report, agents)}"
+    yield ""
+
+
+def main(config: PlaythroughConfig) -> None:
+    """Write one file per environment."""
+    torch.set_num_threads(1)  # the tests run on one thread, and rounding depends on it
+    config.out.mkdir(parents=True, exist_ok=True)
+    for name in EPISODES:
+        path = config.out / f"{name}.txt"
+        path.write_text(playthrough(name, config.seed), encoding="utf8")
+        print(f"wrote {path}")
+
+
+if __name__ == "__main__":
+    main(tyro.cli(PlaythroughConfig, description=__doc__))

@@ -1,0 +1,277 @@
+"""The reference markets against what theory says of them: closed forms, equilibria, and properties of every round."""
+
+import dataclasses
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from marketenv import make_market
+from marketenv.core import rounds
+from marketenv.core.market import agent_names
+from marketenv.core.transfers import net
+from marketenv.markets.reference import GAMES, ReferenceConfig, ReferenceMarket
+from marketenv.mechanisms import double_auction, first_price_equilibrium_bid, linear_equilibrium_ask, linear_equilibrium_bid
+
+DRAWS = 200_000  # independent rounds: a batch of that many markets of one round
+
+
+def price_to_action(price):
+    """Undo price = price_max (1 + a) / 2 for price_max = 1, the default."""
+    return 2 * price[..., :1] - 1
+
+
+def equilibrium_trader(observation, role, keys):
+    """The linear equilibrium of Chatterjee and Samuelson (1983) for values and costs U[0, 1] at weight 1/2."""
+    report = linear_equilibrium_bid if role.name == "buyer" else linear_equilibrium_ask
+    return price_to_action(report(observation[..., :1], 0.5, 0, 1, 0, 1))
+
+
+def shading(factor):
+    """Bid the given share of one's value."""
+    return lambda observation, role, keys: price_to_action(factor * observation[..., :1])
+
+
+def one_round(policy, n_markets=DRAWS, seed=0, **config):
+    """The report of one round: one policy for all, or one per role or agent and truth for the others."""
+    market = make_market("reference_v0", **config)
+    chosen = policy if isinstance(policy, dict) else dict.fromkeys(agent_names(market), policy)
+    policies = {a: chosen.get(a, chosen.get(a.split("_")[0], market.policies["truthful"])) for a in agent_names(market)}
+    ((_, _, report),) = rounds.play(market, policies, seed + torch.arange(n_markets))
+    return report
+
+
+def close(samples, expected, errors=4):
+    """The mean lies within four standard errors: a sound market fails this once in 16,000 choices of the seed."""
+    samples = samples.double()
+    return abs(float(samples.mean()) - expected) <= errors * float(samples.std()) / len(samples) ** 0.5
+
+
+# --- the double auction: v, c ~ U[0, 1] --------------------------------------------------------------------------------
+
+
+def test_truthful_double_auction_shares_the_efficient_surplus():
+    report = one_round({})
+    # E max(v - c, 0) = 1/6, and the price in the middle gives each side half of it: 1/12; they trade where v > c: 1/2
+    assert close(report.utility[:, 0], 1 / 12) and close(report.utility[:, 1], 1 / 12)
+    assert close(report.traded[:, 0], 1 / 2)
+
+
+def test_the_linear_equilibrium_trades_and_pays_what_its_closed_form_says():
+    report = one_round(equilibrium_trader)
+    # bid = 2v/3 + 1/12 and ask = 2c/3 + 1/4 meet where v - c >= 1/4: probability (3/4)^2 / 2 = 9/32.
+    # With d = v - c of density 1 - d the surplus is the integral of d (1 - d) from 1/4 to 1 = 9/64: 9/128 each.
+    assert close(report.traded[:, 0], 9 / 32)
+    assert close(report.utility[:, 0], 9 / 128) and close(report.utility[:, 1], 9 / 128)
+    assert bool((report.types[:, 0] - report.types[:, 1] >= 1 / 4 - 1e-6)[report.traded[:, 0] > 0].all())
+
+
+@pytest.mark.parametrize("role", [0, 1], ids=["buyer", "seller"])
+def test_shading_against_an_honest_partner_gains_a_third(role):
+    # Against ask = c the bid b earns v b - 3 b^2 / 4, best at b = 2 v / 3: v^2 / 3 instead of the honest v^2 / 4, +33.3 %.
+    # The seller is the mirror image: 1 - ask = 2 (1 - c) / 3.
+    seller = lambda observation, role, keys: price_to_action(1 - 2 * (1 - observation[..., :1]) / 3)  # noqa: E731
+    honest, shaded = one_round({}), one_round({"buyer": shading(2 / 3)} if role == 0 else {"seller": seller})
+    assert torch.equal(honest.types, shaded.types)
+    assert close(shaded.utility[:, role] - 4 / 3 * honest.utility[:, role], 0)
+    assert close(shaded.utility[:, role], 1 / 9)  # E v^2 / 3
+
+
+@pytest.mark.parametrize("factor", [0.5, 0.6, 0.9, 1.0])
+def test_no_shading_gains_against_an_equilibrium_seller(factor):
+    equilibrium, other = (one_round({"seller": equilibrium_trader, "buyer": b}) for b in (equilibrium_trader, shading(factor)))
+    gain = other.utility[:, 0] - equilibrium.utility[:, 0]
+    assert float(gain.mean()) < 4 * float(gain.std()) / DRAWS**0.5
+
+
+# --- auctions: n values ~ U[0, 1] ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 6])
+def test_truthful_second_price_pays_the_second_highest_value(n):
+    report = one_round({}, game="second_price", n_buyers=n)
+    revenue = report.transfers[:, :, -1].sum(1)
+    # order statistics of U[0, 1]: E max = n / (n + 1), E second = (n - 1) / (n + 1); a buyer wins the difference 1 time in n
+    assert close(revenue, (n - 1) / (n + 1))
+    assert all(close(report.utility[:, k], 1 / (n * (n + 1))) for k in range(n))
+    assert float(report.traded.sum(1).mean()) == 1
+
+
+@pytest.mark.parametrize("n", [2, 3, 6])
+def test_first_price_equilibrium_earns_the_seller_the_same(n):
+    bid = lambda observation, role, keys: price_to_action(first_price_equilibrium_bid(observation[..., :1], n))  # noqa: E731
+    report, truthful = one_round(bid, game="first_price", n_buyers=n), one_round({}, game="second_price", n_buyers=n)
+    revenue = report.transfers[:, :, -1].sum(1)
+    assert close(revenue, (n - 1) / (n + 1))  # revenue equivalence (Vickrey 1961, Myerson 1981)
+    assert close(revenue - truthful.transfers[:, :, -1].sum(1), 0)
+    assert close(report.utility.sum(1), 1 / (n + 1))
+
+
+def test_truthful_first_price_bids_leave_nothing():
+    report = one_round({}, game="first_price", n_buyers=3)
+    assert float(report.utility.abs().max()) < 1e-7  # the winner pays its value; observations are float32
+
+
+@pytest.mark.parametrize("factor", [0.8, 1.0])
+def test_a_first_price_deviation_does_not_pay(factor):
+    equilibrium, deviation = (
+        one_round({"buyer": shading(1 / 2), "buyer_0": shading(f)}, game="first_price") for f in (1 / 2, factor)
+    )
+    # against bids v / 2 the bid f v wins with probability 2 f v (at most 1): worse for every f but 1/2
+    loss = equilibrium.utility[:, 0] - deviation.utility[:, 0]
+    assert float(loss.mean()) > 4 * float(loss.std()) / DRAWS**0.5
+
+
+@pytest.mark.parametrize("game", ["first_price", "second_price"])
+def test_a_reserve_of_one_half_sells_three_times_in_four(game):
+    report = one_round({}, game=game, reserve=0.5)
+    revenue = report.transfers[:, :, -1].sum(1)
+    assert close(report.traded.sum(1), 3 / 4)  # 1 - P(both values below 1/2)
+    # second price with the optimal reserve 1/2: E max(v2, 1/2) over sales = 5/12 (Myerson 1981);
+    # truthful first price: the integral of 2 x^2 from 1/2 to 1 = 7/12
+    assert close(revenue, {"second_price": 5 / 12, "first_price": 7 / 12}[game])
+    paid = report.paid.sum(1)
+    assert bool(((paid == 0) | (paid >= 0.5)).all())
+
+
+def test_intervals_scale_values_costs_and_prices():
+    report = one_round({}, values=(2.0, 4.0), costs=(1.0, 2.0), n_markets=50_000)
+    # v - c is always >= 0 and has mean 3 - 1.5: everybody trades at the middle price
+    assert float(report.traded.mean()) == pytest.approx(1, abs=1e-3)
+    assert close(report.types[:, 0], 3) and close(report.types[:, 1], 1.5)
+    assert close(report.utility[:, 0], 0.75) and close(report.utility[:, 1], 0.75)
+    assert torch.allclose(report.offers, report.types, atol=1e-6)
+
+
+# --- rounds worked by hand ----------------------------------------------------------------------------------------------
+
+
+def cleared(types, prices, **config):
+    """The report of one market with given types (buyers, then the seller or the reserve) and price actions."""
+    market = make_market("reference_v0", n_buyers=len(types) - 1, **config)
+    state = market.reset(torch.tensor([0]))
+    quotes = dataclasses.replace(market.quote(state, ()), types=torch.tensor([types], dtype=torch.float64))
+    actions = 2 * torch.tensor(prices)[None, :, None] - 1
+    return market.clear(state, ((quotes, actions),))
+
+
+def test_a_double_auction_by_hand():
+    new, report = cleared([0.9, 0.2], [0.75, 0.25])
+    # price (0.75 + 0.25) / 2 = 0.5: the buyer gains 0.9 - 0.5, the seller 0.5 - 0.2
+    assert report.utility[0].tolist() == pytest.approx([0.4, 0.3])
+    assert report.transfers[0].tolist() == [[0, 0.5], [0, 0]] and report.traded.tolist() == [[1, 1]]
+    assert report.paid.tolist() == [[0.5, 0]] and report.received.tolist() == [[0, 0.5]]
+    assert new.last_price.tolist() == [0.5] and new.round.tolist() == [1] and report.terminated.tolist() == [True]
+
+
+def test_no_trade_where_the_bid_misses_the_ask():
+    new, report = cleared([0.9, 0.2], [0.25, 0.75])
+    assert not report.transfers.any() and not report.utility.any() and new.last_price.tolist() == [0]
+
+
+@pytest.mark.parametrize(("game", "price"), [("first_price", 0.75), ("second_price", 0.5)])
+def test_an_auction_by_hand(game, price):
+    new, report = cleared([0.9, 0.6, 0.3, 0.1], [0.75, 0.5, 0.25], game=game, reserve=0.1)
+    assert report.utility[0].tolist() == pytest.approx([0.9 - price, 0, 0])
+    assert report.transfers[0, 0].tolist() == [0, 0, 0, price] and report.transfers.sum() == price
+    assert report.traded.tolist() == [[1, 0, 0]] and new.last_price.tolist() == [price]
+
+
+def test_the_price_of_the_last_sale_stays_known():
+    market = make_market("reference_v0", max_cycles=3)
+    now = rounds.begin(market, torch.tensor([0]))
+    sale, none = torch.tensor([[[0.0], [-1.0]]]), torch.tensor([[[-1.0], [1.0]]])  # bid 1/2, ask 0; bid 0, ask 1
+    now, _ = rounds.advance(market, now, sale)
+    now, report = rounds.advance(market, now, none)
+    seen = market.roles[0].observation.unpack(rounds.observe(market, now))
+    assert seen["last_price"].flatten().tolist() == [0.25] * 2  # (1/2 + 0) / 2, from the round before
+    assert seen["round"].flatten().tolist() == pytest.approx([2 / 3] * 2) and not report.transfers.any()
+
+
+def test_types_are_private_and_fresh_every_round():
+    market = make_market("reference_v0", max_cycles=2, game="first_price", n_buyers=4)
+    now = rounds.begin(market, torch.arange(3))
+    seen = rounds.observe(market, now)
+    assert torch.equal(seen[..., 0], now.quotes.types[:, :4].float())
+    later, _ = rounds.advance(market, now, torch.zeros(3, 4, 1))
+    assert not bool((later.quotes.types[:, :4] == now.quotes.types[:, :4]).any())
+    end, _ = rounds.advance(market, later, torch.zeros(3, 4, 1))
+    assert end.quotes is None and not rounds.observe(market, end)[..., 0].any()
+
+
+def test_a_mechanism_may_be_any_callable():
+    seller_names_the_price = lambda bids, asks: double_auction(bids, asks, weight=0.0)  # noqa: E731
+    _, report = cleared([0.9, 0.2], [0.75, 0.25], mechanism=seller_names_the_price)
+    assert report.paid.tolist() == [[0.25, 0]]
+    with pytest.raises(ValueError, match=r"no mechanism 'first_prise'\. Did you mean 'first_price'"):
+        make_market("reference_v0", mechanism="first_prise")
+
+
+# --- properties of every round ------------------------------------------------------------------------------------------
+
+games = st.sampled_from(sorted(GAMES))
+unit = st.floats(0, 1, width=32)
+
+
+@given(games, st.integers(1, 5), st.integers(0, 10_000), st.sampled_from(["truthful", "random"]))
+def test_books_balance_and_truth_never_loses(game, n, seed, policy):
+    config = {"game": game} if game == "double_auction" else {"game": game, "n_buyers": n, "reserve": 0.1}
+    market = make_market("reference_v0", **config)
+    report = one_round(market.policies[policy], n_markets=8, seed=seed, **config)
+    assert float(net(report.transfers).sum(1).abs().max()) < 1e-12
+    assert torch.equal(report.rewards, report.utility) and bool((report.transfers >= 0).all())
+    assert not report.transfers.diagonal(0, 1, 2).any() and not report.transfers[:, -1].any()  # the seller never pays
+    if policy == "truthful":  # individual rationality, up to the rounding of float32 observations
+        assert float(report.utility.min()) >= -1e-6
+    losers = report.traded == 0
+    assert not report.paid[losers].any() and not report.received[losers].any()
+
+
+@given(st.sampled_from(["first_price", "second_price"]), st.integers(0, 10_000), st.permutations(range(4)))
+def test_buyers_are_treated_alike(game, seed, order):
+    market = make_market("reference_v0", game=game, n_buyers=4, reserve=0.1)
+    state = market.reset(torch.tensor([seed, seed + 1]))
+    quotes = market.quote(state, ())
+    policies = dict.fromkeys(agent_names(market), market.policies["random"])
+    actions = rounds.act(market, policies, rounds.Situation(state, (), quotes))
+    _, report = market.clear(state, ((quotes, actions),))
+    mixed = dataclasses.replace(quotes, types=quotes.types[:, [*order, 4]])
+    _, permuted = market.clear(state, ((mixed, actions[:, order]),))
+    assert torch.equal(permuted.utility, report.utility[:, order])
+    assert torch.equal(permuted.transfers[:, :-1], report.transfers[:, order][:, :, [*order, 4]])
+
+
+@given(st.lists(st.tuples(unit, unit), min_size=2, max_size=5))
+def test_no_bid_beats_the_truth_in_a_second_price_auction(buyers):
+    values, bids = zip(*buyers, strict=True)
+    truthful = (values[0], *bids[1:])
+    (_, lied), (_, honest) = (cleared([*values, 0.2], list(b), game="second_price", reserve=0.2) for b in (bids, truthful))
+    assert float(honest.utility[0, 0]) >= float(lied.utility[0, 0]) - 1e-6
+
+
+# --- arguments ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        ({"game": "first_prize"}, r"no game 'first_prize'\. Did you mean 'first_price'"),
+        ({"n_buyers": 2}, "n_buyers is 2; a double_auction wants exactly 1"),
+        ({"game": "first_price", "n_buyers": 0}, "n_buyers is 0; a first_price wants >= 1"),
+        ({"values": (1.0, 1.0)}, r"values is \(1.0, 1.0\), wanted 0 <= low < high"),
+        ({"costs": (-1.0, 1.0)}, r"costs is \(-1.0, 1.0\)"),
+        ({"values": (0.0, float("nan"))}, "values is"),
+        ({"max_cycles": 0}, "max_cycles is 0"),
+        ({"reserve": float("nan")}, "reserve nan"),
+    ],
+)
+def test_impossible_arguments_are_refused(config, says):
+    with pytest.raises(ValueError, match=says):
+        ReferenceConfig(**config)
+
+
+def test_the_default_is_a_double_auction_of_one_round():
+    market = ReferenceMarket()
+    assert agent_names(market) == ("buyer_0", "seller_0") and market.horizon == 1
+    assert [role.observation.dim for role in market.roles] == [3, 3]
