@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -91,6 +92,16 @@ class MarketSB3Env(VecEnv):
 
     def close(self) -> None:
         """Nothing to release."""
+
+    def save(self, path: str | Path) -> None:
+        """Write all running markets to a file; an environment that loads it goes on to the bit on a CPU."""
+        self._batch.save(path)
+
+    def load(self, path: str | Path) -> np.ndarray:
+        """Take up saved markets: the observations of where they stood; ValueError for a damaged or foreign file."""
+        seen = self._batch.load(path)
+        self.reset_infos = self._infos()
+        return self._mine(seen)
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
         """One attribute of the batch, repeated for the rows asked for."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,14 @@ class MarketVectorEnv(VectorEnv):
             infos |= {"final_obs": final, "_final_obs": over.copy(), "_final_info": over.copy()}
             infos["final_info"] = self._info_columns(turn.report.infos(), over)
         return self._mine(turn.seen), turn.rewards[:, self._row].cpu().numpy().copy(), terminated, truncated, infos
+
+    def save(self, path: str | Path) -> None:
+        """Write all running markets to a file; an environment that loads it goes on to the bit on a CPU."""
+        self._batch.save(path)
+
+    def load(self, path: str | Path) -> tuple[np.ndarray, dict[str, Any]]:
+        """Take up saved markets: observations and infos of where they stood; ValueError for a damaged or foreign file."""
+        return self._mine(self._batch.load(path)), self._infos()
 
     def _mine(self, seen: torch.Tensor) -> np.ndarray:
         return seen[:, self._row, : self._role.observation.dim].cpu().numpy().copy()

@@ -18,7 +18,8 @@ from marketenv.core import draws, rounds
 from marketenv.core.policy import Policy
 
 ROOT = Path(__file__).resolve().parents[2]
-BATCH = {"reference_v0": 4096, "parameter_trading_v0": 16}
+BATCH = 4096
+DRAWN = {"reference_v0": 4096, "parameter_trading_v0": 16}  # a policy sees no training: 16 trained markets, shown 256 times
 
 
 def test_agents_is_the_package_of_this_repository():
@@ -52,8 +53,8 @@ def seen():
     def look(market, kind):
         key = (kind, repr(market.config))
         if key not in known:
-            now = rounds.begin(market, torch.arange(BATCH[kind]))
-            known[key] = rounds.observe(market, now)
+            now = rounds.begin(market, torch.arange(DRAWN[kind]))
+            known[key] = rounds.observe(market, now).repeat(BATCH // DRAWN[kind], 1, 1)
         return known[key]
 
     return look

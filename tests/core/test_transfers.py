@@ -69,6 +69,13 @@ def test_credit_lets_cash_fall_below_zero_to_its_limit():
         books.settle(money([[[0, 3.5], [0, 0]]]))
 
 
+def test_only_rounding_may_overdraw_a_purse():
+    books = Ledger(money([[3.0, 0.0]]), torch.zeros(1, 2, dtype=torch.float64))
+    assert books.settle(money([[[0, 3 + 1e-12], [0, 0]]])).cash[0, 0] == pytest.approx(0, abs=1e-11)
+    with pytest.raises(ValueError, match="from a purse of 3"):
+        books.settle(money([[[0, 3 + 1e-6], [0, 0]]]))
+
+
 def test_money_received_cannot_be_spent_in_the_same_round():
     books = Ledger(money([[5.0, 0.0, 0.0]]), torch.zeros(1, 3, dtype=torch.float64))
     with pytest.raises(ValueError, match="agent 1 of market 0 would pay 1 from a purse of 0"):

@@ -135,3 +135,14 @@ def test_the_door_says_what_to_install_where_stable_baselines3_is_missing(monkey
     monkeypatch.setitem(sys.modules, "marketenv.envs.sb3", None)
     with pytest.raises(ImportError, match=r"pip install 'marketenv\[sb3\]'"):
         vector("first_price")
+
+
+def test_saved_markets_go_on_to_the_bit(tmp_path):
+    one, two = (make_sb3("reference_v0", 3, agent="seller_0", max_cycles=2) for _ in range(2))
+    one.seed(4)
+    one.reset()
+    action = np.zeros((3, 1), dtype=np.float32)
+    before = one.step(action)[0]
+    one.save(tmp_path / "state")
+    assert np.array_equal(two.load(tmp_path / "state"), before)
+    assert all(np.array_equal(a, b) for a, b in zip(one.step(action)[:3], two.step(action)[:3], strict=True))

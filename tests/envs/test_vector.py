@@ -150,3 +150,15 @@ def test_at_least_one_market_and_a_known_agent_are_wanted():
         vector("first_price", 0)
     with pytest.raises(ValueError, match=r"no agent 'seller_0'\. Known: buyer_0, buyer_1, buyer_2"):
         vector("first_price", agent="seller_0")
+
+
+def test_saved_markets_go_on_to_the_bit_also_across_a_restart(tmp_path):
+    venvs = [make_vec("reference_v0", 3, agent="seller_0", max_cycles=2) for _ in range(2)]
+    venvs[0].reset(seed=4)
+    action = np.zeros((3, 1), dtype=np.float32)
+    before = venvs[0].step(action)[0]
+    venvs[0].save(tmp_path / "state")
+    assert np.array_equal(venvs[1].load(tmp_path / "state")[0], before)
+    for _ in range(3):  # the first of them ends the episode and starts the next
+        one, two = (venv.step(action) for venv in venvs)
+        assert all(np.array_equal(a, b) for a, b in zip(one[:4], two[:4], strict=True))
