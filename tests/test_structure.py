@@ -104,9 +104,11 @@ def called(node):
 
 
 def asserts(node, helpers=frozenset()):
-    """True where a test states something: an assert, its own or a helper's, or an error or warning that it waits for."""
+    """True where a test states something: an assert or a checker, its own or a helper's, or an error that it waits for."""
     names = called(node)
-    stated = any(isinstance(inner, ast.Assert) for inner in ast.walk(node)) or any(n.startswith("assert_") for n in names)
+    stated = any(isinstance(inner, ast.Assert) for inner in ast.walk(node)) or any(
+        n.startswith(("assert_", "check_")) for n in names
+    )
     return stated or bool(names & ({"raises", "warns"} | helpers))
 
 
@@ -121,8 +123,8 @@ def test_every_test_asserts_something():
 
 
 def test_the_search_for_silent_tests_finds_one():
-    silent, loud, helped = (ast.parse(code) for code in ("def f(): x = g()", "def f(): assert g()", "def f(): check(x)"))
-    assert not asserts(silent) and asserts(loud) and not asserts(helped) and asserts(helped, frozenset({"check"}))
+    silent, loud, helped = (ast.parse(code) for code in ("def f(): x = g()", "def f(): assert g()", "def f(): helper(x)"))
+    assert not asserts(silent) and asserts(loud) and not asserts(helped) and asserts(helped, frozenset({"helper"}))
 
 
 # --- the wheel ------------------------------------------------------------------------------------------------------------

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from relay_market import RelayMarket
 
-from marketenv.envs import MarketParallelEnv, MarketVectorEnv, aec
+from marketenv.envs import MarketParallelEnv, MarketVectorEnv, SingleAgentEnv, aec
 from marketenv.testing import CHECKS, check_market_env
 
 
@@ -94,3 +95,20 @@ def test_a_vector_of_markets_steps_stages_and_restarts_those_that_are_over():
     assert rewards.tolist() == [reward for _, reward, *_ in singles]
     last = np.where(terminated[:, None], infos["final_obs"][1], seen)
     assert np.array_equal(last[0], singles[0][0]) and np.array_equal(last[1], singles[1][0])
+
+
+def test_markets_that_end_at_different_times_play_the_episodes_they_would_play_alone():
+    many = MarketVectorEnv(RelayMarket(horizon=2), 3, "buyer_0", "random")
+    builders = [lambda: SingleAgentEnv(relay(horizon=2), "buyer_0", "random")] * 3
+    singles = SyncVectorEnv(builders, autoreset_mode=AutoresetMode.SAME_STEP)
+    assert np.array_equal(many.reset(seed=1)[0], singles.reset(seed=1)[0])
+    draw, ends = np.random.default_rng(0), []
+    for _ in range(24):
+        actions = draw.uniform(-1, 1, (3, 2)).astype(np.float32)
+        actions[:, 1] = np.where(draw.random(3) < 0.3, -1, 1)  # now and then somebody storms out
+        together, alone = many.step(actions), singles.step(actions)
+        assert all(np.array_equal(a, b) for a, b in zip(together[:4], alone[:4], strict=True))
+        assert np.array_equal(together[4]["cash"], alone[4]["cash"])
+        ends.append(together[2] | together[3])
+    assert len({tuple(end) for end in ends}) > 3  # they did end at different times
+    singles.close()

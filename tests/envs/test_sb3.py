@@ -1,5 +1,6 @@
 """The stable-baselines3 door: the contract of its VecEnv, judged by its own vector of single environments and by PPO."""
 
+import dataclasses
 import sys
 
 import numpy as np
@@ -13,7 +14,7 @@ from marketenv import make_sb3, make_single
 from marketenv.core.fields import Field, Fields
 from marketenv.core.market import Role
 from marketenv.envs.sb3 import MarketSB3Env
-from marketenv.markets.reference import ReferenceMarket
+from marketenv.markets.reference import ReferenceConfig, ReferenceMarket
 
 N = 3
 PPO_SMALL = {"n_steps": 16, "batch_size": 32, "n_epochs": 2, "device": "cpu", "seed": 0}
@@ -66,6 +67,23 @@ def test_all_agents_of_all_markets_are_the_rows_market_by_market():
     # the highest bid wins and is paid: price = (1 + a) / 2, 0.75 in market 0 and 0.95 in market 1
     assert rewards == pytest.approx([0, value[1] - 0.75, 0, 0, 0, value[5] - 0.95], abs=1e-6)
     assert rewards.dtype == np.float32
+
+
+def test_only_the_rows_of_a_market_that_is_over_are_done():
+    class Walkout(ReferenceMarket):
+        """Over at once where buyer_0 names the highest price."""
+
+        def clear(self, state, past):
+            new, report = super().clear(state, past)
+            return new, dataclasses.replace(report, terminated=past[0][1][:, 0, 0] == 1)
+
+    venv = MarketSB3Env(Walkout(ReferenceConfig(game="first_price", n_buyers=3, max_cycles=5)), 2, "all")
+    venv.seed(0)
+    venv.reset()
+    _, _, dones, infos = venv.step(np.array([[0], [0], [0], [1], [0], [0]], dtype=np.float32))
+    assert dones.tolist() == [False] * 3 + [True] * 3  # market by market
+    assert ["terminal_observation" in info for info in infos] == dones.tolist()
+    assert not any(info["TimeLimit.truncated"] for info in infos)
 
 
 def test_roles_of_unlike_spaces_cannot_share_a_policy():

@@ -33,7 +33,7 @@ def test_demo_writes_its_report_pictures_and_rounds(tmp_path):
     assert "report.html" in out
 
 
-@pytest.mark.parametrize("script", ["demo", "benchmark", "rewrite_playthroughs"])
+@pytest.mark.parametrize("script", ["demo", "benchmark", "play", "rewrite_playthroughs"])
 def test_every_script_explains_itself(script):
     assert "--" in run(f"scripts/{script}.py", "--help")
 
@@ -44,3 +44,17 @@ def test_benchmark_writes_a_list_of_figures(tmp_path):
     assert all({"name", "value", "unit", "command"} <= case.keys() for case in found)
     assert all(case["value"] > 0 for case in found if "overhead" not in case["name"])
     assert any("reference_v0" in case["name"] for case in found) and any("digits" in case["name"] for case in found)
+
+
+def test_play_tells_every_round_and_adds_up():
+    out = run("scripts/play.py", "--rounds", "2", "--focal", "shade")
+    assert "round 1" in out and "round 2" in out and "round 3" not in out
+    told = [line.split("Utility: ")[1] for line in out.splitlines() if line.startswith("Utility: ")]
+    first = sum(float(part.split("trader_0 ")[1].split(",")[0]) for part in told)
+    end = next(line for line in out.splitlines() if line.startswith("trader_0 (shade): utility "))
+    assert abs(float(end.split("utility ")[1]) - first) < 2e-3  # printed numbers are rounded
+
+
+def test_play_names_the_neighbour_of_an_unknown_strategy():
+    done = subprocess.run([sys.executable, "scripts/play.py", "--focal", "shad"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode != 0 and "Did you mean 'shade'" in done.stderr
