@@ -42,7 +42,7 @@ def _filled(module: nn.Module) -> nn.Module:
             if p.dim() == 1:
                 p.fill_(float(name.endswith("weight")))
                 continue
-            drawn = draws.normal(draws.fold(torch.tensor(0), "networks", name), *p.shape)
+            drawn = draws.normal(draws.fold(torch.tensor(0, device="cpu"), "networks", name), *p.shape)
             drawn = (drawn - drawn.mean()) / drawn.std(correction=0)  # exact: ModuleLearner.init draws by these two moments
             p.copy_(math.sqrt(2.0 / p[0].numel()) * drawn)
     return module
@@ -74,7 +74,7 @@ def small_cnn(feature_shape: tuple[int, ...], n_outputs: int, width: int = 8) ->
             "flatten": nn.Flatten(),
             "linear": nn.Linear(2 * width, n_outputs),
         }
-        return _filled(nn.Sequential(OrderedDict(parts)))
+    return _filled(nn.Sequential(OrderedDict(parts)))
 
 
 def small_cnn_permutations() -> Permutations:
@@ -184,7 +184,7 @@ def wide_resnet(feature_shape: tuple[int, ...], n_outputs: int, *, depth: int = 
         parts |= {b.name: PreActivation(b.inputs, b.outputs, b.stride, b.shortcut) for b in blocks}
         parts |= {"norm": nn.GroupNorm(1, last), "relu": nn.ReLU(), "average": nn.AdaptiveAvgPool2d(1)}
         parts |= {"flatten": nn.Flatten(), "linear": nn.Linear(last, n_outputs)}
-        return _filled(nn.Sequential(OrderedDict(parts)))
+    return _filled(nn.Sequential(OrderedDict(parts)))
 
 
 def wide_resnet_permutations(depth: int = 22, width: int = 1) -> Permutations:

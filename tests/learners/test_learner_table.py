@@ -26,9 +26,9 @@ WORKED = {
     # zero weights show the linear layer nothing, so only its biases move, by 0.1 times the slope (1/2, -1/2);
     # before them lie conv1 1*1*9 + 1, conv2 2*1*9 + 2, linear 2*2: 34 numbers
     "cnn": ("classification", {"width": 1}, [0.0] * 34 + [-0.05, 0.05]),
-    # the same, but norms of weight 0 pass nothing on; 144 + (64 + 2*2304) + (32 + 4608 + 64 + 9216 + 512)
-    # + (64 + 18432 + 128 + 36864 + 2048) + 128 + 2*64 = 76904 numbers of stem, three blocks, norm, linear
-    "resnet": ("classification", {"depth": 10}, [0.0] * 76904 + [-0.05, 0.05]),
+    # the same, but norms of weight 0 pass nothing on; 144 + (32 + 2304 + 32 + 2304) + (32 + 4608 + 64 + 9216 + 512)
+    # + (64 + 18432 + 128 + 36864 + 2048) + 128 + 2*64 = 77040 numbers of stem, three blocks, norm, linear
+    "resnet": ("classification", {"depth": 10}, [0.0] * 77040 + [-0.05, 0.05]),
 }
 SHAPES = {"cnn": (1, 2, 2), "resnet": (1, 2, 2)}  # of one example, where it is not (1,)
 
