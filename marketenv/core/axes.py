@@ -18,13 +18,9 @@ params     the flattened parameters of one model
 
 from __future__ import annotations
 
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
-PerMarket = Float[Tensor, "markets"]
-PerAgent = Float[Tensor, "markets agents"]
 PerPair = Float[Tensor, "markets buyers sellers"]
-PairMask = Bool[Tensor, "markets buyers sellers"]
-Seeds = Int[Tensor, "markets"]
 Keys = Int[Tensor, "*batch"]
 Parameters = Float[Tensor, "markets agents params"]

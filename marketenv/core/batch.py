@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import operator
 import secrets
 from collections.abc import Mapping, Sequence
@@ -149,6 +150,8 @@ def _plain(value: Any) -> str:
     """A value in words that are the same in every process: objects that are no plain data by the name of their type."""
     if value is None or isinstance(value, str | int | float | bool | tuple) or dataclasses.is_dataclass(value):
         return repr(value)
+    if isinstance(value, functools.partial):
+        return f"{_plain(value.func)}({', '.join(map(_plain, value.args))}; {_plain(value.keywords)})"
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{k}: {_plain(v)}" for k, v in value.items()) + "}"
     return getattr(value, "__qualname__", type(value).__qualname__)

@@ -105,7 +105,7 @@ class Market(Protocol):
         """Roles in the order of the agent axis."""
         ...
 
-    def reset(self, seeds: Int[Tensor, "markets"]) -> Any:
+    def reset(self, seeds: Int[Tensor, "markets"]) -> State:
         """Draw the first state of one market per seed."""
         ...
 

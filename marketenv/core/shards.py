@@ -35,11 +35,6 @@ class Shards:
         """The same data with all owner axes joined into one: index [owners, width], size [owners]."""
         return Shards(self.x, self.y, self.index.reshape(-1, self.index.shape[-1]), self.size.reshape(-1))
 
-    def take(self, places: Int[Tensor, "*owners batch"]) -> tuple[Tensor, Tensor]:
-        """Examples at each owner's places (0 <= place < size): x [*owners, batch, *features], y [*owners, batch]."""
-        rows = self.index.gather(-1, places)
-        return self.x[rows], self.y[rows]
-
     def padded(self) -> tuple[Tensor, Tensor, Tensor]:
         """All examples of all owners: x [*owners, width, *features], y and mask [*owners, width]."""
         return self.x[self.index], self.y[self.index], self.mask

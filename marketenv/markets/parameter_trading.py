@@ -147,7 +147,6 @@ class ParameterTradingMarket:
         c, n = self.config, self.n_agents
         keys = draws.agent_keys(seeds, n, "first model")
         params = self.learner.init(keys.flatten()).unflatten(0, keys.shape)
-        slots = self.learner.fresh_slots(keys.numel(), self.device).unflatten(0, keys.shape)
         types = draws.uniform(draws.agent_keys(seeds, n, "types"), 2)
         scores = self.learner.scores(params, self.world(seeds).exam)
         ones = torch.ones(len(seeds), n, device=self.device)
@@ -157,7 +156,7 @@ class ParameterTradingMarket:
             seeds=seeds,
             round=torch.zeros_like(seeds),
             params=params,
-            slots=slots,
+            slots=self._fresh_slots(keys.shape),
             loss=scores.loss,
             accuracy=scores.accuracy,
             effort=ones,
@@ -178,8 +177,7 @@ class ParameterTradingMarket:
         alpha, loss_after = self._best_weights(trained, offers, world)
         loss_after = loss_after.masked_fill(diverged[:, None], torch.inf)  # who has just diverged has nothing to sell
         clock.lap("align")
-        trial = self._trial(trained, offers, alpha, scores.loss, loss_after, world)
-        gain = self.valuation(trial)
+        gain = self.valuation(self._trial(trained, offers, alpha, scores.loss, loss_after, world))
         low, high = self._disclose(state, gain, alpha)
         clock.lap("value")
         return TradingQuotes(
@@ -213,29 +211,32 @@ class ParameterTradingMarket:
         ((quotes, actions),) = past
         clock = Clock(self.device)
         reports = self._read(state, quotes, actions)
-        shares = self.world(state.seeds).shares
-        done = self.exchange(state, quotes, reports, Terms(self.mechanism, self.mask, self.config.max_purchases, shares))
+        world = self.world(state.seeds)
+        terms = Terms(self.mechanism, self.mask, self.config.max_purchases, world.shares)
+        done = self.exchange(state, quotes, reports, terms)
         transfers = done.prices * done.bought
         ledger = state.ledger.settle(transfers)
-        scores = self.learner.scores(done.params, self.world(state.seeds).exam)
+        paid, received = transfers.sum(2), transfers.sum(1)
+        scores = self.learner.scores(done.params, world.exam)
         value = state.money_per_loss * (state.loss.double() - scores.loss.double())
-        harm = (self._sale_cost(quotes.gain.worth) * done.bought).sum(1)
+        harm = (reports.cost * done.bought).sum(1)
         utility = value + net(transfers) - state.effort_cost * state.effort - harm
         bought, sold = done.bought.sum(2), done.bought.sum(1)
-        fresh = self.learner.fresh_slots(bought.numel(), self.device).reshape(quotes.slots.shape)
-        restart = (bought > 0)[..., None] & (self.config.after_purchase == "reset")
+        slots = quotes.slots
+        if self.config.after_purchase == "reset":
+            slots = torch.where((bought > 0)[..., None], self._fresh_slots(bought.shape), slots)
         clock.lap("settle")
         new = dataclasses.replace(
             state,
             round=state.round + 1,
             params=done.params,
-            slots=torch.where(restart, fresh, quotes.slots),
+            slots=slots,
             loss=scores.loss,
             accuracy=scores.accuracy,
             effort=reports.effort,
             ledger=ledger,
-            last_paid=transfers.sum(2),
-            last_earned=transfers.sum(1),
+            last_paid=paid,
+            last_earned=received,
         )
         report = TradingReport(
             rewards=utility,
@@ -244,8 +245,8 @@ class ParameterTradingMarket:
             seconds=quotes.seconds | clock.seconds,
             utility=utility,
             value=value,
-            paid=transfers.sum(2),
-            received=transfers.sum(1),
+            paid=paid,
+            received=received,
             effort=state.effort,
             bought=bought,
             sold=sold,
@@ -300,6 +301,15 @@ class ParameterTradingMarket:
             coalition=torch.tensor(members, device=self.device).expand(len(ones), -1),
         )
 
+    def _fresh_slots(self, shape: torch.Size) -> Float[Tensor, "markets agents slots"]:
+        return self.learner.fresh_slots(shape.numel(), self.device).unflatten(0, shape)
+
+    @cached_property
+    def _layer_masks(self) -> Float[Tensor, "layers params"]:
+        """Which parameters each layer holds, one row a layer."""
+        learner = self.learner
+        return torch.stack([layer_mask(learner.layout, learner.layers, (k,)) for k in range(len(learner.layers))]).to(self.device)
+
     def _train(self, state: TradingState, world: World) -> tuple[Tensor, Tensor, Scores, Tensor]:
         """One round of everybody's training; who ends with non-finite parameters goes back to the last finite ones."""
         keys = draws.agent_keys(draws.fold(state.seeds, state.round), self.n_agents, "train")
@@ -309,9 +319,8 @@ class ParameterTradingMarket:
         scores = self.learner.scores(params, world.exam)
         diverged = ~(params.isfinite().all(-1) & scores.loss.isfinite())
         if diverged.any():
-            fresh = self.learner.fresh_slots(diverged.numel(), self.device).view_as(slots)
             params = torch.where(diverged[..., None], state.params, params)
-            slots = torch.where(diverged[..., None], fresh, slots)
+            slots = torch.where(diverged[..., None], self._fresh_slots(diverged.shape), slots)
             scores = self.learner.scores(params, world.exam)
         return params, slots, scores, diverged
 
@@ -325,9 +334,7 @@ class ParameterTradingMarket:
             scale = sabotage[..., None] * trained.square().mean(-1, keepdim=True).sqrt()
             offers = offers + (scale * noise)[:, None]
         if bool((offered < 1).any()):
-            layers = range(offered.shape[-1])
-            each = torch.stack([layer_mask(self.learner.layout, self.learner.layers, (k,)).to(self.device) for k in layers])
-            offers = trained[:, :, None] + (offered @ each)[:, None] * (offers - trained[:, :, None])
+            offers = trained[:, :, None] + (offered @ self._layer_masks)[:, None] * (offers - trained[:, :, None])
         return offers
 
     def _best_weights(self, trained: Tensor, offers: Tensor, world: World) -> tuple[Tensor, Tensor]:

@@ -23,12 +23,6 @@ def test_flat_joins_the_owners_of_all_markets():
     assert flat.x is POOL.x  # examples are stored once
 
 
-def test_take_reads_places_within_each_owners_rows():
-    x, y = POOL.flat().take(torch.tensor([[1, 1, 0], [0, 0, 0], [1, 0, 1], [0, 1, 0]]))
-    assert y.tolist() == [[1, 1, 3], [4, 4, 4], [2, 0, 2], [2, 3, 2]]  # looked up by hand in the index above
-    assert torch.equal(x[..., 0], 10.0 * y)
-
-
 def test_padded_gives_all_examples_and_the_mask():
     x, y, mask = POOL.padded()
     assert x.shape == (2, 2, 2, 1) and torch.equal(x[..., 0], 10.0 * y)

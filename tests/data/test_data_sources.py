@@ -110,7 +110,8 @@ def test_table_1_of_the_paper_on_real_mnist(data_root):
     source = make_source("mnist", "class_imbalance", 2, root=data_root, overlap=True, broker_data="test")
     fed = source.federation(torch.tensor([0]))
     assert fed.train.size.tolist() == [[3059 + 29404, 30596 + 2941]]
-    _, labels = fed.train.flat().take(torch.arange(32463).repeat(2, 1))
+    flat = fed.train.flat()
+    labels = flat.y[flat.index[:, :32463]]
     assert torch.bincount(labels[0]).tolist() == [592, 674, 596, 613, 584, 5421, 5918, 6265, 5851, 5949]
     assert fed.validation.size.tolist() == [10000] and source.feature_shape == (1, 28, 28)
 

@@ -1,6 +1,7 @@
 """The parallel door and its agent-by-agent form: the contract beyond what the suites check."""
 
 import pickle
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from gymnasium.spaces import Box
 
 from marketenv import make_market, make_parallel, reference_v0
 from marketenv.envs import MarketParallelEnv
+from marketenv.mechanisms import double_auction
 from marketenv.testing import _same
 
 every_case = pytest.mark.parametrize("case", CASES)
@@ -235,6 +237,14 @@ def test_a_file_of_the_same_market_with_other_arguments_is_refused(tmp_path):
     env.save(tmp_path / "state")
     other = make_parallel("reference_v0", game="second_price", max_cycles=2)
     with pytest.raises(ValueError, match="game='first_price'"):
+        other.load(tmp_path / "state")
+
+
+def test_a_file_of_the_same_rule_with_another_weight_is_refused(tmp_path):
+    one, other = (make_parallel("reference_v0", mechanism=partial(double_auction, weight=w)) for w in (0.5, 0.3))
+    one.reset(seed=0)
+    one.save(tmp_path / "state")
+    with pytest.raises(ValueError, match=r"weight: 0\.5"):
         other.load(tmp_path / "state")
 
 

@@ -43,7 +43,7 @@ def terms_of(market):
     return Terms(market.mechanism, market.mask, market.config.max_purchases, torch.ones(1, market.n_agents) / market.n_agents)
 
 
-def quoted(market, n_agents, worth, params=None, diverged=None):
+def quoted(market, worth):
     """Quotes with hand-made gains [buyers, sellers] for a real market of one copy."""
     state = market.reset(torch.tensor([0]))
     quotes = market.quote(state, ())
@@ -98,7 +98,7 @@ def test_trading_raises_accuracy_above_never_trading():
 )
 def test_reason_codes(bids, asks, worth, cash, code):
     market = market_of(n_agents=2, cash=cash)
-    state, quotes = quoted(market, 2, [[0.0, worth], [-1.0, 0.0]])
+    state, quotes = quoted(market, [[0.0, worth], [-1.0, 0.0]])
     bid = torch.tensor([[[0.0, bids], [0.0, 0.0]]], dtype=torch.float64)
     ask = torch.full((1, 2), asks, dtype=torch.float64)
     reports = Reports(bid, ask, ask[:, None].expand(-1, 2, -1), torch.zeros_like(bid), torch.ones(1, 2))
@@ -119,7 +119,7 @@ def test_a_rule_that_declines_has_its_own_reason():
 
 def test_largest_surplus_is_bought_first_and_ties_go_to_the_lower_index():
     market = market_of(n_agents=3)
-    state, quotes = quoted(market, 3, [[0.0, 1.0, 1.0], [1.0, 0.0, 1.0], [0.0, 0.0, 0.0]])
+    state, quotes = quoted(market, [[0.0, 1.0, 1.0], [1.0, 0.0, 1.0], [0.0, 0.0, 0.0]])
     bids = torch.tensor([[[0.0, 3.0, 3.0], [2.0, 0.0, 3.0], [0.0, 0.0, 0.0]]], dtype=torch.float64)
     asks = torch.tensor([[0.0, 1.0, 1.0]], dtype=torch.float64)
     reports = Reports(bids, asks, asks[:, None].expand(-1, 3, -1), torch.zeros_like(bids), torch.ones(1, 3))
@@ -130,7 +130,7 @@ def test_largest_surplus_is_bought_first_and_ties_go_to_the_lower_index():
 
 def test_two_purchases_are_merged_in_order_of_surplus():
     market = market_of(n_agents=3, max_purchases=2)
-    state, quotes = quoted(market, 3, [[0.0, 1.0, 1.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    state, quotes = quoted(market, [[0.0, 1.0, 1.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
     bids = torch.tensor([[[0.0, 2.0, 3.0], [0.0] * 3, [0.0] * 3]], dtype=torch.float64)
     asks = torch.zeros(1, 3, dtype=torch.float64)
     reports = Reports(bids, asks, asks[:, None].expand(-1, 3, -1), torch.zeros_like(bids), torch.ones(1, 3))
