@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 import operator
 import secrets
 from collections.abc import Mapping, Sequence
@@ -19,6 +17,7 @@ from torch import Tensor
 from marketenv.core import draws, rounds, storage, tree
 from marketenv.core.market import Market, Report, agent_names
 from marketenv.core.policy import Policy
+from marketenv.core.words import plain
 
 
 @dataclass(frozen=True)
@@ -142,19 +141,8 @@ def describe(market: Market) -> str:
     """Kind and arguments of a market, equal for markets that may share a file; where it runs does not count."""
     config = getattr(market, "config", None)
     named = vars(config).items() if config is not None else ()
-    facts = [f"{name}={_plain(value)}" for name, value in named if name not in ("device", "root", "download")]
+    facts = [f"{name}={plain(value)}" for name, value in named if name not in ("device", "root", "download")]
     return f"{type(market).__name__}({', '.join(facts)})"
-
-
-def _plain(value: Any) -> str:
-    """A value in words that are the same in every process: objects that are no plain data by the name of their type."""
-    if value is None or isinstance(value, str | int | float | bool | tuple) or dataclasses.is_dataclass(value):
-        return repr(value)
-    if isinstance(value, functools.partial):
-        return f"{_plain(value.func)}({', '.join(map(_plain, value.args))}; {_plain(value.keywords)})"
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{k}: {_plain(v)}" for k, v in value.items()) + "}"
-    return getattr(value, "__qualname__", type(value).__qualname__)
 
 
 def _episode_seeds(base: Tensor, episode: Tensor) -> Int[Tensor, "markets"]:

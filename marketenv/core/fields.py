@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -44,18 +45,18 @@ class Fields:
     @cached_property
     def slices(self) -> dict[str, slice]:
         """Where each name lies in the flat vector."""
-        ends = torch.tensor([f.size for f in self.items]).cumsum(0).tolist()
+        ends = list(itertools.accumulate(f.size for f in self.items))
         return {f.name: slice(end - f.size, end) for f, end in zip(self.items, ends, strict=True)}
 
     @cached_property
     def low(self) -> Float[Tensor, "dim"]:
         """Lower bounds, float32 [dim]."""
-        return torch.tensor([f.low for f in self.items for _ in range(f.size)], dtype=torch.float32)
+        return torch.tensor([f.low for f in self.items for _ in range(f.size)], dtype=torch.float32, device="cpu")
 
     @cached_property
     def high(self) -> Float[Tensor, "dim"]:
         """Upper bounds, float32 [dim]."""
-        return torch.tensor([f.high for f in self.items for _ in range(f.size)], dtype=torch.float32)
+        return torch.tensor([f.high for f in self.items for _ in range(f.size)], dtype=torch.float32, device="cpu")
 
     def pack(self, **parts: Tensor) -> Float[Tensor, "*batch dim"]:
         """Join named parts [*batch, size] into float32 [*batch, dim], clipped to the bounds; NaN becomes the upper bound."""

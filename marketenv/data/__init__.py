@@ -1,5 +1,6 @@
 """Floor 1, data: data sets, partitions among agents, and the sources that give every market its examples."""
 
+from marketenv.data.augmentation import AUGMENTATIONS, Augmentation, augmentation
 from marketenv.data.dataset import Dataset, from_arrays
 from marketenv.data.datasets import DATASETS
 from marketenv.data.federation import Federation, Source
@@ -11,14 +12,17 @@ from marketenv.data.sources import find_dataset, make_source
 from marketenv.data.splitting import Split, split
 
 __all__ = [
+    "AUGMENTATIONS",
     "DATASETS",
     "PARTITIONS",
+    "Augmentation",
     "Dataset",
     "Federation",
     "PartitionedSource",
     "Source",
     "Split",
     "SyntheticLinear",
+    "augmentation",
     "find_dataset",
     "from_arrays",
     "make_source",

@@ -86,7 +86,7 @@ def _tensor(value: Any, what: str, name: str) -> Tensor:
         if array.dtype.kind not in "biuf":
             raise ValueError(f"{name}: {what} has type {array.dtype}, wanted an array of real numbers; convert it first.")
         wide_unsigned = array.dtype.kind == "u" and array.dtype != np.uint8  # torch lacks most unsigned types
-        found = torch.tensor(array.astype(np.int64 if wide_unsigned else array.dtype.newbyteorder("=")))
+        found = torch.tensor(array.astype(np.int64 if wide_unsigned else array.dtype.newbyteorder("=")), device="cpu")
     if found.is_complex():
         raise ValueError(f"{name}: {what} holds complex numbers, wanted real ones; take their real part or modulus.")
     return found
@@ -106,7 +106,7 @@ def pixels(x: Tensor) -> Tensor:
         x = x[:, None]
     elif x.dim() == 4 and x.shape[-1] in (1, 3) and x.shape[1] not in (1, 3):
         x = x.permute(0, 3, 1, 2)
-    return (x.float() / 255.0).contiguous()
+    return x.contiguous().float().div_(255.0)  # in place: float32 is four times the bytes, and need not be held twice
 
 
 def _targets(value: Any, what: str, name: str) -> Tensor:

@@ -13,10 +13,10 @@ from torch import Tensor
 from marketenv.data.dataset import Dataset
 
 
-def _arrays(name: str) -> dict[str, np.ndarray]:
-    """All arrays of an embedded file."""
+def _arrays(name: str) -> dict[str, Tensor]:
+    """All arrays of an embedded file, on the CPU whatever torch's default device is."""
     with files("marketenv.data").joinpath("embedded", f"{name}.npz").open("rb") as file, np.load(file, allow_pickle=False) as box:
-        return dict(box)
+        return {part: torch.from_numpy(array) for part, array in box.items()}
 
 
 def standardise(x: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows columns"]:
@@ -37,7 +37,7 @@ def digits(root: Path | None = None, download: bool = False) -> Dataset:
     Source: Alpaydin and Kaynak, UCI 1998, as scikit-learn has it. ``root`` and ``download`` are not needed.
     """
     raw = _arrays("digits")
-    return Dataset("digits", torch.tensor(raw["x"]).float() / 16.0, torch.tensor(raw["y"]).long(), n_classes=10)
+    return Dataset("digits", raw["x"].float() / 16.0, raw["y"].long(), n_classes=10)
 
 
 def german_credit(root: Path | None = None, download: bool = False) -> Dataset:
@@ -47,11 +47,11 @@ def german_credit(root: Path | None = None, download: bool = False) -> Dataset:
     Source: Hofmann, UCI 1994. ``root`` and ``download`` are not needed.
     """
     raw = _arrays("german_credit")
-    numeric = standardise(torch.tensor(raw["numeric"]).double()).float()
-    levels = raw["levels"].astype(np.int64)
-    columns = torch.tensor(raw["categorical"].astype(np.int64) + levels.cumsum() - levels)
-    one_hot = torch.zeros(len(numeric), int(levels.sum())).scatter_(1, columns, 1.0)
-    return Dataset("german_credit", torch.cat([numeric, one_hot], 1), torch.tensor(raw["y"]).long(), n_classes=2)
+    numeric = standardise(raw["numeric"].double()).float()
+    levels = raw["levels"].long()
+    columns = raw["categorical"].long() + levels.cumsum(0) - levels
+    one_hot = numeric.new_zeros(len(numeric), int(levels.sum())).scatter_(1, columns, 1.0)
+    return Dataset("german_credit", torch.cat([numeric, one_hot], 1), raw["y"].long(), n_classes=2)
 
 
 def breast_cancer(root: Path | None = None, download: bool = False) -> Dataset:
@@ -60,4 +60,4 @@ def breast_cancer(root: Path | None = None, download: bool = False) -> Dataset:
     Source: Wolberg, Mangasarian, Street, Street, UCI 1995, as scikit-learn has it. ``root`` and ``download`` are not needed.
     """
     raw = _arrays("breast_cancer")
-    return Dataset("breast_cancer", standardise(torch.tensor(raw["x"]).double()).float(), torch.tensor(raw["y"]).long(), 2)
+    return Dataset("breast_cancer", standardise(raw["x"].double()).float(), raw["y"].long(), 2)

@@ -31,7 +31,7 @@ def read_idx(path: Path) -> Tensor:
     shape = np.frombuffer(raw, ">u4", n_axes, 4).tolist() if n_axes and len(raw) >= 4 + 4 * n_axes else [0]
     if not n_axes or len(raw) - 4 - 4 * n_axes != np.prod(shape):
         raise ValueError(f"{path} is no whole idx file of bytes ({len(raw)} bytes, header {raw[:4]!r}); fetch it again.")
-    return torch.tensor(np.frombuffer(raw, np.uint8, offset=4 + 4 * n_axes).reshape(shape))
+    return torch.tensor(np.frombuffer(raw, np.uint8, offset=4 + 4 * n_axes).reshape(shape), device="cpu")
 
 
 def _idx_folders(root: Path, name: str, folder: str) -> tuple[Path, ...]:
@@ -82,8 +82,8 @@ def from_torchvision(name: str, folder: str, root: Path, *, download: bool) -> D
     except (RuntimeError, OSError) as error:
         advice = "check the connection, or fetch the files by hand" if download else "give download=True to fetch it"
         raise ValueError(f"data {name!r} cannot be read from {root} ({error}); {advice}.") from error
-    x, x_test = (pixels(torch.as_tensor(part.data)) for part in (train, test))
-    y, y_test = (torch.as_tensor(part.targets).long() for part in (train, test))
+    x, x_test = (pixels(torch.as_tensor(part.data, device="cpu")) for part in (train, test))
+    y, y_test = (torch.as_tensor(part.targets, device="cpu").long() for part in (train, test))
     return Dataset(name, x, y, 10, x_test, y_test)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from marketenv.learners.linear import Linear
 from marketenv.learners.mlp import MLP
 from marketenv.learners.module import ModuleLearner
-from marketenv.learners.networks import cnn, resnet, small_cnn, wide_resnet
+from marketenv.learners.networks import NORMS, cnn, resnet, small_cnn, wide_resnet
 from marketenv.learners.optimizers import OPTIMIZERS
 from marketenv.learners.protocol import Learner, Permutations, Scores
 from marketenv.learners.training import Training
@@ -27,6 +27,7 @@ LEARNERS: dict[str, Callable[..., Learner]] = {
 __all__ = [
     "LEARNERS",
     "MLP",
+    "NORMS",
     "OPTIMIZERS",
     "Learner",
     "Linear",

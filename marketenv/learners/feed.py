@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from marketenv.core import draws
 from marketenv.core.shards import Shards
-from marketenv.learners.training import Step
+from marketenv.learners.training import Augment, Step
 
 
 def shuffled(shards: Shards, keys: Int[Tensor, "models"]) -> Int[Tensor, "models width"]:
@@ -29,6 +30,7 @@ class Feed:
     rows:  rows of the pool in the order of use                  [models, width]
     share: weight of each example in the mean loss of a step     [models or 1, batch or 1]
     x, y:  the step's examples; the whole shards, gathered once, where ``full``
+    seen:  x [active, batch, *features] as it is learned from in a step: augmented, or as it is
     """
 
     pool: Shards
@@ -38,6 +40,7 @@ class Feed:
     x: Float[Tensor, "models batch *features"]
     y: Num[Tensor, "models batch"]
     full: bool
+    seen: Callable[[Tensor, Step], Tensor]
 
     def batch(self, step: Step) -> tuple[Tensor, Tensor, Tensor]:
         """The step's examples of the models that take part: x [active, batch, *features], y [active, batch], shares.
@@ -46,21 +49,56 @@ class Feed:
         """
         x, y = self.x[: step.active], self.y[: step.active]
         if self.full:
-            return x, y, self.share[: step.active]
+            return self.seen(x, step), y, self.share[: step.active]
         places = step.number * x.shape[1] + torch.arange(x.shape[1], device=x.device)
         rows = self.rows[: step.active].gather(1, places % self.size[: step.active, None]).flatten()
         torch.index_select(self.pool.x, 0, rows, out=x.view(-1, *x.shape[2:]))
         torch.index_select(self.pool.y, 0, rows, out=y.view(-1))
-        return x, y, self.share
+        return self.seen(x, step), y, self.share
 
 
-def open_feed(shards: Shards, batch_size: int | None, order: Int[Tensor, "models"] | None, keys: Int[Tensor, "models"]) -> Feed:
-    """Order the examples of a round; models stand in ``order`` (None: as they are)."""
+def _as_it_is(x: Tensor, step: Step) -> Tensor:
+    return x
+
+
+def _augmented(
+    augment: Augment, shape: tuple[int, ...], keys: Int[Tensor, "models"], models: Int[Tensor, "models"]
+) -> Callable[[Tensor, Step], Tensor]:
+    """Examples as the augmentation leaves them: a step's keys depend on the model's own and the step's number alone."""
+
+    def seen(x: Tensor, step: Step) -> Tensor:
+        own = draws.fold(keys[: step.active], "augment", step.number)
+        whole = x.reshape(*x.shape[:2], *shape).clone()  # a copy: nobody's examples change, whatever the function does
+        new = augment(whole, own, models[: step.active])
+        if new.shape != whole.shape or new.dtype != x.dtype:
+            raise ValueError(
+                f"augment made {new.dtype} {list(new.shape)} of {x.dtype} {list(whole.shape)}, wanted the same: "
+                "[models, batch, *features]."
+            )
+        return new.reshape(x.shape)
+
+    return seen
+
+
+def open_feed(
+    shards: Shards,
+    batch_size: int | None,
+    order: Int[Tensor, "models"] | None,
+    keys: Int[Tensor, "models"],
+    augment: Augment | None = None,
+    shape: tuple[int, ...] | None = None,
+) -> Feed:
+    """Order the examples of a round; models stand in ``order`` (None: as they are).
+
+    augment: see ``Training``; it is shown features in ``shape`` (None: as they lie in the pool).
+    """
+    models = torch.arange(len(keys), device=keys.device) if order is None else order
     if order is not None:
         shards, keys = Shards(shards.x, shards.y, shards.index[order], shards.size[order]), keys[order]
+    seen = _as_it_is if augment is None else _augmented(augment, shape or tuple(shards.x.shape[1:]), keys, models)
     if batch_size is None:
         x, y, mask = shards.padded()
-        return Feed(shards, shards.index, shards.size, mask / shards.size[:, None], x, y, True)
-    shape = (shards.index.shape[0], batch_size)
-    x, y = shards.x.new_empty(*shape, *shards.x.shape[1:]), shards.y.new_empty(shape)
-    return Feed(shards, shuffled(shards, keys), shards.size, x.new_full((1, 1), 1.0 / batch_size), x, y, False)
+        return Feed(shards, shards.index, shards.size, mask / shards.size[:, None], x, y, True, seen)
+    places = (shards.index.shape[0], batch_size)
+    x, y = shards.x.new_empty(*places, *shards.x.shape[1:]), shards.y.new_empty(places)
+    return Feed(shards, shuffled(shards, keys), shards.size, x.new_full((1, 1), 1.0 / batch_size), x, y, False, seen)

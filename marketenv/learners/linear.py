@@ -73,7 +73,8 @@ class Linear:
 
     A round costs d^2 per step whatever n is. ``init_rule`` "zeros" starts at 0, "normal" at standard normal numbers.
 
-    Raises ValueError for a task other than "regression" and for minibatches, which a Gram matrix cannot give.
+    Raises ValueError for a task other than "regression" and for minibatches and augmentation, which a Gram matrix cannot
+    give.
 
     Source: Huang, Vishwakarma, Sala, NeurIPS 2023, linear experiment ("gradient of half the MSE" is derived: it
     replays Fig. 3).
@@ -98,6 +99,8 @@ class Linear:
             raise ValueError(f"task is {self.task!r}, but 'linear' is a regression; use learner 'mlp' with hidden=().")
         if self.training.batch_size is not None:
             raise ValueError(f"batch_size is {self.training.batch_size}, but 'linear' trains on whole shards; pass None.")
+        if self.training.augment is not None:
+            raise ValueError("training.augment is set, but 'linear' sees its examples once, as a Gram matrix; pass None.")
 
     layers = (("weight",),)
 

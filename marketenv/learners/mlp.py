@@ -127,7 +127,7 @@ class MLP:
         with torch.no_grad():
             order, steps = schedule(effort, self.training.steps)
             stacks = open_stacks(self.layout, optimizer, params, slots, order)
-            feed = open_feed(material, self.training.batch_size, order, keys)
+            feed = open_feed(material, self.training.batch_size, order, keys, self.training.augment, self.feature_shape)
             space = self._workspace(feed.x)
             for step in steps:
                 self._step(stacks, optimizer, step, space, *feed.batch(step))

@@ -6,19 +6,19 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
-from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
 from marketenv.core import draws
 from marketenv.core.bank import Layout
 from marketenv.core.lookup import lookup
 from marketenv.core.shards import Shards
-from marketenv.learners import exams, objectives
+from marketenv.learners import batch_statistics, exams, objectives
 from marketenv.learners.exams import Exam
 from marketenv.learners.feed import open_feed
 from marketenv.learners.optimizers import optimizer_of, slot_count
@@ -26,10 +26,7 @@ from marketenv.learners.protocol import Permutations, Scores
 from marketenv.learners.stacks import open_stacks
 from marketenv.learners.training import DEFAULT, Training, check_round, schedule
 
-
-def _statistics(module: nn.Module) -> bool:
-    """Whether the module's answer to one example depends on the others, or on those seen before."""
-    return isinstance(module, _BatchNorm) or (isinstance(module, _NormBase) and bool(module.track_running_stats))
+COPIES = 6  # of a model's parameters that a step holds at once: parameters, gradient, their unflattened and flat copies
 
 
 def _random(module: nn.Module) -> bool:
@@ -40,18 +37,37 @@ def _random(module: nn.Module) -> bool:
 def check_module(module: nn.Module) -> None:
     """Refuse modules whose training is not a function of parameters and examples alone.
 
-    Raises ValueError for batch statistics, dropout, frozen or non-float32 parameters, and modules without parameters.
+    Raises ValueError for dropout, frozen or non-float32 parameters, and modules without parameters.
     """
     for name, part in module.named_modules():
         kind = f"{name or 'the module'} is a {type(part).__name__}"
-        if _statistics(part):
-            raise ValueError(f"{kind}, with batch statistics, which a merge would break; use GroupNorm or LayerNorm.")
         if _random(part):
             raise ValueError(f"{kind} that drops units at random; set its rate to 0: training must be a function of its keys.")
     found = dict(module.named_parameters())
     bad = [name for name, p in found.items() if p.dtype != torch.float32 or not p.requires_grad]
     if bad or not found:
         raise ValueError(f"parameters {bad or 'none'}: wanted at least one, all float32 and trainable; make constants buffers.")
+
+
+def count_activations(module: nn.Module, x: Float[Tensor, "batch *features"]) -> tuple[int, tuple[int, ...]]:
+    """Numbers per example that go into the module and come out of its innermost parts, and its outputs' shape.
+
+    >>> count_activations(nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 2)), torch.zeros(2, 3))
+    (15, (2, 2))
+    """
+    seen = [x.numel()]
+
+    def told(part: nn.Module, given: Any, made: Any) -> None:
+        seen.extend(t.numel() for t in (made if isinstance(made, tuple) else (made,)) if isinstance(t, Tensor))
+
+    hooks = [part.register_forward_hook(told) for part in module.modules() if not list(part.children())]
+    try:
+        with torch.no_grad():
+            shape = tuple(module(x).shape)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return -(-sum(seen) // len(x)), shape
 
 
 def _owners(names: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
@@ -69,14 +85,19 @@ class ModuleLearner:
     init draws each tensor as its mean + its own standard deviation * normal, from the module as it was given: ones
     and zeros stay, no global generator is touched, and a module's own rule is kept up to the distribution's shape.
 
+    Batch norms keep no running statistics: training takes those of the minibatch, scoring those of the whole exam, so that
+    after a merge they are those of the merged model (RESET in Jordan et al., "REPAIR", 2022). Padding, and examples that stand
+    alone, are therefore refused; ``export`` gives a module that has statistics of its own.
+
     module:       the model; it is copied, never changed
     permutations: permutation name -> (tensor name, axis) pairs; None: its models cannot be aligned
     layers:       tensor names of each layer; () groups parameters by the submodule that owns them
     engine:       "loop" one model at a time | "vmap" all at once | "auto": the loop on a CPU, where vmap over
                   convolutions was 2 to 4 times slower, and vmap elsewhere
-    memory:       bytes that activations of one vmap over models may take, as guessed from inputs and parameters
+    memory:       bytes that one vmap over models may take, by the numbers that the module's parts put out and its parameters
 
-    Raises ValueError for batch statistics, dropout, frozen parameters, and outputs of another shape.
+    Raises ValueError for dropout, frozen parameters, outputs of another shape, and batch norms that are trained on single
+    examples or given padded ones.
 
     >>> net = ModuleLearner((4,), 3, "classification", Training(), module=nn.Linear(4, 3))
     >>> net.layout.shapes
@@ -92,6 +113,8 @@ class ModuleLearner:
     layers: tuple[tuple[str, ...], ...] = ()
     engine: str = "auto"
     memory: int = 2**28
+    _pure: nn.Module = field(init=False, repr=False)  # the module without running statistics: what is trained and scored
+    _activations: int = field(init=False, repr=False)  # numbers per example
 
     def __post_init__(self) -> None:
         objectives.check_task(self.feature_shape, self.n_outputs, self.task)
@@ -99,13 +122,21 @@ class ModuleLearner:
         lookup({"auto": 0, "loop": 0, "vmap": 0}, self.engine, "engine")
         check_module(self.module)
         object.__setattr__(self, "module", copy.deepcopy(self.module).cpu().eval())
-        with torch.no_grad():
-            shape = tuple(self.module(torch.zeros(2, *self.feature_shape)).shape)
+        object.__setattr__(self, "_pure", batch_statistics.without_statistics(self.module))
+        if self.pooled and self.training.batch_size == 1:
+            raise ValueError("batch_size is 1, but the module has batch norms, which need 2 examples or more.")
+        activations, shape = count_activations(self._pure, torch.zeros(2, *self.feature_shape, device="cpu"))
+        object.__setattr__(self, "_activations", activations)
         if shape != (2, self.n_outputs):
             raise ValueError(f"the module maps 2 examples to {shape}, wanted (2, {self.n_outputs}): [batch, n_outputs].")
         object.__setattr__(self, "layers", self.layers or _owners(tuple(dict(self.module.named_parameters()))))
         for name in [n for pairs in (self.permutations or {}).values() for n, _ in pairs] + [n for g in self.layers for n in g]:
             lookup(dict(self.layout.shapes), name, "parameter")
+
+    @cached_property
+    def pooled(self) -> bool:
+        """Whether batch norms make the answer to one example depend on the others beside it."""
+        return batch_statistics.pooled(self.module)
 
     @cached_property
     def layout(self) -> Layout:
@@ -131,7 +162,9 @@ class ModuleLearner:
 
     def prepare(self, shards: Shards) -> Shards:
         """Check the models' data, which minibatches are drawn from as they are."""
-        return objectives.check_shards(shards, self.feature_shape, self.n_outputs, self.task)
+        shards = objectives.check_shards(shards, self.feature_shape, self.n_outputs, self.task)
+        padded = self.training.batch_size is None and self.pooled
+        return batch_statistics.unpadded(shards, "batch_size is None") if padded else shards
 
     def train(
         self,
@@ -147,7 +180,7 @@ class ModuleLearner:
         with torch.no_grad():
             order, steps = schedule(effort, self.training.steps)
             stacks = open_stacks(whole, optimizer, params, slots, order)
-            feed = open_feed(material, self.training.batch_size, order, keys)
+            feed = open_feed(material, self.training.batch_size, order, keys, self.training.augment)
             for step in steps:
                 theta, count = stacks.theta["flat"][: step.active], stacks.begin(step)
                 gradient = self._gradients(theta, *feed.batch(step))
@@ -156,8 +189,8 @@ class ModuleLearner:
 
     def forward(self, views: dict[str, Tensor], x: Float[Tensor, "batch *features"]) -> Float[Tensor, "batch outputs"]:
         """Outputs of one model."""
-        buffers = {name: b.to(x.device) for name, b in self.module.named_buffers()}
-        return functional_call(self.module, views | buffers, (x,))
+        buffers = {name: b.to(x.device) for name, b in self._pure.named_buffers()}
+        return functional_call(self._pure, views | buffers, (x,))
 
     def _stacked(self, device: torch.device) -> bool:
         """Whether models run under vmap; refuses recurrent modules there, which torch.func cannot batch."""
@@ -170,9 +203,12 @@ class ModuleLearner:
                 )
         return stacked
 
-    def _at_once(self, x: Tensor) -> int:
-        """Models per vmap: memory over a guess of one model's activations (8 times its input) and parameters."""
-        return max(1, self.memory // (4 * (8 * x[0].numel() + self.layout.size)))
+    def _cost(self, examples: int, passes: int) -> int:
+        """Bytes of one model at so many examples: activations, their slopes too in 2 passes, and copies of its parameters.
+
+        Under vmap on a CPU 2 passes of a ResNet took 1.0 times this, of a CNN .9 times; 1 pass .5 and .6 times.
+        """
+        return 4 * (passes * self._activations * examples + COPIES * self.layout.size)
 
     def _loss(self, flat: Tensor, x: Tensor, y: Tensor, share: Tensor) -> Tensor:
         outputs = self.forward(self.layout.views(flat), x)
@@ -181,7 +217,7 @@ class ModuleLearner:
     def _gradients(self, theta: Float[Tensor, "active params"], x: Tensor, y: Tensor, share: Tensor) -> Tensor:
         share = share.expand(y.shape)
         if self._stacked(theta.device):
-            return vmap(grad(self._loss), chunk_size=self._at_once(x))(theta, x, y, share)
+            return vmap(grad(self._loss), chunk_size=max(1, self.memory // self._cost(x.shape[1], 2)))(theta, x, y, share)
         return torch.stack([self._gradient(*one) for one in zip(theta, x, y, share, strict=True)])
 
     def _gradient(self, flat: Float[Tensor, "params"], x: Tensor, y: Tensor, share: Tensor) -> Tensor:
@@ -194,16 +230,16 @@ class ModuleLearner:
 
     def exam(self, shards: Shards) -> Exam:
         """Gather each owner's examples; owners [markets], or [1] to be shared by all markets."""
-        return exams.exam_of(self.prepare(shards))
+        shards = objectives.check_shards(shards, self.feature_shape, self.n_outputs, self.task)
+        return exams.exam_of(batch_statistics.unpadded(shards, "this is an exam") if self.pooled else shards)
 
     def scores(self, params: Float[Tensor, "markets k params"], exam: Exam) -> Scores:
         """Score k models of every market: mean loss, and share of right labels or R^2, each [markets, k]."""
         exams.check_exam(params, self.layout.size, exam.owners)
         stacked = self._stacked(params.device)
-        cost = 4 * (8 * exam.x[0].numel() + self.layout.size)
         score: Callable[[Tensor, Exam], Scores] = self._score_stacked if stacked else self._score_loop
         with torch.no_grad():
-            return exams.in_pieces(score, params, exam, cost, self.memory)
+            return exams.in_pieces(score, params, exam, self._cost(exam.x.shape[1], 1), self.memory)
 
     def _grade(self, flat: Tensor, x: Tensor, y: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
         outputs, objective = self.forward(self.layout.views(flat), x).mT, objectives.OBJECTIVES[self.task]
@@ -225,3 +261,26 @@ class ModuleLearner:
         ]
         loss, accuracy = (torch.stack(part).view(params.shape[:2]) for part in zip(*grades, strict=True))
         return exams.finite(params, loss, accuracy)
+
+    def export(self, flat: Float[Tensor, "params"], x: Float[Tensor, "rows *features"] | None = None) -> nn.Module:
+        """Give the user's own module with these parameters, in eval mode, as a plain module to use elsewhere.
+
+        Running statistics of batch norms are set from x, all of it at once: mean and variance (biased: sum of squares / n) of
+        what each norm sees there, averaged over its calls. So the module answers x as scoring does, to rounding; torch
+        itself would keep the variance n / (n - 1) times as large. Instance norms stay without statistics, as they were trained.
+
+        flat: one model's parameters [params];   x: examples for the statistics [rows, *features]; None where there are none
+
+        Raises ValueError where the statistics of batch norms need x, and for parameters or features of another shape.
+
+        >>> net = ModuleLearner((4,), 3, "classification", module=nn.Linear(4, 3))
+        >>> net.export(torch.ones(15))(torch.ones(1, 4)).tolist()
+        [[5.0, 5.0, 5.0]]
+        """
+        if flat.shape != (self.layout.size,):
+            raise ValueError(f"flat has shape {list(flat.shape)}, wanted [{self.layout.size}]: one model, such as params[0, 0].")
+        net = copy.deepcopy(self.module).to(flat.device)
+        with torch.no_grad():
+            for name, view in self.layout.views(flat).items():
+                net.get_parameter(name).copy_(view)
+        return batch_statistics.with_statistics(net, x, self.feature_shape)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -11,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from marketenv.core import draws
+from marketenv.core.lookup import lookup
 from marketenv.learners.module import ModuleLearner
 from marketenv.learners.protocol import Permutations
 from marketenv.learners.training import DEFAULT, Training
@@ -19,6 +21,12 @@ Layers = tuple[tuple[str, ...], ...]
 
 STEM = 16  # channels of the first convolution
 GROUPS = (16, 32, 64)  # channels of each group of blocks at width 1 (Zagoruyko, Komodakis, 2016, table 1)
+
+NORMS: dict[str, Callable[[int], nn.Module]] = {  # name -> norm of so many channels
+    "none": lambda channels: nn.Identity(),
+    "group": lambda channels: nn.GroupNorm(1, channels),  # mean and variance of one example, over channels and pixels together
+    "batch": nn.BatchNorm2d,  # of one channel, over examples and pixels; as a learner it keeps none: see ModuleLearner
+}
 
 
 def _check_images(feature_shape: tuple[int, ...], least: int) -> int:
@@ -45,17 +53,21 @@ def _filled(module: nn.Module) -> nn.Module:
             drawn = draws.normal(draws.fold(torch.tensor(0, device="cpu"), "networks", name), *p.shape)
             drawn = (drawn - drawn.mean()) / drawn.std(correction=0)  # exact: ModuleLearner.init draws by these two moments
             p.copy_(math.sqrt(2.0 / p[0].numel()) * drawn)
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.reset_running_stats()
     return module
 
 
-def small_cnn(feature_shape: tuple[int, ...], n_outputs: int, width: int = 8) -> nn.Module:
+def small_cnn(feature_shape: tuple[int, ...], n_outputs: int, width: int = 8, *, norm: str = "none") -> nn.Module:
     """Build a small image network: two convolutions and a global average.
 
-    images -> conv 3x3 (width) -> ReLU -> 2x2 average -> conv 3x3 (2 width) -> ReLU -> global average -> linear
+    images -> conv 3x3 (width) -> norm -> ReLU -> 2x2 average -> conv 3x3 (2 width) -> norm -> ReLU -> global average -> linear
 
-    feature_shape: (channels, height, width), sides >= 2;   returns a module [batch, *features] -> [batch, n_outputs]
+    feature_shape: (channels, height, width), sides >= 2;   norm: a name of NORMS
+    Returns a module [batch, *features] -> [batch, n_outputs].
 
-    Raises ValueError for other feature shapes and widths below 1.
+    Raises ValueError for other feature shapes, widths below 1 and unknown norms.
 
     >>> small_cnn((3, 12, 12), 10)(torch.zeros(5, 3, 12, 12)).shape
     torch.Size([5, 10])
@@ -63,35 +75,42 @@ def small_cnn(feature_shape: tuple[int, ...], n_outputs: int, width: int = 8) ->
     channels = _check_images(feature_shape, 2)
     if width < 1:
         raise ValueError(f"width is {width}, wanted >= 1: channels of the first convolution.")
+    normed = lookup(NORMS, norm, "norm")
     with torch.device("meta"):  # no values: torch's own would come from the global generator
         parts: dict[str, nn.Module] = {
             "conv1": nn.Conv2d(channels, width, 3, padding=1),
+            "norm1": normed(width),
             "relu1": nn.ReLU(),
             "pool": nn.AvgPool2d(2),  # not the largest: its gradient has no fixed order of sums on a GPU
             "conv2": nn.Conv2d(width, 2 * width, 3, padding=1),
+            "norm2": normed(2 * width),
             "relu2": nn.ReLU(),
             "average": nn.AdaptiveAvgPool2d(1),  # one feature per channel: the linear layer then has one axis to permute
             "flatten": nn.Flatten(),
             "linear": nn.Linear(2 * width, n_outputs),
         }
-    return _filled(nn.Sequential(OrderedDict(parts)))
+    return _filled(nn.Sequential(OrderedDict((n, part) for n, part in parts.items() if not isinstance(part, nn.Identity))))
 
 
-def small_cnn_permutations() -> Permutations:
+def small_cnn_permutations(norm: str = "none") -> Permutations:
     """List what each reordering of ``small_cnn``'s channels moves: permutation name -> (tensor name, axis) pairs.
 
     >>> small_cnn_permutations()["hidden1"]
     (('conv2.weight', 0), ('conv2.bias', 0), ('linear.weight', 1))
     """
-    return {
-        "hidden0": (("conv1.weight", 0), ("conv1.bias", 0), ("conv2.weight", 1)),
-        "hidden1": (("conv2.weight", 0), ("conv2.bias", 0), ("linear.weight", 1)),
-    }
+    written = [tuple((tensor, 0) for tensor in layer) for layer in small_cnn_layers(norm)]
+    return {"hidden0": (*written[0], ("conv2.weight", 1)), "hidden1": (*written[1], ("linear.weight", 1))}
 
 
-def small_cnn_layers() -> Layers:
-    """List the tensor names of each layer of ``small_cnn``, input first: two convolutions and the linear one."""
-    return tuple((f"{part}.weight", f"{part}.bias") for part in ("conv1", "conv2", "linear"))
+def small_cnn_layers(norm: str = "none") -> Layers:
+    """List the tensor names of each layer of ``small_cnn``, input first: two convolutions, each with its norm, and the linear.
+
+    >>> small_cnn_layers("group")[0]
+    ('conv1.weight', 'conv1.bias', 'norm1.weight', 'norm1.bias')
+    """
+    lookup(NORMS, norm, "norm")
+    layers = [("conv1",), ("conv2",), ("linear",)] if norm == "none" else [("conv1", "norm1"), ("conv2", "norm2"), ("linear",)]
+    return tuple(tuple(f"{part}.{tensor}" for part in layer for tensor in ("weight", "bias")) for layer in layers)
 
 
 class Block(NamedTuple):
@@ -142,16 +161,16 @@ class PreActivation(nn.Module):
 
     a = max(norm1(x), 0);  out = conv2(max(norm2(conv1(a)), 0)) + (shortcut(a), or x where shapes stay)
 
-    Norms are GroupNorm with one group: mean and variance of one example, over channels and pixels together.
+    norm: a name of NORMS
 
     Source: He et al., "Identity mappings in deep residual networks" (ECCV 2016), figure 4e.
     """
 
-    def __init__(self, inputs: int, outputs: int, stride: int = 1, shortcut: bool = False) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int = 1, shortcut: bool = False, norm: str = "group") -> None:
         super().__init__()
-        self.norm1 = nn.GroupNorm(1, inputs)
+        self.norm1 = NORMS[norm](inputs)
         self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
-        self.norm2 = nn.GroupNorm(1, outputs)
+        self.norm2 = NORMS[norm](outputs)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
         self.shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False) if shortcut else None
 
@@ -162,27 +181,30 @@ class PreActivation(nn.Module):
         return change + (x if self.shortcut is None else self.shortcut(active))
 
 
-def wide_resnet(feature_shape: tuple[int, ...], n_outputs: int, *, depth: int = 22, width: int = 1) -> nn.Module:
-    """Build a pre-activation wide ResNet with GroupNorm.
+def wide_resnet(
+    feature_shape: tuple[int, ...], n_outputs: int, *, depth: int = 22, width: int = 1, norm: str = "group"
+) -> nn.Module:
+    """Build a pre-activation wide ResNet.
 
     images -> conv 3x3 (16) -> blocks of ``resnet_blocks`` -> norm -> ReLU -> global average -> linear
 
-    feature_shape: (channels, height, width);   returns a module [batch, *features] -> [batch, n_outputs]
+    feature_shape: (channels, height, width);   norm: "group" or "batch", see NORMS
+    Returns a module [batch, *features] -> [batch, n_outputs].
 
-    Raises ValueError for other feature shapes, depths other than 6 n + 4 and widths below 1.
+    Raises ValueError for other feature shapes, depths other than 6 n + 4, widths below 1 and other norms.
 
-    Source: Zagoruyko, Komodakis, "Wide residual networks" (2016); with depth 22 and width 6 the model of Train 'n Trade
-    (NeurIPS 2023). We differ from the former: GroupNorm with one group, which a merge does not break, and no dropout.
+    Source: Zagoruyko, Komodakis, "Wide residual networks" (2016), whose norm is "batch"; with depth 22, width 6 and "group"
+    (one group, which a merge does not break) the model of Train 'n Trade (NeurIPS 2023). We differ: no dropout.
 
     >>> sum(p.numel() for p in wide_resnet((3, 32, 32), 10).parameters())
     272282
     """
     channels, blocks = _check_images(feature_shape, 1), resnet_blocks(depth, width)
-    last = blocks[-1].outputs
+    last, normed = blocks[-1].outputs, lookup({name: part for name, part in NORMS.items() if name != "none"}, norm, "norm")
     with torch.device("meta"):  # as in small_cnn
         parts: dict[str, nn.Module] = {"stem": nn.Conv2d(channels, STEM, 3, padding=1, bias=False)}
-        parts |= {b.name: PreActivation(b.inputs, b.outputs, b.stride, b.shortcut) for b in blocks}
-        parts |= {"norm": nn.GroupNorm(1, last), "relu": nn.ReLU(), "average": nn.AdaptiveAvgPool2d(1)}
+        parts |= {b.name: PreActivation(b.inputs, b.outputs, b.stride, b.shortcut, norm) for b in blocks}
+        parts |= {"norm": normed(last), "relu": nn.ReLU(), "average": nn.AdaptiveAvgPool2d(1)}
         parts |= {"flatten": nn.Flatten(), "linear": nn.Linear(last, n_outputs)}
     return _filled(nn.Sequential(OrderedDict(parts)))
 
@@ -230,10 +252,11 @@ def cnn(
     training: Training = DEFAULT,
     *,
     width: int = 8,
+    norm: str = "none",
     engine: str = "auto",
     memory: int = 2**28,
 ) -> ModuleLearner:
-    """Make a learner of ``small_cnn`` that can be aligned; engine and memory as in ``ModuleLearner``.
+    """Make a learner of ``small_cnn`` that can be aligned; norm is a name of NORMS, engine and memory as in ``ModuleLearner``.
 
     Raises ValueError as ``small_cnn`` and ``ModuleLearner`` do.
 
@@ -245,9 +268,9 @@ def cnn(
         n_outputs,
         task,
         training,
-        module=small_cnn(feature_shape, n_outputs, width),
-        permutations=small_cnn_permutations(),
-        layers=small_cnn_layers(),
+        module=small_cnn(feature_shape, n_outputs, width, norm=norm),
+        permutations=small_cnn_permutations(norm),
+        layers=small_cnn_layers(norm),
         engine=engine,
         memory=memory,
     )
@@ -261,12 +284,11 @@ def resnet(
     *,
     depth: int = 22,
     width: int = 1,
+    norm: str = "group",
     engine: str = "auto",
     memory: int = 2**28,
 ) -> ModuleLearner:
     """Make a learner of ``wide_resnet`` that can be aligned; engine and memory as in ``ModuleLearner``.
-
-    Its activations are many times its input, which memory's guess knows nothing of: lower memory where a GPU runs out.
 
     Raises ValueError as ``wide_resnet`` and ``ModuleLearner`` do.
 
@@ -278,7 +300,7 @@ def resnet(
         n_outputs,
         task,
         training,
-        module=wide_resnet(feature_shape, n_outputs, depth=depth, width=width),
+        module=wide_resnet(feature_shape, n_outputs, depth=depth, width=width, norm=norm),
         permutations=wide_resnet_permutations(depth, width),
         layers=wide_resnet_layers(depth, width),
         engine=engine,

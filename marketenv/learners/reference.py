@@ -45,12 +45,23 @@ def _slots_of(training: Training, layout: Layout, leaves: dict[str, Tensor], sta
 def _places(training: Training, size: int, key: Tensor, step: int) -> Tensor:
     """The shard's places that one model sees in one step."""
     if training.batch_size is None:
-        return torch.arange(size)
+        return torch.arange(size, device=key.device)
     order = draws.permutation(draws.fold(key, "minibatches"), size)
-    return order[(step * training.batch_size + torch.arange(training.batch_size)) % size]
+    return order[(step * training.batch_size + torch.arange(training.batch_size, device=key.device)) % size]
 
 
-def _train_one(learner: Any, params: Tensor, slots: Tensor, shards: Shards, effort: float, key: Tensor) -> tuple[Tensor, Tensor]:
+def _examples(training: Training, shards: Shards, key: Tensor, step: int, number: int) -> tuple[Tensor, Tensor]:
+    """What model ``number`` learns from in one step, augmented where the training says so."""
+    rows = shards.index[_places(training, int(shards.size), key, step)]
+    x, own = shards.x[rows], draws.fold(key[None], "augment", step)
+    if training.augment is not None:
+        x = training.augment(x[None], own, torch.full_like(own, number))[0]
+    return x, shards.y[rows]
+
+
+def _train_one(
+    learner: Any, params: Tensor, slots: Tensor, shards: Shards, effort: float, key: Tensor, number: int
+) -> tuple[Tensor, Tensor]:
     """One model's round; shards have no owner axis."""
     training, layout = learner.training, learner.layout
     leaves = {name: view.clone().requires_grad_() for name, view in layout.views(params).items()}
@@ -58,11 +69,11 @@ def _train_one(learner: Any, params: Tensor, slots: Tensor, shards: Shards, effo
     steps = math.ceil(effort * training.steps - DUST)
     for step in range(steps):
         weight = min(effort * training.steps - step, 1.0)
-        rows = shards.index[_places(training, int(shards.size), key, step)]
-        outputs = learner.forward(leaves, shards.x[rows])
+        x, y = _examples(training, shards, key, step, number)
+        outputs = learner.forward(leaves, x)
         before = {name: leaf.detach().clone() for name, leaf in leaves.items()}
         optimizer.zero_grad()
-        OBJECTIVES[learner.task].losses(outputs.mT, shards.y[rows]).mean().backward()
+        OBJECTIVES[learner.task].losses(outputs.mT, y).mean().backward()
         optimizer.step()
         for name, leaf in leaves.items():
             leaf.data = before[name] + weight * (leaf.data - before[name])
@@ -86,7 +97,7 @@ def loop_train(
     A step of weight w ends at params + w * (where torch's step ends - params). Slow: for tests and benchmarks, on a CPU.
     """
     done = [
-        _train_one(learner, params[i], slots[i], Shards(shards.x, shards.y, shards.index[i], shards.size[i]), e, keys[i])
+        _train_one(learner, params[i], slots[i], Shards(shards.x, shards.y, shards.index[i], shards.size[i]), e, keys[i], i)
         for i, e in enumerate(effort.double().tolist())
     ]
     return torch.stack([p for p, _ in done]), torch.stack([s for _, s in done])

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+# (x [active, batch, *features], keys int64 [active], models int64 [active]) -> x of the same shape
+Augment = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 DUST = 1e-6  # a step's weight below this is float32 rounding of effort * steps, not effort
 
@@ -22,6 +26,9 @@ class Training:
     weight_decay:  L2 coefficient, added to the gradient as weight_decay * params (Adam too, as in torch.optim.Adam)
     batch_size:    examples per step; None takes the whole shard every step
     steps:         local steps per round at effort 1
+    augment:       changes a step's examples before they are learned from: augment(x, keys, models) -> x of the same shape,
+                   drawing from its keys alone; ``models`` are numbers in the caller's order. Data and scores never change.
+                   ``marketenv.data.augmentation`` makes one of names
     """
 
     optimizer: str = "sgd"
@@ -30,6 +37,7 @@ class Training:
     weight_decay: float = 0.0
     batch_size: int | None = None
     steps: int = 10
+    augment: Augment | None = None
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
@@ -42,6 +50,8 @@ class Training:
             raise ValueError(f"batch_size is {self.batch_size}, wanted >= 1, or None for the whole shard.")
         if self.steps < 1:
             raise ValueError(f"steps is {self.steps}, wanted >= 1; to skip training give effort 0.")
+        if self.augment is not None and not callable(self.augment):
+            raise ValueError(f"augment is {self.augment!r}, wanted augment(x, keys, models) -> x, or None; see augmentation().")
 
 
 DEFAULT = Training()

@@ -231,7 +231,7 @@ class BoundedPareto(Truncated):
 
 def float64(value: Number) -> Tensor:
     """A float64 tensor of the same shape and device; a plain number becomes a scalar that fits every device."""
-    return torch.as_tensor(value, dtype=torch.float64)
+    return torch.as_tensor(value, dtype=torch.float64, device=value.device if isinstance(value, Tensor) else "cpu")
 
 
 def alike(*values: Number) -> list[Tensor]:

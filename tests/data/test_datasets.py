@@ -10,7 +10,7 @@ from marketenv.data import DATASETS, Dataset, find_dataset, from_arrays, read_np
 from marketenv.data.embedded import standardise
 
 # name -> rows, feature shape, class counts, needs files. Counts: UCI pages of the three embedded sets and LeCun's,
-# Zalando's and Krizhevsky's pages of the others (equal classes in the last two).
+# Zalando's, Krizhevsky's and Le's pages of the others (equal classes in the last three).
 MNIST_COUNTS = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
 FACTS = {
     "digits": (1797, (64,), [178, 182, 177, 183, 181, 182, 181, 179, 174, 180], False),
@@ -19,6 +19,7 @@ FACTS = {
     "mnist": (60000, (1, 28, 28), MNIST_COUNTS, True),
     "fashion_mnist": (60000, (1, 28, 28), [6000] * 10, True),
     "cifar10": (50000, (3, 32, 32), [5000] * 10, True),
+    "tiny_imagenet": (100000, (3, 64, 64), [500] * 200, True),
 }
 
 
@@ -27,7 +28,7 @@ def test_every_data_set_has_its_facts(name):
     rows, shape, counts, needs_files = FACTS[name]
     assert sum(counts) == rows
     if needs_files:
-        with pytest.raises(ValueError, match="give root=<folder>"):
+        with pytest.raises(ValueError, match="give root=<"):
             find_dataset(name)
         return
     data = find_dataset(name)

@@ -186,11 +186,6 @@ def test_recurrent_modules_run_in_the_loop_and_are_named_under_vmap():
 
 
 BAD_MODULES = {
-    "batch statistics": (nn.Sequential(nn.Linear(5, 3), nn.BatchNorm1d(3)), "1 is a BatchNorm1d, with batch statistics"),
-    "batch statistics of the moment": (
-        nn.Sequential(nn.Linear(5, 3), nn.BatchNorm1d(3, track_running_stats=False)),
-        "statistics",
-    ),
     "dropout": (nn.Sequential(nn.Dropout(0.5), nn.Linear(5, 3)), "0 is a Dropout that drops units"),
     "no parameters": (nn.ReLU(), "wanted at least one"),
     "64 bits": (nn.Linear(5, 3).double(), "float32"),
@@ -223,6 +218,12 @@ REFUSED = {
     "two targets": (lambda: MLP((5,), 2, "regression"), "wanted 1"),
     "no features": (lambda: MLP((0,), 2, "classification"), "feature_shape"),
     "linear classes": (lambda: Linear((5,), 3, "classification"), "hidden=()"),
+    "batch norm of single examples": (
+        lambda: ModuleLearner(
+            (5,), 3, "classification", Training(batch_size=1), module=nn.Sequential(nn.Linear(5, 3), nn.BatchNorm1d(3))
+        ),
+        "batch_size is 1, .* 2 examples or more",
+    ),
     "linear minibatches": (lambda: Linear((5,), 1, "regression", Training(batch_size=4)), "pass None"),
     "engine": (lambda: ModuleLearner((5,), 3, "classification", module=nn.Linear(5, 3), engine="vnap"), "Did you mean 'vmap'"),
     "permutations": (

@@ -9,7 +9,7 @@ from torch import nn
 from marketenv.alignment import layer_mask, match, permute, random_orders
 from marketenv.core import draws
 from marketenv.core.shards import Shards
-from marketenv.learners import LEARNERS, Training, small_cnn, wide_resnet
+from marketenv.learners import LEARNERS, NORMS, Training, small_cnn, wide_resnet
 from marketenv.learners.networks import PreActivation, resnet_blocks
 
 SMALL = [(3, 12, 12), (1, 8, 8)]
@@ -19,6 +19,9 @@ KINDS = {
     "resnet": ("resnet", {"depth": 10}, "stem.weight"),
     "deeper resnet": ("resnet", {"depth": 16}, "stem.weight"),
     "wider resnet": ("resnet", {"depth": 10, "width": 2}, "stem.weight"),
+    "cnn with group norms": ("cnn", {"norm": "group"}, "conv1.weight"),
+    "cnn with batch norms": ("cnn", {"norm": "batch"}, "conv1.weight"),
+    "resnet with batch norms": ("resnet", {"depth": 10, "norm": "batch"}, "stem.weight"),
 }
 ENTRIES = ("cnn", "resnet")
 
@@ -71,12 +74,14 @@ def test_permuted_networks_compute_the_same(kind, shape, seed):
     assert changed and difference < 1e-5
 
 
-@pytest.mark.parametrize("kind", ["cnn", "resnet", "wider resnet"])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "deeper resnet"])
 def test_a_permutation_that_misses_an_axis_is_seen(kind):
     # the test above must be able to fail: without any one of its axes a spec changes what the network computes
     learner = build(kind)
     for name, places in learner.permutations.items():
         for place in places:
+            if "batch" in kind and place[0].startswith("conv") and place[0].endswith("bias"):
+                continue  # a batch norm takes off whatever a bias before it adds
             planted = learner.permutations | {name: tuple(other for other in places if other != place)}
             assert moved(learner, planted, 1)[0] > 1e-4, f"{name} without {place} went unseen"
             with pytest.raises(ValueError, match=rf"miss \[\('{place[0]}', {place[1]}\)\]"):
@@ -98,7 +103,7 @@ def test_permutations_of_any_depth_and_width_are_complete(n, width):
     assert len(learner.permutations) == 3 + 3 * n + (width > 1)
 
 
-@pytest.mark.parametrize("kind", ["cnn", "resnet", "wider resnet"])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "deeper resnet"])
 def test_a_planted_permutation_is_recovered(kind):
     learner = build(kind)
     target, keys = model(learner, models=2), torch.tensor([7, 8])
@@ -202,6 +207,32 @@ def test_golden_head_of_the_resnet():
         torch.testing.assert_close(net(images((1, 4, 4), 1)), torch.zeros(1, 2))
 
 
+# name -> what the norm makes of channels (0, 2) and (4, 4) of two pixels in one example, beside an example of zeros. group: mean
+# 2.5, variance (6.25 + .25 + 2.25 + 2.25) / 4 = 2.75; batch: channel 0 holds 0, 2, 0, 0: mean .5, variance .75; channel 1 holds
+# 4, 4, 0, 0: mean 2, variance 4
+NORMED = {
+    "none": [[0.0, 2.0], [4.0, 4.0]],
+    "group": [[-2.5 / 2.75**0.5, -0.5 / 2.75**0.5], [1.5 / 2.75**0.5] * 2],
+    "batch": [[-0.5 / 0.75**0.5, 1.5 / 0.75**0.5], [1.0, 1.0]],
+}
+
+
+@pytest.mark.parametrize("name", NORMS)
+def test_every_norm_has_a_worked_example(name):
+    assert name in NORMED, f"norm {name!r} has no worked example: add one with the reason of its numbers"
+    x = torch.stack([torch.tensor([[0.0, 2.0], [4.0, 4.0]])[:, None], torch.zeros(2, 1, 2)])
+    made = NORMS[name](2)(x)[0, :, 0]  # a fresh module is in training mode: the batch's own statistics
+    torch.testing.assert_close(made, torch.tensor(NORMED[name]), atol=1e-4, rtol=1e-4)
+
+
+def test_modules_with_batch_norms_start_with_torchs_own_statistics():
+    for net in (small_cnn((1, 8, 8), 3, norm="batch"), wide_resnet((1, 8, 8), 3, depth=10, norm="batch")):
+        kept = dict(net.named_buffers())
+        assert len(kept) == 3 * sum(isinstance(part, nn.BatchNorm2d) for part in net.modules()) > 0
+        for name, values in kept.items():  # mean 0, variance 1, no batch seen
+            assert bool((values == float(name.endswith("var"))).all())
+
+
 # --- as learners ----------------------------------------------------------------------------------------------------------
 
 
@@ -226,7 +257,7 @@ def test_a_step_reduces_the_loss(kind, shape):
     assert bool((after < before).all()) and bool(after.isfinite().all())
 
 
-@pytest.mark.parametrize("kind", ["cnn", "resnet"])
+@pytest.mark.parametrize("kind", ["cnn", "resnet", "cnn with batch norms", "resnet with batch norms"])
 def test_loop_and_vmap_agree(kind):
     shards, keys, found = stripes((1, 8, 8)), torch.arange(2), []
     for engine in ("loop", "vmap"):
@@ -277,6 +308,8 @@ REFUSED = {
     "depth": (lambda: wide_resnet((1, 8, 8), 3, depth=20), r"depth is 20 .*6 n \+ 4"),
     "no blocks": (lambda: wide_resnet((1, 8, 8), 3, depth=4), "depth is 4"),
     "width": (lambda: wide_resnet((1, 8, 8), 3, width=0), "width is 0"),
+    "norm": (lambda: small_cnn((1, 8, 8), 3, norm="bach"), "Did you mean 'batch'. Known: batch, group, none"),
+    "no norm in a resnet": (lambda: wide_resnet((1, 8, 8), 3, depth=10, norm="none"), "no norm 'none'.* Known: batch, group"),
     "task": (lambda: LEARNERS["cnn"]((1, 8, 8), 3, "clasification"), "Did you mean 'classification'"),
     "engine": (lambda: LEARNERS["resnet"]((1, 8, 8), 3, "classification", depth=10, engine="vnap"), "Did you mean 'vmap'"),
 }

@@ -1,0 +1,143 @@
+"""Augmentation: images changed at random before a model learns from them, another way for each agent.
+
+Every entry of ``AUGMENTATIONS`` is called as ``change(x, keys)``:
+
+x:    images of a step                    float [models, batch, channels, height, width]
+keys: one random key a model and step     int64 [models]
+
+and returns images of the same shape. It draws from the keys alone, each image by its place in the batch, so a model
+sees the same images alone and in a batch of thousands. A user's own function of that form may stand in place of a name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from marketenv.core import draws
+from marketenv.core.lookup import lookup
+
+Images = Float[Tensor, "models batch channels height width"]
+Keys = Int[Tensor, "models"]
+Change = Callable[[Tensor, Tensor], Tensor]
+
+
+def none(x: Images, keys: Keys) -> Images:
+    """Leave every image as it is."""
+    return x
+
+
+def flip(x: Images, keys: Keys) -> Images:
+    """Mirror every image left to right with chance 1/2.
+
+    >>> x = torch.tensor([1.0, 2.0]).expand(1, 4, 1, 1, 2)
+    >>> flip(x, torch.tensor([2]))[0, :, 0, 0].tolist()
+    [[1.0, 2.0], [2.0, 1.0], [1.0, 2.0], [2.0, 1.0]]
+    """
+    mirrored = draws.uniform(draws.fold(keys, "flip"), x.shape[1]) < 0.5
+    return torch.where(mirrored[..., None, None, None], x.flip(-1), x)
+
+
+def crop(x: Images, keys: Keys, pad: int = 4) -> Images:
+    """Pad every image by zeros and cut a window of its own size out at random.
+
+    The window's top and left are uniform on 0..2 pad, each image's its own: a shift by at most pad pixels either way.
+
+    pad: zeros on each side, >= 0; for images smaller than 32 x 32 bind a smaller one: functools.partial(crop, pad=1)
+
+    Source: He et al., "Deep residual learning for image recognition" (2016), section 4.2.
+
+    >>> crop(torch.ones(1, 1, 1, 2, 2), torch.tensor([1]), pad=1)[0, 0, 0].tolist()
+    [[1.0, 1.0], [0.0, 0.0]]
+    """
+    if pad < 0:
+        raise ValueError(f"pad is {pad}, wanted a number of pixels >= 0.")
+    (batch, channels, height, width), wide = x.shape[1:], torch.nn.functional.pad(x, (pad,) * 4)
+    top, left = (draws.integers(draws.fold(keys, "crop", side), 2 * pad + 1, batch)[..., None] for side in ("top", "left"))
+    rows = (top + torch.arange(height, device=x.device))[:, :, None, :, None]
+    columns = (left + torch.arange(width, device=x.device))[:, :, None, None]
+    tall = wide.gather(3, rows.expand(-1, -1, channels, -1, wide.shape[-1]))
+    return tall.gather(4, columns.expand(-1, -1, channels, height, -1))
+
+
+def flip_crop(x: Images, keys: Keys) -> Images:
+    """Mirror with chance 1/2, then pad by 4 and crop: the usual recipe for CIFAR-10 (He et al. 2016, section 4.2)."""
+    return crop(flip(x, keys), keys)
+
+
+AUGMENTATIONS: dict[str, Change] = {
+    "none": none,
+    "flip": flip,
+    "crop": crop,
+    "flip_crop": flip_crop,
+}
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """The augmentation of every agent, as training wants it: augment(x, keys, models) -> x.
+
+    Model number k is agent k mod n_agents and is shown ``names[k mod n_agents]`` of its images.
+
+    names: one entry of AUGMENTATIONS, or function like them, for each agent
+
+    Raises ValueError for unknown names, another number of them than n_agents, and features that are no images.
+
+    >>> Augmentation(("flip", "none"), 2)(torch.zeros(4, 3, 1, 2, 2), torch.arange(4), torch.arange(4)).shape
+    torch.Size([4, 3, 1, 2, 2])
+    """
+
+    names: tuple[str | Change, ...]
+    n_agents: int
+
+    def __post_init__(self) -> None:
+        if len(self.names) != self.n_agents or not self.names:
+            raise ValueError(
+                f"augmentation has {len(self.names)} names {self.names}, wanted {self.n_agents}: one for each agent, or one "
+                "name for all, without a tuple."
+            )
+        for name in self.names:
+            if not callable(lookup(AUGMENTATIONS, name, "augmentation")):
+                raise ValueError(f"augmentation {name!r} is no name and not callable; wanted change(images, keys) -> images.")
+
+    def __call__(self, x: Float[Tensor, "models batch *features"], keys: Keys, models: Keys) -> Tensor:
+        """Change a step's images [models, batch, channels, height, width] of the models with these numbers."""
+        check_images(tuple(x.shape[2:]))
+        kinds, seen = list(dict.fromkeys(self.names)), x
+        number = torch.tensor([kinds.index(name) for name in self.names], device=x.device)[models % self.n_agents]
+        for k, kind in enumerate(kinds):  # computed for all models and kept where it belongs: a GPU need not be waited for
+            changed = lookup(AUGMENTATIONS, kind, "augmentation")(x, keys)
+            seen = changed if len(kinds) == 1 else torch.where((number == k).view(-1, 1, 1, 1, 1), changed, seen)
+        return seen
+
+
+def augmentation(names: Any, n_agents: int, feature_shape: tuple[int, ...]) -> Augmentation | None:
+    """Make the ``augment`` of a training: None where nothing is changed.
+
+    names:         a name in AUGMENTATIONS or a function like them for all agents, or a tuple of one for each
+    feature_shape: (channels, height, width)
+
+    Raises ValueError as ``Augmentation`` does, and for features that are no images.
+
+    >>> augmentation("flip", 2, (3, 32, 32)), augmentation("none", 2, (64,))
+    (Augmentation(names=('flip', 'flip'), n_agents=2), None)
+    """
+    made = Augmentation(tuple(names) if isinstance(names, tuple | list) else (names,) * n_agents, n_agents)
+    if all(name in ("none", none) for name in made.names):
+        return None
+    check_images(feature_shape)
+    return made
+
+
+def check_images(feature_shape: tuple[int, ...]) -> None:
+    """Refuse features that are not (channels, height, width)."""
+    if len(feature_shape) != 3:
+        raise ValueError(
+            f"features have shape {feature_shape}, wanted images (channels, height, width) to augment; "
+            'reshape them, or choose augmentation "none".'
+        )
