@@ -18,7 +18,7 @@ from rich.table import Table
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from scripts.benchmarks import learners, markets  # noqa: E402
+from scripts.benchmarks import alignment, learners, markets  # noqa: E402
 
 TOY = {"models": 4, "batch": 8, "steps": 1, "repeats": 1, "threads": (1,)}
 
@@ -28,7 +28,12 @@ def of_learners(quick: bool) -> list[dict[str, Any]]:
     return [row for case in learners.cases() for row in case(**(TOY if quick else {}))]
 
 
-GROUPS = {"learners": of_learners, "markets": markets.cases}
+def of_alignment(quick: bool) -> list[dict[str, Any]]:
+    """The alignment's measurements; tiny ones where they are quick."""
+    return [row for case in alignment.cases() for row in case(**({"models": 3, "repeats": 1} if quick else {}))]
+
+
+GROUPS = {"learners": of_learners, "alignment": of_alignment, "markets": markets.cases}
 
 
 @dataclass(frozen=True, kw_only=True)

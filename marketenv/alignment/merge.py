@@ -3,34 +3,79 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from marketenv.alignment.spec import Permutations, invert, permute
-from marketenv.alignment.weight_matching import match
+from marketenv.alignment.ascent import norms
+from marketenv.alignment.spec import Permutations, check_spec, invert, join, permute, split
+from marketenv.alignment.weight_matching import match_among
 from marketenv.core import draws
 from marketenv.core.axes import Parameters, PerPair
 from marketenv.core.bank import Layout
 
 Offers = Float[Tensor, "markets buyers sellers params"]
-Alignment = Callable[[Parameters, Layout, Permutations | None, Int[Tensor, "markets"]], Offers]
+PairOrders = Int[Tensor, "markets pairs units"]
 
 
-def none(params: Parameters, layout: Layout, permutations: Permutations | None, keys: Int[Tensor, "markets"]) -> Offers:
+class Aligned(NamedTuple):
+    """What an alignment returns.
+
+    offers: every seller's model as it lies on the buyer's   [markets, buyers, sellers, params]
+    orders: how the units were reordered, for the pairs b < s in the order of (0, 1), (0, 2), ..., all permutations
+            side by side in the spec's order; -1 for a pair that has none   int64 [markets, pairs, units]
+    """
+
+    offers: Offers
+    orders: PairOrders
+
+
+# (params, layout, permutations, keys of the random draws [markets], the last round's orders) -> Aligned
+Alignment = Callable[[Parameters, Layout, Permutations | None, Int[Tensor, "markets"], PairOrders], Aligned]
+
+
+def no_orders(
+    n_markets: int,
+    n_agents: int,
+    permutations: Permutations | None,
+    layout: Layout,
+    device: torch.device | str = "cpu",
+) -> PairOrders:
+    """Return the orders before the first alignment: -1 throughout.
+
+    int64 [n_markets, n_agents (n_agents - 1) / 2, sum of the permutations' lengths]
+
+    Raises ValueError for permutations that do not fit the layout.
+
+    >>> no_orders(5, 4, {"h": (("w", 0),)}, Layout((("w", (3, 2)),))).shape
+    torch.Size([5, 6, 3])
+    """
+    units = sum(check_spec(layout, permutations or {}).values())
+    return torch.full((n_markets, n_agents * (n_agents - 1) // 2, units), -1, device=device)
+
+
+def none(
+    params: Parameters,
+    layout: Layout,
+    permutations: Permutations | None,
+    keys: Int[Tensor, "markets"],
+    orders: PairOrders,
+) -> Aligned:
     """Offer every model as it is.
 
     offers[m, b, s] = params[m, s]
 
-    params: parameters   [markets, agents, params];   the other arguments are not used
+    params: parameters   [markets, agents, params];   the orders are handed on, the other arguments are not used
     Returns a view [markets, buyers, sellers, params] to be read only: one model stands in all its buyers' rows.
 
-    >>> none(torch.tensor([[[1.0], [2.0]]]), Layout((("w", (1,)),)), None, torch.tensor([0])).squeeze()
+    >>> models, layout = torch.tensor([[[1.0], [2.0]]]), Layout((("w", (1,)),))
+    >>> none(models, layout, None, torch.tensor([0]), no_orders(1, 2, None, layout)).offers.squeeze()
     tensor([[1., 2.],
             [1., 2.]])
     """
-    return params[:, None].expand(-1, params.shape[1], -1, -1)
+    return Aligned(params[:, None].expand(-1, params.shape[1], -1, -1), orders)
 
 
 def weight_matching(
@@ -38,36 +83,49 @@ def weight_matching(
     layout: Layout,
     permutations: Permutations | None,
     keys: Int[Tensor, "markets"],
+    orders: PairOrders,
     restarts: int = 1,
-) -> Offers:
+    warm: bool = True,
+) -> Aligned:
     """Offer every model with its hidden units reordered to lie on the buyer's.
 
     offers[m, b, s] = P_bs params[m, s] for b < s, P_bs by Git Re-Basin weight matching;   P_sb = P_bs^-1;   P_bb = 1
 
     params: parameters   [markets, agents, params];   keys: of the random draws   int64 [markets]
-    restarts: as in ``match``; bind it with functools.partial
-    Returns [markets, buyers, sellers, params]. A model that is not finite is offered, and shown to others, as they are.
+    orders: those of the last round, from which the matching starts; -1 where a pair has none
+    restarts: as in ``match``;   warm: False starts anew every time;   bind both with functools.partial
+    Returns offers [markets, buyers, sellers, params] and the orders found. A model that is not finite is offered, and
+    shown to others, as they are; the orders of its pairs are -1.
 
-    Raises ValueError where the model states no permutations (None), or some that do not fit its layout.
+    Raises ValueError where the model states no permutations (None), or some that do not fit its layout, and for orders
+    that are no permutations.
 
     Source: Huang, Vishwakarma, Sala (NeurIPS 2023), section 3, step 2; Ainsworth et al. (2022), Algorithm 1. We differ:
-    each pair is solved once, since the objective of (s, b) is that of (b, s) at the inverse.
+    each pair is solved once, since the objective of (s, b) is that of (b, s) at the inverse; and from round to round we
+    follow an optimum as the models move.
     """
     if permutations is None:
         raise ValueError(
             "alignment 'weight_matching' got permutations None, wanted name -> ((tensor, axis), ...): this model states "
             'no hidden units that may be reordered. Choose alignment="none".'
         )
-    n = params.shape[1]
+    n_markets, n = params.shape[:2]
+    wanted = (n_markets, n * (n - 1) // 2, sum(check_spec(layout, permutations).values()))
+    if orders.shape != wanted:
+        raise ValueError(f"orders are {list(orders.shape)}, wanted [markets, pairs, units] {list(wanted)}; begin with no_orders.")
     buyer, seller = torch.triu_indices(n, n, 1, device=params.device)
+    models, first = params.flatten(0, 1), n * torch.arange(n_markets, device=params.device)[:, None]
+    target, source = (first + buyer).flatten(), (first + seller).flatten()
     pair_keys = draws.fold(keys[:, None], "weight_matching", buyer, seller).flatten()
-    target, source = params[:, buyer].flatten(0, 1), params[:, seller].flatten(0, 1)
-    orders = match(layout, permutations, target, source, pair_keys, restarts=restarts)
-    offers = params.new_empty(len(params), n, n, layout.size)
+    start = split(layout, permutations, orders.flatten(0, 1)) if warm else None
+    found = match_among(layout, permutations, models, target, source, pair_keys, start, restarts=restarts)
+    offers, shape = params.new_empty(n_markets, n, n, layout.size), (n_markets, len(buyer), layout.size)
     offers.diagonal(dim1=1, dim2=2).copy_(params.mT)
-    offers[:, buyer, seller] = permute(layout, permutations, source, orders).unflatten(0, (len(params), -1))
-    offers[:, seller, buyer] = permute(layout, permutations, target, invert(orders)).unflatten(0, (len(params), -1))
-    return offers
+    offers[:, buyer, seller] = permute(layout, permutations, models[source], found).view(shape)
+    offers[:, seller, buyer] = permute(layout, permutations, models[target], invert(found)).view(shape)
+    sound = norms(models).isfinite()
+    joined = join(found, pair_keys).where((sound[target] & sound[source])[:, None], -1)
+    return Aligned(offers, joined.view(orders.shape))
 
 
 ALIGNMENTS: dict[str, Alignment] = {

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from marketenv.core import draws
@@ -11,6 +13,7 @@ from marketenv.core.bank import Layout
 
 Permutations = dict[str, tuple[tuple[str, int], ...]]
 Orders = dict[str, Int[Tensor, "pairs _"]]
+ROUNDING = 1e-4  # float32 sums in another order differ by some 1e-6 of the outputs, a wrong place by .01 and more
 
 
 def check_spec(layout: Layout, permutations: Permutations) -> dict[str, int]:
@@ -48,9 +51,19 @@ def check_spec(layout: Layout, permutations: Permutations) -> dict[str, int]:
 
 def reorder(tensor: Tensor, axis: int, order: Int[Tensor, "pairs n"]) -> Tensor:
     """Reorder one axis of [pairs, *shape], counted without the pairs, by each pair's own order: new[i] = old[order[i]]."""
-    shape = [1] * tensor.dim()
-    shape[0], shape[axis + 1] = order.shape
-    return tensor.gather(axis + 1, order.view(shape).expand_as(tensor))  # take_along_dim is twice as slow: it wraps indices
+    if axis + 2 == tensor.dim():  # single numbers; take_along_dim is twice as slow: it wraps indices
+        return tensor.gather(-1, order.view(len(order), *[1] * axis, order.shape[1]).expand_as(tensor))
+    before, n, behind = tensor.shape[1 : axis + 1].numel(), order.shape[1], tensor.shape[axis + 2 :].numel()
+    lines = torch.arange(len(order) * before, device=order.device).view(len(order), before, 1) * n + order[:, None]
+    flat = tensor.reshape(len(order) * before * n, behind)
+    return flat.index_select(0, lines.flatten()).view(tensor.shape)
+
+
+def check_orders(sizes: dict[str, int], orders: Orders, n_pairs: int) -> None:
+    """Raise ValueError for names, lengths or numbers of orders that are not those of the permutations and pairs."""
+    got = {name: list(order.shape) for name, order in orders.items()}
+    if got != {name: [n_pairs, n] for name, n in sizes.items()}:
+        raise ValueError(f"orders are {got}, wanted [{n_pairs}, n] with these n: {sizes}; give one order per permutation.")
 
 
 def permute(
@@ -69,9 +82,7 @@ def permute(
     tensor([[2., 1., 4., 3.]])
     """
     sizes = check_spec(layout, permutations)
-    if {name: order.shape[1] for name, order in orders.items()} != sizes:
-        got = {name: list(order.shape) for name, order in orders.items()}
-        raise ValueError(f"orders are {got}, wanted [pairs, n] with these n: {sizes}; give one order per permutation.")
+    check_orders(sizes, orders, len(flat))
     views = layout.views(flat)
     for name, places in permutations.items():
         for tensor, axis in places:
@@ -103,3 +114,112 @@ def random_orders(layout: Layout, permutations: Permutations, keys: Int[Tensor, 
     """
     sizes = check_spec(layout, permutations)
     return {name: draws.permutation(draws.fold(keys, "order", name), n) for name, n in sizes.items()}
+
+
+def join(orders: Orders, like: Int[Tensor, "pairs"]) -> Int[Tensor, "pairs units"]:
+    """Put the orders of all permutations side by side, in the spec's order, for as many pairs as ``like``."""
+    return torch.cat([like.new_zeros(len(like), 0), *orders.values()], 1)
+
+
+def split(layout: Layout, permutations: Permutations, joined: Int[Tensor, "pairs units"]) -> Orders:
+    """Undo ``join``: int64 [pairs, units] -> name -> [pairs, n].
+
+    Raises ValueError for another number of units than that of the permutations' lengths together.
+    """
+    sizes = check_spec(layout, permutations)
+    if joined.shape[1] != sum(sizes.values()):
+        raise ValueError(f"orders have {joined.shape[1]} units, wanted {sum(sizes.values())}, the sum of {sizes}.")
+    return dict(zip(sizes, joined.split(list(sizes.values()), 1), strict=True))
+
+
+def known_orders(layout: Layout, permutations: Permutations, orders: Orders, n_pairs: int) -> Bool[Tensor, "pairs"]:
+    """Tell where orders are known: True where all are permutations, False where all are -1 throughout.
+
+    Raises ValueError for a pair of which neither holds, and for orders of other names or lengths.
+
+    >>> layout, spec = Layout((("w", (3, 1)),)), {"h": (("w", 0),)}
+    >>> known_orders(layout, spec, {"h": torch.tensor([[2, 0, 1], [-1, -1, -1]])}, 2)
+    tensor([ True, False])
+    """
+    sizes = check_spec(layout, permutations)
+    check_orders(sizes, orders, n_pairs)
+    blank = torch.stack([(order == -1).all(-1) for order in orders.values()]).all(0)
+    for name, order in orders.items():
+        wrong = (order.sort(-1).values != torch.arange(sizes[name], device=order.device)).any(-1) & ~blank
+        if bool(wrong.any()):
+            pair = int(wrong.nonzero()[0, 0])
+            raise ValueError(
+                f"orders of pair {pair}, permutation {name!r}: got {order[pair].tolist()}, wanted each of 0 to "
+                f"{sizes[name] - 1} once, or -1 throughout all of the pair's permutations where there is nothing to start from."
+            )
+    return ~blank
+
+
+def check_function(
+    scores: Callable[[Float[Tensor, "models params"]], Float[Tensor, "models *outputs"]],
+    layout: Layout,
+    permutations: Permutations,
+    models: Float[Tensor, "models params"],
+) -> None:
+    """Check that no permutation of a spec changes what models compute: each is tried by itself, on every model.
+
+    |scores(reordered) - scores(models)| <= 1e-4 max |scores(models)|, for each model
+
+    scores: losses or outputs of the models     [models, params] -> [models, *outputs]
+    models: random parameters, all different: what is alike cannot be seen to be reordered wrongly, such as the biases
+            and norms that training starts from     [models, params]
+
+    Raises ValueError that names a permutation that changes more than that, and the place whose addition or omission
+    mends it, where a single one does; and for scores that are not finite, or all 0. A place that could be reordered
+    but is not listed anywhere is not looked for.
+
+    >>> layout = Layout((("w", (3, 2)), ("v", (1, 3))))
+    >>> def outputs(flat):
+    ...     views = layout.views(flat)
+    ...     return (views["v"] @ views["w"].relu()).flatten(1)
+    >>> models = torch.tensor([[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 9.0, 0.0]])
+    >>> check_function(outputs, layout, {"h": (("w", 0), ("v", 1))}, models)
+    >>> check_function(outputs, layout, {"h": (("w", 0),)}, models)
+    Traceback (most recent call last):
+    ...
+    ValueError: permutation 'h' changes what the model computes (outputs differ by 0.64): it misses ('v', 1); list it too.
+    """
+    sizes = check_spec(layout, permutations)
+    before = scores(models)
+    size = before.flatten(1).abs().amax(1) if before.dim() > 1 else before.abs()
+    if not bool((size.isfinite() & (size > 0)).all()):
+        raise ValueError(f"scores of the models are at most {size.tolist()}, wanted finite numbers, not all 0; pass others.")
+
+    def difference(name: str, places: tuple[tuple[str, int], ...]) -> float:
+        """Largest change by one permutation, relative to the size of the model's outputs; NaN counts as inf."""
+        if not places:
+            return 0.0
+        moved = permute(layout, {name: places}, models, {name: _cycles(len(models), sizes[name], models.device)})
+        change = (scores(moved) - before).abs() / size.view(-1, *[1] * (before.dim() - 1))
+        return float(change.nan_to_num(torch.inf).max())
+
+    for name, places in permutations.items():
+        found = difference(name, places)
+        if found > ROUNDING:
+            fitting = [(of, at) for of, shape in layout.shapes for at, n in enumerate(shape) if n == sizes[name]]
+            missing = (place for place in fitting if place not in places and difference(name, (*places, place)) <= ROUNDING)
+            surplus = (p for p in places if difference(name, tuple(q for q in places if q != p)) <= ROUNDING)
+            raise ValueError(
+                f"permutation {name!r} changes what the model computes (outputs differ by {found:.2g}): "
+                + _remedy(permutations, next(missing, None), next(surplus, None))
+            )
+
+
+def _cycles(count: int, n: int, device: torch.device) -> Int[Tensor, "models n"]:
+    """Orders that move every unit: each is one cycle through all units in a random order."""
+    ways = draws.permutation(draws.fold(torch.arange(count, device=device), "cycles"), n)
+    return torch.empty_like(ways).scatter_(1, ways, ways.roll(1, 1))
+
+
+def _remedy(permutations: Permutations, missing: tuple[str, int] | None, surplus: tuple[str, int] | None) -> str:
+    if missing:
+        owner = next((name for name, places in permutations.items() if missing in places), None)
+        return f"it misses {missing}; list it too" + (f", and take it from {owner!r}." if owner else ".")
+    if surplus:
+        return f"it lists {surplus}, which does not belong to it; take it out."
+    return "neither adding nor taking out a single (tensor, axis) mends it; check all that it lists."

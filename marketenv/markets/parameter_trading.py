@@ -18,15 +18,16 @@ import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
-from marketenv.alignment import ALIGNMENTS, alpha_closed_form, alpha_grid, layer_mask, merge
+from marketenv.alignment import ALIGNMENTS, Aligned, alpha_closed_form, alpha_grid, check_function, layer_mask, merge, no_orders
 from marketenv.core import draws
 from marketenv.core.clock import Clock
 from marketenv.core.fields import Field, Fields
 from marketenv.core.lookup import lookup
 from marketenv.core.market import Past, Report, Role, Stage
 from marketenv.core.policy import uniform_random
+from marketenv.core.shards import Shards
 from marketenv.core.transfers import Ledger, net
-from marketenv.data import Source, make_source
+from marketenv.data import Source, augmentation, make_source
 from marketenv.learners import LEARNERS, Learner, Scores, Training
 from marketenv.markets.exchanges import EXCHANGES, Exchange, Terms
 from marketenv.markets.parameter_trading_types import (
@@ -94,6 +95,8 @@ class ParameterTradingMarket:
         self._worlds: dict[tuple[int, ...], World] = {}
         for offered in c.offered_layers or ():
             layer_mask(self.learner.layout, self.learner.layers, offered)  # refuses layers that the learner lacks
+        if self.learner.permutations and self.alignment is not ALIGNMENTS["none"]:
+            self._check_permutations()
 
     def _loss_of_guessing(self) -> float:
         """Loss of a model that knows only how often each label comes (equally often), or the targets' mean."""
@@ -104,11 +107,26 @@ class ParameterTradingMarket:
 
     def _learner(self) -> Learner:
         c, source = self.config, self.source
+        augment = augmentation(c.augmentation, c.n_agents, source.feature_shape)
         if not isinstance(c.learner, str):
+            if augment is not None:
+                raise ValueError(f"augmentation is {c.augmentation!r}, but the learner is ready-made: set its Training.augment.")
             return c.learner
         factory = lookup(LEARNERS, c.learner, "learner")
         training = c.training or DEFAULT_TRAINING[source.task]
+        if augment is not None:
+            training = dataclasses.replace(training, augment=augment)
         return factory(source.feature_shape, source.n_outputs, source.task, training, **c.learner_options)
+
+    def _check_permutations(self) -> None:
+        """Refuse, by name, permutations that change what a model computes, before any of them is used."""
+        learner, key = self.learner, torch.zeros(1, dtype=torch.int64, device=self.device)
+        rows = self.source.federation(key).validation.flat()
+        few = Shards(rows.x, rows.y, rows.index[:1, :8], rows.size[:1].clamp(max=8))
+        exam, models = learner.exam(few), learner.init(key)
+        noise = draws.normal(draws.fold(key, "permutations"), learner.layout.size).to(models)
+        models = models + 0.5 * models.square().mean().sqrt() * noise  # equal biases would hide that one is missing
+        check_function(lambda flat: learner.scores(flat[None], exam).loss[0], learner.layout, learner.permutations or {}, models)
 
     @cached_property
     def roles(self) -> tuple[Role, ...]:
@@ -165,6 +183,7 @@ class ParameterTradingMarket:
             ledger=Ledger(nothing + c.cash, nothing + c.credit),
             last_paid=nothing,
             last_earned=nothing,
+            orders=self._no_orders(len(seeds)),
             options=self._options(ones),
         )
 
@@ -173,7 +192,7 @@ class ParameterTradingMarket:
         world, clock = self.world(state.seeds), Clock(self.device)
         trained, slots, scores, diverged = self._train(state, world)
         clock.lap("train")
-        offers = self._offers(state, trained)
+        offers, orders = self._offers(state, trained)
         alpha, loss_after = self._best_weights(trained, offers, world)
         loss_after = loss_after.masked_fill(diverged[:, None], torch.inf)  # who has just diverged has nothing to sell
         clock.lap("align")
@@ -181,7 +200,7 @@ class ParameterTradingMarket:
         low, high = self._disclose(state, gain, alpha)
         clock.lap("value")
         return TradingQuotes(
-            trained, slots, diverged, scores.loss, scores.accuracy, offers, alpha, gain, low, high, clock.seconds
+            trained, slots, diverged, scores.loss, scores.accuracy, offers, orders, alpha, gain, low, high, clock.seconds
         )
 
     def observe(self, state: TradingState, past: Past, quotes: TradingQuotes | None) -> Float[Tensor, "markets agents dim"]:
@@ -237,6 +256,7 @@ class ParameterTradingMarket:
             ledger=ledger,
             last_paid=paid,
             last_earned=received,
+            orders=quotes.orders,
         )
         report = TradingReport(
             rewards=utility,
@@ -301,6 +321,9 @@ class ParameterTradingMarket:
             coalition=torch.tensor(members, device=self.device).expand(len(ones), -1),
         )
 
+    def _no_orders(self, n_markets: int) -> Int[Tensor, "markets pairs units"]:
+        return no_orders(n_markets, self.n_agents, self.learner.permutations, self.learner.layout, self.device)
+
     def _fresh_slots(self, shape: torch.Size) -> Float[Tensor, "markets agents slots"]:
         return self.learner.fresh_slots(shape.numel(), self.device).unflatten(0, shape)
 
@@ -324,10 +347,10 @@ class ParameterTradingMarket:
             scores = self.learner.scores(params, world.exam)
         return params, slots, scores, diverged
 
-    def _offers(self, state: TradingState, trained: Tensor) -> Float[Tensor, "markets buyers sellers params"]:
+    def _offers(self, state: TradingState, trained: Tensor) -> Aligned:
         """Every seller's model as each buyer would get it: aligned, with its owner's noise, only the layers it offers."""
         keys = draws.fold(state.seeds, state.round, "align")
-        offers = self.alignment(trained, self.learner.layout, self.learner.permutations, keys)
+        offers, orders = self.alignment(trained, self.learner.layout, self.learner.permutations, keys, state.orders)
         sabotage, offered = state.options.sabotage, state.options.offered
         if bool((sabotage > 0).any()):
             noise = draws.normal(draws.agent_keys(keys, self.n_agents, "sabotage"), trained.shape[-1]).float()
@@ -335,7 +358,7 @@ class ParameterTradingMarket:
             offers = offers + (scale * noise)[:, None]
         if bool((offered < 1).any()):
             offers = trained[:, :, None] + (offered @ self._layer_masks)[:, None] * (offers - trained[:, :, None])
-        return offers
+        return Aligned(offers, orders)
 
     def _best_weights(self, trained: Tensor, offers: Tensor, world: World) -> tuple[Tensor, Tensor]:
         """The broker's weight of each purchase and the buyer's loss after it: [markets, buyers, sellers] each."""

@@ -36,6 +36,7 @@ class ParameterTradingConfig:
     n_agents, max_cycles: traders and rounds
     data, root, download, partition, data_options: what agents own (see ``marketenv.data.make_source``)
     learner, learner_options, training: what they train (see ``marketenv.learners.LEARNERS``)
+    augmentation:   what happens to images before they are learned from: a name of ``AUGMENTATIONS``, or one per agent
     after_purchase: ``keep`` or ``reset`` the buyer's optimiser state
     alignment:      ``weight_matching``, ``none``, a callable, or ``auto``: matching where the learner can be permuted
     alpha:          ``grid`` (the paper's ten points), ``closed_form`` (linear models) or ``auto``
@@ -65,6 +66,7 @@ class ParameterTradingConfig:
     learner: Any = "mlp"
     learner_options: Mapping[str, Any] = field(default_factory=dict)
     training: Training | None = None
+    augmentation: Any = "none"
     after_purchase: str = "keep"
     alignment: Any = "auto"
     alpha: str = "auto"
@@ -128,7 +130,11 @@ class Options:
 
 @dataclass(frozen=True)
 class TradingState:
-    """Everything that a round hands to the next; ``effort`` is what this round's training is done with."""
+    """Everything that a round hands to the next.
+
+    effort: what this round's training is done with;   orders: how the last alignment reordered the units of each pair
+    of agents, from which the next one starts; -1 where there was none
+    """
 
     seeds: Int[Tensor, "markets"]
     round: Int[Tensor, "markets"]
@@ -142,6 +148,7 @@ class TradingState:
     ledger: Ledger
     last_paid: Float64[Tensor, "markets agents"]
     last_earned: Float64[Tensor, "markets agents"]
+    orders: Int[Tensor, "markets pairs units"]
     options: Options
 
 
@@ -155,6 +162,7 @@ class TradingQuotes:
     loss: Float[Tensor, "markets agents"]
     accuracy: Float[Tensor, "markets agents"]
     offers: Float[Tensor, "markets buyers sellers params"]
+    orders: Int[Tensor, "markets pairs units"]
     alpha: Float[Tensor, "markets buyers sellers"]
     gain: Gain
     low: Float[Tensor, "markets buyers sellers"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import resource
 import statistics
 import subprocess
@@ -14,8 +15,10 @@ from typing import Any
 import torch
 
 from marketenv import make_market, make_parallel, make_vec
-from marketenv.core import rounds
+from marketenv.core import draws, rounds
 from marketenv.core.market import agent_names
+from marketenv.data.dataset import Dataset
+from marketenv.learners import Training
 
 ROOT = Path(__file__).resolve().parents[2]
 Case = dict[str, Any]
@@ -76,6 +79,42 @@ def trading_rounds(setting: str, n_markets: int, n_rounds: int = 5, device: str 
     return [*cases, {"name": f"{name}: peak memory of the process", "value": peak_memory(), "unit": "GiB"}]
 
 
+def paper_epoch(examples: int = 60_000, n_rounds: int = 3) -> list[Case]:
+    """Seconds of a market epoch in the paper's MNIST setting, split by stage: two agents, trade with alignment every round.
+
+    On arrays of MNIST's shape and number, filled at random: speed does not depend on what is in them.
+    """
+    tests = max(64, examples // 6)
+    rows = torch.arange(examples + tests)
+    pixels = draws.uniform(draws.fold(rows, "pixels"), 784).float().view(-1, 1, 28, 28)
+    data = Dataset("mnist-like", pixels[:examples], rows[:examples] % 10, 10, pixels[examples:], rows[examples:] % 10)
+    market = make_market(
+        "parameter_trading_v0",
+        n_agents=2,
+        max_cycles=n_rounds + 1,
+        data=data,
+        data_options={"keep": 0.1, "overlap": True, "broker_data": "test"},
+        learner="mlp",
+        learner_options={"hidden": (32, 32, 32, 16)},
+        training=Training(learning_rate=0.01, batch_size=512, steps=math.ceil(examples * 0.55 / 512)),
+        valuation="relative_loss",
+    )
+    policies = dict.fromkeys(agent_names(market), market.policies["truthful"])
+    found: list[list[Case]] = []
+    name = f"paper's MNIST setting, {examples} examples, one epoch"
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        now, reports = rounds.begin(market, torch.tensor([0])), []
+        for _ in range(n_rounds):
+            now, report = rounds.advance(market, now, rounds.act(market, policies, now))
+            assert report is not None
+            reports.append(report.seconds)
+        stages = {stage: statistics.median(r[stage] for r in reports) for stage in reports[0]}
+        parts = {"all stages": sum(stages.values())} | stages
+        found.append([{"name": f"{name}: {k}", "value": v, "unit": "s", "threads": threads} for k, v in parts.items()])
+    return min(found, key=lambda cases: cases[0]["value"])
+
+
 def peak_memory() -> float:
     """Most memory that this process has held, GiB. Linux's own count, since getrusage starts from the parent's."""
     status = Path("/proc/self/status")
@@ -124,4 +163,4 @@ def cases(quick: bool = False) -> list[Case]:
     for setting in SETTINGS:
         for size in sizes:
             found += trading_case(setting, size)
-    return found + door(2 if quick else 20)
+    return found + (paper_epoch(600, 1) if quick else paper_epoch()) + door(2 if quick else 20)

@@ -4,7 +4,7 @@ from alignment_cases import forward, mlp, random_models
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from marketenv.alignment import ALIGNMENTS, PAPER_GRID, alpha_closed_form, alpha_grid, merge
+from marketenv.alignment import ALIGNMENTS, PAPER_GRID, alpha_closed_form, alpha_grid, merge, no_orders
 from marketenv.core import draws
 
 KEYS = torch.tensor([5, 6])
@@ -16,7 +16,7 @@ def case(n_agents=3):
     params = random_models(layout, KEYS, n_agents)
     x = draws.normal(draws.fold(KEYS, "x"), 1, 20, 4).float()
     y = draws.normal(draws.fold(KEYS, "y"), 1, 20, 3).float()
-    offers = ALIGNMENTS["weight_matching"](params, layout, hidden, KEYS)
+    offers = ALIGNMENTS["weight_matching"](params, layout, hidden, KEYS, no_orders(2, n_agents, hidden, layout)).offers
     return params, offers, lambda models: (forward(layout, models, x) - y).square().mean((-2, -1))
 
 

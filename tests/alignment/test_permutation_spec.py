@@ -1,10 +1,12 @@
 import pytest
 import torch
-from alignment_cases import forward, mlp, random_models
+from alignment_cases import forward, learner_of, mlp, random_models
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.func import functional_call
 
-from marketenv.alignment import check_spec, invert, permute, random_orders
+from marketenv.alignment import check_function, check_spec, invert, permute, random_orders
+from marketenv.core import draws
 from marketenv.core.bank import Layout
 
 LAYOUT, _, HIDDEN = mlp(3, 4, 5, 2)
@@ -78,3 +80,118 @@ def test_orders_of_another_length_are_refused():
     short = {"hidden_0": torch.zeros(1, 3, dtype=torch.int64), "hidden_1": torch.zeros(1, 5, dtype=torch.int64)}
     with pytest.raises(ValueError, match=r"'hidden_0': \[1, 3\]"):
         permute(LAYOUT, HIDDEN, torch.zeros(1, LAYOUT.size), short)
+
+
+def model_of(kind):
+    """Layout, permutations, outputs as a function of parameters, and two models of all-different random parameters."""
+    learner, shape = learner_of(kind)
+    models, x = random_models(learner.layout, torch.arange(2)), draws.normal(torch.tensor(5), 4, *shape).float()
+    if kind == "mlp":
+        return learner.layout, learner.permutations, lambda flat: _outputs_of_mlp(learner, flat, x), models
+    call = lambda flat: functional_call(learner.module, learner.layout.views(flat), x)  # noqa: E731
+    return learner.layout, learner.permutations, lambda flat: torch.stack([call(one) for one in flat]), models
+
+
+def _outputs_of_mlp(learner, flat, x):
+    return torch.stack([learner.forward(learner.layout.views(one), x) for one in flat])
+
+
+def without(spec, name, place):
+    return spec | {name: tuple(p for p in spec[name] if p != place)}
+
+
+@pytest.mark.parametrize("kind", ["mlp", "cnn", "resnet"])
+def test_right_specs_pass(kind):
+    layout, spec, outputs, models = model_of(kind)
+    check_function(outputs, layout, spec, models)
+    check_function(lambda flat: outputs(flat).square().mean((-2, -1)), layout, spec, models)  # losses [models] do as well
+
+
+@pytest.mark.parametrize("kind", ["mlp", "cnn"])
+def test_every_missing_place_is_named(kind):
+    layout, spec, outputs, models = model_of(kind)
+    for name, places in spec.items():
+        for place in places:
+            with pytest.raises(ValueError) as error:
+                check_function(outputs, layout, without(spec, name, place), models)
+            words = str(error.value)
+            assert words.startswith(f"permutation {name!r} changes what the model computes (outputs differ by ")
+            assert f"it misses {place}; list it too." in words
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [  # a norm's bias inside a block, the stream's way through a shortcut, the last norm: the least visible places
+        ("group1_block1", ("group1_block1.norm2.bias", 0)),
+        ("group1", ("group2_block1.shortcut.weight", 1)),
+        ("group3", ("norm.bias", 0)),
+    ],
+)
+def test_a_missing_place_of_a_resnet_is_named(name, place):
+    layout, spec, outputs, models = model_of("resnet")
+    with pytest.raises(ValueError, match="changes what the model computes") as error:
+        check_function(outputs, layout, without(spec, name, place), models)
+    assert f"{name!r}" in str(error.value) and f"it misses {place}" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "place"),
+    [
+        ("mlp", "hidden0", ("layer2.bias", 0)),  # of length 8, as hidden0 and hidden2 are
+        ("wide kernel", "h", ("conv", 3)),
+        ("resnet", "group1_block1", ("stem.weight", 0)),
+    ],
+)
+def test_a_place_that_does_not_belong_is_named(kind, name, place):
+    layout, spec, outputs, models = _wide_kernel() if kind == "wide kernel" else model_of(kind)
+    with pytest.raises(ValueError) as error:
+        check_function(outputs, layout, {name: (*spec[name], place)}, models)
+    assert f"permutation {name!r}" in str(error.value)
+    assert f"it lists {place}, which does not belong to it; take it out." in str(error.value)
+
+
+def _wide_kernel():
+    """A convolution of 4 channels with a kernel 4 wide, over the whole image, then a linear layer."""
+    layout = Layout((("conv", (4, 1, 2, 4)), ("linear", (3, 4))))
+    x = draws.normal(torch.tensor(1), 5, 1, 2, 4).float()
+
+    def outputs(flat):
+        views = layout.views(flat)
+        hidden = torch.einsum("mochw,nchw->mno", views["conv"], x).relu()
+        return hidden @ views["linear"].mT
+
+    return layout, {"h": (("conv", 0), ("linear", 1))}, outputs, random_models(layout, torch.arange(2))
+
+
+def test_a_place_listed_by_the_wrong_permutation_is_named_with_its_owner():
+    layout, spec, outputs, models = model_of("mlp")  # hidden0 and hidden2 are both 8 wide
+    place = ("layer0.bias", 0)
+    wrong = without(spec, "hidden0", place) | {"hidden2": (*spec["hidden2"], place)}
+    with pytest.raises(ValueError, match=r"it misses .* list it too, and take it from 'hidden2'"):
+        check_function(outputs, layout, wrong, models)
+
+
+def test_two_errors_at_once_have_no_single_remedy():
+    layout, _, outputs, models = model_of("mlp")
+    wrong = {"hidden0": (("layer0.weight", 0),)}
+    check_function(outputs, layout, {}, models)
+    with pytest.raises(ValueError, match="'hidden0' changes"):
+        check_function(outputs, layout, wrong, models)
+    twice = {"hidden2": (("layer2.weight", 0), ("layer0.bias", 0))}  # two are missing and one is too many
+    with pytest.raises(ValueError, match="neither adding nor taking out a single"):
+        check_function(outputs, layout, twice, models)
+
+
+def test_what_is_alike_cannot_be_seen():
+    # a missing bias changes nothing while all biases are 0: the reason why the models have to be random throughout
+    layout, spec, outputs, models = model_of("mlp")
+    wrong = without(spec, "hidden1", ("layer1.bias", 0))
+    layout.views(models)["layer1.bias"].zero_()
+    check_function(outputs, layout, wrong, models)
+
+
+@pytest.mark.parametrize("bad", [0.0, float("nan"), float("inf")])
+def test_scores_that_tell_nothing_are_refused(bad):
+    layout, spec, _, models = model_of("mlp")
+    with pytest.raises(ValueError, match="wanted finite numbers, not all 0"):
+        check_function(lambda flat: torch.full((len(flat), 3), bad), layout, spec, models)

@@ -4,50 +4,219 @@ from itertools import permutations as all_orders
 import numpy as np
 import pytest
 import torch
-from alignment_cases import forward, mlp, planted, random_models
+from alignment_cases import forward, identities, learner_of, mlp, plain_ascent, plain_phases, planted, random_models
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import linear_sum_assignment
 
-from marketenv.alignment import assignment, invert, match, objective, permute, random_orders
+from marketenv.alignment import ascent, assignment, invert, match, objective, permute, random_orders
+from marketenv.alignment.plan import phases, plan_of
 from marketenv.core import draws
 from marketenv.core.bank import Layout
 
 SHAPES = [(10, 16, 4), (20, 16, 16, 5), (10, 16, 16, 16, 4), (64, 32, 32, 32, 16, 10), (6, 8, 8, 8, 8, 8, 3)]
 
 
-def plain_matching(layout, spec, target, source, start=None, seed=0):
-    """Git Re-Basin's Algorithm 1 for one pair, as plainly as it can be written: numpy, SciPy, nothing cached."""
-    shapes, rng = dict(layout.shapes), np.random.default_rng(seed)
-    a, b = ({n: v.double().numpy() for n, v in layout.views(model).items()} for model in (target, source))
-    orders = start or {name: np.arange(shapes[places[0][0]][places[0][1]]) for name, places in spec.items()}
-    for _ in range(100):
-        progress = False
-        for name in rng.permutation(list(spec)):
-            score = 0.0
-            for tensor, axis in spec[name]:
-                moved = b[tensor]
-                for other, places in spec.items():
-                    for of, at in places:
-                        if of == tensor and at != axis:
-                            moved = moved.take(orders[other], at)
-                to, of_ = (np.moveaxis(w, axis, 0).reshape(w.shape[axis], -1) for w in (a[tensor], moved))
-                score = score + to @ of_.T
-            rows, new = linear_sum_assignment(score, maximize=True)
-            if score[rows, new].sum() > score[rows, orders[name]].sum() + 1e-9:
-                orders[name], progress = new, True
-        if not progress:
-            break
-    return {name: torch.from_numpy(np.asarray(order))[None] for name, order in orders.items()}
-
-
 def plain_objectives(layout, spec, target, source, starts=None):
-    found = []
+    """What Algorithm 1 reaches for each pair: permutations in random order, from the identity where no start is given."""
+    found, starts = [], starts or identities(layout, spec, len(target))
     for i in range(len(target)):
-        start = None if starts is None else {name: orders[i].numpy().copy() for name, orders in starts.items()}
-        orders = plain_matching(layout, spec, target[i], source[i], start, seed=i)
+        rng, start = np.random.default_rng(i), {name: orders[i].numpy() for name, orders in starts.items()}
+        turns = lambda sweep, rng=rng: rng.permutation(list(spec))  # noqa: E731
+        orders = plain_ascent(layout, spec, target[i], source[i], start, turns)
         found.append(objective(target[i : i + 1], permute(layout, spec, source[i : i + 1], orders)))
     return torch.cat(found)
+
+
+RESIDUAL = Layout((("w_in", (8, 6)), ("gain", (8,)), ("inner", (8, 8, 3, 3)), ("skip", (8, 8)), ("w_out", (4, 8))))
+STREAM = {
+    "stream": (("w_in", 0), ("gain", 0), ("inner", 1), ("skip", 0), ("skip", 1), ("w_out", 1)),
+    "middle": (("inner", 0),),
+}
+
+
+def spec_of(kind):
+    if kind == "stream":
+        return RESIDUAL, STREAM
+    if isinstance(kind, tuple):
+        layout, _, spec = mlp(*kind)
+        return layout, spec
+    learner, _ = learner_of(kind)
+    return learner.layout, learner.permutations
+
+
+def pairs_of(layout, n_pairs):
+    return (random_models(layout, draws.fold(torch.arange(n_pairs), who)) for who in ("a", "b"))
+
+
+@pytest.mark.parametrize("kind", [(10, 16, 4), (9, 8, 7, 8, 8, 3), (6, 8, 8, 8, 8, 8, 3), "cnn", "resnet", "stream"])
+@pytest.mark.parametrize("begin", ["identity", "random"])
+def test_a_batch_equals_the_plain_loop_in_the_same_order_of_phases(kind, begin):
+    # the loop solves every permutation in every sweep and caches nothing, so this also shows that what is not stale
+    # needs no solving; float64 sums differ in their last digits only, and random models have no ties
+    layout, spec = spec_of(kind)
+    target, source = pairs_of(layout, 6)
+    start = identities(layout, spec, 6) if begin == "identity" else random_orders(layout, spec, torch.arange(6))
+    found = match(layout, spec, target, source, torch.arange(6), start)
+    turns = [name for phase in plain_phases(spec) for name in phase]
+    for i in range(6):
+        first = {name: orders[i].numpy() for name, orders in start.items()}
+        plain = plain_ascent(layout, spec, target[i], source[i], first, lambda sweep: turns)
+        plainly = permute(layout, spec, source[i : i + 1], plain)
+        if objective(target[i : i + 1], plainly) > objective(target[i : i + 1], source[i : i + 1]):
+            assert all(found[name][i].equal(plain[name][0]) for name in spec)
+        else:  # a random start may end below the identity, which is then kept
+            assert all(found[name][i].equal(torch.arange(found[name].shape[1])) for name in spec)
+
+
+@pytest.mark.parametrize(("kind", "wanted"), [((9, 8, 8, 8, 8, 3), 2), ("cnn", 2), ("resnet", 3)])
+def test_phases_are_few_and_share_no_tensor(kind, wanted):
+    # a chain has two colours, odd and even; a ResNet three: streams that a shortcut joins, and what is inside a block
+    layout, spec = spec_of(kind)
+    found = phases(plan_of(layout, spec).neighbours)
+    assert len(found) == wanted and sorted(name for phase in found for name in phase) == sorted(spec)
+    assert [list(phase) for phase in found] == plain_phases(spec)
+    for phase in found:
+        tensors = [tensor for name in phase for tensor in {tensor for tensor, _ in spec[name]}]
+        assert len(tensors) == len(set(tensors))
+
+
+@pytest.fixture
+def solved(monkeypatch):
+    """A list of (matrices, n) of every assignment call, filled as they come."""
+    calls, real = [], ascent.assign
+    monkeypatch.setattr(ascent, "assign", lambda scores: calls.append(tuple(scores.shape[:2])) or real(scores))
+    return calls
+
+
+def test_nothing_is_solved_twice_and_converged_pairs_leave(solved):
+    layout, _, spec = mlp(10, 8, 8, 8, 8, 4)  # phases (hidden 0, hidden 2), (hidden 1, hidden 3), all of one length
+    target, source = pairs_of(layout, 20)
+    best = match(layout, spec, target, source, torch.arange(20))
+    assert solved[:4] == [(20, 8)] * 4  # the first pass: four permutations one after another
+    ascending = [count for count, _ in solved[4:]]
+    assert max(ascending) <= 40 and ascending[-1] < 20  # two permutations of a phase at once; the last pairs alone
+    solved.clear()
+    again = match(layout, spec, target, source, torch.arange(20), best)
+    assert solved == [(40, 8), (40, 8)]  # at an optimum each permutation is solved once, and nothing is stale after it
+    assert all(again[name].equal(best[name]) for name in spec)
+    solved.clear()
+    half = {name: torch.cat([best[name][:18], torch.full((2, 8), -1)]) for name in spec}
+    mixed = match(layout, spec, target, source, torch.arange(20), half)
+    assert solved[:4] == [(2, 8)] * 4  # a first pass for the two pairs without a start
+    assert all(count <= 4 for count, _ in solved[6:])  # and after one sweep only those two can be left
+    assert all(mixed[name].equal(best[name]) for name in spec)
+
+
+def test_permutations_that_stand_alone_are_solved_once_whatever_the_restarts(solved):
+    layout, _, spec = mlp(10, 8, 4)
+    target, source = pairs_of(layout, 5)
+    match(layout, spec, target, source, torch.arange(5), restarts=3)
+    assert solved == [(5, 8)]
+
+
+def test_permutations_of_other_lengths_are_solved_in_calls_of_their_own(solved):
+    layout, _, spec = mlp(10, 8, 5, 6, 4)
+    target, source = pairs_of(layout, 3)
+    match(layout, spec, target, source, torch.arange(3), identities(layout, spec, 3), max_sweeps=1)
+    assert solved == [(3, 8), (3, 6), (3, 5)]  # phase (hidden 0, hidden 2), then phase (hidden 1)
+
+
+@pytest.mark.parametrize("kind", [(10, 12, 12, 4), "cnn", "resnet"])
+def test_a_warm_start_at_the_planted_order_stays_there(kind):
+    layout, spec = spec_of(kind)
+    target, source, hidden = planted(layout, spec, 10, 0.1)
+    found = match(layout, spec, target, source, torch.arange(10), hidden)
+    assert all(found[name].equal(hidden[name]) for name in spec)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.integers(0, 2), min_size=5, max_size=5), st.integers(0, 2**31), st.sampled_from([1, 2]))
+def test_a_mixed_batch_of_warm_and_cold_pairs_equals_the_pairs_alone(kinds, seed, restarts):
+    layout, _, spec = mlp(6, 7, 6, 7, 3)
+    keys = draws.fold(torch.arange(5), seed)
+    target, source = (random_models(layout, draws.fold(keys, who)) for who in ("a", "b"))
+    kinds = torch.tensor(kinds)[:, None]  # 0: no start, 1: the identity, 2: a random one
+    drawn, same = random_orders(layout, spec, keys), identities(layout, spec, 5)
+    start = {n: torch.where(kinds == 2, drawn[n], torch.where(kinds == 1, same[n], -1)) for n in spec}
+    together = match(layout, spec, target, source, keys, start, restarts=restarts)
+    cold = match(layout, spec, target, source, keys, restarts=restarts)
+    for i in range(5):
+        one = slice(i, i + 1)
+        first = {name: orders[one] for name, orders in start.items()}
+        alone = match(layout, spec, target[one], source[one], keys[one], first, restarts=restarts)
+        assert all(together[name][one].equal(alone[name]) for name in spec)
+        assert kinds[i] or all(alone[name].equal(cold[name][one]) for name in spec)
+
+
+def test_an_ascent_goes_on_where_it_was_stopped():
+    layout, _, spec = mlp(9, 8, 8, 8, 8, 3)
+    target, source = pairs_of(layout, 20)
+    run = lambda start, sweeps: match(layout, spec, target, source, torch.arange(20), start, max_sweeps=sweeps)  # noqa: E731
+    start = identities(layout, spec, 20)
+    whole, parts = run(start, 3), run(run(run(start, 1), 1), 1)
+    assert all(whole[name].equal(parts[name]) for name in spec) and not all(whole[n].equal(start[n]) for n in spec)
+
+
+def test_a_warm_start_that_ends_below_the_identity_falls_back_to_it():
+    # of equal models the identity is the best of all; some random starts end in a local optimum below it
+    layout, _, spec = mlp(3, 8, 8, 8, 3)
+    model = random_models(layout, torch.arange(20))
+    start = random_orders(layout, spec, torch.arange(20))
+    reached = plain_objectives(layout, spec, model, model, start)
+    assert (reached < 0.99 * objective(model, model)).any()
+    found = match(layout, spec, model, model.clone(), torch.arange(20), start)
+    assert all(order.equal(torch.arange(8).expand(20, 8)) for order in found.values())
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda s: s["hidden_0"][1].fill_(0), ["pair 1", "'hidden_0'", "each of 0 to 3 once"]),
+        (lambda s: s["hidden_1"][2].fill_(-1), ["pair 2", "'hidden_1'", "-1 throughout"]),
+        (lambda s: s["hidden_1"][0, :1].fill_(7), ["pair 0", "'hidden_1'"]),
+        (lambda s: s.pop("hidden_1"), ["orders are", "one order per permutation"]),
+        (lambda s: s.update(hidden_0=s["hidden_1"]), ["orders are", "'hidden_0': [3, 5]"]),
+    ],
+)
+def test_a_start_that_is_no_order_is_refused(change, words):
+    layout, _, spec = mlp(3, 4, 5, 2)
+    start = identities(layout, spec, 3)
+    change(start)
+    with pytest.raises(ValueError) as error:
+        match(layout, spec, torch.ones(3, layout.size), torch.ones(3, layout.size), torch.arange(3), start)
+    assert all(word in str(error.value) for word in words), str(error.value)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.integers(2, 9), min_size=3, max_size=6), st.integers(0, 2**31), st.floats(0.0, 1e-3))
+def test_planted_orders_of_mlps_are_recovered_every_time(widths, seed, noise):
+    layout, _, spec = mlp(*widths)
+    target, source, hidden = planted(layout, spec, 4, noise, seed)
+    found = match(layout, spec, target, source, torch.arange(4))
+    moved, wanted = (permute(layout, spec, source, orders) for orders in (found, hidden))
+    assert (objective(target, moved) >= objective(target, wanted) - 1e-9).all()
+    assert noise or all(found[name].equal(hidden[name]) for name in spec)
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 2**31), st.floats(0.0, 0.1), st.sampled_from(["cnn", "resnet"]))
+def test_planted_orders_of_fresh_image_models_are_recovered_every_time(seed, noise, kind):
+    learner, _ = learner_of(kind)  # as they are drawn for training: biases 0, norms 1
+    keys = draws.fold(torch.arange(4), seed)
+    fresh, hidden = learner.init(keys), random_orders(learner.layout, learner.permutations, keys)
+    noisy = fresh + noise * 0.1 * draws.normal(draws.fold(keys, "noise"), learner.layout.size).float()
+    found = match(learner.layout, learner.permutations, fresh, permute(learner.layout, learner.permutations, noisy, hidden), keys)
+    assert all(found[name].equal(order) for name, order in invert(hidden).items())
+
+
+def test_the_first_pass_is_a_better_start_than_the_identity():
+    # independent models of three shapes; on average over 40 pairs each, with room: the gain was 2 to 4 per cent
+    for widths in [(20, 16, 16, 5), (10, 12, 12, 12, 4), (64, 32, 32, 32, 16, 10)]:
+        layout, _, spec = mlp(*widths)
+        target, source = pairs_of(layout, 40)
+        ends = [match(layout, spec, target, source, torch.arange(40), s) for s in (None, identities(layout, spec, 40))]
+        cold, same = (objective(target, permute(layout, spec, source, orders)).mean() for orders in ends)
+        assert cold >= same
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.1, 0.3])
@@ -174,13 +343,6 @@ def test_counts_below_one_are_refused(wrong):
     layout, _, spec = mlp(3, 4, 2)
     with pytest.raises(ValueError, match="both >= 1"):
         match(layout, spec, torch.zeros(1, layout.size), torch.zeros(1, layout.size), torch.arange(1), **wrong)
-
-
-RESIDUAL = Layout((("w_in", (8, 6)), ("gain", (8,)), ("inner", (8, 8, 3, 3)), ("skip", (8, 8)), ("w_out", (4, 8))))
-STREAM = {
-    "stream": (("w_in", 0), ("gain", 0), ("inner", 1), ("skip", 0), ("skip", 1), ("w_out", 1)),
-    "middle": (("inner", 0),),
-}
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.2])

@@ -14,7 +14,7 @@ from markdown_pages import ROOT, blocks, cells, links, section, table
 import marketenv
 from marketenv import make_market, make_parallel
 from marketenv.alignment import ALIGNMENTS
-from marketenv.data import DATASETS, PARTITIONS
+from marketenv.data import AUGMENTATIONS, DATASETS, PARTITIONS
 from marketenv.envs import MARKETS
 from marketenv.learners import LEARNERS
 from marketenv.markets.exchanges import EXCHANGES
@@ -163,7 +163,7 @@ def test_disclosures_are_those_of_the_code():
 def test_parts_are_those_of_the_code():
     rows = table(section(TRADING, "Parts"), "Argument")
     tables = {"data": {*DATASETS, "linear"}, "partition": PARTITIONS, "learner": LEARNERS, "alignment": ALIGNMENTS}
-    tables |= {"valuation": VALUATIONS, "mechanism": MECHANISMS, "exchange": EXCHANGES}
+    tables |= {"augmentation": AUGMENTATIONS, "valuation": VALUATIONS, "mechanism": MECHANISMS, "exchange": EXCHANGES}
     assert {row[0].strip("`"): set(re.findall(r"`(\w+)`", row[1])) for row in rows} == {k: set(v) for k, v in tables.items()}
 
 

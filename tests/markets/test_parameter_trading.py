@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from marketenv import make_market, make_parallel
+from marketenv.alignment import ALIGNMENTS
 from marketenv.core import rounds
 from marketenv.core.market import agent_names
 from marketenv.learners import Training
@@ -356,6 +357,53 @@ def test_any_callable_can_be_the_payment_rule():
     seller_power = partial(make_market, "parameter_trading_v0", max_cycles=1)
     with pytest.raises(ValueError, match="no mechanism 'nash'"):
         seller_power(mechanism="nash")
+
+
+IMAGES = (torch.arange(60 * 64, dtype=torch.float32).remainder(17).view(60, 1, 8, 8) / 17, torch.arange(60) % 2)
+
+
+def image_market(**config):
+    training = Training(batch_size=8, steps=2)
+    return market_of(n_agents=2, data=IMAGES, partition="balanced", learner="cnn", training=training, **config)
+
+
+def test_an_agent_augments_its_own_images_and_nobody_elses():
+    plain, changed = image_market(), image_market(augmentation=("flip_crop", "none"))
+    seeds = torch.arange(3)
+    before, after = (market.quote(market.reset(seeds), ()).trained for market in (plain, changed))
+    assert torch.equal(before[:, 1], after[:, 1])  # the second agent sees its images as they are
+    assert not torch.isclose(before[:, 0], after[:, 0]).all(-1).any()
+    again = changed.quote(changed.reset(seeds), ()).trained
+    assert torch.equal(after, again)
+
+
+def test_augmentation_of_a_ready_made_learner_is_refused():
+    with pytest.raises(ValueError, match=r"set its Training\.augment"):
+        market_of(n_agents=2, data=IMAGES, learner=image_market().learner, augmentation="flip")
+
+
+def test_permutations_that_change_the_model_are_refused_by_name():
+    good = image_market().learner
+    wrong = dict(good.permutations)
+    wrong["hidden1"] = tuple(place for place in wrong["hidden1"] if place != ("conv2.bias", 0))
+    learner = dataclasses.replace(good, permutations=wrong)
+    with pytest.raises(ValueError, match=r"'hidden1' changes what .* it misses \('conv2\.bias', 0\); list it too"):
+        market_of(n_agents=2, data=IMAGES, partition="balanced", learner=learner)
+    market_of(n_agents=2, data=IMAGES, partition="balanced", learner=learner, alignment="none")  # nothing is reordered there
+
+
+def test_a_round_starts_its_alignment_where_the_last_one_ended():
+    seen = []
+
+    def spy(params, layout, permutations, keys, orders):
+        seen.append(orders)
+        return ALIGNMENTS["weight_matching"](params, layout, permutations, keys, orders)
+
+    market = market_of(n_agents=3, alignment=spy)
+    played(market, [0, 1])
+    assert len(seen) == 3 and bool((seen[0] == -1).all())
+    units = torch.arange(32).expand(2, 3, -1)  # one hidden layer of 32 units, 3 pairs of agents
+    assert all(torch.equal(orders.sort(-1).values, units) for orders in seen[1:])
 
 
 def test_own_module_and_own_arrays():

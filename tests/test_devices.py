@@ -1,0 +1,302 @@
+"""Tensors follow their inputs: every tensor that the library makes lies where its inputs do, shown without a second device.
+
+Inside ``elsewhere`` torch's default device is "meta", which holds no numbers: a tensor that library code makes without saying
+where lands there, and the first operation with data on the CPU fails. So what runs in here, and comes out as it does outside,
+runs on a GPU too. Everything that a test itself makes in there says device="cpu".
+"""
+
+import functools
+
+import numpy as np
+import pytest
+import torch
+
+import marketenv
+from marketenv.alignment import ALIGNMENTS, alpha_closed_form, alpha_grid
+from marketenv.core import draws, rounds
+from marketenv.core.batch import Batch
+from marketenv.core.market import agent_names
+from marketenv.core.shards import Shards
+from marketenv.data import AUGMENTATIONS, DATASETS, PARTITIONS, Dataset, augmentation, find_dataset, from_arrays, make_source
+from marketenv.learners import LEARNERS, MLP, OPTIMIZERS, Training
+from marketenv.learners.reference import loop_train
+from marketenv.markets.exchanges import EXCHANGES
+from marketenv.markets.reference import GAMES
+from marketenv.mechanisms import ASK_RULES, MECHANISMS, PRIORS, Uniform
+from marketenv.mechanisms.equilibrium import linear_equilibrium_ask, linear_equilibrium_bid
+from marketenv.metrics import mean_interval
+from marketenv.valuation import VALUATIONS, theorem_4_1
+
+CPU = torch.device("cpu")
+elsewhere = functools.partial(torch.device, "meta")
+
+
+@functools.cache
+def pixels():
+    digits = find_dataset("digits")
+    return Dataset("pixels", digits.x[:60].view(-1, 1, 8, 8), digits.y[:60], 10)
+
+
+def same(one, other):
+    """Equal to the bit, and on the CPU."""
+    assert one.device == other.device == CPU and torch.equal(one, other)
+
+
+# --- markets -------------------------------------------------------------------------------------------------------------
+
+TRADING = {"n_agents": 2, "max_cycles": 2}
+LINEAR = {"data": "linear", "learner": "linear", "data_options": {"dimension": 4, "validation_size": 8, "test_size": 8}}
+NETS = {
+    "cnn": {"learner_options": {"width": 2}},
+    "resnet": {"learner_options": {"depth": 10}, "training": Training(steps=1, batch_size=4)},
+    "cnn with batch norms": {"learner": "cnn", "learner_options": {"norm": "batch", "width": 2}},
+    "cnn under vmap": {"learner": "cnn", "learner_options": {"engine": "vmap", "width": 2}},
+}
+PLAYED = {
+    "mlp": TRADING,
+    "linear": TRADING | LINEAR,
+    **{name: TRADING | {"data": pixels, "learner": name} | config for name, config in NETS.items()},
+}
+PARTS = {
+    **{f"valuation {name}": TRADING | LINEAR | {"valuation": name} for name in VALUATIONS},
+    **{f"mechanism {name}": TRADING | LINEAR | {"mechanism": name} for name in MECHANISMS},
+    **{f"alignment {name}": TRADING | {"alignment": name} for name in ALIGNMENTS},
+    **{f"exchange {name}": TRADING | LINEAR | {"exchange": name} for name in EXCHANGES},
+    "grid of a linear market": TRADING | LINEAR | {"alpha": "grid"},
+    "layers, noise, coalition": TRADING
+    | {"layers": (0,), "sabotage": 0.1, "coalition": (0, 1), "offered_layers": ((0,), None), "after_purchase": "reset"},
+    "absolute bids, all told": TRADING | {"bid_mode": "absolute", "disclosure": "full", "externality": 0.5, "max_purchases": 2},
+}
+
+
+def episode(name, config, policy):
+    """Rewards and observations of two rounds, seeds given on the CPU."""
+    market = marketenv.make_market(name, **config)
+    policies = dict.fromkeys(agent_names(market), market.policies[policy])
+    seeds = torch.tensor([3, 4], device=CPU)
+    steps = list(rounds.play(market, policies, seeds))
+    return torch.stack([r.rewards for _, _, r in steps if r is not None]), torch.stack([seen for seen, _, _ in steps])
+
+
+def check_episode(name, config, policy):
+    wanted = episode(name, config, policy)
+    with elsewhere():
+        found = episode(name, config, policy)
+    for one, other in zip(found, wanted, strict=True):
+        same(one, other)
+
+
+@pytest.mark.parametrize(
+    "case, policy", [*((c, p) for c in PLAYED for p in ("truthful", "random")), *((c, "truthful") for c in PARTS)]
+)
+def test_rounds_of_the_parameter_market(case, policy):
+    config = (PLAYED | PARTS)[case]
+    data = config.get("data", "digits")
+    check_episode("parameter_trading_v0", config | {"data": data() if callable(data) else data}, policy)
+
+
+@pytest.mark.parametrize("policy", ["truthful", "random"])
+@pytest.mark.parametrize("game", GAMES)
+def test_rounds_of_the_reference_markets(game, policy):
+    check_episode("reference_v0", {"game": game, "max_cycles": 2}, policy)
+
+
+def test_a_running_batch(tmp_path):
+    config = TRADING | LINEAR
+    found = []
+    for place in (torch.device("cpu"), elsewhere()):
+        with place:
+            batch = Batch(marketenv.make_market("parameter_trading_v0", **config), 2)
+            batch.reset(7)
+            policies = dict.fromkeys(agent_names(batch.market), batch.market.policies["truthful"])
+            batch.step(batch.act(policies))
+            batch.save(tmp_path / "state")
+            seen = batch.load(tmp_path / "state")
+            turn = batch.step(batch.act(policies), restart=True)
+            found.append((seen, turn.rewards, turn.seen, batch.infos()["utility"]))
+    for one, other in zip(*found, strict=True):
+        same(one, other)
+
+
+# --- learners ------------------------------------------------------------------------------------------------------------
+
+OPTIONS = {"linear": {}, "mlp": {"hidden": (6,)}, "cnn": {"width": 2}, "resnet": {"depth": 10}, "module": {}}
+ENGINES = [(name, engine) for name in LEARNERS for engine in (("loop", "vmap") if name in ("cnn", "resnet", "module") else ("",))]
+
+
+def small(task):
+    """Ten images of each of two owners, the second one's padded."""
+    data = pixels()
+    y = data.y % 3 if task == "classification" else data.x.mean((1, 2, 3))
+    return Shards(data.x, y, torch.arange(20, device=CPU).view(2, 10), torch.tensor([10, 8], device=CPU))
+
+
+def learn(name, options, training):
+    """What a learner does: first parameters, a round of training, scores of owned and shared exams, export."""
+    task = "regression" if name == "linear" else "classification"
+    learner = LEARNERS[name]((1, 8, 8), 1 if task == "regression" else 3, task, training, **options)
+    shards, keys = small(task), torch.arange(2, device=CPU)
+    params, slots, effort = learner.init(keys), learner.fresh_slots(2), torch.tensor([0.5, 1.0], device=CPU)
+    new, held = learner.train(params, slots, learner.prepare(shards), effort, keys)
+    done = [params, new, held]
+    if name != "resnet":  # the plain loop takes no part of a learner but its outputs: one net is enough to show it
+        done += loop_train(learner, params, slots, shards, effort, keys)
+    for owners in (shards, Shards(shards.x, shards.y, shards.index[:1], shards.size[:1])):
+        done += learner.scores(new[:, None], learner.exam(owners))
+    if hasattr(learner, "export"):
+        done.append(learner.export(new[0], shards.x[:4])(shards.x[:4]).detach())
+    return done
+
+
+@pytest.mark.parametrize("optimizer, batch_size", [(name, size) for name in OPTIMIZERS for size in (None, 4)])
+@pytest.mark.parametrize("name, engine", ENGINES, ids=["-".join(filter(None, pair)) for pair in ENGINES])
+def test_learners(name, engine, optimizer, batch_size):
+    assert name in OPTIONS, f"learner {name!r} is not tried elsewhere: add its options"
+    minibatches = (
+        {} if name == "linear" else {"batch_size": batch_size, "augment": augmentation(("flip_crop", "none"), 2, (1, 8, 8))}
+    )
+    training = Training(steps=2, optimizer=optimizer, learning_rate=0.01, **minibatches)
+    options = OPTIONS[name] | ({"engine": engine} if engine else {})
+    if name == "module":  # the user's own, made where the user says
+        options |= {"module": torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3))}
+    wanted = learn(name, options, training)
+    with elsewhere():
+        found = learn(name, options, training)
+    for one, other in zip(found, wanted, strict=True):
+        same(one, other)
+
+
+def test_batch_norms_and_export():
+    def done():
+        learner = LEARNERS["cnn"]((1, 8, 8), 3, "classification", Training(batch_size=4, steps=2), norm="batch", width=2)
+        flat, x = learner.init(torch.arange(1, device=CPU))[0], pixels().x[:8]
+        exported = learner.export(flat, x)
+        return [exported(x).detach(), exported.norm2.running_var]
+
+    wanted = done()
+    with elsewhere():
+        found = done()
+    for one, other in zip(found, wanted, strict=True):
+        same(one, other)
+
+
+@pytest.mark.parametrize("plant", [lambda x: torch.zeros(3), lambda x: torch.arange(x.shape[0]), lambda x: torch.tensor(1.5)])
+def test_a_tensor_without_a_device_is_seen(plant, monkeypatch):
+    # these tests must be able to fail: one tensor of this kind anywhere in training goes red
+    inner = MLP._step
+
+    def step(self, stacks, optimizer, step, space, x, *rest):
+        return inner(self, stacks, optimizer, step, space, x + plant(x).sum() * 0, *rest)
+
+    monkeypatch.setattr(MLP, "_step", step)
+    learn("mlp", {}, Training(steps=1))  # nothing to be seen at home
+    with elsewhere(), pytest.raises((RuntimeError, NotImplementedError, AssertionError)):
+        for tensor in learn("mlp", {}, Training(steps=1)):
+            same(tensor, tensor)
+
+
+# --- data ----------------------------------------------------------------------------------------------------------------
+
+EMBEDDED = [name for name, load in DATASETS.items() if load.__module__.endswith("embedded")]
+
+
+def parts(source):
+    fed = source.federation(torch.tensor([1, 2], device=CPU))
+    shards = [part for part in (fed.train, fed.validation, fed.test) for part in part.padded()]
+    return [*shards, *([] if fed.optimum is None else [fed.optimum])]
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_embedded_data_sets(name):
+    wanted = find_dataset(name)
+    with elsewhere():
+        found = find_dataset(name)
+        same(found.x, wanted.x)
+        same(found.y, wanted.y)
+
+
+@pytest.mark.parametrize("name", PARTITIONS)
+def test_partitions(name):
+    wanted = parts(make_source("digits", name, 2, max_examples=300))
+    with elsewhere():
+        found = parts(make_source("digits", name, 2, max_examples=300))
+    for one, other in zip(found, wanted, strict=True):
+        same(one, other)
+
+
+def test_drawn_data_and_arrays_of_the_users_own():
+    x, y = np.arange(40.0).reshape(20, 2), np.arange(20) % 2
+
+    def done():
+        mine = from_arrays(x, y)
+        return [
+            mine.x,
+            mine.y,
+            *parts(make_source((x.tolist(), y.tolist()), "balanced", 2)),
+            *parts(make_source("linear", "balanced", 2)),
+        ]
+
+    wanted = done()
+    with elsewhere():
+        found = done()
+    for one, other in zip(found, wanted, strict=True):
+        same(one, other)
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_augmentations(name):
+    x, keys = pixels().x[:12].view(3, 4, 1, 8, 8), torch.arange(3, device=CPU)
+    wanted = AUGMENTATIONS[name](x, keys)
+    with elsewhere():
+        same(AUGMENTATIONS[name](x, keys), wanted)
+
+
+# --- the other rooms, by their own functions ---------------------------------------------------------------------------------
+
+PRIOR_OPTIONS = {
+    "truncated_exponential": (0.5,),
+    "truncated_lognormal": (0.5, 0.5),
+    "power": (2.0,),
+    "bounded_pareto": (1.0,),
+}
+
+
+def uniform(*shape):
+    return draws.uniform(torch.tensor(5, device=CPU), *shape)
+
+
+def weights():
+    own, offers = uniform(2, 3, 4).float(), uniform(2, 3, 3, 4).float()
+    gram = torch.eye(4, device=CPU)[None]
+    mask = torch.ones(4, device=CPU)
+    best = alpha_grid(lambda models: models.square().sum(-1), own, offers, mask)
+    return [best.alpha, best.loss, alpha_closed_form(gram, uniform(1, 4).float(), own, offers, mask)]
+
+
+ROOMS = {
+    "alignment: weights of offers": weights,
+    "valuation: Theorem 4.1": lambda: list(theorem_4_1(0.5 + uniform(3), 0.3 + 0.1 * uniform(3), 0.4 + 0.1 * uniform(3))),
+    "mechanisms: equilibria": lambda: [
+        linear_equilibrium_bid(uniform(3), 0.5, 0, 1, 0, 1),
+        linear_equilibrium_ask(uniform(3), 0.5, 0, 1, 0, 1),
+    ],
+    "metrics: an interval": lambda: [uniform(1) * 0 + mean_interval(uniform(30), resamples=50).low],
+}
+for rule in ASK_RULES:
+    ROOMS[f"mechanisms: ask {rule}"] = lambda rule=rule: [ASK_RULES[rule](Uniform(0.0, 1.0), 0.2 + 0.1 * uniform(3))]
+for rule in MECHANISMS:
+    ROOMS[f"mechanisms: {rule}"] = lambda rule=rule: [MECHANISMS[rule](uniform(2, 1, 1), uniform(2, 1) / 2).prices]
+for kind in PRIORS:
+    ROOMS[f"mechanisms: prior {kind}"] = lambda kind=kind: [
+        PRIORS[kind](1.0, 4.0, *PRIOR_OPTIONS.get(kind, ())).cdf(1.0 + uniform(3)),
+        PRIORS[kind](1.0, 4.0 + uniform(3), *PRIOR_OPTIONS.get(kind, ())).pdf(1.0 + uniform(3)),
+    ]
+
+
+@pytest.mark.parametrize("name", ROOMS)
+def test_rooms(name):
+    wanted = ROOMS[name]()
+    with elsewhere():
+        found = ROOMS[name]()
+    for one, other in zip(found, wanted, strict=True):
+        same(one, other)
