@@ -1,0 +1,34 @@
+"""Learning agents: stable-baselines3 on the markets, one algorithm a file; needs ``pip install 'marketenv[sb3]'``.
+
+>>> sorted(ALGORITHMS)
+['ppo', 'sac']
+"""
+
+from .algorithms import ALGORITHMS
+from .config import SETTINGS, TrainConfig, key_values
+from .evaluation import Comparison, Played, compare, evaluation_seeds, training_seed
+from .exact import Exact, buyer_payoff, exact_payoff, first_price_gap, price_rule, seller_payoff
+from .policy import LearnedPolicy, load_policy
+from .training import seed_folder, train
+
+__all__ = [
+    "ALGORITHMS",
+    "SETTINGS",
+    "Comparison",
+    "Exact",
+    "LearnedPolicy",
+    "Played",
+    "TrainConfig",
+    "buyer_payoff",
+    "compare",
+    "evaluation_seeds",
+    "exact_payoff",
+    "first_price_gap",
+    "key_values",
+    "load_policy",
+    "price_rule",
+    "seed_folder",
+    "seller_payoff",
+    "train",
+    "training_seed",
+]

@@ -1,0 +1,120 @@
+"""Checkpoints at the boundary of two rollouts: everything that what comes next depends on.
+
+A folder ``checkpoints/<steps>`` holds the model with its optimisers (``model.zip``), the running markets
+(``markets.safetensors``), a replay buffer where there is one (``replay.pkl``), and in ``state.json`` the settings, the
+scaling of observations and rewards, all random generators that stable-baselines3 uses, and the rows written so far.
+It is written under another name and renamed, so a run that is killed meanwhile leaves the former one; the latest is kept.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.running_mean_std import RunningMeanStd
+from stable_baselines3.common.vec_env import VecNormalize
+
+from marketenv.envs.sb3 import MarketSB3Env
+
+from .meter import Meter
+
+PART = "part"  # suffix of a folder that is being written
+
+
+def latest(folder: Path) -> Path | None:
+    """The last whole checkpoint of a run, None where there is none."""
+    found = [path for path in (folder / "checkpoints").glob("*") if path.name.isdigit()]
+    return max(found, key=lambda path: int(path.name), default=None)
+
+
+def save(folder: Path, model: BaseAlgorithm, state: dict[str, Any]) -> Path:
+    """Write a checkpoint of a run and remove the older ones; ``state`` is what else shall be kept, as JSON can hold it."""
+    final = folder / "checkpoints" / f"{model.num_timesteps:012d}"
+    part = final.with_suffix(f".{PART}")
+    for path in (part, final):
+        shutil.rmtree(path, ignore_errors=True)
+    part.mkdir(parents=True)
+    envs, meter, markets = layers(model)
+    model.save(part / "model.zip")
+    markets.save(part / "markets.safetensors")
+    if isinstance(model, OffPolicyAlgorithm):
+        model.save_replay_buffer(part / "replay.pkl")
+    kept = {**state, "meter": meter.state(), "scaling": _scaling(envs), "random": _random_state(model)}
+    (part / "state.json").write_text(json.dumps(kept), encoding="utf8")
+    part.rename(final)
+    for path in final.parent.iterdir():
+        if path != final:
+            shutil.rmtree(path)
+    return final
+
+
+def read_state(checkpoint: Path) -> dict[str, Any]:
+    """The part of a checkpoint that JSON holds."""
+    return json.loads((checkpoint / "state.json").read_text(encoding="utf8"))
+
+
+def load(checkpoint: Path, algorithm: type[BaseAlgorithm], envs: VecNormalize, state: dict[str, Any]) -> BaseAlgorithm:
+    """A model on its running markets, as it stood; the zip and the replay buffer are pickles: load only your own."""
+    model = algorithm.load(checkpoint / "model.zip", env=envs, device="cpu", force_reset=False)
+    _, meter, markets = layers(model)
+    markets.load(checkpoint / "markets.safetensors")
+    if isinstance(model, OffPolicyAlgorithm):
+        model.load_replay_buffer(checkpoint / "replay.pkl")
+    meter.restore(state["meter"])
+    _restore_scaling(envs, state["scaling"])
+    _restore_random(model, state["random"])  # last: building the model drew numbers
+    return model
+
+
+def layers(model: BaseAlgorithm) -> tuple[VecNormalize, Meter, MarketSB3Env]:
+    """What a model's environments are made of, outside in."""
+    envs = model.get_env()
+    assert isinstance(envs, VecNormalize) and isinstance(envs.venv, Meter) and isinstance(envs.venv.venv, MarketSB3Env)
+    return envs, envs.venv, envs.venv.venv
+
+
+def _statistics(envs: VecNormalize) -> dict[str, RunningMeanStd]:
+    return {name: getattr(envs, name) for name in ("obs_rms", "ret_rms") if isinstance(getattr(envs, name, None), RunningMeanStd)}
+
+
+def _scaling(envs: VecNormalize) -> dict[str, Any]:
+    """Running statistics and discounted returns; JSON keeps float64 to the bit."""
+    told = {name: [s.mean.tolist(), s.var.tolist(), float(s.count)] for name, s in _statistics(envs).items()}
+    return {**told, "returns": envs.returns.tolist()}
+
+
+def _restore_scaling(envs: VecNormalize, state: dict[str, Any]) -> None:
+    for name, statistic in _statistics(envs).items():
+        mean, var, count = state[name]
+        statistic.mean, statistic.var, statistic.count = np.array(mean), np.array(var), count
+    envs.returns = np.array(state["returns"])
+
+
+def _random_state(model: BaseAlgorithm) -> dict[str, Any]:
+    """Torch's, NumPy's and Python's global generators, and that of the action space."""
+    numpy = np.random.get_state(legacy=False)
+    assert isinstance(numpy, dict)
+    key = numpy["state"]["key"].tolist()
+    return {
+        "torch": torch.get_rng_state().tolist(),
+        "numpy": {**numpy, "state": {"key": key, "pos": int(numpy["state"]["pos"])}},
+        "python": random.getstate(),
+        "actions": model.action_space.np_random.bit_generator.state,
+    }
+
+
+def _restore_random(model: BaseAlgorithm, state: dict[str, Any]) -> None:
+    torch.set_rng_state(torch.tensor(state["torch"], dtype=torch.uint8))
+    numpy = state["numpy"]
+    key = np.array(numpy["state"]["key"], dtype=np.uint32)
+    np.random.set_state({**numpy, "state": {**numpy["state"], "key": key}})
+    version, numbers, gauss = state["python"]
+    random.setstate((version, tuple(numbers), gauss))
+    model.action_space.np_random.bit_generator.state = state["actions"]

@@ -1,0 +1,178 @@
+"""What a training run is told: one dataclass, from which the command line is made."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from marketenv.core.lookup import lookup
+from marketenv.envs.make import short_name
+
+RESULTS = Path(__file__).resolve().parents[2] / "results" / "train"
+STARTS = ("scratch", "truthful")
+MOST_ENVS = 2**20  # seeds of one run's first episodes: seed * MOST_ENVS + market
+MOST_SEED = 2**40  # so that every first episode's seed lies below 2**60, and evaluation's above
+
+# What None stands for, by algorithm and market; a market that is not listed takes the entry of "any".
+SETTINGS: dict[tuple[str, str], dict[str, Any]] = {
+    ("ppo", "any"): {
+        **{"num_envs": 64, "steps": 102_400, "n_steps": 16, "batch_size": 256, "updates": 10, "learning_rate": 1e-3},
+        **{
+            "network": (32, 32),
+            "gae_lambda": 0.95,
+            "entropy": 0.0,
+            "log_std_init": -1.0,
+            "start": "scratch",
+            "evaluations": 10,
+            "episodes": 64,
+        },
+    },
+    ("ppo", "reference_v0"): {"steps": 61_440, "learning_rate": 3e-3, "episodes": 1024},
+    # rounds are costly and a bid pays at once: many small rollouts, advantages that trust the critic of what comes later
+    ("ppo", "parameter_trading_v0"): {
+        **{"steps": 38_400, "n_steps": 10, "batch_size": 160, "updates": 5, "gae_lambda": 0.8},
+        **{"start": "truthful", "evaluations": 5},
+    },
+    ("sac", "any"): {
+        **{"num_envs": 64, "steps": 64_000, "n_steps": 1, "batch_size": 256, "updates": 2, "learning_rate": 1e-3},
+        **{"network": (32, 32), "log_std_init": -1.0, "start": "scratch", "evaluations": 10, "episodes": 64},
+    },
+    ("sac", "reference_v0"): {"episodes": 1024},
+    ("sac", "parameter_trading_v0"): {"steps": 19_200, "updates": 24, "start": "truthful", "evaluations": 5},
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Arguments of a training run.
+
+    None takes what suits the market and the algorithm: see ``SETTINGS``.
+
+    Attributes:
+        market: reference_v0 or parameter_trading_v0
+        arguments: arguments of the market as key=value, for instance game=first_price n_buyers=3
+        agent: who learns: buyer_0, trader_0, ... (None: the first agent), or all: every agent plays one shared policy
+        opponents: who plays the others: a name of the market's table, a scripted strategy, module:name, algorithm:file.zip,
+            or run:folder of a former run of one's own (such files are pickles)
+        algorithm: ppo or sac
+        start: scratch, or truthful: the network first imitates the truthful policy, so that training is a search for a
+            better response from truth
+        num_envs: markets that are stepped together
+        steps: steps of the learning agent in all markets together; a run ends with the rollout that reaches them
+        seeds: one model is trained for each; seeds share no episodes
+        n_steps: rounds of each market between two updates of the policy
+        batch_size: samples of one gradient step
+        updates: ppo: passes over a rollout; sac: gradient steps after a rollout
+        learning_rate: of Adam
+        network: units of the hidden layers, for the policy and for its critic
+        gamma: discount; 1 is the sum of the episode that the market means
+        gae_lambda: ppo: how far an advantage trusts what was earned (1) rather than the critic (0)
+        entropy: weight of the policy's entropy; None in sac: tuned by itself
+        log_std_init: logarithm of the first standard deviation of an action; the box of an action is 2 wide
+        normalise: scale observations by their running mean and variance
+        normalise_rewards: scale rewards by the running deviation of returns; evaluation always speaks of money
+        device: where the markets run; the small networks of the policy stay on the CPU
+        evaluations: times that the policy is evaluated while it trains (0: never)
+        episodes: pairs of episodes, learned and truthful, of an evaluation; below 20 no interval is shown
+        checkpoint_every: steps between two checkpoints (0: none but the last)
+        out: folder of the results; None: results/train/<market>_<agent>_<algorithm>
+        resume: go on from the last checkpoint in the folder, if there is one
+        workers: processes that train seeds side by side
+    """
+
+    market: str = "reference_v0"
+    arguments: tuple[str, ...] = ()
+    agent: str | None = None
+    opponents: str = "truthful"
+    algorithm: str = "ppo"
+    start: str | None = None
+    num_envs: int | None = None
+    steps: int | None = None
+    seeds: tuple[int, ...] = (0,)
+    n_steps: int | None = None
+    batch_size: int | None = None
+    updates: int | None = None
+    learning_rate: float | None = None
+    network: tuple[int, ...] | None = None
+    gamma: float = 1.0
+    gae_lambda: float | None = None
+    entropy: float | None = None
+    log_std_init: float | None = None
+    normalise: bool = True
+    normalise_rewards: bool = True
+    device: str = "cpu"
+    evaluations: int | None = None
+    episodes: int | None = None
+    checkpoint_every: int = 10_000
+    out: Path | None = None
+    resume: bool = True
+    workers: int = 1
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "market", short_name(self.market))
+        if self.start is not None:
+            lookup(dict.fromkeys(STARTS), self.start, "start")
+        least = {"num_envs": 1, "steps": 1, "n_steps": 1, "batch_size": 2, "updates": 1, "episodes": 1, "workers": 1}
+        for name, low in (least | {"evaluations": 0, "checkpoint_every": 0}).items():
+            value = getattr(self, name)
+            if value is not None and value < low:
+                raise ValueError(f"{name} is {value}, wanted a whole number >= {low}.")
+        if (self.num_envs or 1) > MOST_ENVS:
+            raise ValueError(f"num_envs is {self.num_envs}, wanted at most {MOST_ENVS}.")
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds) or not all(0 <= seed < MOST_SEED for seed in self.seeds):
+            raise ValueError(f"seeds is {self.seeds}, wanted different whole numbers from 0 to 2**40 - 1, at least one.")
+        if not (0 <= self.gamma <= 1 and 0 <= (self.gae_lambda or 0) <= 1):
+            raise ValueError(f"gamma is {self.gamma} and gae_lambda {self.gae_lambda}; wanted numbers from 0 to 1.")
+        if self.learning_rate is not None and not 0 < self.learning_rate < math.inf:
+            raise ValueError(f"learning_rate is {self.learning_rate}, wanted a number > 0.")
+        if self.network is not None and not all(units >= 1 for units in self.network):
+            raise ValueError(f"network is {self.network}, wanted a whole number >= 1 for each hidden layer.")
+
+    def market_arguments(self) -> dict[str, Any]:
+        """The market's arguments as Python values; ValueError for one that is not key=value.
+
+        >>> TrainConfig(arguments=("game=first_price", "values=(0, 2)")).market_arguments()
+        {'game': 'first_price', 'values': (0, 2)}
+        """
+        found = {}
+        for part in self.arguments:
+            key, equals, text = part.partition("=")
+            if not equals or not key.isidentifier():
+                raise ValueError(f"arguments has {part!r}, wanted key=value, for instance game=first_price.")
+            found[key] = _value(text)
+        return found
+
+    def settled(self) -> TrainConfig:
+        """The same with every None filled in from ``SETTINGS``; ValueError for an unknown algorithm.
+
+        >>> TrainConfig(market="parameter_trading_v0").settled().n_steps
+        10
+        """
+        names = dict.fromkeys(algorithm for algorithm, _ in SETTINGS)
+        lookup(names, self.algorithm, "algorithm")
+        known = SETTINGS[self.algorithm, "any"] | SETTINGS.get((self.algorithm, self.market), {})
+        folder = RESULTS / "_".join((self.market, self.agent or "first", self.algorithm))
+        given = {name: value for name, value in known.items() if getattr(self, name) is None}
+        return dataclasses.replace(self, out=self.out or folder, **given)
+
+
+def key_values(arguments: Mapping[str, Any]) -> tuple[str, ...]:
+    """Arguments of a market as ``TrainConfig`` takes them; plain Python data only.
+
+    >>> key_values({"game": "first_price", "n_buyers": 3})
+    ("game='first_price'", 'n_buyers=3')
+    """
+    return tuple(f"{name}={value!r}" for name, value in arguments.items())
+
+
+def _value(text: str) -> Any:
+    """A Python literal, or the text itself where it is none."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text

@@ -1,0 +1,161 @@
+"""Payoffs of learned prices in the reference games without any noise: inner integrals in closed form, outer by quadrature."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from marketenv.core.market import Market, role_of
+from marketenv.core.policy import Policy
+from marketenv.markets.reference import ReferenceMarket
+from marketenv.mechanisms import first_price_equilibrium_bid
+
+PANELS, NODES = 512, 4
+GRID = 1001  # values and bids of the first-price auction
+
+Range = tuple[float, float]
+Rule = Callable[[Tensor], Tensor]  # types [types] to prices [types], float64 money
+
+
+def nodes(low: float, high: float) -> tuple[Float64[Tensor, "nodes"], Float64[Tensor, "nodes"]]:
+    """Points and weights of a composite Gauss-Legendre rule for the mean over U[low, high]; the weights sum to 1."""
+    x, w = (torch.from_numpy(part) for part in np.polynomial.legendre.leggauss(NODES))
+    edges = torch.linspace(low, high, PANELS + 1, dtype=torch.float64)[:-1, None]
+    return (edges + (high - low) / PANELS * (1 + x) / 2).flatten(), (w / 2 / PANELS).repeat(PANELS)
+
+
+def buyer_payoff(bid: Rule, values: Range, costs: Range) -> float:
+    """Mean payoff of a buyer who bids by a rule against a truthful seller in the midpoint double auction.
+
+    E = mean over v of ((v - b/2)(x - c0) - (x^2 - c0^2)/4) / (c1 - c0),   x = b clipped to [c0, c1]
+
+    which is the integral of v - (b + c)/2 over the costs c ~ U[c0, c1] up to b; v ~ U[values]. On U[0, 1]: v b - 3/4 b^2.
+
+    >>> round(12 * buyer_payoff(lambda v: v, (0.0, 1.0), (0.0, 1.0)), 6)  # truth earns 1/12
+    1.0
+    """
+    (v, weight), (c0, c1) = nodes(*values), costs
+    b = bid(v)
+    x = b.clamp(c0, c1)
+    return float((weight * ((v - b / 2) * (x - c0) - (x**2 - c0**2) / 4)).sum() / (c1 - c0))
+
+
+def seller_payoff(ask: Rule, values: Range, costs: Range) -> float:
+    """Mean payoff of a seller who asks by a rule of a truthful buyer in the midpoint double auction.
+
+    E = mean over c of ((a/2 - c)(v1 - x) + (v1^2 - x^2)/4) / (v1 - v0),   x = a clipped to [v0, v1]
+
+    which is the integral of (v + a)/2 - c over the values v ~ U[v0, v1] from a on; c ~ U[costs].
+
+    >>> round(9 * seller_payoff(lambda c: (1 + 2 * c) / 3, (0.0, 1.0), (0.0, 1.0)), 6)  # the best ask earns 1/9
+    1.0
+    """
+    (c, weight), (v0, v1) = nodes(*costs), values
+    a = ask(c)
+    x = a.clamp(v0, v1)
+    return float((weight * ((a / 2 - c) * (v1 - x) + (v1**2 - x**2) / 4)).sum() / (v1 - v0))
+
+
+def best_bid(values: Range, costs: Range) -> Rule:
+    """The best bid against a truthful seller: (2v + c0)/3, and never above c1."""
+    return lambda v: ((2 * v + costs[0]) / 3).clamp(max=costs[1])
+
+
+def best_ask(values: Range, costs: Range) -> Rule:
+    """The best ask of a truthful buyer: (2c + v1)/3, and never below v0."""
+    return lambda c: ((2 * c + values[1]) / 3).clamp(min=values[0])
+
+
+# What the payoff of a role is, and what answers truth best, in the double auction.
+SIDES = {"buyer": (buyer_payoff, best_bid), "seller": (seller_payoff, best_ask)}
+
+
+def price_rule(policy: Policy, market: ReferenceMarket, agent: str) -> Rule:
+    """The prices that a policy names in the first round, as a function of its type."""
+    role = role_of(market, agent)
+
+    def price(types: Tensor) -> Tensor:
+        zeros = torch.zeros(len(types), 1)
+        seen = role.observation.pack(type=types[:, None], last_price=zeros, round=zeros)
+        keys = torch.arange(len(types))
+        return market.price_max * (1 + policy(seen, role, keys)[:, 0].double()) / 2
+
+    return price
+
+
+@dataclass(frozen=True)
+class Exact:
+    """Exact mean payoffs against a truthful partner: of the policy, of truth, and the best there is."""
+
+    payoff: float
+    truth: float
+    best: float
+
+    @property
+    def gain(self) -> float:
+        """What the policy earns more than truth, as a share of truth."""
+        return self.payoff / self.truth - 1
+
+
+def exact_payoff(market: Market, policy: Policy, agent: str) -> Exact:
+    """Exact payoff of a policy in the one-round double auction against truth; ValueError for another market."""
+    if not has_exact_payoff(market):
+        raise ValueError("exact payoffs are known for reference_v0 with game='double_auction', its own rule and max_cycles=1.")
+    assert isinstance(market, ReferenceMarket)
+    payoff, best = SIDES[role_of(market, agent).name]
+    values, costs = market.config.values, market.config.costs
+    rules = (price_rule(policy, market, agent), lambda types: types, best(values, costs))
+    return Exact(*(payoff(rule, values, costs) for rule in rules))
+
+
+def has_exact_payoff(market: Market) -> bool:
+    """True for the one-round double auction that settles in the middle and in which truth trades at all."""
+    return (
+        isinstance(market, ReferenceMarket)
+        and market.config.values[1] > market.config.costs[0]
+        and market.config.game == "double_auction"
+        and market.config.mechanism in (None, "double_auction")
+        and market.horizon == 1
+    )
+
+
+@dataclass(frozen=True)
+class FirstPriceGap:
+    """A symmetric bid function beside the equilibrium of a first-price auction.
+
+    distance: mean absolute distance from v (n - 1) / n, money
+    payoff:   mean payoff where all play it (1 / (n (n + 1)) in equilibrium on U[0, 1]), money
+    gain:     what a best response to it earns more, mean over values, money
+    """
+
+    distance: float
+    payoff: float
+    gain: float
+
+
+def first_price_gap(bid: Rule, n: int) -> FirstPriceGap:
+    """Distance and gain of a best response where n bidders with values ~ U[0, 1] bid by one rule; no reserve.
+
+    gain = mean over v of max_b (v - b) F(b)^(n-1) - (v - beta(v)) F(beta(v))^(n-1),   F(b) = P(beta(V) < b) + P(= b)/2
+
+    Values lie on a grid of midpoints, which stand for the others too; bids tried are those and a fine grid. Ties count
+    one half, which is exact for two bidders. Raises ValueError for fewer than two bidders.
+    """
+    v = (torch.arange(GRID, dtype=torch.float64) + 0.5) / GRID
+    beta = bid(v)
+    ordered = beta.sort().values
+
+    def winning(bids: Tensor) -> Tensor:
+        below, upto = (torch.searchsorted(ordered, bids.contiguous(), right=side).double() for side in (False, True))
+        return ((below + upto) / 2 / GRID) ** (n - 1)
+
+    distance = (beta - first_price_equilibrium_bid(v, n)).abs().mean()
+    payoff = (v - beta) * winning(beta)
+    tried = torch.cat([ordered + 1e-9, torch.linspace(0, 1, GRID, dtype=torch.float64)])
+    best = ((v[:, None] - tried) * winning(tried)).amax(1).maximum(payoff)
+    return FirstPriceGap(float(distance), float(payoff.mean()), float((best - payoff).mean()))

@@ -1,0 +1,41 @@
+"""Soft actor-critic (Haarnoja et al. 2018), as stable-baselines3 has it."""
+
+from __future__ import annotations
+
+import torch
+from stable_baselines3 import SAC
+from stable_baselines3.common.vec_env import VecEnv
+
+from .config import TrainConfig
+
+MEMORY = 200_000  # transitions kept, over all rows
+
+
+def sac(config: TrainConfig, seed: int, envs: VecEnv) -> SAC:
+    """A fresh SAC model: after every ``n_steps`` rounds of all rows it takes ``updates`` gradient steps.
+
+    It begins to learn with the first rollout that holds a batch; all rollouts are its own policy's, for a search that
+    starts from truth would be lost in uniformly random ones.
+    """
+    assert config.n_steps is not None and config.steps is not None and config.log_std_init is not None
+    model = SAC(
+        "MlpPolicy",
+        envs,
+        learning_rate=config.learning_rate,
+        buffer_size=min(max(config.steps, 2 * envs.num_envs), MEMORY),
+        learning_starts=0,
+        batch_size=config.batch_size,
+        gamma=config.gamma,
+        train_freq=config.n_steps,
+        gradient_steps=config.updates,
+        ent_coef="auto" if config.entropy is None else config.entropy,
+        policy_kwargs={"net_arch": list(config.network or ())},
+        seed=seed,
+        device="cpu",
+    )
+    log_std = model.actor.log_std
+    assert isinstance(log_std, torch.nn.Linear)
+    with torch.no_grad():  # SB3 knows a first deviation for other policies only
+        log_std.weight.mul_(0.01)
+        log_std.bias.fill_(config.log_std_init)
+    return model

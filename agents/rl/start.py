@@ -1,0 +1,52 @@
+"""Where a search begins: teach a fresh network the truthful policy."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.vec_env import VecNormalize
+from torch import Tensor
+
+from marketenv.core.market import Market, role_of
+from marketenv.core.policy import Policy
+
+STEPS, LEARNING_RATE = 400, 3e-3
+INSIDE = 0.97  # a squashed policy reaches the ends of its box only with infinite weights
+
+
+def imitate(model: BaseAlgorithm, envs: VecNormalize, market: Market, agent: str, policy: Policy) -> float:
+    """Fit the model's mean action to a policy on one episode of that policy's own play; returns the largest error.
+
+    min over the policy's weights of the mean square of (mean action - policy's action), by Adam
+
+    The scaling of observations is learned on the way, and it is fixed while the network is fitted.
+    """
+    seen, wanted = _demonstrate(envs, market, agent, policy)
+    model_policy = model.policy
+    if model_policy.squash_output:
+        low, high = (torch.as_tensor(getattr(model.action_space, side)) for side in ("low", "high"))  # Boxes only
+        wanted = (2 * (wanted - low) / (high - low) - 1).clamp(-INSIDE, INSIDE)
+    scaled = torch.as_tensor(envs.normalize_obs(seen), device=model.device)
+    optimizer = torch.optim.Adam(model_policy.parameters(), lr=LEARNING_RATE)
+    for _ in range(STEPS):
+        loss = (model_policy._predict(scaled, deterministic=True) - wanted).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    optimizer.zero_grad()
+    with torch.no_grad():
+        return float((model_policy._predict(scaled, deterministic=True) - wanted).abs().max())
+
+
+def _demonstrate(envs: VecNormalize, market: Market, agent: str, policy: Policy) -> tuple[np.ndarray, Tensor]:
+    """One episode played by the policy: observations [samples, dim] as the market gives them, actions [samples, actions]."""
+    role = market.roles[0] if agent == "all" else role_of(market, agent)
+    keys = torch.arange(envs.num_envs)
+    envs.reset()
+    seen, done = [envs.get_original_obs()], []
+    for _ in range(market.horizon * len(market.stages)):
+        done.append(policy(torch.as_tensor(seen[-1]), role, keys))
+        envs.step(done[-1].numpy())
+        seen.append(envs.get_original_obs())
+    return np.concatenate(seen[:-1]), torch.cat(done)  # type: ignore[arg-type]

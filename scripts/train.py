@@ -1,0 +1,143 @@
+"""Train an agent on a market with PPO or SAC and show what it earns beside truth.
+
+Started again with the same settings and folder, a run that was cut short goes on from its last checkpoint. The folder then
+holds result.json and learning.png, and for each seed the policy, progress.csv, speed.csv and TensorBoard events.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import joblib
+import torch
+import tyro
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # the agents of this repository, wherever the script is started from
+
+from agents.rl import TrainConfig, exact, load_policy, seed_folder, train  # noqa: E402
+from agents.rl.monitoring import read_rows  # noqa: E402
+from marketenv import make_market  # noqa: E402
+from marketenv.core.market import agent_names, role_of  # noqa: E402
+from marketenv.markets.reference import ReferenceMarket  # noqa: E402
+from marketenv.mechanisms import first_price_equilibrium_bid, linear_equilibrium_ask, linear_equilibrium_bid  # noqa: E402
+from marketenv.metrics import Interval  # noqa: E402
+from marketenv.render import figure, png  # noqa: E402
+
+TYPES = 201  # points of a curve of prices
+Rule = Callable[[torch.Tensor], torch.Tensor]
+
+
+def one_seed(config: TrainConfig, seed: int, progress: bool) -> dict[str, Any]:
+    """Train one seed in this process, on one thread: the same numbers however many seeds run side by side."""
+    torch.set_num_threads(1)
+    return train(config, seed, progress=progress)
+
+
+def interval(found: dict[str, Any] | None) -> str:
+    """An interval as it was written, in words."""
+    return "-" if found is None else str(Interval(**found))
+
+
+def earnings(results: list[dict[str, Any]]) -> Table:
+    """One row per seed: what the learned policy earns beside truth, per episode."""
+    shown = Table(title="utility per episode on fresh seeds, money", padding=(0, 1), box=box.SIMPLE_HEAD)
+    alone = any(result["deviation_to_truth"] for result in results)
+    known = list(results[0]["exact"])
+    heads = ("seed", "learned", "truthful", "difference [95 %]", *(("one back to truth [95 %]",) if alone else ()), *known)
+    for head in heads:
+        shown.add_column(head, justify="right", no_wrap=True)
+    for result in results:
+        row = [str(result["seed"]), f"{result['learned_mean']:.4f}", f"{result['truthful_mean']:.4f}"]
+        row += [interval(result["difference"]), *([interval(result["deviation_to_truth"])] if alone else [])]
+        shown.add_row(*row, *(f"{result['exact'][name]:.4f}" for name in known))
+    return shown
+
+
+def doings(results: list[dict[str, Any]]) -> Table:
+    """What the agent does and gets in a round, learned seed by seed and truthful."""
+    shown = Table(title="a round of the agent, means", padding=(0, 1), box=box.SIMPLE_HEAD)
+    shown.add_column("policy", no_wrap=True)
+    for name in results[0]["behaviour"]:
+        shown.add_column(name, justify="right", no_wrap=True)
+    for result in results:
+        for who in ("learned", "truthful"):
+            told = [f"{means[who]:.3f}" for means in result["behaviour"].values()]
+            shown.add_row(f"{who}, seed {result['seed']}", *told)
+    return shown
+
+
+def known_prices(market: ReferenceMarket, role: str) -> dict[str, Rule]:
+    """The prices that theory names for a role, as functions of its type."""
+    values, costs = market.config.values, market.config.costs
+    truth: dict[str, Rule] = {"truth": lambda types: types}
+    if market.config.game == "double_auction":
+        line = {"buyer": linear_equilibrium_bid, "seller": linear_equilibrium_ask}[role]
+        ends = {"weight": 0.5, "v0": values[0], "v1": values[1], "c0": costs[0], "c1": costs[1], "check": False}
+        return truth | {"best against truth": exact.SIDES[role][1](values, costs), "linear equilibrium": partial(line, **ends)}
+    if market.config.game == "first_price" and values == (0.0, 1.0) and market.n_buyers > 1:
+        return truth | {"equilibrium": partial(first_price_equilibrium_bid, n=market.n_buyers)}
+    return truth
+
+
+def picture(config: TrainConfig, results: list[dict[str, Any]]) -> bytes:
+    """Utility over steps beside truth; in the reference games also the learned prices beside those of theory."""
+    market = make_market(config.market, **config.market_arguments())
+    known = isinstance(market, ReferenceMarket)
+    fig, axes = figure(1 + known, 5.4, 3.8)
+    for result in results:
+        rows = [row for row in read_rows(seed_folder(config, result["seed"]) / "progress.csv") if "utility" in row]
+        axes[0].plot([row["steps"] for row in rows], [row["utility"] for row in rows], ".-", label=f"seed {result['seed']}")
+        truth = [row["truthful"] for row in rows][:1]
+    for level in truth:
+        axes[0].axhline(level, color="black", lw=1, ls="--", label="truthful, same episodes")
+    axes[0].set(title="utility per episode, evaluated while training", xlabel="steps", ylabel="money")
+    axes[0].legend(fontsize=7, frameon=False)
+    if known:
+        agent = agent_names(market)[0] if config.agent in (None, "all") else config.agent
+        role = role_of(market, agent).name
+        low, high = market.config.values if role == "buyer" else market.config.costs
+        types = torch.linspace(low, high, TYPES, dtype=torch.float64)
+        for result in results:
+            prices = exact.price_rule(load_policy(seed_folder(config, result["seed"])), market, agent)
+            axes[1].plot(types, prices(types), label=f"learned, seed {result['seed']}")
+        for (name, rule), style in zip(known_prices(market, role).items(), ("k:", "k--", "k-."), strict=False):
+            axes[1].plot(types, rule(types), style, lw=1, label=name)
+        axes[1].set(title=f"price that the {role} names", xlabel="type, money", ylabel="price, money")
+        axes[1].legend(fontsize=7, frameon=False)
+    return png(fig)
+
+
+def main(config: TrainConfig) -> None:
+    """Train all seeds, print the tables, and write result.json and learning.png."""
+    config = config.settled()
+    assert config.out is not None
+    alone = config.workers == 1
+    jobs = (joblib.delayed(one_seed)(config, seed, progress=alone) for seed in config.seeds)
+    results = joblib.Parallel(n_jobs=config.workers)(jobs)
+    (config.out / "result.json").write_text(json.dumps({"seeds": results}, indent=1), encoding="utf8")
+    (config.out / "learning.png").write_bytes(picture(config, results))
+    tables, measure = (earnings(results), doings(results)), Console(width=300)
+    width = max(shown.__rich_measure__(measure, measure.options).maximum for shown in tables)
+    console = Console(width=max(width, Console().width))  # a narrow terminal wraps lines rather than cutting numbers
+    for shown in tables:
+        console.print(shown)
+    speed = [result["speed"] for result in results]
+    rate, share = (sum(part[name] for part in speed) / len(speed) for name in ("steps_per_second", "env_share"))
+    console.print(f"{rate:.0f} steps a second and process, {share:.0%} of the time in the markets.")
+    console.print(f"Result: {config.out / 'result.json'}", soft_wrap=True)
+
+
+if __name__ == "__main__":
+    try:
+        main(tyro.cli(TrainConfig, description=__doc__))
+    except ValueError as error:
+        raise SystemExit(str(error)) from error

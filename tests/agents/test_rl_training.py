@@ -1,0 +1,303 @@
+"""Training: it learns, it resumes to the bit, it writes what it says, and it refuses what it cannot do."""
+
+import dataclasses
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from stable_baselines3.common.callbacks import BaseCallback
+
+import agents.rl
+from agents.rl import ALGORITHMS, SETTINGS, TrainConfig, key_values, load_policy, seed_folder, train
+from agents.rl import checkpoint as checkpoints
+from agents.rl.meter import Meter
+from agents.rl.monitoring import read_rows, write_rows
+from agents.rl.policy import find_opponent
+from agents.rl.start import imitate
+from agents.rl.training import _environments
+from marketenv import make_market, make_sb3
+from marketenv.envs.make import MARKETS
+
+# --- learning -----------------------------------------------------------------------------------------------------------
+
+
+def test_ppo_shades_its_bid_in_the_double_auction(tmp_path):
+    config = TrainConfig(steps=20_480, evaluations=0, episodes=20, out=tmp_path)
+    found = train(config, 0)["exact"]
+    # truth earns 1/12 = .0833 and the best response 1/9 = .1111; the worst of 10 seeds reached .1097
+    assert found["exact/payoff"] > 0.1 and found["exact/truth"] == pytest.approx(1 / 12, abs=1e-9)
+
+
+TOYS = {
+    "ppo": {"n_steps": 8, "num_envs": 4, "batch_size": 16, "updates": 2, "steps": 160},
+    "sac": {"n_steps": 1, "num_envs": 4, "batch_size": 8, "updates": 1, "steps": 48},
+}
+TOY_TRADING = {"market": "parameter_trading_v0", "arguments": ("n_agents=2", "max_cycles=3"), "num_envs": 2, "n_steps": 4}
+
+
+def toy(algorithm, **more):
+    plain = {"network": (8,), "episodes": 2, "evaluations": 2, "checkpoint_every": 64}
+    return TrainConfig(algorithm=algorithm, **{**plain, **TOYS[algorithm], **more})
+
+
+class Killed(Exception):
+    pass
+
+
+class Kill(BaseCallback):
+    """Ends a run by an error at the start of rollout ``k``."""
+
+    def __init__(self, k):
+        super().__init__()
+        self.left = k
+
+    def _on_rollout_start(self):
+        self.left -= 1
+        if self.left < 0:
+            raise Killed
+
+    def _on_step(self):
+        return True
+
+
+CASES = {  # settings, and the rollout at which the run is killed: later than a checkpoint, which then is not the last step
+    "ppo": (toy("ppo"), 3),
+    "sac": (toy("sac", checkpoint_every=16), 10),
+    # rollouts end in the middle of episodes of 3 rounds: running markets and returns are part of the checkpoint
+    "trading": (toy("ppo", **TOY_TRADING, batch_size=8, steps=40, start="truthful", agent="trader_1", checkpoint_every=16), 3),
+    "all": (toy("ppo", arguments=("game=first_price", "max_cycles=3"), agent="all", steps=320, checkpoint_every=100), 3),
+}
+PPO = CASES["ppo"][0]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_killed_run_ends_as_if_nothing_had_happened(case, tmp_path):
+    config, rollout = CASES[case]
+    whole, cut = (dataclasses.replace(config, out=tmp_path / name) for name in ("whole", "cut"))
+    wanted = train(whole, 3)
+    with pytest.raises(Killed):
+        train(cut, 3, callbacks=[Kill(rollout)])
+    kept = checkpoints.latest(seed_folder(cut, 3))
+    assert 0 < int(kept.name) < read_rows(seed_folder(cut, 3) / "progress.csv")[-1]["steps"] < wanted["steps"]
+    torch.manual_seed(99)  # whatever else this process drew meanwhile
+    np.random.seed(99)
+    found = train(cut, 3)
+    first, second = (load_policy(seed_folder(config, 3)) for config in (whole, cut))
+    assert_equal_states(first.model.get_parameters(), second.model.get_parameters())
+    assert np.array_equal(first.mean, second.mean) and np.array_equal(first.var, second.var)
+    tables = [(seed_folder(config, 3) / "progress.csv").read_text() for config in (whole, cut)]
+    assert tables[0] == tables[1] and len(tables[0].splitlines()) > 3
+    assert {**found, "speed": 0} == {**wanted, "speed": 0}
+
+
+def assert_equal_states(one, other):
+    """Two state dictionaries are the same to the bit, however deep."""
+    if isinstance(one, torch.Tensor):
+        assert torch.equal(one, other)
+    elif isinstance(one, dict):
+        assert one.keys() == other.keys()
+        for key in one:
+            assert_equal_states(one[key], other[key])
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(other)
+        for left, right in zip(one, other, strict=True):
+            assert_equal_states(left, right)
+    else:
+        assert one == other
+
+
+def test_the_comparison_of_states_can_fail():
+    with pytest.raises(AssertionError):
+        assert_equal_states({"a": [torch.zeros(2)]}, {"a": [torch.tensor([0.0, 1e-45])]})
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path):
+    config = dataclasses.replace(PPO, out=tmp_path)
+    wanted = train(config, 0)
+    assert train(config, 0, callbacks=[Kill(0)]) == wanted
+    with pytest.raises(Killed):
+        train(dataclasses.replace(config, resume=False), 0, callbacks=[Kill(0)])
+
+
+def test_a_run_of_other_settings_is_not_gone_on_with(tmp_path):
+    config = dataclasses.replace(PPO, out=tmp_path)
+    with pytest.raises(Killed):
+        train(config, 0, callbacks=[Kill(3)])
+    with pytest.raises(ValueError, match=r"gamma 1.0, not 0.9.*--out"):
+        train(dataclasses.replace(config, gamma=0.9), 0)
+    with pytest.raises(ValueError, match="other settings: arguments"):
+        train(dataclasses.replace(config, arguments=("costs=(0.0, 2.0)",)), 0)
+
+
+def test_a_checkpoint_is_whole_or_not_there(tmp_path, monkeypatch):
+    config = dataclasses.replace(PPO, out=tmp_path)
+    with pytest.raises(Killed):
+        train(config, 0, callbacks=[Kill(3)])
+    folder = seed_folder(config, 0)
+    kept = checkpoints.latest(folder)
+    assert [path.name for path in (folder / "checkpoints").iterdir()] == [kept.name]  # only the latest is kept
+    part = folder / "checkpoints" / "000000999999.part"  # as a run leaves it that is killed while it writes
+    shutil.copytree(kept, part)
+    assert checkpoints.latest(folder) == kept
+    train(config, 0)
+    assert not part.exists()
+
+
+# --- what is written and read ---------------------------------------------------------------------------------------------
+
+
+def test_seeds_give_different_models_and_the_same_seed_the_same(tmp_path):
+    def run(name, seed):
+        config = dataclasses.replace(PPO, out=tmp_path / name)
+        train(config, seed)
+        return load_policy(seed_folder(config, seed)).model.policy.state_dict()["action_net.weight"]
+
+    assert torch.equal(run("a", 1), run("b", 1)) and not torch.equal(run("a", 2), run("b", 1))
+
+
+def test_the_rows_say_what_was_earned(tmp_path):
+    config = toy("ppo", out=tmp_path, checkpoint_every=0, steps=96)
+    result = train(config, 0)
+    folder = seed_folder(config, 0)
+    rows, speed = read_rows(folder / "progress.csv"), read_rows(folder / "speed.csv")
+    assert [row["steps"] for row in rows] == [row["steps"] for row in speed] == [32, 64, 96]
+    assert sum(row["episodes"] for row in rows) == 96  # one-round episodes
+    assert [row["steps"] for row in rows if "utility" in row] == [64, 96]  # twice, at half of the steps and at the end
+    assert rows[-1]["exact/payoff"] == result["exact"]["exact/payoff"] and rows[-1]["truthful"] == rows[1]["truthful"]
+    assert all(0 < row["env_share"] <= 1 and row["steps_per_second"] > 0 for row in speed)
+    assert list((folder / "tensorboard").glob("events.*"))
+    assert json.loads((folder / "result.json").read_text()) == json.loads(json.dumps(result))
+    assert checkpoints.latest(folder).name == f"{96:012d}"  # the last one is written even so
+
+
+def test_rows_are_read_as_they_were_written(tmp_path):
+    rows = [{"steps": 1.0, "a": 0.1}, {"steps": 2.0, "b": 1 / 3}]
+    write_rows(tmp_path / "rows.csv", rows)
+    assert read_rows(tmp_path / "rows.csv") == rows
+
+
+def test_a_loaded_policy_plays_what_the_model_predicts(tmp_path):
+    config = dataclasses.replace(CASES["all"][0], out=tmp_path)
+    train(config, 0)
+    policy, market = load_policy(seed_folder(config, 0)), make_market("reference_v0", game="first_price", max_cycles=3)
+    role = market.roles[0]
+    seen = torch.rand(5, role.observation.dim)
+    scaled = np.clip((seen.numpy() - policy.mean) / np.sqrt(policy.var + 1e-8), -10, 10).astype(np.float32)
+    wanted, _ = policy.model.predict(scaled, deterministic=True)
+    found = policy(seen, role, torch.arange(5))
+    assert np.array_equal(found.numpy(), wanted) and found.dtype == torch.float32
+    assert torch.equal(found, policy(seen, role, torch.arange(5) + 1))  # nothing is drawn
+    assert policy.mean[0] != 0 and policy.var[0] != 1  # the scaling is there
+    with pytest.raises(ValueError, match="trained on 3 numbers"):
+        policy(torch.rand(5, 4), role, torch.arange(5))
+
+
+def test_a_learned_policy_can_be_an_opponent(tmp_path):
+    config = toy("ppo", out=tmp_path / "first")
+    train(config, 0)
+    answer = toy("ppo", agent="seller_0", opponents=f"run:{seed_folder(config, 0)}", out=tmp_path / "second")
+    found = train(answer, 0)
+    given = train(dataclasses.replace(answer, out=tmp_path / "third"), 0, opponents=load_policy(seed_folder(config, 0)))
+    assert found["learned"] == given["learned"]
+    assert found["learned"] != train(dataclasses.replace(answer, opponents="truthful", out=tmp_path / "t"), 0)["learned"]
+
+
+def test_without_scaling_a_policy_sees_what_the_market_shows(tmp_path):
+    config = toy("sac", normalise=False, normalise_rewards=False, entropy=0.01, out=tmp_path)
+    train(config, 0)
+    policy = load_policy(seed_folder(config, 0))
+    assert not policy.mean.any() and (policy.var == 1).all()
+
+
+# --- the door ---------------------------------------------------------------------------------------------------------------
+
+
+def test_the_meter_adds_up_and_the_horizon_is_the_end():
+    meter = Meter(make_sb3("parameter_trading_v0", 2, agent="trader_0", n_agents=2, max_cycles=2))
+    meter.seed(0)
+    meter.reset()
+    earned = np.zeros(2)
+    for step in range(2):
+        _, rewards, over, infos = meter.step(np.tile(np.float32([0, -1, 1]), (2, 1)))
+        earned += rewards
+        assert over.all() == (step == 1) and not any(info["TimeLimit.truncated"] for info in infos)
+    assert meter.take() == (pytest.approx(earned.mean()), 2) and meter.take() == (0.0, 0)
+    assert meter.seconds > 0 and not meter.returns.any()
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_search_from_truth_begins_with_truth(algorithm):
+    config = toy(algorithm, num_envs=64, batch_size=64, network=(16,)).settled()
+    market = make_market("reference_v0")
+    envs = _environments(config, market, "buyer_0", "truthful")
+    error = imitate(ALGORITHMS[algorithm](config, 0, envs), envs, market, "buyer_0", market.policies["truthful"])
+    assert error < 0.15  # of a box that is 2 wide; the bid is not constant here, so it cannot be exact
+
+
+# --- names and sizes --------------------------------------------------------------------------------------------------------
+
+
+def test_every_algorithm_has_settings_for_any_market_and_no_others():
+    assert {algorithm for algorithm, market in SETTINGS if market == "any"} == set(ALGORITHMS)
+    known = {field.name for field in dataclasses.fields(TrainConfig)}
+    for (algorithm, market), chosen in SETTINGS.items():
+        assert algorithm in ALGORITHMS and market in (*MARKETS, "any") and set(chosen) <= known
+    for algorithm in ALGORITHMS:
+        for market in MARKETS:
+            settled = TrainConfig(market=market, algorithm=algorithm).settled()
+            left = [field.name for field in dataclasses.fields(settled) if getattr(settled, field.name) is None]
+            assert set(left) <= {"agent", "entropy", "gae_lambda"} and settled.settled() == settled
+
+
+def test_every_field_is_documented():
+    for field in dataclasses.fields(TrainConfig):
+        assert f"\n        {field.name}: " in TrainConfig.__doc__
+
+
+def test_arguments_are_python_values_or_words():
+    config = TrainConfig(arguments=("game=first_price", "n_buyers=3", "values=(0.0, 2.0)"))
+    assert config.market_arguments() == {"game": "first_price", "n_buyers": 3, "values": (0.0, 2.0)}
+    given = {"game": "first_price", "n_buyers": 3}
+    assert TrainConfig(arguments=key_values(given)).market_arguments() == given
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"market": "reference_v1"}, "Did you mean 'reference_v0'"),
+        ({"algorithm": "pppo"}, "Did you mean 'ppo'"),
+        ({"start": "truth"}, "Did you mean 'truthful'"),
+        ({"agent": "buyer_1"}, "Did you mean 'buyer_0'"),
+        ({"agent": "all"}, "buyer and seller apart"),
+        ({"opponents": "truthfull"}, "Did you mean 'truthful'"),
+        ({"opponents": "shadee"}, "Did you mean 'shade'"),
+        ({"opponents": "run:nowhere"}, "holds no learned policy"),
+        ({"arguments": ("gane=first_price",)}, "Did you mean 'game'"),
+        ({"arguments": ("game",)}, "wanted key=value"),
+        ({"arguments": ("device=cuda",)}, "give it as device"),
+        ({"batch_size": 7}, "divisor of the rollout"),
+        ({"num_envs": 0}, "num_envs is 0"),
+        ({"seeds": (1, 1)}, "different whole numbers"),
+        ({"seeds": (-1,)}, "different whole numbers"),
+        ({"gamma": 1.1}, "wanted numbers from 0 to 1"),
+        ({"learning_rate": 0.0}, "wanted a number > 0"),
+        ({"network": (0,)}, "each hidden layer"),
+    ],
+)
+def test_wrong_settings_are_refused_with_what_was_wanted(wrong, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        train(toy("ppo", **{"out": tmp_path, **wrong}) if "algorithm" not in wrong else TrainConfig(**wrong, out=tmp_path), 0)
+
+
+def test_scripted_strategies_are_opponents_too():
+    market = make_market("reference_v0")
+    assert find_opponent("truthful", market) == "truthful"
+    assert callable(find_opponent("linear_equilibrium", market))
+    with pytest.raises(ValueError, match="first_price"):
+        find_opponent("first_price_equilibrium", market)
+
+
+def test_what_the_package_offers_is_there():
+    assert all(hasattr(agents.rl, name) for name in agents.rl.__all__)

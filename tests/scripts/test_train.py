@@ -1,0 +1,86 @@
+"""The training script end to end at toy size."""
+
+import dataclasses
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agents.rl import TrainConfig, train
+
+ROOT = Path(__file__).resolve().parents[2]
+TOY = ["--num-envs", "4", "--n-steps", "4", "--batch-size", "8", "--updates", "1", "--episodes", "2", "--evaluations", "2"]
+
+
+def run(*arguments):
+    return subprocess.run(
+        [sys.executable, "scripts/train.py", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=280
+    )
+
+
+def test_help_lists_every_field_with_what_it_means():
+    done = run("--help")
+    assert done.returncode == 0
+    told = " ".join(re.sub(r"[│╭╮╰╯─]", " ", done.stdout).split())
+    for field in dataclasses.fields(TrainConfig):
+        assert f"--{field.name.replace('_', '-')}" in told
+        text = TrainConfig.__doc__.split(f"        {field.name}: ")[1].split("\n")[0]
+        assert " ".join(text.split()[:3]) in told
+
+
+def test_two_seeds_side_by_side_write_all_files_and_go_on(tmp_path):
+    done = run(*TOY, "--steps", "64", "--seeds", "0", "1", "--workers", "2", "--out", tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "exact/payoff" in done.stdout and "price / type" in done.stdout and "steps a second" in done.stdout
+    found = json.loads((tmp_path / "result.json").read_text())["seeds"]
+    assert [result["seed"] for result in found] == [0, 1] and found[0]["learned"] != found[1]["learned"]
+    assert (tmp_path / "learning.png").read_bytes().startswith(b"\x89PNG")
+    for seed in (0, 1):
+        folder = tmp_path / f"seed_{seed}"
+        names = {path.name for path in folder.iterdir()}
+        wanted = {"model.zip", "policy.json", "result.json", "progress.csv", "speed.csv", "tensorboard", "checkpoints"}
+        assert names == wanted and list((folder / "tensorboard").glob("events.*"))
+    toy = {"num_envs": 4, "n_steps": 4, "batch_size": 8, "updates": 1, "episodes": 2, "evaluations": 2, "steps": 64}
+    config = TrainConfig(**toy, out=tmp_path)
+    assert json.loads(json.dumps(train(config, 1))) == found[1]  # taken up from its folder: nothing is left to train
+    alone = json.loads(json.dumps(train(dataclasses.replace(config, out=tmp_path / "alone"), 1)))
+    assert {**alone, "speed": 0} == {**found[1], "speed": 0}  # and a run alone gives the same numbers
+
+
+@pytest.fixture(scope="module")
+def script():
+    spec = importlib.util.spec_from_file_location("train_script", ROOT / "scripts" / "train.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"market": "parameter_trading_v0", "arguments": ("n_agents=2", "max_cycles=2")},
+        {"arguments": ("game=first_price",), "num_envs": 4},
+    ],
+)
+def test_everybody_can_learn_one_policy(settings, script, tmp_path, capsys):
+    plain = {"num_envs": 2, "n_steps": 2, "batch_size": 8, "updates": 1, "episodes": 2, "evaluations": 1, "steps": 16}
+    script.main(TrainConfig(**{**plain, **settings}, agent="all", out=tmp_path))
+    assert "one back to truth" in capsys.readouterr().out
+    (found,) = json.loads((tmp_path / "result.json").read_text())["seeds"]
+    assert found["agent"] == "all" and found["deviation_to_truth"]["low"] is None  # two pairs make no interval
+    assert (tmp_path / "learning.png").is_file()
+
+
+def test_a_picture_without_evaluations_is_drawn_too(script, tmp_path):
+    config = TrainConfig(agent="seller_0", num_envs=4, n_steps=4, batch_size=8, steps=16, evaluations=0, episodes=2, out=tmp_path)
+    script.main(config)
+    assert (tmp_path / "learning.png").is_file()
+
+
+def test_a_wrong_name_ends_with_its_neighbour():
+    done = run("--market", "reference_v1")
+    assert done.returncode == 1 and "Did you mean 'reference_v0'" in done.stderr and "Traceback" not in done.stderr
