@@ -1,0 +1,35 @@
+"""Reproduce the tables and figures of the papers: one subcommand each, the paper's numbers beside ours.
+
+Every study writes NAME.json, NAME.csv and NAME.png, and what it has done already is kept: a killed run goes on where it
+stood and ends with the same files.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import tyro
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from scripts.studies import barrier, deep, linear, theorems  # noqa: E402
+
+STUDIES = {
+    "table1": deep.table1,
+    "table2": deep.table2,
+    "fig2": deep.fig2,
+    "barrier": barrier.barrier,
+    "fig3": linear.fig3,
+    "fig4": linear.fig4,
+    "fig5": linear.fig5,
+    "thm41": theorems.thm41,
+    "thm51": theorems.thm51,
+}
+
+if __name__ == "__main__":
+    try:
+        tyro.extras.subcommand_cli_from_dict(STUDIES, description=__doc__, config=(tyro.conf.OmitArgPrefixes,))
+    except ValueError as error:
+        raise SystemExit(str(error)) from error

@@ -1,0 +1,267 @@
+"""What every study stands on: units of work that survive a kill, and results beside the paper's as JSON, CSV and a picture."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import math
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import joblib
+import torch
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from marketenv.core.batch import Batch
+from marketenv.core.market import Market
+from marketenv.core.policy import Policy
+from marketenv.metrics import mean_interval
+from marketenv.render import png
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Common:
+    """Arguments of every study.
+
+    Args:
+        out: folder of the results; what is done there already is not done again
+        workers: processes; 0 takes one per processor, or one where device is not the CPU
+        fresh: do everything again
+    """
+
+    out: Path = ROOT / "results" / "reproduce"
+    workers: int = 0
+    fresh: bool = False
+
+    def __post_init__(self) -> None:
+        if self.workers < 0:
+            raise ValueError(f"workers is {self.workers}, wanted >= 0; 0 takes one per processor.")
+
+
+# --- units of work ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One piece of a study: ``work(folder, **arguments)`` returns what JSON can hold and depends on nothing else.
+
+    work:   a function of a module, so that another process can find it; it may keep checkpoints in its folder and tell
+            how far it is by ``beat``
+    rounds: how much work it is, for the progress bar
+    """
+
+    work: Callable[..., Any]
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    rounds: int = 1
+
+    def name(self) -> str:
+        """Equal for equal work by equal code: a change of the library or of the studies makes it another."""
+        facts = [self.work.__module__, self.work.__qualname__, sorted(self.arguments.items()), torch.__version__, _code()]
+        return hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()[:20]
+
+
+@cache
+def _code() -> str:
+    """Fingerprint of the sources that results depend on."""
+    files = sorted([*(ROOT / "marketenv").rglob("*.py"), *(ROOT / "agents").rglob("*.py"), *Path(__file__).parent.glob("*.py")])
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+def beat(folder: Path, rounds: int) -> None:
+    """Tell how many rounds of a unit are done."""
+    (folder / "rounds").write_text(str(rounds))
+
+
+def run(units: Sequence[Unit], common: Common, label: str, device: str = "cpu") -> list[Any]:
+    """Do the units that are not done yet, in processes of one thread each, and return all results in their order."""
+    base = common.out / "units"
+    base.mkdir(parents=True, exist_ok=True)
+    files = [base / f"{unit.name()}.json" for unit in units]
+    if common.fresh:
+        for file in files:
+            file.unlink(missing_ok=True)
+            _empty(file.with_suffix(""))
+    left = [(unit, file) for unit, file in zip(units, files, strict=True) if not file.exists()]
+    workers = common.workers or ((os.cpu_count() or 1) if device == "cpu" else 1)
+    with _bar(label, units, files):
+        joblib.Parallel(n_jobs=max(1, min(workers, len(left))))(joblib.delayed(_do)(unit, file) for unit, file in left)
+    return [json.loads(file.read_text())["result"] for file in files]
+
+
+def _do(unit: Unit, file: Path) -> None:
+    before, folder = torch.get_num_threads(), file.with_suffix("")
+    folder.mkdir(exist_ok=True)
+    torch.set_num_threads(1)  # the same numbers on every machine; processes use the others
+    try:
+        start = time.perf_counter()
+        done = {"result": unit.work(folder, **unit.arguments), "seconds": time.perf_counter() - start}
+    finally:
+        torch.set_num_threads(before)
+    about = {"work": unit.work.__qualname__, "arguments": {k: str(v) for k, v in unit.arguments.items()}}
+    replace(file, json.dumps(about | done).encode())
+    _empty(folder)
+
+
+def replace(file: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    new = file.with_suffix(".new")
+    new.write_bytes(content)
+    new.replace(file)
+
+
+def _empty(folder: Path) -> None:
+    if folder.is_dir():
+        for file in folder.iterdir():
+            file.unlink()
+        folder.rmdir()
+
+
+def _rounds(unit: Unit, file: Path) -> int:
+    if file.exists():
+        return unit.rounds
+    told = file.with_suffix("") / "rounds"
+    try:
+        return min(int(told.read_text()), unit.rounds)
+    except (OSError, ValueError):  # not begun, or caught in the middle of a write
+        return 0
+
+
+@contextmanager
+def _bar(label: str, units: Sequence[Unit], files: Sequence[Path]) -> Iterator[None]:
+    """Show the rounds that are done, here or in other processes, while the body runs."""
+    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    over = threading.Event()
+    with Progress(*columns) as progress:
+        task = progress.add_task(label, total=sum(unit.rounds for unit in units))
+
+        def watch() -> None:
+            while not over.wait(0.5):
+                progress.update(task, completed=sum(map(_rounds, units, files)))
+
+        thread = threading.Thread(target=watch, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+            progress.update(task, completed=sum(map(_rounds, units, files)))
+
+
+def play(
+    market: Market,
+    policies: Mapping[str, Policy],
+    seed: int,
+    watch: Callable[[Batch], dict[str, Any]],
+    folder: Path,
+    every: float = 60.0,
+) -> list[dict[str, Any]]:
+    """Play one episode and note what ``watch`` sees after each round; a killed one goes on from its last checkpoint.
+
+    every: seconds between checkpoints; where they fall changes no result
+    """
+    batch, notes = Batch(market, 1), folder / "notes.json"
+    state, seen = folder / "state.safetensors", []
+    if state.exists():
+        batch.load(state)
+        seen = json.loads(notes.read_text())[: int(batch.running().state.round)]
+    else:
+        batch.reset(seed)
+    last = time.monotonic()
+    while batch.running().quotes is not None:
+        batch.step(batch.act(policies))
+        seen.append(watch(batch))
+        beat(folder, len(seen))
+        if time.monotonic() - last > every:
+            replace(notes, json.dumps(seen).encode())  # first the notes: they may run ahead of the state, never behind
+            batch.save(state.with_suffix(".new"))
+            state.with_suffix(".new").replace(state)
+            last = time.monotonic()
+    return seen
+
+
+# --- results ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One number of the paper beside ours, one point a seed.
+
+    paper: what the paper reports, None where it reports nothing;   points: ours;   source: where the paper's number stands
+    """
+
+    what: str
+    unit: str
+    paper: float | None
+    points: tuple[float, ...]
+    source: str = ""
+
+    def shown(self) -> dict[str, Any]:
+        """The row as plain data: mean, range, the 95 % interval where 20 seeds or more allow one, and every point."""
+        found = mean_interval(torch.tensor(self.points, dtype=torch.float64))
+        bounds = {"low": found.low, "high": found.high, "least": min(self.points), "most": max(self.points)}
+        about = {"what": self.what, "unit": self.unit, "paper": self.paper, "source": self.source}
+        return about | {"ours": found.mean, **bounds, "seeds": len(self.points), "points": list(self.points)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """A finished study.
+
+    scaled: what is smaller than in the paper, in words; "" where nothing is
+    about:  settings that were used;   curves: further numbers for whoever wants to draw them;   notes: what to know
+    """
+
+    name: str
+    title: str
+    scaled: str
+    about: Mapping[str, Any]
+    rows: tuple[Row, ...]
+    fig: Figure
+    notes: tuple[str, ...] = ()
+    curves: Mapping[str, Any] = field(default_factory=dict)
+
+    def write(self, out: Path) -> None:
+        """Write name.json, name.csv and name.png into the folder, and print the rows."""
+        out.mkdir(parents=True, exist_ok=True)
+        rows = [row.shown() for row in self.rows]
+        facts = {"title": self.title, "scaled_down": self.scaled, "settings": self.about, "notes": self.notes}
+        text = json.dumps(facts | {"rows": rows, "curves": self.curves}, indent=1, default=str)
+        replace(out / f"{self.name}.json", text.encode())
+        with (out / f"{self.name}.csv").open("w", newline="", encoding="utf8") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(row | {"points": " ".join(f"{p:.6g}" for p in row["points"])} for row in rows)
+        (out / f"{self.name}.png").write_bytes(png(self.fig))
+        self.print(rows, out)
+
+    def print(self, rows: Sequence[dict[str, Any]], out: Path) -> None:
+        """Show the rows, what was scaled down, and where the files are."""
+        shown = Table("what", "unit", "paper", "ours", "range or 95 %", "seeds", title=self.title)
+        for row in rows:
+            low, high = (row["least"], row["most"]) if row["low"] is None else (row["low"], row["high"])
+            paper = "-" if row["paper"] is None else f"{row['paper']:.4g}"
+            shown.add_row(row["what"], row["unit"], paper, f"{row['ours']:.4g}", f"{low:.4g} .. {high:.4g}", str(row["seeds"]))
+        console = Console()
+        console.print(shown)
+        for line in (*((f"Scaled down: {self.scaled}",) if self.scaled else ()), *self.notes):
+            console.print(line, soft_wrap=True)
+        console.print(f"Files: {out / self.name}.json, .csv, .png", soft_wrap=True)
+
+
+def number(value: Any) -> float | None:
+    """A float that JSON can hold: None for what is not finite."""
+    return float(value) if math.isfinite(float(value)) else None

@@ -1,0 +1,535 @@
+"""The theorems of Train 'n Trade (Huang, Vishwakarma, Sala, NeurIPS 2023) against numbers: 4.1 and 5.1."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from agents.scripted.parameter_trading import never_trade, trader
+from marketenv.core import draws
+from marketenv.core.market import agent_names
+from marketenv.render import figure
+from marketenv.render.pictures import COLOURS
+from marketenv.valuation import paper_bound_is_safe, theorem_4_1
+from scripts.studies.linear import (
+    AGENTS,
+    OTHER,
+    Curves,
+    Fig3,
+    band,
+    episode,
+    jsonable,
+    market_of,
+    play_figure_3,
+    row,
+    settings,
+    smaller,
+    squares,
+)
+from scripts.studies.study import Common, Row, Study, Unit, run
+
+ROUNDING = 1e-7  # relative: gains are quotients of small differences
+LENGTHS = ("equal", "exponential")  # of the errors: equal in law, or each with a factor of its own drawn from Exp(1)
+AT_ONCE = 2**22  # numbers drawn at once
+CITED = "derived: {}"
+PAGE = {  # (outside, violated) of uniform weights, %, derived before this library existed; lengths were not named
+    2: ("36 %", "3.8 %"),
+    3: ("-", "1.6 %"),
+    10: ("-", "0.03 %"),
+}
+
+
+# --- theorem 4.1 --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thm41(Fig3):
+    """Arguments of figure 3, whose markets are looked at, and of the random errors.
+
+    Args:
+        cases: random pairs of errors a seed and law
+        dimensions: numbers of parameters of these errors
+    """
+
+    cases: int = 10_000
+    dimensions: tuple[int, ...] = (2, 3, 10, 1000)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.cases < 1 or not self.dimensions or min(self.dimensions) < 2:
+            raise ValueError(f"cases is {self.cases} and dimensions {self.dimensions}, wanted >= 1 and numbers >= 2.")
+
+
+@dataclass(frozen=True)
+class Products:
+    """All that gains depend on: <e_a, e_a>, <e_b, e_b> and <e_a, e_b> of every case   [cases]."""
+
+    a: Tensor
+    b: Tensor
+    ab: Tensor
+
+    def merged(self, own: Tensor) -> Tensor:
+        """|(1 - own) e_b + own e_a|^2."""
+        return own**2 * self.a + (1 - own) ** 2 * self.b + 2 * own * (1 - own) * self.ab
+
+
+def gaussian(key: Tensor, dimension: int, cases: int) -> Products:
+    """Products of independent standard Gaussian errors."""
+    parts = []
+    for some in torch.arange(cases).split(max(1, AT_ONCE // dimension)):
+        e_a, e_b = draws.normal(draws.fold(key, dimension, some), 2, dimension).unbind(1)
+        parts.append(torch.stack([squares(e_a), squares(e_b), (e_a * e_b).sum(-1)]))
+    return Products(*torch.cat(parts, 1))
+
+
+def uniform_angle(key: Tensor, cases: int) -> Products:
+    """Products of errors of length 1 whose angle is uniform on (0, pi)."""
+    one = torch.ones(cases, dtype=torch.float64)
+    return Products(one, one, (math.pi * draws.uniform(draws.fold(key, "angle"), cases)).cos())
+
+
+def stretched(errors: Products, key: Tensor) -> Products:
+    """The same directions, every error with a factor of its own drawn from Exp(1)."""
+    a, b = -draws.uniform(draws.fold(key, "length"), 2, len(errors.a)).log()
+    return Products(a**2 * errors.a, b**2 * errors.b, a * b * errors.ab)
+
+
+def best_weights(errors: Products) -> tuple[Tensor, Tensor]:
+    """Weights of least Euclidean error in [0, 1]: alpha = <e_a, e_a - e_b> / |e_a - e_b|^2, beta = 1 - alpha."""
+    alpha = ((errors.a - errors.ab) / (errors.a + errors.b - 2 * errors.ab)).clamp(0, 1)
+    return alpha, 1 - alpha
+
+
+def checks(errors: Products, alpha: Tensor, beta: Tensor) -> dict[str, Tensor]:
+    """Gains, bounds, and what of the theorem holds, case by case; see ``count``."""
+    gain_a, gain_b = errors.a / errors.merged(1 - alpha), errors.b / errors.merged(beta)
+    (low, high), (least, most) = (theorem_4_1(gain_a, alpha, beta, form) for form in ("paper", "sharp"))
+    exposed = ~paper_bound_is_safe(gain_a, alpha, beta) & (errors.ab < 0)
+    slack = 1 + ROUNDING
+    return {
+        "gain": gain_b,
+        "low": low,
+        "high": high,
+        "least": least,
+        "most": most,
+        "outside the safe condition": exposed,
+        "above the paper's upper bound": gain_b > high * slack,
+        "the same inside the safe condition": (gain_b > high * slack) & ~exposed,
+        "below the paper's lower bound": gain_b * slack < low,
+        "outside the sharp bounds": (gain_b > most * slack) | (gain_b * slack < least),
+    }
+
+
+def laws(seed: int, dimensions: Sequence[int], cases: int) -> dict[str, tuple[Products, Tensor, Tensor]]:
+    """Random errors and weights by the name of their law: (errors, alpha, beta)."""
+    key, found = torch.tensor(seed), {}
+    alpha, beta = draws.uniform(draws.fold(key, "weights"), 2, cases)
+    for dimension in dimensions:
+        plain = gaussian(key, dimension, cases)
+        for lengths, errors in zip(LENGTHS, (plain, stretched(plain, key)), strict=True):
+            found[f"d = {dimension}, {lengths} lengths, uniform weights"] = (errors, alpha, beta)
+            found[f"d = {dimension}, {lengths} lengths, best weights"] = (errors, *best_weights(errors))
+    turned = uniform_angle(key, cases)
+    for lengths, errors in zip(LENGTHS, (turned, stretched(turned, key)), strict=True):
+        found[f"uniform angle, {lengths} lengths, best weights"] = (errors, *best_weights(errors))
+    return found
+
+
+def count(folder: Path, seed: int, dimensions: Sequence[int], cases: int) -> dict[str, dict[str, float]]:
+    """How often each bound fails, %, and how wide it is in the median, by law."""
+    found = {}
+    for name, (errors, alpha, beta) in laws(seed, dimensions, cases).items():
+        seen = checks(errors, alpha, beta)
+        shares = {what: 100 * float(values.double().mean()) for what, values in seen.items() if values.dtype == torch.bool}
+        shares["of obtuse cases: above the paper's upper bound"] = _among(seen["above the paper's upper bound"], errors.ab < 0)
+        widths = {
+            "width of the paper's bounds": seen["high"] - seen["low"],
+            "width of the sharp bounds": seen["most"] - seen["least"],
+        }
+        found[name] = shares | {what: float(width.nanmedian()) for what, width in widths.items()}
+    return found
+
+
+def _among(happens: Tensor, among: Tensor) -> float:
+    return 100 * float((happens & among).sum() / among.sum().clamp(min=1))
+
+
+def thm41(config: Thm41) -> None:
+    """Theorem 4.1: how often the bounds on the buyer's gain fail, for random errors and in the markets of figure 3."""
+    units = [Unit(count, {"seed": s, "dimensions": config.dimensions, "cases": config.cases}) for s in range(config.seeds)]
+    done = run(units, config, "Theorem 4.1")
+    played = play_figure_3(config, "Theorem 4.1, markets of figure 3")["in"]
+    found = {law: {what: np.array([seed[law][what] for seed in done]) for what in done[0][law]} for law in done[0]}
+    Study(
+        name="thm41",
+        title="Theorem 4.1: bounds on the buyer's gain",
+        scaled=smaller(config),
+        about=settings(config),
+        rows=(*_example(), *_never(found), *_rates(found), *_in_markets(played)),
+        fig=_draw_thm41(config, found, played),
+        notes=(
+            "Outside the safe condition: neither 1 - beta > sqrt(Delta_a) (1 - alpha - beta + 2 alpha beta), nor a weight of 1, "
+            "nor <e_a, e_b> >= 0. There the square of the paper's upper bound hides a negative denominator.",
+            "Lengths: errors are standard Gaussian, with 'exponential' each times a factor of its own from Exp(1). The derived "
+            "rates were noted without the law of the lengths: 'exponential' meets those of uniform weights, and the 13.1 and "
+            "26.4 % noted for uniform angles are those of directions that are uniform in three dimensions.",
+        ),
+        curves={law: {what: float(points.mean()) for what, points in facts.items()} for law, facts in found.items()},
+    ).write(config.out)
+
+
+def _example() -> list[Row]:
+    """e_a = (1, 0), e_b = (-.9, .3) at the best weights."""
+    one = torch.ones(1, dtype=torch.float64)
+    errors = Products(one, 0.9 * one, -0.9 * one)  # <e_b, e_b> = .81 + .09
+    seen = checks(errors, *best_weights(errors))
+    told = {"gain": ("true Delta_b", "37.0"), "low": ("paper's lower bound", ".325"), "high": ("paper's upper bound", "2.345")}
+    told |= {"least": ("sharp lower bound", "-"), "most": ("sharp upper bound", "-")}
+    return [
+        row(f"e_a = (1, 0), e_b = (-.9, .3): {what}", "Delta", seen[name].numpy(), "" if cited == "-" else CITED.format(cited))
+        for name, (what, cited) in told.items()
+    ]
+
+
+def _never(found: Mapping[str, Mapping[str, np.ndarray]]) -> list[Row]:
+    """What must not happen under any law."""
+    names = ("below the paper's lower bound", "the same inside the safe condition", "outside the sharp bounds")
+    said = ("below the paper's lower bound", "above its upper bound inside the safe condition", "outside the sharp bounds")
+    means = [np.mean([facts[name] for facts in found.values()], axis=0) for name in names]
+    return [row(f"all laws: {what}", "% of cases", mean, CITED.format("0 %")) for what, mean in zip(said, means, strict=True)]
+
+
+def _rates(found: Mapping[str, Mapping[str, np.ndarray]]) -> list[Row]:
+    rows = []
+    for law, facts in found.items():
+        out, above = "outside the safe condition", "above the paper's upper bound"
+        cited = {f"d = {d}, exponential lengths, uniform weights": rates for d, rates in PAGE.items()}.get(law, ("-", "-"))
+        if law.startswith("uniform angle"):
+            cited = ("-", "13.1 %")
+        if law.startswith("uniform angle") or law == "d = 3, equal lengths, best weights":
+            obtuse = "of obtuse cases: above the paper's upper bound"
+            rows += [row(f"{law}: {above}, obtuse angles", "% of cases", facts[obtuse], CITED.format("26.4 %"))]
+        for what, number in zip((out, above), cited, strict=True):
+            rows += [row(f"{law}: {what}", "% of cases", facts[what], "" if number == "-" else CITED.format(number))]
+        rows += [row(f"{law}: {what}, median", "Delta", facts[what]) for what in facts if what.startswith("width")]
+    return rows
+
+
+def market_bounds(played: Curves) -> dict[str, np.ndarray]:
+    """What sellers could infer in a market: arrays [seeds, rounds, buyers] in Delta, of each buyer by the other.
+
+    gain: the buyer's own, true;   told_low, told_high: what the market discloses;   low, high: the paper's bounds
+    """
+    gain, alpha = (torch.from_numpy(played[name]) for name in ("gain", "alpha"))
+    low, high = (x[..., OTHER].numpy() for x in theorem_4_1(gain, alpha, alpha[..., OTHER], "paper"))
+    return {"gain": played["gain"], "told_low": played["low"] + 1, "told_high": played["high"] + 1, "low": low, "high": high}
+
+
+def _in_markets(played: Curves) -> list[Row]:
+    """In how many rounds the bounds hold the gain of a buyer that gains."""
+    seen, slack, rows = market_bounds(played), 1 + 1e-5, []  # gains of a market are float32 numbers
+    gains = seen["gain"] > 1
+    tests = {
+        "the disclosed interval holds the buyer's gain": (seen["told_low"] <= seen["gain"] * slack)
+        & (seen["gain"] <= seen["told_high"] * slack),
+        "the paper's lower bound holds": seen["low"] <= seen["gain"] * slack,
+        "the paper's upper bound holds": seen["gain"] <= seen["high"] * slack,
+    }
+    for k, agent in enumerate(AGENTS):
+        for what, holds in tests.items():
+            share = 100 * (holds & gains)[..., k].sum(1) / gains[..., k].sum(1).clip(1)
+            rows += [row(f"markets of figure 3, {agent} buys: {what}", "% of offers", share)]
+    width = np.where(gains, seen["told_high"] - seen["told_low"], np.nan)
+    middle = [float(np.median(w[np.isfinite(w)])) if np.isfinite(w).any() else 0.0 for w in width]
+    rows += [row("markets of figure 3: width of the disclosed interval, median", "Delta", np.array(middle))]
+    return rows
+
+
+def _draw_thm41(config: Thm41, found: Mapping[str, Mapping[str, np.ndarray]], played: Curves) -> Figure:
+    fig, (angle, rates, market) = figure(3, 5.0, 3.8)
+    _draw_angles(angle)
+    for k, lengths in enumerate(LENGTHS):
+        for style, weights in (("-", "uniform"), ("--", "best")):
+            names = [f"d = {d}, {lengths} lengths, {weights} weights" for d in config.dimensions]
+            values = np.array([found[name]["above the paper's upper bound"] for name in names])
+            band(rates, config.dimensions, values, f"{lengths} lengths, {weights} weights", k, style)
+    rates.set(xscale="log", title="the paper's upper bound fails", xlabel="dimension of the errors", ylabel="% of cases")
+    rates.legend(fontsize=7, frameon=False, handlelength=4)
+    seen = {name: values[0, :, 1] for name, values in market_bounds(played).items()}
+    x = np.arange(1, len(seen["gain"]) + 1)
+    market.fill_between(
+        x, seen["told_low"], seen["told_high"], color=COLOURS[2], alpha=0.3, lw=0, label="disclosed (sharp) bounds"
+    )
+    market.plot(x, seen["low"], color=COLOURS[0], lw=1, label="the paper's lower bound")
+    market.plot(x, seen["high"], color=COLOURS[1], lw=1, label="the paper's upper bound")
+    market.plot(x, seen["gain"], color="black", lw=1, label="B's gain")
+    market.set(yscale="log", ylim=(0.05, 1e6), title="A sells to B in the market, seed 0", xlabel="round", ylabel="Delta")
+    market.legend(fontsize=7, frameon=False)
+    return fig
+
+
+def _draw_angles(axes: Any) -> None:
+    """Errors of equal length at the best weights: gain and bounds over the angle between them."""
+    degrees = np.linspace(1, 177, 400)
+    cosine = torch.from_numpy(np.cos(np.radians(degrees)))
+    errors = Products(torch.ones_like(cosine), torch.ones_like(cosine), cosine)
+    seen = checks(errors, *best_weights(errors))
+    axes.fill_between(degrees, seen["least"], seen["most"], color=COLOURS[2], alpha=0.3, lw=0, label="sharp bounds")
+    axes.plot(degrees, seen["low"], color=COLOURS[0], label="the paper's lower bound")
+    axes.plot(degrees, seen["high"], color=COLOURS[1], label="the paper's upper bound")
+    axes.plot(degrees, seen["gain"], color="black", label="B's gain")
+    axes.set(
+        yscale="log", ylim=(0.05, 1e4), title="errors of equal length, best weights", xlabel="angle, degrees", ylabel="Delta"
+    )
+    axes.legend(fontsize=7, frameon=False)
+
+
+# --- theorem 5.1 --------------------------------------------------------------------------------------------------------
+
+SETTINGS: dict[str, dict[str, Any]] = {  # label noise, examples a parameter of (A, B) and of the broker
+    "figure 3's kind": {"noise": (0.0, math.sqrt(0.5)), "examples": (0.5, 0.8), "validation": 10.0},
+    "same distribution": {"noise": (0.0, 0.0), "examples": (4.0, 4.0), "validation": 40.0},
+    "plenty of examples": {"noise": (0.0, 0.0), "examples": (100.0, 100.0), "validation": 100.0},
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thm51(Common):
+    """Arguments of the study of theorem 5.1.
+
+    Args:
+        seeds: episodes of each kind of market; below 20 no interval is shown
+        rounds: rounds of an episode
+        rate: size of a gradient step; the theorem wants it below 1 / L
+        dimensions: parameters of the three kinds: figure 3's, the same distribution for all, plenty of examples
+        epsilons: gradient norms to reach, in units of the first gradient's
+    """
+
+    seeds: int = 20
+    rounds: int = 200
+    rate: float = 0.1
+    dimensions: tuple[int, int, int] = (1000, 100, 50)
+    epsilons: tuple[float, ...] = (0.9, 0.7, 0.5, 0.3, 0.2, 0.1, 0.05, 0.02)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("seeds", "rounds"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, wanted at least 1.")
+        if not 0 < self.rate < math.inf or min(self.dimensions) < 2:
+            raise ValueError(f"rate is {self.rate} and dimensions {self.dimensions}, wanted a rate > 0 and 2 or more parameters.")
+        if not self.epsilons or not all(0 < e < math.inf for e in self.epsilons):
+            raise ValueError(f"epsilons is {self.epsilons}, wanted one or more numbers > 0.")
+
+    def arguments(self, kind: str) -> dict[str, Any]:
+        """What a unit of a kind of market is told, its seed aside."""
+        size = self.dimensions[list(SETTINGS).index(kind)]
+        examples = tuple(round(size * part) for part in SETTINGS[kind]["examples"])
+        counts = {"dimension": size, "examples": examples, "validation": round(size * SETTINGS[kind]["validation"]), "test": 1}
+        return {"noise": SETTINGS[kind]["noise"], "rounds": self.rounds, "rate": self.rate} | counts
+
+
+@dataclass(frozen=True)
+class Quadratic:
+    """A loss (theta^T G theta - 2 c^T theta + e) / 2."""
+
+    gram: Tensor
+    cross: Tensor
+    energy: Tensor
+
+    def loss(self, theta: Tensor) -> Tensor:
+        """Losses of models [k, d]: [k]."""
+        return ((theta @ self.gram - 2 * self.cross) * theta).sum(-1) / 2 + self.energy / 2
+
+    def slope(self, theta: Tensor) -> Tensor:
+        """Squared length of the gradient at theta [d]."""
+        return squares(theta @ self.gram - self.cross)
+
+    def smoothness(self) -> float:
+        """L, the largest curvature."""
+        return float(torch.linalg.eigvalsh(self.gram)[-1])
+
+
+def of_owner(stats: Any, owner: int) -> Quadratic:
+    """The loss on one owner's examples."""
+    return Quadratic(*(part[owner].double() for part in (stats.gram, stats.cross, stats.energy)))
+
+
+def descent(folder: Path, seed: int, **arguments: Any) -> dict[str, Any]:
+    """One seed in which B always buys and A never does, and one in which nobody trades; a number a round.
+
+    slope: |gradient of B's training loss|^2 at the end of the round;   gain: Delta_b, the fall of the broker's loss by the
+    trade;   rise: what the trade adds to B's training loss;   broker, own: losses of B's model at the end of the round
+    bought: 1 for a purchase, of A and of B
+    """
+    market = market_of(arguments, "loss_difference")
+    a, b = agent_names(market)
+    buys = {a: trader(market, factor=0.0), b: trader(market)}
+    world = market.world(torch.tensor([seed]))
+    assert world.optimum is not None
+    own, broker = of_owner(world.material, 1), of_owner(world.exam, 0)
+
+    def watch(quotes: Any, state: Any, report: Any) -> dict[str, Tensor]:
+        models = torch.stack([quotes.trained[0, 1], state.params[0, 1]]).double()
+        ours, theirs = own.loss(models), broker.loss(models)
+        facts = {"slope": own.slope(models[1]), "gain": theirs[0] - theirs[1], "rise": ours[1] - ours[0]}
+        return facts | {"broker": theirs[1], "own": ours[1], "bought": report.bought[0].double()}
+
+    outside = dict.fromkeys((a, b), never_trade(market))
+    curves = {name: episode(market, policies, seed, watch) for name, policies in (("always", buys), ("never", outside))}
+    losses = (of_owner(world.material, 0), own, broker)
+    return {name: {what: values.tolist() for what, values in kept.items()} for name, kept in curves.items()} | {
+        "smoothness": max(loss.smoothness() for loss in losses),
+        "gap": float(squares(world.optimum[0, 1]) / 2),  # expected loss at 0 less that at theta*, whatever the noise
+        "first": float(squares(own.cross)),  # |gradient|^2 at 0
+    }
+
+
+def reached(slope: np.ndarray, goals: np.ndarray) -> np.ndarray:
+    """First round in which the least of slopes [..., rounds] is at most each goal [..., goals]; inf where none is."""
+    below = np.minimum.accumulate(slope, -1)[..., None, :] <= goals[..., None]
+    return np.where(below.any(-1), below.argmax(-1) + 1.0, np.inf)
+
+
+def enough(gap: np.ndarray, rate: float, goals: np.ndarray, gain: np.ndarray) -> np.ndarray:
+    """Rounds T that the theorem says are enough: the first T >= 2 gap / (rate eps^2 + 2 delta(T)).
+
+    gap [...];   goals: eps^2 [..., goals];   gain: [..., rounds], of which delta(T) is the least of the first T, and 0 if
+    that is negative. Beyond the rounds played delta is taken as it was at their end, so that the true number is no less.
+    """
+    delta = np.minimum.accumulate(gain, -1).clip(0)
+    need = np.ceil(2 * gap[..., None, None] / (rate * goals[..., None] + 2 * delta[..., None, :]))
+    fits = np.arange(1, gain.shape[-1] + 1) >= need
+    return np.where(fits.any(-1), fits.argmax(-1) + 1.0, need[..., -1])
+
+
+def verdict(measured: np.ndarray, bound: np.ndarray, n_rounds: int) -> np.ndarray:
+    """1 where the theorem holds, 0 where it fails, NaN where neither is reached in the rounds played."""
+    return np.where(measured <= bound, 1.0, np.where(np.minimum(measured, bound) <= n_rounds, 0.0, np.nan))
+
+
+@dataclass(frozen=True)
+class Descent:
+    """A kind of market: curves [seeds, rounds], and rounds that are measured and promised [seeds, epsilons]."""
+
+    curves: Mapping[str, Mapping[str, np.ndarray]]
+    measured: Mapping[str, np.ndarray]
+    promised: Mapping[str, np.ndarray]
+    smoothness: np.ndarray
+    gap: np.ndarray
+
+
+def assess(done: Sequence[Mapping[str, Any]], config: Thm51) -> Descent:
+    """Measured rounds beside promised ones, seed by seed."""
+    curves = {name: {what: np.array([d[name][what] for d in done]) for what in done[0][name]} for name in ("always", "never")}
+    smoothness, gap, first = (np.array([d[name] for d in done]) for name in ("smoothness", "gap", "first"))
+    goals = first[:, None] * np.square(config.epsilons)
+    gains = {"always": curves["always"]["gain"], "never": np.zeros_like(curves["always"]["gain"])}
+    measured = {name: reached(curves[name]["slope"], goals) for name in curves}
+    promised = {name: enough(gap, config.rate, goals, gains[name]) for name in curves}
+    return Descent(curves, measured, promised, smoothness, gap)
+
+
+def thm51(config: Thm51) -> None:
+    """Theorem 5.1: rounds until B's gradient is small, always and never buying, beside what the theorem promises."""
+    found = {}
+    for kind in SETTINGS:
+        units = [Unit(descent, {"seed": seed, **config.arguments(kind)}) for seed in range(config.seeds)]
+        found[kind] = assess(run(units, config, f"Theorem 5.1, {kind}"), config)
+    Study(
+        name="thm51",
+        title="Theorem 5.1: rounds until B's gradient is small",
+        scaled="",
+        about=settings(config) | {"markets": SETTINGS},
+        rows=tuple(r for kind, seen in found.items() for r in _rows_thm51(kind, seen, config)),
+        fig=_draw_thm51(found, config),
+        notes=(
+            "The gradient is that of B's own training loss, Delta_b the fall of the broker's loss, L0 - L* the expected loss at "
+            "the start less that of the true parameters, as in the theorem. It also assumes that the broker's loss is nowhere "
+            "above the agents', and that a fall of the broker's loss is a fall of the loss that B descends.",
+            "delta_b is the least gain of the rounds up to T. Where T is more than was played, the least gain played is taken, "
+            "and the promise is, if anything, too early.",
+        ),
+        curves={kind: _curves_thm51(seen, config) for kind, seen in found.items()},
+    ).write(config.out)
+
+
+def _rows_thm51(kind: str, seen: Descent, config: Thm51) -> list[Row]:
+    say = lambda what, unit, points: row(f"{kind}: {what}", unit, points)  # noqa: E731
+    always, never = seen.curves["always"], seen.curves["never"]
+    gain, delta, n_rounds = always["gain"], always["gain"].min(1), always["gain"].shape[1]
+    barren = gain <= 0
+    rows = [
+        say("step size times smoothness L, wanted below 1", "number", config.rate * seen.smoothness),
+        say("delta_b, the least gain in all rounds", "loss", delta),
+        say("rounds without a gain for B", "%", 100 * barren.mean(1)),
+        say(
+            "first round without a gain, or one more than all",
+            "round",
+            np.where(barren.any(1), barren.argmax(1) + 1, n_rounds + 1),
+        ),
+        say("T delta_b(T) / (L0 - L*), greatest over T, at most 1 by the theorem", "number", _used_up(gain, seen.gap)),
+        say("rounds in which the purchase raises B's training loss", "%", 100 * (always["rise"] > 0).mean(1)),
+        say("rounds with the broker's loss of B's model at most B's own", "%", 100 * (always["broker"] <= always["own"]).mean(1)),
+        say(
+            "fall of the broker's loss against never buying, last round",
+            "%",
+            100 * (1 - always["broker"] / never["broker"])[:, -1],
+        ),
+    ]
+    for name in ("always", "never"):
+        holds = verdict(seen.measured[name], seen.promised[name], n_rounds)
+        known = np.isfinite(holds)
+        share = 100 * np.where(known, holds, 0).sum(1) / known.sum(1).clip(1)
+        rows += [say(f"{name} buying: promises kept, of those that can be told", "%", share)]
+    for k in reversed(range(len(config.epsilons))[::-3]):  # all of them are among the curves
+        epsilon = config.epsilons[k]
+        both = {f"{name} buying, {what}": rounds_[name][:, k] for name in seen.measured for what, rounds_ in _named(seen)}
+        if all(np.isfinite(points).all() for points in both.values()):
+            rows += [
+                say(f"rounds to {epsilon:g} of the first gradient, {what}", "rounds", points) for what, points in both.items()
+            ]
+    return rows
+
+
+def _named(seen: Descent) -> tuple[tuple[str, Mapping[str, np.ndarray]], ...]:
+    return (("measured", seen.measured), ("promised", seen.promised))
+
+
+def _used_up(gain: np.ndarray, gap: np.ndarray) -> np.ndarray:
+    """max over T of T delta(T) / gap: a gain of delta in every round cannot go on for more than gap / delta rounds."""
+    return (np.arange(1, gain.shape[1] + 1) * np.minimum.accumulate(gain, 1)).max(1) / gap
+
+
+def _curves_thm51(seen: Descent, config: Thm51) -> dict[str, Any]:
+    told = {f"{name} buying, {what}": rounds_[name] for name in seen.measured for what, rounds_ in _named(seen)}
+    whole = {what: jsonable(values.mean(0)) for what, values in told.items()}
+    return {"epsilons": config.epsilons, "mean rounds, null if some seed does not get there": whole} | {
+        f"{name} buying, mean {what}": values.mean(0).tolist()
+        for name, kept in seen.curves.items()
+        for what, values in kept.items()
+    }
+
+
+def _draw_thm51(found: Mapping[str, Descent], config: Thm51) -> Figure:
+    fig, panels = figure(len(found), 4.6, 3.8)
+    for axes, (kind, seen) in zip(panels, found.items(), strict=True):
+        for colour, name in ((0, "always"), (1, "never")):
+            for style, what, rounds_ in (("-", "measured", seen.measured), ("--", "promised", seen.promised)):
+                mean = rounds_[name].mean(0)
+                keep = np.isfinite(mean)
+                x = np.array(config.epsilons)[keep]
+                width = 4 - 2.5 * colour  # both curves show where they coincide
+                axes.plot(x, mean[keep], style, lw=width, color=COLOURS[colour], label=f"{name} buying, {what}")
+        axes.set(xscale="log", yscale="log", title=kind, xlabel="|gradient| / |first gradient|", ylabel="rounds, mean over seeds")
+        axes.invert_xaxis()
+        axes.legend(fontsize=7, frameon=False, handlelength=4)
+    return fig
