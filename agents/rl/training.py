@@ -81,8 +81,8 @@ def train(
     if model.num_timesteps < config.steps:
         model.set_logger(Logger(folder=None, output_formats=[]))
         with contextlib.closing(record), _bar(progress, seed, config.steps, journal) as bar:
-            left = config.steps - model.num_timesteps
-            model.learn(left, CallbackList([record, *bar, *callbacks]), log_interval=None, reset_num_timesteps=start is None)
+            left, quiet = config.steps - model.num_timesteps, 2**60  # rollouts between two tables of SB3's own: never
+            model.learn(left, CallbackList([record, *bar, *callbacks]), log_interval=quiet, reset_num_timesteps=start is None)
     return _finish(config, seed, model, journal, market, agent, others)
 
 
@@ -169,6 +169,7 @@ def _finish(
 ) -> dict[str, Any]:
     """Evaluate the last policy on seeds of its own, and write it and the result."""
     folder, policy = seed_folder(config, seed), learned(model)
+    assert config.episodes is not None
     found = compare(market, policy, agent, opponents, config.episodes)
     policy.save(folder, config.algorithm)
     result = {
