@@ -37,7 +37,7 @@ def pixels():
     return Dataset("pixels", digits.x[:60].view(-1, 1, 8, 8), digits.y[:60], 10)
 
 
-def same(one, other):
+def check_same(one, other):
     """Equal to the bit, and on the CPU."""
     assert one.device == other.device == CPU and torch.equal(one, other)
 
@@ -83,7 +83,7 @@ def check_episode(name, config, policy):
     with elsewhere():
         found = episode(name, config, policy)
     for one, other in zip(found, wanted, strict=True):
-        same(one, other)
+        check_same(one, other)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_a_running_batch(tmp_path):
             turn = batch.step(batch.act(policies), restart=True)
             found.append((seen, turn.rewards, turn.seen, batch.infos()["utility"]))
     for one, other in zip(*found, strict=True):
-        same(one, other)
+        check_same(one, other)
 
 
 # --- learners ------------------------------------------------------------------------------------------------------------
@@ -163,7 +163,7 @@ def test_learners(name, engine, optimizer, batch_size):
     with elsewhere():
         found = learn(name, options, training)
     for one, other in zip(found, wanted, strict=True):
-        same(one, other)
+        check_same(one, other)
 
 
 def test_batch_norms_and_export():
@@ -177,7 +177,7 @@ def test_batch_norms_and_export():
     with elsewhere():
         found = done()
     for one, other in zip(found, wanted, strict=True):
-        same(one, other)
+        check_same(one, other)
 
 
 @pytest.mark.parametrize("plant", [lambda x: torch.zeros(3), lambda x: torch.arange(x.shape[0]), lambda x: torch.tensor(1.5)])
@@ -192,7 +192,7 @@ def test_a_tensor_without_a_device_is_seen(plant, monkeypatch):
     learn("mlp", {}, Training(steps=1))  # nothing to be seen at home
     with elsewhere(), pytest.raises((RuntimeError, NotImplementedError, AssertionError)):
         for tensor in learn("mlp", {}, Training(steps=1)):
-            same(tensor, tensor)
+            check_same(tensor, tensor)
 
 
 # --- data ----------------------------------------------------------------------------------------------------------------
@@ -211,8 +211,8 @@ def test_embedded_data_sets(name):
     wanted = find_dataset(name)
     with elsewhere():
         found = find_dataset(name)
-        same(found.x, wanted.x)
-        same(found.y, wanted.y)
+        check_same(found.x, wanted.x)
+        check_same(found.y, wanted.y)
 
 
 @pytest.mark.parametrize("name", PARTITIONS)
@@ -221,7 +221,7 @@ def test_partitions(name):
     with elsewhere():
         found = parts(make_source("digits", name, 2, max_examples=300))
     for one, other in zip(found, wanted, strict=True):
-        same(one, other)
+        check_same(one, other)
 
 
 def test_drawn_data_and_arrays_of_the_users_own():
@@ -240,7 +240,7 @@ def test_drawn_data_and_arrays_of_the_users_own():
     with elsewhere():
         found = done()
     for one, other in zip(found, wanted, strict=True):
-        same(one, other)
+        check_same(one, other)
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
@@ -248,7 +248,7 @@ def test_augmentations(name):
     x, keys = pixels().x[:12].view(3, 4, 1, 8, 8), torch.arange(3, device=CPU)
     wanted = AUGMENTATIONS[name](x, keys)
     with elsewhere():
-        same(AUGMENTATIONS[name](x, keys), wanted)
+        check_same(AUGMENTATIONS[name](x, keys), wanted)
 
 
 # --- the other rooms, by their own functions ---------------------------------------------------------------------------------
@@ -299,4 +299,4 @@ def test_rooms(name):
     with elsewhere():
         found = ROOMS[name]()
     for one, other in zip(found, wanted, strict=True):
-        same(one, other)
+        check_same(one, other)

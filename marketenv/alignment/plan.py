@@ -96,11 +96,11 @@ def _first(shapes: Shapes, terms: dict[str, tuple[Term, ...]]) -> tuple[tuple[st
     """Put first those with the most parameters per unit beside inputs, outputs and what stands before them."""
     found: dict[str, tuple[Term, ...]] = {}
 
-    def known(name: str) -> int:
+    def _known(name: str) -> int:
         sure = [term.place for term in terms[name] if found.keys() >= set(term.others)]
         return sum(math.prod(shapes[tensor]) // shapes[tensor][axis] for tensor, axis in sure)
 
     while len(found) < len(terms):
-        name = max((name for name in terms if name not in found), key=known)
+        name = max((name for name in terms if name not in found), key=_known)
         found[name] = tuple(term for term in terms[name] if term.others and found.keys() >= set(term.others))
     return tuple(found.items())

@@ -52,15 +52,15 @@ def _moments(module: nn.Module, x: Tensor, names: tuple[str, ...]) -> dict[str, 
     """Biased variance and mean [channels] of what each named part is shown, call by call, when x goes through as in scoring."""
     pure, found = without_statistics(module), {name: list[tuple[Tensor, Tensor]]() for name in names}
 
-    def listen(name: str) -> None:
-        def told(part: nn.Module, given: tuple[Tensor, ...], made: Tensor) -> None:
+    def _listen(name: str) -> None:
+        def _told(part: nn.Module, given: tuple[Tensor, ...], made: Tensor) -> None:
             axes = [axis for axis in range(given[0].dim()) if axis != 1]
             found[name].append(torch.var_mean(given[0], axes, correction=0))
 
-        pure.get_submodule(name).register_forward_hook(told)
+        pure.get_submodule(name).register_forward_hook(_told)
 
     for name in names:
-        listen(name)
+        _listen(name)
     with torch.no_grad():
         pure(x)
     return found

@@ -66,7 +66,7 @@ def _augmented(
 ) -> Callable[[Tensor, Step], Tensor]:
     """Examples as the augmentation leaves them: a step's keys depend on the model's own and the step's number alone."""
 
-    def seen(x: Tensor, step: Step) -> Tensor:
+    def _seen(x: Tensor, step: Step) -> Tensor:
         own = draws.fold(keys[: step.active], "augment", step.number)
         whole = x.reshape(*x.shape[:2], *shape).clone()  # a copy: nobody's examples change, whatever the function does
         new = augment(whole, own, models[: step.active])
@@ -77,7 +77,7 @@ def _augmented(
             )
         return new.reshape(x.shape)
 
-    return seen
+    return _seen
 
 
 def open_feed(

@@ -57,10 +57,10 @@ def count_activations(module: nn.Module, x: Float[Tensor, "batch *features"]) ->
     """
     seen = [x.numel()]
 
-    def told(part: nn.Module, given: Any, made: Any) -> None:
+    def _told(part: nn.Module, given: Any, made: Any) -> None:
         seen.extend(t.numel() for t in (made if isinstance(made, tuple) else (made,)) if isinstance(t, Tensor))
 
-    hooks = [part.register_forward_hook(told) for part in module.modules() if not list(part.children())]
+    hooks = [part.register_forward_hook(_told) for part in module.modules() if not list(part.children())]
     try:
         with torch.no_grad():
             shape = tuple(module(x).shape)
