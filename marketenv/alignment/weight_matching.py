@@ -74,6 +74,10 @@ def match(
     >>> match(layout, spec, torch.tensor([[3.0, 1.0, 2.0, 6.0, 4.0, 5.0]]), source, torch.tensor([0]))["h"]
     tensor([[2, 0, 1]])
     """
+    wanted = (len(keys), layout.size)
+    if target.shape != wanted or source.shape != wanted:
+        got = f"target {list(target.shape)}, source {list(source.shape)} and {len(keys)} keys"
+        raise ValueError(f"match got {got}, wanted two models [{len(keys)}, {layout.size}]: one pair and one key in each row.")
     models, pairs = torch.cat([target, source]), torch.arange(len(keys), device=keys.device)
     chosen = {"max_sweeps": max_sweeps, "restarts": restarts, "limit_bytes": limit_bytes}
     return match_among(layout, permutations, models, pairs, pairs + len(pairs), keys, start, **chosen)
@@ -93,7 +97,13 @@ def match_among(
 ) -> Orders:
     """Match pairs that share models, each of which is then unfolded once for all its pairs.
 
-    target, source: numbers of each pair's models   int64 [pairs];   all else as in ``match``
+    models: parameters   [models, params];   target, source: the rows of each pair's two models   int64 [pairs]
+    All else, the result (name -> int64 [pairs, n]) and the errors are those of ``match``.
+
+    >>> layout, spec = Layout((("w", (3, 1)), ("v", (1, 3)))), {"h": (("w", 0), ("v", 1))}
+    >>> models = torch.tensor([[3.0, 1.0, 2.0, 6.0, 4.0, 5.0], [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]])
+    >>> match_among(layout, spec, models, torch.tensor([0]), torch.tensor([1]), torch.tensor([0]))["h"]
+    tensor([[2, 0, 1]])
     """
     if max_sweeps < 1 or restarts < 1:
         raise ValueError(f"max_sweeps is {max_sweeps} and restarts is {restarts}, wanted both >= 1.")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 
@@ -16,11 +18,17 @@ def plain(value: Any) -> str:
     >>> plain((1.5, {"part": functools.partial(max, 2)}))
     '(1.5, {part: max(2; {})})'
     """
+    if isinstance(value, np.generic):
+        value = value.item()
     if value is None or isinstance(value, str | int | float | bool):
         return repr(value)
     if isinstance(value, tuple | list):
         return f"({', '.join(map(plain, value))})"
-    if isinstance(value, Tensor):
+    if isinstance(value, Path):
+        return repr(str(value))
+    if isinstance(value, set | frozenset):
+        return f"{{{', '.join(sorted(map(plain, value)))}}}"
+    if isinstance(value, Tensor | np.ndarray):
         return f"{value.dtype}{list(value.shape)}"
     if isinstance(value, functools.partial):
         return f"{plain(value.func)}({', '.join(map(plain, value.args))}; {plain(value.keywords)})"

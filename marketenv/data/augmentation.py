@@ -111,7 +111,10 @@ class Augmentation:
         kinds, seen = list(dict.fromkeys(self.names)), x
         number = torch.tensor([kinds.index(name) for name in self.names], device=x.device)[models % self.n_agents]
         for k, kind in enumerate(kinds):  # computed for all models and kept where it belongs: a GPU need not be waited for
-            changed = lookup(AUGMENTATIONS, kind, "augmentation")(x, keys)
+            # a copy for each: what one agent's function writes into its images is not shown to another agent
+            changed = lookup(AUGMENTATIONS, kind, "augmentation")(x.clone() if len(kinds) > 1 else x, keys)
+            if changed.shape != x.shape:
+                raise ValueError(f"augmentation {kind!r} made {list(changed.shape)} of images {list(x.shape)}, wanted the same.")
             seen = changed if len(kinds) == 1 else torch.where((number == k).view(-1, 1, 1, 1, 1), changed, seen)
         return seen
 

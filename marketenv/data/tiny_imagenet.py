@@ -36,10 +36,13 @@ def tiny_imagenet(root: Path | None = None, download: bool = False) -> Dataset:
     if root is None:
         raise ValueError(f"data {NAME!r} lies in files: {WANTED}.")
     folder = next((place for place in (Path(root), Path(root) / FOLDER) if (place / "train").is_dir()), None)
-    names = sorted(place.name for place in (folder / "train").iterdir() if place.is_dir()) if folder else []
+    names = sorted(place.parent.name for place in (folder / "train").glob("*/images")) if folder else []
     if folder is None or not names:
         raise ValueError(f"data {NAME!r}: {root} holds no folder train with classes: {WANTED}.")
     train = [(path, k) for k, name in enumerate(names) for path in sorted((folder / "train" / name / "images").glob("*.JPEG"))]
+    empty = sorted(set(range(len(names))) - {k for _, k in train})
+    if empty:
+        raise ValueError(f"data {NAME!r}: {folder / 'train' / names[empty[0]]} holds no pictures; unpack the archive again.")
     x, y = _read(train, folder)
     x_test, y_test = _read(_validation(folder, names), folder)
     return Dataset(NAME, pixels(x), y, len(names), pixels(x_test), y_test)

@@ -163,8 +163,11 @@ class ModuleLearner:
     def prepare(self, shards: Shards) -> Shards:
         """Check the models' data, which minibatches are drawn from as they are."""
         shards = objectives.check_shards(shards, self.feature_shape, self.n_outputs, self.task)
-        padded = self.training.batch_size is None and self.pooled
-        return batch_statistics.unpadded(shards, "batch_size is None") if padded else shards
+        if self.pooled and self.training.batch_size is None:
+            return batch_statistics.unpadded(shards, "batch_size is None")
+        if self.pooled and int(shards.size.min()) < 2:
+            raise ValueError("an owner has a single example, but the module has batch norms, which need 2 examples or more.")
+        return shards
 
     def train(
         self,
@@ -239,10 +242,15 @@ class ModuleLearner:
         stacked = self._stacked(params.device)
         score: Callable[[Tensor, Exam], Scores] = self._score_stacked if stacked else self._score_loop
         with torch.no_grad():
-            return exams.in_pieces(score, params, exam, self._cost(exam.x.shape[1], 1), self.memory)
+            return exams.in_pieces(score, params, exam, self._cost(self._rows(exam.x.shape[1]), 1), self.memory)
+
+    def _rows(self, examples: int) -> int:
+        """Examples that one model answers at once: as many as fit the memory, all of them where they see each other."""
+        return examples if self.pooled else min(examples, max(1, self.memory // (4 * self._activations)))
 
     def _grade(self, flat: Tensor, x: Tensor, y: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
-        outputs, objective = self.forward(self.layout.views(flat), x).mT, objectives.OBJECTIVES[self.task]
+        views, objective = self.layout.views(flat), objectives.OBJECTIVES[self.task]
+        outputs = torch.cat([self.forward(views, part) for part in x.split(self._rows(len(x)))]).mT
         return (objective.losses(outputs, y) * share).sum(), objective.accuracy(outputs, y, share)
 
     def _score_stacked(self, params: Float[Tensor, "markets k params"], exam: Exam) -> Scores:

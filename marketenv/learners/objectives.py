@@ -12,6 +12,8 @@ from torch import Tensor
 from marketenv.core.lookup import lookup
 from marketenv.core.shards import Shards
 
+ROWS = 2**14  # of a pool that are looked at together: a large one is not doubled in memory
+
 Outputs = Float[Tensor, "*batch outputs examples"]
 Targets = Num[Tensor, "*batch examples"]
 
@@ -85,7 +87,7 @@ def check_shards(shards: Shards, feature_shape: tuple[int, ...], n_outputs: int,
         raise ValueError(f"shards.index has shape {tuple(shards.index.shape)}, wanted [owners, width]; pass shards.flat().")
     if bool(((shards.size < 1) | (shards.size > shards.index.shape[1])).any()):
         raise ValueError(f"shard sizes {shards.size.tolist()} must lie in 1..{shards.index.shape[1]}, the index's width.")
-    if not bool(shards.x.isfinite().all()):
+    if not all(bool(part.isfinite().all()) for part in shards.x.split(ROWS)):
         raise ValueError("features have NaN or infinite numbers; clean the data before it is given to a learner.")
     if task == "classification" and (shards.y.is_floating_point() or bool(((shards.y < 0) | (shards.y >= n_outputs)).any())):
         raise ValueError(f"labels must be integers in 0..{n_outputs - 1}; leave unlabelled examples out of the index and pool.")

@@ -119,14 +119,24 @@ class ParameterTradingMarket:
         return factory(source.feature_shape, source.n_outputs, source.task, training, **c.learner_options)
 
     def _check_permutations(self) -> None:
-        """Refuse, by name, permutations that change what a model computes, before any of them is used."""
-        learner, key = self.learner, torch.zeros(1, dtype=torch.int64, device=self.device)
-        rows = self.source.federation(key).validation.flat()
-        few = Shards(rows.x, rows.y, rows.index[:1, :8], rows.size[:1].clamp(max=8))
-        exam, models = learner.exam(few), learner.init(key)
-        noise = draws.normal(draws.fold(key, "permutations"), learner.layout.size).to(models)
-        models = models + 0.5 * models.square().mean().sqrt() * noise  # equal biases would hide that one is missing
-        check_function(lambda flat: learner.scores(flat[None], exam).loss[0], learner.layout, learner.permutations or {}, models)
+        """Refuse, by name, permutations that change what a model computes, before any of them is used.
+
+        On random examples and models in which no two numbers are alike: equal ones, as biases are at first, hide errors.
+        """
+        learner, source, device = self.learner, self.source, self.device
+        keys = draws.fold(torch.arange(4, device=device), "permutations")
+        x = draws.normal(keys[0], 8, *source.feature_shape).float()
+        y = torch.arange(8, device=device) % source.n_outputs
+        y = y if source.task == "classification" else draws.normal(keys[1], 8).float()
+        exam = learner.exam(Shards(x, y, torch.arange(8, device=device)[None], torch.tensor([8], device=device)))
+        views = learner.layout.views(learner.init(keys))
+        for name, tensor in views.items():
+            spread = 0.5 * tensor.square().mean().sqrt()
+            noise = draws.normal(draws.fold(keys, name), *tensor.shape[1:]).to(tensor)
+            views[name] = tensor + torch.where(spread > 0, spread, 0.5) * noise
+        models = learner.layout.flat(views)
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # TF32 rounds to a thousandth, the check to 1e-5
+            check_function(lambda p: learner.scores(p[None], exam).loss[0], learner.layout, learner.permutations or {}, models)
 
     @cached_property
     def roles(self) -> tuple[Role, ...]:
@@ -350,7 +360,10 @@ class ParameterTradingMarket:
     def _offers(self, state: TradingState, trained: Tensor) -> Aligned:
         """Every seller's model as each buyer would get it: aligned, with its owner's noise, only the layers it offers."""
         keys = draws.fold(state.seeds, state.round, "align")
-        offers, orders = self.alignment(trained, self.learner.layout, self.learner.permutations, keys, state.orders)
+        aligned = self.alignment(trained, self.learner.layout, self.learner.permutations, keys, state.orders)
+        if not (isinstance(aligned, tuple) and len(aligned) == 2):
+            raise ValueError(f"alignment returned a {type(aligned).__name__}, wanted Aligned(offers, orders); see ALIGNMENTS.")
+        offers, orders = aligned
         sabotage, offered = state.options.sabotage, state.options.offered
         if bool((sabotage > 0).any()):
             noise = draws.normal(draws.agent_keys(keys, self.n_agents, "sabotage"), trained.shape[-1]).float()

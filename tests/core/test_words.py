@@ -1,7 +1,9 @@
 """Arguments in words: equal in every process, different for different arguments."""
 
 from functools import partial
+from pathlib import Path
 
+import numpy as np
 import torch
 
 from marketenv.core.words import plain
@@ -14,6 +16,11 @@ def test_parts_are_told_without_addresses():
     told = plain(Training(augment=Augmentation(("flip", crop, partial(crop, pad=1)), 3)))
     wanted = "augment=Augmentation(names=('flip', crop, crop(; {pad: 1})), n_agents=3))"
     assert told.startswith("Training(optimizer='sgd', learning_rate=0.1,") and told.endswith(wanted)
+
+
+def test_numbers_of_numpy_are_told_by_value():
+    assert plain(np.float32(5)) == plain(5.0) != plain(np.float32(50)) and plain(np.arange(3)) == "int64[3]"
+    assert plain(Path("a/b")) == "'a/b'" and plain({"b", "a"}) == "{'a', 'b'}"
 
 
 def test_what_differs_is_told_apart():

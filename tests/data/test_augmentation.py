@@ -116,6 +116,26 @@ REFUSED = {
 }
 
 
+def blank(x, keys):
+    """An unkind function: it writes into what it was given."""
+    return x.mul_(0)
+
+
+def test_what_one_agents_function_writes_is_not_shown_to_another():
+    x, numbers = torch.ones(2, 3, 1, 2, 2), torch.arange(2)
+    for names in ((blank, "none"), ("none", blank)):
+        seen = Augmentation(names, 2)(x.clone(), numbers, numbers)
+        assert [float(part.mean()) for part in seen] == [0.0 if name is blank else 1.0 for name in names]
+
+
+def test_a_function_of_another_shape_is_refused_in_company_too():
+    def small(x, keys):
+        return x[..., :1, :1]
+
+    with pytest.raises(ValueError, match=r"made \[2, 3, 1, 1, 1\] of images \[2, 3, 1, 2, 2\]"):
+        Augmentation((small, "none"), 2)(torch.ones(2, 3, 1, 2, 2), torch.arange(2), torch.arange(2))
+
+
 @pytest.mark.parametrize("call, message", REFUSED.values(), ids=REFUSED)
 def test_wrong_augmentations_are_refused(call, message):
     with pytest.raises(Exception, match=message) as caught:

@@ -50,6 +50,16 @@ def test_pictures_labels_and_test_part(tmp_path, place):
     assert float((data.x_test.mean((2, 3)) - wanted[data.y_test]).abs().max()) < 0.02
 
 
+def test_other_folders_are_no_classes_and_empty_classes_are_named(tmp_path):
+    folder(tmp_path)
+    (tmp_path / "train" / ".cache").mkdir()
+    assert find_dataset("tiny_imagenet", root=str(tmp_path)).n_classes == 3
+    for picture in (tmp_path / "train" / "n01" / "images").iterdir():
+        picture.unlink()
+    with pytest.raises(ValueError, match="n01 holds no pictures"):
+        find_dataset("tiny_imagenet", root=str(tmp_path))
+
+
 def test_pixels_lie_where_they_should(tmp_path):
     from PIL import Image
 

@@ -109,6 +109,14 @@ def test_padding_and_single_examples_are_refused():
         learner_of(training=Training(batch_size=1))
 
 
+def test_an_owner_of_one_example_is_refused_in_minibatches_too():
+    # a minibatch of 8 would hold the one example 8 times: its variance is 0
+    shards = even()
+    alone = Shards(shards.x, shards.y, shards.index, torch.tensor([24, 1, 24]))
+    with pytest.raises(ValueError, match="a single example, but the module has batch norms"):
+        learner_of(training=Training(steps=1, batch_size=8)).prepare(alone)
+
+
 def test_shards_of_one_size_lose_their_padding():
     shards = even()
     wide = Shards(shards.x, shards.y, torch.nn.functional.pad(shards.index, (0, 5)), shards.size)

@@ -151,3 +151,21 @@ def test_permuted_hidden_units_compute_the_same():
     moved, exam = learner.layout.flat(views), learner.exam(blobs(owners=1))
     assert not torch.equal(moved, params)
     torch.testing.assert_close(learner.scores(moved[None], exam).loss, learner.scores(params[None], exam).loss)
+
+
+@pytest.mark.parametrize("engine", ["loop", "vmap"])
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_large_exams_are_answered_in_slices_and_graded_whole(engine, task):
+    # 3 + 2 + 1 numbers an example (in, hidden twice, out): 64 bytes hold two examples, so that 24 are answered in 12 slices
+    outputs, sizes = (3 if task == "classification" else 1), []
+    net = nn.Sequential(nn.Linear(5, 2), nn.Tanh(), nn.Linear(2, outputs))
+    net.register_forward_pre_hook(lambda part, given: sizes.append(len(given[0])))
+    whole = ModuleLearner((5,), outputs, task, Training(), module=net, engine=engine)
+    tight = ModuleLearner((5,), outputs, task, Training(), module=net, engine=engine, memory=100)
+    shards, params = data_for(task, owners=2), whole.init(torch.arange(4)).unflatten(0, (2, 2))
+    wanted = whole.scores(params, whole.exam(shards))
+    sizes.clear()
+    found = tight.scores(params, tight.exam(shards))
+    assert 0 < max(sizes) <= 3
+    torch.testing.assert_close(found.loss, wanted.loss, atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(found.accuracy, wanted.accuracy, atol=1e-6, rtol=1e-6)

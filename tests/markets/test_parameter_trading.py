@@ -10,7 +10,7 @@ from marketenv import make_market, make_parallel
 from marketenv.alignment import ALIGNMENTS
 from marketenv.core import rounds
 from marketenv.core.market import agent_names
-from marketenv.learners import Training
+from marketenv.learners import LEARNERS, Training
 from marketenv.markets.exchanges import Terms, trade
 from marketenv.markets.parameter_trading import _others, _pairs
 from marketenv.markets.parameter_trading_types import ParameterTradingConfig, Reports
@@ -390,6 +390,51 @@ def test_permutations_that_change_the_model_are_refused_by_name():
     with pytest.raises(ValueError, match=r"'hidden1' changes what .* it misses \('conv2\.bias', 0\); list it too"):
         market_of(n_agents=2, data=IMAGES, partition="balanced", learner=learner)
     market_of(n_agents=2, data=IMAGES, partition="balanced", learner=learner, alignment="none")  # nothing is reordered there
+
+
+SPECS = {"cnn": {}, "cnn, group": {"norm": "group"}, "resnet": {"depth": 10}, "resnet, batch": {"depth": 10, "norm": "batch"}}
+SPECS |= {"mlp": {"hidden": (9, 8)}, "regression": {"hidden": (9, 8)}}
+
+
+@pytest.mark.parametrize("kind", SPECS)
+def test_every_place_that_a_permutation_misses_is_seen(kind):
+    # all of them: the places whose equal first values, or whose small share in the loss, could hide that they are missing
+    name = kind.split(",")[0]
+    shape, outputs = ((1, 8, 8), 1 if name == "regression" else 3)
+    task, training = ("regression" if name == "regression" else "classification"), Training(batch_size=8, steps=1)
+    good = LEARNERS["mlp" if name == "regression" else name](shape, outputs, task, training, **SPECS[kind])
+    targets = torch.linspace(0, 1, 60) if name == "regression" else torch.arange(60) % 3
+    config = {"n_agents": 2, "data": (IMAGES[0], targets), "partition": "balanced"}
+    market_of(learner=good, **config)  # the whole spec passes
+    for permutation, places in good.permutations.items():
+        for place in places:
+            left = tuple(other for other in places if other != place)
+            wrong = Spec(good, good.permutations | {permutation: left})
+            with pytest.raises(ValueError, match=f"permutation '{permutation}' changes"):
+                market_of(learner=wrong, **config)
+
+
+class Spec:
+    """A learner with other permutations."""
+
+    def __init__(self, learner, permutations):
+        self.learner, self.permutations = learner, permutations
+
+    def __getattr__(self, name):
+        return getattr(self.learner, name)
+
+
+def test_data_in_the_order_of_its_classes_and_of_any_scale_make_a_market():
+    # the first rows of the broker's data are of one class then, and a lucky model has no loss on them at all
+    rng = torch.Generator().manual_seed(0)
+    x, y = 100 * torch.rand(400, 6, generator=rng), torch.arange(400) // 200
+    market_of(n_agents=2, data=(x, y), partition="balanced")
+
+
+def test_an_alignment_of_another_form_is_refused():
+    market = market_of(n_agents=2, alignment=lambda params, *others: params)
+    with pytest.raises(ValueError, match=r"alignment returned a Tensor, wanted Aligned\(offers, orders\)"):
+        market.quote(market.reset(torch.tensor([0, 1])), ())
 
 
 def test_a_round_starts_its_alignment_where_the_last_one_ended():
