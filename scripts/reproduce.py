@@ -1,7 +1,7 @@
 """Reproduce the tables and figures of the papers: one subcommand each, the paper's numbers beside ours.
 
 Every study writes NAME.json, NAME.csv and NAME.png, and what it has done already is kept: a killed run goes on where it
-stood and ends with the same files.
+stood and ends with the same files. ``report`` joins all that have been run into one page.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import tyro
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from scripts.studies import barrier, deep, linear, theorems  # noqa: E402
+from scripts.studies import barrier, deep, linear, report, theorems  # noqa: E402
 
 STUDIES = {
     "table1": deep.table1,
@@ -26,6 +26,7 @@ STUDIES = {
     "fig5": linear.fig5,
     "thm41": theorems.thm41,
     "thm51": theorems.thm51,
+    "report": report.report,
 }
 
 if __name__ == "__main__":

@@ -283,6 +283,7 @@ class ParameterTradingMarket:
             trained_loss=quotes.loss,
             loss=scores.loss,
             accuracy=scores.accuracy,
+            diverged=quotes.diverged,
             cash=ledger.cash,
             reason=done.reason,
             gain=quotes.gain,

@@ -199,6 +199,7 @@ class TradingReport(Report):
     trained_loss: Float[Tensor, "markets agents"]
     loss: Float[Tensor, "markets agents"]
     accuracy: Float[Tensor, "markets agents"]
+    diverged: Bool[Tensor, "markets agents"]
     cash: Float64[Tensor, "markets agents"]
     reason: Int[Tensor, "markets agents"]
     gain: Gain

@@ -19,6 +19,7 @@ from marketenv.alignment import match, permute
 from marketenv.core import draws
 from marketenv.core.lookup import lookup
 from marketenv.core.shards import Shards
+from marketenv.data.sources import find_dataset
 from marketenv.data.splitting import split
 from marketenv.learners import LEARNERS, Learner, Training
 from marketenv.render import figure
@@ -65,7 +66,7 @@ NETWORKS = {
         options=(("hidden", (512, 512, 512)),),
         epochs=((8, 0.1), (3, 0.01)),
         paper=tuple(zip(_ROWS, (99.1, 0.035, 82.4, 0.573), strict=True)),
-        source="published reference for Git Re-Basin, MNIST MLP with 512 units a layer: trained, then permuted; depth not stated",
+        source="noted elsewhere for Git Re-Basin, MNIST MLP of 512 units a layer (depth not stated): trained, then permuted",
     ),
     "cnn": Network(
         label="CNN with GroupNorm, MNIST at 14 x 14",
@@ -93,7 +94,7 @@ NETWORKS = {
         test=1_000,
         shrink=2,
         paper=tuple(zip(_ROWS, (95.5, 0.197, 88.5, 0.431), strict=True)),
-        source="published reference for Git Re-Basin, CIFAR-10 ResNet20 of width 4 with LayerNorm: trained, then permuted",
+        source="noted elsewhere for Git Re-Basin, CIFAR-10 ResNet20 of width 4 with LayerNorm: trained, then permuted",
     ),
 }
 STEPS = 10  # pieces of the path from one model to the other
@@ -149,6 +150,7 @@ def network_of(config: Barrier, name: str) -> Network:
     if config.width and name != "resnet":
         sized = {"mlp": ("hidden", (config.width,) * 3), "cnn": ("width", config.width)}[name]
         changed["options"] = tuple((dict(found.options) | dict([sized])).items())
+        changed["label"] = f"{found.label}, changed to {config.width} units or channels"
     return dataclasses.replace(found, **{key: value for key, value in changed.items() if value is not None})
 
 
@@ -218,13 +220,17 @@ def barrier(config: Barrier) -> None:
     networks, units = {name: network_of(config, name) for name in config.networks}, []
     for network in networks.values():
         data, root = place(network.data, config.root, config.download, config.out)
-        dataset(data, root, network.shrink, None, config.download)
+        if config.download:
+            find_dataset(data, root=root, download=True)
+        dataset(data, root, network.shrink, None)
         same = {"network": network, "data": data, "root": root, "restarts": config.restarts, "device": config.device}
         rounds = sum(epochs for epochs, _ in network.epochs)
         units += [Unit(join_pair, same | {"seed": seed}, rounds) for seed in range(config.seeds)]
     results = run(units, config, "barrier", config.device)
     runs = {name: results[k * config.seeds : (k + 1) * config.seeds] for k, name in enumerate(networks)}
-    small = [f"{n.label}: {n.examples} training rows, {n.test or 'all'} test rows" for n in networks.values() if n.examples]
+    cut = [n for n in networks.values() if n.examples or n.test]
+    small = [f"{n.label}: {n.examples or 'all'} training rows, {n.test or 'all'} test rows" for n in cut]
+    small += [f"{config.epochs} epochs by request"] if config.epochs else []
     Study(
         name="barrier",
         title="Loss barriers between networks trained apart",
@@ -235,7 +241,7 @@ def barrier(config: Barrier) -> None:
         notes=(
             f"Barrier: test loss at the midpoint less the mean of the two ends; aligned we aim at <= {GOAL} nats, which is "
             "reported and not required.",
-            "The literature's figures are of other trainings, and a midpoint depends on how long and how networks were trained.",
+            "The figures in the paper's column are of other trainings; a midpoint depends on how, and how long, models train.",
         ),
         curves=runs,
     ).write(config.out)

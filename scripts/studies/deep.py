@@ -1,4 +1,4 @@
-"""The neural studies of Train 'n Trade (Huang, Vishwakarma, Sala, NeurIPS 2023): Tables 1 and 2, Figure 2, and loss barriers."""
+"""The neural studies of Train 'n Trade (Huang, Vishwakarma, Sala, NeurIPS 2023): Tables 1 and 2, and Figure 2."""
 
 from __future__ import annotations
 
@@ -113,8 +113,9 @@ TITLES = {
 SEEDS = {"cifar10": 2}  # 5 elsewhere
 LOCAL = {"mnist": "mnist", "cifar10": "small/cifar10_8k_2k.npz"}  # where data lies in the folder of data sets, if there is one
 SCALED = {
+    "tinyimagenet": "images averaged from 64 x 64 to 32 x 32, as in the authors' configuration",
     "cifar10": "width 1 for 6, images averaged to 16 x 16, 3,000 training rows and 256 test rows, 10 epochs of which the first 2 "
-    "out of the market, batch 32 for 512, a broker with 256 examples, and no augmentation"
+    "out of the market, batch 32 for 512, a broker with 256 examples, and no augmentation",
 }
 
 
@@ -206,6 +207,8 @@ class Table1(Neural):
     def __post_init__(self) -> None:
         super().__post_init__()
         lookup(PAPER_1, self.setting, "setting")
+        if self.full and self.setting != "cifar10":
+            raise ValueError(f"full is for setting cifar10; {self.setting} always runs at full size. Leave --full out.")
 
 
 # --- data -----------------------------------------------------------------------------------------------------------------
@@ -226,9 +229,9 @@ def place(name: str, root: Path | None, download: bool, out: Path) -> tuple[str,
 
 
 @cache
-def dataset(data: str, root: str | None, shrink: int, pixels: Any, download: bool = False) -> Dataset:
+def dataset(data: str, root: str | None, shrink: int, pixels: Any) -> Dataset:
     """Load a data set of images once a process, average blocks of shrink x shrink pixels, and standardise each channel."""
-    found = find_dataset(data, root=root, download=download)
+    found = find_dataset(data, root=root)
     if len(found.feature_shape) != 3 or (pixels and found.feature_shape[0] != len(pixels[0])):
         wanted = f"{len(pixels[0])} channels" if pixels else "channels"
         raise ValueError(f"{found.name} has examples of shape {found.feature_shape}, wanted images with {wanted} first.")
@@ -311,7 +314,7 @@ def seen(market: ParameterTradingMarket, batch: Batch) -> dict[str, Any]:
         "accuracy": [round(100 * share, 4) for share in test.accuracy[0].tolist()],
         "bought": report.bought[0].tolist(),
         "alpha": [round(weight, 6) for weight in weights.tolist()],
-        "diverged": (report.reason[0] == 6).tolist(),
+        "diverged": report.diverged[0].tolist(),
     }
 
 
@@ -381,7 +384,9 @@ def play_all(config: Neural, name: str, methods: Sequence[str], label: str) -> F
     if not setting.join < setting.rounds:
         raise ValueError(f"join is {setting.join} and rounds is {setting.rounds}, wanted join < rounds, or nobody ever trades.")
     data, root = place(name, config.root, config.download, config.out)
-    dataset(data, root, setting.shrink, setting.pixels, config.download)  # once, before any process: it may fail or download
+    if config.download:
+        find_dataset(data, root=root, download=True)
+    dataset(data, root, setting.shrink, setting.pixels)  # before any process: it may be refused
     keys = [(method, broker) for broker in BROKERS for method in methods]
     same = {"setting": setting, "data": data, "root": root, "device": config.device}
     units = [
@@ -543,7 +548,7 @@ def loss_rows(loss: dict[tuple[str, str], np.ndarray], broker: str) -> list[Row]
         # one epoch more than there are where it never gets there
         first = np.append(curve <= target, np.ones_like(target, dtype=bool), 1).argmax(1) + 1
         rows.append(Row(what=f"final test loss, {label}", unit="nats", paper=None, points=tuple(curve[:, -1].tolist())))
-        what = f"first epoch at out-of-market's final loss, {label}"
+        what = f"first epoch at out-of-market's final loss (never: {len(curve[0]) + 1}), {label}"
         rows.append(Row(what=what, unit="epochs", paper=None, points=tuple(first.astype(float).tolist())))
     return rows
 

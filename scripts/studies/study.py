@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 import math
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import joblib
 import torch
+from filelock import FileLock
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -26,7 +30,7 @@ from rich.table import Table
 from marketenv.core.batch import Batch
 from marketenv.core.market import Market
 from marketenv.core.policy import Policy
-from marketenv.metrics import mean_interval
+from marketenv.metrics import Interval, mean_interval
 from marketenv.render import png
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -68,16 +72,31 @@ class Unit:
     rounds: int = 1
 
     def name(self) -> str:
-        """Equal for equal work by equal code: a change of the library or of the studies makes it another."""
-        facts = [self.work.__module__, self.work.__qualname__, sorted(self.arguments.items()), torch.__version__, _code()]
+        """Equal for equal work on equal files by equal code; a change of what the work stands on makes it another."""
+        stamps = [_stamp(value) for value in self.arguments.values() if isinstance(value, str)]
+        module = self.work.__module__
+        facts = [module, self.work.__qualname__, sorted(self.arguments.items()), stamps, _code(module)]
         return hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()[:20]
 
 
+def _stamp(text: str) -> list[Any]:
+    """Size and age of the files that a text names, if it is a path."""
+    place = Path(text)
+    files = [place] if place.is_file() else sorted(place.iterdir()) if place.is_dir() else []
+    return [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+
+
 @cache
-def _code() -> str:
-    """Fingerprint of the sources that results depend on."""
-    files = sorted([*(ROOT / "marketenv").rglob("*.py"), *(ROOT / "agents").rglob("*.py"), *Path(__file__).parent.glob("*.py")])
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+def _code(module: str) -> str:
+    """Fingerprint of what results depend on: library, scripted strategies, this file, the study's own and those it imports."""
+    own, found = Path(__file__).parent, [module.rpartition(".")[2]]
+    for name in found:
+        text = (own / f"{name}.py").read_text("utf8") if (own / f"{name}.py").exists() else ""
+        found += [other for other in re.findall(r"from scripts\.studies\.(\w+) import", text) if other not in found]
+    files = [*(ROOT / "marketenv").rglob("*.py"), *(ROOT / "agents" / "scripted").rglob("*.py"), Path(__file__)]
+    files += [own / f"{name}.py" for name in found if (own / f"{name}.py").exists()]
+    versions = [f"{name} {version(name)}" for name in ("torch", "numpy", "scipy", "lapx")]
+    return hashlib.sha256(b"".join([*(file.read_bytes() for file in sorted(files)), *map(str.encode, versions)])).hexdigest()
 
 
 def beat(folder: Path, rounds: int) -> None:
@@ -102,6 +121,12 @@ def run(units: Sequence[Unit], common: Common, label: str, device: str = "cpu") 
 
 
 def _do(unit: Unit, file: Path) -> None:
+    with FileLock(file.with_suffix(".lock")):  # another run may be at the same unit: wait for it, and take what it found
+        if not file.exists():
+            _work(unit, file)
+
+
+def _work(unit: Unit, file: Path) -> None:
     before, folder = torch.get_num_threads(), file.with_suffix("")
     folder.mkdir(exist_ok=True)
     torch.set_num_threads(1)  # the same numbers on every machine; processes use the others
@@ -117,7 +142,7 @@ def _do(unit: Unit, file: Path) -> None:
 
 def replace(file: Path, content: bytes) -> None:
     """Write a file whole or not at all."""
-    new = file.with_suffix(".new")
+    new = file.with_name(f"{file.name}.new")
     new.write_bytes(content)
     new.replace(file)
 
@@ -210,11 +235,28 @@ class Row:
     source: str = ""
 
     def shown(self) -> dict[str, Any]:
-        """The row as plain data: mean, range, the 95 % interval where 20 seeds or more allow one, and every point."""
-        found = mean_interval(torch.tensor(self.points, dtype=torch.float64))
-        bounds = {"low": found.low, "high": found.high, "least": min(self.points), "most": max(self.points)}
-        about = {"what": self.what, "unit": self.unit, "paper": self.paper, "source": self.source}
-        return about | {"ours": found.mean, **bounds, "seeds": len(self.points), "points": list(self.points)}
+        """The row as plain data, of the points that are finite: mean, range, every point, and the 95 % interval.
+
+        The interval needs 20 points, of which more than half differ: of yes and no, or of a rate that is mostly 0, the
+        bootstrap knows too little.
+        """
+        known = [point for point in self.points if math.isfinite(point)]
+        about: dict[str, Any] = {"what": self.what, "unit": self.unit, "paper": self.paper, "source": self.source}
+        counts = {"seeds": len(known), "not_finite": len(self.points) - len(known)}
+        found = mean_interval(torch.tensor(known, dtype=torch.float64)) if known else Interval(math.nan, None, None)
+        sure = 2 * len(set(known)) > len(known)
+        bounds = {"low": found.low if sure else None, "high": found.high if sure else None}
+        ends = {"least": min(known, default=None), "most": max(known, default=None)}
+        return about | {"ours": number(found.mean), **bounds, **ends, **counts, "points": [number(p) for p in self.points]}
+
+
+def told(row: Mapping[str, Any]) -> tuple[str, str, str, str, str, str]:
+    """A row's cells: what, unit, the paper's number, ours, its 95 % interval or range, and seeds."""
+    low, high = (row["least"], row["most"]) if row["low"] is None else (row["low"], row["high"])
+    paper, ours = ("-" if row[name] is None else f"{row[name]:.4g}" for name in ("paper", "ours"))
+    between = "-" if low is None else f"{low:.4g} .. {high:.4g}"
+    seeds = f"{row['seeds']}" + (f" ({row['not_finite']} not finite)" if row["not_finite"] else "")
+    return row["what"], row["unit"], paper, ours, between, seeds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,20 +283,19 @@ class Study:
         facts = {"title": self.title, "scaled_down": self.scaled, "settings": self.about, "notes": self.notes}
         text = json.dumps(facts | {"rows": rows, "curves": self.curves}, indent=1, default=str)
         replace(out / f"{self.name}.json", text.encode())
-        with (out / f"{self.name}.csv").open("w", newline="", encoding="utf8") as file:
-            writer = csv.DictWriter(file, list(rows[0]))
-            writer.writeheader()
-            writer.writerows(row | {"points": " ".join(f"{p:.6g}" for p in row["points"])} for row in rows)
-        (out / f"{self.name}.png").write_bytes(png(self.fig))
+        table = io.StringIO(newline="")
+        writer = csv.DictWriter(table, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(row | {"points": " ".join("-" if p is None else f"{p:.6g}" for p in row["points"])} for row in rows)
+        replace(out / f"{self.name}.csv", table.getvalue().encode())
+        replace(out / f"{self.name}.png", png(self.fig))
         self.print(rows, out)
 
     def print(self, rows: Sequence[dict[str, Any]], out: Path) -> None:
         """Show the rows, what was scaled down, and where the files are."""
         shown = Table("what", "unit", "paper", "ours", "range or 95 %", "seeds", title=self.title)
         for row in rows:
-            low, high = (row["least"], row["most"]) if row["low"] is None else (row["low"], row["high"])
-            paper = "-" if row["paper"] is None else f"{row['paper']:.4g}"
-            shown.add_row(row["what"], row["unit"], paper, f"{row['ours']:.4g}", f"{low:.4g} .. {high:.4g}", str(row["seeds"]))
+            shown.add_row(*told(row))
         console = Console()
         console.print(shown)
         for line in (*((f"Scaled down: {self.scaled}",) if self.scaled else ()), *self.notes):

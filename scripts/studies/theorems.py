@@ -28,9 +28,11 @@ from scripts.studies.linear import (
     episode,
     jsonable,
     market_of,
+    middle,
     play_figure_3,
     row,
     settings,
+    share,
     smaller,
     squares,
 )
@@ -179,8 +181,8 @@ def thm41(config: Thm41) -> None:
             "Outside the safe condition: neither 1 - beta > sqrt(Delta_a) (1 - alpha - beta + 2 alpha beta), nor a weight of 1, "
             "nor <e_a, e_b> >= 0. There the square of the paper's upper bound hides a negative denominator.",
             "Lengths: errors are standard Gaussian, with 'exponential' each times a factor of its own from Exp(1). The derived "
-            "rates were noted without the law of the lengths: 'exponential' meets those of uniform weights, and the 13.1 and "
-            "26.4 % noted for uniform angles are those of directions that are uniform in three dimensions.",
+            "rates were noted without the law of the lengths: 'exponential' comes near those of uniform weights. The 13.1 and "
+            "26.4 % noted for uniform angles stand beside d = 3, where directions are uniform in space, as well.",
         ),
         curves={law: {what: float(points.mean()) for what, points in facts.items()} for law, facts in found.items()},
     ).write(config.out)
@@ -245,12 +247,9 @@ def _in_markets(played: Curves) -> list[Row]:
     }
     for k, agent in enumerate(AGENTS):
         for what, holds in tests.items():
-            share = 100 * (holds & gains)[..., k].sum(1) / gains[..., k].sum(1).clip(1)
-            rows += [row(f"markets of figure 3, {agent} buys: {what}", "% of offers", share)]
+            rows += [row(f"markets of figure 3, {agent} buys: {what}", "% of offers", share(holds[..., k], gains[..., k]))]
     width = np.where(gains, seen["told_high"] - seen["told_low"], np.nan)
-    middle = [float(np.median(w[np.isfinite(w)])) if np.isfinite(w).any() else 0.0 for w in width]
-    rows += [row("markets of figure 3: width of the disclosed interval, median", "Delta", np.array(middle))]
-    return rows
+    return [*rows, middle("markets of figure 3: width of the disclosed interval, median", width, take=np.median)]
 
 
 def _draw_thm41(config: Thm41, found: Mapping[str, Mapping[str, np.ndarray]], played: Curves) -> Figure:
@@ -487,9 +486,7 @@ def _rows_thm51(kind: str, seen: Descent, config: Thm51) -> list[Row]:
     ]
     for name in ("always", "never"):
         holds = verdict(seen.measured[name], seen.promised[name], n_rounds)
-        known = np.isfinite(holds)
-        share = 100 * np.where(known, holds, 0).sum(1) / known.sum(1).clip(1)
-        rows += [say(f"{name} buying: promises kept, of those that can be told", "%", share)]
+        rows += [say(f"{name} buying: promises kept, of those that can be told", "%", share(holds == 1, np.isfinite(holds)))]
     for k in reversed(range(len(config.epsilons))[::-3]):  # all of them are among the curves
         epsilon = config.epsilons[k]
         both = {f"{name} buying, {what}": rounds_[name][:, k] for name in seen.measured for what, rounds_ in _named(seen)}

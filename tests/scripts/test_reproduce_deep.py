@@ -171,7 +171,7 @@ def test_epochs_until_a_loss_count_from_one_and_end_one_past_the_last():
     loss["aligned", "test"] = np.array([[0.5, 2.0, 1.0]])
     loss["fedavg", "test"] = np.array([[3.0, 3.0, 3.0]])
     found = {row.what: row.points for row in deep.loss_rows(loss, "test")}
-    first = "first epoch at out-of-market's final loss, {}, broker: test data"
+    first = "first epoch at out-of-market's final loss (never: 4), {}, broker: test data"
     assert found[first.format("out-of-market")] == (3.0,)
     assert found[first.format("aligned")] == (1.0,)
     assert found[first.format("FedAvg")] == (4.0,)  # never: one more than there are

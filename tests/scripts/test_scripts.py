@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from html import escape
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,7 @@ def test_demo_writes_its_report_pictures_and_rounds(tmp_path):
     assert "report.html" in out
 
 
-@pytest.mark.parametrize("script", ["demo", "benchmark", "play", "rewrite_playthroughs"])
+@pytest.mark.parametrize("script", ["demo", "benchmark", "play", "train", "reproduce", "rewrite_playthroughs"])
 def test_every_script_explains_itself(script):
     assert "--" in run(f"scripts/{script}.py", "--help")
 
@@ -58,3 +59,18 @@ def test_play_tells_every_round_and_adds_up():
 def test_play_names_the_neighbour_of_an_unknown_strategy():
     done = subprocess.run([sys.executable, "scripts/play.py", "--focal", "shad"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode != 0 and "Did you mean 'shade'" in done.stderr
+
+
+def test_reproduce_joins_what_was_run_into_one_page(tmp_path):
+    toy = "--seeds 1 --cases 50 --rounds 2 --dimension 8 --examples 6 8 --validation 20 --test 20 --dimensions 2 --workers 1"
+    run("scripts/reproduce.py", "thm41", *toy.split(), "--out", str(tmp_path))
+    run("scripts/reproduce.py", "report", "--out", str(tmp_path))
+    page, found = (tmp_path / "report.html").read_text(), json.loads((tmp_path / "thm41.json").read_text())
+    assert all(escape(words) in page for words in (found["title"], *(row["what"] for row in found["rows"])))
+    assert "data:image/png;base64," in page and "http://" not in page and "https://" not in page
+
+
+def test_a_report_of_nothing_names_the_fix(tmp_path):
+    command = [sys.executable, "scripts/reproduce.py", "report", "--out", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode != 0 and "run a study first" in done.stderr
