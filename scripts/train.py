@@ -6,24 +6,32 @@ holds result.json and learning.png, and for each seed the policy, progress.csv, 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import joblib
-import torch
-import tyro
-from rich import box
-from rich.console import Console
-from rich.table import Table
-
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # the agents of this repository, wherever the script is started from
 
-from agents.rl import TrainConfig, exact, load_policy, seed_folder, train  # noqa: E402
+try:  # before all else: it says what to install
+    from agents.rl import TrainConfig, exact, load_policy, seed_folder, train
+except ImportError as error:
+    raise SystemExit(str(error)) from error
+
+import joblib  # noqa: E402
+import torch  # noqa: E402
+import tyro  # noqa: E402
+from rich import box  # noqa: E402
+from rich.console import Console  # noqa: E402
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: E402
+from rich.table import Table  # noqa: E402
+
+from agents.rl.files import replaced  # noqa: E402
 from agents.rl.monitoring import read_rows  # noqa: E402
 from marketenv import make_market  # noqa: E402
 from marketenv.core.market import agent_names, role_of  # noqa: E402
@@ -76,14 +84,17 @@ def doings(results: list[dict[str, Any]]) -> Table:
 
 
 def known_prices(market: ReferenceMarket, role: str) -> dict[str, Rule]:
-    """The prices that theory names for a role, as functions of its type."""
+    """The prices that theory names for a role in this very game, as functions of its type."""
     values, costs = market.config.values, market.config.costs
     truth: dict[str, Rule] = {"truth": lambda types: types}
-    if market.config.game == "double_auction":
+    if exact.has_exact_payoff(market):
         line = {"buyer": linear_equilibrium_bid, "seller": linear_equilibrium_ask}[role]
-        ends = {"weight": 0.5, "v0": values[0], "v1": values[1], "c0": costs[0], "c1": costs[1], "check": False}
-        return truth | {"best against truth": exact.SIDES[role][1](values, costs), "linear equilibrium": partial(line, **ends)}
-    if market.config.game == "first_price" and values == (0.0, 1.0) and market.n_buyers > 1:
+        ends = {"weight": 0.5, "v0": values[0], "v1": values[1], "c0": costs[0], "c1": costs[1]}
+        truth["best against truth"] = exact.SIDES[role][1](values, costs)
+        with contextlib.suppress(ValueError):  # where the line is no equilibrium
+            line(torch.tensor(values), **ends)
+            truth["linear equilibrium"] = partial(line, **ends)
+    if exact.has_first_price_gap(market):
         return truth | {"equilibrium": partial(first_price_equilibrium_bid, n=market.n_buyers)}
     return truth
 
@@ -116,15 +127,50 @@ def picture(config: TrainConfig, results: list[dict[str, Any]]) -> bytes:
     return png(fig)
 
 
+def steps_done(config: TrainConfig) -> int:
+    """Steps that all seeds together have written down."""
+    done = 0
+    for seed in config.seeds:
+        with contextlib.suppress(FileNotFoundError):  # not begun
+            done += int(read_rows(seed_folder(config, seed) / "speed.csv")[-1]["steps"])
+    return done
+
+
+@contextlib.contextmanager
+def watched(config: TrainConfig) -> Iterator[None]:
+    """Show one bar of what all seeds have done; they train in processes that have no screen."""
+    assert config.steps is not None
+    columns = (TextColumn("all seeds"), BarColumn(), TextColumn("{task.completed}/{task.total} steps"), TimeRemainingColumn())
+    over = threading.Event()
+    with Progress(*columns) as bar:
+        task = bar.add_task("", total=config.steps * len(config.seeds))
+
+        def look() -> None:
+            while not over.wait(1.0):
+                bar.update(task, completed=steps_done(config))
+
+        thread = threading.Thread(target=look, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+            bar.update(task, completed=steps_done(config))
+
+
 def main(config: TrainConfig) -> None:
     """Train all seeds, print the tables, and write result.json and learning.png."""
     config = config.settled()
     assert config.out is not None
     alone = config.workers == 1
     jobs = (joblib.delayed(one_seed)(config, seed, progress=alone) for seed in config.seeds)
-    results = joblib.Parallel(n_jobs=config.workers)(jobs)
-    (config.out / "result.json").write_text(json.dumps({"seeds": results}, indent=1), encoding="utf8")
-    (config.out / "learning.png").write_bytes(picture(config, results))
+    with contextlib.nullcontext() if alone else watched(config):
+        results = joblib.Parallel(n_jobs=config.workers)(jobs)
+    with replaced(config.out / "result.json") as part:
+        part.write_text(json.dumps({"seeds": results}, indent=1), encoding="utf8")
+    with replaced(config.out / "learning.png") as part:
+        part.write_bytes(picture(config, results))
     tables, measure = (earnings(results), doings(results)), Console(width=300)
     width = max(shown.__rich_measure__(measure, measure.options).maximum for shown in tables)
     console = Console(width=max(width, Console().width))  # a narrow terminal wraps lines rather than cutting numbers

@@ -1,8 +1,15 @@
-"""Learning agents: stable-baselines3 on the markets, one algorithm a file; needs ``pip install 'marketenv[sb3]'``.
+"""Learning agents: stable-baselines3 on the markets, one algorithm a file; ``pip install 'marketenv[sb3,scripts]'``.
 
 >>> sorted(ALGORITHMS)
 ['ppo', 'sac']
 """
+
+try:
+    import rich  # noqa: F401
+    import stable_baselines3  # noqa: F401
+    import tensorboard  # noqa: F401
+except ImportError as error:
+    raise ImportError(f"agents.rl lacks a package ({error}): pip install 'marketenv[sb3,scripts]'") from None
 
 from .algorithms import ALGORITHMS
 from .config import SETTINGS, TrainConfig, key_values

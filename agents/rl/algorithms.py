@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
+from stable_baselines3 import PPO, SAC
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from .ppo import ppo
 from .sac import sac
 
-Builder = Callable[..., BaseAlgorithm]  # (config with nothing left None, seed, envs) -> a fresh model
 
-ALGORITHMS: dict[str, Builder] = {
-    "ppo": ppo,
-    "sac": sac,
+class Algorithm(NamedTuple):
+    """How a fresh model is built, from (config with nothing left None, seed, envs), and the class that loads it again."""
+
+    build: Callable[..., BaseAlgorithm]
+    kind: type[BaseAlgorithm]
+
+
+ALGORITHMS: dict[str, Algorithm] = {
+    "ppo": Algorithm(ppo, PPO),
+    "sac": Algorithm(sac, SAC),
 }

@@ -16,9 +16,10 @@ from marketenv.envs.make import short_name
 RESULTS = Path(__file__).resolve().parents[2] / "results" / "train"
 STARTS = ("scratch", "truthful")
 MOST_ENVS = 2**20  # seeds of one run's first episodes: seed * MOST_ENVS + market
-MOST_SEED = 2**40  # so that every first episode's seed lies below 2**60, and evaluation's above
+MOST_SEED = 2**32  # NumPy's generator takes no more; every first episode's seed lies below 2**52, evaluation's above
 
-# What None stands for, by algorithm and market; a market that is not listed takes the entry of "any".
+# What None stands for, by algorithm and market; a market that is not listed takes the entry of "any", which names all
+# settings that the algorithm heeds.
 SETTINGS: dict[tuple[str, str], dict[str, Any]] = {
     ("ppo", "any"): {
         **{"num_envs": 64, "steps": 102_400, "n_steps": 16, "batch_size": 256, "updates": 10, "learning_rate": 1e-3},
@@ -40,7 +41,8 @@ SETTINGS: dict[tuple[str, str], dict[str, Any]] = {
     },
     ("sac", "any"): {
         **{"num_envs": 64, "steps": 64_000, "n_steps": 1, "batch_size": 256, "updates": 2, "learning_rate": 1e-3},
-        **{"network": (32, 32), "log_std_init": -1.0, "start": "scratch", "evaluations": 10, "episodes": 64},
+        **{"network": (32, 32), "entropy": None, "log_std_init": -1.0, "start": "scratch"},
+        **{"evaluations": 10, "episodes": 64},
     },
     ("sac", "reference_v0"): {"episodes": 1024},
     ("sac", "parameter_trading_v0"): {"steps": 19_200, "updates": 24, "start": "truthful", "evaluations": 5},
@@ -115,6 +117,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "market", short_name(self.market))
+        object.__setattr__(self, "out", self.out and Path(self.out))
         if self.start is not None:
             lookup(dict.fromkeys(STARTS), self.start, "start")
         least = {"num_envs": 1, "steps": 1, "n_steps": 1, "batch_size": 2, "updates": 1, "episodes": 1, "workers": 1}
@@ -125,11 +128,15 @@ class TrainConfig:
         if (self.num_envs or 1) > MOST_ENVS:
             raise ValueError(f"num_envs is {self.num_envs}, wanted at most {MOST_ENVS}.")
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or not all(0 <= seed < MOST_SEED for seed in self.seeds):
-            raise ValueError(f"seeds is {self.seeds}, wanted different whole numbers from 0 to 2**40 - 1, at least one.")
+            raise ValueError(f"seeds is {self.seeds}, wanted different whole numbers from 0 to 2**32 - 1, at least one.")
         if not (0 <= self.gamma <= 1 and 0 <= (self.gae_lambda or 0) <= 1):
             raise ValueError(f"gamma is {self.gamma} and gae_lambda {self.gae_lambda}; wanted numbers from 0 to 1.")
         if self.learning_rate is not None and not 0 < self.learning_rate < math.inf:
             raise ValueError(f"learning_rate is {self.learning_rate}, wanted a number > 0.")
+        if not 0 <= (self.entropy or 0.0) < math.inf or not math.isfinite(self.log_std_init or 0.0):
+            raise ValueError(
+                f"entropy is {self.entropy} and log_std_init {self.log_std_init}; wanted a number >= 0 and a finite one."
+            )
         if self.network is not None and not all(units >= 1 for units in self.network):
             raise ValueError(f"network is {self.network}, wanted a whole number >= 1 for each hidden layer.")
 
@@ -148,7 +155,9 @@ class TrainConfig:
         return found
 
     def settled(self) -> TrainConfig:
-        """The same with every None filled in from ``SETTINGS``; ValueError for an unknown algorithm.
+        """The same with every None filled in from ``SETTINGS``.
+
+        Raises ValueError for an unknown algorithm and for a setting that it does not heed.
 
         >>> TrainConfig(market="parameter_trading_v0").settled().n_steps
         10
@@ -156,6 +165,9 @@ class TrainConfig:
         names = dict.fromkeys(algorithm for algorithm, _ in SETTINGS)
         lookup(names, self.algorithm, "algorithm")
         known = SETTINGS[self.algorithm, "any"] | SETTINGS.get((self.algorithm, self.market), {})
+        for name in {name for (_, market), all_ in SETTINGS.items() if market == "any" for name in all_} - set(known):
+            if getattr(self, name) is not None:
+                raise ValueError(f"{name} is {getattr(self, name)}, which {self.algorithm} does not heed; leave it out.")
         folder = RESULTS / "_".join((self.market, self.agent or "first", self.algorithm))
         given = {name: value for name, value in known.items() if getattr(self, name) is None}
         return dataclasses.replace(self, out=self.out or folder, **given)

@@ -1,6 +1,6 @@
 """What a learned policy earns and does, beside truth: pairs of episodes that share seeds nobody was trained on.
 
-Seeds. The first episodes of training seed s have the market seeds s 2**20 + k < 2**60; evaluations while training begin at
+Seeds. The first episodes of training seed s have the market seeds s 2**20 + k < 2**52; evaluations while training begin at
 2**61 and final ones at 2**62, so these three never meet. The later episodes of training have keys hashed to 64 bits,
 which meet one of the few thousand seeds of an evaluation with a chance below 1e-9 in a million episodes.
 """

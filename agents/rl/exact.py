@@ -97,7 +97,7 @@ class Exact:
     best: float
 
     @property
-    def gain(self) -> float:
+    def above_truth(self) -> float:
         """What the policy earns more than truth, as a share of truth."""
         return self.payoff / self.truth - 1
 
@@ -128,23 +128,37 @@ def has_exact_payoff(market: Market) -> bool:
 class FirstPriceGap:
     """A symmetric bid function beside the equilibrium of a first-price auction.
 
-    distance: mean absolute distance from v (n - 1) / n, money
-    payoff:   mean payoff where all play it (1 / (n (n + 1)) in equilibrium on U[0, 1]), money
-    gain:     what a best response to it earns more, mean over values, money
+    distance:       mean absolute distance from v (n - 1) / n, money
+    payoff:         mean payoff where all play it (1 / (n (n + 1)) in equilibrium on U[0, 1]), money
+    exploitability: what a best response to it earns more, mean over values, money
     """
 
     distance: float
     payoff: float
-    gain: float
+    exploitability: float
+
+
+def has_first_price_gap(market: Market) -> bool:
+    """True for the one-round first-price auction of two or more on U[0, 1] without a reserve."""
+    return (
+        isinstance(market, ReferenceMarket)
+        and (market.config.values, market.config.reserve) == ((0.0, 1.0), 0.0)
+        and market.config.game == "first_price"
+        and market.config.mechanism in (None, "first_price")
+        and market.horizon == 1
+        and market.n_buyers > 1
+    )
 
 
 def first_price_gap(bid: Rule, n: int) -> FirstPriceGap:
-    """Distance and gain of a best response where n bidders with values ~ U[0, 1] bid by one rule; no reserve.
+    """Distance and exploitability where n bidders with values ~ U[0, 1] bid by one rule; no reserve.
 
-    gain = mean over v of max_b (v - b) F(b)^(n-1) - (v - beta(v)) F(beta(v))^(n-1),   F(b) = P(beta(V) < b) + P(= b)/2
+    exploitability = mean over v of max_b (v - b) W(b) - (v - beta(v)) W(beta(v))
+    W(b) = (U^n - L^n) / (n (U - L)),   U = P(beta(V) <= b), L = P(beta(V) < b);   L^(n-1) where U = L
 
-    Values lie on a grid of midpoints, which stand for the others too; bids tried are those and a fine grid. Ties count
-    one half, which is exact for two bidders. Raises ValueError for fewer than two bidders.
+    W is the chance to win: k of the n - 1 others tie with chance (n-1 over k) (U - L)^k L^(n-1-k), and then each of the
+    k + 1 wins equally often; 0 is no bid and wins nothing. Values lie on a grid of midpoints, which stand for the others
+    too; bids tried are those and a fine grid. Raises ValueError for fewer than two bidders.
     """
     v = (torch.arange(GRID, dtype=torch.float64) + 0.5) / GRID
     beta = bid(v)
@@ -152,7 +166,9 @@ def first_price_gap(bid: Rule, n: int) -> FirstPriceGap:
 
     def winning(bids: Tensor) -> Tensor:
         below, upto = (torch.searchsorted(ordered, bids.contiguous(), right=side).double() for side in (False, True))
-        return ((below + upto) / 2 / GRID) ** (n - 1)
+        low, high = below / GRID, upto / GRID
+        chance = torch.where(upto > below, (high**n - low**n) / (n * (high - low)), low ** (n - 1))
+        return chance * (bids > 0)
 
     distance = (beta - first_price_equilibrium_bid(v, n)).abs().mean()
     payoff = (v - beta) * winning(beta)

@@ -20,6 +20,7 @@ from marketenv.core.policy import Policy
 from marketenv.envs.opponents import ModelPolicy, load_model
 
 from ..scripted import STRATEGIES
+from .files import replaced
 
 EPSILON = 1e-8  # VecNormalize's own
 UNLIMITED = 1e30  # a clip that never clips and that JSON can hold
@@ -54,9 +55,11 @@ class LearnedPolicy:
 
     def save(self, folder: Path, algorithm: str) -> None:
         """Write ``model.zip`` and ``policy.json``, which ``load_policy`` reads."""
-        self.model.save(folder / "model.zip")
+        with replaced(folder / "model.zip") as part:
+            self.model.save(part)
         about = {"algorithm": algorithm, "mean": self.mean.tolist(), "var": self.var.tolist(), "clip": self.clip}
-        (folder / "policy.json").write_text(json.dumps(about, indent=1), encoding="utf8")
+        with replaced(folder / "policy.json") as part:
+            part.write_text(json.dumps(about, indent=1), encoding="utf8")
 
 
 def learned(model: BaseAlgorithm) -> LearnedPolicy:

@@ -16,8 +16,8 @@ MEMORY = 200_000  # transitions kept, over all rows
 def sac(config: TrainConfig, seed: int, envs: VecEnv) -> SAC:
     """A fresh SAC model: after every ``n_steps`` rounds of all rows it takes ``updates`` gradient steps.
 
-    It begins to learn with the first rollout that holds a batch; all rollouts are its own policy's, for a search that
-    starts from truth would be lost in uniformly random ones.
+    It learns from the first rollout on: a batch is drawn with replacement from whatever the memory holds. All rollouts are
+    its own policy's, for a search that starts from truth would be lost in uniformly random ones.
     """
     chosen: Any = config  # settled: nothing is None
     model = SAC(

@@ -21,18 +21,22 @@ from marketenv.core.batch import describe
 from marketenv.core.lookup import lookup
 from marketenv.core.market import Market, agent_names
 from marketenv.envs.make import make_market
+from marketenv.envs.opponents import find_opponents
 from marketenv.envs.sb3 import MarketSB3Env
 
 from . import checkpoint
 from .algorithms import ALGORITHMS
 from .config import TrainConfig
 from .evaluation import compare, mean_utility, training_seed
-from .exact import exact_payoff, first_price_gap, has_exact_payoff, price_rule
+from .exact import exact_payoff, first_price_gap, has_exact_payoff, has_first_price_gap, price_rule
+from .files import held, replaced
+from .identity import identity
 from .meter import Meter
 from .monitoring import LOGS, Bar, Journal, Record
 from .policy import LearnedPolicy, find_opponent, learned, truthful
 from .start import imitate
 
+WRITTEN = ("result.json", "policy.json", "model.zip", "progress.csv", "speed.csv")  # in the folder of a seed
 FREE = ("out", "resume", "workers", "seeds", "checkpoint_every")  # settings that change no number of a run
 
 
@@ -51,52 +55,64 @@ def train(
 
     With ``config.resume`` a run that was cut short goes on from its last checkpoint and ends as if nothing had happened:
     to the bit on a CPU with the same number of threads. The global random generators of torch, NumPy and Python are set.
-    Raises ValueError for unknown names and wrong sizes, and for a folder that holds a run of other settings.
+    Raises ValueError for unknown names and wrong sizes, for a folder that holds a run of other settings or in which another
+    process trains, and where a run would be gone on with against opponents that no name tells from others (``identity``).
     """
     config = config.settled()
-    build, folder = lookup(ALGORITHMS, config.algorithm, "algorithm"), seed_folder(config, seed)
+    algorithm, folder, steps = lookup(ALGORITHMS, config.algorithm, "algorithm"), seed_folder(config, seed), config.steps
+    assert steps is not None
     market = make_market(config.market, **_arguments(config))
     agent = config.agent or agent_names(market)[0]
     others = find_opponent(config.opponents if opponents is None else opponents, market)
     envs = _environments(config, market, agent, others)
-    settings = _settings(config, seed, market, others)
-    start = _checkpoint(folder, settings, config.resume)
-    if start is None:
-        _clear(folder)
-        model, journal = _fresh(config, seed, build, envs, market, agent), Journal()
-    else:
-        state = checkpoint.read_state(start)
-        kind = type(build(config, seed, _environments(config, market, agent, others)))
-        model, journal = checkpoint.load(start, kind, envs, state), Journal(**state["journal"])
+    settings = _settings(config, seed, market, identity(config.opponents if opponents is None else opponents))
+    with held(folder):
+        start = _checkpoint(folder, settings, config.resume)
+        if start is None:
+            _clear(folder)
+            model, journal = _fresh(config, seed, algorithm.build, envs, market, agent), Journal()
+        else:
+            state = checkpoint.read_state(start)
+            model, journal = checkpoint.load(start, algorithm.kind, envs, state), Journal(**state["journal"])
+        record = _record(config, folder, settings, journal, market, agent, others)
+        if model.num_timesteps < steps:
+            model.set_logger(Logger(folder=None, output_formats=[]))
+            with contextlib.closing(record), _bar(progress, seed, steps, journal) as bar:
+                left, quiet = steps - model.num_timesteps, 2**60  # rollouts between two tables of SB3's own: never
+                together = CallbackList([record, *bar, *callbacks])
+                model.learn(left, together, log_interval=quiet, reset_num_timesteps=start is None)
+        return _finish(config, settings, model, journal, market, agent, others)
+
+
+def _record(
+    config: TrainConfig, folder: Path, settings: dict[str, Any], journal: Journal, market: Market, agent: str, others: Any
+) -> Record:
+    """What writes and evaluates while a model trains."""
     assert config.steps is not None and config.episodes is not None
     earns = functools.partial(mean_utility, market, agent=agent, opponents=others, pairs=config.episodes)
     truth = functools.cache(lambda: earns(truthful(market)))  # played once, and only where something is evaluated
 
     def evaluate(policy: LearnedPolicy) -> dict[str, float | int]:
-        return {"utility": earns(policy), "truthful": truth()} | exact(market, policy, agent)
+        return {"utility": earns(policy), "truthful": truth()} | exact(market, policy, agent, others)
 
     rows = max(config.steps // LOGS, 1)
     every = {"row": rows, "evaluation": config.steps / config.evaluations if config.evaluations else 0}
-    record = Record(folder, every | {"checkpoint": config.checkpoint_every}, evaluate, settings, journal)
-    if model.num_timesteps < config.steps:
-        model.set_logger(Logger(folder=None, output_formats=[]))
-        with contextlib.closing(record), _bar(progress, seed, config.steps, journal) as bar:
-            left, quiet = config.steps - model.num_timesteps, 2**60  # rollouts between two tables of SB3's own: never
-            model.learn(left, CallbackList([record, *bar, *callbacks]), log_interval=quiet, reset_num_timesteps=start is None)
-    return _finish(config, seed, model, journal, market, agent, others)
+    return Record(folder, every | {"checkpoint": config.checkpoint_every}, evaluate, settings, journal)
 
 
-def exact(market: Market, policy: LearnedPolicy, agent: str) -> dict[str, float | int]:
-    """What is known without noise of a policy in the reference games; nothing elsewhere."""
-    if has_exact_payoff(market) and agent != "all":
-        found = exact_payoff(market, policy, agent)
-        return {"exact/payoff": found.payoff, "exact/truth": found.truth, "exact/best": found.best, "exact/gain": found.gain}
-    config: Any = getattr(market, "config", None)
-    plain = agent == "all" and getattr(config, "game", "") == "first_price" and config.mechanism in (None, "first_price")
-    if plain and (config.values, config.reserve, config.max_cycles) == ((0.0, 1.0), 0.0, 1) and len(agent_names(market)) > 1:
-        gap = first_price_gap(price_rule(policy, market, agent_names(market)[0]), len(agent_names(market)))  # type: ignore[arg-type]
+def exact(market: Market, policy: LearnedPolicy, agent: str, opponents: Any) -> dict[str, float | int]:
+    """What is known without noise of a policy in the reference games, in the double auction against a truthful partner only."""
+    if agent == "all":
+        if not has_first_price_gap(market):
+            return {}
+        names = agent_names(market)
+        gap = first_price_gap(price_rule(policy, market, names[0]), len(names))  # type: ignore[arg-type]
         return {f"exact/{name}": value for name, value in vars(gap).items()}
-    return {}
+    others = (other for name, other in find_opponents(opponents, market).items() if name != agent)
+    if not has_exact_payoff(market) or any(other is not truthful(market) for other in others):
+        return {}
+    found = exact_payoff(market, policy, agent)
+    return {f"exact/{name}": value for name, value in (vars(found) | {"above_truth": found.above_truth}).items()}
 
 
 def _arguments(config: TrainConfig) -> dict[str, Any]:
@@ -125,11 +141,10 @@ def _fresh(config: TrainConfig, seed: int, build: Any, envs: VecNormalize, marke
     return model
 
 
-def _settings(config: TrainConfig, seed: int, market: Market, opponents: Any) -> dict[str, Any]:
+def _settings(config: TrainConfig, seed: int, market: Market, against: str | None) -> dict[str, Any]:
     """All that the numbers of a run depend on, as JSON holds it."""
     told = {name: value for name, value in dataclasses.asdict(config).items() if name not in FREE}
-    other = opponents if isinstance(opponents, str) else repr(type(opponents))
-    return json.loads(json.dumps(told | {"seed": seed, "plays": describe(market), "against": other}))
+    return json.loads(json.dumps(told | {"seed": seed, "plays": describe(market), "against": against}))
 
 
 def _checkpoint(folder: Path, settings: dict[str, Any], resume: bool) -> Path | None:
@@ -137,8 +152,13 @@ def _checkpoint(folder: Path, settings: dict[str, Any], resume: bool) -> Path | 
     found = checkpoint.latest(folder) if resume else None
     if found is None:
         return None
-    held = checkpoint.read_state(found)["settings"]
-    other = [f"{name} {held.get(name)!r}, not {settings.get(name)!r}" for name in settings if held.get(name) != settings[name]]
+    if settings["against"] is None:
+        raise ValueError(
+            f"{folder} holds a run, and the opponents are an object that no name tells from others, so it may be one against "
+            "others. Give them by name ('module:name', run:folder), another out, or resume=False to begin anew there."
+        )
+    kept = checkpoint.read_state(found)["settings"]
+    other = [f"{name} {kept.get(name)!r}, not {settings.get(name)!r}" for name in settings if kept.get(name) != settings[name]]
     if other:
         raise ValueError(
             f"{folder} holds a run of other settings: {'; '.join(other)}. Give another --out, the same settings, or "
@@ -148,8 +168,9 @@ def _checkpoint(folder: Path, settings: dict[str, Any], resume: bool) -> Path | 
 
 
 def _clear(folder: Path) -> None:
-    """Make the folder, without what a former run has left to go on from."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Remove what a former run has left in the folder."""
+    for name in WRITTEN:
+        (folder / name).unlink(missing_ok=True)
     for name in ("checkpoints", "tensorboard"):
         shutil.rmtree(folder / name, ignore_errors=True)
 
@@ -165,21 +186,22 @@ def _bar(show: bool, seed: int, steps: int, journal: Journal) -> Iterator[list[B
 
 
 def _finish(
-    config: TrainConfig, seed: int, model: BaseAlgorithm, journal: Journal, market: Market, agent: str, opponents: Any
+    config: TrainConfig, settings: dict[str, Any], model: BaseAlgorithm, journal: Journal, market: Market, agent: str, others: Any
 ) -> dict[str, Any]:
     """Evaluate the last policy on seeds of its own, and write it and the result."""
-    folder, policy = seed_folder(config, seed), learned(model)
+    folder, policy = seed_folder(config, settings["seed"]), learned(model)
     assert config.episodes is not None
-    found = compare(market, policy, agent, opponents, config.episodes)
+    found = compare(market, policy, agent, others, config.episodes)
     policy.save(folder, config.algorithm)
     result = {
-        "settings": _settings(config, seed, market, opponents),
-        "seed": seed,
+        "settings": settings,
+        "seed": settings["seed"],
         "agent": agent,
         "steps": model.num_timesteps,
         "speed": journal.speed[-1],
         **found.plain(),
-        "exact": exact(market, policy, agent),
+        "exact": exact(market, policy, agent, others),
     }
-    (folder / "result.json").write_text(json.dumps(result, indent=1), encoding="utf8")
+    with replaced(folder / "result.json") as part:
+        part.write_text(json.dumps(result, indent=1), encoding="utf8")
     return result

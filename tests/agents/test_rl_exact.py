@@ -13,6 +13,7 @@ from agents.rl.exact import (
     exact_payoff,
     first_price_gap,
     has_exact_payoff,
+    has_first_price_gap,
     nodes,
     price_rule,
     seller_payoff,
@@ -20,6 +21,7 @@ from agents.rl.exact import (
 from agents.scripted import STRATEGIES, shade
 from marketenv import make_market
 from marketenv.core import rounds
+from marketenv.core.market import agent_names
 
 UNIT = (0.0, 1.0)
 
@@ -87,9 +89,9 @@ def test_the_market_pays_what_the_integral_says(agent, arguments, strategy):
     assert found.payoff <= found.best + 1e-9 and found.truth <= found.best + 1e-9
 
 
-def test_gain_is_a_share_of_truth():
+def test_above_truth_is_a_share_of_truth():
     found = exact_payoff(make_market("reference_v0"), shade(2 / 3).build(make_market("reference_v0")), "buyer_0")
-    assert found.gain == pytest.approx(1 / 3, abs=1e-5)  # (1/9) / (1/12) - 1; actions are float32
+    assert found.above_truth == pytest.approx(1 / 3, abs=1e-5)  # (1/9) / (1/12) - 1; actions are float32
 
 
 def test_exact_payoffs_are_refused_where_they_are_not_known():
@@ -106,21 +108,41 @@ def test_the_first_price_equilibrium_has_no_gap(n):
     gap = first_price_gap(scaled((n - 1) / n), n)
     assert gap.distance < 1e-12
     assert gap.payoff == pytest.approx(1 / (n * (n + 1)), abs=1e-3)  # E (v/n) v^(n-1); the grid has 1,001 values
-    assert 0 <= gap.gain < 1e-3
+    assert 0 <= gap.exploitability < 1e-3
 
 
 def test_truth_has_the_gap_that_the_closed_form_says():
     gap = first_price_gap(scaled(1.0), 2)
     assert gap.distance == pytest.approx(1 / 4, abs=1e-3)  # E |v - v/2|
     assert gap.payoff == pytest.approx(0, abs=1e-12)
-    assert gap.gain == pytest.approx(1 / 12, abs=1e-3)  # the best b against U[0, 1] is v/2, worth E (v/2)^2
+    assert gap.exploitability == pytest.approx(1 / 12, abs=1e-3)  # the best b against U[0, 1] is v/2, worth E (v/2)^2
 
 
-def test_nobody_is_gained_on_by_a_constant_bid_but_by_one_cent_more():
-    gap = first_price_gap(lambda v: torch.full_like(v, 0.25), 2)
-    # with ties halved v - 1/4 is worth half; a little more wins always: gain E max(v - 1/4, 0) - E (v - 1/4)/2
-    assert gap.payoff == pytest.approx(1 / 8, abs=1e-3)
-    assert gap.gain == pytest.approx(9 / 32 - 1 / 8, abs=1e-3)
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_of_n_equal_bids_each_wins_equally_often(n):
+    gap = first_price_gap(lambda v: torch.full_like(v, 0.25), n)
+    # E (v - 1/4) = 1/4, won with chance 1/n; a little more wins always: E max(v - 1/4, 0) = (3/4)^2 / 2 = 9/32
+    assert gap.payoff == pytest.approx(1 / 4 / n, abs=1e-3)
+    assert gap.exploitability == pytest.approx(9 / 32 - 1 / 4 / n, abs=1e-3)
+
+
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_the_auction_pays_what_the_gap_says_of_bids_that_tie(n):
+    market = make_market("reference_v0", game="first_price", n_buyers=n)
+    bid = lambda v: (4 * v).floor() / 5  # noqa: E731  many ties, and 0, which is no bid
+    policy = lambda seen, role, keys: (2 * bid(role.observation.unpack(seen)["type"].double()) - 1).float()  # noqa: E731
+    _, _, report = next(rounds.play(market, dict.fromkeys(agent_names(market), policy), torch.arange(40_000)))
+    sample = report.utility.mean(1)
+    error = float(sample.std()) / 200  # sqrt(40,000) = 200
+    assert abs(float(sample.mean()) - first_price_gap(bid, n).payoff) < 4.5 * error + 5e-4  # and the grid's 1/2,000
+
+
+def test_the_gap_is_known_for_the_plain_auction_only():
+    first = {"game": "first_price"}
+    assert has_first_price_gap(make_market("reference_v0", **first, mechanism="first_price", n_buyers=3))
+    other = ({"reserve": 0.2}, {"mechanism": "second_price"}, {"max_cycles": 2}, {"n_buyers": 1}, {"values": (0.0, 2.0)})
+    for arguments in (*({**first, **more} for more in other), {}, {"game": "second_price"}):
+        assert not has_first_price_gap(make_market("reference_v0", **arguments))
 
 
 def test_price_rule_asks_the_policy():

@@ -1,8 +1,12 @@
 """Training: it learns, it resumes to the bit, it writes what it says, and it refuses what it cannot do."""
 
 import dataclasses
+import functools
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -10,13 +14,16 @@ import torch
 from stable_baselines3.common.callbacks import BaseCallback
 
 import agents.rl
-from agents.rl import ALGORITHMS, SETTINGS, TrainConfig, key_values, load_policy, seed_folder, train
+from agents.rl import ALGORITHMS, SETTINGS, TrainConfig, key_values, load_policy, seed_folder, train, training
 from agents.rl import checkpoint as checkpoints
+from agents.rl.files import LOCK, held, replaced
+from agents.rl.identity import identity
 from agents.rl.meter import Meter
 from agents.rl.monitoring import read_rows, write_rows
 from agents.rl.policy import find_opponent
 from agents.rl.start import imitate
 from agents.rl.training import _environments
+from agents.scripted import STRATEGIES, shade
 from marketenv import make_market, make_sb3
 from marketenv.envs.make import MARKETS
 
@@ -145,6 +152,127 @@ def test_a_checkpoint_is_whole_or_not_there(tmp_path, monkeypatch):
     assert not part.exists()
 
 
+def test_opponents_are_told_apart_or_not_named():
+    market = make_market("reference_v0")
+    assert identity("truthful") == "truthful" and identity({"seller": "random"}) != identity({"seller": "truthful"})
+    assert identity(functools.partial(np.multiply, 0.5)) is None  # a ufunc is an object
+    half, most = (functools.partial(max, factor) for factor in (0.5, 0.9))
+    assert identity(half) == identity(functools.partial(max, 0.5)) != identity(most)
+    assert identity(STRATEGIES["truthful"].build(market)) != identity(STRATEGIES["random"].build(market))
+    for nameless in (lambda *seen: seen, Kill(1), {"seller": lambda *seen: seen}, functools.partial(lambda *seen: seen)):
+        assert identity(nameless) is None
+    for strategy in STRATEGIES.values():
+        if "reference_v0" in strategy.markets and strategy is not STRATEGIES["first_price_equilibrium"]:
+            identity(strategy.build(market))  # answers for all, whether with a name or without
+    told = [identity(shade(factor).build(market)) for factor in (0.5, 0.5, 0.9)]
+    assert told[0] is None or told[0] == told[1] != told[2]
+
+
+def test_learned_opponents_go_by_their_weights(tmp_path):
+    one, other = (dataclasses.replace(PPO, out=tmp_path / name) for name in ("one", "other"))
+    train(one, 0)
+    train(other, 1)
+    folders = [seed_folder(one, 0), seed_folder(other, 1)]
+    first, second = (identity(f"run:{folder}") for folder in folders)
+    assert first == identity(load_policy(folders[0])) and first != second and first.startswith("PPO ")
+    train(one, 0)  # writes the same weights anew, at another time
+    assert identity(f"run:{folders[0]}") == first
+    assert identity(f"ppo:{folders[0] / 'model.zip'}") == identity(load_policy(folders[0]).model) != first  # without scaling
+
+
+def test_a_run_against_others_is_not_gone_on_with(tmp_path):
+    config = dataclasses.replace(PPO, out=tmp_path / "run")
+    train(config, 0, opponents={"seller": "random"})
+    with pytest.raises(ValueError, match="other settings: against"):
+        train(config, 0, opponents={"seller": "truthful"})
+    nameless = {"seller": lambda seen, role, keys: torch.zeros(len(seen), 1)}
+    with pytest.raises(ValueError, match="no name tells from others"):
+        train(config, 0, opponents=nameless)
+    train(dataclasses.replace(config, resume=False), 0, opponents=nameless)
+    for name in ("one", "other"):  # a learned opponent that was trained again, in the same folder
+        train(toy("ppo", out=tmp_path / name), int(name == "other"))
+    folder = seed_folder(toy("ppo", out=tmp_path / "one"), 0)
+    answer = toy("ppo", agent="seller_0", opponents=f"run:{folder}", out=tmp_path / "answer")
+    wanted = train(answer, 0)
+    assert train(answer, 0, callbacks=[Kill(0)]) == wanted
+    shutil.rmtree(folder)
+    shutil.copytree(tmp_path / "other" / "seed_1", folder)
+    with pytest.raises(ValueError, match="other settings: against"):
+        train(answer, 0)
+
+
+def test_going_on_builds_no_second_market(tmp_path, monkeypatch):
+    train(dataclasses.replace(PPO, out=tmp_path), 0)
+    built = []
+    monkeypatch.setattr(training, "_environments", lambda *given: built.append(given) or _environments(*given))
+    train(dataclasses.replace(PPO, out=tmp_path), 0)
+    assert len(built) == 1
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_the_class_beside_a_builder_is_what_it_builds(algorithm):
+    config = toy(algorithm).settled()
+    envs = _environments(config, make_market("reference_v0"), "buyer_0", "truthful")
+    assert type(ALGORITHMS[algorithm].build(config, 0, envs)) is ALGORITHMS[algorithm].kind
+
+
+def test_a_new_run_leaves_nothing_of_the_old_one(tmp_path):
+    config = dataclasses.replace(PPO, out=tmp_path)
+    train(config, 0)
+    with pytest.raises(Killed):
+        train(dataclasses.replace(config, resume=False), 0, callbacks=[Kill(0)])
+    assert {path.name for path in seed_folder(config, 0).iterdir()} <= {"tensorboard", "checkpoints"}
+
+
+def test_one_process_trains_in_a_folder(tmp_path):
+    config = dataclasses.replace(PPO, out=tmp_path)
+    lock = seed_folder(config, 0) / LOCK
+    lock.parent.mkdir(parents=True)
+    lock.write_text(str(os.getppid()))  # a process that lives
+    with pytest.raises(ValueError, match=f"process {os.getppid()} trains there"):
+        train(config, 0)
+    assert lock.read_text() == str(os.getppid())
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    lock.write_text(str(gone.pid))
+    seen = []
+    with held(lock.parent):
+        seen.append(lock.read_text())
+    assert seen == [str(os.getpid())] and not lock.exists()
+    lock.write_text(str(gone.pid))
+    train(config, 0)
+    assert not lock.exists()
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
+    (tmp_path / "a.json").write_text("old")
+    with pytest.raises(Killed), replaced(tmp_path / "a.json") as part:
+        part.write_text("ne")
+        raise Killed
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"] and (tmp_path / "a.json").read_text() == "old"
+    with replaced(tmp_path / "a.json") as part:
+        part.write_text("new")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"] and (tmp_path / "a.json").read_text() == "new"
+
+
+def test_an_error_while_the_result_is_written_leaves_the_former_one(tmp_path, monkeypatch):
+    config = dataclasses.replace(PPO, out=tmp_path)
+    train(config, 0)
+    kept = {name: (seed_folder(config, 0) / name).read_bytes() for name in ("result.json", "policy.json", "model.zip")}
+
+    def half(path, text, **_):
+        path.write_bytes(text.encode()[:5])
+        raise Killed
+
+    monkeypatch.setattr("pathlib.Path.write_text", half)
+    with pytest.raises(Killed):
+        training.replaced(seed_folder(config, 0) / "result.json").__enter__().write_text("longer")
+    policy = load_policy(seed_folder(config, 0))
+    with pytest.raises(Killed):
+        policy.save(seed_folder(config, 0), "ppo")
+    assert all((seed_folder(config, 0) / name).read_bytes() == kept[name] for name in ("result.json", "policy.json"))
+
+
 # --- what is written and read ---------------------------------------------------------------------------------------------
 
 
@@ -227,12 +355,49 @@ def test_the_meter_adds_up_and_the_horizon_is_the_end():
     assert meter.seconds > 0 and not meter.returns.any()
 
 
+def test_sac_learns_from_the_first_rollout_on(tmp_path):
+    # four transitions and batches of eight: they are drawn with replacement
+    config = toy("sac", updates=3, steps=4, out=tmp_path)
+    train(config, 0)
+    assert load_policy(seed_folder(config, 0)).model._n_updates == 3
+
+
+def test_exact_payoffs_are_given_against_truth_only(tmp_path):
+    config = toy("ppo", steps=32, evaluations=0, out=tmp_path / "truth")
+    assert {"exact/payoff", "exact/above_truth"} < set(train(config, 0)["exact"])
+    assert train(dataclasses.replace(config, out=tmp_path / "same"), 0, opponents={"seller_0": "truthful"})["exact"]
+    assert not train(dataclasses.replace(config, opponents="random", out=tmp_path / "random"), 0)["exact"]
+    auction = dataclasses.replace(config, arguments=("game=first_price",), agent="all", out=tmp_path / "all")
+    assert set(train(auction, 0)["exact"]) == {"exact/distance", "exact/payoff", "exact/exploitability"}
+
+
+def test_a_folder_may_be_text(tmp_path):
+    # in a process of its own: here every call's types are checked, which users' are not
+    code = (
+        f"from agents.rl import *; c = TrainConfig(out={str(tmp_path)!r}); print(*(seed_folder(x, 1) for x in (c, c.settled())))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.split() == [str(tmp_path / "seed_1")] * 2, done.stderr
+
+
+def test_the_largest_seed_trains(tmp_path):
+    assert train(toy("ppo", steps=32, evaluations=0, out=tmp_path), 2**32 - 1)["seed"] == 2**32 - 1
+
+
+@pytest.mark.parametrize("absent", ["stable_baselines3", "rich", "tensorboard"])
+def test_a_package_that_lacks_is_named_with_its_extra(absent):
+    code = f"import sys; sys.modules[{absent!r}] = None; import agents.rl"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1 and "ImportError: agents.rl lacks" in done.stderr.splitlines()[-1]
+    assert absent in done.stderr and "pip install 'marketenv[sb3,scripts]'" in done.stderr
+
+
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_a_search_from_truth_begins_with_truth(algorithm):
     config = toy(algorithm, num_envs=64, batch_size=64, network=(16,)).settled()
     market = make_market("reference_v0")
     envs = _environments(config, market, "buyer_0", "truthful")
-    error = imitate(ALGORITHMS[algorithm](config, 0, envs), envs, market, "buyer_0", market.policies["truthful"])
+    error = imitate(ALGORITHMS[algorithm].build(config, 0, envs), envs, market, "buyer_0", market.policies["truthful"])
     assert error < 0.15  # of a box that is 2 wide; the bid is not constant here, so it cannot be exact
 
 
@@ -284,6 +449,11 @@ def test_arguments_are_python_values_or_words():
         ({"gamma": 1.1}, "wanted numbers from 0 to 1"),
         ({"learning_rate": 0.0}, "wanted a number > 0"),
         ({"network": (0,)}, "each hidden layer"),
+        ({"seeds": (2**32,)}, r"from 0 to 2\*\*32 - 1"),
+        ({"algorithm": "sac", "gae_lambda": 0.9}, "gae_lambda is 0.9, which sac does not heed"),
+        ({"entropy": -0.1}, "entropy is -0.1"),
+        ({"entropy": float("nan")}, "entropy is nan"),
+        ({"log_std_init": float("nan")}, "log_std_init nan"),
     ],
 )
 def test_wrong_settings_are_refused_with_what_was_wanted(wrong, message, tmp_path):

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from agents.rl import TrainConfig, train
+from marketenv import make_market
 
 ROOT = Path(__file__).resolve().parents[2]
 TOY = ["--num-envs", "4", "--n-steps", "4", "--batch-size", "8", "--updates", "1", "--episodes", "2", "--evaluations", "2"]
@@ -36,6 +37,7 @@ def test_two_seeds_side_by_side_write_all_files_and_go_on(tmp_path):
     done = run(*TOY, "--steps", "64", "--seeds", "0", "1", "--workers", "2", "--out", tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "exact/payoff" in done.stdout and "price / type" in done.stdout and "steps a second" in done.stdout
+    assert re.search(r"all seeds.*128/128 steps", done.stdout)  # one bar for both
     found = json.loads((tmp_path / "result.json").read_text())["seeds"]
     assert [result["seed"] for result in found] == [0, 1] and found[0]["learned"] != found[1]["learned"]
     assert (tmp_path / "learning.png").read_bytes().startswith(b"\x89PNG")
@@ -79,6 +81,43 @@ def test_a_picture_without_evaluations_is_drawn_too(script, tmp_path):
     config = TrainConfig(agent="seller_0", num_envs=4, n_steps=4, batch_size=8, steps=16, evaluations=0, episodes=2, out=tmp_path)
     script.main(config)
     assert (tmp_path / "learning.png").is_file()
+
+
+def test_steps_of_all_seeds_are_added_up(script, tmp_path):
+    config = TrainConfig(seeds=(0, 1), num_envs=4, n_steps=4, batch_size=8, steps=32, evaluations=0, episodes=2, out=tmp_path)
+    assert script.steps_done(config) == 0
+    train(config, 1)
+    assert script.steps_done(config) == 32
+
+
+DOUBLE = {"truth", "best against truth", "linear equilibrium"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        ({}, DOUBLE),
+        # A = (v1 / 2 + 3 c0 / 2) / 2 = 1/4 at weight 1/2 (Chatterjee and Samuelson 1983): a lowest value above has no such line
+        ({"values": (0.3, 1.0)}, DOUBLE - {"linear equilibrium"}),
+        ({"mechanism": "posted_price"}, {"truth"}),
+        ({"max_cycles": 2}, {"truth"}),
+        ({"game": "first_price"}, {"truth", "equilibrium"}),
+        ({"game": "first_price", "reserve": 0.3}, {"truth"}),
+        ({"game": "first_price", "mechanism": "second_price"}, {"truth"}),
+        ({"game": "second_price"}, {"truth"}),
+    ],
+)
+def test_theory_is_drawn_for_the_game_that_is_played(script, arguments, wanted):
+    market = make_market("reference_v0", **arguments)
+    for role in market.roles:
+        assert set(script.known_prices(market, role.name)) == wanted
+
+
+def test_without_the_learning_library_the_script_says_what_to_install():
+    code = "import runpy, sys; sys.modules['stable_baselines3'] = None; sys.argv[1:] = ['--help']; "
+    code += "runpy.run_path('scripts/train.py', run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1 and "pip install 'marketenv[sb3,scripts]'" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_a_wrong_name_ends_with_its_neighbour():
