@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
-LOCK = "lock"  # file in the folder of a seed: the number of the process that trains there
+from filelock import FileLock, Timeout
+
+LOCK = "lock"  # file in the folder of a seed that is locked while a process trains there
 
 
 @contextlib.contextmanager
@@ -23,38 +24,14 @@ def replaced(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Have a folder, which is made, for this process alone; ValueError where another one that lives has it.
-
-    The lock of a process that is gone is taken over.
-    """
+    """Have a folder, which is made, for this process alone; ValueError where another one has it. A kill lets it go."""
     folder.mkdir(parents=True, exist_ok=True)
-    lock = folder / LOCK
+    lock = FileLock(folder / LOCK)
     try:
-        lock.touch(exist_ok=False)
-    except FileExistsError as error:
-        owner = lock.read_text(encoding="utf8").strip()
-        if _lives(owner):
-            raise ValueError(
-                f"{folder} is in use: process {owner or '(unknown)'} trains there. Wait for it, give another --out, or "
-                f"remove {lock} if that process is no training."
-            ) from error
-    lock.write_text(str(os.getpid()), encoding="utf8")
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise ValueError(f"{folder} is in use: another process trains there. Wait for it, or give another --out.") from error
     try:
         yield
     finally:
-        lock.unlink(missing_ok=True)
-
-
-def _lives(owner: str) -> bool:
-    """Whether another process of this number runs; yes where that cannot be known."""
-    if not owner.isdigit() or os.name != "posix":  # elsewhere signal 0 is no mere question
-        return True
-    if int(owner) == os.getpid():
-        return False
-    try:
-        os.kill(int(owner), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # somebody else's
-        return True
-    return True
+        lock.release()

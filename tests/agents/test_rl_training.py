@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 import agents.rl
 from agents.rl import ALGORITHMS, SETTINGS, TrainConfig, key_values, load_policy, seed_folder, train, training
 from agents.rl import checkpoint as checkpoints
-from agents.rl.files import LOCK, held, replaced
+from agents.rl.files import LOCK, replaced
 from agents.rl.identity import identity
 from agents.rl.meter import Meter
 from agents.rl.monitoring import read_rows, write_rows
@@ -221,27 +220,22 @@ def test_a_new_run_leaves_nothing_of_the_old_one(tmp_path):
     train(config, 0)
     with pytest.raises(Killed):
         train(dataclasses.replace(config, resume=False), 0, callbacks=[Kill(0)])
-    assert {path.name for path in seed_folder(config, 0).iterdir()} <= {"tensorboard", "checkpoints"}
+    assert {path.name for path in seed_folder(config, 0).iterdir()} <= {"tensorboard", "checkpoints", LOCK}
 
 
 def test_one_process_trains_in_a_folder(tmp_path):
     config = dataclasses.replace(PPO, out=tmp_path)
-    lock = seed_folder(config, 0) / LOCK
-    lock.parent.mkdir(parents=True)
-    lock.write_text(str(os.getppid()))  # a process that lives
-    with pytest.raises(ValueError, match=f"process {os.getppid()} trains there"):
+    folder = seed_folder(config, 0)
+    code = f"import sys, time; from pathlib import Path; from agents.rl.files import held\nwith held(Path({str(folder)!r})):\n"
+    code += "    print('held', flush=True)\n    time.sleep(60)"
+    other = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert other.stdout.readline() == "held\n"
+    with pytest.raises(ValueError, match="another process trains there"):
         train(config, 0)
-    assert lock.read_text() == str(os.getppid())
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    lock.write_text(str(gone.pid))
-    seen = []
-    with held(lock.parent):
-        seen.append(lock.read_text())
-    assert seen == [str(os.getpid())] and not lock.exists()
-    lock.write_text(str(gone.pid))
-    train(config, 0)
-    assert not lock.exists()
+    other.kill()  # as the system would
+    other.wait()
+    other.stdout.close()
+    train(config, 0)  # a killed process holds nothing
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):

@@ -44,7 +44,7 @@ def test_two_seeds_side_by_side_write_all_files_and_go_on(tmp_path):
     for seed in (0, 1):
         folder = tmp_path / f"seed_{seed}"
         names = {path.name for path in folder.iterdir()}
-        wanted = {"model.zip", "policy.json", "result.json", "progress.csv", "speed.csv", "tensorboard", "checkpoints"}
+        wanted = {"model.zip", "policy.json", "result.json", "progress.csv", "speed.csv", "tensorboard", "checkpoints", "lock"}
         assert names == wanted and list((folder / "tensorboard").glob("events.*"))
     toy = {"num_envs": 4, "n_steps": 4, "batch_size": 8, "updates": 1, "episodes": 2, "evaluations": 2, "steps": 64}
     config = TrainConfig(**toy, out=tmp_path)
