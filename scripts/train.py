@@ -9,8 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,6 @@ import torch  # noqa: E402
 import tyro  # noqa: E402
 from rich import box  # noqa: E402
 from rich.console import Console  # noqa: E402
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: E402
 from rich.table import Table  # noqa: E402
 
 from agents.rl.files import replaced  # noqa: E402
@@ -39,6 +37,7 @@ from marketenv.markets.reference import ReferenceMarket  # noqa: E402
 from marketenv.mechanisms import first_price_equilibrium_bid, linear_equilibrium_ask, linear_equilibrium_bid  # noqa: E402
 from marketenv.metrics import Interval  # noqa: E402
 from marketenv.render import figure, png  # noqa: E402
+from scripts.progress import watched  # noqa: E402
 
 TYPES = 201  # points of a curve of prices
 Rule = Callable[[torch.Tensor], torch.Tensor]
@@ -136,36 +135,15 @@ def steps_done(config: TrainConfig) -> int:
     return done
 
 
-@contextlib.contextmanager
-def watched(config: TrainConfig) -> Iterator[None]:
-    """Show one bar of what all seeds have done; they train in processes that have no screen."""
-    assert config.steps is not None
-    columns = (TextColumn("all seeds"), BarColumn(), TextColumn("{task.completed}/{task.total} steps"), TimeRemainingColumn())
-    over = threading.Event()
-    with Progress(*columns) as bar:
-        task = bar.add_task("", total=config.steps * len(config.seeds))
-
-        def look() -> None:
-            while not over.wait(1.0):
-                bar.update(task, completed=steps_done(config))
-
-        thread = threading.Thread(target=look, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            over.set()
-            thread.join()
-            bar.update(task, completed=steps_done(config))
-
-
 def main(config: TrainConfig) -> None:
     """Train all seeds, print the tables, and write result.json and learning.png."""
     config = config.settled()
     assert config.out is not None
     alone = config.workers == 1
     jobs = (joblib.delayed(one_seed)(config, seed, progress=alone) for seed in config.seeds)
-    with contextlib.nullcontext() if alone else watched(config):
+    assert config.steps is not None
+    total = config.steps * len(config.seeds)  # seeds that train side by side have no screen of their own
+    with contextlib.nullcontext() if alone else watched("all seeds, steps", total, partial(steps_done, config)):
         results = joblib.Parallel(n_jobs=config.workers)(jobs)
     with replaced(config.out / "result.json") as part:
         part.write_text(json.dumps({"seeds": results}, indent=1), encoding="utf8")

@@ -9,10 +9,8 @@ import json
 import math
 import os
 import re
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
@@ -24,7 +22,6 @@ import torch
 from filelock import FileLock
 from matplotlib.figure import Figure
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from marketenv.core.batch import Batch
@@ -32,6 +29,7 @@ from marketenv.core.market import Market
 from marketenv.core.policy import Policy
 from marketenv.metrics import Interval, mean_interval
 from marketenv.render import png
+from scripts.progress import watched
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -115,7 +113,7 @@ def run(units: Sequence[Unit], common: Common, label: str, device: str = "cpu") 
             _empty(file.with_suffix(""))
     left = [(unit, file) for unit, file in zip(units, files, strict=True) if not file.exists()]
     workers = common.workers or ((os.cpu_count() or 1) if device == "cpu" else 1)
-    with _bar(label, units, files):
+    with watched(label, sum(unit.rounds for unit in units), lambda: sum(map(_rounds, units, files))):
         joblib.Parallel(n_jobs=max(1, min(workers, len(left))))(joblib.delayed(_do)(unit, file) for unit, file in left)
     return [json.loads(file.read_text())["result"] for file in files]
 
@@ -162,28 +160,6 @@ def _rounds(unit: Unit, file: Path) -> int:
         return min(int(told.read_text()), unit.rounds)
     except (OSError, ValueError):  # not begun, or caught in the middle of a write
         return 0
-
-
-@contextmanager
-def _bar(label: str, units: Sequence[Unit], files: Sequence[Path]) -> Iterator[None]:
-    """Show the rounds that are done, here or in other processes, while the body runs."""
-    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    over = threading.Event()
-    with Progress(*columns) as progress:
-        task = progress.add_task(label, total=sum(unit.rounds for unit in units))
-
-        def watch() -> None:
-            while not over.wait(0.5):
-                progress.update(task, completed=sum(map(_rounds, units, files)))
-
-        thread = threading.Thread(target=watch, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            over.set()
-            thread.join()
-            progress.update(task, completed=sum(map(_rounds, units, files)))
 
 
 def play(

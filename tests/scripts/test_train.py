@@ -37,7 +37,7 @@ def test_two_seeds_side_by_side_write_all_files_and_go_on(tmp_path):
     done = run(*TOY, "--steps", "64", "--seeds", "0", "1", "--workers", "2", "--out", tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "exact/payoff" in done.stdout and "price / type" in done.stdout and "steps a second" in done.stdout
-    assert re.search(r"all seeds.*128/128 steps", done.stdout)  # one bar for both
+    assert re.search(r"all seeds, steps.*128/128", done.stdout)  # one bar for both
     found = json.loads((tmp_path / "result.json").read_text())["seeds"]
     assert [result["seed"] for result in found] == [0, 1] and found[0]["learned"] != found[1]["learned"]
     assert (tmp_path / "learning.png").read_bytes().startswith(b"\x89PNG")
