@@ -428,7 +428,8 @@ def test_data_in_the_order_of_its_classes_and_of_any_scale_make_a_market():
     # the first rows of the broker's data are of one class then, and a lucky model has no loss on them at all
     rng = torch.Generator().manual_seed(0)
     x, y = 100 * torch.rand(400, 6, generator=rng), torch.arange(400) // 200
-    market_of(n_agents=2, data=(x, y), partition="balanced")
+    market = market_of(n_agents=2, data=(x, y), partition="balanced")
+    assert market.quote(market.reset(torch.tensor([0])), ()).alpha.shape == (1, 2, 2)
 
 
 def test_an_alignment_of_another_form_is_refused():
