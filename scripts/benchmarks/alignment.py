@@ -137,14 +137,16 @@ def _naive_pair(a: dict[str, Tensor], b: dict[str, Tensor], spec: Permutations, 
 
 
 def seconds(sides: dict[str, Callable[[], Any]], repeats: int, threads: int = 1) -> dict[str, float]:
-    """Median seconds of each side, in turns, after one turn that warms up."""
+    """Median seconds of each side, in turns of one call that warms up and two that count."""
     before, taken = torch.get_num_threads(), {name: list[float]() for name in sides}
     torch.set_num_threads(threads)
-    for repeat in range(repeats + 1):
+    for _ in range(repeats):
         for name, side in sides.items():
-            start = time.perf_counter()
             side()
-            taken[name] += [time.perf_counter() - start] if repeat else []
+            for _ in range(2):
+                start = time.perf_counter()
+                side()
+                taken[name].append(time.perf_counter() - start)
     torch.set_num_threads(before)
     return {name: median(times) for name, times in taken.items()}
 
