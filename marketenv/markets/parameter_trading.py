@@ -11,7 +11,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -379,14 +379,18 @@ class ParameterTradingMarket:
         closed = self.config.alpha == "closed_form" or (self.config.alpha == "auto" and hasattr(world.exam, "gram"))
         if not closed:
             limit = 2**24 if self.device.type == "cpu" else 2**29  # a CPU wants pieces near its cache, a GPU large ones
-            losses = lambda models: self.learner.scores(models, world.exam).loss  # noqa: E731
-            best = alpha_grid(losses, trained, offers, self.mask, limit_bytes=limit)
+            best = alpha_grid(partial(self._losses, exam=world.exam), trained, offers, self.mask, limit_bytes=limit)
             return best.alpha, best.loss
         if not hasattr(world.exam, "gram"):
             raise ValueError('alpha="closed_form" wants a learner whose loss is quadratic (learner="linear"); use alpha="grid".')
         alpha = alpha_closed_form(world.exam.gram, world.exam.cross, trained, offers, self.mask)
         merged = merge(trained, offers, alpha, self.mask).flatten(1, 2)
         return alpha, self.learner.scores(merged, world.exam).loss.view_as(alpha)
+
+    def _losses(self, models: Float[Tensor, "markets k params"], exam: Any) -> Float[Tensor, "markets k"]:
+        """Losses of many models; a learner that can give them alone is asked for no more."""
+        alone = getattr(self.learner, "losses", None)
+        return alone(models, exam) if alone else self.learner.scores(models, exam).loss
 
     def _trial(self, own: Tensor, offers: Tensor, alpha: Tensor, before: Tensor, after: Tensor, world: World) -> Trial:
         if world.optimum is None:

@@ -169,3 +169,12 @@ def test_large_exams_are_answered_in_slices_and_graded_whole(engine, task):
     assert 0 < max(sizes) <= 3
     torch.testing.assert_close(found.loss, wanted.loss, atol=1e-6, rtol=1e-6)
     torch.testing.assert_close(found.accuracy, wanted.accuracy, atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_losses_alone_are_those_of_the_scores_to_the_bit(task):
+    learner = build("mlp", task, hidden=(7, 4), memory=1000)  # several pieces
+    params = learner.init(torch.arange(12)).unflatten(0, (2, 6))
+    params[0, 1] = torch.inf
+    exam = learner.exam(data_for(task, owners=2))
+    assert torch.equal(learner.losses(params, exam), learner.scores(params, exam).loss)
