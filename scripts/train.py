@@ -29,10 +29,10 @@ from rich import box  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
-from agents.rl.files import replaced  # noqa: E402
 from agents.rl.monitoring import read_rows  # noqa: E402
 from marketenv import make_market  # noqa: E402
 from marketenv.core.market import agent_names, role_of  # noqa: E402
+from marketenv.core.storage import whole_file  # noqa: E402
 from marketenv.markets.reference import ReferenceMarket  # noqa: E402
 from marketenv.mechanisms import first_price_equilibrium_bid, linear_equilibrium_ask, linear_equilibrium_bid  # noqa: E402
 from marketenv.metrics import Interval  # noqa: E402
@@ -145,9 +145,9 @@ def main(config: TrainConfig) -> None:
     total = config.steps * len(config.seeds)  # seeds that train side by side have no screen of their own
     with contextlib.nullcontext() if alone else watched("all seeds, steps", total, partial(steps_done, config)):
         results = joblib.Parallel(n_jobs=config.workers)(jobs)
-    with replaced(config.out / "result.json") as part:
+    with whole_file(config.out / "result.json") as part:
         part.write_text(json.dumps({"seeds": results}, indent=1), encoding="utf8")
-    with replaced(config.out / "learning.png") as part:
+    with whole_file(config.out / "learning.png") as part:
         part.write_bytes(picture(config, results))
     tables, measure = (earnings(results), doings(results)), Console(width=300)
     width = max(shown.__rich_measure__(measure, measure.options).maximum for shown in tables)

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and a folder that one process has for itself."""
+"""A folder that one process has for itself."""
 
 from __future__ import annotations
 
@@ -9,17 +9,6 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 LOCK = "lock"  # file in the folder of a seed that is locked while a process trains there
-
-
-@contextlib.contextmanager
-def replaced(path: Path) -> Iterator[Path]:
-    """Another path to write to; what was written there takes the file's place at once, and after an error nothing does."""
-    part = path.with_name(f"{path.name}.part")
-    try:
-        yield part
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

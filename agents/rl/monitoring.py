@@ -13,8 +13,9 @@ from rich.progress import Progress, TaskID
 from stable_baselines3.common.callbacks import BaseCallback
 from torch.utils.tensorboard import SummaryWriter
 
+from marketenv.core.storage import whole_file
+
 from . import checkpoint
-from .files import replaced
 from .policy import LearnedPolicy, learned
 
 LOGS = 100  # rows of a run
@@ -131,7 +132,7 @@ class Bar(BaseCallback):
 def write_rows(path: Path, rows: Sequence[dict[str, Number]]) -> None:
     """Write rows as CSV under all names that occur, in the order in which they first do; the file is replaced at once."""
     names = list(dict.fromkeys(name for row in rows for name in row))
-    with replaced(path) as part, part.open("w", newline="", encoding="utf8") as file:
+    with whole_file(path) as part, part.open("w", newline="", encoding="utf8") as file:
         writer = csv.DictWriter(file, names)
         writer.writeheader()
         writer.writerows(rows)

@@ -17,10 +17,10 @@ from torch import Tensor
 from marketenv.core.lookup import unknown
 from marketenv.core.market import Market, Role
 from marketenv.core.policy import Policy
+from marketenv.core.storage import whole_file
 from marketenv.envs.opponents import ModelPolicy, load_model
 
 from ..scripted import STRATEGIES
-from .files import replaced
 
 EPSILON = 1e-8  # VecNormalize's own
 UNLIMITED = 1e30  # a clip that never clips and that JSON can hold
@@ -55,10 +55,10 @@ class LearnedPolicy:
 
     def save(self, folder: Path, algorithm: str) -> None:
         """Write ``model.zip`` and ``policy.json``, which ``load_policy`` reads."""
-        with replaced(folder / "model.zip") as part:
+        with whole_file(folder / "model.zip") as part:
             self.model.save(part)
         about = {"algorithm": algorithm, "mean": self.mean.tolist(), "var": self.var.tolist(), "clip": self.clip}
-        with replaced(folder / "policy.json") as part:
+        with whole_file(folder / "policy.json") as part:
             part.write_text(json.dumps(about, indent=1), encoding="utf8")
 
 

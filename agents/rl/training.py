@@ -20,6 +20,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 from marketenv.core.batch import describe
 from marketenv.core.lookup import lookup
 from marketenv.core.market import Market, agent_names
+from marketenv.core.storage import whole_file
 from marketenv.envs.make import make_market
 from marketenv.envs.opponents import find_opponents
 from marketenv.envs.sb3 import MarketSB3Env
@@ -29,7 +30,7 @@ from .algorithms import ALGORITHMS
 from .config import TrainConfig
 from .evaluation import compare, mean_utility, training_seed
 from .exact import exact_payoff, first_price_gap, has_exact_payoff, has_first_price_gap, price_rule
-from .files import held, replaced
+from .files import held
 from .identity import identity
 from .meter import Meter
 from .monitoring import LOGS, Bar, Journal, Record
@@ -202,6 +203,6 @@ def _finish(
         **found.plain(),
         "exact": exact(market, policy, agent, others),
     }
-    with replaced(folder / "result.json") as part:
+    with whole_file(folder / "result.json") as part:
         part.write_text(json.dumps(result, indent=1), encoding="utf8")
     return result

@@ -5,8 +5,10 @@ Nothing is unpickled, so a file from a stranger can do no harm beyond being refu
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +22,24 @@ from marketenv.core import tree
 FORMAT = "marketenv-state-1"
 
 
+@contextlib.contextmanager
+def whole_file(path: str | Path) -> Iterator[Path]:
+    """Another path to write to; what was written there takes the file's place at once, and after an error nothing does."""
+    part = Path(f"{path}.part")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
 def save(path: str | Path, state: Any, about: dict[str, Any], extra: dict[str, Tensor] | None = None) -> None:
-    """Write a state (a tree of tensors), further tensors, and facts about them that JSON can hold."""
+    """Write a state (a tree of tensors), further tensors, and facts about them that JSON can hold; whole or not at all."""
     tensors = {f"state.{n}": t for n, t in tree.leaves(state).items()} | {f"extra.{n}": t for n, t in (extra or {}).items()}
     held = {n: t.detach().cpu().clone().contiguous() for n, t in tensors.items()}
     text = json.dumps(about)
-    save_file(held, str(path), {"format": FORMAT, "about": text, "sha256": _fingerprint(held, text)})
+    with whole_file(path) as part:
+        save_file(held, str(part), {"format": FORMAT, "about": text, "sha256": _fingerprint(held, text)})
 
 
 def _fingerprint(tensors: dict[str, Tensor], about: str) -> str:

@@ -27,6 +27,7 @@ from rich.table import Table
 from marketenv.core.batch import Batch
 from marketenv.core.market import Market
 from marketenv.core.policy import Policy
+from marketenv.core.storage import whole_file
 from marketenv.metrics import Interval, mean_interval
 from marketenv.render import png
 from scripts.progress import watched
@@ -140,9 +141,8 @@ def _work(unit: Unit, file: Path) -> None:
 
 def replace(file: Path, content: bytes) -> None:
     """Write a file whole or not at all."""
-    new = file.with_name(f"{file.name}.new")
-    new.write_bytes(content)
-    new.replace(file)
+    with whole_file(file) as part:
+        part.write_bytes(content)
 
 
 def _empty(folder: Path) -> None:
@@ -188,8 +188,7 @@ def play(
         beat(folder, len(seen))
         if time.monotonic() - last > every:
             replace(notes, json.dumps(seen).encode())  # first the notes: they may run ahead of the state, never behind
-            batch.save(state.with_suffix(".new"))
-            state.with_suffix(".new").replace(state)
+            batch.save(state)
             last = time.monotonic()
     return seen
 

@@ -15,7 +15,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 import agents.rl
 from agents.rl import ALGORITHMS, SETTINGS, TrainConfig, key_values, load_policy, seed_folder, train, training
 from agents.rl import checkpoint as checkpoints
-from agents.rl.files import LOCK, replaced
+from agents.rl.files import LOCK
 from agents.rl.identity import identity
 from agents.rl.meter import Meter
 from agents.rl.monitoring import read_rows, write_rows
@@ -238,33 +238,20 @@ def test_one_process_trains_in_a_folder(tmp_path):
     train(config, 0)  # a killed process holds nothing
 
 
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
-    (tmp_path / "a.json").write_text("old")
-    with pytest.raises(Killed), replaced(tmp_path / "a.json") as part:
-        part.write_text("ne")
-        raise Killed
-    assert [path.name for path in tmp_path.iterdir()] == ["a.json"] and (tmp_path / "a.json").read_text() == "old"
-    with replaced(tmp_path / "a.json") as part:
-        part.write_text("new")
-    assert [path.name for path in tmp_path.iterdir()] == ["a.json"] and (tmp_path / "a.json").read_text() == "new"
-
-
-def test_an_error_while_the_result_is_written_leaves_the_former_one(tmp_path, monkeypatch):
+def test_an_error_while_the_policy_is_written_leaves_the_former_one(tmp_path, monkeypatch):
     config = dataclasses.replace(PPO, out=tmp_path)
     train(config, 0)
-    kept = {name: (seed_folder(config, 0) / name).read_bytes() for name in ("result.json", "policy.json", "model.zip")}
+    kept = (seed_folder(config, 0) / "policy.json").read_bytes()
 
     def half(path, text, **_):
         path.write_bytes(text.encode()[:5])
         raise Killed
 
     monkeypatch.setattr("pathlib.Path.write_text", half)
-    with pytest.raises(Killed):
-        training.replaced(seed_folder(config, 0) / "result.json").__enter__().write_text("longer")
     policy = load_policy(seed_folder(config, 0))
     with pytest.raises(Killed):
         policy.save(seed_folder(config, 0), "ppo")
-    assert all((seed_folder(config, 0) / name).read_bytes() == kept[name] for name in ("result.json", "policy.json"))
+    assert (seed_folder(config, 0) / "policy.json").read_bytes() == kept
 
 
 # --- what is written and read ---------------------------------------------------------------------------------------------

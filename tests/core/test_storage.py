@@ -100,3 +100,34 @@ def test_a_state_of_another_market_is_refused(written):
 
     with pytest.raises(ValueError, match=r"params is nothing, wanted torch.float32"):
         storage.load(written, Other(torch.zeros(2, 3)), CPU)
+
+
+class Killed(Exception):
+    """Stands for whatever ends a process."""
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path):
+    (tmp_path / "a.json").write_text("old")
+    with pytest.raises(Killed), storage.whole_file(tmp_path / "a.json") as part:
+        part.write_text("ne")
+        raise Killed
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"] and (tmp_path / "a.json").read_text() == "old"
+    with storage.whole_file(tmp_path / "a.json") as part:
+        part.write_text("new")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"] and (tmp_path / "a.json").read_text() == "new"
+
+
+def test_a_state_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
+    path = tmp_path / "market.safetensors"
+    storage.save(path, state(), {"round": 1})
+    before = path.read_bytes()
+
+    def fails(tensors, file, metadata):
+        with open(file, "wb") as part:
+            part.write(b"half")
+        raise Killed
+
+    monkeypatch.setattr(storage, "save_file", fails)
+    with pytest.raises(Killed):
+        storage.save(path, state(), {"round": 2})
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
