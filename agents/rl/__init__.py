@@ -11,9 +11,10 @@ try:
 except ImportError as error:
     raise ImportError(f"agents.rl lacks a package ({error}): pip install 'marketenv[sb3,scripts]'") from None
 
+from ..lineups import Played
 from .algorithms import ALGORITHMS
 from .config import SETTINGS, TrainConfig, key_values
-from .evaluation import Comparison, Played, compare, evaluation_seeds, training_seed
+from .evaluation import Comparison, compare, evaluation_seeds, training_seed
 from .exact import Exact, buyer_payoff, exact_payoff, first_price_gap, price_rule, seller_payoff
 from .policy import LearnedPolicy, load_policy
 from .training import seed_folder, train

@@ -7,8 +7,7 @@ which meet one of the few thousand seeds of an evaluation with a chance below 1e
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,21 +15,17 @@ import torch
 from jaxtyping import Float64, Int
 from torch import Tensor
 
-from marketenv.core import rounds
 from marketenv.core.lookup import unknown
-from marketenv.core.market import Market, Report, agent_names
+from marketenv.core.market import Market, agent_names
 from marketenv.core.policy import Policy
 from marketenv.envs.opponents import find_opponents
-from marketenv.markets.parameter_trading_types import TradingReport
-from marketenv.markets.reference import ReferenceReport
 from marketenv.metrics import Interval, paired_difference
 
+from ..lineups import play
 from .config import MOST_ENVS
 from .policy import truthful
 
 WHILE_TRAINING, FINAL = 2**61, 2**62  # first seeds of the two blocks of evaluation
-
-Facts = dict[str, tuple[Tensor, Tensor]]  # name to (sum, weight) of a round, each [markets, agents]
 
 
 def training_seed(seed: int) -> int:
@@ -45,61 +40,6 @@ def training_seed(seed: int) -> int:
 def evaluation_seeds(pairs: int, block: int = FINAL) -> Int[Tensor, "pairs"]:
     """Seeds of the evaluation's episodes; ``block`` is ``FINAL`` or ``WHILE_TRAINING``."""
     return block + torch.arange(pairs)
-
-
-def _of_reference(state: Any, report: ReferenceReport) -> Facts:
-    n, one = report.utility.shape[1], torch.ones_like(report.utility)
-    each = {"price / type": (report.offers[:, :n], report.types[:, :n]), "price": (report.offers[:, :n], one)}
-    return each | {name: (getattr(report, name), one) for name in ("traded", "paid", "received")}
-
-
-def _of_trading(state: Any, report: TradingReport) -> Facts:
-    worth = state.money_per_loss[..., None] * report.gain.worth.double().clamp(min=0)
-    one, others = torch.ones_like(report.utility), report.utility.shape[1] - 1
-    asks = report.asks.sum(1) - report.asks.diagonal(dim1=1, dim2=2)  # of the others; nobody asks itself
-    facts = {"bid / worth": ((report.bids * (worth > 0)).sum(2), worth.sum(2)), "ask": (asks, others * one)}
-    named = {"effort": "effort", "purchases": "bought", "sales": "sold", "paid": "paid", "earned": "received", "loss": "loss"}
-    return facts | {name: (getattr(report, field).double(), one) for name, field in named.items()}
-
-
-def _of_any(state: Any, report: Report) -> Facts:
-    return {name: (values.double(), torch.ones_like(report.rewards)) for name, values in report.infos().items()}
-
-
-# What is told of a round by kind of report; a ratio is the sum of all numerators over the sum of all denominators.
-FACTS: dict[type[Report], Callable[[Any, Any], Facts]] = {ReferenceReport: _of_reference, TradingReport: _of_trading}
-
-
-@dataclass(frozen=True)
-class Played:
-    """Episodes of some line-ups on the same seeds.
-
-    utility: per episode, money                                   float64 [line-ups, pairs, agents]
-    facts:   name to a round's mean over rounds and seeds         float64 [line-ups, agents]
-    """
-
-    utility: Float64[Tensor, "lineups pairs agents"]
-    facts: dict[str, Float64[Tensor, "lineups agents"]]
-
-
-def play(market: Market, policies: Sequence[Policy], who: Int[Tensor, "lineups pairs agents"], seeds: Tensor) -> Played:
-    """Play every line-up on every seed as one batch: agent i of pair k plays ``policies[who[., k, i]]``."""
-    market = copy.copy(market)  # what a market remembers of its training episodes stays there
-    flat = who.flatten(0, 1).to(market.device)
-    now = rounds.begin(market, seeds.repeat(len(who)))
-    utility = torch.zeros(flat.shape, dtype=torch.float64, device=market.device)
-    sums: dict[str, list[Tensor]] = {}
-    while now.quotes is not None:
-        before, (now, report) = now.state, rounds.advance(market, now, rounds.act_mixed(market, policies, flat, now))
-        if report is None:
-            continue
-        utility += report.rewards
-        for name, parts in FACTS.get(type(report), _of_any)(before, report).items():
-            told = torch.stack([part.double().unflatten(0, who.shape[:2]).sum(1) for part in parts])
-            sums[name] = [*sums.get(name, []), told]
-    facts = {name: torch.stack(rows).sum(0).cpu() for name, rows in sums.items()}
-    means = {name: total / weight.clamp(min=1e-12) for name, (total, weight) in facts.items()}
-    return Played(utility.unflatten(0, who.shape[:2]).cpu(), means)
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,12 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecNormalize
 from torch import Tensor
 
-from marketenv.core.lookup import unknown
 from marketenv.core.market import Market, Role
 from marketenv.core.policy import Policy
 from marketenv.core.storage import whole_file
 from marketenv.envs.opponents import ModelPolicy, load_model
 
-from ..scripted import STRATEGIES
+from ..lineups import find_part
 
 EPSILON = 1e-8  # VecNormalize's own
 UNLIMITED = 1e30  # a clip that never clips and that JSON can hold
@@ -92,15 +91,9 @@ def find_opponent(part: Any, market: Market) -> Any:
 
     Raises ValueError for a name that nobody knows, with its neighbour.
     """
-    if not isinstance(part, str) or part in market.policies:
-        return part
-    if part.startswith("run:"):
+    if isinstance(part, str) and part.startswith("run:"):
         return load_policy(part.removeprefix("run:"))
-    if ":" in part:
-        return part
-    if part not in STRATEGIES:
-        raise unknown("opponent", part, (*market.policies, *STRATEGIES))
-    return STRATEGIES[part].build(market)
+    return find_part(market, part)
 
 
 def truthful(market: Market) -> Policy:

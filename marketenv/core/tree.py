@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any, TypeVar
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 Tree = TypeVar("Tree")
@@ -40,3 +40,8 @@ def where(mask: Bool[Tensor, "markets"], new: Tree, old: Tree) -> Tree:
     fresh, stale = leaves(new), leaves(old)
     pick = {n: torch.where(mask.reshape(-1, *[1] * (t.dim() - 1)), fresh[n], t) for n, t in stale.items()}
     return replaced(old, pick)
+
+
+def rows(tree: Tree, index: Int[Tensor, "rows"]) -> Tree:
+    """The markets of a tree in the order of an index, which may name one several times."""
+    return replaced(tree, {name: tensor[index] for name, tensor in leaves(tree).items()})

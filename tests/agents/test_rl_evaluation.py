@@ -5,7 +5,8 @@ import torch
 
 from agents.rl import compare, evaluation_seeds, training_seed
 from agents.rl.config import MOST_ENVS, MOST_SEED
-from agents.rl.evaluation import FINAL, WHILE_TRAINING, mean_utility, play
+from agents.lineups import play
+from agents.rl.evaluation import FINAL, WHILE_TRAINING, mean_utility
 from agents.scripted import STRATEGIES, shade
 from marketenv import make_market
 from marketenv.core import rounds

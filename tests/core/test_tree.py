@@ -50,3 +50,9 @@ def test_where_takes_the_masked_markets_from_the_new_tree(mask):
     assert mixed.seeds.tolist() == [int(m) for m in mask]
     assert mixed.inner.cash[:, 1].tolist() == [float(m) for m in mask]
     assert mixed.inner.note == "old"  # what is no tensor is the old tree's
+
+
+def test_rows_copies_markets_in_the_order_of_the_index():
+    picked = tree.rows(outer([4, 5], [[1.0], [2.0]]), torch.tensor([1, 0, 1]))
+    assert picked.seeds.tolist() == [5, 4, 5] and picked.inner.cash[:, 0].tolist() == [2.0, 1.0, 2.0]
+    assert picked.inner.note == "kept" and picked.seconds == {"train": 1.0}

@@ -1,0 +1,169 @@
+"""Line-ups: who plays what in a batch of markets, and many of them on the same seeds at once."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Float64, Int
+from torch import Tensor
+
+from marketenv.core import draws, rounds, tree
+from marketenv.core.lookup import unknown
+from marketenv.core.market import Market, Report, Role, agent_names
+from marketenv.core.policy import Policy
+from marketenv.envs.opponents import find_opponents
+from marketenv.markets.parameter_trading_types import TradingReport
+from marketenv.markets.reference import ReferenceReport
+
+from .scripted import STRATEGIES, Strategy
+
+Facts = dict[str, tuple[Tensor, Tensor]]  # name to (sum, weight) of a round, each [markets, agents]
+
+
+def _of_reference(state: Any, report: ReferenceReport) -> Facts:
+    n, one = report.utility.shape[1], torch.ones_like(report.utility)
+    each = {"price / type": (report.offers[:, :n], report.types[:, :n]), "price": (report.offers[:, :n], one)}
+    return each | {name: (getattr(report, name), one) for name in ("traded", "paid", "received")}
+
+
+def _of_trading(state: Any, report: TradingReport) -> Facts:
+    worth = state.money_per_loss[..., None] * report.gain.worth.double().clamp(min=0)
+    one, others = torch.ones_like(report.utility), report.utility.shape[1] - 1
+    asks = report.asks.sum(1) - report.asks.diagonal(dim1=1, dim2=2)  # of the others; nobody asks itself
+    facts = {"bid / worth": ((report.bids * (worth > 0)).sum(2), worth.sum(2)), "ask": (asks, others * one)}
+    named = {"effort": "effort", "purchases": "bought", "sales": "sold", "paid": "paid", "earned": "received", "loss": "loss"}
+    return facts | {name: (getattr(report, field).double(), one) for name, field in named.items()}
+
+
+def _of_any(state: Any, report: Report) -> Facts:
+    return {name: (values.double(), torch.ones_like(report.rewards)) for name, values in report.infos().items()}
+
+
+# What is told of a round by kind of report; a ratio is the sum of all numerators over the sum of all denominators.
+FACTS: dict[type[Report], Callable[[Any, Any], Facts]] = {ReferenceReport: _of_reference, TradingReport: _of_trading}
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """A mixed strategy: one of several policies, each with its chance.
+
+    ``seat`` draws one policy for a whole episode, as game theory means it. Called as a policy itself, where no seat is
+    taken (a learner's opponents), it draws anew at every move.
+    Raises ValueError for chances that are negative, do not sum to 1, or are not one a policy.
+    """
+
+    policies: tuple[Policy, ...]
+    weights: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        right = len(self.policies) == len(self.weights) and all(weight >= 0 for weight in self.weights)
+        if not right or not abs(sum(self.weights) - 1) < 1e-6:
+            raise ValueError(
+                f"a mixture of {len(self.policies)} policies got the weights {self.weights}; wanted one a policy, >= 0, sum 1."
+            )
+
+    def draw(self, keys: Int[Tensor, "*batch"]) -> Int[Tensor, "*batch"]:
+        """The number of the policy that each key draws."""
+        edges = torch.tensor(self.weights, dtype=torch.float64, device=keys.device).cumsum(0)[:-1]
+        return (draws.uniform(draws.fold(keys, "mixture"))[..., None] >= edges).sum(-1)
+
+    def __call__(
+        self, observation: Float[Tensor, "markets dim"], role: Role, keys: Int[Tensor, "markets"]
+    ) -> Float[Tensor, "markets actions"]:
+        """Actions of a policy drawn for this move."""
+        actions = torch.stack([policy(observation, role, keys) for policy in self.policies])
+        return actions[self.draw(keys), torch.arange(len(keys), device=keys.device)]
+
+
+Profile = Mapping[str, Policy | Mixture]  # who plays what, by agent
+
+
+def find_profile(market: Market, parts: Any = "truthful") -> dict[str, Policy]:
+    """Who plays what, by agent: one part for all, or a mapping from agents or roles to parts (the others are truthful).
+
+    A part is a policy, a mixture, a scripted strategy or its name, or what ``marketenv.envs`` takes for an opponent.
+    Raises ValueError for unknown names.
+
+    >>> from marketenv import make_market
+    >>> sorted(find_profile(make_market("reference_v0", game="double_auction"), {"buyer": "shade"}))
+    ['buyer_0', 'seller_0']
+    """
+    if isinstance(parts, Mapping):
+        return find_opponents({name: find_part(market, part) for name, part in parts.items()}, market)
+    return find_opponents(find_part(market, parts), market)
+
+
+def find_part(market: Market, part: Any) -> Any:
+    """The policy of a scripted strategy for this market; anything else as it came, for the doors to look up.
+
+    Raises ValueError for a name that is neither the market's nor a strategy's, with its neighbour.
+    """
+    if isinstance(part, Strategy):
+        return part.build(market)
+    if not isinstance(part, str) or part in market.policies or ":" in part:
+        return part
+    if part not in STRATEGIES:
+        raise unknown("policy", part, (*market.policies, *STRATEGIES))
+    return STRATEGIES[part].build(market)
+
+
+def seat(market: Market, profile: Profile, seeds: Int[Tensor, "pairs"]) -> tuple[list[Policy], Int[Tensor, "pairs agents"]]:
+    """All policies of a profile, and the number of the one that each agent plays on each seed; mixtures are drawn here."""
+    names, columns = agent_names(market), []
+    policies: list[Policy] = []
+    keys = draws.agent_keys(seeds, len(names), "seat")
+    for k, name in enumerate(names):
+        part = profile[name]
+        mixed = part if isinstance(part, Mixture) else Mixture((part,), (1.0,))
+        known = {id(policy): number for number, policy in reversed(list(enumerate(policies)))}
+        numbers = []
+        for policy in mixed.policies:
+            if id(policy) not in known:
+                known[id(policy)] = len(policies)
+                policies.append(policy)
+            numbers.append(known[id(policy)])
+        columns.append(torch.tensor(numbers, device=seeds.device)[mixed.draw(keys[:, k])])
+    return policies, torch.stack(columns, 1)
+
+
+@dataclass(frozen=True)
+class Played:
+    """Episodes of some line-ups on the same seeds.
+
+    utility: per episode, money                                   float64 [line-ups, pairs, agents]
+    facts:   name to a round's mean over rounds and seeds         float64 [line-ups, agents]
+    """
+
+    utility: Float64[Tensor, "lineups pairs agents"]
+    facts: dict[str, Float64[Tensor, "lineups agents"]]
+
+
+def play(market: Market, policies: Sequence[Policy], who: Int[Tensor, "lineups pairs agents"], seeds: Tensor) -> Played:
+    """Play every line-up on every seed as one batch: agent i of pair k plays ``policies[who[., k, i]]``.
+
+    What is quoted before anybody moves is the same for all line-ups, so it is computed once a seed.
+    """
+    market = copy.copy(market)  # what a market remembers of its training episodes stays there
+    flat, seeds = who.flatten(0, 1).to(market.device), seeds.to(market.device)
+    now = tree.rows(rounds.begin(market, seeds), torch.arange(len(seeds), device=market.device).repeat(len(who)))
+    utility = torch.zeros(flat.shape, dtype=torch.float64, device=market.device)
+    over = torch.zeros(len(flat), dtype=torch.bool, device=market.device)
+    sums: dict[str, list[Tensor]] = {}
+    while now.quotes is not None:
+        before, (now, report) = now.state, rounds.advance(market, now, rounds.act_mixed(market, policies, flat, now))
+        if report is None:
+            continue
+        utility += report.rewards.masked_fill(over[:, None], 0.0)
+        for name, parts in FACTS.get(type(report), _of_any)(before, report).items():
+            told = torch.stack(
+                [part.double().masked_fill(over[:, None], 0.0).unflatten(0, who.shape[:2]).sum(1) for part in parts]
+            )
+            sums[name] = [*sums.get(name, []), told]
+        over = over | report.terminated
+    facts = {name: torch.stack(rows).sum(0).cpu() for name, rows in sums.items()}
+    means = {name: total / weight.clamp(min=1e-12) for name, (total, weight) in facts.items()}
+    return Played(utility.unflatten(0, who.shape[:2]).cpu(), means)
