@@ -48,11 +48,19 @@ def seed_folder(config: TrainConfig, seed: int) -> Path:
 
 
 def train(
-    config: TrainConfig, seed: int, *, opponents: Any = None, progress: bool = False, callbacks: Sequence[BaseCallback] = ()
+    config: TrainConfig,
+    seed: int,
+    *,
+    opponents: Any = None,
+    market: Market | None = None,
+    progress: bool = False,
+    callbacks: Sequence[BaseCallback] = (),
 ) -> dict[str, Any]:
     """Train the model of one seed, evaluate it, and write its folder; returns what ``result.json`` holds.
 
-    opponents: what the doors accept, in place of the name in the config; progress: show a bar
+    opponents: what the doors accept, in place of the name in the config
+    market:    in place of the name and arguments in the config, which then only choose settings
+    progress:  show a bar
 
     With ``config.resume`` a run that was cut short goes on from its last checkpoint and ends as if nothing had happened:
     to the bit on a CPU with the same number of threads. The global random generators of torch, NumPy and Python are set.
@@ -62,7 +70,7 @@ def train(
     config = config.settled()
     algorithm, folder, steps = lookup(ALGORITHMS, config.algorithm, "algorithm"), seed_folder(config, seed), config.steps
     assert steps is not None
-    market = make_market(config.market, **_arguments(config))
+    market = market or make_market(config.market, **_arguments(config))
     agent = config.agent or agent_names(market)[0]
     others = find_opponent(config.opponents if opponents is None else opponents, market)
     envs = _environments(config, market, agent, others)

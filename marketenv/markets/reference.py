@@ -193,3 +193,20 @@ class ReferenceMarket:
             traded=torch.cat([sold, sold.sum(1, keepdim=True)], 1)[:, :n_agents],
         )
         return new, report
+
+    def breakpoints(self, state: ReferenceState, past: Past, agent: int) -> Float[Tensor, "markets candidates 1"] | None:
+        """Actions among which a best reply of an agent to the others' offers always is; None for a payment rule of one's own.
+
+        With every rule of the table the outcome changes only where an offer meets another, and between such points money is
+        linear in the offer. So a best reply is an offer of the others, its float32 neighbours, or an end of the box.
+        past: this round's quotes and the actions of all agents, whose own row is not read
+        """
+        if self.mechanism not in MECHANISMS.values():
+            return None
+        ((quotes, actions),) = past
+        others = torch.cat([actions[:, :agent, 0], actions[:, agent + 1 :, 0]], 1)
+        reserve = (2 * quotes.types[:, -1:] / self.price_max - 1).float()
+        met = others if self.game.seller_plays else torch.cat([others, reserve.clamp(-1, 1)], 1)
+        near = (met, met.nextafter(torch.ones_like(met)), met.nextafter(-torch.ones_like(met)))
+        ends = met.new_tensor([-1.0, 1.0]).expand(len(met), -1)
+        return torch.cat([*near, ends], 1)[..., None]

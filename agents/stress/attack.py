@@ -1,0 +1,129 @@
+"""What is attacked: a profile of play, who deviates from it, and what a deviation gains on the same seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from jaxtyping import Float64, Int
+from torch import Tensor
+
+from marketenv.core.lookup import unknown
+from marketenv.core.market import Market, Role, agent_names, role_of
+from marketenv.core.policy import Policy
+from marketenv.metrics import Interval, mean_interval
+
+from ..lineups import Mixture, Profile, play, seat
+from .deviation import Deviation, Family
+
+SELECT, JUDGE = 3 * 2**60, 3 * 2**61  # first seeds of the two blocks; training and its evaluations use others
+
+
+def seeds_of(block: int, count: int, repeat: int = 0) -> Int[Tensor, "count"]:
+    """Seeds of a block, ``SELECT`` or ``JUDGE``; another ``repeat`` gives others.
+
+    >>> bool(seeds_of(SELECT, 4)[-1] < seeds_of(SELECT, 4, repeat=1)[0] < seeds_of(JUDGE, 1)[0])
+    True
+    """
+    return block + repeat * 2**32 + torch.arange(count)
+
+
+@dataclass(frozen=True)
+class Attack:
+    """Who deviates from which profile, judged on which seeds.
+
+    agents: one agent, or a coalition whose members' utilities are summed
+    most_markets: markets that are played at once; larger grids are played in pieces
+    Raises ValueError for unknown agents, a profile that lacks one, and an empty coalition.
+    """
+
+    market: Market
+    profile: Profile
+    agents: tuple[str, ...]
+    seeds: Int[Tensor, "pairs"]
+    most_markets: int = 2**16
+
+    def __post_init__(self) -> None:
+        names = agent_names(self.market)
+        for agent in self.agents:
+            if agent not in names:
+                raise unknown("agent", agent, names)
+        missing = [name for name in names if name not in self.profile]
+        if missing or not self.agents or len(set(self.agents)) < len(self.agents):
+            raise ValueError(
+                f"the profile lacks {missing} and the deviators are {self.agents}; wanted a policy for every agent "
+                "(see find_profile) and at least one deviator, each once."
+            )
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """The deviators' roles."""
+        return tuple(role_of(self.market, agent) for agent in self.agents)
+
+    @cached_property
+    def base(self) -> Float64[Tensor, "pairs"]:
+        """Utility of the deviators per episode where nobody deviates, money."""
+        policies, who = seat(self.market, self.profile, self.seeds)
+        return self._of_deviators(play(self.market, policies, who[None], self.seeds).utility)[0]
+
+    def bases(self) -> tuple[Policy, ...]:
+        """What each deviator plays in the profile; of a mixture its likeliest policy."""
+        parts = (self.profile[agent] for agent in self.agents)
+        return tuple(p.policies[p.weights.index(max(p.weights))] if isinstance(p, Mixture) else p for p in parts)
+
+    def gains(self, candidates: Sequence[tuple[Policy, ...]]) -> Float64[Tensor, "candidates pairs"]:
+        """What each candidate, one policy a deviator, earns more than the profile, seed by seed."""
+        return torch.cat([self._earned(policies, 1) for policies in candidates]) - self.base
+
+    def grid(self, family: Family, parameters: Float64[Tensor, "points k"]) -> Float64[Tensor, "points pairs"]:
+        """What each point of a family gains, all points and seeds as one batch; a coalition deviates alike."""
+        pieces = parameters.split(max(1, self.most_markets // len(self.seeds)))
+        done = [self._earned([Deviation(base, family, piece) for base in self.bases()], len(piece)) for piece in pieces]
+        return torch.cat(done) - self.base
+
+    def _earned(self, policies: Sequence[Policy], lineups: int) -> Float64[Tensor, "lineups pairs"]:
+        """Utility of the deviators where they play these policies; a ``Deviation`` of many rows plays row l in line-up l."""
+        table, who = seat(self.market, self.profile, self.seeds)
+        who, names = who.repeat(lineups, 1, 1), agent_names(self.market)
+        for k, agent in enumerate(self.agents):
+            who[:, :, names.index(agent)] = len(table) + k
+        return self._of_deviators(play(self.market, [*table, *policies], who, self.seeds).utility)
+
+    def _of_deviators(self, utility: Tensor) -> Tensor:
+        names = agent_names(self.market)
+        return utility[..., [names.index(agent) for agent in self.agents]].sum(-1)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Gain against deviation, with common random numbers.
+
+    parameters: of the family, one a point                        [points]
+    gains:      what a point gains over the profile, seed by seed  [points, pairs]
+    """
+
+    family: str
+    parameters: Float64[Tensor, "points"]
+    gains: Float64[Tensor, "points pairs"]
+
+    def bands(self) -> list[Interval]:
+        """Mean gain of every point with its interval."""
+        return [mean_interval(row) for row in self.gains]
+
+
+def curve(attack: Attack, family: Family, points: int = 41) -> Curve:
+    """The gain along a family of one parameter, its whole range: points x seeds as one batch.
+
+    >>> from agents.lineups import find_profile
+    >>> from agents.stress import families
+    >>> from marketenv import make_market
+    >>> market = make_market("reference_v0", game="double_auction")
+    >>> attack = Attack(market, find_profile(market), ("buyer_0",), seeds_of(JUDGE, 512))
+    >>> found = curve(attack, families(market.roles[0])["scale price"], 61)
+    >>> round(float(found.parameters[found.gains.mean(1).argmax()]), 1)  # truth's best answer is 2/3
+    0.7
+    """
+    parameters = family.line(points)
+    return Curve(family.name, parameters[:, 0], attack.grid(family, parameters))

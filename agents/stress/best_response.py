@@ -1,0 +1,118 @@
+"""The best response that any attacker finds, chosen on one set of seeds and judged on another."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jaxtyping import Float64
+from torch import Tensor
+
+from marketenv.core.lookup import unknown
+from marketenv.core.market import Market, agent_names
+from marketenv.core.policy import Policy
+from marketenv.metrics import Interval, mean_interval
+
+from ..lineups import Profile
+from .attack import JUDGE, SELECT, Attack, seeds_of
+from .search import Budget, find_attackers
+
+
+@dataclass(frozen=True)
+class Found:
+    """The best deviation of one attacker.
+
+    told:     what it is, in words
+    selected: its mean gain on the seeds that it was chosen on: biased upward
+    gains:    on fresh seeds, not clipped, seed by seed, money       [pairs]
+    story:    a learner's progress, one dictionary an evaluation
+    """
+
+    attacker: str
+    told: str
+    policies: tuple[Policy, ...]
+    selected: float
+    gains: Float64[Tensor, "pairs"]
+    story: list[dict[str, Any]]
+
+    @property
+    def gain_lower_bound(self) -> Interval:
+        """Mean gain on fresh seeds with its interval; no search proves that nothing gains more."""
+        return mean_interval(self.gains)
+
+
+@dataclass(frozen=True)
+class BestResponse:
+    """What deviating brings at most, as far as the attackers know.
+
+    agents: who deviated;   base: utility per episode of those who stay, on the judging seeds   [pairs]
+    best:   the attacker whose gain was largest on the seeds of selection, judged on others
+    found:  the best deviation of every attacker
+    """
+
+    agents: tuple[str, ...]
+    base: Float64[Tensor, "pairs"]
+    best: Found
+    found: tuple[Found, ...]
+
+    @property
+    def relative_lower_bound(self) -> float:
+        """Mean gain as a part of the mean absolute utility of those who stay; infinite where that is only rounding."""
+        scale, gain = float(self.base.abs().mean()), float(self.best.gains.mean())
+        return gain / scale if scale > 1e-6 * abs(gain) else math.inf
+
+
+def deviators(market: Market, who: str | Sequence[str]) -> tuple[str, ...]:
+    """Names of the deviating agents: an agent, a role (its first agent), or a coalition of agents.
+
+    Raises ValueError for an unknown name.
+    """
+    if not isinstance(who, str):
+        return tuple(who)
+    firsts = {role.name: role.agents[0] for role in market.roles}
+    if who not in agent_names(market) and who not in firsts:
+        raise unknown("agent or role", who, (*agent_names(market), *firsts))
+    return (firsts.get(who, who),)
+
+
+def best_response(
+    market: Market,
+    profile: Profile,
+    who: str | Sequence[str],
+    attackers: Sequence[str] = ("grid", "cross_entropy"),
+    budget: Budget | None = None,
+    repeat: int = 0,
+) -> BestResponse:
+    """The deviation from a profile that gains most, by the best of several attackers.
+
+    profile:   who plays what, by agent name (``find_profile``)
+    who:       an agent, a role, or several agents who deviate together and share what they earn
+    attackers: names in ``ATTACKERS``
+    repeat:    another number takes other seeds
+
+    Every attacker searches on the seeds of selection; its best candidate is played on fresh ones. What the best of them
+    gains there is an honest lower bound of the regret. Raises ValueError for unknown names and attackers that do not fit.
+
+    >>> from agents.lineups import find_profile
+    >>> from marketenv import make_market
+    >>> market = make_market("reference_v0", game="double_auction")
+    >>> found = best_response(market, find_profile(market), "buyer", ("grid",))
+    >>> found.best.told[:19], round(found.relative_lower_bound, 1)  # 1/9 against 1/12
+    ('scale price by 0.65', 0.3)
+    """
+    budget, agents = budget or Budget(), deviators(market, who)
+    search = Attack(market, profile, agents, seeds_of(SELECT, budget.select, repeat), budget.most_markets)
+    judged = Attack(market, profile, agents, seeds_of(JUDGE, budget.judge, repeat), budget.most_markets)
+    found = []
+    for name, attacker in find_attackers(attackers).items():
+        candidates = attacker(search, budget)
+        if not candidates:
+            continue
+        selected = search.gains([one.policies for one in candidates]).mean(1)
+        best = candidates[int(selected.argmax())]
+        found.append(Found(name, best.told, best.policies, float(selected.max()), judged.gains([best.policies])[0], best.story))
+    if not found:
+        raise ValueError(f"none of {tuple(attackers)} had a candidate for {agents}; name another attacker.")
+    return BestResponse(agents, judged.base, max(found, key=lambda one: one.selected), tuple(found))

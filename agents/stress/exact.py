@@ -1,0 +1,94 @@
+"""Ex-post regret: the best reply to the very reports of the others, round by seed, by breakpoints or by a grid."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Float64, Int
+from torch import Tensor
+
+from marketenv.core import rounds, tree
+from marketenv.core.market import Market, agent_names, role_of
+from marketenv.core.policy import Policy
+
+from ..lineups import Profile, seat
+from .attack import Attack
+
+POINTS = 101  # of each field's line, where a market names no breakpoints
+
+
+@dataclass(frozen=True)
+class ExPost:
+    """What hindsight would have brought in the first round.
+
+    regret:  of each seed, >= 0, money           [pairs]
+    utility: what was earned in that round        [pairs]
+    actions: the best reply                       [pairs, width]
+    exact:   the market named all actions that matter; otherwise the regret is a lower bound from a grid
+    """
+
+    regret: Float64[Tensor, "pairs"]
+    utility: Float64[Tensor, "pairs"]
+    actions: Float[Tensor, "pairs width"]
+    exact: bool
+
+
+def ex_post_regret(market: Market, profile: Profile, agent: str, seeds: Int[Tensor, "pairs"], points: int = POINTS) -> ExPost:
+    """How much more an agent could have earned in the first round had it known what all others would report.
+
+    rgt = max over b' of u(theta; b', b_-i) - u(theta; b, b_-i)   [pairs], money
+
+    A market with a method ``breakpoints(state, past, agent)`` names the actions [markets, candidates, width] among which a
+    best one always is, or None; then the regret is exact. Otherwise each field of the action runs through ``points`` values.
+    The agent deviates in the round's first stage; the profile plays what follows. Raises ValueError for an unknown agent.
+
+    >>> from agents.lineups import find_profile
+    >>> from marketenv import make_market
+    >>> market = make_market("reference_v0", game="second_price")
+    >>> found = ex_post_regret(market, find_profile(market), "buyer_0", torch.arange(100))
+    >>> found.exact, bool(found.regret.max() < 1e-6)
+    (True, True)
+    """
+    Attack(market, profile, (agent,), seeds)  # refuses unknown agents and profiles with gaps
+    market, mine = copy.copy(market), agent_names(market).index(agent)
+    policies, who = seat(market, profile, seeds.to(market.device))
+    now = rounds.begin(market, seeds)
+    truth = rounds.act_mixed(market, policies, who, now)
+    named = getattr(market, "breakpoints", None)
+    replies = None if named is None else named(now.state, (*now.past, (now.quotes, truth)), mine)
+    exact = replies is not None
+    if replies is None:
+        replies = _lines(truth[:, mine], market, agent, points)
+    replies = torch.cat([truth[:, mine][:, None], replies], 1)  # what was done comes first, so that regret is never below 0
+    earned = _play(market, policies, who, now, truth, replies, mine)
+    best = earned.argmax(1)
+    picked = replies.take_along_dim(best[:, None, None], 1)[:, 0]
+    regret = earned.take_along_dim(best[:, None], 1)[:, 0] - earned[:, 0]
+    return ExPost(regret.cpu(), earned[:, 0].cpu(), picked.cpu(), exact)
+
+
+def _lines(actions: Tensor, market: Market, agent: str, points: int) -> Float[Tensor, "pairs replies width"]:
+    """The agent's actions with one field at a time set to each of its values, in turn."""
+    box, lines = role_of(market, agent).action, []
+    for item in box.items:
+        values = torch.linspace(item.low, item.high, points, device=actions.device)
+        line = actions[:, None].repeat(1, points, 1)
+        line[:, :, box.slices[item.name]] = values[:, None]
+        lines.append(line)
+    return torch.cat(lines, 1)
+
+
+def _play(
+    market: Market, policies: list[Policy], who: Tensor, now: rounds.Situation, truth: Tensor, replies: Tensor, mine: int
+) -> Float64[Tensor, "pairs replies"]:
+    """The agent's utility of the round for each reply: replies x seeds as one batch."""
+    count, pairs = replies.shape[1], len(who)
+    index = torch.arange(pairs, device=who.device).repeat_interleave(count)
+    now, who, actions = tree.rows(now, index), who[index], truth[index]
+    actions[:, mine] = replies.flatten(0, 1)
+    now, report = rounds.advance(market, now, actions)
+    while report is None:
+        now, report = rounds.advance(market, now, rounds.act_mixed(market, policies, who, now))
+    return report.rewards[:, mine].unflatten(0, (pairs, count))

@@ -1,0 +1,37 @@
+"""Learned best replies: one agent trains with reinforcement learning while the others play a profile."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from marketenv.core.market import Market
+from marketenv.core.policy import Policy
+
+from ..lineups import Profile
+from ..rl import TrainConfig, load_policy, seed_folder, train
+from ..rl.monitoring import read_rows
+from ..scripted.strategy import MARKETS
+
+
+def best_reply(
+    algorithm: str, market: Market, profile: Profile, agent: str, steps: int | None = None, seed: int = 0
+) -> tuple[Policy, list[dict[str, Any]]]:
+    """Train an agent against a profile; returns its policy and the evaluations while it trained (steps, utility, truthful).
+
+    steps: of the learning agent; None takes the setting of ``agents.rl`` for this market
+    Raises ValueError for an unknown algorithm.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        config = TrainConfig(
+            market=_name(market), algorithm=algorithm, agent=agent, steps=steps, out=Path(folder), checkpoint_every=0
+        )
+        train(config, seed, opponents=dict(profile), market=market)
+        done = seed_folder(config, seed)
+        return load_policy(done), [row for row in read_rows(done / "progress.csv") if "utility" in row]
+
+
+def _name(market: Market) -> str:
+    """The name under which settings for this market are known, or "any"."""
+    return next((name for name, kind in MARKETS.items() if isinstance(market, kind)), "any")
