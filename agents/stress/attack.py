@@ -27,7 +27,7 @@ def seeds_of(block: int, count: int, repeat: int = 0) -> Int[Tensor, "count"]:
     >>> bool(seeds_of(SELECT, 4)[-1] < seeds_of(SELECT, 4, repeat=1)[0] < seeds_of(JUDGE, 1)[0])
     True
     """
-    return block + repeat * 2**32 + torch.arange(count)
+    return block + repeat * 2**32 + torch.arange(count, device="cpu")
 
 
 @dataclass(frozen=True)
@@ -77,10 +77,17 @@ class Attack:
         """What each candidate, one policy a deviator, earns more than the profile, seed by seed."""
         return torch.cat([self._earned(policies, 1) for policies in candidates]) - self.base
 
-    def grid(self, family: Family, parameters: Float64[Tensor, "points k"]) -> Float64[Tensor, "points pairs"]:
-        """What each point of a family gains, all points and seeds as one batch; a coalition deviates alike."""
+    def grid(self, members: Sequence[Family], parameters: Float64[Tensor, "points k"]) -> Float64[Tensor, "points pairs"]:
+        """What each point gains, all points and seeds as one batch.
+
+        members: the family of each deviator;   parameters: of all deviators side by side   [points, k]
+        """
+        widths = [len(member.low) for member in members]
         pieces = parameters.split(max(1, self.most_markets // len(self.seeds)))
-        done = [self._earned([Deviation(base, family, piece) for base in self.bases()], len(piece)) for piece in pieces]
+        done = [
+            self._earned([Deviation(*who) for who in zip(self.bases(), members, piece.split(widths, 1), strict=True)], len(piece))
+            for piece in pieces
+        ]
         return torch.cat(done) - self.base
 
     def _earned(self, policies: Sequence[Policy], lineups: int) -> Float64[Tensor, "lineups pairs"]:
@@ -114,7 +121,7 @@ class Curve:
 
 
 def curve(attack: Attack, family: Family, points: int = 41) -> Curve:
-    """The gain along a family of one parameter, its whole range: points x seeds as one batch.
+    """The gain along a family of one parameter, its whole range: points x seeds as one batch; a coalition deviates alike.
 
     >>> from agents.lineups import find_profile
     >>> from agents.stress import families
@@ -126,4 +133,5 @@ def curve(attack: Attack, family: Family, points: int = 41) -> Curve:
     0.7
     """
     parameters = family.line(points)
-    return Curve(family.name, parameters[:, 0], attack.grid(family, parameters))
+    alike = parameters.repeat(1, len(attack.agents))
+    return Curve(family.name, parameters[:, 0], attack.grid((family,) * len(attack.agents), alike))

@@ -32,15 +32,11 @@ class Family:
     identity: tuple[float, ...]
     apply: Map
 
-    def box(self) -> tuple[Float64[Tensor, "k"], Float64[Tensor, "k"]]:
-        """The least and the greatest parameters."""
-        return torch.tensor(self.low, dtype=torch.float64), torch.tensor(self.high, dtype=torch.float64)
-
     def line(self, points: int) -> Float64[Tensor, "points k"]:
         """Evenly spaced parameters of a family of one, the identity among them; ValueError for a family of several."""
         if len(self.low) != 1:
             raise ValueError(f"{self.name!r} has {len(self.low)} parameters; a line wants a family of one, for instance scale.")
-        grid = torch.linspace(self.low[0], self.high[0], points, dtype=torch.float64)
+        grid = torch.linspace(self.low[0], self.high[0], points, dtype=torch.float64, device="cpu")
         return torch.cat([grid, grid.new_tensor(self.identity)]).unique()[:, None]
 
 

@@ -63,59 +63,68 @@ Attacker = Callable[[Attack, Budget], list[Candidate]]
 def grid(attack: Attack, budget: Budget) -> list[Candidate]:
     """The best point of every line: scale and shift, for every field of the deviators' actions.
 
-    Raises ValueError for a coalition of several roles, whose actions have no fields in common.
+    A coalition is tried on all combinations of its members' points, four times as many as a single agent's.
     """
+    count, found = len(attack.agents), []
+    points = budget.points if count == 1 else max(3, int((4 * budget.points) ** (1 / count)))
+    for members in _lines(attack):
+        lines = [member.line(points)[:, 0] for member in members]
+        lattice = torch.cartesian_prod(*lines).reshape(-1, count)
+        found.append(_candidate(attack, members, lattice[attack.grid(members, lattice).mean(1).argmax()]))
+    return found
+
+
+def _lines(attack: Attack) -> list[tuple[Family, ...]]:
+    """For every kind of line and every choice of a field in each role: the family of each deviator."""
+    roles = {role.name: role for role in attack.roles}
     found = []
-    for family in families(one_role(attack), ("scale", "shift")).values():
-        points = family.line(budget.points)
-        found.append(_candidate(attack, family, points[attack.grid(family, points).mean(1).argmax()]))
+    for kind in ("scale", "shift"):
+        tables = [families(role, (kind,)).values() for role in roles.values()]
+        for choice in itertools.product(*tables):
+            of = dict(zip(roles, choice, strict=True))
+            found.append(tuple(of[role.name] for role in attack.roles))
     return found
 
 
 def cross_entropy(attack: Attack, budget: Budget) -> list[Candidate]:
-    """The best that the cross-entropy search finds among straight lines and among curves, all fields at once.
+    """The best that the cross-entropy search finds among straight lines and among curves, all fields and members at once.
 
     Each generation draws a population from independent normals, keeps the best fifth on common random numbers, and moves
     the normals to them. Returned are each search's best member and the centre of its last generation.
     Source: Rubinstein, Methodology and Computing in Applied Probability 1 (1999).
     """
-    role, found = one_role(attack), []
+    found = []
     for kind in ("affine", "knots"):
-        family = together(list(families(role, (kind,)).values()))
-        found += [_candidate(attack, family, chosen) for chosen in _evolve(attack, family, budget)]
+        members = tuple(together(list(families(role, (kind,)).values())) for role in attack.roles)
+        found += [_candidate(attack, members, chosen) for chosen in _evolve(attack, members, budget)]
     return found
 
 
-def _evolve(attack: Attack, family: Family, budget: Budget) -> tuple[Float64[Tensor, "k"], Float64[Tensor, "k"]]:
-    """The best member ever seen, and the last generation's centre."""
-    (low, high), size = family.box(), budget.population
-    centre, spread = torch.tensor(family.identity, dtype=torch.float64), WIDEST * (high - low)
-    keep, best, most = max(2, round(ELITE * size)), centre, 0.0
+def _evolve(attack: Attack, members: Sequence[Family], budget: Budget) -> tuple[Float64[Tensor, "k"], Float64[Tensor, "k"]]:
+    """The best point ever seen, and the last generation's centre."""
+    sides, cpu = zip(*map(_ends, members), strict=True), torch.device("cpu")
+    low, high, centre = (torch.tensor([*itertools.chain(*ends)], dtype=torch.float64, device=cpu) for ends in sides)
+    spread, keep = WIDEST * (high - low), max(2, round(ELITE * budget.population))
+    best, most = centre, 0.0
     for generation in range(budget.generations):
-        key = draws.fold(torch.tensor(generation), "cross entropy", family.name)
-        members = (centre + spread * draws.normal(key, size, len(low))).clamp(low, high)
-        earned = attack.grid(family, members).mean(1)
-        top = earned.topk(min(keep, size)).indices
+        key = draws.fold(torch.tensor(generation, device=cpu), "cross entropy", members[0].name)
+        points = (centre + spread * draws.normal(key, budget.population, len(low))).clamp(low, high)
+        earned = attack.grid(members, points).mean(1)
+        top = earned.topk(min(keep, len(points))).indices
         if float(earned[top[0]]) > most:
-            best, most = members[top[0]], float(earned[top[0]])
-        centre, spread = members[top].mean(0), members[top].std(0) if len(top) > 1 else spread
+            best, most = points[top[0]], float(earned[top[0]])
+        centre, spread = points[top].mean(0), points[top].std(0, unbiased=False)
     return best, centre
 
 
-def _candidate(attack: Attack, family: Family, parameters: Float64[Tensor, "k"]) -> Candidate:
-    policies = tuple(Deviation(base, family, parameters[None]) for base in attack.bases())
-    return Candidate(str(policies[0]), policies)
+def _ends(family: Family) -> tuple[tuple[float, ...], ...]:
+    return family.low, family.high, family.identity
 
 
-def one_role(attack: Attack) -> Any:
-    """The role that all deviators share; ValueError where they have several."""
-    roles = {role.name: role for role in attack.roles}
-    if len(roles) > 1:
-        raise ValueError(
-            f"the coalition {attack.agents} has the roles {', '.join(roles)}; these searches move one role's actions alike. "
-            "Attack with agents of one role, or give candidates of your own to Attack.gains."
-        )
-    return next(iter(roles.values()))
+def _candidate(attack: Attack, members: Sequence[Family], parameters: Float64[Tensor, "k"]) -> Candidate:
+    each = parameters[None].split([len(member.low) for member in members], 1)
+    policies = tuple(Deviation(*who) for who in zip(attack.bases(), members, each, strict=True))
+    return Candidate("; ".join(map(str, policies)), policies)
 
 
 def reinforcement(algorithm: str, attack: Attack, budget: Budget) -> list[Candidate]:

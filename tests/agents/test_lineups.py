@@ -1,0 +1,107 @@
+"""Line-ups: who plays what, mixtures drawn once an episode, and many line-ups on the same seeds as one batch."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from relay_market import RelayMarket
+
+from agents.lineups import Mixture, find_profile, play, seat
+from agents.scripted import STRATEGIES
+from marketenv import make_market
+from marketenv.core import rounds
+
+DOUBLE = make_market("reference_v0", game="double_auction")
+SEEDS = torch.arange(64)
+
+
+def constant(value):
+    return lambda observation, role, keys: observation.new_full((len(observation), role.action.dim), value)
+
+
+LOW, HIGH = constant(-0.5), constant(0.5)
+
+
+def test_a_profile_names_a_policy_for_every_agent_and_the_others_are_truthful():
+    found = find_profile(DOUBLE, {"buyer": "shade"})
+    assert found["seller_0"] is DOUBLE.policies["truthful"]
+    value = DOUBLE.roles[0].observation.pack(type=torch.tensor([[0.9]]), last_price=torch.zeros(1, 1), round=torch.zeros(1, 1))
+    for policy in (found["buyer_0"], find_profile(DOUBLE, STRATEGIES["shade"])["buyer_0"]):
+        action = policy(value, DOUBLE.roles[0], torch.tensor([0]))
+        assert float(action) == pytest.approx(2 * 0.6 - 1)  # two thirds of .9, as a share of the largest price
+
+
+def test_unknown_names_get_a_neighbour():
+    with pytest.raises(ValueError, match="Did you mean 'shade'"):
+        find_profile(DOUBLE, "shades")
+    with pytest.raises(ValueError, match="no agent or role 'byer'"):
+        find_profile(DOUBLE, {"byer": "shade"})
+
+
+@pytest.mark.parametrize("weights", [(0.5,), (0.7, 0.7), (-0.5, 1.5)])
+def test_weights_that_are_no_chances_are_refused(weights):
+    with pytest.raises(ValueError, match="one a policy, >= 0, sum 1"):
+        Mixture((LOW, HIGH), weights)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.floats(0, 1))
+def test_a_mixture_is_drawn_with_its_weights(weight):
+    mixture = Mixture((LOW, HIGH), (weight, 1 - weight))
+    _, who = seat(DOUBLE, find_profile(DOUBLE, {"buyer": mixture}), torch.arange(4000))
+    share = float((who[:, 0] == 0).double().mean())
+    assert abs(share - weight) <= 5 * (weight * (1 - weight) / 4000) ** 0.5 + 1e-9  # five standard errors
+
+
+def test_a_mixture_keeps_its_policy_for_an_episode_and_as_a_policy_draws_at_every_move():
+    market = make_market("reference_v0", game="double_auction", max_cycles=6)
+    profile = find_profile(market, {"buyer": Mixture((LOW, HIGH), (0.5, 0.5))})
+
+    def bids(policies, who):
+        now, seen = rounds.begin(market, SEEDS), []
+        while now.quotes is not None:
+            actions = rounds.act_mixed(market, policies, who, now)
+            seen.append(actions[:, 0, 0])
+            now, _ = rounds.advance(market, now, actions)
+        return torch.stack(seen)
+
+    kept = bids(*seat(market, profile, SEEDS))
+    assert bool((kept == kept[0]).all()) and kept[0].unique().tolist() == [-0.5, 0.5]
+    drawn = bids([profile["buyer_0"], profile["seller_0"]], torch.tensor([0, 1]).expand(64, -1))
+    assert not bool((drawn == drawn[0]).all())
+
+
+def test_policies_that_several_agents_share_are_listed_once():
+    market = make_market("reference_v0", game="first_price", n_buyers=3)
+    policies, who = seat(market, find_profile(market, {"buyer_1": LOW}), SEEDS)
+    assert len(policies) == 2
+    assert who[0].tolist() == [0, 1, 0]
+
+
+def test_many_line_ups_earn_what_each_earns_alone():
+    """Only the first quotes are shared, so a line-up's utilities are those of the same episodes played by themselves."""
+    market = make_market("reference_v0", game="double_auction", max_cycles=3)
+    policies = [market.policies["truthful"], LOW, HIGH]
+    who = torch.tensor([[0, 0], [1, 0], [2, 1]])[:, None].repeat(1, len(SEEDS), 1)
+    together = play(market, policies, who, SEEDS)
+    for k in range(3):
+        alone = play(market, policies, who[k : k + 1], SEEDS)
+        assert torch.equal(together.utility[k], alone.utility[0])
+        steps = rounds.play(market, {name: policies[who[k, 0, i]] for i, name in enumerate(("buyer_0", "seller_0"))}, SEEDS)
+        assert torch.equal(sum(report.rewards for _, _, report in steps), alone.utility[0])
+
+
+def test_nothing_is_earned_after_a_market_has_ended():
+    """In the relay market a buyer that storms out in round one ends it; buyers with a type above the price of 1/2 win a half."""
+    market = RelayMarket(horizon=3)
+    leaves = lambda observation, role, keys: observation.new_tensor([1.0, -1.0]).expand(len(observation), 2)  # noqa: E731
+    profile = find_profile(market, {"buyer_0": leaves})
+    policies, who = seat(market, profile, SEEDS)
+    stays = play(
+        market, *seat(market, find_profile(market), SEEDS)[:1], seat(market, find_profile(market), SEEDS)[1][None], SEEDS
+    )
+    left = play(market, policies, who[None], SEEDS).utility[0]
+    first = next(report for _, _, report in rounds.play(market, profile, SEEDS) if report is not None)
+    assert bool(first.terminated.all())
+    assert torch.equal(left, first.rewards)
+    assert bool((stays.utility[0, :, 0] >= left[:, 0]).all())
