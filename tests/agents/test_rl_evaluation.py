@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from agents.lineups import play
 from agents.rl import compare, evaluation_seeds, training_seed
 from agents.rl.config import MOST_ENVS, MOST_SEED
-from agents.lineups import play
 from agents.rl.evaluation import FINAL, WHILE_TRAINING, mean_utility
 from agents.scripted import STRATEGIES, shade
 from marketenv import make_market
@@ -37,7 +37,7 @@ def test_truth_against_truth_is_exactly_nothing(name, arguments, agent):
     market = make_market(name, **arguments)
     found = compare(market, market.policies["truthful"], agent, pairs=20)
     assert torch.equal(found.learned, found.truthful) and len(found.learned) == 20
-    assert (found.difference.mean, found.difference.low, found.difference.high) == (0.0, 0.0, 0.0)
+    assert (found.difference.mean, found.difference.low) == (0.0, None)  # 20 equal numbers are too few for an interval
     assert (found.deviation is not None) == (agent == "all")
     assert found.deviation is None or found.deviation.mean == 0.0
     assert all(ours == theirs for ours, theirs in found.behaviour.values())
