@@ -3,11 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+FRAMEWORKS := supersuit openspiel torchrl benchmarl rllib
+VENVS ?= .venvs
 
-.PHONY: help demo test lint types bench clean
+.PHONY: help demo test lint types bench clean test-frameworks $(FRAMEWORKS:%=test-%)
 
 help:  ## show these commands
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -31,8 +33,25 @@ lint: $(STAMP)  ## ruff and the import floors
 types: $(STAMP)  ## mypy
 	$(BIN)/mypy
 
+$(VENVS)/%/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENVS)/$*
+	$(VENVS)/$*/bin/python -m pip install --quiet --upgrade "pip>=24"
+	$(VENVS)/$*/bin/python -m pip install --quiet "torch>=2.6,<2.14"
+	$(VENVS)/$*/bin/python -m pip install --quiet "hatchling>=1.25" "editables>=0.5"
+	$(VENVS)/$*/bin/python -m pip install --quiet --editable ".[recipes,$*]"
+	@touch $@
+
+test-frameworks:  ## every recipe of docs/guides/frameworks.md in a virtual environment of its own
+	@rm -f $(FRAMEWORKS:%=$(VENVS)/%.xml)
+	@$(MAKE) --keep-going --no-print-directory $(FRAMEWORKS:%=test-%); failed=$$?; \
+	$(PYTHON) tests/frameworks/summary.py $(FRAMEWORKS:%=$(VENVS)/%.xml) && exit $$failed
+
+$(FRAMEWORKS:%=test-%): test-%: $(VENVS)/%/.installed  ## one framework's recipes: test-rllib, test-torchrl, ...
+	@rm -f $(VENVS)/$*.xml
+	MARKETENV_FRAMEWORK=$* $(VENVS)/$*/bin/python -m pytest tests/frameworks/test_$*.py --junitxml=$(VENVS)/$*.xml
+
 bench: $(STAMP)  ## measure speed; writes results/benchmark.json
 	$(BIN)/python scripts/benchmark.py
 
-clean:  ## remove the virtual environment and all results
-	rm -rf $(VENV) results
+clean:  ## remove the virtual environments and all results
+	rm -rf $(VENV) $(VENVS) results

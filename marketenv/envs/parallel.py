@@ -88,7 +88,13 @@ class MarketParallelEnv(ParallelEnv[str, np.ndarray, Any]):
         return self._start(self._batch.reset(seed))
 
     def step(self, actions: dict[str, Any]) -> tuple[dict[str, Any], ...]:
-        """Play one stage with one action per agent; ValueError, and no change at all, for a bad action."""
+        """Play one stage with one action per agent; ValueError, and no change at all, for a bad action.
+
+        An episode that is over takes no actions and gives empty dicts, as PettingZoo's environments do; SuperSuit's
+        ``black_death_v3`` goes one step too far.
+        """
+        if not self.agents and not actions and self._batch.running():
+            return {}, {}, {}, {}, {}
         missing = [a for a in self.agents if a not in actions]
         if missing or not self.agents:
             hint = f"no action for {', '.join(missing)}" if missing else "the episode is over"

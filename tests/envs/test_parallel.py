@@ -170,6 +170,17 @@ def test_missing_unknown_and_late_actions_are_refused():
         env.step(actions)
 
 
+@every_case
+def test_no_actions_after_the_end_are_nothing(case):
+    env = started(case)
+    with pytest.raises(ValueError, match="no action for"):  # in the middle of an episode they are a mistake
+        env.step({})
+    go_on(env)
+    last, state, report = env.market_state, env.state(), env.report
+    assert env.step({}) == ({}, {}, {}, {}, {})
+    assert env.agents == [] and env.market_state is last and env.report is report and np.array_equal(env.state(), state)
+
+
 def test_nothing_works_before_reset():
     env = parallel("first_price")
     for call in (lambda: env.step({}), env.state, lambda: env.quotes, lambda: env.market_state, lambda: env.save("x")):
