@@ -73,19 +73,27 @@ class Attack:
         parts = (self.profile[agent] for agent in self.agents)
         return tuple(p.policies[p.weights.index(max(p.weights))] if isinstance(p, Mixture) else p for p in parts)
 
+    def starts(self) -> list[tuple[Policy, ...]]:
+        """What searches set out from: the profile, and truth where that is another."""
+        own, truth = self.bases(), (self.market.policies["truthful"],) * len(self.agents)
+        return [own] if all(one is other for one, other in zip(own, truth, strict=True)) else [own, truth]
+
     def gains(self, candidates: Sequence[tuple[Policy, ...]]) -> Float64[Tensor, "candidates pairs"]:
         """What each candidate, one policy a deviator, earns more than the profile, seed by seed."""
         return torch.cat([self._earned(policies, 1) for policies in candidates]) - self.base
 
-    def grid(self, members: Sequence[Family], parameters: Float64[Tensor, "points k"]) -> Float64[Tensor, "points pairs"]:
+    def grid(
+        self, bases: Sequence[Policy], members: Sequence[Family], parameters: Float64[Tensor, "points k"]
+    ) -> Float64[Tensor, "points pairs"]:
         """What each point gains, all points and seeds as one batch.
 
-        members: the family of each deviator;   parameters: of all deviators side by side   [points, k]
+        bases, members: of each deviator the policy whose reports are changed, and the family of changes
+        parameters:     of all deviators side by side   [points, k]
         """
         widths = [len(member.low) for member in members]
         pieces = parameters.split(max(1, self.most_markets // len(self.seeds)))
         done = [
-            self._earned([Deviation(*who) for who in zip(self.bases(), members, piece.split(widths, 1), strict=True)], len(piece))
+            self._earned([Deviation(*who) for who in zip(bases, members, piece.split(widths, 1), strict=True)], len(piece))
             for piece in pieces
         ]
         return torch.cat(done) - self.base
@@ -134,4 +142,4 @@ def curve(attack: Attack, family: Family, points: int = 41) -> Curve:
     """
     parameters = family.line(points)
     alike = parameters.repeat(1, len(attack.agents))
-    return Curve(family.name, parameters[:, 0], attack.grid((family,) * len(attack.agents), alike))
+    return Curve(family.name, parameters[:, 0], attack.grid(attack.bases(), (family,) * len(attack.agents), alike))

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Float64, Int
+from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
 from marketenv.core import rounds, tree
+from marketenv.core.fields import Fields
+from marketenv.core.lookup import unknown
 from marketenv.core.market import Market, agent_names, role_of
 from marketenv.core.policy import Policy
 
 from ..lineups import Profile, seat
 from .attack import Attack
 
+MOST_MARKETS = 2**12  # played at once
 POINTS = 101  # of each field's line, where a market names no breakpoints
 
 
@@ -35,14 +39,22 @@ class ExPost:
     exact: bool
 
 
-def ex_post_regret(market: Market, profile: Profile, agent: str, seeds: Int[Tensor, "pairs"], points: int = POINTS) -> ExPost:
+def ex_post_regret(
+    market: Market,
+    profile: Profile,
+    agent: str,
+    seeds: Int[Tensor, "pairs"],
+    fields: Sequence[str] | None = None,
+    points: int = POINTS,
+) -> ExPost:
     """How much more an agent could have earned in the first round had it known what all others would report.
 
     rgt = max over b' of u(theta; b', b_-i) - u(theta; b, b_-i)   [pairs], money
 
     A market with a method ``breakpoints(state, past, agent)`` names the actions [markets, candidates, width] among which a
     best one always is, or None; then the regret is exact. Otherwise each field of the action runs through ``points`` values.
-    The agent deviates in the round's first stage; the profile plays what follows. Raises ValueError for an unknown agent.
+    With ``fields`` only these parts of the action change (a bid and not the ask), and the regret is that of them alone.
+    The agent deviates in the round's first stage; the profile plays what follows. Raises ValueError for unknown names.
 
     >>> from agents.lineups import find_profile
     >>> from marketenv import make_market
@@ -61,12 +73,25 @@ def ex_post_regret(market: Market, profile: Profile, agent: str, seeds: Int[Tens
     exact = replies is not None
     if replies is None:
         replies = _lines(truth[:, mine], market, agent, points)
+    kept = ~_moved(role_of(market, agent).action, fields).to(replies.device)
+    replies[..., : len(kept)] = torch.where(kept, truth[:, mine, None, : len(kept)], replies[..., : len(kept)])
+    replies = replies.unique(dim=1)  # where fields are kept, many are the same
     replies = torch.cat([truth[:, mine][:, None], replies], 1)  # what was done comes first, so that regret is never below 0
     earned = _play(market, policies, who, now, truth, replies, mine)
     best = earned.argmax(1)
     picked = replies.take_along_dim(best[:, None, None], 1)[:, 0]
     regret = earned.take_along_dim(best[:, None], 1)[:, 0] - earned[:, 0]
     return ExPost(regret.cpu(), earned[:, 0].cpu(), picked.cpu(), exact)
+
+
+def _moved(box: Fields, names: Sequence[str] | None) -> Bool[Tensor, "width"]:
+    """Which numbers of an action belong to the named fields; all where nothing is named."""
+    moved = torch.full((box.dim,), names is None, device="cpu")
+    for name in names or ():
+        if name not in box.slices:
+            raise unknown("field of the action", name, tuple(box.slices))
+        moved[box.slices[name]] = True
+    return moved
 
 
 def _lines(actions: Tensor, market: Market, agent: str, points: int) -> Float[Tensor, "pairs replies width"]:
@@ -83,12 +108,15 @@ def _lines(actions: Tensor, market: Market, agent: str, points: int) -> Float[Te
 def _play(
     market: Market, policies: list[Policy], who: Tensor, now: rounds.Situation, truth: Tensor, replies: Tensor, mine: int
 ) -> Float64[Tensor, "pairs replies"]:
-    """The agent's utility of the round for each reply: replies x seeds as one batch."""
-    count, pairs = replies.shape[1], len(who)
-    index = torch.arange(pairs, device=who.device).repeat_interleave(count)
-    now, who, actions = tree.rows(now, index), who[index], truth[index]
-    actions[:, mine] = replies.flatten(0, 1)
-    now, report = rounds.advance(market, now, actions)
-    while report is None:
-        now, report = rounds.advance(market, now, rounds.act_mixed(market, policies, who, now))
-    return report.rewards[:, mine].unflatten(0, (pairs, count))
+    """The agent's utility of the round for each reply: replies x seeds as one batch, or a few."""
+    pairs, done = len(who), []
+    for some in replies.split(max(1, MOST_MARKETS // pairs), 1):
+        index = torch.arange(pairs, device=who.device).repeat_interleave(some.shape[1])
+        here, seated, actions = tree.rows(now, index), who[index], truth[index]
+        actions[:, mine] = some.flatten(0, 1)
+        while len(here.past) + 1 < len(market.stages):
+            here, _ = rounds.advance(market, here, actions)
+            actions = rounds.act_mixed(market, policies, seated, here)
+        _, report = market.clear(here.state, (*here.past, (here.quotes, actions)))  # without the next round's quotes
+        done.append(report.rewards[:, mine].unflatten(0, (pairs, -1)))
+    return torch.cat(done, 1)

@@ -61,16 +61,16 @@ Attacker = Callable[[Attack, Budget], list[Candidate]]
 
 
 def grid(attack: Attack, budget: Budget) -> list[Candidate]:
-    """The best point of every line: scale and shift, for every field of the deviators' actions.
+    """The best point of every line: scale and shift, for every field of the deviators' actions, from the profile and from truth.
 
     A coalition is tried on all combinations of its members' points, four times as many as a single agent's.
     """
     count, found = len(attack.agents), []
     points = budget.points if count == 1 else max(3, int((4 * budget.points) ** (1 / count)))
-    for members in _lines(attack):
+    for bases, members in itertools.product(attack.starts(), _lines(attack)):
         lines = [member.line(points)[:, 0] for member in members]
         lattice = torch.cartesian_prod(*lines).reshape(-1, count)
-        found.append(_candidate(attack, members, lattice[attack.grid(members, lattice).mean(1).argmax()]))
+        found.append(_candidate(bases, members, lattice[attack.grid(bases, members, lattice).mean(1).argmax()]))
     return found
 
 
@@ -94,13 +94,15 @@ def cross_entropy(attack: Attack, budget: Budget) -> list[Candidate]:
     Source: Rubinstein, Methodology and Computing in Applied Probability 1 (1999).
     """
     found = []
-    for kind in ("affine", "knots"):
+    for bases, kind in itertools.product(attack.starts(), ("affine", "knots")):
         members = tuple(together(list(families(role, (kind,)).values())) for role in attack.roles)
-        found += [_candidate(attack, members, chosen) for chosen in _evolve(attack, members, budget)]
+        found += [_candidate(bases, members, chosen) for chosen in _evolve(attack, bases, members, budget)]
     return found
 
 
-def _evolve(attack: Attack, members: Sequence[Family], budget: Budget) -> tuple[Float64[Tensor, "k"], Float64[Tensor, "k"]]:
+def _evolve(
+    attack: Attack, bases: Sequence[Policy], members: Sequence[Family], budget: Budget
+) -> tuple[Float64[Tensor, "k"], Float64[Tensor, "k"]]:
     """The best point ever seen, and the last generation's centre."""
     sides, cpu = zip(*map(_ends, members), strict=True), torch.device("cpu")
     low, high, centre = (torch.tensor([*itertools.chain(*ends)], dtype=torch.float64, device=cpu) for ends in sides)
@@ -109,7 +111,7 @@ def _evolve(attack: Attack, members: Sequence[Family], budget: Budget) -> tuple[
     for generation in range(budget.generations):
         key = draws.fold(torch.tensor(generation, device=cpu), "cross entropy", members[0].name)
         points = (centre + spread * draws.normal(key, budget.population, len(low))).clamp(low, high)
-        earned = attack.grid(members, points).mean(1)
+        earned = attack.grid(bases, members, points).mean(1)
         top = earned.topk(min(keep, len(points))).indices
         if float(earned[top[0]]) > most:
             best, most = points[top[0]], float(earned[top[0]])
@@ -121,9 +123,9 @@ def _ends(family: Family) -> tuple[tuple[float, ...], ...]:
     return family.low, family.high, family.identity
 
 
-def _candidate(attack: Attack, members: Sequence[Family], parameters: Float64[Tensor, "k"]) -> Candidate:
+def _candidate(bases: Sequence[Policy], members: Sequence[Family], parameters: Float64[Tensor, "k"]) -> Candidate:
     each = parameters[None].split([len(member.low) for member in members], 1)
-    policies = tuple(Deviation(*who) for who in zip(attack.bases(), members, each, strict=True))
+    policies = tuple(Deviation(*who) for who in zip(bases, members, each, strict=True))
     return Candidate("; ".join(map(str, policies)), policies)
 
 

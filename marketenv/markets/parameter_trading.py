@@ -29,7 +29,7 @@ from marketenv.core.shards import Shards
 from marketenv.core.transfers import Ledger, net
 from marketenv.data import Source, augmentation, make_source
 from marketenv.learners import LEARNERS, Learner, Scores, Training
-from marketenv.markets.exchanges import EXCHANGES, Exchange, Terms
+from marketenv.markets.exchanges import EXCHANGES, Exchange, Terms, critical_bids, critical_markups
 from marketenv.markets.parameter_trading_types import (
     Options,
     ParameterTradingConfig,
@@ -297,6 +297,32 @@ class ParameterTradingMarket:
     def test_scores(self, state: TradingState) -> Scores:
         """Loss and accuracy [markets, agents] on the held-out test set, which no agent and no broker ever sees."""
         return self.learner.scores(state.params, self.world(state.seeds).test_exam)
+
+    def breakpoints(self, state: TradingState, past: Past, agent: int) -> Float[Tensor, "markets candidates width"] | None:
+        """Actions among which a best reply of an agent to the others' reports always is, for the utility of this round.
+
+        None where it is not known: exchanges and rules of one's own, several purchases, a coalition's joint ask. The effort
+        acts on later rounds only and stays as it was. past: this round's quotes and the actions of all agents
+        """
+        known = self.exchange is EXCHANGES["trade"] and self.mechanism in MECHANISMS.values()
+        if not known or self.config.max_purchases > 1 or bool(state.options.coalition.any()):
+            return None
+        ((quotes, actions),) = past
+        reports = self._read(state, quotes, actions)
+        bids = critical_bids(reports, agent, exclusive=self.mechanism in (MECHANISMS["first_price"], MECHANISMS["second_price"]))
+        worth = state.money_per_loss[:, agent, None] * quotes.gain.worth[:, agent].double().clamp(min=1e-300)
+        share = bids / worth[..., None] - 1 if self.config.bid_mode == "gain" else 2 * bids / self.bid_max - 1
+        share = torch.cat([share[:, :agent], share[:, agent + 1 :]], 1).clamp(-1, 1).float()
+        share = torch.cat([share, share.nextafter(torch.ones_like(share))], 2)  # float32 may have rounded it below the ask
+        alone = torch.eye(share.shape[1], dtype=torch.bool, device=self.device)[:, None]
+        buys = torch.where(alone, share[..., None], -1.0).flatten(1, 2)  # a purchase is of one seller: nothing to the others
+        buys = torch.cat([buys, torch.full_like(buys[:, :1], -1.0)], 1)
+        asks = (2 * critical_markups(reports, agent) / max(self.ask_max, 1e-300) - 1).clamp(-1, 1).float()
+        asks = torch.cat([asks, asks.nextafter(-torch.ones_like(asks)), asks.new_tensor([-1.0, 1.0]).expand(len(asks), -1)], 1)
+        shape = (len(asks), buys.shape[1], asks.shape[1])
+        parts = buys[:, :, None].expand(*shape, -1), asks[:, None, :, None].expand(*shape, 1)
+        effort = actions[:, agent, -1:][:, None, None].expand(*shape, 1)
+        return torch.cat([*parts, effort], 3).flatten(1, 2)
 
     def world(self, seeds: Int[Tensor, "markets"]) -> World:
         """What the seeds fix for good; the last two batches of seeds are remembered, since every round asks for it."""

@@ -20,6 +20,7 @@ from agents.stress import (
     seeds_of,
 )
 from marketenv import make_market
+from marketenv.core import rounds
 from marketenv.mechanisms import first_price, second_price
 from marketenv.mechanisms.outcome import Outcome
 from marketenv.metrics import mean_interval
@@ -111,6 +112,38 @@ def _buyer():
     return find_profile(DOUBLE), "buyer_0", seeds_of(JUDGE, 1000)
 
 
+@pytest.mark.parametrize("mechanism", ["nash_bargaining", "posted_price", "first_price", "second_price"])
+@pytest.mark.parametrize("who", ["truthful", "random"])
+def test_breakpoints_of_the_parameter_market_beat_a_grid(mechanism, who):
+    """What the market names as all that matters is at least as good as 41 values of each field, whatever the others report."""
+    config = {"n_agents": 3, "max_cycles": 1, "mechanism": mechanism, "data_options": {"max_examples": 300}}
+    market, blind = make_market("parameter_trading_v0", **config), make_market("parameter_trading_v0", **config)
+    blind.breakpoints = lambda *args: None
+    args = find_profile(market, who), "trader_1", seeds_of(JUDGE, 12)
+    exact, grid = ex_post_regret(market, *args), ex_post_regret(blind, *args, points=41)
+    assert exact.exact and not grid.exact
+    assert float((exact.regret - grid.regret).min()) >= -1e-5  # float32 losses
+    assert float(exact.regret.max()) > 0  # the ask of zero leaves something to gain for a seller
+
+
+def test_posted_prices_leave_a_truthful_buyer_nothing_to_gain_and_its_seller_much():
+    """The bid decides only whether to buy at the ask (Myerson 1981), so hindsight adds nothing to it; the ask sets the price."""
+    market = make_market("parameter_trading_v0", n_agents=3, max_cycles=1, mechanism="posted_price")
+    args = find_profile(market), "trader_0", seeds_of(JUDGE, 24)
+    bid, ask = (ex_post_regret(market, *args, fields=(name,)) for name in ("bid", "ask"))
+    assert bid.exact and float(bid.regret.max()) <= 1e-5
+    assert float(ask.regret.mean()) > 0.05
+
+
+def test_nash_bargaining_leaves_a_buyer_half_of_what_it_bids():
+    """With asks of zero the price is half the bid, so a bid of next to nothing saves it: regret = payment of that round."""
+    market = make_market("parameter_trading_v0", n_agents=2, max_cycles=1)
+    profile, seeds = find_profile(market), seeds_of(JUDGE, 16)
+    found = ex_post_regret(market, profile, "trader_0", seeds, fields=("bid",))
+    paid = next(report for _, _, report in rounds.play(market, profile, seeds)).paid[:, 0]
+    torch.testing.assert_close(found.regret, paid, atol=1e-5, rtol=1e-5)
+
+
 # --- planted cheats --------------------------------------------------------------------------------------------------------
 
 
@@ -178,7 +211,8 @@ def test_the_curve_against_truth_is_the_parabola():
 def test_pieces_of_a_grid_are_the_whole():
     seeds, family = seeds_of(SELECT, 32), families(DOUBLE.roles[0])["scale price"]
     whole, pieces = (Attack(DOUBLE, find_profile(DOUBLE), ("buyer_0",), seeds, most) for most in (2**16, 100))
-    assert torch.equal(whole.grid((family,), family.line(9)), pieces.grid((family,), family.line(9)))
+    lines = (one.grid(one.bases(), (family,), family.line(9)) for one in (whole, pieces))
+    assert torch.equal(*lines)
 
 
 def test_a_mixture_may_be_attacked():
@@ -237,6 +271,7 @@ def test_a_market_of_stages_is_attacked_in_its_first_stage():
         (lambda: best_response(DOUBLE, find_profile(DOUBLE), "buyer", ()), "name another attacker"),
         (lambda: Budget(points=0), "points is 0"),
         (lambda: ex_post_regret(DOUBLE, find_profile(DOUBLE), "buyer", seeds_of(JUDGE, 2)), "no agent 'buyer'"),
+        (lambda: ex_post_regret(DOUBLE, *_buyer(), fields=("prise",)), "Did you mean 'price'"),
     ],
 )
 def test_what_cannot_be_attacked_is_refused(call, message):
