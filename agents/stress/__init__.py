@@ -7,13 +7,21 @@
 from .attack import JUDGE, SELECT, Attack, Curve, curve, seeds_of
 from .best_response import BestResponse, Found, best_response
 from .deviation import KINDS, Deviation, Family, families, together
+from .equilibria import Equilibrium, solve
 from .exact import ExPost, ex_post_regret
+from .leaderboard import Row, Standing, leaderboard, standings
+from .leaderboard import write as write_leaderboard
+from .meta_game import MetaGame, estimate, game_of, regrets
+from .psro import PSRO, Iteration, psro
+from .scenarios import SCENARIOS, Focal, Scenario, play_policies, play_scenario
 from .search import ATTACKERS, Budget, Candidate
 
 __all__ = [
     "ATTACKERS",
     "JUDGE",
     "KINDS",
+    "PSRO",
+    "SCENARIOS",
     "SELECT",
     "Attack",
     "BestResponse",
@@ -21,13 +29,30 @@ __all__ = [
     "Candidate",
     "Curve",
     "Deviation",
+    "Equilibrium",
     "ExPost",
     "Family",
+    "Focal",
     "Found",
+    "Iteration",
+    "MetaGame",
+    "Row",
+    "Scenario",
+    "Standing",
     "best_response",
     "curve",
+    "estimate",
     "ex_post_regret",
     "families",
+    "game_of",
+    "leaderboard",
+    "play_policies",
+    "play_scenario",
+    "psro",
+    "regrets",
     "seeds_of",
+    "solve",
+    "standings",
     "together",
+    "write_leaderboard",
 ]
