@@ -1,0 +1,66 @@
+"""Claims of papers, one table by name, each with the experiment and the rule that decide it.
+
+To add one, write it in its market's file (``truthfulness``, ``rationality`` and ``balance`` build the usual ones) and it is
+in the table below; every verdict is computed from the evidence that ``measure`` returns.
+
+>>> claim = CLAIMS["train_n_trade/eq_1"]
+>>> str(verdict(claim, {name: measure(claim.id, name, "quick") for name in claim.conditions}))
+'holds'
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from marketenv.core.lookup import lookup
+
+from . import reference, train_n_trade
+from .claim import (
+    AS_STATED,
+    EFFORTS,
+    WORDS,
+    AtLeast,
+    AtMost,
+    Claim,
+    Effort,
+    Evidence,
+    Finding,
+    Never,
+    NoGain,
+    Rule,
+    Verdict,
+    measured,
+    verdict,
+)
+from .truthfulness import balance, rationality, truthfulness
+
+CLAIMS: dict[str, Claim] = {claim.id: claim for claim in (*reference.CLAIMS, *train_n_trade.CLAIMS)}
+
+
+def measure(claim_id: str, condition: str, effort: str) -> dict[str, Any]:
+    """The evidence of one condition of a claim of the table, as plain data; ValueError for unknown names."""
+    return measured(lookup(CLAIMS, claim_id, "claim"), condition, effort)
+
+
+__all__ = [
+    "AS_STATED",
+    "CLAIMS",
+    "EFFORTS",
+    "WORDS",
+    "AtLeast",
+    "AtMost",
+    "Claim",
+    "Effort",
+    "Evidence",
+    "Finding",
+    "Never",
+    "NoGain",
+    "Rule",
+    "Verdict",
+    "balance",
+    "measure",
+    "measured",
+    "rationality",
+    "truthfulness",
+    "verdict",
+]

@@ -1,0 +1,191 @@
+"""Tables of Train 'n Trade: two agents with thin classes of their own, in and out of the market, and how both fare."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from marketenv import make_market
+from marketenv.core import rounds
+from marketenv.core.market import Role, agent_names
+from marketenv.core.policy import Policy
+from marketenv.data import make_source
+from marketenv.data.sources import find_dataset
+from marketenv.learners import Training
+from marketenv.markets.exchanges import Exchange, Terms, fedavg
+from marketenv.markets.parameter_trading import ParameterTradingMarket
+from marketenv.markets.parameter_trading_types import Reports, TradingQuotes, TradingReport, TradingState
+
+from ...scripted.parameter_trading import never_trade
+from ..attack import JUDGE, seeds_of
+from .claim import Effort, Evidence
+
+AGENTS = ("A", "B")
+LEAK = "the broker holds the test data"  # as in the authors' public setup
+LINEAR = "two linear agents"  # as in figure 3
+METHODS = ("out of the market", "FedAvg", "no alignment", "aligned")  # in the order of the paper's table
+
+
+# --- how agents get on ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Joins:
+    """Stay outside, then trade: ``outside`` until the share of rounds that are over reaches ``when``, ``inside`` from there."""
+
+    outside: Policy
+    inside: Policy
+    when: float
+
+    def __call__(self, observation: Tensor, role: Role, keys: Tensor) -> Tensor:
+        """Actions of the one or the other."""
+        out, within = (policy(observation, role, keys) for policy in (self.outside, self.inside))
+        return torch.where(role.observation.unpack(observation)["round"] < self.when, out, within)
+
+
+def averaging_from(join: int, state: TradingState, quotes: TradingQuotes, reports: Reports, terms: Terms) -> Exchange:
+    """FedAvg, once so many rounds are over; everybody keeps its own model before."""
+    done = fedavg(state, quotes, reports, terms)
+    return dataclasses.replace(done, params=torch.where((state.round < join)[:, None, None], quotes.trained, done.params))
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How episodes ended: test losses and accuracies [seeds, agents], utilities, and the rounds' reports."""
+
+    loss: Float64[Tensor, "seeds agents"]
+    accuracy: Float64[Tensor, "seeds agents"]
+    utility: Float64[Tensor, "seeds agents"]
+    reports: list[TradingReport]
+
+
+def ending(market: ParameterTradingMarket, policy: Policy, seeds: Tensor) -> Ending:
+    """Play episodes in which everybody plays one policy, all seeds as one batch."""
+    policies, done = dict.fromkeys(agent_names(market), policy), []
+    now = rounds.begin(market, seeds)
+    while now.quotes is not None:
+        now, report = rounds.advance(market, now, rounds.act(market, policies, now))
+        assert isinstance(report, TradingReport)
+        done.append(report)
+    scores = market.test_scores(now.state)
+    utility = torch.stack([report.utility for report in done]).sum(0)
+    return Ending(scores.loss.double(), scores.accuracy.double(), utility, done)
+
+
+def digits(condition: str, effort: Effort) -> dict[str, Any]:
+    """Two agents on the embedded digits, each with a tenth of the other's half of the classes; the market's own network."""
+    options = {"keep": 0.1, "overlap": True, "broker_data": "test" if condition == LEAK else "validation"}
+    return {"data": "digits", "partition": "class_imbalance", "data_options": options, "max_cycles": effort.digits}
+
+
+def mnist_folder() -> Path | None:
+    """Where MNIST lies, if the variable MARKETENV_DATA names a folder that holds it."""
+    place = Path(os.environ.get("MARKETENV_DATA", "")) / "mnist"
+    return place if os.environ.get("MARKETENV_DATA") and place.is_dir() else None
+
+
+def mnist(condition: str, effort: Effort) -> dict[str, Any]:
+    """The paper's first setting: MLP 784-32-32-32-16-10, SGD 0.01, batch 512, a round an epoch; pixels standardised."""
+    found = find_dataset("mnist", root=mnist_folder())
+    found = dataclasses.replace(found, x=_pixels(found.x), x_test=None if found.x_test is None else _pixels(found.x_test))
+    sizes = {"broker_data": "test"} if condition == LEAK else {"validation_size": 10_000}
+    source = make_source(found, "class_imbalance", len(AGENTS), keep=0.1, overlap=True, **sizes)
+    largest = int(source.federation(seeds_of(JUDGE, 1)).train.size.max())
+    training = Training(optimizer="sgd", learning_rate=1e-2, batch_size=512, steps=-(-largest // 512))
+    learner = {"learner": "mlp", "learner_options": {"hidden": (32, 32, 32, 16), "init_rule": "torch"}}
+    rest = {"training": training, "valuation": "relative_loss", "after_purchase": "reset", "max_cycles": effort.digits}
+    return {"data": source} | learner | rest
+
+
+def _pixels(x: Tensor) -> Tensor:
+    return (x - 0.1307) / 0.3081
+
+
+def linear(condition: str, effort: Effort) -> dict[str, Any]:
+    """Figure 3's agents: A with few clean examples, B with more and noisy ones; a unit of money a unit of loss."""
+    _, n_rounds, dimension = effort.linear
+    options = {"dimension": dimension, "examples": (dimension // 2, dimension * 4 // 5), "noise": (0.0, 0.5**0.5)}
+    options |= {"validation_size": 10 * dimension, "test_size": 10 * dimension}
+    training = Training(optimizer="sgd", learning_rate=1 / n_rounds, batch_size=None, steps=1)
+    free = {"money_per_loss": (1.0, 1.0), "effort_cost": (0.0, 0.0)}
+    return {"data": "linear", "data_options": options, "learner": "linear", "training": training, "max_cycles": n_rounds} | free
+
+
+def played(options: dict[str, Any], method: str, seeds: Tensor) -> Ending:
+    """Play one method of the table; agents join the market after a twelfth of the rounds, as in the paper."""
+    join = options["max_cycles"] // 12
+    exchange = partial(averaging_from, join) if method == "FedAvg" else "trade"
+    alignment = {"alignment": "auto" if method == "aligned" else "none"}
+    market = make_market("parameter_trading_v0", n_agents=len(AGENTS), exchange=exchange, cash=1e6, **(options | alignment))
+    assert isinstance(market, ParameterTradingMarket)
+    outside = never_trade(market)
+    inside = Joins(outside, market.policies["truthful"], (join - 0.5) / market.horizon)
+    return ending(market, inside if method in METHODS[2:] else outside, seeds)
+
+
+# --- experiments ------------------------------------------------------------------------------------------------------------
+
+
+def compared(pairs: tuple[tuple[str, str], ...], each: bool, data: str, condition: str, effort: Effort) -> Evidence:
+    """Test accuracy of the second method of each pair less that of the first, same seeds, % of test rows.
+
+    each: a statistic an agent; otherwise the mean of the two agents, which hold as good as one model where both buy
+    """
+    if data == "mnist" and not (effort.data and mnist_folder()):
+        return Evidence(untested="it wants the effort full and a folder with MNIST, named by the variable MARKETENV_DATA")
+    options = {"digits": digits, "mnist": mnist}[data](condition, effort)
+    count = min(effort.seeds, 20) if data == "mnist" else effort.seeds
+    seeds, done = seeds_of(JUDGE, count), {}
+    for method in dict.fromkeys(name for pair in pairs for name in pair):
+        done[method] = played(options, method, seeds)
+    samples: dict[str, list[float]] = {}
+    for less, more in pairs:
+        points = 100 * (done[more].accuracy - done[less].accuracy)
+        named = dict(zip(AGENTS, points.T, strict=True)) if each else {"mean of A and B": points.mean(1)}
+        samples |= {f"{more} less {less}, {who}": values.tolist() for who, values in named.items()}
+    rows = [[m, *(100 * e.accuracy.mean(0)).tolist(), *e.loss.mean(0).tolist()] for m, e in done.items()]
+    table = {"title": f"{data}: means over {count} seeds", "head": ["method", "A, % right", "B, % right", "A, loss", "B, loss"]}
+    return Evidence(
+        samples=samples,
+        seeds=f"JUDGE + 0..{count - 1}",
+        tables=({**table, "rows": rows},),
+        series=({"kind": "lines", "title": f"{data}: broker's loss, mean of A and B", **_losses(done)},),
+        notes=(f"{options['max_cycles']} rounds, in the market after the first {options['max_cycles'] // 12}",),
+    )
+
+
+def _losses(done: Mapping[str, Ending]) -> dict[str, Any]:
+    curves = {name: torch.stack([r.loss.mean(1) for r in one.reports], 1)[:20].tolist() for name, one in done.items()}
+    return {"x": "round", "y": "loss", "curves": curves}
+
+
+def both_gain(condition: str, effort: Effort) -> Evidence:
+    """What trade saves each agent of its test loss and adds to its utility, as parts of what it has out of the market."""
+    options = (linear if condition == LINEAR else digits)(condition, effort)
+    seeds = seeds_of(JUDGE, effort.linear[0] if condition == LINEAR else effort.seeds)
+    inside, outside = (played(options, method, seeds) for method in ("aligned", "out of the market"))
+    saved = 100 * (1 - inside.loss / outside.loss)
+    more = inside.utility - outside.utility
+    samples = {f"fall of {agent}'s test loss, %": saved[:, k].tolist() for k, agent in enumerate(AGENTS)}
+    samples |= {f"more utility of {agent}, money": more[:, k].tolist() for k, agent in enumerate(AGENTS)}
+    return Evidence(samples=samples, seeds=f"JUDGE + 0..{len(seeds) - 1}", series=trades(inside.reports, AGENTS))
+
+
+def trades(reports: list[TradingReport], names: tuple[str, ...]) -> tuple[dict[str, Any], ...]:
+    """What each agent paid round by round, seed by seed, and who paid whom how much an episode in the mean."""
+    paid = torch.stack([report.paid for report in reports], 1)[:20]  # [seeds, rounds, agents]
+    curves = {f"{name} pays": paid[..., k].tolist() for k, name in enumerate(names)}
+    money = torch.stack([report.transfers for report in reports]).sum(0).mean(0)[: len(names), : len(names)]
+    return (
+        {"kind": "lines", "title": "prices over rounds", "x": "round", "y": "money", "curves": curves},
+        {"kind": "network", "title": "who pays whom, money per episode", "names": list(names), "money": money.tolist()},
+    )

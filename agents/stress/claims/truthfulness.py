@@ -1,0 +1,364 @@
+"""Claims that any market can be held to: truth or an equilibrium is a best response, taking part pays, money adds up."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from marketenv.core import rounds
+from marketenv.core.lookup import lookup
+from marketenv.core.market import Market, Report, agent_names
+from marketenv.metrics import budget_balance, mean_intervals
+
+from ...lineups import find_profile, play, seat
+from ..attack import JUDGE, SELECT, Attack, Curve, curve, seeds_of
+from ..best_response import Found, best_response, deviators
+from ..deviation import Deviation, families
+from ..exact import ex_post_regret
+from ..search import Budget
+from .claim import AS_STATED, AtMost, Claim, Effort, Evidence, Never, NoGain
+
+Build = Callable[[str, Effort], Market]  # (condition, effort) -> the market
+Line = tuple[str, float, float]  # a deviation of one parameter, and the range of it that is tried
+MOST = 1024  # samples kept of one statistic; of more, means of blocks are
+OTHERS = ("cross_entropy", "scripted")  # attackers beside the lines
+LINES = ("scale", "shift")
+
+
+def blocks(samples: Float64[Tensor, "samples"], most: int = MOST) -> list[float]:
+    """Samples, or the means of as many equal blocks as are allowed: as independent, and with the same mean.
+
+    >>> blocks(torch.arange(6, dtype=torch.float64), 3)
+    [0.5, 2.5, 4.5]
+    """
+    size = -(-len(samples) // most)
+    whole = len(samples) // size * size
+    return samples[:whole].reshape(-1, size).mean(1).tolist()
+
+
+def once(market: Market, seeds: int, more: int = 20) -> int:
+    """How many seeds a market that trains is worth: so many times more where it has one round, quoted once a seed."""
+    return more * seeds if market.horizon == 1 else seeds
+
+
+def regret_series(title: str, found: Curve) -> dict[str, Any]:
+    """The gain along a line of deviations with its band, for a picture."""
+    rows = torch.stack([torch.tensor(blocks(row), dtype=torch.float64) for row in found.gains])
+    mean, low, high = mean_intervals(rows)
+    axes = {"kind": "regret", "title": title, "x": found.family, "y": "gain, money"}
+    return axes | {"parameters": found.parameters, "mean": mean, "low": low, "high": high}
+
+
+# --- no deviation gains -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Searched:
+    """An experiment: search for a deviation that gains, choose it on some seeds and judge it on others.
+
+    build:  the market of a condition;   play: what everybody plays, as ``find_profile`` takes it
+    who:    who deviates, in turn: agents, roles, or coalitions as tuples
+    lines:  deviations of which a whole line is tried, as (name, least, greatest), such as ("scale price", 0, 2); None for
+            scale and shift of every field, their whole ranges
+    attackers: what else searches, at all fields at once;   learns: so does PPO where the effort has steps for it
+    costly: the market trains models, so that the search is small
+    ex_post: the regret against the very reports of the others is judged too; it is exact where the market names its
+            breakpoints and has one round;   fields: parts of the action that hindsight changes, None for all
+    scale:  what tolerances are relative to, money; None for the mean absolute utility of who plays along
+    """
+
+    build: Build
+    who: tuple[str | tuple[str, ...], ...]
+    play: Any = "truthful"
+    lines: tuple[Line, ...] | None = None
+    attackers: tuple[str, ...] = OTHERS
+    learns: bool = False
+    costly: bool = False
+    ex_post: bool = False
+    fields: tuple[str, ...] | None = None
+    scale: float | None = None
+
+    def __call__(self, condition: str, effort: Effort) -> Evidence:
+        """What each deviator found."""
+        market, budget = self.build(condition, effort), effort.costly if self.costly else effort.cheap
+        if self.costly:
+            budget = dataclasses.replace(budget, select=once(market, budget.select, 4), judge=once(market, budget.judge))
+        done = [self._one(market, deviators(market, who), budget, effort) for who in self.who]
+        regrets = [self._regret(market, deviators(market, who)[0], budget) for who in self.who if self.ex_post]
+        samples = {f"gain of {one.names}": blocks(one.best.gains) for one in done} | {name: r for name, r, _ in regrets}
+        worst = max(done, key=lambda one: float(one.best.gains.mean()))
+        return Evidence(
+            samples=samples,
+            seeds=f"chosen on SELECT + 0..{budget.select - 1}, judged on JUDGE + 0..{budget.judge - 1}; "
+            f"of more than {MOST} seeds a sample is the mean of a block",
+            scale=self.scale or max(sum(float(one.base.abs().mean()) for one in done) / len(done), 1e-12),
+            exact=bool(regrets) and all(exact for _, _, exact in regrets),
+            series=[one for found in done for one in found.series],
+            tables=[one.table for one in done],
+            counterexample=worst.counterexample(),
+        )
+
+    def _one(self, market: Market, agents: tuple[str, ...], budget: Budget, effort: Effort) -> _Done:
+        profile = find_profile(market, self.play)
+        search = Attack(market, profile, agents, seeds_of(SELECT, budget.select), budget.most_markets)
+        judged = Attack(market, profile, agents, seeds_of(JUDGE, budget.judge), budget.most_markets)
+        line, curves = on_lines(search, judged, self.lines, budget.points)
+        found, attackers = [line], self.attackers
+        if self.learns and effort.steps and len(agents) == 1:
+            attackers, budget = (*attackers, "ppo"), dataclasses.replace(budget, rl_steps=effort.steps)
+        if attackers:
+            found += best_response(market, profile, agents, attackers, budget).found
+        names = " and ".join(agents)
+        series = [regret_series(f"{names}: {c.family}", c) for c in curves]
+        series += [_learning(names, one) for one in found if one.story]
+        return _Done(names, judged.base, max(found, key=lambda one: one.selected), tuple(found), tuple(series))
+
+    def _regret(self, market: Market, agent: str, budget: Budget) -> tuple[str, list[float], bool]:
+        seen = ex_post_regret(market, find_profile(market, self.play), agent, seeds_of(JUDGE, budget.judge), self.fields)
+        return f"ex-post regret of {agent}", blocks(seen.regret), seen.exact and market.horizon == 1
+
+
+@dataclass(frozen=True)
+class _Done:
+    """What the search for one deviator came to."""
+
+    names: str
+    base: Tensor
+    best: Found
+    found: tuple[Found, ...]
+    series: tuple[dict[str, Any], ...]
+
+    @property
+    def table(self) -> dict[str, Any]:
+        """What each attacker found."""
+        head = ["attacker", "its best deviation", "gain where it was chosen", "gain on other seeds"]
+        rows = [[f.attacker, f.told, f.selected, float(f.gains.mean())] for f in self.found]
+        return {"title": f"{self.names} deviates; who stays earns {float(self.base.mean()):.4g}", "head": head, "rows": rows}
+
+    def counterexample(self) -> str:
+        """The best deviation, and the seed where it gained most."""
+        gains, seed = self.best.gains, int(self.best.gains.argmax())
+        return (
+            f"{self.names}: {self.best.told} ({self.best.attacker}) earns {float((self.base + gains).mean()):.4g} in place of "
+            f"{float(self.base.mean()):.4g}; at seed JUDGE + {seed} {float(self.base[seed] + gains[seed]):.4g} in place of "
+            f"{float(self.base[seed]):.4g}"
+        )
+
+
+def on_lines(search: Attack, judged: Attack, lines: Sequence[Line] | None, points: int) -> tuple[Found, list[Curve]]:
+    """The best point of some lines of deviations, and the lines; a coalition deviates alike. ValueError for an unknown line."""
+    known = families(search.roles[0], LINES)
+    every = [(name, family.low[0], family.high[0]) for name, family in known.items()]
+    chosen = [
+        dataclasses.replace(lookup(known, name, "line of deviations"), low=(low,), high=(high,))
+        for name, low, high in (every if lines is None else lines)
+    ]
+    curves = [curve(search, family, points) for family in chosen]
+    best = max(range(len(curves)), key=lambda k: float(curves[k].gains.mean(1).max()))
+    means = curves[best].gains.mean(1)
+    point = curves[best].parameters[int(means.argmax())].reshape(1, 1)
+    policies = tuple(Deviation(base, chosen[best], point) for base in search.bases())
+    return Found("grid", str(policies[0]), policies, float(means.max()), judged.gains([policies])[0], []), curves
+
+
+def _learning(names: str, one: Found) -> dict[str, Any]:
+    columns = {name: [float(row[name]) for row in one.story] for name in ("steps", "utility", "truthful")}
+    return {"kind": "learning", "title": f"{names}: {one.attacker}"} | columns
+
+
+def truthfulness(
+    *,
+    id: str,
+    market: str,
+    paper: str,
+    place: str,
+    words: str,
+    build: Build,
+    who: tuple[str | tuple[str, ...], ...],
+    conditions: tuple[str, ...] = (AS_STATED,),
+    tolerance: float = 0.01,
+    **search: Any,
+) -> Claim:
+    """A claim that nobody gains by deviating from truth, or from what else ``play`` names.
+
+    tolerance: of the gain, as a part of the mean absolute utility of who plays along (or of ``scale``)
+    search:    further arguments of ``Searched``
+
+    >>> from marketenv import make_market
+    >>> from agents.stress.claims import EFFORTS, measured, verdict
+    >>> build = lambda condition, effort: make_market("reference_v0", game="second_price")
+    >>> claim = truthfulness(id="mine/truth", market="mine", paper="-", place="-", words="Truth pays.", build=build,
+    ...                      who=("buyer",), ex_post=True)
+    >>> str(verdict(claim, {"as stated": measured(claim, "as stated", "quick")}))
+    'holds'
+    """
+    return Claim(
+        id=id,
+        market=market,
+        paper=paper,
+        place=place,
+        words=words,
+        statistic="what the best deviation found earns more than who plays along, same seeds, not those it was chosen on",
+        unit="money",
+        rule=NoGain(tolerance),
+        conditions=conditions,
+        experiment=Searched(build=build, who=who, **search),
+    )
+
+
+# --- taking part pays -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outside:
+    """An experiment: what an agent loses by taking part, in the mean or ever.
+
+    who:     agents that may stay away, in turn, all of them where none is named
+    play:    what everybody plays;   others: what all but that agent play, where that differs
+    outside: what staying away is, played by that agent alone; None where it is worth 0
+    signed:  loss in the mean, negative for a gain; otherwise the loss where there is one, 0 elsewhere
+    scale:   what tolerances are relative to, money; None for the mean absolute utility inside
+    """
+
+    build: Build
+    who: tuple[str, ...] = ()
+    play: Any = "truthful"
+    others: Any = None
+    outside: Any = None
+    signed: bool = False
+    costly: bool = False
+    scale: float | None = None
+
+    def __call__(self, condition: str, effort: Effort) -> Evidence:
+        """Losses of each agent, seed by seed."""
+        market = self.build(condition, effort)
+        count = once(market, effort.seeds) if self.costly else effort.cheap.judge
+        seeds, losses, size = seeds_of(JUDGE, count), {}, []
+        for agent in self.who or agent_names(market):
+            inside = self._utility(market, agent, self.play, seeds)
+            away = torch.zeros_like(inside) if self.outside is None else self._utility(market, agent, self.outside, seeds)
+            losses[agent] = away - inside
+            size.append(float(inside.abs().mean()))
+        worst = max(losses, key=lambda agent: float(losses[agent].max()))
+        seed = int(losses[worst].argmax())
+        samples = {f"loss of {agent}": _of(loss, self.signed) for agent, loss in losses.items()}
+        return Evidence(
+            samples=samples,
+            seeds=f"JUDGE + 0..{count - 1}; of more than {MOST} seeds a block's {'mean' if self.signed else 'greatest'}",
+            scale=self.scale or max(sum(size) / len(size), 1e-12),
+            counterexample=f"{worst} loses {float(losses[worst].max()):.4g} by taking part at seed JUDGE + {seed}",
+        )
+
+    def _utility(self, market: Market, agent: str, part: Any, seeds: Tensor) -> Tensor:
+        rest = self.play if self.others is None else self.others
+        parts = {name: part if name == agent else rest for name in agent_names(market)}
+        policies, who = seat(market, find_profile(market, parts), seeds)
+        return play(market, policies, who[None], seeds).utility[0, :, agent_names(market).index(agent)]
+
+
+def _of(loss: Tensor, signed: bool) -> list[float]:
+    if signed:
+        return blocks(loss)
+    return [float(part.max()) for part in loss.clamp(min=0).split(-(-len(loss) // MOST))]
+
+
+def rationality(
+    *,
+    id: str,
+    market: str,
+    paper: str,
+    place: str,
+    words: str,
+    build: Build,
+    who: tuple[str, ...] = (),
+    conditions: tuple[str, ...] = (AS_STATED,),
+    tolerance: float = 1e-6,
+    rate: float = 0.01,
+    signed: bool = False,
+    **outside: Any,
+) -> Claim:
+    """A claim that agents do not lose by taking part: never in any episode, or (``signed``) not in the mean.
+
+    tolerance: of the loss, as a part of the mean absolute utility inside (or of ``scale``)
+    rate:      of ``Never``;   outside: further arguments of ``Outside``
+    """
+    return Claim(
+        id=id,
+        market=market,
+        paper=paper,
+        place=place,
+        words=words,
+        statistic="utility of staying away less that of taking part, per episode" + ("" if signed else ", where above 0"),
+        unit="money",
+        rule=AtMost(tolerance) if signed else Never(tolerance, rate),
+        conditions=conditions,
+        experiment=Outside(build=build, who=who, signed=signed, **outside),
+    )
+
+
+# --- money adds up ----------------------------------------------------------------------------------------------------------
+
+
+def reports(market: Market, play: Any, seeds: Tensor) -> list[Report]:
+    """Every round's report of episodes in which all play a profile."""
+    policies, who = seat(market, find_profile(market, play), seeds)
+    now, found = rounds.begin(market, seeds), []
+    while now.quotes is not None:
+        now, report = rounds.advance(market, now, rounds.act_mixed(market, policies, who, now))
+        found += [] if report is None else [report]
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Balance:
+    """An experiment: what the operator has to add in a round; money that appears or vanishes is an error at once."""
+
+    build: Build
+    play: Any = "random"
+    costly: bool = False
+
+    def __call__(self, condition: str, effort: Effort) -> Evidence:
+        """The greatest amount of any round, a sample an episode."""
+        market, count = self.build(condition, effort), max(effort.seeds, 368) if self.costly else MOST
+        done = reports(market, self.play, seeds_of(JUDGE, count))
+        moved = torch.stack([report.transfers for report in done])  # [rounds, markets, payers, payees]
+        operator = torch.stack([budget_balance(rows, len(agent_names(market))) for rows in moved])  # refuses money that vanishes
+        seeds, scale = f"JUDGE + 0..{count - 1}", max(float(moved.sum((2, 3)).mean()), 1e-12)
+        samples = {"money that the operator adds": operator.clamp(max=0).abs().amax(0).tolist()}
+        return Evidence(samples=samples, seeds=seeds, scale=scale)
+
+
+def balance(
+    *,
+    id: str,
+    market: str,
+    paper: str,
+    place: str,
+    words: str,
+    build: Build,
+    conditions: tuple[str, ...] = (AS_STATED,),
+    tolerance: float = 1e-9,
+    **played: Any,
+) -> Claim:
+    """A claim that payments sum to zero and nobody subsidises the market.
+
+    tolerance: of the money, as a part of what moves in a round;   played: further arguments of ``Balance``
+    """
+    return Claim(
+        id=id,
+        market=market,
+        paper=paper,
+        place=place,
+        words=words,
+        statistic="greatest amount in any round of an episode",
+        unit="money",
+        rule=Never(tolerance),
+        conditions=conditions,
+        experiment=Balance(build=build, **played),
+    )

@@ -1,0 +1,360 @@
+"""Rules and verdicts of claims: every path is reached by evidence whose answer is known, and by planted markets."""
+
+import dataclasses
+import json
+from functools import partial
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agents.stress import Budget
+from agents.stress.claims import (
+    AtLeast,
+    AtMost,
+    Claim,
+    Evidence,
+    Never,
+    NoGain,
+    balance,
+    measured,
+    rationality,
+    truthfulness,
+    verdict,
+)
+from agents.stress.claims.claim import FAILS, HOLDS, INCONCLUSIVE, NO_GAIN, POSITIVE, UNTESTED, WORDS, Effort
+from agents.stress.claims.truthfulness import blocks
+from marketenv import make_market
+from marketenv.core import draws
+from marketenv.mechanisms import first_price, second_price
+from marketenv.mechanisms.outcome import Outcome, check_reports, sold
+
+TINY = Effort(
+    name="tiny",
+    cheap=Budget(select=256, judge=512, points=5, population=6, generations=1),
+    costly=Budget(select=2, judge=2, points=3, population=2, generations=1),
+    seeds=2,
+    rounds=1,
+    digits=2,
+    linear=(2, 4, 8),
+    cases=400,
+    steps=0,
+)
+SEARCH = dataclasses.replace(TINY, cheap=Budget(select=1024, judge=4096, points=21, population=24, generations=4))
+ABOUT = {"id": "planted/claim", "market": "planted", "paper": "-", "place": "-", "words": "-"}
+
+
+def claim(rule, conditions=("as stated",), **rest):
+    return Claim(**ABOUT, statistic="-", unit="money", rule=rule, conditions=conditions, **({"experiment": around} | rest))
+
+
+def around(condition, effort):
+    return Evidence(samples={"x": noise(0.0)}, seeds="0..39")
+
+
+def noise(mean, count=40):
+    """Samples whose mean is ``mean`` to rounding, with a spread of about 0.1."""
+    x = 0.1 * draws.normal(draws.fold(torch.tensor(3), "noise"), count)
+    return (mean + x - x.mean()).tolist()
+
+
+def judged(rule, evidence):
+    return verdict(claim(rule), {"as stated": evidence})
+
+
+# --- rules ----------------------------------------------------------------------------------------------------------------
+
+# 40 samples of spread .1 have an interval of about mean +- .03
+PATHS = [
+    (AtMost(0.1), noise(0.0), {}, HOLDS),
+    (AtMost(0.1), noise(0.2), {}, FAILS),
+    (AtMost(0.1), noise(0.1), {}, INCONCLUSIVE),  # the interval straddles the tolerance
+    (AtMost(0.1), noise(0.0)[:19], {}, INCONCLUSIVE),  # below 20 samples there is no interval
+    (AtMost(0.1), [0.0] * 255, {}, INCONCLUSIVE),  # of one value 256 are wanted
+    (AtMost(0.1), [0.0] * 256, {}, HOLDS),
+    (AtLeast(0.1), noise(0.2), {}, HOLDS),
+    (AtLeast(0.1), noise(0.0), {}, FAILS),
+    (AtLeast(0.1), noise(0.1), {}, INCONCLUSIVE),
+    (NoGain(0.1), noise(0.0), {}, NO_GAIN),  # a search may have missed something
+    (NoGain(0.1), noise(0.0), {"exact": True}, HOLDS),
+    (NoGain(0.1), noise(0.2), {"exact": True}, FAILS),
+    (Never(0.1), [0.0] * 368, {}, HOLDS),  # 1 - .025^(1/368) = .00997
+    (Never(0.1), [0.0] * 367, {}, INCONCLUSIVE),  # 1 - .025^(1/367) = .01000...
+    (Never(0.1), [0.0] * 3, {"exact": True}, HOLDS),
+    (Never(0.1), [0.0, 0.11], {}, FAILS),  # one sample refutes, however few there are
+    (Never(0.1, rate=0.2), [0.0] * 20, {}, HOLDS),  # 1 - .025^(1/20) = .168
+    (AtMost(0.1), noise(0.2), {"scale": 10.0}, HOLDS),  # the tolerance is 1
+    (AtMost(0.1), noise(0.0), {"scale": 0.01}, INCONCLUSIVE),  # and here .001, inside the interval
+]
+
+
+@pytest.mark.parametrize(("rule", "samples", "more", "word"), PATHS)
+def test_every_rule_takes_every_way(rule, samples, more, word):
+    found = judged(rule, Evidence(samples={"x": samples}, seeds="-", **more))
+    assert (found.word, str(found), found.condition) == (word, word, "")
+    assert bool(found.counterexample) == (word == FAILS)
+    assert word in WORDS and "wanted" in found.why
+
+
+def test_one_statistic_that_fails_refutes_and_one_that_is_open_leaves_it_open():
+    good, bad, open_ = noise(0.0), noise(0.5), noise(0.1)
+    for samples, word in (({"a": good, "b": bad, "c": open_}, FAILS), ({"a": good, "c": open_}, INCONCLUSIVE)):
+        found = judged(AtMost(0.1), Evidence(samples=samples, seeds="-"))
+        assert found.word == word
+        assert ("b: mean 0.5" in found.why) == (word == FAILS) and "a: mean" not in found.why  # told is what decided
+
+
+def test_intervals_of_several_statistics_are_wider_so_that_they_hold_together():
+    (alone,) = judged(AtMost(0.1), Evidence(samples={"a": noise(0.0)}, seeds="-")).found[0].figures
+    several = judged(AtMost(0.1), Evidence(samples={name: noise(0.0) for name in "abcdefgh"}, seeds="-")).found[0].figures
+    assert several[0].high > alone.high and several[0].low < alone.low and len(several) == 8
+
+
+def test_what_refutes_is_told_by_the_experiment_or_else_by_the_samples():
+    told = judged(AtMost(0.1), Evidence(samples={"x": noise(0.5)}, seeds="-", counterexample="seed 7 loses 1"))
+    assert told.counterexample == "seed 7 loses 1"
+    held = judged(AtMost(1.0), Evidence(samples={"x": noise(0.5)}, seeds="-", counterexample="seed 7 loses 1"))
+    assert not held.counterexample  # the worst case of what holds is no counterexample
+    assert "x: mean 0.5" in judged(AtMost(0.1), Evidence(samples={"x": noise(0.5)}, seeds="-")).counterexample
+
+
+# --- verdicts of several conditions ---------------------------------------------------------------------------------------
+
+GOOD, BAD, OPEN, NONE = noise(0.0), noise(0.5), noise(0.1), None
+
+
+@pytest.mark.parametrize(
+    ("stated", "first", "second", "said"),
+    [
+        (GOOD, BAD, BAD, "holds"),
+        (BAD, GOOD, GOOD, "holds under: first"),  # the first that is listed
+        (BAD, BAD, GOOD, "holds under: second"),
+        (OPEN, GOOD, BAD, "holds under: first"),  # shown there, undecided as stated
+        (NONE, BAD, GOOD, "holds under: second"),
+        (BAD, BAD, BAD, "fails"),
+        (BAD, OPEN, NONE, "fails"),  # the claim as the paper states it is refuted whatever comes of the others
+        (OPEN, BAD, BAD, "inconclusive"),
+        (NONE, BAD, NONE, "inconclusive"),
+        (NONE, NONE, NONE, "not tested here"),
+    ],
+)
+def test_a_verdict_is_what_its_conditions_come_to(stated, first, second, said):
+    names = ("as stated", "first", "second")
+    evidence = {name: Evidence(samples={"x": x}, seeds="-") for name, x in zip(names, (stated, first, second), strict=True) if x}
+    found = verdict(claim(AtMost(0.1), names), evidence)
+    assert str(found) == said
+    assert [one.condition for one in found.found] == list(names)
+    assert bool(found.counterexample) == (stated is BAD)
+    if found.condition:
+        assert "as stated: " in found.why  # what became of the claim itself is told too
+
+
+@settings(max_examples=25)
+@given(st.lists(st.sampled_from([GOOD, BAD, OPEN, NONE]), min_size=3, max_size=3), st.sampled_from([0.1, 0.3]))
+def test_a_verdict_depends_on_its_evidence_alone_and_plain_data_say_the_same(samples, tolerance):
+    names = ("as stated", "first", "second")
+    evidence = {name: Evidence(samples={"x": x}, seeds="-") for name, x in zip(names, samples, strict=True) if x}
+    asked = claim(AtMost(tolerance), names)
+    plain = {name: json.loads(json.dumps(one.plain(), allow_nan=False)) for name, one in evidence.items()}
+    other = dataclasses.replace(asked, words="said otherwise", experiment=None, why="not now")
+    assert verdict(asked, evidence) == verdict(asked, plain) == verdict(other, evidence)
+    found = verdict(asked, evidence)
+    assert (found.word in POSITIVE) == any(one.word in POSITIVE for one in found.found)
+
+
+def test_what_cannot_be_measured_says_why():
+    silent = claim(AtMost(0.1), experiment=None, why="its appendix is not at hand")
+    evidence = measured(silent, "as stated", TINY)
+    found = verdict(silent, {"as stated": evidence})
+    assert (found.word, found.why) == (UNTESTED, "its appendix is not at hand")
+
+
+def test_measuring_sets_one_thread_and_gives_the_others_back():
+    seen, before = [], torch.get_num_threads()
+
+    def look(condition, effort):
+        seen.append(torch.get_num_threads())
+        return around(condition, effort)
+
+    torch.set_num_threads(2)
+    try:
+        measured(claim(AtMost(0.1), experiment=look), "as stated", TINY)
+        assert seen == [1] and torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda: Evidence(samples={}), "a reason why there are none"),
+        (lambda: Evidence(samples={"x": []}), "finite points"),
+        (lambda: Evidence(samples={"x": [float("nan")]}), "finite points"),
+        (lambda: Evidence(samples={"x": [1.0]}, untested="no"), "a reason why there are none"),
+        (lambda: Evidence(samples={"x": [1.0]}, scale=0.0), "scale is 0.0"),
+        (lambda: claim(AtMost(), ()), "one or more"),
+        (lambda: claim(AtMost(), ("a", "a")), "each once"),
+        (lambda: claim(AtMost(), experiment=None), "a reason"),
+        (lambda: claim(AtMost(), why="but it has one"), "a reason"),
+        (lambda: verdict(claim(AtMost()), {"as state": Evidence(untested="-")}), "Did you mean 'as stated'"),
+        (lambda: measured(claim(AtMost()), "never", TINY), "no condition of planted/claim"),
+        (lambda: measured(claim(AtMost()), "as stated", "quik"), "Did you mean 'quick'"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(make, told):
+    with pytest.raises(ValueError, match=told):
+        make()
+
+
+def test_blocks_are_means_of_equal_runs_and_keep_short_lists():
+    x = torch.arange(10, dtype=torch.float64)
+    assert blocks(x, 10) == x.tolist()
+    assert blocks(x, 3) == [1.5, 5.5]  # runs of 4; the last 2 have no full run
+    assert sum(blocks(x[:8], 2)) / 2 == pytest.approx(float(x[:8].mean()))
+
+
+# --- planted markets ------------------------------------------------------------------------------------------------------
+
+
+def auction(game="second_price", **changes):
+    return lambda condition, effort: make_market("reference_v0", game=game, **changes)
+
+
+def truth(build, effort=SEARCH, conditions=("as stated",), **search):
+    asked = truthfulness(**ABOUT, build=build, who=("buyer",), conditions=conditions, scale=1 / 6, **search)
+    return verdict(asked, {name: measured(asked, name, effort) for name in asked.conditions})
+
+
+def test_truth_holds_where_all_bids_that_matter_were_tried():
+    """Vickrey 1961: no bid earns more, whatever the others bid; the breakpoints are all there is to try."""
+    assert str(truth(auction(), ex_post=True)) == "holds"
+
+
+def test_a_search_alone_never_says_that_truth_holds():
+    assert str(truth(auction())) == NO_GAIN
+
+
+def test_hindsight_is_no_proof_where_a_market_goes_on():
+    """Breakpoints are of the first round: with a second one something may have been left out."""
+    assert str(truth(auction(max_cycles=2), ex_post=True)) == NO_GAIN
+
+
+def pays_own_bid(share, bids, asks):
+    """The highest bid wins and pays a share of itself: with .9 the best answer to truth is 5/9 of the value, not the value."""
+    won = first_price(bids, asks)
+    return sold(won.allocation, share * bids)
+
+
+def test_a_winner_that_pays_nine_tenths_of_its_bid_is_flagged():
+    """A bid b against U[0, 1] earns b (v - .9 b): best at v / 1.8, which brings v^2 / 3.6; truth brings .1 v^2."""
+    found = truth(auction(mechanism=partial(pays_own_bid, 0.9)))
+    assert found.word == FAILS and "buyer_0: " in found.counterexample
+    (figure,) = found.found[0].figures
+    assert figure.low <= (1 / 3.6 - 0.1) / 3 <= figure.high  # E[v^2] = 1/3
+
+
+def peeks(bids, asks):
+    """A second-price auction whose reserve is half the winner's own bid: what a bidder says sets what it pays."""
+    check_reports(bids, asks)
+    won = second_price(bids, asks)
+    return sold(won.allocation, won.prices.maximum(bids / 2))
+
+
+def test_a_price_that_peeks_at_the_bid_is_flagged():
+    """Against U[0, 1] a bid b < 1 pays max(b / 2, x) for x < b: E = v b - 5 b^2 / 8, best at .8 v; gain .4 v^2 - .375 v^2."""
+    found = truth(auction(mechanism=peeks))
+    assert found.word == FAILS
+    (figure,) = found.found[0].figures
+    assert figure.high > 0.025 / 6 and figure.low <= 0.025 / 3  # E[v^2] = 1/3; what a search finds is at most the best
+
+
+def taken_at_its_word(bids, asks, *, seen=0.5):
+    """The buyer's value is read off its report and half of it is charged: whoever reports less pays less."""
+    check_reports(bids, asks)
+    return Outcome(bids > 0, torch.where(bids > 0, seen * bids, 0.0))
+
+
+def test_a_valuation_that_peeks_at_the_report_is_flagged():
+    """It sells to any bid, at half of what the bid says the good is worth. A bid next to 0 saves nearly all of v / 2."""
+    found = truth(auction(game="second_price", n_buyers=1, mechanism=taken_at_its_word))
+    assert found.word == FAILS
+    (figure,) = found.found[0].figures
+    assert figure.low > 0.2  # of E[v] / 2 = 1/4
+
+
+def test_truth_holds_under_a_condition_that_was_listed():
+    """First price as stated; second price under the condition: it alone makes truth best."""
+
+    def build(condition, effort):
+        return auction("second_price" if condition == "second price" else "first_price")(condition, effort)
+
+    found = truth(build, conditions=("as stated", "three bidders", "second price"), ex_post=True)
+    assert str(found) == "holds under: second price"
+    assert [one.word for one in found.found] == [FAILS, FAILS, HOLDS]
+
+
+def test_a_line_is_tried_in_the_range_that_the_claim_names():
+    found = truthfulness(**ABOUT, build=auction("first_price"), who=("buyer",), lines=(("scale price", 0.8, 1.0),), attackers=())
+    evidence = measured(found, "as stated", TINY)
+    (series,) = evidence["series"]
+    assert (min(series["parameters"]), max(series["parameters"])) == (0.8, 1.0)  # 1, which changes nothing, is always there
+    assert evidence["tables"][0]["rows"][0][1] == "scale price by 0.8"  # the best answer, half, is out of this range
+    with pytest.raises(ValueError, match="Did you mean 'scale price'"):
+        measured(
+            dataclasses.replace(found, experiment=dataclasses.replace(found.experiment, lines=(("scale prize", 0.0, 1.0),))),
+            "as stated",
+            TINY,
+        )
+
+
+def test_few_seeds_decide_nothing():
+    few = dataclasses.replace(TINY, cheap=dataclasses.replace(TINY.cheap, judge=19))
+    assert str(truth(auction("first_price"), few)) == INCONCLUSIVE
+
+
+def test_a_gain_within_its_noise_of_the_tolerance_decides_nothing():
+    """Who pays a share s of its bid b = v / (2 s) gains v^2 (1 / (4 s) - (1 - s)) on truth: (1/4) / 3 where all of it is paid."""
+    found = truth(auction("first_price"), tolerance=0.5)  # 1/12 is half of 1/6
+    (figure,) = found.found[0].figures
+    assert str(found) == INCONCLUSIVE and figure.low < 1 / 12 < figure.high
+
+
+def test_who_takes_part_may_lose_and_is_found():
+    """All pay their own bid, win or lose: a bidder that bids its value loses whenever it does not win."""
+
+    def all_pay(bids, asks):
+        check_reports(bids, asks)
+        return Outcome(torch.ones_like(bids, dtype=torch.bool), bids * 2)  # everybody gets a copy worth v and pays 2 v
+
+    asked = rationality(**ABOUT, build=auction("first_price", mechanism=all_pay))
+    found = verdict(asked, {"as stated": measured(asked, "as stated", TINY)})
+    assert found.word == FAILS and "loses" in found.counterexample
+    mean = rationality(**ABOUT, build=auction("first_price", mechanism=all_pay), signed=True)
+    found = verdict(mean, {"as stated": measured(mean, "as stated", TINY)})
+    assert found.word == FAILS and all(figure.low <= 0.5 <= figure.high for figure in found.found[0].figures)  # E[2 v - v]
+    fair = rationality(**ABOUT, build=auction(), scale=1.0)
+    assert str(verdict(fair, {"as stated": measured(fair, "as stated", TINY)})) == "holds"
+
+
+def test_a_market_that_pays_its_agents_is_found():
+    """Prices below 0 are refused by the books, so the operator's money shows as what it pays: none in any rule here."""
+    fair = balance(**ABOUT, build=auction())
+    assert str(verdict(fair, {"as stated": measured(fair, "as stated", TINY)})) == "holds"
+
+    def subsidised(condition, effort):
+        market = auction()(condition, effort)
+        clear = market.clear
+
+        def paying(state, past):
+            new, report = clear(state, past)
+            transfers = report.transfers.clone()
+            transfers[:, -1, 0] += 0.25  # the operator pays the first buyer a quarter each round
+            return new, dataclasses.replace(report, transfers=transfers)
+
+        market.clear = paying
+        return market
+
+    planted = balance(**ABOUT, build=subsidised)
+    found = verdict(planted, {"as stated": measured(planted, "as stated", TINY)})
+    assert found.word == FAILS
