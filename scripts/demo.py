@@ -1,7 +1,8 @@
 """A tournament on real digits: agents train networks, trade parameters and settle payments for 20 rounds.
 
 One focal agent per market plays each scripted strategy against three truthful ones, with the same seeds and data for
-every strategy, all markets as one batch. "Out of the market" is everybody never trading.
+every strategy, all markets as one batch. "Out of the market" is everybody never trading. At the end a quick audit puts the
+claims about the markets to the test.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ from marketenv.markets.parameter_trading import ParameterTradingMarket  # noqa: 
 from marketenv.markets.parameter_trading_types import TradingReport  # noqa: E402
 from marketenv.metrics import Interval, paired_difference  # noqa: E402
 from marketenv.render import draw_bars, draw_lines, draw_network, figure, page, picture, png, table  # noqa: E402
+from scripts.audit import AuditConfig  # noqa: E402
+from scripts.audit import main as audit  # noqa: E402
 
 MARKET = "parameter_trading_v0"
 OUTSIDE = "out of the market"
@@ -42,12 +45,14 @@ class DemoConfig:
 
     seeds:  paired markets per strategy; below 20 no interval is shown
     rounds: rounds of an episode
-    out:    folder of the report, the pictures and the rounds
+    out:    folder of the report, the pictures, the rounds and the audit
+    audit:  claims that the quick audit at the end tests, ids or patterns; none leaves it out
     """
 
     seeds: int = 20
     rounds: int = 20
     out: Path = ROOT / "results" / "demo"
+    audit: tuple[str, ...] = ("*",)
 
 
 @dataclass(frozen=True)
@@ -208,8 +213,8 @@ def write_report(played: Played, config: DemoConfig) -> Path:
     return path
 
 
-def main(config: DemoConfig) -> None:
-    """Play the tournament, print its table and write its report."""
+def main(config: DemoConfig) -> int:
+    """Play the tournament, print its table and write its report; then audit the claims. Returns the exit code."""
     torch.set_num_threads(1)  # the same numbers on every machine; a second thread gains little at these sizes
     played = tournament(config)
     shown = Table(title="focal agent per episode, mean over seeds", padding=(0, 1), box=box.SIMPLE_HEAD)
@@ -221,7 +226,8 @@ def main(config: DemoConfig) -> None:
     console = Console(width=max(width, Console().width))  # a narrow terminal wraps lines rather than cutting numbers
     console.print(shown)
     console.print(f"Report: {write_report(played, config)}", soft_wrap=True)
+    return audit(AuditConfig(claims=config.audit, budget="quick", out=config.out / "audit")) if config.audit else 0
 
 
 if __name__ == "__main__":
-    main(tyro.cli(DemoConfig, description=__doc__))
+    sys.exit(main(tyro.cli(DemoConfig, description=__doc__)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from collections.abc import Sequence
 from html import escape
 
@@ -18,6 +19,10 @@ td.long { white-space: normal; text-align: left; min-width: 18rem; }
 td:first-child, th:first-child { text-align: left; } thead th { border-bottom: 2px solid #888; }
 img { max-width: 100%; } .note { color: #555; font-size: .9rem; }
 """
+
+
+class Html(str):
+    """Text that is HTML already: ``table`` shows it as it is."""
 
 
 def png(fig: Figure) -> bytes:
@@ -35,22 +40,36 @@ def picture(fig: Figure, caption: str) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """An HTML table; every cell is escaped."""
+    """An HTML table; every cell is escaped that is not ``Html``."""
     top = "".join(f"<th>{escape(h)}</th>" for h in head)
     body = "".join("<tr>" + "".join(map(_cell, row)) + "</tr>" for row in rows)
     return f'<div class="wide"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def _cell(value: object) -> str:
+    if isinstance(value, Html):
+        return f'<td class="mark">{value}</td>'
     text = str(value)
     long = ' class="long"' if len(text) > 40 else ""
     return f"<td{long}>{escape(text)}</td>"
 
 
-def page(title: str, intro: str, sections: Sequence[tuple[str, str]]) -> str:
-    """One HTML document from (heading, inner HTML) sections; title, intro and headings are escaped."""
-    parts = "".join(f"<section><h2>{escape(heading)}</h2>{inner}</section>" for heading, inner in sections)
-    name = escape(title)
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{name}</title><style>{STYLE}</style>'
+def anchor(heading: str) -> str:
+    """The id of the section with this heading, for links within a page.
+
+    >>> anchor("second_price/truth: best?")
+    'second_price-truth-best'
+    """
+    return re.sub(r"[^\w]+", "-", heading).strip("-")
+
+
+def page(title: str, intro: str, sections: Sequence[tuple[str, str]], style: str = "") -> str:
+    """One HTML document from (heading, inner HTML) sections; title, intro and headings are escaped.
+
+    style: rules of CSS beside the page's own
+    """
+    parts = "".join(f'<section id="{anchor(heading)}"><h2>{escape(heading)}</h2>{inner}</section>' for heading, inner in sections)
+    name, rules = escape(title), STYLE + style
+    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{name}</title><style>{rules}</style>'
     body = f"<h1>{name}</h1><p>{escape(intro)}</p>{parts}"
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{body}</body></html>\n'

@@ -80,6 +80,35 @@ def draw_lines(axes: Axes, curves: Mapping[str, np.ndarray], title: str, x: str,
     axes.legend(fontsize=7, frameon=False)
 
 
+def draw_bands(
+    axes: Axes,
+    x: Sequence[float | int],
+    mean: Sequence[float | int | None],
+    low: Sequence[float | int | None],
+    high: Sequence[float | int | None],
+    title: str = "",
+    labels: tuple[str, str] = ("", ""),
+    name: str = "",
+) -> None:
+    """Draw a curve with a band around it, in the next colour; further calls add curves to the same axes.
+
+    x, mean, low, high: [points]; None where no interval is known, and there no band is drawn
+    labels: of x and y;   name: of the curve in the legend, "" for none
+    Raises ValueError for lists of unequal lengths.
+    """
+    rows = (x, mean, low, high)
+    if len(set(map(len, rows))) > 1:
+        raise ValueError(f"x, mean, low and high have {', '.join(str(len(row)) for row in rows)} points; wanted equal lengths.")
+    at, middle, bottom, top = (np.array([math.nan if v is None else v for v in row], dtype=float) for row in rows)
+    colour = COLOURS[sum(line.get_gid() == "mean" for line in axes.lines) % len(COLOURS)]
+    axes.axhline(0, color="black", lw=0.6)
+    axes.fill_between(at, bottom, top, color=colour, alpha=0.2, lw=0)
+    axes.plot(at, middle, color=colour, label=name or None, marker="o" if len(at) < 30 else "", ms=3, gid="mean")
+    axes.set(title=title, xlabel=labels[0], ylabel=labels[1])
+    if name:
+        axes.legend(fontsize=7, frameon=False)
+
+
 def draw_frame(report: Report | None, agents: Sequence[str]) -> np.ndarray:
     """Draw the first market's last round as a picture: who paid whom, and every agent's utility. uint8 [height, width, 3]."""
     fig, (left, right) = figure(2)

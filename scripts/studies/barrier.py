@@ -25,7 +25,8 @@ from marketenv.learners import LEARNERS, Learner, Training
 from marketenv.render import figure
 from marketenv.render.pictures import COLOURS
 from scripts.studies.deep import dataset, place
-from scripts.studies.study import Common, Row, Study, Unit, beat, number, replace, run
+from scripts.studies.study import Common, Row, Study, number, run
+from scripts.units import Unit, beat, replace
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,21 +17,21 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from agents.scripted.parameter_trading import never_trade
+from agents.stress.claims.tables import Joins, averaging_from
 from marketenv import make_market
 from marketenv.core.batch import Batch
 from marketenv.core.lookup import lookup
-from marketenv.core.market import Role, agent_names
-from marketenv.core.policy import Policy
+from marketenv.core.market import agent_names
 from marketenv.data import make_source
 from marketenv.data.dataset import Dataset
 from marketenv.data.sources import find_dataset
 from marketenv.learners import Training
-from marketenv.markets.exchanges import Exchange, Terms, fedavg
 from marketenv.markets.parameter_trading import ParameterTradingMarket
-from marketenv.markets.parameter_trading_types import Reports, TradingQuotes, TradingReport, TradingState
+from marketenv.markets.parameter_trading_types import TradingReport
 from marketenv.render import draw_lines, figure
 from marketenv.render.pictures import COLOURS
-from scripts.studies.study import ROOT, Common, Row, Study, Unit, number, play, run
+from scripts.studies.study import Common, Row, Study, number, play, run
+from scripts.units import ROOT, Unit
 
 SHARED = Path(os.environ.get("MARKETENV_DATA", ROOT.parent / "shared" / "data"))
 EVERY = 60.0  # seconds between checkpoints inside a unit
@@ -245,26 +245,6 @@ def dataset(data: str, root: str | None, shrink: int, pixels: Any) -> Dataset:
 
 
 # --- one pair of agents, one method ---------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Joins:
-    """Stay outside, then trade: ``outside`` until the share of rounds that are over reaches ``when``, ``inside`` from there."""
-
-    outside: Policy
-    inside: Policy
-    when: float
-
-    def __call__(self, observation: Tensor, role: Role, keys: Tensor) -> Tensor:
-        """Actions of the one or the other."""
-        out, within = (policy(observation, role, keys) for policy in (self.outside, self.inside))
-        return torch.where(role.observation.unpack(observation)["round"] < self.when, out, within)
-
-
-def averaging_from(join: int, state: TradingState, quotes: TradingQuotes, reports: Reports, terms: Terms) -> Exchange:
-    """FedAvg, once so many rounds are over; everybody keeps its own model before."""
-    done = fedavg(state, quotes, reports, terms)
-    return dataclasses.replace(done, params=torch.where((state.round < join)[:, None, None], quotes.trained, done.params))
 
 
 def market_of(

@@ -21,8 +21,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from agents.scripted import STRATEGIES
+from agents.stress.claims.theorems import episode, squares
 from marketenv.alignment import alpha_closed_form, merge
-from marketenv.core import rounds
 from marketenv.core.market import agent_names
 from marketenv.core.policy import Policy
 from marketenv.data.linear import SyntheticLinear
@@ -33,7 +33,8 @@ from marketenv.mechanisms import nash_bargaining
 from marketenv.render import draw_lines, figure
 from marketenv.render.pictures import COLOURS
 from marketenv.valuation import VALUATIONS, disclosed_gain, theorem_4_1
-from scripts.studies.study import Common, Row, Study, Unit, number, run
+from scripts.studies.study import Common, Row, Study, number, run
+from scripts.units import Unit
 
 AGENTS = ("A", "B")
 OTHER = [1, 0]  # of two agents, the other one
@@ -138,24 +139,6 @@ def market_of(arguments: Mapping[str, Any], valuation: str = "error_ratio", own_
 def everybody(market: ParameterTradingMarket, strategy: str) -> dict[str, Policy]:
     """Every agent plays one scripted strategy."""
     return dict.fromkeys(agent_names(market), STRATEGIES[strategy].build(market))
-
-
-Watch = Callable[[Any, Any, Any], dict[str, Tensor]]
-
-
-def episode(market: ParameterTradingMarket, policies: Mapping[str, Policy], seed: int, watch: Watch) -> dict[str, Tensor]:
-    """Play one episode and stack what ``watch(quotes, state, report)`` notes of each round: [rounds, ...]."""
-    now, notes = rounds.begin(market, torch.tensor([seed])), []
-    while now.quotes is not None:
-        quotes = now.quotes
-        now, report = rounds.advance(market, now, rounds.act(market, policies, now))
-        notes.append(watch(quotes, now.state, report))
-    return {name: torch.stack([note[name] for note in notes]) for name in notes[0]}
-
-
-def squares(x: Tensor) -> Tensor:
-    """Squared length of the last axis, float64."""
-    return x.double().square().sum(-1)
 
 
 def note(market: LinearMarket, quotes: Any, state: Any, report: Any) -> dict[str, Tensor]:

@@ -11,7 +11,8 @@ from typing import Any
 from rich.console import Console
 
 from marketenv.render import page, table
-from scripts.studies.study import Common, replace, told
+from scripts.studies.study import Common, told
+from scripts.units import replace
 
 HEAD = ("what", "unit", "paper", "ours", "least .. most, or 95 %", "seeds", "source of the paper's number")
 INTRO = (

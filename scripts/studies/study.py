@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 import math
-import os
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import joblib
 import torch
-from filelock import FileLock
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
@@ -27,12 +20,10 @@ from rich.table import Table
 from marketenv.core.batch import Batch
 from marketenv.core.market import Market
 from marketenv.core.policy import Policy
-from marketenv.core.storage import whole_file
 from marketenv.metrics import Interval, mean_interval
 from marketenv.render import png
-from scripts.progress import watched
-
-ROOT = Path(__file__).resolve().parents[2]
+from scripts import units
+from scripts.units import ROOT, Crew, Unit, beat, replace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,112 +45,10 @@ class Common:
             raise ValueError(f"workers is {self.workers}, wanted >= 0; 0 takes one per processor.")
 
 
-# --- units of work ------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Unit:
-    """One piece of a study: ``work(folder, **arguments)`` returns what JSON can hold and depends on nothing else.
-
-    work:   a function of a module, so that another process can find it; it may keep checkpoints in its folder and tell
-            how far it is by ``beat``
-    rounds: how much work it is, for the progress bar
-    """
-
-    work: Callable[..., Any]
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    rounds: int = 1
-
-    def name(self) -> str:
-        """Equal for equal work on equal files by equal code; a change of what the work stands on makes it another."""
-        stamps = [_stamp(value) for value in self.arguments.values() if isinstance(value, str)]
-        module = self.work.__module__
-        facts = [module, self.work.__qualname__, sorted(self.arguments.items()), stamps, _code(module)]
-        return hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()[:20]
-
-
-def _stamp(text: str) -> list[Any]:
-    """Size and age of the files that a text names, if it is a path."""
-    place = Path(text)
-    files = [place] if place.is_file() else sorted(place.iterdir()) if place.is_dir() else []
-    return [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-
-
-@cache
-def _code(module: str) -> str:
-    """Fingerprint of what results depend on: library, scripted strategies, this file, the study's own and those it imports."""
-    own, found = Path(__file__).parent, [module.rpartition(".")[2]]
-    for name in found:
-        text = (own / f"{name}.py").read_text("utf8") if (own / f"{name}.py").exists() else ""
-        found += [other for other in re.findall(r"from scripts\.studies\.(\w+) import", text) if other not in found]
-    files = [*(ROOT / "marketenv").rglob("*.py"), *(ROOT / "agents" / "scripted").rglob("*.py"), Path(__file__)]
-    files += [own / f"{name}.py" for name in found if (own / f"{name}.py").exists()]
-    versions = [f"{name} {version(name)}" for name in ("torch", "numpy", "scipy", "lapx")]
-    return hashlib.sha256(b"".join([*(file.read_bytes() for file in sorted(files)), *map(str.encode, versions)])).hexdigest()
-
-
-def beat(folder: Path, rounds: int) -> None:
-    """Tell how many rounds of a unit are done."""
-    (folder / "rounds").write_text(str(rounds))
-
-
-def run(units: Sequence[Unit], common: Common, label: str, device: str = "cpu") -> list[Any]:
-    """Do the units that are not done yet, in processes of one thread each, and return all results in their order."""
-    base = common.out / "units"
-    base.mkdir(parents=True, exist_ok=True)
-    files = [base / f"{unit.name()}.json" for unit in units]
-    if common.fresh:
-        for file in files:
-            file.unlink(missing_ok=True)
-            _empty(file.with_suffix(""))
-    left = [(unit, file) for unit, file in zip(units, files, strict=True) if not file.exists()]
-    workers = common.workers or ((os.cpu_count() or 1) if device == "cpu" else 1)
-    with watched(label, sum(unit.rounds for unit in units), lambda: sum(map(_rounds, units, files))):
-        joblib.Parallel(n_jobs=max(1, min(workers, len(left))))(joblib.delayed(_do)(unit, file) for unit, file in left)
-    return [json.loads(file.read_text())["result"] for file in files]
-
-
-def _do(unit: Unit, file: Path) -> None:
-    with FileLock(file.with_suffix(".lock")):  # another run may be at the same unit: wait for it, and take what it found
-        if not file.exists():
-            _work(unit, file)
-
-
-def _work(unit: Unit, file: Path) -> None:
-    before, folder = torch.get_num_threads(), file.with_suffix("")
-    folder.mkdir(exist_ok=True)
-    torch.set_num_threads(1)  # the same numbers on every machine; processes use the others
-    try:
-        start = time.perf_counter()
-        done = {"result": unit.work(folder, **unit.arguments), "seconds": time.perf_counter() - start}
-    finally:
-        torch.set_num_threads(before)
-    about = {"work": unit.work.__qualname__, "arguments": {k: str(v) for k, v in unit.arguments.items()}}
-    replace(file, json.dumps(about | done).encode())
-    _empty(folder)
-
-
-def replace(file: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    with whole_file(file) as part:
-        part.write_bytes(content)
-
-
-def _empty(folder: Path) -> None:
-    if folder.is_dir():
-        for file in folder.iterdir():
-            file.unlink()
-        folder.rmdir()
-
-
-def _rounds(unit: Unit, file: Path) -> int:
-    if file.exists():
-        return unit.rounds
-    told = file.with_suffix("") / "rounds"
-    try:
-        return min(int(told.read_text()), unit.rounds)
-    except (OSError, ValueError):  # not begun, or caught in the middle of a write
-        return 0
+def run(work: Sequence[Unit], common: Common, label: str, device: str = "cpu") -> list[Any]:
+    """Do the units that are not done yet and return all results in their order; RuntimeError where one failed again."""
+    crew = Crew(workers=common.workers or (0 if device == "cpu" else 1))
+    return units.run(work, common.out / "units", label, crew, common.fresh).all()
 
 
 def play(

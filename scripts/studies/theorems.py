@@ -13,19 +13,26 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from agents.scripted.parameter_trading import never_trade, trader
-from marketenv.core import draws
-from marketenv.core.market import agent_names
+from agents.stress.claims.theorems import (
+    LENGTHS,
+    Products,
+    best_weights,
+    checks,
+    descend,
+    enough,
+    kept,
+    laws,
+    reached,
+)
 from marketenv.render import figure
 from marketenv.render.pictures import COLOURS
-from marketenv.valuation import paper_bound_is_safe, theorem_4_1
+from marketenv.valuation import theorem_4_1
 from scripts.studies.linear import (
     AGENTS,
     OTHER,
     Curves,
     Fig3,
     band,
-    episode,
     jsonable,
     market_of,
     middle,
@@ -34,13 +41,10 @@ from scripts.studies.linear import (
     settings,
     share,
     smaller,
-    squares,
 )
-from scripts.studies.study import Common, Row, Study, Unit, run
+from scripts.studies.study import Common, Row, Study, run
+from scripts.units import Unit
 
-ROUNDING = 1e-7  # relative: gains are quotients of small differences
-LENGTHS = ("equal", "exponential")  # of the errors: equal in law, or each with a factor of its own drawn from Exp(1)
-AT_ONCE = 2**22  # numbers drawn at once
 CITED = "derived: {}"
 PAGE = {  # (outside, violated) of uniform weights, %, derived before this library existed; lengths were not named
     2: ("36 %", "3.8 %"),
@@ -68,81 +72,6 @@ class Thm41(Fig3):
         super().__post_init__()
         if self.cases < 1 or not self.dimensions or min(self.dimensions) < 2:
             raise ValueError(f"cases is {self.cases} and dimensions {self.dimensions}, wanted >= 1 and numbers >= 2.")
-
-
-@dataclass(frozen=True)
-class Products:
-    """All that gains depend on: <e_a, e_a>, <e_b, e_b> and <e_a, e_b> of every case   [cases]."""
-
-    a: Tensor
-    b: Tensor
-    ab: Tensor
-
-    def merged(self, own: Tensor) -> Tensor:
-        """|(1 - own) e_b + own e_a|^2."""
-        return own**2 * self.a + (1 - own) ** 2 * self.b + 2 * own * (1 - own) * self.ab
-
-
-def gaussian(key: Tensor, dimension: int, cases: int) -> Products:
-    """Products of independent standard Gaussian errors."""
-    parts = []
-    for some in torch.arange(cases).split(max(1, AT_ONCE // dimension)):
-        e_a, e_b = draws.normal(draws.fold(key, dimension, some), 2, dimension).unbind(1)
-        parts.append(torch.stack([squares(e_a), squares(e_b), (e_a * e_b).sum(-1)]))
-    return Products(*torch.cat(parts, 1))
-
-
-def uniform_angle(key: Tensor, cases: int) -> Products:
-    """Products of errors of length 1 whose angle is uniform on (0, pi)."""
-    one = torch.ones(cases, dtype=torch.float64)
-    return Products(one, one, (math.pi * draws.uniform(draws.fold(key, "angle"), cases)).cos())
-
-
-def stretched(errors: Products, key: Tensor) -> Products:
-    """The same directions, every error with a factor of its own drawn from Exp(1)."""
-    a, b = -draws.uniform(draws.fold(key, "length"), 2, len(errors.a)).log()
-    return Products(a**2 * errors.a, b**2 * errors.b, a * b * errors.ab)
-
-
-def best_weights(errors: Products) -> tuple[Tensor, Tensor]:
-    """Weights of least Euclidean error in [0, 1]: alpha = <e_a, e_a - e_b> / |e_a - e_b|^2, beta = 1 - alpha."""
-    alpha = ((errors.a - errors.ab) / (errors.a + errors.b - 2 * errors.ab)).clamp(0, 1)
-    return alpha, 1 - alpha
-
-
-def checks(errors: Products, alpha: Tensor, beta: Tensor) -> dict[str, Tensor]:
-    """Gains, bounds, and what of the theorem holds, case by case; see ``count``."""
-    gain_a, gain_b = errors.a / errors.merged(1 - alpha), errors.b / errors.merged(beta)
-    (low, high), (least, most) = (theorem_4_1(gain_a, alpha, beta, form) for form in ("paper", "sharp"))
-    exposed = ~paper_bound_is_safe(gain_a, alpha, beta) & (errors.ab < 0)
-    slack = 1 + ROUNDING
-    return {
-        "gain": gain_b,
-        "low": low,
-        "high": high,
-        "least": least,
-        "most": most,
-        "outside the safe condition": exposed,
-        "above the paper's upper bound": gain_b > high * slack,
-        "the same inside the safe condition": (gain_b > high * slack) & ~exposed,
-        "below the paper's lower bound": gain_b * slack < low,
-        "outside the sharp bounds": (gain_b > most * slack) | (gain_b * slack < least),
-    }
-
-
-def laws(seed: int, dimensions: Sequence[int], cases: int) -> dict[str, tuple[Products, Tensor, Tensor]]:
-    """Random errors and weights by the name of their law: (errors, alpha, beta)."""
-    key, found = torch.tensor(seed), {}
-    alpha, beta = draws.uniform(draws.fold(key, "weights"), 2, cases)
-    for dimension in dimensions:
-        plain = gaussian(key, dimension, cases)
-        for lengths, errors in zip(LENGTHS, (plain, stretched(plain, key)), strict=True):
-            found[f"d = {dimension}, {lengths} lengths, uniform weights"] = (errors, alpha, beta)
-            found[f"d = {dimension}, {lengths} lengths, best weights"] = (errors, *best_weights(errors))
-    turned = uniform_angle(key, cases)
-    for lengths, errors in zip(LENGTHS, (turned, stretched(turned, key)), strict=True):
-        found[f"uniform angle, {lengths} lengths, best weights"] = (errors, *best_weights(errors))
-    return found
 
 
 def count(folder: Path, seed: int, dimensions: Sequence[int], cases: int) -> dict[str, dict[str, float]]:
@@ -336,83 +265,9 @@ class Thm51(Common):
         return {"noise": SETTINGS[kind]["noise"], "rounds": self.rounds, "rate": self.rate} | counts
 
 
-@dataclass(frozen=True)
-class Quadratic:
-    """A loss (theta^T G theta - 2 c^T theta + e) / 2."""
-
-    gram: Tensor
-    cross: Tensor
-    energy: Tensor
-
-    def loss(self, theta: Tensor) -> Tensor:
-        """Losses of models [k, d]: [k]."""
-        return ((theta @ self.gram - 2 * self.cross) * theta).sum(-1) / 2 + self.energy / 2
-
-    def slope(self, theta: Tensor) -> Tensor:
-        """Squared length of the gradient at theta [d]."""
-        return squares(theta @ self.gram - self.cross)
-
-    def smoothness(self) -> float:
-        """L, the largest curvature."""
-        return float(torch.linalg.eigvalsh(self.gram)[-1])
-
-
-def of_owner(stats: Any, owner: int) -> Quadratic:
-    """The loss on one owner's examples."""
-    return Quadratic(*(part[owner].double() for part in (stats.gram, stats.cross, stats.energy)))
-
-
 def descent(folder: Path, seed: int, **arguments: Any) -> dict[str, Any]:
-    """One seed in which B always buys and A never does, and one in which nobody trades; a number a round.
-
-    slope: |gradient of B's training loss|^2 at the end of the round;   gain: Delta_b, the fall of the broker's loss by the
-    trade;   rise: what the trade adds to B's training loss;   broker, own: losses of B's model at the end of the round
-    bought: 1 for a purchase, of A and of B
-    """
-    market = market_of(arguments, "loss_difference")
-    a, b = agent_names(market)
-    buys = {a: trader(market, factor=0.0), b: trader(market)}
-    world = market.world(torch.tensor([seed]))
-    assert world.optimum is not None
-    own, broker = of_owner(world.material, 1), of_owner(world.exam, 0)
-
-    def watch(quotes: Any, state: Any, report: Any) -> dict[str, Tensor]:
-        models = torch.stack([quotes.trained[0, 1], state.params[0, 1]]).double()
-        ours, theirs = own.loss(models), broker.loss(models)
-        facts = {"slope": own.slope(models[1]), "gain": theirs[0] - theirs[1], "rise": ours[1] - ours[0]}
-        return facts | {"broker": theirs[1], "own": ours[1], "bought": report.bought[0].double()}
-
-    outside = dict.fromkeys((a, b), never_trade(market))
-    curves = {name: episode(market, policies, seed, watch) for name, policies in (("always", buys), ("never", outside))}
-    losses = (of_owner(world.material, 0), own, broker)
-    return {name: {what: values.tolist() for what, values in kept.items()} for name, kept in curves.items()} | {
-        "smoothness": max(loss.smoothness() for loss in losses),
-        "gap": float(squares(world.optimum[0, 1]) / 2),  # expected loss at 0 less that at theta*, whatever the noise
-        "first": float(squares(own.cross)),  # |gradient|^2 at 0
-    }
-
-
-def reached(slope: np.ndarray, goals: np.ndarray) -> np.ndarray:
-    """First round in which the least of slopes [..., rounds] is at most each goal [..., goals]; inf where none is."""
-    below = np.minimum.accumulate(slope, -1)[..., None, :] <= goals[..., None]
-    return np.where(below.any(-1), below.argmax(-1) + 1.0, np.inf)
-
-
-def enough(gap: np.ndarray, rate: float, goals: np.ndarray, gain: np.ndarray) -> np.ndarray:
-    """Rounds T that the theorem says are enough: the first T >= 2 gap / (rate eps^2 + 2 delta(T)).
-
-    gap [...];   goals: eps^2 [..., goals];   gain: [..., rounds], of which delta(T) is the least of the first T, and 0 if
-    that is negative. Beyond the rounds played delta is taken as it was at their end, so that the true number is no less.
-    """
-    delta = np.minimum.accumulate(gain, -1).clip(0)
-    need = np.ceil(2 * gap[..., None, None] / (rate * goals[..., None] + 2 * delta[..., None, :]))
-    fits = np.arange(1, gain.shape[-1] + 1) >= need
-    return np.where(fits.any(-1), fits.argmax(-1) + 1.0, need[..., -1])
-
-
-def verdict(measured: np.ndarray, bound: np.ndarray, n_rounds: int) -> np.ndarray:
-    """1 where the theorem holds, 0 where it fails, NaN where neither is reached in the rounds played."""
-    return np.where(measured <= bound, 1.0, np.where(np.minimum(measured, bound) <= n_rounds, 0.0, np.nan))
+    """One seed of a kind of market, as ``descend`` notes it."""
+    return descend(market_of(arguments, "loss_difference"), [seed])[0]
 
 
 @dataclass(frozen=True)
@@ -485,7 +340,7 @@ def _rows_thm51(kind: str, seen: Descent, config: Thm51) -> list[Row]:
         ),
     ]
     for name in ("always", "never"):
-        holds = verdict(seen.measured[name], seen.promised[name], n_rounds)
+        holds = kept(seen.measured[name], seen.promised[name], n_rounds)
         rows += [say(f"{name} buying: promises kept, of those that can be told", "%", share(holds == 1, np.isfinite(holds)))]
     for k in reversed(range(len(config.epsilons))[::-3]):  # all of them are among the curves
         epsilon = config.epsilons[k]

@@ -4,11 +4,26 @@ import io
 
 import matplotlib.image
 import numpy as np
+import pytest
 import torch
 
 from marketenv import make_market
 from marketenv.core import rounds
-from marketenv.render import draw_bars, draw_frame, draw_lines, draw_network, figure, page, picture, png, table, tell_round
+from marketenv.render import (
+    Html,
+    anchor,
+    draw_bands,
+    draw_bars,
+    draw_frame,
+    draw_lines,
+    draw_network,
+    figure,
+    page,
+    picture,
+    png,
+    table,
+    tell_round,
+)
 
 
 def a_round():
@@ -40,6 +55,31 @@ def test_lines_and_bars_hold_their_data():
     draw_bars(right, {"a": 1.0, "b": -2.0}, "t", "money")
     assert left.lines[0].get_ydata().tolist() == [2.0, 4.0]  # means over the two runs
     assert [bar.get_width() for bar in right.patches] == [1.0, -2.0]
+
+
+def test_bands_hold_their_data_and_gaps():
+    _fig, (axes,) = figure()
+    draw_bands(axes, [0, 1, 2], [1.0, 2.0, None], [0.5, 1.5, None], [1.5, 2.5, None], "t", ("deviation", "gain"), "grid")
+    draw_bands(axes, [0, 1], [3.0, 3.0], [None, None], [None, None], name="other")
+    curves = [line for line in axes.lines if line.get_gid() == "mean"]
+    assert curves[0].get_ydata()[:2].tolist() == [1.0, 2.0] and np.isnan(curves[0].get_ydata()[2])
+    assert curves[0].get_color() != curves[1].get_color()
+    first, second = (band.get_paths() for band in axes.collections)
+    assert first[0].vertices[:, 1].min() == 0.5 and first[0].vertices[:, 1].max() == 2.5  # the band's ends, as given
+    assert not second  # no interval, no band
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["grid", "other"]
+
+
+def test_bands_of_unequal_lengths_are_refused():
+    _fig, (axes,) = figure()
+    with pytest.raises(ValueError, match="3, 2, 3, 3 points"):
+        draw_bands(axes, [0, 1, 2], [1.0, 2.0], [None] * 3, [None] * 3)
+
+
+def test_cells_of_html_are_shown_as_they_are_and_sections_can_be_linked():
+    text = page("t", "i", [("claim/one: best?", table(["a"], [[Html('<a href="#x">b</a>')], ["<i>"]]))], "p { color: red; }")
+    assert '<a href="#x">b</a>' in text and "&lt;i&gt;" in text and "<i>" not in text
+    assert f'<section id="{anchor("claim/one: best?")}">' in text and "p { color: red; }" in text
 
 
 def test_png_is_a_picture_and_the_same_twice():

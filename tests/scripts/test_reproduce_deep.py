@@ -16,7 +16,8 @@ import torch
 
 from marketenv.core.market import agent_names
 from scripts.studies import barrier as barriers
-from scripts.studies import deep, study
+from scripts.studies import deep
+from scripts.units import Unit
 
 ROOT = Path(__file__).resolve().parents[2]
 TOY = {"seeds": 1, "rounds": 4, "join": 1, "examples": 120, "validation": 40, "test": 40, "workers": 1}
@@ -233,7 +234,7 @@ def test_barriers_are_worked_out_of_the_path():
 # --- killed and resumed -----------------------------------------------------------------------------------------------------
 
 
-class Killed(Exception):
+class Killed(BaseException):  # as an interrupt is: what is only an Exception fails one unit, and the others go on
     pass
 
 
@@ -307,14 +308,12 @@ def test_a_study_killed_by_the_system_goes_on(digits, done, tmp_path):
 
 def test_changed_settings_are_other_units(tmp_path):
     same = {"method": "aligned", "broker": "test", "seed": 0, "data": "mnist", "root": None, "device": "cpu"}
-    units = [study.Unit(deep.trade, same | {"setting": deep.SETTINGS["mnist"]})]
+    units = [Unit(deep.trade, same | {"setting": deep.SETTINGS["mnist"]})]
     changes = ({"rounds": 50}, {"join": 4}, {"learning_rate": 0.02}, {"examples": 100}, {"batch": 256}, {"pixels": None})
-    units += [study.Unit(deep.trade, same | {"setting": dataclasses.replace(deep.SETTINGS["mnist"], **c)}) for c in changes]
-    units += [
-        study.Unit(deep.trade, units[0].arguments | c) for c in ({"seed": 1}, {"broker": "validation"}, {"method": "fedavg"})
-    ]
+    units += [Unit(deep.trade, same | {"setting": dataclasses.replace(deep.SETTINGS["mnist"], **c)}) for c in changes]
+    units += [Unit(deep.trade, units[0].arguments | c) for c in ({"seed": 1}, {"broker": "validation"}, {"method": "fedavg"})]
     assert len({unit.name() for unit in units}) == len(units)
-    assert units[0].name() == study.Unit(deep.trade, dict(reversed(units[0].arguments.items()))).name()
+    assert units[0].name() == Unit(deep.trade, dict(reversed(units[0].arguments.items()))).name()
 
 
 def test_more_seeds_keep_the_old_ones(digits, done, tmp_path):

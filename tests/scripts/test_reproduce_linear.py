@@ -12,12 +12,13 @@ import tyro
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agents.stress.claims.theorems import Quadratic
 from marketenv.core import rounds
 from marketenv.valuation import theorem_4_1
 from scripts.studies import linear, theorems
 from scripts.studies.linear import Fig3, Fig4
-from scripts.studies.study import Unit
 from scripts.studies.theorems import Thm41, Thm51
+from scripts.units import Unit
 
 TOY = {"seeds": 2, "rounds": 4, "workers": 1}
 MARKET = TOY | {"dimension": 12, "examples": (6, 10), "validation": 60, "test": 60}
@@ -122,7 +123,7 @@ def test_equal_markets_are_played_once_for_all_studies_of_a_folder(tmp_path, mon
 
     monkeypatch.setattr(linear, "episode", refuse)
     perform("fig5", tmp_path)
-    with pytest.raises(AssertionError, match="played again"):
+    with pytest.raises(RuntimeError, match="played again"):
         perform("fig5", tmp_path, rate=0.02)
 
 
@@ -207,7 +208,7 @@ def test_the_trade_of_theorem_5_1_goes_one_way(tmp_path):
 
 def test_a_quadratic_is_half_the_mean_squared_error():
     x, y = torch.tensor([[1.0, 0.0], [0.0, 2.0]]).double(), torch.tensor([3.0, 2.0]).double()
-    quadratic = theorems.Quadratic(x.mT @ x / 2, x.mT @ y / 2, (y @ y) / 2)
+    quadratic = Quadratic(x.mT @ x / 2, x.mT @ y / 2, (y @ y) / 2)
     theta = torch.tensor([1.0, 2.0], dtype=torch.float64)  # residuals -2 and 2: (4 + 4) / 2 / 2 = 2
     slope = torch.autograd.functional.jacobian(lambda t: (x @ t - y).square().mean() / 2, theta)  # X^T (-2, 2) / 2 = (-1, 2)
     assert float(quadratic.loss(theta[None])) == pytest.approx(2.0)
@@ -292,12 +293,12 @@ def test_rounds_that_are_measured_and_promised():
     # 2 * 6 / (.5 * 4 + 2 delta): 12 / 8 -> 2 > 1;  12 / 4 = 3 > 2;  3 <= 3 rounds are enough
     assert theorems.enough(gap, 0.5, goals, gain).tolist() == [[3.0]]
     assert theorems.enough(gap, 0.5, goals, 0 * gain).tolist() == [[6.0]]  # 12 / 2, beyond what was played
-    assert theorems.verdict(np.array([2.0, 5.0, math.inf, math.inf]), np.array([3.0, 4.0, 4.0, 90.0]), 10)[:3].tolist() == [
+    assert theorems.kept(np.array([2.0, 5.0, math.inf, math.inf]), np.array([3.0, 4.0, 4.0, 90.0]), 10)[:3].tolist() == [
         1,
         0,
         0,
     ]
-    assert np.isnan(theorems.verdict(np.array([math.inf]), np.array([90.0]), 10)).all()
+    assert np.isnan(theorems.kept(np.array([math.inf]), np.array([90.0]), 10)).all()
 
 
 @settings(max_examples=50, deadline=None)

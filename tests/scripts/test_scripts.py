@@ -20,7 +20,8 @@ def run(*arguments):
 def test_demo_writes_its_report_pictures_and_rounds(tmp_path):
     from agents.scripted import STRATEGIES
 
-    out = run("scripts/demo.py", "--seeds", "4", "--rounds", "2", "--out", str(tmp_path))
+    toy = ("--seeds", "4", "--rounds", "2", "--audit", "reference/budget_balance")
+    out = run("scripts/demo.py", *toy, "--out", str(tmp_path))
     page = (tmp_path / "report.html").read_text()
     names = [name for name, s in STRATEGIES.items() if "parameter_trading_v0" in s.markets]
     assert all(name in page for name in names)
@@ -31,10 +32,12 @@ def test_demo_writes_its_report_pictures_and_rounds(tmp_path):
     assert len(lines) == (len(names) + 1) * 4 * 2  # line-ups (and the one outside) x seeds x rounds
     outside = [line for line in lines if line["strategy"] == "out of the market"]
     assert outside and all(not line["payments"] for line in outside)
-    assert "report.html" in out
+    assert "report.html" in out and "reference/budget_balance" in out  # it ends with an audit
+    assert "reference/budget_balance" in (tmp_path / "audit" / "report.html").read_text()
+    assert list(json.loads((tmp_path / "audit" / "claims.json").read_text())["claims"]) == ["reference/budget_balance"]
 
 
-@pytest.mark.parametrize("script", ["demo", "benchmark", "play", "train", "reproduce", "rewrite_playthroughs"])
+@pytest.mark.parametrize("script", ["demo", "audit", "benchmark", "play", "train", "reproduce", "rewrite_playthroughs"])
 def test_every_script_explains_itself(script):
     assert "--" in run(f"scripts/{script}.py", "--help")
 

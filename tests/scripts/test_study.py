@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from scripts.studies import linear, study
+from scripts.units import Unit
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -50,18 +51,18 @@ def double(folder, value, path="", fail=False):
 def test_done_units_are_kept_and_failed_ones_are_not(tmp_path):
     common = study.Common(out=tmp_path, workers=1)
     with pytest.raises(RuntimeError, match="killed"):
-        study.run([study.Unit(double, {"value": 1}), study.Unit(double, {"value": 2, "fail": True})], common, "units")
+        study.run([Unit(double, {"value": 1}), Unit(double, {"value": 2, "fail": True})], common, "units")
     assert len(list((tmp_path / "units").glob("*.json"))) == 1
-    assert study.run([study.Unit(double, {"value": 1})], common, "units") == [2]
+    assert study.run([Unit(double, {"value": 1})], common, "units") == [2]
 
 
 def test_a_unit_on_a_changed_file_is_another_unit(tmp_path):
     data = tmp_path / "data.npz"
     data.write_bytes(b"one")
-    before = study.Unit(double, {"value": 1, "path": str(data)}).name()
-    assert before == study.Unit(double, {"path": str(data), "value": 1}).name()
+    before = Unit(double, {"value": 1, "path": str(data)}).name()
+    assert before == Unit(double, {"path": str(data), "value": 1}).name()
     data.write_bytes(b"other")
-    assert before != study.Unit(double, {"value": 1, "path": str(data)}).name()
+    assert before != Unit(double, {"value": 1, "path": str(data)}).name()
 
 
 def test_two_runs_in_one_folder_do_not_disturb_each_other(tmp_path):

@@ -1,0 +1,121 @@
+"""Put every claim of the papers to the test: deviations searched and learned, verdicts computed, all of it on one page.
+
+Writes claims.json (verdicts, samples, seeds; the same bytes wherever and however often it is run) and report.html into the
+folder. What is measured is kept: a killed audit goes on where it stood, and a change of the code measures anew. A claim that
+fails is a result; the exit code is 1 where an experiment could not be run.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import tyro
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from agents.stress.claims.claim import EFFORTS, FAILS, HOLDS, INCONCLUSIVE, NO_GAIN, UNTESTED, Claim  # noqa: E402
+from marketenv.core.lookup import unknown  # noqa: E402
+from scripts.audits.evidence import OURS, Audited, audit, choose, find_claims, plain, told  # noqa: E402
+from scripts.audits.page import write_page  # noqa: E402
+from scripts.units import Crew, replace  # noqa: E402
+
+STYLES = {HOLDS: "bold green", NO_GAIN: "bold cyan", FAILS: "bold red", INCONCLUSIVE: "bold yellow", UNTESTED: "dim"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditConfig:
+    """Arguments of the audit.
+
+    Args:
+        market: markets whose claims are tested, for instance reference; none takes all
+        claims: ids of claims, or patterns such as "train_n_trade/*"; none takes all
+        budget: how much every experiment may spend: quick, standard or full
+        module: the table of claims, module:NAME; a module of your own brings claims of your own
+        engine: local takes processes of this machine, ray those of a Ray cluster
+        address: of the Ray cluster; without it one that runs here, else one is started
+        workers: processes; 0 takes one per processor
+        tries: how often an experiment is tried that fails
+        resume: keep what is measured already
+        out: folder of the results
+        list: only show which claims there are
+    """
+
+    market: tuple[str, ...] = ()
+    claims: tuple[str, ...] = ()
+    budget: str = "standard"
+    module: str = OURS
+    engine: Literal["local", "ray"] = "local"
+    address: str | None = None
+    workers: int = 0
+    tries: int = 2
+    resume: bool = True
+    out: Path = ROOT / "results" / "audit"
+    list: bool = False
+
+    def __post_init__(self) -> None:
+        if self.budget not in EFFORTS:
+            raise unknown("budget", self.budget, EFFORTS)
+
+
+def main(config: AuditConfig) -> int:
+    """Audit the chosen claims, show and write what was found; returns the exit code."""
+    chosen = choose(find_claims(config.module), config.market, config.claims)
+    if config.list:
+        Console().print(listed(chosen))
+        return 0
+    crew = Crew(workers=config.workers, tries=config.tries, engine=config.engine, address=config.address)
+    start = time.perf_counter()
+    found = audit(chosen, config.module, config.budget, config.out / "units", crew, fresh=not config.resume)
+    text = json.dumps(plain(found, config.budget), indent=1, sort_keys=True, allow_nan=False)
+    replace(config.out / "claims.json", f"{text}\n".encode())
+    replace(config.out / "report.html", write_page(found, config.budget).encode())
+    show(found, config, time.perf_counter() - start)
+    return int(any(one.errors for one in found))
+
+
+def listed(claims: dict[str, Claim]) -> Table:
+    """The claims and their conditions, without a test."""
+    shown = Table("claim", "market", "place", "the paper's words", "conditions")
+    for claim in claims.values():
+        conditions = "; ".join(claim.conditions) if claim.experiment else f"not tested here: {claim.why}"
+        shown.add_row(*(escape(text) for text in (claim.id, claim.market, claim.place, claim.words, conditions)))
+    return shown
+
+
+def show(found: list[Audited], config: AuditConfig, seconds: float) -> None:
+    """Print the table of verdicts, what could not be run, and where the files are."""
+    shown = Table(title=f"audit, budget {config.budget}", box=box.SIMPLE_HEAD, padding=(0, 1))
+    for head in ("claim", "verdict", "mean and 95 %", "wanted", "condition"):
+        shown.add_column(head, no_wrap=True)
+    for one in found:
+        word = one.word.split(":")[0]
+        style = STYLES.get(word.removesuffix(" under"), "bold magenta")
+        cells = (told(one.telling, named=False), one.wanted(one.shown.condition).split(", of all")[0], one.shown.condition)
+        shown.add_row(escape(one.claim.id), f"[{style}]{escape(word)}[/]", *map(escape, cells))
+    width = shown.__rich_measure__(Console(width=200), Console(width=200).options).maximum
+    console = Console(width=max(width, Console().width))  # a narrow terminal wraps lines rather than cutting numbers
+    console.print(shown)
+    for one in found:
+        for condition, error in one.errors.items():
+            console.print(f"{one.claim.id}, {condition}: {error}", style="red", markup=False, soft_wrap=True)
+    slowest = max(((s, one.claim.id) for one in found for s in one.seconds.values()), default=(0.0, "nothing"))
+    console.print(f"{seconds:.0f} s; the longest experiment took {slowest[0]:.0f} s ({slowest[1]}).", soft_wrap=True)
+    console.print(f"Evidence: {config.out / 'claims.json'}", soft_wrap=True)
+    console.print(f"Page: {config.out / 'report.html'}", soft_wrap=True)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(tyro.cli(AuditConfig, description=__doc__)))
+    except (ValueError, ImportError) as error:
+        raise SystemExit(str(error)) from error

@@ -1,0 +1,147 @@
+"""What the audit runs: claims chosen from a table, one unit of work for each of their conditions, and what came of them."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from agents.stress.claims.claim import Claim, Figure, Finding, Verdict, measured, verdict
+from marketenv.core.lookup import unknown
+from scripts.units import Crew, Unit, run
+
+OURS = "agents.stress.claims:CLAIMS"
+
+
+def find_claims(table: str = OURS) -> dict[str, Claim]:
+    """The claims of a table, by id. ``table`` is ``module:NAME``; NAME maps ids to claims.
+
+    Raises ValueError for a module that cannot be imported, a name that it lacks, and a table of something else.
+    """
+    module, _, name = table.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), name or "CLAIMS")
+    except (ImportError, AttributeError) as error:
+        raise ValueError(
+            f"no table of claims {table!r}: {error}. Wanted my_module:CLAIMS, a module that can be imported."
+        ) from error
+    if not isinstance(found, Mapping) or not all(isinstance(c, Claim) and c.id == name for name, c in found.items()):
+        raise ValueError(f"{table} is no table of claims; wanted {{claim.id: claim}}, as in {OURS}.")
+    return dict(found)
+
+
+def choose(claims: Mapping[str, Claim], markets: Sequence[str] = (), patterns: Sequence[str] = ()) -> dict[str, Claim]:
+    """The claims of these markets whose id is one of the patterns (``*`` stands for anything), in the table's order.
+
+    No markets, or no patterns, takes all. Raises ValueError for one that takes nothing, with its neighbour.
+    """
+    known = tuple(dict.fromkeys(claim.market for claim in claims.values()))
+    for market in markets:
+        if market not in known:
+            raise unknown("market with claims", market, known)
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in claims):
+            raise unknown("claim", pattern, tuple(claims))
+    found = {
+        name: claim
+        for name, claim in claims.items()
+        if (not markets or claim.market in markets) and (not patterns or any(fnmatchcase(name, p) for p in patterns))
+    }
+    if not found:
+        raise ValueError(f"no claim of {', '.join(markets)} fits {', '.join(patterns)}; --list shows all claims.")
+    return found
+
+
+def measure(folder: Path, table: str, claim: str, condition: str, budget: str) -> dict[str, Any]:
+    """One unit of the audit: the evidence of one condition of a claim, as plain data."""
+    return measured(find_claims(table)[claim], condition, budget)
+
+
+@dataclass(frozen=True)
+class Audited:
+    """A claim after the audit: its verdict, and per condition the evidence, or what went wrong; seconds for the curious."""
+
+    claim: Claim
+    verdict: Verdict
+    evidence: dict[str, dict[str, Any]]
+    errors: dict[str, str]
+    seconds: dict[str, float]
+
+    @property
+    def word(self) -> str:
+        """The verdict in words; a claim none of whose conditions could be run has none."""
+        return "could not be run" if self.errors and not self.evidence else str(self.verdict)
+
+    @property
+    def shown(self) -> Finding:
+        """The condition that decides: that of the verdict, else the first with figures, else the claim as stated."""
+        found = {one.condition: one for one in self.verdict.found}
+        named = found.get(self.verdict.condition) or found[self.claim.conditions[0]]
+        return named if named.figures else next((one for one in found.values() if one.figures), named)
+
+    @property
+    def telling(self) -> list[Figure]:
+        """The figures of the condition that decides: what refutes first, then what is undecided, then what passes."""
+        evidence, rule = self.evidence.get(self.shown.condition), self.claim.rule
+        if evidence is None:
+            return []
+        eps = rule.tolerance * evidence["scale"]
+        order = (False, None, True)
+        return sorted(self.shown.figures, key=lambda one: order.index(rule.decide(one, eps, evidence["exact"])))
+
+    def wanted(self, condition: str) -> str:
+        """The rule with its tolerance in the claim's unit; relative where nothing was measured that it could refer to."""
+        rule, evidence = self.claim.rule, self.evidence.get(condition)
+        if evidence is None or not evidence["samples"]:
+            return f"{type(rule).__name__}, tolerance {rule.tolerance:.4g} of the scale"
+        return rule.wanted(rule.tolerance * evidence["scale"], self.claim.unit)
+
+
+def audit(claims: Mapping[str, Claim], table: str, budget: str, folder: Path, crew: Crew, fresh: bool = False) -> list[Audited]:
+    """Measure every condition of every claim that is not measured yet, and judge them."""
+    own = sys.modules[table.partition(":")[0]].__file__ or ""
+    pairs = [(claim.id, condition) for claim in claims.values() for condition in claim.conditions]
+    stands = ("marketenv", "agents", *(() if table == OURS else (own,)))
+    units = [
+        Unit(measure, {"table": table, "claim": claim, "condition": condition, "budget": budget}, stands=stands)
+        for claim, condition in pairs
+    ]
+    ran = run(units, folder, "experiments", crew, fresh)
+    found = []
+    for claim in claims.values():
+        numbers = {condition: pairs.index((claim.id, condition)) for condition in claim.conditions}
+        evidence = {condition: ran.results[k] for condition, k in numbers.items() if k not in ran.errors}
+        errors = {condition: ran.errors[k] for condition, k in numbers.items() if k in ran.errors}
+        seconds = {condition: ran.seconds[k] for condition, k in numbers.items()}
+        found.append(Audited(claim, verdict(claim, evidence), evidence, errors, seconds))
+    return found
+
+
+def plain(audited: Sequence[Audited], budget: str) -> dict[str, Any]:
+    """All that was found as plain data, without times and without anything of this machine."""
+    return {"budget": budget, "claims": {one.claim.id: _plain(one) for one in audited}}
+
+
+def _plain(one: Audited) -> dict[str, Any]:
+    claim, found = one.claim, {}
+    for part in one.verdict.found:
+        about = {"word": part.word, "why": part.why, "counterexample": part.counterexample, "wanted": one.wanted(part.condition)}
+        figures = [vars(figure) for figure in part.figures]
+        found[part.condition] = about | {"figures": figures, "evidence": one.evidence.get(part.condition)}
+    facts = {name: getattr(claim, name) for name in ("market", "paper", "place", "words", "statistic", "unit")}
+    rule = {"kind": type(claim.rule).__name__} | vars(claim.rule)
+    verdict = {"verdict": one.word, "why": one.verdict.why, "counterexample": one.verdict.counterexample}
+    return facts | verdict | {"rule": rule, "conditions": list(claim.conditions), "found": found, "errors": one.errors}
+
+
+def told(figures: Sequence[Figure], named: bool = True) -> str:
+    """The first figure in words or only its numbers, and how many more there are; "-" where there are none."""
+    if not figures:
+        return "-"
+    first, more = figures[0], f"; and {len(figures) - 1} more" if len(figures) > 1 else ""
+    between = "" if first.low is None or first.high is None else f" [{first.low:.4g}, {first.high:.4g}]"
+    return (f"{first.name}: {first.mean:.4g}{between}, {first.samples} samples" if named else f"{first.mean:.4g}{between}") + more

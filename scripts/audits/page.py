@@ -1,0 +1,161 @@
+"""The audit as one page that opens offline: every verdict with its evidence, pictures and seeds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from agents.stress.attack import JUDGE, SELECT
+from agents.stress.claims.claim import FAILS, HOLDS, INCONCLUSIVE, NO_GAIN, UNTESTED, Finding
+from marketenv.core.lookup import lookup
+from marketenv.render import Html, anchor, draw_bands, draw_lines, draw_network, figure, page, picture, table
+from scripts.audits.evidence import Audited, told
+
+COLOURS = {HOLDS: "#17692f", NO_GAIN: "#0b6472", FAILS: "#b01020", INCONCLUSIVE: "#8a5200", UNTESTED: "#5c6370"}
+BROKEN = "#6f2da8"  # what could not be run
+STYLE = """
+body { max-width: 78rem; }
+h2 { border-top: 2px solid #ccc; padding-top: 1.2rem; overflow-wrap: anywhere; }
+h3 { font-size: 1rem; margin: 1.6rem 0 .4rem; }
+.verdict { color: #fff; border-radius: .3rem; padding: .1rem .5rem; font-weight: 600; display: inline-block; }
+a.verdict { text-decoration: none; } a.verdict:hover { text-decoration: underline; }
+blockquote { margin: .6rem 0; padding: .2rem 1rem; border-left: 4px solid #bbb; } .bad { color: #b01020; }
+.pictures { display: flex; flex-wrap: wrap; gap: .5rem; } .pictures figure { margin: .4rem 0; max-width: 36rem; }
+.summary td, .summary th { text-align: left; white-space: normal; overflow-wrap: anywhere; }
+td { vertical-align: top; } td.long, td.mark { white-space: normal; text-align: left; } td.mark { min-width: 9rem; }
+td.long { min-width: 12rem; max-width: 30rem; overflow-wrap: anywhere; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; margin: .6rem 0; } dt { color: #555; }
+dd { margin: 0; overflow-wrap: anywhere; }
+"""
+SUMMARY = ("claim", "verdict", "the paper's words", "place", "found (mean, 95 % interval)", "wanted")
+FIGURES = ("statistic", "mean", "95 % interval", "greatest sample", "samples")
+
+
+def write_page(audited: Sequence[Audited], budget: str) -> str:
+    """The whole page as HTML."""
+    counts = Counter(_kind(one.word) for one in audited)
+    intro = (
+        f"{len(audited)} claims, budget {budget}: {', '.join(f'{n} {word}' for word, n in counts.items())}. Every verdict is "
+        "computed from the samples by the claim's rule; conditions were listed beforehand. Intervals are 95 %, together over all "
+        "statistics of a condition. A gain that a search finds is a lower bound of what deviating can bring, judged on seeds "
+        f"that it was not chosen on: SELECT + k is seed {SELECT} + k, JUDGE + k is {JUDGE} + k. The samples themselves are in "
+        "claims.json beside this page."
+    )
+    markets = dict.fromkeys(one.claim.market for one in audited)
+    tops = [(f"Market: {m}", _summary([one for one in audited if one.claim.market == m])) for m in markets]
+    return page("Audit of the claims", intro, [*tops, *((one.claim.id, section(one)) for one in audited)], STYLE)
+
+
+def _kind(word: str) -> str:
+    return word.split(" under:")[0]
+
+
+def badge(word: str, link: str = "") -> Html:
+    """A coloured word, as a link where it leads somewhere."""
+    style = f'class="verdict" style="background: {COLOURS.get(_kind(word), BROKEN)}"'
+    return Html(f'<a {style} href="#{anchor(link)}">{escape(word)}</a>' if link else f"<span {style}>{escape(word)}</span>")
+
+
+def _summary(audited: Sequence[Audited]) -> str:
+    rows = []
+    for one in audited:
+        name = escape(one.claim.id.rpartition("/")[2]).replace("_", "_<wbr>")
+        link = Html(f'<a href="#{anchor(one.claim.id)}">{name}</a>')
+        found, wanted = told(one.telling), one.wanted(one.shown.condition)
+        rows.append(
+            (link, badge(one.word, one.claim.id), one.claim.words, f"{one.claim.paper}, {one.claim.place}", found, wanted)
+        )
+    return f'<div class="summary">{table(SUMMARY, rows)}</div>'
+
+
+def section(one: Audited) -> str:
+    """All about one claim: the paper's words, the rule, the verdict and why, and every condition's evidence."""
+    claim = one.claim
+    facts = {
+        "statistic": f"{claim.statistic} [{claim.unit}]",
+        "rule": one.wanted(one.shown.condition),
+        "why": one.verdict.why,
+        "counterexample": one.verdict.counterexample,
+        "conditions": "; ".join(claim.conditions),
+    }
+    place = f'<span class="note">{escape(claim.paper)}, {escape(claim.place)}</span>'
+    words = f"<blockquote>{escape(claim.words)}<br>{place}</blockquote>"
+    back = f'<p class="note"><a href="#{anchor(f"Market: {claim.market}")}">back to the table</a></p>'
+    return f"{words}<p>{badge(one.word)}</p>{_facts(facts)}{''.join(_condition(one, f) for f in one.verdict.found)}{back}"
+
+
+def _facts(facts: Mapping[str, str]) -> str:
+    return "<dl>" + "".join(f"<dt>{k}</dt><dd>{escape(v)}</dd>" for k, v in facts.items() if v) + "</dl>"
+
+
+def _condition(one: Audited, found: Finding) -> str:
+    """What was measured under one condition."""
+    name, head = found.condition, f"<h3>{escape(found.condition)}: "
+    if name in one.errors:
+        return f'{head}{badge("could not be run")}</h3><p class="bad">{escape(one.errors[name])}</p>'
+    evidence = one.evidence[name]
+    head += f"{badge(found.word)}</h3>"
+    if evidence["untested"]:
+        return f'{head}<p class="note">{escape(evidence["untested"])}</p>'
+    facts = {"seeds": evidence["seeds"], "wanted": one.wanted(name), "counterexample": found.counterexample}
+    facts |= {"tolerances": f"relative to {evidence['scale']:.4g} {one.claim.unit}"} if one.claim.rule.tolerance else {}
+    notes = "".join(f'<p class="note">{escape(note)}</p>' for note in evidence["notes"])
+    rows = [(f.name, f"{f.mean:.4g}", _between(f.low, f.high), f"{f.most:.4g}", f.samples) for f in found.figures]
+    tables = "".join(f"<h3>{escape(t['title'])}</h3>{table(t['head'], _cells(t['rows']))}" for t in evidence["tables"])
+    return head + _facts(facts) + table(FIGURES, rows) + notes + _pictures(evidence["series"]) + tables
+
+
+def _between(low: float | None, high: float | None) -> str:
+    return "too few samples" if low is None or high is None else f"{low:.4g} .. {high:.4g}"
+
+
+def _cells(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    return [["-" if v is None else f"{v:.4g}" if isinstance(v, float) else v for v in row] for row in rows]
+
+
+# --- pictures -----------------------------------------------------------------------------------------------------------
+
+
+def _pictures(series: Sequence[Mapping[str, Any]]) -> str:
+    drawn = []
+    for one in series:
+        draw, caption = lookup(PICTURES, one["kind"], "kind of picture")
+        fig, (axes,) = figure(1, 5.6, 3.4)
+        draw(axes, one)
+        drawn.append(picture(fig, f"{one['title']}. {caption}"))
+    return f'<div class="pictures">{"".join(drawn)}</div>' if drawn else ""
+
+
+def _regret(axes: Axes, one: Mapping[str, Any]) -> None:
+    draw_bands(axes, one["parameters"], one["mean"], one["low"], one["high"], one["title"], (one["x"], one["y"]))
+
+
+def _learning(axes: Axes, one: Mapping[str, Any]) -> None:
+    labels = one.get("x", "steps of the learner"), one.get("y", "utility per episode")
+    for name in ("utility", "truthful"):
+        told = {"utility": "learner", "truthful": "truth"}[name]
+        nothing = [None] * len(one[name])
+        draw_bands(axes, one["steps"], one[name], nothing, nothing, one["title"], labels, told)
+
+
+def _lines(axes: Axes, one: Mapping[str, Any]) -> None:
+    curves = {name: np.array(runs, dtype=float) for name, runs in one["curves"].items()}
+    draw_lines(axes, curves, one["title"], one["x"], one["y"])
+
+
+def _network(axes: Axes, one: Mapping[str, Any]) -> None:
+    draw_network(axes, np.array(one["money"], dtype=float), one["names"], one["title"])
+
+
+# How a series of evidence is drawn, and what to know about it, by its kind.
+PICTURES: dict[str, tuple[Callable[[Axes, Mapping[str, Any]], None], str]] = {
+    "regret": (_regret, "Mean with its 95 % band where there are enough samples, the same seeds at every point."),
+    "learning": (_learning, "What the learner earns in evaluations while it trains, beside what truth earns."),
+    "lines": (_lines, "Means over runs; the shade holds their middle half."),
+    "network": (_network, "Arrows lead from payer to payee; the width is money."),
+}

@@ -1,0 +1,69 @@
+"""Speed of the stress layer: a grid of deviations as one batch against a loop over single environments, in one run."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from agents.lineups import find_profile
+from agents.stress import JUDGE, Attack, Deviation, Family, curve, families, seeds_of
+from marketenv import make_market, make_parallel
+from marketenv.core.market import Market, role_of
+from marketenv.core.policy import Policy
+from scripts.benchmarks.markets import best_threads
+
+Case = dict[str, Any]
+GAME, AGENT = {"game": "double_auction"}, "buyer_0"
+
+
+def one_by_one(market: Market, family: Family, points: Tensor, seeds: Tensor, episodes: int) -> tuple[float, Tensor]:
+    """Seconds of an episode in a loop of reset and step, and what the deviator earned in each [episodes].
+
+    Episode k takes point and seed k, evenly spread over the grid, and the same policies as the batch.
+    """
+    env = make_parallel("reference_v0", **GAME)
+    truth, keys = market.policies["truthful"], torch.zeros(1, dtype=torch.long)
+    earned = []
+    start = time.perf_counter()
+    for k in range(episodes):
+        policies: dict[str, Policy] = dict.fromkeys(env.possible_agents, truth)
+        policies[AGENT] = Deviation(truth, family, points[k % len(points)][None])
+        seen, _ = env.reset(seed=int(seeds[k % len(seeds)]))
+        total = 0.0
+        while env.agents:
+            actions = {
+                agent: policies[agent](torch.from_numpy(seen[agent])[None], role_of(market, agent), keys)[0].numpy()
+                for agent in env.agents
+            }
+            seen, rewards, *_ = env.step(actions)
+            total += rewards[AGENT]
+        earned.append(total)
+    return (time.perf_counter() - start) / episodes, torch.tensor(earned, dtype=torch.float64)
+
+
+def deviation_grid(points: int = 101, pairs: int = 256, episodes: int = 1024) -> list[Case]:
+    """Seconds of the whole grid both ways and their ratio; the loop plays ``episodes`` of them and is scaled up."""
+    market = make_market("reference_v0", **GAME)
+    seeds, family = seeds_of(JUDGE, pairs), families(role_of(market, AGENT))["scale price"]
+    attack, line = Attack(market, find_profile(market), (AGENT,), seeds), family.line(points)
+    batch, threads = best_threads(lambda: curve(attack, family, points))
+    torch.set_num_threads(1)
+    each, earned = one_by_one(market, family, line, seeds, episodes)
+    at = torch.arange(episodes)
+    expected = (curve(attack, family, points).gains + attack.base)[at % len(line), at % pairs]
+    torch.testing.assert_close(earned, expected, atol=1e-6, rtol=1e-5)  # the same episodes, so that the times compare
+    count = len(line) * pairs
+    name = f"deviation grid, {len(line)} deviations x {pairs} seeds, double auction"
+    return [
+        {"name": f"{name}: one batch", "value": batch, "unit": "s", "threads": threads},
+        {"name": f"{name}: loop of single environments, from {episodes} of {count} episodes", "value": each * count, "unit": "s"},
+        {"name": f"{name}: loop / batch", "value": each * count / batch, "unit": "times"},
+    ]
+
+
+def cases(quick: bool = False) -> list[Case]:
+    """All measurements of this file; ``quick`` runs small sizes, for tests."""
+    return deviation_grid(5, 8, 16) if quick else deviation_grid()

@@ -1,0 +1,107 @@
+"""The audit's page in a real browser: it opens offline, shows every claim and every picture, and its links lead somewhere."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from scripts.audit import AuditConfig, main
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """An audit of the planted claims, one of which cannot be run."""
+    out, failures = tmp_path_factory.mktemp("audit"), tmp_path_factory.mktemp("failures") / "lines"
+    failures.write_text("once\ntwice")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PLANTED_FAILURES", str(failures))
+        assert main(AuditConfig(module="planted_claims:CLAIMS", budget="quick", out=out, workers=1)) == 1
+    return out
+
+
+@pytest.fixture(scope="module")
+def opened(folder):
+    """The page in a browser, and what it asked for and complained of."""
+    sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install 'marketenv[test]'")
+    if BROWSER is None:
+        pytest.skip("no Chromium on this machine: install Debian's chromium")
+    asked, complaints = [], []
+    with sync.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"] if os.geteuid() == 0 else [])
+        page = browser.new_page()
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto((folder / "report.html").as_uri())
+        yield page, asked, complaints
+        browser.close()
+
+
+def test_the_page_has_a_row_and_a_section_for_every_claim(folder, opened):
+    page, claims = opened[0], json.loads((folder / "claims.json").read_text())["claims"]
+    assert page.title() == "Audit of the claims"
+    rows = page.locator(".summary tbody tr")
+    assert rows.count() == len(claims) == 8
+    told = [row.split("\t")[:3] for row in rows.all_inner_texts()]
+    assert {(name.strip(), verdict.strip(), words.strip()) for name, verdict, words in told} == {
+        (name.split("/")[1], one["verdict"], one["words"]) for name, one in claims.items()
+    }
+    assert page.locator("section h2").all_inner_texts() == ["Market: east", "Market: west", *(c for c in listed(folder))]
+
+
+def listed(folder):
+    """Ids in the table's order."""
+    from scripts.audits.evidence import find_claims
+
+    return list(find_claims("planted_claims:CLAIMS"))
+
+
+def test_every_verdict_has_a_colour_of_its_own(opened):
+    seen = opened[0].evaluate(
+        "Object.fromEntries([...document.querySelectorAll('.verdict')].map("
+        "mark => [mark.innerText.split(' under')[0].trim(), getComputedStyle(mark).backgroundColor]))"
+    )
+    words = {"holds", "fails", "inconclusive", "no gain above eps found", "not tested here", "could not be run"}
+    assert set(seen) == words and len(set(seen.values())) == len(words)
+
+
+def test_all_pictures_are_there(folder, opened):
+    widths = opened[0].evaluate("[...document.images].map(image => image.naturalWidth)")
+    claims = json.loads((folder / "claims.json").read_text())["claims"]
+    drawn = [len(part["evidence"]["series"]) for one in claims.values() for part in one["found"].values() if part["evidence"]]
+    assert len(widths) == sum(drawn) == 28 and min(widths) > 300  # seven conditions with one picture of each kind
+
+
+def test_every_link_leads_to_a_place_on_the_page(opened):
+    page = opened[0]
+    broken = page.evaluate(
+        "[...document.querySelectorAll('a')].map(link => link.getAttribute('href'))"
+        ".filter(href => !href.startsWith('#') || !document.getElementById(href.slice(1)))"
+    )
+    assert page.locator("a").count() >= 3 * 8 and broken == []  # two in a row of the table, one back
+    page.evaluate("window.scrollTo(0, 0)")
+    page.locator(".summary a.verdict", has_text="could not be run").click()
+    top = page.evaluate("document.getElementById('planted-breaks').getBoundingClientRect().top")
+    assert page.url.endswith("#planted-breaks") and abs(top) < 800 and page.evaluate("window.scrollY") > 0
+
+
+def test_the_page_asks_nobody_and_complains_of_nothing(opened):
+    _, asked, complaints = opened
+    assert asked and all(url.startswith(("file:", "data:")) for url in asked) and complaints == []
+
+
+def test_the_page_fits_its_window_and_tells_failures_seeds_and_counterexamples(opened):
+    page = opened[0]
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    text = page.inner_text("body")
+    for words in ("planted: twice", "seeds\n0..63", "seed 3 gains 1.2", "it needs a moon", "<script>", "It fails, <always>."):
+        assert words in text
+
+
+def test_the_file_names_no_other_place(folder):
+    text = Path(folder / "report.html").read_text()
+    assert "http://" not in text and "https://" not in text and "<script" not in text
