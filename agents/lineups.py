@@ -142,14 +142,21 @@ class Played:
     facts: dict[str, Float64[Tensor, "lineups agents"]]
 
 
-def play(market: Market, policies: Sequence[Policy], who: Int[Tensor, "lineups pairs agents"], seeds: Tensor) -> Played:
+def play(
+    market: Market,
+    policies: Sequence[Policy],
+    who: Int[Tensor, "lineups pairs agents"],
+    seeds: Int[Tensor, "pairs"],
+    start: rounds.Situation | None = None,
+) -> Played:
     """Play every line-up on every seed as one batch: agent i of pair k plays ``policies[who[., k, i]]``.
 
     What is quoted before anybody moves is the same for all line-ups, so it is computed once a seed.
+    start: what ``rounds.begin`` gave for these seeds, where it is known already
     """
     market = copy.copy(market)  # what a market remembers of its training episodes stays there
-    flat, seeds = who.flatten(0, 1).to(market.device), seeds.to(market.device)
-    now = tree.rows(rounds.begin(market, seeds), torch.arange(len(seeds), device=market.device).repeat(len(who)))
+    flat, pairs = who.flatten(0, 1).to(market.device), torch.arange(len(seeds), device=market.device)
+    now = tree.rows(start or rounds.begin(market, seeds), pairs.repeat(len(who)))
     utility = torch.zeros(flat.shape, dtype=torch.float64, device=market.device)
     over = torch.zeros(len(flat), dtype=torch.bool, device=market.device)
     sums: dict[str, list[Tensor]] = {}

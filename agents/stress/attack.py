@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,6 +11,7 @@ import torch
 from jaxtyping import Float64, Int
 from torch import Tensor
 
+from marketenv.core import rounds
 from marketenv.core.lookup import unknown
 from marketenv.core.market import Market, Role, agent_names, role_of
 from marketenv.core.policy import Policy
@@ -63,10 +65,15 @@ class Attack:
         return tuple(role_of(self.market, agent) for agent in self.agents)
 
     @cached_property
+    def start(self) -> rounds.Situation:
+        """Every seed's first quotes, which no deviation changes."""
+        return rounds.begin(copy.copy(self.market), self.seeds)
+
+    @cached_property
     def base(self) -> Float64[Tensor, "pairs"]:
         """Utility of the deviators per episode where nobody deviates, money."""
         policies, who = seat(self.market, self.profile, self.seeds)
-        return self._of_deviators(play(self.market, policies, who[None], self.seeds).utility)[0]
+        return self._of_deviators(play(self.market, policies, who[None], self.seeds, self.start).utility)[0]
 
     def bases(self) -> tuple[Policy, ...]:
         """What each deviator plays in the profile; of a mixture its likeliest policy."""
@@ -104,7 +111,7 @@ class Attack:
         who, names = who.repeat(lineups, 1, 1), agent_names(self.market)
         for k, agent in enumerate(self.agents):
             who[:, :, names.index(agent)] = len(table) + k
-        return self._of_deviators(play(self.market, [*table, *policies], who, self.seeds).utility)
+        return self._of_deviators(play(self.market, [*table, *policies], who, self.seeds, self.start).utility)
 
     def _of_deviators(self, utility: Tensor) -> Tensor:
         names = agent_names(self.market)

@@ -66,8 +66,8 @@ EFFORTS: dict[str, Effort] = {
     "standard": Effort(
         name="standard",
         cheap=Budget(select=4096, judge=131072, points=41, population=64, generations=8),
-        costly=Budget(select=32, judge=64, points=21, population=12, generations=4),
-        seeds=64,
+        costly=Budget(select=96, judge=256, points=21, population=16, generations=5),
+        seeds=256,
         rounds=5,
         digits=36,
         linear=(40, 100, 200),

@@ -43,8 +43,8 @@ def blocks(samples: Float64[Tensor, "samples"], most: int = MOST) -> list[float]
 
 
 def once(market: Market, seeds: int, more: int = 20) -> int:
-    """How many seeds a market that trains is worth: so many times more where it has one round, quoted once a seed."""
-    return more * seeds if market.horizon == 1 else seeds
+    """How many seeds a market that trains is worth: so many times more where it has one round, up to MOST or as asked."""
+    return max(seeds, min(more * seeds, MOST)) if market.horizon == 1 else seeds
 
 
 def regret_series(title: str, found: Curve) -> dict[str, Any]:
