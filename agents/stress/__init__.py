@@ -5,7 +5,7 @@
 """
 
 from .attack import JUDGE, SELECT, Attack, Curve, curve, seeds_of
-from .best_response import BestResponse, Found, best_response
+from .best_response import BestResponse, Found, best_response, market_nash_conv
 from .deviation import KINDS, Deviation, Family, families, together
 from .equilibria import Equilibrium, solve
 from .exact import ExPost, ex_post_regret
@@ -46,6 +46,7 @@ __all__ = [
     "families",
     "game_of",
     "leaderboard",
+    "market_nash_conv",
     "play_policies",
     "play_scenario",
     "psro",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,15 +12,16 @@ import torch
 from jaxtyping import Float64, Int
 from torch import Tensor
 
-from marketenv.core import rounds
+from marketenv.core import rounds, tree
 from marketenv.core.lookup import unknown
 from marketenv.core.market import Market, Role, agent_names, role_of
 from marketenv.core.policy import Policy
-from marketenv.metrics import Interval, mean_interval
+from marketenv.metrics import Interval, mean_intervals
 
 from ..lineups import Mixture, Profile, play, seat
 from .deviation import Deviation, Family
 
+MOST_BYTES = 2**30  # of the markets that are played at once
 SELECT, JUDGE = 3 * 2**60, 3 * 2**61  # first seeds of the two blocks; training and its evaluations use others
 
 
@@ -32,13 +34,18 @@ def seeds_of(block: int, count: int, repeat: int = 0) -> Int[Tensor, "count"]:
     return block + repeat * 2**32 + torch.arange(count, device="cpu")
 
 
+def at_once(start: rounds.Situation, pairs: int, most_markets: int = 2**16) -> int:
+    """How many copies of some markets fit into ``MOST_BYTES``, at least one."""
+    return max(1, min(most_markets, MOST_BYTES * pairs // max(tree.size(start), 1)) // pairs)
+
+
 @dataclass(frozen=True)
 class Attack:
     """Who deviates from which profile, judged on which seeds.
 
     agents: one agent, or a coalition whose members' utilities are summed
-    most_markets: markets that are played at once; larger grids are played in pieces
-    Raises ValueError for unknown agents, a profile that lacks one, and an empty coalition.
+    most_markets: markets that are played at once, fewer where they are large; larger grids are played in pieces
+    Raises ValueError for unknown agents, a profile that lacks one, no or the same deviators, and no seeds.
     """
 
     market: Market
@@ -53,11 +60,12 @@ class Attack:
             if agent not in names:
                 raise unknown("agent", agent, names)
         missing = [name for name in names if name not in self.profile]
-        if missing or not self.agents or len(set(self.agents)) < len(self.agents):
-            raise ValueError(
-                f"the profile lacks {missing} and the deviators are {self.agents}; wanted a policy for every agent "
-                "(see find_profile) and at least one deviator, each once."
-            )
+        if missing:
+            raise ValueError(f"the profile lacks {', '.join(missing)}; find_profile gives every agent a policy.")
+        if not self.agents or len(set(self.agents)) < len(self.agents):
+            raise ValueError(f"the deviators are {self.agents}; wanted at least one agent, each once.")
+        if len(self.seeds) == 0:
+            raise ValueError("there are no seeds to play on; wanted at least one, see seeds_of.")
 
     @property
     def roles(self) -> tuple[Role, ...]:
@@ -98,7 +106,7 @@ class Attack:
         parameters:     of all deviators side by side   [points, k]
         """
         widths = [len(member.low) for member in members]
-        pieces = parameters.split(max(1, self.most_markets // len(self.seeds)))
+        pieces = parameters.split(at_once(self.start, len(self.seeds), self.most_markets))
         done = [
             self._earned([Deviation(*who) for who in zip(bases, members, piece.split(widths, 1), strict=True)], len(piece))
             for piece in pieces
@@ -132,7 +140,8 @@ class Curve:
 
     def bands(self) -> list[Interval]:
         """Mean gain of every point with its interval."""
-        return [mean_interval(row) for row in self.gains]
+        rows = zip(*(part.tolist() for part in mean_intervals(self.gains)), strict=True)
+        return [Interval(mean, *(None if math.isnan(end) else end for end in ends)) for mean, *ends in rows]
 
 
 def curve(attack: Attack, family: Family, points: int = 41) -> Curve:

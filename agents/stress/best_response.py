@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+import torch
 from jaxtyping import Float64
 from torch import Tensor
 
 from marketenv.core.lookup import unknown
 from marketenv.core.market import Market, agent_names
 from marketenv.core.policy import Policy
-from marketenv.metrics import Interval, mean_interval
+from marketenv.metrics import Interval, NashConv, mean_interval, nash_conv
 
 from ..lineups import Profile
 from .attack import JUDGE, SELECT, Attack, seeds_of
@@ -37,7 +40,7 @@ class Found:
     gains: Float64[Tensor, "pairs"]
     story: list[dict[str, Any]]
 
-    @property
+    @cached_property
     def gain_lower_bound(self) -> Interval:
         """Mean gain on fresh seeds with its interval; no search proves that nothing gains more."""
         return mean_interval(self.gains)
@@ -93,7 +96,8 @@ def best_response(
     repeat:    another number takes other seeds
 
     Every attacker searches on the seeds of selection; its best candidate is played on fresh ones. What the best of them
-    gains there is an honest lower bound of the regret. Raises ValueError for unknown names and attackers that do not fit.
+    gains there is an honest lower bound of the regret, below 0 where no deviation pays: playing along is no deviation.
+    Raises ValueError for unknown names and attackers that do not fit.
 
     >>> from agents.lineups import find_profile
     >>> from marketenv import make_market
@@ -103,6 +107,7 @@ def best_response(
     ('scale price by 0.65', 0.3)
     """
     budget, agents = budget or Budget(), deviators(market, who)
+    budget = dataclasses.replace(budget, rl_seed=budget.rl_seed + repeat)
     search = Attack(market, profile, agents, seeds_of(SELECT, budget.select, repeat), budget.most_markets)
     judged = Attack(market, profile, agents, seeds_of(JUDGE, budget.judge, repeat), budget.most_markets)
     found = []
@@ -110,9 +115,36 @@ def best_response(
         candidates = attacker(search, budget)
         if not candidates:
             continue
-        selected = search.gains([one.policies for one in candidates]).mean(1)
-        best = candidates[int(selected.argmax())]
-        found.append(Found(name, best.told, best.policies, float(selected.max()), judged.gains([best.policies])[0], best.story))
+        gains = search.gains([one.policies for one in candidates])
+        selected, moves = gains.mean(1), (gains != 0).any(1)  # what changes nothing is chosen only where nothing else is
+        best = int(selected.masked_fill(~moves, -torch.inf).argmax()) if moves.any() else 0
+        one = candidates[best]
+        found.append(Found(name, one.told, one.policies, float(selected[best]), judged.gains([one.policies])[0], one.story))
     if not found:
         raise ValueError(f"none of {tuple(attackers)} had a candidate for {agents}; name another attacker.")
     return BestResponse(agents, judged.base, max(found, key=lambda one: one.selected), tuple(found))
+
+
+def market_nash_conv(
+    market: Market,
+    profile: Profile,
+    attackers: Sequence[str] = ("grid", "cross_entropy"),
+    budget: Budget | None = None,
+    repeat: int = 0,
+) -> NashConv:
+    """What every agent gains at least by its own best response while the others stay: NashConv and its parts.
+
+    NashConv = sum over agents i of max over b' of u_i(b', b_-i) - u_i(b);   a lower bound, as every search is
+
+    The best deviations of all agents are judged on the same seeds. See ``best_response`` for the arguments and errors.
+    Source: Lanctot et al., NeurIPS 2017.
+
+    >>> from agents.lineups import find_profile
+    >>> from marketenv import make_market
+    >>> market = make_market("reference_v0", game="double_auction")
+    >>> found = market_nash_conv(market, find_profile(market), ("grid",))
+    >>> round(found.total.mean, 2)  # 1/36 of the buyer and 1/36 of the seller
+    0.05
+    """
+    best = [best_response(market, profile, agent, attackers, budget, repeat).best for agent in agent_names(market)]
+    return nash_conv(torch.stack([one.gains for one in best]))

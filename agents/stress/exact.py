@@ -17,9 +17,8 @@ from marketenv.core.market import Market, agent_names, role_of
 from marketenv.core.policy import Policy
 
 from ..lineups import Profile, seat
-from .attack import Attack
+from .attack import Attack, at_once
 
-MOST_MARKETS = 2**12  # played at once
 POINTS = 101  # of each field's line, where a market names no breakpoints
 
 
@@ -54,7 +53,8 @@ def ex_post_regret(
     A market with a method ``breakpoints(state, past, agent)`` names the actions [markets, candidates, width] among which a
     best one always is, or None; then the regret is exact. Otherwise each field of the action runs through ``points`` values.
     With ``fields`` only these parts of the action change (a bid and not the ask), and the regret is that of them alone.
-    The agent deviates in the round's first stage; the profile plays what follows. Raises ValueError for unknown names.
+    The agent deviates in the round's first stage; the profile plays what follows. Raises ValueError for unknown names and for
+    an agent that does not move in the first stage.
 
     >>> from agents.lineups import find_profile
     >>> from marketenv import make_market
@@ -64,6 +64,8 @@ def ex_post_regret(
     (True, True)
     """
     Attack(market, profile, (agent,), seeds)  # refuses unknown agents and profiles with gaps
+    if role_of(market, agent).name not in market.stages[0].movers:
+        raise ValueError(f"{agent} does not move in the first stage, {market.stages[0].name!r}; hindsight is known of it alone.")
     market, mine = copy.copy(market), agent_names(market).index(agent)
     policies, who = seat(market, profile, seeds.to(market.device))
     now = rounds.begin(market, seeds)
@@ -110,7 +112,7 @@ def _play(
 ) -> Float64[Tensor, "pairs replies"]:
     """The agent's utility of the round for each reply: replies x seeds as one batch, or a few."""
     pairs, done = len(who), []
-    for some in replies.split(max(1, MOST_MARKETS // pairs), 1):
+    for some in replies.split(at_once(now, pairs), 1):
         index = torch.arange(pairs, device=who.device).repeat_interleave(some.shape[1])
         here, seated, actions = tree.rows(now, index), who[index], truth[index]
         actions[:, mine] = some.flatten(0, 1)

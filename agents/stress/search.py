@@ -29,7 +29,7 @@ class Budget:
 
     select: seeds that candidates are chosen on;   judge: fresh seeds that the chosen one is judged on
     points: of each line of the grid;   population, generations: of the cross-entropy search
-    rl_steps: of a learner; None takes the market's own setting
+    rl_steps: of a learner; None takes the market's own setting;   rl_seed: that it trains on
     most_markets: markets played at once
     Raises ValueError for numbers below 1.
     """
@@ -40,12 +40,14 @@ class Budget:
     population: int = 64
     generations: int = 8
     rl_steps: int | None = None
+    rl_seed: int = 0
     most_markets: int = 2**16
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if value is not None and value < 1:
-                raise ValueError(f"{name} is {value}, wanted a whole number >= 1.")
+            least = 0 if name == "rl_seed" else 1
+            if value is not None and (not isinstance(value, int) or value < least):
+                raise ValueError(f"{name} is {value}, wanted a whole number >= {least}.")
 
 
 @dataclass(frozen=True)
@@ -63,13 +65,16 @@ Attacker = Callable[[Attack, Budget], list[Candidate]]
 def grid(attack: Attack, budget: Budget) -> list[Candidate]:
     """The best point of every line: scale and shift, for every field of the deviators' actions, from the profile and from truth.
 
-    A coalition is tried on all combinations of its members' points, four times as many as a single agent's.
+    A coalition is tried on all combinations of its members' points, four times as many as a single agent's. What the profile
+    plays already is no candidate: at the best of the real deviations one sees whether any pays.
     """
     count, found = len(attack.agents), []
     points = budget.points if count == 1 else max(3, int((4 * budget.points) ** (1 / count)))
     for bases, members in itertools.product(attack.starts(), _lines(attack)):
         lines = [member.line(points)[:, 0] for member in members]
         lattice = torch.cartesian_prod(*lines).reshape(-1, count)
+        if bases == attack.bases():
+            lattice = lattice[(lattice != lattice.new_tensor([member.identity[0] for member in members])).any(1)]
         found.append(_candidate(bases, members, lattice[attack.grid(bases, members, lattice).mean(1).argmax()]))
     return found
 
@@ -107,7 +112,7 @@ def _evolve(
     sides, cpu = zip(*map(_ends, members), strict=True), torch.device("cpu")
     low, high, centre = (torch.tensor([*itertools.chain(*ends)], dtype=torch.float64, device=cpu) for ends in sides)
     spread, keep = WIDEST * (high - low), max(2, round(ELITE * budget.population))
-    best, most = centre, 0.0
+    best, most = centre, -float("inf")
     for generation in range(budget.generations):
         key = draws.fold(torch.tensor(generation, device=cpu), "cross entropy", members[0].name)
         points = (centre + spread * draws.normal(key, budget.population, len(low))).clamp(low, high)
@@ -138,7 +143,7 @@ def reinforcement(algorithm: str, attack: Attack, budget: Budget) -> list[Candid
 
     if len(attack.agents) > 1:
         raise ValueError(f"{algorithm} learns for one agent, not for the coalition {attack.agents}; use grid or cross_entropy.")
-    policy, story = best_reply(algorithm, attack.market, attack.profile, attack.agents[0], budget.rl_steps)
+    policy, story = best_reply(algorithm, attack.market, attack.profile, attack.agents[0], budget.rl_steps, budget.rl_seed)
     return [Candidate(algorithm, (policy,), story)]
 
 
@@ -148,12 +153,13 @@ def scripted(attack: Attack, budget: Budget) -> list[Candidate]:
 
     found = []
     for name, strategy in STRATEGIES.items():
+        if strategy.config.keys() - {"game"}:
+            continue  # it needs a market with options
         try:
             policy = strategy.build(attack.market)
         except ValueError:  # of another market or game
             continue
-        if not strategy.config:
-            found.append(Candidate(name, (policy,) * len(attack.agents)))
+        found.append(Candidate(name, (policy,) * len(attack.agents)))
     return found
 
 
@@ -168,7 +174,9 @@ ATTACKERS: dict[str, Attacker] = {
 
 def find_attackers(names: Sequence[str]) -> dict[str, Attacker]:
     """Attackers by name; ValueError for an unknown one, with its neighbour."""
+    if isinstance(names, str):
+        raise ValueError(f"attackers is {names!r}, wanted several names, for instance ({names!r},).")
     for name in names:
         if name not in ATTACKERS:
             raise unknown("attacker", name, ATTACKERS)
-    return {name: ATTACKERS[name] for name in dict.fromkeys(itertools.chain(names))}
+    return {name: ATTACKERS[name] for name in names}

@@ -13,6 +13,15 @@ from torch import Tensor
 TOLERANCE = 1e-6  # how far outside its box a value may lie before it is refused
 
 
+def just_above(actions: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """The next action of a box [-1, 1] that means more, clipped to the box; near 0 the next float32 would mean the same.
+
+    >>> float(just_above(torch.zeros(()))) > 5e-8
+    True
+    """
+    return actions.nextafter(torch.ones_like(actions)).maximum(actions + 1e-7).clamp(max=1.0)
+
+
 @dataclass(frozen=True)
 class Field:
     """One named part of a flat vector: ``size`` numbers in ``[low, high]``."""

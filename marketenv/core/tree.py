@@ -45,3 +45,8 @@ def where(mask: Bool[Tensor, "markets"], new: Tree, old: Tree) -> Tree:
 def rows(tree: Tree, index: Int[Tensor, "rows"]) -> Tree:
     """The markets of a tree in the order of an index, which may name one several times."""
     return replaced(tree, {name: tensor[index] for name, tensor in leaves(tree).items()})
+
+
+def size(tree: Any) -> int:
+    """Bytes that the tensors of a tree take."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in leaves(tree).values())

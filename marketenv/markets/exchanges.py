@@ -79,20 +79,25 @@ def fedavg(state: TradingState, quotes: TradingQuotes, reports: Reports, terms: 
 def critical_bids(reports: Reports, buyer: int, exclusive: bool) -> Float64[Tensor, "markets sellers points"]:
     """Bids of one buyer at which ``trade`` may change what it gets from a seller, money.
 
-    They are the seller's ask and, where a seller has only one copy, the other buyers' bids. Between them a payment that is
-    linear in the bid is linear, so one of them (or the next number above it) is a best bid.
+    They are the seller's ask and, where a seller has only one copy, the other buyers' bids; the rule compares bids above each
+    buyer's cost. Between them a payment that is linear in the bid is linear, so one of them (or the next number above it) is
+    a best bid.
     """
-    others = torch.cat([reports.bids[:, :buyer], reports.bids[:, buyer + 1 :]], 1).mT
-    return torch.cat([reports.asks[:, buyer, :, None], others], 2) if exclusive else reports.asks[:, buyer, :, None]
+    asks, above = reports.asks[:, buyer, :, None], reports.bids - reports.cost
+    others = torch.cat([above[:, :buyer], above[:, buyer + 1 :]], 1).mT
+    return torch.cat([asks, others + reports.cost[:, buyer, :, None]], 2) if exclusive else asks
 
 
-def critical_markups(reports: Reports, seller: int) -> Float64[Tensor, "markets points"]:
+def critical_markups(
+    reports: Reports, seller: int, open_: Bool[Tensor, "markets buyers sellers"]
+) -> Float64[Tensor, "markets points"]:
     """Markups of one seller at which ``trade`` may change who buys from it, money; buyers make one purchase each.
 
     A buyer is lost where the ask passes its bid, or leaves it less than the best of the other sellers does:
     markup = bid - cost,   markup = bid - cost - max over the others of (bid - ask)
+    open_: purchases that a buyer gains from, bids for and can afford
     """
-    surplus = torch.where(reports.bids > 0, reports.bids - reports.asks, -torch.inf)
+    surplus = torch.where(open_, reports.bids - reports.asks, -torch.inf)
     surplus[:, :, seller] = -torch.inf
     lost = (reports.bids - reports.cost)[:, :, seller]
     return torch.cat([lost, lost - surplus.amax(2).clamp(min=0)], 1)

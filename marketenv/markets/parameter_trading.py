@@ -21,7 +21,7 @@ from torch import Tensor
 from marketenv.alignment import ALIGNMENTS, Aligned, alpha_closed_form, alpha_grid, check_function, layer_mask, merge, no_orders
 from marketenv.core import draws
 from marketenv.core.clock import Clock
-from marketenv.core.fields import Field, Fields
+from marketenv.core.fields import Field, Fields, just_above
 from marketenv.core.lookup import lookup
 from marketenv.core.market import Past, Report, Role, Stage
 from marketenv.core.policy import uniform_random
@@ -313,12 +313,13 @@ class ParameterTradingMarket:
         worth = state.money_per_loss[:, agent, None] * quotes.gain.worth[:, agent].double().clamp(min=1e-300)
         share = bids / worth[..., None] - 1 if self.config.bid_mode == "gain" else 2 * bids / self.bid_max - 1
         share = torch.cat([share[:, :agent], share[:, agent + 1 :]], 1).clamp(-1, 1).float()
-        share = torch.cat([share, share.nextafter(torch.ones_like(share))], 2)  # float32 may have rounded it below the ask
+        share = torch.cat([share, just_above(share)], 2)  # float32 may have rounded it below the ask
         alone = torch.eye(share.shape[1], dtype=torch.bool, device=self.device)[:, None]
         buys = torch.where(alone, share[..., None], -1.0).flatten(1, 2)  # a purchase is of one seller: nothing to the others
         buys = torch.cat([buys, torch.full_like(buys[:, :1], -1.0)], 1)
-        asks = (2 * critical_markups(reports, agent) / max(self.ask_max, 1e-300) - 1).clamp(-1, 1).float()
-        asks = torch.cat([asks, asks.nextafter(-torch.ones_like(asks)), asks.new_tensor([-1.0, 1.0]).expand(len(asks), -1)], 1)
+        open_ = (quotes.gain.worth > 0) & (reports.bids > 0) & state.ledger.affordable(reports.bids)
+        asks = (2 * critical_markups(reports, agent, open_) / max(self.ask_max, 1e-300) - 1).clamp(-1, 1).float()
+        asks = torch.cat([asks, -just_above(-asks), asks.new_tensor([-1.0, 1.0]).expand(len(asks), -1)], 1)
         shape = (len(asks), buys.shape[1], asks.shape[1])
         parts = buys[:, :, None].expand(*shape, -1), asks[:, None, :, None].expand(*shape, 1)
         effort = actions[:, agent, -1:][:, None, None].expand(*shape, 1)

@@ -15,7 +15,7 @@ from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from marketenv.core import draws
-from marketenv.core.fields import Field, Fields
+from marketenv.core.fields import Field, Fields, just_above
 from marketenv.core.lookup import lookup
 from marketenv.core.market import Past, Report, Role, Stage
 from marketenv.core.policy import uniform_random
@@ -198,7 +198,7 @@ class ReferenceMarket:
         """Actions among which a best reply of an agent to the others' offers always is; None for a payment rule of one's own.
 
         With every rule of the table the outcome changes only where an offer meets another, and between such points money is
-        linear in the offer. So a best reply is an offer of the others, its float32 neighbours, or an end of the box.
+        linear in the offer. So a best reply is an offer of the others, the next one above or below, or an end of the box.
         past: this round's quotes and the actions of all agents, whose own row is not read
         """
         if self.mechanism not in MECHANISMS.values():
@@ -207,6 +207,6 @@ class ReferenceMarket:
         others = torch.cat([actions[:, :agent, 0], actions[:, agent + 1 :, 0]], 1)
         reserve = (2 * quotes.types[:, -1:] / self.price_max - 1).float()
         met = others if self.game.seller_plays else torch.cat([others, reserve.clamp(-1, 1)], 1)
-        near = (met, met.nextafter(torch.ones_like(met)), met.nextafter(-torch.ones_like(met)))
+        near = (met, just_above(met), -just_above(-met))
         ends = met.new_tensor([-1.0, 1.0]).expand(len(met), -1)
         return torch.cat([*near, ends], 1)[..., None]

@@ -17,10 +17,11 @@ from agents.stress import (
     curve,
     ex_post_regret,
     families,
+    market_nash_conv,
     seeds_of,
 )
 from marketenv import make_market
-from marketenv.core import rounds
+from marketenv.core import draws, rounds
 from marketenv.mechanisms import first_price, second_price
 from marketenv.mechanisms.outcome import Outcome
 from marketenv.metrics import mean_interval
@@ -126,6 +127,50 @@ def test_breakpoints_of_the_parameter_market_beat_a_grid(mechanism, who):
     assert float(exact.regret.max()) > 0  # the ask of zero leaves something to gain for a seller
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"mechanism": "first_price", "externality": 5.0},  # the rule compares bids above each buyer's own cost of a sale
+        {"mechanism": "second_price", "externality": 3.0, "ask_max": 8.0, "n_agents": 4},
+        {"mechanism": "posted_price", "cash": 3.0, "ask_max": 5.0, "n_agents": 4},  # rivals that a buyer cannot afford
+        {"mechanism": "second_price", "cash": 3.0, "ask_max": 5.0, "n_agents": 4},
+        {"mechanism": "posted_price", "bid_mode": "absolute", "ask_max": 3.0, "bid_max": 5.0, "partition": "balanced"},
+        {"mechanism": "nash_bargaining", "bid_mode": "absolute", "n_agents": 2},
+    ],
+)
+@pytest.mark.parametrize("who", ["truthful", "random"])
+def test_breakpoints_of_the_parameter_market_beat_random_replies(config, who):
+    """300 replies a seed, half of them to one seller alone, none of which may earn more than the reply that is named best."""
+    sizes = {"n_agents": 3, "max_cycles": 1, "data_options": {"max_examples": 300}}
+    market = make_market("parameter_trading_v0", **sizes | config)
+    profile, seeds = find_profile(market, who), seeds_of(JUDGE, 8)
+    found, width = ex_post_regret(market, profile, "trader_1", seeds), market.roles[0].action.dim
+    market.breakpoints = lambda state, past, agent: _some_replies(len(seeds), width)
+    assert found.exact
+    assert float((found.regret - ex_post_regret(market, profile, "trader_1", seeds).regret).min()) >= -2e-5  # float32 losses
+
+
+def _some_replies(pairs, width, count=300):
+    drawn = 2 * draws.uniform(torch.arange(pairs), count, width).float() - 1
+    alone = torch.arange(count)[:, None] % (width - 2) == torch.arange(width - 2)  # the seller that is bid for
+    single = torch.where(alone | (torch.arange(count) < count // 2)[:, None], drawn[..., : width - 2], -1.0)
+    return torch.cat([single, drawn[..., width - 2 :]], 2)
+
+
+@pytest.mark.parametrize("shared", [-1.0, -0.3, 0.0, 0.6, 1.0])
+def test_hindsight_overbids_a_tie_that_the_lower_index_wins(shared):
+    """buyer_0 bids one price always: buyer_1 with a higher value should bid the next one above it (first price, no reserve).
+
+    Its regret is then value less that price, as truth earns nothing; below the price there is nothing to gain.
+    """
+    market, seeds = auction("first_price", 2), seeds_of(JUDGE, 200)
+    constant = lambda observation, role, keys: observation.new_full((len(observation), 1), shared)  # noqa: E731
+    profile = find_profile(market, {"buyer_0": constant})
+    found = ex_post_regret(market, profile, "buyer_1", seeds)
+    values = next(report for _, _, report in rounds.play(market, profile, seeds)).types[:, 1]
+    torch.testing.assert_close(found.regret, (values - (1 + shared) / 2).clamp(min=0), atol=1e-6, rtol=0)
+
+
 def test_posted_prices_leave_a_truthful_buyer_nothing_to_gain_and_its_seller_much():
     """The bid decides only whether to buy at the ask (Myerson 1981), so hindsight adds nothing to it; the ask sets the price."""
     market = make_market("parameter_trading_v0", n_agents=3, max_cycles=1, mechanism="posted_price")
@@ -142,6 +187,12 @@ def test_nash_bargaining_leaves_a_buyer_half_of_what_it_bids():
     found = ex_post_regret(market, profile, "trader_0", seeds, fields=("bid",))
     paid = next(report for _, _, report in rounds.play(market, profile, seeds)).paid[:, 0]
     torch.testing.assert_close(found.regret, paid, atol=1e-5, rtol=1e-5)
+
+
+def test_nash_conv_of_a_market_sums_what_both_sides_gain():
+    """Against truth buyer and seller each gain 1/9 - 1/12, so NashConv is 1/18."""
+    found = market_nash_conv(DOUBLE, find_profile(DOUBLE), ("grid", "scripted"), BUDGET)
+    assert covers(found.total, 1 / 18) and all(covers(one, 1 / 36) for one in found.players)
 
 
 # --- planted cheats --------------------------------------------------------------------------------------------------------
@@ -266,10 +317,13 @@ def test_a_market_of_stages_is_attacked_in_its_first_stage():
         (lambda: best_response(DOUBLE, find_profile(DOUBLE), "bayer"), "Did you mean 'buyer'"),
         (lambda: best_response(DOUBLE, find_profile(DOUBLE), "buyer", ("gird",)), "Did you mean 'grid'"),
         (lambda: best_response(DOUBLE, {}, "buyer"), "the profile lacks"),
-        (lambda: best_response(DOUBLE, find_profile(DOUBLE), ()), "at least one deviator"),
+        (lambda: best_response(DOUBLE, find_profile(DOUBLE), ()), "at least one agent, each once"),
         (lambda: best_response(DOUBLE, find_profile(DOUBLE), ("buyer_0", "seller_0"), ("ppo",)), "learns for one agent"),
         (lambda: best_response(DOUBLE, find_profile(DOUBLE), "buyer", ()), "name another attacker"),
         (lambda: Budget(points=0), "points is 0"),
+        (lambda: best_response(DOUBLE, find_profile(DOUBLE), "buyer", "grid"), "wanted several names"),
+        (lambda: Attack(DOUBLE, find_profile(DOUBLE), ("buyer_0",), seeds_of(JUDGE, 0)), "no seeds"),
+        (lambda: ex_post_regret(RelayMarket(), find_profile(RelayMarket()), "buyer_0", seeds_of(JUDGE, 2)), "does not move in"),
         (lambda: ex_post_regret(DOUBLE, find_profile(DOUBLE), "buyer", seeds_of(JUDGE, 2)), "no agent 'buyer'"),
         (lambda: ex_post_regret(DOUBLE, *_buyer(), fields=("prise",)), "Did you mean 'price'"),
     ],

@@ -56,3 +56,7 @@ def test_rows_copies_markets_in_the_order_of_the_index():
     picked = tree.rows(outer([4, 5], [[1.0], [2.0]]), torch.tensor([1, 0, 1]))
     assert picked.seeds.tolist() == [5, 4, 5] and picked.inner.cash[:, 0].tolist() == [2.0, 1.0, 2.0]
     assert picked.inner.note == "kept" and picked.seconds == {"train": 1.0}
+
+
+def test_size_counts_the_bytes_of_all_tensors():
+    assert tree.size(outer([4, 5], [[1.0], [2.0]])) == 2 * 8 + 2 * 4  # two int64 and two float32
