@@ -46,9 +46,12 @@ test-frameworks:  ## every recipe of docs/guides/frameworks.md in a virtual envi
 	@$(MAKE) --keep-going --no-print-directory $(FRAMEWORKS:%=test-%); failed=$$?; \
 	$(PYTHON) tests/frameworks/summary.py $(FRAMEWORKS:%=$(VENVS)/%.xml) && exit $$failed
 
+# Ray also spreads audits: the same bytes as without it
+test-rllib: MORE = tests/scripts/test_audit.py -k "rllib or ray"
+
 $(FRAMEWORKS:%=test-%): test-%: $(VENVS)/%/.installed  ## one framework's recipes: test-rllib, test-torchrl, ...
 	@rm -f $(VENVS)/$*.xml
-	MARKETENV_FRAMEWORK=$* $(VENVS)/$*/bin/python -m pytest tests/frameworks/test_$*.py --junitxml=$(VENVS)/$*.xml
+	MARKETENV_FRAMEWORK=$* $(VENVS)/$*/bin/python -m pytest tests/frameworks/test_$*.py $(MORE) --junitxml=$(VENVS)/$*.xml
 
 bench: $(STAMP)  ## measure speed; writes results/benchmark.json
 	$(BIN)/python scripts/benchmark.py

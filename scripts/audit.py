@@ -1,8 +1,8 @@
 """Put every claim of the papers to the test: deviations searched and learned, verdicts computed, all of it on one page.
 
 Writes claims.json (verdicts, samples, seeds; the same bytes wherever and however often it is run) and report.html into the
-folder. What is measured is kept: a killed audit goes on where it stood, and a change of the code measures anew. A claim that
-fails is a result; the exit code is 1 where an experiment could not be run.
+folder, of the claims that were chosen. What is measured is kept: a killed audit goes on where it stood, and a change of the code
+measures anew. A claim that fails is a result; the exit code is 1 where an experiment could not be run, and 2 for bad arguments.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def main(config: AuditConfig) -> int:
 
 def listed(claims: dict[str, Claim]) -> Table:
     """The claims and their conditions, without a test."""
-    shown = Table("claim", "market", "place", "the paper's words", "conditions")
+    shown = Table("claim", "market", "place", "the claim in short", "conditions")
     for claim in claims.values():
         conditions = "; ".join(claim.conditions) if claim.experiment else f"not tested here: {claim.why}"
         shown.add_row(*(escape(text) for text in (claim.id, claim.market, claim.place, claim.words, conditions)))
@@ -95,12 +95,12 @@ def listed(claims: dict[str, Claim]) -> Table:
 def show(found: list[Audited], config: AuditConfig, seconds: float) -> None:
     """Print the table of verdicts, what could not be run, and where the files are."""
     shown = Table(title=f"audit, budget {config.budget}", box=box.SIMPLE_HEAD, padding=(0, 1))
-    for head in ("claim", "verdict", "mean and 95 %", "wanted", "condition"):
+    for head in ("claim", "verdict", "mean and 95 %, or greatest", "wanted", "condition"):
         shown.add_column(head, no_wrap=True)
     for one in found:
         word = one.word.split(":")[0]
-        style = STYLES.get(word.removesuffix(" under"), "bold magenta")
-        cells = (told(one.telling, named=False), one.wanted(one.shown.condition).split(", of all")[0], one.shown.condition)
+        style = "bold" if word.endswith(" under") else STYLES.get(word, "bold magenta")
+        cells = (told(one, named=False), one.wanted(one.shown.condition).split(", of all")[0], one.shown.condition)
         shown.add_row(escape(one.claim.id), f"[{style}]{escape(word)}[/]", *map(escape, cells))
     width = shown.__rich_measure__(Console(width=200), Console(width=200).options).maximum
     console = Console(width=max(width, Console().width))  # a narrow terminal wraps lines rather than cutting numbers
@@ -118,4 +118,5 @@ if __name__ == "__main__":
     try:
         sys.exit(main(tyro.cli(AuditConfig, description=__doc__)))
     except (ValueError, ImportError) as error:
-        raise SystemExit(str(error)) from error
+        print(error, file=sys.stderr)
+        sys.exit(2)

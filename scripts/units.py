@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,8 @@ def _code(module: str, stands: tuple[str, ...]) -> str:
     files = {Path(__file__), *_studies([Path(own)] if own else [])}
     for place in (ROOT / name for name in stands):
         files |= {place} if place.is_file() else set(place.rglob("*.py"))
-    versions = [f"{name} {version(name)}" for name in ("torch", "numpy", "scipy", "lapx")]
+    versions = [f"{name} {version(name)}" for name in ("torch", "numpy", "scipy", "lapx", "gymnasium")]
+    versions += [f"{name} {version(name)}" for name in ("nashpy", "stable-baselines3") if find_spec(name.replace("-", "_"))]
     return hashlib.sha256(b"".join([*(file.read_bytes() for file in sorted(files)), *map(str.encode, versions)])).hexdigest()
 
 
@@ -188,8 +190,9 @@ def run(units: Sequence[Unit], folder: Path, label: str, crew: Crew | None = Non
     crew, files = crew or Crew(), [folder / f"{unit.name()}.json" for unit in units]
     if fresh:
         for file in files:
-            file.unlink(missing_ok=True)
-            _empty(file.with_suffix(""))
+            with FileLock(file.with_suffix(".lock")):  # another run may be at it
+                file.unlink(missing_ok=True)
+                _empty(file.with_suffix(""))
     errors: dict[Path, str] = {}
     with watched(label, sum(unit.rounds for unit in units), lambda: sum(map(_rounds, units, files))):
         for tries in range(crew.tries):
@@ -210,9 +213,10 @@ def _try(left: Mapping[Path, Unit], crew: Crew, alone: bool) -> dict[Path, str]:
                 for name, text, error in parallel(joblib.delayed(_do)(left[file], file, near) for file in group):
                     _keep(Path(name), text, error, errors)
             except Exception as error:  # units hold their own exceptions: this is a worker that died, or a cluster that went
+                told = " ".join(str(error).split())[:300]
                 for file in group:
                     if not file.exists() and file not in errors:
-                        _keep(file, None, f"its worker was lost: {type(error).__name__}", errors)
+                        _keep(file, None, f"its worker was lost: {type(error).__name__}: {told}", errors)
     return errors
 
 

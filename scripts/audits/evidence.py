@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from agents.stress.claims.claim import Claim, Figure, Finding, Verdict, measured, verdict
+from agents.stress.claims.claim import Claim, Figure, Finding, Never, Verdict, measured, verdict
 from marketenv.core.lookup import unknown
 from scripts.units import Crew, Unit, run
 
@@ -20,9 +21,12 @@ OURS = "agents.stress.claims:CLAIMS"
 def find_claims(table: str = OURS) -> dict[str, Claim]:
     """The claims of a table, by id. ``table`` is ``module:NAME``; NAME maps ids to claims.
 
+    Modules are looked for where Python does, and in the folder that the audit is started from.
     Raises ValueError for a module that cannot be imported, a name that it lacks, and a table of something else.
     """
     module, _, name = table.partition(":")
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.append(here)
     try:
         found = getattr(importlib.import_module(module), name or "CLAIMS")
     except (ImportError, AttributeError) as error:
@@ -56,8 +60,11 @@ def choose(claims: Mapping[str, Claim], markets: Sequence[str] = (), patterns: S
     return found
 
 
-def measure(folder: Path, table: str, claim: str, condition: str, budget: str) -> dict[str, Any]:
-    """One unit of the audit: the evidence of one condition of a claim, as plain data."""
+def measure(folder: Path, table: str, claim: str, condition: str, budget: str, data: str) -> dict[str, Any]:
+    """One unit of the audit: the evidence of one condition of a claim, as plain data.
+
+    data: where experiments find large data sets; it is named only so that other data are measured anew
+    """
     return measured(find_claims(table)[claim], condition, budget)
 
 
@@ -73,8 +80,8 @@ class Audited:
 
     @property
     def word(self) -> str:
-        """The verdict in words; a claim none of whose conditions could be run has none."""
-        return "could not be run" if self.errors and not self.evidence else str(self.verdict)
+        """The verdict in words; there is none where the claim as stated could not be run."""
+        return "could not be run" if self.claim.conditions[0] in self.errors else str(self.verdict)
 
     @property
     def shown(self) -> Finding:
@@ -94,22 +101,19 @@ class Audited:
         return sorted(self.shown.figures, key=lambda one: order.index(rule.decide(one, eps, evidence["exact"])))
 
     def wanted(self, condition: str) -> str:
-        """The rule with its tolerance in the claim's unit; relative where nothing was measured that it could refer to."""
+        """The rule with its tolerance in the claim's unit; "-" where nothing was measured that it could refer to."""
         rule, evidence = self.claim.rule, self.evidence.get(condition)
         if evidence is None or not evidence["samples"]:
-            return f"{type(rule).__name__}, tolerance {rule.tolerance:.4g} of the scale"
+            return "-"
         return rule.wanted(rule.tolerance * evidence["scale"], self.claim.unit)
 
 
 def audit(claims: Mapping[str, Claim], table: str, budget: str, folder: Path, crew: Crew, fresh: bool = False) -> list[Audited]:
     """Measure every condition of every claim that is not measured yet, and judge them."""
-    own = sys.modules[table.partition(":")[0]].__file__ or ""
     pairs = [(claim.id, condition) for claim in claims.values() for condition in claim.conditions]
-    stands = ("marketenv", "agents", *(() if table == OURS else (own,)))
-    units = [
-        Unit(measure, {"table": table, "claim": claim, "condition": condition, "budget": budget}, stands=stands)
-        for claim, condition in pairs
-    ]
+    stands, data = ("marketenv", "agents", *_beside(table)), os.environ.get("MARKETENV_DATA", "")
+    told = {"table": table, "budget": budget, "data": data}
+    units = [Unit(measure, told | {"claim": claim, "condition": condition}, stands=stands) for claim, condition in pairs]
     ran = run(units, folder, "experiments", crew, fresh)
     found = []
     for claim in claims.values():
@@ -119,6 +123,12 @@ def audit(claims: Mapping[str, Claim], table: str, budget: str, folder: Path, cr
         seconds = {condition: ran.seconds[k] for condition, k in numbers.items()}
         found.append(Audited(claim, verdict(claim, evidence), evidence, errors, seconds))
     return found
+
+
+def _beside(table: str) -> list[str]:
+    """The files that a table of one's own may stand on: its module and all that lie in the same folder."""
+    own = sys.modules[table.partition(":")[0]].__file__
+    return [] if table == OURS or own is None else [str(file) for file in sorted(Path(own).resolve().parent.glob("*.py"))]
 
 
 def plain(audited: Sequence[Audited], budget: str) -> dict[str, Any]:
@@ -138,10 +148,17 @@ def _plain(one: Audited) -> dict[str, Any]:
     return facts | verdict | {"rule": rule, "conditions": list(claim.conditions), "found": found, "errors": one.errors}
 
 
-def told(figures: Sequence[Figure], named: bool = True) -> str:
-    """The first figure in words or only its numbers, and how many more there are; "-" where there are none."""
-    if not figures:
+def told(one: Audited, named: bool = True) -> str:
+    """The first of the figures that decide, in words or only its numbers, and how many more there are; "-" where none is.
+
+    Of a promise that must never be broken the greatest sample counts, of anything else the mean.
+    """
+    if not one.telling:
         return "-"
-    first, more = figures[0], f"; and {len(figures) - 1} more" if len(figures) > 1 else ""
-    between = "" if first.low is None or first.high is None else f" [{first.low:.4g}, {first.high:.4g}]"
-    return (f"{first.name}: {first.mean:.4g}{between}, {first.samples} samples" if named else f"{first.mean:.4g}{between}") + more
+    first, more = one.telling[0], f"; and {len(one.telling) - 1} more" if len(one.telling) > 1 else ""
+    if isinstance(one.claim.rule, Never):
+        numbers = f"greatest {first.most:.4g} of {first.samples}"
+    else:
+        between = "" if first.low is None or first.high is None else f" [{first.low:.4g}, {first.high:.4g}]"
+        numbers = f"{first.mean:.4g}{between}" + (f", {first.samples} samples" if named else "")
+    return (f"{first.name}: {numbers}" if named else numbers) + more

@@ -16,7 +16,11 @@ from marketenv.core.lookup import lookup
 from marketenv.render import Html, anchor, draw_bands, draw_lines, draw_network, figure, page, picture, table
 from scripts.audits.evidence import Audited, told
 
-COLOURS = {HOLDS: "#17692f", NO_GAIN: "#0b6472", FAILS: "#b01020", INCONCLUSIVE: "#8a5200", UNTESTED: "#5c6370"}
+UNDER = " under"  # a verdict under a condition, where the claim as stated does not hold or is undecided
+COLOURS = {
+    **{HOLDS: "#17692f", HOLDS + UNDER: "#5f6b00", NO_GAIN: "#0b6472", NO_GAIN + UNDER: "#35588c"},
+    **{FAILS: "#b01020", INCONCLUSIVE: "#8a5200", UNTESTED: "#5c6370"},
+}
 BROKEN = "#6f2da8"  # what could not be run
 STYLE = """
 body { max-width: 78rem; }
@@ -32,19 +36,19 @@ td.long { min-width: 12rem; max-width: 30rem; overflow-wrap: anywhere; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; margin: .6rem 0; } dt { color: #555; }
 dd { margin: 0; overflow-wrap: anywhere; }
 """
-SUMMARY = ("claim", "verdict", "the paper's words", "place", "found (mean, 95 % interval)", "wanted")
+SUMMARY = ("claim", "verdict", "the claim in short", "place", "found (mean, 95 % interval)", "wanted")
 FIGURES = ("statistic", "mean", "95 % interval", "greatest sample", "samples")
 
 
 def write_page(audited: Sequence[Audited], budget: str) -> str:
     """The whole page as HTML."""
     counts = Counter(_kind(one.word) for one in audited)
+    told = ", ".join(f"{n} {word}{' a condition' if word.endswith(UNDER) else ''}" for word, n in counts.items())
     intro = (
-        f"{len(audited)} claims, budget {budget}: {', '.join(f'{n} {word}' for word, n in counts.items())}. Every verdict is "
-        "computed from the samples by the claim's rule; conditions were listed beforehand. Intervals are 95 %, together over all "
-        "statistics of a condition. A gain that a search finds is a lower bound of what deviating can bring, judged on seeds "
-        f"that it was not chosen on: SELECT + k is seed {SELECT} + k, JUDGE + k is {JUDGE} + k. The samples themselves are in "
-        "claims.json beside this page."
+        f"{len(audited)} claims, budget {budget}: {told}. Every verdict is computed from the samples by the claim's rule; "
+        "conditions were listed beforehand. Intervals are 95 %, together over all statistics and conditions of a claim. A gain "
+        "that a search finds is a lower bound of what deviating can bring, judged on seeds that it was not chosen on: SELECT + k "
+        f"is seed {SELECT} + k, JUDGE + k is {JUDGE} + k. The samples themselves are in claims.json beside this page."
     )
     markets = dict.fromkeys(one.claim.market for one in audited)
     tops = [(f"Market: {m}", _summary([one for one in audited if one.claim.market == m])) for m in markets]
@@ -52,7 +56,8 @@ def write_page(audited: Sequence[Audited], budget: str) -> str:
 
 
 def _kind(word: str) -> str:
-    return word.split(" under:")[0]
+    """The verdict without its condition."""
+    return word.split(":")[0]
 
 
 def badge(word: str, link: str = "") -> Html:
@@ -66,7 +71,7 @@ def _summary(audited: Sequence[Audited]) -> str:
     for one in audited:
         name = escape(one.claim.id.rpartition("/")[2]).replace("_", "_<wbr>")
         link = Html(f'<a href="#{anchor(one.claim.id)}">{name}</a>')
-        found, wanted = told(one.telling), one.wanted(one.shown.condition)
+        found, wanted = told(one), one.wanted(one.shown.condition)
         rows.append(
             (link, badge(one.word, one.claim.id), one.claim.words, f"{one.claim.paper}, {one.claim.place}", found, wanted)
         )
@@ -74,7 +79,7 @@ def _summary(audited: Sequence[Audited]) -> str:
 
 
 def section(one: Audited) -> str:
-    """All about one claim: the paper's words, the rule, the verdict and why, and every condition's evidence."""
+    """All about one claim: what is said, the rule, the verdict and why, and every condition's evidence."""
     claim = one.claim
     facts = {
         "statistic": f"{claim.statistic} [{claim.unit}]",
