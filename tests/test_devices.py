@@ -12,6 +12,22 @@ import pytest
 import torch
 
 import marketenv
+from agents.lineups import Mixture, find_profile, play, seat
+from agents.stress import (
+    Attack,
+    Budget,
+    best_response,
+    curve,
+    estimate,
+    ex_post_regret,
+    families,
+    market_nash_conv,
+    psro,
+    seeds_of,
+    solve,
+)
+from agents.stress.attack import JUDGE
+from agents.stress.meta_game import game_of, regrets
 from marketenv.alignment import ALIGNMENTS, alpha_closed_form, alpha_grid
 from marketenv.core import draws, rounds
 from marketenv.core.batch import Batch
@@ -298,5 +314,92 @@ def test_rooms(name):
     wanted = ROOMS[name]()
     with elsewhere():
         found = ROOMS[name]()
+    for one, other in zip(found, wanted, strict=True):
+        check_same(one, other)
+
+
+# --- agents ----------------------------------------------------------------------------------------------------------------
+
+BUYERS = {"truth": "truthful", "shade": "shade", "half": "first_price_equilibrium"}
+SMALL = Budget(select=32, judge=32, points=5, population=8, generations=2)
+
+
+def first_price(n=2):
+    return marketenv.make_market("reference_v0", game="first_price", n_buyers=n)
+
+
+def numbers(*values):
+    return torch.tensor(values, dtype=torch.float64, device=CPU)
+
+
+def line_ups():
+    market, seeds = first_price(), torch.arange(8, device=CPU)
+    parts = Mixture((market.policies["truthful"], market.policies["random"]), (0.5, 0.5))
+    table, who = seat(market, find_profile(market, {"buyer_0": parts}), seeds)
+    return [play(market, table, who[None], seeds).utility]
+
+
+def meta_game(n):
+    game = estimate(first_price(n), {"buyer": BUYERS}, torch.arange(16, device=CPU))
+    found = solve(game)
+    told = [each.mean for row in regrets(game, found.mix).values() for each in row.values()]
+    return [game.payoffs.nan_to_num(), numbers(*found.mix["buyer"].values()), numbers(*told)]
+
+
+def solved(size, players=2):
+    payoffs = torch.stack([uniform(*[size] * players).roll(k, 0) for k in range(players)])
+    found = solve(game_of(payoffs))
+    return [numbers(*chances.values()) for chances in found.mix.values()]
+
+
+def responses():
+    market = first_price()
+    profile = find_profile(market)
+    found = best_response(market, profile, "buyer", ("grid", "cross_entropy", "scripted"), SMALL)
+    return [found.base, *(one.gains for one in found.found)]
+
+
+def oracle():
+    found = psro(first_price(), eps=0.1, attackers=("grid",), budget=SMALL, pairs=8, iterations=2)
+    return [part for turn in found.history for part in (turn.game.payoffs.nan_to_num(), turn.responses["buyer"].best.gains)]
+
+
+def along():
+    market = first_price()
+    attack = Attack(market, find_profile(market), ("buyer_0",), seeds_of(JUDGE, 16))
+    found = curve(attack, families(market.roles[0])["scale price"], 5)
+    return [found.parameters, found.gains]
+
+
+def hindsight():
+    market = first_price()
+    return [ex_post_regret(market, find_profile(market), "buyer_0", seeds_of(JUDGE, 16)).regret]
+
+
+def conv():
+    market = first_price()
+    return [numbers(market_nash_conv(market, find_profile(market), ("grid",), SMALL).total.mean)]
+
+
+AGENTS = {
+    "play": line_ups,
+    "estimate and solve: two": lambda: meta_game(2),
+    "estimate and solve: three": lambda: meta_game(3),
+    "solve: supports": lambda: solved(3),
+    "solve: Lemke-Howson": lambda: solved(8),
+    "solve: replicator dynamics": lambda: solved(2, 3),
+    "best_response": responses,
+    "psro": oracle,
+    "curve": along,
+    "ex_post_regret": hindsight,
+    "market_nash_conv": conv,
+}
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_agents(name):
+    wanted = AGENTS[name]()
+    with elsewhere():
+        found = AGENTS[name]()
     for one, other in zip(found, wanted, strict=True):
         check_same(one, other)

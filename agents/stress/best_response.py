@@ -20,7 +20,7 @@ from marketenv.metrics import Interval, NashConv, mean_interval, nash_conv
 
 from ..lineups import Profile
 from .attack import JUDGE, SELECT, Attack, seeds_of
-from .search import Budget, find_attackers
+from .search import Budget, changing, find_attackers
 
 
 @dataclass(frozen=True)
@@ -116,8 +116,7 @@ def best_response(
         if not candidates:
             continue
         gains = search.gains([one.policies for one in candidates])
-        selected, moves = gains.mean(1), (gains != 0).any(1)  # what changes nothing is chosen only where nothing else is
-        best = int(selected.masked_fill(~moves, -torch.inf).argmax()) if moves.any() else 0
+        selected, best = gains.mean(1), int(changing(gains).argmax())  # the first where no candidate changes anything
         one = candidates[best]
         found.append(Found(name, one.told, one.policies, float(selected[best]), judged.gains([one.policies])[0], one.story))
     if not found:

@@ -103,7 +103,7 @@ def _methods(game: MetaGame) -> tuple[Callable[[MetaGame], Iterator[tuple[Tensor
 def pure(game: MetaGame) -> Iterator[tuple[Float64[Tensor, "mixes columns"], str]]:
     """Every profile in which all agents of a role play one strategy; none where there are too many."""
     if math.prod(len(names) for names in game.strategies) <= PURE:
-        parts = [torch.eye(len(names), dtype=torch.float64) for names in game.strategies]
+        parts = [torch.eye(len(names), dtype=torch.float64, device="cpu") for names in game.strategies]
         yield torch.stack([torch.cat(rows) for rows in itertools.product(*parts)]), "pure"
 
 
@@ -120,7 +120,7 @@ def supports(game: MetaGame) -> Iterator[tuple[Float64[Tensor, "mixes columns"],
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns of degenerate games; what it finds in them is judged by its regret
         pairs = list(nashpy.Game(first.numpy(), second.numpy()).support_enumeration())
-    parts = [[torch.as_tensor(mix, dtype=torch.float64) for mix in pair] for pair in pairs]
+    parts = [[torch.as_tensor(mix, dtype=torch.float64, device="cpu") for mix in pair] for pair in pairs]
     rows = [torch.cat(pair) if len(game.agents) == 2 else pair[0] for pair in parts]
     if rows:
         yield _normal(game, torch.stack(rows)), "support enumeration"
@@ -152,7 +152,7 @@ def _path(matrix: Float64[Tensor, "n n"], label: int) -> Float64[Tensor, "n"] | 
     Column k of the tableau is z_k, column n + k its slack 1 - (C z)_k; one of the two is 0, but for the label's pair.
     """
     n = len(matrix)
-    tableau = torch.cat([matrix, torch.eye(n, dtype=torch.float64), torch.ones(n, 1, dtype=torch.float64)], 1)
+    tableau = torch.cat([matrix, torch.eye(n, dtype=torch.float64, device="cpu"), matrix.new_ones(n, 1)], 1)
     basis, entering = list(range(n, 2 * n)), label
     for _ in range(PIVOTS):
         rows = (tableau[:, entering] > 1e-10).nonzero()[:, 0]
@@ -185,7 +185,8 @@ def _normal(game: MetaGame, mixes: Tensor) -> Float64[Tensor, "mixes columns"]:
 def _matrices(game: MetaGame) -> tuple[Float64[Tensor, "rows columns"], Float64[Tensor, "rows columns"]]:
     """Mean payoffs of both players; those of one role have each other's matrix, transposed."""
     rows, columns = game.spans[0], game.spans[-1]
-    earned = game.earned(torch.eye(game.counts.shape[1], dtype=torch.float64))  # of every column against every other
+    every = torch.eye(game.counts.shape[1], dtype=torch.float64, device="cpu")
+    earned = game.earned(every)  # of every column against every other
     first = earned[columns, rows].T
     return first, earned[rows, columns] if len(game.agents) == 2 else first.T
 
@@ -199,7 +200,7 @@ def replicator(game: MetaGame) -> Iterator[tuple[Float64[Tensor, "mixes columns"
     (1978); for several roles, Weibull, Evolutionary Game Theory (1995), chapter 5.
     """
     now = _starts(game)
-    least = torch.full((2, len(now)), math.inf, dtype=torch.float64)
+    least = torch.full((2, len(now)), math.inf, dtype=torch.float64, device="cpu")
     best, total = torch.stack([now, now]), torch.zeros_like(now)
     for step in range(1, STEPS + 1):
         total = total + now
@@ -217,9 +218,9 @@ def replicator(game: MetaGame) -> Iterator[tuple[Float64[Tensor, "mixes columns"
 def _starts(game: MetaGame) -> Float64[Tensor, "starts columns"]:
     """The middle, a point near every strategy, and random points: mixes of all roles."""
     columns = game.counts.shape[1]
-    weights = torch.ones(1 + columns + STARTS, columns, dtype=torch.float64)
-    weights[1 : 1 + columns] += 10 * torch.eye(columns, dtype=torch.float64)
-    weights[1 + columns :] = -draws.uniform(draws.fold(torch.arange(STARTS), "replicator"), columns).log()
+    weights = torch.ones(1 + columns + STARTS, columns, dtype=torch.float64, device="cpu")
+    weights[1 : 1 + columns] += 10 * torch.eye(columns, dtype=torch.float64, device="cpu")
+    weights[1 + columns :] = -draws.uniform(draws.fold(torch.arange(STARTS, device="cpu"), "replicator"), columns).log()
     for span in game.spans:
         weights[:, span] = weights[:, span] / weights[:, span].sum(1, keepdim=True)
     return weights

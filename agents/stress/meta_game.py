@@ -23,6 +23,7 @@ from ..lineups import Mixture, find_profile, play
 
 META = 5 * 2**60  # first seed of the meta-games' block; see ``attack.seeds_of``
 MOST_EPISODES = 2**20  # profiles x seeds of one estimate
+MOST_NUMBERS = 2**22  # mixes x (profiles x their columns) of chances held at once
 
 Mix = Mapping[str, Mapping[str, float]]  # role to strategy to chance
 
@@ -63,28 +64,32 @@ class MetaGame:
         return float(played.max() - played.min()) or 1.0
 
     @cached_property
-    def others(self) -> Float64[Tensor, "columns profiles columns"]:
-        """Who the others of an agent that plays a column are in each profile; NaN where no agent plays it."""
-        rest = self.counts.double() - torch.eye(self.counts.shape[1], dtype=torch.float64)[:, None]
-        return rest.where((rest >= 0).all(2, keepdim=True), math.nan)
-
-    @cached_property
     def ways(self) -> Float64[Tensor, "columns profiles"]:
-        """In how many ways the others can share such a profile among themselves: the product of multinomials; 0 for none."""
-        rest = self.others
-        log = -torch.lgamma(rest + 1).sum(2)
+        """In how many ways the others of an agent that plays a column can share the profile among themselves; 0 for none.
+
+        They are the whole role's ways times the share of its agents that play the column: (n - 1)! / (c - 1)! = n! / c! * c / n
+        """
+        counts, log = self.counts.double(), torch.zeros_like(self.means[:, 0])
+        size = torch.cat([counts[:, span].sum(1, keepdim=True).expand_as(counts[:, span]) for span in self.spans], 1)
         for span in self.spans:
-            log = log + torch.lgamma(rest[:, :, span].sum(2) + 1)
-        return log.exp().round().nan_to_num()
+            log = log + torch.lgamma(counts[:, span].sum(1) + 1) - torch.lgamma(counts[:, span] + 1).sum(1)
+        return (log.exp().round()[:, None] * counts / size).round().T
 
     def chances(self, mixes: Float64[Tensor, "mixes columns"]) -> Float64[Tensor, "mixes columns profiles"]:
         """How likely each profile is for an agent that plays a column while all others draw from the mix."""
         logs = mixes.clamp(min=1e-300).log()  # no chance at all stays far below any other: exp(-690)
-        return self.ways * (logs @ self.others.nan_to_num().flatten(0, 1).T).unflatten(1, self.ways.shape).exp()
+        return self.ways * ((logs @ self.counts.double().T)[:, None] - logs[:, :, None]).exp()  # all but the agent itself
 
     def earned(self, mixes: Float64[Tensor, "mixes columns"]) -> Float64[Tensor, "mixes columns"]:
         """Mean payoff of every column while all others draw from the mix."""
-        return (self.chances(mixes) * self.means.T).sum(2)
+        profile, column = self.counts.nonzero().T
+        worth = (self.ways.T * self.means)[profile, column]
+        logs, counts = mixes.clamp(min=1e-300).log(), self.counts.double()  # as ``chances``, where somebody plays the column
+        parts = [
+            some.new_zeros(some.shape).index_add_(1, column, worth * ((some @ counts.T)[:, profile] - some[:, column]).exp())
+            for some in logs.split(max(1, MOST_NUMBERS // len(profile)))
+        ]
+        return torch.cat(parts)
 
     def own(
         self, mixes: Float64[Tensor, "mixes columns"], earned: Float64[Tensor, "mixes columns"]
@@ -107,7 +112,7 @@ class MetaGame:
             if not all(chance >= 0 for chance in chances) or not abs(sum(chances) - 1) < 1e-6:
                 raise ValueError(f"the chances of {role} are {chances}, wanted numbers >= 0 with sum 1 for every role.")
         rows = [mix[role].get(name, 0.0) for role, names in zip(self.roles, self.strategies, strict=True) for name in names]
-        return torch.tensor(rows, dtype=torch.float64)
+        return torch.tensor(rows, dtype=torch.float64, device="cpu")
 
     def rows(self) -> list[dict[str, Any]]:
         """Every payoff of every profile with its interval: role, strategy, the profile in words, mean, low, high."""
@@ -145,6 +150,17 @@ def find_strategies(market: Market, strategies: Mapping[str, Mapping[str, Any]])
     return found
 
 
+def profiles_of(market: Market, strategies: Mapping[str, Mapping[str, Any]]) -> int:
+    """How many profiles ``estimate`` plays: multisets of every role's strategies.
+
+    >>> from marketenv import make_market
+    >>> profiles_of(make_market("reference_v0", game="second_price", n_buyers=3), {"buyer": {"a": 0, "b": 1}})
+    4
+    """
+    sizes = ((role.count, len(strategies.get(role.name, "1"))) for role in market.roles)
+    return math.prod(math.comb(n + s - 1, n) for n, s in sizes)
+
+
 def estimate(
     market: Market,
     strategies: Mapping[str, Mapping[str, Any]],
@@ -172,14 +188,15 @@ def estimate(
     """
     policies = find_strategies(market, strategies)
     sizes = [(role.count, len(policies[role.name])) for role in market.roles]
-    n_profiles = math.prod(math.comb(n + s - 1, n) for n, s in sizes)
+    n_profiles = profiles_of(market, policies)
     if n_profiles * len(seeds) > most_episodes or not len(seeds):
         raise ValueError(
             f"{n_profiles} profiles x {len(seeds)} seeds are {n_profiles * len(seeds)} episodes, wanted 1 to {most_episodes}; "
             "take fewer strategies or seeds, or raise most_episodes."
         )
-    columns = torch.tensor(list(_profiles(sizes)))  # of each agent
-    counts = torch.zeros(n_profiles, sum(s for _, s in sizes), dtype=torch.int64)
+    seeds = seeds.cpu()
+    columns = torch.tensor(list(_profiles(sizes)), device="cpu")  # of each agent
+    counts = torch.zeros(n_profiles, sum(s for _, s in sizes), dtype=torch.int64, device="cpu")
     counts.scatter_add_(1, columns, torch.ones_like(columns))
     seats = torch.cat(list(_seats(market, seeds)), 1)
     table = [policy for row in policies.values() for policy in row.values()]
@@ -206,9 +223,9 @@ def game_of(payoffs: Float64[Tensor, "players *profiles"], names: Sequence[Seque
             f"payoffs are {list(payoffs.shape)} with names for {[len(row) for row in names]} strategies; wanted finite ones "
             "[players, *strategies], one axis of strategies a player."
         )
-    columns = torch.tensor(list(_profiles([(1, size) for size in sizes])))
-    counts = torch.zeros(len(columns), sum(sizes), dtype=torch.int64).scatter_(1, columns, 1)
-    table = torch.full(counts.shape, math.nan, dtype=torch.float64).scatter_(1, columns, payoffs.flatten(1).T)
+    columns = torch.tensor(list(_profiles([(1, size) for size in sizes])), device="cpu")
+    counts = torch.zeros(len(columns), sum(sizes), dtype=torch.int64, device="cpu").scatter_(1, columns, 1)
+    table = torch.full(counts.shape, math.nan, dtype=torch.float64, device="cpu").scatter_(1, columns, payoffs.cpu().flatten(1).T)
     roles = tuple(f"player_{k}" for k in range(len(sizes)))
     return MetaGame(roles, (1,) * len(sizes), tuple(tuple(row) for row in names), counts, table[..., None])
 

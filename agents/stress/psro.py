@@ -12,9 +12,10 @@ from marketenv.metrics import Interval
 
 from ..lineups import Profile
 from .attack import seeds_of
-from .best_response import BestResponse, best_response
+from .best_response import BestResponse, Found, best_response
+from .deviation import Deviation
 from .equilibria import Equilibrium, solve
-from .meta_game import META, MetaGame, estimate, find_strategies
+from .meta_game import META, MOST_EPISODES, MetaGame, estimate, find_strategies, profiles_of
 from .search import Budget
 
 Strategies = Mapping[str, Mapping[str, Policy]]
@@ -27,7 +28,7 @@ class Iteration:
     number:     of the turn, from 0; every turn takes other seeds
     strategies: that were played, by role and name;   game, equilibrium: measured and solved among them
     responses:  the best response of each role's first agent to the equilibrium's mixture, chosen and judged on other seeds
-    added:      role to the name under which its response joined; roles whose response gained nothing are absent
+    added:      role to the name under which its response joined; roles whose response did not gain, or is known, are absent
     """
 
     number: int
@@ -39,12 +40,17 @@ class Iteration:
 
     @property
     def gains(self) -> dict[str, Interval]:
-        """What each role's best response gains against the mixture: lower bounds of the regret, by as many searches."""
+        """What each role's best response gains against the mixture: lower bounds of the regret; below 0 where none pays."""
         return {role: found.best.gain_lower_bound for role, found in self.responses.items()}
 
     def closed(self, eps: float) -> bool:
-        """True where the upper bound of every role's gain is below eps; never where samples were too few for a bound."""
-        return all(gain.high is not None and gain.high < eps for gain in self.gains.values())
+        """True where the upper bound of every role's gain is below eps.
+
+        Never where samples were too few for a bound, nor where a response changed nothing on any judging seed: it tells
+        nothing of what other play would earn.
+        """
+        tried = all(bool(found.best.gains.any()) for found in self.responses.values())
+        return tried and all(gain.high is not None and gain.high < eps for gain in self.gains.values())
 
     def plain(self) -> dict[str, Any]:
         """The turn in words and numbers that JSON can hold."""
@@ -58,7 +64,8 @@ class Iteration:
 class PSRO:
     """What the loop came to.
 
-    stopped:    "converged": in the last turn the upper bound of every role's gain was below eps; or "budget"
+    stopped:    "converged": in the last turn the upper bound of every role's gain was below eps; "budget": the turns, or the
+                episodes of one meta-game, were used up
     profile:    the last turn's mixture for every agent, which the last gains were measured against
     strategies: by role and name, the last responses among them; to go on, give this as ``start``
     """
@@ -85,6 +92,7 @@ def psro(
     budget: Budget | None = None,
     pairs: int = 512,
     iterations: int = 10,
+    most_episodes: int = MOST_EPISODES,
     progress: Callable[[Iteration], None] | None = None,
 ) -> PSRO:
     """Solve the meta-game, add to it what beats its solution, and repeat.
@@ -93,13 +101,15 @@ def psro(
     eps:        the loop ends when the upper bound of every role's gain is below it, money per episode; > 0
     attackers, budget: of the best responses; ``budget.judge`` of 256 or more, for gains are often mostly 0
     pairs:      seeds of the meta-game;   iterations: turns at most, beside those of an earlier result
+    most_episodes: profiles x seeds of a meta-game at most; the loop ends before a turn that would take more
     progress:   called with every turn when it is done
 
-    A role's first agent searches for the best response to the mixture that everybody else plays; each joins its role where
-    it gains on fresh seeds. "converged" means that these attackers found no more, not that there is none; and as the loop ends
-    where an interval is low, over many turns the last one flatters a little: judge the profile again with ``best_response``
-    and another ``repeat``. Raises ValueError for eps or iterations that are not positive, and whatever ``estimate`` and
-    ``best_response`` refuse.
+    A role's first agent searches for the best response to the mixture that everybody else plays. It joins its role where it
+    gained on the seeds of selection, and on fresh ones surely (the lower bound is above 0) or by more than eps, and is not
+    there yet. "converged" means that these attackers found no more, not that there is none; and as the loop ends where an
+    interval is low, over many turns the last one flatters a little: judge the profile again with ``best_response`` and a
+    ``repeat`` of at least the number of turns, for the k-th turn took the seeds of repeat k. Raises ValueError for eps or
+    iterations that are not positive, and whatever ``estimate`` (of the first turn) and ``best_response`` refuse.
 
     Source: Lanctot et al., A unified game-theoretic approach to multiagent reinforcement learning, NeurIPS 2017; with
     Nash equilibria as meta-strategies. We differ: payoffs are measured anew on each turn's own seeds.
@@ -117,7 +127,9 @@ def psro(
     strategies = find_strategies(market, given)
     budget = budget or Budget()
     for number in range(len(history), len(history) + iterations):
-        turn = _turn(market, strategies, number, attackers, budget, pairs)
+        if history and profiles_of(market, strategies) * pairs > most_episodes:
+            break
+        turn = _turn(market, strategies, number, attackers, budget, pairs, most_episodes, eps)
         history.append(turn)
         for role, name in turn.added.items():
             strategies[role] = strategies[role] | {name: turn.responses[role].best.policies[0]}
@@ -125,15 +137,43 @@ def psro(
             progress(turn)
         if turn.closed(eps):
             break
-    stopped = "converged" if turn.closed(eps) else "budget"
-    return PSRO(stopped, eps, profile_of(market, turn.strategies, turn.equilibrium), strategies, tuple(history))
+    last = history[-1]
+    stopped = "converged" if last.closed(eps) else "budget"
+    return PSRO(stopped, eps, profile_of(market, last.strategies, last.equilibrium), strategies, tuple(history))
 
 
-def _turn(market: Market, strategies: Strategies, number: int, attackers: Sequence[str], budget: Budget, pairs: int) -> Iteration:
+def _turn(
+    market: Market,
+    strategies: Strategies,
+    number: int,
+    attackers: Sequence[str],
+    budget: Budget,
+    pairs: int,
+    most_episodes: int,
+    eps: float,
+) -> Iteration:
     """Measure, solve, attack."""
-    game = estimate(market, strategies, seeds_of(META, pairs, number), budget.most_markets)
+    game = estimate(market, strategies, seeds_of(META, pairs, number), budget.most_markets, most_episodes)
     equilibrium = solve(game)
     profile = profile_of(market, strategies, equilibrium)
     responses = {role: best_response(market, profile, role, attackers, budget, number) for role in strategies}
-    added = {role: f"{number + 1}: {found.best.told}" for role, found in responses.items() if float(found.best.gains.mean()) > 0}
+    added = {
+        role: f"{number + 1}: {found.best.told}"
+        for role, found in responses.items()
+        if _gains(found.best, eps) and not any(_same(found.best.policies[0], known) for known in strategies[role].values())
+    }
     return Iteration(number, dict(strategies), game, equilibrium, responses, added)
+
+
+def _gains(best: Found, eps: float) -> bool:
+    """True where a response gained when it was chosen, and surely, or by more than eps, when it was judged."""
+    gain = best.gain_lower_bound
+    return best.selected > 0 and (gain.mean > eps or (gain.low is not None and gain.low > 0))
+
+
+def _same(one: Policy, other: Policy) -> bool:
+    """True for the same policy, and for deviations of the same policy by the same family and parameters."""
+    if not (isinstance(one, Deviation) and isinstance(other, Deviation)):
+        return one is other
+    same = (one.family.name, one.parameters.tolist()) == (other.family.name, other.parameters.tolist())
+    return same and _same(one.base, other.base)

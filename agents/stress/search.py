@@ -75,8 +75,13 @@ def grid(attack: Attack, budget: Budget) -> list[Candidate]:
         lattice = torch.cartesian_prod(*lines).reshape(-1, count)
         if bases == attack.bases():
             lattice = lattice[(lattice != lattice.new_tensor([member.identity[0] for member in members])).any(1)]
-        found.append(_candidate(bases, members, lattice[attack.grid(bases, members, lattice).mean(1).argmax()]))
+        found.append(_candidate(bases, members, lattice[changing(attack.grid(bases, members, lattice)).argmax()]))
     return found
+
+
+def changing(gains: Float64[Tensor, "candidates pairs"]) -> Float64[Tensor, "candidates"]:
+    """Mean gains, and -inf for a candidate that changes nothing on any seed: it is no deviation."""
+    return gains.mean(1).masked_fill(~(gains != 0).any(1), -torch.inf)
 
 
 def _lines(attack: Attack) -> list[tuple[Family, ...]]:
@@ -116,7 +121,7 @@ def _evolve(
     for generation in range(budget.generations):
         key = draws.fold(torch.tensor(generation, device=cpu), "cross entropy", members[0].name)
         points = (centre + spread * draws.normal(key, budget.population, len(low))).clamp(low, high)
-        earned = attack.grid(bases, members, points).mean(1)
+        earned = changing(attack.grid(bases, members, points))
         top = earned.topk(min(keep, len(points))).indices
         if float(earned[top[0]]) > most:
             best, most = points[top[0]], float(earned[top[0]])

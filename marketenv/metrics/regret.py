@@ -39,7 +39,8 @@ class Regret:
 class InterimLoss:
     """What the best deviation of each type that was tried earns more than the truth, in the unit of the utilities.
 
-    edges:             bin k holds the types in (edges[k], edges[k+1]], the first also its lower edge   float64 [bins + 1]
+    edges:             bin k holds the types in (edges[k], edges[k+1]], the first also its lower edge; equal edges hold the
+                       one type there is, which is the lowest where the first two are equal            float64 [bins + 1]
     deviation:         the deviation chosen for each bin   int [bins]
     loss_lower_bounds: its mean gain in each bin, not clipped; with 95 % chance all bins' intervals hold at once
     ex_ante:           mean gain of deviating so at every type, with its own 95 % interval
@@ -113,8 +114,11 @@ def interim_loss(
         raise ValueError(
             f"types {list(types.shape)} and {bins} bins; wanted one finite type a pair ({len(truthful)}), bins >= 1."
         )
-    edges = types.quantile(torch.linspace(0, 1, bins + 1, dtype=types.dtype, device=types.device)).unique()
-    inner = edges[1:-1]
+    shares = torch.linspace(0, 1, bins + 1, dtype=types.dtype, device=types.device)
+    ends = types.quantile(shares, interpolation="lower")  # types themselves, so no bin lies between two and is empty
+    inner = ends[1:-1].unique()
+    inner = inner[inner < types.max()]  # a lowest type that repeats is a bin of its own, as any other
+    edges = torch.cat([ends[:1], inner, ends[-1:]])
     place = torch.bucketize(types, inner)
     member = torch.nn.functional.one_hot(place, len(inner) + 1).double()  # [pairs, bins]
     if not bool(((member[::2].sum(0) > 0) & (member[1::2].sum(0) > 0)).all()):

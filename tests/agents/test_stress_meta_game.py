@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from matrix_market import PRISONERS_DILEMMA, ROCK_PAPER_SCISSORS, Constant, MatrixGame, constants, symmetric
 
 from agents.lineups import Mixture
-from agents.stress.equilibria import lemke_howson, replicator, solve, supports
+from agents.stress import meta_game
+from agents.stress.equilibria import lemke_howson, pure, replicator, solve, supports
 from agents.stress.meta_game import estimate, game_of, regrets
 from marketenv import make_market
 from marketenv.metrics import meta_regret
@@ -245,6 +246,22 @@ def test_the_time_average_solves_what_circles():
     least = min(max(float(r.max()) for r in meta_regret(torch.stack([own, -own]), [m[:2], m[2:]])) for m in mixes)
     assert least < 0.02
     assert solve(game).mix["player_0"]["0"] == pytest.approx(2 / 5, abs=1e-9)
+
+
+def test_many_mixes_are_judged_in_pieces(monkeypatch):
+    """Of the 4,096 pure profiles of 64 x 64, all as one, chances of every column and profile would take 17 GB.
+
+    Against column j row i earns payoffs[0, i, j], and against row i column j payoffs[1, i, j].
+    """
+    payoffs = random_payoffs(4, (64, 64))
+    game = game_of(payoffs)
+    ((mixes, _),) = pure(game)
+    earned = game.earned(mixes).unflatten(0, (64, 64))
+    assert torch.allclose(earned[0, :, :64].T, payoffs[0], atol=1e-12)
+    assert torch.allclose(earned[:, 0, 64:], payoffs[1], atol=1e-12)
+    some = torch.stack([mixes[::500].mean(0), mixes[::700].mean(0)])
+    monkeypatch.setattr(meta_game, "MOST_NUMBERS", 1)  # one at a time
+    assert torch.allclose(game.earned(some), (game.chances(some) * game.means.T).sum(2), atol=1e-12)
 
 
 def test_what_is_no_equilibrium_says_how_far_it_is():

@@ -102,6 +102,21 @@ def test_each_type_may_have_its_own_deviation():
     assert single.single_lower_bound.mean == pytest.approx(0.0)  # one deviation for all types wins here and loses there
 
 
+def test_a_lowest_type_that_repeats_is_a_bin_of_its_own():
+    """37 % of the pairs have type 0, where the deviation gains 1, the others type 1, where it loses 1."""
+    types = (torch.arange(1000) % 100 >= 37).double()
+    gains = (1 - 2 * types)[None]
+    found = interim_loss(types, gains, torch.zeros(1000).double(), bins=10)
+    assert found.edges.tolist() == [0.0, 0.0, 1.0]
+    assert [loss.mean for loss in found.loss_lower_bounds] == [1.0, -1.0]
+    assert found.ex_ante.mean == pytest.approx(0.36 - 0.64)  # judged on the odd pairs: of each 50 of them 18 have type 0
+
+
+def test_one_type_is_one_bin():
+    found = interim_loss(torch.ones(600).double(), torch.ones(1, 600).double(), torch.zeros(600).double(), bins=10)
+    assert found.edges.tolist() == [1.0, 1.0] and found.loss_lower_bounds == (Interval(1.0, 1.0, 1.0),)
+
+
 def test_repeated_types_share_a_bin():
     types = torch.tensor([0.0, 1.0]).double().repeat_interleave(20)
     found = interim_loss(types, torch.zeros(1, 40).double(), torch.zeros(40).double(), bins=10)
