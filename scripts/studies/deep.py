@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from agents.scripted.parameter_trading import never_trade
-from agents.stress.claims.tables import Joins, averaging_from
+from agents.stress.claims.tables import MNIST_MLP, MNIST_PIXELS, Joins, averaging_from
 from marketenv import make_market
 from marketenv.core.batch import Batch
 from marketenv.core.lookup import lookup
@@ -72,15 +72,14 @@ class Setting:
     also: int | None = None
 
 
-# as in the authors' public configuration; init_rule: their networks start as torch.nn.Linear does
 _MLP = Setting(
     data="mnist",
     learner="mlp",
-    options=(("hidden", (32, 32, 32, 16)), ("init_rule", "torch")),
+    options=MNIST_MLP,
     optimizer="sgd",
     learning_rate=1e-2,
     batch=512,
-    pixels=((0.1307,), (0.3081,)),
+    pixels=MNIST_PIXELS,
     also=50,
 )
 _RESNET = Setting(

@@ -21,14 +21,15 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from agents.scripted import STRATEGIES
+from agents.stress.claims.tables import LinearMarket
 from agents.stress.claims.theorems import episode, squares
-from marketenv.alignment import alpha_closed_form, merge
+from marketenv.alignment import merge
 from marketenv.core.market import agent_names
 from marketenv.core.policy import Policy
 from marketenv.data.linear import SyntheticLinear
 from marketenv.learners import Training
 from marketenv.markets.parameter_trading import ParameterTradingMarket
-from marketenv.markets.parameter_trading_types import ParameterTradingConfig, World
+from marketenv.markets.parameter_trading_types import ParameterTradingConfig
 from marketenv.mechanisms import nash_bargaining
 from marketenv.render import draw_lines, figure
 from marketenv.render.pictures import COLOURS
@@ -91,26 +92,6 @@ def settings(config: Common) -> dict[str, Any]:
 
 
 # --- one market ---------------------------------------------------------------------------------------------------------
-
-
-class LinearMarket(ParameterTradingMarket):
-    """The parameter market of two linear agents, whose broker can be given data of each buyer's own task.
-
-    own_task: the best weight of a purchase minimises the loss on the broker's features with labels of the buyer's task.
-              The broker's data otherwise hold both tasks in turn, so that a weight serves their average.
-    """
-
-    own_task = False
-
-    def _best_weights(self, trained: Tensor, offers: Tensor, world: World) -> tuple[Tensor, Tensor]:
-        if not self.own_task:
-            return super()._best_weights(trained, offers, world)
-        assert world.optimum is not None
-        gram, cross = world.exam.gram, world.optimum.double() @ world.exam.gram  # noiseless labels: X^T y / n = G theta*
-        weights = [alpha_closed_form(gram, cross[:, k], trained, offers, self.mask)[:, k] for k in range(self.n_agents)]
-        alpha = torch.stack(weights, 1)
-        merged = merge(trained, offers, alpha, self.mask).flatten(1, 2)
-        return alpha, self.learner.scores(merged, world.exam).loss.view_as(alpha)
 
 
 def source_of(arguments: Mapping[str, Any]) -> SyntheticLinear:

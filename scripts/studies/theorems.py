@@ -20,6 +20,7 @@ from agents.stress.claims.theorems import (
     checks,
     descend,
     enough,
+    example,
     kept,
     laws,
     reached,
@@ -119,9 +120,7 @@ def thm41(config: Thm41) -> None:
 
 def _example() -> list[Row]:
     """e_a = (1, 0), e_b = (-.9, .3) at the best weights."""
-    one = torch.ones(1, dtype=torch.float64)
-    errors = Products(one, 0.9 * one, -0.9 * one)  # <e_b, e_b> = .81 + .09
-    seen = checks(errors, *best_weights(errors))
+    seen = example()
     told = {"gain": ("true Delta_b", "37.0"), "low": ("paper's lower bound", ".325"), "high": ("paper's upper bound", "2.345")}
     told |= {"least": ("sharp lower bound", "-"), "most": ("sharp upper bound", "-")}
     return [

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from agents.stress import Budget
 from agents.stress.claims import (
+    Above,
     AtLeast,
     AtMost,
     Claim,
@@ -24,7 +25,8 @@ from agents.stress.claims import (
     verdict,
 )
 from agents.stress.claims.claim import FAILS, HOLDS, INCONCLUSIVE, NO_GAIN, POSITIVE, UNTESTED, WORDS, Effort
-from agents.stress.claims.truthfulness import blocks
+from agents.stress.claims.truthfulness import blocks, changes
+from agents.stress.deviation import Deviation, families
 from marketenv import make_market
 from marketenv.core import draws
 from marketenv.mechanisms import first_price, second_price
@@ -76,6 +78,9 @@ PATHS = [
     (AtLeast(0.1), noise(0.2), {}, HOLDS),
     (AtLeast(0.1), noise(0.0), {}, FAILS),
     (AtLeast(0.1), noise(0.1), {}, INCONCLUSIVE),
+    (Above(0.0), noise(0.1), {}, HOLDS),
+    (Above(0.0), [0.0] * 256, {}, FAILS),  # no effect at all is none
+    (Above(0.1), noise(0.1), {}, INCONCLUSIVE),
     (NoGain(0.1), noise(0.0), {}, NO_GAIN),  # a search may have missed something
     (NoGain(0.1), noise(0.0), {"exact": True}, HOLDS),
     (NoGain(0.1), noise(0.2), {"exact": True}, FAILS),
@@ -109,6 +114,17 @@ def test_intervals_of_several_statistics_are_wider_so_that_they_hold_together():
     (alone,) = judged(AtMost(0.1), Evidence(samples={"a": noise(0.0)}, seeds="-")).found[0].figures
     several = judged(AtMost(0.1), Evidence(samples={name: noise(0.0) for name in "abcdefgh"}, seeds="-")).found[0].figures
     assert several[0].high > alone.high and several[0].low < alone.low and len(several) == 8
+
+
+def test_conditions_share_the_chance_of_a_miss():
+    """Of three conditions each gets a third of 5 %: None of 368 makes 1 % alone, none of 476 does then."""
+    names = ("as stated", "first", "second")
+    for count, word in ((475, INCONCLUSIVE), (477, HOLDS)):
+        found = verdict(claim(Never(0.1), names), {"as stated": Evidence(samples={"x": [0.0] * count}, seeds="-")})
+        assert found.word == word
+    one = verdict(claim(AtMost(0.1)), {"as stated": Evidence(samples={"x": noise(0.0)}, seeds="-")}).found[0].figures[0]
+    three = verdict(claim(AtMost(0.1), names), {"as stated": Evidence(samples={"x": noise(0.0)}, seeds="-")}).found[0].figures[0]
+    assert three.high > one.high and three.low < one.low
 
 
 def test_what_refutes_is_told_by_the_experiment_or_else_by_the_samples():
@@ -161,6 +177,27 @@ def test_a_verdict_depends_on_its_evidence_alone_and_plain_data_say_the_same(sam
     assert verdict(asked, evidence) == verdict(asked, plain) == verdict(other, evidence)
     found = verdict(asked, evidence)
     assert (found.word in POSITIVE) == any(one.word in POSITIVE for one in found.found)
+
+
+def test_a_first_condition_that_is_not_as_stated_is_named():
+    for samples, said in ((GOOD, "holds under: digits"), (BAD, "fails under: digits"), (OPEN, "inconclusive")):
+        assert str(verdict(claim(AtMost(0.1), ("digits",)), {"digits": Evidence(samples={"x": samples}, seeds="-")})) == said
+
+
+def test_an_error_as_stated_is_raised_and_what_was_measured_elsewhere_still_counts():
+    """Who collects evidence may go on without it: it counts as not tested, and the verdict names the other condition."""
+
+    def breaks(condition, effort):
+        if condition == "as stated":
+            raise RuntimeError("broken")
+        return around(condition, effort)
+
+    asked, before = claim(AtMost(0.1), ("as stated", "first"), experiment=breaks), torch.get_num_threads()
+    with pytest.raises(RuntimeError, match="broken"):
+        measured(asked, "as stated", TINY)
+    assert torch.get_num_threads() == before
+    found = verdict(asked, {"first": measured(asked, "first", TINY)})
+    assert str(found) == "holds under: first" and found.found[0].word == UNTESTED
 
 
 def test_what_cannot_be_measured_says_why():
@@ -219,6 +256,10 @@ def test_blocks_are_means_of_equal_runs_and_keep_short_lists():
 
 def auction(game="second_price", **changes):
     return lambda condition, effort: make_market("reference_v0", game=game, **changes)
+
+
+MARKET = make_market("reference_v0", game="second_price")
+BASE, FAMILY = MARKET.policies["truthful"], families(MARKET.roles[0])["scale price"]
 
 
 def truth(build, effort=SEARCH, conditions=("as stated",), **search):
@@ -292,6 +333,26 @@ def test_truth_holds_under_a_condition_that_was_listed():
     found = truth(build, conditions=("as stated", "three bidders", "second price"), ex_post=True)
     assert str(found) == "holds under: second price"
     assert [one.word for one in found.found] == [FAILS, FAILS, HOLDS]
+
+
+def test_what_changes_nothing_is_not_judged():
+    """At truth nothing gains: the best real deviation is judged, which loses a little, and not truth itself."""
+    found = truthfulness(**ABOUT, build=auction(), who=("buyer",))
+    (table,) = measured(found, "as stated", SEARCH)["tables"]
+    assert len(table["rows"]) == 3 and all(row[2] < 0 for row in table["rows"])
+    assert not changes(BASE, BASE) and not changes(Deviation(BASE, FAMILY, torch.ones(1, 1).double()), BASE)
+    assert changes(Deviation(BASE, FAMILY, torch.zeros(1, 1).double()), BASE)
+
+
+def test_reports_are_not_tested_where_no_money_moves():
+    """With nothing sold there is nothing to gain, whoever says what."""
+
+    def nothing(bids, asks):
+        check_reports(bids, asks)
+        return Outcome(torch.zeros_like(bids, dtype=torch.bool), torch.zeros_like(bids))
+
+    found = truth(auction(mechanism=nothing))
+    assert found.word == UNTESTED and "no money moves" in found.why
 
 
 def test_a_line_is_tried_in_the_range_that_the_claim_names():

@@ -23,7 +23,7 @@ WORDS = {
     "fails": "fails",  # 1 against at most 0
     "depends": "holds under: with patience",  # 1 as stated, -1 with patience, against at most 0
     "straddles": "inconclusive",  # 0 against at most 0
-    "searched": "no gain above eps found",  # -1 against at most 0, but only searched
+    "searched": "no gain above eps found under: with patience",  # -1 against at most 0, but only searched
     "rarely": "inconclusive",  # none of 64 above: the share may be 5 %, and 1 % is wanted
     "breaks": "holds",  # -1 against at most 0
     "untested": "not tested here",

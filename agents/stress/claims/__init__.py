@@ -5,7 +5,7 @@ in the table below; every verdict is computed from the evidence that ``measure``
 
 >>> claim = CLAIMS["train_n_trade/eq_1"]
 >>> str(verdict(claim, {name: measure(claim.id, name, "quick") for name in claim.conditions}))
-'holds'
+'holds under: every bid covers its ask'
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from .claim import (
     AS_STATED,
     EFFORTS,
     WORDS,
+    Above,
     AtLeast,
     AtMost,
     Claim,
@@ -47,6 +48,7 @@ __all__ = [
     "CLAIMS",
     "EFFORTS",
     "WORDS",
+    "Above",
     "AtLeast",
     "AtMost",
     "Claim",

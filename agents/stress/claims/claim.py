@@ -19,7 +19,7 @@ HOLDS, FAILS, INCONCLUSIVE, UNTESTED = "holds", "fails", "inconclusive", "not te
 NO_GAIN = "no gain above eps found"  # of a search that could have missed a better deviation
 POSITIVE = (HOLDS, NO_GAIN)
 WORDS = (HOLDS, NO_GAIN, FAILS, INCONCLUSIVE, UNTESTED)
-ERROR = 0.05  # chance that some interval of a finding misses its mean
+ERROR = 0.05  # chance that some interval of a claim, over all statistics and conditions, misses its mean
 AS_STATED = "as stated"
 
 
@@ -149,7 +149,10 @@ def _plain(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Figure:
-    """One judged statistic: its mean with an interval, its greatest sample, and how many samples there are."""
+    """One judged statistic: its mean with an interval, its greatest sample, and how many samples there are.
+
+    unseen: the greatest share that cases can have of which none is among the samples
+    """
 
     name: str
     mean: float
@@ -157,19 +160,25 @@ class Figure:
     high: float | None
     most: float
     samples: int
+    unseen: float = 1.0
 
     def __str__(self) -> str:
         between = "too few samples for an interval" if self.low is None else f"[{self.low:.4g}, {self.high:.4g}]"
         return f"{self.name}: mean {self.mean:.4g} {between}, greatest {self.most:.4g} of {self.samples}"
 
 
-def figures(evidence: Evidence) -> tuple[Figure, ...]:
-    """Means of all statistics, with intervals that miss none of them with chance 95 % (Bonferroni)."""
-    k, found = len(evidence.samples), []
+def figures(evidence: Evidence, conditions: int = 1) -> tuple[Figure, ...]:
+    """Means of all statistics, with intervals that miss none of them with chance 95 % (Bonferroni).
+
+    conditions: of the claim; the chance of a miss is shared among them too, so that none of them holds by trying many
+    """
+    k, found = len(evidence.samples) * conditions, []
     for name, points in evidence.samples.items():
         values = torch.tensor(points, dtype=torch.float64)
         seen = mean_interval(values, resamples=max(2000, 200 * k), level=1 - ERROR / k)
-        found.append(Figure(name, seen.mean, seen.low, seen.high, float(values.max()), len(values)))
+        unseen = share_interval(0, len(values), 1 - ERROR / k).high
+        most = 1.0 if unseen is None else unseen
+        found.append(Figure(name, seen.mean, seen.low, seen.high, float(values.max()), len(values), most))
     return tuple(found)
 
 
@@ -226,6 +235,21 @@ class AtLeast(Rule):
 
 
 @dataclass(frozen=True)
+class Above(Rule):
+    """The mean is above the tolerance: the whole interval has to be, so that no effect at all is none."""
+
+    def decide(self, figure: Figure, eps: float, exact: bool) -> bool | None:
+        """True where the interval lies above eps, False where it lies at or below."""
+        if figure.low is None or figure.high is None:
+            return None
+        return True if figure.low > eps else False if figure.high <= eps else None
+
+    def wanted(self, eps: float, unit: str) -> str:
+        """What passes, in words."""
+        return f"mean > {eps:.4g} {unit}"
+
+
+@dataclass(frozen=True)
 class NoGain(AtMost):
     """No deviation gains more than the tolerance: what was found does not, and only an exact search says ``holds``."""
 
@@ -243,7 +267,7 @@ class Never(Rule):
     """No sample lies above the tolerance; one that does refutes.
 
     rate: as none of n samples may be luck, the share above has to be at most this with 95 % confidence, unless all cases
-          were tried. None of 368 makes 1 %.
+          were tried. None of 368 makes 1 %; of several statistics and conditions more are wanted, see ``figures``.
     """
 
     rate: float = 0.01
@@ -252,7 +276,7 @@ class Never(Rule):
         """False where a sample lies above eps, True where so many do not that hardly any can."""
         if figure.most > eps:
             return False
-        return True if exact or (share_interval(0, figure.samples).high or 0.0) <= self.rate else None
+        return True if exact or figure.unseen <= self.rate else None
 
     def wanted(self, eps: float, unit: str) -> str:
         """What passes, in words."""
@@ -271,7 +295,9 @@ class Claim:
     id:         "paper/name";   market: the audit's target that it belongs to
     paper, place, words: who says it, where, and in short
     statistic:  what the samples are;   unit: of the samples;   rule: the decision
-    conditions: listed beforehand; the first is the claim as the paper states it, the others are narrower or changed ones
+    conditions: listed beforehand; ``AS_STATED``, which comes first, is the claim as the paper states it, all others are
+                narrower or changed ones; without it the paper's own setting is not tested
+    paper:      "ours" where no paper says it: a question that we put to a market
     experiment: what measures it under a condition; None: not tested here, and ``why`` says why
     Raises ValueError for a claim without conditions, with one twice, or with neither an experiment nor a reason.
     """
@@ -311,7 +337,7 @@ class Verdict:
     """What a claim came to.
 
     word:      one of ``WORDS``;   condition: under which it does, where not as stated
-    found:     what each condition came to;   counterexample: of the claim as stated, where that fails
+    found:     what each condition came to;   counterexample: of the first condition, where that fails
     """
 
     word: str
@@ -329,7 +355,7 @@ def finding(claim: Claim, condition: str, evidence: Evidence) -> Finding:
     if evidence.untested:
         return Finding(condition, UNTESTED, evidence.untested)
     eps = claim.rule.tolerance * evidence.scale
-    seen = figures(evidence)
+    seen = figures(evidence, len(claim.conditions))
     passed = [claim.rule.decide(figure, eps, evidence.exact) for figure in seen]
     word = FAILS if False in passed else INCONCLUSIVE if None in passed else claim.rule.word(evidence.exact)
     telling = [f for f, p in zip(seen, passed, strict=True) if p is {FAILS: False, INCONCLUSIVE: None}.get(word, True)]
@@ -344,8 +370,9 @@ def verdict(claim: Claim, evidence: Mapping[str, Evidence | Mapping[str, Any]]) 
     evidence: by condition, as ``Evidence`` or as its plain data. A condition that has none counts as not tested.
 
     As stated it holds: that word. Else the first condition in the claim's order that holds: that word under it, whether
-    the claim as stated fails or is undecided. Else it fails where it fails as stated; is not tested where no condition was;
-    and is inconclusive otherwise. Raises ValueError for conditions that the claim does not list.
+    the claim as stated fails or is undecided. Else it fails where its first condition does (under that, where this is not
+    as stated); is not tested where no condition was; and is inconclusive otherwise. Raises ValueError for conditions that
+    the claim does not list.
     """
     for name in evidence:
         if name not in claim.conditions:
@@ -353,10 +380,15 @@ def verdict(claim: Claim, evidence: Mapping[str, Evidence | Mapping[str, Any]]) 
     found = tuple(finding(claim, name, _evidence(evidence.get(name))) for name in claim.conditions)
     stated, best = found[0], next((one for one in found if one.word in POSITIVE), None)
     if best is not None:
-        return Verdict(best.word, "" if best is stated else best.condition, _told(stated, best), found, stated.counterexample)
+        return Verdict(best.word, _named(best), _told(stated, best), found, stated.counterexample)
     tested = [one for one in found if one.word != UNTESTED]
     word = stated.word if stated.word == FAILS else UNTESTED if not tested else INCONCLUSIVE
-    return Verdict(word, "", _told(stated, tested[0] if tested else stated), found, stated.counterexample)
+    named = _named(stated) if word == FAILS else ""
+    return Verdict(word, named, _told(stated, tested[0] if tested else stated), found, stated.counterexample)
+
+
+def _named(one: Finding) -> str:
+    return "" if one.condition == AS_STATED else one.condition
 
 
 def _told(stated: Finding, best: Finding) -> str:

@@ -93,6 +93,13 @@ def checks(errors: Products, alpha: Tensor, beta: Tensor) -> dict[str, Tensor]:
     }
 
 
+def example() -> dict[str, Tensor]:
+    """The checks of e_a = (1, 0), e_b = (-.9, .3) at the best weights, where the printed upper bound fails."""
+    one = torch.ones(1, dtype=torch.float64)
+    errors = Products(one, 0.9 * one, -0.9 * one)  # <e_b, e_b> = .81 + .09
+    return checks(errors, *best_weights(errors))
+
+
 def laws(seed: int, dimensions: Sequence[int], cases: int) -> dict[str, tuple[Products, Tensor, Tensor]]:
     """Random errors and weights by the name of their law: (errors, alpha, beta)."""
     key, found = torch.tensor(seed), {}

@@ -17,27 +17,43 @@ from marketenv.core.market import Market
 from marketenv.markets.parameter_trading import ParameterTradingMarket
 from marketenv.mechanisms import PRIORS, AskRule, double_auction, lower_bound, myerson, nash_bargaining
 
-from .claim import AS_STATED, AtLeast, Claim, Effort, Evidence, Never
-from .tables import LEAK, LINEAR, METHODS, both_gain, compared, linear
-from .theorems import ROUNDING, Products, best_weights, checks, descend, enough, laws, reached
+from .claim import AS_STATED, Above, AtMost, Claim, Effort, Evidence, Never
+from .tables import (
+    DIGITS,
+    DIGITS_LEAK,
+    FEWER,
+    LAYERS,
+    METHODS,
+    OWN_TASK,
+    TEST_DATA,
+    both_gain,
+    compared,
+    figure_3,
+    figure_4,
+    linear,
+)
+from .theorems import ROUNDING, Products, checks, descend, enough, example, laws, reached
 from .truthfulness import balance, rationality, truthfulness
 
 MARKET = "parameter_trading"
 PAPER = "Huang, Vishwakarma, Sala: Train 'n Trade (NeurIPS 2023)"
 OUT, FEDAVG, APART, ALIGNED = METHODS
-BLOCKS = 400  # random cases are told in so many blocks: none of 400 that fails makes a share of at most .92 %
+OURS = "ours"  # no claim of the paper but a question that we put to its market
+BLOCKS = 600  # random cases are told in so many blocks: none of 545 makes 1 % for two statistics and three conditions
 
 
 # --- truth ------------------------------------------------------------------------------------------------------------------
 
-ONE, THREE, POSTED, PAY_BID, FREE = (
+ONE, THREE, PAY_BID, FREE = (
     "one round",
     "three traders, one round",
-    "posted price",
     "buyers pay their bid",
     "training costs nothing",
 )
-POSTED_ONCE, PAY_BID_ONCE = "posted price, one round", "buyers pay their bid, one round"
+PAY_BID_ONCE = "buyers pay their bid, one round"
+MARKED = "posted price, the other trader asks by Myerson's rule"  # a true ask is 0: at a posted price no money would move
+MARKED_ONCE = f"{MARKED}, one round"
+OTHER_ASKS = {"trader_0": "truthful", "trader_1": "myerson_seller"}
 BIDS = ("scale bid", 0.0, 1.5)  # of a purchase's worth
 ASKS = ("shift ask", 0.0, 0.5)  # of ask_max, above the cost; more than that hardly any buyer pays
 IDLE = ("shift effort", -1.0, 0.0)  # below full effort
@@ -45,8 +61,8 @@ CHANGES: dict[str, dict[str, Any]] = {
     AS_STATED: {},  # two traders, settlement in the middle, several rounds
     ONE: {"max_cycles": 1},
     THREE: {"n_agents": 3, "max_cycles": 1},
-    POSTED: {"mechanism": "posted_price"},
-    POSTED_ONCE: {"mechanism": "posted_price", "max_cycles": 1},
+    MARKED: {"mechanism": "posted_price"},
+    MARKED_ONCE: {"mechanism": "posted_price", "max_cycles": 1},
     PAY_BID: {"mechanism": partial(double_auction, weight=1.0)},
     PAY_BID_ONCE: {"mechanism": partial(double_auction, weight=1.0), "max_cycles": 1},
     FREE: {"effort_cost": (0.0, 0.0)},
@@ -67,8 +83,8 @@ def with_a_way_out(condition: str, effort: Effort) -> Market:
 
 def truth(name: str, words: str, conditions: tuple[str, ...], who: Any = "trader_0", count: int = 2, **search: Any) -> Claim:
     """A claim that no trader gains by other reports than its true ones."""
-    told: dict[str, Any] = {"id": f"train_n_trade/{name}", "market": MARKET, "paper": PAPER, "words": words}
-    told["place"] = "sections 3.4 and 4, which take valuations as reported truthfully"
+    told: dict[str, Any] = {"id": f"train_n_trade/{name}", "market": MARKET, "paper": OURS, "words": words}
+    told["place"] = "a question put to the market of sections 3.4 and 4, which take valuations as reported truthfully"
     build = partial(traders, count)
     return truthfulness(**told, build=build, who=(who,), conditions=conditions, costly=True, **search)
 
@@ -83,15 +99,18 @@ def theorem_41(condition: str, effort: Effort) -> Evidence:
     """By how much gains leave the bounds of Theorem 4.1, relative, the worst of each block of random errors and weights."""
     cases = BLOCKS * _cases(effort)
     drawn = laws(0, DIMENSIONS, cases)
-    above, below = (
-        torch.stack(parts).amax(0) for parts in zip(*(_leaves(condition, *law) for law in drawn.values()), strict=True)
-    )
+    parts = {law: _leaves(condition, *case) for law, case in drawn.items()}
+    above, below = (torch.stack(sides) for sides in zip(*parts.values(), strict=True))  # [laws, cases]
+    place = int(above.maximum(below).argmax())
     return Evidence(
-        samples={"above the upper bound": _greatest(above), "below the lower bound": _greatest(below)},
+        samples={"above the upper bound": _greatest(above.amax(0)), "below the lower bound": _greatest(below.amax(0))},
         seeds=f"key 0: {cases} cases of every law, in {BLOCKS} blocks of which the worst counts",
-        counterexample=_example(),
-        tables=(_rates(drawn, cases),),
-        notes=("a sample above 1e6 is told as 1e6: the bound is as good as 0 there",),
+        counterexample=_case(list(drawn)[place // cases], place % cases, *list(drawn.values())[place // cases]),
+        tables=(_rates(drawn, cases),) if condition == AS_STATED else (),
+        notes=(
+            "a sample above 1e6 is told as 1e6; the theorem wants weights above 0, so others do not count",
+            _example(),
+        ),
     )
 
 
@@ -103,16 +122,28 @@ def _leaves(condition: str, errors: Products, alpha: Tensor, beta: Tensor) -> tu
     """gain / high - 1 and low / gain - 1 of every case, 0 where they are below that."""
     seen = checks(errors, alpha, beta)
     low, high = (seen["least"], seen["most"]) if condition == SHARP else (seen["low"], seen["high"])
-    counts = ~seen["outside the safe condition"] if condition == SAFE else torch.ones_like(alpha, dtype=torch.bool)
+    counts = (alpha > 0) & (beta > 0)  # as in the paper; who takes nothing over buys nothing
+    if condition == SAFE:
+        counts &= ~seen["outside the safe condition"]
     parts = seen["gain"] / high.clamp(min=1e-300), low / seen["gain"]
-    above, below = ((part - 1).nan_to_num(0.0).clamp(0.0, 1e6).where(counts, 0.0) for part in parts)
+    above, below = ((part - 1).nan_to_num(1e6).clamp(0.0, 1e6).where(counts, 0.0) for part in parts)  # unknown is no pass
     return above, below
 
 
+def _case(law: str, number: int, errors: Products, alpha: Tensor, beta: Tensor) -> str:
+    """One drawn case in words."""
+    part = slice(number, number + 1)
+    one = Products(errors.a[part], errors.b[part], errors.ab[part])
+    seen = {name: float(value) for name, value in checks(one, alpha[part], beta[part]).items()}
+    return (
+        f"{law}, case {number}: |e_a|^2 = {float(one.a):.4g}, |e_b|^2 = {float(one.b):.4g}, <e_a, e_b> = {float(one.ab):.4g}, "
+        f"alpha = {float(alpha[number]):.4g}, beta = {float(beta[number]):.4g}: Delta_b is {seen['gain']:.4g}, the printed "
+        f"bounds are [{seen['low']:.4g}, {seen['high']:.4g}], the sharp ones [{seen['least']:.4g}, {seen['most']:.4g}]"
+    )
+
+
 def _example() -> str:
-    one = torch.ones(1, dtype=torch.float64)
-    errors = Products(one, 0.9 * one, -0.9 * one)
-    seen = {name: float(value) for name, value in checks(errors, *best_weights(errors)).items()}
+    seen = {name: float(value) for name, value in example().items()}
     return (
         f"errors e_a = (1, 0), e_b = (-.9, .3) at the best weights: Delta_b is {seen['gain']:.4g}, "
         f"the printed bounds are [{seen['low']:.4g}, {seen['high']:.4g}]"
@@ -135,35 +166,65 @@ RATE = 0.1  # of a gradient step; below 1 / L in these markets
 PLENTY = "a hundred clean examples a parameter"
 
 
+ASSUMED = (
+    "The theorem also assumes that the broker's loss is nowhere above the agents'. No finite samples obey that everywhere; it "
+    "is not enforced here. Where B always buys, the broker's loss of B's model was at most B's own in {:.3g} % of the rounds.",
+    "It speaks of expectations over samples; each seed is one sample here, with the least gain of its own.",
+    "A seed counts only where the step is below 1 / L, and a gradient of a seed that always buys only where every round up to "
+    "the promised one had a purchase and a gain: {} of {} seeds.",
+)
+
+
 def theorem_51(premise: bool, condition: str, effort: Effort) -> Evidence:
     """Rounds until B's gradient is small less those the theorem says are enough; or the share of rounds without a gain.
 
     B always buys and A never does, or nobody trades. Of each seed the worst of the gradients that can be told counts.
     """
-    seeds, n_rounds, dimension = effort.linear
+    seeds, n_rounds, _ = effort.linear
     market = _descent(condition, effort)
     done = descend(market, range(seeds))
-    always, never = ({k: np.array([d[name][k] for d in done]) for k in ("slope", "gain")} for name in ("always", "never"))
-    told = f"keys 0..{seeds - 1}, {n_rounds} rounds, {dimension} parameters, step {RATE}"
-    gain = always["gain"]
+    told = f"keys 0..{seeds - 1}, {n_rounds} rounds, {market.learner.layout.size} parameters, step {RATE}"
     if premise:
-        barren = (gain <= 0).mean(1)
-        seed = int(barren.argmax())
-        worst = f"seed {seed}: no gain in {int((gain[seed] <= 0).sum())} of {n_rounds} rounds, first in round "
-        worst += f"{int((gain[seed] <= 0).argmax()) + 1}"
-        return Evidence(samples={"share of rounds without a gain": barren.tolist()}, seeds=told, counterexample=worst)
-    gap, first = (np.array([d[name] for d in done]) for name in ("gap", "first"))
+        return _barren(np.array([d["always"]["gain"] for d in done]), told)
+    small = [d for d in done if RATE * d["smoothness"] < 1]
+    if not small:
+        return Evidence(untested=f"the step {RATE} is not below 1 / L in any seed")
+    late = {f"{name} buying: rounds more than promised": _late(small, name, n_rounds) for name in ("always", "never")}
+    if not all(late.values()):
+        return Evidence(untested="no seed met the theorem's conditions up to a promised round within those played")
+    always = [d["always"] for d in small]
+    lower = 100 * float(np.mean([np.array(a["broker"]) <= np.array(a["own"]) for a in always]))
+    series = [{"kind": "lines", "title": "B's squared gradient", "x": "round", "y": "|gradient|^2", "curves": _slopes(small)}]
+    notes = tuple(
+        note.format(*x) for note, x in zip(ASSUMED, ((lower,), (), (len(next(iter(late.values()))), seeds)), strict=True)
+    )
+    return Evidence(samples=late, seeds=told, series=series, notes=notes)
+
+
+def _barren(gain: np.ndarray, told: str) -> Evidence:
+    """The share of rounds without a gain, of gains [seeds, rounds]."""
+    barren = gain <= 0
+    seed = int(barren.mean(1).argmax())
+    worst = f"seed {seed}: no gain in {int(barren[seed].sum())} of {gain.shape[1]} rounds, first in round "
+    return Evidence(
+        samples={"share of rounds without a gain": barren.mean(1).tolist()},
+        seeds=told,
+        counterexample=worst + f"{int(barren[seed].argmax()) + 1}",
+    )
+
+
+def _late(done: list[dict[str, Any]], name: str, n_rounds: int) -> list[float]:
+    """Rounds more than promised of each seed that tells, the worst of the gradients at which the theorem's conditions hold."""
+    gap, first = (np.array([d[what] for d in done]) for what in ("gap", "first"))
+    slope, gain, bought = (np.array([d[name][what] for d in done]) for what in ("slope", "gain", "bought"))
     goals = first[:, None] * np.square(EPSILONS)
-    late = {}
-    for name, curves, delta in (("always", always, gain), ("never", never, np.zeros_like(gain))):
-        measured, promised = reached(curves["slope"], goals), enough(gap, RATE, goals, delta)
-        known = np.minimum(measured, promised) <= n_rounds
-        late[f"{name} buying: rounds more than promised"] = _worst(measured, promised, known, n_rounds)
-    series = [{"kind": "lines", "title": "B's squared gradient", "x": "round", "y": "|gradient|^2", "curves": _slopes(done)}]
-    samples = {name: points for name, points in late.items() if points}
-    if len(samples) < len(late):
-        return Evidence(untested="no gradient was small enough within the rounds played to tell")
-    return Evidence(samples=samples, seeds=told, series=series)
+    measured = reached(slope, goals)
+    if name == "never":
+        promised = enough(gap, RATE, goals, np.zeros_like(gain))
+        return _worst(measured, promised, np.minimum(measured, promised) <= n_rounds, n_rounds)
+    promised = enough(gap, RATE, goals, gain)
+    good = np.minimum.accumulate((gain > 0) & (bought[..., 1] > 0), -1).sum(-1)  # rounds up to which part (a) may speak
+    return _worst(measured, promised, promised <= good[:, None], n_rounds)
 
 
 def _slopes(done: list[dict[str, Any]]) -> dict[str, Any]:
@@ -178,15 +239,19 @@ def _worst(measured: np.ndarray, promised: np.ndarray, known: np.ndarray, n_roun
 
 def _descent(condition: str, effort: Effort) -> ParameterTradingMarket:
     """Two linear agents with a step below 1 / L, told their gain as a fall of the loss."""
-    options = linear(condition, effort)
+    options = linear(FEWER, effort)
     if condition == PLENTY:
         dimension = max(2, options["data_options"]["dimension"] // 4)
         sizes = {"dimension": dimension, "examples": 100 * dimension, "validation_size": 100 * dimension}
         options["data_options"] |= sizes | {"noise": 0.0}
+    options["valuation"] = "loss_difference"
     options["training"] = dataclasses.replace(options["training"], learning_rate=RATE)
-    market = make_market("parameter_trading_v0", n_agents=2, valuation="loss_difference", cash=math.inf, **options)
+    market = make_market("parameter_trading_v0", n_agents=2, cash=math.inf, **options)
     assert isinstance(market, ParameterTradingMarket)
     return market
+
+
+COVERED = "every bid covers its ask"
 
 
 def bargaining(condition: str, effort: Effort) -> Evidence:
@@ -223,51 +288,78 @@ def _product(bids: Tensor, asks: Tensor, difference: Tensor) -> Tensor:
     return (difference - asks[:, 0] + bids[:, 1]) * (bids[:, 0] - difference - asks[:, 1])
 
 
-COVERED = "every bid covers its ask"
-
-
 def nobody_loses(condition: str, effort: Effort) -> Evidence:
-    """What an agent loses at the prices of eq. 1, for any valuations or for those at which both goods are worth selling."""
+    """What an agent loses at the prices that the broker settles, for any valuations of both agents.
+
+    A model that its buyer values less than its seller does is not sold.
+    """
     u = draws.uniform(draws.fold(torch.arange(BLOCKS), "valuations"), _cases(effort), 4).flatten(0, 1)
-    asks, bids = u[:, :2], u[:, 2:]
-    if condition == COVERED:
-        bids = asks + (1 - asks) * bids
-    surplus = (bids - asks).sum(1)  # eq. 1 gives each half of it
-    worst = int(surplus.argmin())
-    told = f"v_A(A) = {asks[worst, 0]:.3f}, v_B(A) = {bids[worst, 0]:.3f}, v_B(B) = {asks[worst, 1]:.3f}, "
+    asks, bids = u[:, :2], torch.zeros(len(u), 2, 2, dtype=torch.float64)
+    bids[:, 1, 0], bids[:, 0, 1] = u[:, 2], u[:, 3]  # of B for A's model, of A for B's
+    done = nash_bargaining(bids, asks)
+    sold, price = done.allocation.double(), done.prices
+    loss = -(sold * (price - asks[:, None])).sum(1) - (sold * (bids - price)).sum(2)  # as a seller, as a buyer
+    worst = int(loss.amax(1).argmax())
     return Evidence(
-        samples={"loss of each agent": _greatest((-surplus / 2).clamp(min=0))},
+        samples={f"loss of {agent}": _greatest(loss[:, k].clamp(min=0)) for k, agent in enumerate("AB")},
         seeds=f"keys 0..{BLOCKS - 1}, {_cases(effort)} pairs each, valuations uniform on [0, 1]",
-        counterexample=told + f"v_A(B) = {bids[worst, 1]:.3f}: both earn {surplus[worst] / 2:.3f}",
+        counterexample=f"asks {asks[worst].tolist()}, bids {u[worst, 2:].tolist()}: losses {loss[worst].tolist()}",
+        notes=(f"{100 * float(sold.sum((1, 2)).div(2).mean()):.3g} % of the models are sold",),
     )
 
 
-PAYS_ASK, NARROW = "the buyer pays the ask", "a uniform prior with hi <= 3 lo"
-INTERVALS = ((0.0, 1.0), (1.0, 4.0), (1.0, 2.0))  # of the buyer's value
+REVERSED = "with the sign reversed"
+
+
+def optimal_transfer(condition: str, effort: Effort) -> Evidence:
+    """How far P_A - P_B is from Delta_a - Delta_b, or reversed, where each seller asks what its buyer bids."""
+    gains = draws.uniform(draws.fold(torch.arange(BLOCKS), "gains"), _cases(effort), 2).flatten(0, 1)  # of A, of B
+    bids = torch.zeros(len(gains), 2, 2, dtype=torch.float64)
+    bids[:, 0, 1], bids[:, 1, 0] = gains.T
+    prices = nash_bargaining(bids, gains.flip(1)).prices
+    said = (gains[:, 1] - gains[:, 0]) * (1 if condition == REVERSED else -1)
+    off = (prices[:, 1, 0] - prices[:, 0, 1] - said).abs()
+    worst = int(off.argmax())
+    a, b = gains[worst].tolist()
+    told = f"Delta_a = {a:.3f}, Delta_b = {b:.3f}: B pays {prices[worst, 1, 0]:.3f} for A's model, A {prices[worst, 0, 1]:.3f}"
+    seeds = f"keys 0..{BLOCKS - 1}, {_cases(effort)} pairs each, gains uniform on [0, 1]"
+    return Evidence(samples={"distance": _greatest(off)}, seeds=seeds, counterexample=told)
+
+
+PAYS_ASK, MIDDLE, NARROW = "the buyer pays the ask", "the middle is paid", "a uniform prior with hi + 2 cost <= 3 lo"
+INTERVALS = ((0.0, 1.0), (1.0, 4.0), (1.0, 2.0))  # of the buyer's value, those that the closed forms are known of
 COSTS = (0.0, 0.25)
+DRAWN = 100  # random intervals and costs of each prior; of one alone six times as many
+NO_ZERO = ("log_uniform", "bounded_pareto")  # without a density at 0
+ALONE = 6
 
 
-def asks_best(rule: AskRule, condition: str, effort: Effort) -> Evidence:
-    """What the best ask earns more than a rule's, relative, for every prior of the library on three intervals and two costs.
+def asks_best(rule: AskRule, takes_it: bool, condition: str, effort: Effort) -> Evidence:
+    """What the best ask earns more than a rule's, relative, for every prior of the library, random intervals and costs.
 
-    Paid is the middle of a truthful bid and the ask, or the ask. All asks of a fine grid are tried, so nothing is missed.
+    Paid is the middle of a truthful bid and the ask, or the ask (``takes_it``: as stated). All asks of a fine grid are
+    tried. The few intervals whose closed forms are known are among the cases.
     """
+    takes_it = {PAYS_ASK: True, MIDDLE: False}.get(condition, takes_it)
     rows: list[list[Any]] = []
-    for name, prior in PRIORS.items():
-        cases = [(lo, hi, cost) for lo, hi in INTERVALS if _asked(name, lo, hi, condition) for cost in COSTS]
-        if cases:
-            lo, hi, cost = torch.tensor(cases, dtype=torch.float64).T[..., None]
-            earned = _earned(prior(lo, hi), rule, cost, condition)
-            rows += [[name, *case, *row] for case, row in zip(cases, earned.tolist(), strict=True)]
+    for k, (name, prior) in enumerate(PRIORS.items()):
+        if condition == NARROW and name != "uniform":
+            continue
+        cases = _intervals(name, k, condition)
+        for part in cases.split(DRAWN):
+            lo, hi, cost = part.T[..., None]
+            earned = _earned(prior(lo, hi), rule, cost, takes_it)
+            rows += [[name, *case, *row] for case, row in zip(part.tolist(), earned.tolist(), strict=True)]
     worst = max(rows, key=lambda row: float(row[-1]))
     told = (
-        f"{worst[0]} on [{worst[1]:g}, {worst[2]:g}] at cost {worst[3]:g}: the rule asks {worst[4]:.4g} and earns {worst[5]:.4g}"
+        f"{worst[0]} on [{worst[1]:.4g}, {worst[2]:.4g}] at cost {worst[3]:.4g}: "
+        f"the rule asks {worst[4]:.4g} and earns {worst[5]:.4g}"
     )
+    known = [row for row in rows if (row[1], row[2]) in INTERVALS]
     return Evidence(
         samples={"lost share of the best revenue": [row[-1] for row in rows]},
-        seeds="none: integrals over the buyer's value",
-        exact=True,
-        tables=({"title": "revenue", "head": [*_HEAD], "rows": rows},),
+        seeds=f"keys 0..{len(PRIORS) - 1}: {len(rows)} priors, intervals and costs; revenues are integrals over values",
+        tables=({"title": "revenue, known intervals and the worst case", "head": [*_HEAD], "rows": [*known, worst]},),
         counterexample=told + f", ask {worst[6]:.4g} earns {worst[7]:.4g}",
     )
 
@@ -275,22 +367,30 @@ def asks_best(rule: AskRule, condition: str, effort: Effort) -> Evidence:
 _HEAD = ("prior", "lo", "hi", "cost", "ask of the rule", "it earns", "best ask", "that earns", "lost share")
 
 
-def _asked(name: str, lo: float, hi: float, condition: str) -> bool:
-    """Whether a prior is looked at: two have no density at 0, and a condition may want uniform ones on narrow intervals."""
-    known = lo > 0 or name not in ("log_uniform", "bounded_pareto")
-    return known and (condition != NARROW or (name == "uniform" and hi <= 3 * lo))
+def _intervals(name: str, key: int, condition: str) -> Tensor:
+    """Known and random (lo, hi, cost) of a prior: lo <= 2, hi - lo <= 4, cost < hi / 2; or hi + 2 cost <= 3 lo   [cases, 3]."""
+    known = torch.tensor([(lo, hi, c) for lo, hi in INTERVALS for c in COSTS if lo > 0 or name not in NO_ZERO]).double()
+    u, v, w = draws.uniform(draws.fold(torch.tensor(key), "asks"), 3, DRAWN * (ALONE if condition == NARROW else 1))
+    if condition == NARROW:
+        known, lo, cost = known[known[:, 1] + 2 * known[:, 2] <= 3 * known[:, 0]], 0.05 + 2 * u, (0.05 + 2 * u) * w
+        hi = lo + v * 2 * (lo - cost)
+    else:
+        lo = 0.05 + 2 * u
+        hi = lo + 0.05 + 4 * v
+        cost = hi / 2 * w
+    return torch.cat([known, torch.stack([lo, hi, cost], 1)])
 
 
-def _earned(prior: Any, rule: AskRule, cost: Tensor, condition: str) -> Tensor:
+def _earned(prior: Any, rule: AskRule, cost: Tensor, takes_it: bool) -> Tensor:
     """The rule's ask and revenue, the best ask and revenue, and the share that is lost: [cases, 5].
 
     R(s) = (s - c)(1 - F(s)) where the ask is paid;   + int_s^hi (1 - F) / 2 where the middle is
     """
-    asks = prior.lo + (prior.hi - prior.lo) * torch.linspace(0, 1, 20_001, dtype=torch.float64)
+    asks = prior.lo + (prior.hi - prior.lo) * torch.linspace(0, 1, 4_001, dtype=torch.float64)
     chosen, left = rule(prior, cost), 1 - prior.cdf(asks)
     area = ((left[:, 1:] + left[:, :-1]) / 2 * asks.diff()).flip(1).cumsum(1).flip(1)
     between = torch.cat([area, torch.zeros_like(cost)], 1)
-    revenue = (asks - cost) * left + (0.0 if condition == PAYS_ASK else 0.5) * between
+    revenue = (asks - cost) * left + (0.0 if takes_it else 0.5) * between
     place = ((chosen - asks[:, :1]) / asks.diff()[:, :1]).clamp(0, asks.shape[1] - 1.0)
     below, above = (revenue.gather(1, part.long()) for part in (place.floor(), place.ceil()))
     mine = torch.lerp(below, above, place.frac())
@@ -302,14 +402,27 @@ def _earned(prior: Any, rule: AskRule, cost: Tensor, condition: str) -> Tensor:
 # --- the table --------------------------------------------------------------------------------------------------------------
 
 
-def said(name: str, place: str, words: str, **rest: Any) -> Claim:
+def said(name: str, place: str, words: str, paper: str = PAPER, **rest: Any) -> Claim:
     """A claim of this paper."""
-    return Claim(id=f"train_n_trade/{name}", market=MARKET, paper=PAPER, place=place, words=words, **rest)
+    return Claim(id=f"train_n_trade/{name}", market=MARKET, paper=paper, place=place, words=words, **rest)
 
 
-ACCURACY = {"statistic": "test accuracy, paired by seed", "unit": "% of test rows", "rule": AtLeast(0.0)}
-BROKERS = (AS_STATED, LEAK)
+def left_out(name: str, place: str, words: str, command: str) -> Claim:
+    """A claim of this paper that a study plays but no experiment here judges."""
+    why = f"python scripts/reproduce.py {command} plays it"
+    return said(name, place, words, statistic="none", unit="-", rule=Above(0.0), experiment=None, why=why)
+
+
+ACCURACY: dict[str, Any] = {"statistic": "test accuracy, paired by seed", "unit": "% of test rows", "rule": Above(0.0)}
+BROKERS = (DIGITS, DIGITS_LEAK)
 ORDER = ((OUT, FEDAVG), (FEDAVG, APART), (APART, ALIGNED))
+SUBSETS = tuple(zip(LAYERS, (*list(LAYERS)[1:], ALIGNED), strict=True))
+SIZES = (AS_STATED, FEWER)
+PURCHASE: dict[str, Any] = {
+    "statistic": "fall of A's loss on its own task, out of the market against in it",
+    "unit": "%",
+    "rule": Above(0.0),
+}
 
 CLAIMS = (
     said(
@@ -340,20 +453,57 @@ CLAIMS = (
         "table_1_order_mnist",
         "table 1, MNIST",
         "The same order in the paper's own setting: MNIST and its network.",
-        conditions=BROKERS,
+        conditions=(AS_STATED, TEST_DATA),
         experiment=partial(compared, ORDER, False, "mnist"),
         **ACCURACY,
     ),
     said(
+        "table_2_order",
+        "table 2",
+        "Accuracy rises from trading layers {3, 4} over {2, 3, 4}, {0, 1, 2} and {0, 1} to trading all five.",
+        conditions=(DIGITS,),
+        experiment=partial(compared, SUBSETS, False, "five layers"),
+        **ACCURACY,
+    ),
+    left_out("figure_2", "figure 2", "Trade makes test losses fall faster, and with alignment fastest.", "fig2"),
+    said(
         "both_gain",
-        "section 6, figures 2 and 3",
-        "Trade lowers the test loss of both agents and raises what both earn.",
-        statistic="fall of the test loss and rise of the utility against out of the market, paired by seed",
-        unit="(% of the loss, or money)",
-        rule=AtLeast(0.0),
-        conditions=(AS_STATED, LINEAR),
+        "section 6.1.3, figure 3",
+        "Trade lowers the test loss of both agents.",
+        statistic="fall of the test loss, out of the market against in it, paired by seed",
+        unit="%",
+        rule=Above(0.0),
+        conditions=(*SIZES, DIGITS),
         experiment=both_gain,
     ),
+    said(
+        "figure_3_falls",
+        "section 6.1.3",
+        "Trade lowers the test loss by 42.84 % for A and 23.88 % for B, each within a tenth of that.",
+        statistic="distance of the fall from the paper's number, to either side, relative",
+        unit="of the paper's number",
+        rule=AtMost(0.1),
+        conditions=SIZES,
+        experiment=figure_3,
+    ),
+    left_out("figure_3_lead", "section 6.1.3, figure 3", "A leads in the first half of the rounds, and B at the end.", "fig3"),
+    said(
+        "figure_4_gain",
+        "section 6.1.4, figure 4",
+        "A gains from trade however far the other's task is from its own.",
+        conditions=(*SIZES, OWN_TASK),
+        experiment=partial(figure_4, False),
+        **PURCHASE,
+    ),
+    said(
+        "figure_4_order",
+        "section 6.1.4, figure 4",
+        "A gains the more by trade, the nearer the other's task is to its own.",
+        conditions=(*SIZES, OWN_TASK),
+        experiment=partial(figure_4, True),
+        **(PURCHASE | {"statistic": "fall of A's loss on its own task at a distance less that at the next one"}),
+    ),
+    left_out("figure_5", "section 6.2, figure 5", "A's model is the dearer one at first, and B's at the end.", "fig5"),
     said(
         "theorem_4_1",
         "theorem 4.1",
@@ -391,17 +541,27 @@ CLAIMS = (
         statistic="shortfall of the product against the best of a grid, relative; distance of the prices settled from eq. 1",
         unit="relative",
         rule=Never(1e-9),
+        conditions=(COVERED,),
         experiment=bargaining,
     ),
     said(
         "eq_1_nobody_loses",
-        "equation 1",
+        "section 3.4: what its buyer values less than its seller is not sold",
         "At the negotiated prices nobody loses.",
         statistic="loss of each agent, the worst of each block of random valuations",
         unit="money",
         rule=Never(1e-12),
-        conditions=(AS_STATED, COVERED),
         experiment=nobody_loses,
+    ),
+    said(
+        "optimal_transfer",
+        "section 4",
+        "Where sellers ask what their buyers bid, P_A - P_B is Delta_a - Delta_b.",
+        statistic="distance of the settled P_A - P_B from it, the worst of each block of random gains",
+        unit="money",
+        rule=Never(1e-9),
+        conditions=(AS_STATED, REVERSED),
+        experiment=optimal_transfer,
     ),
     said(
         "myerson_ask",
@@ -410,23 +570,25 @@ CLAIMS = (
         statistic="share of the best ask's revenue that the rule's ask loses, against truthful buyers",
         unit="of the revenue",
         rule=Never(1e-4),
-        conditions=(AS_STATED, PAYS_ASK),
-        experiment=partial(asks_best, myerson),
+        conditions=(AS_STATED, MIDDLE),
+        experiment=partial(asks_best, myerson, True),
     ),
     said(
         "lower_bound_ask",
-        "section 6.2, figure 5",
-        "A seller that asks the least that its buyer may pay does well: no ask earns more.",
+        "a question put to section 6.2, where sellers ask the lower bound and the middle is paid",
+        "No ask earns a seller more than the least that its buyer may pay.",
+        OURS,
         statistic="share of the best ask's revenue that the rule's ask loses, against truthful buyers",
         unit="of the revenue",
         rule=Never(1e-4),
         conditions=(AS_STATED, PAYS_ASK, NARROW),
-        experiment=partial(asks_best, lower_bound),
+        experiment=partial(asks_best, lower_bound, False),
     ),
     truth(
         "truthful_bids",
         "No buyer gains by bidding other than what a purchase is worth to it.",
-        (AS_STATED, ONE, POSTED, POSTED_ONCE),
+        (AS_STATED, ONE, MARKED, MARKED_ONCE),
+        plays={MARKED: OTHER_ASKS, MARKED_ONCE: OTHER_ASKS},
         lines=(BIDS,),
         attackers=(),
         ex_post=True,
@@ -449,12 +611,12 @@ CLAIMS = (
     ),
     truth(
         "sellers_together",
-        "No two sellers gain by raising their asks together.",
-        (AS_STATED, ONE, PAY_BID_ONCE),
+        "No two of three traders gain together by other bids, asks and effort than the true ones.",
+        (AS_STATED, PAY_BID_ONCE),
         who=("trader_0", "trader_1"),
         count=3,
-        lines=(ASKS,),
-        attackers=(),
+        lines=(ASKS, BIDS),
+        attackers=("cross_entropy",),  # of all fields, each member by parameters of its own
     ),
     rationality(
         id="train_n_trade/taking_part_pays",

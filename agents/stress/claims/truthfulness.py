@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -14,14 +14,15 @@ from torch import Tensor
 from marketenv.core import rounds
 from marketenv.core.lookup import lookup
 from marketenv.core.market import Market, Report, agent_names
+from marketenv.core.policy import Policy
 from marketenv.metrics import budget_balance, mean_intervals
 
-from ...lineups import find_profile, play, seat
+from ...lineups import Profile, find_profile, play, seat
 from ..attack import JUDGE, SELECT, Attack, Curve, curve, seeds_of
-from ..best_response import Found, best_response, deviators
+from ..best_response import Found, deviators
 from ..deviation import Deviation, families
 from ..exact import ex_post_regret
-from ..search import Budget
+from ..search import Budget, find_attackers
 from .claim import AS_STATED, AtMost, Claim, Effort, Evidence, Never, NoGain
 
 Build = Callable[[str, Effort], Market]  # (condition, effort) -> the market
@@ -29,6 +30,7 @@ Line = tuple[str, float, float]  # a deviation of one parameter, and the range o
 MOST = 1024  # samples kept of one statistic; of more, means of blocks are
 OTHERS = ("cross_entropy", "scripted")  # attackers beside the lines
 LINES = ("scale", "shift")
+SAME = 1e-9  # parameters that near are rounding: a line's own points can miss the one that changes nothing by 1e-17
 
 
 def blocks(samples: Float64[Tensor, "samples"], most: int = MOST) -> list[float]:
@@ -62,7 +64,11 @@ def regret_series(title: str, found: Curve) -> dict[str, Any]:
 class Searched:
     """An experiment: search for a deviation that gains, choose it on some seeds and judge it on others.
 
+    Whatever changes nothing is no deviation and is not judged. Where no money moves nothing is learned about reports, and
+    the evidence says that it was not tested.
+
     build:  the market of a condition;   play: what everybody plays, as ``find_profile`` takes it
+    plays:  what everybody plays under a condition, where that differs
     who:    who deviates, in turn: agents, roles, or coalitions as tuples
     lines:  deviations of which a whole line is tried, as (name, least, greatest), such as ("scale price", 0, 2); None for
             scale and shift of every field, their whole ranges
@@ -76,6 +82,7 @@ class Searched:
     build: Build
     who: tuple[str | tuple[str, ...], ...]
     play: Any = "truthful"
+    plays: Mapping[str, Any] = field(default_factory=dict)
     lines: tuple[Line, ...] | None = None
     attackers: tuple[str, ...] = OTHERS
     learns: bool = False
@@ -89,8 +96,12 @@ class Searched:
         market, budget = self.build(condition, effort), effort.costly if self.costly else effort.cheap
         if self.costly:
             budget = dataclasses.replace(budget, select=once(market, budget.select, 4), judge=once(market, budget.judge))
-        done = [self._one(market, deviators(market, who), budget, effort) for who in self.who]
-        regrets = [self._regret(market, deviators(market, who)[0], budget) for who in self.who if self.ex_post]
+        profile = find_profile(market, self.plays.get(condition, self.play))
+        moves = _moves(market, profile, budget.judge)
+        if not moves:
+            return Evidence(untested="no money moves where all play along, so that reports are not put to the test")
+        done = [self._one(market, profile, deviators(market, who), budget, effort) for who in self.who]
+        regrets = [self._regret(market, profile, deviators(market, who)[0], budget) for who in self.who if self.ex_post]
         samples = {f"gain of {one.names}": blocks(one.best.gains) for one in done} | {name: r for name, r, _ in regrets}
         worst = max(done, key=lambda one: float(one.best.gains.mean()))
         return Evidence(
@@ -102,25 +113,24 @@ class Searched:
             series=[one for found in done for one in found.series],
             tables=[one.table for one in done],
             counterexample=worst.counterexample(),
+            notes=(f"where all play along money moves in {100 * moves:.3g} % of the episodes",),
         )
 
-    def _one(self, market: Market, agents: tuple[str, ...], budget: Budget, effort: Effort) -> _Done:
-        profile = find_profile(market, self.play)
+    def _one(self, market: Market, profile: Profile, agents: tuple[str, ...], budget: Budget, effort: Effort) -> _Done:
         search = Attack(market, profile, agents, seeds_of(SELECT, budget.select), budget.most_markets)
         judged = Attack(market, profile, agents, seeds_of(JUDGE, budget.judge), budget.most_markets)
         line, curves = on_lines(search, judged, self.lines, budget.points)
         found, attackers = [line], self.attackers
         if self.learns and effort.steps and len(agents) == 1:
             attackers, budget = (*attackers, "ppo"), dataclasses.replace(budget, rl_steps=effort.steps)
-        if attackers:
-            found += best_response(market, profile, agents, attackers, budget).found
+        found += searched(search, judged, attackers, budget)
         names = " and ".join(agents)
         series = [regret_series(f"{names}: {c.family}", c) for c in curves]
         series += [_learning(names, one) for one in found if one.story]
         return _Done(names, judged.base, max(found, key=lambda one: one.selected), tuple(found), tuple(series))
 
-    def _regret(self, market: Market, agent: str, budget: Budget) -> tuple[str, list[float], bool]:
-        seen = ex_post_regret(market, find_profile(market, self.play), agent, seeds_of(JUDGE, budget.judge), self.fields)
+    def _regret(self, market: Market, profile: Profile, agent: str, budget: Budget) -> tuple[str, list[float], bool]:
+        seen = ex_post_regret(market, profile, agent, seeds_of(JUDGE, budget.judge), self.fields)
         return f"ex-post regret of {agent}", blocks(seen.regret), seen.exact and market.horizon == 1
 
 
@@ -152,7 +162,10 @@ class _Done:
 
 
 def on_lines(search: Attack, judged: Attack, lines: Sequence[Line] | None, points: int) -> tuple[Found, list[Curve]]:
-    """The best point of some lines of deviations, and the lines; a coalition deviates alike. ValueError for an unknown line."""
+    """The best point of some lines of deviations, and the lines; a coalition deviates alike. ValueError for an unknown line.
+
+    The point that changes nothing is on every line and is not chosen.
+    """
     known = families(search.roles[0], LINES)
     every = [(name, family.low[0], family.high[0]) for name, family in known.items()]
     chosen = [
@@ -160,11 +173,43 @@ def on_lines(search: Attack, judged: Attack, lines: Sequence[Line] | None, point
         for name, low, high in (every if lines is None else lines)
     ]
     curves = [curve(search, family, points) for family in chosen]
-    best = max(range(len(curves)), key=lambda k: float(curves[k].gains.mean(1).max()))
-    means = curves[best].gains.mean(1)
+    moved = [
+        one.gains.mean(1).where((one.parameters - family.identity[0]).abs() > SAME, -torch.inf)
+        for one, family in zip(curves, chosen, strict=True)
+    ]
+    best = max(range(len(curves)), key=lambda k: float(moved[k].max()))
+    means = moved[best]
     point = curves[best].parameters[int(means.argmax())].reshape(1, 1)
     policies = tuple(Deviation(base, chosen[best], point) for base in search.bases())
     return Found("grid", str(policies[0]), policies, float(means.max()), judged.gains([policies])[0], []), curves
+
+
+def searched(search: Attack, judged: Attack, attackers: Sequence[str], budget: Budget) -> list[Found]:
+    """The best real deviation of each attacker that has one, chosen on the seeds of ``search`` and played on others."""
+    found, base = [], search.bases()
+    for name, attacker in find_attackers(attackers).items():
+        real = [one for one in attacker(search, budget) if any(map(changes, one.policies, base))]
+        if real:
+            selected = search.gains([one.policies for one in real]).mean(1)
+            best = real[int(selected.argmax())]
+            gains = judged.gains([best.policies])[0]
+            found.append(Found(name, best.told, best.policies, float(selected.max()), gains, best.story))
+    return found
+
+
+def changes(policy: Policy, base: Policy) -> bool:
+    """Whether a policy is another than its base: neither that itself nor that changed by nothing."""
+    if isinstance(policy, Deviation) and policy.base == base:
+        same = torch.tensor(policy.family.identity, dtype=torch.float64)
+        return bool(((policy.parameters[0].cpu() - same).abs() > SAME).any())
+    return policy != base
+
+
+def _moves(market: Market, profile: Profile, seeds: int) -> float:
+    """The share of episodes in which money moves."""
+    done = reports(market, profile, seeds_of(JUDGE, min(max(seeds, 20), 64)))
+    money = torch.stack([report.transfers for report in done]).abs().sum((0, 2, 3))
+    return float((money > 0).double().mean())
 
 
 def _learning(names: str, one: Found) -> dict[str, Any]:
