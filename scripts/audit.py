@@ -100,7 +100,7 @@ def show(found: list[Audited], config: AuditConfig, seconds: float) -> None:
     for one in found:
         word = one.word.split(":")[0]
         style = "bold" if word.endswith(" under") else STYLES.get(word, "bold magenta")
-        cells = (told(one, named=False), one.wanted(one.shown.condition).split(", of all")[0], one.shown.condition)
+        cells = (told(one, named=False), one.wanted(one.shown.condition).split(" (of all")[0], one.shown.condition)
         shown.add_row(escape(one.claim.id), f"[{style}]{escape(word)}[/]", *map(escape, cells))
     width = shown.__rich_measure__(Console(width=200), Console(width=200).options).maximum
     console = Console(width=max(width, Console().width))  # a narrow terminal wraps lines rather than cutting numbers

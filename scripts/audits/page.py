@@ -36,7 +36,7 @@ td.long { min-width: 12rem; max-width: 30rem; overflow-wrap: anywhere; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; margin: .6rem 0; } dt { color: #555; }
 dd { margin: 0; overflow-wrap: anywhere; }
 """
-SUMMARY = ("claim", "verdict", "the claim in short", "place", "found (mean, 95 % interval)", "wanted")
+SUMMARY = ("claim", "verdict", "the claim in short", "place", "found (mean, 95 %; or greatest)", "wanted")
 FIGURES = ("statistic", "mean", "95 % interval", "greatest sample", "samples")
 
 

@@ -280,7 +280,7 @@ class Never(Rule):
 
     def wanted(self, eps: float, unit: str) -> str:
         """What passes, in words."""
-        return f"no sample > {eps:.4g} {unit}, of all cases or of so many that a share of at most {self.rate:.2g} can be"
+        return f"no sample > {eps:.4g} {unit} (of all cases, or of so many that at most {self.rate:.0%} can be above)"
 
 
 # --- claims and verdicts ----------------------------------------------------------------------------------------------------
