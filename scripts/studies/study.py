@@ -101,15 +101,13 @@ class Row:
     def shown(self) -> dict[str, Any]:
         """The row as plain data, of the points that are finite: mean, range, every point, and the 95 % interval.
 
-        The interval needs 20 points, of which more than half differ: of yes and no, or of a rate that is mostly 0, the
-        bootstrap knows too little.
+        The interval needs 20 points, and 256 where half or more of them are one value (see ``mean_interval``).
         """
         known = [point for point in self.points if math.isfinite(point)]
         about: dict[str, Any] = {"what": self.what, "unit": self.unit, "paper": self.paper, "source": self.source}
         counts = {"seeds": len(known), "not_finite": len(self.points) - len(known)}
         found = mean_interval(torch.tensor(known, dtype=torch.float64)) if known else Interval(math.nan, None, None)
-        sure = 2 * len(set(known)) > len(known)
-        bounds = {"low": found.low if sure else None, "high": found.high if sure else None}
+        bounds = {"low": found.low, "high": found.high}
         ends = {"least": min(known, default=None), "most": max(known, default=None)}
         return about | {"ours": number(found.mean), **bounds, **ends, **counts, "points": [number(p) for p in self.points]}
 
