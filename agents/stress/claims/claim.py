@@ -66,7 +66,7 @@ EFFORTS: dict[str, Effort] = {
     "standard": Effort(
         name="standard",
         cheap=Budget(select=4096, judge=131072, points=41, population=64, generations=8),
-        costly=Budget(select=96, judge=256, points=21, population=16, generations=5),
+        costly=Budget(select=96, judge=256, points=21, population=12, generations=4),
         seeds=128,
         rounds=5,
         digits=36,
