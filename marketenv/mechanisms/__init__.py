@@ -2,14 +2,25 @@
 
 A mechanism is ``(bids [markets, buyers, sellers], asks [markets, sellers]) -> Outcome``, in float64 money; further
 options are keywords with defaults. To add one, write such a function, name it below, and add a worked row to its test.
+Where models are shared instead, a graph says who buys whose (``GRAPHS``), a payment what for (``SHARING_PAYMENTS``), and a
+gain what data are worth (``GAINS``).
 """
 
 from collections.abc import Callable
 
 from marketenv.mechanisms.asks import ASK_RULES, AskRule, best_ask, best_midpoint, lower_bound, myerson
 from marketenv.mechanisms.bargaining import nash_bargaining
+from marketenv.mechanisms.collaboration_graph import (
+    GRAPHS,
+    ClientTypes,
+    Graph,
+    SharingTerms,
+    distance_discounts,
+    never_bought,
+)
 from marketenv.mechanisms.double_auction import double_auction
 from marketenv.mechanisms.equilibrium import first_price_equilibrium_bid, linear_equilibrium_ask, linear_equilibrium_bid
+from marketenv.mechanisms.gain_families import GAINS, GainFamily
 from marketenv.mechanisms.outcome import Outcome, check_reports
 from marketenv.mechanisms.posted_price import posted_price
 from marketenv.mechanisms.priors import (
@@ -25,6 +36,13 @@ from marketenv.mechanisms.priors import (
     Uniform,
 )
 from marketenv.mechanisms.sealed_bid import first_price, second_price
+from marketenv.mechanisms.sharing_payments import (
+    SHARING_PAYMENTS,
+    SharingOutcome,
+    SharingPayment,
+    share_models,
+    utilities,
+)
 
 Mechanism = Callable[..., Outcome]
 
@@ -38,15 +56,24 @@ MECHANISMS: dict[str, Mechanism] = {
 
 __all__ = [
     "ASK_RULES",
+    "GAINS",
+    "GRAPHS",
     "MECHANISMS",
     "PRIORS",
+    "SHARING_PAYMENTS",
     "AskRule",
     "BoundedPareto",
+    "ClientTypes",
+    "GainFamily",
+    "Graph",
     "LogUniform",
     "Mechanism",
     "Outcome",
     "Power",
     "Prior",
+    "SharingOutcome",
+    "SharingPayment",
+    "SharingTerms",
     "Truncated",
     "TruncatedExponential",
     "TruncatedLognormal",
@@ -55,6 +82,7 @@ __all__ = [
     "best_ask",
     "best_midpoint",
     "check_reports",
+    "distance_discounts",
     "double_auction",
     "first_price",
     "first_price_equilibrium_bid",
@@ -63,6 +91,9 @@ __all__ = [
     "lower_bound",
     "myerson",
     "nash_bargaining",
+    "never_bought",
     "posted_price",
     "second_price",
+    "share_models",
+    "utilities",
 ]
