@@ -19,7 +19,7 @@ from scripts.audits.evidence import Audited, told
 UNDER = " under"  # a verdict under a condition, where the claim as stated does not hold or is undecided
 COLOURS = {
     **{HOLDS: "#17692f", HOLDS + UNDER: "#5f6b00", NO_GAIN: "#0b6472", NO_GAIN + UNDER: "#35588c"},
-    **{FAILS: "#b01020", INCONCLUSIVE: "#8a5200", UNTESTED: "#5c6370"},
+    **{FAILS: "#b01020", FAILS + UNDER: "#c04a4a", INCONCLUSIVE: "#8a5200", UNTESTED: "#5c6370"},
 }
 BROKEN = "#6f2da8"  # what could not be run
 STYLE = """
