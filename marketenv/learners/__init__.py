@@ -13,7 +13,8 @@ from marketenv.learners.module import ModuleLearner
 from marketenv.learners.networks import NORMS, cnn, resnet, small_cnn, wide_resnet
 from marketenv.learners.optimizers import OPTIMIZERS
 from marketenv.learners.protocol import Learner, Permutations, Scores
-from marketenv.learners.training import Training
+from marketenv.learners.recurrent import CharacterGRU, recurrent
+from marketenv.learners.training import Pull, Training
 
 # name -> factory(feature_shape, n_outputs, task, training, **options)
 LEARNERS: dict[str, Callable[..., Learner]] = {
@@ -21,6 +22,7 @@ LEARNERS: dict[str, Callable[..., Learner]] = {
     "mlp": MLP,
     "cnn": cnn,
     "resnet": resnet,
+    "recurrent": recurrent,
     "module": ModuleLearner,
 }
 
@@ -29,10 +31,12 @@ __all__ = [
     "MLP",
     "NORMS",
     "OPTIMIZERS",
+    "CharacterGRU",
     "Learner",
     "Linear",
     "ModuleLearner",
     "Permutations",
+    "Pull",
     "Scores",
     "Training",
     "small_cnn",

@@ -19,7 +19,7 @@ from marketenv.learners import exams, objectives
 from marketenv.learners.optimizers import optimizer_of, slot_count
 from marketenv.learners.protocol import Permutations, Scores
 from marketenv.learners.stacks import open_stacks
-from marketenv.learners.training import DEFAULT, Training, check_round, schedule
+from marketenv.learners.training import DEFAULT, Pull, Training, check_round, schedule
 
 # (keys [models], features) -> parameters float64 [models, features]
 INITS: dict[str, Callable[[Tensor, int], Tensor]] = {
@@ -139,18 +139,20 @@ class Linear:
         material: Gram,
         effort: Float[Tensor, "models"],
         keys: Int[Tensor, "models"],
+        pull: Pull | None = None,
     ) -> tuple[Float[Tensor, "models params"], Float[Tensor, "models slots"]]:
-        """Take the round's steps theta - rate * weight * (G theta - c); ``keys`` are not used."""
-        check_round(self.layout.size, self.slots, params, slots, effort, keys)
+        """Take the round's steps theta - rate * weight * (G theta - c), and where pulled towards; ``keys`` are not used."""
+        check_round(self.layout.size, self.slots, params, slots, effort, keys, pull)
         optimizer = optimizer_of(self.training)
         with torch.no_grad():
             order, steps = schedule(effort, self.training.steps)
-            stacks = open_stacks(self.layout, optimizer, params, slots, order)
+            stacks = open_stacks(self.layout, optimizer, params, slots, order, pull)
             gram, cross = (t if order is None else t[order] for t in (material.gram, material.cross))
             theta, held = stacks.theta["weight"], stacks.held["weight"]
             for step in steps:
                 now, count = theta[: step.active], stacks.begin(step)
                 slope = torch.bmm(gram[: step.active], now[..., None]).squeeze(-1).sub_(cross[: step.active])
+                slope = stacks.pulled("weight", slope, step)
                 optimizer.descend(now, tuple(h[: step.active] for h in held), slope, step, count)
             return stacks.close()
 

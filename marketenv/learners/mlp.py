@@ -21,7 +21,7 @@ from marketenv.learners.feed import open_feed
 from marketenv.learners.optimizers import Optimizer, optimizer_of, slot_count
 from marketenv.learners.protocol import Permutations, Scores
 from marketenv.learners.stacks import Stacks, open_stacks
-from marketenv.learners.training import DEFAULT, Step, Training, check_round, schedule
+from marketenv.learners.training import DEFAULT, Pull, Step, Training, check_round, schedule
 
 # inputs of a layer -> (bound of its weights, bound of its biases), both drawn uniformly
 INITS: dict[str, Callable[[int], tuple[float, float]]] = {
@@ -117,16 +117,17 @@ class MLP:
         material: Shards,
         effort: Float[Tensor, "models"],
         keys: Int[Tensor, "models"],
+        pull: Pull | None = None,
     ) -> tuple[Float[Tensor, "models params"], Float[Tensor, "models slots"]]:
         """Train every model for one round of steps; a model of effort 0 comes back as it was, to the bit.
 
         Where a step's weight is below 1 its move is scaled; momentum and Adam's means advance by whole steps.
         """
-        check_round(self.layout.size, self.slots, params, slots, effort, keys)
+        check_round(self.layout.size, self.slots, params, slots, effort, keys, pull)
         optimizer = optimizer_of(self.training)
         with torch.no_grad():
             order, steps = schedule(effort, self.training.steps)
-            stacks = open_stacks(self.layout, optimizer, params, slots, order)
+            stacks = open_stacks(self.layout, optimizer, params, slots, order, pull)
             feed = open_feed(material, self.training.batch_size, order, keys, self.training.augment, self.feature_shape)
             space = self._workspace(feed.x)
             for step in steps:
@@ -154,10 +155,19 @@ class MLP:
         ones = x.new_ones(1, x.shape[1], 1).expand(step.active, -1, -1)
         for i in reversed(range(depth)):
             below = self._slope_below(weights[i], slope, values[i], space[depth + i - 1][: step.active]) if i else slope
-            held_w, held_b = ([h[: step.active] for h in stacks.held[name]] for name in self.layers[i])
-            optimizer.descend_product(weights[i], tuple(held_w), slope, values[i].mT, step, count)
-            optimizer.descend_product(biases[i], tuple(h[:, :, None] for h in held_b), slope, ones, step, count)
+            self._descend(stacks, optimizer, self.layers[i][0], slope, values[i].mT, step, count)
+            self._descend(stacks, optimizer, self.layers[i][1], slope, ones, step, count)
             slope = below
+
+    @staticmethod
+    def _descend(stacks: Stacks, optimizer: Optimizer, name: str, left: Tensor, right: Tensor, step: Step, count: Tensor) -> None:
+        """Move a tensor against left @ right inside that product; where models are pulled, against the sum, which is stored."""
+        theta, *held = (t[: step.active].view(*left.shape[:2], -1) for t in (stacks.theta[name], *stacks.held[name]))
+        if stacks.pull is None:
+            optimizer.descend_product(theta, tuple(held), left, right, step, count)
+        else:
+            gradient = stacks.drift(name, step).view_as(theta).baddbmm_(left, right)
+            optimizer.descend(theta, tuple(held), gradient, step, count)
 
     @staticmethod
     def _slope_below(weight: Tensor, slope: Tensor, value: Tensor, out: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ from marketenv.learners.feed import open_feed
 from marketenv.learners.optimizers import optimizer_of, slot_count
 from marketenv.learners.protocol import Permutations, Scores
 from marketenv.learners.stacks import open_stacks
-from marketenv.learners.training import DEFAULT, Training, check_round, schedule
+from marketenv.learners.training import DEFAULT, Pull, Training, check_round, schedule
 
 COPIES = 6  # of a model's parameters that a step holds at once: parameters, gradient, their unflattened and flat copies
 
@@ -176,17 +176,18 @@ class ModuleLearner:
         material: Shards,
         effort: Float[Tensor, "models"],
         keys: Int[Tensor, "models"],
+        pull: Pull | None = None,
     ) -> tuple[Float[Tensor, "models params"], Float[Tensor, "models slots"]]:
         """Train every model for one round of steps; see MLP.train for what a weight below 1 scales."""
-        check_round(self.layout.size, self.slots, params, slots, effort, keys)
+        check_round(self.layout.size, self.slots, params, slots, effort, keys, pull)
         optimizer, whole = optimizer_of(self.training), Layout((("flat", (self.layout.size,)),))
         with torch.no_grad():
             order, steps = schedule(effort, self.training.steps)
-            stacks = open_stacks(whole, optimizer, params, slots, order)
+            stacks = open_stacks(whole, optimizer, params, slots, order, pull)
             feed = open_feed(material, self.training.batch_size, order, keys, self.training.augment)
             for step in steps:
                 theta, count = stacks.theta["flat"][: step.active], stacks.begin(step)
-                gradient = self._gradients(theta, *feed.batch(step))
+                gradient = stacks.pulled("flat", self._gradients(theta, *feed.batch(step)), step)
                 optimizer.descend(theta, tuple(h[: step.active] for h in stacks.held["flat"]), gradient, step, count)
             return stacks.close()
 

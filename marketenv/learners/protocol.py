@@ -10,6 +10,7 @@ from torch import Tensor
 
 from marketenv.core.bank import Layout
 from marketenv.core.shards import Shards
+from marketenv.learners.training import Pull
 
 Permutations = dict[str, tuple[tuple[str, int], ...]]
 
@@ -77,11 +78,13 @@ class Learner(Protocol):
         material: Any,
         effort: Float[Tensor, "models"],
         keys: Int[Tensor, "models"],
+        pull: Pull | None = None,
     ) -> tuple[Float[Tensor, "models params"], Float[Tensor, "models slots"]]:
         """Train every model for one round; returns new (params, slots) and modifies nothing.
 
         effort: share of the round's steps, 0..1; step s has weight clip(effort * steps - s, 0, 1)   [models]
         keys:   seeds of the minibatch order                                                         [models]
+        pull:   adds strength / 2 * |theta - centre|^2 to every model's loss; None adds nothing
         """
         ...
 

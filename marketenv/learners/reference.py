@@ -13,7 +13,7 @@ from marketenv.core import draws
 from marketenv.core.bank import Layout
 from marketenv.core.shards import Shards
 from marketenv.learners.objectives import OBJECTIVES
-from marketenv.learners.training import DUST, Training
+from marketenv.learners.training import DUST, Pull, Training
 
 
 def _optimizer(training: Training, layout: Layout, leaves: dict[str, Tensor], slots: Tensor) -> torch.optim.Optimizer:
@@ -59,8 +59,13 @@ def _examples(training: Training, shards: Shards, key: Tensor, step: int, number
     return x, shards.y[rows]
 
 
+def _tension(theta: Tensor, pull: Pull, number: int) -> Tensor:
+    """What the pull adds to the loss of model ``number``."""
+    return 0.5 * pull.strength[number] * (theta - pull.centre[number]).square().sum()
+
+
 def _train_one(
-    learner: Any, params: Tensor, slots: Tensor, shards: Shards, effort: float, key: Tensor, number: int
+    learner: Any, params: Tensor, slots: Tensor, shards: Shards, effort: float, key: Tensor, number: int, pull: Pull | None
 ) -> tuple[Tensor, Tensor]:
     """One model's round; shards have no owner axis."""
     training, layout = learner.training, learner.layout
@@ -73,7 +78,8 @@ def _train_one(
         outputs = learner.forward(leaves, x)
         before = {name: leaf.detach().clone() for name, leaf in leaves.items()}
         optimizer.zero_grad()
-        OBJECTIVES[learner.task].losses(outputs.mT, y).mean().backward()
+        loss = OBJECTIVES[learner.task].losses(outputs.mT, y).mean()
+        (loss if pull is None else loss + _tension(layout.flat(leaves), pull, number)).backward()
         optimizer.step()
         for name, leaf in leaves.items():
             leaf.data = before[name] + weight * (leaf.data - before[name])
@@ -90,14 +96,16 @@ def loop_train(
     shards: Shards,
     effort: Float[Tensor, "models"],
     keys: Int[Tensor, "models"],
+    pull: Pull | None = None,
 ) -> tuple[Float[Tensor, "models params"], Float[Tensor, "models slots"]]:
     """Train models one by one with autograd and torch.optim: what ``learner.train`` does, made of other parts.
 
     learner: any learner of this room (its layout, task, training and ``forward``); shards: owners [models].
+    pull: its term is added to the loss that autograd sees.
     A step of weight w ends at params + w * (where torch's step ends - params). Slow: for tests and benchmarks, on a CPU.
     """
     done = [
-        _train_one(learner, params[i], slots[i], Shards(shards.x, shards.y, shards.index[i], shards.size[i]), e, keys[i], i)
+        _train_one(learner, params[i], slots[i], Shards(shards.x, shards.y, shards.index[i], shards.size[i]), e, keys[i], i, pull)
         for i, e in enumerate(effort.double().tolist())
     ]
     return torch.stack([p for p, _ in done]), torch.stack([s for _, s in done])

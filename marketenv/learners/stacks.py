@@ -16,7 +16,7 @@ from torch import Tensor
 
 from marketenv.core.bank import Layout
 from marketenv.learners.optimizers import Held, Optimizer
-from marketenv.learners.training import Step
+from marketenv.learners.training import Pull, Step
 
 LARGE = 2**17  # numbers of a tensor from which it is worked on inside the bank
 
@@ -38,6 +38,7 @@ class Stacks:
     theta:  each tensor of all models                                         [models, *shape] by name
     held:   the optimiser's buffers of each tensor                            each [models, *shape]
     count:  steps that each model has begun, where the optimiser counts       [models, counters]
+    pull:   what draws each model to a point of its own, models in that order; None where nothing does
     """
 
     layout: Layout
@@ -47,6 +48,17 @@ class Stacks:
     theta: dict[str, Tensor]
     held: dict[str, Held]
     count: Float[Tensor, "models counters"]
+    pull: Pull | None = None
+
+    def drift(self, name: str, step: Step) -> Tensor:
+        """What the pull adds to a tensor's gradient, strength * (theta - centre) [active, *shape], contiguous and new."""
+        assert self.pull is not None
+        theta, centre = self.theta[name][: step.active], self.pull.centre[: step.active, self.layout.slices[name]]
+        return theta.flatten(1).sub(centre).mul_(self.pull.strength[: step.active, None]).view(theta.shape)
+
+    def pulled(self, name: str, gradient: Float[Tensor, "active *shape"], step: Step) -> Tensor:
+        """A tensor's gradient with what the pull adds to it; itself where nothing does."""
+        return gradient if self.pull is None else self.drift(name, step).add_(gradient)
 
     def begin(self, step: Step) -> Tensor:
         """Count the step for the models that take part in it; returns their counts [active] (empty if none are kept)."""
@@ -76,10 +88,13 @@ def _by_buffer(held: dict[str, Held]) -> list[dict[str, Tensor]]:
     return [dict(zip(held, buffers, strict=True)) for buffers in zip(*held.values(), strict=True)]
 
 
-def open_stacks(layout: Layout, optimizer: Optimizer, params: Tensor, slots: Tensor, order: Tensor | None) -> Stacks:
-    """Copy flat parameters and slots, in the given order, and open them as stacks."""
+def open_stacks(
+    layout: Layout, optimizer: Optimizer, params: Tensor, slots: Tensor, order: Tensor | None, pull: Pull | None = None
+) -> Stacks:
+    """Copy flat parameters and slots, in the given order, and open them as stacks; a pull is sorted likewise, once."""
     params, slots = (t.clone() if order is None else t[order] for t in (params, slots))
     buffers = [_loosen(views) for views in _buffers(layout, slots, optimizer.buffers)]
     held = {name: tuple(buffer[name] for buffer in buffers) for name, _ in layout.shapes}
     count = slots[:, optimizer.buffers * layout.size :]
-    return Stacks(layout, order, params, slots, _loosen(layout.views(params)), held, count)
+    theta = _loosen(layout.views(params))
+    return Stacks(layout, order, params, slots, theta, held, count, None if pull is None else pull.ordered(order, params.dtype))

@@ -57,6 +57,52 @@ class Training:
 DEFAULT = Training()
 
 
+@dataclass(frozen=True, eq=False)
+class Pull:
+    """Draw each model of a round towards a point of its own.
+
+    loss + strength / 2 * |theta - centre|^2, so every gradient gains strength * (theta - centre), before weight decay,
+    momentum and Adam's means, as a term of a torch loss would; a model of strength 0 trains as without
+
+    centre:   where each model is drawn to, in the order of params    float [models, params]
+    strength: how strongly, >= 0                                      float [models]
+
+    Raises ValueError for other shapes, and numbers that are negative, NaN or infinite.
+
+    Source: Li et al., "Federated optimization in heterogeneous networks" (FedProx, MLSys 2020), eq. 2; Dinh, Tran, Nguyen,
+    "Personalized federated learning with Moreau envelopes" (NeurIPS 2020), eq. 2.
+
+    >>> Pull(torch.zeros(2, 3), torch.tensor([0.1, -1.0]))
+    Traceback (most recent call last):
+    ValueError: strength has -1, wanted finite numbers >= 0; 0 pulls nowhere.
+    """
+
+    centre: Float[Tensor, "..."]  # shapes are checked below, so that a wrong one gets its own words
+    strength: Float[Tensor, "..."]
+
+    def __post_init__(self) -> None:
+        centre, strength = self.centre, self.strength
+        if centre.dim() != 2 or strength.shape != centre.shape[:1]:
+            raise ValueError(
+                f"centre and strength have shapes {list(centre.shape)} and {list(strength.shape)}, wanted [models, params] and "
+                "[models]: one point and one number for every model."
+            )
+        wrong = ~(strength.isfinite() & (strength >= 0))
+        if bool(wrong.any()):
+            raise ValueError(f"strength has {strength[wrong][0]:g}, wanted finite numbers >= 0; 0 pulls nowhere.")
+        wrong = ~centre.isfinite().all(1)
+        if bool(wrong.any()):
+            raise ValueError(
+                f"centre is not finite for model {int(wrong.nonzero()[0])}, wanted finite numbers: give a model that shall not "
+                "be pulled strength 0 and any finite centre, such as zeros."
+            )
+
+    def ordered(self, order: Int[Tensor, "models"] | None, dtype: torch.dtype) -> Pull:
+        """The pull of models that stand in another order (None: in this one), as numbers of the type."""
+        centre, strength = self.centre.to(dtype), self.strength.to(dtype)
+        return Pull(centre, strength) if order is None else Pull(centre[order], strength[order])
+
+
 @dataclass(frozen=True)
 class Step:
     """One local step of the models that take part in it: the first ``active`` ones, sorted by effort.
@@ -98,7 +144,13 @@ def schedule(effort: Float[Tensor, "models"], steps: int) -> tuple[Int[Tensor, "
 
 
 def check_round(
-    size: int, held: int, params: Tensor, slots: Tensor, effort: Float[Tensor, "models"], keys: Int[Tensor, "models"]
+    size: int,
+    held: int,
+    params: Tensor,
+    slots: Tensor,
+    effort: Float[Tensor, "models"],
+    keys: Int[Tensor, "models"],
+    pull: Pull | None = None,
 ) -> None:
     """Refuse arguments of ``train`` that do not fit each other or an effort outside [0, 1]; NaN is refused too."""
     n = params.shape[0]
@@ -107,6 +159,10 @@ def check_round(
         raise ValueError(
             f"train got params, slots, effort, keys of shapes {got}, wanted [models, {size}], [models, {held}], [models], "
             "[models]. Flatten markets x agents to models; make slots with fresh_slots(n_models, device)."
+        )
+    if pull is not None and pull.centre.shape != (n, size):
+        raise ValueError(
+            f"pull.centre has shape {list(pull.centre.shape)}, wanted {[n, size]} as params: one point for every model."
         )
     if not bool(((effort >= 0) & (effort <= 1)).all()):
         raise ValueError(f"effort has {effort[~((effort >= 0) & (effort <= 1))][0]:g}, wanted numbers in [0, 1]; clip it first.")

@@ -29,6 +29,9 @@ WORKED = {
     # the same, but norms of weight 0 pass nothing on; 144 + (32 + 2304 + 32 + 2304) + (32 + 4608 + 64 + 9216 + 512)
     # + (64 + 18432 + 128 + 36864 + 2048) + 128 + 2*64 = 77040 numbers of stem, three blocks, norm, linear
     "resnet": ("classification", {"depth": 10}, [0.0] * 77040 + [-0.05, 0.05]),
+    # character 2 of 3; weights 0 leave the state at h = (1 - 1/2) tanh(0) + 1/2 * 0 = 0, so only the last biases move, as above;
+    # before them lie 3 numbers of characters, 3 + 3 of the inputs' gates, 3 + 3 of the state's, 2 of the linear layer
+    "recurrent": ("classification", {"hidden": 1, "embedding": 1, "characters": 3}, [0.0] * 17 + [-0.05, 0.05]),
 }
 SHAPES = {"cnn": (1, 2, 2), "resnet": (1, 2, 2)}  # of one example, where it is not (1,)
 
@@ -69,7 +72,7 @@ def test_permutations_name_axes_of_one_length(name):
     shapes = dict(learner.layout.shapes)
     lengths = {n: {shapes[t][axis] for t, axis in pairs} for n, pairs in (learner.permutations or {}).items()}
     assert all(len(found) == 1 for found in lengths.values())
-    assert (learner.permutations is None) == (name == "module")
+    assert (learner.permutations is None) == (name in ("module", "recurrent"))
     assert lengths == LENGTHS.get(name, {})
 
 
