@@ -16,6 +16,7 @@ from marketenv.core.lookup import unknown
 from marketenv.core.market import Market, Report, Role, agent_names
 from marketenv.core.policy import Policy
 from marketenv.envs.opponents import find_opponents
+from marketenv.markets.model_sharing_types import SharingReport
 from marketenv.markets.parameter_trading_types import TradingReport
 from marketenv.markets.reference import ReferenceReport
 
@@ -39,12 +40,26 @@ def _of_trading(state: Any, report: TradingReport) -> Facts:
     return facts | {name: (getattr(report, field).double(), one) for name, field in named.items()}
 
 
+def _of_sharing(state: Any, report: SharingReport) -> Facts:
+    here = report.present.double()
+    facts: Facts = {}
+    for name, types in (("cost / type", "costs"), ("size / type", "sizes"), ("need / type", "needs")):
+        truth, said = getattr(state.types, types), getattr(report.reported, types)
+        facts[name] = (said * here * (truth > 0), truth * here)
+    named = {"effort": "effort", "purchases": "bought", "sales": "sold", "paid": "paid", "earned": "received", "loss": "loss"}
+    return facts | {name: (getattr(report, field) * here, here) for name, field in named.items()}
+
+
 def _of_any(state: Any, report: Report) -> Facts:
     return {name: (values.double(), torch.ones_like(report.rewards)) for name, values in report.infos().items()}
 
 
 # What is told of a round by kind of report; a ratio is the sum of all numerators over the sum of all denominators.
-FACTS: dict[type[Report], Callable[[Any, Any], Facts]] = {ReferenceReport: _of_reference, TradingReport: _of_trading}
+FACTS: dict[type[Report], Callable[[Any, Any], Facts]] = {
+    ReferenceReport: _of_reference,
+    TradingReport: _of_trading,
+    SharingReport: _of_sharing,
+}
 
 
 @dataclass(frozen=True)

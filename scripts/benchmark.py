@@ -18,7 +18,7 @@ from rich.table import Table
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from scripts.benchmarks import alignment, learners, markets, stress  # noqa: E402
+from scripts.benchmarks import alignment, learners, markets, sharing, stress  # noqa: E402
 
 TOY = {"models": 4, "batch": 8, "steps": 1, "repeats": 1, "threads": (1,)}
 
@@ -33,7 +33,13 @@ def of_alignment(quick: bool) -> list[dict[str, Any]]:
     return [row for case in alignment.cases() for row in case(**({"models": 3, "repeats": 1} if quick else {}))]
 
 
-GROUPS = {"learners": of_learners, "alignment": of_alignment, "markets": markets.cases, "stress": stress.cases}
+GROUPS = {
+    "learners": of_learners,
+    "alignment": of_alignment,
+    "markets": markets.cases,
+    "sharing": sharing.cases,
+    "stress": stress.cases,
+}
 
 
 @dataclass(frozen=True, kw_only=True)

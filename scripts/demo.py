@@ -1,8 +1,8 @@
 """A tournament on real digits: agents train networks, trade parameters and settle payments for 20 rounds.
 
 One focal agent per market plays each scripted strategy against three truthful ones, with the same seeds and data for
-every strategy, all markets as one batch. "Out of the market" is everybody never trading. At the end a quick audit puts the
-claims about the markets to the test.
+every strategy, all markets as one batch. "Out of the market" is everybody never trading. A short second part shows the
+model-sharing market. At the end a quick audit puts the claims about the markets to the test.
 """
 
 from __future__ import annotations
@@ -34,9 +34,11 @@ from marketenv.metrics import Interval, paired_difference  # noqa: E402
 from marketenv.render import draw_bars, draw_lines, draw_network, figure, page, picture, png, table  # noqa: E402
 from scripts.audit import AuditConfig  # noqa: E402
 from scripts.audit import main as audit  # noqa: E402
+from scripts.demos import sharing  # noqa: E402
 
 MARKET = "parameter_trading_v0"
 OUTSIDE = "out of the market"
+SHARING_SEEDS = 2  # at most, of the second market, whose part is to take seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,8 +193,8 @@ def lines_of(played: Played) -> Iterator[dict[str, Any]]:
             yield {"strategy": strategy, "seed": seed, "focal": played.agents[played.focal[seed]], "round": number, **line}
 
 
-def write_report(played: Played, config: DemoConfig) -> Path:
-    """Write report.html, the pictures and rounds.jsonl into the folder; returns the report's path."""
+def write_report(played: Played, config: DemoConfig, more: list[tuple[str, str]]) -> Path:
+    """Write report.html, with ``more`` at its end, the pictures and rounds.jsonl into the folder; returns its path."""
     config.out.mkdir(parents=True, exist_ok=True)
     drawn = pictures(played)
     for name, (fig, _) in drawn.items():
@@ -201,7 +203,7 @@ def write_report(played: Played, config: DemoConfig) -> Path:
     sections = [("Strategies against three truthful agents", table(HEAD, rows_of(played)) + picture(*drawn["differences"]))]
     sections.append(("Accuracy in and out of the market", picture(*drawn["accuracy"])))
     sections += [("Prices over rounds", picture(*drawn["prices"])), ("Who bought from whom", picture(*drawn["network"]))]
-    sections.append(("Ledger of seed 0, all truthful", ledger(played)))
+    sections += [("Ledger of seed 0, all truthful", ledger(played)), *more]
     intro = (
         f"Four agents own unequal shares of real handwritten digits (two keep 10 % of the classes 0-4, two of 5-9), train "
         f"small networks and trade parameters for {config.rounds} rounds. One focal agent plays each strategy against three "
@@ -213,19 +215,25 @@ def write_report(played: Played, config: DemoConfig) -> Path:
     return path
 
 
-def main(config: DemoConfig) -> int:
-    """Play the tournament, print its table and write its report; then audit the claims. Returns the exit code."""
-    torch.set_num_threads(1)  # the same numbers on every machine; a second thread gains little at these sizes
-    played = tournament(config)
-    shown = Table(title="focal agent per episode, mean over seeds", padding=(0, 1), box=box.SIMPLE_HEAD)
-    for column, head in enumerate(HEAD):
-        shown.add_column(head, justify="right" if column else "left", no_wrap=True)
-    for row in rows_of(played):
+def show(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    """Print a table; a narrow terminal wraps lines rather than cutting numbers."""
+    shown = Table(title=title, padding=(0, 1), box=box.SIMPLE_HEAD)
+    for column, name in enumerate(head):
+        shown.add_column(name, justify="right" if column else "left", no_wrap=True)
+    for row in rows:
         shown.add_row(*row)
     width = shown.__rich_measure__(Console(width=200), Console(width=200).options).maximum
-    console = Console(width=max(width, Console().width))  # a narrow terminal wraps lines rather than cutting numbers
-    console.print(shown)
-    console.print(f"Report: {write_report(played, config)}", soft_wrap=True)
+    Console(width=max(width, Console().width)).print(shown)
+
+
+def main(config: DemoConfig) -> int:
+    """Play both markets, print their tables and write the report; then audit the claims. Returns the exit code."""
+    torch.set_num_threads(1)  # the same numbers on every machine; a second thread gains little at these sizes
+    played = tournament(config)
+    show("focal agent per episode, mean over seeds", HEAD, rows_of(played))
+    more, schemes = sharing.sections(min(config.seeds, SHARING_SEEDS), config.rounds)
+    show("model sharing: ten clients on digits", sharing.SCHEME_HEAD, schemes)
+    Console().print(f"Report: {write_report(played, config, more)}", soft_wrap=True)
     return audit(AuditConfig(claims=config.audit, budget="quick", out=config.out / "audit")) if config.audit else 0
 
 

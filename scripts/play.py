@@ -25,7 +25,7 @@ from marketenv.render import tell_round  # noqa: E402
 class PlayConfig:
     """Arguments of the play.
 
-    market:   parameter_trading_v0 or reference_v0
+    market:   parameter_trading_v0, model_sharing_v0 or reference_v0
     focal:    strategy of the first agent; the market also gets what that strategy needs (noise, layers, a coalition)
     others:   strategy of all other agents
     rounds:   rounds of the episode

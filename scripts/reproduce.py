@@ -14,7 +14,7 @@ import tyro
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from scripts.studies import barrier, deep, linear, report, theorems  # noqa: E402
+from scripts.studies import barrier, deep, linear, report, sharing, sharing_reports, theorems  # noqa: E402
 
 STUDIES = {
     "table1": deep.table1,
@@ -26,6 +26,11 @@ STUDIES = {
     "fig5": linear.fig5,
     "thm41": theorems.thm41,
     "thm51": theorems.thm51,
+    "ipfl_niid": sharing.ipfl_niid,
+    "ipfl_lambda": sharing.ipfl_lambda,
+    "ipfl_attack": sharing.ipfl_attack,
+    "ipfl_liars": sharing_reports.ipfl_liars,
+    "ipfl_scale": sharing_reports.ipfl_scale,
     "report": report.report,
 }
 

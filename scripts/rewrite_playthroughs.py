@@ -26,6 +26,10 @@ EPISODES: dict[str, tuple[dict[str, Any], ...]] = {
         {"game": "second_price", "n_buyers": 3, "reserve": 0.25, "max_cycles": 2},
     ),
     "parameter_trading_v0": ({"n_agents": 3, "max_cycles": 3},),
+    "model_sharing_v0": (
+        {"n_agents": 4, "max_cycles": 3, "strength": 0.1},
+        {"n_agents": 4, "max_cycles": 3, "learner": None, "reports": "each_round", "exits": "ir_strict"},
+    ),
 }
 
 

@@ -38,10 +38,12 @@ from marketenv.learners import LEARNERS, MLP, OPTIMIZERS, Training
 from marketenv.learners.reference import loop_train
 from marketenv.markets.exchanges import EXCHANGES
 from marketenv.markets.reference import GAMES
-from marketenv.mechanisms import ASK_RULES, MECHANISMS, PRIORS, Uniform
+from marketenv.markets.sharing_schemes import SCHEMES
+from marketenv.markets.uploads import UPLOADS, upload_action
+from marketenv.mechanisms import ASK_RULES, GAINS, GRAPHS, MECHANISMS, PRIORS, SHARING_PAYMENTS, Uniform
 from marketenv.mechanisms.equilibrium import linear_equilibrium_ask, linear_equilibrium_bid
 from marketenv.metrics import mean_interval
-from marketenv.valuation import VALUATIONS, theorem_4_1
+from marketenv.valuation import DISTANCES, VALUATIONS, theorem_4_1
 
 CPU = torch.device("cpu")
 elsewhere = functools.partial(torch.device, "meta")
@@ -111,6 +113,58 @@ def test_rounds_of_the_parameter_market(case, policy):
     check_episode("parameter_trading_v0", config | {"data": data() if callable(data) else data}, policy)
 
 
+SHARING = {"n_agents": 3, "max_cycles": 2}
+SHARED = {
+    **{f"scheme {name}": SHARING | {"scheme": name} for name in SCHEMES},
+    **{f"gain {name}": SHARING | {"learner": None, "gain": name} for name in GAINS},
+    **{f"graph {name}": SHARING | {"learner": None, "graph": name} for name in GRAPHS},
+    **{f"payment {name}": SHARING | {"learner": None, "graph": "exact", "payment": name} for name in SHARING_PAYMENTS},
+    **{f"distance {name}": SHARING | {"distance": name} for name in DISTANCES},
+    "drift, joins, exits": SHARING
+    | {"cost_drift": 0.1, "need_drift": 0.1, "data_drift": 0.1, "joins": (0, 0, 1), "exits": "ir_prob", "reports": "each_round"},
+    "given types, chosen by test": SHARING | {"types": {"costs": [1.0, 2.0, 3.0], "needs": [1e4, 2e4, 0.0]}, "select": "test"},
+}
+
+
+@pytest.mark.parametrize("policy", ["truthful", "random"])
+@pytest.mark.parametrize("case", SHARED)
+def test_rounds_of_the_sharing_market(case, policy):
+    check_episode("model_sharing_v0", SHARED[case], policy)
+
+
+@pytest.mark.parametrize("name", UPLOADS)
+def test_uploads_of_the_sharing_market(name):
+    def done():
+        market = marketenv.make_market("model_sharing_v0", **SHARING)
+        now = rounds.begin(market, torch.tensor([3, 4], device=CPU))
+        actions = torch.zeros(2, 3, 6, device=CPU)
+        actions[..., 4] = upload_action(name)
+        report = rounds.advance(market, now, actions)[1]
+        return [report.distance, report.rewards]
+
+    wanted = done()
+    with elsewhere():
+        found = done()
+    for one, other in zip(found, wanted, strict=True):
+        check_same(one, other)
+
+
+def test_what_the_sharing_market_tells_beside_its_rounds():
+    def done():
+        market = marketenv.make_market("model_sharing_v0", **SHARING)
+        now = rounds.begin(market, torch.tensor([3, 4], device=CPU))
+        actions = torch.zeros(2, 3, 6, device=CPU)
+        points = market.cost_breakpoints(now.state, ((now.quotes, actions),), 1)
+        state = rounds.advance(market, now, actions)[0].state
+        return [points, *market.test_scores(state), *market.test_scores(state, "best")]
+
+    wanted = done()
+    with elsewhere():
+        found = done()
+    for one, other in zip(found, wanted, strict=True):
+        check_same(one, other)
+
+
 @pytest.mark.parametrize("policy", ["truthful", "random"])
 @pytest.mark.parametrize("game", GAMES)
 def test_rounds_of_the_reference_markets(game, policy):
@@ -136,8 +190,16 @@ def test_a_running_batch(tmp_path):
 
 # --- learners ------------------------------------------------------------------------------------------------------------
 
-OPTIONS = {"linear": {}, "mlp": {"hidden": (6,)}, "cnn": {"width": 2}, "resnet": {"depth": 10}, "module": {}}
-ENGINES = [(name, engine) for name in LEARNERS for engine in (("loop", "vmap") if name in ("cnn", "resnet", "module") else ("",))]
+OPTIONS = {
+    "linear": {},
+    "mlp": {"hidden": (6,)},
+    "cnn": {"width": 2},
+    "resnet": {"depth": 10},
+    "module": {},
+    "recurrent": {"hidden": 3, "characters": 17},
+}
+TWO_ENGINES = ("cnn", "resnet", "recurrent", "module")
+ENGINES = [(name, engine) for name in LEARNERS for engine in (("loop", "vmap") if name in TWO_ENGINES else ("",))]
 
 
 def small(task):
@@ -150,8 +212,10 @@ def small(task):
 def learn(name, options, training):
     """What a learner does: first parameters, a round of training, scores of owned and shared exams, export."""
     task = "regression" if name == "linear" else "classification"
-    learner = LEARNERS[name]((1, 8, 8), 1 if task == "regression" else 3, task, training, **options)
     shards, keys = small(task), torch.arange(2, device=CPU)
+    if name == "recurrent":  # grey levels 0..16 as characters
+        shards = Shards((shards.x.flatten(1)[:, 20:26] * 16).round(), shards.y, shards.index, shards.size)
+    learner = LEARNERS[name](shards.x.shape[1:], 1 if task == "regression" else 3, task, training, **options)
     params, slots, effort = learner.init(keys), learner.fresh_slots(2), torch.tensor([0.5, 1.0], device=CPU)
     new, held = learner.train(params, slots, learner.prepare(shards), effort, keys)
     done = [params, new, held]
@@ -171,6 +235,8 @@ def test_learners(name, engine, optimizer, batch_size):
     minibatches = (
         {} if name == "linear" else {"batch_size": batch_size, "augment": augmentation(("flip_crop", "none"), 2, (1, 8, 8))}
     )
+    if name == "recurrent":  # text is not flipped
+        minibatches = {"batch_size": batch_size}
     training = Training(steps=2, optimizer=optimizer, learning_rate=0.01, **minibatches)
     options = OPTIONS[name] | ({"engine": engine} if engine else {})
     if name == "module":  # the user's own, made where the user says
@@ -233,9 +299,12 @@ def test_embedded_data_sets(name):
 
 @pytest.mark.parametrize("name", PARTITIONS)
 def test_partitions(name):
-    wanted = parts(make_source("digits", name, 2, max_examples=300))
+    digits = find_dataset("digits")
+    groups = torch.arange(len(digits.y), device=CPU) % 4
+    data = from_arrays(digits.x, digits.y, groups=groups) if name == "by_group" else "digits"
+    wanted = parts(make_source(data, name, 2, max_examples=300))
     with elsewhere():
-        found = parts(make_source("digits", name, 2, max_examples=300))
+        found = parts(make_source(data, name, 2, max_examples=300))
     for one, other in zip(found, wanted, strict=True):
         check_same(one, other)
 

@@ -39,6 +39,12 @@ SETTINGS: dict[tuple[str, str], dict[str, Any]] = {
         **{"steps": 38_400, "n_steps": 10, "batch_size": 160, "updates": 5, "gae_lambda": 0.8},
         **{"start": "truthful", "evaluations": 5},
     },
+    # a report of the first round stands for the episode: whole episodes are a rollout, and nothing is trusted to the critic;
+    # with learner=None a round costs a millisecond, so many markets play at once
+    ("ppo", "model_sharing_v0"): {
+        **{"num_envs": 128, "steps": 102_400, "n_steps": 20, "batch_size": 640, "updates": 5},
+        **{"start": "truthful", "evaluations": 5},
+    },
     ("sac", "any"): {
         **{"num_envs": 64, "steps": 64_000, "n_steps": 1, "batch_size": 256, "updates": 2, "learning_rate": 1e-3},
         **{"network": (32, 32), "entropy": None, "log_std_init": -1.0, "start": "scratch"},
@@ -46,6 +52,7 @@ SETTINGS: dict[tuple[str, str], dict[str, Any]] = {
     },
     ("sac", "reference_v0"): {"episodes": 1024},
     ("sac", "parameter_trading_v0"): {"steps": 19_200, "updates": 24, "start": "truthful", "evaluations": 5},
+    ("sac", "model_sharing_v0"): {"steps": 38_400, "updates": 8, "start": "truthful", "evaluations": 5},
 }
 
 
@@ -56,7 +63,7 @@ class TrainConfig:
     None takes what suits the market and the algorithm: see ``SETTINGS``.
 
     Attributes:
-        market: reference_v0 or parameter_trading_v0
+        market: reference_v0, parameter_trading_v0 or model_sharing_v0
         arguments: arguments of the market as key=value, for instance game=first_price n_buyers=3
         agent: who learns: buyer_0, trader_0, ... (None: the first agent), or all: every agent plays one shared policy
         opponents: who plays the others: a name of the market's table, a scripted strategy, module:name, algorithm:file.zip,

@@ -10,7 +10,7 @@ To add one, write ``builder(market) -> policy`` in the market's file, name it be
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -23,17 +23,22 @@ from marketenv.core.policy import Policy
 from marketenv.markets.parameter_trading_types import TradingState
 from marketenv.mechanisms import best_midpoint, lower_bound, myerson
 
-from . import parameter_trading, reference
+from . import model_sharing, parameter_trading, reference
 from .strategy import Strategy
 
 __all__ = ["STRATEGIES", "Strategy", "shade", "with_options"]
 
-REFERENCE, TRADING = "reference_v0", "parameter_trading_v0"
+REFERENCE, TRADING, SHARING = "reference_v0", "parameter_trading_v0", "model_sharing_v0"
 
 
-def both(of_reference: Callable[..., Policy], of_trading: Callable[..., Policy], *first: Any) -> Mapping[str, Any]:
+def both(of_reference: Callable[..., Policy], of_trading: Callable[..., Policy], *first: Any) -> dict[str, Any]:
     """Builders for both markets, with the same first arguments."""
     return {REFERENCE: partial(of_reference, *first), TRADING: partial(of_trading, *first)}
+
+
+def sharing(builder: Callable[..., Policy], summary: str, claim: str) -> Strategy:
+    """A strategy of the model-sharing market alone."""
+    return Strategy(builders={SHARING: builder}, summary=summary, claim=claim)
 
 
 def shade(factor: float = 2 / 3) -> Strategy:
@@ -53,18 +58,22 @@ def shade(factor: float = 2 / 3) -> Strategy:
 
 STRATEGIES: dict[str, Strategy] = {
     "truthful": Strategy(
-        builders={REFERENCE: partial(reference.builtin, "truthful"), TRADING: parameter_trading.truthful},
-        summary="Bids its value, asks its cost, trains at full effort.",
+        builders={
+            REFERENCE: partial(reference.builtin, "truthful"),
+            TRADING: parameter_trading.truthful,
+            SHARING: partial(model_sharing.builtin, "truthful"),
+        },
+        summary="Bids its value, asks its cost, reports its types, uploads its model, trains at full effort.",
         claim="In a second-price auction no other bid earns more, whatever the others bid.",
     ),
     "random": Strategy(
-        builders=both(reference.builtin, reference.builtin, "random"),
+        builders=both(reference.builtin, reference.builtin, "random") | {SHARING: partial(model_sharing.builtin, "random")},
         summary="Draws every action uniformly from its box.",
         claim="Its actions lie inside the box, with mean 0 and variance 1/3.",
     ),
     "never_trade": Strategy(
-        builders=both(reference.never_trade, parameter_trading.never_trade),
-        summary="Bids nothing and asks the maximum.",
+        builders=both(reference.never_trade, parameter_trading.never_trade) | {SHARING: model_sharing.never_trade},
+        summary="Bids nothing and asks the maximum; leaves a model-sharing market at once.",
         claim="Where all play it no money moves.",
     ),
     "shade": shade(),
@@ -117,6 +126,71 @@ STRATEGIES: dict[str, Strategy] = {
         summary="Two sellers ask a monopolist's price together, set at the larger of their asks.",
         claim="Both asks are the larger of what the two would ask alone, and never below the truthful ask.",
         config={"coalition": (0, 2)},
+    ),
+    "cost_liar": sharing(
+        model_sharing.cost_liar,
+        "Reports twice its cost per sale.",
+        "In one round it never earns more than truth would, under any of the three payments.",
+    ),
+    "undercutter": sharing(
+        model_sharing.undercutter,
+        "Reports four tenths of its cost per sale.",
+        "Where marginal values are paid it can earn more than truth; where critical values are paid it never does.",
+    ),
+    "size_liar": sharing(
+        model_sharing.size_liar,
+        "Reports three times its samples.",
+        "Who buys a model of one sample as one of three pays 5 for it and is left with -2.0711.",
+    ),
+    "eagerness_shader": sharing(
+        model_sharing.eagerness_shader,
+        "Reports half of what it needs data for.",
+        "It pays 2.0711 for what truth would pay 2.9289 for.",
+    ),
+    "buyers_only": sharing(
+        model_sharing.buyers_only,
+        "Reports ten times its cost, the most it can, so that it sells only where even that is paid.",
+        "It never sells to more than truth would, and in the mean to less than a third as many.",
+    ),
+    "sellers_only": sharing(
+        model_sharing.sellers_only,
+        "Reports a tenth of its need, the least it can, so that it hardly buys.",
+        "In the mean it buys less than a third of what truth would, and sells as often.",
+    ),
+    "relay_rider": sharing(
+        model_sharing.relay_rider,
+        "Stops training and uploads the prox centre that it was sent last.",
+        "After its first round it pays no effort cost, and at cost 0 it earns over half of what an honest client does.",
+    ),
+    "copy": sharing(
+        model_sharing.copy,
+        "Stops training and uploads the mean of the others' models.",
+        "Nearly everybody buys it although it adds nothing: its distance is less than that of honest models.",
+    ),
+    "shuffle": sharing(
+        model_sharing.shuffle,
+        "Uploads its model's numbers in random order.",
+        "At lambda 2 it sells to less than a tenth of the buyers.",
+    ),
+    "gauss": sharing(
+        model_sharing.gauss,
+        "Uploads standard normal numbers.",
+        "At lambda 2 it sells to less than a tenth of the buyers.",
+    ),
+    "ones": sharing(
+        model_sharing.ones,
+        "Uploads a model of ones.",
+        "At lambda 2 it sells to less than a fifth of the buyers.",
+    ),
+    "sign_flip": sharing(
+        model_sharing.sign_flip,
+        "Uploads its model with all signs turned.",
+        "At lambda 2 it sells to fewer than an honest client and still to some.",
+    ),
+    "noise": sharing(
+        model_sharing.noise,
+        "Uploads its model with noise as large as its update.",
+        "In the mean it is farther from the others than its honest copy, and sells less.",
     ),
 }
 

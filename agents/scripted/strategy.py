@@ -9,10 +9,15 @@ from typing import Any
 from marketenv.core.lookup import unknown
 from marketenv.core.market import Market
 from marketenv.core.policy import Policy
+from marketenv.markets.model_sharing import ModelSharingMarket
 from marketenv.markets.parameter_trading import ParameterTradingMarket
 from marketenv.markets.reference import ReferenceMarket
 
-MARKETS: dict[str, type] = {"reference_v0": ReferenceMarket, "parameter_trading_v0": ParameterTradingMarket}
+MARKETS: dict[str, type] = {
+    "reference_v0": ReferenceMarket,
+    "parameter_trading_v0": ParameterTradingMarket,
+    "model_sharing_v0": ModelSharingMarket,
+}
 
 
 @dataclass(frozen=True, kw_only=True)

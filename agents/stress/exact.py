@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -52,6 +52,7 @@ def ex_post_regret(
 
     A market with a method ``breakpoints(state, past, agent)`` names the actions [markets, candidates, width] among which a
     best one always is, or None; then the regret is exact. Otherwise each field of the action runs through ``points`` values.
+    Where only costs change, a market's ``cost_breakpoints`` does the same for them alone.
     With ``fields`` only these parts of the action change (a bid and not the ask), and the regret is that of them alone.
     The agent deviates in the round's first stage; the profile plays what follows. Raises ValueError for unknown names and for
     an agent that does not move in the first stage.
@@ -70,7 +71,7 @@ def ex_post_regret(
     policies, who = seat(market, profile, seeds.to(market.device))
     now = rounds.begin(market, seeds)
     truth = rounds.act_mixed(market, policies, who, now)
-    named = getattr(market, "breakpoints", None)
+    named = _named(market, fields)
     replies = None if named is None else named(now.state, (*now.past, (now.quotes, truth)), mine)
     exact = replies is not None
     if replies is None:
@@ -84,6 +85,12 @@ def ex_post_regret(
     picked = replies.take_along_dim(best[:, None, None], 1)[:, 0]
     regret = earned.take_along_dim(best[:, None], 1)[:, 0] - earned[:, 0]
     return ExPost(regret.cpu(), earned[:, 0].cpu(), picked.cpu(), exact)
+
+
+def _named(market: Market, fields: Sequence[str] | None) -> Callable[..., Tensor | None] | None:
+    """What names the actions that matter: the market's breakpoints of costs where nothing else changes, or of all fields."""
+    of_costs = getattr(market, "cost_breakpoints", None) if tuple(fields or ()) == ("cost",) else None
+    return of_costs or getattr(market, "breakpoints", None)
 
 
 def _moved(box: Fields, names: Sequence[str] | None) -> Bool[Tensor, "width"]:

@@ -237,5 +237,13 @@ SCENARIOS: dict[str, Scenario] = {
             background={"trader": {"shade": 0.5, "lower_bound_seller": 0.5}},
             words="Two traders of one mind meet two that shade their bids or ask what anybody pays.",
         ),
+        Scenario(
+            name="sharing_liars",
+            market="model_sharing_v0",
+            arguments={"n_agents": 6, "max_cycles": 2, "learner": None},
+            focal=("client_0",),
+            background={"client": {"undercutter": 0.5, "size_liar": 0.25, "eagerness_shader": 0.25}},
+            words="A client meets others that say they are cheaper, larger or less in need than they are.",
+        ),
     )
 }

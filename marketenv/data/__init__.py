@@ -10,6 +10,7 @@ from marketenv.data.partitioned import PartitionedSource
 from marketenv.data.partitions import PARTITIONS
 from marketenv.data.sources import find_dataset, make_source
 from marketenv.data.splitting import Split, split
+from marketenv.data.text import next_characters, read_text, speeches
 
 __all__ = [
     "AUGMENTATIONS",
@@ -26,6 +27,9 @@ __all__ = [
     "find_dataset",
     "from_arrays",
     "make_source",
+    "next_characters",
     "read_npz",
+    "read_text",
+    "speeches",
     "split",
 ]

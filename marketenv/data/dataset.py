@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Num
+from jaxtyping import Float32, Int, Num
 from torch import Tensor
 
 
@@ -20,10 +20,11 @@ class Dataset:
     y:         labels 0..n_classes-1 (int64), or targets (float32) where n_classes is 0   [rows]
     n_classes: number of classes; 0 means regression
     x_test, y_test: the official test part, where there is one: shaped as x and y, or None
+    groups:    whose each row of x is, such as its speaker, as a number >= 0: int64 [rows], or None
 
     Images are stored channels first: ``feature_shape`` is (channels, height, width), pixels lie in [0, 1].
 
-    Raises ValueError for different lengths, no rows, NaN or infinite numbers, labels outside 0..n_classes-1,
+    Raises ValueError for different lengths, no rows, NaN or infinite numbers, labels outside 0..n_classes-1, negative groups,
     or only one half of a test part.
 
     >>> Dataset("mine", torch.zeros(3, 2), torch.tensor([0, 1, 1]), n_classes=2).feature_shape
@@ -36,9 +37,11 @@ class Dataset:
     n_classes: int
     x_test: Float32[Tensor, "tests *features"] | None = None
     y_test: Num[Tensor, "tests"] | None = None
+    groups: Int[Tensor, "rows"] | None = None
 
     def __post_init__(self) -> None:
         _check(self.name, self.n_classes, self.x, self.y, self.x_test, self.y_test)
+        _check_groups(self.name, self.groups, len(self.x))
 
     @property
     def feature_shape(self) -> tuple[int, ...]:
@@ -51,13 +54,17 @@ class Dataset:
         return "classification" if self.n_classes else "regression"
 
 
-def from_arrays(x: Any, y: Any, x_test: Any = None, y_test: Any = None, *, name: str = "your arrays") -> Dataset:
+def from_arrays(
+    x: Any, y: Any, x_test: Any = None, y_test: Any = None, *, groups: Any = None, name: str = "your arrays"
+) -> Dataset:
     """Make a data set of a user's own arrays or tensors.
 
     x: [rows, *features], any number type; uint8 is read as pixels and becomes value/255, and uint8 images
        [rows, height, width] or [rows, height, width, 1 or 3] become channels first; other types keep their
        numbers and shape.
     y: integers 0..C-1 [rows] make a classification with C classes, each present; floats make a regression.
+
+    groups: whose each row of x is: integers >= 0 [rows], which partition "by_group" deals by.
 
     Raises ValueError for anything that is no such array, NaN, unequal lengths, and labels that skip a class.
     A data set in which a class may be absent is made with ``Dataset(..., n_classes=C)``.
@@ -74,7 +81,9 @@ def from_arrays(x: Any, y: Any, x_test: Any = None, y_test: Any = None, *, name:
     every = targets if targets_test is None else torch.cat([targets, targets_test])
     n_classes = 0 if every.is_floating_point() else _count_classes(every, name)
     _check(name, n_classes, features, targets, features_test, targets_test)  # before the shape types of test runs do
-    return Dataset(name, features, targets, n_classes, features_test, targets_test)
+    owners = None if groups is None else _owners(groups, name)
+    _check_groups(name, owners, len(features))
+    return Dataset(name, features, targets, n_classes, features_test, targets_test, owners)
 
 
 def _tensor(value: Any, what: str, name: str) -> Tensor:
@@ -115,6 +124,24 @@ def _targets(value: Any, what: str, name: str) -> Tensor:
     if y.dim() != 1:
         raise ValueError(f"{name}: {what} has shape {list(y.shape)}, wanted [rows]: one label or target a row.")
     return y.float() if y.is_floating_point() else y.long()
+
+
+def _owners(value: Any, name: str) -> Tensor:
+    """Groups as int64."""
+    groups = _tensor(value, "groups", name)
+    if groups.is_floating_point():
+        raise ValueError(f"{name}: groups are {groups.dtype}, wanted integers: number the owners 0, 1, 2, ...")
+    return groups.long()
+
+
+def _check_groups(name: str, groups: Tensor | None, rows: int) -> None:
+    """Refuse groups that are not one number >= 0 a row."""
+    if groups is None:
+        return
+    if groups.shape != (rows,) or groups.dtype != torch.int64:
+        raise ValueError(f"data {name!r}: groups are {groups.dtype} {list(groups.shape)}, wanted int64 [{rows}]: one a row of x.")
+    if bool((groups < 0).any()):
+        raise ValueError(f"data {name!r}: groups has {int(groups.min())}, wanted numbers >= 0.")
 
 
 def _count_classes(labels: Tensor, name: str) -> int:

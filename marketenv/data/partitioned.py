@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,7 +29,9 @@ class PartitionedSource:
     n_agents:  who share the training rows
     n_classes: 0 for a regression
     partition: how they are dealt out, see ``partitions``
-    options:   keywords of the partition
+    options:   keywords of the partition; one that has a parameter ``groups`` gets those of the split beside them
+
+    Raises ValueError for no agents, and where the partition wants groups that the data set does not have.
 
     >>> from marketenv.data.embedded import digits
     >>> from marketenv.data.splitting import split
@@ -48,6 +51,15 @@ class PartitionedSource:
     def __post_init__(self) -> None:
         if self.n_agents < 1:
             raise ValueError(f"n_agents is {self.n_agents}, wanted at least 1.")
+        if self._wants_groups and self.split.groups is None:
+            raise ValueError(
+                "the partition deals by groups, but the data set has none; give from_arrays(x, y, groups=...), an .npz file with "
+                "an array 'groups', or a data set by speaker such as 'shakespeare'."
+            )
+
+    @property
+    def _wants_groups(self) -> bool:
+        return "groups" in inspect.signature(self.partition).parameters
 
     @property
     def feature_shape(self) -> tuple[int, ...]:
@@ -70,13 +82,15 @@ class PartitionedSource:
         Raises ValueError where an agent would get no row.
         """
         keys = draws.fold(seeds.to(self.split.x.device), "partition")
-        index, size = self.partition(self.split.labels, self.split.train, self.n_agents, keys, **self.options)
+        options = {**self.options, "groups": self.split.groups} if self._wants_groups else self.options
+        index, size = self.partition(self.split.labels, self.split.train, self.n_agents, keys, **options)
         train = Shards(self.split.x, self.split.y, index, size)
         return Federation(train, self._shared(self.split.validation), self._shared(self.split.test))
 
     def to(self, device: torch.device | str) -> PartitionedSource:
         """Return the same source with its data on another device."""
-        moved = {part.name: getattr(self.split, part.name).to(device) for part in dataclasses.fields(self.split)}
+        parts = {part.name: getattr(self.split, part.name) for part in dataclasses.fields(self.split)}
+        moved: dict[str, Any] = {name: None if part is None else part.to(device) for name, part in parts.items()}
         return dataclasses.replace(self, split=Split(**moved))
 
     def _shared(self, rows: Tensor) -> Shards:

@@ -6,6 +6,7 @@ labels:   class of every row of the pool                  int64 [rows]
 rows:     the row numbers that may be dealt out           int64 [available]
 n_agents: how many agents share them
 keys:     one random key a market                         int64 [markets]
+groups:   whose every row of the pool is, given by name to partitions that have a parameter of this name    int64 [rows]
 
 and returns padded row numbers and how many of them count, as ``Shards`` wants them: index int64 [markets, agents,
 width] and size int64 [markets, agents]. The width depends on the labels and options alone, never on the keys, so that
@@ -191,6 +192,38 @@ def label_skew(labels: Labels, rows: Rows, n_agents: int, keys: Keys, *, classes
     return _shares(dealt, owner, n_agents, int(most.sum()), keys)
 
 
+def by_group(
+    labels: Labels, rows: Rows, n_agents: int, keys: Keys, *, groups: Labels, max_size: int | None = None
+) -> tuple[Index, Size]:
+    """Give each agent the rows of one group, such as a speaker or a hospital: agent 0 those of the largest, and so on.
+
+    Groups are ranked by their available rows, ties by number; rows of further groups go to nobody. All markets deal alike,
+    but for the order of an agent's rows.
+
+    groups:   whose each row of the pool is, int64 [rows], negative for nobody's; a source passes those of its data set
+    max_size: rows that an agent may hold at most, drawn at random; None: no limit
+
+    Raises ValueError for fewer groups than agents.
+
+    >>> groups = torch.tensor([7, 3, 3, 3, 7, 5])
+    >>> index, size = by_group(torch.zeros(6).long(), torch.arange(6), 2, torch.tensor([1]), groups=groups)
+    >>> size.tolist(), sorted(index[0, 0].tolist())
+    ([[3, 2]], [1, 2, 3])
+    """
+    if max_size is not None and max_size < 1:
+        raise ValueError(f"max_size is {max_size}, wanted at least 1, or None for no limit.")
+    rows = rows[groups[rows] >= 0]
+    names, place, counts = groups[rows].unique(return_inverse=True, return_counts=True)
+    if len(names) < n_agents:
+        raise ValueError(
+            f"the training rows are of {len(names)} groups, wanted at least {n_agents}, one an agent; take fewer agents."
+        )
+    rank = counts.argsort(descending=True, stable=True).argsort()
+    width = int(counts.max())
+    index, size = _shares(rows.expand(len(keys), -1), rank[place].clamp(max=n_agents)[None], n_agents, width, keys)
+    return (index, size) if max_size is None else (index[..., :max_size], size.clamp(max=max_size))
+
+
 Partition = Callable[..., tuple[Tensor, Tensor]]
 
 PARTITIONS: dict[str, Partition] = {
@@ -198,6 +231,7 @@ PARTITIONS: dict[str, Partition] = {
     "class_imbalance": class_imbalance,
     "dirichlet": dirichlet,
     "label_skew": label_skew,
+    "by_group": by_group,
 }
 
 

@@ -127,7 +127,7 @@ def _check_options(deal: Callable[..., Any], options: Mapping[str, Any], others:
     parameters = list(inspect.signature(deal).parameters.values())[4:]
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return
-    known = tuple(p.name for p in parameters)
+    known = tuple(p.name for p in parameters if p.name != "groups")  # the data set's own
     for name in options:
         if name not in known:
             raise unknown(

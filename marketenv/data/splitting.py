@@ -24,6 +24,7 @@ class Split:
     labels:     class of every row, all 0 for a regression              int64 [rows]
     train, validation, test: row numbers; the three share none, except that validation is test where the broker was
                 given the test data
+    groups:     whose each row is, -1 for rows of an official test part; None where nobody said    int64 [rows]
     """
 
     x: Float32[Tensor, "rows *features"]
@@ -32,6 +33,7 @@ class Split:
     train: Int[Tensor, "trains"]
     validation: Int[Tensor, "validations"]
     test: Int[Tensor, "tests"]
+    groups: Int[Tensor, "rows"] | None = None
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -67,6 +69,7 @@ def split(
         raise unknown("broker_data", broker_data, BROKER_DATA)
     x, y, official = _pool(data)
     labels = y if data.n_classes else torch.zeros(len(y), dtype=torch.int64, device=y.device)
+    groups = None if data.groups is None else torch.nn.functional.pad(data.groups, (0, len(official)), value=-1)
     key = draws.fold(torch.tensor(seed, device=y.device), "split")
     rows = torch.arange(len(data.x), device=y.device)
     if max_examples is not None:
@@ -79,10 +82,10 @@ def split(
         test, rows = _pick(labels, rows, _count("test_size", SHARE if test_size is None else test_size, total), key)
     if broker_data == "test":
         _refuse_validation(validation_size)
-        return _checked(Split(x, y, labels, rows, test, test), data.name)
+        return _checked(Split(x, y, labels, rows, test, test, groups), data.name)
     wanted = _count("validation_size", SHARE if validation_size is None else validation_size, total)
     validation, rows = _pick(labels, rows, min(wanted, len(rows)), draws.fold(key, "validation"))
-    return _checked(Split(x, y, labels, rows, validation, test), data.name)
+    return _checked(Split(x, y, labels, rows, validation, test, groups), data.name)
 
 
 def _pool(data: Dataset) -> tuple[Tensor, Tensor, Tensor]:

@@ -96,6 +96,7 @@ class MarketTask(Task):
 
     REFERENCE_V0 = None
     PARAMETER_TRADING_V0 = None
+    MODEL_SHARING_V0 = None
 
     def get_task(self, config: dict[str, Any] | None = None) -> MarketClass:
         """Return the task with the market's arguments; ValueError for an unknown one."""

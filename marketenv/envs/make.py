@@ -14,6 +14,8 @@ from marketenv.core.market import Market, agent_names
 from marketenv.envs.parallel import MarketParallelEnv, aec
 from marketenv.envs.single_agent import SingleAgentEnv
 from marketenv.envs.vector import MarketVectorEnv
+from marketenv.markets.model_sharing import ModelSharingMarket
+from marketenv.markets.model_sharing_types import ModelSharingConfig
 from marketenv.markets.parameter_trading import ParameterTradingConfig, ParameterTradingMarket
 from marketenv.markets.reference import ReferenceConfig, ReferenceMarket
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from marketenv.envs.sb3 import MarketSB3Env
 
 MARKETS: dict[str, tuple[type[Any], Callable[[Any], Market]]] = {
+    "model_sharing_v0": (ModelSharingConfig, ModelSharingMarket),
     "parameter_trading_v0": (ParameterTradingConfig, ParameterTradingMarket),
     "reference_v0": (ReferenceConfig, ReferenceMarket),
 }

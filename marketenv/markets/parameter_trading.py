@@ -24,6 +24,7 @@ from marketenv.core.clock import Clock
 from marketenv.core.fields import Field, Fields, just_above
 from marketenv.core.lookup import lookup
 from marketenv.core.market import Past, Report, Role, Stage
+from marketenv.core.pairs import others, pairs_of
 from marketenv.core.policy import uniform_random
 from marketenv.core.shards import Shards
 from marketenv.core.transfers import Ledger, net
@@ -225,13 +226,13 @@ class ParameterTradingMarket:
         alone |= {"last_paid": state.last_paid, "last_earned": state.last_earned, "loss": loss, "accuracy": accuracy}
         finished = (state.round / self.horizon)[:, None].expand(-1, self.n_agents)
         return self.roles[0].observation.pack(
-            gain=_others(gain),
-            shown=_others(shown),
-            alpha=_others(alpha),
-            buyer_low=_others(low.mT),
-            buyer_high=_others(high.mT),
-            buyer_alpha=_others(weights.mT),
-            sale_cost=_others(self._sale_cost(gain).mT),
+            gain=others(gain),
+            shown=others(shown),
+            alpha=others(alpha),
+            buyer_low=others(low.mT),
+            buyer_high=others(high.mT),
+            buyer_alpha=others(weights.mT),
+            sale_cost=others(self._sale_cost(gain).mT),
             **{name: values[..., None] for name, values in (alone | {"round": finished}).items()},
         )
 
@@ -452,7 +453,7 @@ class ParameterTradingMarket:
     def _read(self, state: TradingState, quotes: TradingQuotes, actions: Tensor) -> Reports:
         """Turn actions into money: bids, asks above cost (set together inside a coalition), and the next effort."""
         parts = self.roles[0].action.unpack(actions)
-        a = _pairs(parts["bid"].double())
+        a = pairs_of(parts["bid"].double())
         worth = state.money_per_loss[..., None] * quotes.gain.worth.double().clamp(min=0)
         bids = (1 + a) * worth if self.config.bid_mode == "gain" else (1 + a) / 2 * self.bid_max
         own = torch.eye(self.n_agents, dtype=torch.bool, device=self.device)
@@ -462,16 +463,3 @@ class ParameterTradingMarket:
         asks = torch.where(state.options.coalition, together, asks)
         cost = self._sale_cost(quotes.gain.worth)
         return Reports(bids, asks, cost + asks[:, None], cost, (1 + parts["effort"][..., 0]) / 2)
-
-
-def _others(pairs: Tensor) -> Tensor:
-    """Drop the diagonal of [markets, n, n]: row i keeps the others in order, [markets, n, n - 1]."""
-    n = pairs.shape[-1]
-    return pairs.flatten(1)[:, 1:].unflatten(1, (n - 1, n + 1))[..., :-1].reshape(-1, n, n - 1)
-
-
-def _pairs(others: Tensor) -> Tensor:
-    """Undo ``_others``: [markets, n, n - 1] to [markets, n, n] with a zero diagonal."""
-    n = others.shape[1]
-    rows = torch.nn.functional.pad(others.reshape(-1, n - 1, n), (0, 1)).flatten(1)
-    return torch.nn.functional.pad(rows, (1, 0)).unflatten(1, (n, n))

@@ -36,6 +36,7 @@ from marketenv.mechanisms.priors import (
     Uniform,
 )
 from marketenv.mechanisms.sealed_bid import first_price, second_price
+from marketenv.mechanisms.sharing_breakpoints import cost_breakpoints
 from marketenv.mechanisms.sharing_payments import (
     SHARING_PAYMENTS,
     SharingOutcome,
@@ -82,6 +83,7 @@ __all__ = [
     "best_ask",
     "best_midpoint",
     "check_reports",
+    "cost_breakpoints",
     "distance_discounts",
     "double_auction",
     "first_price",

@@ -108,7 +108,7 @@ def clarke(terms: SharingTerms, bought: Bought, graph: str | Graph = "exact") ->
     """
     if graph != "exact":
         raise ValueError(f"payment 'vcg' got graph {graph!r}; it is truthful only on graph='exact'. Or use payment='critical'.")
-    worth = terms.reported.costs[:, None] + over_subsets(terms, _added_by_each)
+    worth = terms.reported.costs[:, None] + over_subsets(terms, added_by_each)
     return torch.where(bought, worth, 0.0)
 
 
@@ -177,7 +177,7 @@ def _critical_exact(terms: SharingTerms, bought: Bought) -> PerPair:
     return clarke(terms, bought, "exact")
 
 
-def _added_by_each(surplus: Surplus) -> Rows:
+def added_by_each(surplus: Surplus) -> Rows:
     """How much more the best set is worth than the best one without each seller: [rows, others]."""
     rows, others = len(surplus), surplus.shape[-1].bit_length() - 1
     without = [surplus.view(rows, -1, 2, 2**bit)[:, :, 0].amax((1, 2)) for bit in range(others)]

@@ -23,15 +23,18 @@ def figure(columns: int = 1, width: float = 4.5, height: float = 3.4) -> tuple[F
     return fig, list(np.atleast_1d(fig.subplots(1, columns)))
 
 
-def draw_network(axes: Axes, money: np.ndarray, names: Sequence[str], title: str = "money paid") -> None:
+def draw_network(
+    axes: Axes, money: np.ndarray, names: Sequence[str], title: str = "money paid", edges: np.ndarray | None = None
+) -> None:
     """Draw who paid whom as arrows from payer to payee on a circle; width grows with the amount.
 
-    money: amounts [payers, payees], >= 0
+    money: amounts [payers, payees], >= 0;   edges: bool [payers, payees], arrows that are drawn thin even without money
     """
     n = len(names)
     places = [(math.sin(2 * math.pi * k / n), math.cos(2 * math.pi * k / n)) for k in range(n)]
     most = max(float(money.max(initial=0.0)), 1e-12)
-    for payer, payee in zip(*np.nonzero(money > 1e-9), strict=True):
+    drawn = money > 1e-9 if edges is None else edges | (money > 1e-9)
+    for payer, payee in zip(*np.nonzero(drawn), strict=True):
         amount = float(money[payer, payee])
         style = {"arrowstyle": "-|>", "lw": 0.6 + 5 * amount / most, "color": COLOURS[payer % len(COLOURS)], "alpha": 0.75}
         axes.annotate(
@@ -44,7 +47,7 @@ def draw_network(axes: Axes, money: np.ndarray, names: Sequence[str], title: str
         axes.text(
             x,
             y,
-            f"{amount:.3g}",
+            f"{amount:.3g}" if amount else "",
             fontsize=7,
             ha="center",
             va="center",
@@ -110,12 +113,20 @@ def draw_bands(
 
 
 def draw_frame(report: Report | None, agents: Sequence[str]) -> np.ndarray:
-    """Draw the first market's last round as a picture: who paid whom, and every agent's utility. uint8 [height, width, 3]."""
+    """Draw the first market's last round as a picture: who paid whom, and every agent's utility. uint8 [height, width, 3].
+
+    A report that has ``trades`` [markets, buyers, sellers] is drawn as the graph of them, from buyer to seller.
+    """
     fig, (left, right) = figure(2)
     n = len(agents)
     money = np.zeros((n, n)) if report is None else report.transfers[0].cpu().numpy()
     names = [*agents, *(f"operator_{k}" for k in range(len(money) - n))]
-    draw_network(left, money, names, "no round yet" if report is None else "money paid in the last round")
+    trades = getattr(report, "trades", None)
+    edges = np.zeros(money.shape, dtype=bool)
+    if trades is not None:
+        edges[:n, :n] = trades[0].cpu().numpy()
+    told = "money paid in the last round" if trades is None else "models bought and money paid last round"
+    draw_network(left, money, names, "no round yet" if report is None else told, edges)
     utility = np.zeros(n) if report is None else report.rewards[0].cpu().numpy()
     draw_bars(right, dict(zip(agents, utility.tolist(), strict=True)), "utility of the round", "money")
     canvas = fig.canvas

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 
 from marketenv.core import draws
 from marketenv.core.shards import Shards
-from marketenv.learners import MLP, Training
+from marketenv.learners import LEARNERS, MLP, Pull, Training
 from marketenv.learners.reference import loop_train
 
 Row = dict[str, Any]  # {"name": what, "value": number, "unit": of the number}
@@ -50,8 +51,16 @@ def seconds(sides: dict[str, Callable[[], Any]], repeats: int, threads: tuple[in
     return best
 
 
-def _loop(learner: MLP, params: Tensor, shards: Shards, steps: int) -> Callable[[], list[nn.Module]]:
+def _tension(net: nn.Module, strength: float, centre: list[Tensor]) -> Tensor | float:
+    """What a pull adds to a module's loss."""
+    pairs = zip(net.parameters(), centre, strict=True)
+    return 0.5 * strength * sum((p - c).square().sum() for p, c in pairs) if strength else 0.0
+
+
+def _loop(learner: MLP, params: Tensor, shards: Shards, steps: int, pull: Pull | None = None) -> Callable[[], list[nn.Module]]:
     """The usual way: a module and an optimiser per model, autograd; batches are gathered beforehand, free of charge."""
+    pulls = [0.0] * len(params) if pull is None else pull.strength.tolist()
+    centres = [list(learner.layout.views(flat).values()) for flat in (params if pull is None else pull.centre)]
     batch, widths = learner.training.batch_size, learner.widths
     examples = [(shards.x[rows[:batch]], shards.y[rows[:batch]]) for rows in shards.index]
     nets, optimizers = [], []
@@ -64,10 +73,10 @@ def _loop(learner: MLP, params: Tensor, shards: Shards, steps: int) -> Callable[
         optimizers.append(torch.optim.SGD(net.parameters(), lr=learner.training.learning_rate))
 
     def run() -> list[nn.Module]:
-        for net, optimizer, (x, y) in zip(nets, optimizers, examples, strict=True):
+        for net, optimizer, (x, y), strength, centre in zip(nets, optimizers, examples, pulls, centres, strict=True):
             for _ in range(steps):
                 optimizer.zero_grad()
-                nn.functional.cross_entropy(net(x), y).backward()
+                (nn.functional.cross_entropy(net(x), y) + _tension(net, strength, centre)).backward()
                 optimizer.step()
         return nets
 
@@ -96,6 +105,72 @@ def stacked_against_loop(
         {"name": f"{name}: stacked is faster", "value": taken["loop"] / taken["stacked"], "unit": "times"},
         {"name": f"{name}: largest difference after a step", "value": float(apart.abs().max()), "unit": "absolute"},
     ]
+
+
+def pulled_against_loop(
+    models: int = 256, batch: int = 32, steps: int = 5, repeats: int = 5, threads: tuple[int, ...] = (1, 2)
+) -> list[Row]:
+    """Clients that are pulled to centres of their own, stacked against a loop, and how equal one step leaves them; target 8."""
+    learner = MLP((64,), 10, "classification", Training(batch_size=batch, steps=steps), hidden=(32,))
+    shards, keys = synthetic(models, 4 * batch, 64, 10), torch.arange(models)
+    params, slots, effort = learner.init(keys), learner.fresh_slots(models), torch.ones(models)
+    pull, material = Pull(learner.init(keys + models), torch.full((models,), 0.1)), learner.prepare(shards)
+    sides = {
+        "stacked": lambda: learner.train(params, slots, material, effort, keys, pull),
+        "loop": _loop(learner, params, shards, steps, pull),
+    }
+    taken = seconds(sides, repeats, threads)
+    one = MLP((64,), 10, "classification", Training(batch_size=batch, steps=1), hidden=(32,))
+    pairs = (one.train(params, slots, material, effort, keys, pull), loop_train(one, params, slots, shards, effort, keys, pull))
+    name = f"{models} MLP clients with a pull"
+    return [
+        {"name": f"{name}: stacked, per step", "value": taken["stacked"] / steps * 1e3, "unit": "ms"},
+        {"name": f"{name}, stacked against the loop", "value": taken["loop"] / taken["stacked"], "unit": "times"},
+        {
+            "name": f"{name}: largest difference after a step",
+            "value": float((pairs[0][0] - pairs[1][0]).abs().max()),
+            "unit": "absolute",
+        },
+    ]
+
+
+def _engines(
+    name: str, shape: tuple[int, ...], shards: Shards, outputs: int, steps: int, repeats: int, threads: tuple[int, ...]
+) -> list[Row]:
+    """Training steps of a named learner by each engine of ``ModuleLearner``."""
+    models = len(shards.size)
+    keys, effort, training = (
+        torch.arange(models),
+        torch.ones(models),
+        Training(batch_size=shards.index.shape[1] // 4, steps=steps),
+    )
+    sides = {}
+    for engine in ("loop", "vmap"):
+        learner = LEARNERS[name](shape, outputs, "classification", training, engine=engine)
+        start = (learner.init(keys), learner.fresh_slots(models), learner.prepare(shards), effort, keys)
+        sides[engine] = partial(learner.train, *start)
+    taken = seconds(sides, repeats, threads)
+    title = f"{models} learners {name!r}, batch {training.batch_size}"
+    per_step = [{"name": f"{title}: {e}, per step", "value": t / steps * 1e3, "unit": "ms"} for e, t in taken.items()]
+    return [*per_step, {"name": f"{title}: vmap against the loop", "value": taken["loop"] / taken["vmap"], "unit": "times"}]
+
+
+def images_by_engine(
+    models: int = 32, batch: int = 32, steps: int = 3, repeats: int = 3, threads: tuple[int, ...] = (1, 2)
+) -> list[Row]:
+    """CNNs on 1x12x12 images: one after another, and all at once by vmap."""
+    flat = synthetic(models, 4 * batch, 144, 10)
+    shards = Shards(flat.x.view(-1, 1, 12, 12), flat.y, flat.index, flat.size)
+    return _engines("cnn", (1, 12, 12), shards, 10, steps, repeats, threads)
+
+
+def text_by_engine(
+    models: int = 32, batch: int = 32, steps: int = 3, repeats: int = 3, threads: tuple[int, ...] = (1, 2)
+) -> list[Row]:
+    """Recurrent networks on windows of 20 out of 65 characters: one after another, and all at once by vmap."""
+    drawn = synthetic(models, 4 * batch, 1, 65)
+    x = draws.integers(draws.fold(torch.arange(len(drawn.y)), "text"), 65, 20).float()
+    return _engines("recurrent", (20,), Shards(x, drawn.y, drawn.index, drawn.size), 65, steps, repeats, threads)
 
 
 def _products(models: int, batch: int, widths: tuple[int, ...]) -> tuple[Callable[[], None], float]:
@@ -148,4 +223,4 @@ def step_against_products(
 
 def cases() -> list[Callable[..., list[Row]]]:
     """The benchmarks of this file; each runs at its full size by default and takes smaller ones."""
-    return [stacked_against_loop, step_against_products]
+    return [stacked_against_loop, pulled_against_loop, step_against_products, images_by_engine, text_by_engine]

@@ -8,6 +8,7 @@ from marketenv.core import rounds
 from marketenv.core.market import agent_names
 
 PAIRS = [(name, market) for name, strategy in STRATEGIES.items() for market in strategy.markets]
+SMALL = {"parameter_trading_v0": {"max_cycles": 2}, "model_sharing_v0": {"max_cycles": 2, "learner": None}}
 MANY = 40_960  # the standard error of a mean payoff is then about 0.001
 SIGMAS = 4.5  # a sound mean leaves this band once in 150,000 seeds; the seeds are fixed
 
@@ -44,4 +45,4 @@ def assert_mean(sample, expected):
 
 def market_for(name, kind, **more):
     """A market that the strategy can play, with what its config asks for."""
-    return make_market(kind, **{**STRATEGIES[name].config, **more})
+    return make_market(kind, **{**SMALL.get(kind, {}), **STRATEGIES[name].config, **more})

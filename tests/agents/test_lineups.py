@@ -91,6 +91,27 @@ def test_many_line_ups_earn_what_each_earns_alone():
         assert torch.equal(sum(report.rewards for _, _, report in steps), alone.utility[0])
 
 
+def test_what_is_told_of_shared_models():
+    """Equal sizes, no distance: client 0 needs data, the others sell at costs of 0.5 and 0.6; report 1 is half the cost."""
+    types = {"sizes": [1.0, 1.0, 1.0], "costs": [9.0, 0.5, 0.6], "needs": [100.0, 0.0, 0.0]}
+    market = make_market("model_sharing_v0", n_agents=3, max_cycles=1, learner=None, strength=0.0, types=types, joins=(0, 0, 1))
+    truth = market.policies["truthful"]
+
+    def halves(observation, role, keys):
+        actions = truth(observation, role, keys)
+        actions[:, 0] = torch.log10(torch.tensor(0.5))
+        return actions
+
+    policies, who = seat(market, find_profile(market, {"client_1": halves}), SEEDS)
+    told = {name: values[0].tolist() for name, values in play(market, policies, who[None], SEEDS).facts.items()}
+    assert told["cost / type"] == pytest.approx([1, 0.5, 0])  # client 2 joins after the only round: nothing is told of it
+    assert told["size / type"] == pytest.approx([1, 1, 0]) and told["need / type"] == pytest.approx([1, 0, 0])
+    assert told["purchases"] == [1, 0, 0] and told["sales"] == [0, 1, 0] and told["effort"] == [1, 1, 0]
+    price = 10 - 10 / 2**0.5  # sqrt(K / N) - sqrt(K / 2N), the marginal payment without a discount
+    assert told["paid"] == pytest.approx([price, 0, 0]) and told["earned"] == pytest.approx([0, price, 0])
+    assert told["loss"] == [0, 0, 0]  # nobody trains
+
+
 def test_nothing_is_earned_after_a_market_has_ended():
     """In the relay market a buyer that storms out in round one ends it; buyers with a type above the price of 1/2 win a half."""
     market = RelayMarket(horizon=3)

@@ -336,6 +336,13 @@ def test_the_meter_adds_up_and_the_horizon_is_the_end():
     assert meter.seconds > 0 and not meter.returns.any()
 
 
+@pytest.mark.parametrize("algorithm", ["ppo", "sac"])
+def test_models_shared_without_training_can_be_learned(tmp_path, algorithm):
+    market = {"market": "model_sharing_v0", "arguments": ("n_agents=4", "max_cycles=3", "learner=None", "reports=each_round")}
+    found = train(toy(algorithm, **market, out=tmp_path), 0)
+    assert np.isfinite(found["learned"]).all() and found["behaviour"]["cost / type"]["truthful"] == pytest.approx(1)
+
+
 def test_sac_learns_from_the_first_rollout_on(tmp_path):
     # four transitions and batches of eight: they are drawn with replacement
     config = toy("sac", updates=3, steps=4, out=tmp_path)

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import test_scripted_model_sharing
 import test_scripted_parameter_trading
 import test_scripted_reference
 import torch
-from scripted_cases import PAIRS, market_for, policy
+from scripted_cases import PAIRS, SMALL, market_for, policy
 
 import agents
 import marketenv
@@ -19,7 +20,11 @@ from marketenv.core.policy import Policy
 
 ROOT = Path(__file__).resolve().parents[2]
 BATCH = 4096
-DRAWN = {"reference_v0": 4096, "parameter_trading_v0": 16}  # a policy sees no training: 16 trained markets, shown 256 times
+DRAWN = {
+    "reference_v0": 4096,
+    "parameter_trading_v0": 16,
+    "model_sharing_v0": 64,
+}  # a policy sees no training: 16 trained markets, shown 256 times
 
 
 def test_agents_is_the_package_of_this_repository():
@@ -33,14 +38,14 @@ def test_agents_is_the_package_of_this_repository():
 
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_every_strategy_has_a_test_of_its_claim(name):
-    tests = {*dir(test_scripted_reference), *dir(test_scripted_parameter_trading)}
+    tests = {*dir(test_scripted_reference), *dir(test_scripted_parameter_trading), *dir(test_scripted_model_sharing)}
     assert f"test_claim_{name}" in tests, f"write test_claim_{name}: {STRATEGIES[name].claim}"
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_every_strategy_says_what_it_does_and_claims(name):
     strategy = STRATEGIES[name]
-    assert strategy.markets and set(strategy.markets) <= {"reference_v0", "parameter_trading_v0"}
+    assert strategy.markets and set(strategy.markets) <= set(DRAWN)
     for text in (strategy.summary, strategy.claim):
         assert text.endswith(".") and 20 < len(text) < 130
 
@@ -78,8 +83,7 @@ def test_actions_of_a_batch_are_finite_inside_the_box_and_those_of_its_singles(n
 
 @pytest.mark.parametrize(("name", "kind"), PAIRS)
 def test_the_same_policy_plays_one_pettingzoo_environment(name, kind):
-    cycles = {"max_cycles": 2} if kind == "parameter_trading_v0" else {}
-    env = getattr(marketenv, kind).parallel_env(**STRATEGIES[name].config, **cycles)
+    env = getattr(marketenv, kind).parallel_env(**STRATEGIES[name].config, **SMALL.get(kind, {}))
     market = env.unwrapped.market
     role_of = {agent: role for role in market.roles for agent in role.agents}
     playing, (observed, _), steps = policy(name, market), env.reset(seed=3), 0

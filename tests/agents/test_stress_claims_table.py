@@ -14,7 +14,7 @@ from agents.stress.claims.train_n_trade import NARROW, _earned, _intervals, _lat
 from marketenv.mechanisms import PRIORS, lower_bound
 
 ALL = pytest.mark.parametrize("name", list(CLAIMS))
-MARKETS = {"reference", "parameter_trading"}
+MARKETS = {"reference", "parameter_trading", "model_sharing"}
 KINDS = {
     "regret": {"title", "x", "y", "parameters", "mean", "low", "high"},
     "learning": {"title", "steps", "utility", "truthful"},

@@ -37,9 +37,9 @@ def test_every_scenario_can_be_played(name):
     assert found.scale > 0 and found.returns.isfinite().all()
 
 
-def test_both_markets_are_there_and_truth_is_held_out():
+def test_all_markets_are_there_and_truth_is_held_out():
     """What learners train against by default, truth, is in no background; every strategy there is a scripted one."""
-    assert {one.market for one in SCENARIOS.values()} == {"reference_v0", "parameter_trading_v0"}
+    assert {one.market for one in SCENARIOS.values()} == {"reference_v0", "parameter_trading_v0", "model_sharing_v0"}
     names = {name for one in SCENARIOS.values() for mix in one.background.values() for name in mix}
     assert "truthful" not in names and names <= set(STRATEGIES)
 

@@ -20,6 +20,7 @@ FACTS = {
     "fashion_mnist": (60000, (1, 28, 28), [6000] * 10, True),
     "cifar10": (50000, (3, 32, 32), [5000] * 10, True),
     "tiny_imagenet": (100000, (3, 64, 64), [500] * 200, True),
+    "shakespeare": (0, (20,), [], True),  # as many rows as the user's file has windows: counted in test_text.py
 }
 
 
@@ -150,6 +151,29 @@ def test_npz_layouts(tmp_path):
     np.savez(tmp_path / "b.npz", x_train=x, y_train=y, x_test=x[:1], y_test=y[:1])
     assert len(read_npz(tmp_path / "b.npz").x_test) == 1
     assert find_dataset(str(tmp_path / "b.npz")).n_classes == find_dataset(tmp_path / "b.npz").n_classes == 2
+
+
+def test_groups_come_with_the_rows(tmp_path):
+    x, y = np.arange(8.0).reshape(4, 2), np.array([0, 1, 0, 1])
+    assert from_arrays(x, y).groups is None
+    assert from_arrays(x, y, groups=np.array([5, 0, 5, 2], np.uint8)).groups.tolist() == [5, 0, 5, 2]
+    np.savez(tmp_path / "a.npz", x=x, y=y, groups=[1, 1, 0, 0])
+    assert read_npz(tmp_path / "a.npz").groups.tolist() == [1, 1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        ([0, 1, 1], r"groups are torch.int64 \[3\], wanted int64 \[4\]"),
+        ([[0, 1, 1, 1]], r"\[1, 4\], wanted int64 \[4\]"),
+        ([0, -1, 1, 1], "groups has -1, wanted numbers >= 0"),
+        ([0.0, 1.0, 1.0, 1.0], "wanted integers: number the owners"),
+        (["a", "b", "b", "b"], "groups has type <U1"),
+    ],
+)
+def test_bad_groups_are_refused(groups, message):
+    with pytest.raises(ValueError, match=message):
+        from_arrays(np.ones((4, 2)), [0, 1, 0, 1], groups=groups)
 
 
 def test_npz_files_that_are_refused(tmp_path):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from marketenv.core.shards import Shards
 from marketenv.data import PARTITIONS
-from marketenv.data.partitions import balanced, class_imbalance, dirichlet, label_skew
+from marketenv.data.partitions import balanced, by_group, class_imbalance, dirichlet, label_skew
 
 KEYS = torch.tensor([3, 11, 12])
 DISJOINT = [
@@ -18,7 +18,15 @@ DISJOINT = [
     ("dirichlet", {"alpha": 5.0, "min_size": 3, "max_size": 8}),
     ("label_skew", {"classes_per_agent": 1}),
     ("label_skew", {}),
+    ("by_group", {}),
+    ("by_group", {"max_size": 3}),
 ]
+
+
+def deal(name, labels, *arguments, **options):
+    """Deal by the named partition; by owners that take turns, where it deals by group."""
+    own = {"groups": torch.arange(len(labels)) % 4} if name == "by_group" else {}
+    return PARTITIONS[name](labels, *arguments, **own, **options)
 
 
 def labels_of(*counts):
@@ -51,6 +59,9 @@ WORKED = {
     "dirichlet": (labels_of(12, 12), 3, {"alpha": 1e6}, None),
     # 4 classes, 2 agents of 2 classes: every class has one holder, who gets all its 10 rows
     "label_skew": (labels_of(10, 10, 10, 10), 2, {}, None),
+    # owners 4, 9, 2 hold 2, 5, 3 rows, one after another, of one class: the largest goes to agent 0, the next to agent 1,
+    # and the third's 2 rows to nobody
+    "by_group": (labels_of(10), 2, {"groups": torch.tensor([4, 4, 9, 9, 9, 9, 9, 2, 2, 2])}, [[5], [3]]),
 }
 
 
@@ -160,7 +171,7 @@ def test_dealt_rows_are_available_and_no_two_agents_share_one(name, options, cou
     labels = labels_of(*counts)
     rows = torch.arange(left_out, len(labels)).flip(0)
     keys = torch.tensor([seed, seed + 1])
-    index, size = PARTITIONS[name](labels, rows, n_agents, keys, **options)
+    index, size = deal(name, labels, rows, n_agents, keys, **options)
     assert index.shape[:2] == size.shape == (2, n_agents) and int(size.min()) >= 1 and int(size.max()) <= index.shape[2]
     for agents in owned(index, size):
         dealt = [row for rows_of_one in agents for row in rows_of_one]
@@ -171,18 +182,18 @@ def test_dealt_rows_are_available_and_no_two_agents_share_one(name, options, cou
 def test_batch_equals_singles_and_markets_differ(name, options):
     labels = labels_of(24, 24, 24, 24)
     rows, keys = torch.arange(96), torch.arange(6) * 1000
-    index, size = PARTITIONS[name](labels, rows, 3, keys, **options)
+    index, size = deal(name, labels, rows, 3, keys, **options)
     for market, key in enumerate(keys):
-        alone, alone_size = PARTITIONS[name](labels, rows, 3, key[None], **options)
+        alone, alone_size = deal(name, labels, rows, 3, key[None], **options)
         assert torch.equal(alone[0], index[market]) and torch.equal(alone_size[0], size[market])  # widths agree too
     assert len({str(market) for market in owned(index, size)}) == 6
-    again = PARTITIONS[name](labels, rows, 3, keys, **options)
+    again = deal(name, labels, rows, 3, keys, **options)
     assert torch.equal(again[0], index) and torch.equal(again[1], size)
 
 
 @pytest.mark.parametrize(("name", "options"), [*DISJOINT, ("class_imbalance", {"overlap": True})])
 def test_padding_repeats_a_row_of_the_same_agent(name, options):
-    index, size = PARTITIONS[name](labels_of(25, 23, 27, 22), torch.arange(97), 3, KEYS, **options)
+    index, size = deal(name, labels_of(25, 23, 27, 22), torch.arange(97), 3, KEYS, **options)
     for rows, n in zip(index.flatten(0, 1).tolist(), size.flatten().tolist()):
         assert set(rows[n:]) <= set(rows[:n])
 
@@ -193,6 +204,18 @@ def test_an_agents_rows_come_in_random_order():
     index, _ = balanced(labels, torch.arange(400), 2, KEYS)
     half = labels[index[..., :100]].float().mean(-1)
     assert ((half - 0.5).abs() < 0.2).all()  # 4 standard deviations of a mean of 100 coin throws
+
+
+def test_groups_are_ranked_by_available_rows_and_never_mixed():
+    # owner 0 has 4 rows of which 1 is available, owners 1 and 2 have 3 and 3: 1 before 2 by number, 0 last; -1 is nobody
+    groups = torch.tensor([0, 1, 2, 0, 1, 2, 0, 1, 2, 0, -1, -1, -1, -1])
+    rows = torch.tensor([13, 12, 11, 10, 8, 7, 5, 4, 2, 1, 0])
+    index, size = by_group(torch.zeros(14).long(), rows, 3, KEYS, groups=groups)
+    assert size.tolist() == [[3, 3, 1]] * 3 and index.shape == (3, 3, 3)
+    assert [[sorted(rows) for rows in agents] for agents in owned(index, size)] == [[[1, 4, 7], [2, 5, 8], [0]]] * 3
+    few, cut = by_group(torch.zeros(14).long(), rows, 2, torch.arange(40), groups=groups, max_size=2)
+    assert few.shape == (40, 2, 2) and cut.unique().tolist() == [2]
+    assert set(few[:, 0].flatten().tolist()) == {1, 4, 7}  # a cut keeps any of them: P(one never in 40) = 3 / 3^40
 
 
 @pytest.mark.parametrize(
@@ -207,6 +230,8 @@ def test_an_agents_rows_come_in_random_order():
         ("dirichlet", 2, {"min_size": 3, "max_size": 2}, "max_size is 2, wanted at least min_size"),
         ("label_skew", 2, {"classes_per_agent": 3}, "classes_per_agent is 3, wanted 1..2"),
         ("label_skew", 9, {"classes_per_agent": 1}, "would get no example"),
+        ("by_group", 3, {"groups": torch.arange(8) % 2}, "rows are of 2 groups, wanted at least 3"),
+        ("by_group", 2, {"groups": torch.arange(8) % 2, "max_size": 0}, "max_size is 0"),
     ],
 )
 def test_bad_options_are_refused(name, n_agents, options, message):

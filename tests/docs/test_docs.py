@@ -1,7 +1,7 @@
 """What is written is run: every code block of README and docs, every relative link, every table that repeats the code."""
 
-import ast
 import dataclasses
+import math
 import re
 import sys
 import types
@@ -17,15 +17,27 @@ from marketenv.alignment import ALIGNMENTS
 from marketenv.data import AUGMENTATIONS, DATASETS, PARTITIONS
 from marketenv.envs import MARKETS
 from marketenv.learners import LEARNERS
+from marketenv.markets import model_sharing_types, parameter_trading_types
 from marketenv.markets.exchanges import EXCHANGES
-from marketenv.markets.parameter_trading_types import DISCLOSURES, REASONS
-from marketenv.mechanisms import MECHANISMS
-from marketenv.valuation import VALUATIONS
+from marketenv.markets.parameter_trading_types import DISCLOSURES
+from marketenv.markets.sharing_schemes import SCHEMES
+from marketenv.markets.uploads import UPLOADS
+from marketenv.mechanisms import GAINS, GRAPHS, MECHANISMS, SHARING_PAYMENTS
+from marketenv.valuation import DISTANCES, VALUATIONS
 
 PAGES = [*(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 RUN = [page for page in PAGES if blocks(page.read_text("utf8"))]
 ENVIRONMENTS = {name: (ROOT / "docs/environments" / f"{name.removesuffix('_v0')}.md").read_text("utf8") for name in MARKETS}
-TRADING = ENVIRONMENTS["parameter_trading_v0"]
+TRADING, SHARING = ENVIRONMENTS["parameter_trading_v0"], ENVIRONMENTS["model_sharing_v0"]
+REASONS = {"parameter_trading_v0": parameter_trading_types.REASONS, "model_sharing_v0": model_sharing_types.REASONS}
+WORLD = {"data": {*DATASETS, "linear"}, "partition": PARTITIONS, "learner": LEARNERS}
+PARTS = {
+    "parameter_trading_v0": WORLD
+    | {"alignment": ALIGNMENTS, "augmentation": AUGMENTATIONS}
+    | {"valuation": VALUATIONS, "mechanism": MECHANISMS, "exchange": EXCHANGES},
+    "model_sharing_v0": WORLD
+    | {"distance": DISTANCES, "gain": GAINS, "graph": GRAPHS, "payment": SHARING_PAYMENTS, "scheme": SCHEMES},
+}
 
 # arguments under which the pages' field tables must hold: the defaults, and others that move every bound and size
 ARGUMENTS = {
@@ -34,6 +46,7 @@ ARGUMENTS = {
         {"n_agents": 3, "money_per_loss": (1.0, 4.0), "effort_cost": (0.0, 7.0), "data": "german_credit"},
         {"n_agents": 2, "bid_max": 9.0, "ask_max": 2.0},
     ),
+    "model_sharing_v0": ({}, {"n_agents": 3, "effort_cost": (0.0, 7.0), "learner": None}),
     "reference_v0": (
         {},
         {"costs": (0.0, 3.0)},
@@ -95,7 +108,10 @@ def scales(market):
     config = market.config
     if hasattr(market, "price_max"):
         return {"price_max": market.price_max}
-    ends = {"m_high": config.money_per_loss[1], "cost_high": config.effort_cost[1]}
+    ends = {"cost_high": config.effort_cost[1]}
+    if not hasattr(market, "bid_max"):
+        return {"n_agents": config.n_agents, **ends}
+    ends["m_high"] = config.money_per_loss[1]
     return {"n_agents": config.n_agents, "bid_max": market.bid_max, "ask_max": market.ask_max, **ends}
 
 
@@ -122,7 +138,7 @@ def test_arguments_are_those_of_the_code(name):
         for f in dataclasses.fields(MARKETS[name][0])
     }
     wanted = fields | {"render_mode": None, "action_levels": None}  # the doors' own, see make_parallel
-    found = {row[0].strip("`"): ast.literal_eval(row[1].strip("`")) for row in rows}
+    found = {row[0].strip("`"): eval(row[1].strip("`"), {"__builtins__": {}, "inf": math.inf}) for row in rows}
     assert found == wanted
     assert len(rows) == len(found) and all(row[2] for row in rows)
 
@@ -150,9 +166,19 @@ def test_infos_are_those_of_the_code(name):
     assert keys == list(infos[env.agents[0]])
 
 
-def test_reasons_are_those_of_the_code():
-    rows = table(section(TRADING, "Infos"), "Reason")
-    assert {int(code): text for code, text in rows} == REASONS
+@pytest.mark.parametrize("name", REASONS)
+def test_reasons_are_those_of_the_code(name):
+    rows = table(section(ENVIRONMENTS[name], "Infos"), "Reason")
+    assert {int(code): text for code, text in rows} == REASONS[name]
+
+
+def test_uploads_are_those_of_the_code():
+    rows = table(section(SHARING, "Uploads"), "Upload")
+    assert [(name.strip("`"), text) for name, text in rows] == [(name, upload.text) for name, upload in UPLOADS.items()]
+
+
+def test_schemes_are_those_of_the_code():
+    assert [row[0].strip("`") for row in table(section(SHARING, "Schemes"), "Scheme")] == list(SCHEMES)
 
 
 def test_disclosures_are_those_of_the_code():
@@ -160,11 +186,11 @@ def test_disclosures_are_those_of_the_code():
     assert {name for row in rows for name in re.findall(r"^`(\w+)`", row[0])} == set(DISCLOSURES)
 
 
-def test_parts_are_those_of_the_code():
-    rows = table(section(TRADING, "Parts"), "Argument")
-    tables = {"data": {*DATASETS, "linear"}, "partition": PARTITIONS, "learner": LEARNERS, "alignment": ALIGNMENTS}
-    tables |= {"augmentation": AUGMENTATIONS, "valuation": VALUATIONS, "mechanism": MECHANISMS, "exchange": EXCHANGES}
-    assert {row[0].strip("`"): set(re.findall(r"`(\w+)`", row[1])) for row in rows} == {k: set(v) for k, v in tables.items()}
+@pytest.mark.parametrize("name", PARTS)
+def test_parts_are_those_of_the_code(name):
+    rows = table(section(ENVIRONMENTS[name], "Parts"), "Argument")
+    found = {row[0].strip("`"): set(re.findall(r"`(\w+)`", row[1])) for row in rows}
+    assert found == {k: set(v) for k, v in PARTS[name].items()}
 
 
 def test_readme_lists_every_environment():
@@ -184,7 +210,8 @@ def test_glossary_has_one_meaning_for_each_term():
     terms = [term for row in table((ROOT / "docs/glossary.md").read_text("utf8"), "Term") for term in row[0].split(", ")]
     assert [t for t in terms if terms.count(t) > 1] == []
     needed = "bid ask price payment transfer value utility report type allocation gain-from-trade effort disclosure"
-    assert {*needed.split(), "round", "stage", "market", "batch"} <= set(terms)
+    shared = "lambda hurdle threshold relay need upload scheme"
+    assert {*needed.split(), *shared.split(), "round", "stage", "market", "batch"} <= set(terms)
 
 
 def test_citation_file():

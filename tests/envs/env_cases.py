@@ -1,9 +1,9 @@
-"""The environments that every door is tested with: each reference game, and a small parameter market."""
+"""The environments that every door is tested with: each reference game, and small markets of parameters and of models."""
 
 import gymnasium
 import numpy as np
 
-from marketenv import parameter_trading_v0, reference_v0
+from marketenv import model_sharing_v0, parameter_trading_v0, reference_v0
 
 SMALL = {"n_agents": 3, "max_cycles": 3}  # real digits, a few steps of training a round: well under a second an episode
 CASES = {
@@ -11,7 +11,13 @@ CASES = {
     "first_price": (reference_v0, {"game": "first_price", "n_buyers": 3, "max_cycles": 3}),
     "second_price": (reference_v0, {"game": "second_price", "reserve": 0.25, "max_cycles": 3}),
     "parameter_trading": (parameter_trading_v0, SMALL),
+    "model_sharing": (model_sharing_v0, SMALL),
+    "model_sharing_drawn": (model_sharing_v0, SMALL | {"learner": None, "reports": "each_round", "exits": "ir_prob"}),
 }
+GAMES = [
+    case for case, (module, _) in CASES.items() if module is reference_v0
+]  # really over at their horizon; others are cut off
+TRAINED = ["parameter_trading", "model_sharing"]  # batched matrix products: their rounding depends on the batch
 
 
 def parallel(case, **more):

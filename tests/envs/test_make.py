@@ -23,9 +23,7 @@ every_door = pytest.mark.parametrize("door", DOORS.values(), ids=DOORS)
 
 @every_door
 def test_an_unknown_market_gets_its_neighbour(door):
-    with pytest.raises(
-        ValueError, match=r"no market 'referense_v0'\. Did you mean 'reference_v0'\? Known: parameter_trading_v0, "
-    ):
+    with pytest.raises(ValueError, match=r"no market 'referense_v0'\. Did you mean 'reference_v0'\? Known: model_sharing_v0, "):
         door("referense_v0")
 
 
@@ -35,6 +33,8 @@ def test_an_unknown_keyword_gets_its_neighbour(door):
         door("reference_v0", n_buyer=3)
     with pytest.raises(ValueError, match=r"no argument of parameter_trading_v0 'lerner'\. Did you mean 'learner'"):
         door("parameter_trading_v0", lerner="mlp")
+    with pytest.raises(ValueError, match=r"no argument of model_sharing_v0 'schema'\. Did you mean 'scheme'"):
+        door("model_sharing_v0", schema="ipfl")
 
 
 @pytest.mark.parametrize("name", MARKETS)

@@ -3,14 +3,14 @@
 import gymnasium
 import numpy as np
 import pytest
-from env_cases import CASES, name_of, random_column
+from env_cases import CASES, TRAINED, name_of, random_column
 from gymnasium.vector import AutoresetMode
 
 from marketenv import make_single, make_vec
 
 N = 4
 every_case = pytest.mark.parametrize("case", CASES)
-reference_case = pytest.mark.parametrize("case", [c for c in CASES if c != "parameter_trading"])
+exact_case = pytest.mark.parametrize("case", [c for c in CASES if c not in TRAINED])
 
 
 def vector(case, n=N, **more):
@@ -44,7 +44,7 @@ def test_shapes_and_types(case):
     assert venv.report.rewards[:, 0].tolist() == rewards.tolist()
 
 
-@reference_case
+@exact_case
 def test_it_equals_gymnasiums_own_vector_of_single_environments(case):
     config = CASES[case][1] | {"opponents": "random"}
     own = vector(case)
@@ -67,9 +67,9 @@ def test_a_batch_of_four_plays_as_four_singles(case):
     seen, _ = own.reset(seed=20)
     (actions,) = random_column(own.single_action_space, 1, N)
     stepped = own.step(actions)
-    # reference games: exactly. Parameter trading trains in batched matrix products, whose rounding depends on the batch;
+    # Exactly, but where batched matrix products train, whose rounding depends on the batch;
     # later rounds may part, since discrete choices amplify rounding.
-    tolerance = 1e-5 if case == "parameter_trading" else 0.0
+    tolerance = 1e-5 if case in TRAINED else 0.0
     for k in range(N):
         env = make_single(name_of(case), **CASES[case][1], opponents="random")
         assert np.allclose(seen[k], env.reset(seed=20 + k)[0], atol=tolerance, rtol=0)
@@ -89,7 +89,7 @@ def test_markets_that_end_restart_in_the_same_step(case):
     assert infos["_final_obs"].all() and infos["_final_info"].all()
     round_column = venv._role.observation.slices["round"]  # finished rounds / max_cycles: 1 at the end, 0 at the start
     assert all(final[round_column] == 1 for final in infos["final_obs"]) and (seen[:, round_column] == 0).all()
-    assert (infos["final_info"]["utility"] == venv.report.rewards[:, 0].numpy()).all()
+    assert (infos["final_info"]["utility"] == venv.report.utility[:, 0].numpy()).all()
     assert not infos["utility"].any() and not np.array_equal(seen, first)
 
 

@@ -1,4 +1,4 @@
-"""What the recipes share: the two markets, the frameworks' imports, and the page whose code they run."""
+"""What the recipes share: the markets, the frameworks' imports, and the page whose code they run."""
 
 import importlib
 import os
@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from marketenv import parameter_trading_v0, reference_v0
+from marketenv import model_sharing_v0, parameter_trading_v0, reference_v0
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs/guides/frameworks.md"
-# one market with two roles, one with a role that all agents share
+# one market with two roles, two with a role that all agents share
 MARKETS = {
     "reference_v0": (reference_v0, {"game": "double_auction", "max_cycles": 3}),
     "parameter_trading_v0": (parameter_trading_v0, {"n_agents": 2, "max_cycles": 3}),
+    "model_sharing_v0": (model_sharing_v0, {"n_agents": 3, "max_cycles": 3, "learner": None}),
 }
 # frameworks warn of their own and each other's old names; ours stay errors
 RELAXED = [pytest.mark.filterwarnings("ignore"), pytest.mark.filterwarnings("error:::marketenv")]

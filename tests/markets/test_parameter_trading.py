@@ -10,9 +10,9 @@ from marketenv import make_market, make_parallel
 from marketenv.alignment import ALIGNMENTS
 from marketenv.core import rounds
 from marketenv.core.market import agent_names
+from marketenv.core.pairs import others, pairs_of
 from marketenv.learners import LEARNERS, Training
 from marketenv.markets.exchanges import Terms, trade
-from marketenv.markets.parameter_trading import _others, _pairs
 from marketenv.markets.parameter_trading_types import ParameterTradingConfig, Reports
 from marketenv.mechanisms import posted_price
 from marketenv.valuation import Gain
@@ -55,8 +55,8 @@ def quoted(market, worth):
 def test_others_and_pairs_drop_and_restore_the_diagonal():
     pairs = torch.arange(9.0).reshape(1, 3, 3)
     # by hand: row 0 keeps columns 1, 2; row 1 keeps 0, 2; row 2 keeps 0, 1
-    assert _others(pairs).tolist() == [[[1, 2], [3, 5], [6, 7]]]
-    assert torch.equal(_pairs(_others(pairs)), pairs - torch.diag_embed(pairs.diagonal(0, 1, 2)))
+    assert others(pairs).tolist() == [[[1, 2], [3, 5], [6, 7]]]
+    assert torch.equal(pairs_of(others(pairs)), pairs - torch.diag_embed(pairs.diagonal(0, 1, 2)))
 
 
 def test_utility_is_value_less_payments_and_effort_cost():

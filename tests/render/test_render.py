@@ -40,6 +40,30 @@ def test_frame_is_a_picture_that_depends_on_the_round():
     assert np.array_equal(after, draw_frame(a_round(), agents))
 
 
+def a_shared_round(**config):
+    """A round of three clients of equal size: client 0 needs data, the others sell at costs of 0.5 and 0.6."""
+    types = {"sizes": [1.0, 1.0, 1.0], "costs": [9.0, 0.5, 0.6], "needs": [100.0, 0.0, 0.0]}
+    market = make_market("model_sharing_v0", n_agents=3, max_cycles=1, learner=None, strength=0.0, types=types, **config)
+    policies = dict.fromkeys(("client_0", "client_1", "client_2"), market.policies["truthful"])
+    return next(rounds.play(market, policies, torch.tensor([0])))[2]
+
+
+def arrows_of(axes):
+    return [text.arrow_patch for text in axes.texts if getattr(text, "arrow_patch", None) is not None]
+
+
+def test_the_frame_of_shared_models_is_their_graph(monkeypatch):
+    seen = []
+    monkeypatch.setattr("marketenv.render.pictures.draw_bars", lambda axes, *rest: seen.append(axes.figure.axes[0]))
+    names = ["client_0", "client_1", "client_2"]
+    draw_frame(a_shared_round(), names)
+    # sqrt(100) (1 - 1 / sqrt(2)) = 2.93 > .5, sqrt(100) (1 / sqrt(2) - 1 / sqrt(3)) = 1.30 > .6: both sell, both at 1.30
+    assert [round(arrow.get_linewidth(), 6) for arrow in arrows_of(seen[0])] == [5.6, 5.6]
+    draw_frame(a_shared_round(scheme="fedavg"), names)
+    assert [arrow.get_linewidth() for arrow in arrows_of(seen[1])] == [0.6] * 6  # everybody gets every model; no money moves
+    assert not [text for text in seen[1].texts if text.get_text() not in ("", *names)]
+
+
 def test_network_draws_one_arrow_per_payment():
     _fig, (axes,) = figure()
     money = np.array([[0.0, 2.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]])

@@ -35,6 +35,8 @@ def test_demo_writes_its_report_pictures_and_rounds(tmp_path):
     assert "report.html" in out and "reference/budget_balance" in out  # it ends with an audit
     assert "reference/budget_balance" in (tmp_path / "audit" / "report.html").read_text()
     assert list(json.loads((tmp_path / "audit" / "claims.json").read_text())["claims"]) == ["reference/budget_balance"]
+    sharers = [name for name, s in STRATEGIES.items() if "model_sharing_v0" in s.markets]
+    assert all(name in page for name in (*sharers, "ipfl", "pfedgraph")) and page.count("data:image/png;base64,") == 6
 
 
 @pytest.mark.parametrize("script", ["demo", "audit", "benchmark", "play", "train", "reproduce", "rewrite_playthroughs"])
@@ -48,6 +50,7 @@ def test_benchmark_writes_a_list_of_figures(tmp_path):
     assert all({"name", "value", "unit", "command"} <= case.keys() for case in found)
     assert all(case["value"] > 0 for case in found if "overhead" not in case["name"])
     assert any("reference_v0" in case["name"] for case in found) and any("digits" in case["name"] for case in found)
+    assert any("model_sharing_v0 clear" in case["name"] and case["unit"] == "times" for case in found)
 
 
 def test_play_tells_every_round_and_adds_up():

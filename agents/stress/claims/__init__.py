@@ -14,7 +14,7 @@ from typing import Any
 
 from marketenv.core.lookup import lookup
 
-from . import reference, train_n_trade
+from . import model_sharing, reference, train_n_trade
 from .claim import (
     AS_STATED,
     EFFORTS,
@@ -35,7 +35,7 @@ from .claim import (
 )
 from .truthfulness import balance, rationality, truthfulness
 
-CLAIMS: dict[str, Claim] = {claim.id: claim for claim in (*reference.CLAIMS, *train_n_trade.CLAIMS)}
+CLAIMS: dict[str, Claim] = {claim.id: claim for claim in (*reference.CLAIMS, *train_n_trade.CLAIMS, *model_sharing.CLAIMS)}
 
 
 def measure(claim_id: str, condition: str, effort: str) -> dict[str, Any]:

@@ -1,0 +1,205 @@
+"""Claims of iPFL (arXiv 2505.02462) and questions put to its market: truth, taking part, money, attackers, what sharing brings.
+
+The theorems speak of one round with the distances fixed and of no cost of training, so the economic claims are tested there:
+one round, reports once, distances drawn. Its experiments ran on larger data; ours run on digits and say so in the condition.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from marketenv import make_market
+from marketenv.core.market import Market
+
+from .claim import AS_STATED, Above, AtLeast, Claim, Effort, Experiment, Never, NoGain, Rule
+from .sharing_experiments import (
+    APART_1,
+    APART_2,
+    DRAWN,
+    FIVE_1,
+    FIVE_2,
+    GIVEN_AWAY,
+    SIX,
+    CostRegret,
+    FalseNames,
+    Isolation,
+    Lighter,
+    above_local,
+    effort_unpaid,
+    isolated_iff,
+    most_welfare,
+)
+from .truthfulness import Line, balance, rationality, truthfulness
+
+MARKET = "model_sharing"
+PAPER = "Incentivizing Inclusive Contributions in Model Sharing Markets (iPFL, arXiv 2505.02462)"
+OURS = "ours"
+CRITICAL, CLARKE = "sellers are paid their critical value", "the exact graph with Clarke payments, six clients"
+RULES: dict[str, dict[str, str]] = {
+    AS_STATED: {"graph": "break", "payment": "marginal"},  # Algorithm 2 and the payment of the paper
+    CRITICAL: {"graph": "break", "payment": "critical"},
+    CLARKE: {"graph": "exact", "payment": "vcg"},
+}
+CLIENT = "client_0"  # all clients are drawn alike
+BELOW, ABOVE, BOTH = (
+    (-0.5, 0.0),
+    (0.0, 0.5),
+    (-0.5, 0.5),
+)  # shifts of a report, from 1/10 of the truth to 10 times
+
+
+def economy(condition: str, effort: Effort) -> Market:
+    """One round between ten clients, or six on the exact graph, whose distances are drawn and whose training is free."""
+    return _one_round(condition, SIX if condition == CLARKE else 10)
+
+
+def small_economy(condition: str, effort: Effort) -> Market:
+    """The same with six clients."""
+    return _one_round(condition, SIX)
+
+
+def _one_round(condition: str, clients: int) -> Market:
+    fixed = {"learner": None, "max_cycles": 1, "effort_cost": (0.0, 0.0), "n_agents": clients}
+    return make_market("model_sharing_v0", **fixed, **RULES[condition])
+
+
+def about(name: str, place: str, words: str, paper: str = PAPER) -> dict[str, Any]:
+    """What every claim of this market says of itself."""
+    return {"id": f"ipfl/{name}", "market": MARKET, "paper": paper, "place": place, "words": words}
+
+
+def lighter(claim: Claim) -> Claim:
+    """The same claim with fewer seeds."""
+    assert claim.experiment is not None
+    return dataclasses.replace(claim, experiment=Lighter(claim.experiment))
+
+
+def economic(told: dict[str, Any]) -> dict[str, Any]:
+    """What claims about one round share: the market and the three payments as conditions."""
+    return told | {"build": economy, "conditions": tuple(RULES)}
+
+
+def no_lie(name: str, words: str, field: str, ends: tuple[float, float]) -> Claim:
+    """A claim that no client gains by reporting another type than its own, between two ends."""
+    line: Line = (f"shift {field}", *ends)
+    told = economic(about(name, "theorem 2", words))
+    return lighter(truthfulness(**told, who=(CLIENT,), lines=(line,), attackers=()))
+
+
+def measured_by(
+    told: dict[str, Any], rule: Rule, unit: str, statistic: str, conditions: tuple[str, ...], by: Experiment
+) -> Claim:
+    """A claim with an experiment of its own."""
+    return Claim(**told, rule=rule, unit=unit, statistic=statistic, conditions=conditions, experiment=by)
+
+
+ATTACKS = {
+    "shuffle": "a model whose numbers are shuffled",
+    "gauss": "random numbers",
+    "ones": "a model of ones",
+    "sign_flip": "a model with all signs turned",
+    "noise": "a model with noise as large as its update",
+    "copy": "the mean of the others' models",
+    "relay_rider": "the model that it was sent last",
+}
+PAPERS = ("shuffle", "gauss", "ones", "sign_flip")  # the others are free-riders of our own
+
+
+def isolated(attack: str, model: str) -> Claim:
+    """A claim that hardly anybody buys from who uploads such a model."""
+    paper, place = (PAPER, "theorem 3") if attack in PAPERS else (OURS, "theorem 3 put to an upload that the paper does not name")
+    told = about(f"isolates_{attack}", place, f"Who uploads {model} is isolated: hardly anybody buys from it.", paper)
+    statistic = "share of the others that buy from the attacker, mean of the rounds after the first, an episode"
+    rule = Never(0.12, rate=0.25)  # at most one of nine buyers, in no episode; 17 episodes tell
+    return measured_by(told, rule, "of the others", statistic, (APART_2, APART_1, GIVEN_AWAY), Isolation(attack))
+
+
+CLAIMS = (
+    lighter(
+        rationality(
+            **economic(about("individual_rationality", "theorem 1", "Who reports its types never loses where all do.")),
+            who=(CLIENT,),
+        )
+    ),
+    lighter(
+        rationality(
+            **economic(
+                about(
+                    "individual_rationality_under_lies",
+                    "a question put to theorem 1, which takes all reports as true",
+                    "Who reports its types never loses, even where all others say that they own three times their data.",
+                    OURS,
+                )
+            ),
+            who=(CLIENT,),
+            others="size_liar",
+        )
+    ),
+    no_lie("cost_not_overstated", "No client gains by reporting a cost above its own.", "cost", ABOVE),
+    no_lie("cost_not_understated", "No client gains by reporting a cost below its own.", "cost", BELOW),
+    no_lie("truthful_sizes", "No client gains by reporting more or less data than it owns.", "size", BOTH),
+    no_lie("truthful_needs", "No client gains by reporting another need for data than its own.", "need", BOTH),
+    measured_by(
+        about("truthful_costs_exactly", "theorem 2", "No cost that a client could report earns it more than its own."),
+        Never(1e-5, rate=0.02),
+        "money",
+        "regret of the reported cost given all other reports, all costs that matter tried, an episode",
+        tuple(RULES),
+        CostRegret(small_economy),
+    ),
+    balance(
+        **economic(about("budget_balance", "payments p_i", "Payments sum to zero, whatever is reported.")),
+    ),
+    measured_by(
+        about(
+            "never_bought_condition",
+            "theorem 3 as a condition, derived",
+            "A model is bought by nobody who finds it not worth its hurdle alone, and bought alone by all others.",
+            OURS,
+        ),
+        Never(0.0),
+        "pairs",
+        "pairs of a random market for which that is wrong",
+        (AS_STATED,),
+        isolated_iff,
+    ),
+    *(isolated(*attack) for attack in ATTACKS.items()),
+    measured_by(
+        about("above_local", "experiments", "Clients end with a higher test accuracy than by training alone."),
+        Above(),
+        "accuracy",
+        "mean test accuracy at the last round less that of training alone, same seeds",
+        (APART_1, FIVE_1, FIVE_2),
+        above_local,
+    ),
+    measured_by(
+        about("highest_utility", "experiments", "No other way of sharing has a higher sum of utilities."),
+        Above(),
+        "money",
+        "summed utility of a round less the baseline's, same seeds",
+        (FIVE_2, DRAWN),
+        most_welfare,
+    ),
+    measured_by(
+        about(
+            "effort_is_not_paid",
+            "open question 3",
+            "Who trains once and then uploads what it was sent earns nine tenths of an honest client or more.",
+            OURS,
+        ),
+        AtLeast(),
+        "money",
+        "utility less nine tenths of what it earns as an honest client, an episode",
+        (APART_1, GIVEN_AWAY, FIVE_2),
+        effort_unpaid,
+    ),
+    measured_by(
+        about("false_names", "a question put to the market", "No client gains by coming as two, each with half its data.", OURS),
+        NoGain(0.01),
+        "money",
+        "summed utility of the two names less that of the one, a case or a block's mean",
+        tuple(RULES),
+        FalseNames(RULES),
+    ),
+)

@@ -1,0 +1,497 @@
+"""The model-sharing market of iPFL ("Incentivizing Inclusive Contributions in Model Sharing Markets", arXiv 2505.02462).
+
+A round: every client trains, held near what it bought last (``quote``); clients report (N, c, K), upload a model and
+choose their next effort; distances between the uploads and the reports decide who buys whose model and at which price;
+buyers get a prox centre, money moves, and who loses may leave (``clear``).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Float64, Int
+from torch import Tensor
+
+from marketenv.core import draws
+from marketenv.core.bank import Layout
+from marketenv.core.clock import Clock
+from marketenv.core.fields import Field, Fields, just_above
+from marketenv.core.lookup import lookup
+from marketenv.core.market import Past, Report, Role, Stage
+from marketenv.core.pairs import others
+from marketenv.core.policy import uniform_random
+from marketenv.core.shards import Shards
+from marketenv.core.transfers import Ledger
+from marketenv.data import Source, make_source
+from marketenv.learners import LEARNERS, Learner, Pull, Scores, Training
+from marketenv.markets.model_sharing_types import ModelSharingConfig, SharingQuotes, SharingReport, SharingState
+from marketenv.markets.sharing_schemes import SCHEMES, Given, Scheme, Shared
+from marketenv.markets.uploads import Models, drawn_distance, make_uploads, upload_kind
+from marketenv.mechanisms import (
+    GAINS,
+    GRAPHS,
+    SHARING_PAYMENTS,
+    ClientTypes,
+    GainFamily,
+    SharingTerms,
+    cost_breakpoints,
+    distance_discounts,
+    utilities,
+)
+from marketenv.valuation import DISTANCES, ModelDistance
+
+DEFAULT_TRAINING = Training(optimizer="sgd", learning_rate=0.01, momentum=0.9, weight_decay=1e-5, batch_size=64, steps=10)
+NO_DATA = (5000.0, 0.6)  # median and log deviation of sizes where nobody has data
+LEAVES = -0.9  # whose stay is below leaves
+MANY = 20  # classes, from which accuracy is no longer weighted by the client's labels
+LARGEST = 100.0  # loss that anybody is told
+DUST = 1e-9  # money below which a loss is rounding: a price that takes all of a gain leaves -4e-16 of it
+
+
+@dataclass(frozen=True)
+class World:
+    """What the seeds fix for good: training data and their drift's goal, exams of each class, and how much each one counts."""
+
+    train: Shards
+    later: Shards | None
+    material: Any
+    exams: list[Any]
+    test_exams: list[Any]
+    mix: Float[Tensor, "classes markets agents"]
+    test_mix: Float[Tensor, "classes markets agents"]
+
+
+def truthful(observation: Tensor, role: Role, keys: Tensor) -> Tensor:
+    """Report one's types, upload one's model, train at full effort and stay: [markets, 6]."""
+    seen = role.observation.unpack(observation)
+    said = [torch.where(seen[name] > 0, 0.0, -1.0) for name in ("cost", "size", "need")]
+    one = torch.ones_like(seen["loss"])
+    return torch.cat([*said, one, -one, one], -1)
+
+
+POLICIES: dict[str, Any] = {"truthful": truthful, "random": uniform_random}
+
+
+class ModelSharingMarket:
+    """A batch of model-sharing markets; see the module's text for a round and the config for its parts."""
+
+    report_type: type[Report] = SharingReport
+    stages: tuple[Stage, ...] = (Stage("share", ("client",)),)
+    policies: dict[str, Any] = POLICIES
+
+    def __init__(self, config: ModelSharingConfig | None = None) -> None:
+        self.config = c = config or ModelSharingConfig()
+        self.device, self.horizon, self.n_agents = torch.device(c.device), c.max_cycles, c.n_agents
+        self.distance: ModelDistance = lookup(DISTANCES, c.distance, "distance")
+        self.scheme: Scheme = lookup(SCHEMES, c.scheme, "scheme")
+        for table, name in ((GRAPHS, "graph"), (SHARING_PAYMENTS, "payment")):
+            lookup(table, getattr(c, name), name)
+        if c.payment == "vcg" and c.graph != "exact":
+            raise ValueError(f"payment is 'vcg' with graph {c.graph!r}, wanted graph='exact'; or payment='critical'.")
+        self.source: Source | None = None
+        self.learner: Learner | None = None
+        if c.learner is not None:
+            options = {"root": c.root, "download": c.download, **c.data_options}
+            if c.partition == "dirichlet":
+                options = {"alpha": 0.1, "min_size": 5} | options
+            self.source = make_source(c.data, c.partition, c.n_agents, **options).to(self.device)
+            self.learner = self._learner(self.source)
+        self.gain = self._gain()
+        self._joins = torch.tensor(c.joins or (0,) * c.n_agents, device=self.device)
+        self._worlds: dict[tuple[int, ...], World] = {}
+
+    def _learner(self, source: Source) -> Learner:
+        if not isinstance(self.config.learner, str):
+            return self.config.learner
+        training = self.config.training or DEFAULT_TRAINING
+        factory = lookup(LEARNERS, self.config.learner, "learner")
+        return factory(source.feature_shape, source.n_outputs, source.task, training, **self.config.learner_options)
+
+    def _gain(self) -> GainFamily:
+        """The gain; families that need a scale take the mean size of a client's data."""
+        gain = lookup(GAINS, self.config.gain, "gain")
+        if isinstance(gain, GainFamily):
+            return gain
+        if gain is GAINS["inverse_sqrt"] or self.source is None:
+            return gain()
+        seed = torch.zeros(1, dtype=torch.int64, device=self.device)
+        return gain(scale=float(self.source.federation(seed).train.size.double().mean()))
+
+    @cached_property
+    def roles(self) -> tuple[Role, ...]:
+        """Clients: what each sees by name (``others`` in the order of agents without itself), and what it may do."""
+        others = self.n_agents - 1
+        seen = Fields(
+            (
+                Field("size", 1, 0.0, 1e6, "own type: samples, as a multiple of the market's mean"),
+                Field("cost", 1, 0.0, 1e6, "own type: money that a sale costs"),
+                Field("need", 1, 0.0, 1e6, "own type: K, as a multiple of the market's mean; 0 is a pure seller"),
+                Field("effort_cost", 1, 0.0, max(self.config.effort_cost[1], 1e-6), "own type: money per full effort"),
+                Field("loss", 1, 0.0, LARGEST, "own loss on validation data weighted by own labels"),
+                Field("accuracy", 1, 0.0, 1.0, "own accuracy on them"),
+                Field("bought", others, 0.0, 1.0, "whose models one bought in the last round"),
+                Field("sold", others, 0.0, 1.0, "to whom one sold"),
+                Field("last_paid", 1, 0.0, 1e6, "money paid in the last round"),
+                Field("last_earned", 1, 0.0, 1e6, "money received in the last round"),
+                Field("present", 1, 0.0, 1.0, "whether one is in the market"),
+                Field("round", 1, 0.0, 1.0, "finished rounds / max_cycles"),
+            )
+        )
+        report = "report = 10^a times the truth; where that is 0, (1 + a) times the market's mean"
+        does = Fields(
+            (
+                Field("cost", 1, -1.0, 1.0, report),
+                Field("size", 1, -1.0, 1.0, report),
+                Field("need", 1, -1.0, 1.0, report),
+                Field("effort", 1, -1.0, 1.0, "effort of the next training: (1 + a) / 2"),
+                Field("upload", 1, -1.0, 1.0, "kind of upload: equal bins in the order of UPLOADS, from honest"),
+                Field("stay", 1, -1.0, 1.0, f"below {LEAVES} the client leaves for good"),
+            )
+        )
+        return (Role("client", self.n_agents, seen, does),)
+
+    def reset(self, seeds: Int[Tensor, "markets"]) -> SharingState:
+        """Draw data, types and the common first model; effort is 1 for the first training."""
+        n, c = self.n_agents, self.config
+        types = self._types(seeds)
+        nothing, ones = torch.zeros_like(types.sizes), torch.ones(len(seeds), n, device=self.device)
+        start = torch.zeros(len(seeds), 1, 0, device=self.device)
+        if self.learner is not None:
+            start = self.learner.init(draws.fold(seeds, "first model"))[:, None]
+        params = start.expand(-1, n, -1)
+        low, high = c.effort_cost
+        return SharingState(
+            seeds=seeds,
+            round=torch.zeros_like(seeds),
+            params=params,
+            trained=params,
+            start=start,
+            centre=params,
+            pull=torch.zeros_like(ones),
+            second=params if self.scheme.second else params[..., :0],
+            best=params,
+            best_accuracy=torch.full_like(ones, -1.0),
+            loss=torch.zeros_like(ones),
+            accuracy=torch.zeros_like(ones),
+            effort=ones,
+            effort_cost=low + (high - low) * self._drawn(seeds, "effort cost"),
+            types=types,
+            reported=types,
+            gone=torch.zeros_like(ones, dtype=torch.bool),
+            ledger=Ledger(nothing + c.cash, nothing + c.credit),
+            bought=torch.zeros(len(seeds), n, n, dtype=torch.bool, device=self.device),
+            last_paid=nothing,
+            last_earned=nothing,
+        )
+
+    def quote(self, state: SharingState, past: Past) -> SharingQuotes:
+        """Train everybody who is there, held near what it bought last, and score the models."""
+        clock, present = Clock(self.device), self.present(state)
+        trained, second, loss = state.params, state.second, torch.zeros_like(state.loss)
+        diverged, accuracy = torch.zeros_like(present), loss
+        if self.learner is not None:
+            world, effort = self.world(state.seeds), torch.where(present, state.effort, 0.0)
+            pull = Pull(state.centre.flatten(0, 1), state.pull.flatten())
+            trained = self._train(state, world, state.params, effort, pull if bool((state.pull > 0).any()) else None)
+            if second.shape[-1]:
+                second = self._train(state, world, second, effort, None)
+            diverged = ~(trained.isfinite().all(-1) & second.isfinite().all(-1))
+            trained = torch.where(diverged[..., None], state.params, trained)
+            second = torch.where(diverged[..., None], state.second, second)
+            clock.lap("train")
+            loss, accuracy = self._judge(trained, world.exams, world.mix)
+            clock.lap("evaluate")
+        return SharingQuotes(trained, second, diverged, loss, accuracy, present, clock.seconds)
+
+    def observe(self, state: SharingState, past: Past, quotes: SharingQuotes | None) -> Float[Tensor, "markets agents dim"]:
+        """Pack what each client sees; after the last round nothing is quoted, and the last scores stand."""
+        loss, accuracy = (state.loss, state.accuracy) if quotes is None else (quotes.loss, quotes.accuracy)
+        present = self.present(state) if quotes is None else quotes.present
+        types, mean = state.types, {n: getattr(state.types, n).mean(1, keepdim=True).clamp(min=1e-12) for n in ("sizes", "needs")}
+        alone = {
+            "size": types.sizes / mean["sizes"],
+            "cost": types.costs,
+            "need": types.needs / mean["needs"],
+            "effort_cost": state.effort_cost,
+            "loss": loss,
+            "accuracy": accuracy,
+            "last_paid": state.last_paid,
+            "last_earned": state.last_earned,
+            "present": present,
+            "round": (state.round.double() / self.horizon)[:, None].expand_as(types.sizes),
+        }
+        pairs = {"bought": others(state.bought), "sold": others(state.bought.mT)}
+        return self.roles[0].observation.pack(**pairs, **{name: values[..., None] for name, values in alone.items()})
+
+    def clear(self, state: SharingState, past: Past) -> tuple[SharingState, SharingReport]:
+        """Take reports and uploads, draw the graph, price it, send the prox centres, move the money, and let losers leave."""
+        ((quotes, actions),) = past
+        clock, does = Clock(self.device), {name: a[..., 0].double() for name, a in self.roles[0].action.unpack(actions).items()}
+        left = quotes.present & (does["stay"] < LEAVES)
+        present = quotes.present & ~left
+        reported = self._reported(state, does)
+        given, kind = self._given(state, quotes, reported, present, upload_kind(does["upload"]))
+        clock.lap("distances")
+        done = self.scheme.settle(given)
+        utility = utilities(state.types, self.gain, done.bought, done.prices)
+        transfers = done.prices.clamp(min=0.0) + (-done.prices).clamp(min=0.0).mT
+        ledger = state.ledger.settle(transfers)
+        clock.lap("settle")
+        paid, received = transfers.sum(2), transfers.sum(1)
+        effort = torch.where(quotes.present, state.effort, 0.0)
+        gone = state.gone | left | self._exits(state, utility, present)
+        new = self._next(state, quotes, done, gone, does["effort"])
+        new = dataclasses.replace(new, reported=reported, ledger=ledger, last_paid=paid, last_earned=received)
+        received_sizes = (done.bought.double() @ state.types.sizes[..., None]).squeeze(-1)
+        report = SharingReport(
+            rewards=utility - state.effort_cost * effort,
+            transfers=transfers,
+            terminated=torch.zeros_like(state.round, dtype=torch.bool),
+            seconds=quotes.seconds | clock.seconds,
+            utility=utility,
+            gain=self.gain.marginal(state.types.sizes, received_sizes, state.types.needs),
+            paid=paid,
+            received=received,
+            effort=effort,
+            bought=done.bought.sum(2),
+            sold=done.bought.sum(1),
+            loss=quotes.loss,
+            accuracy=quotes.accuracy,
+            cash=ledger.cash,
+            present=present,
+            upload=kind,
+            reason=self._reasons(given, quotes, done, present),
+            distance=given.distance,
+            discounts=given.terms.discounts,
+            prices=done.prices,
+            trades=done.bought,
+            reported=reported,
+        )
+        return new, report
+
+    def present(self, state: SharingState) -> Bool[Tensor, "markets agents"]:
+        """Who is in the market: has joined and has not left."""
+        return (state.round[:, None] >= self._joins) & ~state.gone
+
+    def test_scores(self, state: SharingState, at: str = "last") -> Scores:
+        """Loss and accuracy [markets, agents] on held-out test data, weighted by each client's own labels.
+
+        at: ``last`` trained model, or the ``best`` one by the accuracy that ``select`` names. ValueError without a learner.
+        """
+        if self.learner is None:
+            raise ValueError("learner is None, so there are no models to test; build the market with a learner.")
+        world = self.world(state.seeds)
+        models = lookup({"last": state.trained, "best": state.best}, at, "model to test")
+        return self._judge(models, world.test_exams, world.test_mix)
+
+    def cost_breakpoints(self, state: SharingState, past: Past, agent: int) -> Float[Tensor, "markets candidates width"] | None:
+        """Actions among which a client's best report of its cost is, all else as it was, for the utility of this round.
+
+        None for graphs and schemes of one's own, where reports are not read in this round, and where a client's true cost
+        is 0, which a multiple cannot reach. past: this round's quotes and the actions of all clients
+        """
+        ((quotes, actions),) = past
+        read = self.config.reports == "each_round" or bool((state.round == self._joins[agent]).all())
+        known = self.scheme is SCHEMES["ipfl"] and isinstance(self.config.graph, str)
+        if not read or not known or bool((state.types.costs[:, agent] == 0).any()):
+            return None
+        does = {name: a[..., 0].double() for name, a in self.roles[0].action.unpack(actions).items()}
+        present = quotes.present & (does["stay"] >= LEAVES)
+        given, _ = self._given(state, quotes, self._reported(state, does), present, upload_kind(does["upload"]))
+        points = cost_breakpoints(given.terms, agent, self.config.graph).clamp(min=1e-12)
+        met = (points / state.types.costs[:, agent, None]).log10().nan_to_num(1.0).clamp(-1, 1).float()
+        ends = met.new_tensor([-1.0, 0.0, 1.0]).expand(len(met), -1)
+        costs = torch.cat([met, just_above(met), -just_above(-met), ends], 1)
+        return torch.cat([costs[..., None], actions[:, agent, None, 1:].expand(-1, costs.shape[1], -1)], 2)
+
+    def world(self, seeds: Int[Tensor, "markets"]) -> World:
+        """What the seeds fix for good; the last two batches of seeds are remembered, since every round asks for it."""
+        name = tuple(seeds.tolist())
+        if name not in self._worlds:
+            self._worlds = dict([*list(self._worlds.items())[-1:], (name, self._build_world(seeds))])
+        return self._worlds[name]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_worlds": {}}  # a pickled market draws its data again
+
+    # --- types and reports ----------------------------------------------------------------------------------------------
+
+    def _drawn(self, seeds: Tensor, purpose: str) -> Float64[Tensor, "markets agents"]:
+        return draws.uniform(draws.agent_keys(seeds, self.n_agents, purpose))
+
+    def _types(self, seeds: Tensor) -> ClientTypes:
+        """True sizes, costs and needs: given, or drawn from the config's intervals."""
+        c, like = self.config, torch.zeros((), dtype=torch.float64, device=self.device)
+        told = {name: like.new_tensor(values).expand(len(seeds), -1) for name, values in c.types.items()}
+        sizes = told["sizes"] if "sizes" in told else self._sizes(seeds)
+        paper = isinstance(self.gain, GAINS["inverse_sqrt"])
+        low, high = c.needs or ((50.0, 100.0) if paper else (7.0, 10.0))
+        scale = sizes.mean(1, keepdim=True) if paper else 1.0
+        needs = (low + (high - low) * self._drawn(seeds, "needs")) * scale
+        costs = c.costs[0] + (c.costs[1] - c.costs[0]) * self._drawn(seeds, "costs")
+        return ClientTypes(sizes, told.get("costs", costs), told.get("needs", needs))
+
+    def _sizes(self, seeds: Tensor) -> Float64[Tensor, "markets agents"]:
+        if self.config.sizes is not None:
+            low, high = self.config.sizes
+            return low + (high - low) * self._drawn(seeds, "sizes")
+        if self.source is not None:
+            return self.world(seeds).train.size.double()
+        median, deviation = NO_DATA
+        return median * (deviation * draws.normal(draws.agent_keys(seeds, self.n_agents, "sizes"))).exp()
+
+    def _reported(self, state: SharingState, does: dict[str, Tensor]) -> ClientTypes:
+        """What the clients say: kept from their first round, or said anew."""
+        said = {}
+        for name, action in (("sizes", "size"), ("costs", "cost"), ("needs", "need")):
+            truth = getattr(state.types, name)
+            lie = torch.where(truth > 0, 10.0 ** does[action] * truth, (1 + does[action]) * truth.mean(1, keepdim=True))
+            fresh = (state.round[:, None] == self._joins) | (self.config.reports == "each_round")
+            said[name] = torch.where(fresh, lie, getattr(state.reported, name))
+        return ClientTypes(**said)
+
+    def _drifted(self, state: SharingState) -> ClientTypes:
+        """The next round's types: c and K walk where they drift."""
+        c, types = self.config, state.types
+        if not (c.cost_drift or c.need_drift):
+            return types
+        steps = draws.normal(draws.agent_keys(draws.fold(state.seeds, state.round), self.n_agents, "drift"), 2)
+        return ClientTypes(
+            types.sizes, types.costs * (c.cost_drift * steps[..., 0]).exp(), types.needs * (c.need_drift * steps[..., 1]).exp()
+        )
+
+    # --- training and scoring -------------------------------------------------------------------------------------------
+
+    def _train(self, state: SharingState, world: World, params: Tensor, effort: Tensor, pull: Pull | None) -> Tensor:
+        """One round of everybody's training; optimisers start anew in every round."""
+        assert self.learner is not None
+        keys = draws.agent_keys(draws.fold(state.seeds, state.round), self.n_agents, "train").flatten()
+        slots = self.learner.fresh_slots(len(keys), self.device)
+        material = self._material(state, world)
+        more = {} if pull is None else {"pull": pull}
+        return self.learner.train(params.flatten(0, 1), slots, material, effort.flatten(), keys, **more)[0].view_as(params)
+
+    def _material(self, state: SharingState, world: World) -> Any:
+        """The data of this round; where they drift, a growing share is from the later partition."""
+        if world.later is None:
+            return world.material
+        assert self.learner is not None
+        now, later = world.train, world.later
+        width = now.index.shape[-1]
+        place = torch.arange(width, device=self.device) % later.size[..., None]
+        other = later.index.gather(-1, place)
+        chance = draws.uniform(draws.agent_keys(state.seeds, self.n_agents, "data drift"), width)
+        moved = chance < (self.config.data_drift * state.round)[:, None, None]
+        return self.learner.prepare(Shards(now.x, now.y, torch.where(moved, other, now.index), now.size).flat())
+
+    def _judge(self, models: Tensor, exams: list[Any], mix: Tensor) -> Scores:
+        """Scores of each client's model on each class's exam, weighted by how much of its data are of the class."""
+        assert self.learner is not None
+        found = [self.learner.scores(models, exam) for exam in exams]
+        loss = torch.stack([torch.where(w > 0, w * s.loss, 0.0) for s, w in zip(found, mix, strict=True)]).sum(0)
+        accuracy = torch.stack([w * s.accuracy for s, w in zip(found, mix, strict=True)]).sum(0)
+        return Scores(loss.float(), accuracy.float())
+
+    def _build_world(self, seeds: Tensor) -> World:
+        assert self.source is not None and self.learner is not None
+        federation = self.source.federation(seeds)
+        later = self.source.federation(draws.fold(seeds, "later")).train if self.config.data_drift else None
+        exams, mix = self._exams(federation.validation, federation.train)
+        test_exams, test_mix = self._exams(federation.test, federation.train)
+        material = self.learner.prepare(federation.train.flat())
+        return World(federation.train, later, material, exams, test_exams, mix, test_mix)
+
+    def _exams(self, judge: Shards, train: Shards) -> tuple[list[Any], Tensor]:
+        """An exam a class and the share of it in each client's labels; one exam where labels are no few classes."""
+        assert self.source is not None and self.learner is not None
+        classes = self.source.n_outputs
+        if len(judge.index) != 1 or self.source.task != "classification" or classes > MANY:
+            return [self.learner.exam(judge)], torch.ones(1, *train.size.shape, device=self.device)
+        rows = judge.index[0, : int(judge.size[0])]
+        there = judge.y[rows].unique().tolist()
+        exams = []
+        for label in there:
+            some = rows[judge.y[rows] == label]
+            exams.append(self.learner.exam(Shards(judge.x, judge.y, some[None], torch.tensor([len(some)], device=self.device))))
+        labels = torch.where(train.mask, train.y[train.index], classes)
+        counts = torch.stack([(labels == label).sum(-1) for label in there]).float()
+        return exams, counts / counts.sum(0).clamp(min=1.0)
+
+    # --- a round's parts ------------------------------------------------------------------------------------------------
+
+    def _given(
+        self, state: SharingState, quotes: SharingQuotes, reported: ClientTypes, present: Tensor, kind: Tensor
+    ) -> tuple[Given, Tensor]:
+        """What the scheme decides from: uploads, their distances, and the terms; and the kinds of the uploads."""
+        c, keys = self.config, draws.fold(state.seeds, state.round)
+        shown = quotes.second if self.scheme.second else quotes.trained
+        agents = draws.agent_keys(keys, self.n_agents, "upload")
+        centre = torch.where((state.round[:, None] <= self._joins)[..., None], shown, state.centre)  # nothing was sent before
+        uploads = make_uploads(Models(shown, state.start, centre, present, agents), kind)
+        uploads = torch.where(quotes.diverged[..., None], torch.nan, uploads)
+        distance = drawn_distance(keys, kind) if self.learner is None else self.distance.between(uploads, state.start)
+        distance = torch.where(distance.isnan(), torch.inf, distance)  # finite models whose squared lengths overflow
+        discounts = distance_discounts(reported.sizes, distance, c.strength)
+        terms = SharingTerms(reported, discounts, self.gain, present)
+        parts = {"eta": c.eta, "strength": c.strength, "kind": self.distance, "graph": c.graph, "payment": c.payment}
+        purse = state.ledger.purse
+        return Given(uploads, quotes.trained, state.start, distance, terms, purse, **parts), kind
+
+    def _exits(self, state: SharingState, utility: Tensor, present: Tensor) -> Bool[Tensor, "markets agents"]:
+        """Who leaves after the round because it lost in it."""
+        loses = present & (utility < -DUST)
+        if self.config.exits == "ir_prob":
+            chance = draws.uniform(draws.agent_keys(draws.fold(state.seeds, state.round), self.n_agents, "exit"))
+            return loses & (chance < 0.5)
+        return loses if self.config.exits == "ir_strict" else torch.zeros_like(loses)
+
+    def _next(self, state: SharingState, quotes: SharingQuotes, done: Shared, gone: Tensor, effort: Tensor) -> SharingState:
+        """The state that the next round starts from; who has left keeps its best model."""
+        better, best_accuracy = self._better(state, quotes)
+        best = torch.where(better[..., None], quotes.trained, state.best)
+        kept = gone[..., None]
+        joining = state.round[:, None] + 1 == self._joins  # whose first training is at full effort, as everybody's
+        return dataclasses.replace(
+            state,
+            round=state.round + 1,
+            params=torch.where(kept, best, done.params),
+            trained=torch.where(kept, best, quotes.trained),
+            centre=done.centre,
+            pull=torch.where(gone, 0.0, done.pull),
+            second=done.second if self.scheme.second else state.second,
+            best=best,
+            best_accuracy=best_accuracy,
+            loss=quotes.loss,
+            accuracy=quotes.accuracy,
+            effort=torch.where(joining, 1.0, (1 + effort.float()) / 2),
+            types=self._drifted(state),
+            gone=gone,
+            bought=done.bought,
+        )
+
+    def _better(self, state: SharingState, quotes: SharingQuotes) -> tuple[Tensor, Tensor]:
+        """Whose model is better than its best so far, and the best accuracies."""
+        accuracy = quotes.accuracy
+        if self.learner is not None and self.config.select == "test":
+            world = self.world(state.seeds)
+            accuracy = self._judge(quotes.trained, world.test_exams, world.test_mix).accuracy
+        better = quotes.present & (accuracy > state.best_accuracy)
+        return better, torch.where(better, accuracy, state.best_accuracy)
+
+    def _reasons(self, given: Given, quotes: SharingQuotes, done: Shared, present: Tensor) -> Int[Tensor, "markets agents"]:
+        """Why each client ended as it did, as a number of ``REASONS``."""
+        reason = torch.where(given.terms.reported.needs > 0, 3, 2)
+        reason = torch.where(done.broke, 4, reason)
+        reason = torch.where(done.bought.any(2), 0 if self.scheme.money else 7, reason)
+        reason = torch.where(given.uploads.isfinite().all(-1), reason, 5)
+        reason = torch.where(quotes.diverged, 6, reason)
+        return torch.where(present, reason, 1)
+
+    @property
+    def layout(self) -> Layout | None:
+        """Where each tensor lies in a model, None without a learner."""
+        return None if self.learner is None else self.learner.layout

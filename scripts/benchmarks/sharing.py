@@ -1,0 +1,93 @@
+"""Speed of the model-sharing market: one batch against one market after another, a thousand clients, and a round of training."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+
+from agents.lineups import find_profile
+from marketenv import make_market
+from marketenv.core import draws, rounds
+from marketenv.markets.model_sharing import ModelSharingMarket
+from marketenv.mechanisms import ClientTypes, SharingTerms, distance_discounts, share_models
+from scripts.benchmarks.markets import best_threads
+
+Case = dict[str, Any]
+
+
+def batch_against_loop(n_markets: int = 1024, n_clients: int = 10, looped: int = 64) -> list[Case]:
+    """Seconds to clear a round of many markets as one batch, market by market, and their ratio; the loop is scaled up.
+
+    Distances are drawn, nobody trains. Both settle the same markets with the same actions.
+    """
+    market = make_market("model_sharing_v0", learner=None, n_agents=n_clients, max_cycles=2)
+    now = _begun(market, n_markets)
+    whole, threads = best_threads(partial(market.clear, *now))
+    ones = [_begun(market, 1, seed) for seed in range(min(looped, n_markets))]
+    torch.set_num_threads(1)
+    alone = [market.clear(*one)[1].rewards for one in ones]
+    torch.testing.assert_close(torch.cat(alone), market.clear(*now)[1].rewards[: len(ones)])  # so that the times compare
+    each = _seconds(lambda: [market.clear(*one) for one in ones]) / len(ones) * n_markets
+    name = f"model_sharing_v0 clear, {n_markets} markets x {n_clients}"
+    return [
+        {"name": f"{name}: one batch", "value": whole, "unit": "s", "threads": threads},
+        {"name": f"{name}: market by market, from {len(ones)}", "value": each, "unit": "s"},
+        {"name": f"{name}: loop / batch", "value": each / whole, "unit": "times"},
+    ]
+
+
+def _begun(market: Any, n_markets: int, first: int = 0) -> tuple[Any, Any]:
+    """State and past of truthful clients in their first round: what ``clear`` takes."""
+    now = rounds.begin(market, torch.arange(first, first + n_markets))
+    return now.state, ((now.quotes, rounds.act(market, find_profile(market), now)),)
+
+
+def _seconds(call: Callable[[], Any], repeats: int = 3) -> float:
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def many_clients(n_clients: int = 1000) -> list[Case]:
+    """Seconds for graph and payments of one large market."""
+    keys = draws.agent_keys(torch.tensor([0]), n_clients, "clients")
+    sizes = 5000 * (0.6 * draws.normal(draws.fold(keys, "N"))).exp()
+    costs, needs = 0.2 + 1.8 * draws.uniform(draws.fold(keys, "c")), 5e5 * (0.5 + 0.5 * draws.uniform(draws.fold(keys, "K")))
+    distance = draws.uniform(draws.fold(keys, "d"), n_clients).double()
+    reported = ClientTypes(sizes.double(), costs.double(), needs.double())
+    discounts = distance_discounts(reported.sizes, distance, 1.0)
+    # terms remember their queue, so each call gets new ones
+    seconds, threads = best_threads(lambda: share_models(SharingTerms(reported, discounts)), 3)
+    return [{"name": f"graph and payments, {n_clients} clients", "value": seconds, "unit": "s", "threads": threads}]
+
+
+def training_round(n_rounds: int = 5, **arguments: Any) -> list[Case]:
+    """Seconds of a round of ten clients on digits, and of its stages, medians."""
+    market = make_market("model_sharing_v0", max_cycles=n_rounds + 1, **arguments)
+    assert isinstance(market, ModelSharingMarket)
+    torch.set_num_threads(1)
+    now, times, stages = rounds.begin(market, torch.arange(1)), [], []
+    for _ in range(n_rounds):
+        start = time.perf_counter()
+        now, report = rounds.advance(market, now, rounds.act(market, find_profile(market), now))
+        times.append(time.perf_counter() - start)
+        assert report is not None
+        stages.append(report.seconds)
+    name = f"model_sharing_v0 on digits, {market.n_agents} clients, one round"
+    parts = {stage: statistics.median(s[stage] for s in stages) for stage in stages[0]}
+    return [{"name": f"{name}: {k}", "value": v, "unit": "s"} for k, v in ({"all": statistics.median(times)} | parts).items()]
+
+
+def cases(quick: bool = False) -> list[Case]:
+    """All measurements of this file; ``quick`` runs small sizes, for tests."""
+    if quick:
+        return batch_against_loop(4, 3, 2) + many_clients(10) + training_round(1)
+    return batch_against_loop() + many_clients() + training_round()
