@@ -434,7 +434,6 @@ class ModelSharingMarket:
         uploads = make_uploads(Models(shown, state.start, centre, present, agents), kind)
         uploads = torch.where(quotes.diverged[..., None], torch.nan, uploads)
         distance = drawn_distance(keys, kind) if self.learner is None else self.distance.between(uploads, state.start)
-        distance = torch.where(distance.isnan(), torch.inf, distance)  # finite models whose squared lengths overflow
         discounts = distance_discounts(reported.sizes, distance, c.strength)
         terms = SharingTerms(reported, discounts, self.gain, present)
         parts = {"eta": c.eta, "strength": c.strength, "kind": self.distance, "graph": c.graph, "payment": c.payment}
@@ -462,7 +461,9 @@ class ModelSharingMarket:
             trained=torch.where(kept, best, quotes.trained),
             centre=done.centre,
             pull=torch.where(gone, 0.0, done.pull),
-            second=done.second if self.scheme.second else state.second,
+            second=torch.where(done.bought.any(2, keepdim=True), done.second, quotes.second)
+            if self.scheme.second
+            else state.second,
             best=best,
             best_accuracy=best_accuracy,
             loss=quotes.loss,
@@ -484,7 +485,9 @@ class ModelSharingMarket:
 
     def _reasons(self, given: Given, quotes: SharingQuotes, done: Shared, present: Tensor) -> Int[Tensor, "markets agents"]:
         """Why each client ended as it did, as a number of ``REASONS``."""
-        reason = torch.where(given.terms.reported.needs > 0, 3, 2)
+        reason = (
+            torch.where(given.terms.reported.needs > 0, 3, 2) if self.scheme.money else torch.full_like(done.bought.sum(2), 8)
+        )
         reason = torch.where(done.broke, 4, reason)
         reason = torch.where(done.bought.any(2), 0 if self.scheme.money else 7, reason)
         reason = torch.where(given.uploads.isfinite().all(-1), reason, 5)

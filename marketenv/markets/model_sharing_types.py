@@ -27,6 +27,7 @@ REASONS = {
     5: "uploaded a model that is not finite: isolated in this round",
     6: "trained to non-finite parameters: isolated in this round, and back to the last finite ones",
     7: "shared without money",
+    8: "got nobody's model, without money",
 }
 TYPES = ("sizes", "costs", "needs")
 CHOICES = {"reports": ("once", "each_round"), "exits": ("none", "ir_strict", "ir_prob"), "select": ("validation", "test")}

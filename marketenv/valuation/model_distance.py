@@ -65,15 +65,16 @@ def cosine_pull(params: Parameters, start: Start, weights: PerPair) -> Parameter
 def squared_distance(params: Parameters, start: Start) -> PerPair:
     """Squared Euclidean distance ||theta_i - theta_j||^2 for all pairs: float64 [markets, agents, agents].
 
-    params, start as in ``cosine_distance``; the start changes only the rounding. A model that is not finite has distance
-    inf.
+    params, start as in ``cosine_distance``; the start changes only the rounding. A model that is not finite, or whose
+    squares overflow, has distance inf.
 
     >>> squared_distance(torch.tensor([[[1.0, 0.0], [0.0, 3.0]]]), torch.zeros(1, 1, 2))[0, 0]
     tensor([ 0., 10.], dtype=torch.float64)
     """
     product = _products(_updates(params, start))
     length = product.diagonal(dim1=-2, dim2=-1)
-    return _between(params, (length[..., None] + length[..., None, :] - 2 * product).clamp(min=0.0))
+    distance = (length[..., None] + length[..., None, :] - 2 * product).clamp(min=0.0)
+    return _between(params, torch.where(distance.isnan(), torch.inf, distance))  # inf - inf: the squares overflowed
 
 
 def squared_pull(params: Parameters, start: Start, weights: PerPair) -> Parameters:

@@ -498,7 +498,7 @@ def test_a_seed_decides_everything_and_markets_differ():
 
 
 def test_every_reason_is_told_in_words():
-    assert list(REASONS) == list(range(8))
+    assert list(REASONS) == list(range(9))
     for report in (one_round(market_of()), one_round(market_of(scheme="fedavg"))):
         assert any("client_0 reports size" in line for line in report.story([f"client_{i}" for i in range(4)]))
 

@@ -7,6 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from marketenv import make_market
+from marketenv.core import rounds
 from marketenv.markets.sharing_schemes import SCHEMES, Given, _simplex, ditto, fedprox, ipfl, pfedgraph
 from marketenv.mechanisms import GAINS, ClientTypes, SharingTerms, distance_discounts
 from marketenv.valuation import DISTANCES
@@ -159,3 +161,14 @@ def test_pfedgraph_weights_beat_all_others_of_a_grid():
 
 def test_with_alpha_0_pfedgraph_starts_where_fedavg_does():
     assert torch.allclose(pfedgraph(made(), alpha=0.0).params, SCHEMES["fedavg"].settle(made()).params)
+
+
+def test_who_is_alone_keeps_the_model_that_it_trains_for_the_others():
+    """Under Ditto a client with nobody to share with goes on with both of its models, not with one in place of the other."""
+    market = make_market("model_sharing_v0", n_agents=2, scheme="ditto", joins=(0, 9), max_cycles=2)
+    now = rounds.begin(market, torch.arange(1))
+    trained, second = now.quotes.trained.clone(), now.quotes.second + 1.0
+    quotes = dataclasses.replace(now.quotes, second=second)
+    after, report = market.clear(now.state, ((quotes, torch.zeros(1, 2, 6)),))
+    assert torch.equal(after.second[:, 0], second[:, 0]) and torch.equal(after.params[:, 0], trained[:, 0])
+    assert report.reason.tolist() == [[8, 1]]  # alone, and not there yet

@@ -201,3 +201,10 @@ def test_tensors_follow_their_inputs():
         with torch.device("meta"):
             found = prox_centres(params, start, bought, sizes, 1.0, distance), distance.between(params, start)
         assert all(torch.equal(a, b) for a, b in zip(found, wanted, strict=True))
+
+
+def test_squares_that_overflow_make_a_model_unusable_and_never_nan():
+    """1e25 squared is beyond float32, so both lengths are inf and their difference unknown; the third pair is 5^2."""
+    models = torch.tensor([[[1e25, 0.0], [1e25, 1.0], [3.0, 0.0], [0.0, 4.0]]])
+    distance = DISTANCES["squared_l2"].between(models, torch.zeros(1, 1, 2))[0]
+    assert distance[0, 1].isinf() and distance[0, 2].isinf() and float(distance[2, 3]) == pytest.approx(25)
