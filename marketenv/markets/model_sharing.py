@@ -291,12 +291,14 @@ class ModelSharingMarket:
     def cost_breakpoints(self, state: SharingState, past: Past, agent: int) -> Float[Tensor, "markets candidates width"] | None:
         """Actions among which a client's best report of its cost is, all else as it was, for the utility of this round.
 
-        None for graphs and schemes of one's own, where reports are not read in this round, and where a client's true cost
-        is 0, which a multiple cannot reach. past: this round's quotes and the actions of all clients
+        None for graphs, payments and schemes of one's own, where credit is limited (a buyer may go broke in between), where
+        reports are not read in this round, and where the true cost is 0, which a multiple cannot reach.
+        past: this round's quotes and the actions of all clients
         """
         ((quotes, actions),) = past
         read = self.config.reports == "each_round" or bool((state.round == self._joins[agent]).all())
-        known = self.scheme is SCHEMES["ipfl"] and isinstance(self.config.graph, str)
+        named = self.scheme is SCHEMES["ipfl"] and isinstance(self.config.graph, str) and isinstance(self.config.payment, str)
+        known = named and bool(state.ledger.purse.isinf().all())
         if not read or not known or bool((state.types.costs[:, agent] == 0).any()):
             return None
         does = {name: a[..., 0].double() for name, a in self.roles[0].action.unpack(actions).items()}

@@ -568,3 +568,11 @@ def test_effort_is_not_paid_for(config, low, high):
     assert all(r.effort[:, 0].eq(float(k == 0)).all() for k, r in enumerate(lazy))
     ratio = sum(r.utility[:, 0] for r in lazy) / sum(r.utility[:, 0] for r in works)
     assert low < float(ratio.mean()) < high
+
+
+def test_no_breakpoints_are_named_where_a_buyer_can_go_broke():
+    for credit, named in ((math.inf, True), (5.0, False)):
+        market = market_of(credit=credit)
+        now = rounds.begin(market, torch.arange(2))
+        found = market.cost_breakpoints(now.state, ((now.quotes, truth(market, now)),), 0)
+        assert (found is not None) == named
