@@ -200,6 +200,7 @@ SHAPES = {
     "mlp": ((4,), {"hidden": (5, 3)}),
     "cnn": ((1, 4, 4), {"width": 2}),
     "resnet": ((1, 4, 4), {"depth": 10}),
+    "recurrent": ((4,), {"hidden": 3, "embedding": 2, "characters": 5}),
     "module": ((4,), {"module": nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2)), "permutations": {}}),
 }
 
