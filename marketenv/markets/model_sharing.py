@@ -37,9 +37,11 @@ from marketenv.mechanisms import (
     SHARING_PAYMENTS,
     ClientTypes,
     GainFamily,
+    SharingOutcome,
     SharingTerms,
     cost_breakpoints,
     distance_discounts,
+    gains,
     utilities,
 )
 from marketenv.valuation import DISTANCES, ModelDistance
@@ -234,11 +236,12 @@ class ModelSharingMarket:
         left = quotes.present & (does["stay"] < LEAVES)
         present = quotes.present & ~left
         reported = self._reported(state, does)
-        given, kind = self._given(state, quotes, reported, present, upload_kind(does["upload"]))
+        kind = upload_kind(does["upload"])
+        given = self._given(state, quotes, reported, present, kind)
         clock.lap("distances")
         done = self.scheme.settle(given)
         utility = utilities(state.types, self.gain, done.bought, done.prices)
-        transfers = done.prices.clamp(min=0.0) + (-done.prices).clamp(min=0.0).mT
+        transfers = SharingOutcome(done.bought, done.prices).transfers
         ledger = state.ledger.settle(transfers)
         clock.lap("settle")
         paid, received = transfers.sum(2), transfers.sum(1)
@@ -246,14 +249,13 @@ class ModelSharingMarket:
         gone = state.gone | left | self._exits(state, utility, present)
         new = self._next(state, quotes, done, gone, does["effort"])
         new = dataclasses.replace(new, reported=reported, ledger=ledger, last_paid=paid, last_earned=received)
-        received_sizes = (done.bought.double() @ state.types.sizes[..., None]).squeeze(-1)
         report = SharingReport(
             rewards=utility - state.effort_cost * effort,
             transfers=transfers,
             terminated=torch.zeros_like(state.round, dtype=torch.bool),
             seconds=quotes.seconds | clock.seconds,
             utility=utility,
-            gain=self.gain.marginal(state.types.sizes, received_sizes, state.types.needs),
+            gain=gains(state.types, self.gain, done.bought),
             paid=paid,
             received=received,
             effort=effort,
@@ -303,7 +305,7 @@ class ModelSharingMarket:
             return None
         does = {name: a[..., 0].double() for name, a in self.roles[0].action.unpack(actions).items()}
         present = quotes.present & (does["stay"] >= LEAVES)
-        given, _ = self._given(state, quotes, self._reported(state, does), present, upload_kind(does["upload"]))
+        given = self._given(state, quotes, self._reported(state, does), present, upload_kind(does["upload"]))
         points = cost_breakpoints(given.terms, agent, self.config.graph).clamp(min=1e-12)
         met = (points / state.types.costs[:, agent, None]).log10().nan_to_num(1.0).clamp(-1, 1).float()
         ends = met.new_tensor([-1.0, 0.0, 1.0]).expand(len(met), -1)
@@ -425,10 +427,8 @@ class ModelSharingMarket:
 
     # --- a round's parts ------------------------------------------------------------------------------------------------
 
-    def _given(
-        self, state: SharingState, quotes: SharingQuotes, reported: ClientTypes, present: Tensor, kind: Tensor
-    ) -> tuple[Given, Tensor]:
-        """What the scheme decides from: uploads, their distances, and the terms; and the kinds of the uploads."""
+    def _given(self, state: SharingState, quotes: SharingQuotes, reported: ClientTypes, present: Tensor, kind: Tensor) -> Given:
+        """What the scheme decides from: uploads, their distances, and the terms."""
         c, keys = self.config, draws.fold(state.seeds, state.round)
         shown = quotes.second if self.scheme.second else quotes.trained
         agents = draws.agent_keys(keys, self.n_agents, "upload")
@@ -440,7 +440,7 @@ class ModelSharingMarket:
         terms = SharingTerms(reported, discounts, self.gain, present)
         parts = {"eta": c.eta, "strength": c.strength, "kind": self.distance, "graph": c.graph, "payment": c.payment}
         purse = state.ledger.purse
-        return Given(uploads, quotes.trained, state.start, distance, terms, purse, **parts), kind
+        return Given(uploads, quotes.trained, state.start, distance, terms, purse, **parts)
 
     def _exits(self, state: SharingState, utility: Tensor, present: Tensor) -> Bool[Tensor, "markets agents"]:
         """Who leaves after the round because it lost in it."""

@@ -41,6 +41,7 @@ from marketenv.mechanisms.sharing_payments import (
     SHARING_PAYMENTS,
     SharingOutcome,
     SharingPayment,
+    gains,
     share_models,
     utilities,
 )
@@ -88,6 +89,7 @@ __all__ = [
     "double_auction",
     "first_price",
     "first_price_equilibrium_bid",
+    "gains",
     "linear_equilibrium_ask",
     "linear_equilibrium_bid",
     "lower_bound",

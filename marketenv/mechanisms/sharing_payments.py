@@ -127,10 +127,24 @@ def utilities(types: ClientTypes, gain: GainFamily, bought: Bought, prices: PerP
             f"bought {list(bought.shape)} and prices {list(prices.shape)} do not fit types {list(types.sizes.shape)}; "
             f"wanted [{len(types.sizes)}, {clients}, {clients}]."
         )
-    received = (bought.to(types.sizes.dtype) @ types.sizes[..., None]).squeeze(-1)
     paid = prices.sum(-1) - prices.sum(-2)
     costs = torch.where(bought.any(-2), types.costs * bought.sum(-2), 0.0)  # inf is not for sale, and 0 * inf no number
-    return gain.marginal(types.sizes, received, types.needs) - costs - paid
+    return gains(types, gain, bought) - costs - paid
+
+
+def gains(types: ClientTypes, gain: GainFamily, bought: Bought) -> Float64[Tensor, "markets clients"]:
+    """What the bought models are worth to each client before money: G_i = g(T_i; K_i) - g(N_i; K_i), by its true type.
+
+    types, bought as in ``utilities``. Returns money, float64 [markets, clients]. Source: arXiv 2505.02462.
+
+    >>> ones = torch.ones(1, 2).double()
+    >>> from marketenv.mechanisms import GAINS
+    >>> types = ClientTypes(ones, ones, torch.tensor([[100.0, 0.0]]).double())
+    >>> gains(types, GAINS["inverse_sqrt"](), torch.tensor([[[False, True], [False, False]]]))  # 10 - 10 / sqrt(2)
+    tensor([[2.9289, 0.0000]], dtype=torch.float64)
+    """
+    received = (bought.to(types.sizes.dtype) @ types.sizes[..., None]).squeeze(-1)
+    return gain.marginal(types.sizes, received, types.needs)
 
 
 def _price(terms: SharingTerms, bought: Bought, totals: Totals) -> PerPair:
