@@ -17,7 +17,6 @@ from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
 from marketenv.core import draws
-from marketenv.core.bank import Layout
 from marketenv.core.clock import Clock
 from marketenv.core.fields import Field, Fields, just_above
 from marketenv.core.lookup import lookup
@@ -495,8 +494,3 @@ class ModelSharingMarket:
         reason = torch.where(given.uploads.isfinite().all(-1), reason, 5)
         reason = torch.where(quotes.diverged, 6, reason)
         return torch.where(present, reason, 1)
-
-    @property
-    def layout(self) -> Layout | None:
-        """Where each tensor lies in a model, None without a learner."""
-        return None if self.learner is None else self.learner.layout

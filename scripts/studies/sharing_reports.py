@@ -294,5 +294,5 @@ def ipfl_scale(config: Scale) -> None:
 def _default_size() -> int:
     """Numbers in a model of the default network on digits."""
     market = make_market("model_sharing_v0")
-    assert isinstance(market, ModelSharingMarket) and market.layout is not None
-    return market.layout.size
+    assert isinstance(market, ModelSharingMarket) and market.learner is not None
+    return market.learner.layout.size
