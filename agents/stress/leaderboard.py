@@ -15,6 +15,7 @@ from marketenv.core.storage import whole_file
 from marketenv.metrics import Interval, mean_interval
 from marketenv.render import figure, page, picture, table
 
+from ..scripted import STRATEGIES, Strategy
 from .scenarios import SCENARIOS, Focal, Scenario, play_policies
 
 HEAD = (
@@ -56,10 +57,11 @@ def leaderboard(
 ) -> list[Row]:
     """Play every policy in every scenario, all policies of a scenario as one batch.
 
-    policies: name to what ``play_scenario`` takes, or to a mapping from scenarios' names to that, which says where it plays
+    policies: name to what ``play_scenario`` takes, or to a mapping from scenarios' names to that, which says where it plays;
+              a scripted strategy plays in those scenarios whose market it knows
     progress: called with a scenario's name, how many are done and how many there are
 
-    Raises ValueError for unknown names, and for a policy that cannot play one of its scenarios.
+    Raises ValueError for unknown names, and for a policy that cannot play one of its scenarios, or that has none.
 
     >>> rows = leaderboard({"truth": "truthful", "shade": "shade"}, ["second_price_crowd"], 1000)
     >>> [(one.rank, one.policy) for one in standings(rows)]
@@ -71,13 +73,23 @@ def leaderboard(
         for name in part if isinstance(part, Mapping) else ():
             if name not in names:
                 raise unknown(f"scenario of {who!r}", name, names)
+        if all(_part_in(one, part) is None for one in chosen):
+            raise ValueError(f"policy {who!r} plays in none of {', '.join(names)}; wanted a scenario of a market that it knows.")
     for done, scenario in enumerate(chosen, 1):
-        parts = {who: part.get(scenario.name) if isinstance(part, Mapping) else part for who, part in policies.items()}
+        parts = {who: _part_in(scenario, part) for who, part in policies.items()}
         played = play_policies(scenario, {who: part for who, part in parts.items() if part is not None}, pairs)
         found += [Row(who, scenario, result) for who, result in played.items()]
         if progress is not None:
             progress(scenario.name, done, len(chosen))
     return found
+
+
+def _part_in(scenario: Scenario, part: Any) -> Any:
+    """What plays in a scenario, None where it is not meant for it."""
+    if isinstance(part, Mapping):
+        return part.get(scenario.name)
+    strategy = STRATEGIES.get(part) if isinstance(part, str) else part
+    return None if isinstance(strategy, Strategy) and scenario.market not in strategy.markets else part
 
 
 def standings(rows: Sequence[Row]) -> list[Standing]:

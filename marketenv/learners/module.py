@@ -93,7 +93,8 @@ class ModuleLearner:
     permutations: permutation name -> (tensor name, axis) pairs; None: its models cannot be aligned
     layers:       tensor names of each layer; () groups parameters by the submodule that owns them
     engine:       "loop" one model at a time | "vmap" all at once | "auto": the loop on a CPU, where vmap over
-                  convolutions was 2 to 4 times slower, and vmap elsewhere
+                  convolutions took 1.4 to 1.6 times its time at 28 x 28 and 32 x 32 (half to all of it at 8 x 8 and
+                  12 x 12: name "vmap" there), and vmap elsewhere
     memory:       bytes that one vmap over models may take, by the numbers that the module's parts put out and its parameters
 
     Raises ValueError for dropout, frozen parameters, outputs of another shape, and batch norms that are trained on single

@@ -193,6 +193,19 @@ def test_a_policy_may_play_some_scenarios_only():
         leaderboard({"equilibrium": "first_price_equilibrium"}, ["second_price_crowd"], 3)
 
 
+def test_a_strategy_plays_in_the_markets_that_it_knows():
+    chosen = ["first_price_shaders", "sharing_liars"]
+    rows = leaderboard({"shade": "shade", "liar": STRATEGIES["undercutter"], "truth": "truthful"}, chosen, 30)
+    assert [(one.policy, one.scenario.name) for one in rows] == [
+        ("shade", "first_price_shaders"),
+        ("truth", "first_price_shaders"),
+        ("liar", "sharing_liars"),
+        ("truth", "sharing_liars"),
+    ]
+    with pytest.raises(ValueError, match="'shade' plays in none of sharing_liars"):
+        leaderboard({"truth": "truthful", "shade": "shade"}, ["sharing_liars"], 3)
+
+
 def test_files_hold_the_rows(tmp_path):
     rows = leaderboard({"truth": "truthful", "<b>shade": "shade"}, ["first_price_shaders", "second_price_crowd"], 300)
     places = write(rows, tmp_path / "new")
