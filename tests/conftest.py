@@ -5,10 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 from jaxtyping import install_import_hook
 
 install_import_hook(["marketenv", "agents"], "beartype.beartype")
 torch.set_num_threads(1)  # determinism is promised for a fixed number of threads
+settings.register_profile("marketenv", deadline=None)  # machines are noisy: no test judges times
+settings.load_profile("marketenv")
 
 
 @pytest.fixture(scope="session")

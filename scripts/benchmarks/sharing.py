@@ -11,10 +11,11 @@ from typing import Any
 import torch
 
 from agents.lineups import find_profile
+from agents.stress.claims.sharing_experiments import drawn_terms
 from marketenv import make_market
-from marketenv.core import draws, rounds
+from marketenv.core import rounds
 from marketenv.markets.model_sharing import ModelSharingMarket
-from marketenv.mechanisms import ClientTypes, SharingTerms, distance_discounts, share_models
+from marketenv.mechanisms import SharingTerms, share_models
 from scripts.benchmarks.markets import best_threads
 
 Case = dict[str, Any]
@@ -58,14 +59,9 @@ def _seconds(call: Callable[[], Any], repeats: int = 3) -> float:
 
 def many_clients(n_clients: int = 1000) -> list[Case]:
     """Seconds for graph and payments of one large market."""
-    keys = draws.agent_keys(torch.tensor([0]), n_clients, "clients")
-    sizes = 5000 * (0.6 * draws.normal(draws.fold(keys, "N"))).exp()
-    costs, needs = 0.2 + 1.8 * draws.uniform(draws.fold(keys, "c")), 5e5 * (0.5 + 0.5 * draws.uniform(draws.fold(keys, "K")))
-    distance = draws.uniform(draws.fold(keys, "d"), n_clients).double()
-    reported = ClientTypes(sizes.double(), costs.double(), needs.double())
-    discounts = distance_discounts(reported.sizes, distance, 1.0)
+    said = drawn_terms(1, n_clients)
     # terms remember their queue, so each call gets new ones
-    seconds, threads = best_threads(lambda: share_models(SharingTerms(reported, discounts)), 3)
+    seconds, threads = best_threads(lambda: share_models(SharingTerms(said.reported, said.discounts)), 3)
     return [{"name": f"graph and payments, {n_clients} clients", "value": seconds, "unit": "s", "threads": threads}]
 
 

@@ -14,15 +14,12 @@ from marketenv.core.market import Market
 
 from .claim import AS_STATED, Above, AtLeast, Claim, Effort, Experiment, Never, NoGain, Rule
 from .sharing_experiments import (
-    APART_1,
-    APART_2,
     DRAWN,
-    FIVE_1,
-    FIVE_2,
     GIVEN_AWAY,
+    ON_DIGITS,
     SIX,
+    Accounts,
     CostRegret,
-    FalseNames,
     Isolation,
     Lighter,
     above_local,
@@ -30,11 +27,15 @@ from .sharing_experiments import (
     isolated_iff,
     most_welfare,
 )
+from .sharing_names import FalseNames
 from .truthfulness import Line, balance, rationality, truthfulness
 
 MARKET = "model_sharing"
 PAPER = "Incentivizing Inclusive Contributions in Model Sharing Markets (iPFL, arXiv 2505.02462)"
 OURS = "ours"
+THEOREM_2 = "theorem 2"  # the summary: overstating a cost cannot increase utility
+DOMINANT = "truthfulness, as the summary words it: a true cost is a dominant strategy"
+BEYOND = "a question put to theorem 2, which speaks of costs"
 CRITICAL, CLARKE = "sellers are paid their critical value", "the exact graph with Clarke payments, six clients"
 RULES: dict[str, dict[str, str]] = {
     AS_STATED: {"graph": "break", "payment": "marginal"},  # Algorithm 2 and the payment of the paper
@@ -42,11 +43,7 @@ RULES: dict[str, dict[str, str]] = {
     CLARKE: {"graph": "exact", "payment": "vcg"},
 }
 CLIENT = "client_0"  # all clients are drawn alike
-BELOW, ABOVE, BOTH = (
-    (-0.5, 0.0),
-    (0.0, 0.5),
-    (-0.5, 0.5),
-)  # shifts of a report, from 1/10 of the truth to 10 times
+BELOW, ABOVE, BOTH = (-0.5, 0.0), (0.0, 0.5), (-0.5, 0.5)  # shifts of a report, from 1/10 of the truth to 10 times
 
 
 def economy(condition: str, effort: Effort) -> Market:
@@ -80,11 +77,19 @@ def economic(told: dict[str, Any]) -> dict[str, Any]:
     return told | {"build": economy, "conditions": tuple(RULES)}
 
 
-def no_lie(name: str, words: str, field: str, ends: tuple[float, float]) -> Claim:
-    """A claim that no client gains by reporting another type than its own, between two ends."""
+def no_lie(name: str, place: str, words: str, field: str, ends: tuple[float, float], paper: str = PAPER) -> Claim:
+    """A claim that no client gains by a report between two ends, neither by one chosen beforehand nor by hindsight's best."""
     line: Line = (f"shift {field}", *ends)
-    told = economic(about(name, "theorem 2", words))
-    return lighter(truthfulness(**told, who=(CLIENT,), lines=(line,), attackers=()))
+    told = economic(about(name, place, words, paper))
+    return lighter(truthfulness(**told, who=(CLIENT,), lines=(line,), attackers=(), hindsight=True))
+
+
+def no_loss(false: str, words: str, others: str) -> Claim:
+    """A claim that truthful clients do not lose where all others lie in one way."""
+    told = about(
+        f"individual_rationality_under_false_{false}", "a question put to theorem 1, which takes all reports as true", words, OURS
+    )
+    return lighter(rationality(**economic(told), who=(CLIENT,), others=others))
 
 
 def measured_by(
@@ -104,15 +109,17 @@ ATTACKS = {
     "relay_rider": "the model that it was sent last",
 }
 PAPERS = ("shuffle", "gauss", "ones", "sign_flip")  # the others are free-riders of our own
+CLAIMED = (1.0, 3.0, 10.0)  # times its data that an attacker says it has
 
 
 def isolated(attack: str, model: str) -> Claim:
-    """A claim that hardly anybody buys from who uploads such a model."""
+    """A claim that hardly anybody buys from who uploads such a model; for the paper's, also where more data is claimed."""
     paper, place = (PAPER, "theorem 3") if attack in PAPERS else (OURS, "theorem 3 put to an upload that the paper does not name")
-    told = about(f"isolates_{attack}", place, f"Who uploads {model} is isolated: hardly anybody buys from it.", paper)
+    claimed, more = (CLAIMED, ", however much data it claims,") if attack in PAPERS else (CLAIMED[:1], "")
+    told = about(f"isolates_{attack}", place, f"Who uploads {model}{more} is isolated: hardly anybody buys from it.", paper)
     statistic = "share of the others that buy from the attacker, mean of the rounds after the first, an episode"
-    rule = Never(0.12, rate=0.25)  # at most one of nine buyers, in no episode; 17 episodes tell
-    return measured_by(told, rule, "of the others", statistic, (APART_2, APART_1, GIVEN_AWAY), Isolation(attack))
+    rule = Never(0.12, rate=0.15)  # at most one of nine buyers, in no episode; 40 episodes tell
+    return measured_by(told, rule, "of the others", statistic, (*ON_DIGITS, GIVEN_AWAY), Isolation(attack, claimed))
 
 
 CLAIMS = (
@@ -122,34 +129,36 @@ CLAIMS = (
             who=(CLIENT,),
         )
     ),
+    no_loss("sizes", "Truthful clients never lose, even where all others say that they own three times their data.", "size_liar"),
+    no_loss("costs", "Truthful clients never lose, even where all others say that a sale costs them less.", "undercutter"),
+    no_loss("needs", "Truthful clients never lose, even where all others say that they need half as much.", "eagerness_shader"),
+    no_lie("cost_not_overstated", THEOREM_2, "No client gains by reporting a cost above its own.", "cost", ABOVE),
+    no_lie("cost_not_understated", DOMINANT, "No client gains by reporting a cost below its own.", "cost", BELOW),
+    no_lie("truthful_sizes", BEYOND, "No client gains by reporting more or less data than it owns.", "size", BOTH, OURS),
+    no_lie("truthful_needs", BEYOND, "No client gains by reporting another need for data than its own.", "need", BOTH, OURS),
     lighter(
-        rationality(
-            **economic(
-                about(
-                    "individual_rationality_under_lies",
-                    "a question put to theorem 1, which takes all reports as true",
-                    "Who reports its types never loses, even where all others say that they own three times their data.",
-                    OURS,
-                )
-            ),
+        truthfulness(
+            **economic(about("truth_against_all", BEYOND, "Nothing that a client can do earns more than truth.", OURS)),
             who=(CLIENT,),
-            others="size_liar",
+            learns=True,
         )
     ),
-    no_lie("cost_not_overstated", "No client gains by reporting a cost above its own.", "cost", ABOVE),
-    no_lie("cost_not_understated", "No client gains by reporting a cost below its own.", "cost", BELOW),
-    no_lie("truthful_sizes", "No client gains by reporting more or less data than it owns.", "size", BOTH),
-    no_lie("truthful_needs", "No client gains by reporting another need for data than its own.", "need", BOTH),
     measured_by(
-        about("truthful_costs_exactly", "theorem 2", "No cost that a client could report earns it more than its own."),
+        about("truthful_costs_exactly", DOMINANT, "No cost that a client could report earns it more than its own."),
         Never(1e-5, rate=0.02),
         "money",
         "regret of the reported cost given all other reports, all costs that matter tried, an episode",
         tuple(RULES),
         CostRegret(small_economy),
     ),
-    balance(
-        **economic(about("budget_balance", "payments p_i", "Payments sum to zero, whatever is reported.")),
+    balance(**economic(about("budget_balance", "payments p_i", "Payments sum to zero, whatever is reported."))),
+    measured_by(
+        about("accounts", "utility U_i", "Nothing is earned but gains and payments, and nothing is lost but costs.", OURS),
+        Never(1e-9),
+        "money",
+        "what gains, costs and payments do not explain of utilities and of cash, greatest of an episode",
+        tuple(RULES),
+        Accounts(economy),
     ),
     measured_by(
         about(
@@ -170,7 +179,7 @@ CLAIMS = (
         Above(),
         "accuracy",
         "mean test accuracy at the last round less that of training alone, same seeds",
-        (APART_1, FIVE_1, FIVE_2),
+        ON_DIGITS,
         above_local,
     ),
     measured_by(
@@ -178,7 +187,7 @@ CLAIMS = (
         Above(),
         "money",
         "summed utility of a round less the baseline's, same seeds",
-        (FIVE_2, DRAWN),
+        (*ON_DIGITS, DRAWN),
         most_welfare,
     ),
     measured_by(
@@ -191,14 +200,16 @@ CLAIMS = (
         AtLeast(),
         "money",
         "utility less nine tenths of what it earns as an honest client, an episode",
-        (APART_1, GIVEN_AWAY, FIVE_2),
+        (*ON_DIGITS, GIVEN_AWAY),
         effort_unpaid,
     ),
     measured_by(
-        about("false_names", "a question put to the market", "No client gains by coming as two, each with half its data.", OURS),
+        about(
+            "false_names", "a question put to the market", "No client gains by coming as two that share its data and needs.", OURS
+        ),
         NoGain(0.01),
         "money",
-        "summed utility of the two names less that of the one, a case or a block's mean",
+        "summed utility of the two names less that of the one, for the best way to split in each case, 0 where none gains",
         tuple(RULES),
         FalseNames(RULES),
     ),

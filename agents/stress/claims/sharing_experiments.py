@@ -1,4 +1,4 @@
-"""Experiments on the model-sharing market of iPFL (arXiv 2505.02462): attackers, accuracy, welfare, false names, free-riding."""
+"""Experiments on the model-sharing market of iPFL (arXiv 2505.02462): regret, accounts, attackers, accuracy, welfare, effort."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from marketenv import make_market
-from marketenv.core import draws, rounds
-from marketenv.core.market import agent_names
+from marketenv.core import rounds
+from marketenv.core.market import Market, agent_names
 from marketenv.markets.model_sharing import ModelSharingMarket
 from marketenv.markets.model_sharing_types import SharingReport, SharingState
-from marketenv.mechanisms import GRAPHS, ClientTypes, SharingTerms, distance_discounts, never_bought, share_models, utilities
+from marketenv.markets.sharing_schemes import SCHEMES
+from marketenv.mechanisms import GRAPHS, SharingTerms, never_bought
 
 from ...lineups import find_profile
+from ...scripted import STRATEGIES
 from ..attack import JUDGE, seeds_of
 from ..exact import ex_post_regret
 from .claim import Effort, Evidence, Experiment
@@ -29,6 +31,7 @@ FREE: dict[str, Any] = {"types": {"costs": (0.0, *(1.0,) * 9)}}
 MANY = "ten clients on embedded digits"
 FIVE_2, FIVE_1 = (f"{MANY}, five classes each, lambda {k}" for k in (2, 1))
 APART_2, APART_1 = (f"{MANY}, Dirichlet .1, lambda {k}" for k in (2, 1))
+ON_DIGITS = (APART_2, APART_1, FIVE_2, FIVE_1)  # both of the paper's partitions and lambdas
 GIVEN_AWAY = f"{APART_1}, client_0 sells at no cost"
 DRAWN = "one round, distances drawn"
 DIGITS: dict[str, dict[str, Any]] = {
@@ -39,8 +42,8 @@ DIGITS: dict[str, dict[str, Any]] = {
     GIVEN_AWAY: PAPER_TYPES | FREE | {"strength": 1.0},
     DRAWN: PAPER_TYPES | {"learner": None, "max_cycles": 1},
 }
+SEEDS = 2  # times an effort's: what clients earn here differs much from seed to seed
 SIX = 6  # clients of exact searches: all replies of an episode, and all sets of sellers, are tried
-KEYS = 5  # key of random cases
 
 
 @dataclass(frozen=True)
@@ -72,8 +75,9 @@ def seeds_told(count: int, more: str = "") -> str:
 
 @dataclass(frozen=True)
 class Episodes:
-    """How episodes went: every round's report, and how they ended."""
+    """How episodes went: how they began, every round's report, and how they ended."""
 
+    start: SharingState
     reports: list[SharingReport]
     end: SharingState
 
@@ -82,14 +86,15 @@ class Episodes:
         return torch.stack([getattr(report, name).double() for report in self.reports]).sum(0)
 
 
-def episodes(market: ModelSharingMarket, parts: Any, seeds: Tensor) -> Episodes:
+def episodes(market: Market, parts: Any, seeds: Tensor) -> Episodes:
     """Play a profile to the end."""
-    profile, done, now = find_profile(market, parts), [], rounds.begin(market, seeds)
+    profile, done, start = find_profile(market, parts), [], rounds.begin(market, seeds)
+    now = start
     while now.quotes is not None:
         now, report = rounds.advance(market, now, rounds.act(market, profile, now))
         assert isinstance(report, SharingReport)
         done.append(report)
-    return Episodes(done, now.state)
+    return Episodes(start.state, done, now.state)
 
 
 # --- what deviating brings ----------------------------------------------------------------------------------------------
@@ -105,6 +110,8 @@ class CostRegret:
         """The regret of each seed."""
         market, count = self.build(condition, effort), max(256, effort.cheap.select // 8)
         seen = ex_post_regret(market, find_profile(market), agent_names(market)[0], seeds_of(JUDGE, count), ("cost",))
+        if not seen.exact:
+            return Evidence(untested="the market names no costs that matter, and a grid of costs would not be exact")
         worst = int(seen.regret.argmax())
         factor = 10.0 ** float(seen.actions[worst, 0])
         return Evidence(
@@ -113,8 +120,28 @@ class CostRegret:
             scale=max(float(seen.utility.abs().mean()), 1e-12),
             counterexample=f"at seed JUDGE + {worst} reporting {factor:.4g} times its cost earns {float(seen.regret[worst]):.4g} "
             f"more than the truth's {float(seen.utility[worst]):.4g}",
-            notes=(f"{len(agent_names(market))} clients; all costs that matter were tried at every seed: {seen.exact}",),
+            notes=(f"{len(agent_names(market))} clients; all costs that matter were tried at every seed",),
         )
+
+
+@dataclass(frozen=True)
+class Accounts:
+    """An experiment: utilities and cash of random play, put together anew from gains, costs, sales and payments."""
+
+    build: Build
+
+    def __call__(self, condition: str, effort: Effort) -> Evidence:
+        """What is left over of each seed, greatest of all clients and rounds."""
+        market = self.build(condition, effort)
+        done = episodes(market, "random", seeds_of(JUDGE, effort.cheap.select // 2))
+        costs, earned, cash = done.end.types.costs, [], done.start.ledger.cash
+        for report in done.reports:
+            explained = report.gain - report.sold * costs + report.prices.sum(1) - report.prices.sum(2)
+            earned.append((report.utility - explained).abs().amax(1))
+            cash = cash + report.prices.sum(1) - report.prices.sum(2)
+        moved = max(float(done.sum("paid").sum(1).mean()), 1e-12)
+        left = {"of utilities": torch.stack(earned).amax(0), "of cash": (done.end.ledger.cash - cash).abs().amax(1)}
+        return Evidence(samples={name: part.tolist() for name, part in left.items()}, seeds=seeds_told(len(cash)), scale=moved)
 
 
 # --- attackers ----------------------------------------------------------------------------------------------------------
@@ -122,32 +149,46 @@ class CostRegret:
 
 @dataclass(frozen=True)
 class Isolation:
-    """An experiment: which share of the others buys from a client that plays an attack, from the second round on."""
+    """An experiment: which share of the others buys from a client that plays an attack, from the second round on.
+
+    claimed: sizes that it reports, as multiples of its own
+    """
 
     attack: str
+    claimed: tuple[float, ...] = (1.0,)
 
     def __call__(self, condition: str, effort: Effort) -> Evidence:
-        """The attacker's share of each seed, and an honest client's in its place for the table."""
-        market, seeds = digits(condition, effort.digits // 6), seeds_of(JUDGE, effort.seeds)
-        shares = self._share(market, self.attack, seeds)
-        worst = int(shares.argmax())
+        """The attacker's share of each seed, for each size that it claims; and an honest client's in its place for the table."""
+        market, seeds = digits(condition, effort.digits // 6), seeds_of(JUDGE, SEEDS * effort.seeds)
+        policy: Any = STRATEGIES[self.attack].build(market)
+        policies = {_claims(size): dataclasses.replace(policy, size=size) for size in self.claimed}
+        shares = {name: self._share(market, part, seeds) for name, part in policies.items()}
+        honest = self._share(market, "truthful", seeds)
+        worst = max(shares, key=lambda name: float(shares[name].max()))
+        seed = int(shares[worst].argmax())
+        rows = [[name, float(share.mean()), float(share.max())] for name, share in {**shares, "an honest client": honest}.items()]
         return Evidence(
-            samples={"share of the others that buy": shares.tolist()},
+            samples={f"share of the others that buy, {name}": share.tolist() for name, share in shares.items()},
             seeds=seeds_told(len(seeds)),
-            counterexample=f"{self.attack} at seed JUDGE + {worst} sells to {float(shares[worst]):.0%} of the others a round, "
-            f"and to {float(shares.mean()):.1%} in the mean",
-            notes=(f"mean share {float(shares.mean()):.4g}; {market.horizon} rounds",),
+            tables=({"title": "share of the others that buy", "head": ["who sells", "mean", "greatest"], "rows": rows},),
+            counterexample=f"{self.attack}, {worst}, sells to {float(shares[worst].max()):.0%} of the others a round at seed "
+            f"JUDGE + {seed}, to {float(shares[worst].mean()):.1%} in the mean; an honest client to {float(honest.mean()):.1%}",
+            notes=(f"{market.horizon} rounds, of which the first is left out",),
         )
 
-    def _share(self, market: ModelSharingMarket, part: str, seeds: Tensor) -> Tensor:
+    def _share(self, market: ModelSharingMarket, part: Any, seeds: Tensor) -> Tensor:
         done = episodes(market, {agent_names(market)[0]: part}, seeds).reports[1:]
         return torch.stack([report.sold[:, 0].double() for report in done]).mean(0) / (market.n_agents - 1)
+
+
+def _claims(size: float) -> str:
+    return "its own size" if size == 1 else f"{size:g} times its size"
 
 
 def isolated_iff(condition: str, effort: Effort) -> Evidence:
     """How often a graph buys what the derived condition says is never bought, or leaves a lone pair that it says deals."""
     cases, parts = max(512, effort.cases // 8), {}
-    terms = random_terms(cases, SIX)
+    terms = drawn_terms(cases, SIX)
     never = never_bought(terms)
     pair = dataclasses.replace(terms, present=torch.arange(SIX).lt(2).expand(cases, -1))  # the first two clients alone
     deals = ~never_bought(pair) & pair.pairs
@@ -156,17 +197,15 @@ def isolated_iff(condition: str, effort: Effort) -> Evidence:
         parts[f"graph {name}"] = wrong.double().tolist()
     share = float(never[terms.pairs].double().mean())
     told = (f"{share:.1%} of the pairs are never to deal",)
-    return Evidence(samples=parts, seeds=f"key {KEYS}, {cases} cases of {SIX} clients", notes=told)
+    return Evidence(samples=parts, seeds=seeds_told(cases), notes=told)
 
 
-def random_terms(cases: int, clients: int, strength: float = 1.0) -> SharingTerms:
-    """Markets as the environment draws them without a learner: sizes lognormal, costs, needs and distances uniform."""
-    key = draws.fold(torch.tensor(KEYS), "sharing", torch.arange(cases))
-    sizes = 5000 * (0.6 * draws.normal(draws.fold(key, "sizes"), clients)).exp()
-    costs, needs = (draws.uniform(draws.fold(key, name), clients) for name in ("costs", "needs"))
-    types = ClientTypes(sizes, 0.2 + 1.8 * costs, (50 + 50 * needs) * sizes.mean(1, keepdim=True))
-    upper = draws.uniform(draws.fold(key, "distance"), clients, clients).triu(1)
-    return SharingTerms(types, distance_discounts(sizes, upper + upper.mT, strength))
+def drawn_terms(markets: int, clients: int) -> SharingTerms:
+    """What the graph is drawn from where all are truthful and distances are drawn: the market's own cases."""
+    market = make_market("model_sharing_v0", learner=None, n_agents=clients, max_cycles=1)
+    assert isinstance(market, ModelSharingMarket)
+    (report,) = episodes(market, "truthful", seeds_of(JUDGE, markets)).reports
+    return SharingTerms(report.reported, report.discounts, market.gain)
 
 
 # --- accuracy and welfare -----------------------------------------------------------------------------------------------
@@ -174,7 +213,7 @@ def random_terms(cases: int, clients: int, strength: float = 1.0) -> SharingTerm
 
 def above_local(condition: str, effort: Effort) -> Evidence:
     """Mean test accuracy of the clients at the last round, less what they reach without sharing; paired by seed."""
-    seeds, n_rounds, found = seeds_of(JUDGE, effort.seeds), 2 * effort.digits // 3, {}
+    seeds, n_rounds, found = seeds_of(JUDGE, SEEDS * effort.seeds), 2 * effort.digits // 3, {}
     for scheme in ("ipfl", "local"):
         market = digits(condition, n_rounds, scheme=scheme)
         found[scheme] = market.test_scores(episodes(market, "truthful", seeds).end).accuracy.double().mean(1)
@@ -185,9 +224,9 @@ def above_local(condition: str, effort: Effort) -> Evidence:
 
 def most_welfare(condition: str, effort: Effort) -> Evidence:
     """Summed utility of a round under iPFL less that of every baseline; paired by seed."""
-    seeds = seeds_of(JUDGE, 1024 if condition == DRAWN else effort.seeds)
+    seeds = seeds_of(JUDGE, 1024 if condition == DRAWN else SEEDS * effort.seeds)
     each = {}
-    for scheme in ("ipfl", "local", "fedavg", "fedprox", "ditto", "pfedgraph"):
+    for scheme in SCHEMES:
         market = digits(condition, effort.digits // 6, scheme=scheme)
         each[scheme] = episodes(market, "truthful", seeds).sum("utility").sum(1) / market.horizon
     samples = {f"iPFL less {name}": blocks(each["ipfl"] - each[name]) for name in each if name != "ipfl"}
@@ -198,7 +237,7 @@ def most_welfare(condition: str, effort: Effort) -> Evidence:
 
 def effort_unpaid(condition: str, effort: Effort) -> Evidence:
     """Utility of a client that relays others' work, less nine tenths of what it earns as an honest one; paired by seed."""
-    market, seeds, earned = digits(condition, effort.digits // 3), seeds_of(JUDGE, effort.seeds), {}
+    market, seeds, earned = digits(condition, effort.digits // 3), seeds_of(JUDGE, SEEDS * effort.seeds), {}
     for part in ("truthful", "relay_rider"):
         earned[part] = episodes(market, {agent_names(market)[0]: part}, seeds).sum("utility")[:, 0]
     ratio = float(earned["relay_rider"].mean() / earned["truthful"].mean().clamp(min=1e-12))
@@ -208,57 +247,3 @@ def effort_unpaid(condition: str, effort: Effort) -> Evidence:
         scale=max(float(earned["truthful"].mean()), 1e-12),
         notes=(f"the rider earns {ratio:.3g} of an honest client; the cost of effort is left out",),
     )
-
-
-# --- false names --------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class FalseNames:
-    """An experiment: what the first client gains by coming as two, each with half of its data.
-
-    rules: the graph and the payment of a condition, as ``share_models`` takes them
-    """
-
-    rules: dict[str, dict[str, str]]
-
-    def __call__(self, condition: str, effort: Effort) -> Evidence:
-        """Gains of two ways to split, case by case: both halves buy, or one buys and the other only sells."""
-        cases, rules = max(512, effort.cases // 2), self.rules[condition]
-        terms = random_terms(cases, SIX)
-        alone = share_models(terms, **rules)
-        one = utilities(terms.reported, terms.gain, alone.allocation, alone.prices)[:, 0]
-        gains = {f"{name}": self._as_two(terms, share, rules) - one for name, share in HALVES.items()}
-        return Evidence(
-            samples={name: blocks(gain) for name, gain in gains.items()},
-            seeds=f"key {KEYS}, {cases} cases of {SIX} clients",
-            scale=max(float(one.abs().mean()), 1e-12),
-            notes=tuple(f"{name}: {float((gain > 1e-9).double().mean()):.1%} of the cases gain" for name, gain in gains.items()),
-        )
-
-    def _as_two(self, terms: SharingTerms, needs: tuple[float, float], rules: dict[str, str]) -> Tensor:
-        """Summed utility of both names: what is bought twice is worth nothing more, and every sale costs."""
-        split = as_two(terms, needs)
-        done, own = share_models(split, **rules), (0, SIX)
-        bought = done.allocation[:, own].any(1)[:, :SIX].double()
-        true = terms.reported
-        gain = terms.gain.marginal(true.sizes[:, 0], (bought * true.sizes).sum(1), true.needs[:, 0])
-        money = done.prices[:, :, own].sum((1, 2)) - done.prices[:, own].sum((1, 2))
-        return gain + money - true.costs[:, 0] * done.allocation[:, :, own].sum((1, 2))
-
-
-HALVES = {"both halves buy": (0.5, 0.5), "one half buys, the other only sells": (1.0, 0.0)}  # shares of the need
-
-
-def as_two(terms: SharingTerms, needs: tuple[float, float]) -> SharingTerms:
-    """The first client as two, with half of its samples each and shares of its need; the second one comes last.
-
-    The two do not deal with each other, and stand where the one stood.
-    """
-    said, order = terms.reported, torch.tensor([*range(SIX), 0])
-    sizes, wanted = said.sizes[:, order].clone(), said.needs[:, order].clone()
-    sizes[:, [0, SIX]] *= 0.5
-    wanted[:, [0, SIX]] *= wanted.new_tensor(needs)
-    away = terms.discounts[:, order][:, :, order] * said.sizes[:, order, None] / said.sizes[:, None, order]  # lambda d
-    away[:, [0, SIX], [SIX, 0]] = torch.inf
-    return SharingTerms(ClientTypes(sizes, said.costs[:, order], wanted), distance_discounts(sizes, away, 1.0), terms.gain)

@@ -76,6 +76,7 @@ class Searched:
     costly: the market trains models, so that the search is small
     ex_post: the regret against the very reports of the others is judged too; it is exact where the market names its
             breakpoints and has one round;   fields: parts of the action that hindsight changes, None for all
+    hindsight: so is what the best point of the lines earns more, chosen anew in every episode
     scale:  what tolerances are relative to, money; None for the mean absolute utility of who plays along
     """
 
@@ -89,6 +90,7 @@ class Searched:
     costly: bool = False
     ex_post: bool = False
     fields: tuple[str, ...] | None = None
+    hindsight: bool = False
     scale: float | None = None
 
     def __call__(self, condition: str, effort: Effort) -> Evidence:
@@ -103,11 +105,12 @@ class Searched:
         done = [self._one(market, profile, deviators(market, who), budget, effort) for who in self.who]
         regrets = [self._regret(market, profile, deviators(market, who)[0], budget) for who in self.who if self.ex_post]
         samples = {f"gain of {one.names}": blocks(one.best.gains) for one in done} | {name: r for name, r, _ in regrets}
+        samples |= {f"regret of {one.names} on its lines": blocks(one.regret) for one in done if self.hindsight}
         worst = max(done, key=lambda one: float(one.best.gains.mean()))
         return Evidence(
             samples=samples,
             seeds=f"chosen on SELECT + 0..{budget.select - 1}, judged on JUDGE + 0..{budget.judge - 1}; "
-            f"of more than {MOST} seeds a sample is the mean of a block",
+            f"of more than {MOST} seeds a sample is the mean of a block" + "; regrets on lines on SELECT" * self.hindsight,
             scale=self.scale or max(sum(float(one.base.abs().mean()) for one in done) / len(done), 1e-12),
             exact=bool(regrets) and all(exact for _, _, exact in regrets),
             series=[one for found in done for one in found.series],
@@ -127,7 +130,8 @@ class Searched:
         names = " and ".join(agents)
         series = [regret_series(f"{names}: {c.family}", c) for c in curves]
         series += [_learning(names, one) for one in found if one.story]
-        return _Done(names, judged.base, max(found, key=lambda one: one.selected), tuple(found), tuple(series))
+        regret = torch.cat([c.gains for c in curves]).amax(0).clamp(min=0)  # to deviate is free, and so is not to
+        return _Done(names, judged.base, regret, max(found, key=lambda one: one.selected), tuple(found), tuple(series))
 
     def _regret(self, market: Market, profile: Profile, agent: str, budget: Budget) -> tuple[str, list[float], bool]:
         seen = ex_post_regret(market, profile, agent, seeds_of(JUDGE, budget.judge), self.fields)
@@ -140,6 +144,7 @@ class _Done:
 
     names: str
     base: Tensor
+    regret: Tensor
     best: Found
     found: tuple[Found, ...]
     series: tuple[dict[str, Any], ...]
