@@ -46,7 +46,8 @@ def market_of(n_rounds: int, **arguments: Any) -> ModelSharingMarket:
 def schemes(seeds: int, n_rounds: int) -> Schemes:
     """Play every scheme with truthful clients on the same seeds."""
     facts: dict[str, tuple[float, ...]] = {}
-    money, agents = np.zeros(0), tuple[str, ...]()
+    money = np.zeros(0)
+    agents: tuple[str, ...] = ()
     for name in SCHEMES:
         market, reports = market_of(n_rounds, scheme=name), []
         now, profile, agents = rounds.begin(market, torch.arange(seeds)), find_profile(market), agent_names(market)

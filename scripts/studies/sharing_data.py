@@ -14,6 +14,7 @@ from torch import Tensor
 
 from agents.lineups import find_profile
 from agents.scripted.model_sharing import client
+from agents.stress.claims.sharing_experiments import PAPER_TYPES
 from marketenv import make_market
 from marketenv.core.batch import Batch
 from marketenv.core.lookup import lookup
@@ -28,7 +29,6 @@ from scripts.units import ROOT
 
 SHARED = Path(os.environ.get("MARKETENV_DATA", ROOT.parent / "shared" / "data"))
 EVERY = 60.0  # seconds between checkpoints inside a unit
-PAPER_TYPES: dict[str, Any] = {"needs": (100.0, 100.0), "costs": (1.0, 1.0)}  # K = 5e5 at 5,000 examples a client, and c = 1
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,6 @@ class Setting:
     eta: float
     title: str
     scaled: str
-    options: tuple[tuple[str, Any], ...] = ()
     partitions: tuple[str, ...] = ("dirichlet", "label_skew")
 
 
@@ -152,12 +151,20 @@ class Sharing(Common):
         }
 
     def scaled(self) -> str:
-        """What is not as in the paper, in words."""
-        known = {"rounds": 50, "clients": 10}
-        changed = [f"{name} {getattr(self, name)}, the paper's {value}" for name, value in known.items()]
+        """What is not as in the paper or as the setting has it, in words."""
         own = "data from a file of one's own" if self.data else ""
-        told = (c for c, (n, v) in zip(changed, known.items(), strict=True) if getattr(self, n) != v)
+        told = (f"{name} {now:g}, {whose} {usual:g}" for name, now, whose, usual in self.compared() if now not in (None, usual))
         return "; ".join(part for part in (self.chosen.scaled, own, *told) if part)
+
+    def compared(self) -> list[tuple[str, float | None, str, float]]:
+        """Arguments beside the usual: name, ours (None: as the setting has it), whose the usual one is, and that one."""
+        return [
+            ("rounds", self.rounds, "the paper's", 50),
+            ("clients", self.clients, "the paper's", 10),
+            ("local steps", self.steps, "the default", Sharing.steps),
+            ("lambda", self.strength, "the setting's", self.chosen.strength),
+            ("eta", self.eta, "the setting's", self.chosen.eta),
+        ]
 
 
 # --- data -----------------------------------------------------------------------------------------------------------------
@@ -210,7 +217,6 @@ def market_of(
         partition=partition,
         data_options=DEALT[partition],
         learner=chosen.learner,
-        learner_options=dict(chosen.options),
         training=Training(optimizer="sgd", learning_rate=0.01, momentum=0.9, weight_decay=1e-5, batch_size=64, steps=steps),
         scheme=scheme,
         strength=strength,

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from agents.lineups import find_profile
@@ -41,7 +42,20 @@ PRICED = {"marginal": ("break", "marginal", 10), "critical": ("break", "critical
 # share of clients that gain and mean gain, %, by marginal payments, in simulations made before this library existed
 DERIVED = {"c up": (0, 0), "c down": (47, 54), "N up": (98, 410), "N down": (17, 5), "K down": (93, 52), "K up": (47, 29)}
 BLOCK = 50  # markets of a unit of work
+JUDGED = 512  # episodes that a learner is judged on, of seeds that it did not see
 TINY = 1e-9  # money below which a gain is rounding
+LIARS_NOTES = (
+    "No training: distances are drawn, and everybody else tells the truth. The paper claims truthfulness of one round "
+    "for its marginal payments (theorem 2) and gives no numbers; for c it holds upwards only.",
+    "Shares and gains are of the best point of the grid for each client, so what a liar loses who misjudges it is "
+    "in the picture: the mean gain of all clients that tell the same lie.",
+    "A finer grid finds more who gain: small lies gain where great ones lose, and a grid begins at one step from the truth. "
+    "The grid of the shares derived before is not recorded.",
+    "Mean gain: of all clients in the market, over their summed truthful utility. Effort: without training nothing "
+    "depends on it, so its gain is what the effort costs; the market pays for models, not for the work in them.",
+    "A PPO learner takes client 0's place, sets out from the truth, and chooses all that a client chooses for the utility of "
+    "two rounds: its reports, effort and upload, and whether it stays.",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,14 +66,15 @@ class Liars(Common):
         seeds: markets; one point each, below 20 no interval is shown
         points: of the grid between the truth and a report of a tenth or ten times it, or no effort
         payments: marginal, critical or vcg (exact graph, 6 clients)
-        steps: of a PPO learner that may lie about all at once, beside the grid; 0 leaves it out
+        steps: of a PPO learner that may lie about all at once, beside the grid; 0 leaves it out, and with it
+            stable-baselines3
         learners: how many of them, with seeds of their own
     """
 
     seeds: int = 200
     points: int = 20
     payments: tuple[str, ...] = tuple(PRICED)
-    steps: int = 0
+    steps: int = 102_400
     learners: int = 2
 
     def __post_init__(self) -> None:
@@ -102,7 +117,10 @@ def earned(market: ModelSharingMarket, start: rounds.Situation, lie: str, a: flo
 
 
 def lies(folder: Path, payment: str, first: int, count: int, points: int) -> dict[str, dict[str, Any]]:
-    """The best of the grid of every lie for some seeds: gain and truthful utility of each client [markets, clients]."""
+    """Every lie for some seeds: the best of the grid and the truthful utility of each client, and the mean gain over clients.
+
+    Returns by lie the gain, the point that it stands at and the truth [markets, clients], and the mean gain [markets, points].
+    """
     market, found = priced_market(payment), {}
     start = rounds.begin(market, torch.arange(first, first + count).repeat_interleave(market.n_agents))
     for lie, (field, sign) in LIES.items():
@@ -113,11 +131,11 @@ def lies(folder: Path, payment: str, first: int, count: int, points: int) -> dic
         gains = torch.stack(grid) - truth
         best = gains.max(0)
         found[lie] = {"gain": best.values.tolist(), "at": (best.indices + 1).tolist(), "truth": truth.tolist()}
-        found[lie]["mean gain"] = gains.mean((1, 2)).tolist()
+        found[lie]["mean gain"] = gains.mean(2).T.tolist()
     return found
 
 
-def learned(folder: Path, payment: str, seed: int, steps: int, judged: int = 512) -> dict[str, Any]:
+def learned(folder: Path, payment: str, seed: int, steps: int, judged: int = JUDGED) -> dict[str, Any]:
     """A PPO learner in client 0's place against the truthful: what it gains on fresh seeds [pairs]."""
     market = priced_market(payment)
     profile = find_profile(market)
@@ -128,55 +146,47 @@ def learned(folder: Path, payment: str, seed: int, steps: int, judged: int = 512
 
 def ipfl_liars(config: Liars) -> None:
     """One lie at a time about c, N, K and effort: who gains by the best of a grid, for three payments; and a learner."""
-    starts = range(0, config.seeds, BLOCK)
-    units = [
-        Unit(lies, {"payment": p, "first": s, "count": min(BLOCK, config.seeds - s), "points": config.points})
+    starts, n_learners = range(0, config.seeds, BLOCK), config.learners if config.steps else 0
+    asked = [
+        {"payment": p, "first": s, "count": min(BLOCK, config.seeds - s), "points": config.points}
         for p in config.payments
         for s in starts
     ]
-    told = [{"payment": p, "seed": seed, "steps": config.steps} for p in config.payments for seed in range(config.learners)]
-    stands = ("marketenv", "agents")
-    units += [Unit(learned, facts, stands=stands) for facts in told if config.steps]
+    taught = [{"payment": p, "seed": seed, "steps": config.steps} for p in config.payments for seed in range(n_learners)]
+    units = [Unit(lies, facts) for facts in asked] + [Unit(learned, facts, stands=("marketenv", "agents")) for facts in taught]
     done = run(units, config, "ipfl_liars")
-    n, rows = len(starts), []
-    found = {p: joined(done[k * n : (k + 1) * n]) for k, p in enumerate(config.payments)}
-    for payment, by_lie in found.items():
-        rows += [row for lie, facts in by_lie.items() for row in _lie_rows(payment, lie, facts)]
-    rows += [_learner_row(facts, one) for facts, one in zip(told, done[n * len(found) :], strict=False)]
-    fig, panels = figure(len(found), 4.6, 3.8)
-    for axes, (payment, by_lie) in zip(panels, found.items(), strict=True):
-        curves = {lie: facts["mean gain"].mean(0) for lie, facts in by_lie.items() if lie != "effort down"}
-        draw_lines(
-            axes, curves, f"{payment} payments", f"size of the lie: a = k / {config.points} in 10^(+-a)", "mean gain, money"
-        )
-        axes.axhline(0, color="black", lw=0.6)
+    on_grid, by_learners, n = done[: len(asked)], done[len(asked) :], len(starts)
+    found = {p: joined(on_grid[k * n : (k + 1) * n]) for k, p in enumerate(config.payments)}
+    rows = [row for payment, by_lie in found.items() for lie, facts in by_lie.items() for row in _lie_rows(payment, lie, facts)]
+    rows += [_learner_row(facts, one) for facts, one in zip(taught, by_learners, strict=True)]
+    means = {p: {lie: facts["mean gain"].mean(0) for lie, facts in by_lie.items()} for p, by_lie in found.items()}
     Study(
         name="ipfl_liars",
         title="One lie at a time in the model-sharing market",
         scaled="",
         about=_settings(config),
         rows=tuple(rows),
-        fig=fig,
-        notes=(
-            "No training: distances are drawn, and everybody else tells the truth. The paper claims truthfulness of one round "
-            "for its marginal payments (theorem 2) and gives no numbers; for c it holds upwards only.",
-            "Shares and gains are of the best point of the grid for each client, so what a liar loses who misjudges it is "
-            "in the picture: the mean gain of all clients that tell the same lie.",
-            "Mean gain: of all clients in the market, over their summed truthful utility. Effort: without training nothing "
-            "depends on it, so its gain is what the effort costs; the market pays for models, not for the work in them.",
-        ),
-        curves={f"{p}, {lie}": facts["mean gain"].mean(0).tolist() for p, by in found.items() for lie, facts in by.items()},
+        fig=_draw_lies(means, config.points),
+        notes=LIARS_NOTES,
+        curves={f"{p}, {lie}": mean.tolist() for p, by_lie in means.items() for lie, mean in by_lie.items()},
     ).write(config.out)
 
 
+def _draw_lies(means: Mapping[str, Mapping[str, np.ndarray]], points: int) -> Figure:
+    """The mean gain of every lie by its size, a panel a payment; effort, which is no report, is left out."""
+    fig, panels = figure(len(means), 4.6, 3.8)
+    x = f"size of the lie: a = k / {points} in 10^(+-a)"
+    for axes, (payment, by_lie) in zip(panels, means.items(), strict=True):
+        curves = {lie: mean for lie, mean in by_lie.items() if lie != "effort down"}
+        draw_lines(axes, curves, f"{payment} payments", x, "mean gain, money")
+        axes.axhline(0, color="black", lw=0.6)
+    return fig
+
+
 def joined(blocks: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, np.ndarray]]:
-    """Blocks of markets as one: by lie, gains and truthful utilities [markets, clients], and mean gains [blocks, points]."""
-    names = ("gain", "truth")
-    return {
-        lie: {name: np.concatenate([block[lie][name] for block in blocks]) for name in names}
-        | {"mean gain": np.array([block[lie]["mean gain"] for block in blocks])}
-        for lie in LIES
-    }
+    """Blocks of markets as one: by lie, gains and truthful utilities [markets, clients], and mean gains [markets, points]."""
+    names = ("gain", "truth", "mean gain")
+    return {lie: {name: np.concatenate([block[lie][name] for block in blocks]) for name in names} for lie in LIES}
 
 
 def _lie_rows(payment: str, lie: str, facts: Mapping[str, np.ndarray]) -> list[Row]:
@@ -196,6 +206,7 @@ def _lie_rows(payment: str, lie: str, facts: Mapping[str, np.ndarray]) -> list[R
 
 
 def _learner_row(facts: Mapping[str, Any], found: Mapping[str, Any]) -> Row:
+    """What a learner gains over the truth, one point a judged episode."""
     gain = 100 * np.array(found["gain"]) / np.mean(found["truth"])
     what = f"{facts['payment']}: PPO learner {facts['seed']} after {facts['steps']} steps, gain of an episode"
     return Row(what=what, unit="% of mean truthful utility", paper=None, points=tuple(gain.tolist()))
