@@ -8,8 +8,9 @@ buyers get a prox centre, money moves, and who loses may leave (``clear``).
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+import math
 from functools import cached_property
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -23,12 +24,13 @@ from marketenv.core.lookup import lookup
 from marketenv.core.market import Past, Report, Role, Stage
 from marketenv.core.pairs import others
 from marketenv.core.policy import uniform_random
-from marketenv.core.shards import Shards
 from marketenv.core.transfers import Ledger
 from marketenv.data import Source, make_source
+from marketenv.data.sources import LINEAR
 from marketenv.learners import LEARNERS, Learner, Pull, Scores, Training
 from marketenv.markets.model_sharing_types import ModelSharingConfig, SharingQuotes, SharingReport, SharingState
 from marketenv.markets.sharing_schemes import SCHEMES, Given, Scheme, Shared
+from marketenv.markets.sharing_worlds import World, build_world, check_drift
 from marketenv.markets.uploads import Models, drawn_distance, make_uploads, upload_kind
 from marketenv.mechanisms import (
     GAINS,
@@ -43,27 +45,14 @@ from marketenv.mechanisms import (
     gains,
     utilities,
 )
+from marketenv.mechanisms.collaboration_graph import MOST_EXACT
 from marketenv.valuation import DISTANCES, ModelDistance
 
 DEFAULT_TRAINING = Training(optimizer="sgd", learning_rate=0.01, momentum=0.9, weight_decay=1e-5, batch_size=64, steps=10)
 NO_DATA = (5000.0, 0.6)  # median and log deviation of sizes where nobody has data
 LEAVES = -0.9  # whose stay is below leaves
-MANY = 20  # classes, from which accuracy is no longer weighted by the client's labels
 LARGEST = 100.0  # loss that anybody is told
-DUST = 1e-9  # money below which a loss is rounding: a price that takes all of a gain leaves -4e-16 of it
-
-
-@dataclass(frozen=True)
-class World:
-    """What the seeds fix for good: training data and their drift's goal, exams of each class, and how much each one counts."""
-
-    train: Shards
-    later: Shards | None
-    material: Any
-    exams: list[Any]
-    test_exams: list[Any]
-    mix: Float[Tensor, "classes markets agents"]
-    test_mix: Float[Tensor, "classes markets agents"]
+DUST = 1e-9  # share of the money at stake below which a loss is rounding: a price that takes all of a gain leaves -4e-16 of it
 
 
 def truthful(observation: Tensor, role: Role, keys: Tensor) -> Tensor:
@@ -89,21 +78,44 @@ class ModelSharingMarket:
         self.device, self.horizon, self.n_agents = torch.device(c.device), c.max_cycles, c.n_agents
         self.distance: ModelDistance = lookup(DISTANCES, c.distance, "distance")
         self.scheme: Scheme = lookup(SCHEMES, c.scheme, "scheme")
-        for table, name in ((GRAPHS, "graph"), (SHARING_PAYMENTS, "payment")):
-            lookup(table, getattr(c, name), name)
-        if c.payment == "vcg" and c.graph != "exact":
-            raise ValueError(f"payment is 'vcg' with graph {c.graph!r}, wanted graph='exact'; or payment='critical'.")
+        self._check_money()
         self.source: Source | None = None
         self.learner: Learner | None = None
         if c.learner is not None:
-            options = {"root": c.root, "download": c.download, **c.data_options}
-            if c.partition == "dirichlet":
-                options = {"alpha": 0.1, "min_size": 5} | options
-            self.source = make_source(c.data, c.partition, c.n_agents, **options).to(self.device)
+            self.source = self._source()
             self.learner = self._learner(self.source)
+            if c.data_drift:
+                check_drift(self.source, float(c.data_drift), torch.zeros(1, dtype=torch.int64, device=self.device))
         self.gain = self._gain()
         self._joins = torch.tensor(c.joins or (0,) * c.n_agents, device=self.device)
         self._worlds: dict[tuple[int, ...], World] = {}
+
+    def _check_money(self) -> None:
+        """Refuse payments that do not fit the graph, and a graph that would try too many sets."""
+        c = self.config
+        graph, payment = lookup(GRAPHS, c.graph, "graph"), lookup(SHARING_PAYMENTS, c.payment, "payment")
+        if payment is SHARING_PAYMENTS["vcg"] and c.graph != "exact":
+            raise ValueError(f"payment is 'vcg' with graph {c.graph!r}, wanted graph='exact'; or payment='critical'.")
+        if payment is SHARING_PAYMENTS["critical"] and not isinstance(c.graph, str):
+            raise ValueError(
+                f"payment is 'critical' with graph {c.graph!r}, wanted a graph by name ({', '.join(GRAPHS)}), whose critical "
+                "values are known; or payment='marginal', which prices every graph."
+            )
+        if graph is GRAPHS["exact"] and c.n_agents > MOST_EXACT:
+            raise ValueError(
+                f"graph is 'exact' with {c.n_agents} clients; it tries 2^(clients - 1) sets and takes at most {MOST_EXACT}. "
+                "Use graph='continue'."
+            )
+
+    def _source(self) -> Source:
+        """The data; the partition's own defaults go only where it deals them out."""
+        c = self.config
+        options = {"root": c.root, "download": c.download, **c.data_options}
+        owned = isinstance(c.data, Source) or (isinstance(c.data, str) and c.data == LINEAR)
+        if c.partition == "dirichlet" and not owned:
+            options = {"alpha": 0.1, "min_size": 5} | options
+        source: Source = make_source(c.data, c.partition, c.n_agents, **options).to(self.device)
+        return source
 
     def _learner(self, source: Source) -> Learner:
         if not isinstance(self.config.learner, str):
@@ -117,10 +129,20 @@ class ModelSharingMarket:
         gain = lookup(GAINS, self.config.gain, "gain")
         if isinstance(gain, GainFamily):
             return gain
-        if gain is GAINS["inverse_sqrt"] or self.source is None:
-            return gain()
+        return gain() if gain is GAINS["inverse_sqrt"] else gain(scale=self._mean_size())
+
+    def _mean_size(self) -> float:
+        """Mean size of a client: as given, of the given interval, of the data, or of what is drawn without data."""
+        c = self.config
+        if "sizes" in c.types:
+            return fmean(c.types["sizes"])
+        if c.sizes is not None:
+            return sum(c.sizes) / 2
+        if self.source is None:
+            median, deviation = NO_DATA
+            return median * math.exp(deviation**2 / 2)
         seed = torch.zeros(1, dtype=torch.int64, device=self.device)
-        return gain(scale=float(self.source.federation(seed).train.size.double().mean()))
+        return float(self.source.federation(seed).train.size.double().mean())
 
     @cached_property
     def roles(self) -> tuple[Role, ...]:
@@ -176,6 +198,7 @@ class ModelSharingMarket:
             second=params if self.scheme.second else params[..., :0],
             best=params,
             best_accuracy=torch.full_like(ones, -1.0),
+            best_loss=torch.full_like(ones, torch.inf),
             loss=torch.zeros_like(ones),
             accuracy=torch.zeros_like(ones),
             effort=ones,
@@ -192,21 +215,25 @@ class ModelSharingMarket:
     def quote(self, state: SharingState, past: Past) -> SharingQuotes:
         """Train everybody who is there, held near what it bought last, and score the models."""
         clock, present = Clock(self.device), self.present(state)
-        trained, second, loss = state.params, state.second, torch.zeros_like(state.loss)
-        diverged, accuracy = torch.zeros_like(present), loss
-        if self.learner is not None:
-            world, effort = self.world(state.seeds), torch.where(present, state.effort, 0.0)
-            pull = Pull(state.centre.flatten(0, 1), state.pull.flatten())
-            trained = self._train(state, world, state.params, effort, pull if bool((state.pull > 0).any()) else None)
-            if second.shape[-1]:
-                second = self._train(state, world, second, effort, None)
-            diverged = ~(trained.isfinite().all(-1) & second.isfinite().all(-1))
+        if self.learner is None:
+            nothing = torch.zeros_like(state.loss)
+            return SharingQuotes(state.params, state.second, torch.zeros_like(present), nothing, nothing, present, clock.seconds)
+        world, effort = self.world(state.seeds), torch.where(present, state.effort, 0.0)
+        owned = world.owned(state.round)
+        lessons = world.lessons(owned)
+        pull = Pull(state.centre.flatten(0, 1), state.pull.flatten()) if bool((state.pull > 0).any()) else None
+        trained, second = self._train(state, lessons, state.params, effort, pull), state.second
+        if self.scheme.second:
+            second = self._train(state, lessons, second, effort, None)
+        clock.lap("train")
+        scores = world.scores(trained, world.validation, owned)
+        diverged = ~(trained.isfinite().all(-1) & second.isfinite().all(-1) & scores.loss.isfinite())
+        if bool(diverged.any()):
             trained = torch.where(diverged[..., None], state.params, trained)
             second = torch.where(diverged[..., None], state.second, second)
-            clock.lap("train")
-            loss, accuracy = self._judge(trained, world.exams, world.mix)
-            clock.lap("evaluate")
-        return SharingQuotes(trained, second, diverged, loss, accuracy, present, clock.seconds)
+            scores = world.scores(trained, world.validation, owned)
+        clock.lap("evaluate")
+        return SharingQuotes(trained, second, diverged, scores.loss, scores.accuracy, present, clock.seconds)
 
     def observe(self, state: SharingState, past: Past, quotes: SharingQuotes | None) -> Float[Tensor, "markets agents dim"]:
         """Pack what each client sees; after the last round nothing is quoted, and the last scores stand."""
@@ -240,12 +267,13 @@ class ModelSharingMarket:
         clock.lap("distances")
         done = self.scheme.settle(given)
         utility = utilities(state.types, self.gain, done.bought, done.prices)
+        gain = gains(state.types, self.gain, done.bought)
         transfers = SharingOutcome(done.bought, done.prices).transfers
         ledger = state.ledger.settle(transfers)
         clock.lap("settle")
         paid, received = transfers.sum(2), transfers.sum(1)
         effort = torch.where(quotes.present, state.effort, 0.0)
-        gone = state.gone | left | self._exits(state, utility, present)
+        gone = state.gone | left | self._exits(state, utility, self._stakes(state, given, done, gain), present)
         new = self._next(state, quotes, done, gone, does["effort"])
         new = dataclasses.replace(new, reported=reported, ledger=ledger, last_paid=paid, last_earned=received)
         report = SharingReport(
@@ -254,14 +282,14 @@ class ModelSharingMarket:
             terminated=torch.zeros_like(state.round, dtype=torch.bool),
             seconds=quotes.seconds | clock.seconds,
             utility=utility,
-            gain=gains(state.types, self.gain, done.bought),
+            gain=gain,
             paid=paid,
             received=received,
             effort=effort,
             bought=done.bought.sum(2),
             sold=done.bought.sum(1),
-            loss=quotes.loss,
-            accuracy=quotes.accuracy,
+            loss=new.loss,
+            accuracy=new.accuracy,
             cash=ledger.cash,
             present=present,
             upload=kind,
@@ -279,7 +307,7 @@ class ModelSharingMarket:
         return (state.round[:, None] >= self._joins) & ~state.gone
 
     def test_scores(self, state: SharingState, at: str = "last") -> Scores:
-        """Loss and accuracy [markets, agents] on held-out test data, weighted by each client's own labels.
+        """Loss and accuracy [markets, agents] on held-out test data, weighted by each client's labels in the last finished round.
 
         at: ``last`` trained model, or the ``best`` one by the accuracy that ``select`` names. ValueError without a learner.
         """
@@ -287,7 +315,7 @@ class ModelSharingMarket:
             raise ValueError("learner is None, so there are no models to test; build the market with a learner.")
         world = self.world(state.seeds)
         models = lookup({"last": state.trained, "best": state.best}, at, "model to test")
-        return self._judge(models, world.test_exams, world.test_mix)
+        return world.scores(models, world.test, world.owned((state.round - 1).clamp(min=0)))
 
     def cost_breakpoints(self, state: SharingState, past: Past, agent: int) -> Float[Tensor, "markets candidates width"] | None:
         """Actions among which a client's best report of its cost is, all else as it was, for the utility of this round.
@@ -315,7 +343,9 @@ class ModelSharingMarket:
         """What the seeds fix for good; the last two batches of seeds are remembered, since every round asks for it."""
         name = tuple(seeds.tolist())
         if name not in self._worlds:
-            self._worlds = dict([*list(self._worlds.items())[-1:], (name, self._build_world(seeds))])
+            assert self.source is not None and self.learner is not None
+            fresh = build_world(self.source, self.learner, seeds, float(self.config.data_drift))
+            self._worlds = dict([*list(self._worlds.items())[-1:], (name, fresh)])
         return self._worlds[name]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -367,62 +397,13 @@ class ModelSharingMarket:
             types.sizes, types.costs * (c.cost_drift * steps[..., 0]).exp(), types.needs * (c.need_drift * steps[..., 1]).exp()
         )
 
-    # --- training and scoring -------------------------------------------------------------------------------------------
-
-    def _train(self, state: SharingState, world: World, params: Tensor, effort: Tensor, pull: Pull | None) -> Tensor:
+    def _train(self, state: SharingState, lessons: Any, params: Tensor, effort: Tensor, pull: Pull | None) -> Tensor:
         """One round of everybody's training; optimisers start anew in every round."""
         assert self.learner is not None
         keys = draws.agent_keys(draws.fold(state.seeds, state.round), self.n_agents, "train").flatten()
         slots = self.learner.fresh_slots(len(keys), self.device)
-        material = self._material(state, world)
         more = {} if pull is None else {"pull": pull}
-        return self.learner.train(params.flatten(0, 1), slots, material, effort.flatten(), keys, **more)[0].view_as(params)
-
-    def _material(self, state: SharingState, world: World) -> Any:
-        """The data of this round; where they drift, a growing share is from the later partition."""
-        if world.later is None:
-            return world.material
-        assert self.learner is not None
-        now, later = world.train, world.later
-        width = now.index.shape[-1]
-        place = torch.arange(width, device=self.device) % later.size[..., None]
-        other = later.index.gather(-1, place)
-        chance = draws.uniform(draws.agent_keys(state.seeds, self.n_agents, "data drift"), width)
-        moved = chance < (self.config.data_drift * state.round)[:, None, None]
-        return self.learner.prepare(Shards(now.x, now.y, torch.where(moved, other, now.index), now.size).flat())
-
-    def _judge(self, models: Tensor, exams: list[Any], mix: Tensor) -> Scores:
-        """Scores of each client's model on each class's exam, weighted by how much of its data are of the class."""
-        assert self.learner is not None
-        found = [self.learner.scores(models, exam) for exam in exams]
-        loss = torch.stack([torch.where(w > 0, w * s.loss, 0.0) for s, w in zip(found, mix, strict=True)]).sum(0)
-        accuracy = torch.stack([w * s.accuracy for s, w in zip(found, mix, strict=True)]).sum(0)
-        return Scores(loss.float(), accuracy.float())
-
-    def _build_world(self, seeds: Tensor) -> World:
-        assert self.source is not None and self.learner is not None
-        federation = self.source.federation(seeds)
-        later = self.source.federation(draws.fold(seeds, "later")).train if self.config.data_drift else None
-        exams, mix = self._exams(federation.validation, federation.train)
-        test_exams, test_mix = self._exams(federation.test, federation.train)
-        material = self.learner.prepare(federation.train.flat())
-        return World(federation.train, later, material, exams, test_exams, mix, test_mix)
-
-    def _exams(self, judge: Shards, train: Shards) -> tuple[list[Any], Tensor]:
-        """An exam a class and the share of it in each client's labels; one exam where labels are no few classes."""
-        assert self.source is not None and self.learner is not None
-        classes = self.source.n_outputs
-        if len(judge.index) != 1 or self.source.task != "classification" or classes > MANY:
-            return [self.learner.exam(judge)], torch.ones(1, *train.size.shape, device=self.device)
-        rows = judge.index[0, : int(judge.size[0])]
-        there = judge.y[rows].unique().tolist()
-        exams = []
-        for label in there:
-            some = rows[judge.y[rows] == label]
-            exams.append(self.learner.exam(Shards(judge.x, judge.y, some[None], torch.tensor([len(some)], device=self.device))))
-        labels = torch.where(train.mask, train.y[train.index], classes)
-        counts = torch.stack([(labels == label).sum(-1) for label in there]).float()
-        return exams, counts / counts.sum(0).clamp(min=1.0)
+        return self.learner.train(params.flatten(0, 1), slots, lessons, effort.flatten(), keys, **more)[0].view_as(params)
 
     # --- a round's parts ------------------------------------------------------------------------------------------------
 
@@ -441,9 +422,14 @@ class ModelSharingMarket:
         purse = state.ledger.purse
         return Given(uploads, quotes.trained, state.start, distance, terms, purse, **parts)
 
-    def _exits(self, state: SharingState, utility: Tensor, present: Tensor) -> Bool[Tensor, "markets agents"]:
+    def _stakes(self, state: SharingState, given: Given, done: Shared, gain: Tensor) -> Float64[Tensor, "markets agents"]:
+        """All amounts that a client's utility is made of, whatever their sign: what its rounding is measured by."""
+        priced = torch.where(done.bought, done.prices.abs() + given.terms.discounts, 0.0)
+        return gain + state.types.costs * done.bought.sum(1) + priced.sum(2) + priced.sum(1)
+
+    def _exits(self, state: SharingState, utility: Tensor, stakes: Tensor, present: Tensor) -> Bool[Tensor, "markets agents"]:
         """Who leaves after the round because it lost in it."""
-        loses = present & (utility < -DUST)
+        loses = present & (utility < -DUST * stakes)
         if self.config.exits == "ir_prob":
             chance = draws.uniform(draws.agent_keys(draws.fold(state.seeds, state.round), self.n_agents, "exit"))
             return loses & (chance < 0.5)
@@ -451,7 +437,9 @@ class ModelSharingMarket:
 
     def _next(self, state: SharingState, quotes: SharingQuotes, done: Shared, gone: Tensor, effort: Tensor) -> SharingState:
         """The state that the next round starts from; who has left keeps its best model."""
-        better, best_accuracy = self._better(state, quotes)
+        scores = self._shown(state, quotes)
+        better = quotes.present & (scores.accuracy > state.best_accuracy)
+        better |= quotes.present & (scores.accuracy == state.best_accuracy) & (scores.loss < state.best_loss)
         best = torch.where(better[..., None], quotes.trained, state.best)
         kept = gone[..., None]
         joining = state.round[:, None] + 1 == self._joins  # whose first training is at full effort, as everybody's
@@ -466,8 +454,9 @@ class ModelSharingMarket:
             if self.scheme.second
             else state.second,
             best=best,
-            best_accuracy=best_accuracy,
-            loss=quotes.loss,
+            best_accuracy=torch.where(better, scores.accuracy, state.best_accuracy),
+            best_loss=torch.where(better, scores.loss, state.best_loss),
+            loss=torch.where(quotes.loss.isfinite(), quotes.loss, LARGEST),  # even the last finite model's may overflow
             accuracy=quotes.accuracy,
             effort=torch.where(joining, 1.0, (1 + effort.float()) / 2),
             types=self._drifted(state),
@@ -475,14 +464,12 @@ class ModelSharingMarket:
             bought=done.bought,
         )
 
-    def _better(self, state: SharingState, quotes: SharingQuotes) -> tuple[Tensor, Tensor]:
-        """Whose model is better than its best so far, and the best accuracies."""
-        accuracy = quotes.accuracy
-        if self.learner is not None and self.config.select == "test":
-            world = self.world(state.seeds)
-            accuracy = self._judge(quotes.trained, world.test_exams, world.test_mix).accuracy
-        better = quotes.present & (accuracy > state.best_accuracy)
-        return better, torch.where(better, accuracy, state.best_accuracy)
+    def _shown(self, state: SharingState, quotes: SharingQuotes) -> Scores:
+        """The scores of this round's models by which a client's best one is chosen."""
+        if self.learner is None or self.config.select == "validation":
+            return Scores(quotes.loss, quotes.accuracy)
+        world = self.world(state.seeds)
+        return world.scores(quotes.trained, world.test, world.owned(state.round))
 
     def _reasons(self, given: Given, quotes: SharingQuotes, done: Shared, present: Tensor) -> Int[Tensor, "markets agents"]:
         """Why each client ended as it did, as a number of ``REASONS``."""

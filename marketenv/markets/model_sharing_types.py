@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+import torch
 from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
 from marketenv.core.axes import Parameters, PerPair
-from marketenv.core.lookup import lookup, unknown
+from marketenv.core.lookup import unknown
 from marketenv.core.market import Report
 from marketenv.core.transfers import Ledger
 from marketenv.learners import Training
@@ -25,12 +26,27 @@ REASONS = {
     3: "no model is worth its hurdle",
     4: "cannot pay for what it would buy",
     5: "uploaded a model that is not finite: isolated in this round",
-    6: "trained to non-finite parameters: isolated in this round, and back to the last finite ones",
+    6: "trained to parameters or a loss that are not finite: isolated in this round, and back to the last finite ones",
     7: "shared without money",
     8: "got nobody's model, without money",
 }
 TYPES = ("sizes", "costs", "needs")
 CHOICES = {"reports": ("once", "each_round"), "exits": ("none", "ir_strict", "ir_prob"), "select": ("validation", "test")}
+
+STRONGEST = torch.finfo(torch.float32).max  # pull of a training that its parameters' type can hold
+
+
+def _number(value: Any) -> float:
+    """The value as a float; NaN, which no range accepts, where it is no number."""
+    try:
+        return float(value + 0.0)  # a text is no number, even if it reads like one
+    except (TypeError, ValueError, RuntimeError):
+        return math.nan
+
+
+def _numbers(values: Any) -> list[float]:
+    """The values as floats, none where they are no list."""
+    return [_number(value) for value in values] if isinstance(values, Iterable) else []
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,36 +108,62 @@ class ModelSharingConfig:
 
     def __post_init__(self) -> None:
         for name, known in CHOICES.items():
-            lookup(dict.fromkeys(known), getattr(self, name), name)
+            chosen = getattr(self, name)
+            if not isinstance(chosen, str) or chosen not in known:
+                raise unknown(name, chosen, known)
         for name, least in (("n_agents", 2), ("max_cycles", 1)):
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
                 raise ValueError(f"{name} is {value!r}, wanted a whole number >= {least}.")
         for name in ("strength", "eta", "cost_drift", "need_drift", "data_drift", "cash"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} is {getattr(self, name)}, wanted a finite number >= 0.")
-        if not self.credit >= 0:
-            raise ValueError(f"credit is {self.credit}, wanted a number >= 0; inf sets no limit.")
+            if not 0 <= _number(getattr(self, name)) < math.inf:
+                raise ValueError(f"{name} is {getattr(self, name)!r}, wanted a finite number >= 0.")
+        if not _number(self.credit) >= 0:
+            raise ValueError(f"credit is {self.credit!r}, wanted a number >= 0; inf sets no limit.")
+        if self.eta and self.strength / self.eta > STRONGEST:
+            raise ValueError(
+                f"strength / eta is {self.strength!r} / {self.eta!r}, wanted a pull of at most {STRONGEST:.1e}, the largest "
+                "number that training can hold; pass a larger eta, or eta=0, which pulls nowhere."
+            )
+        self._check_learner()
+        self._check_intervals()
+        self._check_lists()
+
+    def _check_learner(self) -> None:
+        """Refuse what only a learner of the table can be told, and a drift of no data."""
         if self.learner is None and self.data_drift:
             raise ValueError(f"data_drift is {self.data_drift}, but learner=None has no data that could drift; pass 0.")
+        if not isinstance(self.learner, str) and (self.learner_options or self.training is not None):
+            what = "None" if self.learner is None else f"a ready-made {type(self.learner).__name__}"
+            raise ValueError(
+                f"learner is {what}, which is told neither learner_options nor training, wanted a name with them; leave them "
+                "out, or give them where the learner is made."
+            )
+
+    def _check_intervals(self) -> None:
+        """Refuse intervals of types that are no two numbers in order and in range."""
         for name in ("costs", "needs", "sizes", "effort_cost"):
-            low, high = getattr(self, name) or (1.0, 1.0)
-            if not (low > 0 if name == "sizes" else low >= 0) or not low <= high < math.inf:
-                raise ValueError(f"{name} is {(low, high)}, wanted an interval 0 <= low <= high (sizes: 0 < low).")
-        self._check_lists()
+            value = getattr(self, name)
+            if value is None and name in ("needs", "sizes"):
+                continue
+            ends = _numbers(value)
+            least = ends and (ends[0] > 0 if name == "sizes" else ends[0] >= 0)
+            if len(ends) != 2 or not least or not ends[0] <= ends[1] < math.inf:
+                raise ValueError(f"{name} is {value!r}, wanted an interval (low, high), 0 <= low <= high (sizes: 0 < low).")
 
     def _check_lists(self) -> None:
         """Refuse given types and joins that are no numbers in range, or not one a client."""
         for name, values in self.types.items():
             if name not in TYPES:
                 raise unknown("type", name, TYPES)
-            good = [math.isfinite(v) and (v > 0 if name == "sizes" else v >= 0) for v in values]
-            if len(values) != self.n_agents or not all(good):
+            good = [v < math.inf and (v > 0 if name == "sizes" else v >= 0) for v in _numbers(values)]
+            if len(good) != self.n_agents or not all(good):
                 least = "> 0" if name == "sizes" else ">= 0"
-                raise ValueError(f"types[{name!r}] is {list(values)}, wanted {self.n_agents} finite numbers {least}.")
-        joins = self.joins or (0,) * self.n_agents
-        if len(joins) != self.n_agents or any(not isinstance(r, int) or r < 0 for r in joins):
-            raise ValueError(f"joins is {self.joins}, wanted {self.n_agents} rounds >= 0, or None.")
+                raise ValueError(f"types[{name!r}] is {values!r}, wanted {self.n_agents} finite numbers {least}.")
+        joins = (0,) * self.n_agents if self.joins is None else self.joins
+        given = isinstance(joins, tuple | list) and len(joins) == self.n_agents
+        if not given or any(not isinstance(r, int) or r < 0 for r in joins):
+            raise ValueError(f"joins is {self.joins!r}, wanted {self.n_agents} rounds >= 0, or None.")
 
 
 @dataclass(frozen=True)
@@ -132,7 +174,7 @@ class SharingState:
     start:   the model that all began with                                       [markets, 1, params]
     centre, pull: what holds the next training, and how hard (0: nothing does)   [markets, clients, params], [..., clients]
     second:  the models that are trained for the others, where the scheme has them   [markets, clients, params or 0]
-    best, best_accuracy: each client's best model so far, by the accuracy that ``select`` names
+    best, best_accuracy, best_loss: each client's best model so far, by the accuracy that ``select`` names, then by the loss
     types, reported: what clients are, and what they said;   effort: what this round's training is done with
     gone:    who has left for good;   bought: the last graph
     """
@@ -147,6 +189,7 @@ class SharingState:
     second: Float[Tensor, "markets agents second"]
     best: Parameters
     best_accuracy: Float[Tensor, "markets agents"]
+    best_loss: Float[Tensor, "markets agents"]
     loss: Float[Tensor, "markets agents"]
     accuracy: Float[Tensor, "markets agents"]
     effort: Float[Tensor, "markets agents"]

@@ -49,7 +49,8 @@ class Shared:
     """What a scheme decided.
 
     bought: whose model each client gets;   prices: money per model, 0 without a market     [markets, buyers, sellers]
-    params: where everybody's next training starts;   centre: what pulls at it   [markets, clients, params]
+    params: where everybody's next training starts;   centre: what was sent, its own model where nothing was: what pulls at
+            the next training, and what a relay uploads          [markets, clients, params]
     pull:   how hard: strength of the proximal term, 0 for none                  [markets, clients]
     second: the models that are trained for the others beside one's own          [markets, clients, params], or no params
     broke:  who could not pay for what it would have bought                      [markets, clients]
@@ -87,7 +88,8 @@ def local(given: Given) -> Shared:
 
 def fedavg(given: Given) -> Shared:
     """Everybody goes on from the mean of all models, weighted by reported sizes (McMahan et al., AISTATS 2017)."""
-    return _shared(given, given.usable, params=_mixed(given, _shares(given)))
+    mean = _mixed(given, _shares(given))
+    return _shared(given, given.usable, params=mean, centre=mean)
 
 
 def fedprox(given: Given, mu: float = 0.1) -> Shared:

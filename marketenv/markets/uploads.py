@@ -22,7 +22,7 @@ class Models:
 
     trained: every client's own model                               [markets, clients, params]
     start:   the model that all began with                          [markets, 1, params]
-    centre:  what each client was sent last; its own model at first [markets, clients, params]
+    centre:  what each client was sent last; its own last model where it was sent nothing   [markets, clients, params]
     present: who is in the market                                   [markets, clients]
     keys:    of random uploads                                      [markets, clients]
     """
@@ -71,7 +71,7 @@ def _shuffled(models: Models) -> Tensor:
 # The distances without models (keep, far) are ours: what has nothing to do with the others stands at a right angle to them.
 UPLOADS: dict[str, Upload] = {
     "honest": Upload(lambda m: m.trained, 1.0, 0.0, "the trained model"),
-    "relay": Upload(lambda m: m.centre, 0.5, 0.0, "the prox centre that it was sent last: others' work"),
+    "relay": Upload(lambda m: m.centre, 0.5, 0.0, "the prox centre or mean that it was sent last; its own last model if none"),
     "copy": Upload(_copy, 0.5, 0.0, "the mean of the others' models"),
     "noise": Upload(_noise, 1.0, 0.5, "the trained model with noise as large as its update"),
     "scaled": Upload(lambda m: m.start + SCALE * (m.trained - m.start), 1.0, 0.0, "its update, ten times as long"),

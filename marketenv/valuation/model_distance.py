@@ -38,7 +38,8 @@ def cosine_distance(params: Parameters, start: Start) -> PerPair:
     start:  the common start theta^0  [markets, 1, params], or one for each agent
     Returns d in [0, 2], symmetric, 0 on the diagonal: float64 [markets, agents, agents].
 
-    An update shorter than 1e-12 has distance 1 to all others; one that is not finite has distance inf: nobody can use it.
+    An update shorter than 1e-12, or so long that its norm overflows float32, has distance 1 to all others; one that is not
+    finite has distance inf: nobody can use it.
     Source: arXiv 2505.02462.
 
     >>> models = torch.tensor([[[1.0, 0.0], [0.0, 3.0], [-2.0, 0.0]]])

@@ -3,8 +3,10 @@
 import dataclasses
 import itertools
 import math
-from types import SimpleNamespace
+from pathlib import Path
 
+import jaxtyping
+import numpy as np
 import pytest
 import torch
 
@@ -12,8 +14,13 @@ from marketenv import make_market, make_parallel
 from marketenv.core import rounds
 from marketenv.core.batch import Batch
 from marketenv.core.market import agent_names
+from marketenv.core.shards import Shards
 from marketenv.core.transfers import net
+from marketenv.data import make_source
+from marketenv.data.dataset import from_arrays
+from marketenv.data.linear import SyntheticLinear
 from marketenv.learners import Training
+from marketenv.markets import model_sharing
 from marketenv.markets.model_sharing import POLICIES
 from marketenv.markets.model_sharing_types import REASONS
 from marketenv.markets.sharing_schemes import SCHEMES
@@ -56,6 +63,10 @@ def episode(market, seeds, *edits, turns=None):
         seen.append((now, after, report))
         now = after
     return seen
+
+
+ROWS = np.random.default_rng(0).normal(size=(90, 4)).astype("float32")  # a small data set of three classes
+LABELS = np.arange(90) % 3
 
 
 def lie(report, true):
@@ -237,11 +248,46 @@ def test_about_half_of_the_losers_leave_where_exits_are_by_chance():
     assert 0.45 < float(gone[:, 1:].double().mean()) < 0.55  # 2,000 draws of 1/2: deviation .011
 
 
+@pytest.mark.parametrize("unit", [1e-10, 1.0, 1e10])
 @pytest.mark.parametrize(("graph", "payment"), LEGAL)
-def test_rounding_drives_nobody_out(graph, payment):
-    """At lambda = 0 a price may take all of a buyer's gain, which leaves it 0 or -1e-15: it has not lost."""
-    market = market_of(strength=0.0, exits="ir_strict", graph=graph, payment=payment)
+def test_rounding_drives_nobody_out(graph, payment, unit):
+    """At lambda = 0 a price may take all of a buyer's gain, which leaves it 0 or -1e-15 of it: it has not lost."""
+    money = {"costs": (0.2 * unit, 2.0 * unit), "needs": (50.0 * unit**2, 100.0 * unit**2)}  # a gain grows as the root of K
+    market = market_of(strength=0.0, exits="ir_strict", graph=graph, payment=payment, **money)
     assert all(not after.state.gone.any() for _, after, _ in episode(market, range(1000)))
+
+
+@pytest.mark.parametrize("unit", [1e-10, 1.0, 1e10])
+def test_a_loss_drives_out_whatever_money_is_counted_in(unit):
+    # the counterexample of an understated cost in another unit: both sellers lose .2024 and .7024 of it
+    types = {"sizes": (1.0,) * 3, "costs": (0.0, 1.5 * unit, 2.0 * unit), "needs": (100.0 * unit**2, 0.0, 0.0)}
+    edits = ((1, "cost", lie(1.2, 1.5)), (2, "cost", lie(1.2, 2.0)))
+    seen = episode(market_of(n_agents=3, types=types, strength=0.0, exits="ir_strict"), [0], *edits)
+    assert seen[0][1].state.gone.tolist() == [[False, True, True]]
+
+
+def test_a_best_model_is_the_most_accurate_and_of_equals_the_one_of_least_loss():
+    """R^2 is clipped at 0, so a regression's first models are all equally accurate."""
+    market, seeds = trained_market(max_cycles=5), torch.arange(1)
+    state, marks = market.reset(seeds), []
+    for accuracy, loss in ((0.0, 5.0), (0.0, 3.0), (0.0, 4.0), (0.1, 9.0), (0.1, 9.0)):
+        quotes = market.quote(state, ())
+        said = {"accuracy": torch.full((1, 4), accuracy), "loss": torch.full((1, 4), loss)}
+        quotes = dataclasses.replace(quotes, **said)
+        state, _ = market.clear(state, ((quotes, truth(market, rounds.Situation(state, (), quotes))),))
+        marks.append(torch.equal(state.best, quotes.trained))
+    assert marks == [True, True, False, True, False]
+    assert state.best_accuracy.tolist() == [[pytest.approx(0.1)] * 4] and state.best_loss.tolist() == [[9.0] * 4]
+
+
+def test_a_relay_under_averaging_uploads_the_mean_that_was_sent():
+    market = trained_market(scheme="fedavg")
+    relays = ((0, "upload", upload_action("relay")), (1, "upload", upload_action("relay")))
+    seen = episode(market, range(2), turns={1: relays})
+    assert torch.equal(seen[0][1].state.centre, seen[0][1].state.params)
+    # both were sent the same mean, which is none of the trained models
+    assert seen[1][2].distance[:, 0, 1].abs().max() < 1e-6 < seen[1][2].distance[:, 2, 3].abs().min()
+    assert not any(after.state.pull.any() for _, after, _ in seen)
 
 
 def test_reports_are_read_once_or_each_round():
@@ -268,13 +314,9 @@ def test_types_drift_by_their_seed_and_reports_once_do_not():
 def test_data_drift_exchanges_a_growing_share_of_the_examples():
     market, still = trained_market(data_drift=0.25, max_cycles=6), trained_market(max_cycles=6)
     seeds = torch.arange(2)
-    world, state = market.world(seeds), market.reset(seeds)
+    world = market.world(seeds)
     assert torch.equal(world.train.index, still.world(seeds).train.index)
-
-    learner, market.learner = market.learner, SimpleNamespace(prepare=lambda shards: shards)
-    moved = [market._material(dataclasses.replace(state, round=state.round + r), world).index != world.train.index.flatten(0, 1)
-             for r in range(6)]  # fmt: skip
-    market.learner = learner
+    moved = [world.owned(torch.full((2,), r)).index != world.train.index for r in range(6)]
     # a quarter more in every round, and what has moved never comes back; all after four
     assert not moved[0].any() and torch.equal(moved[4], moved[5])
     assert all((later >= earlier).all() for earlier, later in itertools.pairwise(moved))
@@ -285,6 +327,103 @@ def test_data_drift_exchanges_a_growing_share_of_the_examples():
     c = episode(still, [0, 1])
     assert torch.equal(a[0][0].quotes.trained, c[0][0].quotes.trained)  # nothing has moved in the first round
     assert not torch.equal(a[2][0].quotes.trained, c[2][0].quotes.trained)
+
+
+def test_under_drift_scores_count_the_labels_of_the_round():
+    """All examples are exchanged after the first round, so the second one's classes count as in the later partition."""
+    market, seeds = trained_market(data_drift=1.0, select="test"), torch.arange(2)
+    (_, first, _), (before, after, _), _ = episode(market, seeds)
+    owned, federation = market.world(seeds).owned(torch.ones(2).long()), market.source.federation(seeds)
+
+    def expected(judge):
+        """Accuracy by hand: on each class's examples, times the share of the class in the client's own."""
+        right = torch.zeros(2, 4)
+        for label in range(10):
+            rows = judge.index[0][judge.y[judge.index[0]] == label]
+            exam = market.learner.exam(Shards(judge.x, judge.y, rows[None], torch.tensor([len(rows)])))
+            share = (owned.mask & (owned.y[owned.index] == label)).sum(-1) / owned.size
+            right += share * market.learner.scores(before.quotes.trained, exam).accuracy
+        return right
+
+    assert torch.allclose(before.quotes.accuracy, expected(federation.validation), atol=1e-6)
+    tested = expected(federation.test)
+    assert torch.allclose(market.test_scores(after.state).accuracy, tested, atol=1e-6)
+    assert torch.allclose(after.state.best_accuracy, first.state.best_accuracy.maximum(tested), atol=1e-6)
+    last = before.quotes.trained
+    old = market.world(seeds).scores(last, market.world(seeds).validation, market.world(seeds).train).accuracy
+    assert not torch.allclose(before.quotes.accuracy, old, atol=1e-2)  # the labels of the first round would say something else
+
+
+BY_GROUP = {"data": from_arrays(ROWS, LABELS, groups=np.arange(90) // 15), "partition": "by_group"}
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"data": "linear"}, "every seed draws examples of its own"),
+        ({"data": SyntheticLinear(n_agents=4, dimension=3)}, "every seed draws examples of its own"),
+        (BY_GROUP, "own the same rows whatever the seed"),
+    ],
+    ids=["linear", "a finished linear source", "by_group"],
+)
+def test_data_that_cannot_drift_are_refused(config, said):
+    trained_market(**config)
+    with pytest.raises(ValueError, match=f"data_drift is 0.2, but .*{said}"):
+        trained_market(data_drift=0.2, **config)
+
+
+def test_groups_can_drift_where_each_client_draws_some_rows_of_its_own():
+    market = trained_market(data_drift=1.0, data_options={"max_size": 3}, **BY_GROUP)
+    world = market.world(torch.arange(2))
+    assert not torch.equal(world.owned(torch.ones(2).long()).index.sort(-1).values, world.train.index.sort(-1).values)
+
+
+# --- what clients own -------------------------------------------------------------------------------------------------------
+
+
+def npz(folder):
+    np.savez(folder / "mine.npz", x=ROWS, y=LABELS)
+    return folder / "mine.npz"
+
+
+DATA = {
+    "digits": lambda _: "digits",
+    "german_credit": lambda _: "german_credit",
+    "breast_cancer": lambda _: "breast_cancer",
+    "linear": lambda _: "linear",
+    "npz": lambda folder: str(npz(folder)),
+    "npz path": npz,
+    "arrays": lambda _: (ROWS, LABELS),
+    "dataset": lambda _: from_arrays(ROWS, LABELS),
+    "finished source": lambda _: make_source("digits", "balanced", 4),
+    "finished linear source": lambda _: SyntheticLinear(n_agents=4, dimension=3),
+}
+
+
+@pytest.mark.parametrize("kind", DATA)
+def test_every_kind_of_data_trades_with_the_default_arguments(kind, tmp_path):
+    """The Dirichlet partition's options go where it deals the rows out, and nowhere else."""
+    market = make_market("model_sharing_v0", data=DATA[kind](tmp_path), n_agents=4, max_cycles=1)
+    report = one_round(market)
+    assert report.loss.isfinite().all() and report.rewards.isfinite().all()
+    sizes = market.reset(torch.arange(20)).types.sizes
+    uneven = bool((sizes.amax(1) > 1.5 * sizes.amin(1)).any())
+    assert uneven == ("linear" not in kind and kind != "finished source")  # dealt out by Dirichlet .1
+    assert sizes.min() >= 5  # its min_size
+
+
+def test_the_scale_of_a_gain_is_the_mean_size_of_a_client():
+    given = {"types": {"sizes": (10.0, 20.0, 30.0, 60.0)}}
+    assert market_of(gain="log", **given).gain.scale == 30  # (10 + 20 + 30 + 60) / 4
+    assert market_of(gain="log", sizes=(100.0, 300.0)).gain.scale == 200  # the interval's middle
+    assert market_of(gain="log", sizes=(100.0, 300.0), **given).gain.scale == 30  # given types stand before drawn ones
+    drawn = market_of(gain="log")  # a lognormal of median 5000 and deviation .6 has the mean 5000 exp(.18) = 5986
+    assert drawn.gain.scale == pytest.approx(5986.1, abs=0.1)
+    sizes = drawn.reset(torch.arange(5000)).types.sizes
+    assert float(sizes.mean()) == pytest.approx(drawn.gain.scale, rel=0.02)  # 20,000 draws of deviation .66: .5 %
+    assert trained_market(gain="log").gain.scale == pytest.approx(1079 / 4, abs=1)  # training rows of digits
+    assert trained_market(gain="log", sizes=(100.0, 300.0)).gain.scale == 200
+    assert market_of(sizes=(100.0, 300.0)).gain.scale == 1  # the paper's gain has none
 
 
 # --- money and broken models ------------------------------------------------------------------------------------------------
@@ -366,6 +505,46 @@ def test_where_everybody_diverges_everybody_goes_back_to_the_start():
         assert report.loss.isfinite().all()
 
 
+def overflowing(market, client=0):
+    """The market with a client whose training ends with finite numbers that are too large to compute with."""
+    train = market._train
+    market._train = lambda *args: train(*args).index_fill(1, torch.tensor([client]), 1e30)
+    return market
+
+
+def test_a_model_whose_outputs_overflow_counts_as_diverged():
+    plain, market, seeds = trained_market(costs=(0.2, 0.3)), overflowing(trained_market(costs=(0.2, 0.3))), torch.arange(2)
+    honest, now = rounds.begin(plain, seeds), rounds.begin(market, seeds)
+    assert now.quotes.diverged.tolist() == [[True, False, False, False]] * 2
+    assert torch.equal(now.quotes.trained[:, 0], now.state.params[:, 0])
+    assert torch.equal(now.quotes.trained[:, 1:], honest.quotes.trained[:, 1:])
+    # judged again, by what it goes on from: everybody's first model knows nothing of ten classes, whose loss is log 10
+    assert now.quotes.loss[:, 0] == pytest.approx(torch.full((2,), math.log(10)), abs=0.5)
+    _, report = isolated(market, now.quotes, now)
+    assert report.reason[:, 0].eq(6).all() and torch.equal(report.loss, now.quotes.loss)
+
+
+def test_where_even_the_last_finite_model_overflows_all_that_is_told_is_finite():
+    market = trained_market(costs=(0.2, 0.3))
+    state = market.reset(torch.arange(2))
+    huge = state.params.index_fill(1, torch.tensor([0]), 1e30)
+    state = dataclasses.replace(state, params=huge)
+    quotes = market.quote(state, ())
+    assert quotes.diverged[:, 0].all() and market.observe(state, (), quotes).isfinite().all()
+    after, report = isolated(market, quotes, rounds.Situation(state, (), quotes))
+    assert report.loss[:, 0].eq(100).all() and after.loss[:, 0].eq(100).all()  # the observation's bound
+    assert report.infos()["loss"].isfinite().all() and report.reason[:, 0].eq(6).all()
+
+
+@pytest.mark.parametrize("scheme", ["ipfl", "fedavg"])
+def test_a_pull_is_made_only_where_something_pulls(scheme, monkeypatch):
+    monkeypatch.setattr(model_sharing, "Pull", lambda *_: pytest.fail("nothing pulls, so no centre has to be looked at"))
+    market = trained_market(scheme=scheme)
+    now = rounds.begin(market, torch.arange(2))
+    if scheme == "fedavg":
+        rounds.advance(market, now, truth(market, now))
+
+
 # --- refusals ---------------------------------------------------------------------------------------------------------------
 
 
@@ -418,6 +597,11 @@ def test_a_bad_action_through_the_door_changes_nothing(bad):
         ({"joins": (0, 0)}, "joins is"),
         ({"joins": (0, 0, -1, 0)}, "joins is"),
         ({"data_drift": 0.1}, "learner=None has no data"),
+        ({"effort_cost": (0.0, math.inf)}, "effort_cost is"),
+        ({"joins": ()}, r"joins is \(\), wanted 4 rounds"),
+        ({"strength": 1.0, "eta": 1e-40}, "strength / eta is 1.0 / 1e-40, wanted a pull of at most 3.4e"),
+        ({"learner_options": {"hidden": (8,)}}, "learner is None, which is told neither learner_options nor training"),
+        ({"training": Training()}, "learner is None"),
     ],
     ids=str,
 )
@@ -426,10 +610,75 @@ def test_bad_arguments_are_refused(config, said):
         market_of(**config)
 
 
-def test_the_exact_graph_is_refused_above_twelve_clients():
-    one_round(market_of(n_agents=12, graph="exact"))
-    with pytest.raises(ValueError, match="exact graph got 13 clients"):
-        one_round(market_of(n_agents=13, graph="exact"))
+@pytest.mark.parametrize("payment", ["critical", SHARING_PAYMENTS["critical"]], ids=["by name", "a function"])
+def test_critical_payments_want_a_graph_by_name(payment):
+    with pytest.raises(ValueError, match=r"payment is 'critical' with graph .*wanted a graph by name"):
+        market_of(payment=payment, graph=GRAPHS["break"])
+
+
+@pytest.mark.parametrize("graph", ["exact", GRAPHS["exact"]], ids=["by name", "a function"])
+def test_the_exact_graph_is_refused_above_twelve_clients(graph):
+    assert one_round(market_of(n_agents=12, graph=graph)).trades.any()
+    with pytest.raises(ValueError, match="graph is 'exact' with 13 clients"):
+        market_of(n_agents=13, graph=graph)
+
+
+@pytest.fixture
+def as_for_a_user():
+    """Declared types are checked in tests alone, and there before the market could refuse anything."""
+    before = jaxtyping.config.jaxtyping_disable
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", before)
+
+
+@pytest.mark.usefixtures("as_for_a_user")
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"reports": None}, "no reports None.*once"),
+        ({"exits": True}, "no exits True"),
+        ({"select": ("test",)}, "no select"),
+        ({"costs": (1.0,)}, r"costs is \(1.0,\), wanted an interval"),
+        ({"costs": 1.0}, "costs is 1.0, wanted an interval"),
+        ({"costs": ()}, r"costs is \(\), wanted an interval"),
+        ({"costs": None}, "costs is None, wanted an interval"),
+        ({"costs": ("1", "2")}, "costs is .*wanted an interval"),
+        ({"needs": ()}, r"needs is \(\), wanted an interval"),
+        ({"sizes": (1.0, 2.0, 3.0)}, "sizes is .*wanted an interval"),
+        ({"joins": 1}, "joins is 1, wanted 4 rounds"),
+        ({"types": {"costs": 1.0}}, r"types\['costs'\] is 1.0, wanted 4"),
+        ({"types": {"costs": ("1",) * 4}}, r"types\['costs'\]"),
+        ({"strength": "1"}, "strength is '1', wanted a finite number"),
+        ({"cash": None}, "cash is None"),
+        ({"credit": "inf"}, "credit is 'inf'"),
+    ],
+    ids=str,
+)
+def test_values_of_a_wrong_type_are_refused(config, said):
+    with pytest.raises(ValueError, match=said):
+        market_of(**config)
+
+
+@pytest.mark.usefixtures("as_for_a_user")
+def test_numbers_of_other_types_are_taken():
+    config = {
+        "strength": 1,
+        "eta": np.float64(5.0),
+        "costs": [1, 2],
+        "types": {"sizes": np.arange(1.0, 5.0)},
+        "joins": [0, 0, 1, 0],
+    }
+    assert one_round(market_of(**config)).reported.sizes[0].tolist() == [1, 2, 3, 4]
+    assert one_round(market_of(eta=0.0)).trades.any()
+
+
+@pytest.mark.parametrize("told", [{"learner_options": {"hidden": (8,)}}, {"training": Training()}], ids=str)
+def test_a_ready_made_learner_is_told_nothing_more(told):
+    learner = trained_market().learner
+    assert one_round(market_of(learner=learner)).loss.isfinite().all()
+    with pytest.raises(ValueError, match=r"learner is a ready-made \w+, which is told neither"):
+        market_of(learner=learner, **told)
 
 
 def test_a_market_without_models_has_no_test_scores():
@@ -497,10 +746,15 @@ def test_a_seed_decides_everything_and_markets_differ():
     assert torch.equal(a[-1][1].state.params, c[-1][1].state.params) and torch.equal(a[-1][2].rewards, c[-1][2].rewards)
 
 
-def test_every_reason_is_told_in_words():
+@pytest.mark.parametrize("number", REASONS)
+def test_every_reason_is_told_in_words(number):
     assert list(REASONS) == list(range(9))
-    for report in (one_round(market_of()), one_round(market_of(scheme="fedavg"))):
-        assert any("client_0 reports size" in line for line in report.story([f"client_{i}" for i in range(4)]))
+    report, agents = one_round(market_of()), [f"client_{i}" for i in range(4)]
+    assert sum("reports size" in line for line in report.story(agents)) == 4
+    told = dataclasses.replace(report, reason=torch.full_like(report.reason, number)).story(agents)
+    assert sum(line.startswith(f"  {REASONS[number]}; gain") for line in told) == 4
+    page = Path(__file__).parents[2] / "docs" / "environments" / "model_sharing.md"
+    assert f"| {number} | {REASONS[number]} |" in page.read_text("utf8")
 
 
 # --- best reports of a cost -------------------------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ NEAR = [31 / 60 * 4, 7 / 60 * 4 + 22 / 60 * 8]
 WORKED = {
     "ipfl": ([0, 0, 1], [4, 0], CENTRE, 0, None, "seller 2: 10 - 10 / sqrt(3) = 4.2 > 2; then 5.8 - 5 < 1.5; u_2 = (0, 1)"),
     "local": ([0, 0, 0], [4, 0], [4, 0], 0, None, "0 models"),
-    "fedavg": ([0, 1, 1], MEAN, [4, 0], 0, None, "McMahan et al. 2017: shares 1/4, 1/4, 1/2"),
+    "fedavg": ([0, 1, 1], MEAN, MEAN, 0, None, "McMahan et al. 2017: shares 1/4, 1/4, 1/2; the mean is sent and pulls at 0"),
     "fedprox": ([0, 1, 1], MEAN, MEAN, 0.1, None, "Li et al. 2020 with mu = .1 as iPFL's authors"),
     "ditto": (
         [0, 1, 1],
@@ -83,6 +83,14 @@ def test_the_market_charges_and_pulls_by_lambda_over_eta():
     assert done.pull[0, 1:].tolist() == [0, 0]  # who bought nothing trains alone
     assert float(done.prices[0, 0, 2]) == pytest.approx(10 - 10 / 3**0.5)  # g(3) - g(1), K = 100
     assert ipfl(made(strength=1.0, eta=0.0, distance=torch.zeros(1, 3, 3).double())).pull.tolist() == [[0, 0, 0]]
+
+
+def test_the_prox_centre_starts_at_the_upload():
+    """The broker knows uploads only, so who shows another model is sent the centre of that one; it trains on from its own."""
+    own = torch.tensor([[[-3.0, 9.0], [0.0, 4.0], [0.0, 8.0]]])
+    done = ipfl(made(trained=own))
+    assert done.centre[0, 0].tolist() == pytest.approx(CENTRE)
+    assert torch.equal(done.params, own) and torch.equal(done.centre[0, 1:], own[0, 1:])  # and who bought nothing keeps its own
 
 
 def test_who_cannot_pay_all_buys_nothing():

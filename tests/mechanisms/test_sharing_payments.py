@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sharing_cases import alone, money, random_market, random_terms, terms_of, three
 
@@ -108,8 +108,8 @@ def test_the_price_moves_with_the_reported_size_as_its_derivative_says(size, dis
     slope = 10 / (2 * (1 + size) ** 1.5) - distance
     truth = three(costs=(0, 0, 50))
     low, high = (played(truth, (distance, 0.0), sizes=(1, n, 1))[0][0] for n in (size, size + 1e-4))
-    if low > 0 and high > 0 and abs(slope) > 1e-3:
-        assert (high - low) * slope > 0
+    assume(low > 0 and high > 0 and abs(slope) > 1e-3)
+    assert (high - low) * slope > 0
 
 
 def test_overstating_ones_own_data():
