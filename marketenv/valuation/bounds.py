@@ -84,9 +84,10 @@ def _sharp(r: Tensor, alpha: Tensor, beta: Tensor) -> tuple[Tensor, Tensor]:
     own, rh = (1 - alpha) * r, (1 - alpha - beta) * r
     ends = ((1 - own) / (1 - beta - rh)) ** 2, ((1 + own) / (1 - beta + rh)) ** 2
     low, high = torch.minimum(*ends), torch.maximum(*ends)
-    # without a merge the formulas can read 0 / 0: at beta = 0 the gain is 1, at alpha = 0 nothing is learned of e_b
+    # without a merge the formulas can read 0 / 0: at beta = 0 the gain is 1, at alpha = 0, or so near that 1 - alpha rounds
+    # to 1, nothing is learned of e_b
     low, high = (torch.where(beta == 0, 1.0, end) for end in (low, high))
-    blind = (alpha == 0) & (beta > 0)
+    blind = ((alpha == 0) & (beta > 0)) | low.isnan() | high.isnan()
     return torch.where(blind, 0.0, low), torch.where(blind, torch.inf, high)
 
 

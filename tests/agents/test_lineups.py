@@ -44,7 +44,7 @@ def test_weights_that_are_no_chances_are_refused(weights):
         Mixture((LOW, HIGH), weights)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.floats(0, 1))
 def test_a_mixture_is_drawn_with_its_weights(weight):
     mixture = Mixture((LOW, HIGH), (weight, 1 - weight))

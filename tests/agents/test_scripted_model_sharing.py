@@ -73,7 +73,7 @@ def test_truth_is_the_markets_own_and_what_a_client_without_further_word_does():
     assert torch.equal(Client()(now, TEN.roles[0], keys), TEN.policies["truthful"](now, TEN.roles[0], keys))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.floats(0.1, 10), st.floats(0.1, 10), st.floats(0.1, 10), st.floats(0, 1), st.sampled_from(list(UPLOADS)))
 def test_any_client_reports_its_factors_and_uploads_its_kind(cost, size, need, effort, upload):
     market = make_market(KIND, n_agents=3, learner=None, types=TYPES, max_cycles=2)

@@ -103,7 +103,7 @@ def test_sellers_ask_by_their_rule_on_what_is_disclosed(name, form):
     assert torch.equal(report.bids, honest_bids.bids) and float(report.effort.min()) == 1
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.floats(0, 3), st.floats(0, 1), st.floats(0, 2), st.sampled_from([myerson, best_midpoint, lower_bound]))
 def test_any_ask_rule_reaches_the_market_as_money(low, width, cost, rule):
     """cost + (1 + a) / 2 ask_max is the rule's ask, unless that lies beyond cost + ask_max; it never lies below cost."""

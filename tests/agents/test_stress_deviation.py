@@ -49,7 +49,7 @@ def test_what_each_family_makes_of_three_fifths(name, parameters, share):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.floats(0, 1), min_size=4, max_size=4))
 def test_the_identity_changes_nothing(kind, shares):
     for family in families(TRADER, (kind,)).values():

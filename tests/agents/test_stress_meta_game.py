@@ -156,7 +156,7 @@ def test_few_seeds_have_no_interval():
 # --- regrets and solutions, for all games -------------------------------------------------------------------------------
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 10**6), st.floats(0, 1), st.floats(0, 1))
 def test_reduced_regrets_are_those_of_the_whole_tensor(seed, x, y):
     """Two agents of one role and one of another: sums over multisets equal sums over the full tensor."""
@@ -171,7 +171,7 @@ def test_reduced_regrets_are_those_of_the_whole_tensor(seed, x, y):
         assert [found[role][name].mean for name in "xy"] == pytest.approx(row.tolist(), abs=1e-12)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10**6), st.integers(1, 4), st.integers(1, 4), st.booleans())
 def test_two_players_are_solved(seed, rows, columns, integers):
     """Every finite game has an equilibrium (Nash 1950); degenerate ones too. The judge is the full tensor's regret."""
@@ -182,7 +182,7 @@ def test_two_players_are_solved(seed, rows, columns, integers):
     assert found.distance <= 1e-8 and all(float(mix.sum()) == pytest.approx(1) for mix in mixes)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.integers(2, 5))
 def test_one_role_of_two_gets_one_mix(seed, size):
     """Every symmetric game has a symmetric equilibrium (Nash 1951)."""
@@ -202,7 +202,7 @@ def test_many_strategies_go_to_lemke_howson(roles):
         assert list(mix.values()) == pytest.approx([1 / 9] * 9, abs=1e-9)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10**6), st.integers(7, 14), st.booleans(), st.booleans())
 def test_large_games_are_solved(seed, size, integers, one_role):
     payoffs = random_payoffs(seed, (size, size), integers)

@@ -224,7 +224,7 @@ def test_trading_the_first_layer_changes_only_its_tensors(kind):
     assert {name for names in learner.layers for name in names} == set(layout.slices)  # no tensor outside all layers
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.permutations(range(4)), st.integers(0, 2**31), st.sampled_from(sorted(ALIGNMENTS)))
 def test_names_of_agents_do_not_matter(order, seed, name):
     # exact with one hidden layer, where random weights leave one optimum (no ties)
@@ -265,7 +265,7 @@ def test_merge_by_hand():
     assert merge(own, offers, torch.tensor([[[0.25]]]), torch.tensor([1.0, 0.0])).tolist() == [[[[3.0, 5.0]]]]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 2**31), st.floats(0, 1))
 def test_merge_stays_between_both_models(seed, alpha):
     keys = torch.tensor([seed, seed + 1])

@@ -178,7 +178,7 @@ def test_closed_form_is_clipped():
     assert torch.allclose(alpha[0], torch.tensor([[0.0, 1.0], [1e-6, 0.0]]), rtol=1e-6, atol=0.0)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**31), st.integers(1, 6))
 def test_closed_form_is_never_beaten_on_the_segment(seed, d):
     keys = torch.tensor([seed])

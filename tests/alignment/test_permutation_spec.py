@@ -49,7 +49,7 @@ def test_convolutions_have_axes_of_any_number():
     assert found.tolist() == [[3.0, 4, 5, 0, 1, 2, 9, 10, 11, 6, 7, 8]]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.integers(1, 9), min_size=3, max_size=6), st.integers(0, 2**31))
 def test_a_reordered_network_computes_the_same_and_can_be_put_back(widths, seed):
     layout, _, hidden = mlp(*widths)

@@ -129,7 +129,7 @@ def test_a_warm_start_at_the_planted_order_stays_there(kind):
     assert all(found[name].equal(hidden[name]) for name in spec)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.lists(st.integers(0, 2), min_size=5, max_size=5), st.integers(0, 2**31), st.sampled_from([1, 2]))
 def test_a_mixed_batch_of_warm_and_cold_pairs_equals_the_pairs_alone(kinds, seed, restarts):
     layout, _, spec = mlp(6, 7, 6, 7, 3)
@@ -187,7 +187,7 @@ def test_a_start_that_is_no_order_is_refused(change, words):
     assert all(word in str(error.value) for word in words), str(error.value)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.lists(st.integers(2, 9), min_size=3, max_size=6), st.integers(0, 2**31), st.floats(0.0, 1e-3))
 def test_planted_orders_of_mlps_are_recovered_every_time(widths, seed, noise):
     layout, _, spec = mlp(*widths)
@@ -198,7 +198,7 @@ def test_planted_orders_of_mlps_are_recovered_every_time(widths, seed, noise):
     assert noise or all(found[name].equal(hidden[name]) for name in spec)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.integers(0, 2**31), st.floats(0.0, 0.1), st.sampled_from(["cnn", "resnet"]))
 def test_planted_orders_of_fresh_image_models_are_recovered_every_time(seed, noise, kind):
     learner, _ = learner_of(kind)  # as they are drawn for training: biases 0, norms 1
@@ -281,7 +281,7 @@ def test_more_starts_never_do_worse_and_often_better():
     assert values[2].mean() > 1.01 * values[0].mean()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.integers(1, 7), min_size=3, max_size=5), st.integers(0, 2**31), st.floats(0.0, 3.0))
 def test_never_worse_than_no_alignment_and_always_a_permutation(widths, seed, noise):
     layout, _, spec = mlp(*widths)

@@ -49,7 +49,7 @@ def test_every_augmentation_makes_what_it_says_as_often_as_it_says(name):
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
 @given(seed=st.integers(0, 2**40), models=st.integers(1, 4), batch=st.integers(1, 6), more=st.integers(0, 3))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_draws_depend_on_the_key_and_the_place_alone(name, seed, models, batch, more):
     keys = draws.fold(torch.tensor(seed), torch.arange(models))
     x = draws.normal(torch.arange(models), batch + more, 2, 5, 6).float()

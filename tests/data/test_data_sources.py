@@ -25,7 +25,7 @@ def numbers(shards, *owner):
 
 
 @pytest.mark.parametrize("official", [0, 30])
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     seed=st.integers(0, 10**6),
     share=st.floats(0.05, 0.3),

@@ -35,7 +35,7 @@ def write_tiny(folder, gz):
     return bytes_of, labels
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(shape=st.lists(st.integers(1, 5), min_size=1, max_size=4), gz=st.booleans())
 def test_idx_files_come_back_as_written(tmp_path_factory, shape, gz):
     array = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)

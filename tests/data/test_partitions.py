@@ -160,7 +160,7 @@ def test_dirichlet_maximum_cuts_and_narrows():
 
 
 @pytest.mark.parametrize(("name", "options"), DISJOINT)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     counts=st.lists(st.integers(12, 30), min_size=2, max_size=5),
     n_agents=st.integers(1, 4),

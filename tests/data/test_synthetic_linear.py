@@ -46,7 +46,7 @@ def test_figure_3_at_full_size():
         assert (loss - 1).abs().max() < 0.06
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(distance=st.floats(0.0, 4.0), seed=st.integers(-(2**60), 2**60), n_agents=st.integers(2, 4))
 def test_tasks_lie_at_the_distance_that_was_asked(distance, seed, n_agents):
     source = SyntheticLinear(n_agents=n_agents, dimension=6, distance=distance, examples=2, validation=2, test=2)
@@ -88,7 +88,7 @@ def test_padding_stays_with_its_owner():
         assert set(market[0][3:]) <= set(market[0][:3])
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seeds=st.lists(st.integers(-(2**60), 2**60), min_size=2, max_size=4, unique=True))
 def test_a_market_alone_draws_what_it_draws_in_a_batch(seeds):
     source = SyntheticLinear(n_agents=2, dimension=3, examples=(4, 2), noise=0.5, distance=0.3, validation=3, test=3)

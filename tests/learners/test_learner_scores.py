@@ -127,7 +127,7 @@ def test_a_perfect_line_scores_zero_loss_and_full_accuracy():
 
 
 @given(st.integers(0, 2**40))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_slopes_are_the_derivatives_of_the_losses(seed):
     # at 64 bits, so that autograd and the slope written by hand agree to 12 digits
     draw = torch.Generator().manual_seed(seed)

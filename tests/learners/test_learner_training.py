@@ -112,7 +112,7 @@ def test_golden_linear_step():
 
 
 @given(st.floats(0.05, 0.9), st.integers(1, 20), st.floats(0.1, 2.0))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_linear_rounds_follow_the_closed_form(rate, steps, slope):
     # one feature x = 1, y = slope: theta_t = slope (1 - (1 - rate)^t) from 0
     learner = Linear((1,), 1, "regression", Training(learning_rate=rate, steps=steps))
@@ -171,7 +171,7 @@ def test_golden_weight_decay():
 
 
 @given(st.lists(st.floats(0, 1, width=32), min_size=1, max_size=6), st.integers(1, 7))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_schedule_weighs_every_step_as_said(effort, steps):
     order, plan = schedule(torch.tensor(effort), steps)
     places = list(range(len(effort))) if order is None else order.tolist()
@@ -185,7 +185,7 @@ def test_schedule_weighs_every_step_as_said(effort, steps):
 
 
 @given(st.integers(1, 9), st.integers(1, 12), st.integers(0, 1000))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_minibatches_use_the_shard_up_before_they_repeat(size, batch, seed):
     width = size + seed % 3  # padding must never be seen
     shards = Shards(torch.zeros(width, 1), torch.arange(width), torch.arange(width)[None], torch.tensor([size]))

@@ -95,7 +95,7 @@ def test_permutations_are_complete(kind):
 
 
 @given(st.integers(1, 3), st.integers(1, 3))
-@settings(max_examples=9, deadline=None)
+@settings(max_examples=9)
 def test_permutations_of_any_depth_and_width_are_complete(n, width):
     # three streams, 3 n insides, and the stem's own where the first group is wider than it
     learner = LEARNERS["resnet"]((1, 4, 4), 2, "classification", depth=6 * n + 4, width=width)

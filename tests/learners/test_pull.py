@@ -64,7 +64,7 @@ def test_tensors_worked_on_inside_the_bank_are_pulled_too(monkeypatch):
 
 
 @given(st.floats(0.01, 1.0), st.lists(st.floats(0.0, 1.0, width=32), min_size=1, max_size=4), st.integers(1, 6))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_without_a_gradient_models_close_in_on_their_centre(rate, shares, steps):
     # x = y = 0 gives gradient 0, so theta_t - centre = (theta_0 - centre) (1 - rate * strength)^t; strength = share / rate
     n, learner = len(shares), Linear((2,), 1, "regression", Training(learning_rate=rate, steps=steps))

@@ -22,7 +22,7 @@ def echoes(owners=3, width=24, length=4, characters=5):
 
 
 @given(st.integers(2, 9), st.integers(1, 6), st.integers(1, 4), st.integers(1, 7), st.integers(0, 99))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_the_network_is_torchs_gru(characters, hidden, embedding, length, seed):
     mine, draw = CharacterGRU(characters, 3, hidden, embedding), torch.Generator().manual_seed(seed)
     torch.nn.utils.vector_to_parameters(torch.randn(sum(p.numel() for p in mine.parameters()), generator=draw), mine.parameters())

@@ -143,7 +143,7 @@ def nearest(values, members):
     return [max(v - low, 0.0) if m else 0.0 for v, m in zip(values, members, strict=True)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.floats(-3, 3), st.booleans()), min_size=1, max_size=8))
 def test_the_simplex_projection_is_the_nearest_point(row):
     values, members = [v for v, _ in row], [True, *(m for _, m in row[1:])]

@@ -80,14 +80,14 @@ def test_actions_name_the_kinds_in_equal_bins():
         upload_action("relax")
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.floats(-1, 1, width=32), min_size=2, max_size=2))
 def test_every_action_has_a_kind_and_larger_ones_later_kinds(actions):
     low, high = upload_kind(torch.tensor(sorted(actions))).tolist()
     assert 0 <= low <= high < len(UPLOADS)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**40), n=st.integers(2, 8))
 def test_honest_distances_are_symmetric_and_between_0_and_1(seed, n):
     drawn = drawn_distance(torch.tensor([seed, seed + 1]), torch.zeros(2, n, dtype=torch.int64))

@@ -79,7 +79,7 @@ def test_golden_prices_are_the_best_on_a_grid(prior, price):
     assert float(best) == pytest.approx(price, abs=float(asks[1] - asks[0]))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(lo=st.floats(0.0, 5.0), width=st.floats(0.1, 10.0), cost=st.floats(0.0, 16.0))
 def test_uniform_closed_forms(lo, width, cost):
     hi = lo + width
@@ -89,7 +89,7 @@ def test_uniform_closed_forms(lo, width, cost):
     assert float(best_midpoint(prior, cost)) == pytest.approx(max(least, (hi + 2 * cost) / 3) if cost < hi else cost)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(hi=st.floats(0.1, 10.0), rate=st.floats(0.1, 5.0), cost=st.floats(0.0, 0.09))
 def test_exponential_closed_form(hi, rate, cost):
     # P = c + (1 - e^(-l (hi - P))) / l has the root (1 + l c - W0(e^(1 + l c - l hi))) / l
@@ -97,7 +97,7 @@ def test_exponential_closed_form(hi, rate, cost):
     assert float(myerson(TruncatedExponential(0.0, hi, rate), cost)) == pytest.approx(root, rel=1e-8)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(hi=st.floats(0.1, 10.0), q=st.floats(0.2, 5.0), part=st.floats(0.01, 0.99))
 def test_power_family_closed_forms(hi, q, part):
     lo = part * hi
@@ -108,7 +108,7 @@ def test_power_family_closed_forms(hi, q, part):
 
 @pytest.mark.parametrize("rule", sorted(WEIGHT))
 @pytest.mark.parametrize("name", sorted(PRIORS))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(lo=st.floats(0.05, 5.0), width=st.floats(0.05, 20.0), part=st.floats(0.0, 1.2))
 def test_no_ask_on_a_grid_earns_more(rule, name, lo, width, part):
     prior, cost = PRIORS[name](lo, lo + width), part * (lo + width)
@@ -120,7 +120,7 @@ def test_no_ask_on_a_grid_earns_more(rule, name, lo, width, part):
     assert float(earned.max()) <= float(mine) + 1e-7 * (lo + width)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(weight=st.floats(0.0, 1.0), cost=st.floats(0.0, 0.9))
 def test_best_ask_for_any_weight_of_the_bid(weight, cost):
     # uniform on [0, 1]: s = c + (1 - w)(1 - s), so s = (c + 1 - w) / (2 - w); w = 1 makes the cost the best ask
@@ -137,7 +137,7 @@ def test_revenue_under_midpoint_settlement():
     assert revenue.tolist() == pytest.approx([1 / 3, 0.3125, 0.25], abs=1e-4)  # (1 + 2s - 3s^2) / 4
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(lo=st.floats(0.1, 5.0), ratio=st.floats(1.01, 6.0))
 def test_asking_the_lower_bound_is_best_only_for_a_narrow_prior(lo, ratio):
     asks_low = math.isclose(float(best_midpoint(Uniform(lo, ratio * lo), 0.0)), lo, rel_tol=1e-12)

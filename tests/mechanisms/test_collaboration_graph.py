@@ -67,7 +67,7 @@ def best_by_hand(terms, market, buyer):
     return best
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 2**40), clients=st.integers(2, 6))
 def test_with_equal_sizes_the_paper_is_brute_force(seed, clients):
     terms = random_terms(seed, 2, clients, spread=0.0)
@@ -77,7 +77,7 @@ def test_with_equal_sizes_the_paper_is_brute_force(seed, clients):
     assert torch.equal(break_graph(terms), exact_graph(terms))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 2**40), clients=st.integers(2, 6), gain=st.sampled_from(sorted(GAINS)))
 def test_exact_is_brute_force_and_nothing_beats_it(seed, clients, gain):
     types, distance = random_market(seed, 2, clients)
@@ -114,7 +114,7 @@ def walked(terms, market, buyer, stop):
 
 
 @pytest.mark.parametrize(("name", "stop"), [("break", True), ("continue", False)])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 2**40), clients=st.integers(2, 8))
 def test_the_batched_pass_is_the_algorithm_row_by_row(name, stop, seed, clients):
     terms = random_terms(seed, 2, clients)
@@ -124,7 +124,7 @@ def test_the_batched_pass_is_the_algorithm_row_by_row(name, stop, seed, clients)
 
 
 @EVERY
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 2**40), clients=st.integers(2, 7))
 def test_a_batch_is_its_singles(name, seed, clients):
     present = draws.uniform(torch.tensor(seed), 3, clients) < 0.8
@@ -135,7 +135,7 @@ def test_a_batch_is_its_singles(name, seed, clients):
 
 
 @EVERY
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 2**40), clients=st.integers(3, 7))
 def test_who_has_left_is_as_if_never_there(name, seed, clients):
     types, distance = random_market(seed, 1, clients)
@@ -149,7 +149,7 @@ def test_who_has_left_is_as_if_never_there(name, seed, clients):
 
 
 @EVERY
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 2**40), clients=st.integers(2, 7))
 def test_names_do_not_matter(name, seed, clients):
     types, distance = random_market(seed, 2, clients)
@@ -202,7 +202,7 @@ def test_one_oversized_report_ends_a_row_of_the_paper():
 
 
 @EVERY
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 2**40), clients=st.integers(2, 7), strength=st.floats(0.1, 10.0))
 def test_who_is_isolated_is_bought_by_nobody(name, seed, clients, strength):
     terms = terms_of(*random_market(seed, 4, clients), strength)

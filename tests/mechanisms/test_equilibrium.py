@@ -39,7 +39,7 @@ def test_closed_forms_on_the_unit_square():
     assert torch.allclose(linear_equilibrium_ask(x, 0.5, *UNIT), torch.maximum(x, 2 * x / 3 + 1 / 4))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(v0=st.floats(0, 1), width=st.floats(1, 3), c0=st.floats(0, 1))
 def test_closed_forms_at_weight_one_half(v0, width, c0):
     v1, x = v0 + width, points(20, v0, v0 + width)

@@ -41,7 +41,7 @@ def test_worked_example(name):
 
 
 @EVERY
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(before=amount, added=amount, need=st.floats(1e-3, 1e6), more=st.floats(1e-3, 10.0))
 def test_data_add_worth_and_ever_less_of_it(name, before, added, need, more):
     gain = GAINS[name]()
@@ -81,7 +81,7 @@ def closed_form(name, worth, added, need, scale):
 
 
 @pytest.mark.parametrize("name", ["log", "sqrt", "hill"])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(worth=st.floats(1e-2, 10.0), added=st.floats(1.0, 1e5), need=st.floats(1.0, 100.0))
 def test_bisection_finds_what_the_equation_gives(name, worth, added, need):
     gain = GAINS[name]()
@@ -91,7 +91,7 @@ def test_bisection_finds_what_the_equation_gives(name, worth, added, need):
 
 
 @EVERY
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(worth=st.floats(1e-4, 1e4), added=amount, need=st.floats(1e-2, 1e6))
 def test_at_the_threshold_the_last_data_are_worth_the_price(name, worth, added, need):
     gain = GAINS[name]()
@@ -105,7 +105,7 @@ def test_the_papers_threshold():
     assert float(InverseSqrt().threshold(money(3.0), money(5000.0), money(5e5))) == pytest.approx(9892.3235, abs=1e-4)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(worth=st.floats(1e-12, 1e12), added=st.floats(1e-6, 1e9), need=st.floats(0, 1e12))
 def test_newton_is_bisection(worth, added, need):
     gain = InverseSqrt()

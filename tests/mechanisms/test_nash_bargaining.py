@@ -30,7 +30,7 @@ def tried(ask_a, bid_b, ask_b, bid_a, part_a=0.5, steps=801):
     return float((price_a - price_b).flatten()[best]), float(u_a.flatten()[best]), float(u_b.flatten()[best])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(a=amount, gain_a=surplus, b=amount, gain_b=surplus, power=st.tuples(st.floats(0.2, 5.0), st.floats(0.2, 5.0)))
 def test_trying_all_prices_finds_the_same_difference(a, gain_a, b, gain_b, power):
     y, x, total = a + gain_a, b + gain_b, gain_a + gain_b

@@ -80,7 +80,7 @@ def fine_reports(draw, square=False):
 
 
 @EVERY
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(reports=coarse_reports())
 def test_nobody_loses_by_its_own_report(name, reports):
     bids, asks = reports
@@ -93,7 +93,7 @@ def test_nobody_loses_by_its_own_report(name, reports):
 
 
 @EVERY
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(reports=coarse_reports())
 def test_a_batch_is_its_singles(name, reports):
     bids, asks = reports
@@ -104,7 +104,7 @@ def test_a_batch_is_its_singles(name, reports):
 
 
 @EVERY
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(reports=fine_reports(), raise_by=st.floats(1e-9, 5.0))
 def test_a_higher_bid_never_loses_the_good(name, reports, raise_by):
     bids, asks = reports
@@ -116,7 +116,7 @@ def test_a_higher_bid_never_loses_the_good(name, reports, raise_by):
 
 
 @EVERY
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(reports=fine_reports(square=True), seed=st.integers(0, 2**30))
 def test_names_do_not_matter(name, reports, seed):
     bids, asks = reports
@@ -128,7 +128,7 @@ def test_names_do_not_matter(name, reports, seed):
 
 
 @EVERY
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(reports=fine_reports(square=True))
 def test_money_moves_between_agents_and_is_conserved(name, reports):
     bids, asks = reports
@@ -157,7 +157,7 @@ def test_reserve():
     assert not first_price(bids, asks, reserve=3.5).allocation.any()  # above the best bid 3
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(reports=fine_reports(), shade=st.floats(0.0, 2.0))
 def test_truth_is_dominant_under_second_and_posted_price(reports, shade):
     values, asks = reports
@@ -223,7 +223,7 @@ def test_options_out_of_range_are_refused():
 
 
 @EVERY
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(reports=fine_reports())
 def test_a_good_not_for_sale_is_not_sold(name, reports):
     bids, asks = reports

@@ -71,7 +71,7 @@ def test_worked_example(name):
 
 
 @EVERY
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(lo=st.floats(0.1, 5.0), width=st.floats(0.05, 20.0))
 def test_is_a_distribution_on_its_interval(name, lo, width):
     prior = PRIORS[name](lo, lo + width)

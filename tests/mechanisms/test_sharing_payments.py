@@ -101,7 +101,7 @@ def test_overstating_the_data_on_sale():
     assert played(truth, (1.0, 0.0), sizes=(1, 9, 1))[0] == [0, 0]  # .2 + 9 > 10 - 10 / sqrt(10): isolated
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(size=st.floats(0.5, 4.0), distance=st.floats(0.05, 1.5))
 def test_the_price_moves_with_the_reported_size_as_its_derivative_says(size, distance):
     # the sign of dr / dN_j is that of sqrt(K_i) / (2 T^1.5) - lambda d / N_i
@@ -126,7 +126,7 @@ def test_uploading_a_distant_model():
 
 
 @EVERY
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 2**40), clients=st.integers(2, 7))
 def test_nobody_loses_by_the_truth_and_money_is_conserved(graph, payment, seed, clients):
     types, distance = random_market(seed, 20, clients)
@@ -165,7 +165,7 @@ def test_the_critical_value_is_at_most_the_marginal_one(graph):
 
 
 @EVERY
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 2**40), clients=st.integers(2, 6))
 def test_a_batch_is_its_singles(graph, payment, seed, clients):
     present = draws.uniform(torch.tensor(seed), 3, clients) < 0.8
@@ -255,7 +255,7 @@ def by_places(terms, market, buyer, seller, stop):
 
 
 @pytest.mark.parametrize(("graph", "stop"), [("break", True), ("continue", False)])
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**40), clients=st.integers(2, 8))
 def test_the_shortcut_is_the_minimum_over_places(graph, stop, seed, clients):
     terms = random_terms(seed, 2, clients)

@@ -138,7 +138,7 @@ def expected_payoff(payoff, prior, policies):
     return total
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 2**40), shape=st.sampled_from([((2, 2), (2, 3)), ((3, 1), (2, 2)), ((2, 1, 2), (2, 2, 2))]))
 def test_no_plan_beats_the_best_response(seed, shape):
     """Every map from own types to legal actions, played out cell by cell."""

@@ -59,7 +59,7 @@ def test_a_relative_loss_turns_its_interval_round():
     assert found.low < found.mean < found.high
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=SEEDS, n=st.integers(1, 30), scale=st.floats(1e-3, 1e3))
 def test_strategy_distances(seed, n, scale):
     ours, theirs = draws.normal(torch.tensor(seed), 2, n)
@@ -76,7 +76,7 @@ def test_players_share_the_seeds_of_their_nash_conv():
     assert found.players[0].high - found.players[0].low > 0.1 and len(found.players) == 2
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=SEEDS, shape=st.sampled_from([(2,), (2, 3), (3, 2, 2)]))
 def test_a_mix_earns_the_mean_of_its_strategies(seed, shape):
     payoffs = draws.normal(torch.tensor(seed), len(shape), *shape)
@@ -101,7 +101,7 @@ def test_exploitability_is_only_for_two_players_and_a_constant_sum():
 # --- rationality --------------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=SEEDS, scale=st.floats(1e-3, 1e3))
 def test_violations_scale_and_vanish_where_nobody_loses(seed, scale):
     utilities = draws.normal(torch.tensor(seed), 30, 3)
@@ -118,7 +118,7 @@ def test_agents_of_one_market_are_one_sample():
     assert ir_violation(utilities).low is None and participation(utilities < -0.5).low is None
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=SEEDS, agents=st.integers(1, 4), rows=st.integers(0, 2), scale=st.floats(1e-3, 1e6))
 def test_money_is_conserved(seed, agents, rows, scale):
     transfers = scale * draws.uniform(torch.tensor(seed), 5, agents + rows, agents + rows)
@@ -131,7 +131,7 @@ def test_money_is_conserved(seed, agents, rows, scale):
 # --- welfare ------------------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=SEEDS, n=st.integers(1, 12), scale=st.floats(1e-3, 1e3))
 def test_gini_lies_in_0_to_1_and_knows_no_unit(seed, n, scale):
     amounts = draws.uniform(torch.tensor(seed), 4, n)

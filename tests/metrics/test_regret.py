@@ -62,7 +62,7 @@ def test_choosing_among_noise_shows_no_gain():
     assert hits >= 88  # 95 less three standard errors of 2.2
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 2**40), deviations=st.integers(1, 5), pairs=st.integers(2, 60), scale=st.floats(1e-3, 1e3))
 def test_regrets_scale_and_are_never_negative(seed, deviations, pairs, scale):
     utilities, truthful = draws.normal(torch.tensor(seed), deviations, pairs), draws.normal(torch.tensor(seed + 1), pairs)

@@ -120,7 +120,7 @@ def test_a_higher_level_is_wider():
     assert (wide.low, wide.high) == (pytest.approx(low, abs=0.06), pytest.approx(high, abs=0.06))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 2**40), n=st.integers(20, 60), scale=st.floats(1e-3, 1e3), shift=st.floats(-10, 10))
 def test_an_interval_moves_with_its_samples(seed, n, scale, shift):
     samples = draws.normal(torch.tensor(seed), n)
@@ -226,7 +226,7 @@ def test_interquartile_mean_counts_exactly_one_half():
     assert float(interquartile_mean(tensor(7))) == 7.0
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 2**40), quarter=st.integers(1, 20))
 def test_interquartile_mean_is_the_trimmed_mean_where_four_divides(seed, quarter):
     samples = exponential(torch.tensor(seed), 3, 4 * quarter)

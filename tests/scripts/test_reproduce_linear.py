@@ -273,7 +273,7 @@ def test_how_often_theorem_4_1_fails(tmp_path):
         assert facts["the same inside the safe condition"] == 0
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(d=st.integers(2, 6), seed=st.integers(0, 2**40))
 def test_products_say_what_errors_say(d, seed):
     e_a, e_b = torch.randn(2, 8, d, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
@@ -301,7 +301,7 @@ def test_rounds_that_are_measured_and_promised():
     assert np.isnan(theorems.kept(np.array([math.inf]), np.array([90.0]), 10)).all()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(gap=st.floats(0.1, 1e3), rate=st.floats(0.01, 1.0), goal=st.floats(0.01, 1e2), delta=st.floats(0.0, 10.0))
 def test_equal_gains_give_the_theorems_formula(gap, rate, goal, delta):
     found = theorems.enough(np.array([gap]), rate, np.array([[goal]]), np.full((1, 7), delta))

@@ -45,7 +45,7 @@ def trials(draw, dtype=torch.float64):
 
 
 @EVERY
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(trial=trials())
 def test_worth_has_the_sign_of_the_improvement(name, trial):
     gain = VALUATIONS[name](trial)
@@ -54,7 +54,7 @@ def test_worth_has_the_sign_of_the_improvement(name, trial):
 
 
 @EVERY
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(trial=trials())
 def test_buyers_rank_sellers_alike_by_what_is_shown_and_what_it_is_worth(name, trial):
     gain = VALUATIONS[name](trial)
@@ -62,7 +62,7 @@ def test_buyers_rank_sellers_alike_by_what_is_shown_and_what_it_is_worth(name, t
 
 
 @EVERY
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(trial=trials())
 def test_a_batch_is_its_singles(name, trial):
     whole = VALUATIONS[name](trial)

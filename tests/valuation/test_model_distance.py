@@ -47,7 +47,7 @@ def plain(name, a, b, start):
 
 
 @EVERY
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**40))
 def test_all_pairs_at_once_are_the_definition(name, seed):
     params, start = models(seed)
@@ -62,7 +62,7 @@ def test_all_pairs_at_once_are_the_definition(name, seed):
 
 
 @EVERY
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**40))
 def test_the_pull_is_autograds(name, seed):
     params, start = models(seed)
@@ -121,7 +121,7 @@ def test_each_agent_may_have_its_own_start(name):
 
 
 @EVERY
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**40), eta=st.floats(0.0, 5.0))
 def test_a_prox_centre_is_one_gradient_step(name, seed, eta):
     params, start = models(seed)
