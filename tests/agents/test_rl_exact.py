@@ -65,7 +65,7 @@ def test_the_rule_of_quadrature_is_exact_for_cubics():
 ranges = st.tuples(st.floats(0, 2), st.floats(0.2, 2)).map(lambda pair: (pair[0], pair[0] + pair[1]))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(values=ranges, costs=ranges, factor=st.floats(0.3, 1.5), shift=st.floats(-0.5, 0.5))
 def test_no_price_beats_the_best_response(values, costs, factor, shift):
     for side, best in ((buyer_payoff, best_bid), (seller_payoff, best_ask)):
