@@ -11,7 +11,7 @@ from agents.stress import JUDGE, ex_post_regret, seeds_of
 from agents.stress.claims import CLAIMS, EFFORTS, measure, verdict
 from agents.stress.claims import sharing_experiments as experiments
 from agents.stress.claims.claim import Evidence
-from agents.stress.claims.model_sharing import ATTACKS, CRITICAL, PAPERS, RULES, economy, small_economy
+from agents.stress.claims.model_sharing import ATTACKS, CLAIMED, CRITICAL, RULES, economy, small_economy
 from agents.stress.claims.sharing_experiments import (
     APART_2,
     DRAWN,
@@ -147,12 +147,12 @@ def test_isolation_tells_far_models_from_near_ones():
 
 def test_an_attacker_claims_more_data_than_it_has():
     """Three times the data is worth more to a buyer, and the hurdle grows alike: at lambda 1 more buy, at ten times fewer."""
-    shares, found = bought("gauss", GIVEN_AWAY, claimed=(1.0, 3.0, 10.0))
+    shares, found = bought("shuffle", GIVEN_AWAY, claimed=CLAIMED["shuffle"])
     assert shares["3 times its size"] > shares["its own size"] > 0
     (table,) = found.tables
     assert [row[0] for row in table["rows"]] == [*shares, "an honest client"]
     assert table["rows"][-1][1] > table["rows"][0][1]  # who is near sells more
-    assert all(len(CLAIMS[f"ipfl/isolates_{attack}"].experiment.claimed) == (3 if attack in PAPERS else 1) for attack in ATTACKS)
+    assert {a for a in ATTACKS if "however much data it claims" in CLAIMS[f"ipfl/isolates_{a}"].words} == set(CLAIMED)
 
 
 def test_training_alone_is_beaten_by_what_is_better_and_by_nothing_else(monkeypatch):

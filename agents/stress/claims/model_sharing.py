@@ -66,10 +66,10 @@ def about(name: str, place: str, words: str, paper: str = PAPER) -> dict[str, An
     return {"id": f"ipfl/{name}", "market": MARKET, "paper": paper, "place": place, "words": words}
 
 
-def lighter(claim: Claim) -> Claim:
-    """The same claim with fewer seeds."""
+def lighter(claim: Claim, select: int = 8) -> Claim:
+    """The same claim with fewer seeds; select: by how many times fewer to choose on."""
     assert claim.experiment is not None
-    return dataclasses.replace(claim, experiment=Lighter(claim.experiment))
+    return dataclasses.replace(claim, experiment=Lighter(claim.experiment, select))
 
 
 def economic(told: dict[str, Any]) -> dict[str, Any]:
@@ -109,13 +109,14 @@ ATTACKS = {
     "relay_rider": "the model that it was sent last",
 }
 PAPERS = ("shuffle", "gauss", "ones", "sign_flip")  # the others are free-riders of our own
-CLAIMED = (1.0, 3.0, 10.0)  # times its data that an attacker says it has
+CLAIMED = {"shuffle": (1.0, 3.0, 10.0)}  # times its data that an attacker says it has, where not its own size alone
 
 
 def isolated(attack: str, model: str) -> Claim:
-    """A claim that hardly anybody buys from who uploads such a model; for the paper's, also where more data is claimed."""
+    """A claim that hardly anybody buys from who uploads such a model."""
     paper, place = (PAPER, "theorem 3") if attack in PAPERS else (OURS, "theorem 3 put to an upload that the paper does not name")
-    claimed, more = (CLAIMED, ", however much data it claims,") if attack in PAPERS else (CLAIMED[:1], "")
+    claimed = CLAIMED.get(attack, (1.0,))
+    more = ", however much data it claims," if len(claimed) > 1 else ""
     told = about(f"isolates_{attack}", place, f"Who uploads {model}{more} is isolated: hardly anybody buys from it.", paper)
     statistic = "share of the others that buy from the attacker, mean of the rounds after the first, an episode"
     rule = Never(0.12, rate=0.15)  # at most one of nine buyers, in no episode; 40 episodes tell
@@ -141,7 +142,8 @@ CLAIMS = (
             **economic(about("truth_against_all", BEYOND, "Nothing that a client can do earns more than truth.", OURS)),
             who=(CLIENT,),
             learns=True,
-        )
+        ),
+        select=16,
     ),
     measured_by(
         about("truthful_costs_exactly", DOMINANT, "No cost that a client could report earns it more than its own."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -162,8 +163,8 @@ class Isolation:
         market, seeds = digits(condition, effort.digits // 6), seeds_of(JUDGE, SEEDS * effort.seeds)
         policy: Any = STRATEGIES[self.attack].build(market)
         policies = {_claims(size): dataclasses.replace(policy, size=size) for size in self.claimed}
-        shares = {name: self._share(market, part, seeds) for name, part in policies.items()}
-        honest = self._share(market, "truthful", seeds)
+        shares = {name: share_of_buyers(market, part, seeds) for name, part in policies.items()}
+        honest = _honest_share(condition, market.horizon, len(seeds))
         worst = max(shares, key=lambda name: float(shares[name].max()))
         seed = int(shares[worst].argmax())
         rows = [[name, float(share.mean()), float(share.max())] for name, share in {**shares, "an honest client": honest}.items()]
@@ -176,9 +177,17 @@ class Isolation:
             notes=(f"{market.horizon} rounds, of which the first is left out",),
         )
 
-    def _share(self, market: ModelSharingMarket, part: Any, seeds: Tensor) -> Tensor:
-        done = episodes(market, {agent_names(market)[0]: part}, seeds).reports[1:]
-        return torch.stack([report.sold[:, 0].double() for report in done]).mean(0) / (market.n_agents - 1)
+
+def share_of_buyers(market: ModelSharingMarket, part: Any, seeds: Tensor) -> Float64[Tensor, "seeds"]:
+    """The share of the others that buys from the first client, which plays a part among the truthful, after the first round."""
+    done = episodes(market, {agent_names(market)[0]: part}, seeds).reports[1:]
+    return torch.stack([report.sold[:, 0].double() for report in done]).mean(0) / (market.n_agents - 1)
+
+
+@lru_cache(8)
+def _honest_share(condition: str, n_rounds: int, count: int) -> Tensor:
+    """An honest client's share, which every attack is shown beside."""
+    return share_of_buyers(digits(condition, n_rounds), "truthful", seeds_of(JUDGE, count))
 
 
 def _claims(size: float) -> str:
