@@ -13,6 +13,7 @@ from agents.stress.claims import sharing_experiments as experiments
 from agents.stress.claims.claim import Evidence
 from agents.stress.claims.model_sharing import ATTACKS, CLAIMED, CRITICAL, RULES, economy, small_economy
 from agents.stress.claims.sharing_experiments import (
+    APART_1,
     APART_2,
     DRAWN,
     GIVEN_AWAY,
@@ -166,7 +167,14 @@ def test_training_alone_is_beaten_by_what_is_better_and_by_nothing_else(monkeypa
         return seen._replace(accuracy=seen.accuracy + 0.1 * (market.config.scheme == "ipfl"))
 
     monkeypatch.setattr(experiments.ModelSharingMarket, "test_scores", better)
-    assert above_local("far apart", SHORT).samples["iPFL less local"] == pytest.approx([0.1] * 6)
+    assert above_local("far apart", SHORT).samples["iPFL less local"] == pytest.approx([0.1] * 3)
+
+
+@pytest.mark.parametrize("scheme", experiments.FIXED)
+def test_what_needs_no_models_is_the_same_in_every_round(scheme):
+    market = experiments.digits(APART_1, 3, scheme=scheme)
+    first, *later = episodes(market, "truthful", seeds_of(JUDGE, 3)).reports
+    assert all(torch.allclose(one.utility, first.utility) for one in later)
 
 
 def test_welfare_is_compared_with_every_scheme(monkeypatch):
@@ -179,13 +187,13 @@ def test_welfare_is_compared_with_every_scheme(monkeypatch):
     assert max(most_welfare(DRAWN, SHORT).samples["iPFL less local"]) == 0  # nobody buys, nobody gains
 
 
-def test_a_rider_that_nobody_buys_from_earns_nothing(monkeypatch):
-    """It keeps what it buys, at the same prices, so that what it loses are its sales."""
+def test_a_rider_is_compared_with_itself_as_an_honest_client(monkeypatch):
+    """Where nobody trades both earn nothing; a rider that is planted as an honest client earns all that one does."""
     monkeypatch.setitem(experiments.DIGITS, "far apart", {"strength": 1e9})
     assert set(effort_unpaid("far apart", SHORT).samples["rider less .9 of honest"]) == {0.0}
     alike = effort_unpaid(GIVEN_AWAY, SHORT)
     monkeypatch.setitem(experiments.STRATEGIES, "relay_rider", experiments.STRATEGIES["truthful"])
-    same = effort_unpaid(GIVEN_AWAY, SHORT)  # planted: the rider is honest, and earns all of what an honest client does
+    same = effort_unpaid(GIVEN_AWAY, SHORT)
     assert "earns 1 of an honest client" in same.notes[0] and "earns 1 of an honest client" not in alike.notes[0]
     assert min(same.samples["rider less .9 of honest"]) >= 0
 

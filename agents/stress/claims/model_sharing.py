@@ -188,7 +188,7 @@ CLAIMS = (
         about("highest_utility", "experiments", "No other way of sharing has a higher sum of utilities."),
         Above(),
         "money",
-        "summed utility of a round less the baseline's, same seeds",
+        "summed utility of a round less the baseline's, mean over rounds, same seeds",
         (*ON_DIGITS, DRAWN),
         most_welfare,
     ),
