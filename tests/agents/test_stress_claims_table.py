@@ -10,7 +10,7 @@ from test_stress_claims import TINY
 from agents.stress.claims import AS_STATED, CLAIMS, EFFORTS, Evidence, measure, measured, verdict
 from agents.stress.claims.claim import WORDS
 from agents.stress.claims.tables import mnist_folder
-from agents.stress.claims.train_n_trade import NARROW, _earned, _intervals, _late
+from agents.stress.claims.trading_experiments import NARROW, _earned, _intervals, _late
 from marketenv.mechanisms import PRIORS, lower_bound
 
 ALL = pytest.mark.parametrize("name", list(CLAIMS))

@@ -538,11 +538,13 @@ def test_where_even_the_last_finite_model_overflows_all_that_is_told_is_finite()
 
 @pytest.mark.parametrize("scheme", ["ipfl", "fedavg"])
 def test_a_pull_is_made_only_where_something_pulls(scheme, monkeypatch):
-    monkeypatch.setattr(model_sharing, "Pull", lambda *_: pytest.fail("nothing pulls, so no centre has to be looked at"))
+    made, real = [], model_sharing.Pull
+    monkeypatch.setattr(model_sharing, "Pull", lambda *given: made.append(given) or real(*given))
     market = trained_market(scheme=scheme)
     now = rounds.begin(market, torch.arange(2))
-    if scheme == "fedavg":
-        rounds.advance(market, now, truth(market, now))
+    assert not made  # in the first round nobody has bought anything
+    now, _ = rounds.advance(market, now, truth(market, now))
+    assert bool(made) == bool((now.state.pull > 0).any()) == (scheme == "ipfl")
 
 
 # --- refusals ---------------------------------------------------------------------------------------------------------------
