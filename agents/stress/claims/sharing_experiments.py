@@ -161,7 +161,7 @@ class Isolation:
 
     def __call__(self, condition: str, effort: Effort) -> Evidence:
         """The attacker's share of each seed, for each size that it claims; and an honest client's in its place for the table."""
-        market, seeds = digits(condition, effort.digits // 6), seeds_of(JUDGE, SEEDS * effort.seeds)
+        market, seeds = digits(condition, max(2, effort.digits // 6)), seeds_of(JUDGE, SEEDS * effort.seeds)
         policy: Any = STRATEGIES[self.attack].build(market)
         policies = {_claims(size): dataclasses.replace(policy, size=size) for size in self.claimed}
         shares = {name: share_of_buyers(market, part, seeds) for name, part in policies.items()}
