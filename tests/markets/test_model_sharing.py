@@ -804,26 +804,27 @@ def test_breakpoints_are_none_where_they_are_not_known():
 # --- effort is not paid for -------------------------------------------------------------------------------------------------
 
 
-# Client 0 costs nothing, the others 1; K = 100 times the mean size. The first with the default label skew (alpha .1) and equal
-# sizes: measured 8.98 sales a round and a ratio of 1.05; the second with even labels, where honest models are nearer to each
-# other than a relay is to them: 9.00 and .86. Bounds are about 4 deviations of a mean over these 8 seeds (.02 to .03).
+COSTLESS = (0.0, *(1.0,) * 9)
+
+
+# Client 0 costs nothing, the others 1; K = 100 times the mean size; the paper's 50 rounds. Known from simulations made before
+# this market: bought by 7.5 to 9 of 9 a round, and a mean ratio over 8 seeds in [.9, 1.05]. Measured here, and with two other
+# groups of 8 seeds: label skew (alpha .1) and equal sizes 1.01, 1.02, 1.01; even labels .92, .93, .92; 9.0 sales in all. It takes
+# so many rounds: after 20 the ratios are 1.05 and .86.
 @pytest.mark.parametrize(
-    ("config", "low", "high"),
-    [
-        ({"types": {"costs": (0.0, *(1.0,) * 9), "sizes": (140.0,) * 10}}, 0.95, 1.15),
-        ({"types": {"costs": (0.0, *(1.0,) * 9)}, "partition": "balanced"}, 0.75, 0.97),
-    ],
+    "config",
+    [{"types": {"costs": COSTLESS, "sizes": (140.0,) * 10}}, {"types": {"costs": COSTLESS}, "partition": "balanced"}],
     ids=["label skew", "balanced"],
 )
-def test_effort_is_not_paid_for(config, low, high):
+def test_effort_is_not_paid_for(config):
     """Who trains once and relays what it was sent earns about what it would earn by training in the same market."""
-    market = make_market("model_sharing_v0", max_cycles=20, needs=(100.0, 100.0), **config)
+    market = make_market("model_sharing_v0", max_cycles=50, needs=(100.0, 100.0), **config)
     lazy = [r for *_, r in episode(market, range(8), (0, "effort", -1.0), (0, "upload", upload_action("relay")))]
     works = [r for *_, r in episode(market, range(8))]
     assert torch.stack([r.sold[:, 0].double() for r in lazy]).mean() >= 7  # of 9
     assert all(r.effort[:, 0].eq(float(k == 0)).all() for k, r in enumerate(lazy))
     ratio = sum(r.utility[:, 0] for r in lazy) / sum(r.utility[:, 0] for r in works)
-    assert low < float(ratio.mean()) < high
+    assert 0.9 <= float(ratio.mean()) <= 1.05
 
 
 def test_no_breakpoints_are_named_where_a_buyer_can_go_broke():
