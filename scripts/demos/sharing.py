@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from agents.lineups import Played, find_profile, play
+from agents.lineups import Played, play
 from agents.scripted import STRATEGIES
+from agents.stress.claims.sharing_experiments import episodes
 from marketenv import make_market
-from marketenv.core import rounds
 from marketenv.core.market import agent_names
 from marketenv.markets.model_sharing import ModelSharingMarket
-from marketenv.markets.model_sharing_types import SharingReport
 from marketenv.markets.sharing_schemes import SCHEMES
 from marketenv.metrics import paired_difference
 from marketenv.render import draw_bars, draw_network, figure, picture, table
@@ -49,17 +48,11 @@ def schemes(seeds: int, n_rounds: int) -> Schemes:
     money = np.zeros(0)
     agents: tuple[str, ...] = ()
     for name in SCHEMES:
-        market, reports = market_of(n_rounds, scheme=name), []
-        now, profile, agents = rounds.begin(market, torch.arange(seeds)), find_profile(market), agent_names(market)
-        for _ in range(n_rounds):
-            now, report = rounds.advance(market, now, rounds.act(market, profile, now))
-            assert isinstance(report, SharingReport)
-            reports.append(report)
-        told = [
-            sum(float(getattr(r, field).sum(1).double().mean()) for r in reports) / n_rounds for field in ("utility", "bought")
-        ]
-        facts[name] = (*(float(market.test_scores(now.state, at).accuracy.mean()) for at in ("last", "best")), *told)
-        money = sum(r.transfers[0] for r in reports).numpy() if name == "ipfl" else money
+        market = market_of(n_rounds, scheme=name)
+        done, agents = episodes(market, "truthful", torch.arange(seeds)), agent_names(market)
+        told = [float(done.sum(field).sum(1).mean()) / n_rounds for field in ("utility", "bought")]
+        facts[name] = (*(float(market.test_scores(done.end, at).accuracy.mean()) for at in ("last", "best")), *told)
+        money = sum(r.transfers[0] for r in done.reports).numpy() if name == "ipfl" else money
     return Schemes(facts, money, agents)
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from agents.lineups import find_profile
 from agents.stress import ATTACKERS, JUDGE, Attack, Budget, seeds_of
+from agents.stress.claims.sharing_experiments import episodes
 from marketenv import make_market
 from marketenv.core import rounds
 from marketenv.markets.model_sharing import ModelSharingMarket
@@ -119,7 +120,7 @@ def earned(market: ModelSharingMarket, start: rounds.Situation, lie: str, a: flo
 def lies(folder: Path, payment: str, first: int, count: int, points: int) -> dict[str, dict[str, Any]]:
     """Every lie for some seeds: the best of the grid and the truthful utility of each client, and the mean gain over clients.
 
-    Returns by lie the gain, the point that it stands at and the truth [markets, clients], and the mean gain [markets, points].
+    Returns by lie the gain and the truth [markets, clients], and the mean gain [markets, points].
     """
     market, found = priced_market(payment), {}
     start = rounds.begin(market, torch.arange(first, first + count).repeat_interleave(market.n_agents))
@@ -129,9 +130,8 @@ def lies(folder: Path, payment: str, first: int, count: int, points: int) -> dic
         span = 2.0 if field == "effort" else 1.0
         grid = [earned(market, start, lie, at_rest + sign * span * k / points) for k in range(1, points + 1)]
         gains = torch.stack(grid) - truth
-        best = gains.max(0)
-        found[lie] = {"gain": best.values.tolist(), "at": (best.indices + 1).tolist(), "truth": truth.tolist()}
-        found[lie]["mean gain"] = gains.mean(2).T.tolist()
+        kept = {"gain": gains.amax(0), "truth": truth, "mean gain": gains.mean(2).T}
+        found[lie] = {name: values.tolist() for name, values in kept.items()}
     return found
 
 
@@ -242,9 +242,7 @@ def one_size(folder: Path, clients: int, seed: int) -> dict[str, float]:
     """One round of one market of truthful clients without training: seconds of graph and payments, edges and buyers."""
     market = make_market("model_sharing_v0", learner=None, n_agents=clients, max_cycles=1)
     assert isinstance(market, ModelSharingMarket)
-    now = rounds.begin(market, torch.tensor([seed]))
-    _, report = rounds.advance(market, now, rounds.act(market, find_profile(market), now))
-    assert isinstance(report, SharingReport)
+    (report,) = episodes(market, "truthful", torch.tensor([seed])).reports
     seconds = min(_timed(functools.partial(_settle, market, report)) for _ in range(3))
     buyers = float((report.bought > 0).sum())
     return {"seconds": seconds, "edges": float(report.trades.sum()), "buyers": buyers}

@@ -38,10 +38,8 @@ def pull_of(learner, strength):
     return Pull(3.0 + learner.init(torch.arange(len(strength)) + 50), torch.tensor(strength))
 
 
-@pytest.mark.parametrize("effort", EFFORTS.values(), ids=EFFORTS)
-@pytest.mark.parametrize("settings_", TRAININGS.values(), ids=TRAININGS)
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_pulled_round_equals_autograd_with_the_term_in_the_loss(kind, settings_, effort):
+def assert_pulled_as_by_autograd(kind, settings_, effort):
+    """A pulled round equals autograd with the term in the loss, and changes no argument."""
     own = {**settings_, "batch_size": None} if kind == "linear" else settings_
     learner, shards = KINDS[kind](Training(**own, steps=2))
     keys, params, slots, _ = start(learner, 3)
@@ -57,10 +55,17 @@ def test_a_pulled_round_equals_autograd_with_the_term_in_the_loss(kind, settings
     assert all(torch.equal(was, now) for was, now in zip(given_now, (params, slots, pull.centre, pull.strength), strict=True))
 
 
+@pytest.mark.parametrize("effort", EFFORTS.values(), ids=EFFORTS)
+@pytest.mark.parametrize("settings_", TRAININGS.values(), ids=TRAININGS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_pulled_round_equals_autograd_with_the_term_in_the_loss(kind, settings_, effort):
+    assert_pulled_as_by_autograd(kind, settings_, effort)
+
+
 def test_tensors_worked_on_inside_the_bank_are_pulled_too(monkeypatch):
     monkeypatch.setattr(stacks, "LARGE", 1)
-    for name in TRAININGS:
-        test_a_pulled_round_equals_autograd_with_the_term_in_the_loss("mlp", TRAININGS[name], [0.4, 1.0, 0.0])
+    for settings_ in TRAININGS.values():
+        assert_pulled_as_by_autograd("mlp", settings_, [0.4, 1.0, 0.0])
 
 
 @given(st.floats(0.01, 1.0), st.lists(st.floats(0.0, 1.0, width=32), min_size=1, max_size=4), st.integers(1, 6))

@@ -70,9 +70,9 @@ def digits(condition: str, n_rounds: int, **more: Any) -> ModelSharingMarket:
     return market
 
 
-def seeds_told(count: int, more: str = "") -> str:
+def seeds_told(count: int) -> str:
     """Words for a seed list."""
-    return f"JUDGE + 0..{count - 1}{more}"
+    return f"JUDGE + 0..{count - 1}"
 
 
 @dataclass(frozen=True)
@@ -235,9 +235,10 @@ def above_local(condition: str, effort: Effort) -> Evidence:
 def most_welfare(condition: str, effort: Effort) -> Evidence:
     """Summed utility of a round under iPFL less that of every baseline, mean over rounds; paired by seed."""
     seeds = seeds_of(JUDGE, 1024 if condition == DRAWN else effort.seeds)
-    each = {}
+    each, longest = {}, 0
     for scheme in SCHEMES:
-        market = digits(condition, 1 if scheme in FIXED or condition == DRAWN else effort.digits, scheme=scheme)
+        market = digits(condition, 1 if scheme in FIXED else effort.digits, scheme=scheme)
+        longest = max(longest, market.horizon)
         each[scheme] = episodes(market, "truthful", seeds).sum("utility").sum(1) / market.horizon
     samples = {f"iPFL less {name}": blocks(each["ipfl"] - each[name]) for name in each if name != "ipfl"}
     rows = [[name, float(values.mean())] for name, values in each.items()]
@@ -247,7 +248,7 @@ def most_welfare(condition: str, effort: Effort) -> Evidence:
         seeds=seeds_told(len(seeds)),
         scale=max(float(each["ipfl"].mean()), 1e-12),
         tables=(table,),
-        notes=(f"{1 if condition == DRAWN else effort.digits} rounds",),
+        notes=(f"rounds: {longest}",),
     )
 
 
