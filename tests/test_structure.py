@@ -1,6 +1,7 @@
 """The house keeps its shape: floors, types, documentation, tests that assert, and a wheel that works elsewhere."""
 
 import ast
+import os
 import subprocess
 import sys
 import tomllib
@@ -17,7 +18,9 @@ FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def run(*command, cwd=ROOT):
-    done = subprocess.run([str(part) for part in command], cwd=cwd, capture_output=True, text=True, timeout=300)
+    # a PYTHONPATH that names a checkout would be imported in place of the wheel
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run([str(part) for part in command], cwd=cwd, env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout
 

@@ -45,7 +45,8 @@ class Attack:
 
     agents: one agent, or a coalition whose members' utilities are summed
     most_markets: markets that are played at once, fewer where they are large; larger grids are played in pieces
-    Raises ValueError for unknown agents, a profile that lacks one, no or the same deviators, and no seeds.
+    fields: parts of the action in which they deviate, None for all
+    Raises ValueError for unknown agents or fields, a profile that lacks one, no or the same deviators, and no seeds.
     """
 
     market: Market
@@ -53,6 +54,7 @@ class Attack:
     agents: tuple[str, ...]
     seeds: Int[Tensor, "pairs"]
     most_markets: int = 2**16
+    fields: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         names = agent_names(self.market)
@@ -66,6 +68,13 @@ class Attack:
             raise ValueError(f"the deviators are {self.agents}; wanted at least one agent, each once.")
         if len(self.seeds) == 0:
             raise ValueError("there are no seeds to play on; wanted at least one, see seeds_of.")
+        shared = set.intersection(*(set(role.action.slices) for role in self.roles))
+        known = tuple(name for name in self.roles[0].action.slices if name in shared)
+        for name in self.fields or ():
+            if name not in known:
+                raise unknown("field of the action", name, known)
+        if self.fields is not None and not self.fields:
+            raise ValueError(f"fields is empty, so nothing could be reported otherwise; wanted names among {', '.join(known)}.")
 
     @property
     def roles(self) -> tuple[Role, ...]:

@@ -27,7 +27,7 @@ from .search import Budget, changing, find_attackers
 class Found:
     """The best deviation of one attacker.
 
-    told:     what it is, in words
+    told:     what it reports, in money, multiples or shares, or a strategy's or learner's name
     selected: its mean gain on the seeds that it was chosen on: biased upward
     gains:    on fresh seeds, not clipped, seed by seed, money       [pairs]
     story:    a learner's progress, one dictionary an evaluation
@@ -87,6 +87,7 @@ def best_response(
     attackers: Sequence[str] = ("grid", "cross_entropy"),
     budget: Budget | None = None,
     repeat: int = 0,
+    fields: Sequence[str] | None = None,
 ) -> BestResponse:
     """The deviation from a profile that gains most, by the best of several attackers.
 
@@ -94,6 +95,7 @@ def best_response(
     who:       an agent, a role, or several agents who deviate together and share what they earn
     attackers: names in ``ATTACKERS``
     repeat:    another number takes other seeds
+    fields:    parts of the action that may change (a bid and not the ask), None for all; learners change all and are refused
 
     Every attacker searches on the seeds of selection; its best candidate is played on fresh ones. What the best of them
     gains there is an honest lower bound of the regret, below 0 where no deviation pays: playing along is no deviation.
@@ -103,12 +105,13 @@ def best_response(
     >>> from marketenv import make_market
     >>> market = make_market("reference_v0", game="double_auction")
     >>> found = best_response(market, find_profile(market), "buyer", ("grid",))
-    >>> found.best.told[:19], round(found.relative_lower_bound, 1)  # 1/9 against 1/12
-    ('scale price by 0.65', 0.3)
+    >>> found.best.told, round(found.relative_lower_bound, 1)  # 1/9 against 1/12
+    ('price 0.65 times what it was', 0.3)
     """
     budget, agents = budget or Budget(), deviators(market, who)
     budget = dataclasses.replace(budget, rl_seed=budget.rl_seed + repeat)
-    search = Attack(market, profile, agents, seeds_of(SELECT, budget.select, repeat), budget.most_markets)
+    named = None if fields is None else tuple(fields)
+    search = Attack(market, profile, agents, seeds_of(SELECT, budget.select, repeat), budget.most_markets, named)
     judged = Attack(market, profile, agents, seeds_of(JUDGE, budget.judge, repeat), budget.most_markets)
     found = []
     for name, attacker in find_attackers(attackers).items():

@@ -37,7 +37,8 @@ class Family:
         if len(self.low) != 1:
             raise ValueError(f"{self.name!r} has {len(self.low)} parameters; a line wants a family of one, for instance scale.")
         grid = torch.linspace(self.low[0], self.high[0], points, dtype=torch.float64, device="cpu")
-        return torch.cat([grid, grid.new_tensor(self.identity)]).unique()[:, None]
+        same = (grid - self.identity[0]).abs() <= 1e-9 * (self.high[0] - self.low[0])  # linspace(0, 2, 7) has 1 + 2e-16
+        return torch.cat([grid[~same], grid.new_tensor(self.identity)]).sort().values[:, None]
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,27 @@ class Deviation:
         return actions.float().clamp(role.action.low.to(actions.device), role.action.high.to(actions.device))
 
     def __str__(self) -> str:
-        return f"{self.family.name} by {', '.join(f'{value:.4g}' for value in self.parameters[0].tolist())}"
+        parameters = ", ".join(f"{value:.4g}" for value in self.parameters[0].tolist())
+        return f"{self.family.name}, in its box, by {parameters}"
+
+
+@dataclass(frozen=True)
+class Within:
+    """A policy's answer in some fields of the action, and a base's in all others.
+
+    fields: names of the parts that are the policy's
+    """
+
+    base: Policy
+    policy: Policy
+    fields: tuple[str, ...]
+
+    def __call__(
+        self, observation: Float[Tensor, "markets dim"], role: Role, keys: Int[Tensor, "markets"]
+    ) -> Float[Tensor, "markets actions"]:
+        """Actions in the role's box, float32 [markets, actions]."""
+        actions, new = (policy(observation, role, keys) for policy in (self.base, self.policy))
+        return torch.cat([(new if name in self.fields else actions)[:, where] for name, where in role.action.slices.items()], 1)
 
 
 @dataclass(frozen=True)
@@ -124,10 +145,12 @@ def knots(name: str, field: Field, count: int = 5) -> Family:
 KINDS: dict[str, Callable[[str, Field], Family]] = {"scale": scale, "shift": shift, "affine": affine, "knots": knots}
 
 
-def families(role: Role, kinds: Sequence[str] = tuple(KINDS)) -> dict[str, Family]:
+def families(role: Role, kinds: Sequence[str] = tuple(KINDS), fields: Sequence[str] | None = None) -> dict[str, Family]:
     """Every kind of deviation for every field of a role's action, by name: ``"scale price"``, ``"shift effort"``, ...
 
-    Raises ValueError for an unknown kind.
+    fields: of the action that may change, None for all
+    Every kind acts on the place of an action in its box, not on what it reports: where a report is 10^a times the truth, 1.75
+    times the place 1/2 is 5.6 times the truth; ``words.say`` says what is reported. Raises ValueError for an unknown kind.
 
     >>> from marketenv import make_market
     >>> list(families(make_market("reference_v0").roles[0]))
@@ -136,7 +159,7 @@ def families(role: Role, kinds: Sequence[str] = tuple(KINDS)) -> dict[str, Famil
     for kind in kinds:
         if kind not in KINDS:
             raise unknown("kind of deviation", kind, KINDS)
-    parts = _parts(role.action)
+    parts = {name: part for name, part in _parts(role.action).items() if fields is None or name in fields}
     return {family.name: family for name, part in parts.items() for family in (KINDS[kind](name, part) for kind in kinds)}
 
 

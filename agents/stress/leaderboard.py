@@ -125,13 +125,14 @@ def write(rows: Sequence[Row], folder: str | Path) -> list[Standing]:
     folder, places = Path(folder), standings(rows)
     rank = {one.policy: one.rank for one in places}
     rows = sorted(rows, key=lambda row: rank[row.policy])
+    page_of_rows = _page(rows, places)  # before anything is written, so that both files are there or none
     folder.mkdir(parents=True, exist_ok=True)
     with whole_file(folder / "leaderboard.csv") as part, part.open("w", encoding="utf8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(HEAD)
         writer.writerows(_cells(row, rank[row.policy]) for row in rows)
     with whole_file(folder / "leaderboard.html") as part:
-        part.write_text(_page(rows, places), encoding="utf8")
+        part.write_text(page_of_rows, encoding="utf8")
     return places
 
 
@@ -139,8 +140,13 @@ def _cells(row: Row, rank: int) -> list[Any]:
     """A row's numbers in the order of ``HEAD``; None, an empty cell, where there is no interval."""
     found = row.result
     earned, less, score = ((one.mean, one.low, one.high) for one in (found.per_capita, found.beside_truth, found.score))
-    cells = [rank, row.policy, row.scenario.name, len(found.returns), *earned, float(found.truthful.mean()), *less]
+    cells = [rank, _text(row.policy), _text(row.scenario.name), len(found.returns), *earned, float(found.truthful.mean()), *less]
     return [*cells, found.scale, *score]
+
+
+def _text(name: str) -> str:
+    """A name as text: a spreadsheet takes a cell that begins with one of these signs for a formula, and runs it."""
+    return f"'{name}" if name.startswith(("=", "+", "-", "@", "\t", "\r")) else name
 
 
 def _page(rows: Sequence[Row], places: Sequence[Standing]) -> str:

@@ -118,7 +118,7 @@ def psro(
     >>> market, budget = make_market("reference_v0", game="first_price"), Budget(select=2048)
     >>> found = psro(market, eps=0.005, attackers=("grid",), budget=budget)
     >>> found.stopped, [turn.added["buyer"] for turn in found.history if turn.added]  # half the value
-    ('converged', ['1: scale price by 0.5'])
+    ('converged', ['1: price 0.5 times what it was'])
     """
     if not eps > 0 or iterations < 1:
         raise ValueError(f"eps is {eps} and iterations {iterations}; wanted both > 0: no search shows a gain of exactly 0.")

@@ -17,7 +17,8 @@ from marketenv.core.lookup import unknown
 from marketenv.core.policy import Policy
 
 from .attack import Attack
-from .deviation import Deviation, Family, families, together
+from .deviation import Deviation, Family, Within, families, together
+from .words import say
 
 ELITE = 0.2  # share of a generation that the next one is drawn around
 WIDEST = 0.25  # first spread, as a part of each parameter's range
@@ -75,7 +76,7 @@ def grid(attack: Attack, budget: Budget) -> list[Candidate]:
         lattice = torch.cartesian_prod(*lines).reshape(-1, count)
         if bases == attack.bases():
             lattice = lattice[(lattice != lattice.new_tensor([member.identity[0] for member in members])).any(1)]
-        found.append(_candidate(bases, members, lattice[changing(attack.grid(bases, members, lattice)).argmax()]))
+        found.append(_candidate(attack, bases, members, lattice[changing(attack.grid(bases, members, lattice)).argmax()]))
     return found
 
 
@@ -89,7 +90,7 @@ def _lines(attack: Attack) -> list[tuple[Family, ...]]:
     roles = {role.name: role for role in attack.roles}
     found = []
     for kind in ("scale", "shift"):
-        tables = [families(role, (kind,)).values() for role in roles.values()]
+        tables = [families(role, (kind,), attack.fields).values() for role in roles.values()]
         for choice in itertools.product(*tables):
             of = dict(zip(roles, choice, strict=True))
             found.append(tuple(of[role.name] for role in attack.roles))
@@ -105,8 +106,8 @@ def cross_entropy(attack: Attack, budget: Budget) -> list[Candidate]:
     """
     found = []
     for bases, kind in itertools.product(attack.starts(), ("affine", "knots")):
-        members = tuple(together(list(families(role, (kind,)).values())) for role in attack.roles)
-        found += [_candidate(bases, members, chosen) for chosen in _evolve(attack, bases, members, budget)]
+        members = tuple(together(list(families(role, (kind,), attack.fields).values())) for role in attack.roles)
+        found += [_candidate(attack, bases, members, chosen) for chosen in _evolve(attack, bases, members, budget)]
     return found
 
 
@@ -133,30 +134,33 @@ def _ends(family: Family) -> tuple[tuple[float, ...], ...]:
     return family.low, family.high, family.identity
 
 
-def _candidate(bases: Sequence[Policy], members: Sequence[Family], parameters: Float64[Tensor, "k"]) -> Candidate:
+def _candidate(attack: Attack, bases: Sequence[Policy], members: Sequence[Family], parameters: Float64[Tensor, "k"]) -> Candidate:
     each = parameters[None].split([len(member.low) for member in members], 1)
     policies = tuple(Deviation(*who) for who in zip(bases, members, each, strict=True))
-    return Candidate("; ".join(map(str, policies)), policies)
+    return Candidate(say(attack, policies), policies)
 
 
 def reinforcement(algorithm: str, attack: Attack, budget: Budget) -> list[Candidate]:
     """What a learner finds in the single-agent view, the others playing the profile (mixtures draw at every move).
 
-    Raises ValueError for a coalition, which has no single-agent view, and ImportError where ``agents.rl`` lacks a package.
+    Raises ValueError for a coalition, which has no single-agent view, and for an attack on some fields alone, since a learner
+    acts in all; ImportError where ``agents.rl`` lacks a package.
     """
     from .learned import best_reply  # only who wants a learner needs stable-baselines3
 
     if len(attack.agents) > 1:
         raise ValueError(f"{algorithm} learns for one agent, not for the coalition {attack.agents}; use grid or cross_entropy.")
+    if attack.fields is not None:
+        raise ValueError(f"{algorithm} learns all fields, not {attack.fields} alone; use grid, cross_entropy or scripted.")
     policy, story = best_reply(algorithm, attack.market, attack.profile, attack.agents[0], budget.rl_steps, budget.rl_seed)
     return [Candidate(algorithm, (policy,), story)]
 
 
 def scripted(attack: Attack, budget: Budget) -> list[Candidate]:
-    """Every scripted strategy that can play this very market; a coalition plays it alike."""
+    """Every scripted strategy that can play this very market, in the attack's fields; a coalition plays it alike."""
     from ..scripted import STRATEGIES
 
-    found = []
+    found, bases = [], attack.bases()
     for name, strategy in STRATEGIES.items():
         if strategy.config.keys() - {"game"}:
             continue  # it needs a market with options
@@ -164,7 +168,9 @@ def scripted(attack: Attack, budget: Budget) -> list[Candidate]:
             policy = strategy.build(attack.market)
         except ValueError:  # of another market or game
             continue
-        found.append(Candidate(name, (policy,) * len(attack.agents)))
+        fields = attack.fields
+        played = (policy if fields is None else Within(base, policy, fields) for base in bases)
+        found.append(Candidate(name if fields is None else f"{name} in {', '.join(fields)}", tuple(played)))
     return found
 
 

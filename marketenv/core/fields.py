@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 TOLERANCE = 1e-6  # how far outside its box a value may lie before it is refused
@@ -23,14 +23,47 @@ def just_above(actions: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 
 @dataclass(frozen=True)
+class Meaning:
+    """What an action a in [-1, 1] reports: a number from ``low`` to ``high`` in a unit, or one of several choices.
+
+    evenly:     low + (1 + a) / 2 (high - low)
+    by factors: low^((1 - a) / 2) high^((1 + a) / 2), where ``factors`` is set
+    choices:    their number, in equal bins of [-1, 1]
+    of:         observed field that a multiple is a multiple of; where that is not above 0 the action means something else
+
+    >>> Meaning("times the truth", 0.1, 10.0, factors=True).read(torch.tensor([-1.0, 0.0, 0.75]))
+    tensor([0.1000, 1.0000, 5.6234], dtype=torch.float64)
+    >>> Meaning(choices=("honest", "noise", "ones")).read(torch.tensor([-1.0, 1.0]))
+    tensor([0., 2.], dtype=torch.float64)
+    """
+
+    unit: str = ""
+    low: float = 0.0
+    high: float = 1.0
+    factors: bool = False
+    of: str = ""
+    choices: tuple[str, ...] = ()
+
+    def read(self, actions: Float[Tensor, "*shape"]) -> Float64[Tensor, "*shape"]:
+        """What actions in [-1, 1] report: float64 of their shape."""
+        share = (1 + actions.double()) / 2
+        if self.choices:
+            return (share * len(self.choices)).floor().clamp(0, len(self.choices) - 1)
+        if self.factors:
+            return self.low ** (1 - share) * self.high**share
+        return self.low + share * (self.high - self.low)
+
+
+@dataclass(frozen=True)
 class Field:
-    """One named part of a flat vector: ``size`` numbers in ``[low, high]``."""
+    """One named part of a flat vector: ``size`` numbers in ``[low, high]``; ``meaning`` says what an action reports by it."""
 
     name: str
     size: int
     low: float
     high: float
     text: str = ""
+    meaning: Meaning | None = None
 
 
 @dataclass(frozen=True)

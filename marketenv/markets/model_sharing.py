@@ -19,7 +19,7 @@ from torch import Tensor
 
 from marketenv.core import draws
 from marketenv.core.clock import Clock
-from marketenv.core.fields import Field, Fields, just_above
+from marketenv.core.fields import Field, Fields, Meaning, just_above
 from marketenv.core.lookup import lookup
 from marketenv.core.market import Past, Report, Role, Stage
 from marketenv.core.pairs import others
@@ -31,7 +31,7 @@ from marketenv.learners import LEARNERS, Learner, Pull, Scores, Training
 from marketenv.markets.model_sharing_types import ModelSharingConfig, SharingQuotes, SharingReport, SharingState
 from marketenv.markets.sharing_schemes import SCHEMES, Given, Scheme, Shared
 from marketenv.markets.sharing_worlds import World, build_world, check_drift
-from marketenv.markets.uploads import Models, drawn_distance, make_uploads, upload_kind
+from marketenv.markets.uploads import UPLOADS, Models, drawn_distance, make_uploads, upload_kind
 from marketenv.mechanisms import (
     GAINS,
     GRAPHS,
@@ -165,13 +165,12 @@ class ModelSharingMarket:
             )
         )
         report = "report = 10^a times the truth; where that is 0, (1 + a) times the market's mean"
+        multiple, uploads = Meaning("times the truth", 0.1, 10.0, factors=True), Meaning(choices=tuple(UPLOADS))
         does = Fields(
             (
-                Field("cost", 1, -1.0, 1.0, report),
-                Field("size", 1, -1.0, 1.0, report),
-                Field("need", 1, -1.0, 1.0, report),
-                Field("effort", 1, -1.0, 1.0, "effort of the next training: (1 + a) / 2"),
-                Field("upload", 1, -1.0, 1.0, "kind of upload: equal bins in the order of UPLOADS, from honest"),
+                *(Field(name, 1, -1.0, 1.0, report, dataclasses.replace(multiple, of=name)) for name in ("cost", "size", "need")),
+                Field("effort", 1, -1.0, 1.0, "effort of the next training: (1 + a) / 2", Meaning("of full effort")),
+                Field("upload", 1, -1.0, 1.0, "kind of upload: equal bins in the order of UPLOADS, from honest", uploads),
                 Field("stay", 1, -1.0, 1.0, f"below {LEAVES} the client leaves for good"),
             )
         )

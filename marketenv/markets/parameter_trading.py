@@ -21,7 +21,7 @@ from torch import Tensor
 from marketenv.alignment import ALIGNMENTS, Aligned, alpha_closed_form, alpha_grid, check_function, layer_mask, merge, no_orders
 from marketenv.core import draws
 from marketenv.core.clock import Clock
-from marketenv.core.fields import Field, Fields, just_above
+from marketenv.core.fields import Field, Fields, Meaning, just_above
 from marketenv.core.lookup import lookup
 from marketenv.core.market import Past, Report, Role, Stage
 from marketenv.core.pairs import others, pairs_of
@@ -162,11 +162,14 @@ class ParameterTradingMarket:
                 Field("round", 1, 0.0, 1.0, "finished rounds / max_cycles"),
             )
         )
+        bid = "one bid per seller: (1 + a) m max(gain, 0), or (1 + a) / 2 bid_max"
+        worth, money = Meaning("times the worth", 0.0, 2.0, of="gain"), Meaning("money", 0.0, self.bid_max)
+        markup, effort = Meaning("money above cost", 0.0, self.ask_max), Meaning("of full effort")
         does = Fields(
             (
-                Field("bid", others, -1.0, 1.0, "one bid per seller: (1 + a) m max(gain, 0), or (1 + a) / 2 bid_max"),
-                Field("ask", 1, -1.0, 1.0, "one ask: cost + (1 + a) / 2 ask_max"),
-                Field("effort", 1, -1.0, 1.0, "effort of the next training: (1 + a) / 2"),
+                Field("bid", others, -1.0, 1.0, bid, worth if self.config.bid_mode == "gain" else money),
+                Field("ask", 1, -1.0, 1.0, "one ask: cost + (1 + a) / 2 ask_max", markup),
+                Field("effort", 1, -1.0, 1.0, "effort of the next training: (1 + a) / 2", effort),
             )
         )
         return (Role("trader", self.n_agents, seen, does),)

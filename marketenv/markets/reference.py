@@ -15,7 +15,7 @@ from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from marketenv.core import draws
-from marketenv.core.fields import Field, Fields, just_above
+from marketenv.core.fields import Field, Fields, Meaning, just_above
 from marketenv.core.lookup import lookup
 from marketenv.core.market import Past, Report, Role, Stage
 from marketenv.core.policy import uniform_random
@@ -143,7 +143,8 @@ class ReferenceMarket:
                 Field("round", 1, 0.0, 1.0, "finished rounds / max_cycles"),
             )
         )
-        price = Fields((Field("price", 1, -1.0, 1.0, "price = price_max * (1 + a) / 2: a bid (buyer) or an ask (seller)"),))
+        text, meaning = "price = price_max * (1 + a) / 2: a bid (buyer) or an ask (seller)", Meaning("money", 0.0, self.price_max)
+        price = Fields((Field("price", 1, -1.0, 1.0, text, meaning),))
         sellers = (Role("seller", 1, seen, price),) if self.game.seller_plays else ()
         return (Role("buyer", self.n_buyers, seen, price), *sellers)
 

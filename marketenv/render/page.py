@@ -8,7 +8,9 @@ import re
 from collections.abc import Sequence
 from html import escape
 
+import matplotlib
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #1b1b1b; }
@@ -26,9 +28,12 @@ class Html(str):
 
 
 def png(fig: Figure) -> bytes:
-    """The figure as a PNG file's bytes, the same for the same figure."""
+    """The figure as a PNG file's bytes, the same for the same figure; names are shown as they are, a $ begins no formula."""
     buffer = io.BytesIO()
-    fig.savefig(buffer, format="png", metadata={"Software": None})
+    with matplotlib.rc_context({"text.parse_math": False}):  # of labels that are made while drawing
+        for text in fig.findobj(Text):
+            text.set_parse_math(False)
+        fig.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
 
 

@@ -83,6 +83,15 @@ def test_a_line_holds_the_identity_and_wants_one_parameter():
         families(BUYER)["affine price"].line(4)
 
 
+@pytest.mark.parametrize("points", range(2, 42))
+@pytest.mark.parametrize("name", ["scale price", "shift price"])
+def test_a_line_never_plays_truth_twice(name, points):
+    """torch's seven points of [0, 2] have 1 + 2e-16 among them, which is the identity but for rounding."""
+    family = families(BUYER)[name]
+    line = family.line(points)[:, 0]
+    assert ((line - family.identity[0]).abs() < 1e-6).sum() == 1 and (line.diff() > 1e-6).all()
+
+
 def test_a_family_of_ones_own_may_read_the_observation():
     """Bid the truth below a value of one half and nothing above it."""
     rule = Family(

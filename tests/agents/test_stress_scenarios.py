@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import math
+import sys
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from agents.stress.scenarios import SCENARIOS, Focal, Scenario, play_policies, p
 from marketenv.core.market import agent_names
 from marketenv.markets.reference import truthful
 
+BOARD = sys.modules["agents.stress.leaderboard"]  # the package's own name for it is the function
 REFERENCE = [name for name, one in SCENARIOS.items() if one.market == "reference_v0"]
 MANY = 4000
 
@@ -223,6 +225,28 @@ def test_files_hold_the_rows(tmp_path):
     assert "<b>shade" not in page and "&lt;b&gt;shade" in page  # names are escaped
     assert "http" not in page.split("base64,")[0]  # nothing is fetched
     assert all(SCENARIOS[name].words in page for name in ("first_price_shaders", "second_price_crowd"))
+
+
+@pytest.mark.parametrize("name", ["=2+2", "+1", "-1", "@sum", "\t=1"])
+def test_a_name_in_the_csv_is_no_formula(name):
+    """A spreadsheet runs a cell that begins with one of = + - @; behind an apostrophe it is text."""
+    cells = BOARD._cells(row(name, REFERENCE[0], [1.0, 2.0]), 1)
+    assert dict(zip(HEAD, cells, strict=True))["policy"] == f"'{name}"
+
+
+def test_a_name_that_matplotlib_would_take_for_a_formula_is_drawn_as_it_is(tmp_path):
+    write([row(r"$\frac$", REFERENCE[0], [1.0, 2.0]), row("$x$", REFERENCE[0], [1.0, 2.0])], tmp_path)
+    assert r"$\frac$" in (tmp_path / "leaderboard.html").read_text(encoding="utf8")
+
+
+def test_where_the_page_fails_no_file_is_written(tmp_path, monkeypatch):
+    def broken(places):
+        raise RuntimeError("no picture")
+
+    monkeypatch.setattr(BOARD, "_bars", broken)
+    with pytest.raises(RuntimeError, match="no picture"):
+        write([row("a", REFERENCE[0], [1.0, 2.0])], tmp_path / "new")
+    assert not (tmp_path / "new").exists()
 
 
 def test_files_are_the_same_for_the_same_rows(tmp_path):

@@ -27,6 +27,7 @@ from marketenv.valuation import DISTANCES, VALUATIONS
 
 PAGES = [*(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 RUN = [page for page in PAGES if blocks(page.read_text("utf8"))]
+TOP_TO_BOTTOM = [page for page in RUN if page.name != "README.md"]  # whose blocks run alone
 ENVIRONMENTS = {name: (ROOT / "docs/environments" / f"{name.removesuffix('_v0')}.md").read_text("utf8") for name in MARKETS}
 TRADING, SHARING = ENVIRONMENTS["parameter_trading_v0"], ENVIRONMENTS["model_sharing_v0"]
 REASONS = {"parameter_trading_v0": parameter_trading_types.REASONS, "model_sharing_v0": model_sharing_types.REASONS}
@@ -75,7 +76,7 @@ def page_module(monkeypatch):
     return module
 
 
-@pytest.mark.parametrize("page", RUN, ids=label)
+@pytest.mark.parametrize("page", TOP_TO_BOTTOM, ids=label)
 def test_code_runs(page, page_module, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(gymnasium.logger, "min_level", 100)  # advice to users is no failure of a page
@@ -84,6 +85,17 @@ def test_code_runs(page, page_module, tmp_path, monkeypatch):
     for line, code in found:
         padded = "\n" * line + code  # so that a traceback names the page's own line
         exec(compile(padded, str(page), "exec"), page_module.__dict__)
+
+
+README_BLOCKS = blocks((ROOT / "README.md").read_text("utf8"))
+
+
+@pytest.mark.parametrize(("line", "code"), README_BLOCKS, ids=[f"line-{line}" for line, _ in README_BLOCKS])
+def test_a_block_of_the_readme_runs_alone(line, code, page_module, tmp_path, monkeypatch):
+    """Who copies one block has no other: every name in it is its own, so its imports are complete."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(gymnasium.logger, "min_level", 100)  # advice to users is no failure of a page
+    exec(compile("\n" * line + code, "README.md", "exec"), page_module.__dict__)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=label)

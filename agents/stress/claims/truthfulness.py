@@ -23,6 +23,7 @@ from ..best_response import Found, deviators
 from ..deviation import Deviation, families
 from ..exact import ex_post_regret
 from ..search import Budget, find_attackers
+from ..words import axis, say
 from .claim import AS_STATED, AtMost, Claim, Effort, Evidence, Never, NoGain
 
 Build = Callable[[str, Effort], Market]  # (condition, effort) -> the market
@@ -49,11 +50,11 @@ def once(market: Market, seeds: int, more: int = 20) -> int:
     return max(seeds, min(more * seeds, MOST)) if market.horizon == 1 else seeds
 
 
-def regret_series(title: str, found: Curve) -> dict[str, Any]:
-    """The gain along a line of deviations with its band, for a picture."""
+def regret_series(title: str, found: Curve, label: str) -> dict[str, Any]:
+    """The gain along a line of deviations with its band, for a picture; the label says what the line's parameter is."""
     rows = torch.stack([torch.tensor(blocks(row), dtype=torch.float64) for row in found.gains])
     mean, low, high = mean_intervals(rows)
-    axes = {"kind": "regret", "title": title, "x": found.family, "y": "gain, money"}
+    axes = {"kind": "regret", "title": title, "x": label, "y": "gain, money"}
     return axes | {"parameters": found.parameters, "mean": mean, "low": low, "high": high}
 
 
@@ -128,7 +129,7 @@ class Searched:
             attackers, budget = (*attackers, "ppo"), dataclasses.replace(budget, rl_steps=effort.steps)
         found += searched(search, judged, attackers, budget)
         names = " and ".join(agents)
-        series = [regret_series(f"{names}: {c.family}", c) for c in curves]
+        series = [regret_series(f"{names}: {c.family}", c, axis(search, c.family)) for c in curves]
         series += [_learning(names, one) for one in found if one.story]
         regret = torch.cat([c.gains for c in curves]).amax(0).clamp(min=0)  # to deviate is free, and so is not to
         return _Done(names, judged.base, regret, max(found, key=lambda one: one.selected), tuple(found), tuple(series))
@@ -186,7 +187,7 @@ def on_lines(search: Attack, judged: Attack, lines: Sequence[Line] | None, point
     means = moved[best]
     point = curves[best].parameters[int(means.argmax())].reshape(1, 1)
     policies = tuple(Deviation(base, chosen[best], point) for base in search.bases())
-    return Found("grid", str(policies[0]), policies, float(means.max()), judged.gains([policies])[0], []), curves
+    return Found("grid", say(search, policies), policies, float(means.max()), judged.gains([policies])[0], []), curves
 
 
 def searched(search: Attack, judged: Attack, attackers: Sequence[str], budget: Budget) -> list[Found]:
