@@ -360,7 +360,7 @@ def test_a_line_is_tried_in_the_range_that_the_claim_names():
     evidence = measured(found, "as stated", TINY)
     (series,) = evidence["series"]
     assert (min(series["parameters"]), max(series["parameters"])) == (0.8, 1.0)  # 1, which changes nothing, is always there
-    assert evidence["tables"][0]["rows"][0][1] == "scale price by 0.8"  # the best answer, half, is out of this range
+    assert evidence["tables"][0]["rows"][0][1] == "price 0.8 times what it was"  # the best answer, half, is out of this range
     with pytest.raises(ValueError, match="Did you mean 'scale price'"):
         measured(
             dataclasses.replace(found, experiment=dataclasses.replace(found.experiment, lines=(("scale prize", 0.0, 1.0),))),
