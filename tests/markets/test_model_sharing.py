@@ -5,7 +5,6 @@ import itertools
 import math
 from pathlib import Path
 
-import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -625,15 +624,6 @@ def test_the_exact_graph_is_refused_above_twelve_clients(graph):
         market_of(n_agents=13, graph=graph)
 
 
-@pytest.fixture
-def as_for_a_user():
-    """Declared types are checked in tests alone, and there before the market could refuse anything."""
-    before = jaxtyping.config.jaxtyping_disable
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", before)
-
-
 @pytest.mark.usefixtures("as_for_a_user")
 @pytest.mark.parametrize(
     ("config", "said"),
@@ -750,7 +740,7 @@ def test_a_seed_decides_everything_and_markets_differ():
 
 @pytest.mark.parametrize("number", REASONS)
 def test_every_reason_is_told_in_words(number):
-    assert list(REASONS) == list(range(9))
+    assert list(REASONS) == list(range(10))
     report, agents = one_round(market_of()), [f"client_{i}" for i in range(4)]
     assert sum("reports size" in line for line in report.story(agents)) == 4
     told = dataclasses.replace(report, reason=torch.full_like(report.reason, number)).story(agents)
