@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from marketenv.core import draws, tree
+from marketenv.core.horizon import is_cut
 from marketenv.core.market import Market, Past, Report, action_width, agent_names
 from marketenv.core.parts import made, taken
 from marketenv.core.policy import Policy, actions_of
@@ -36,27 +37,39 @@ def advance(market: Market, now: Situation, actions: Float[Tensor, "markets agen
     """Play one stage; the report is None unless the stage ended a round.
 
     Actions [markets, agents, width] hold rows for all agents; those of agents that are not to move are ignored. No gradient
-    passes through a stage. Raises ValueError where the episode is over, for actions of another shape or type, and for a report
-    whose tensors are not those that ``Report`` declares.
+    passes through a stage. The last round of the horizon terminates a market, unless the horizon is a cut.
+    Raises ValueError where the episode is over, for actions of another shape or type, and for a report whose tensors are not
+    those that ``Report`` declares.
     """
     if now.quotes is None:
         raise ValueError("the episode is over: every round was played. Call reset first.")
-    wanted = _shaped(now, _agents(market), action_width(market))
+    wanted = _shaped(now.state, _agents(market), action_width(market))
     actions = taken(actions, "advance was given actions", wanted, "markets, agents, action numbers", torch.float32)
     past = (*now.past, (now.quotes, actions))
     if len(past) < len(market.stages):
         return Situation(now.state, past, market.quote(now.state, past)), None
     state, report = market.clear(now.state, past)
-    report = _checked(market, now, report)
-    over = bool((report.terminated | (state.round >= market.horizon)).all())
+    report, last = _checked(market, now, report), state.round >= market.horizon
+    if not is_cut(market):
+        report = dataclasses.replace(report, terminated=report.terminated | last)
+    over = bool((report.terminated | last).all())
     return Situation(state, (), None if over else market.quote(state, ())), report
 
 
 def observe(market: Market, now: Situation) -> Float[Tensor, "markets agents dim"]:
     """What every agent sees now, padded to the widest role: float32 [markets, agents, dim]."""
-    wanted = _shaped(now, _agents(market), max(role.observation.dim for role in market.roles))
-    seen = market.observe(now.state, now.past, now.quotes)
-    return taken(seen, "the market's observe returned numbers", wanted, "markets, agents, numbers seen", torch.float32)
+    if now.quotes is not None or not is_cut(market):
+        return _seen(market, now.state, now.past, now.quotes)
+    return observe_end(market, now.state, _seen(market, now.state, (), market.quote(now.state, ())))
+
+
+def observe_end(market: Market, state: Any, going_on: Float[Tensor, "markets agents dim"]) -> Float[Tensor, "markets agents dim"]:
+    """What agents see of a market that is over: nothing is quoted, since no round is left to play.
+
+    A cut cannot be seen: there agents see ``going_on``, the next round as if it were played, which a learner values.
+    """
+    nothing = _seen(market, state, (), None)
+    return torch.where((state.round >= market.horizon)[:, None, None], going_on, nothing) if is_cut(market) else nothing
 
 
 def merge(mask: Tensor, fresh: Situation, now: Situation) -> Situation:
@@ -111,13 +124,19 @@ def play(
         yield seen, actions, report
 
 
+def _seen(market: Market, state: Any, past: Past, quotes: Any | None) -> Float[Tensor, "markets agents dim"]:
+    wanted = _shaped(state, _agents(market), max(role.observation.dim for role in market.roles))
+    seen = market.observe(state, past, quotes)
+    return taken(seen, "the market's observe returned numbers", wanted, "markets, agents, numbers seen", torch.float32)
+
+
 def _agents(market: Market) -> int:
     return sum(role.count for role in market.roles)
 
 
-def _shaped(now: Situation, *shape: int) -> Tensor:
+def _shaped(state: Any, *shape: int) -> Tensor:
     """A view of the shape [markets, *shape] on the market's device: what ``taken`` compares with."""
-    seeds: Tensor = now.state.seeds
+    seeds: Tensor = state.seeds
     return seeds.view(-1, *[1] * len(shape)).expand(-1, *shape)
 
 
@@ -126,10 +145,10 @@ def _checked(market: Market, now: Situation, report: Report) -> Report:
     made(report, Report, "the market's clear")
     said, agents, terminated = "the market's clear reported", _agents(market), report.terminated
     parties = max(agents, *report.transfers.shape[-1:]) if isinstance(report.transfers, Tensor) else agents
-    square, axes = _shaped(now, parties, parties), "markets, payers, payees"
+    square, axes = _shaped(now.state, parties, parties), "markets, payers, payees"
     return dataclasses.replace(
         report,
-        rewards=taken(report.rewards, f"{said} rewards", _shaped(now, agents), "markets, agents", torch.float64),
+        rewards=taken(report.rewards, f"{said} rewards", _shaped(now.state, agents), "markets, agents", torch.float64),
         transfers=taken(report.transfers, f"{said} transfers", square, axes, torch.float64),
         terminated=taken(terminated, f"{said} terminated", now.state.seeds, "markets", torch.bool),
     )
