@@ -16,6 +16,7 @@ from marketenv.core.horizon import is_cut
 from marketenv.core.market import Market, Past, Report, action_width, agent_names
 from marketenv.core.parts import made, taken
 from marketenv.core.policy import Policy, actions_of
+from marketenv.core.precision import full_precision
 
 
 @dataclass(frozen=True)
@@ -27,12 +28,14 @@ class Situation:
     quotes: Any | None  # None after the last round: nothing is trained for a bid that nobody can make
 
 
+@full_precision()
 def begin(market: Market, seeds: Int[Tensor, "markets"]) -> Situation:
     """Reset one market per seed and quote the first stage."""
     state = market.reset(seeds.to(market.device))
     return Situation(state, (), market.quote(state, ()))
 
 
+@full_precision()
 def advance(market: Market, now: Situation, actions: Float[Tensor, "markets agents width"]) -> tuple[Situation, Report | None]:
     """Play one stage; the report is None unless the stage ended a round.
 
@@ -56,6 +59,7 @@ def advance(market: Market, now: Situation, actions: Float[Tensor, "markets agen
     return Situation(state, (), None if over else market.quote(state, ())), report
 
 
+@full_precision()
 def observe(market: Market, now: Situation) -> Float[Tensor, "markets agents dim"]:
     """What every agent sees now, padded to the widest role: float32 [markets, agents, dim]."""
     if now.quotes is not None or not is_cut(market):
@@ -63,6 +67,7 @@ def observe(market: Market, now: Situation) -> Float[Tensor, "markets agents dim
     return observe_end(market, now.state, _seen(market, now.state, (), market.quote(now.state, ())))
 
 
+@full_precision()
 def observe_end(market: Market, state: Any, going_on: Float[Tensor, "markets agents dim"]) -> Float[Tensor, "markets agents dim"]:
     """What agents see of a market that is over: nothing is quoted, since no round is left to play.
 
@@ -96,7 +101,7 @@ def act_mixed(
 ) -> Float[Tensor, "markets agents width"]:
     """Actions where agent i of market m plays ``policies[who[m, i]]``, and zeros where who is -1."""
     seen = observe(market, now)
-    actions = torch.zeros(*who.shape, action_width(market), device=seen.device)
+    actions = torch.zeros(*who.shape, action_width(market), dtype=torch.float32, device=seen.device)
     keys = draws.agent_keys(draws.fold(now.state.seeds, now.state.round, len(now.past)), who.shape[1], "policy")
     start = 0
     for role in market.roles:

@@ -107,7 +107,14 @@ class ParameterTradingMarket:
         if self.source.task == "classification":
             return math.log(self.source.n_outputs)
         _, y, mask = self.source.federation(torch.zeros(1, dtype=torch.int64, device=self.device)).validation.padded()
-        return float(y[mask].double().var()) / 2
+        targets = y[mask].double()
+        spread = float(targets.var()) if len(targets) > 1 else 0.0
+        if spread == 0 and self.config.bid_max is None:
+            raise ValueError(
+                f"the targets of the broker's {len(targets)} examples do not differ, so that nothing says what the largest bid "
+                "is; pass bid_max=<money>, or a larger validation_size."
+            )
+        return spread / 2
 
     def _learner(self) -> Learner:
         c, source = self.config, self.source
@@ -187,8 +194,8 @@ class ParameterTradingMarket:
         types = draws.uniform(draws.agent_keys(seeds, n, "types"), 2)
         scores = own_parts.scores(self.learner, params, self.world(seeds).exam)
         if not bool(scores.loss.isfinite().all()):
-            raise ValueError("the first models' loss is not finite, wanted numbers: money prices its fall. Scale the data.")
-        ones = torch.ones(len(seeds), n, device=self.device)
+            raise ValueError("a first model's loss is not finite, so that no trade has a value; scale the features and targets.")
+        ones = torch.ones(len(seeds), n, dtype=torch.float32, device=self.device)
         low, high = (types.new_tensor([c.money_per_loss[k], c.effort_cost[k]]) for k in (0, 1))
         drawn, nothing = low + (high - low) * types, torch.zeros_like(types[..., 0])
         return TradingState(

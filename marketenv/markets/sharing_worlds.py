@@ -52,7 +52,7 @@ class World:
         agents, width = now.index.shape[-2:]
         place = torch.arange(width, device=now.index.device) % later.size[..., None]
         chance = draws.uniform(draws.agent_keys(self.seeds, agents, "data drift"), width)
-        moved = chance < (self.drift * rounds)[:, None, None]
+        moved = chance < (self.drift * rounds.float())[:, None, None]
         return Shards(now.x, now.y, torch.where(moved, later.index.gather(-1, place), now.index), now.size)
 
     def lessons(self, owned: Shards) -> Any:
@@ -72,8 +72,9 @@ def build_world(source: Source, learner: Learner, seeds: Int[Tensor, "markets"],
     """Deal out the data of these markets and lay them out for training and scoring."""
     federation = source.federation(seeds)
     train, later = federation.train, source.federation(_later(seeds)).train if drift else None
+    material = learner.prepare(train.flat())  # first, as it checks them
     validation, test = (_exams(source, learner, judge, train) for judge in (federation.validation, federation.test))
-    return World(learner, seeds, drift, train, later, learner.prepare(train.flat()), validation, test)
+    return World(learner, seeds, drift, train, later, material, validation, test)
 
 
 def check_drift(source: Source, drift: float, seeds: Int[Tensor, "markets"]) -> None:
@@ -94,7 +95,7 @@ def check_drift(source: Source, drift: float, seeds: Int[Tensor, "markets"]) -> 
 def label_shares(owned: Shards, labels: list[int] | None) -> Float[Tensor, "papers markets agents"]:
     """The share of each class in each client's labels; 1 where labels are None."""
     if labels is None:
-        return torch.ones(1, *owned.size.shape, device=owned.size.device)
+        return torch.ones(1, *owned.size.shape, dtype=torch.float32, device=owned.size.device)
     found = torch.where(owned.mask, owned.y[owned.index], -1)
     counts = torch.stack([(found == label).sum(-1) for label in labels]).float()
     return counts / counts.sum(0).clamp(min=1.0)
