@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -52,8 +53,13 @@ def observe(market: Market, now: Situation) -> Float[Tensor, "markets agents dim
 
 
 def merge(mask: Tensor, fresh: Situation, now: Situation) -> Situation:
-    """Restart the masked markets from ``fresh`` and leave the others as they are."""
-    return fresh if bool(mask.all()) else tree.where(mask, fresh, now)
+    """Take the masked markets from ``fresh`` and leave the others as they are.
+
+    Where all of ``now`` are over nothing was quoted; they are shown nothing more, so any quotes may stand in their places.
+    """
+    if bool(mask.all()):
+        return fresh
+    return tree.where(mask, fresh, now if now.quotes is not None else dataclasses.replace(now, quotes=fresh.quotes))
 
 
 def act(

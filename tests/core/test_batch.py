@@ -210,7 +210,7 @@ def test_seeds_of_any_integer_kind_are_the_same(seed):
     assert batch_of()._seeds(seed).tolist() == [3, 4, 5]
 
 
-@pytest.mark.parametrize("seed", [1.7, [1, None, 2], "4", -1, [1, 2], 2**63])
+@pytest.mark.parametrize("seed", [1.7, [1, None, "2"], [1, None, -1], "4", -1, [1, 2], 2**63])
 def test_other_seeds_are_refused_and_nothing_changes(seed):
     one, two = batch_of(), batch_of()
     one.reset(1), two.reset(1)
