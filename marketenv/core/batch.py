@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import operator
 import secrets
 import warnings
@@ -43,15 +44,34 @@ class Batch:
         self._facts: dict[str, Tensor] = {}
         self._base: Tensor | None = None
         self._episode = torch.zeros(n_markets, dtype=torch.int64, device=market.device)
+        self.over = torch.zeros(n_markets, dtype=torch.bool, device=market.device)  # ended, and the next episode not begun
+        self._seen: Tensor | None = None
 
-    def reset(self, seed: Any) -> Float[Tensor, "markets agents dim"]:
-        """Start an episode: an integer seeds market k with seed + k, None goes on to fresh episodes of the last seed."""
-        base, episode = self._base, self._episode + 1
-        if seed is not None or base is None:
-            base, episode = self._seeds(secrets.randbits(40) if seed is None else seed), torch.zeros_like(episode)
-        self.now = rounds.begin(self.market, _episode_seeds(base, episode))
-        self._base, self._episode, self.report, self._facts = base, episode, None, {}
-        return rounds.observe(self.market, self.now)
+    def reset(self, seed: Any, mask: Bool[Tensor, "markets"] | None = None) -> Float[Tensor, "markets agents dim"]:
+        """Start an episode: an integer seeds market k with seed + k, None goes on to fresh episodes of the last seed.
+
+        A list names a seed, or None, for each market. With a mask only its markets start; the others stay where they are.
+        Raises ValueError for impossible seeds, and where a mask leaves markets out before they started or in mid-round.
+        """
+        seeds = self._seeds(seed)
+        if mask is not None and not bool(mask.all()) and self.running().past:
+            raise ValueError("a round is not over: all markets of a batch play a stage together. Reset all of them, or none.")
+        seen = self._begin(seeds, torch.ones_like(self.over) if mask is None else mask)
+        if mask is None:
+            self.report, self._facts = None, {}
+        return seen
+
+    def _begin(self, seeds: Int[Tensor, "markets"], mask: Bool[Tensor, "markets"]) -> Float[Tensor, "markets agents dim"]:
+        """Start the masked markets, with new seeds or, where the seed is -1, with the next episodes of their last ones."""
+        base = torch.where(mask & (seeds >= 0), seeds, seeds if self._base is None else self._base)
+        episode = torch.where(mask, torch.where(seeds >= 0, 0, self._episode + 1), self._episode)
+        fresh = rounds.begin(self.market, _episode_seeds(base, episode))
+        now = fresh if self.now is None else rounds.merge(mask, fresh, self.now)
+        seen = rounds.observe(self.market, now)
+        self._seen = seen if self._seen is None else torch.where(mask[:, None, None], seen, self._seen)
+        self.now, self._base, self._episode, self.over = now, base, episode, self.over & ~mask
+        self._facts = {name: values.masked_fill(mask[:, None], 0) for name, values in self._facts.items()}
+        return self._seen
 
     def running(self) -> rounds.Situation:
         """Where the markets stand; ValueError before the first reset."""
@@ -59,27 +79,42 @@ class Batch:
             raise ValueError("the market has not started: call reset() first.")
         return self.now
 
-    def step(self, actions: Float[Tensor, "markets agents width"], restart: bool = False) -> Turn:
-        """Play one stage; with ``restart`` every market that is over begins its next episode in the same step."""
-        now, report = rounds.advance(self.market, self.running(), actions)
-        self.now = now
+    def step(
+        self,
+        actions: Float[Tensor, "markets agents width"],
+        restart: bool = False,
+        hold: Bool[Tensor, "markets"] | None = None,
+    ) -> Turn:
+        """Play one stage; with ``restart`` every market that is over begins its next episode in the same step.
+
+        The markets of ``hold`` stay where they are, as if no stage had been played: in markets of one stage only.
+        """
+        before = self.running()
+        now, report = rounds.advance(self.market, before, actions)
         if report is None:
-            seen = rounds.observe(self.market, now)
+            self.now = now
+            seen = self._seen = rounds.observe(self.market, now)
             nobody = torch.zeros(self.n_markets, dtype=torch.bool, device=seen.device)
             return Turn(seen, torch.zeros(seen.shape[:2], dtype=torch.float64, device=seen.device), nobody, nobody, None, seen)
-        self.report, self._facts = report, report.infos()
+        last = report
+        if hold is not None:
+            now, report = rounds.merge(hold, before, now), _unplayed(hold, report)
+            last = tree.where(hold, self.report or report, report)
+        self.now, self.report = now, last
+        self._facts = report.infos() if hold is None else {n: v.masked_fill(hold[:, None], 0) for n, v in report.infos().items()}
         truncated = (now.state.round >= self.market.horizon) & ~report.terminated
-        final = seen = rounds.observe(self.market, now)
-        over = report.terminated | truncated
-        if now.quotes is not None and bool(over.any()):  # a market that is over sees what it would see alone
-            final = torch.where(over[:, None, None], rounds.observe_end(self.market, now.state, seen), seen)
-        if restart and bool(over.any()):
-            assert self._base is not None
-            self._episode = self._episode + over
-            self.now = rounds.merge(over, rounds.begin(self.market, _episode_seeds(self._base, self._episode)), now)
-            seen = rounds.observe(self.market, self.now)
-            self._facts = {name: values.masked_fill(over[:, None], 0) for name, values in self._facts.items()}
+        self.over = report.terminated | truncated
+        final = seen = self._seen = self._look(now, self.over)
+        if restart and bool(self.over.any()):
+            seen = self._begin(torch.full_like(self._episode, -1), self.over)
         return Turn(seen, report.rewards, report.terminated, truncated, report, final)
+
+    def _look(self, now: rounds.Situation, over: Bool[Tensor, "markets"]) -> Float[Tensor, "markets agents dim"]:
+        """What every agent sees; in a market that is over, what it would see alone."""
+        seen = rounds.observe(self.market, now)
+        if now.quotes is not None and bool(over.any()):
+            return torch.where(over[:, None, None], rounds.observe_end(self.market, now.state, seen), seen)
+        return seen
 
     def act(self, policies: Mapping[str, Policy], skip: frozenset[str] = frozenset()) -> Float[Tensor, "markets agents width"]:
         """Actions of all agents by their policies; rows of ``skip`` stay zero."""
@@ -103,11 +138,13 @@ class Batch:
                 f"{', '.join(unknown)} holds an object that cannot be compared, so load() will refuse {path}.", stacklevel=3
             )
         actions = tuple(actions for _, actions in now.past)
-        held = saved.Saved(now.state, now.quotes is None, actions, self.infos(), self._base, self._episode)
+        held = saved.Saved(now.state, now.quotes is None, actions, self.infos(), self._base, self._episode, self.over)
         saved.write(path, self._about, held)
 
-    def load(self, path: str | Path) -> Float[Tensor, "markets agents dim"]:
+    def load(self, path: str | Path, restart: bool = False) -> Float[Tensor, "markets agents dim"]:
         """Take up a saved state; ValueError for a damaged, foreign or impossible file, and nothing changes then.
+
+        With ``restart`` the markets that are over begin their next episodes, as in ``step``.
 
         What was quoted is computed again from the state, so files stay small; of the last round only its infos are kept.
         """
@@ -118,10 +155,10 @@ class Batch:
         for actions in held.actions:
             past = (*past, (self.market.quote(held.state, past), actions))
         now = rounds.Situation(held.state, past, None if held.over else self.market.quote(held.state, past))
-        seen = rounds.observe(self.market, now)
-        self.now, self.report, self._facts = now, None, held.infos
-        self._base, self._episode = held.base, held.episode
-        return seen
+        seen = self._look(now, held.ended)
+        self.now, self.report, self._facts, self._seen = now, None, held.infos, seen
+        self._base, self._episode, self.over = held.base, held.episode, held.ended
+        return self._begin(torch.full_like(self._episode, -1), self.over) if restart and bool(self.over.any()) else seen
 
     @cached_property
     def _about(self) -> saved.Facts:
@@ -129,16 +166,27 @@ class Batch:
         return saved.facts_of(self.market)
 
     def _seeds(self, seed: Any) -> Int[Tensor, "markets"]:
+        """One seed a market, -1 where the episodes of its last seed go on; drawn where there is no last one."""
         try:
-            seeds = [operator.index(k) for k in seed] if isinstance(seed, Sequence | np.ndarray) else self._from(seed)
+            seeds = [None if k is None else operator.index(k) for k in self._each(seed)]
         except TypeError:
             seeds = []
-        if len(seeds) != self.n_markets or min(seeds) < 0 or max(seeds) >= 2**63:
+        if len(seeds) != self.n_markets or any(k is not None and not 0 <= k < 2**63 for k in seeds):
             raise ValueError(f"seed is {seed!r}; wanted an integer >= 0, or {self.n_markets} of them, below 2**63.")
-        return torch.tensor(seeds, dtype=torch.int64, device=self.market.device)
+        drawn = secrets.randbits(40) if self._base is None else None
+        filled = [(-1 if drawn is None else drawn + k) if s is None else s for k, s in enumerate(seeds)]
+        return torch.tensor(filled, dtype=torch.int64, device=self.market.device)
 
-    def _from(self, seed: Any) -> list[int]:
+    def _each(self, seed: Any) -> list[Any]:
+        if seed is None or isinstance(seed, Sequence | np.ndarray):
+            return [None] * self.n_markets if seed is None else list(seed)
         return [operator.index(seed) + k for k in range(self.n_markets)]
+
+
+def _unplayed(mask: Tensor, report: Report) -> Report:
+    """The report with no reward and no end for the masked markets, which have not played its round."""
+    terminated = report.terminated & ~mask
+    return dataclasses.replace(report, rewards=report.rewards.masked_fill(mask[:, None], 0), terminated=terminated)
 
 
 def _episode_seeds(base: Tensor, episode: Tensor) -> Int[Tensor, "markets"]:

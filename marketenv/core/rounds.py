@@ -78,8 +78,13 @@ def observe_end(market: Market, state: Any, going_on: Float[Tensor, "markets age
 
 
 def merge(mask: Tensor, fresh: Situation, now: Situation) -> Situation:
-    """Restart the masked markets from ``fresh`` and leave the others as they are."""
-    return fresh if bool(mask.all()) else tree.where(mask, fresh, now)
+    """Take the masked markets from ``fresh`` and leave the others as they are.
+
+    Where all of ``now`` are over nothing was quoted; they are shown nothing more, so any quotes may stand in their places.
+    """
+    if bool(mask.all()):
+        return fresh
+    return tree.where(mask, fresh, now if now.quotes is not None else dataclasses.replace(now, quotes=fresh.quotes))
 
 
 def act(

@@ -29,6 +29,7 @@ class Saved:
 
     over:    whether all markets are over;   actions: of this round's earlier stages   each [markets, agents, width]
     infos:   the last round's facts by name, each [markets, agents];   base, episode: what its seeds are made of   [markets]
+    ended:   which markets are over, and have not begun their next episodes   [markets]
     """
 
     state: Any
@@ -67,7 +68,7 @@ def describe(market: Market) -> str | None:
 
 def write(path: str | Path, facts: Facts, saved: Saved) -> None:
     """Write a batch to a file; ValueError where no file can be written."""
-    extra = {"base": saved.base, "episode": saved.episode}
+    extra = {"base": saved.base, "episode": saved.episode, "ended": saved.ended}
     extra |= {f"actions.{k}": actions for k, actions in enumerate(saved.actions)}
     extra |= {f"info.{name}": values for name, values in saved.infos.items()}
     storage.save(path, saved.state, {"market": facts, "over": saved.over, "stage": len(saved.actions)}, extra)
@@ -84,7 +85,7 @@ def read(path: str | Path, market: Market, facts: Facts, n_markets: int) -> Save
     if not 0 <= played < (1 if about["over"] else len(market.stages)):
         raise _impossible(path, f"{played} stages of the round are played, and over is {about['over']}")
     infos = [f"info.{name}" for name in market.report_type.INFO]
-    wanted = {"base", "episode", *infos, *(f"actions.{k}" for k in range(played))}
+    wanted = {"base", "episode", "ended", *infos, *(f"actions.{k}" for k in range(played))}
     if extra.keys() != wanted:
         raise _impossible(path, f"it holds {', '.join(sorted(extra)) or 'nothing'}, wanted {', '.join(sorted(wanted))}")
     saved = Saved(
@@ -94,6 +95,7 @@ def read(path: str | Path, market: Market, facts: Facts, n_markets: int) -> Save
         infos={name: extra[f"info.{name}"] for name in market.report_type.INFO},
         base=extra["base"],
         episode=extra["episode"],
+        ended=extra["ended"],
     )
     _check_extra(path, saved, market, n_markets)
     _check_time(path, saved, market)
@@ -130,13 +132,14 @@ def _short(words: Any) -> str:
 def _check_extra(path: str | Path, saved: Saved, market: Market, n_markets: int) -> None:
     """Refuse seeds, actions and infos of other shapes and types, and actions that are not finite."""
     agents = len(agent_names(market))
-    rows = {"base": saved.base, "episode": saved.episode}
+    rows = {"base": saved.base, "episode": saved.episode, "ended": saved.ended}
     pairs = {f"info {name}": values for name, values in saved.infos.items()}
     moves = {f"actions of stage {k}": actions for k, actions in enumerate(saved.actions)}
     shapes = {(n_markets,): rows, (n_markets, agents): pairs, (n_markets, agents, action_width(market)): moves}
     for shape, tensors in shapes.items():
         for name, tensor in tensors.items():
-            whole = tensor.dtype == torch.int64 if name in rows else not tensor.is_complex()
+            kind = torch.bool if name == "ended" else torch.int64
+            whole = tensor.dtype == kind if name in rows else not tensor.is_complex()
             if tensor.shape != shape or not whole or (name in moves and not tensor.is_floating_point()):
                 raise _impossible(path, f"{name} is {tensor.dtype} {list(tensor.shape)}, wanted shape {list(shape)}")
     if not all(bool(actions.isfinite().all()) for actions in saved.actions):
@@ -148,5 +151,7 @@ def _check_time(path: str | Path, saved: Saved, market: Market) -> None:
     rounds = saved.state.round
     if bool(((saved.base < 0) | (saved.episode < 0)).any()):
         raise _impossible(path, "a seed or an episode's number is negative")
-    if bool(((rounds < saved.over) | (rounds > market.horizon)).any()) or (not saved.over and bool((rounds >= market.horizon).all())):
+    if bool(((rounds < saved.over) | (rounds > market.horizon)).any()) or (
+        not saved.over and bool((rounds >= market.horizon).all())
+    ):
         raise _impossible(path, f"rounds are {rounds.tolist()} and over is {saved.over}, with a horizon of {market.horizon}")

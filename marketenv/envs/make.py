@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium
 import pettingzoo
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.vector import AutoresetMode
 
 from marketenv.core.lookup import lookup, unknown
 from marketenv.core.market import Market, agent_names
@@ -63,8 +65,10 @@ def make_aec(name: str, **kwargs: Any) -> Any:
 
 
 def make_single(name: str, *, agent: str | None = None, opponents: Any = "truthful", **kwargs: Any) -> SingleAgentEnv:
-    """Build the single-agent view of one market against given opponents."""
-    return SingleAgentEnv(make_parallel(name, **kwargs), agent, opponents)
+    """Build the single-agent view of one market against given opponents; ``gymnasium.make(env.spec)`` builds it again."""
+    env = SingleAgentEnv(make_parallel(name, **kwargs), agent, opponents)
+    env.spec = _spec(name, agent=agent, opponents=opponents, **kwargs)
+    return env
 
 
 def make_vec(
@@ -74,16 +78,22 @@ def make_vec(
     agent: str | None = None,
     opponents: Any = "truthful",
     action_levels: int | None = None,
+    autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP,
     **config: Any,
 ) -> MarketVectorEnv:
     """Build a Gymnasium vector environment of ``num_envs`` markets for one learning agent; None takes the first agent.
+
+    ``autoreset_mode`` says what follows the end of an episode: see ``MarketVectorEnv``.
 
     >>> venv = make_vec("reference_v0", 4, agent="buyer_0")
     >>> venv.reset(seed=0)[0].shape
     (4, 3)
     """
     market = make_market(name, **config)
-    return MarketVectorEnv(market, num_envs, agent or agent_names(market)[0], opponents, action_levels)
+    venv = MarketVectorEnv(market, num_envs, agent or agent_names(market)[0], opponents, action_levels, autoreset_mode)
+    doors = {"agent": agent, "opponents": opponents, "action_levels": action_levels, "autoreset_mode": autoreset_mode}
+    venv.spec = _spec(name, num_envs=num_envs, vectorization_mode="vector_entry_point", **doors, **config)
+    return venv
 
 
 def make_sb3(
@@ -100,14 +110,24 @@ def make_sb3(
     return MarketSB3Env(make_market(name, **config), num_envs, agent, opponents, action_levels)
 
 
+def identity(name: str) -> str:
+    """A market's name in the registries: ``reference_v0`` is ``marketenv/reference-v0``."""
+    return f"marketenv/{short_name(name).replace('_v', '-v')}"
+
+
+def _spec(name: str, **arguments: Any) -> EnvSpec:
+    """What Gymnasium's registry says of a market, with the arguments that it was made with."""
+    return dataclasses.replace(gymnasium.spec(identity(name)), kwargs={"name": short_name(name), **arguments})
+
+
 def register_all() -> None:
     """Register every market with PettingZoo (parallel and AEC) and its single-agent view with Gymnasium."""
     for name in MARKETS:
-        identity = f"marketenv/{name.replace('_v', '-v')}"
-        pettingzoo.register("parallel", identity, f"marketenv.{name}:parallel_env")
-        pettingzoo.register("aec", identity, f"marketenv.{name}:env")
+        if hasattr(pettingzoo, "register"):  # since 1.27
+            pettingzoo.register("parallel", identity(name), f"marketenv.{name}:parallel_env")
+            pettingzoo.register("aec", identity(name), f"marketenv.{name}:env")
         gymnasium.register(
-            identity,
+            identity(name),
             entry_point="marketenv.envs.make:make_single",
             vector_entry_point="marketenv.envs.make:make_vec",
             kwargs={"name": name},

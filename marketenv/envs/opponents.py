@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import gymnasium
 import numpy as np
 from torch import Tensor
 
@@ -23,10 +24,37 @@ class ModelPolicy:
 
     def __call__(self, observation: Tensor, role: Role, keys: Tensor) -> Tensor:
         """Predict actions [markets, actions] in the role's box."""
-        actions, _ = self.model.predict(np.asarray(observation.cpu()), deterministic=True)
-        return spaces.to_actions(
-            actions, role, _levels(self.model.action_space), "the model's action", observation.device, (len(observation),)
+        actions = _predict(self.model, observation.detach().cpu().numpy())
+        levels = _levels(getattr(self.model, "action_space", None))
+        return spaces.to_actions(actions, role, levels, "the model's action", observation.device, (len(observation),))
+
+
+def model_policy(model: Any) -> ModelPolicy:
+    """A model as a policy, asked once, so that one that cannot play is refused before the game starts.
+
+    Raises ValueError for a model that keeps a memory, as RecurrentPPO does: policies have none.
+    """
+    space = getattr(model, "observation_space", None)
+    if isinstance(space, gymnasium.spaces.Box):
+        _predict(model, np.zeros((1, *space.shape), space.dtype).clip(space.low, space.high))
+    return ModelPolicy(model)
+
+
+def _predict(model: Any, observation: np.ndarray) -> Any:
+    """The actions that a model predicts; ValueError where it answers otherwise than stable-baselines3's models without memory."""
+    kind = type(model).__name__
+    try:
+        answer = model.predict(observation, deterministic=True)
+    except TypeError as error:
+        raise ValueError(f"{kind}.predict(observation, deterministic=True) failed: {error}. Wanted (actions, None).") from error
+    if not isinstance(answer, tuple) or len(answer) != 2:
+        raise ValueError(f"{kind}.predict returned a {type(answer).__name__}, wanted a pair (actions, None).")
+    if answer[1] is not None:
+        raise ValueError(
+            f"{kind} is recurrent: its predict returned a state. Policies keep no memory, so it would play without it; "
+            "train one without memory, or write a policy of your own from the model."
         )
+    return answer[0]
 
 
 def _levels(space: Any) -> int | None:
@@ -46,16 +74,17 @@ def load_model(spec: str) -> ModelPolicy:
     if algorithm.lower() not in known:
         raise unknown("stable-baselines3 algorithm", algorithm, known)
     try:
-        return ModelPolicy(getattr(stable_baselines3, known[algorithm.lower()]).load(path, device="cpu"))
+        model = getattr(stable_baselines3, known[algorithm.lower()]).load(path, device="cpu")
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(f"cannot load {path!r} as a {algorithm} model: {error}. Wanted a model.save() file.") from error
+    return model_policy(model)
 
 
 def one_policy(part: Any, market: Market) -> Policy:
     """A policy from an object, a name of the market's table, ``"module:name"``, a model, or ``"ppo:file.zip"``."""
     if isinstance(part, str) and part.endswith(".zip"):
         return load_model(part)
-    return ModelPolicy(part) if hasattr(part, "predict") else find_policy(part, market.policies)
+    return model_policy(part) if hasattr(part, "predict") else find_policy(part, market.policies)
 
 
 def find_opponents(parts: Any, market: Market) -> dict[str, Policy]:

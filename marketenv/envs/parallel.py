@@ -29,7 +29,8 @@ class MarketParallelEnv(ParallelEnv[str, np.ndarray, Any]):
 
     market:        a batch of markets of one kind (see ``marketenv.core.market.Market``)
     name:          what ``str(env)`` and PettingZoo's metadata show
-    render_mode:   ``rgb_array`` (a picture), ``ansi`` (the round told in words), ``human`` (the words printed) or None
+    render_mode:   ``rgb_array`` (a picture), ``ansi`` (the round told in words), ``human`` (the words, printed
+                   by ``reset`` and after every round) or None
     action_levels: None for Box actions, or the number of grid points per action for learners that need discrete ones
 
     Observations are float32 inside their Box; infos hold the same numbers at reset and after every step; the whole
@@ -51,8 +52,8 @@ class MarketParallelEnv(ParallelEnv[str, np.ndarray, Any]):
         self.agents: list[str] = []
         self._roles = {agent: role_of(market, agent) for agent in self.possible_agents}
         seen = {role.name: spaces.box(role.observation) for role in market.roles}
-        self._observation_spaces = {a: seen[r.name] for a, r in self._roles.items()}
-        self._action_spaces = {a: spaces.action_space(r, action_levels) for a, r in self._roles.items()}
+        self.observation_spaces = {a: seen[r.name] for a, r in self._roles.items()}
+        self.action_spaces = {a: spaces.action_space(r, action_levels) for a, r in self._roles.items()}
         low, high = (np.concatenate([getattr(seen[r.name], side) for r in self._roles.values()]) for side in ("low", "high"))
         self.state_space = gymnasium.spaces.Box(low, high, dtype=np.float32)
         self._batch = Batch(market, 1)
@@ -60,11 +61,11 @@ class MarketParallelEnv(ParallelEnv[str, np.ndarray, Any]):
 
     def observation_space(self, agent: str) -> gymnasium.Space[Any]:
         """The Box of what an agent sees; the same object on every call."""
-        return self._observation_spaces[agent]
+        return self.observation_spaces[agent]
 
     def action_space(self, agent: str) -> gymnasium.Space[Any]:
         """The space of what an agent may do; the same object on every call."""
-        return self._action_spaces[agent]
+        return self.action_spaces[agent]
 
     @property
     def report(self) -> Report | None:
@@ -84,8 +85,13 @@ class MarketParallelEnv(ParallelEnv[str, np.ndarray, Any]):
     def reset(
         self, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, np.ndarray], dict[str, dict[str, float]]]:
-        """Start an episode. A seed fixes everything; without one the next episode of the last seed is drawn."""
-        return self._start(self._batch.reset(seed))
+        """Start an episode. A seed fixes everything; without one the next episode of the last seed is drawn.
+
+        There are no options; PettingZoo's suites give one nevertheless, so they are ignored here.
+        """
+        started = self._start(self._batch.reset(seed))
+        self._tell()
+        return started
 
     def step(self, actions: dict[str, Any]) -> tuple[dict[str, Any], ...]:
         """Play one stage with one action per agent; ValueError, and no change at all, for a bad action.
@@ -122,6 +128,8 @@ class MarketParallelEnv(ParallelEnv[str, np.ndarray, Any]):
         observations = self._see(turn.seen)
         if terminated or truncated:
             self.agents = []
+        if turn.report is not None:
+            self._tell()
         return (
             observations,
             {a: float(r) for a, r in zip(agents, rewards, strict=True)},
@@ -140,17 +148,13 @@ class MarketParallelEnv(ParallelEnv[str, np.ndarray, Any]):
         return np.concatenate([self._observations[a] for a in self.possible_agents])
 
     def render(self) -> np.ndarray | str | None:
-        """Show the last round: a uint8 picture, or words; None without a render mode and for ``human``."""
+        """Show the last round: a uint8 picture, or words. None without a render mode and for ``human``, which was shown."""
         if self.render_mode is None:
             gymnasium.logger.warn("render() was called without a render_mode; nothing is drawn.")
             return None
         if self.render_mode == "rgb_array":
             return draw_frame(self.report, self.possible_agents)
-        text = tell_round(self.report, self.possible_agents)
-        if self.render_mode == "ansi":
-            return text
-        print(text)
-        return None
+        return tell_round(self.report, self.possible_agents) if self.render_mode == "ansi" else None
 
     def save(self, path: str | Path) -> None:
         """Write the running market to a file; an environment that loads it goes on to the bit on a CPU."""
@@ -168,6 +172,10 @@ class MarketParallelEnv(ParallelEnv[str, np.ndarray, Any]):
 
     def __str__(self) -> str:
         return str(self.metadata["name"])
+
+    def _tell(self) -> None:
+        if self.render_mode == "human":
+            print(tell_round(self.report, self.possible_agents))
 
     def _start(self, seen: Tensor) -> tuple[dict[str, np.ndarray], dict[str, dict[str, float]]]:
         self.agents = list(self.possible_agents)
@@ -196,8 +204,10 @@ class MarketAECEnv(parallel_to_aec_wrapper):
 
     def step(self, action: Any) -> None:
         """Take the selected agent's action; a bad one is refused at once and may be given again."""
-        if not (self.terminations[self.agent_selection] or self.truncations[self.agent_selection]):
-            self.env.unwrapped.check_action(self.agent_selection, action)
+        agent = self.agent_selection
+        if not (self.terminations[agent] or self.truncations[agent]):
+            self.env.unwrapped.check_action(agent, action)
+            action = spaces.numbers(action, agent, torch.device("cpu")).numpy()  # a copy: the caller may reuse its array
         super().step(action)
 
 

@@ -44,7 +44,7 @@ class MarketSB3Env(VecEnv):
         self._batch = Batch(market, num_envs)
         self._markets = num_envs
         self._seed: int | None = None
-        self._given: Any = None
+        self._given: Tensor | None = None
         self.reset_infos = []
         self.render_mode = None
         super().__init__(
@@ -63,13 +63,15 @@ class MarketSB3Env(VecEnv):
         self.reset_infos = self._infos()
         return self._mine(seen)
 
-    def step_async(self, actions: np.ndarray) -> None:
-        """Keep the actions [num_envs, ...] for ``step_wait``."""
-        self._given = actions
+    def step_async(self, actions: Any) -> None:
+        """Keep a checked copy of the actions [num_envs, ...] for ``step_wait``."""
+        self._given = spaces.to_actions(actions, self._role, self.action_levels, "actions", self.market.device, (self.num_envs,))
 
     def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
         """Step all markets; a market that ends restarts at once and its last observation is in the infos."""
-        mine = spaces.to_actions(self._given, self._role, self.action_levels, "actions", self.market.device, (self.num_envs,))
+        if self._given is None:
+            raise ValueError("no actions: call step_async(actions) before step_wait().")
+        mine, self._given = self._given, None
         everyone = self._batch.act(self._policies, self._skip)
         everyone[:, self._rows, : mine.shape[1]] = mine.unflatten(0, (self._markets, len(self._rows)))
         turn = self._batch.step(everyone, restart=True)
@@ -99,7 +101,7 @@ class MarketSB3Env(VecEnv):
 
     def load(self, path: str | Path) -> np.ndarray:
         """Take up saved markets: the observations of where they stood; ValueError for a damaged or foreign file."""
-        seen = self._batch.load(path)
+        seen = self._batch.load(path, restart=True)
         self.reset_infos = self._infos()
         return self._mine(seen)
 

@@ -33,9 +33,11 @@ class SingleAgentEnv(gymnasium.Env[np.ndarray, Any]):
         return self.env.report
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
-        """Start an episode; a seed fixes everything."""
+        """Start an episode; a seed fixes everything. Raises ValueError for options: there are none."""
+        if options:
+            raise ValueError(f"options is {options!r}, but reset has no options: give what the market takes to make_single.")
         super().reset(seed=seed)
-        observations, infos = self.env.reset(seed=seed, options=options)
+        observations, infos = self.env.reset(seed=seed)
         return observations[self.agent], dict(infos[self.agent])
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:

@@ -9,10 +9,12 @@ from tomllib import loads
 
 import gymnasium
 import pytest
+from gymnasium.vector import AutoresetMode
+from gymnasium.wrappers.vector import NormalizeObservation
 from markdown_pages import ROOT, blocks, cells, links, section, table
 
 import marketenv
-from marketenv import make_market, make_parallel
+from marketenv import make_market, make_parallel, make_vec
 from marketenv.alignment import ALIGNMENTS
 from marketenv.data import AUGMENTATIONS, DATASETS, PARTITIONS
 from marketenv.envs import MARKETS
@@ -203,6 +205,21 @@ def test_parts_are_those_of_the_code(name):
     rows = table(section(ENVIRONMENTS[name], "Parts"), "Argument")
     found = {row[0].strip("`"): set(re.findall(r"`(\w+)`", row[1])) for row in rows}
     assert found == {k: set(v) for k, v in PARTS[name].items()}
+
+
+def test_autoreset_modes_are_those_of_gymnasium_and_its_wrapper_takes_what_the_table_says():
+    rows = table(section((ROOT / "docs/guides/training_agents.md").read_text("utf8"), "A vector environment"), "`autoreset_mode`")
+    modes = [re.match(r'`"(\w+)"`', row[0])[1] for row in rows]
+    assert sorted(modes) == sorted(mode.name for mode in AutoresetMode) and "default" in rows[0][0]
+    assert make_vec("reference_v0", 1).metadata["autoreset_mode"].name == modes[0]
+    for mode, row in zip(modes, rows, strict=True):
+        venv = make_vec("reference_v0", 1, autoreset_mode=mode)
+        if row[2] == "all":
+            assert NormalizeObservation(venv).reset(seed=0)[0].shape == (1, 3)
+        else:
+            assert row[2] == "all but `NormalizeObservation`"
+            with pytest.raises(ValueError, match="autoreset_mode"):
+                NormalizeObservation(venv)
 
 
 def test_readme_lists_every_environment():

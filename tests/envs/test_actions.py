@@ -8,7 +8,7 @@ from gymnasium.spaces import Discrete, MultiDiscrete
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marketenv import make_sb3, make_vec
+from marketenv import make_sb3, make_single, make_vec, reference_v0
 from marketenv.core.fields import Field, Fields
 from marketenv.core.market import Role
 from marketenv.envs.spaces import to_actions
@@ -51,7 +51,7 @@ def test_a_batch_of_discrete_levels_may_leave_out_the_last_axis(n):
         (-1, ONE, (), "wanted integers from 0 to 4"),
         (1.5, ONE, (), "wanted integers from 0 to 4"),
         (np.nan, ONE, (), "wanted integers from 0 to 4"),
-        ("low", ONE, (), "wanted 1 numbers"),
+        ("low", ONE, (), "dtype <U3.*wanted real numbers"),
         ([1, 2], ONE, (), r"shape \[2\], wanted"),
         ([[1]], ONE, (), r"shape \[1, 1\], wanted \[1\]"),
         ([1], TWO, (), r"shape \[1\], wanted \[..., 2\]"),
@@ -99,3 +99,120 @@ def test_batches_take_levels(make, n):
     assert venv.report.offers[:, 0].tolist() == [1.0] * n  # the highest level is the highest price
     with pytest.raises(ValueError, match=r"shape \[2\], wanted"):
         venv.step(np.zeros(2) if n != 2 else np.zeros(3))
+
+
+class NoNumber:
+    """Something that no door can read."""
+
+
+PLAYED = {  # the same price .75 = (1 + 1/2) / 2, given in every way that holds it
+    "float32": np.array([0.5], np.float32),
+    "float16": np.array([0.5], np.float16),
+    "long": np.array([0.5], np.longdouble),
+    "list": [0.5],
+    "tensor": torch.tensor([0.5]),
+    "requires grad": torch.tensor([0.5], requires_grad=True),
+    "computed": torch.tensor([0.25], requires_grad=True) * 2,
+    "list requires grad": [torch.tensor(0.5, requires_grad=True)],
+    "bfloat16": torch.tensor([0.5], dtype=torch.bfloat16),
+    "list of bfloat16": [torch.tensor(0.5, dtype=torch.bfloat16)],
+    "float8": torch.tensor([0.5]).to(torch.float8_e4m3fn),
+    "unmasked": np.ma.array([0.5], mask=[False]),
+}
+REFUSED = {  # what holds no real numbers
+    "objects": (np.array([0.5], dtype=object), "dtype object"),
+    "an object": (NoNumber(), "dtype object"),
+    "words": (np.array(["0.5"]), "dtype <U3"),
+    "complex": (np.array([0.5 + 0j]), "dtype complex128"),
+    "complex tensor": (torch.tensor([0.5 + 0j]), "complex64"),
+    "list of complex": ([torch.tensor(0.5 + 0j)], "complex64"),
+    "masked": (np.ma.array([0.5], mask=[True]), "masked"),
+    "sparse": (torch.tensor([[0.5]]).to_sparse(), "sparse_coo"),
+    "dates": (np.array(["2020-01-01"], dtype="datetime64[D]"), "datetime64"),
+}
+
+
+def many(value):
+    """The same action for two markets, in the same type."""
+    if isinstance(value, np.ma.MaskedArray):
+        return np.ma.stack([value, value])
+    if isinstance(value, torch.Tensor) and value.layout == torch.strided:
+        return value.expand(2, 1)
+    return [value] * 2 if isinstance(value, list) else np.stack([value] * 2) if isinstance(value, np.ndarray) else value
+
+
+def step_parallel(value, levels):
+    env = reference_v0.parallel_env(action_levels=levels)
+    env.reset(seed=0)
+    env.step(dict.fromkeys(env.agents, value))
+    return env.report
+
+
+def step_aec(value, levels):
+    env = reference_v0.env(action_levels=levels)
+    env.reset(seed=0)
+    for _ in range(2):
+        env.step(value)
+    return env.unwrapped.report
+
+
+def step_single(value, levels):
+    env = make_single("reference_v0", action_levels=levels)
+    env.reset(seed=0)
+    env.step(value)
+    return env.report
+
+
+def step_vector(value, levels, make=make_vec):
+    venv = make("reference_v0", 2, agent="buyer_0", action_levels=levels)
+    venv.reset()
+    venv.step(many(value))
+    assert venv.report.offers[0, 0] == venv.report.offers[1, 0]
+    return venv.report
+
+
+STEPS = {
+    "parallel": step_parallel,
+    "aec": step_aec,
+    "single": step_single,
+    "vector": step_vector,
+    "sb3": lambda value, levels: step_vector(value, levels, make_sb3),
+}
+every_door = pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
+
+
+@every_door
+@pytest.mark.parametrize("value", PLAYED.values(), ids=PLAYED)
+def test_every_door_takes_numbers_of_every_type(step, value):
+    report = step(value, None)
+    assert report.offers[0, 0] == 0.75 and not report.rewards.requires_grad
+
+
+@every_door
+@pytest.mark.parametrize(("value", "says"), REFUSED.values(), ids=REFUSED)
+def test_every_door_says_what_is_no_number(step, value, says):
+    with pytest.raises(ValueError, match=rf"(?s)action.*{says}"):
+        step(value, None)
+
+
+WHOLE = [np.uint8, np.uint16, np.uint32, np.uint64, np.int8, np.int16, np.int32, np.int64, np.float32]
+TENSORS = [torch.uint8, torch.uint16, torch.uint32, torch.uint64, torch.int8, torch.int64, torch.bfloat16]
+
+
+@every_door
+@pytest.mark.parametrize("kind", [*WHOLE, *TENSORS], ids=str)
+def test_every_door_takes_levels_of_every_type(step, kind):
+    given = torch.tensor([2]).to(kind) if isinstance(kind, torch.dtype) else np.array([2], kind)
+    assert step(given, 5).offers[0, 0] == 0.5  # level 2 of 5 is the middle of [-1, 1], a price of 1/2
+
+
+@pytest.mark.parametrize("kind", [*WHOLE, np.bool_, int, bool], ids=str)
+def test_a_scalar_of_every_type_is_a_level(kind):
+    assert grid(kind(1), levels=2).tolist() == [1]
+    assert grid(np.array([1, 0]).astype(kind), TWO, levels=2).tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("value", [np.uint64(2**64 - 1), np.uint32(5), np.int8(-1), np.float16(1.5), np.inf])
+def test_a_level_outside_is_refused_in_every_type(value):
+    with pytest.raises(ValueError, match="wanted integers from 0 to 4"):
+        grid(value)

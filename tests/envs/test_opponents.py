@@ -115,3 +115,83 @@ def test_an_opponent_that_leaves_its_box_is_named():
     venv.reset(seed=0)
     with pytest.raises(ValueError, match="seller's policy returned"):
         venv.step(venv.action_space.sample())
+
+
+class Model:
+    """Answers as a stable-baselines3 model does, or as it is told to."""
+
+    def __init__(self, answer, observation_space=None):
+        self.answer, self.asked = answer, 0
+        if observation_space is not None:
+            self.observation_space = observation_space
+
+    def predict(self, observation, deterministic):
+        self.asked += 1
+        return self.answer(len(observation))
+
+
+def zeros(n):
+    return np.zeros((n, 1), dtype=np.float32)
+
+
+PLAYED = {
+    "numpy": lambda n: (zeros(n), None),
+    "requires grad": lambda n: (torch.zeros(n, 1, requires_grad=True) * 2, None),
+    "bfloat16": lambda n: (torch.zeros(n, 1, dtype=torch.bfloat16), None),
+    "list": lambda n: ([[0.0]] * n, None),
+}
+ODD = {
+    "recurrent": (lambda n: (zeros(n), (zeros(n), zeros(n))), r"Model is recurrent: its predict returned a state\."),
+    "no pair": (zeros, r"Model\.predict returned a ndarray, wanted a pair \(actions, None\)"),
+    "nothing": (lambda n: None, r"Model\.predict returned a NoneType"),
+    "three": (lambda n: (zeros(n), None, None), r"Model\.predict returned a tuple"),
+    "objects": (lambda n: (zeros(n).astype(object), None), r"(?s)the model's action is .* \(dtype object\)"),
+    "nan": (lambda n: (zeros(n) * np.nan, None), "the model's action: 'price' is nan"),
+    "short": (lambda n: (zeros(n + 1), None), r"the model's action has shape"),
+}
+
+
+@pytest.mark.parametrize("answer", PLAYED.values(), ids=PLAYED)
+def test_a_models_numbers_are_taken_in_every_type(answer):
+    assert np.array_equal(played(Model(answer)), played(Model(PLAYED["numpy"])))
+
+
+@pytest.mark.parametrize(("answer", "says"), ODD.values(), ids=ODD)
+def test_a_model_that_answers_oddly_is_refused_and_nothing_changes(answer, says):
+    venv, clean = (
+        make_vec("reference_v0", 2, agent="buyer_0", opponents={"seller_0": part}) for part in (Model(answer), "truthful")
+    )
+    venv.reset(seed=0), clean.reset(seed=0)
+    with pytest.raises(ValueError, match=says):
+        venv.step(zeros(2))
+    assert venv.report is None and torch.equal(venv._batch.now.state.round, clean._batch.now.state.round)
+
+
+@pytest.mark.parametrize("name", ["recurrent", "no pair", "nothing", "three"])
+@pytest.mark.parametrize("door", [make_single, lambda *a, **k: make_vec(*a, 2, **k), lambda *a, **k: make_sb3(*a, 2, **k)])
+def test_a_model_that_tells_what_it_sees_is_asked_before_the_game_starts(door, name):
+    answer, says = ODD[name]
+    model = Model(answer, make_single("reference_v0").observation_space)
+    with pytest.raises(ValueError, match=says):
+        door("reference_v0", agent="buyer_0", opponents={"seller": model})
+    assert model.asked == 1
+
+
+def test_a_model_that_takes_other_arguments_is_refused():
+    class Regressor:
+        def predict(self, rows):
+            return rows
+
+    venv = make_vec("reference_v0", 2, agent="buyer_0", opponents=Regressor())
+    venv.reset(seed=0)
+    with pytest.raises(ValueError, match=r"Regressor\.predict\(observation, deterministic=True\) failed: .*deterministic"):
+        venv.step(zeros(2))
+
+
+def test_sb3_contribs_recurrent_model_is_refused_itself_and_from_its_file(tmp_path):
+    contrib = pytest.importorskip("sb3_contrib")
+    model = contrib.RecurrentPPO("MlpLstmPolicy", make_sb3("reference_v0", 2, agent="all", **GAME), n_steps=4, batch_size=8)
+    model.save(tmp_path / "recurrent.zip")
+    for opponents in (model, f"ppo:{tmp_path / 'recurrent.zip'}"):
+        with pytest.raises(ValueError, match="is recurrent"):
+            make_vec("reference_v0", 2, agent="buyer_0", opponents=opponents, **GAME)

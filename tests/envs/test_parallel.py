@@ -3,14 +3,18 @@
 import pickle
 from functools import partial
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
 from env_cases import CASES, parallel, seeded_actions
 from gymnasium.spaces import Box
+from relay_market import RelayMarket
 
-from marketenv import make_market, make_parallel, reference_v0
+from marketenv import make_market, make_parallel, make_single, reference_v0
+from marketenv.core.batch import Batch
 from marketenv.envs import MarketParallelEnv
+from marketenv.envs.make import identity
 from marketenv.mechanisms import double_auction
 from marketenv.testing import _same
 
@@ -38,8 +42,10 @@ def test_spaces_are_cached_and_shared_by_the_agents_of_one_role(case):
     for agent in env.possible_agents:
         space = env.observation_space(agent)
         assert space is env.observation_space(agent) and isinstance(space, Box) and space.dtype == np.float32
-        assert env.action_space(agent) is env.action_space(agent)
+        assert env.action_space(agent) is env.action_space(agent) is env.action_spaces[agent]
+        assert space is env.observation_spaces[agent]
         assert agent.rsplit("_", 1)[1].isdigit()
+    assert list(env.observation_spaces) == list(env.action_spaces) == env.possible_agents
     first, *others = [a for a in env.possible_agents if a.startswith(env.possible_agents[0].rsplit("_", 1)[0])]
     assert all(env.observation_space(a) is env.observation_space(first) for a in others)
 
@@ -86,10 +92,9 @@ def damaged(path, kind):
     elif kind == "market":
         started("parameter_trading").save(path)
     else:
-        env = make_parallel("reference_v0", **{"game": "first_price", "n_buyers": 3, "max_cycles": 3})
-        env._batch.n_markets = 2
-        env._batch.reset(0)
-        env._batch.save(path)
+        two = Batch(make_market("reference_v0", **CASES["first_price"][1]), 2)
+        two.reset(0)
+        two.save(path)
     return path
 
 
@@ -138,6 +143,17 @@ def test_agent_by_agent_a_refused_action_can_be_given_again(value, turn):
         for copy in (env, clean):
             copy.step(np.array([0.1 * k], dtype=np.float32))
     assert env.rewards == clean.rewards and any(env.rewards.values()) and all(env.terminations.values())
+
+
+def test_agent_by_agent_the_caller_may_reuse_its_array():
+    env, clean = (reference_v0.env(game="first_price", n_buyers=3) for _ in range(2))
+    env.reset(seed=0), clean.reset(seed=0)
+    reused = np.zeros(1, dtype=np.float32)
+    for k in range(3):
+        reused[:] = 0.1 * k
+        env.step(reused)
+        clean.step(np.array([0.1 * k], dtype=np.float32))
+    assert env.rewards == clean.rewards and env.unwrapped.report.offers[0, :3].tolist() == pytest.approx([0.5, 0.55, 0.6])
 
 
 def test_an_action_within_the_tolerance_is_clipped_to_the_box():
@@ -217,8 +233,50 @@ def test_pictures_and_words_follow_the_round(case, capsys):
         go_on(env, 1)
     drawn = picture.render()
     assert drawn.dtype == np.uint8 and drawn.shape == blank.shape and not np.array_equal(drawn, blank)
-    assert human.render() is None and capsys.readouterr().out == words.render() + "\n"
+    assert capsys.readouterr().out == f"No round has been played yet.\n{words.render()}\n"  # human: by reset and by step
+    assert human.render() is None and capsys.readouterr().out == ""  # and by nothing else
     assert words.render().endswith(words.report.story(words.possible_agents)[-1])
+
+
+@every_case
+@pytest.mark.parametrize("door", ["single", "registered", "aec"])
+def test_human_mode_shows_each_round_once_at_every_door(case, door, capsys):
+    module, config = CASES[case]
+    words = make_single(module.NAME, render_mode="ansi", **config)
+    told = [words.reset(seed=0) and words.render()]
+    actions = np.zeros((2, *words.action_space.shape), dtype=np.float32)
+    told += [words.step(action) and words.render() for action in actions]
+    capsys.readouterr()
+    if door == "aec":
+        policies = dict.fromkeys(words.env.possible_agents, words.env.market.policies["truthful"])
+        env, rounds = module.env(render_mode="human", **config), parallel(case)
+        env.reset(seed=0), rounds.reset(seed=0)
+        for action in actions:
+            rows = rounds._batch.act(policies)
+            rows[0, 0] = torch.from_numpy(action)
+            rounds._take(rows)
+            for agent, row in zip(env.possible_agents, rows[0].numpy(), strict=True):
+                env.step(row[: env.action_space(agent).shape[0]])
+                assert env.render() is None
+    else:
+        kwargs = {"render_mode": "human", **config}
+        env = make_single(module.NAME, **kwargs) if door == "single" else gymnasium.make(identity(module.NAME), **kwargs)
+        env.reset(seed=0)
+        for action in actions:
+            env.step(action)
+            assert env.render() is None
+    assert capsys.readouterr().out == "".join(f"{text}\n" for text in told)
+
+
+def test_a_round_of_two_stages_is_shown_when_it_is_over(capsys):
+    env = MarketParallelEnv(RelayMarket(), "relay_v0", "human")
+    env.reset(seed=0)
+    actions = {a: np.ones(env.action_space(a).shape, np.float32) for a in env.agents}
+    shown = [capsys.readouterr().out]
+    for _ in range(2):
+        env.step(actions)
+        shown.append(capsys.readouterr().out)
+    assert shown[0] == "No round has been played yet.\n" and shown[1] == "" and "Utility: " in shown[2]
 
 
 def test_an_unknown_render_mode_gets_its_neighbour():
