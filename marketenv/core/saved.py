@@ -38,6 +38,7 @@ class Saved:
     infos: dict[str, Tensor]
     base: Tensor  # not yet checked where it was just read
     episode: Tensor
+    ended: Tensor
 
 
 def facts_of(market: Market) -> Facts:
