@@ -92,6 +92,11 @@ class MarketSB3Env(VecEnv):
         self._seed = seed
         return [None if seed is None else seed + k for k in range(self.num_envs)]
 
+    def set_options(self, options: list[dict[str, Any]] | dict[str, Any] | None = None) -> None:
+        """Refuse options of the next reset: there are none."""
+        if options and (isinstance(options, dict) or any(options)):
+            raise ValueError(f"options is {options!r}, but reset has no options: give what the market takes to make_sb3.")
+
     def close(self) -> None:
         """Nothing to release."""
 

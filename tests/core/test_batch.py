@@ -417,6 +417,16 @@ def test_seeds_of_any_integer_kind_are_the_same(seed):
     assert batch_of()._seeds(seed).tolist() == [3, 4, 5]
 
 
+def test_a_market_without_a_seed_in_a_list_goes_on_to_its_next_episode():
+    one, two = batch_of(), batch_of()
+    one.reset(5), two.reset(5)
+    two.reset(None)
+    seeds = two.running().state.seeds.tolist()
+    one.reset([1, None, 2])
+    assert one.running().state.seeds.tolist() == [1, seeds[1], 2]
+    assert len(set(one._seeds([None, 7, None]).tolist())) == 2  # -1 twice: they go on
+
+
 @pytest.mark.parametrize("seed", [1.7, [1, None, "2"], [1, None, -1], "4", -1, [1, 2], 2**63])
 def test_other_seeds_are_refused_and_nothing_changes(seed):
     one, two = batch_of(), batch_of()

@@ -214,10 +214,10 @@ def test_autoreset_modes_are_those_of_gymnasium_and_its_wrapper_takes_what_the_t
     assert make_vec("reference_v0", 1).metadata["autoreset_mode"].name == modes[0]
     for mode, row in zip(modes, rows, strict=True):
         venv = make_vec("reference_v0", 1, autoreset_mode=mode)
-        if row[2] == "all":
+        if row[2] == "takes it":
             assert NormalizeObservation(venv).reset(seed=0)[0].shape == (1, 3)
         else:
-            assert row[2] == "all but `NormalizeObservation`"
+            assert row[2] == "refuses it"
             with pytest.raises(ValueError, match="autoreset_mode"):
                 NormalizeObservation(venv)
 

@@ -109,6 +109,22 @@ def test_seeds_repeat():
     assert np.array_equal(first, one.reset())
 
 
+def test_there_are_no_options_and_actions_come_before_the_step():
+    venv = vector("first_price", agent="buyer_0")
+    venv.set_options(), venv.set_options({}), venv.set_options([{}] * N)
+    for options in ({"seed": 1}, [{}, {"seed": 1}, {}]):
+        with pytest.raises(ValueError, match="reset has no options"):
+            venv.set_options(options)
+    venv.reset()
+    with pytest.raises(ValueError, match=r"call step_async\(actions\)"):
+        venv.step_wait()
+    actions = np.zeros((N, 1), dtype=np.float32)
+    venv.step_async(actions)
+    actions[:] = 1.0  # a caller may reuse its array
+    venv.step_wait()
+    assert venv.report.offers[:, 0].tolist() == [0.5] * N
+
+
 def test_attributes_and_methods_are_the_batchs():
     venv = vector("first_price", agent="buyer_1")
     venv.set_attr("note", "hello")
