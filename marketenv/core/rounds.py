@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,8 @@ from torch import Tensor
 
 from marketenv.core import draws, tree
 from marketenv.core.market import Market, Past, Report, action_width, agent_names
-from marketenv.core.policy import Policy
+from marketenv.core.parts import made, taken
+from marketenv.core.policy import Policy, actions_of
 
 
 @dataclass(frozen=True)
@@ -33,22 +35,28 @@ def begin(market: Market, seeds: Int[Tensor, "markets"]) -> Situation:
 def advance(market: Market, now: Situation, actions: Float[Tensor, "markets agents width"]) -> tuple[Situation, Report | None]:
     """Play one stage; the report is None unless the stage ended a round.
 
-    Actions [markets, agents, width] hold rows for all agents; those of agents that are not to move are ignored.
-    Raises ValueError where the episode is over.
+    Actions [markets, agents, width] hold rows for all agents; those of agents that are not to move are ignored. No gradient
+    passes through a stage. Raises ValueError where the episode is over, for actions of another shape or type, and for a report
+    whose tensors are not those that ``Report`` declares.
     """
     if now.quotes is None:
         raise ValueError("the episode is over: every round was played. Call reset first.")
+    wanted = _shaped(now, _agents(market), action_width(market))
+    actions = taken(actions, "advance was given actions", wanted, "markets, agents, action numbers", torch.float32)
     past = (*now.past, (now.quotes, actions))
     if len(past) < len(market.stages):
         return Situation(now.state, past, market.quote(now.state, past)), None
     state, report = market.clear(now.state, past)
+    report = _checked(market, now, report)
     over = bool((report.terminated | (state.round >= market.horizon)).all())
     return Situation(state, (), None if over else market.quote(state, ())), report
 
 
 def observe(market: Market, now: Situation) -> Float[Tensor, "markets agents dim"]:
     """What every agent sees now, padded to the widest role: float32 [markets, agents, dim]."""
-    return market.observe(now.state, now.past, now.quotes)
+    wanted = _shaped(now, _agents(market), max(role.observation.dim for role in market.roles))
+    seen = market.observe(now.state, now.past, now.quotes)
+    return taken(seen, "the market's observe returned numbers", wanted, "markets, agents, numbers seen", torch.float32)
 
 
 def merge(mask: Tensor, fresh: Situation, now: Situation) -> Situation:
@@ -84,8 +92,8 @@ def act_mixed(
         for number, policy in enumerate(policies):
             rows = who[:, span] == number
             if rows.any():
-                done = policy(seen[:, span, : role.observation.dim][rows], role, keys[:, span][rows])
-                actions[:, span, : role.action.dim][rows] = role.action.check(done, f"what a {role.name}'s policy returned")
+                answer = actions_of(policy, seen[:, span, : role.observation.dim][rows], role, keys[:, span][rows])
+                actions[:, span, : role.action.dim][rows] = answer
     return actions
 
 
@@ -101,3 +109,29 @@ def play(
         seen, actions = observe(market, now), act(market, policies, now)
         now, report = advance(market, now, actions)
         yield seen, actions, report
+
+
+def _agents(market: Market) -> int:
+    return sum(role.count for role in market.roles)
+
+
+def _shaped(now: Situation, *shape: int) -> Tensor:
+    """A view of the shape [markets, *shape] on the market's device: what ``taken`` compares with."""
+    seeds: Tensor = now.state.seeds
+    return seeds.view(-1, *[1] * len(shape)).expand(-1, *shape)
+
+
+def _checked(market: Market, now: Situation, report: Report) -> Report:
+    """The report if it holds what ``Report`` declares, a row for every market; a market may be a user's own."""
+    said, agents = "the market's clear reported", _agents(market)
+    made(report, Report, "the market's clear")
+    parties = max(agents, *report.transfers.shape[-1:]) if isinstance(report.transfers, Tensor) else agents
+    money = {
+        "rewards": taken(report.rewards, f"{said} rewards", _shaped(now, agents), "markets, agents", torch.float64),
+        "transfers": taken(
+            report.transfers, f"{said} transfers", _shaped(now, parties, parties), "markets, payers, payees", torch.float64
+        ),
+        "terminated": taken(report.terminated, f"{said} terminated", now.state.seeds, "markets", torch.bool),
+    }
+    same = all(getattr(report, name) is value for name, value in money.items())
+    return report if same else dataclasses.replace(report, **money)

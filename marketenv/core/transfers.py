@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from jaxtyping import Float64
 from torch import Tensor
 
+from marketenv.core.parts import taken
+
 TransferMatrix = Float64[Tensor, "markets payers payees"]
 Money = Float64[Tensor, "markets agents"]
 
@@ -47,19 +49,28 @@ class Ledger:
         return bids <= self.purse[..., None]
 
     def settle(self, transfers: TransferMatrix) -> Ledger:
-        """Move the money; who is paid may spend it from the next round on.
+        """Move the money; who is paid may spend it from the next round on. Every market's money goes through here.
 
-        Raises ValueError for a negative or non-finite transfer or a payer beyond its purse; nothing moves then.
+        Raises ValueError for transfers of another shape, a negative or non-finite one, and a payer beyond its purse; nothing
+        moves then.
         """
-        if not bool((transfers.isfinite() & (transfers >= 0)).all()):
-            worst = float(transfers[~(transfers.isfinite() & (transfers >= 0))][0])
-            raise ValueError(f"a transfer is {worst}, wanted a finite amount >= 0; a payment rule returned it. No money moved.")
-        paid = transfers.sum(-1)
+        agents = self.cash[..., None].expand(*self.cash.shape, self.cash.shape[-1])
+        transfers = taken(transfers, "settle was given transfers", agents, "markets, payers, payees")
+        impossible, paid = ~(transfers.isfinite() & (transfers >= 0)), transfers.sum(-1)
         over = paid > self.purse * (1 + 1e-9) + 1e-9
-        if over.any():
-            market, agent = over.nonzero()[0].tolist()
-            raise ValueError(
-                f"agent {agent} of market {market} would pay {float(paid[market, agent]):g} from a purse of "
-                f"{float(self.purse[market, agent]):g}. A payment rule may not charge more than the bid. No money moved."
-            )
+        if bool((impossible.any(-1) | over).any()):
+            self._refuse(transfers, impossible, over)
         return Ledger(self.cash + net(transfers), self.credit)
+
+    def _refuse(self, transfers: TransferMatrix, impossible: Tensor, over: Tensor) -> None:
+        if impossible.any():
+            market, payer, payee = impossible.nonzero()[0].tolist()
+            raise ValueError(
+                f"a transfer is {float(transfers[market, payer, payee])}, wanted a finite amount >= 0: a payment rule let agent "
+                f"{payer} of market {market} pay it to {payee}. No money moved."
+            )
+        market, agent = over.nonzero()[0].tolist()
+        raise ValueError(
+            f"agent {agent} of market {market} would pay {float(transfers[market, agent].sum()):g} from a purse of "
+            f"{float(self.purse[market, agent]):g}: more than its cash and credit. No money moved."
+        )

@@ -19,8 +19,8 @@ from marketenv.core.fields import Field, Fields, Meaning, just_above
 from marketenv.core.lookup import lookup
 from marketenv.core.market import Past, Report, Role, Stage
 from marketenv.core.policy import uniform_random
-from marketenv.core.transfers import net
-from marketenv.mechanisms import MECHANISMS, Outcome
+from marketenv.core.transfers import Ledger
+from marketenv.mechanisms import MECHANISMS, Outcome, apply_rule
 
 
 @dataclass(frozen=True)
@@ -171,13 +171,15 @@ class ReferenceMarket:
         ((quotes, actions),) = past
         prices = self.price_max * (1 + actions[..., 0].double()) / 2
         offers = prices if self.game.seller_plays else torch.cat([prices, quotes.types[:, -1:]], 1)
-        outcome = self.mechanism(offers[:, :-1, None], offers[:, -1:])
+        outcome = apply_rule(self.mechanism, offers[:, :-1, None], offers[:, -1:])
         sold = outcome.allocation[..., 0].double()
         transfers = offers.new_zeros(len(offers), self.n_buyers + 1, self.n_buyers + 1)
-        transfers[:, :-1, -1:] = outcome.transfers
+        transfers[:, :-1, -1:] = outcome.prices
+        nothing = torch.zeros_like(quotes.types)
+        earned = Ledger(nothing, nothing + torch.inf).settle(transfers).cash  # no books are kept: credit is unlimited
         bought = torch.cat([sold * quotes.types[:, :-1], -sold.sum(1, keepdim=True) * quotes.types[:, -1:]], 1)
         n_agents = actions.shape[1]
-        utility = (bought + net(transfers))[:, :n_agents]
+        utility = (bought + earned)[:, :n_agents]
         new = ReferenceState(
             state.seeds, state.round + 1, torch.where(sold.any(1), outcome.prices.amax((1, 2)), state.last_price)
         )

@@ -21,7 +21,7 @@ from marketenv.mechanisms.collaboration_graph import (
 from marketenv.mechanisms.double_auction import double_auction
 from marketenv.mechanisms.equilibrium import first_price_equilibrium_bid, linear_equilibrium_ask, linear_equilibrium_bid
 from marketenv.mechanisms.gain_families import GAINS, GainFamily
-from marketenv.mechanisms.outcome import Outcome, check_reports
+from marketenv.mechanisms.outcome import Outcome, apply_rule, check_reports
 from marketenv.mechanisms.posted_price import posted_price
 from marketenv.mechanisms.priors import (
     PRIORS,
@@ -81,6 +81,7 @@ __all__ = [
     "TruncatedLognormal",
     "TruncatedNormal",
     "Uniform",
+    "apply_rule",
     "best_ask",
     "best_midpoint",
     "check_reports",

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
+
+from marketenv.core.parts import made, taken
+
+ROUNDING = 1e-9  # share of the bid by which a price may pass it
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,45 @@ def between(
     """Money between ask and bid: weight * bid + (1 - weight) * ask, kept inside [ask, bid] against rounding."""
     wanted = asks[:, None]
     return (weight * bids + (1 - weight) * wanted).clamp(wanted, bids)
+
+
+def apply_rule(
+    rule: Callable[..., Outcome], bids: Float64[Tensor, "markets buyers sellers"], asks: Float64[Tensor, "markets sellers"]
+) -> Outcome:
+    """Ask a payment rule who gets what at which price, and refuse what cannot be settled; every market does it here.
+
+    0 <= price <= bid where something is sold, and price = 0 elsewhere
+
+    rule: ``(bids, asks) -> Outcome``;   bids, asks: as in ``check_reports``
+    Returns the outcome in float64. A price that passes its bid by rounding (1e-9 of the bid, or two rounding units of the type
+    that the rule computed in) is the bid.
+
+    Raises ValueError, by the word ``mechanism``, for anything but an ``Outcome`` of these shapes, and for other prices.
+
+    >>> free = lambda bids, asks: Outcome(bids > 0, torch.zeros_like(bids))
+    >>> apply_rule(free, torch.ones(1, 1, 1).double(), torch.ones(1, 1).double()).prices
+    tensor([[[0.]]], dtype=torch.float64)
+    """
+    outcome, axes = made(rule(bids, asks), Outcome, "mechanism"), "markets, buyers, sellers"
+    allocation = taken(outcome.allocation, "mechanism returned allocation", bids, axes, torch.bool)
+    prices = taken(outcome.prices, "mechanism returned prices", bids, axes)
+    unit = torch.finfo(outcome.prices.dtype).eps if outcome.prices.is_floating_point() else 0.0
+    most = bids * (1 + max(ROUNDING, 2 * unit))
+    fair = torch.where(allocation, (prices >= 0) & (prices <= most), prices == 0)
+    if not bool(fair.all()):
+        where = tuple((~fair).nonzero()[0].tolist())
+        raise ValueError(_unfair(float(prices[where]), float(bids[where]), bool(allocation[where]), list(where)))
+    return Outcome(allocation, prices.minimum(bids))
+
+
+def _unfair(price: float, bid: float, sold: bool, where: list[int]) -> str:
+    if not sold:
+        said = "where nothing is sold; wanted 0 there"
+    elif price > bid:
+        said = f"which is more than the bid of {bid:g}; wanted prices <= bids"
+    else:
+        said = "wanted a finite amount >= 0"
+    return f"mechanism returned a price of {price:g} at index {where}, {said}. No money moved."
 
 
 def check_reports(bids: Tensor, asks: Tensor) -> None:
