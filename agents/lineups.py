@@ -14,7 +14,7 @@ from torch import Tensor
 from marketenv.core import draws, rounds, tree
 from marketenv.core.lookup import unknown
 from marketenv.core.market import Market, Report, Role, agent_names
-from marketenv.core.policy import Policy
+from marketenv.core.policy import Policy, actions_of
 from marketenv.envs.opponents import find_opponents
 from marketenv.markets.model_sharing_types import SharingReport
 from marketenv.markets.parameter_trading_types import TradingReport
@@ -90,7 +90,7 @@ class Mixture:
         self, observation: Float[Tensor, "markets dim"], role: Role, keys: Int[Tensor, "markets"]
     ) -> Float[Tensor, "markets actions"]:
         """Actions of a policy drawn for this move."""
-        actions = torch.stack([policy(observation, role, keys) for policy in self.policies])
+        actions = torch.stack([actions_of(policy, observation, role, keys) for policy in self.policies])
         return actions[self.draw(keys), torch.arange(len(keys), device=keys.device)]
 
 

@@ -9,7 +9,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 from torch import Tensor
 
 from marketenv.core.market import Market, role_of
-from marketenv.core.policy import Policy
+from marketenv.core.policy import Policy, actions_of
 
 STEPS, LEARNING_RATE = 400, 3e-3
 INSIDE = 0.97  # a squashed policy reaches the ends of its box only with infinite weights
@@ -46,7 +46,7 @@ def _demonstrate(envs: VecNormalize, market: Market, agent: str, policy: Policy)
     envs.reset()
     seen, done = [envs.get_original_obs()], []
     for _ in range(market.horizon * len(market.stages)):
-        done.append(policy(torch.as_tensor(seen[-1]), role, keys))
+        done.append(actions_of(policy, torch.as_tensor(seen[-1]), role, keys))
         envs.step(done[-1].numpy())
         seen.append(envs.get_original_obs())
     return np.concatenate(seen[:-1]), torch.cat(done)  # type: ignore[arg-type]

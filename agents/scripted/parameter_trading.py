@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from marketenv.core.market import Role
+from marketenv.core.parts import taken
 from marketenv.core.policy import Policy
 from marketenv.markets.parameter_trading import ParameterTradingMarket
 from marketenv.mechanisms import AskRule, Uniform
@@ -58,7 +59,8 @@ class Trader:
             return torch.full_like(seen["loss"], 2 * self.asks - 1)
         low, high = seen["buyer_low"].amin(1, keepdim=True), seen["buyer_high"].amax(1, keepdim=True)
         cost = seen["sale_cost"].double().mean(1, keepdim=True)
-        return 2 * (self.asks(Uniform(low.double(), high.double()), cost) - cost) / max(self.ask_max, 1e-12) - 1
+        asks = taken(self.asks(Uniform(low.double(), high.double()), cost), "ask rule returned asks", cost, "markets, 1")
+        return 2 * (asks - cost) / max(self.ask_max, 1e-12) - 1
 
 
 def trader(market: ParameterTradingMarket, *, factor: float = 1.0, asks: float | AskRule = 0.0, effort: float = 1.0) -> Policy:

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from marketenv.core.market import Role
+from marketenv.core.parts import taken
 from marketenv.core.policy import Policy
 from marketenv.markets.reference import ReferenceMarket
 from marketenv.mechanisms import (
@@ -49,7 +50,8 @@ class NamedPrice:
     ) -> Float[Tensor, "markets 1"]:
         """Actions float32 [markets, 1]."""
         rule = self.bid if role.name == "buyer" else self.ask
-        price = rule(role.observation.unpack(observation)["type"].double())
+        types = role.observation.unpack(observation)["type"].double()
+        price = taken(rule(types), f"the rule of a {role.name} returned prices", types, "markets, 1")
         return (2 * price / self.price_max - 1).clamp(-1, 1).float()
 
 

@@ -28,6 +28,7 @@ from marketenv.core.transfers import Ledger
 from marketenv.data import Source, make_source
 from marketenv.data.sources import LINEAR
 from marketenv.learners import LEARNERS, Learner, Pull, Scores, Training
+from marketenv.markets import own_parts
 from marketenv.markets.model_sharing_types import ModelSharingConfig, SharingQuotes, SharingReport, SharingState
 from marketenv.markets.sharing_schemes import SCHEMES, Given, Scheme, Shared
 from marketenv.markets.sharing_worlds import World, build_world, check_drift
@@ -127,9 +128,9 @@ class ModelSharingMarket:
     def _gain(self) -> GainFamily:
         """The gain; families that need a scale take the mean size of a client's data."""
         gain = lookup(GAINS, self.config.gain, "gain")
-        if isinstance(gain, GainFamily):
-            return gain
-        return gain() if gain is GAINS["inverse_sqrt"] else gain(scale=self._mean_size())
+        if not isinstance(gain, GainFamily) and callable(gain):
+            gain = gain() if gain is GAINS["inverse_sqrt"] else gain(scale=self._mean_size())
+        return gain if isinstance(self.config.gain, str) else own_parts.check_gain(gain)
 
     def _mean_size(self) -> float:
         """Mean size of a client: as given, of the given interval, of the data, or of what is drawn without data."""
@@ -183,7 +184,7 @@ class ModelSharingMarket:
         nothing, ones = torch.zeros_like(types.sizes), torch.ones(len(seeds), n, device=self.device)
         start = torch.zeros(len(seeds), 1, 0, device=self.device)
         if self.learner is not None:
-            start = self.learner.init(draws.fold(seeds, "first model"))[:, None]
+            start = own_parts.first_models(self.learner, draws.fold(seeds, "first model"))[:, None]
         params = start.expand(-1, n, -1)
         low, high = c.effort_cost
         return SharingState(
@@ -264,7 +265,7 @@ class ModelSharingMarket:
         kind = upload_kind(does["upload"])
         given = self._given(state, quotes, reported, present, kind)
         clock.lap("distances")
-        done = self.scheme.settle(given)
+        done, broken = self._sound(state, quotes, own_parts.share(self.scheme, given))
         utility = utilities(state.types, self.gain, done.bought, done.prices)
         gain = gains(state.types, self.gain, done.bought)
         transfers = SharingOutcome(done.bought, done.prices).transfers
@@ -292,7 +293,7 @@ class ModelSharingMarket:
             cash=ledger.cash,
             present=present,
             upload=kind,
-            reason=self._reasons(given, quotes, done, present),
+            reason=self._reasons(given, quotes, done, broken, present),
             distance=given.distance,
             discounts=given.terms.discounts,
             prices=done.prices,
@@ -400,9 +401,9 @@ class ModelSharingMarket:
         """One round of everybody's training; optimisers start anew in every round."""
         assert self.learner is not None
         keys = draws.agent_keys(draws.fold(state.seeds, state.round), self.n_agents, "train").flatten()
-        slots = self.learner.fresh_slots(len(keys), self.device)
-        more = {} if pull is None else {"pull": pull}
-        return self.learner.train(params.flatten(0, 1), slots, lessons, effort.flatten(), keys, **more)[0].view_as(params)
+        slots = own_parts.fresh_slots(self.learner, len(keys), self.device)
+        models = params.flatten(0, 1)
+        return own_parts.train(self.learner, models, slots, lessons, effort.flatten(), keys, pull)[0].view_as(params)
 
     # --- a round's parts ------------------------------------------------------------------------------------------------
 
@@ -414,12 +415,33 @@ class ModelSharingMarket:
         centre = torch.where((state.round[:, None] <= self._joins)[..., None], shown, state.centre)  # nothing was sent before
         uploads = make_uploads(Models(shown, state.start, centre, present, agents), kind)
         uploads = torch.where(quotes.diverged[..., None], torch.nan, uploads)
-        distance = drawn_distance(keys, kind) if self.learner is None else self.distance.between(uploads, state.start)
+        drawn = self.learner is None
+        distance = drawn_distance(keys, kind) if drawn else own_parts.distances(self.distance, uploads, state.start)
         discounts = distance_discounts(reported.sizes, distance, c.strength)
         terms = SharingTerms(reported, discounts, self.gain, present)
         parts = {"eta": c.eta, "strength": c.strength, "kind": self.distance, "graph": c.graph, "payment": c.payment}
         purse = state.ledger.purse
         return Given(uploads, quotes.trained, state.start, distance, terms, purse, **parts)
+
+    def _sound(self, state: SharingState, quotes: SharingQuotes, done: Shared) -> tuple[Shared, Bool[Tensor, "markets agents"]]:
+        """What was shared, and who would have got a model that is not finite: it gets nobody's, and no money moves for it."""
+        merged = {id(models): models for models in (done.params, done.centre, done.second) if models is not quotes.trained}
+        starts = [
+            done.params,
+            *([done.second] if self.scheme.second else []),
+        ]  # of a training: the loss counts too
+        broken = torch.zeros_like(quotes.diverged)
+        for models in merged.values() if self.learner is not None else ():
+            broken = broken | ~models.isfinite().all(-1)
+            if any(models is start for start in starts):
+                world = self.world(state.seeds)
+                broken = broken | ~world.scores(models, world.validation, world.owned(state.round)).loss.isfinite()
+        if not bool(broken.any()):
+            return done, broken
+        row, own = broken[..., None], {"params": quotes.trained, "centre": quotes.trained, "second": quotes.second}
+        kept = {name: torch.where(row, own[name], getattr(done, name)) for name in own}
+        kept |= {"prices": done.prices.masked_fill(row, 0.0), "pull": done.pull.masked_fill(broken, 0.0)}
+        return dataclasses.replace(done, bought=done.bought & ~row, **kept), broken
 
     def _stakes(self, state: SharingState, given: Given, done: Shared, gain: Tensor) -> Float64[Tensor, "markets agents"]:
         """All amounts that a client's utility is made of, whatever their sign: what its rounding is measured by."""
@@ -470,7 +492,9 @@ class ModelSharingMarket:
         world = self.world(state.seeds)
         return world.scores(quotes.trained, world.test, world.owned(state.round))
 
-    def _reasons(self, given: Given, quotes: SharingQuotes, done: Shared, present: Tensor) -> Int[Tensor, "markets agents"]:
+    def _reasons(
+        self, given: Given, quotes: SharingQuotes, done: Shared, broken: Tensor, present: Tensor
+    ) -> Int[Tensor, "markets agents"]:
         """Why each client ended as it did, as a number of ``REASONS``."""
         reason = (
             torch.where(given.terms.reported.needs > 0, 3, 2) if self.scheme.money else torch.full_like(done.bought.sum(2), 8)
@@ -478,5 +502,6 @@ class ModelSharingMarket:
         reason = torch.where(done.broke, 4, reason)
         reason = torch.where(done.bought.any(2), 0 if self.scheme.money else 7, reason)
         reason = torch.where(given.uploads.isfinite().all(-1), reason, 5)
+        reason = torch.where(broken, 9, reason)
         reason = torch.where(quotes.diverged, 6, reason)
         return torch.where(present, reason, 1)

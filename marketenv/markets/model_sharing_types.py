@@ -29,6 +29,7 @@ REASONS = {
     6: "trained to parameters or a loss that are not finite: isolated in this round, and back to the last finite ones",
     7: "shared without money",
     8: "got nobody's model, without money",
+    9: "would have merged to a model that is not finite: got nobody's model, paid nothing and kept its own",
 }
 TYPES = ("sizes", "costs", "needs")
 CHOICES = {"reports": ("once", "each_round"), "exits": ("none", "ir_strict", "ir_prob"), "select": ("validation", "test")}

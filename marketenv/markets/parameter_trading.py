@@ -30,6 +30,7 @@ from marketenv.core.shards import Shards
 from marketenv.core.transfers import Ledger, net
 from marketenv.data import Source, augmentation, make_source
 from marketenv.learners import LEARNERS, Learner, Scores, Training
+from marketenv.markets import own_parts
 from marketenv.markets.exchanges import EXCHANGES, Exchange, Terms, critical_bids, critical_markups
 from marketenv.markets.parameter_trading_types import (
     Options,
@@ -137,7 +138,9 @@ class ParameterTradingMarket:
             views[name] = tensor + torch.where(spread > 0, spread, 0.5) * noise
         models = learner.layout.flat(views)
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # TF32 rounds to a thousandth, the check to 1e-5
-            check_function(lambda p: learner.scores(p[None], exam).loss[0], learner.layout, learner.permutations or {}, models)
+            check_function(
+                lambda p: own_parts.scores(learner, p[None], exam).loss[0], learner.layout, learner.permutations or {}, models
+            )
 
     @cached_property
     def roles(self) -> tuple[Role, ...]:
@@ -178,9 +181,11 @@ class ParameterTradingMarket:
         """Draw data, types and first models, and score the models; effort is 1 for the first training."""
         c, n = self.config, self.n_agents
         keys = draws.agent_keys(seeds, n, "first model")
-        params = self.learner.init(keys.flatten()).unflatten(0, keys.shape)
+        params = own_parts.first_models(self.learner, keys.flatten()).unflatten(0, keys.shape)
         types = draws.uniform(draws.agent_keys(seeds, n, "types"), 2)
-        scores = self.learner.scores(params, self.world(seeds).exam)
+        scores = own_parts.scores(self.learner, params, self.world(seeds).exam)
+        if not bool(scores.loss.isfinite().all()):
+            raise ValueError("the first models' loss is not finite, wanted numbers: money prices its fall. Scale the data.")
         ones = torch.ones(len(seeds), n, device=self.device)
         low, high = (types.new_tensor([c.money_per_loss[k], c.effort_cost[k]]) for k in (0, 1))
         drawn, nothing = low + (high - low) * types, torch.zeros_like(types[..., 0])
@@ -210,7 +215,7 @@ class ParameterTradingMarket:
         alpha, loss_after = self._best_weights(trained, offers, world)
         loss_after = loss_after.masked_fill(diverged[:, None], torch.inf)  # who has just diverged has nothing to sell
         clock.lap("align")
-        gain = self.valuation(self._trial(trained, offers, alpha, scores.loss, loss_after, world))
+        gain = own_parts.value(self.valuation, self._trial(trained, offers, alpha, scores.loss, loss_after, world))
         low, high = self._disclose(state, gain, alpha)
         clock.lap("value")
         return TradingQuotes(
@@ -246,11 +251,10 @@ class ParameterTradingMarket:
         reports = self._read(state, quotes, actions)
         world = self.world(state.seeds)
         terms = Terms(self.mechanism, self.mask, self.config.max_purchases, world.shares)
-        done = self.exchange(state, quotes, reports, terms)
+        done, scores = self._sound(quotes, own_parts.exchange(self.exchange, state, quotes, reports, terms), world)
         transfers = done.prices * done.bought
         ledger = state.ledger.settle(transfers)
         paid, received = transfers.sum(2), transfers.sum(1)
-        scores = self.learner.scores(done.params, world.exam)
         value = state.money_per_loss * (state.loss.double() - scores.loss.double())
         harm = (reports.cost * done.bought).sum(1)
         utility = value + net(transfers) - state.effort_cost * state.effort - harm
@@ -300,7 +304,7 @@ class ParameterTradingMarket:
 
     def test_scores(self, state: TradingState) -> Scores:
         """Loss and accuracy [markets, agents] on the held-out test set, which no agent and no broker ever sees."""
-        return self.learner.scores(state.params, self.world(state.seeds).test_exam)
+        return own_parts.scores(self.learner, state.params, self.world(state.seeds).test_exam)
 
     def breakpoints(self, state: TradingState, past: Past, agent: int) -> Float[Tensor, "markets candidates width"] | None:
         """Actions among which a best reply of an agent to the others' reports always is, for the utility of this round.
@@ -367,7 +371,7 @@ class ParameterTradingMarket:
         return no_orders(n_markets, self.n_agents, self.learner.permutations, self.learner.layout, self.device)
 
     def _fresh_slots(self, shape: torch.Size) -> Float[Tensor, "markets agents slots"]:
-        return self.learner.fresh_slots(shape.numel(), self.device).unflatten(0, shape)
+        return own_parts.fresh_slots(self.learner, shape.numel(), self.device).unflatten(0, shape)
 
     @cached_property
     def _layer_masks(self) -> Float[Tensor, "layers params"]:
@@ -379,23 +383,36 @@ class ParameterTradingMarket:
         """One round of everybody's training; who ends with non-finite parameters goes back to the last finite ones."""
         keys = draws.agent_keys(draws.fold(state.seeds, state.round), self.n_agents, "train")
         models, held = state.params.flatten(0, 1), state.slots.flatten(0, 1)
-        params, slots = self.learner.train(models, held, world.material, state.effort.flatten(), keys.flatten())
+        params, slots = own_parts.train(self.learner, models, held, world.material, state.effort.flatten(), keys.flatten())
         params, slots = params.view_as(state.params), slots.view_as(state.slots)
-        scores = self.learner.scores(params, world.exam)
+        scores = own_parts.scores(self.learner, params, world.exam)
         diverged = ~(params.isfinite().all(-1) & scores.loss.isfinite())
         if diverged.any():
             params = torch.where(diverged[..., None], state.params, params)
             slots = torch.where(diverged[..., None], self._fresh_slots(diverged.shape), slots)
-            scores = self.learner.scores(params, world.exam)
+            scores = own_parts.scores(self.learner, params, world.exam)
         return params, slots, scores, diverged
+
+    def _sound(self, quotes: TradingQuotes, done: Exchange, world: World) -> tuple[Exchange, Scores]:
+        """The exchange and its scores; purchases that merge to a model that is not finite do not take place.
+
+        Their buyer keeps the model that it trained, and no money moves for them.
+        """
+        scores = own_parts.scores(self.learner, done.params, world.exam)
+        broken = ~(done.params.isfinite().all(-1) & scores.loss.isfinite())
+        if not bool(broken.any()):
+            return done, scores
+        row = broken[..., None]
+        params, reason = torch.where(row, quotes.trained, done.params), torch.where(broken, 8, done.reason)
+        kept = Exchange(params, done.bought & ~row, done.prices.masked_fill(row, 0.0), reason)
+        before = (quotes.loss, quotes.accuracy)
+        return kept, Scores(*(torch.where(broken, old, new) for old, new in zip(before, scores, strict=True)))
 
     def _offers(self, state: TradingState, trained: Tensor) -> Aligned:
         """Every seller's model as each buyer would get it: aligned, with its owner's noise, only the layers it offers."""
         keys = draws.fold(state.seeds, state.round, "align")
         aligned = self.alignment(trained, self.learner.layout, self.learner.permutations, keys, state.orders)
-        if not (isinstance(aligned, tuple) and len(aligned) == 2):
-            raise ValueError(f"alignment returned a {type(aligned).__name__}, wanted Aligned(offers, orders); see ALIGNMENTS.")
-        offers, orders = aligned
+        offers, orders = own_parts.aligned(aligned, trained, state.orders)
         sabotage, offered = state.options.sabotage, state.options.offered
         if bool((sabotage > 0).any()):
             noise = draws.normal(draws.agent_keys(keys, self.n_agents, "sabotage"), trained.shape[-1]).float()
@@ -410,18 +427,15 @@ class ParameterTradingMarket:
         closed = self.config.alpha == "closed_form" or (self.config.alpha == "auto" and hasattr(world.exam, "gram"))
         if not closed:
             limit = 2**24 if self.device.type == "cpu" else 2**29  # a CPU wants pieces near its cache, a GPU large ones
-            best = alpha_grid(partial(self._losses, exam=world.exam), trained, offers, self.mask, limit_bytes=limit)
+            best = alpha_grid(
+                partial(own_parts.losses, self.learner, exam=world.exam), trained, offers, self.mask, limit_bytes=limit
+            )
             return best.alpha, best.loss
         if not hasattr(world.exam, "gram"):
             raise ValueError('alpha="closed_form" wants a learner whose loss is quadratic (learner="linear"); use alpha="grid".')
         alpha = alpha_closed_form(world.exam.gram, world.exam.cross, trained, offers, self.mask)
         merged = merge(trained, offers, alpha, self.mask).flatten(1, 2)
-        return alpha, self.learner.scores(merged, world.exam).loss.view_as(alpha)
-
-    def _losses(self, models: Float[Tensor, "markets k params"], exam: Any) -> Float[Tensor, "markets k"]:
-        """Losses of many models; a learner that can give them alone is asked for no more."""
-        alone = getattr(self.learner, "losses", None)
-        return alone(models, exam) if alone else self.learner.scores(models, exam).loss
+        return alpha, own_parts.losses(self.learner, merged, world.exam).view_as(alpha)
 
     def _trial(self, own: Tensor, offers: Tensor, alpha: Tensor, before: Tensor, after: Tensor, world: World) -> Trial:
         if world.optimum is None:

@@ -25,6 +25,7 @@ REASONS = {
     5: "the rule declined",
     6: "trained to non-finite parameters and went back to the last finite ones",
     7: "averaged with everybody, without a broker",
+    8: "merged to a model that is not finite: bought nothing, paid nothing and kept its own",
 }
 DISCLOSURES = ("full", "bounds", "none")
 

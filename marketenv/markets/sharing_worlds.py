@@ -13,6 +13,7 @@ from marketenv.core import draws
 from marketenv.core.shards import Shards
 from marketenv.data import Source
 from marketenv.learners import Learner, Scores
+from marketenv.markets import own_parts
 
 MANY = 20  # classes, from which accuracy is no longer weighted by the client's labels
 
@@ -60,7 +61,7 @@ class World:
 
     def scores(self, models: Tensor, exams: Exams, owned: Shards) -> Scores:
         """Scores of each client's model on each class's exam, weighted by how much of its data are of the class."""
-        found = [self.learner.scores(models, paper) for paper in exams.papers]
+        found = [own_parts.scores(self.learner, models, paper) for paper in exams.papers]
         shares = exams.shares if owned is self.train else label_shares(owned, exams.labels)
         loss = torch.stack([torch.where(w > 0, w * s.loss, 0.0) for s, w in zip(found, shares, strict=True)]).sum(0)
         accuracy = torch.stack([w * s.accuracy for s, w in zip(found, shares, strict=True)]).sum(0)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from marketenv.core.axes import PerPair
 from marketenv.core.lookup import lookup, unknown
+from marketenv.core.parts import taken
 from marketenv.mechanisms.collaboration_graph import (
     AT_ONCE,
     GRAPHS,
@@ -57,7 +58,11 @@ def share_models(
 
     graph: a name of ``GRAPHS`` or a function of its shape; payment: a name of ``SHARING_PAYMENTS`` or such a function
 
-    Raises ValueError for unknown names and for a payment that the graph does not allow.
+    What is not for sale is not bought, whatever the graph says: a model of one's own or of an absent client, one at distance
+    inf, one whose reported cost is inf.
+
+    Raises ValueError for unknown names, for a payment that the graph does not allow, and, by the words ``graph`` and
+    ``payment``, for what is no tensor of these shapes and types or prices what is not bought.
     Source: arXiv 2505.02462; "break" and "marginal" are the paper's.
 
     >>> ones = torch.ones(1, 3).double()
@@ -66,8 +71,13 @@ def share_models(
     >>> share_models(terms).prices[0, 0], share_models(terms, payment="critical").prices[0, 0]
     (tensor([0.0000, 2.9289, 0.0000], dtype=torch.float64), tensor([0.0000, 2.0000, 0.0000], dtype=torch.float64))
     """
-    bought = lookup(GRAPHS, graph, "graph")(terms)
-    return SharingOutcome(bought, lookup(SHARING_PAYMENTS, payment, "payment")(terms, bought, graph))
+    axes, like = "markets, buyers, sellers", terms.discounts
+    bought = taken(lookup(GRAPHS, graph, "graph")(terms), "graph returned who buys", like, axes, torch.bool)
+    bought = bought & terms.hurdles.isfinite()
+    prices = taken(lookup(SHARING_PAYMENTS, payment, "payment")(terms, bought, graph), "payment returned prices", like, axes)
+    if not isinstance(payment, str) and bool((prices.masked_fill(bought, 0.0) != 0).any()):
+        raise ValueError("payment returned a price where nothing is bought, wanted 0 there; mask it with bought.")
+    return SharingOutcome(bought, prices)
 
 
 def marginal_value(terms: SharingTerms, bought: Bought, graph: str | Graph = "break") -> PerPair:

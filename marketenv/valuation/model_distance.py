@@ -11,6 +11,7 @@ from torch import Tensor
 
 from marketenv.core.axes import Parameters, PerPair
 from marketenv.core.lookup import lookup
+from marketenv.core.parts import taken
 
 Start = Float[Tensor, "markets #agents params"]
 
@@ -121,7 +122,8 @@ def prox_centres(
             "[markets, agents, agents] and [markets, agents]."
         )
     weights = bought * sizes[:, None, :] / sizes[:, :, None]
-    return params + eta * lookup(DISTANCES, distance, "distance").pull(params, start, weights)
+    force = lookup(DISTANCES, distance, "distance").pull(params, start, weights)
+    return params + eta * taken(force, "distance.pull returned forces", params, "markets, agents, params")
 
 
 def _updates(params: Tensor, start: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Policies are found by object, name or module, and everything else is refused with a hint."""
 
+import numpy as np
 import pytest
 import torch
 from scipy import stats
@@ -7,7 +8,7 @@ from scipy import stats
 from marketenv.core import draws
 from marketenv.core.fields import Field, Fields
 from marketenv.core.market import Role
-from marketenv.core.policy import find_policy, uniform_random
+from marketenv.core.policy import actions_of, find_policy, uniform_random
 
 TABLE = {"random": uniform_random}
 ROLE = Role("buyer", 2, Fields((Field("type", 1, 0.0, 1.0),)), Fields((Field("bid", 2, -1.0, 1.0), Field("ask", 1, 2.0, 6.0))))
@@ -49,3 +50,62 @@ def test_random_actions_depend_on_the_keys_alone():
     keys = draws.fold(torch.arange(3), "x")
     one, two = (uniform_random(torch.full((3, 1), x), ROLE, keys) for x in (0.0, 1.0))
     assert torch.equal(one, two) and not torch.equal(one[0], one[1])
+
+
+GIVEN = [[0.5, -0.5, 3.0], [1.0, 0.0, 2.0]]  # inside the role's box [-1, 1]^2 x [2, 6]
+
+
+def returned(answer):
+    def policy(observation, role, keys):
+        return answer
+
+    return actions_of(policy, torch.zeros(2, 1), ROLE, torch.arange(2))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        torch.tensor(GIVEN),
+        torch.tensor(GIVEN).double(),
+        torch.tensor(GIVEN).bfloat16(),  # exact: all are multiples of 1/2
+        torch.tensor(GIVEN, requires_grad=True) * 1,
+        np.array(GIVEN),
+        np.array(GIVEN, dtype=np.float32),
+        GIVEN,
+    ],
+    ids=["float32", "float64", "bfloat16", "grad", "numpy", "numpy32", "lists"],
+)
+def test_actions_of_every_kind_are_taken_as_float32_without_gradients(answer):
+    actions = returned(answer)
+    assert torch.equal(actions, torch.tensor(GIVEN)) and actions.dtype == torch.float32 and not actions.requires_grad
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (None, r"is None, wanted a tensor float32 \[2, 3\]"),
+        (np.array(GIVEN, dtype=object), "is a ndarray of object, wanted a tensor"),
+        ([[1.0], [1.0, 2.0]], "is a list of object, wanted a tensor"),
+        ("buy", "is a str of <U3, wanted a tensor"),
+        (torch.tensor(GIVEN[0]), r"is float32 \[3\], wanted float32 \[2, 3\]: one row an observation"),  # would be broadcast
+        (torch.zeros(2, 2), r"is float32 \[2, 2\], wanted float32 \[2, 3\]"),
+        (torch.zeros(2, 3).bool(), r"is bool \[2, 3\], wanted float32"),
+        (torch.tensor(GIVEN).cfloat(), r"is complex64 \[2, 3\], wanted float32"),
+        (torch.full((2, 3), torch.nan), "'bid' is nan"),
+        (torch.full((2, 3), 7.0), "'bid' is 7"),
+    ],
+)
+def test_other_answers_are_refused_with_the_role_and_the_policys_name(answer, said):
+    with pytest.raises(ValueError, match=r"what a buyer's policy returned \(returned.<locals>.policy\).*" + said):
+        returned(answer)
+
+
+def test_a_policy_sees_no_graph_of_gradients():
+    seen = []
+
+    def policy(observation, role, keys):
+        seen.append(observation)
+        return torch.tensor(GIVEN)
+
+    actions_of(policy, torch.zeros(2, 1, requires_grad=True), ROLE, torch.arange(2))
+    assert not seen[0].requires_grad

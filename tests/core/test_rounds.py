@@ -1,5 +1,7 @@
 """The one loop that everything stands on: stages, who acts, who is asked, and a batch against its singles."""
 
+import dataclasses
+
 import pytest
 import torch
 from relay_market import Offer, RelayMarket, Reply
@@ -156,3 +158,78 @@ def test_merge_restarts_the_masked_markets_only():
     assert mixed.state.seeds.tolist() == [0, 11, 2] and mixed.state.round.tolist() == [1, 0, 1]
     assert torch.equal(mixed.quotes.types[1], fresh.quotes.types[1]) and torch.equal(mixed.quotes.types[0], now.quotes.types[0])
     assert mixed.state.ledger.cash[1].tolist() == [1, 1, 1]
+
+
+class Careless(RelayMarket):
+    """The toy market with one tensor of its report changed."""
+
+    def __init__(self, **changed):
+        super().__init__()
+        self.changed = changed
+
+    def clear(self, state, past):
+        new, report = super().clear(state, past)
+        return new, dataclasses.replace(report, **{name: change(getattr(report, name)) for name, change in self.changed.items()})
+
+
+def second_stage(market):
+    return rounds.advance(market, rounds.begin(market, SEEDS), rows(0.0, (1, 1)))[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        ("rewards", lambda t: t[0], r"reported rewards of shape \[3\] float64, wanted \[3, 3\] float64 \(markets, agents\)"),
+        ("rewards", lambda t: t.tolist(), "reported rewards as a list"),
+        ("transfers", lambda t: t[:, :2], r"reported transfers of shape \[3, 2, 3\]"),
+        ("transfers", lambda t: t[:1], r"reported transfers of shape \[1, 3, 3\]"),
+        ("terminated", lambda t: t.any(), r"reported terminated of shape \[\] bool, wanted \[3\] bool \(markets\)"),
+        ("terminated", lambda t: t.float(), "float32 is not converted; compute it as bool"),
+    ],
+)
+def test_a_report_that_would_be_broadcast_is_refused(name, change, said):
+    market = Careless(**{name: change})
+    with pytest.raises(ValueError, match="the market's clear " + said):
+        rounds.advance(market, second_stage(market), rows(0.0, (1, 1)))
+
+
+def test_money_in_float32_and_with_gradients_is_taken():
+    market = Careless(rewards=lambda t: t.float().requires_grad_(), transfers=lambda t: t.float())
+    _, report = rounds.advance(market, second_stage(market), rows(0.0, (1, 1)))
+    _, plain = rounds.advance(RelayMarket(), second_stage(RelayMarket()), rows(0.0, (1, 1)))
+    assert report.rewards.dtype == report.transfers.dtype == torch.float64 and not report.rewards.requires_grad
+    assert torch.allclose(report.rewards, plain.rewards, rtol=1e-6)
+
+
+@pytest.mark.parametrize("change", [lambda t: t[0], lambda t: t[:, :1], lambda t: t[..., :1], lambda t: t.bool()])
+def test_actions_of_another_shape_are_refused_and_nothing_changes(change):
+    market = RelayMarket()
+    now = rounds.begin(market, SEEDS)
+    with pytest.raises(ValueError, match=r"advance was given actions of shape .*wanted \[3, 3, 2\] float32"):
+        rounds.advance(market, now, change(rows(0.0, (1, 1))))
+
+
+def test_gradients_of_actions_end_in_each_stage():
+    market = RelayMarket()
+    now = rounds.begin(market, SEEDS)
+    for _ in range(2):
+        now, report = rounds.advance(market, now, rows(0.2, (1, 1)).requires_grad_())
+        assert not rounds.observe(market, now).requires_grad
+    assert not report.rewards.requires_grad and not now.state.ledger.cash.requires_grad
+
+
+def test_a_policy_that_keeps_its_gradients_plays_as_without():
+    market, net = RelayMarket(), torch.nn.ModuleDict({"seller": torch.nn.Linear(2, 1), "buyer": torch.nn.Linear(4, 2)})
+
+    def policy(observation, role, keys):
+        assert torch.is_grad_enabled() and not observation.requires_grad
+        return net[role.name](observation).tanh()
+
+    def silent(observation, role, keys):
+        return policy(observation, role, keys).detach()
+
+    played = [list(rounds.play(market, everyone(market, part), SEEDS)) for part in (policy, silent)]
+    for (seen, actions, report), (_, same, plain) in zip(*played, strict=True):
+        assert not seen.requires_grad and not actions.requires_grad and torch.equal(actions, same)
+        assert report is None or (torch.equal(report.rewards, plain.rewards) and not report.rewards.requires_grad)
+    assert torch.is_grad_enabled()

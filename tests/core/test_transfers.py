@@ -88,3 +88,17 @@ def test_impossible_amounts_are_refused(amount):
     with pytest.raises(ValueError, match=f"a transfer is {amount}, wanted a finite amount >= 0"):
         books.settle(money([[[0, amount], [0, 0]]]))
     assert books.cash.tolist() == [[9, 9]]
+
+
+def test_transfers_of_another_shape_are_refused_before_they_are_broadcast():
+    books = Ledger(torch.full((4, 2), 9.0).double(), torch.zeros(4, 2).double())
+    with pytest.raises((ValueError, TypeError)):  # jaxtyping's own error is a TypeError; without it settle refuses
+        books.settle(money([[0, 1], [0, 0]]))
+    with pytest.raises(ValueError, match=r"given transfers of shape \[1, 2, 2\] float64, wanted \[4, 2, 2\]"):
+        books.settle(money([[[0, 1], [0, 0]]]))
+
+
+def test_the_message_of_an_overdrawn_purse_blames_no_bid():
+    books = Ledger(money([[1.0, 0.0]]), torch.zeros(1, 2, dtype=torch.float64))
+    with pytest.raises(ValueError, match="agent 0 of market 0 would pay 2 from a purse of 1: more than its cash and credit"):
+        books.settle(money([[[0, 2], [0, 0]]]))

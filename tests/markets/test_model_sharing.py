@@ -750,7 +750,7 @@ def test_a_seed_decides_everything_and_markets_differ():
 
 @pytest.mark.parametrize("number", REASONS)
 def test_every_reason_is_told_in_words(number):
-    assert list(REASONS) == list(range(9))
+    assert list(REASONS) == list(range(10))
     report, agents = one_round(market_of()), [f"client_{i}" for i in range(4)]
     assert sum("reports size" in line for line in report.story(agents)) == 4
     told = dataclasses.replace(report, reason=torch.full_like(report.reason, number)).story(agents)
