@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import jaxtyping
 import pytest
 import torch
 from hypothesis import settings
@@ -21,3 +22,12 @@ def data_root():
     if not root.is_dir():
         pytest.skip(f"no folder {root}: set MARKETENV_DATA to the folder of real data sets")
     return root
+
+
+@pytest.fixture
+def as_for_a_user():
+    """Declared types are checked in tests alone, and there before the market could refuse anything."""
+    before = jaxtyping.config.jaxtyping_disable
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", before)

@@ -226,7 +226,8 @@ class ModuleLearner:
         return torch.stack([self._gradient(*one) for one in zip(theta, x, y, share, strict=True)])
 
     def _gradient(self, flat: Float[Tensor, "params"], x: Tensor, y: Tensor, share: Tensor) -> Tensor:
-        with torch.enable_grad():
+        with torch.inference_mode(False), torch.enable_grad():
+            flat, x, y, share = (t.clone() if t.is_inference() else t for t in (flat, x, y, share))  # autograd keeps no others
             # leaves are the views: through slices of one flat leaf autograd would fill a whole gradient per tensor
             views = {name: v.detach().requires_grad_() for name, v in self.layout.views(flat).items()}
             losses = objectives.OBJECTIVES[self.task].losses(self.forward(views, x).mT, y)

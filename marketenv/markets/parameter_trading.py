@@ -346,13 +346,13 @@ class ParameterTradingMarket:
 
     def _build_world(self, seeds: Tensor) -> World:
         federation = self.source.federation(seeds)
-        sizes = federation.train.size.float()
+        sizes, optimum = federation.train.size.float(), federation.optimum
         return World(
             material=self.learner.prepare(federation.train.flat()),
             exam=self.learner.exam(federation.validation),
             test_exam=self.learner.exam(federation.test),
             shares=sizes / sizes.sum(1, keepdim=True),
-            optimum=federation.optimum,
+            optimum=optimum if optimum is not None and optimum.shape[-1] == self.learner.layout.size else None,
         )
 
     def _options(self, ones: Tensor) -> Options:

@@ -189,7 +189,7 @@ def second_stage(market):
 )
 def test_a_report_that_would_be_broadcast_is_refused(name, change, said):
     market = Careless(**{name: change})
-    with pytest.raises(ValueError, match="the market's clear " + said):
+    with pytest.raises(ValueError, match="the market's clear .*" + said):
         rounds.advance(market, second_stage(market), rows(0.0, (1, 1)))
 
 

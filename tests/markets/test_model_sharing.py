@@ -5,7 +5,6 @@ import itertools
 import math
 from pathlib import Path
 
-import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -623,15 +622,6 @@ def test_the_exact_graph_is_refused_above_twelve_clients(graph):
     assert one_round(market_of(n_agents=12, graph=graph)).trades.any()
     with pytest.raises(ValueError, match="graph is 'exact' with 13 clients"):
         market_of(n_agents=13, graph=graph)
-
-
-@pytest.fixture
-def as_for_a_user():
-    """Declared types are checked in tests alone, and there before the market could refuse anything."""
-    before = jaxtyping.config.jaxtyping_disable
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", before)
 
 
 @pytest.mark.usefixtures("as_for_a_user")
