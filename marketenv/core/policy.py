@@ -26,7 +26,7 @@ class Policy(Protocol):
     def __call__(
         self, observation: Float[Tensor, "markets dim"], role: Role, keys: Int[Tensor, "markets"]
     ) -> Float[Tensor, "markets actions"]:
-        """Return actions float32 [markets, role.action.dim] inside the role's action bounds."""
+        """Return actions [markets, role.action.dim] inside the role's action bounds; ``actions_of`` takes other types too."""
         ...
 
 

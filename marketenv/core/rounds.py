@@ -123,15 +123,13 @@ def _shaped(now: Situation, *shape: int) -> Tensor:
 
 def _checked(market: Market, now: Situation, report: Report) -> Report:
     """The report if it holds what ``Report`` declares, a row for every market; a market may be a user's own."""
-    said, agents = "the market's clear reported", _agents(market)
     made(report, Report, "the market's clear")
+    said, agents, terminated = "the market's clear reported", _agents(market), report.terminated
     parties = max(agents, *report.transfers.shape[-1:]) if isinstance(report.transfers, Tensor) else agents
-    money = {
-        "rewards": taken(report.rewards, f"{said} rewards", _shaped(now, agents), "markets, agents", torch.float64),
-        "transfers": taken(
-            report.transfers, f"{said} transfers", _shaped(now, parties, parties), "markets, payers, payees", torch.float64
-        ),
-        "terminated": taken(report.terminated, f"{said} terminated", now.state.seeds, "markets", torch.bool),
-    }
-    same = all(getattr(report, name) is value for name, value in money.items())
-    return report if same else dataclasses.replace(report, **money)
+    square, axes = _shaped(now, parties, parties), "markets, payers, payees"
+    return dataclasses.replace(
+        report,
+        rewards=taken(report.rewards, f"{said} rewards", _shaped(now, agents), "markets, agents", torch.float64),
+        transfers=taken(report.transfers, f"{said} transfers", square, axes, torch.float64),
+        terminated=taken(terminated, f"{said} terminated", now.state.seeds, "markets", torch.bool),
+    )
