@@ -1,10 +1,12 @@
-"""Tensors follow their inputs: every tensor that the library makes lies where its inputs do, shown without a second device.
+"""The same numbers on any device and whatever torch's global settings are, shown without a second device.
 
-Inside ``elsewhere`` torch's default device is "meta", which holds no numbers: a tensor that library code makes without saying
-where lands there, and the first operation with data on the CPU fails. So what runs in here, and comes out as it does outside,
-runs on a GPU too. Everything that a test itself makes in there says device="cpu".
+In ``PLACES`` torch's default device is "meta", which holds no numbers: a tensor that library code makes without saying where
+lands there, and the first operation with data on the CPU fails. So what runs in here, and comes out as it does outside, runs
+on a GPU too. Its default type is another one too, and autocast rounds products: a tensor whose type nobody says, and a product
+that autocast reaches, change the numbers. Everything that a test itself makes in there says device="cpu" and its type.
 """
 
+import contextlib
 import functools
 
 import numpy as np
@@ -46,7 +48,22 @@ from marketenv.metrics import mean_interval
 from marketenv.valuation import DISTANCES, VALUATIONS, theorem_4_1
 
 CPU = torch.device("cpu")
-elsewhere = functools.partial(torch.device, "meta")
+
+
+@contextlib.contextmanager
+def elsewhere(default=torch.float64, device="meta", autocast=None):
+    """A default type, a default device, and autocast to a type."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(default)
+    try:
+        with torch.device(device), torch.autocast("cpu", dtype=autocast, enabled=autocast is not None):
+            yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+# float64 shows types that nobody names and that only meet wider ones, bfloat16 those that numbers pass through
+PLACES = (elsewhere, functools.partial(elsewhere, torch.bfloat16, "cpu", torch.bfloat16))
 
 
 @functools.cache
@@ -58,6 +75,18 @@ def pixels():
 def check_same(one, other):
     """Equal to the bit, and on the CPU."""
     assert one.device == other.device == CPU and torch.equal(one, other)
+
+
+def check_everywhere(done):
+    """A list of tensors comes out the same everywhere, and so do torch's own settings."""
+    wanted = done()
+    for place in PLACES:
+        with place():
+            before = torch.get_default_dtype(), torch.is_autocast_enabled("cpu")
+            found = done()
+            assert (torch.get_default_dtype(), torch.is_autocast_enabled("cpu")) == before
+        for one, other in zip(found, wanted, strict=True):
+            check_same(one, other)
 
 
 # --- markets -------------------------------------------------------------------------------------------------------------
@@ -97,11 +126,7 @@ def episode(name, config, policy):
 
 
 def check_episode(name, config, policy):
-    wanted = episode(name, config, policy)
-    with elsewhere():
-        found = episode(name, config, policy)
-    for one, other in zip(found, wanted, strict=True):
-        check_same(one, other)
+    check_everywhere(lambda: episode(name, config, policy))
 
 
 @pytest.mark.parametrize(
@@ -137,32 +162,24 @@ def test_uploads_of_the_sharing_market(name):
     def done():
         market = marketenv.make_market("model_sharing_v0", **SHARING)
         now = rounds.begin(market, torch.tensor([3, 4], device=CPU))
-        actions = torch.zeros(2, 3, 6, device=CPU)
+        actions = torch.zeros(2, 3, 6, dtype=torch.float32, device=CPU)
         actions[..., 4] = upload_action(name)
         report = rounds.advance(market, now, actions)[1]
         return [report.distance, report.rewards]
 
-    wanted = done()
-    with elsewhere():
-        found = done()
-    for one, other in zip(found, wanted, strict=True):
-        check_same(one, other)
+    check_everywhere(done)
 
 
 def test_what_the_sharing_market_tells_beside_its_rounds():
     def done():
         market = marketenv.make_market("model_sharing_v0", **SHARING)
         now = rounds.begin(market, torch.tensor([3, 4], device=CPU))
-        actions = torch.zeros(2, 3, 6, device=CPU)
+        actions = torch.zeros(2, 3, 6, dtype=torch.float32, device=CPU)
         points = market.cost_breakpoints(now.state, ((now.quotes, actions),), 1)
         state = rounds.advance(market, now, actions)[0].state
         return [points, *market.test_scores(state), *market.test_scores(state, "best")]
 
-    wanted = done()
-    with elsewhere():
-        found = done()
-    for one, other in zip(found, wanted, strict=True):
-        check_same(one, other)
+    check_everywhere(done)
 
 
 @pytest.mark.parametrize("policy", ["truthful", "random"])
@@ -172,20 +189,43 @@ def test_rounds_of_the_reference_markets(game, policy):
 
 
 def test_a_running_batch(tmp_path):
-    config = TRADING | LINEAR
-    found = []
-    for place in (torch.device("cpu"), elsewhere()):
-        with place:
-            batch = Batch(marketenv.make_market("parameter_trading_v0", **config), 2)
-            batch.reset(7)
-            policies = dict.fromkeys(agent_names(batch.market), batch.market.policies["truthful"])
-            batch.step(batch.act(policies))
-            batch.save(tmp_path / "state")
-            seen = batch.load(tmp_path / "state")
-            turn = batch.step(batch.act(policies), restart=True)
-            found.append((seen, turn.rewards, turn.seen, batch.infos()["utility"]))
-    for one, other in zip(*found, strict=True):
-        check_same(one, other)
+    def done():
+        batch = Batch(marketenv.make_market("parameter_trading_v0", **TRADING | LINEAR), 2)
+        batch.reset(7)
+        policies = dict.fromkeys(agent_names(batch.market), batch.market.policies["truthful"])
+        zeros = batch.infos()["utility"]
+        batch.step(batch.act(policies))
+        batch.save(tmp_path / "state")
+        seen = batch.load(tmp_path / "state")
+        turn = batch.step(batch.act(policies), restart=True)
+        return [zeros, seen, turn.rewards, turn.seen, batch.infos()["utility"]]
+
+    check_everywhere(done)
+
+
+@pytest.mark.parametrize("name", ["parameter_trading_v0", "model_sharing_v0", "reference_v0"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        *(functools.partial(elsewhere, default, "cpu") for default in (torch.float64, torch.float16, torch.bfloat16)),
+        *(functools.partial(elsewhere, torch.float32, "cpu", to) for to in (torch.bfloat16, torch.float16)),
+        torch.inference_mode,
+    ],
+    ids=["float64", "float16", "bfloat16", "autocast bfloat16", "autocast float16", "inference_mode"],
+)
+def test_an_environment_plays_alike_under_each_of_torchs_settings(name, place):
+    """Reset, step, infos and what the learning agents are shown; the policies are the market's own, and one of a user's."""
+
+    def played():
+        env = marketenv.make_parallel(name, **({"max_cycles": 2} if name == "reference_v0" else {"n_agents": 2, "max_cycles": 2}))
+        steps = [env.reset(seed=5)]
+        for _ in range(2):
+            steps.append(env.step({a: np.full(env.action_space(a).shape, 0.5, np.float32) for a in env.agents}))
+        return [(np.concatenate([*step[0].values()]).tolist(), step[1:]) for step in steps]
+
+    wanted = played()
+    with place():
+        assert played() == wanted
 
 
 # --- learners ------------------------------------------------------------------------------------------------------------
@@ -216,7 +256,7 @@ def learn(name, options, training):
     if name == "recurrent":  # grey levels 0..16 as characters
         shards = Shards((shards.x.flatten(1)[:, 20:26] * 16).round(), shards.y, shards.index, shards.size)
     learner = LEARNERS[name](shards.x.shape[1:], 1 if task == "regression" else 3, task, training, **options)
-    params, slots, effort = learner.init(keys), learner.fresh_slots(2), torch.tensor([0.5, 1.0], device=CPU)
+    params, slots, effort = learner.init(keys), learner.fresh_slots(2), torch.tensor([0.5, 1.0], dtype=torch.float32, device=CPU)
     new, held = learner.train(params, slots, learner.prepare(shards), effort, keys)
     done = [params, new, held]
     if name != "resnet":  # the plain loop takes no part of a learner but its outputs: one net is enough to show it
@@ -224,7 +264,7 @@ def learn(name, options, training):
     for owners in (shards, Shards(shards.x, shards.y, shards.index[:1], shards.size[:1])):
         done += learner.scores(new[:, None], learner.exam(owners))
     if hasattr(learner, "export"):
-        done.append(learner.export(new[0], shards.x[:4])(shards.x[:4]).detach())
+        done += learner.export(new[0], shards.x[:4]).state_dict().values()
     return done
 
 
@@ -241,25 +281,16 @@ def test_learners(name, engine, optimizer, batch_size):
     options = OPTIONS[name] | ({"engine": engine} if engine else {})
     if name == "module":  # the user's own, made where the user says
         options |= {"module": torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3))}
-    wanted = learn(name, options, training)
-    with elsewhere():
-        found = learn(name, options, training)
-    for one, other in zip(found, wanted, strict=True):
-        check_same(one, other)
+    check_everywhere(lambda: learn(name, options, training))
 
 
 def test_batch_norms_and_export():
     def done():
         learner = LEARNERS["cnn"]((1, 8, 8), 3, "classification", Training(batch_size=4, steps=2), norm="batch", width=2)
         flat, x = learner.init(torch.arange(1, device=CPU))[0], pixels().x[:8]
-        exported = learner.export(flat, x)
-        return [exported(x).detach(), exported.norm2.running_var]
+        return list(learner.export(flat, x).state_dict().values())
 
-    wanted = done()
-    with elsewhere():
-        found = done()
-    for one, other in zip(found, wanted, strict=True):
-        check_same(one, other)
+    check_everywhere(done)
 
 
 @pytest.mark.parametrize("plant", [lambda x: torch.zeros(3), lambda x: torch.arange(x.shape[0]), lambda x: torch.tensor(1.5)])
@@ -277,6 +308,20 @@ def test_a_tensor_without_a_device_is_seen(plant, monkeypatch):
             check_same(tensor, tensor)
 
 
+@pytest.mark.parametrize("place", PLACES)
+def test_a_tensor_without_a_type_is_seen(place, monkeypatch):
+    inner = MLP._step
+
+    def step(self, stacks, optimizer, step, space, x, *rest):
+        return inner(self, stacks, optimizer, step, space, (x * torch.full((1, 1, 1), 1 / 3, device=CPU)).to(x), *rest)
+
+    monkeypatch.setattr(MLP, "_step", step)
+    wanted = learn("mlp", {}, Training(steps=1))
+    with place():
+        found = learn("mlp", {}, Training(steps=1))
+    assert not torch.equal(found[1], wanted[1])
+
+
 # --- data ----------------------------------------------------------------------------------------------------------------
 
 EMBEDDED = [name for name, load in DATASETS.items() if load.__module__.endswith("embedded")]
@@ -290,11 +335,7 @@ def parts(source):
 
 @pytest.mark.parametrize("name", EMBEDDED)
 def test_embedded_data_sets(name):
-    wanted = find_dataset(name)
-    with elsewhere():
-        found = find_dataset(name)
-        check_same(found.x, wanted.x)
-        check_same(found.y, wanted.y)
+    check_everywhere(lambda: [find_dataset(name).x, find_dataset(name).y])
 
 
 @pytest.mark.parametrize("name", PARTITIONS)
@@ -302,11 +343,7 @@ def test_partitions(name):
     digits = find_dataset("digits")
     groups = torch.arange(len(digits.y), device=CPU) % 4
     data = from_arrays(digits.x, digits.y, groups=groups) if name == "by_group" else "digits"
-    wanted = parts(make_source(data, name, 2, max_examples=300))
-    with elsewhere():
-        found = parts(make_source(data, name, 2, max_examples=300))
-    for one, other in zip(found, wanted, strict=True):
-        check_same(one, other)
+    check_everywhere(lambda: parts(make_source(data, name, 2, max_examples=300)))
 
 
 def test_drawn_data_and_arrays_of_the_users_own():
@@ -321,19 +358,13 @@ def test_drawn_data_and_arrays_of_the_users_own():
             *parts(make_source("linear", "balanced", 2)),
         ]
 
-    wanted = done()
-    with elsewhere():
-        found = done()
-    for one, other in zip(found, wanted, strict=True):
-        check_same(one, other)
+    check_everywhere(done)
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
 def test_augmentations(name):
     x, keys = pixels().x[:12].view(3, 4, 1, 8, 8), torch.arange(3, device=CPU)
-    wanted = AUGMENTATIONS[name](x, keys)
-    with elsewhere():
-        check_same(AUGMENTATIONS[name](x, keys), wanted)
+    check_everywhere(lambda: [AUGMENTATIONS[name](x, keys)])
 
 
 # --- the other rooms, by their own functions ---------------------------------------------------------------------------------
@@ -352,8 +383,8 @@ def uniform(*shape):
 
 def weights():
     own, offers = uniform(2, 3, 4).float(), uniform(2, 3, 3, 4).float()
-    gram = torch.eye(4, device=CPU)[None]
-    mask = torch.ones(4, device=CPU)
+    gram = torch.eye(4, dtype=torch.float32, device=CPU)[None]
+    mask = torch.ones(4, dtype=torch.float32, device=CPU)
     best = alpha_grid(lambda models: models.square().sum(-1), own, offers, mask)
     return [best.alpha, best.loss, alpha_closed_form(gram, uniform(1, 4).float(), own, offers, mask)]
 
@@ -380,11 +411,7 @@ for kind in PRIORS:
 
 @pytest.mark.parametrize("name", ROOMS)
 def test_rooms(name):
-    wanted = ROOMS[name]()
-    with elsewhere():
-        found = ROOMS[name]()
-    for one, other in zip(found, wanted, strict=True):
-        check_same(one, other)
+    check_everywhere(ROOMS[name])
 
 
 # --- agents ----------------------------------------------------------------------------------------------------------------
@@ -467,8 +494,4 @@ AGENTS = {
 
 @pytest.mark.parametrize("name", AGENTS)
 def test_agents(name):
-    wanted = AGENTS[name]()
-    with elsewhere():
-        found = AGENTS[name]()
-    for one, other in zip(found, wanted, strict=True):
-        check_same(one, other)
+    check_everywhere(AGENTS[name])

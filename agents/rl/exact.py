@@ -80,7 +80,7 @@ def price_rule(policy: Policy, market: ReferenceMarket, agent: str) -> Rule:
     role = role_of(market, agent)
 
     def price(types: Tensor) -> Tensor:
-        zeros = torch.zeros(len(types), 1)
+        zeros = torch.zeros_like(types)[:, None]
         seen = role.observation.pack(type=types[:, None], last_price=zeros, round=zeros)
         keys = torch.arange(len(types))
         return market.price_max * (1 + policy(seen, role, keys)[:, 0].double()) / 2

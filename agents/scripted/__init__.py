@@ -212,17 +212,17 @@ def with_options(state: TradingState, who: Int[Tensor, "markets agents"], strate
         )
     old, who = state.options, who.to(state.loss.device)
     noise, members = ([s.config.get("sabotage", 0.0) for s in chosen], ["coalition" in s.config for s in chosen])
-    layers = torch.stack([*(_layers(s, old.offered.shape[-1]) for s in chosen), torch.ones(old.offered.shape[-1])])
+    layers = [_layers(s, old.offered.shape[-1]) for s in chosen]
     options = dataclasses.replace(
         old,
         sabotage=old.sabotage.maximum(old.sabotage.new_tensor([*noise, 0.0])[who]),  # -1 takes the last entry: nothing
-        offered=old.offered.minimum(layers.to(old.offered)[who]),
+        offered=old.offered.minimum(old.offered.new_tensor([*layers, [1.0] * old.offered.shape[-1]])[who]),
         coalition=old.coalition | torch.tensor([*members, False], device=who.device)[who],
     )
     return dataclasses.replace(state, options=options)
 
 
-def _layers(strategy: Strategy, n_layers: int) -> Tensor:
-    """1 for each layer that a strategy offers: [layers]."""
+def _layers(strategy: Strategy, n_layers: int) -> list[float]:
+    """1 for each layer that a strategy offers."""
     chosen = strategy.config.get("offered_layers", (None,))[0]
-    return torch.tensor([float(chosen is None or k in chosen) for k in range(n_layers)])
+    return [float(chosen is None or k in chosen) for k in range(n_layers)]

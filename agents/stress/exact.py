@@ -107,7 +107,7 @@ def _lines(actions: Tensor, market: Market, agent: str, points: int) -> Float[Te
     """The agent's actions with one field at a time set to each of its values, in turn."""
     box, lines = role_of(market, agent).action, []
     for item in box.items:
-        values = torch.linspace(item.low, item.high, points, device=actions.device)
+        values = torch.linspace(item.low, item.high, points, dtype=torch.float32, device=actions.device)
         line = actions[:, None].repeat(1, points, 1)
         line[:, :, box.slices[item.name]] = values[:, None]
         lines.append(line)

@@ -70,7 +70,7 @@ def problem_of(
     unmoved = _products((models * touched.to(models))[:, None], target, source)[:, 0, 0]
     met = [other in plan.neighbours[name] for name in plan.sizes for other in plan.sizes]
     near = torch.tensor(met, dtype=torch.bool, device=models.device).view(len(plan.sizes), len(plan.sizes))
-    other = torch.eye(len(near), device=near.device) == 0
+    other = ~torch.eye(len(near), dtype=torch.bool, device=near.device)
     return Problem(plan, target, source, constant, unfolded, _spans(plan), unmoved, near, other, tolerance)
 
 

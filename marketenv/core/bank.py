@@ -49,7 +49,7 @@ class Layout:
 
     def mask(self, names: Iterable[str]) -> Float[Tensor, "params"]:
         """Ones where a parameter belongs to one of the names, zeros elsewhere: float32 [params]."""
-        mask = torch.zeros(self.size, device="cpu")
+        mask = torch.zeros(self.size, dtype=torch.float32, device="cpu")
         for name in names:
             mask[self.slices[name]] = 1.0
         return mask

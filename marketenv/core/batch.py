@@ -86,7 +86,7 @@ class Batch:
 
     def infos(self) -> dict[str, Tensor]:
         """The last round's numeric facts [markets, agents], zeros before an episode's first round is over."""
-        zeros = torch.zeros(self.n_markets, len(agent_names(self.market)), device=self.market.device)
+        zeros = torch.zeros(self.n_markets, len(agent_names(self.market)), dtype=torch.float32, device=self.market.device)
         return {name: self._facts.get(name, zeros) for name in self.market.report_type.INFO}
 
     def save(self, path: str | Path) -> None:

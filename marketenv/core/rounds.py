@@ -13,6 +13,7 @@ from torch import Tensor
 from marketenv.core import draws, tree
 from marketenv.core.market import Market, Past, Report, action_width, agent_names
 from marketenv.core.policy import Policy
+from marketenv.core.precision import full_precision
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,14 @@ class Situation:
     quotes: Any | None  # None after the last round: nothing is trained for a bid that nobody can make
 
 
+@full_precision()
 def begin(market: Market, seeds: Int[Tensor, "markets"]) -> Situation:
     """Reset one market per seed and quote the first stage."""
     state = market.reset(seeds.to(market.device))
     return Situation(state, (), market.quote(state, ()))
 
 
+@full_precision()
 def advance(market: Market, now: Situation, actions: Float[Tensor, "markets agents width"]) -> tuple[Situation, Report | None]:
     """Play one stage; the report is None unless the stage ended a round.
 
@@ -46,6 +49,7 @@ def advance(market: Market, now: Situation, actions: Float[Tensor, "markets agen
     return Situation(state, (), None if over else market.quote(state, ())), report
 
 
+@full_precision()
 def observe(market: Market, now: Situation) -> Float[Tensor, "markets agents dim"]:
     """What every agent sees now, padded to the widest role: float32 [markets, agents, dim]."""
     return market.observe(now.state, now.past, now.quotes)
@@ -75,7 +79,7 @@ def act_mixed(
 ) -> Float[Tensor, "markets agents width"]:
     """Actions where agent i of market m plays ``policies[who[m, i]]``, and zeros where who is -1."""
     seen = observe(market, now)
-    actions = torch.zeros(*who.shape, action_width(market), device=seen.device)
+    actions = torch.zeros(*who.shape, action_width(market), dtype=torch.float32, device=seen.device)
     keys = draws.agent_keys(draws.fold(now.state.seeds, now.state.round, len(now.past)), who.shape[1], "policy")
     start = 0
     for role in market.roles:

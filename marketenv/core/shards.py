@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float, Int, Num
 from torch import Tensor
 
+LARGEST_TARGET = 1e18  # of a regression: ten times its square, which bounds observations, is a float32 number
+
 
 @dataclass(frozen=True)
 class Shards:

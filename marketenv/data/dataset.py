@@ -10,6 +10,10 @@ import torch
 from jaxtyping import Float32, Int, Num
 from torch import Tensor
 
+from marketenv.core.shards import LARGEST_TARGET
+
+WIDE_UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)
+
 
 @dataclass(frozen=True, eq=False)  # tensors have no single truth value to compare by
 class Dataset:
@@ -24,8 +28,8 @@ class Dataset:
 
     Images are stored channels first: ``feature_shape`` is (channels, height, width), pixels lie in [0, 1].
 
-    Raises ValueError for different lengths, no rows, NaN or infinite numbers, labels outside 0..n_classes-1, negative groups,
-    or only one half of a test part.
+    Raises ValueError for different lengths, no rows, other types, NaN or infinite numbers, targets beyond 1e18, labels outside
+    0..n_classes-1, negative groups, or only one half of a test part.
 
     >>> Dataset("mine", torch.zeros(3, 2), torch.tensor([0, 1, 1]), n_classes=2).feature_shape
     (2,)
@@ -66,7 +70,10 @@ def from_arrays(
 
     groups: whose each row of x is: integers >= 0 [rows], which partition "by_group" deals by.
 
-    Raises ValueError for anything that is no such array, NaN, unequal lengths, and labels that skip a class.
+    The data set holds copies: what is written into the arrays later changes nothing.
+
+    Raises ValueError for anything that is no such array, masked and sparse arrays, NaN, numbers beyond float32, unequal lengths,
+    and labels that skip a class.
     A data set in which a class may be absent is made with ``Dataset(..., n_classes=C)``.
 
     >>> data = from_arrays(np.array([[0, 255], [51, 0], [0, 0]], dtype=np.uint8), [0, 1, 0])
@@ -87,18 +94,37 @@ def from_arrays(
 
 
 def _tensor(value: Any, what: str, name: str) -> Tensor:
-    """Read anything array-like as a tensor of real numbers, or refuse it."""
-    if isinstance(value, Tensor):
-        found = value.detach()
-    else:
-        array = np.asarray(value)
-        if array.dtype.kind not in "biuf":
-            raise ValueError(f"{name}: {what} has type {array.dtype}, wanted an array of real numbers; convert it first.")
-        wide_unsigned = array.dtype.kind == "u" and array.dtype != np.uint8  # torch lacks most unsigned types
-        found = torch.tensor(array.astype(np.int64 if wide_unsigned else array.dtype.newbyteorder("=")), device="cpu")
-    if found.is_complex():
+    """Copy anything array-like to a tensor of real numbers, or refuse it."""
+    if isinstance(value, Tensor) and value.layout != torch.strided:
+        raise ValueError(f"{name}: {what} is a sparse tensor, wanted a dense one; use {what}.to_dense().")
+    if isinstance(value, Tensor) and value.is_complex():
         raise ValueError(f"{name}: {what} holds complex numbers, wanted real ones; take their real part or modulus.")
-    return found
+    if isinstance(value, Tensor) and value.dtype not in WIDE_UNSIGNED:
+        return value.detach().clone()
+    if any(np.ma.is_masked(part) for part in (value, *(value if isinstance(value, list | tuple) else ()))):
+        raise ValueError(f"{name}: {what} is masked in places, wanted a number in every place; drop or fill the masked ones.")
+    return _from_array(value.numpy(force=True) if isinstance(value, Tensor) else np.asarray(value), what, name)
+
+
+def _from_array(array: np.ndarray, what: str, name: str) -> Tensor:
+    """Copy an array of real numbers of any type; torch lacks the long floats, and most of what it can do with unsigned ones."""
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"{name}: {what} has type {array.dtype}, wanted an array of real numbers; convert it first.")
+    if array.dtype.kind == "u" and array.dtype != np.uint8:
+        if array.size and array.max() > np.iinfo(np.int64).max:
+            raise ValueError(f"{name}: {what} has {array.max()}, wanted numbers below 2**63; convert it to floats.")
+        return torch.tensor(array.astype(np.int64), device="cpu")
+    long = array.dtype.kind == "f" and array.itemsize > 8
+    return torch.tensor(array.astype(np.float64 if long else array.dtype.newbyteorder("=")), device="cpu")
+
+
+def _float32(values: Tensor, what: str, name: str) -> Tensor:
+    """Round to float32, or refuse finite numbers that it cannot hold."""
+    rounded = values.float()
+    beyond = rounded.isinf() & ~values.isinf()
+    if bool(beyond.any()):
+        raise ValueError(f"{name}: {what} has {float(values[beyond][0]):g}, which float32 cannot hold; scale {what}.")
+    return rounded
 
 
 def _features(value: Any, what: str, name: str) -> Tensor:
@@ -106,7 +132,7 @@ def _features(value: Any, what: str, name: str) -> Tensor:
     x = _tensor(value, what, name)
     if x.dim() < 2:
         raise ValueError(f"{name}: {what} has shape {list(x.shape)}, wanted [rows, *features]; use {what}.reshape(rows, -1).")
-    return pixels(x) if x.dtype == torch.uint8 else x.float()
+    return pixels(x) if x.dtype == torch.uint8 else _float32(x, what, name)
 
 
 def pixels(x: Tensor) -> Tensor:
@@ -123,7 +149,7 @@ def _targets(value: Any, what: str, name: str) -> Tensor:
     y = _tensor(value, what, name)
     if y.dim() != 1:
         raise ValueError(f"{name}: {what} has shape {list(y.shape)}, wanted [rows]: one label or target a row.")
-    return y.float() if y.is_floating_point() else y.long()
+    return _float32(y, what, name) if y.is_floating_point() else y.long()
 
 
 def _owners(value: Any, name: str) -> Tensor:
@@ -179,8 +205,8 @@ def _check_part(name: str, what: str, x: Tensor, y: Tensor, n_classes: int) -> N
             f"data {name!r}: {what} have shapes {list(x.shape)} and {list(y.shape)}, wanted [rows, *features] and [rows] "
             "with the same number of rows, at least 1."
         )
-    if x.dtype != torch.float32 or (y.dtype != torch.int64 if n_classes else not y.is_floating_point()):
-        wanted = "int64 labels" if n_classes else "float targets (n_classes is 0)"
+    if x.dtype != torch.float32 or y.dtype != (torch.int64 if n_classes else torch.float32):
+        wanted = "int64 labels" if n_classes else "float32 targets (n_classes is 0)"
         raise ValueError(f"data {name!r}: {what} are {x.dtype} and {y.dtype}, wanted float32 features and {wanted}.")
     for part, values in ((what.split()[0], x), (what.split()[-1], y)):
         bad = ~values.reshape(len(x), -1).isfinite().all(-1)
@@ -189,5 +215,7 @@ def _check_part(name: str, what: str, x: Tensor, y: Tensor, n_classes: int) -> N
                 f"data {name!r}: {part} has NaN or infinite numbers in {int(bad.sum())} rows, the first is row "
                 f"{int(bad.nonzero()[0])}; remove or fill them."
             )
+    if not n_classes and bool((y.abs() > LARGEST_TARGET).any()):
+        raise ValueError(f"data {name!r}: targets reach {float(y.abs().max()):g}, wanted at most {LARGEST_TARGET:g}: scale them.")
     if n_classes and bool(((y < 0) | (y >= n_classes)).any()):
         raise ValueError(f"data {name!r}: labels run from {int(y.min())} to {int(y.max())}, wanted 0..{n_classes - 1}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ def read_idx(path: Path) -> Tensor:
         raise ValueError(f"cannot read {path} ({error}); fetch the file again.") from error
     n_axes = raw[3] if len(raw) >= 4 and raw[:3] == b"\0\0\x08" else 0
     shape = np.frombuffer(raw, ">u4", n_axes, 4).tolist() if n_axes and len(raw) >= 4 + 4 * n_axes else [0]
-    if not n_axes or len(raw) - 4 - 4 * n_axes != np.prod(shape):
+    if not n_axes or len(raw) - 4 - 4 * n_axes != math.prod(shape):
         raise ValueError(f"{path} is no whole idx file of bytes ({len(raw)} bytes, header {raw[:4]!r}); fetch it again.")
     return torch.tensor(np.frombuffer(raw, np.uint8, offset=4 + 4 * n_axes).reshape(shape), device="cpu")
 

@@ -137,8 +137,8 @@ def _examples(
 
     Each row has a key of its own, so neither the block nor the number of other rows changes it.
     """
-    x = torch.empty(*keys.shape, theta.shape[-1], device=keys.device)
-    y = torch.empty(keys.shape, device=keys.device)
+    x = torch.empty(*keys.shape, theta.shape[-1], dtype=torch.float32, device=keys.device)
+    y = torch.empty(keys.shape, dtype=torch.float32, device=keys.device)
     step = max(1, CHUNK // (len(keys) * theta.shape[-1]))
     for start in range(0, keys.shape[1], step):
         rows = slice(start, start + step)

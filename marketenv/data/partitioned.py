@@ -13,9 +13,11 @@ from jaxtyping import Int
 from torch import Tensor
 
 from marketenv.core import draws
+from marketenv.core.generators import no_hidden_draws
 from marketenv.core.shards import Shards
+from marketenv.data.dealing import checked
 from marketenv.data.federation import Federation
-from marketenv.data.partitions import Partition, balanced
+from marketenv.data.partitions import PARTITIONS, Partition, balanced
 from marketenv.data.splitting import Split
 
 
@@ -31,7 +33,10 @@ class PartitionedSource:
     partition: how they are dealt out, see ``partitions``
     options:   keywords of the partition; one that has a parameter ``groups`` gets those of the split beside them
 
-    Raises ValueError for no agents, and where the partition wants groups that the data set does not have.
+    A partition of one's own is tried once here, and all that it deals is checked, see ``dealing.checked``.
+
+    Raises ValueError for no agents, and where the partition wants groups that the data set does not have, deals wrong rows, or
+    draws from anything but its keys.
 
     >>> from marketenv.data.embedded import digits
     >>> from marketenv.data.splitting import split
@@ -56,6 +61,17 @@ class PartitionedSource:
                 "the partition deals by groups, but the data set has none; give from_arrays(x, y, groups=...), an .npz file with "
                 "an array 'groups', or a data set by speaker such as 'shakespeare'."
             )
+        if self._own:
+            with no_hidden_draws(f"partition {self._name!r}", "draws from its keys, as marketenv.core.draws makes them"):
+                self.federation(torch.zeros(1, dtype=torch.int64, device=self.split.x.device))
+
+    @property
+    def _own(self) -> bool:
+        return self.partition not in PARTITIONS.values()
+
+    @property
+    def _name(self) -> str:
+        return getattr(self.partition, "__name__", repr(self.partition))
 
     @property
     def _wants_groups(self) -> bool:
@@ -79,11 +95,12 @@ class PartitionedSource:
     def federation(self, seeds: Int[Tensor, "markets"]) -> Federation:
         """Deal the training rows out in every market: train [markets, agents], validation and test [1].
 
-        Raises ValueError where an agent would get no row.
+        Raises ValueError where an agent would get no row, and where a partition of one's own deals wrong ones.
         """
         keys = draws.fold(seeds.to(self.split.x.device), "partition")
         options = {**self.options, "groups": self.split.groups} if self._wants_groups else self.options
-        index, size = self.partition(self.split.labels, self.split.train, self.n_agents, keys, **options)
+        dealt = self.partition(self.split.labels, self.split.train, self.n_agents, keys, **options)
+        index, size = checked(dealt, self.split, len(keys), self.n_agents, self._name) if self._own else dealt
         train = Shards(self.split.x, self.split.y, index, size)
         return Federation(train, self._shared(self.split.validation), self._shared(self.split.test))
 

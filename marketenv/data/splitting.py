@@ -89,10 +89,13 @@ def split(
 
 
 def _pool(data: Dataset) -> tuple[Tensor, Tensor, Tensor]:
-    """All examples in one pool, and the rows of the official test part."""
+    """All examples in one pool, and the rows of the official test part.
+
+    The pool is a copy: what is written into the data set's tensors later changes no market.
+    """
     if data.x_test is None or data.y_test is None:
-        return data.x, data.y, torch.arange(0, device=data.y.device)
-    x, y = torch.cat([data.x, data.x_test]), torch.cat([data.y, data.y_test])
+        return data.x.detach().clone(), data.y.detach().clone(), torch.arange(0, device=data.y.device)
+    x, y = torch.cat([data.x, data.x_test]).detach(), torch.cat([data.y, data.y_test]).detach()
     return x, y, torch.arange(len(data.x), len(x), device=y.device)
 
 

@@ -57,6 +57,10 @@ def _validation(folder: Path, names: list[str]) -> list[tuple[Path, int]]:
         file, kind, *_ = [*line.split("\t"), ""]
         if kind not in number:
             raise ValueError(f"data {NAME!r}: {notes} has the line {line!r}, wanted a file, a tab and a class of train.")
+        if file in ("", "..") or Path(file).name != file or "\\" in file:
+            raise ValueError(
+                f"data {NAME!r}: {notes} names the file {file!r}, wanted one in {folder / 'val' / 'images'} by its name."
+            )
         found.append((folder / "val" / "images" / file, number[kind]))
     return found
 

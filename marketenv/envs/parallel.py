@@ -183,7 +183,8 @@ class MarketParallelEnv(ParallelEnv[str, np.ndarray, Any]):
         return {a: {key: float(values[i]) for key, values in columns.items()} for i, a in enumerate(agents)}
 
     def _rows(self, actions: dict[str, Any]) -> Tensor:
-        rows = torch.zeros(1, len(self.possible_agents), max(r.action.dim for r in self.market.roles), device=self.market.device)
+        width = max(r.action.dim for r in self.market.roles)
+        rows = torch.zeros(1, len(self.possible_agents), width, dtype=torch.float32, device=self.market.device)
         for i, agent in enumerate(self.possible_agents):
             checked = self.check_action(agent, actions[agent])
             rows[0, i, : len(checked)] = checked

@@ -37,7 +37,7 @@ class Exam:
 def exam_of(shards: Shards) -> Exam:
     """Gather each owner's examples."""
     x, y, mask = shards.padded()
-    return Exam(x, y, mask / shards.size[:, None])
+    return Exam(x, y, mask.float() / shards.size[:, None])
 
 
 def check_exam(params: Float[Tensor, "markets k params"], size: int, owners: int) -> None:

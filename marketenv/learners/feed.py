@@ -98,7 +98,7 @@ def open_feed(
     seen = _as_it_is if augment is None else _augmented(augment, shape or tuple(shards.x.shape[1:]), keys, models)
     if batch_size is None:
         x, y, mask = shards.padded()
-        return Feed(shards, shards.index, shards.size, mask / shards.size[:, None], x, y, True, seen)
+        return Feed(shards, shards.index, shards.size, mask.float() / shards.size[:, None], x, y, True, seen)
     places = (shards.index.shape[0], batch_size)
     x, y = shards.x.new_empty(*places, *shards.x.shape[1:]), shards.y.new_empty(places)
     return Feed(shards, shuffled(shards, keys), shards.size, x.new_full((1, 1), 1.0 / batch_size), x, y, False, seen)

@@ -14,6 +14,7 @@ from torch import Tensor
 from marketenv.core import draws
 from marketenv.core.bank import Layout
 from marketenv.core.lookup import lookup
+from marketenv.core.precision import full_precision
 from marketenv.core.shards import Shards
 from marketenv.learners import exams, objectives
 from marketenv.learners.optimizers import optimizer_of, slot_count
@@ -125,13 +126,14 @@ class Linear:
 
     def fresh_slots(self, n_models: int, device: torch.device | str = "cpu") -> Float[Tensor, "models slots"]:
         """Optimiser numbers before the first step: zeros."""
-        return torch.zeros(n_models, self.slots, device=device)
+        return torch.zeros(n_models, self.slots, dtype=torch.float32, device=device)
 
     def prepare(self, shards: Shards) -> Gram:
         """Statistics of every model's data, float32."""
         stats = self.exam(shards)
         return Gram(stats.gram.float(), stats.cross.float(), stats.energy.float(), stats.mean.float())
 
+    @full_precision()
     def train(
         self,
         params: Float[Tensor, "models params"],
@@ -164,6 +166,7 @@ class Linear:
         """Statistics of each owner's data, float64, as the loss is a small difference of large numbers."""
         return gram_of(objectives.check_shards(shards, self.feature_shape, self.n_outputs, self.task))
 
+    @full_precision()
     def scores(self, params: Float[Tensor, "markets k params"], exam: Gram) -> Scores:
         """Score k models of every market by the quadratic form: half the MSE and R^2, each [markets, k]."""
         exams.check_exam(params, self.layout.size, exam.gram.shape[0])

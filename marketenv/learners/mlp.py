@@ -14,12 +14,14 @@ from torch import Tensor
 from marketenv.core import draws
 from marketenv.core.bank import Layout
 from marketenv.core.lookup import lookup
+from marketenv.core.precision import full_precision
 from marketenv.core.shards import Shards
 from marketenv.learners import exams, objectives
 from marketenv.learners.exams import Exam
 from marketenv.learners.feed import open_feed
 from marketenv.learners.optimizers import Optimizer, optimizer_of, slot_count
 from marketenv.learners.protocol import Permutations, Scores
+from marketenv.learners.randomness import check_augment
 from marketenv.learners.stacks import Stacks, open_stacks
 from marketenv.learners.training import DEFAULT, Pull, Step, Training, check_round, schedule
 
@@ -64,6 +66,7 @@ class MLP:
         optimizer_of(self.training)
         if any(width < 1 for width in self.hidden):
             raise ValueError(f"hidden is {self.hidden}, wanted widths >= 1; () is a linear model.")
+        check_augment(self.training.augment, self.feature_shape)
 
     @cached_property
     def widths(self) -> tuple[int, ...]:
@@ -103,13 +106,14 @@ class MLP:
 
     def fresh_slots(self, n_models: int, device: torch.device | str = "cpu") -> Float[Tensor, "models slots"]:
         """Optimiser numbers before the first step: zeros."""
-        return torch.zeros(n_models, self.slots, device=device)
+        return torch.zeros(n_models, self.slots, dtype=torch.float32, device=device)
 
     def prepare(self, shards: Shards) -> Shards:
         """Check the models' data, which minibatches are drawn from as they are."""
         shards = objectives.check_shards(shards, self.feature_shape, self.n_outputs, self.task)
         return Shards(shards.x.flatten(1), shards.y, shards.index, shards.size)
 
+    @full_precision()
     def train(
         self,
         params: Float[Tensor, "models params"],
@@ -187,10 +191,12 @@ class MLP:
         """Gather each owner's examples; owners [markets], or [1] to be shared by all markets."""
         return exams.exam_of(self.prepare(shards))
 
+    @full_precision()
     def scores(self, params: Float[Tensor, "markets k params"], exam: Exam) -> Scores:
         """Score k models of every market: mean loss, and share of right labels or R^2, each [markets, k]."""
         return self._scored(self._score, params, exam)
 
+    @full_precision()
     def losses(self, params: Float[Tensor, "markets k params"], exam: Exam) -> Float[Tensor, "markets k"]:
         """Mean losses alone, equal to those of ``scores`` and a fifth faster: a search for weights asks for nothing else."""
         return self._scored(partial(self._score, graded=False), params, exam).loss

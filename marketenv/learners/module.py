@@ -17,12 +17,14 @@ from torch.nn.modules.dropout import _DropoutNd
 from marketenv.core import draws
 from marketenv.core.bank import Layout
 from marketenv.core.lookup import lookup
+from marketenv.core.precision import full_precision
 from marketenv.core.shards import Shards
 from marketenv.learners import batch_statistics, exams, objectives
 from marketenv.learners.exams import Exam
 from marketenv.learners.feed import open_feed
 from marketenv.learners.optimizers import optimizer_of, slot_count
 from marketenv.learners.protocol import Permutations, Scores
+from marketenv.learners.randomness import check_augment, check_pure
 from marketenv.learners.stacks import open_stacks
 from marketenv.learners.training import DEFAULT, Pull, Training, check_round, schedule
 
@@ -126,7 +128,11 @@ class ModuleLearner:
         object.__setattr__(self, "_pure", batch_statistics.without_statistics(self.module))
         if self.pooled and self.training.batch_size == 1:
             raise ValueError("batch_size is 1, but the module has batch norms, which need 2 examples or more.")
-        activations, shape = count_activations(self._pure, torch.zeros(2, *self.feature_shape, device="cpu"))
+        with full_precision():
+            check_pure(self._pure, self.feature_shape)
+            x = torch.zeros(2, *self.feature_shape, dtype=torch.float32, device="cpu")
+            activations, shape = count_activations(self._pure, x)
+        check_augment(self.training.augment, self.feature_shape)
         object.__setattr__(self, "_activations", activations)
         if shape != (2, self.n_outputs):
             raise ValueError(f"the module maps 2 examples to {shape}, wanted (2, {self.n_outputs}): [batch, n_outputs].")
@@ -159,7 +165,7 @@ class ModuleLearner:
 
     def fresh_slots(self, n_models: int, device: torch.device | str = "cpu") -> Float[Tensor, "models slots"]:
         """Optimiser numbers before the first step: zeros."""
-        return torch.zeros(n_models, self.slots, device=device)
+        return torch.zeros(n_models, self.slots, dtype=torch.float32, device=device)
 
     def prepare(self, shards: Shards) -> Shards:
         """Check the models' data, which minibatches are drawn from as they are."""
@@ -170,6 +176,7 @@ class ModuleLearner:
             raise ValueError("an owner has a single example, but the module has batch norms, which need 2 examples or more.")
         return shards
 
+    @full_precision()
     def train(
         self,
         params: Float[Tensor, "models params"],
@@ -238,6 +245,7 @@ class ModuleLearner:
         shards = objectives.check_shards(shards, self.feature_shape, self.n_outputs, self.task)
         return exams.exam_of(batch_statistics.unpadded(shards, "this is an exam") if self.pooled else shards)
 
+    @full_precision()
     def scores(self, params: Float[Tensor, "markets k params"], exam: Exam) -> Scores:
         """Score k models of every market: mean loss, and share of right labels or R^2, each [markets, k]."""
         exams.check_exam(params, self.layout.size, exam.owners)
@@ -272,6 +280,7 @@ class ModuleLearner:
         loss, accuracy = (torch.stack(part).view(params.shape[:2]) for part in zip(*grades, strict=True))
         return exams.finite(params, loss, accuracy)
 
+    @full_precision()
     def export(self, flat: Float[Tensor, "params"], x: Float[Tensor, "rows *features"] | None = None) -> nn.Module:
         """Give the user's own module with these parameters, in eval mode, as a plain module to use elsewhere.
 

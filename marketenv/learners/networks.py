@@ -44,7 +44,7 @@ def _filled(module: nn.Module) -> nn.Module:
 
     From keyed draws, so that no global generator moves and equal settings give equal modules.
     """
-    module = module.to_empty(device="cpu")
+    module = module.to_empty(device="cpu").float()  # whatever type torch makes by default
     with torch.no_grad():
         for name, p in module.named_parameters():
             if p.dim() == 1:

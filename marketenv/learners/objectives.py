@@ -10,7 +10,7 @@ from jaxtyping import Float, Num
 from torch import Tensor
 
 from marketenv.core.lookup import lookup
-from marketenv.core.shards import Shards
+from marketenv.core.shards import LARGEST_TARGET, Shards
 
 ROWS = 2**14  # of a pool that are looked at together: a large one is not doubled in memory
 
@@ -80,17 +80,21 @@ def check_task(feature_shape: tuple[int, ...], n_outputs: int, task: str) -> Non
 
 
 def check_shards(shards: Shards, feature_shape: tuple[int, ...], n_outputs: int, task: str) -> Shards:
-    """Return the shards, or refuse owners on several axes, foreign features, empty shards, NaN and unknown labels."""
+    """Return the shards, or refuse owners on several axes, foreign features, rows that do not exist, NaN and unknown labels."""
     if tuple(shards.x.shape[1:]) != tuple(feature_shape):
         raise ValueError(f"features have shape {tuple(shards.x.shape[1:])}, the learner was built for {tuple(feature_shape)}.")
     if shards.index.dim() != 2:
         raise ValueError(f"shards.index has shape {tuple(shards.index.shape)}, wanted [owners, width]; pass shards.flat().")
     if bool(((shards.size < 1) | (shards.size > shards.index.shape[1])).any()):
         raise ValueError(f"shard sizes {shards.size.tolist()} must lie in 1..{shards.index.shape[1]}, the index's width.")
+    if bool(((shards.index < 0) | (shards.index >= len(shards.y))).any()) or len(shards.x) != len(shards.y):
+        raise ValueError(f"rows run to {int(shards.index.max())}, wanted 0..{len(shards.y) - 1} of {len(shards.x)} examples.")
     if not all(bool(part.isfinite().all()) for part in shards.x.split(ROWS)):
         raise ValueError("features have NaN or infinite numbers; clean the data before it is given to a learner.")
     if task == "classification" and (shards.y.is_floating_point() or bool(((shards.y < 0) | (shards.y >= n_outputs)).any())):
         raise ValueError(f"labels must be integers in 0..{n_outputs - 1}; leave unlabelled examples out of the index and pool.")
-    if task == "regression" and not bool(shards.y.isfinite().all()):
-        raise ValueError("targets have NaN or infinite numbers; clean the data before it is given to a learner.")
+    if task == "regression" and not bool((shards.y.abs() <= LARGEST_TARGET).all()):
+        raise ValueError(
+            f"targets have numbers beyond {LARGEST_TARGET:g}, or NaN; scale or clean the data before a learner gets them."
+        )
     return shards

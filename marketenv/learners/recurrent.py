@@ -65,7 +65,7 @@ class CharacterGRU(nn.Module):
 
 def _filled(module: CharacterGRU) -> CharacterGRU:
     """Give the module its first values from keyed draws: biases 0, characters of variance 1, weights of 1 / inputs."""
-    module = module.to_empty(device="cpu")
+    module = module.to_empty(device="cpu").float()  # whatever type torch makes by default
     with torch.no_grad():
         for name, p in module.named_parameters():
             if p.dim() == 1:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from marketenv.core import draws
 from marketenv.core.bank import Layout
+from marketenv.core.precision import full_precision
 from marketenv.core.shards import Shards
 from marketenv.learners.objectives import OBJECTIVES
 from marketenv.learners.training import DUST, Pull, Training
@@ -89,6 +90,7 @@ def _train_one(
     return layout.flat({n: leaf.detach() for n, leaf in leaves.items()}), torch.cat([slots[:0], *held])
 
 
+@full_precision()
 def loop_train(
     learner: Any,
     params: Float[Tensor, "models params"],

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
+from marketenv.core.precision import full_precision
 from marketenv.markets.parameter_trading_types import Reports, TradingQuotes, TradingState
 from marketenv.mechanisms import Outcome
 
@@ -67,6 +68,7 @@ def trade(state: TradingState, quotes: TradingQuotes, reports: Reports, terms: T
     )
 
 
+@full_precision()
 def fedavg(state: TradingState, quotes: TradingQuotes, reports: Reports, terms: Terms) -> Exchange:
     """No broker and no money: everybody takes the average of all models, weighted by their data (McMahan et al. 2017)."""
     shares = terms.shares[:, None]

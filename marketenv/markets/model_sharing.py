@@ -58,8 +58,8 @@ DUST = 1e-9  # share of the money at stake below which a loss is rounding: a pri
 def truthful(observation: Tensor, role: Role, keys: Tensor) -> Tensor:
     """Report one's types, upload one's model, train at full effort and stay: [markets, 6]."""
     seen = role.observation.unpack(observation)
-    said = [torch.where(seen[name] > 0, 0.0, -1.0) for name in ("cost", "size", "need")]
     one = torch.ones_like(seen["loss"])
+    said = [torch.where(seen[name] > 0, 0.0, -one) for name in ("cost", "size", "need")]
     return torch.cat([*said, one, -one, one], -1)
 
 
@@ -180,8 +180,9 @@ class ModelSharingMarket:
         """Draw data, types and the common first model; effort is 1 for the first training."""
         n, c = self.n_agents, self.config
         types = self._types(seeds)
-        nothing, ones = torch.zeros_like(types.sizes), torch.ones(len(seeds), n, device=self.device)
-        start = torch.zeros(len(seeds), 1, 0, device=self.device)
+        nothing = torch.zeros_like(types.sizes)
+        ones = torch.ones(len(seeds), n, dtype=torch.float32, device=self.device)
+        start = ones[:, :1, None][..., :0]
         if self.learner is not None:
             start = self.learner.init(draws.fold(seeds, "first model"))[:, None]
         params = start.expand(-1, n, -1)

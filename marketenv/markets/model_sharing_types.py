@@ -31,6 +31,7 @@ REASONS = {
     8: "got nobody's model, without money",
 }
 TYPES = ("sizes", "costs", "needs")
+LEAST_SIZE, LARGEST_TYPE = 1e-12, 1e100  # between them money and discounts, which are made of ratios and products, stay finite
 CHOICES = {"reports": ("once", "each_round"), "exits": ("none", "ir_strict", "ir_prob"), "select": ("validation", "test")}
 
 STRONGEST = torch.finfo(torch.float32).max  # pull of a training that its parameters' type can hold
@@ -47,6 +48,11 @@ def _number(value: Any) -> float:
 def _numbers(values: Any) -> list[float]:
     """The values as floats, none where they are no list."""
     return [_number(value) for value in values] if isinstance(values, Iterable) else []
+
+
+def _least(name: str) -> float:
+    """The least that a type may be."""
+    return LEAST_SIZE if name == "sizes" else 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,19 +153,23 @@ class ModelSharingConfig:
             if value is None and name in ("needs", "sizes"):
                 continue
             ends = _numbers(value)
-            least = ends and (ends[0] > 0 if name == "sizes" else ends[0] >= 0)
-            if len(ends) != 2 or not least or not ends[0] <= ends[1] < math.inf:
-                raise ValueError(f"{name} is {value!r}, wanted an interval (low, high), 0 <= low <= high (sizes: 0 < low).")
+            least = _least(name)
+            if len(ends) != 2 or not least <= ends[0] <= ends[1] <= LARGEST_TYPE:
+                raise ValueError(
+                    f"{name} is {value!r}, wanted an interval (low, high), {least:g} <= low <= high <= {LARGEST_TYPE:g}."
+                )
 
     def _check_lists(self) -> None:
         """Refuse given types and joins that are no numbers in range, or not one a client."""
         for name, values in self.types.items():
             if name not in TYPES:
                 raise unknown("type", name, TYPES)
-            good = [v < math.inf and (v > 0 if name == "sizes" else v >= 0) for v in _numbers(values)]
-            if len(good) != self.n_agents or not all(good):
-                least = "> 0" if name == "sizes" else ">= 0"
-                raise ValueError(f"types[{name!r}] is {values!r}, wanted {self.n_agents} finite numbers {least}.")
+            least, numbers = _least(name), _numbers(values)
+            if len(numbers) != self.n_agents or not all(least <= number <= LARGEST_TYPE for number in numbers):
+                wanted = f"{self.n_agents} finite numbers >= {least:g}, at most {LARGEST_TYPE:g}"
+                raise ValueError(f"types[{name!r}] is {values!r}, wanted {wanted}.")
+        copies = {name: tuple(_numbers(values)) for name, values in self.types.items()}  # nobody changes them from outside
+        object.__setattr__(self, "types", copies)
         joins = (0,) * self.n_agents if self.joins is None else self.joins
         given = isinstance(joins, tuple | list) and len(joins) == self.n_agents
         if not given or any(not isinstance(r, int) or r < 0 for r in joins):

@@ -104,7 +104,14 @@ class ParameterTradingMarket:
         if self.source.task == "classification":
             return math.log(self.source.n_outputs)
         _, y, mask = self.source.federation(torch.zeros(1, dtype=torch.int64, device=self.device)).validation.padded()
-        return float(y[mask].double().var()) / 2
+        targets = y[mask].double()
+        spread = float(targets.var()) if len(targets) > 1 else 0.0
+        if spread == 0 and self.config.bid_max is None:
+            raise ValueError(
+                f"the targets of the broker's {len(targets)} examples do not differ, so that nothing says what the largest bid "
+                "is; pass bid_max=<money>, or a larger validation_size."
+            )
+        return spread / 2
 
     def _learner(self) -> Learner:
         c, source = self.config, self.source
@@ -181,7 +188,9 @@ class ParameterTradingMarket:
         params = self.learner.init(keys.flatten()).unflatten(0, keys.shape)
         types = draws.uniform(draws.agent_keys(seeds, n, "types"), 2)
         scores = self.learner.scores(params, self.world(seeds).exam)
-        ones = torch.ones(len(seeds), n, device=self.device)
+        if not bool(scores.loss.isfinite().all()):
+            raise ValueError("a first model's loss is not finite, so that no trade has a value; scale the features and targets.")
+        ones = torch.ones(len(seeds), n, dtype=torch.float32, device=self.device)
         low, high = (types.new_tensor([c.money_per_loss[k], c.effort_cost[k]]) for k in (0, 1))
         drawn, nothing = low + (high - low) * types, torch.zeros_like(types[..., 0])
         return TradingState(
@@ -227,7 +236,7 @@ class ParameterTradingMarket:
         weights = alpha if self.config.disclosure == "full" else pairs
         alone = {"money_per_loss": state.money_per_loss, "effort_cost": state.effort_cost, "cash": state.ledger.cash}
         alone |= {"last_paid": state.last_paid, "last_earned": state.last_earned, "loss": loss, "accuracy": accuracy}
-        finished = (state.round / self.horizon)[:, None].expand(-1, self.n_agents)
+        finished = (state.round.double() / self.horizon)[:, None].expand(-1, self.n_agents)
         return self.roles[0].observation.pack(
             gain=others(gain),
             shown=others(shown),

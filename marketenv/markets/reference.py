@@ -162,8 +162,8 @@ class ReferenceMarket:
     def observe(self, state: ReferenceState, past: Past, quotes: ReferenceQuotes | None) -> Float[Tensor, "markets agents dim"]:
         """Own type, last price, share of the rounds that is over; types are 0 after the last round."""
         n_agents = self.n_buyers + self.game.seller_plays
-        types = torch.zeros(len(state.seeds), n_agents, device=self.device) if quotes is None else quotes.types[:, :n_agents]
-        shared = torch.stack([state.last_price, state.round / self.horizon], -1)[:, None].expand(-1, n_agents, -1)
+        types = state.last_price.new_zeros(len(state.seeds), n_agents) if quotes is None else quotes.types[:, :n_agents]
+        shared = torch.stack([state.last_price, state.round.double() / self.horizon], -1)[:, None].expand(-1, n_agents, -1)
         return self.roles[0].observation.pack(type=types[..., None], last_price=shared[..., :1], round=shared[..., 1:])
 
     def clear(self, state: ReferenceState, past: Past) -> tuple[ReferenceState, ReferenceReport]:

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
 from marketenv.core.axes import Parameters, PerPair
+from marketenv.core.precision import full_precision
 from marketenv.mechanisms import Graph, SharingPayment, SharingTerms, share_models
 from marketenv.valuation import ModelDistance, prox_centres
 
@@ -76,7 +77,7 @@ def ipfl(given: Given) -> Shared:
     bought = outcome.allocation & ~broke[..., None]
     centre = prox_centres(given.uploads, given.start, bought, given.terms.reported.sizes, given.eta, given.kind)
     buys = bought.any(2)
-    pull = buys * (given.strength / given.eta if given.eta else 0.0)
+    pull = buys.float() * (given.strength / given.eta if given.eta else 0.0)
     kept = {"prices": torch.where(bought, outcome.prices, 0.0), "pull": pull, "broke": broke}
     return _shared(given, bought, centre=torch.where(buys[..., None], centre, given.trained), **kept)
 
@@ -95,13 +96,13 @@ def fedavg(given: Given) -> Shared:
 def fedprox(given: Given, mu: float = 0.1) -> Shared:
     """As ``fedavg``, and mu / 2 |theta - mean|^2 holds the training near it (Li et al., MLSys 2020)."""
     mean = _mixed(given, _shares(given))
-    return _shared(given, given.usable, params=mean, centre=mean, pull=given.usable.any(2) * mu)
+    return _shared(given, given.usable, params=mean, centre=mean, pull=given.usable.any(2).float() * mu)
 
 
 def ditto(given: Given, strength: float = 1.0) -> Shared:
     """A shared model is averaged as in ``fedavg``; everybody's own model is pulled to it (Li et al., ICML 2021)."""
     mean = _mixed(given, _shares(given))
-    return _shared(given, given.usable, centre=mean, pull=given.usable.any(2) * strength, second=mean)
+    return _shared(given, given.usable, centre=mean, pull=given.usable.any(2).float() * strength, second=mean)
 
 
 def pfedgraph(given: Given, alpha: float = 0.8, strength: float = 0.01) -> Shared:
@@ -113,7 +114,7 @@ def pfedgraph(given: Given, alpha: float = 0.8, strength: float = 0.01) -> Share
     weights = _simplex(_shares(given) - alpha / 2 * torch.where(given.distance.isfinite(), given.distance, 0.0), _members(given))
     mean = _mixed(given, weights)
     bought = (weights > 0) & given.usable
-    return _shared(given, bought, params=mean, centre=mean, pull=bought.any(2) * strength)
+    return _shared(given, bought, params=mean, centre=mean, pull=bought.any(2).float() * strength)
 
 
 def _shared(given: Given, bought: Tensor, **decided: Tensor) -> Shared:
@@ -135,6 +136,7 @@ def _shares(given: Given) -> PerPair:
     return sizes / sizes.sum(-1, keepdim=True)
 
 
+@full_precision()
 def _mixed(given: Given, weights: PerPair) -> Parameters:
     """Means of the uploads; models that are not finite have weight 0, and who gets none keeps its own."""
     finite = torch.where(given.uploads.isfinite().all(-1, keepdim=True), given.uploads, given.trained)

@@ -51,7 +51,7 @@ class World:
         agents, width = now.index.shape[-2:]
         place = torch.arange(width, device=now.index.device) % later.size[..., None]
         chance = draws.uniform(draws.agent_keys(self.seeds, agents, "data drift"), width)
-        moved = chance < (self.drift * rounds)[:, None, None]
+        moved = chance < (self.drift * rounds.float())[:, None, None]
         return Shards(now.x, now.y, torch.where(moved, later.index.gather(-1, place), now.index), now.size)
 
     def lessons(self, owned: Shards) -> Any:
@@ -93,7 +93,7 @@ def check_drift(source: Source, drift: float, seeds: Int[Tensor, "markets"]) -> 
 def label_shares(owned: Shards, labels: list[int] | None) -> Float[Tensor, "papers markets agents"]:
     """The share of each class in each client's labels; 1 where labels are None."""
     if labels is None:
-        return torch.ones(1, *owned.size.shape, device=owned.size.device)
+        return torch.ones(1, *owned.size.shape, dtype=torch.float32, device=owned.size.device)
     found = torch.where(owned.mask, owned.y[owned.index], -1)
     counts = torch.stack([(found == label).sum(-1) for label in labels]).float()
     return counts / counts.sum(0).clamp(min=1.0)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from marketenv.core.axes import Parameters, PerPair
 from marketenv.core.lookup import lookup
+from marketenv.core.precision import full_precision
 
 Start = Float[Tensor, "markets #agents params"]
 
@@ -29,6 +30,7 @@ class ModelDistance:
     pull: Callable[[Parameters, Start, PerPair], Parameters]
 
 
+@full_precision()
 def cosine_distance(params: Parameters, start: Start) -> PerPair:
     """1 - cosine of the angle between two updates, for all pairs.
 
@@ -50,6 +52,7 @@ def cosine_distance(params: Parameters, start: Start) -> PerPair:
     return _between(params, 1 - _products(direction).clamp(-1.0, 1.0))
 
 
+@full_precision()
 def cosine_pull(params: Parameters, start: Start, weights: PerPair) -> Parameters:
     """Weighted sum of the descent directions of the cosine distance.
 
@@ -63,6 +66,7 @@ def cosine_pull(params: Parameters, start: Start, weights: PerPair) -> Parameter
     return per_length * (_less_own(weights, held).to(params.dtype) @ direction)
 
 
+@full_precision()
 def squared_distance(params: Parameters, start: Start) -> PerPair:
     """Squared Euclidean distance ||theta_i - theta_j||^2 for all pairs: float64 [markets, agents, agents].
 
@@ -78,6 +82,7 @@ def squared_distance(params: Parameters, start: Start) -> PerPair:
     return _between(params, torch.where(distance.isnan(), torch.inf, distance))  # inf - inf: the squares overflowed
 
 
+@full_precision()
 def squared_pull(params: Parameters, start: Start, weights: PerPair) -> Parameters:
     """Weighted sum of the descent directions of the squared distance: 2 sum_j w_ij (theta_j - theta_i).
 

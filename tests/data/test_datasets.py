@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from marketenv.data import DATASETS, Dataset, find_dataset, from_arrays, read_npz
+from marketenv.data import DATASETS, Dataset, find_dataset, from_arrays, make_source, read_npz
 from marketenv.data.embedded import standardise
 
 # name -> rows, feature shape, class counts, needs files. Counts: UCI pages of the three embedded sets and LeCun's,
@@ -104,7 +104,7 @@ def test_byte_images_become_channels_first_in_zero_to_one(shape, wanted):
         (np.ones((0, 2)), np.zeros(0, int), "labels are \\[\\], wanted integers 0..C-1"),
         (np.array([[1.0], [np.nan]]), [0, 1], "x has NaN or infinite numbers in 1 rows, the first is row 1"),
         (np.array([[1.0], [np.inf]]), [0, 1], "NaN or infinite"),
-        (np.array([[1.0], [1e300]]), [0, 1], "NaN or infinite"),  # too large for float32
+        (np.array([[1.0], [1e300]]), [0, 1], "x has 1e\\+300, which float32 cannot hold"),
         (np.ones((2, 1)), [0.5, np.nan], "y has NaN"),
         (np.ones((2, 1)), [1, 2], r"labels are \[1, 2\], wanted integers 0..C-1 .* np.unique"),
         (np.ones((2, 1)), [-1, 0], r"labels are \[-1, 0\]"),
@@ -114,11 +114,62 @@ def test_byte_images_become_channels_first_in_zero_to_one(shape, wanted):
         (np.array([["a"], ["b"]]), [0, 1], "x has type <U1, wanted an array of real numbers"),
         (np.ones((2, 1)), np.array(["cat", "dog"]), "y has type <U3"),
         (torch.ones(2, 1, dtype=torch.complex64), [0, 1], "complex"),
+        (np.ones((2, 1)) * 1j, [0, 1], "x has type complex128"),
+        (np.ones((2, 1), object), [0, 1], "x has type object"),
+        (torch.eye(2).to_sparse(), [0, 1], r"x is a sparse tensor.*x\.to_dense"),
+        (np.ma.array([[1.0], [2.0]], mask=[[True], [False]]), [0, 1], "x is masked in places.*drop or fill"),
+        ([np.ma.array([1.0], mask=[True]), np.ma.array([2.0])], [0, 1], "x is masked"),
+        (np.ones((2, 1)), np.ma.array([0, 1], mask=[True, False]), "y is masked"),
+        (np.array([[2**63], [1]], dtype=np.uint64), [0, 1], r"x has 9223372036854775808, wanted numbers below 2\*\*63"),
+        (torch.tensor([[2**63], [1]], dtype=torch.uint64), [0, 1], r"wanted numbers below 2\*\*63"),
+        (np.ones((2, 1)), [0.5, 1e300], "y has 1e\\+300, which float32 cannot hold; scale y"),
+        (np.ones((2, 1)), [0.5, -1e19], r"targets reach 1e\+19, wanted at most 1e\+18: scale them"),
     ],
 )
 def test_bad_arrays_are_refused(x, y, message):
     with pytest.raises(ValueError, match=message):
         from_arrays(x, y)
+
+
+@pytest.mark.parametrize(
+    ("x", "wanted"),
+    [
+        (np.array([[0.1], [2.0]], dtype=np.float16), [0.0999755859375, 2.0]),  # the nearest number of 11 bits to 0.1
+        (torch.tensor([[0.1], [2.0]], dtype=torch.bfloat16), [0.10009765625, 2.0]),  # and of 8 bits
+        (np.array([[0.5], [2.0]], dtype=np.longdouble), [0.5, 2.0]),
+        (np.array([[0.5], [2.0]], dtype=">f8"), [0.5, 2.0]),
+        (np.array([[2.0], [0.5]])[::-1], [0.5, 2.0]),  # backwards through memory
+        (np.array([[True], [False]]), [1.0, 0.0]),
+        (torch.tensor([[True], [False]]), [1.0, 0.0]),
+        (np.array([[70000], [3]], dtype=np.uint32), [70000.0, 3.0]),
+        (torch.tensor([[70000], [3]], dtype=torch.uint32), [70000.0, 3.0]),
+        (np.ma.array([[0.5], [2.0]], mask=False), [0.5, 2.0]),  # nothing is masked
+        (torch.tensor([[0.5], [2.0]], requires_grad=True), [0.5, 2.0]),
+    ],
+)
+def test_other_number_types_are_converted(x, wanted):
+    data = from_arrays(x, [0, 1])
+    assert data.x.dtype == torch.float32 and data.x[:, 0].tolist() == wanted and not data.x.requires_grad
+
+
+@pytest.mark.parametrize("kind", [bool, np.uint8, np.int16, np.uint64])
+def test_labels_of_any_integer_type(kind):
+    data = from_arrays(np.ones((2, 1)), np.array([0, 1]).astype(kind))
+    assert data.y.dtype == torch.int64 and (data.y.tolist(), data.n_classes) == ([0, 1], 2)
+
+
+@pytest.mark.parametrize("make", [from_arrays, lambda x, y: Dataset("mine", x, y, 2)])
+def test_a_users_tensors_are_copied(make):
+    x, y = torch.arange(40.0).view(20, 2), torch.arange(20) % 2
+    data = make(x, y)
+    source = make_source(data, "balanced", 2)
+    wanted = from_arrays(np.arange(40.0).reshape(20, 2), np.arange(20) % 2)
+    x += 100.0
+    y.fill_(0)
+    split = source.split
+    assert torch.equal(split.x, wanted.x) and torch.equal(split.y, wanted.y) and torch.equal(split.labels, wanted.y)
+    if make is from_arrays:
+        assert torch.equal(data.x, wanted.x) and torch.equal(data.y, wanted.y)
 
 
 def test_bad_test_parts_are_refused():
@@ -135,8 +186,10 @@ def test_a_data_set_checks_itself():
     x = torch.ones(2, 1)
     with pytest.raises(ValueError, match=r"labels run from 0 to 2, wanted 0..1"):
         Dataset("mine", x, torch.tensor([0, 2]), 2)
-    with pytest.raises(ValueError, match="wanted float32 features and float targets"):
+    with pytest.raises(ValueError, match="wanted float32 features and float32 targets"):
         Dataset("mine", x, torch.tensor([0, 2]), 0)
+    with pytest.raises(ValueError, match=r"torch\.float64, wanted float32 features and float32 targets"):
+        Dataset("mine", x, torch.tensor([0.5, 2.0], dtype=torch.float64), 0)
     with pytest.raises(ValueError, match="one of x_test and y_test"):
         Dataset("mine", x, torch.tensor([0, 1]), 2, x_test=x)
     assert Dataset("mine", x, torch.tensor([0, 2]), 10).n_classes == 10  # absent classes are fine when said

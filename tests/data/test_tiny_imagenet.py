@@ -100,6 +100,8 @@ def plant(root, what):
         notes.write_text("val_0.JPEG n01\n")
     elif what == "other class":
         notes.write_text("val_0.JPEG\tn99\t0\t0\t1\t1\n")
+    elif what.startswith("file "):
+        notes.write_text(f"{what.removeprefix('file ')}\tn01\t0\t0\t1\t1\n")
     elif what == "missing test picture":
         (root / "val" / "images" / "val_3.JPEG").unlink()
     elif what == "no test pictures":
@@ -113,6 +115,12 @@ SPOILED = {
     "no notes": r"no file .*val_annotations\.txt",
     "strange notes": r"has the line 'val_0\.JPEG n01', wanted a file, a tab and a class",
     "other class": "n99.*a class of train",
+    "file ../../train/n01/images/n01_0.JPEG": r"names the file '\.\./\.\./train.*wanted one in .*images by its name",
+    "file /etc/hostname": "names the file '/etc/hostname'",
+    "file ..": r"names the file '\.\.'",
+    "file deeper/val_0.JPEG": "names the file 'deeper/val_0.JPEG'",
+    "file ..\\val_0.JPEG": "names the file",
+    "file ": "names the file ''",
     "missing test picture": r"cannot read .*val_3\.JPEG",
     "no test pictures": "holds no pictures",
 }

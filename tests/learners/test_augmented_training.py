@@ -87,6 +87,7 @@ def test_what_an_augmentation_is_shown():
     training = Training(steps=2, batch_size=2, augment=lambda x, keys, models: seen.append((x.shape, keys, models)) or x)
     learner = build("mlp", training=training)
     keys, params, slots, _ = start(learner, 2)
+    seen.clear()  # it was tried when the learner was made
     learner.train(params, slots, learner.prepare(blobs(owners=2)), torch.tensor([0.5, 1.0]), keys)
     assert [tuple(shape) for shape, _, _ in seen] == [(2, 2, 5), (1, 2, 5)]
     assert [models.tolist() for _, _, models in seen] == [[1, 0], [1]]

@@ -566,7 +566,7 @@ def test_a_bad_action_through_the_door_changes_nothing(bad):
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        ({"types": {"sizes": (1.0, 1.0, 0.0, 1.0)}}, r"types\['sizes'\].*finite numbers > 0"),
+        ({"types": {"sizes": (1.0, 1.0, 0.0, 1.0)}}, r"types\['sizes'\].*finite numbers >= 1e-12"),
         ({"types": {"sizes": (1.0, 1.0, -2.0, 1.0)}}, r"types\['sizes'\]"),
         ({"types": {"costs": (1.0, 1.0, -1.0, 1.0)}}, r"types\['costs'\].*finite numbers >= 0"),
         ({"types": {"needs": (1.0, 1.0, -1.0, 1.0)}}, r"types\['needs'\]"),

@@ -1,0 +1,50 @@
+"""Refuse modules and augmentations with randomness of their own: training is a function of its keys."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from marketenv.core.generators import no_hidden_draws
+from marketenv.learners.training import Augment
+
+
+def check_pure(module: nn.Module, feature_shape: tuple[int, ...]) -> None:
+    """Refuse a module in eval mode that answers the same examples in two ways, or draws random numbers in either mode.
+
+    Models are trained and scored in eval mode, so what is drawn in training mode alone, as dropout is, would be left out.
+
+    Raises ValueError that says which it is.
+
+    >>> check_pure(nn.Linear(2, 1).eval(), (2,))
+    """
+    x, advice = _ramp(2, *feature_shape), "a function of parameters and examples, without noise or dropout"
+    with torch.no_grad(), no_hidden_draws("the module", advice):
+        first, second = module(x), module(x)
+    if not torch.equal(first.nan_to_num(), second.nan_to_num()):
+        raise ValueError(f"the module answers the same examples in two ways: it draws or remembers; wanted: {advice}.")
+    with torch.no_grad(), no_hidden_draws("the module in training mode", advice):
+        copy.deepcopy(module).train()(x)
+
+
+def check_augment(augment: Augment | None, feature_shape: tuple[int, ...]) -> None:
+    """Refuse an augmentation that draws from anything but its keys; None draws nothing.
+
+    Raises ValueError.
+    """
+    if augment is None:
+        return
+    x, zero = _ramp(1, 2, *feature_shape), torch.zeros(1, dtype=torch.int64, device="cpu")
+    advice = "draws from the keys that it is given, as marketenv.core.draws makes them"
+    with torch.no_grad(), no_hidden_draws("augment", advice):
+        first, second = (augment(x.clone(), zero, zero) for _ in range(2))
+    if not torch.equal(first, second):
+        raise ValueError(f"augment changes the same examples in two ways for the same keys; wanted: {advice}.")
+
+
+def _ramp(*shape: int) -> Tensor:
+    """Numbers in [0, 1): not all 0, which hides what multiplies them, and 0 where a module reads them as indices."""
+    count = torch.Size(shape).numel()
+    return (torch.arange(count, device="cpu").float() / max(count, 1)).view(shape)
