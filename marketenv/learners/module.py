@@ -48,7 +48,10 @@ def check_module(module: nn.Module) -> None:
     found = dict(module.named_parameters())
     bad = [name for name, p in found.items() if p.dtype != torch.float32 or not p.requires_grad]
     if bad or not found:
-        raise ValueError(f"parameters {bad or 'none'}: wanted at least one, all float32 and trainable; make constants buffers.")
+        raise ValueError(
+            f"parameters {bad or 'none'}: wanted at least one, all float32 and trainable; use module.float(), and make "
+            "constants buffers."
+        )
 
 
 def count_activations(module: nn.Module, x: Float[Tensor, "batch *features"]) -> tuple[int, tuple[int, ...]]:
@@ -99,8 +102,8 @@ class ModuleLearner:
                   12 x 12: name "vmap" there), and vmap elsewhere
     memory:       bytes that one vmap over models may take, by the numbers that the module's parts put out and its parameters
 
-    Raises ValueError for dropout, frozen parameters, outputs of another shape, and batch norms that are trained on single
-    examples or given padded ones.
+    Raises ValueError for dropout and other random draws, frozen parameters, outputs of another shape, and batch norms that are
+    trained on single examples or given padded ones.
 
     >>> net = ModuleLearner((4,), 3, "classification", Training(), module=nn.Linear(4, 3))
     >>> net.layout.shapes

@@ -80,15 +80,18 @@ def check_task(feature_shape: tuple[int, ...], n_outputs: int, task: str) -> Non
 
 
 def check_shards(shards: Shards, feature_shape: tuple[int, ...], n_outputs: int, task: str) -> Shards:
-    """Return the shards, or refuse owners on several axes, foreign features, rows that do not exist, NaN and unknown labels."""
+    """Return the shards, or refuse owners on several axes, foreign features or types, missing rows, NaN and unknown labels."""
     if tuple(shards.x.shape[1:]) != tuple(feature_shape):
         raise ValueError(f"features have shape {tuple(shards.x.shape[1:])}, the learner was built for {tuple(feature_shape)}.")
+    if shards.x.dtype != torch.float32 or (task == "regression" and shards.y.dtype != torch.float32):
+        raise ValueError(f"features are {shards.x.dtype} and targets {shards.y.dtype}, wanted torch.float32; use .float().")
     if shards.index.dim() != 2:
         raise ValueError(f"shards.index has shape {tuple(shards.index.shape)}, wanted [owners, width]; pass shards.flat().")
     if bool(((shards.size < 1) | (shards.size > shards.index.shape[1])).any()):
         raise ValueError(f"shard sizes {shards.size.tolist()} must lie in 1..{shards.index.shape[1]}, the index's width.")
-    if bool(((shards.index < 0) | (shards.index >= len(shards.y))).any()) or len(shards.x) != len(shards.y):
-        raise ValueError(f"rows run to {int(shards.index.max())}, wanted 0..{len(shards.y) - 1} of {len(shards.x)} examples.")
+    first, last, rows = int(shards.index.min()), int(shards.index.max()), min(len(shards.x), len(shards.y))
+    if first < 0 or last >= rows:
+        raise ValueError(f"row numbers run from {first} to {last}, wanted 0..{rows - 1}, the rows of the pool; padding too.")
     if not all(bool(part.isfinite().all()) for part in shards.x.split(ROWS)):
         raise ValueError("features have NaN or infinite numbers; clean the data before it is given to a learner.")
     if task == "classification" and (shards.y.is_floating_point() or bool(((shards.y < 0) | (shards.y >= n_outputs)).any())):

@@ -71,8 +71,9 @@ def build_world(source: Source, learner: Learner, seeds: Int[Tensor, "markets"],
     """Deal out the data of these markets and lay them out for training and scoring."""
     federation = source.federation(seeds)
     train, later = federation.train, source.federation(_later(seeds)).train if drift else None
+    material = learner.prepare(train.flat())  # first, as it checks them
     validation, test = (_exams(source, learner, judge, train) for judge in (federation.validation, federation.test))
-    return World(learner, seeds, drift, train, later, learner.prepare(train.flat()), validation, test)
+    return World(learner, seeds, drift, train, later, material, validation, test)
 
 
 def check_drift(source: Source, drift: float, seeds: Int[Tensor, "markets"]) -> None:

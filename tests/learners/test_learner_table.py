@@ -253,6 +253,10 @@ def with_x(shards, value):
     return Shards(x, shards.y, shards.index, shards.size)
 
 
+def others(shards):
+    return shards.y, shards.index, shards.size
+
+
 BAD_SHARDS = {
     "features": (lambda: blobs(features=4), "classification", "built for"),
     "nan": (lambda: with_x(blobs(), torch.nan), "classification", "NaN"),
@@ -260,6 +264,23 @@ BAD_SHARDS = {
     "float labels": (lines, "classification", "integers"),
     "empty": (lambda: Shards(blobs().x, blobs().y, blobs().index, torch.tensor([0, 1, 1])), "classification", "sizes"),
     "owners": (lambda: Shards(blobs().x, blobs().y, blobs().index[None], blobs().size[None]), "classification", r"flat\(\)"),
+    "a row too many": (
+        lambda: Shards(blobs().x, blobs().y, blobs().index + 1, blobs().size),
+        "classification",
+        r"row numbers run from 1 to 72, wanted 0\.\.71",  # 3 owners of 24 rows
+    ),
+    "a row from the end": (
+        lambda: Shards(blobs().x, blobs().y, blobs().index - 1, blobs().size),
+        "classification",
+        "from -1 to 70",
+    ),
+    "other features": (lambda: Shards(blobs().x.double(), *others(blobs())), "classification", r"features are torch\.float64"),
+    "other targets": (
+        lambda: Shards(lines().x, lines().y.double(), *others(lines())[1:]),
+        "regression",
+        r"targets torch\.float64, wanted torch\.float32",
+    ),
+    "large targets": (lambda: Shards(lines().x, lines().y * 1e20, lines().index, lines().size), "regression", r"beyond 1e\+18"),
     "nan targets": (lambda: Shards(lines().x, lines().y * torch.nan, lines().index, lines().size), "regression", "targets"),
 }
 

@@ -25,7 +25,7 @@ from marketenv.markets.model_sharing import POLICIES
 from marketenv.markets.model_sharing_types import REASONS
 from marketenv.markets.sharing_schemes import SCHEMES
 from marketenv.markets.uploads import upload_action
-from marketenv.mechanisms import GRAPHS, SHARING_PAYMENTS
+from marketenv.mechanisms import GAINS, GRAPHS, SHARING_PAYMENTS
 
 LEGAL = [(g, p) for g in GRAPHS for p in SHARING_PAYMENTS if p != "vcg" or g == "exact"]
 PLACES = {"cost": 0, "size": 1, "need": 2, "effort": 3, "upload": 4, "stay": 5}
@@ -572,6 +572,11 @@ def test_a_bad_action_through_the_door_changes_nothing(bad):
         ({"types": {"needs": (1.0, 1.0, -1.0, 1.0)}}, r"types\['needs'\]"),
         ({"types": {"costs": (1.0, 1.0, math.nan, 1.0)}}, r"types\['costs'\]"),
         ({"types": {"needs": (1.0, 1.0, math.inf, 1.0)}}, r"types\['needs'\]"),
+        ({"types": {"sizes": (1e-300,) * 4}}, r"types\['sizes'\].*finite numbers >= 1e-12, at most 1e\+100"),
+        ({"types": {"sizes": (1.0, 1.0, 1.0, 1e101)}}, r"types\['sizes'\]"),
+        ({"types": {"needs": (1.0, 1.0, 1.0, 1e308)}}, r"types\['needs'\]"),
+        ({"sizes": (1e-300, 1e-300)}, r"sizes is .*wanted an interval \(low, high\), 1e-12 <= low <= high <= 1e\+100"),
+        ({"needs": (1.0, 1e308)}, "needs is"),
         ({"types": {"costs": (1.0, 1.0)}}, "wanted 4 finite numbers"),
         ({"types": {"cost": (1.0,) * 4}}, "no type 'cost'. Did you mean 'costs'"),
         ({"payment": "vcg"}, "payment is 'vcg' with graph 'break'"),
@@ -833,3 +838,21 @@ def test_no_breakpoints_are_named_where_a_buyer_can_go_broke():
         now = rounds.begin(market, torch.arange(2))
         found = market.cost_breakpoints(now.state, ((now.quotes, truth(market, now)),), 0)
         assert (found is not None) == named
+
+
+@pytest.mark.parametrize("gain", GAINS)
+@pytest.mark.parametrize("name", ["sizes", "costs", "needs"])
+@pytest.mark.parametrize("values", [(1e-12, 1e-12, 1e-12), (1e-12, 1.0, 1e100), (1e100, 1e100, 1e100)], ids=str)
+def test_types_at_the_ends_of_their_range_have_finite_rewards(gain, name, values):
+    market = make_market("model_sharing_v0", learner=None, n_agents=3, max_cycles=2, gain=gain, types={name: values})
+    for policy in ("truthful", "random"):
+        policies = dict.fromkeys(agent_names(market), market.policies[policy])
+        for seen, _, report in rounds.play(market, policies, torch.arange(5)):
+            assert bool(report.rewards.isfinite().all()) and bool(seen.isfinite().all())
+
+
+def test_given_types_are_copied():
+    sizes = torch.tensor([1.0, 2.0, 3.0])
+    market = make_market("model_sharing_v0", learner=None, n_agents=3, types={"sizes": sizes})
+    sizes += 5
+    assert market.reset(torch.tensor([0])).types.sizes.tolist() == [[1.0, 2.0, 3.0]]

@@ -509,3 +509,45 @@ def test_story_tells_prices_and_reasons():
     env.step({a: torch.tensor([0.0, 0.0, 0.0, -1.0, 1.0]).numpy() for a in env.agents})
     text = env.render()
     assert "trader_0 trains at effort 1.00" in text and "bought for" in text and "pays" in text and "Utility:" in text
+
+
+def regression(y, x=None):
+    x = torch.arange(float(len(y)))[:, None] / len(y) if x is None else x
+    return {"data": (x, torch.as_tensor(y)), "partition": "balanced", "n_agents": 2}
+
+
+def test_a_single_validation_row_says_no_largest_bid_and_is_refused():
+    # its targets' variance is 0 / 0; with a largest bid of one's own the market plays
+    wanted = r"targets of the broker's 1 examples do not differ.*pass bid_max=<money>, or a larger validation_size"
+    with pytest.raises(ValueError, match=wanted):
+        market_of(**regression(torch.arange(20.0)), data_options={"validation_size": 1})
+    with pytest.raises(ValueError, match="broker's 4 examples do not differ"):
+        market_of(**regression(torch.full((20,), 0.5)))
+    market = market_of(**regression(torch.arange(20.0)), data_options={"validation_size": 1}, bid_max=2.0)
+    assert market.largest == 100.0 and market.ask_max == pytest.approx(0.2)  # a tenth of the largest bid
+    assert all(bool(report.rewards.isfinite().all()) for report in played(market, [1, 2]))
+
+
+def test_large_targets_have_finite_rewards_and_larger_ones_are_refused():
+    y = torch.linspace(-1, 1, 40)
+    market = market_of(**regression(1e18 * y), learner="linear", max_cycles=2)
+    assert market.largest < torch.finfo(torch.float32).max  # observations are float32
+    for _, _, report in rounds.play(market, dict.fromkeys(agent_names(market), market.policies["truthful"]), torch.tensor([1])):
+        assert bool(report.rewards.isfinite().all())
+    with pytest.raises(ValueError, match=r"targets reach 1e\+19, wanted at most 1e\+18"):
+        market_of(**regression(1e19 * y))
+
+
+def test_a_source_of_ones_own_with_such_targets_is_refused():
+    # noise of 1e19 on labels that are drawn anew in every market
+    market = market_of(**LINEAR, data_options={"dimension": 2, "examples": 9, "noise": 1e19})
+    with pytest.raises(ValueError, match=r"targets have numbers beyond 1e\+18"):
+        market.reset(torch.tensor([0]))
+
+
+def test_features_whose_first_loss_overflows_are_refused_before_a_round():
+    # an output of the first model is a sum of weights times 3e38: more than float32 holds, so the loss is not finite
+    x = torch.full((40, 4), 3e38)
+    market = market_of(data=(x, torch.arange(40) % 2), partition="balanced", n_agents=2)
+    with pytest.raises(ValueError, match=r"a first model's loss is not finite.*scale the features"):
+        market.reset(torch.tensor([0]))
