@@ -389,9 +389,15 @@ def weights():
     return [best.alpha, best.loss, alpha_closed_form(gram, uniform(1, 4).float(), own, offers, mask)]
 
 
+def distances():
+    models, start, weights = uniform(2, 3, 4).float(), uniform(2, 1, 4).float(), uniform(2, 3, 3)
+    return [part for d in DISTANCES.values() for part in (d.between(models, start), d.pull(models, start, weights))]
+
+
 ROOMS = {
     "alignment: weights of offers": weights,
     "valuation: Theorem 4.1": lambda: list(theorem_4_1(0.5 + uniform(3), 0.3 + 0.1 * uniform(3), 0.4 + 0.1 * uniform(3))),
+    "valuation: distances": distances,
     "mechanisms: equilibria": lambda: [
         linear_equilibrium_bid(uniform(3), 0.5, 0, 1, 0, 1),
         linear_equilibrium_ask(uniform(3), 0.5, 0, 1, 0, 1),

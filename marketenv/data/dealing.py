@@ -22,7 +22,7 @@ def checked(dealt: Any, split: Split, n_markets: int, n_agents: int, name: str) 
     Raises ValueError for what is no such pair, sizes outside 1..width, row numbers outside the pool, rows that are not for
     training, and a row twice for one agent.
     """
-    index, size = _pair(dealt, (n_markets, n_agents), name)
+    index, size = _pair(dealt, (n_markets, n_agents), split.labels.device, name)
     width, pool = index.shape[-1], len(split.labels)
     counts = torch.arange(width, device=index.device) < size[..., None]
     trained = torch.zeros(pool, dtype=torch.bool, device=index.device)
@@ -37,15 +37,16 @@ def checked(dealt: Any, split: Split, n_markets: int, n_agents: int, name: str) 
     return index, size
 
 
-def _pair(dealt: Any, axes: tuple[int, int], name: str) -> tuple[Tensor, Tensor]:
-    """The two tensors of a partition's answer, of the right types and shapes."""
+def _pair(dealt: Any, axes: tuple[int, int], device: torch.device, name: str) -> tuple[Tensor, Tensor]:
+    """The two tensors of a partition's answer, of the right types and shapes, where the pool lies."""
     parts = tuple(dealt) if isinstance(dealt, tuple | list) else (dealt,)
-    fits = len(parts) == 2 and all(isinstance(part, Tensor) and part.dtype == torch.int64 for part in parts)
-    if not fits or parts[0].dim() != 3 or tuple(parts[0].shape[:2]) != axes or tuple(parts[1].shape) != axes:
-        got = [f"{p.dtype} {list(p.shape)}" if isinstance(p, Tensor) else type(p).__name__ for p in parts]
+    fits = len(parts) == 2 and all(isinstance(p, Tensor) and (p.dtype, p.device) == (torch.int64, device) for p in parts)
+    shapes = [tuple(p.shape) for p in parts] if fits else []
+    if not fits or len(shapes[0]) != 3 or shapes[0][:2] != axes or shapes[0][2] < 1 or shapes[1] != axes:
+        got = [f"{p.dtype} {list(p.shape)} on {p.device}" if isinstance(p, Tensor) else type(p).__name__ for p in parts]
         raise ValueError(
-            f"partition {name!r} returned {', '.join(got)}, wanted row numbers and sizes: torch.int64 "
-            f"{[*axes]} + [width] and torch.int64 {[*axes]}, for {axes[0]} markets and {axes[1]} agents."
+            f"partition {name!r} returned {', '.join(got)}, wanted torch.int64 row numbers [{axes[0]}, {axes[1]}, width], width "
+            f">= 1, and sizes {[*axes]}, for {axes[0]} markets and {axes[1]} agents, on {device}."
         )
     return parts[0], parts[1]
 
@@ -53,9 +54,8 @@ def _pair(dealt: Any, axes: tuple[int, int], name: str) -> tuple[Tensor, Tensor]
 def _repeated(index: Int[Tensor, "markets agents width"], counts: Tensor) -> Bool[Tensor, "markets agents width"]:
     """True where a row that counts was dealt to the agent before."""
     place = torch.arange(index.shape[-1], device=index.device)
-    ordered, order = torch.where(counts, index, -1 - place).sort(
-        dim=-1, stable=True
-    )  # no two of those that do not count are equal
+    own = torch.where(counts, index, -1 - place)  # no two of those that do not count are equal
+    ordered, order = own.sort(dim=-1, stable=True)
     again = torch.nn.functional.pad(ordered[..., 1:] == ordered[..., :-1], (1, 0))
     return again.gather(-1, order.argsort(-1)) & counts
 

@@ -55,12 +55,20 @@ WRONG = {
     "a row twice": (lambda index, size, rows: (index[..., :1].expand(-1, -1, 8), size), r"row \d+ twice"),
     "nothing for an agent": (lambda index, size, rows: (index, size * torch.tensor([1, 0])), "agent 1 of market 0 0 rows"),
     "more than there is": (lambda index, size, rows: (index, size + 1), r"9 rows, wanted 1\.\.8"),
-    "other integers": (lambda index, size, rows: (index.int(), size), r"torch\.int32 \[1, 2, 8\].*wanted row numbers and sizes"),
+    "other integers": (
+        lambda index, size, rows: (index.int(), size),
+        r"torch\.int32 \[1, 2, 8\].*wanted torch\.int64 row numbers",
+    ),
     "floats": (lambda index, size, rows: (index, size.float()), r"torch\.float32 \[1, 2\]"),
     "arrays": (lambda index, size, rows: (index.numpy(), size), "returned ndarray"),
-    "one tensor": (lambda index, size, rows: index, r"returned torch\.int64 \[1, 2, 8\], wanted"),
+    "one tensor": (lambda index, size, rows: index, r"returned torch\.int64 \[1, 2, 8\] on cpu, wanted"),
     "no market axis": (lambda index, size, rows: (index[0], size[0]), r"torch\.int64 \[2, 8\]"),
     "one agent for all": (lambda index, size, rows: (index[:, :1], size), r"torch\.int64 \[1, 1, 8\]"),
+    "nobody's rows": (lambda index, size, rows: (index[..., :0], size), r"torch\.int64 \[1, 2, 0\].*width >= 1"),
+    "another device": (
+        lambda index, size, rows: (index.to("meta"), size),
+        r"\[1, 2, 8\] on meta.*for 1 markets and 2 agents, on cpu",
+    ),
     "sizes of no agents": (lambda index, size, rows: (index, size[:, 0]), r"torch\.int64 \[1\]"),
     "torch's generator": (
         lambda index, size, rows: (index + 0 * torch.randint(2, (1,)), size),
