@@ -17,9 +17,9 @@ from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecNormalize
 
-from marketenv.core.batch import describe
 from marketenv.core.lookup import lookup
 from marketenv.core.market import Market, agent_names
+from marketenv.core.saved import describe
 from marketenv.core.storage import whole_file
 from marketenv.envs.make import make_market
 from marketenv.envs.opponents import find_opponents
@@ -165,6 +165,11 @@ def _checkpoint(folder: Path, settings: dict[str, Any], resume: bool) -> Path | 
         raise ValueError(
             f"{folder} holds a run, and the opponents are an object that no name tells from others, so it may be one against "
             "others. Give them by name ('module:name', run:folder), another out, or resume=False to begin anew there."
+        )
+    if settings["plays"] is None:
+        raise ValueError(
+            f"{folder} holds a run, and the market holds an object that cannot be compared, so it may be one of another market. "
+            "Give another out, or resume=False to begin anew there."
         )
     kept = checkpoint.read_state(found)["settings"]
     other = [f"{name} {kept.get(name)!r}, not {settings.get(name)!r}" for name in settings if kept.get(name) != settings[name]]

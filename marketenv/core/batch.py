@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import operator
 import secrets
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,9 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
-from marketenv.core import draws, rounds, storage, tree
+from marketenv.core import draws, rounds, saved
 from marketenv.core.market import Market, Report, agent_names
 from marketenv.core.policy import Policy
-from marketenv.core.words import plain
 
 
 @dataclass(frozen=True)
@@ -90,39 +91,42 @@ class Batch:
         return {name: self._facts.get(name, zeros) for name in self.market.report_type.INFO}
 
     def save(self, path: str | Path) -> None:
-        """Write the whole running state: a loaded copy goes on to the bit on a CPU."""
+        """Write the whole running state: a loaded copy goes on to the bit on a CPU.
+
+        Warns where the market holds a part that cannot be compared, so that no market can be sure to go on from the file.
+        """
         now = self.running()
         assert self._base is not None
-        extra = {"base": self._base, "episode": self._episode} | {
-            f"actions.{i}": actions for i, (_, actions) in enumerate(now.past)
-        }
-        extra |= {f"info.{name}": values for name, values in self.infos().items()}
-        about = {"market": describe(self.market), "over": now.quotes is None}
-        storage.save(path, now.state, about, extra)
+        unknown = [name for name, words in self._about.items() if words is None]
+        if unknown:
+            warnings.warn(
+                f"{', '.join(unknown)} holds an object that cannot be compared, so load() will refuse {path}.", stacklevel=3
+            )
+        actions = tuple(actions for _, actions in now.past)
+        held = saved.Saved(now.state, now.quotes is None, actions, self.infos(), self._base, self._episode)
+        saved.write(path, self._about, held)
 
     def load(self, path: str | Path) -> Float[Tensor, "markets agents dim"]:
-        """Take up a saved state; ValueError for a damaged or foreign file, and nothing changes then.
+        """Take up a saved state; ValueError for a damaged, foreign or impossible file, and nothing changes then.
 
         What was quoted is computed again from the state, so files stay small; of the last round only its infos are kept.
         """
-        like = self.market.reset(torch.zeros(self.n_markets, dtype=torch.int64, device=self.market.device))
-        state, about, extra = storage.load(path, like, self.market.device)
-        if about.get("market") != describe(self.market):
-            raise ValueError(
-                f"{path} holds a {about.get('market')}, wanted a {describe(self.market)}. "
-                "Build the market with the arguments that it was saved with."
-            )
-        tensors = (*tree.leaves(state).values(), *extra.values())
-        if any(tensor.shape[:1] != (self.n_markets,) for tensor in tensors):
-            raise ValueError(f"{path} holds {len(extra['base'])} markets, wanted {self.n_markets}.")
+        held = saved.read(path, self.market, self._about, self.n_markets)
+        if not torch.equal(held.state.seeds, _episode_seeds(held.base, held.episode)):
+            raise ValueError(f"{path} is no whole saved market: its seeds are not those of its episodes.")
         past: rounds.Past = ()
-        while f"actions.{len(past)}" in extra:
-            past = (*past, (self.market.quote(state, past), extra[f"actions.{len(past)}"]))
-        quotes = None if about["over"] else self.market.quote(state, past)
-        self.now, self.report = rounds.Situation(state, past, quotes), None
-        self._facts = {n.removeprefix("info."): t for n, t in extra.items() if n.startswith("info.")}
-        self._base, self._episode = extra["base"], extra["episode"]
-        return rounds.observe(self.market, self.now)
+        for actions in held.actions:
+            past = (*past, (self.market.quote(held.state, past), actions))
+        now = rounds.Situation(held.state, past, None if held.over else self.market.quote(held.state, past))
+        seen = rounds.observe(self.market, now)
+        self.now, self.report, self._facts = now, None, held.infos
+        self._base, self._episode = held.base, held.episode
+        return seen
+
+    @cached_property
+    def _about(self) -> saved.Facts:
+        """What tells the market from others; computed once, for it reads all of the data."""
+        return saved.facts_of(self.market)
 
     def _seeds(self, seed: Any) -> Int[Tensor, "markets"]:
         try:
@@ -135,14 +139,6 @@ class Batch:
 
     def _from(self, seed: Any) -> list[int]:
         return [operator.index(seed) + k for k in range(self.n_markets)]
-
-
-def describe(market: Market) -> str:
-    """Kind and arguments of a market, equal for markets that may share a file; where it runs does not count."""
-    config = getattr(market, "config", None)
-    named = vars(config).items() if config is not None else ()
-    facts = [f"{name}={plain(value)}" for name, value in named if name not in ("device", "root", "download")]
-    return f"{type(market).__name__}({', '.join(facts)})"
 
 
 def _episode_seeds(base: Tensor, episode: Tensor) -> Int[Tensor, "markets"]:

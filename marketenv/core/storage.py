@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,16 +20,31 @@ from torch import Tensor
 
 from marketenv.core import tree
 
-FORMAT = "marketenv-state-1"
+FORMAT = "marketenv-state-2"
 
 
 @contextlib.contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
-    """Another path to write to; what was written there takes the file's place at once, and after an error nothing does."""
-    part = Path(f"{path}.part")
+    """Another path to write to; what was written there takes the file's place at once, and after an error nothing does.
+
+    It lies in the same folder under a name that nobody has. A link stays, and the file that it names is replaced; a file
+    keeps its permissions, and a new one gets those of any new file. Raises ValueError where no file can be written.
+    """
+    target = Path(path).resolve()
+    part = target.with_name(f".{target.name[:100]}.{secrets.token_hex(8)}.part")
+    try:
+        if target.exists() and not target.is_file():
+            raise OSError(0, "it is a folder or a device")
+        part.touch(exist_ok=False)
+    except OSError as error:
+        raise ValueError(
+            f"cannot write {path}: {error.strerror}. Wanted the path of a file, in a folder that exists and can be written."
+        ) from error
+    mode = (target if target.exists() else part).stat().st_mode  # some writers make a file that only its owner may read
     try:
         yield part
-        part.replace(path)
+        part.chmod(mode)
+        part.replace(target)
     finally:
         part.unlink(missing_ok=True)
 
@@ -47,38 +63,66 @@ def _fingerprint(tensors: dict[str, Tensor], about: str) -> str:
     digest = hashlib.sha256(about.encode())
     for name in sorted(tensors):
         digest.update(f"{name} {tensors[name].dtype} {list(tensors[name].shape)}".encode())
-        digest.update(tensors[name].numpy().tobytes())
+        digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
 
 
 def load(path: str | Path, like: Any, device: torch.device) -> tuple[Any, dict[str, Any], dict[str, Tensor]]:
     """Read a file that ``save`` wrote: (state shaped as ``like``, facts, further tensors).
 
-    Raises ValueError for a missing, damaged or foreign file, and for a state of another market or size; a state
+    Raises ValueError for a missing, damaged or foreign file, and for a state of another market or number of markets; a state
     is returned whole or not at all.
     """
-    try:
-        with safe_open(str(path), "pt") as file:
-            header = file.metadata() or {}
-            read = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  safe_open is no dict
-    except (SafetensorError, OSError) as error:
-        raise ValueError(
-            f"cannot read {path}: {error}. Wanted a file written by save(); it may be damaged or cut short."
-        ) from error
+    header, read = _read(path)
     if header.get("format") != FORMAT:
         raise ValueError(
-            f"{path} has format {header.get('format')!r}, wanted {FORMAT!r}: it was not written by this library's save()."
+            f"{path} has format {header.get('format')!r}, wanted {FORMAT!r}: it was not written by this library's save(), or by "
+            "another release of it. Save it anew."
         )
     if header.get("sha256") != _fingerprint(read, header.get("about", "")):
         raise ValueError(f"{path} is damaged: its content does not match its checksum. Use another copy of the file.")
     tensors = {name: tensor.to(device) for name, tensor in read.items()}
     held = {n.removeprefix("state."): t for n, t in tensors.items() if n.startswith("state.")}
-    for name, tensor in tree.leaves(like).items():
-        if name not in held or held[name].shape[1:] != tensor.shape[1:] or held[name].dtype != tensor.dtype:
-            got = f"{held[name].dtype} {list(held[name].shape)}" if name in held else "nothing"
-            raise ValueError(
-                f"{path} does not fit this market: {name} is {got}, wanted {tensor.dtype} {list(tensor.shape)}. "
-                "Build the market with the arguments that it was saved with."
-            )
     extra = {n.removeprefix("extra."): t for n, t in tensors.items() if n.startswith("extra.")}
-    return tree.replaced(like, held), json.loads(header["about"]), extra
+    _check_state(path, held, tree.leaves(like))
+    if len(held) + len(extra) != len(tensors):
+        raise ValueError(f"{path} holds tensors that save() does not write. Use a file as save() wrote it.")
+    return tree.replaced(like, held), _facts(path, header.get("about", "")), extra
+
+
+def _read(path: str | Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """The header's words and all tensors of a file."""
+    try:
+        with safe_open(str(path), "pt") as file:
+            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  no dict
+    except (SafetensorError, OSError) as error:
+        raise ValueError(
+            f"cannot read {path}: {error}. Wanted a file written by save(); it may be damaged or cut short."
+        ) from error
+
+
+def _facts(path: str | Path, text: str) -> dict[str, Any]:
+    """The facts of a header; ValueError where they are no JSON object."""
+    try:
+        about = json.loads(text)
+    except (ValueError, RecursionError):
+        about = None
+    if not isinstance(about, dict):
+        raise ValueError(f"{path} holds no facts about its state in its header. Use a file as save() wrote it.")
+    return about
+
+
+def _check_state(path: str | Path, held: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
+    """Refuse a state with other tensors, types, shapes or numbers of markets than this market's."""
+    fix = "Build the market with the arguments that it was saved with."
+    for name, tensor in wanted.items():
+        got = held.get(name)
+        if got is None or got.dtype != tensor.dtype or got.dim() != tensor.dim() or got.shape[1:] != tensor.shape[1:]:
+            found = "nothing" if got is None else f"{got.dtype} {list(got.shape)}"
+            raise ValueError(
+                f"{path} does not fit this market: {name} is {found}, wanted {tensor.dtype} {list(tensor.shape)}. {fix}"
+            )
+        if len(got) != len(tensor):
+            raise ValueError(f"{path} holds {len(got)} markets, wanted {len(tensor)}. {fix}")
+    if held.keys() != wanted.keys():
+        raise ValueError(f"{path} does not fit this market: it has {', '.join(sorted(held.keys() - wanted.keys()))}. {fix}")
