@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Int
 from torch import Tensor
 
 from marketenv.core import storage
@@ -35,8 +34,8 @@ class Saved:
     over: bool
     actions: tuple[Tensor, ...]
     infos: dict[str, Tensor]
-    base: Int[Tensor, "markets"]
-    episode: Int[Tensor, "markets"]
+    base: Tensor  # not yet checked where it was just read
+    episode: Tensor
 
 
 def facts_of(market: Market) -> Facts:
