@@ -52,6 +52,7 @@ DEFAULT_TRAINING = Training(optimizer="sgd", learning_rate=0.01, momentum=0.9, w
 NO_DATA = (5000.0, 0.6)  # median and log deviation of sizes where nobody has data
 LEAVES = -0.9  # whose stay is below leaves
 LARGEST = 100.0  # loss that anybody is told
+WALK = (1e-12, 1e12)  # where drifting costs and needs stay
 DUST = 1e-9  # share of the money at stake below which a loss is rounding: a price that takes all of a gain leaves -4e-16 of it
 
 
@@ -61,6 +62,13 @@ def truthful(observation: Tensor, role: Role, keys: Tensor) -> Tensor:
     said = [torch.where(seen[name] > 0, 0.0, -1.0) for name in ("cost", "size", "need")]
     one = torch.ones_like(seen["loss"])
     return torch.cat([*said, one, -one, one], -1)
+
+
+def _walked(values: Tensor, steps: Tensor) -> Tensor:
+    """Positive values a step of their logs later, not out of ``WALK``, since no sum of money holds much more; 0 stays."""
+    low, high = (values.new_tensor(end) for end in WALK)
+    ends = values.minimum(low), values.maximum(high)  # what was given beyond them may stay there
+    return torch.where(values > 0, (values * steps.exp()).clamp(*ends), values)
 
 
 POLICIES: dict[str, Any] = {"truthful": truthful, "random": uniform_random}
@@ -392,9 +400,8 @@ class ModelSharingMarket:
         if not (c.cost_drift or c.need_drift):
             return types
         steps = draws.normal(draws.agent_keys(draws.fold(state.seeds, state.round), self.n_agents, "drift"), 2)
-        return ClientTypes(
-            types.sizes, types.costs * (c.cost_drift * steps[..., 0]).exp(), types.needs * (c.need_drift * steps[..., 1]).exp()
-        )
+        costs, needs = _walked(types.costs, c.cost_drift * steps[..., 0]), _walked(types.needs, c.need_drift * steps[..., 1])
+        return ClientTypes(types.sizes, costs, needs)
 
     def _train(self, state: SharingState, lessons: Any, params: Tensor, effort: Tensor, pull: Pull | None) -> Tensor:
         """One round of everybody's training; optimisers start anew in every round."""

@@ -24,7 +24,7 @@ REASONS = {
     1: "not in the market",
     2: "needs nothing",
     3: "no model is worth its hurdle",
-    4: "cannot pay for what it would buy",
+    4: "cannot pay for what it would buy, or the seller cannot",
     5: "uploaded a model that is not finite: isolated in this round",
     6: "trained to parameters or a loss that are not finite: isolated in this round, and back to the last finite ones",
     7: "shared without money",
@@ -67,7 +67,7 @@ class ModelSharingConfig:
     types:    given types instead of drawn ones: ``{"sizes": [...], "costs": [...], "needs": [...]}``, any of the three
     effort_cost: interval of the uniform cost of a full effort, money
     joins:    the round at which each client joins, from 0; None: all are there from the start
-    cost_drift, need_drift: standard deviation of the log of c and K from round to round
+    cost_drift, need_drift: standard deviation of the log of c and K from round to round; neither walks out of [1e-12, 1e12]
     data_drift: share of a client's examples that is exchanged in a round, until all are those of another partition
     select:   which accuracy chooses a client's best model; ``test`` is the public code's
     cash, credit: money at the start, and how far below zero it may go

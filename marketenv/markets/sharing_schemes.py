@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
 from marketenv.core.axes import Parameters, PerPair
-from marketenv.mechanisms import Graph, SharingPayment, SharingTerms, share_models
+from marketenv.mechanisms import Graph, SharingOutcome, SharingPayment, SharingTerms, share_models
 from marketenv.valuation import ModelDistance, prox_centres
 
 
@@ -53,7 +53,7 @@ class Shared:
             the next training, and what a relay uploads          [markets, clients, params]
     pull:   how hard: strength of the proximal term, 0 for none                  [markets, clients]
     second: the models that are trained for the others beside one's own          [markets, clients, params], or no params
-    broke:  who could not pay for what it would have bought                      [markets, clients]
+    broke:  who lost a purchase that it, or its seller, could not pay for        [markets, clients]
     """
 
     bought: Bool[Tensor, "markets buyers sellers"]
@@ -69,16 +69,30 @@ def ipfl(given: Given) -> Shared:
     """The paper's market: a graph decides who buys whose model, a payment what for, and the bought ones pull at the buyer.
 
     The next training minimises L_i + lambda / (2 eta) |theta - centre_i|^2 from the client's own model; who bought nothing
-    trains alone. A client that cannot pay all its purchases makes none. Source: arXiv 2505.02462, Algorithms 1 and 2.
+    trains alone. Only what can be paid is traded (see ``affordable``). Source: arXiv 2505.02462, Algorithms 1 and 2.
     """
     outcome = share_models(given.terms, graph=given.graph, payment=given.payment)
-    broke = outcome.transfers.sum(2) > given.purse
-    bought = outcome.allocation & ~broke[..., None]
+    bought = affordable(outcome, given.purse)
+    broke = (outcome.allocation & ~bought).any(2)
     centre = prox_centres(given.uploads, given.start, bought, given.terms.reported.sizes, given.eta, given.kind)
     buys = bought.any(2)
     pull = buys * (given.strength / given.eta if given.eta else 0.0)
     kept = {"prices": torch.where(bought, outcome.prices, 0.0), "pull": pull, "broke": broke}
     return _shared(given, bought, centre=torch.where(buys[..., None], centre, given.trained), **kept)
+
+
+def affordable(outcome: SharingOutcome, purse: Float64[Tensor, "markets clients"]) -> Bool[Tensor, "markets buyers sellers"]:
+    """Keep the trades after which nobody pays more than its purse: bool [markets, buyers, sellers].
+
+    A client whose purchases and debts together are above its purse buys nothing; its debts are its sales at prices below 0.
+    A client whose remaining debts are above its purse makes no such sale. Both cuts only lower what others owe, so two passes
+    are enough; what a client is paid in a round is no part of its purse in that round.
+
+    outcome: what the graph and the payment decided;   purse: the most that each client can pay, money
+    """
+    bought = outcome.allocation & ~(outcome.transfers.sum(2) > purse)[..., None]
+    debts = torch.where(bought, outcome.prices, 0.0).clamp(max=0.0)
+    return bought & ~((debts < 0) & (-debts.sum(1) > purse)[:, None])
 
 
 def local(given: Given) -> Shared:

@@ -101,9 +101,9 @@ class SharingTerms:
         """Every buyer's sellers in the order of Algorithm 2."""
         own, need = self.reported.sizes[..., None], self.reported.needs[..., None]
         sizes = self.reported.sizes[:, None].expand_as(self.discounts)
-        thresholds = self.gain.threshold(self.hurdles, sizes, need).masked_fill(self.hurdles.isinf(), -torch.inf)
-        thresholds, order = thresholds.sort(dim=-1, descending=True, stable=True)
-        return Queue(order, own, need, sizes.gather(-1, order), self.hurdles.gather(-1, order), thresholds)
+        beyond = self.gain.beyond(self.hurdles, sizes, need).masked_fill(self.hurdles.isinf(), -torch.inf)
+        order = (sizes + beyond).sort(dim=-1, descending=True, stable=True).indices
+        return Queue(order, own, need, *(values.gather(-1, order) for values in (sizes, self.hurdles, beyond)))
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,8 @@ class Queue:
 
     order:      index of the seller at each place               int64 [..., buyers, sellers]
     own, need:  the buyer's N and K                             float64 [..., buyers, 1]
-    sizes, hurdles, thresholds: N_j, C_ij and N^Th_j there      float64 [..., buyers, sellers]
+    sizes, hurdles: N_j and C_ij there                          float64 [..., buyers, sellers]
+    beyond:     N^Th_j - N_j there, with all its digits where it is small beside N_j, and -inf for what is not for sale
     """
 
     order: Tensor
@@ -120,7 +121,16 @@ class Queue:
     need: Tensor
     sizes: Tensor
     hurdles: Tensor
-    thresholds: Tensor
+    beyond: Tensor
+
+    @property
+    def thresholds(self) -> Tensor:
+        """N^Th_j at each place: float64 [..., buyers, sellers]."""
+        return self.sizes + self.beyond
+
+    def less(self, size: Tensor) -> Tensor:
+        """N^Th_j - size at each place, without cancellation: the total without a seller of that size at which j is worth C_ij."""
+        return self.sizes - size + self.beyond
 
     def back(self, placed: Tensor) -> Tensor:
         """What stands at the queue's places, in the sellers' own order."""

@@ -12,6 +12,7 @@ Data = Float64[Tensor, "..."]
 
 HALVINGS = 64  # of the interval [-700, 700] of log(total): below the spacing of float64 numbers
 NEWTON_STEPS = 5  # from a start within 4 % of the root every step squares the error
+LARGE = 1e5  # cube root of a number beside whose cube 1 is rounding
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class GainFamily:
 
     scale: samples that count as one unit of data, > 0; K says what the client needs it for, 0 is a pure seller
 
-    A new family subclasses it with ``value`` and ``marginal``; ``threshold`` then follows by bisection.
+    A new family subclasses it with ``value`` and ``marginal``; ``beyond`` and ``threshold`` then follow by bisection.
     Raises ValueError for a scale that is not a finite number > 0.
     """
 
@@ -39,11 +40,18 @@ class GainFamily:
         raise NotImplementedError
 
     def threshold(self, worth: Data, added: Data, need: Data) -> Data:
-        """The total at which the last ``added`` samples are worth exactly ``worth``.
+        """The total at which the last ``added`` samples are worth exactly ``worth``: ``added`` and what lies beyond it.
 
         x > added with g(x) - g(x - added) = worth; inf where worth <= 0, ``added`` where even the first are worth less
 
-        Source: N^Th of Algorithm 2, arXiv 2505.02462; bisection on log(x - added).
+        Source: N^Th of Algorithm 2, arXiv 2505.02462.
+        """
+        return added + self.beyond(worth, added, need)
+
+    def beyond(self, worth: Data, added: Data, need: Data) -> Data:
+        """How far the threshold lies above ``added``: y > 0 with g(y + added) - g(y) = worth, without cancellation.
+
+        inf where worth <= 0, 0 (to rounding) where even the first samples are worth less. Bisection on log y.
         """
         worth, added, need = torch.broadcast_tensors(worth, added, need)
         low, high = torch.full_like(worth, -700.0), torch.full_like(worth, 700.0)
@@ -51,7 +59,7 @@ class GainFamily:
             middle = (low + high) / 2
             worth_more = self.marginal(middle.exp(), added, need) > worth
             low, high = torch.where(worth_more, middle, low), torch.where(worth_more, high, middle)
-        return torch.where(worth <= 0, torch.inf, added + low.exp())
+        return torch.where(worth <= 0, torch.inf, low.exp())
 
 
 @dataclass(frozen=True)
@@ -74,22 +82,26 @@ class InverseSqrt(GainFamily):
     def marginal(self, before: Data, added: Data, need: Data) -> Data:
         """sqrt(K s) n / (sqrt(x) sqrt(y) (sqrt(x) + sqrt(y))) with y = x + n: the difference without a subtraction."""
         low, high = before.sqrt(), (before + added).sqrt()
-        return (need * self.scale).sqrt() * added / (low * high * (low + high))
+        return need.sqrt() * self.scale**0.5 / low * (added / high / (low + high))  # no product that overflows
 
-    def threshold(self, worth: Data, added: Data, need: Data) -> Data:
+    def beyond(self, worth: Data, added: Data, need: Data) -> Data:
         """As in ``GainFamily``, by Newton's method.
 
-        x = n ((z + 1/z) / 2)^2 with the root z >= 1 of z^4 - a z - 1 = 0, a = 4 sqrt(K s / n) / worth
+        y = n ((z - 1/z) / 2)^2 with the root z >= 1 of z^4 - a z - 1 = 0, a = b / worth, b = 4 sqrt(K s / n)
 
+        The unknown is w = z - 1, so that small roots keep all their digits; a is never formed, since it may overflow.
         Started right of the root, where the function is convex, so that every step stays there.
-        Source: derived here, with x - n = n sinh^2(log z); the authors' own search can step over a root below 2 n.
+        Source: derived here, with y = n sinh^2(log z); the authors' own search can step over a root below 2 n.
         """
         free = worth <= 0
-        a = 4 * (need * self.scale / added).sqrt() / torch.where(free, 1.0, worth)
-        z = (1 + a) ** (1 / 3)
+        worth, b = torch.where(free, 1.0, worth), 4 * need.sqrt() * self.scale**0.5 / added.sqrt()
+        t = b ** (1 / 3) / worth ** (1 / 3)
+        w = torch.where(t < LARGE, torch.expm1(torch.log1p(t.clamp(max=LARGE) ** 3) / 3), t)
         for _ in range(NEWTON_STEPS):
-            z = z - (z - a / z**2 - 1 / z**3) / (4 - a / z**3)
-        return torch.where(free, torch.inf, added * ((z + 1 / z) / 2) ** 2)
+            z = 1 + w
+            pull = b / z / z / worth  # a / z^2
+            w = w - (w * (1 + 1 / z) * (1 + 1 / z / z) - pull) / (4 - pull / z)
+        return torch.where(free, torch.inf, added * (w * (1 + 1 / (1 + w)) / 2) ** 2)
 
 
 @dataclass(frozen=True)

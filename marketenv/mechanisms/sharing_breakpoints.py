@@ -38,7 +38,7 @@ def cost_breakpoints(terms: SharingTerms, seller: int, graph: str) -> Float64[Te
         return over_subsets(free, added_by_each)[:, :, seller]
     queue = _at_cost(terms, mine, torch.inf).queue
     size = terms.reported.sizes[:, seller, None, None]
-    before = torch.cat([queue.thresholds - size, pass_along(terms.gain, queue)[0]], -1)
+    before = torch.cat([queue.less(size), pass_along(terms.gain, queue)[0]], -1)
     worth = terms.gain.marginal(before.masked_fill(~(before > 0), torch.nan), size, queue.need)
     return (worth - terms.discounts[:, :, seller, None])[:, ~mine].flatten(1).nan_to_num(0.0, neginf=0.0)
 

@@ -6,6 +6,7 @@ under which ``bought`` was made.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -31,8 +32,6 @@ from marketenv.mechanisms.collaboration_graph import (
 from marketenv.mechanisms.gain_families import GainFamily
 from marketenv.mechanisms.outcome import Outcome
 
-Totals = Float64[Tensor, "markets buyers #sellers"]
-
 
 @dataclass(frozen=True)
 class SharingOutcome(Outcome):
@@ -55,7 +54,8 @@ def share_models(
 ) -> SharingOutcome:
     """Draw the collaboration graph and price its edges.
 
-    graph: a name of ``GRAPHS`` or a function of its shape; payment: a name of ``SHARING_PAYMENTS`` or such a function
+    graph: a name of ``GRAPHS`` or a function of its shape, of which what is not for sale is left out
+    payment: a name of ``SHARING_PAYMENTS`` or such a function
 
     Raises ValueError for unknown names and for a payment that the graph does not allow.
     Source: arXiv 2505.02462; "break" and "marginal" are the paper's.
@@ -66,7 +66,7 @@ def share_models(
     >>> share_models(terms).prices[0, 0], share_models(terms, payment="critical").prices[0, 0]
     (tensor([0.0000, 2.9289, 0.0000], dtype=torch.float64), tensor([0.0000, 2.0000, 0.0000], dtype=torch.float64))
     """
-    bought = lookup(GRAPHS, graph, "graph")(terms)
+    bought = lookup(GRAPHS, graph, "graph")(terms) & terms.hurdles.isfinite()
     return SharingOutcome(bought, lookup(SHARING_PAYMENTS, payment, "payment")(terms, bought, graph))
 
 
@@ -78,7 +78,7 @@ def marginal_value(terms: SharingTerms, bought: Bought, graph: str | Graph = "br
     Works for every graph. Overstating a cost never helps, understating it does: the price is above the critical value.
     Source: arXiv 2505.02462.
     """
-    return _price(terms, bought, _totals(terms, bought))
+    return _price(terms, bought, _without(terms, bought))
 
 
 def critical_value(terms: SharingTerms, bought: Bought, graph: str | Graph = "break") -> PerPair:
@@ -147,16 +147,18 @@ def gains(types: ClientTypes, gain: GainFamily, bought: Bought) -> Float64[Tenso
     return gain.marginal(types.sizes, received, types.needs)
 
 
-def _price(terms: SharingTerms, bought: Bought, totals: Totals) -> PerPair:
-    """g(x) - g(x - N_j) - discount at these totals x, where something is bought."""
-    sizes = terms.reported.sizes[:, None]
-    worth = terms.gain.marginal(torch.where(bought, totals - sizes, 1.0), sizes, terms.reported.needs[..., None])
+def _price(terms: SharingTerms, bought: Bought, before: PerPair) -> PerPair:
+    """g(x + N_j) - g(x) - discount at what the buyer has without j, x = before, where something is bought."""
+    sizes, needs = terms.reported.sizes[:, None], terms.reported.needs[..., None]
+    worth = terms.gain.marginal(torch.where(bought, before, 1.0), sizes, needs)
     return torch.where(bought, worth - terms.discounts, 0.0)
 
 
-def _totals(terms: SharingTerms, bought: Bought) -> Totals:
+def _without(terms: SharingTerms, bought: Bought) -> PerPair:
+    """What each buyer has without each seller: T_i - N_j where j is bought, added up and never subtracted."""
     sizes = terms.reported.sizes
-    return sizes[..., None] + bought.to(sizes.dtype) @ sizes[..., None]
+    others = sizes[..., None] * ~torch.eye(sizes.shape[1], dtype=torch.bool, device=sizes.device)
+    return sizes[..., None] + bought.to(sizes.dtype) @ others
 
 
 def _critical_break(terms: SharingTerms, bought: Bought) -> PerPair:
@@ -165,26 +167,26 @@ def _critical_break(terms: SharingTerms, bought: Bought) -> PerPair:
     A later place has a larger total, an earlier one a larger threshold, so one place holds the minimum for all of a row.
     The buyer itself stands last in its queue, so the place after the bought ones exists.
     """
-    next_one = terms.queue.thresholds.gather(-1, bought.sum(-1, keepdim=True))
-    return _price(terms, bought, _totals(terms, bought).maximum(next_one))
+    place, queue = bought.sum(-1, keepdim=True), terms.queue
+    next_one = dataclasses.replace(queue, sizes=queue.sizes.gather(-1, place), beyond=queue.beyond.gather(-1, place))
+    return _price(terms, bought, _without(terms, bought).maximum(next_one.less(terms.reported.sizes[:, None])))
 
 
 def _critical_continue(terms: SharingTerms, bought: Bought) -> PerPair:
-    totals = torch.zeros_like(terms.discounts)
+    before = torch.zeros_like(terms.discounts)
     edges = bought.nonzero().split(max(1, AT_ONCE // bought.shape[-1]))
-    totals[bought] = torch.cat([_least_total(terms, part) for part in edges])
-    return _price(terms, bought, totals)
+    before[bought] = torch.cat([_least_before(terms, part) for part in edges])
+    return _price(terms, bought, before)
 
 
-def _least_total(terms: SharingTerms, edges: Tensor) -> Tensor:
-    """tau of (market, buyer, seller) edges, int64 [edges, 3]: walk along each buyer's queue without the seller."""
+def _least_before(terms: SharingTerms, edges: Tensor) -> Tensor:
+    """tau - N_j of (market, buyer, seller) edges, int64 [edges, 3]: walk along each buyer's queue without the seller."""
     market, buyer, seller = edges.unbind(-1)
     queue = Queue(*(getattr(terms.queue, name)[market, buyer] for name in Queue.__dataclass_fields__))
     mine = queue.order == seller[:, None]
-    without = Queue(queue.order, queue.own, queue.need, queue.sizes, queue.hurdles.masked_fill(mine, torch.inf), queue.thresholds)
-    with_it = pass_along(terms.gain, without)[0] + terms.reported.sizes[market, seller][:, None]
+    without = dataclasses.replace(queue, hurdles=queue.hurdles.masked_fill(mine, torch.inf))
     # its own place stays in: its threshold is at least tau, since it was bought
-    return with_it.maximum(queue.thresholds).amin(-1)
+    return pass_along(terms.gain, without)[0].maximum(queue.less(terms.reported.sizes[market, seller][:, None])).amin(-1)
 
 
 def _critical_exact(terms: SharingTerms, bought: Bought) -> PerPair:

@@ -248,6 +248,22 @@ def test_about_half_of_the_losers_leave_where_exits_are_by_chance():
     assert 0.45 < float(gone[:, 1:].double().mean()) < 0.55  # 2,000 draws of 1/2: deviation .011
 
 
+@pytest.mark.parametrize(("graph", "payment"), LEGAL)
+@pytest.mark.parametrize("decades", [6, 10, 16])
+def test_sizes_far_apart_drive_nobody_out(graph, payment, decades):
+    """T - N_j of totals has lost the small sizes: at ten decades that drove out 38 of the paper's 2,304 truthful clients."""
+    gone = 0
+    for draw in range(32):
+        exponents = torch.rand(9, generator=torch.Generator().manual_seed(draw), dtype=torch.float64)
+        types = {"sizes": (10 ** (decades * exponents)).tolist()}
+        free = {"strength": 0.0, "costs": (0.0, 0.2), "exits": "ir_strict", "max_cycles": 1}
+        market = market_of(n_agents=9, graph=graph, payment=payment, types=types, **free)
+        ((_, after, report),) = episode(market, range(8))
+        gone += int(after.state.gone.sum())
+        assert (report.prices >= 0).all() and report.prices.isfinite().all()
+    assert gone == 0
+
+
 @pytest.mark.parametrize("unit", [1e-10, 1.0, 1e10])
 @pytest.mark.parametrize(("graph", "payment"), LEGAL)
 def test_rounding_drives_nobody_out(graph, payment, unit):
@@ -309,6 +325,23 @@ def test_types_drift_by_their_seed_and_reports_once_do_not():
     assert (last.needs / first.needs).log().std() == pytest.approx(0.2 * 40**0.5, rel=0.15)
     assert torch.equal(first.sizes, last.sizes)
     assert torch.allclose(a[-1][2].reported.costs, first.costs)
+
+
+@pytest.mark.parametrize("payment", ["marginal", "critical"])
+def test_types_that_drift_without_measure_stay_numbers(payment):
+    """A step of 500 in the log takes float64 from 1 beyond its largest number, and to 0, where a need would be none."""
+    market = market_of(cost_drift=500.0, need_drift=500.0, max_cycles=12, reports="each_round", exits="ir_prob", payment=payment)
+    for now, _, report in episode(market, range(20)):
+        for types in (now.state.types.costs, now.state.types.needs):
+            assert ((types >= 1e-12) & (types <= 1e12)).all()
+        assert report.rewards.isfinite().all() and report.prices.isfinite().all()
+
+
+def test_types_beyond_the_drifts_bounds_may_be_given():
+    market = market_of(types={"costs": (0.0, 1e15, 1e-15, 1.0)}, cost_drift=0.1)
+    (now, _, _), *_ = episode(market, [0])
+    costs = market._drifted(now.state).costs[0].tolist()
+    assert costs[0] == 0 and costs[1] <= 1e15 and costs[2] >= 1e-15 and 0.5 < costs[3] < 2
 
 
 def test_data_drift_exchanges_a_growing_share_of_the_examples():
@@ -441,6 +474,38 @@ def test_cash_never_falls_below_its_credit():
     for _, _, report in episode(market_of(credit=4.0, cash=1.0, max_cycles=6, n_agents=6), range(50)):
         assert report.cash.min() >= -4 - 1e-9
         assert torch.allclose(report.cash.sum(1), torch.full((50,), 6.0, dtype=torch.float64), atol=1e-9)
+
+
+def everybody(terms):
+    return terms.pairs
+
+
+def anybody(terms):
+    """Whatever is not for sale, and oneself, may be named too: it is left out."""
+    return torch.ones_like(terms.pairs)
+
+
+def half(terms, bought, graph):
+    """A payment of one's own: half of what a model adds, less the discount, which may be below 0."""
+    return SHARING_PAYMENTS["marginal"](terms, bought, graph) - 0.5 * terms.reported.costs[:, None] * bought
+
+
+MONEY = [*LEGAL, *[(own, pay) for own in (everybody, anybody) for pay in ("marginal", half)], *[(g, half) for g in GRAPHS]]
+
+
+@pytest.mark.parametrize("policy", ["truthful", "random"])
+@pytest.mark.parametrize(("graph", "payment"), MONEY)
+def test_no_purse_is_overdrawn_and_no_batch_stops(graph, payment, policy):
+    """strength 5 makes distant models worth less than their discount: prices below 0, which the seller owes the buyer."""
+    market = market_of(graph=graph, payment=payment, strength=5.0, cash=0.0, credit=5.0, max_cycles=3, reports="each_round")
+    batch, players = Batch(market, 200), dict.fromkeys(agent_names(market), market.policies[policy])
+    batch.reset(0)
+    while batch.running().quotes is not None:
+        report = batch.step(batch.act(players)).report
+        assert report.cash.min() >= -5 - 1e-9 and report.cash.sum(1).abs().max() < 1e-9
+        assert not report.trades.diagonal(dim1=1, dim2=2).any() and report.discounts[report.trades].isfinite().all()
+        if graph is everybody and int(batch.running().state.round[0]) == 1:
+            assert (report.prices < 0).any() and (report.reason == 4).any()  # what this test is for does happen
 
 
 def isolated(market, quotes, now, *edits):

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from marketenv import make_market
 from marketenv.core import rounds
-from marketenv.markets.sharing_schemes import SCHEMES, Given, _simplex, ditto, fedprox, ipfl, pfedgraph
-from marketenv.mechanisms import GAINS, ClientTypes, SharingTerms, distance_discounts
+from marketenv.markets.sharing_schemes import SCHEMES, Given, _simplex, affordable, ditto, fedprox, ipfl, pfedgraph
+from marketenv.mechanisms import GAINS, ClientTypes, SharingOutcome, SharingTerms, distance_discounts
 from marketenv.valuation import DISTANCES
 
 UPLOADS = torch.tensor([[[4.0, 0.0], [0.0, 4.0], [0.0, 8.0]]])
@@ -180,3 +180,36 @@ def test_who_is_alone_keeps_the_model_that_it_trains_for_the_others():
     after, report = market.clear(now.state, ((quotes, torch.zeros(1, 2, 6)),))
     assert torch.equal(after.second[:, 0], second[:, 0]) and torch.equal(after.params[:, 0], trained[:, 0])
     assert report.reason.tolist() == [[8, 1]]  # alone, and not there yet
+
+
+AFFORDABLE = [  # prices, buyers by sellers; purses; what is kept; why
+    ([[0, 2, 3], [0, 0, 0], [0, 0, 0]], [5, 0, 0], [(0, 1), (0, 2)], "2 + 3 = 5 can just be paid"),
+    ([[0, 2, 3], [0, 0, 1], [0, 0, 0]], [4, 9, 0], [(1, 2)], "client 0 cannot pay 5 from 4: it buys nothing"),
+    ([[0, 0, 0], [-2, 0, 0], [-3, 0, 0]], [5, 0, 0], [(1, 0), (2, 0)], "client 0 owes 5 on its sales, and holds 5"),
+    ([[0, 1, 0], [-2, 0, 0], [-3, 0, 0]], [5, 0, 0], [(1, 0), (2, 0)], "5 of debts and 1: the purchase goes, the debts stay"),
+    ([[0, 1, 0], [-2, 0, 0], [-3, 0, 0]], [4, 0, 0], [], "debts of 5 from 4: then it does not sell at these prices either"),
+    ([[0, 1, 4], [-2, 0, 4], [-3, 0, 0]], [4, 3, 0], [(2, 0)], "client 1 buys nothing, so client 0 owes 3 of its 4"),
+]
+
+
+@pytest.mark.parametrize(("prices", "purse", "kept", "reason"), AFFORDABLE, ids=[row[-1] for row in AFFORDABLE])
+def test_what_cannot_be_paid_is_not_traded(prices, purse, kept, reason):
+    prices = money(prices)
+    outcome = SharingOutcome(prices != 0, prices)
+    assert [tuple(pair) for pair in affordable(outcome, money(purse))[0].nonzero().tolist()] == kept
+
+
+@settings(max_examples=200)
+@given(seed=st.integers(0, 2**40), clients=st.integers(2, 6), holds=st.floats(0, 10))
+def test_nobody_owes_more_than_its_purse_and_who_can_pay_is_not_cut(seed, clients, holds):
+    generator = torch.Generator().manual_seed(seed)
+    prices = 3 * torch.randn(4, clients, clients, dtype=torch.float64, generator=generator)
+    trades = torch.rand(4, clients, clients, generator=generator) < 0.6
+    purse = holds * torch.rand(4, clients, dtype=torch.float64, generator=generator)
+    outcome = SharingOutcome(trades, torch.where(trades, prices, 0.0))
+    kept = affordable(outcome, purse)
+    left = SharingOutcome(kept, torch.where(kept, prices, 0.0))
+    assert not (kept & ~trades).any() and (left.transfers.sum(2) <= purse).all()
+    solvent = outcome.transfers.sum(2) <= purse
+    between = solvent[:, :, None] & solvent[:, None, :]
+    assert torch.equal(kept[between], trades[between])

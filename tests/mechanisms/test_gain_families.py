@@ -3,6 +3,7 @@
 import math
 from fractions import Fraction
 
+import mpmath
 import pytest
 import torch
 from hypothesis import given, settings
@@ -109,8 +110,55 @@ def test_the_papers_threshold():
 @given(worth=st.floats(1e-12, 1e12), added=st.floats(1e-6, 1e9), need=st.floats(0, 1e12))
 def test_newton_is_bisection(worth, added, need):
     gain = InverseSqrt()
-    newton, halved = (f(money(worth), money(added), money(need)) for f in (gain.threshold, super(InverseSqrt, gain).threshold))
-    assert float(newton) == pytest.approx(float(halved), rel=1e-12)
+    newton, halved = (f(money(worth), money(added), money(need)) for f in (gain.beyond, super(InverseSqrt, gain).beyond))
+    assert float(newton) == pytest.approx(float(halved), rel=1e-12, abs=1e-290)
+
+
+VALUES = {  # g of a total x for K and s, to as many digits as mpmath is told to keep
+    "inverse_sqrt": lambda x, need, scale: -mpmath.sqrt(need * scale / x),
+    "log": lambda x, need, scale: need * mpmath.log(1 + x / scale),
+    "sqrt": lambda x, need, scale: need * mpmath.sqrt(x / scale),
+    "hill": lambda x, need, scale: need * x / (x + scale),
+}
+wide = st.floats(-150, 150).map(lambda exponent: 10.0**exponent)
+
+
+def difference(name, before, added, need, scale):
+    """g(x + n) - g(x) with 700 digits, so that the subtraction leaves enough of them."""
+    with mpmath.workdps(700):
+        x, n, k, s = (mpmath.mpf(value) for value in (before, added, need, scale))
+        return VALUES[name](x + n, k, s) - VALUES[name](x, k, s)
+
+
+@EVERY
+@settings(max_examples=100)
+@given(before=wide, added=wide, need=st.floats(1e-3, 1e6))
+def test_what_data_add_keeps_its_digits_at_every_size(name, before, added, need):
+    gain = GAINS[name]()
+    wanted = difference(name, before, added, need, gain.scale)
+    assert float(gain.marginal(money(before), money(added), money(need))) == pytest.approx(float(wanted), rel=1e-13, abs=1e-300)
+
+
+@EVERY
+@settings(max_examples=60)
+@given(before=st.floats(-9, 9), added=st.floats(-3, 9), need=st.floats(1e-3, 1e6))
+def test_what_lies_beyond_keeps_its_digits_at_every_size(name, before, added, need):
+    """The total is recovered from what the last data were worth there, also where it is next to nothing beside them."""
+    gain, before, added = GAINS[name](), 10.0**before, 10.0**added
+    worth = difference(name, before, added, need, gain.scale)
+    with mpmath.workdps(60):  # the worth is rounded to float64: where it hardly depends on the total, that alone moves the total
+        steep = abs(float((difference(name, before * (1 + 1e-6), added, need, gain.scale) / worth - 1) / 1e-6))
+    found = float(gain.beyond(money(float(worth)), money(added), money(need)))
+    assert steep < 1e-12 or found == pytest.approx(before, rel=1e-12 + 1e-14 / steep)
+
+
+@EVERY
+@pytest.mark.parametrize("worth", [5e-324, 1e-320, 1e-305, 1e-200, 1e200, 1e308])
+@pytest.mark.parametrize("need", [0.0, 1e-300, 1.0, 1e300])
+@pytest.mark.parametrize("added", [1e-300, 1.0, 1e300])
+def test_no_number_makes_a_threshold_nan(name, worth, need, added):
+    found = GAINS[name]().threshold(money(worth), money(added), money(need))
+    assert not found.isnan() and float(found) >= added
 
 
 @EVERY
