@@ -19,6 +19,7 @@ Facts = dict[str, str | None]  # words of each argument; None where they cannot 
 
 PLACE = ("device", "root", "download")  # where a market runs and its files lie does not count
 DEALT = ("data", "partition", "data_options")  # what a source has made of them counts in their place
+ABOUT = {"market": dict, "over": bool, "stage": int}  # a header's facts
 SHOWN = 300  # letters of an argument in an error
 
 
@@ -69,21 +70,23 @@ def write(path: str | Path, facts: Facts, saved: Saved) -> None:
     extra = {"base": saved.base, "episode": saved.episode}
     extra |= {f"actions.{k}": actions for k, actions in enumerate(saved.actions)}
     extra |= {f"info.{name}": values for name, values in saved.infos.items()}
-    storage.save(path, saved.state, {"market": facts, "over": saved.over}, extra)
+    storage.save(path, saved.state, {"market": facts, "over": saved.over, "stage": len(saved.actions)}, extra)
 
 
 def read(path: str | Path, market: Market, facts: Facts, n_markets: int) -> Saved:
     """Read a batch of this market; ValueError for a damaged, foreign or impossible file."""
     like = market.reset(torch.zeros(n_markets, dtype=torch.int64, device=market.device))
     state, about, extra = storage.load(path, like, market.device)
-    if about.keys() != {"market", "over"} or not isinstance(about["market"], dict) or not isinstance(about["over"], bool):
+    if {name: type(fact) for name, fact in about.items()} != ABOUT:
         raise _impossible(path, "its header is none that save() writes")
     _check_facts(path, about["market"], facts)
-    played = sum(name.startswith("actions.") for name in extra)
+    played = about["stage"]
+    if not 0 <= played < (1 if about["over"] else len(market.stages)):
+        raise _impossible(path, f"{played} stages of the round are played, and over is {about['over']}")
     infos = [f"info.{name}" for name in market.report_type.INFO]
     wanted = {"base", "episode", *infos, *(f"actions.{k}" for k in range(played))}
-    if extra.keys() != wanted or played >= (1 if about["over"] else len(market.stages)):
-        raise _impossible(path, f"it holds {', '.join(sorted(extra)) or 'nothing'} beside the state, and over is {about['over']}")
+    if extra.keys() != wanted:
+        raise _impossible(path, f"it holds {', '.join(sorted(extra)) or 'nothing'}, wanted {', '.join(sorted(wanted))}")
     saved = Saved(
         state=state,
         over=about["over"],
@@ -101,7 +104,7 @@ def _impossible(path: str | Path, what: str) -> ValueError:
     return ValueError(f"{path} is no whole saved market: {what}. Use a file as save() wrote it.")
 
 
-def _check_facts(path: str | Path, held: Mapping[str, str | None], facts: Facts) -> None:
+def _check_facts(path: str | Path, held: Mapping[str, Any], facts: Facts) -> None:
     """Refuse a file of another market, of other arguments, and of arguments that cannot be compared."""
     if held.get("market") != facts["market"]:
         raise ValueError(f"{path} holds a {held.get('market')}, wanted a {facts['market']}. Build the market that was saved.")

@@ -1,14 +1,23 @@
 """The shell around the rounds: seeds and episodes, restarts, save and load in mid-round."""
 
+import functools
+import json
+import threading
+
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
 from relay_market import RelayMarket
+from safetensors.torch import save_file
 
 from marketenv import make_market
-from marketenv.core import draws
+from marketenv.core import draws, storage
 from marketenv.core.batch import Batch, _episode_seeds
 from marketenv.core.market import agent_names
+from marketenv.core.saved import describe
+from marketenv.mechanisms import double_auction
 
 
 def batch_of(n_markets=3, **config):
@@ -180,6 +189,170 @@ def test_a_file_that_does_not_fit_is_refused_and_nothing_changes(tmp_path, kind,
         one.load(tmp_path / "state")
     assert same(one.step(calm(one)), two.step(calm(two)))
     assert torch.equal(one.reset(None), two.reset(None))
+
+
+def halfway(n_markets=3):
+    """A batch in the second stage of its second round."""
+    batch = batch_of(n_markets)
+    batch.reset(4)
+    for _ in range(3):
+        batch.step(calm(batch))
+    return batch
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """What a file of ``halfway`` holds: the tensors by name and the facts of its header."""
+    path = tmp_path_factory.mktemp("whole") / "state"
+    halfway().save(path)
+    header, tensors = storage._read(path)
+    return tensors, json.loads(header["about"])
+
+
+def forge(path, tensors, about):
+    """Write such a file with a right checksum."""
+    text, held = json.dumps(about), {name: tensor.contiguous() for name, tensor in tensors.items()}
+    save_file(held, str(path), {"format": storage.FORMAT, "about": text, "sha256": storage._fingerprint(held, text)})
+
+
+def refused(path):
+    """Whether a batch refuses a file with a ValueError and goes on as if it had not been asked."""
+    one, two = halfway(), halfway()
+    with pytest.raises(ValueError, match=str(path)):
+        one.load(path)
+    assert all(torch.equal(one.infos()[name], two.infos()[name]) for name in one.infos())
+    actions = calm(two)
+    return same(one.step(actions), two.step(actions)) and torch.equal(one.reset(None), two.reset(None))
+
+
+def test_an_unaltered_copy_is_taken_up(tmp_path, whole):
+    forge(tmp_path / "state", *whole)
+    one, two = batch_of(), halfway()
+    one.load(tmp_path / "state")
+    assert same(one.step(calm(two)), two.step(calm(two)))
+
+
+OTHER = [None, [], {}, 1, 0, "text", True, [[]], {"market": {}}]
+ALTERED = {
+    "dropped": lambda t: None,
+    "rows missing": lambda t: t[:2],
+    "a row more": lambda t: torch.cat([t, t[:1]]),
+    "an axis more": lambda t: t[..., None],
+    "no axis": lambda t: t.flatten()[0],
+    "another type": lambda t: t.to(torch.float16 if t.dtype == torch.int64 else torch.complex64),
+    "nothing": lambda t: t[:0],
+}
+
+
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_forged_tensor_is_refused_and_nothing_changes(tmp_path, whole, data):
+    tensors, about = whole
+    name, kind = data.draw(st.sampled_from(sorted(tensors))), data.draw(st.sampled_from(sorted(ALTERED)))
+    altered = ALTERED[kind](tensors[name])
+    forge(tmp_path / "state", {n: altered if n == name else t for n, t in tensors.items() if n != name or altered is not None}, about)
+    assert refused(tmp_path / "state")
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_forged_header_is_refused_and_nothing_changes(tmp_path, whole, data):
+    tensors, about = whole
+    name = data.draw(st.sampled_from(["all", "market", "over", "stage", "more", *(f"market.{fact}" for fact in about["market"])]))
+    value = data.draw(st.sampled_from(OTHER))
+    forged = json.loads(json.dumps(about))
+    assume(name != "stage" or type(value) is not int or value != about["stage"])
+    if name == "all":
+        forged = value
+    elif name.startswith("market."):
+        forged["market"][name.removeprefix("market.")] = value
+    else:
+        forged[name] = value
+    forge(tmp_path / "state", tensors, forged)
+    assert refused(tmp_path / "state")
+
+
+INT = torch.int64
+IMPOSSIBLE = {
+    "a name that nobody writes": {"extra.more": torch.zeros(3)},
+    "a name without a kind": {"more": torch.zeros(3)},
+    "a fact more": {"extra.info.more": torch.zeros(3, 3)},
+    "a stage too many": {"extra.actions.1": torch.zeros(3, 3, 2)},
+    "a gap between stages": {"extra.actions.0": None, "extra.actions.1": torch.zeros(3, 3, 2)},
+    "whole numbers as actions": {"extra.actions.0": torch.zeros(3, 3, 2, dtype=INT)},
+    "an action that is no number": {"extra.actions.0": torch.full((3, 3, 2), torch.nan)},
+    "a seed below 0": {"extra.base": torch.tensor([4, 5, -6])},
+    "an episode below 0": {"extra.episode": torch.tensor([0, 0, -1])},
+    "another episode": {"extra.episode": torch.tensor([0, 0, 1])},
+    "another seed": {"state.seeds": torch.tensor([4, 5, 7])},
+    "a round beyond the horizon": {"state.round": torch.tensor([1, 1, 4])},
+    "a round below 0": {"state.round": torch.tensor([1, 1, -1])},
+    "over and yet going on": {"state.round": torch.tensor([3, 3, 3])},
+}
+
+
+@pytest.mark.parametrize("kind", IMPOSSIBLE)
+def test_an_impossible_file_is_refused_and_nothing_changes(tmp_path, whole, kind):
+    tensors, about = whole
+    forge(tmp_path / "state", {n: t for n, t in (tensors | IMPOSSIBLE[kind]).items() if t is not None}, about)
+    assert refused(tmp_path / "state")
+
+
+@pytest.mark.parametrize("rounds", [[1, 1, 1], [0, 0, 0]])
+def test_over_is_believed_only_where_it_can_be(tmp_path, whole, rounds):
+    tensors, about = whole
+    late = {n: t for n, t in tensors.items() if not n.startswith("extra.actions")} | {"state.round": torch.tensor(rounds)}
+    forge(tmp_path / "state", tensors if rounds[0] else late, about | {"over": True})
+    assert refused(tmp_path / "state")
+
+
+def test_a_state_that_its_market_refuses_changes_nothing(tmp_path):
+    """All is computed before anything is assigned: here the market itself finds sizes below 0, as it quotes or observes."""
+    market = make_market("model_sharing_v0", learner=None, n_agents=3, max_cycles=2)
+    one, two = Batch(market, 2), Batch(market, 2)
+    one.reset(1), two.reset(1)
+    one.save(tmp_path / "state")
+    header, tensors = storage._read(tmp_path / "state")
+    forge(tmp_path / "state", tensors | {"state.types.sizes": -tensors["state.types.sizes"]}, json.loads(header["about"]))
+    with pytest.raises(ValueError, match="size"):
+        one.load(tmp_path / "state")
+    assert same(one.step(random_rows(two)), two.step(random_rows(two)))
+
+
+class Priced(RelayMarket):
+    """A market of one's own, without a config, that holds a part."""
+
+    def __init__(self, part, horizon=3):
+        super().__init__(horizon)
+        self.part = part
+
+
+def test_a_market_without_a_config_goes_by_all_that_it_holds(tmp_path):
+    one = Batch(Priced(lambda price: 2 * price), 3)
+    one.reset(0)
+    one.save(tmp_path / "state")
+    Batch(Priced(lambda price: 2 * price), 3).load(tmp_path / "state")
+    for other in (Priced(lambda price: 3 * price), Priced(lambda price: 2 * price, horizon=4)):
+        with pytest.raises(ValueError, match="holds a Priced with content="):
+            Batch(other, 3).load(tmp_path / "state")
+
+
+def test_what_cannot_be_compared_is_said(tmp_path):
+    market = make_market("reference_v0", mechanism=functools.partial(double_auction, weight=Locked(0.5)))
+    batch = Batch(market, 2)
+    batch.reset(0)
+    with pytest.warns(UserWarning, match="mechanism holds an object that cannot be compared, so load"):
+        batch.save(tmp_path / "state")
+    with pytest.raises(ValueError, match=r"cannot be checked .* mechanism holds .* __getstate__"):
+        batch.load(tmp_path / "state")
+    assert describe(market) is None
+
+
+class Locked(float):
+    """A number that holds a lock."""
+
+    def __init__(self, value):
+        self.lock = threading.Lock()
 
 
 def test_two_markets_with_states_of_one_shape_are_told_apart(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
+from pathlib import Path
 
 import pytest
 import torch
@@ -115,6 +116,60 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path):
     with storage.whole_file(tmp_path / "a.json") as part:
         part.write_text("new")
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"] and (tmp_path / "a.json").read_text() == "new"
+
+
+def test_a_file_of_ones_own_beside_it_is_left_alone(tmp_path):
+    (tmp_path / "a.json.part").write_text("mine")
+    with storage.whole_file(tmp_path / "a.json") as one, storage.whole_file(tmp_path / "a.json") as other:
+        one.write_text("one")  # two processes that write one file do not write into each other's
+        other.write_text("other")
+    assert (tmp_path / "a.json.part").read_text() == "mine" and (tmp_path / "a.json").read_text() == "one"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_stays_and_its_target_is_replaced(tmp_path, there):
+    (tmp_path / "kept").mkdir()
+    target, link = tmp_path / "kept" / "a.json", tmp_path / "link"
+    if there:
+        target.write_text("old")
+    link.symlink_to(target)
+    with storage.whole_file(link) as part:
+        part.write_text("new")
+    assert link.is_symlink() and not target.is_symlink() and target.read_text() == "new"
+
+
+def test_permissions_are_those_of_any_new_file_and_stay(tmp_path):
+    path, plain = tmp_path / "state", tmp_path / "plain"
+    plain.write_text("")
+    storage.save(path, state(), {})
+    assert path.stat().st_mode == plain.stat().st_mode
+    path.chmod(0o640)
+    storage.save(path, state(), {})
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("place", ["no/such/x", ".", "/dev/null", "plain/x"])
+def test_where_no_file_can_be_written_nothing_is(tmp_path, place):
+    (tmp_path / "plain").write_text("a file, no folder")
+    with pytest.raises(ValueError, match=r"cannot write .*\. Wanted the path of a file, in a folder that exists"):
+        storage.save(tmp_path / place, state(), {})
+    assert [path.name for path in tmp_path.iterdir()] == ["plain"] and not Path("/dev/null").is_file()
+
+
+def test_files_of_another_format_are_refused_in_words(tmp_path):
+    save_file({"extra.base": torch.zeros(2)}, str(tmp_path / "old"), {"format": "marketenv-state-1"})
+    with pytest.raises(ValueError, match=r"format 'marketenv-state-1', wanted .* or by another release"):
+        storage.load(tmp_path / "old", state(), CPU)
+
+
+@pytest.mark.parametrize("about", ["", "[]", "null", "{", "[" * 100_000, '"text"'])
+def test_a_header_without_facts_is_refused(tmp_path, about):
+    tensors = {f"state.{name}": tensor for name, tensor in vars(state()).items()}
+    header = {"format": storage.FORMAT, "about": about, "sha256": storage._fingerprint(tensors, about)}
+    save_file(tensors, str(tmp_path / "forged"), header)
+    with pytest.raises(ValueError, match="holds no facts"):
+        storage.load(tmp_path / "forged", state(), CPU)
 
 
 def test_a_state_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
