@@ -112,13 +112,14 @@ def _check_facts(path: str | Path, held: Mapping[str, Any], facts: Facts) -> Non
     other = [f"{n}={_short(held.get(n))}, wanted {n}={_short(facts.get(n))}" for n in names if held.get(n) != facts.get(n)]
     if other:
         raise ValueError(
-            f"{path} holds a {facts['market']} with {'; '.join(other)}. Build the market with the arguments that it was saved with."
+            f"{path} holds a {facts['market']} with {'; '.join(other)}. "
+            "Build the market with the arguments that it was saved with."
         )
     unknown = [name for name in names if facts.get(name) is None]
     if unknown:
         raise ValueError(
-            f"{path} cannot be checked against this market: {', '.join(unknown)} holds an object that cannot be compared, such as "
-            "a lock or a generator. Give the object's class a __getstate__ that returns what tells it from others."
+            f"{path} cannot be checked against this market: {', '.join(unknown)} holds an object that cannot be "
+            "compared, such as a lock or a generator. Give its class a __getstate__ that returns what tells it from others."
         )
 
 
@@ -148,5 +149,7 @@ def _check_time(path: str | Path, saved: Saved, market: Market) -> None:
     rounds = saved.state.round
     if bool(((saved.base < 0) | (saved.episode < 0)).any()):
         raise _impossible(path, "a seed or an episode's number is negative")
-    if bool(((rounds < saved.over) | (rounds > market.horizon)).any()) or (not saved.over and bool((rounds >= market.horizon).all())):
+    if bool(((rounds < saved.over) | (rounds > market.horizon)).any()) or (
+        not saved.over and bool((rounds >= market.horizon).all())
+    ):
         raise _impossible(path, f"rounds are {rounds.tolist()} and over is {saved.over}, with a horizon of {market.horizon}")

@@ -60,6 +60,6 @@ class Ledger:
             market, agent = over.nonzero()[0].tolist()
             raise ValueError(
                 f"agent {agent} of market {market} would pay {float(paid[market, agent]):g} from a purse of "
-                f"{float(self.purse[market, agent]):g}. Whoever sets payments may not charge more than the payer holds. No money moved."
+                f"{float(self.purse[market, agent]):g}. A payment may not be above what the payer holds. No money moved."
             )
         return Ledger(self.cash + net(transfers), self.credit)

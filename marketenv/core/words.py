@@ -257,7 +257,7 @@ def _of(kind: type, name: Any) -> Any:
 
 def _global(value: Any, name: str) -> str:
     """What is compiled, or what pickle keeps by its name: known where a library has it under that name."""
-    for home in (getattr(value, "__module__", None), type(value).__module__, "torch", "numpy"):
+    for home in (getattr(value, "__module__", None) or "", type(value).__module__, "torch", "numpy"):
         if _library(home) and getattr(sys.modules.get(home), name, None) is value:
             return name if home == "builtins" else f"{home}.{name}"
     raise _Unknown

@@ -4,9 +4,9 @@ import dataclasses
 import functools
 import json
 import shutil
-import threading
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -158,7 +158,11 @@ def test_opponents_are_told_apart_or_not_named():
     half, most = (functools.partial(max, factor) for factor in (0.5, 0.9))
     assert identity(half) == identity(functools.partial(max, 0.5)) != identity(most)
     assert identity(functools.partial(np.multiply, 0.5)) != identity(functools.partial(np.multiply, 0.9)) is not None
-    built = {name: s.build(market) for name, s in STRATEGIES.items() if "reference_v0" in s.markets and name != "first_price_equilibrium"}
+    built = {
+        name: s.build(market)
+        for name, s in STRATEGIES.items()
+        if "reference_v0" in s.markets and name != "first_price_equilibrium"
+    }
     words = [identity(policy) for policy in built.values()]
     assert None not in words and len(set(words)) == len({id(policy) for policy in built.values()})
     told = [identity(shade(factor).build(market)) for factor in (0.5, 0.5, 0.9)]

@@ -250,7 +250,11 @@ def test_a_forged_tensor_is_refused_and_nothing_changes(tmp_path, whole, data):
     tensors, about = whole
     name, kind = data.draw(st.sampled_from(sorted(tensors))), data.draw(st.sampled_from(sorted(ALTERED)))
     altered = ALTERED[kind](tensors[name])
-    forge(tmp_path / "state", {n: altered if n == name else t for n, t in tensors.items() if n != name or altered is not None}, about)
+    forge(
+        tmp_path / "state",
+        {n: altered if n == name else t for n, t in tensors.items() if n != name or altered is not None},
+        about,
+    )
     assert refused(tmp_path / "state")
 
 

@@ -255,7 +255,9 @@ print(plain([Rule(1), lambda x: helper(x), functools.partial(helper, 2), torch.n
 
 def test_words_are_equal_in_every_process():
     told = [
-        subprocess.run([sys.executable, "-c", SCRIPT], env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)}, capture_output=True)
+        subprocess.run(
+            [sys.executable, "-c", SCRIPT], env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)}, capture_output=True
+        )
         for seed in ("1", "2")
     ]
     assert told[0].stdout == told[1].stdout and told[0].stdout.startswith(b"(Rule ")
