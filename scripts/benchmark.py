@@ -18,6 +18,7 @@ from rich.table import Table
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from marketenv.core.storage import whole_file  # noqa: E402
 from scripts.benchmarks import alignment, learners, markets, sharing, stress  # noqa: E402
 
 TOY = {"models": 4, "batch": 8, "steps": 1, "repeats": 1, "threads": (1,)}
@@ -72,7 +73,8 @@ def main(config: BenchmarkConfig) -> None:
         shown.add_row(case["name"], f"{case['value']:.4g}", case["unit"])
     Console().print(shown)
     config.out.parent.mkdir(parents=True, exist_ok=True)
-    config.out.write_text(json.dumps(found, indent=1) + "\n")
+    with whole_file(config.out) as part:
+        part.write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -38,8 +38,7 @@ def save(folder: Path, model: BaseAlgorithm, state: dict[str, Any]) -> Path:
     """Write a checkpoint of a run and remove the older ones; ``state`` is what else shall be kept, as JSON can hold it."""
     final = folder / "checkpoints" / f"{model.num_timesteps:012d}"
     part = final.with_suffix(f".{PART}")
-    for path in (part, final):
-        shutil.rmtree(path, ignore_errors=True)
+    shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     envs, meter, markets = layers(model)
     model.save(part / "model.zip")
@@ -48,6 +47,7 @@ def save(folder: Path, model: BaseAlgorithm, state: dict[str, Any]) -> Path:
         model.save_replay_buffer(part / "replay.pkl")
     kept = {**state, "meter": meter.state(), "scaling": _scaling(envs), "random": _random_state(model)}
     (part / "state.json").write_text(json.dumps(kept), encoding="utf8")
+    shutil.rmtree(final, ignore_errors=True)  # of the same number of steps, so as good as this one
     part.rename(final)
     for path in final.parent.iterdir():
         if path != final:

@@ -115,13 +115,14 @@ def _check_facts(path: str | Path, held: Mapping[str, Any], facts: Facts) -> Non
     other = [f"{n}={_short(held.get(n))}, wanted {n}={_short(facts.get(n))}" for n in names if held.get(n) != facts.get(n)]
     if other:
         raise ValueError(
-            f"{path} holds a {facts['market']} with {'; '.join(other)}. Build the market with the arguments that it was saved with."
+            f"{path} holds a {facts['market']} with {'; '.join(other)}. "
+            "Build the market with the arguments that it was saved with."
         )
     unknown = [name for name in names if facts.get(name) is None]
     if unknown:
         raise ValueError(
-            f"{path} cannot be checked against this market: {', '.join(unknown)} holds an object that cannot be compared, such as "
-            "a lock or a generator. Give the object's class a __getstate__ that returns what tells it from others."
+            f"{path} cannot be checked against this market: {', '.join(unknown)} holds an object that cannot be "
+            "compared, such as a lock or a generator. Give its class a __getstate__ that returns what tells it from others."
         )
 
 

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
 from marketenv.core.market import Report
+from marketenv.core.storage import whole_file
 
 
 @dataclass(frozen=True)
@@ -26,10 +28,10 @@ class Trajectory:
     terminated: Bool[Tensor, "steps markets"]
 
     def save(self, path: str | Path) -> None:
-        """Write the arrays as a compressed ``.npz`` file."""
-        import numpy as np
-
-        np.savez_compressed(path, **{name: tensor.cpu().numpy() for name, tensor in vars(self).items()})
+        """Write the arrays as a compressed ``.npz`` file, whole or not at all; the path gets that ending where it lacks it."""
+        place = f"{path}" if f"{path}".endswith(".npz") else f"{path}.npz"
+        with whole_file(place) as part, part.open("wb") as file:
+            np.savez_compressed(file, **{name: tensor.cpu().numpy() for name, tensor in vars(self).items()})
 
 
 def collect(steps: Iterable[tuple[Tensor, Tensor, Report | None]]) -> Trajectory:
@@ -62,8 +64,8 @@ def _json(value: float | int) -> float | int | None:
 
 
 def write_json_lines(path: str | Path, lines: Iterable[dict[str, Any]]) -> int:
-    """Write one JSON object per line; returns how many. NaN is refused, since JSON has none."""
-    with Path(path).open("w", encoding="utf8") as file:
+    """Write one JSON object per line, whole or not at all; returns how many. NaN is refused, since JSON has none."""
+    with whole_file(path) as part, part.open("w", encoding="utf8") as file:
         count = 0
         for count, line in enumerate(lines, start=1):  # noqa: B007  the count is what is returned
             file.write(json.dumps(line, allow_nan=False) + "\n")

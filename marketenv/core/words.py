@@ -143,6 +143,8 @@ def _device(value: torch.device, tell: Tell) -> str:
 def _function(value: FunctionType, tell: Tell) -> str:
     if _named(value):
         return _name(value)
+    if value.__globals__.get("__name__", "").startswith("jaxtyping") and hasattr(value, "__wrapped__"):
+        return tell(value.__wrapped__)  # a check of types changes nothing that a function returns
     cells = [_cell(cell, tell) for cell in value.__closure__ or ()]
     reads = {name: value.__globals__[name] for name in _globals(value.__code__) if name in value.__globals__}
     parts = (value.__code__, value.__defaults__, value.__kwdefaults__, reads, vars(value))
@@ -219,7 +221,7 @@ def _slot(part: Any) -> bool:
 
 def _dataclass(value: Any, tell: Tell) -> str:
     facts = ", ".join(f"{f.name}={tell(getattr(value, f.name))}" for f in dataclasses.fields(value))
-    return f"{type(value).__qualname__}({facts})"
+    return f"{_name(type(value))}({facts})"
 
 
 def _network(value: nn.Module, tell: Tell) -> str:
@@ -255,7 +257,7 @@ def _of(kind: type, name: Any) -> Any:
 
 def _global(value: Any, name: str) -> str:
     """What is compiled, or what pickle keeps by its name: known where a library has it under that name."""
-    for home in (getattr(value, "__module__", None), type(value).__module__, "torch", "numpy"):
+    for home in (getattr(value, "__module__", None) or "", type(value).__module__, "torch", "numpy"):
         if _library(home) and getattr(sys.modules.get(home), name, None) is value:
             return name if home == "builtins" else f"{home}.{name}"
     raise _Unknown

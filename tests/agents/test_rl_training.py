@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -154,17 +155,30 @@ def test_a_checkpoint_is_whole_or_not_there(tmp_path, monkeypatch):
 def test_opponents_are_told_apart_or_not_named():
     market = make_market("reference_v0")
     assert identity("truthful") == "truthful" and identity({"seller": "random"}) != identity({"seller": "truthful"})
-    assert identity(functools.partial(np.multiply, 0.5)) is None  # a ufunc is an object
     half, most = (functools.partial(max, factor) for factor in (0.5, 0.9))
     assert identity(half) == identity(functools.partial(max, 0.5)) != identity(most)
-    assert identity(STRATEGIES["truthful"].build(market)) != identity(STRATEGIES["random"].build(market))
-    for nameless in (lambda *seen: seen, Kill(1), {"seller": lambda *seen: seen}, functools.partial(lambda *seen: seen)):
-        assert identity(nameless) is None
-    for strategy in STRATEGIES.values():
-        if "reference_v0" in strategy.markets and strategy is not STRATEGIES["first_price_equilibrium"]:
-            identity(strategy.build(market))  # answers for all, whether with a name or without
+    assert identity(functools.partial(np.multiply, 0.5)) != identity(functools.partial(np.multiply, 0.9)) is not None
+    built = {
+        name: s.build(market)
+        for name, s in STRATEGIES.items()
+        if "reference_v0" in s.markets and name != "first_price_equilibrium"
+    }
+    words = [identity(policy) for policy in built.values()]
+    assert None not in words and len(set(words)) == len({id(policy) for policy in built.values()})
     told = [identity(shade(factor).build(market)) for factor in (0.5, 0.5, 0.9)]
-    assert told[0] is None or told[0] == told[1] != told[2]
+    assert told[0] == told[1] != told[2] and None not in told
+    assert identity(lambda *seen: seen) == identity(lambda *seen: seen) != identity(lambda *seen: seen[0])
+    for nameless in (threading.Lock(), {"seller": functools.partial(max, threading.Lock())}):
+        assert identity(nameless) is None
+
+
+def test_the_code_behind_a_name_counts(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    told = []
+    for name, factor in (("mine_1", 1), ("mine_2", 2)):
+        (tmp_path / f"{name}.py").write_text(f"def bid(observation, role, keys):\n    return {factor} * observation[:, :1]\n")
+        told.append(identity(f"{name}:bid").partition(" ")[2])
+    assert told[0] != told[1]
 
 
 def test_learned_opponents_go_by_their_weights(tmp_path):
@@ -184,7 +198,8 @@ def test_a_run_against_others_is_not_gone_on_with(tmp_path):
     train(config, 0, opponents={"seller": "random"})
     with pytest.raises(ValueError, match="other settings: against"):
         train(config, 0, opponents={"seller": "truthful"})
-    nameless = {"seller": lambda seen, role, keys: torch.zeros(len(seen), 1)}
+    lock = threading.Lock()
+    nameless = {"seller": lambda seen, role, keys: torch.zeros(len(seen), 1 + lock.locked())}
     with pytest.raises(ValueError, match="no name tells from others"):
         train(config, 0, opponents=nameless)
     train(dataclasses.replace(config, resume=False), 0, opponents=nameless)

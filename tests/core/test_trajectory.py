@@ -47,6 +47,15 @@ def test_nothing_played_and_nan_are_refused(tmp_path):
         write_json_lines(tmp_path / "x", [{"a": float("nan")}])
 
 
+def test_what_cannot_be_written_whole_leaves_the_old_file(tmp_path):
+    (tmp_path / "rounds.jsonl").write_text("old")
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json_lines(tmp_path / "rounds.jsonl", [{"a": 1.0}, {"a": float("nan")}])
+    assert (tmp_path / "rounds.jsonl").read_text() == "old" and len(list(tmp_path.iterdir())) == 1
+    collect(steps_of()).save(tmp_path / "played")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["played.npz", "rounds.jsonl"]
+
+
 def test_unlimited_cash_is_null_in_json(tmp_path):
     market = make_market("parameter_trading_v0", cash=float("inf"), max_cycles=1)
     policies = dict.fromkeys(agent_names(market), market.policies["truthful"])

@@ -28,8 +28,8 @@ def test_parts_are_told_without_addresses():
     # a function's own repr holds where it lies in memory, which differs from process to process
     told = plain(Training(augment=Augmentation(("flip", crop, partial(crop, pad=1)), 3)))
     home = "marketenv.data.augmentation"
-    wanted = f"augment=Augmentation(names=('flip', {home}.crop, {home}.crop(; {{pad: 1}})), n_agents=3))"
-    assert told.startswith("Training(optimizer='sgd', learning_rate=0.1,") and told.endswith(wanted)
+    wanted = f"augment={home}.Augmentation(names=('flip', {home}.crop, {home}.crop(; {{pad: 1}})), n_agents=3))"
+    assert told.startswith("marketenv.learners.training.Training(optimizer='sgd', learning_rate=0.1,") and told.endswith(wanted)
 
 
 def test_numbers_of_numpy_are_told_by_value():
