@@ -1,11 +1,11 @@
 """Claims of papers, one table by name, each with the experiment and the rule that decide it.
 
-To add one, write it in its market's file (``truthfulness``, ``rationality`` and ``balance`` build the usual ones) and it is
+To add one, write it in its market's file (``truthfulness``, ``rationality``, ``balance`` and ``accounts`` build the usual ones) and it is
 in the table below; every verdict is computed from the evidence that ``measure`` returns.
 
 >>> claim = CLAIMS["train_n_trade/eq_1"]
 >>> str(verdict(claim, {name: measure(claim.id, name, "quick") for name in claim.conditions}))
-'holds under: every bid covers its ask'
+'not tested as stated; holds under: every bid covers its ask'
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 from marketenv.core.lookup import lookup
 
 from . import model_sharing, reference, train_n_trade
+from .money import Books, accounts, balance
 from .claim import (
     AS_STATED,
     EFFORTS,
@@ -33,7 +34,7 @@ from .claim import (
     measured,
     verdict,
 )
-from .truthfulness import balance, rationality, truthfulness
+from .truthfulness import rationality, truthfulness
 
 CLAIMS: dict[str, Claim] = {claim.id: claim for claim in (*reference.CLAIMS, *train_n_trade.CLAIMS, *model_sharing.CLAIMS)}
 
@@ -51,6 +52,7 @@ __all__ = [
     "Above",
     "AtLeast",
     "AtMost",
+    "Books",
     "Claim",
     "Effort",
     "Evidence",
@@ -59,6 +61,7 @@ __all__ = [
     "NoGain",
     "Rule",
     "Verdict",
+    "accounts",
     "balance",
     "measure",
     "measured",

@@ -12,13 +12,13 @@ from typing import Any
 from marketenv import make_market
 from marketenv.core.market import Market
 
+from .money import accounts, balance
 from .claim import AS_STATED, Above, AtLeast, Claim, Effort, Experiment, Never, NoGain, Rule
 from .sharing_experiments import (
     DRAWN,
     GIVEN_AWAY,
     ON_DIGITS,
     SIX,
-    Accounts,
     CostRegret,
     Isolation,
     Lighter,
@@ -28,7 +28,7 @@ from .sharing_experiments import (
     most_welfare,
 )
 from .sharing_names import FalseNames
-from .truthfulness import Line, balance, rationality, truthfulness
+from .truthfulness import Line, rationality, truthfulness
 
 MARKET = "model_sharing"
 PAPER = "Incentivizing Inclusive Contributions in Model Sharing Markets (iPFL, arXiv 2505.02462)"
@@ -154,13 +154,10 @@ CLAIMS = (
         CostRegret(small_economy),
     ),
     balance(**economic(about("budget_balance", "payments p_i", "Payments sum to zero, whatever is reported."))),
-    measured_by(
-        about("accounts", "utility U_i", "Nothing is earned but gains and payments, and nothing is lost but costs.", OURS),
-        Never(1e-9),
-        "money",
-        "what gains, costs and payments do not explain of utilities and of cash, greatest of an episode",
-        tuple(RULES),
-        Accounts(economy),
+    accounts(
+        **economic(
+            about("accounts", "utility U_i", "Nothing is earned but gains and payments, and nothing is lost but costs.", OURS)
+        )
     ),
     measured_by(
         about(

@@ -12,8 +12,9 @@ from marketenv.core.market import Market
 from ...lineups import find_profile
 from ..attack import JUDGE, Attack, seeds_of
 from ..best_response import best_response, deviators
+from .money import accounts, balance
 from .claim import AS_STATED, AtMost, Claim, Effort, Evidence
-from .truthfulness import MOST, balance, blocks, rationality, truthfulness
+from .truthfulness import MOST, blocks, rationality, truthfulness
 
 MARKET = "reference"
 VICKREY = "Vickrey, Journal of Finance 16 (1961)"
@@ -159,6 +160,15 @@ CLAIMS = (
         paper=f"{VICKREY}; {CHATTERJEE}",
         place="rules of the games",
         words="Payments sum to zero, and nobody subsidises the game, whatever is reported.",
+        build=any_game,
+        conditions=(AS_STATED, "first price", "second price"),
+    ),
+    accounts(
+        id="reference/accounts",
+        market=MARKET,
+        paper=OURS,
+        place="rules of the games",
+        words="Nothing is earned but goods and the payments that the rule asks for, and nothing is lost but costs and these.",
         build=any_game,
         conditions=(AS_STATED, "first price", "second price"),
     ),

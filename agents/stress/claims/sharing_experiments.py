@@ -126,26 +126,6 @@ class CostRegret:
         )
 
 
-@dataclass(frozen=True)
-class Accounts:
-    """An experiment: utilities and cash of random play, put together anew from gains, costs, sales and payments."""
-
-    build: Build
-
-    def __call__(self, condition: str, effort: Effort) -> Evidence:
-        """What is left over of each seed, greatest of all clients and rounds."""
-        market = self.build(condition, effort)
-        done = episodes(market, "random", seeds_of(JUDGE, effort.cheap.select // 2))
-        costs, earned, cash = done.end.types.costs, [], done.start.ledger.cash
-        for report in done.reports:
-            explained = report.gain - report.sold * costs + report.prices.sum(1) - report.prices.sum(2)
-            earned.append((report.utility - explained).abs().amax(1))
-            cash = cash + report.prices.sum(1) - report.prices.sum(2)
-        moved = max(float(done.sum("paid").sum(1).mean()), 1e-12)
-        left = {"of utilities": torch.stack(earned).amax(0), "of cash": (done.end.ledger.cash - cash).abs().amax(1)}
-        return Evidence(samples={name: part.tolist() for name, part in left.items()}, seeds=seeds_told(len(cash)), scale=moved)
-
-
 # --- attackers ----------------------------------------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ from marketenv import make_market
 from marketenv.core.market import Market
 from marketenv.mechanisms import double_auction, lower_bound, myerson
 
+from .money import accounts, balance
 from .claim import AS_STATED, Above, AtMost, Claim, Effort, Never
 from .tables import (
     DIGITS,
@@ -40,7 +41,7 @@ from .trading_experiments import (
     theorem_41,
     theorem_51,
 )
-from .truthfulness import balance, rationality, truthfulness
+from .truthfulness import rationality, truthfulness
 
 MARKET = "parameter_trading"
 PAPER = "Huang, Vishwakarma, Sala: Train 'n Trade (NeurIPS 2023)"
@@ -361,6 +362,15 @@ CLAIMS = (
         place="section 3.4: the price difference is what moves between the parties",
         words="Payments sum to zero, and nobody subsidises the market, whatever is reported.",
         build=partial(traders, 2),
+        costly=True,
+    ),
+    accounts(
+        id="train_n_trade/accounts",
+        market=MARKET,
+        paper=OURS,
+        place="sections 3.3 and 3.4: gains are bought at the middle of bid and ask",
+        words="Nothing is earned but the fall of one's loss and the middle of bid and ask, and nothing is lost but effort and these.",
+        build=partial(traders, 3),
         costly=True,
     ),
 )

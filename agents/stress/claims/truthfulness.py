@@ -1,9 +1,9 @@
-"""Claims that any market can be held to: truth or an equilibrium is a best response, taking part pays, money adds up."""
+"""Claims that any market can be held to: truth or an equilibrium is a best response, and taking part pays."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ from marketenv.core import rounds
 from marketenv.core.lookup import lookup
 from marketenv.core.market import Market, Report, agent_names
 from marketenv.core.policy import Policy
-from marketenv.metrics import budget_balance, mean_intervals
+from marketenv.metrics import mean_intervals
 
 from ...lineups import Profile, find_profile, play, seat
 from ..attack import JUDGE, SELECT, Attack, Curve, curve, seeds_of
@@ -213,8 +213,8 @@ def changes(policy: Policy, base: Policy) -> bool:
 
 def _moves(market: Market, profile: Profile, seeds: int) -> float:
     """The share of episodes in which money moves."""
-    done = reports(market, profile, seeds_of(JUDGE, min(max(seeds, 20), 64)))
-    money = torch.stack([report.transfers for report in done]).abs().sum((0, 2, 3))
+    played = steps(market, profile, seeds_of(JUDGE, min(max(seeds, 20), 64)))
+    money = torch.stack([report.transfers for _, report, _ in played]).abs().sum((0, 2, 3))
     return float((money > 0).double().mean())
 
 
@@ -353,63 +353,14 @@ def rationality(
     )
 
 
-# --- money adds up ----------------------------------------------------------------------------------------------------------
+# --- what is played -----------------------------------------------------------------------------------------------------
 
 
-def reports(market: Market, play: Any, seeds: Tensor) -> list[Report]:
-    """Every round's report of episodes in which all play a profile."""
+def steps(market: Market, play: Any, seeds: Tensor) -> Iterator[tuple[Any, Report, Any]]:
+    """(state before, report, state after) of every round of episodes in which all play a profile."""
     policies, who = seat(market, find_profile(market, play), seeds)
-    now, found = rounds.begin(market, seeds), []
+    now = rounds.begin(market, seeds)
     while now.quotes is not None:
-        now, report = rounds.advance(market, now, rounds.act_mixed(market, policies, who, now))
-        found += [] if report is None else [report]
-    return found
-
-
-@dataclass(frozen=True, kw_only=True)
-class Balance:
-    """An experiment: what the operator has to add in a round; money that appears or vanishes is an error at once."""
-
-    build: Build
-    play: Any = "random"
-    costly: bool = False
-
-    def __call__(self, condition: str, effort: Effort) -> Evidence:
-        """The greatest amount of any round, a sample an episode."""
-        market, count = self.build(condition, effort), max(effort.seeds, 368) if self.costly else MOST
-        done = reports(market, self.play, seeds_of(JUDGE, count))
-        moved = torch.stack([report.transfers for report in done])  # [rounds, markets, payers, payees]
-        operator = torch.stack([budget_balance(rows, len(agent_names(market))) for rows in moved])  # refuses money that vanishes
-        seeds, scale = f"JUDGE + 0..{count - 1}", max(float(moved.sum((2, 3)).mean()), 1e-12)
-        samples = {"money that the operator adds": operator.clamp(max=0).abs().amax(0).tolist()}
-        return Evidence(samples=samples, seeds=seeds, scale=scale)
-
-
-def balance(
-    *,
-    id: str,
-    market: str,
-    paper: str,
-    place: str,
-    words: str,
-    build: Build,
-    conditions: tuple[str, ...] = (AS_STATED,),
-    tolerance: float = 1e-9,
-    **played: Any,
-) -> Claim:
-    """A claim that payments sum to zero and nobody subsidises the market.
-
-    tolerance: of the money, as a part of what moves in a round;   played: further arguments of ``Balance``
-    """
-    return Claim(
-        id=id,
-        market=market,
-        paper=paper,
-        place=place,
-        words=words,
-        statistic="greatest amount in any round of an episode",
-        unit="money",
-        rule=Never(tolerance),
-        conditions=conditions,
-        experiment=Balance(build=build, **played),
-    )
+        before, (now, report) = now.state, rounds.advance(market, now, rounds.act_mixed(market, policies, who, now))
+        if report is not None:
+            yield before, report, now.state
