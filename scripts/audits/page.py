@@ -25,7 +25,7 @@ STYLE = """
 body { max-width: 78rem; }
 h2 { border-top: 2px solid #ccc; padding-top: 1.2rem; overflow-wrap: anywhere; }
 h3 { font-size: 1rem; margin: 1.6rem 0 .4rem; }
-.verdict span { color: #fff; border-radius: .3rem; padding: .1rem .5rem; font-weight: 600; display: inline-block; margin: .1rem 0; }
+.verdict span { color: #fff; border-radius: .3rem; padding: .1rem .5rem; font-weight: 600; display: inline-block; }
 a.verdict { text-decoration: none; } a.verdict:hover { text-decoration: underline; }
 blockquote { margin: .6rem 0; padding: .2rem 1rem; border-left: 4px solid #bbb; } .bad { color: #b01020; }
 .pictures { display: flex; flex-wrap: wrap; gap: .5rem; } .pictures figure { margin: .4rem 0; max-width: 36rem; }

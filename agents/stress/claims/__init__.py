@@ -1,7 +1,7 @@
 """Claims of papers, one table by name, each with the experiment and the rule that decide it.
 
-To add one, write it in its market's file (``truthfulness``, ``rationality``, ``balance`` and ``accounts`` build the usual ones) and it is
-in the table below; every verdict is computed from the evidence that ``measure`` returns.
+To add one, write it in its market's file (``truthfulness``, ``rationality``, ``balance`` and ``accounts`` build the usual
+ones) and it is in the table below; every verdict is computed from the evidence that ``measure`` returns.
 
 >>> claim = CLAIMS["train_n_trade/eq_1"]
 >>> str(verdict(claim, {name: measure(claim.id, name, "quick") for name in claim.conditions}))
@@ -15,7 +15,6 @@ from typing import Any
 from marketenv.core.lookup import lookup
 
 from . import model_sharing, reference, train_n_trade
-from .money import Books, accounts, balance
 from .claim import (
     AS_STATED,
     EFFORTS,
@@ -27,6 +26,7 @@ from .claim import (
     Effort,
     Evidence,
     Finding,
+    InMost,
     Never,
     NoGain,
     Rule,
@@ -34,6 +34,7 @@ from .claim import (
     measured,
     verdict,
 )
+from .money import Books, accounts, balance
 from .truthfulness import rationality, truthfulness
 
 CLAIMS: dict[str, Claim] = {claim.id: claim for claim in (*reference.CLAIMS, *train_n_trade.CLAIMS, *model_sharing.CLAIMS)}
@@ -57,6 +58,7 @@ __all__ = [
     "Effort",
     "Evidence",
     "Finding",
+    "InMost",
     "Never",
     "NoGain",
     "Rule",

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from jaxtyping import Float64
+from torch import Tensor
 
 from marketenv.core.lookup import lookup, unknown
-from marketenv.metrics import mean_interval, share_interval
+from marketenv.metrics import Interval, mean_interval, share_interval
 
 from ..search import Budget
 
@@ -177,18 +179,19 @@ class Figure:
         return f"{self.name}: mean {self.mean:.4g} {between}, greatest {self.most:.4g} of {self.samples}"
 
 
-def figures(evidence: Evidence, conditions: int = 1) -> tuple[Figure, ...]:
+def figures(evidence: Evidence, rule: Rule, conditions: int = 1) -> tuple[Figure, ...]:
     """Means of all statistics, with intervals that miss none of them with chance 95 % (Bonferroni).
 
+    rule:       which says of what kind the intervals are
     conditions: of the claim; the chance of a miss is shared among them too, so that none of them holds by trying many
     """
     k, found = len(evidence.samples) * conditions, []
     for name, points in evidence.samples.items():
         values = torch.tensor(points, dtype=torch.float64)
-        seen = mean_interval(values, resamples=max(2000, 200 * k), level=1 - ERROR / k)
+        seen = rule.interval(values, max(2000, 200 * k), 1 - ERROR / k)
         unseen = share_interval(0, len(values), 1 - ERROR / k).high
         most = 1.0 if unseen is None else unseen
-        found.append(Figure(name, seen.mean, seen.low, seen.high, float(values.max()), len(values), most))
+        found.append(Figure(name, seen.mean, seen.low, seen.high, float(values.max()) + 0.0, len(values), most))
     return tuple(found)
 
 
@@ -200,6 +203,10 @@ class Rule:
     """
 
     tolerance: float = 0.0
+
+    def interval(self, values: Float64[Tensor, "samples"], resamples: int, level: float) -> Interval:
+        """The mean of a statistic's samples, with its interval where there are enough of them."""
+        return mean_interval(values, resamples, level=level)
 
     def decide(self, figure: Figure, eps: float, exact: bool) -> bool | None:
         """Whether a statistic passes; None where its samples do not tell. eps: the tolerance in the claim's unit."""
@@ -242,6 +249,19 @@ class AtLeast(Rule):
     def wanted(self, eps: float, unit: str) -> str:
         """What passes, in words."""
         return f"mean >= {eps:.4g} {unit}"
+
+
+@dataclass(frozen=True)
+class InMost(AtLeast):
+    """What is claimed of a run is seen in half of the runs or more: samples are 1 where it is and 0 elsewhere."""
+
+    tolerance: float = 0.5
+
+    def interval(self, values: Float64[Tensor, "samples"], resamples: int, level: float) -> Interval:
+        """The share of the ones with its exact interval; ValueError for other samples."""
+        if not bool(((values == 0) | (values == 1)).all()):
+            raise ValueError(f"samples are {values.tolist()}; wanted 1 for a run that shows what is claimed, 0 for another.")
+        return share_interval(int(values.sum()), len(values), level)
 
 
 @dataclass(frozen=True)
@@ -386,7 +406,7 @@ def finding(claim: Claim, condition: str, evidence: Evidence) -> Finding:
     if evidence.untested:
         return Finding(condition, UNTESTED, evidence.untested)
     eps = claim.rule.tolerance * evidence.scale
-    seen = figures(evidence, len(claim.conditions))
+    seen = figures(evidence, claim.rule, len(claim.conditions))
     passed = [claim.rule.decide(figure, eps, evidence.exact) for figure in seen]
     word = FAILS if False in passed else INCONCLUSIVE if None in passed else claim.rule.word(evidence.exact)
     telling = [f for f, p in zip(seen, passed, strict=True) if p is {FAILS: False, INCONCLUSIVE: None}.get(word, True)]
@@ -413,7 +433,8 @@ def verdict(claim: Claim, evidence: Mapping[str, Evidence | Mapping[str, Any]]) 
         if name not in claim.conditions:
             raise unknown(f"condition of {claim.id}", name, claim.conditions)
     found = tuple(finding(claim, name, _evidence(evidence.get(name))) for name in claim.conditions)
-    stated = found[0] if claim.conditions[0] == AS_STATED else Finding(AS_STATED, UNTESTED, "no experiment has the paper's setting")
+    nowhere = Finding(AS_STATED, UNTESTED, "no experiment has the paper's setting")
+    stated = found[0] if claim.conditions[0] == AS_STATED else nowhere
     shown = _shown(stated, [one for one in found if one.condition not in claim.corrections])
     why = stated.why if shown is stated else f"{shown.condition}: {shown.why}. {stated.condition}: {stated.word}, {stated.why}"
     why += "".join(f". Corrected, {one.condition}: {one.word}, {one.why}" for one in found if one.condition in claim.corrections)

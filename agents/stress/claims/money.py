@@ -92,8 +92,8 @@ def books_of(market: Market) -> Books:
     """The books of a market's kind; ValueError for a kind that has none."""
     if market.report_type not in BOOKS:
         raise ValueError(
-            f"what of a reward is no money is not known of {market.report_type.__name__}. Pass books=Books(goods, agreed): goods "
-            "(market, state before, report, state after) -> [markets, agents], agreed (market, report) -> [markets, payers, payees]."
+            f"what of a reward is no money is not known of {market.report_type.__name__}. Pass books=Books(goods, agreed): "
+            "goods(market, state before, report, state after) [..., agents], agreed(market, report) [..., payers, payees]."
         )
     return BOOKS[market.report_type]
 
@@ -130,7 +130,7 @@ class _Played:
         return Evidence(samples=samples, seeds=f"JUDGE + 0..{count - 1}", scale=moved / len(rows))
 
     def compare(self, market: Market, books: Books, report: Report, money: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Amounts of a round that should be 0, each [markets]; money: what agents got, by where it is seen   [markets, agents]."""
+        """Amounts of a round that should be 0, each [markets]; money: what agents got, by where it is seen [markets, agents]."""
         raise NotImplementedError
 
 

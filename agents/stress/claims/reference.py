@@ -12,8 +12,8 @@ from marketenv.core.market import Market
 from ...lineups import find_profile
 from ..attack import JUDGE, Attack, seeds_of
 from ..best_response import best_response, deviators
-from .money import accounts, balance
 from .claim import AS_STATED, AtMost, Claim, Effort, Evidence
+from .money import accounts, balance
 from .truthfulness import MOST, blocks, rationality, truthfulness
 
 MARKET = "reference"
@@ -76,10 +76,11 @@ CLAIMS = (
         market=MARKET,
         paper=VICKREY,
         place="section II",
-        words="In a second-price auction no bid earns more than one's value, whatever the others bid.",
+        words="In a second-price auction no bid earns more than to bid one's value, whatever the others bid.",
         build=partial(game, "second_price"),
         who=("buyer",),
         conditions=tuple(BIDDERS),
+        against=("random", "shade"),
         ex_post=True,
     ),
     truthfulness(
@@ -87,7 +88,7 @@ CLAIMS = (
         market=MARKET,
         paper=OURS,
         place="a question put to the other rule of Vickrey (1961), who says no",
-        words="In a first-price auction no bid earns more than one's value.",
+        words="In a first-price auction no bid earns more than to bid one's value.",
         build=partial(game, "first_price"),
         who=("buyer",),
         scale=WORTH,
@@ -118,7 +119,7 @@ CLAIMS = (
         market=MARKET,
         paper=OURS,
         place="a question put to example 1 of Chatterjee and Samuelson (1983), who say no",
-        words="In the double auction that settles in the middle no report earns either side more than its type.",
+        words="In the double auction that settles in the middle no report earns either side more than to report its type.",
         build=partial(game, "double_auction"),
         who=("buyer", "seller"),
         scale=SURPLUS,
@@ -168,7 +169,7 @@ CLAIMS = (
         market=MARKET,
         paper=OURS,
         place="rules of the games",
-        words="Nothing is earned but goods and the payments that the rule asks for, and nothing is lost but costs and these.",
+        words="Nothing is earned but goods and payments by the rule, and nothing is lost but costs and these.",
         build=any_game,
         conditions=(AS_STATED, "first price", "second price"),
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -71,6 +72,8 @@ class Searched:
     build:  the market of a condition;   play: what everybody plays, as ``find_profile`` takes it
     plays:  what everybody plays under a condition, where that differs
     who:    who deviates, in turn: agents, roles, or coalitions as tuples
+    against: what all others play, in turn, beside playing along: that deviating gains nothing against what everybody plays
+            makes it a best reply, and only whatever the others do makes it dominant
     lines:  deviations of which a whole line is tried, as (name, least, greatest), such as ("scale price", 0, 2); None for
             scale and shift of every field, their whole ranges
     attackers: what else searches, at all fields at once;   learns: so does PPO where the effort has steps for it
@@ -85,6 +88,7 @@ class Searched:
     who: tuple[str | tuple[str, ...], ...]
     play: Any = "truthful"
     plays: Mapping[str, Any] = field(default_factory=dict)
+    against: tuple[str, ...] = ()
     lines: tuple[Line, ...] | None = None
     attackers: tuple[str, ...] = OTHERS
     learns: bool = False
@@ -103,8 +107,14 @@ class Searched:
         moves = _moves(market, profile, budget.judge)
         if not moves:
             return Evidence(untested="no money moves where all play along, so that reports are not put to the test")
-        done = [self._one(market, profile, deviators(market, who), budget, effort) for who in self.who]
-        regrets = [self._regret(market, profile, deviators(market, who)[0], budget) for who in self.who if self.ex_post]
+        done, regrets = [], []
+        for part, who in itertools.product(("", *self.against), self.who):
+            agents = deviators(market, who)
+            others = find_profile(market, part) | {agent: profile[agent] for agent in agents} if part else profile
+            against = f" against {part}" * bool(part)
+            done.append(self._one(market, others, agents, budget, effort, " and ".join(agents) + against))
+            regrets += [self._regret(market, others, agents[0], budget, against)] if self.ex_post else []
+        along = done[: len(self.who)]
         samples = {f"gain of {one.names}": blocks(one.best.gains) for one in done} | {name: r for name, r, _ in regrets}
         samples |= {f"regret of {one.names} on its lines": blocks(one.regret) for one in done if self.hindsight}
         worst = max(done, key=lambda one: float(one.best.gains.mean()))
@@ -112,7 +122,7 @@ class Searched:
             samples=samples,
             seeds=f"chosen on SELECT + 0..{budget.select - 1}, judged on JUDGE + 0..{budget.judge - 1}; "
             f"of more than {MOST} seeds a sample is the mean of a block" + "; regrets on lines on SELECT" * self.hindsight,
-            scale=self.scale or max(sum(float(one.base.abs().mean()) for one in done) / len(done), 1e-12),
+            scale=self.scale or max(sum(float(one.base.abs().mean()) for one in along) / len(along), 1e-12),
             exact=bool(regrets) and all(exact for _, _, exact in regrets),
             series=[one for found in done for one in found.series],
             tables=[one.table for one in done],
@@ -120,7 +130,9 @@ class Searched:
             notes=(f"where all play along money moves in {100 * moves:.3g} % of the episodes",),
         )
 
-    def _one(self, market: Market, profile: Profile, agents: tuple[str, ...], budget: Budget, effort: Effort) -> _Done:
+    def _one(
+        self, market: Market, profile: Profile, agents: tuple[str, ...], budget: Budget, effort: Effort, names: str
+    ) -> _Done:
         search = Attack(market, profile, agents, seeds_of(SELECT, budget.select), budget.most_markets)
         judged = Attack(market, profile, agents, seeds_of(JUDGE, budget.judge), budget.most_markets)
         line, curves = on_lines(search, judged, self.lines, budget.points)
@@ -128,15 +140,16 @@ class Searched:
         if self.learns and effort.steps and len(agents) == 1:
             attackers, budget = (*attackers, "ppo"), dataclasses.replace(budget, rl_steps=effort.steps)
         found += searched(search, judged, attackers, budget)
-        names = " and ".join(agents)
         series = [regret_series(f"{names}: {c.family}", c, axis(search, c.family)) for c in curves]
         series += [_learning(names, one) for one in found if one.story]
         regret = torch.cat([c.gains for c in curves]).amax(0).clamp(min=0)  # to deviate is free, and so is not to
         return _Done(names, judged.base, regret, max(found, key=lambda one: one.selected), tuple(found), tuple(series))
 
-    def _regret(self, market: Market, profile: Profile, agent: str, budget: Budget) -> tuple[str, list[float], bool]:
+    def _regret(
+        self, market: Market, profile: Profile, agent: str, budget: Budget, against: str
+    ) -> tuple[str, list[float], bool]:
         seen = ex_post_regret(market, profile, agent, seeds_of(JUDGE, budget.judge), self.fields)
-        return f"ex-post regret of {agent}", blocks(seen.regret), seen.exact and market.horizon == 1
+        return f"ex-post regret of {agent}{against}", blocks(seen.regret), seen.exact and market.horizon == 1
 
 
 @dataclass(frozen=True)
@@ -153,9 +166,13 @@ class _Done:
     @property
     def table(self) -> dict[str, Any]:
         """What each attacker found."""
-        head = ["attacker", "its best deviation", "gain where it was chosen", "gain on other seeds"]
+        head = ["attacker", "its best deviation", "gain where it was chosen, money", "gain on other seeds, money"]
         rows = [[f.attacker, f.told, f.selected, float(f.gains.mean())] for f in self.found]
-        return {"title": f"{self.names} deviates; who stays earns {float(self.base.mean()):.4g}", "head": head, "rows": rows}
+        return {
+            "title": f"{self.names} deviates; who stays earns {float(self.base.mean()):.4g} money",
+            "head": head,
+            "rows": rows,
+        }
 
     def counterexample(self) -> str:
         """The best deviation, and the seed where it gained most."""
@@ -255,7 +272,7 @@ def truthfulness(
         paper=paper,
         place=place,
         words=words,
-        statistic="what the best deviation found earns more than who plays along, same seeds, not those it was chosen on",
+        statistic="utility of the best deviation found less that of playing along, same seeds, not those it was chosen on",
         unit="money",
         rule=NoGain(tolerance),
         conditions=conditions,
