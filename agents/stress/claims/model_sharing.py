@@ -37,7 +37,7 @@ THEOREM_2 = "theorem 2"  # the summary: overstating a cost cannot increase utili
 DOMINANT = "truthfulness, as the summary words it: a true cost is a dominant strategy"
 REPLY = f"{DOMINANT}; put to truthful others, as a best reply"
 LIES = ("truthful", "random", "size_liar", "undercutter", "eagerness_shader")  # of the others, where a strategy is to dominate
-BEYOND = "a question put to theorem 2, which speaks of costs"
+BEYOND = "a question put to theorem 2, which speaks of costs; as a reply to truth"
 CRITICAL, CLARKE = "sellers are paid their critical value", "the exact graph with Clarke payments, six clients"
 RULES: dict[str, dict[str, str]] = {
     AS_STATED: {"graph": "break", "payment": "marginal"},  # Algorithm 2 and the payment of the paper
@@ -182,7 +182,7 @@ CLAIMS = (
     measured_by(
         about("above_local", "experiments", "Clients end with a higher test accuracy than by training alone."),
         Above(),
-        "accuracy",
+        "of the test rows",
         "mean test accuracy at the last round less that of training alone, same seeds",
         ON_DIGITS,
         above_local,

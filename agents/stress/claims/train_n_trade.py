@@ -110,14 +110,18 @@ def left_out(name: str, place: str, words: str, command: str) -> Claim:
     return said(name, place, words, statistic="none", unit="-", rule=Above(0.0), experiment=None, why=why)
 
 
-ACCURACY: dict[str, Any] = {"statistic": "test accuracy, paired by seed", "unit": "% of test rows", "rule": Above(0.0)}
+ACCURACY: dict[str, Any] = {
+    "statistic": "test accuracy less that of what it is compared with, same seeds",
+    "unit": "points of %",
+    "rule": Above(0.0),
+}
 BROKERS = (DIGITS, DIGITS_LEAK)
 ORDER = ((OUT, FEDAVG), (FEDAVG, APART), (APART, ALIGNED))
 SUBSETS = tuple(zip(LAYERS, (*list(LAYERS)[1:], ALIGNED), strict=True))
 SIZES = (AS_STATED, FEWER)
 PURCHASE: dict[str, Any] = {
     "statistic": "fall of A's loss on its own task, out of the market against in it",
-    "unit": "%",
+    "unit": "% of the loss",
     "rule": Above(0.0),
 }
 
@@ -179,7 +183,7 @@ CLAIMS = (
         "section 6.1.3, figure 3",
         "Trade lowers the test loss of both agents.",
         statistic="fall of the test loss, out of the market against in it, paired by seed",
-        unit="%",
+        unit="% of the loss",
         rule=Above(0.0),
         conditions=(*SIZES, DIGITS),
         experiment=both_gain,
@@ -198,7 +202,7 @@ CLAIMS = (
         "figure_3_lead",
         "section 6.1.3, figure 3",
         "A leads in the first half of the rounds, and B at the end.",
-        statistic="runs in which A's squared parameter error is below B's in the first half and above it in the last tenth (means)",
+        statistic="runs in which A's squared parameter error is below B's in the first half, above it in the last tenth (means)",
         unit="of the runs",
         rule=InMost(),
         conditions=SIZES,

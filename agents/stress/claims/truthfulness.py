@@ -177,10 +177,10 @@ class _Done:
     def counterexample(self) -> str:
         """The best deviation, and the seed where it gained most."""
         gains, seed = self.best.gains, int(self.best.gains.argmax())
+        mean, there = float(self.base.mean()), float(self.base[seed])
         return (
-            f"{self.names}: {self.best.told} ({self.best.attacker}) earns {float((self.base + gains).mean()):.4g} in place of "
-            f"{float(self.base.mean()):.4g}; at seed JUDGE + {seed} {float(self.base[seed] + gains[seed]):.4g} in place of "
-            f"{float(self.base[seed]):.4g}"
+            f"{self.names}: {self.best.told} ({self.best.attacker}) earns {mean + float(gains.mean()):.4g} money in place of "
+            f"{mean:.4g}; at seed JUDGE + {seed} {there + float(gains[seed]):.4g} in place of {there:.4g}"
         )
 
 
