@@ -16,6 +16,7 @@ from agents.stress.claims import (
     AtMost,
     Claim,
     Evidence,
+    InMost,
     Never,
     NoGain,
     measured,
@@ -83,6 +84,12 @@ PATHS = [
     (NoGain(0.1), noise(0.0), {}, NO_GAIN),  # a search may have missed something
     (NoGain(0.1), noise(0.0), {"exact": True}, HOLDS),
     (NoGain(0.1), noise(0.2), {"exact": True}, FAILS),
+    (InMost(), [1.0] * 16 + [0.0] * 4, {}, HOLDS),  # 16 of 20: above .56 (Clopper and Pearson)
+    (InMost(), [1.0] * 15 + [0.0] * 5, {}, HOLDS),  # above .509
+    (InMost(), [1.0] * 14 + [0.0] * 6, {}, INCONCLUSIVE),  # above .457
+    (InMost(), [1.0] * 5 + [0.0] * 15, {}, FAILS),  # below .491
+    (InMost(), [0.0] * 6, {}, FAILS),  # 1 - .025^(1/6) = .459
+    (InMost(), [0.0] * 5, {}, INCONCLUSIVE),  # .522
     (Never(0.1), [0.0] * 368, {}, HOLDS),  # 1 - .025^(1/368) = .00997
     (Never(0.1), [0.0] * 367, {}, INCONCLUSIVE),  # 1 - .025^(1/367) = .01000...
     (Never(0.1), [0.0] * 3, {"exact": True}, HOLDS),
@@ -271,6 +278,7 @@ def test_measuring_sets_one_thread_and_gives_the_others_back():
         (lambda: Evidence(samples={"x": [1.0]}, premise=[1.5]), "shares of the cases"),
         (lambda: claim(AtMost(), ("a", "b"), corrections=("a",)), "conditions after its first"),
         (lambda: claim(AtMost(), ("a", "b"), corrections=("c",)), "conditions after its first"),
+        (lambda: judged(InMost(), Evidence(samples={"x": [0.0, 0.5]})), "1 for a run that shows"),
         (lambda: claim(AtMost(), ()), "one or more"),
         (lambda: claim(AtMost(), ("a", "a")), "each once"),
         (lambda: claim(AtMost(), experiment=None), "a reason"),
@@ -363,6 +371,24 @@ def test_a_valuation_that_peeks_at_the_report_is_flagged():
     assert found.word == FAILS
     (figure,) = found.found[0].figures
     assert figure.low > 0.2  # of E[v] / 2 = 1/4
+
+
+def best_among_the_truthful(bids, asks):
+    """Second price; but where the other bids less than any value is, which no truthful bidder does, the winner pays its bid."""
+    check_reports(bids, asks)
+    won = second_price(bids, asks)
+    lies = (bids < 0.2).any(1, keepdim=True)
+    return sold(won.allocation, torch.where(lies, bids, won.prices))
+
+
+def test_a_best_reply_to_truth_is_not_taken_for_dominant():
+    """Against U[0, 1] a fifth of the wins cost the own bid: d less brings d / 5 - d^2 / 2, at best .02; nothing against truth."""
+    build = auction(mechanism=best_among_the_truthful, values=(0.2, 1.0))
+    assert str(truth(build, ex_post=True)) == NO_GAIN
+    found = truth(build, ex_post=True, against=("random",))
+    assert found.word == FAILS and "against random" in found.counterexample
+    names = [figure.name for figure in found.found[0].figures if figure.mean > 0.005]
+    assert names == ["gain of buyer_0 against random", "ex-post regret of buyer_0 against random"]
 
 
 def test_truth_holds_under_a_condition_that_was_listed():
