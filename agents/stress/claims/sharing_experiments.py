@@ -45,7 +45,7 @@ DIGITS: dict[str, dict[str, Any]] = {
 }
 SEEDS = 2  # times an effort's: so many episodes without a purchase tell that an attacker is isolated
 FIXED = ("local", "fedavg", "fedprox", "ditto")  # who shares with whom does not depend on the models: one round tells all
-LIARS = 384  # seeds of exact regrets: none above tells 2 % of five line-ups under three conditions
+LIARS = 320  # seeds of exact regrets: none above tells 2 % of five line-ups under three conditions
 SIX = 6  # clients of exact searches: all replies of an episode, and all sets of sellers, are tried
 
 
