@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from agents.stress.claims.claim import Claim, Figure, Finding, Never, Verdict, measured, verdict
+from agents.stress.claims.claim import UNDER, UNMET, Claim, Figure, Finding, Never, Verdict, measured, verdict
 from marketenv.core.lookup import unknown
 from scripts.units import Crew, Unit, run
 
@@ -155,6 +156,12 @@ def _plain(one: Audited) -> dict[str, Any]:
     return facts | verdict | conditions | {"rule": rule, "found": found, "errors": one.errors}
 
 
+def counted(kinds: Iterable[str]) -> str:
+    """How many verdicts there are of each kind, in words."""
+    named = (f'"{kind} a condition"' if kind.endswith(UNDER) else kind for kind in kinds)
+    return ", ".join(f"{count} {name}" for name, count in Counter(named).items())
+
+
 def told(one: Audited, named: bool = True) -> str:
     """The first of the figures that decide, in words or only its numbers, in its unit, and how many more; "-" where none is.
 
@@ -162,6 +169,8 @@ def told(one: Audited, named: bool = True) -> str:
     """
     if not one.telling:
         return "-"
+    if one.shown.word == UNMET:
+        return one.shown.why.partition(";")[0]
     first, more = one.telling[0], f"; and {len(one.telling) - 1} more" if len(one.telling) > 1 else ""
     if isinstance(one.claim.rule, Never):
         numbers = f"greatest {first.most:.4g} {one.claim.unit}, {first.samples} samples"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any
@@ -11,10 +10,10 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from agents.stress.attack import JUDGE, SELECT
-from agents.stress.claims.claim import FAILS, HOLDS, INCONCLUSIVE, NO_GAIN, UNDER, UNMET, UNTESTED, Finding
+from agents.stress.claims.claim import FAILS, HOLDS, INCONCLUSIVE, NO_GAIN, UNMET, UNTESTED, Finding
 from marketenv.core.lookup import lookup
 from marketenv.render import Html, anchor, draw_bands, draw_lines, draw_network, figure, page, picture, table
-from scripts.audits.evidence import Audited, told
+from scripts.audits.evidence import Audited, counted, told
 
 COLOURS = {  # of the words that a verdict begins with, or a part of it: "fails as stated; holds under: a condition" has two
     **{HOLDS: "#17692f", NO_GAIN: "#0b6472", FAILS: "#b01020", INCONCLUSIVE: "#8a5200", UNMET: "#7a3e65"},
@@ -41,13 +40,12 @@ FIGURES = ("statistic", "mean", "95 % interval", "greatest sample", "samples")
 
 def write_page(audited: Sequence[Audited], budget: str) -> str:
     """The whole page as HTML."""
-    counts = Counter(one.kind for one in audited)
-    told = ", ".join(f"{n} {kind}{' a condition' if kind.endswith(UNDER) else ''}" for kind, n in counts.items())
     intro = (
-        f"{len(audited)} claims, budget {budget}: {told}. Every verdict is computed from the samples by the claim's rule; "
-        "conditions were listed beforehand. Intervals are 95 %, together over all statistics and conditions of a claim. A gain "
-        "that a search finds is a lower bound of what deviating can bring, judged on seeds that it was not chosen on: SELECT + k "
-        f"is seed {SELECT} + k, JUDGE + k is {JUDGE} + k. The samples themselves are in claims.json beside this page."
+        f"{len(audited)} claims, budget {budget}: {counted(one.kind for one in audited)}. Every verdict is computed from the "
+        "samples by the claim's rule; conditions were listed beforehand. Intervals are 95 %, together over all statistics and "
+        "conditions of a claim. A gain that a search finds is a lower bound of what deviating can bring, judged on seeds that "
+        f"it was not chosen on: SELECT + k is seed {SELECT} + k, JUDGE + k is {JUDGE} + k. The samples themselves are in "
+        "claims.json beside this page."
     )
     markets = dict.fromkeys(one.claim.market for one in audited)
     tops = [(f"Market: {m}", _summary([one for one in audited if one.claim.market == m])) for m in markets]
@@ -58,7 +56,7 @@ def badge(word: str, link: str = "") -> Html:
     """A verdict with its parts coloured by their words, as a link where it leads somewhere."""
     verdict, colon, condition = word.partition(": ")
     *first, last = verdict.split("; ")
-    parts = "; ".join(_coloured(part) for part in (*first, f"{last}{colon}{condition}"))
+    parts = " ".join(_coloured(part) for part in (*(f"{part};" for part in first), f"{last}{colon}{condition}"))
     return Html(f'<a class="verdict" href="#{anchor(link)}">{parts}</a>' if link else f'<span class="verdict">{parts}</span>')
 
 

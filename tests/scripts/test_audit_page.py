@@ -64,7 +64,7 @@ def test_every_word_of_a_verdict_has_a_colour_of_its_own(opened):
     """A verdict of two words has two colours: what fails as stated is as red as what fails."""
     seen = opened[0].evaluate(
         "[...document.querySelectorAll('.verdict span')].map("
-        "part => [part.innerText.split(':')[0].trim(), getComputedStyle(part).backgroundColor])"
+        "part => [part.innerText.split(/[:;]/)[0].trim(), getComputedStyle(part).backgroundColor])"
     )
     parts = {part for part, _ in seen}
     assert parts == {
