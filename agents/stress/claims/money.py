@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -185,29 +186,14 @@ def balance(
     )
 
 
-def accounts(
-    *,
-    id: str,
-    market: str,
-    paper: str,
-    place: str,
-    words: str,
-    build: Build,
-    conditions: tuple[str, ...] = (AS_STATED,),
-    tolerance: float = 1e-9,
-    **played: Any,
-) -> Claim:
-    """A claim that nothing is earned but goods and agreed payments, and nothing is lost but costs and these. See ``balance``."""
-    return Claim(
-        id=id,
-        market=market,
-        paper=paper,
-        place=place,
-        words=words,
-        statistic="what goods, costs and the payments that the rule asks for do not explain of an agent's utility and cash; "
-        "greatest amount in any round of an episode",
-        unit="money",
-        rule=Never(tolerance),
-        conditions=conditions,
-        experiment=Accounts(build=build, **played),
+def accounts(**about: Any) -> Claim:
+    """A claim that nothing is earned but goods and payments by the rule, and nothing is lost but costs and these.
+
+    about: the arguments of ``balance``
+    """
+    claim = balance(**about)
+    statistic = (
+        "what goods, costs and the payments that the rule asks for do not explain of an agent's utility and cash; "
+        "greatest amount in any round of an episode"
     )
+    return dataclasses.replace(claim, statistic=statistic, experiment=Accounts(**vars(claim.experiment)))
