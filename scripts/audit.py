@@ -23,13 +23,16 @@ from rich.table import Table
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from agents.stress.claims.claim import EFFORTS, FAILS, HOLDS, INCONCLUSIVE, NO_GAIN, UNTESTED, Claim  # noqa: E402
+from agents.stress.claims.claim import EFFORTS, FAILS, HOLDS, INCONCLUSIVE, NO_GAIN, UNMET, UNTESTED, Claim  # noqa: E402
 from marketenv.core.lookup import unknown  # noqa: E402
 from scripts.audits.evidence import OURS, Audited, audit, choose, find_claims, plain, told  # noqa: E402
 from scripts.audits.page import write_page  # noqa: E402
 from scripts.units import Crew, replace  # noqa: E402
 
-STYLES = {HOLDS: "bold green", NO_GAIN: "bold cyan", FAILS: "bold red", INCONCLUSIVE: "bold yellow", UNTESTED: "dim"}
+STYLES = {  # of the words that a verdict, or a part of it, begins with
+    **{HOLDS: "bold green", NO_GAIN: "bold cyan", FAILS: "bold red", INCONCLUSIVE: "bold yellow", UNMET: "bold"},
+    UNTESTED.removesuffix(" here"): "dim",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,16 +95,20 @@ def listed(claims: dict[str, Claim]) -> Table:
     return shown
 
 
+def styled(part: str) -> str:
+    """A part of a verdict in the colour of its word."""
+    style = next((style for word, style in STYLES.items() if part.startswith(word)), "bold magenta")
+    return f"[{style}]{escape(part)}[/]"
+
+
 def show(found: list[Audited], config: AuditConfig, seconds: float) -> None:
     """Print the table of verdicts, what could not be run, and where the files are."""
     shown = Table(title=f"audit, budget {config.budget}", box=box.SIMPLE_HEAD, padding=(0, 1))
     for head in ("claim", "verdict", "mean and 95 %, or greatest", "wanted", "condition"):
         shown.add_column(head, no_wrap=True)
     for one in found:
-        word = one.word.split(":")[0]
-        style = "bold" if word.endswith(" under") else STYLES.get(word, "bold magenta")
         cells = (told(one, named=False), one.wanted(one.shown.condition).split(" (of all")[0], one.shown.condition)
-        shown.add_row(escape(one.claim.id), f"[{style}]{escape(word)}[/]", *map(escape, cells))
+        shown.add_row(escape(one.claim.id), "; ".join(map(styled, one.kind.split("; "))), *map(escape, cells))
     width = shown.__rich_measure__(Console(width=200), Console(width=200).options).maximum
     console = Console(width=max(width, Console().width))  # a narrow terminal wraps lines rather than cutting numbers
     console.print(shown)

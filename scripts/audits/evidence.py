@@ -5,17 +5,19 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from agents.stress.claims.claim import Claim, Figure, Finding, Never, Verdict, measured, verdict
+from agents.stress.claims.claim import UNDER, UNMET, Claim, Figure, Finding, Never, Verdict, measured, verdict
 from marketenv.core.lookup import unknown
 from scripts.units import Crew, Unit, run
 
 OURS = "agents.stress.claims:CLAIMS"
+BROKEN = "could not be run"
 
 
 def find_claims(table: str = OURS) -> dict[str, Claim]:
@@ -79,9 +81,14 @@ class Audited:
     seconds: dict[str, float]
 
     @property
+    def kind(self) -> str:
+        """The verdict without the name of a condition; there is none where the claim as stated could not be run."""
+        return BROKEN if self.claim.conditions[0] in self.errors else self.verdict.kind
+
+    @property
     def word(self) -> str:
-        """The verdict in words; there is none where the claim as stated could not be run."""
-        return "could not be run" if self.claim.conditions[0] in self.errors else str(self.verdict)
+        """The verdict in words."""
+        return BROKEN if self.kind == BROKEN else str(self.verdict)
 
     @property
     def shown(self) -> Finding:
@@ -145,20 +152,29 @@ def _plain(one: Audited) -> dict[str, Any]:
     facts = {name: getattr(claim, name) for name in ("market", "paper", "place", "words", "statistic", "unit")}
     rule = {"kind": type(claim.rule).__name__} | vars(claim.rule)
     verdict = {"verdict": one.word, "why": one.verdict.why, "counterexample": one.verdict.counterexample}
-    return facts | verdict | {"rule": rule, "conditions": list(claim.conditions), "found": found, "errors": one.errors}
+    conditions = {"conditions": list(claim.conditions), "corrections": list(claim.corrections)}
+    return facts | verdict | conditions | {"rule": rule, "found": found, "errors": one.errors}
+
+
+def counted(kinds: Iterable[str]) -> str:
+    """How many verdicts there are of each kind, in words."""
+    named = (f'"{kind} a condition"' if kind.endswith(UNDER) else kind for kind in kinds)
+    return ", ".join(f"{count} {name}" for name, count in Counter(named).items())
 
 
 def told(one: Audited, named: bool = True) -> str:
-    """The first of the figures that decide, in words or only its numbers, and how many more there are; "-" where none is.
+    """The first of the figures that decide, in words or only its numbers, in its unit, and how many more; "-" where none is.
 
     Of a promise that must never be broken the greatest sample counts, of anything else the mean.
     """
     if not one.telling:
         return "-"
+    if one.shown.word == UNMET:
+        return one.shown.why.partition(";")[0]
     first, more = one.telling[0], f"; and {len(one.telling) - 1} more" if len(one.telling) > 1 else ""
     if isinstance(one.claim.rule, Never):
-        numbers = f"greatest {first.most:.4g} of {first.samples}"
+        numbers = f"greatest {first.most:.4g} {one.claim.unit}, {first.samples} samples"
     else:
         between = "" if first.low is None or first.high is None else f" [{first.low:.4g}, {first.high:.4g}]"
-        numbers = f"{first.mean:.4g}{between}" + (f", {first.samples} samples" if named else "")
+        numbers = f"{first.mean:.4g}{between} {one.claim.unit}" + (f", {first.samples} samples" if named else "")
     return (f"{first.name}: {numbers}" if named else numbers) + more

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any
@@ -11,22 +10,21 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from agents.stress.attack import JUDGE, SELECT
-from agents.stress.claims.claim import FAILS, HOLDS, INCONCLUSIVE, NO_GAIN, UNTESTED, Finding
+from agents.stress.claims.claim import FAILS, HOLDS, INCONCLUSIVE, NO_GAIN, UNMET, UNTESTED, Finding
 from marketenv.core.lookup import lookup
 from marketenv.render import Html, anchor, draw_bands, draw_lines, draw_network, figure, page, picture, table
-from scripts.audits.evidence import Audited, told
+from scripts.audits.evidence import Audited, counted, told
 
-UNDER = " under"  # a verdict under a condition, where the claim as stated does not hold or is undecided
-COLOURS = {
-    **{HOLDS: "#17692f", HOLDS + UNDER: "#5f6b00", NO_GAIN: "#0b6472", NO_GAIN + UNDER: "#35588c"},
-    **{FAILS: "#b01020", FAILS + UNDER: "#c04a4a", INCONCLUSIVE: "#8a5200", UNTESTED: "#5c6370"},
+COLOURS = {  # of the words that a verdict begins with, or a part of it: "fails as stated; holds under: a condition" has two
+    **{HOLDS: "#17692f", NO_GAIN: "#0b6472", FAILS: "#b01020", INCONCLUSIVE: "#8a5200", UNMET: "#7a3e65"},
+    UNTESTED.removesuffix(" here"): "#5c6370",
 }
 BROKEN = "#6f2da8"  # what could not be run
 STYLE = """
 body { max-width: 78rem; }
 h2 { border-top: 2px solid #ccc; padding-top: 1.2rem; overflow-wrap: anywhere; }
 h3 { font-size: 1rem; margin: 1.6rem 0 .4rem; }
-.verdict { color: #fff; border-radius: .3rem; padding: .1rem .5rem; font-weight: 600; display: inline-block; }
+.verdict span { color: #fff; border-radius: .3rem; padding: .1rem .5rem; font-weight: 600; display: inline-block; }
 a.verdict { text-decoration: none; } a.verdict:hover { text-decoration: underline; }
 blockquote { margin: .6rem 0; padding: .2rem 1rem; border-left: 4px solid #bbb; } .bad { color: #b01020; }
 .pictures { display: flex; flex-wrap: wrap; gap: .5rem; } .pictures figure { margin: .4rem 0; max-width: 36rem; }
@@ -36,34 +34,35 @@ td.long { min-width: 12rem; max-width: 30rem; overflow-wrap: anywhere; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; margin: .6rem 0; } dt { color: #555; }
 dd { margin: 0; overflow-wrap: anywhere; }
 """
-SUMMARY = ("claim", "verdict", "the claim in short", "place", "found (mean, 95 %; or greatest)", "wanted")
+SUMMARY = ("claim", "verdict", "the claim in short", "place", "found (mean, 95 %; or greatest), with its unit", "wanted")
 FIGURES = ("statistic", "mean", "95 % interval", "greatest sample", "samples")
 
 
 def write_page(audited: Sequence[Audited], budget: str) -> str:
     """The whole page as HTML."""
-    counts = Counter(_kind(one.word) for one in audited)
-    told = ", ".join(f"{n} {word}{' a condition' if word.endswith(UNDER) else ''}" for word, n in counts.items())
     intro = (
-        f"{len(audited)} claims, budget {budget}: {told}. Every verdict is computed from the samples by the claim's rule; "
-        "conditions were listed beforehand. Intervals are 95 %, together over all statistics and conditions of a claim. A gain "
-        "that a search finds is a lower bound of what deviating can bring, judged on seeds that it was not chosen on: SELECT + k "
-        f"is seed {SELECT} + k, JUDGE + k is {JUDGE} + k. The samples themselves are in claims.json beside this page."
+        f"{len(audited)} claims, budget {budget}: {counted(one.kind for one in audited)}. Every verdict is computed from the "
+        "samples by the claim's rule; conditions were listed beforehand. Intervals are 95 %, together over all statistics and "
+        "conditions of a claim. A gain that a search finds is a lower bound of what deviating can bring, judged on seeds that "
+        f"it was not chosen on: SELECT + k is seed {SELECT} + k, JUDGE + k is {JUDGE} + k. The samples themselves are in "
+        "claims.json beside this page."
     )
     markets = dict.fromkeys(one.claim.market for one in audited)
     tops = [(f"Market: {m}", _summary([one for one in audited if one.claim.market == m])) for m in markets]
     return page("Audit of the claims", intro, [*tops, *((one.claim.id, section(one)) for one in audited)], STYLE)
 
 
-def _kind(word: str) -> str:
-    """The verdict without its condition."""
-    return word.split(":")[0]
-
-
 def badge(word: str, link: str = "") -> Html:
-    """A coloured word, as a link where it leads somewhere."""
-    style = f'class="verdict" style="background: {COLOURS.get(_kind(word), BROKEN)}"'
-    return Html(f'<a {style} href="#{anchor(link)}">{escape(word)}</a>' if link else f"<span {style}>{escape(word)}</span>")
+    """A verdict with its parts coloured by their words, as a link where it leads somewhere."""
+    verdict, colon, condition = word.partition(": ")
+    *first, last = verdict.split("; ")
+    parts = " ".join(_coloured(part) for part in (*(f"{part};" for part in first), f"{last}{colon}{condition}"))
+    return Html(f'<a class="verdict" href="#{anchor(link)}">{parts}</a>' if link else f'<span class="verdict">{parts}</span>')
+
+
+def _coloured(part: str) -> str:
+    colour = next((colour for word, colour in COLOURS.items() if part.startswith(word)), BROKEN)
+    return f'<span style="background: {colour}">{escape(part)}</span>'
 
 
 def _summary(audited: Sequence[Audited]) -> str:
@@ -108,11 +107,17 @@ def _condition(one: Audited, found: Finding) -> str:
     if evidence["untested"]:
         return f'{head}<p class="note">{escape(evidence["untested"])}</p>'
     facts = {"seeds": evidence["seeds"], "wanted": one.wanted(name), "counterexample": found.counterexample}
+    facts |= {"what it changes": "what is said, so the claim does not hold by it"} if name in one.claim.corrections else {}
+    facts |= {"premise": f"true in {_percent(evidence['premise'])} of the cases"} if evidence["premise"] else {}
     facts |= {"tolerances": f"relative to {evidence['scale']:.4g} {one.claim.unit}"} if one.claim.rule.tolerance else {}
     notes = "".join(f'<p class="note">{escape(note)}</p>' for note in evidence["notes"])
     rows = [(f.name, f"{f.mean:.4g}", _between(f.low, f.high), f"{f.most:.4g}", f.samples) for f in found.figures]
     tables = "".join(f"<h3>{escape(t['title'])}</h3>{table(t['head'], _cells(t['rows']))}" for t in evidence["tables"])
     return head + _facts(facts) + table(FIGURES, rows) + notes + _pictures(evidence["series"]) + tables
+
+
+def _percent(shares: Sequence[float]) -> str:
+    return f"{100 * sum(shares) / len(shares):.2g} %"
 
 
 def _between(low: float | None, high: float | None) -> str:

@@ -21,24 +21,21 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from agents.scripted import STRATEGIES
-from agents.stress.claims.tables import LinearMarket
+from agents.stress.claims.linear_experiments import OTHER, carry, early, late, negotiated, note, turns
+from agents.stress.claims.tables import AGENTS, LinearMarket
 from agents.stress.claims.theorems import episode, squares
-from marketenv.alignment import merge
 from marketenv.core.market import agent_names
 from marketenv.core.policy import Policy
 from marketenv.data.linear import SyntheticLinear
 from marketenv.learners import Training
 from marketenv.markets.parameter_trading import ParameterTradingMarket
 from marketenv.markets.parameter_trading_types import ParameterTradingConfig
-from marketenv.mechanisms import nash_bargaining
 from marketenv.render import draw_lines, figure
 from marketenv.render.pictures import COLOURS
-from marketenv.valuation import VALUATIONS, disclosed_gain, theorem_4_1
+from marketenv.valuation import VALUATIONS, disclosed_gain
 from scripts.studies.study import Common, Row, Study, number, run
 from scripts.units import Unit
 
-AGENTS = ("A", "B")
-OTHER = [1, 0]  # of two agents, the other one
 PAPER = {"A": 42.84, "B": 23.88}  # section 6.1.3: fall of the test loss against out of the market, %
 DERIVED = {"A": "40.9 ± 2.5 %", "B": "24.7 ± 1.4 %"}  # replayed before this library existed, 4 seeds
 DERIVED_BY_DISTANCE = {0.0: 42, 0.25: 39, 0.5: 32, 1.0: 19, 2.0: 8}  # the same for figure 4, A's fall in %
@@ -122,27 +119,6 @@ def everybody(market: ParameterTradingMarket, strategy: str) -> dict[str, Policy
     return dict.fromkeys(agent_names(market), STRATEGIES[strategy].build(market))
 
 
-def note(market: LinearMarket, quotes: Any, state: Any, report: Any) -> dict[str, Tensor]:
-    """What a round of one market came to, one number an agent.
-
-    trained, error: squared parameter error before and after trade;   other: after trade, from the other's true parameters
-    test: test loss;   bought: 1 for a purchase;   gain, alpha: Delta and weight of the purchase that the agent could make
-    (in float64: a small weight divides the rounding of Delta in theorem 4.1)
-    low, high: what the other is told of it, money (Delta - 1)
-    """
-    optimum, trained = market.world(state.seeds).optimum, quotes.trained.double()
-    assert optimum is not None
-    errors = {"trained": trained - optimum, "error": state.params - optimum, "other": state.params - optimum.flip(1)}
-    merged = merge(trained, quotes.offers.double(), quotes.alpha.double(), market.mask.double())
-    gain = squares(errors["trained"])[..., None] / squares(merged - optimum[:, :, None])
-    pairs = {"gain": gain, "alpha": quotes.alpha, "low": quotes.low, "high": quotes.high}
-    return (
-        {name: squares(values)[0] for name, values in errors.items()}
-        | {name: values[0, [0, 1], OTHER].double() for name, values in pairs.items()}
-        | {"test": market.test_scores(state).loss[0].double(), "bought": report.bought[0].double()}
-    )
-
-
 PLAYED = {"in": "truthful", "out": "never_trade"}  # the strategy of everybody in the market and out of it
 
 
@@ -154,7 +130,7 @@ def episodes(folder: Path, seed: int, where: Sequence[str], **arguments: Any) ->
 
 
 def _plain(curves: Mapping[str, Tensor]) -> dict[str, list[list[float]]]:
-    return {name: values.tolist() for name, values in curves.items()}
+    return {name: values[:, 0].tolist() for name, values in curves.items()}  # of the one market
 
 
 Curves = dict[str, np.ndarray]  # by name: [seeds, rounds, agents]
@@ -192,12 +168,6 @@ def fall(inside: np.ndarray, outside: np.ndarray) -> np.ndarray:
     return 100 * (1 - inside / outside)
 
 
-def turns(ratio: np.ndarray) -> np.ndarray:
-    """1 for the seeds [seeds, rounds] in which A leads in the mean of the first half and B in that of the last tenth."""
-    half, tenth = max(1, ratio.shape[1] // 2), max(1, ratio.shape[1] // 10)
-    return ((ratio[:, :half].mean(1) < 1) & (ratio[:, -tenth:].mean(1) > 1)).astype(float)
-
-
 def fig3(config: Fig3) -> None:
     """Figure 3: two linear agents gain from trade: who bought when, whose parameters are better, learning curves."""
     inside, outside = play_figure_3(config, "Figure 3").values()
@@ -215,7 +185,7 @@ def fig3(config: Fig3) -> None:
     rows += [row("A leads in the first half, then B", "share of seeds", turns(ratio), crossing)]
     outer = outside["error"][..., 0] / outside["error"][..., 1]
     rows += [row("out of the market: A leads in the first half, then B", "share of seeds", turns(outer))]
-    rows += [row("error of A / error of B, mean of the first half", "ratio", ratio[:, : max(1, config.rounds // 2)].mean(1))]
+    rows += [row("error of A / error of B, mean of the first half", "ratio", early(ratio).mean(1))]
     rows += [row("error of A / error of B, last round", "ratio", ratio[:, -1])]
     rows += [row("out of the market: error of A / error of B, last round", "ratio", outer[:, -1])]
     losses = {
@@ -387,36 +357,12 @@ def _draw_fig4(distances: Sequence[float], falls: Mapping[str, np.ndarray]) -> F
 # --- figure 5 -----------------------------------------------------------------------------------------------------------
 
 
-def negotiated(played: Curves, form: str) -> tuple[np.ndarray, np.ndarray]:
-    """Prices of A's and B's model in Delta, and which negotiations came to a trade.
-
-    The buyer bids its Delta, the seller asks the lower bound of Theorem 4.1, the price is the midpoint. Where there is no
-    trade the price stays what it was, NaN before the first one.   each [seeds, rounds, sellers]
-    """
-    gain, alpha = (torch.from_numpy(played[name]).flatten(0, 1) for name in ("gain", "alpha"))  # [rounds of all, agents]
-    ask, _ = theorem_4_1(gain, alpha, alpha[:, OTHER], form)  # a seller knows its own gain and both weights
-    wants = torch.from_numpy(played["bought"]).flatten(0, 1)
-    bids = torch.zeros(len(gain), 2, 2, dtype=torch.float64)
-    bids[:, [0, 1], OTHER] = gain * wants
-    done = nash_bargaining(bids, ask)
-    shape = played["gain"].shape
-    prices, agreed = (x[:, OTHER, [0, 1]].reshape(shape).numpy() for x in (done.prices, done.allocation))
-    return _carry(prices, agreed), agreed
-
-
-def _carry(prices: np.ndarray, agreed: np.ndarray) -> np.ndarray:
-    """Keep the last price where nothing was agreed: [seeds, rounds, sellers]."""
-    n_rounds = np.arange(prices.shape[1])[None, :, None]
-    last = np.maximum.accumulate(np.where(agreed, n_rounds, -1), axis=1)
-    return np.where(last >= 0, np.take_along_axis(prices, last.clip(0), 1), np.nan)
-
-
 def fig5(config: Fig3) -> None:
     """Figure 5: the negotiated price of each model over rounds, beside the price if sellers knew the buyers' values."""
     played = play_figure_3(config, "Figure 5")["in"]
     bought = played["bought"][..., OTHER] > 0  # who sold: [seeds, rounds, sellers]
     value, rows = played["gain"][..., OTHER], []
-    best = _carry(value, bought)
+    best = carry(value, bought)
     prices = {"ask = bid": best}
     for form in ("paper", "sharp"):
         prices[f"ask = {form} bound"], agreed = negotiated(played, form)
@@ -467,12 +413,11 @@ def share(of: np.ndarray, among: np.ndarray) -> np.ndarray:
 
 def _early_and_late(price: np.ndarray) -> list[Row]:
     """Whether A's model is the dearer one in the first half and B's in the last tenth, as figure 5 shows."""
-    half, tenth = max(1, price.shape[1] // 2), max(1, price.shape[1] // 10)
     less = price[..., 0] - price[..., 1]
     cited = "figure 5: {} 0, without a number"
     return [
-        middle("paper bound: price of A's model less that of B's, first half", less[:, :half], cited.format("above")),
-        middle("paper bound: price of A's model less that of B's, last tenth", less[:, -tenth:], cited.format("below")),
+        middle("paper bound: price of A's model less that of B's, first half", early(less), cited.format("above")),
+        middle("paper bound: price of A's model less that of B's, last tenth", late(less), cited.format("below")),
     ]
 
 

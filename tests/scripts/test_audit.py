@@ -21,9 +21,9 @@ TABLE = "planted_claims:CLAIMS"
 WORDS = {
     "holds": "holds",  # 1 against at least 0.5
     "fails": "fails",  # 1 against at most 0
-    "depends": "holds under: with patience",  # 1 as stated, -1 with patience, against at most 0
+    "depends": "fails as stated; holds under: with patience",  # 1 as stated, -1 with patience, against at most 0
     "straddles": "inconclusive",  # 0 against at most 0
-    "searched": "no gain above eps found under: with patience",  # -1 against at most 0, but only searched
+    "searched": "not tested as stated; no gain above eps found under: with patience",  # -1 against at most 0, but only searched
     "rarely": "inconclusive",  # none of 64 above: the share may be 5 %, and 1 % is wanted
     "breaks": "holds",  # -1 against at most 0
     "untested": "not tested here",
@@ -92,7 +92,7 @@ def test_every_verdict_is_reached_and_told(whole, capsys):
     assert stated["wanted"] == "mean <= 0 money"
     assert audit(whole[0]) == whole[1]
     printed = capsys.readouterr().out
-    for words in ("planted/", "fails", "inconclusive", "holds under", "not tested", "claims.json", "report.html"):
+    for words in ("planted/", "fails as stated; holds under", "inconclusive", "not tested here", "claims.json", "report.html"):
         assert words in printed
 
 

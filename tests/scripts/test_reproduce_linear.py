@@ -1,6 +1,7 @@
 """The linear and theoretical studies of scripts/reproduce.py at toy size, and the arithmetic that they stand on."""
 
 import csv
+import dataclasses
 import json
 import math
 from functools import partial
@@ -12,6 +13,9 @@ import tyro
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agents.stress import JUDGE, seeds_of
+from agents.stress.claims import EFFORTS, linear_experiments
+from agents.stress.claims.tables import FEWER
 from agents.stress.claims.theorems import Quadratic
 from marketenv.core import rounds
 from marketenv.valuation import theorem_4_1
@@ -191,8 +195,19 @@ def test_gains_are_noted_with_more_digits_than_the_market_quotes():
     now, report = rounds.advance(market, rounds.begin(market, torch.tensor([3])), torch.zeros(1, 2, 3))
     noted = linear.note(market, quotes, now.state, report)
     shown = quotes.gain.shown[0, [0, 1], [1, 0]].double()
-    assert torch.allclose(noted["gain"], shown, rtol=1e-5) and noted["gain"].dtype == torch.float64
-    assert not torch.equal(noted["gain"], shown)
+    assert torch.allclose(noted["gain"][0], shown, rtol=1e-5) and noted["gain"].dtype == torch.float64
+    assert not torch.equal(noted["gain"][0], shown)
+
+
+def test_claims_and_studies_play_the_same_market(tmp_path):
+    """What figure 3's claim notes of a seed is what its study notes of it, at the same sizes."""
+    effort = dataclasses.replace(EFFORTS["quick"], linear=(2, 4, 10))
+    curves, _ = linear_experiments._played(FEWER, effort)
+    noise = (0.0, math.sqrt(0.5))
+    sizes = {"rounds": 4, "dimension": 10, "examples": (5, 8), "validation": 100, "test": 100, "rate": 1 / 4, "noise": noise}
+    study = linear.episodes(tmp_path, int(seeds_of(JUDGE, 2)[1]), ("in",), **sizes)["in"]
+    for name in ("trained", "error", "gain", "bought"):
+        assert np.allclose(curves[name][1], study[name], rtol=1e-4), name
 
 
 def test_the_trade_of_theorem_5_1_goes_one_way(tmp_path):

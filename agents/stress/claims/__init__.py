@@ -1,11 +1,11 @@
 """Claims of papers, one table by name, each with the experiment and the rule that decide it.
 
-To add one, write it in its market's file (``truthfulness``, ``rationality`` and ``balance`` build the usual ones) and it is
-in the table below; every verdict is computed from the evidence that ``measure`` returns.
+To add one, write it in its market's file (``truthfulness``, ``rationality``, ``balance`` and ``accounts`` build the usual
+ones) and it is in the table below; every verdict is computed from the evidence that ``measure`` returns.
 
 >>> claim = CLAIMS["train_n_trade/eq_1"]
 >>> str(verdict(claim, {name: measure(claim.id, name, "quick") for name in claim.conditions}))
-'holds under: every bid covers its ask'
+'not tested as stated; holds under: every bid covers its ask'
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from .claim import (
     Effort,
     Evidence,
     Finding,
+    InMost,
     Never,
     NoGain,
     Rule,
@@ -33,7 +34,8 @@ from .claim import (
     measured,
     verdict,
 )
-from .truthfulness import balance, rationality, truthfulness
+from .money import Books, accounts, balance
+from .truthfulness import rationality, truthfulness
 
 CLAIMS: dict[str, Claim] = {claim.id: claim for claim in (*reference.CLAIMS, *train_n_trade.CLAIMS, *model_sharing.CLAIMS)}
 
@@ -51,14 +53,17 @@ __all__ = [
     "Above",
     "AtLeast",
     "AtMost",
+    "Books",
     "Claim",
     "Effort",
     "Evidence",
     "Finding",
+    "InMost",
     "Never",
     "NoGain",
     "Rule",
     "Verdict",
+    "accounts",
     "balance",
     "measure",
     "measured",

@@ -9,16 +9,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from jaxtyping import Float64
+from torch import Tensor
 
 from marketenv.core.lookup import lookup, unknown
-from marketenv.metrics import mean_interval, share_interval
+from marketenv.metrics import Interval, mean_interval, share_interval
 
 from ..search import Budget
 
 HOLDS, FAILS, INCONCLUSIVE, UNTESTED = "holds", "fails", "inconclusive", "not tested here"
 NO_GAIN = "no gain above eps found"  # of a search that could have missed a better deviation
+UNMET = "premise hardly ever true"  # of a promise whose premise the cases did not meet: it is neither kept nor broken
 POSITIVE = (HOLDS, NO_GAIN)
-WORDS = (HOLDS, NO_GAIN, FAILS, INCONCLUSIVE, UNTESTED)
+WORDS = (HOLDS, NO_GAIN, FAILS, INCONCLUSIVE, UNMET, UNTESTED)
+UNDER = " under"  # ends a verdict's kind where a condition follows
+HARDLY = 0.1  # share of the cases below which a premise is hardly ever true
 ERROR = 0.05  # chance that some interval of a claim, over all statistics and conditions, misses its mean
 AS_STATED = "as stated"
 
@@ -33,7 +38,7 @@ class Effort:
     cheap, costly: searches in markets that train nothing, and in markets that train
     seeds:    episodes of a costly market
     rounds:   of a market that is attacked;   digits: rounds of an episode of two agents on embedded images
-    linear:   seeds, rounds and parameters of two linear agents
+    linear:   seeds, rounds and parameters of two linear agents;   paper: seeds of them at the paper's size, 0 for none
     cases:    random cases of a theorem
     steps:    that a learning agent trains, 0 for no learner
     data:     whether large data sets are used where their folder is there
@@ -48,6 +53,7 @@ class Effort:
     linear: tuple[int, int, int]
     cases: int
     steps: int
+    paper: int = 0
     data: bool = False
 
 
@@ -73,6 +79,7 @@ EFFORTS: dict[str, Effort] = {
         linear=(40, 100, 200),
         cases=100_000,
         steps=10_000,
+        paper=20,
     ),
     "full": Effort(
         name="full",
@@ -84,6 +91,7 @@ EFFORTS: dict[str, Effort] = {
         linear=(100, 100, 1000),
         cases=1_000_000,
         steps=38_400,
+        paper=100,
         data=True,
     ),
 }
@@ -98,17 +106,19 @@ class Evidence:
 
     samples:  the statistics that are judged, all of them: the independent points of each by name, paired where compared
     seeds:    the seed list, in words that reproduce it
+    premise:  of a claim that has one, the share of its cases in which it was true, a number a seed
     scale:    what tolerances are relative to, in the claim's unit, > 0
     exact:    nothing was left out that could refute: all deviations (breakpoints), or all cases
     series:   for pictures; a dictionary of plain data each, with a "kind" and a "title"
     tables:   {"title", "head": [...], "rows": [[...]]}
     counterexample: the worst case in words, where there is one
     untested: why nothing could be measured; then there are no samples
-    Raises ValueError for samples that are missing or not finite, and a scale that is not above 0.
+    Raises ValueError for samples that are missing or not finite, a premise that is no shares, and a scale that is not above 0.
     """
 
     samples: Mapping[str, Sequence[float]] = dataclasses.field(default_factory=dict)
     seeds: str = ""
+    premise: Sequence[float] = ()
     scale: float = 1.0
     exact: bool = False
     series: Sequence[Mapping[str, Any]] = ()
@@ -124,6 +134,8 @@ class Evidence:
                 f"evidence has the samples { ({name: len(points) for name, points in self.samples.items()}) } and untested is "
                 f"{self.untested!r}; wanted finite points for every statistic, or a reason why there are none."
             )
+        if not all(0 <= share <= 1 for share in self.premise):
+            raise ValueError(f"premise is {list(self.premise)}; wanted shares of the cases, each from 0 to 1.")
         if not 0 < self.scale < math.inf:
             raise ValueError(f"scale is {self.scale}, wanted a number > 0 in the claim's unit.")
 
@@ -167,18 +179,19 @@ class Figure:
         return f"{self.name}: mean {self.mean:.4g} {between}, greatest {self.most:.4g} of {self.samples}"
 
 
-def figures(evidence: Evidence, conditions: int = 1) -> tuple[Figure, ...]:
+def figures(evidence: Evidence, rule: Rule, conditions: int = 1) -> tuple[Figure, ...]:
     """Means of all statistics, with intervals that miss none of them with chance 95 % (Bonferroni).
 
+    rule:       which says of what kind the intervals are
     conditions: of the claim; the chance of a miss is shared among them too, so that none of them holds by trying many
     """
     k, found = len(evidence.samples) * conditions, []
     for name, points in evidence.samples.items():
         values = torch.tensor(points, dtype=torch.float64)
-        seen = mean_interval(values, resamples=max(2000, 200 * k), level=1 - ERROR / k)
+        seen = rule.interval(values, max(2000, 200 * k), 1 - ERROR / k)
         unseen = share_interval(0, len(values), 1 - ERROR / k).high
         most = 1.0 if unseen is None else unseen
-        found.append(Figure(name, seen.mean, seen.low, seen.high, float(values.max()), len(values), most))
+        found.append(Figure(name, seen.mean, seen.low, seen.high, float(values.max()) + 0.0, len(values), most))
     return tuple(found)
 
 
@@ -190,6 +203,10 @@ class Rule:
     """
 
     tolerance: float = 0.0
+
+    def interval(self, values: Float64[Tensor, "samples"], resamples: int, level: float) -> Interval:
+        """The mean of a statistic's samples, with its interval where there are enough of them."""
+        return mean_interval(values, resamples, level=level)
 
     def decide(self, figure: Figure, eps: float, exact: bool) -> bool | None:
         """Whether a statistic passes; None where its samples do not tell. eps: the tolerance in the claim's unit."""
@@ -232,6 +249,19 @@ class AtLeast(Rule):
     def wanted(self, eps: float, unit: str) -> str:
         """What passes, in words."""
         return f"mean >= {eps:.4g} {unit}"
+
+
+@dataclass(frozen=True)
+class InMost(AtLeast):
+    """What is claimed of a run is seen in half of the runs or more: samples are 1 where it is and 0 elsewhere."""
+
+    tolerance: float = 0.5
+
+    def interval(self, values: Float64[Tensor, "samples"], resamples: int, level: float) -> Interval:
+        """The share of the ones with its exact interval; ValueError for other samples."""
+        if not bool(((values == 0) | (values == 1)).all()):
+            raise ValueError(f"samples are {values.tolist()}; wanted 1 for a run that shows what is claimed, 0 for another.")
+        return share_interval(int(values.sum()), len(values), level)
 
 
 @dataclass(frozen=True)
@@ -295,11 +325,14 @@ class Claim:
     id:         "paper/name";   market: the audit's target that it belongs to
     paper, place, words: who says it, where, and in short
     statistic:  what the samples are;   unit: of the samples;   rule: the decision
-    conditions: listed beforehand; ``AS_STATED``, which comes first, is the claim as the paper states it, all others are
-                narrower or changed ones; without it the paper's own setting is not tested
+    conditions: listed beforehand; ``AS_STATED``, which comes first, is the claim as the paper states it, all others say the
+                same of a narrower or another setting; without it the paper's own setting is not tested
+    corrections: those of the conditions that change what is said, such as a formula; that they hold is told, and the claim
+                does not hold by them
     paper:      "ours" where no paper says it: a question that we put to a market
     experiment: what measures it under a condition; None: not tested here, and ``why`` says why
-    Raises ValueError for a claim without conditions, with one twice, or with neither an experiment nor a reason.
+    Raises ValueError for a claim without conditions, with one twice, with corrections that are no later conditions, or with
+    neither an experiment nor a reason.
     """
 
     id: str
@@ -312,11 +345,16 @@ class Claim:
     rule: Rule
     experiment: Experiment | None
     conditions: tuple[str, ...] = (AS_STATED,)
+    corrections: tuple[str, ...] = ()
     why: str = ""
 
     def __post_init__(self) -> None:
         if not self.conditions or len(set(self.conditions)) < len(self.conditions):
             raise ValueError(f"claim {self.id} has the conditions {self.conditions}; wanted one or more, each once.")
+        if not set(self.corrections) <= set(self.conditions[1:]):
+            raise ValueError(
+                f"claim {self.id} has the corrections {self.corrections}; wanted conditions after its first, {self.conditions}."
+            )
         if (self.experiment is None) == (not self.why):
             raise ValueError(f"claim {self.id} wants an experiment, or None and a reason why it is not tested here.")
 
@@ -336,30 +374,47 @@ class Finding:
 class Verdict:
     """What a claim came to.
 
-    word:      one of ``WORDS``;   condition: under which it does, where not as stated
-    found:     what each condition came to;   counterexample: of the first condition, where that fails
+    stated:    the word of the claim as the paper states it;   word: the claim's, under the condition where one is named
+    condition: "" where the claim as stated decides;   why: what was wanted and found, of the claim as stated too
+    found:     what each condition came to;   counterexample: of the claim as stated, or of a condition that it fails under
+
+    >>> str(Verdict("fails", "holds", "with patience", "", ()))
+    'fails as stated; holds under: with patience'
     """
 
+    stated: str
     word: str
     condition: str
     why: str
     found: tuple[Finding, ...]
     counterexample: str = ""
 
+    @property
+    def kind(self) -> str:
+        """The verdict without the name of the condition."""
+        return f"{self.stated.removesuffix(' here')} {AS_STATED}; {self.word}{UNDER}" if self.condition else self.word
+
     def __str__(self) -> str:
-        return f"{self.word} under: {self.condition}" if self.condition else self.word
+        return f"{self.kind}: {self.condition}" if self.condition else self.kind
 
 
 def finding(claim: Claim, condition: str, evidence: Evidence) -> Finding:
-    """Judge the evidence of one condition; nothing but the evidence and the claim's rule counts."""
+    """Judge the evidence of one condition; nothing but the evidence and the claim's rule counts.
+
+    Where the premise was hardly ever true, samples neither keep nor break the promise.
+    """
     if evidence.untested:
         return Finding(condition, UNTESTED, evidence.untested)
     eps = claim.rule.tolerance * evidence.scale
-    seen = figures(evidence, len(claim.conditions))
+    seen = figures(evidence, claim.rule, len(claim.conditions))
     passed = [claim.rule.decide(figure, eps, evidence.exact) for figure in seen]
     word = FAILS if False in passed else INCONCLUSIVE if None in passed else claim.rule.word(evidence.exact)
     telling = [f for f, p in zip(seen, passed, strict=True) if p is {FAILS: False, INCONCLUSIVE: None}.get(word, True)]
     why = f"wanted {claim.rule.wanted(eps, claim.unit)}; found {'; '.join(map(str, telling))}"
+    if evidence.premise:
+        share = sum(evidence.premise) / len(evidence.premise)
+        word = UNMET if share < HARDLY else word
+        why = f"the premise is true in {100 * share:.2g} % of the cases; {why}"
     worst = "; ".join(f"{figure} {claim.unit}" for figure in telling)
     return Finding(condition, word, why, seen, (evidence.counterexample or worst) if word == FAILS else "")
 
@@ -369,32 +424,32 @@ def verdict(claim: Claim, evidence: Mapping[str, Evidence | Mapping[str, Any]]) 
 
     evidence: by condition, as ``Evidence`` or as its plain data. A condition that has none counts as not tested.
 
-    As stated it holds: that word. Else the first condition in the claim's order that holds: that word under it, whether
-    the claim as stated fails or is undecided. Else it fails where its first condition does (under that, where this is not
-    as stated); is not tested where no condition was; and is inconclusive otherwise. Raises ValueError for conditions that
-    the claim does not list.
+    What the claim as stated comes to is always said. Where it does not hold, the first condition in the claim's order under
+    which it does is named beside it. Where it is not tested, and holds under none, a condition under which it fails is, or
+    else one that is tested. Corrections change what is said and are told in ``why`` alone.
+    Raises ValueError for conditions that the claim does not list.
     """
     for name in evidence:
         if name not in claim.conditions:
             raise unknown(f"condition of {claim.id}", name, claim.conditions)
     found = tuple(finding(claim, name, _evidence(evidence.get(name))) for name in claim.conditions)
-    stated, best = found[0], next((one for one in found if one.word in POSITIVE), None)
-    if best is not None:
-        return Verdict(best.word, _named(best), _told(stated, best), found, stated.counterexample)
-    tested = [one for one in found if one.word != UNTESTED]
-    word = stated.word if stated.word == FAILS else UNTESTED if not tested else INCONCLUSIVE
-    named = _named(stated) if word == FAILS else ""
-    return Verdict(word, named, _told(stated, tested[0] if tested else stated), found, stated.counterexample)
+    nowhere = Finding(AS_STATED, UNTESTED, "no experiment has the paper's setting")
+    stated = found[0] if claim.conditions[0] == AS_STATED else nowhere
+    shown = _shown(stated, [one for one in found if one.condition not in claim.corrections])
+    why = stated.why if shown is stated else f"{shown.condition}: {shown.why}. {stated.condition}: {stated.word}, {stated.why}"
+    why += "".join(f". Corrected, {one.condition}: {one.word}, {one.why}" for one in found if one.condition in claim.corrections)
+    condition = "" if shown is stated else shown.condition
+    return Verdict(stated.word, shown.word, condition, why, found, stated.counterexample or shown.counterexample)
 
 
-def _named(one: Finding) -> str:
-    return "" if one.condition == AS_STATED else one.condition
-
-
-def _told(stated: Finding, best: Finding) -> str:
-    if best is stated:
-        return stated.why
-    return f"{best.condition}: {best.why}. {stated.condition}: {stated.word}, {stated.why}"
+def _shown(stated: Finding, found: Sequence[Finding]) -> Finding:
+    """The finding that gives the verdict its word: the claim as stated, unless it does not hold and there is more to say."""
+    if stated.word in POSITIVE:
+        return stated
+    better = [one for one in found if one.word in POSITIVE]
+    if stated.word == UNTESTED:
+        better += sorted((one for one in found if one.word != UNTESTED), key=lambda one: one.word != FAILS)
+    return better[0] if better else stated
 
 
 def _evidence(given: Evidence | Mapping[str, Any] | None) -> Evidence:

@@ -13,12 +13,12 @@ from marketenv import make_market
 from marketenv.core.market import Market
 
 from .claim import AS_STATED, Above, AtLeast, Claim, Effort, Experiment, Never, NoGain, Rule
+from .money import accounts, balance
 from .sharing_experiments import (
     DRAWN,
     GIVEN_AWAY,
     ON_DIGITS,
     SIX,
-    Accounts,
     CostRegret,
     Isolation,
     Lighter,
@@ -28,14 +28,16 @@ from .sharing_experiments import (
     most_welfare,
 )
 from .sharing_names import FalseNames
-from .truthfulness import Line, balance, rationality, truthfulness
+from .truthfulness import Line, rationality, truthfulness
 
 MARKET = "model_sharing"
 PAPER = "Incentivizing Inclusive Contributions in Model Sharing Markets (iPFL, arXiv 2505.02462)"
 OURS = "ours"
 THEOREM_2 = "theorem 2"  # the summary: overstating a cost cannot increase utility
 DOMINANT = "truthfulness, as the summary words it: a true cost is a dominant strategy"
-BEYOND = "a question put to theorem 2, which speaks of costs"
+REPLY = f"{DOMINANT}; put to truthful others, as a best reply"
+LIES = ("truthful", "random", "size_liar", "undercutter", "eagerness_shader")  # of the others, where a strategy is to dominate
+BEYOND = "a question put to theorem 2, which speaks of costs; as a reply to truth"
 CRITICAL, CLARKE = "sellers are paid their critical value", "the exact graph with Clarke payments, six clients"
 RULES: dict[str, dict[str, str]] = {
     AS_STATED: {"graph": "break", "payment": "marginal"},  # Algorithm 2 and the payment of the paper
@@ -133,8 +135,8 @@ CLAIMS = (
     no_loss("sizes", "Truthful clients never lose, even where all others say that they own three times their data.", "size_liar"),
     no_loss("costs", "Truthful clients never lose, even where all others say that a sale costs them less.", "undercutter"),
     no_loss("needs", "Truthful clients never lose, even where all others say that they need half as much.", "eagerness_shader"),
-    no_lie("cost_not_overstated", THEOREM_2, "No client gains by reporting a cost above its own.", "cost", ABOVE),
-    no_lie("cost_not_understated", DOMINANT, "No client gains by reporting a cost below its own.", "cost", BELOW),
+    no_lie("cost_not_overstated", THEOREM_2, "Among the truthful nobody gains by reporting a cost above its own.", "cost", ABOVE),
+    no_lie("cost_not_understated", REPLY, "Among the truthful nobody gains by reporting a cost below its own.", "cost", BELOW),
     no_lie("truthful_sizes", BEYOND, "No client gains by reporting more or less data than it owns.", "size", BOTH, OURS),
     no_lie("truthful_needs", BEYOND, "No client gains by reporting another need for data than its own.", "need", BOTH, OURS),
     lighter(
@@ -146,21 +148,22 @@ CLAIMS = (
         select=16,
     ),
     measured_by(
-        about("truthful_costs_exactly", DOMINANT, "No cost that a client could report earns it more than its own."),
+        about(
+            "truthful_costs_exactly",
+            DOMINANT,
+            "No cost that a client could report earns it more than its own, whether the others are truthful or lie.",
+        ),
         Never(1e-5, rate=0.02),
         "money",
         "regret of the reported cost given all other reports, all costs that matter tried, an episode",
         tuple(RULES),
-        CostRegret(small_economy),
+        CostRegret(small_economy, LIES),
     ),
     balance(**economic(about("budget_balance", "payments p_i", "Payments sum to zero, whatever is reported."))),
-    measured_by(
-        about("accounts", "utility U_i", "Nothing is earned but gains and payments, and nothing is lost but costs.", OURS),
-        Never(1e-9),
-        "money",
-        "what gains, costs and payments do not explain of utilities and of cash, greatest of an episode",
-        tuple(RULES),
-        Accounts(economy),
+    accounts(
+        **economic(
+            about("accounts", "utility U_i", "Nothing is earned but gains and payments, and nothing is lost but costs.", OURS)
+        )
     ),
     measured_by(
         about(
@@ -179,7 +182,7 @@ CLAIMS = (
     measured_by(
         about("above_local", "experiments", "Clients end with a higher test accuracy than by training alone."),
         Above(),
-        "accuracy",
+        "of the test rows",
         "mean test accuracy at the last round less that of training alone, same seeds",
         ON_DIGITS,
         above_local,

@@ -13,7 +13,8 @@ from ...lineups import find_profile
 from ..attack import JUDGE, Attack, seeds_of
 from ..best_response import best_response, deviators
 from .claim import AS_STATED, AtMost, Claim, Effort, Evidence
-from .truthfulness import MOST, balance, blocks, rationality, truthfulness
+from .money import accounts, balance
+from .truthfulness import MOST, blocks, rationality, truthfulness
 
 MARKET = "reference"
 VICKREY = "Vickrey, Journal of Finance 16 (1961)"
@@ -75,10 +76,11 @@ CLAIMS = (
         market=MARKET,
         paper=VICKREY,
         place="section II",
-        words="In a second-price auction no bid earns more than one's value, whatever the others bid.",
+        words="In a second-price auction no bid earns more than to bid one's value, whatever the others bid.",
         build=partial(game, "second_price"),
         who=("buyer",),
         conditions=tuple(BIDDERS),
+        against=("random", "shade"),
         ex_post=True,
     ),
     truthfulness(
@@ -86,7 +88,7 @@ CLAIMS = (
         market=MARKET,
         paper=OURS,
         place="a question put to the other rule of Vickrey (1961), who says no",
-        words="In a first-price auction no bid earns more than one's value.",
+        words="In a first-price auction no bid earns more than to bid one's value.",
         build=partial(game, "first_price"),
         who=("buyer",),
         scale=WORTH,
@@ -117,7 +119,7 @@ CLAIMS = (
         market=MARKET,
         paper=OURS,
         place="a question put to example 1 of Chatterjee and Samuelson (1983), who say no",
-        words="In the double auction that settles in the middle no report earns either side more than its type.",
+        words="In the double auction that settles in the middle no report earns either side more than to report its type.",
         build=partial(game, "double_auction"),
         who=("buyer", "seller"),
         scale=SURPLUS,
@@ -126,7 +128,7 @@ CLAIMS = (
         id="reference/double_auction_gain",
         paper=CHATTERJEE,
         place="derived: best answers 2v/3 and (2c + 1)/3, 1/9 against 1/12",
-        words="Against truth the best answer of either side of the double auction earns 33.3 % more than truth.",
+        words="Against truth the best answer of either side of the double auction earns 1/36 more than truth, a third.",
         value=1 / 9 - 1 / 12,
         game="double_auction",
         who=("buyer", "seller"),
@@ -159,6 +161,15 @@ CLAIMS = (
         paper=f"{VICKREY}; {CHATTERJEE}",
         place="rules of the games",
         words="Payments sum to zero, and nobody subsidises the game, whatever is reported.",
+        build=any_game,
+        conditions=(AS_STATED, "first price", "second price"),
+    ),
+    accounts(
+        id="reference/accounts",
+        market=MARKET,
+        paper=OURS,
+        place="rules of the games",
+        words="Nothing is earned but goods and payments by the rule, and nothing is lost but costs and these.",
         build=any_game,
         conditions=(AS_STATED, "first price", "second price"),
     ),

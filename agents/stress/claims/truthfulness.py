@@ -1,9 +1,10 @@
-"""Claims that any market can be held to: truth or an equilibrium is a best response, taking part pays, money adds up."""
+"""Claims that any market can be held to: truth or an equilibrium is a best response, and taking part pays."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +16,7 @@ from marketenv.core import rounds
 from marketenv.core.lookup import lookup
 from marketenv.core.market import Market, Report, agent_names
 from marketenv.core.policy import Policy
-from marketenv.metrics import budget_balance, mean_intervals
+from marketenv.metrics import mean_intervals
 
 from ...lineups import Profile, find_profile, play, seat
 from ..attack import JUDGE, SELECT, Attack, Curve, curve, seeds_of
@@ -71,6 +72,8 @@ class Searched:
     build:  the market of a condition;   play: what everybody plays, as ``find_profile`` takes it
     plays:  what everybody plays under a condition, where that differs
     who:    who deviates, in turn: agents, roles, or coalitions as tuples
+    against: what all others play, in turn, beside playing along: that deviating gains nothing against what everybody plays
+            makes it a best reply, and only whatever the others do makes it dominant
     lines:  deviations of which a whole line is tried, as (name, least, greatest), such as ("scale price", 0, 2); None for
             scale and shift of every field, their whole ranges
     attackers: what else searches, at all fields at once;   learns: so does PPO where the effort has steps for it
@@ -85,6 +88,7 @@ class Searched:
     who: tuple[str | tuple[str, ...], ...]
     play: Any = "truthful"
     plays: Mapping[str, Any] = field(default_factory=dict)
+    against: tuple[str, ...] = ()
     lines: tuple[Line, ...] | None = None
     attackers: tuple[str, ...] = OTHERS
     learns: bool = False
@@ -103,8 +107,14 @@ class Searched:
         moves = _moves(market, profile, budget.judge)
         if not moves:
             return Evidence(untested="no money moves where all play along, so that reports are not put to the test")
-        done = [self._one(market, profile, deviators(market, who), budget, effort) for who in self.who]
-        regrets = [self._regret(market, profile, deviators(market, who)[0], budget) for who in self.who if self.ex_post]
+        done, regrets = [], []
+        for part, who in itertools.product(("", *self.against), self.who):
+            agents = deviators(market, who)
+            others = find_profile(market, part) | {agent: profile[agent] for agent in agents} if part else profile
+            against = f" against {part}" * bool(part)
+            done.append(self._one(market, others, agents, budget, effort, " and ".join(agents) + against))
+            regrets += [self._regret(market, others, agents[0], budget, against)] if self.ex_post else []
+        along = done[: len(self.who)]
         samples = {f"gain of {one.names}": blocks(one.best.gains) for one in done} | {name: r for name, r, _ in regrets}
         samples |= {f"regret of {one.names} on its lines": blocks(one.regret) for one in done if self.hindsight}
         worst = max(done, key=lambda one: float(one.best.gains.mean()))
@@ -112,7 +122,7 @@ class Searched:
             samples=samples,
             seeds=f"chosen on SELECT + 0..{budget.select - 1}, judged on JUDGE + 0..{budget.judge - 1}; "
             f"of more than {MOST} seeds a sample is the mean of a block" + "; regrets on lines on SELECT" * self.hindsight,
-            scale=self.scale or max(sum(float(one.base.abs().mean()) for one in done) / len(done), 1e-12),
+            scale=self.scale or max(sum(float(one.base.abs().mean()) for one in along) / len(along), 1e-12),
             exact=bool(regrets) and all(exact for _, _, exact in regrets),
             series=[one for found in done for one in found.series],
             tables=[one.table for one in done],
@@ -120,7 +130,9 @@ class Searched:
             notes=(f"where all play along money moves in {100 * moves:.3g} % of the episodes",),
         )
 
-    def _one(self, market: Market, profile: Profile, agents: tuple[str, ...], budget: Budget, effort: Effort) -> _Done:
+    def _one(
+        self, market: Market, profile: Profile, agents: tuple[str, ...], budget: Budget, effort: Effort, names: str
+    ) -> _Done:
         search = Attack(market, profile, agents, seeds_of(SELECT, budget.select), budget.most_markets)
         judged = Attack(market, profile, agents, seeds_of(JUDGE, budget.judge), budget.most_markets)
         line, curves = on_lines(search, judged, self.lines, budget.points)
@@ -128,15 +140,16 @@ class Searched:
         if self.learns and effort.steps and len(agents) == 1:
             attackers, budget = (*attackers, "ppo"), dataclasses.replace(budget, rl_steps=effort.steps)
         found += searched(search, judged, attackers, budget)
-        names = " and ".join(agents)
         series = [regret_series(f"{names}: {c.family}", c, axis(search, c.family)) for c in curves]
         series += [_learning(names, one) for one in found if one.story]
         regret = torch.cat([c.gains for c in curves]).amax(0).clamp(min=0)  # to deviate is free, and so is not to
         return _Done(names, judged.base, regret, max(found, key=lambda one: one.selected), tuple(found), tuple(series))
 
-    def _regret(self, market: Market, profile: Profile, agent: str, budget: Budget) -> tuple[str, list[float], bool]:
+    def _regret(
+        self, market: Market, profile: Profile, agent: str, budget: Budget, against: str
+    ) -> tuple[str, list[float], bool]:
         seen = ex_post_regret(market, profile, agent, seeds_of(JUDGE, budget.judge), self.fields)
-        return f"ex-post regret of {agent}", blocks(seen.regret), seen.exact and market.horizon == 1
+        return f"ex-post regret of {agent}{against}", blocks(seen.regret), seen.exact and market.horizon == 1
 
 
 @dataclass(frozen=True)
@@ -153,17 +166,21 @@ class _Done:
     @property
     def table(self) -> dict[str, Any]:
         """What each attacker found."""
-        head = ["attacker", "its best deviation", "gain where it was chosen", "gain on other seeds"]
+        head = ["attacker", "its best deviation", "gain where it was chosen, money", "gain on other seeds, money"]
         rows = [[f.attacker, f.told, f.selected, float(f.gains.mean())] for f in self.found]
-        return {"title": f"{self.names} deviates; who stays earns {float(self.base.mean()):.4g}", "head": head, "rows": rows}
+        return {
+            "title": f"{self.names} deviates; who stays earns {float(self.base.mean()):.4g} money",
+            "head": head,
+            "rows": rows,
+        }
 
     def counterexample(self) -> str:
         """The best deviation, and the seed where it gained most."""
         gains, seed = self.best.gains, int(self.best.gains.argmax())
+        mean, there = float(self.base.mean()), float(self.base[seed])
         return (
-            f"{self.names}: {self.best.told} ({self.best.attacker}) earns {float((self.base + gains).mean()):.4g} in place of "
-            f"{float(self.base.mean()):.4g}; at seed JUDGE + {seed} {float(self.base[seed] + gains[seed]):.4g} in place of "
-            f"{float(self.base[seed]):.4g}"
+            f"{self.names}: {self.best.told} ({self.best.attacker}) earns {mean + float(gains.mean()):.4g} money in place of "
+            f"{mean:.4g}; at seed JUDGE + {seed} {there + float(gains[seed]):.4g} in place of {there:.4g}"
         )
 
 
@@ -213,8 +230,8 @@ def changes(policy: Policy, base: Policy) -> bool:
 
 def _moves(market: Market, profile: Profile, seeds: int) -> float:
     """The share of episodes in which money moves."""
-    done = reports(market, profile, seeds_of(JUDGE, min(max(seeds, 20), 64)))
-    money = torch.stack([report.transfers for report in done]).abs().sum((0, 2, 3))
+    played = steps(market, profile, seeds_of(JUDGE, min(max(seeds, 20), 64)))
+    money = torch.stack([report.transfers for _, report, _ in played]).abs().sum((0, 2, 3))
     return float((money > 0).double().mean())
 
 
@@ -255,7 +272,7 @@ def truthfulness(
         paper=paper,
         place=place,
         words=words,
-        statistic="what the best deviation found earns more than who plays along, same seeds, not those it was chosen on",
+        statistic="utility of the best deviation found less that of playing along, same seeds, not those it was chosen on",
         unit="money",
         rule=NoGain(tolerance),
         conditions=conditions,
@@ -353,63 +370,14 @@ def rationality(
     )
 
 
-# --- money adds up ----------------------------------------------------------------------------------------------------------
+# --- what is played -----------------------------------------------------------------------------------------------------
 
 
-def reports(market: Market, play: Any, seeds: Tensor) -> list[Report]:
-    """Every round's report of episodes in which all play a profile."""
+def steps(market: Market, play: Any, seeds: Tensor) -> Iterator[tuple[Any, Report, Any]]:
+    """(state before, report, state after) of every round of episodes in which all play a profile."""
     policies, who = seat(market, find_profile(market, play), seeds)
-    now, found = rounds.begin(market, seeds), []
+    now = rounds.begin(market, seeds)
     while now.quotes is not None:
-        now, report = rounds.advance(market, now, rounds.act_mixed(market, policies, who, now))
-        found += [] if report is None else [report]
-    return found
-
-
-@dataclass(frozen=True, kw_only=True)
-class Balance:
-    """An experiment: what the operator has to add in a round; money that appears or vanishes is an error at once."""
-
-    build: Build
-    play: Any = "random"
-    costly: bool = False
-
-    def __call__(self, condition: str, effort: Effort) -> Evidence:
-        """The greatest amount of any round, a sample an episode."""
-        market, count = self.build(condition, effort), max(effort.seeds, 368) if self.costly else MOST
-        done = reports(market, self.play, seeds_of(JUDGE, count))
-        moved = torch.stack([report.transfers for report in done])  # [rounds, markets, payers, payees]
-        operator = torch.stack([budget_balance(rows, len(agent_names(market))) for rows in moved])  # refuses money that vanishes
-        seeds, scale = f"JUDGE + 0..{count - 1}", max(float(moved.sum((2, 3)).mean()), 1e-12)
-        samples = {"money that the operator adds": operator.clamp(max=0).abs().amax(0).tolist()}
-        return Evidence(samples=samples, seeds=seeds, scale=scale)
-
-
-def balance(
-    *,
-    id: str,
-    market: str,
-    paper: str,
-    place: str,
-    words: str,
-    build: Build,
-    conditions: tuple[str, ...] = (AS_STATED,),
-    tolerance: float = 1e-9,
-    **played: Any,
-) -> Claim:
-    """A claim that payments sum to zero and nobody subsidises the market.
-
-    tolerance: of the money, as a part of what moves in a round;   played: further arguments of ``Balance``
-    """
-    return Claim(
-        id=id,
-        market=market,
-        paper=paper,
-        place=place,
-        words=words,
-        statistic="greatest amount in any round of an episode",
-        unit="money",
-        rule=Never(tolerance),
-        conditions=conditions,
-        experiment=Balance(build=build, **played),
-    )
+        before, (now, report) = now.state, rounds.advance(market, now, rounds.act_mixed(market, policies, who, now))
+        if report is not None:
+            yield before, report, now.state
