@@ -1,0 +1,160 @@
+"""Wrong judges: searches for deviations, meta-games, rankings, and the experiments and verdicts of claims."""
+
+from __future__ import annotations
+
+from scripts.mutants.mutant import Mutant, of
+
+ROOM, CLAIMS, TESTS = "agents/stress", "agents/stress/claims", "tests/agents"
+
+MUTANTS: tuple[Mutant, ...] = (
+    *of(
+        f"{ROOM}/best_response.py",
+        f"{TESTS}/test_stress_oracles.py",
+        (
+            "a deviation is judged where it was chosen",
+            "seeds_of(JUDGE, budget.judge, repeat)",
+            "seeds_of(SELECT, budget.judge, repeat)",
+        ),
+        (
+            "the best of many is chosen by its judges",
+            "max(found, key=lambda one: one.selected)",
+            "max(found, key=lambda one: float(one.gains.mean()))",
+        ),
+    ),
+    *of(
+        f"{ROOM}/exact.py",
+        f"{TESTS}/test_stress_oracles.py",
+        (
+            "hindsight changes all fields",
+            "_moved(role_of(market, agent).action, fields)",
+            "_moved(role_of(market, agent).action, None)",
+        ),
+    ),
+    *of(
+        f"{ROOM}/search.py",
+        f"{TESTS}/test_stress_oracles.py",
+        ("the best point ever seen is forgotten", "return best, centre", "return centre, centre"),
+    ),
+    *of(
+        f"{ROOM}/leaderboard.py",
+        f"{TESTS}/test_stress_scenarios.py",
+        ("few scenarios make no difference", "(-item[1][0], -item[1][1].mean, item[0])", "(-item[1][1].mean, item[0])"),
+    ),
+    *of(
+        f"{ROOM}/scenarios.py",
+        f"{TESTS}/test_stress_scenarios.py",
+        ("every policy has its own scale", "Focal(row, truthful, scale)", "Focal(row, truthful, float(row.abs().mean()))"),
+    ),
+    *of(
+        f"{ROOM}/meta_game.py",
+        f"{TESTS}/test_stress_meta_game.py",
+        (
+            "seats are not drawn",
+            'start + draws.permutation(draws.fold(seeds, "meta-game seats", role.name), role.count)',
+            "start + torch.arange(role.count).expand(len(seeds), -1)",
+        ),
+        (
+            "profiles count once, however many ways lead there",
+            "(log.exp().round()[:, None] * counts / size).round().T",
+            "(counts > 0).double().T",
+        ),
+    ),
+    *of(
+        f"{ROOM}/psro.py",
+        f"{TESTS}/test_stress_psro.py",
+        (
+            "means close the loop without their interval",
+            "gain.high is not None and gain.high < eps",
+            "gain.high is not None and gain.mean < eps",
+        ),
+    ),
+    *of(
+        f"{ROOM}/deviation.py",
+        f"{TESTS}/test_stress_deviation.py",
+        (
+            "runs of several rows are mixed",
+            "repeat_interleave(len(observation) // len(self.parameters), 0)",
+            "repeat(len(observation) // len(self.parameters), 1)",
+        ),
+    ),
+    *of(
+        "agents/lineups.py",
+        f"{TESTS}/test_lineups.py",
+        ("markets that are over go on earning", "report.rewards.masked_fill(over[:, None], 0.0)", "report.rewards"),
+    ),
+    *of(
+        f"{CLAIMS}/claim.py",
+        f"{TESTS}/test_stress_claims.py",
+        ("intervals hold one by one", "level=1 - ERROR / k)", "level=1 - ERROR)"),
+        ("a sample at the tolerance refutes", "figure.most > eps", "figure.most >= eps"),
+        (
+            "no effect is one",
+            "True if figure.low > eps else False if figure.high <= eps",
+            "True if figure.low >= eps else False if figure.high < eps",
+        ),
+    ),
+    *of(
+        f"{CLAIMS}/sharing_experiments.py",
+        f"{TESTS}/test_stress_claims_sharing.py",
+        ("isolation counts the first, honest round", "seeds).reports[1:]", "seeds).reports"),
+        ("a rider is held to eight tenths", '- 0.9 * earned["truthful"]', '- 0.8 * earned["truthful"]'),
+        ("sales cost nothing in the accounts", "report.gain - report.sold * costs", "report.gain"),
+        ("accuracy is compared with the wrong side", 'found["ipfl"] - found["local"]', 'found["local"] - found["ipfl"]'),
+        ("an attacker claims its own size only", "dataclasses.replace(policy, size=size)", "policy"),
+    ),
+    *of(
+        f"{CLAIMS}/sharing_names.py",
+        f"{TESTS}/test_stress_claims_sharing.py",
+        ("the second name pays nothing", "- done.prices[:, own].sum((1, 2))", "- done.prices[:, 0].sum(1)"),
+        ("the second name sells for nothing", "done.prices[:, :, own].sum((1, 2)) -", "done.prices[:, :, 0].sum(1) -"),
+        ("sales of the second name cost nothing", "done.allocation[:, :, own].sum((1, 2))", "done.allocation[:, :, 0].sum(1)"),
+        ("two names deal with each other", "away[:, [0, SIX], [SIX, 0]] = torch.inf", "away = away + 0"),
+    ),
+    *of(
+        f"{CLAIMS}/trading_experiments.py",
+        f"{TESTS}/test_stress_claims_table.py",
+        ("no gain lies below the lower bound", 'low / seen["gain"]', '0 * low / seen["gain"]'),
+        ("no gain lies above the upper bound", 'parts = seen["gain"] / high', 'parts = 0 * seen["gain"] / high'),
+        ("the middle earns as much again", "(0.0 if takes_it else 0.5) * between", "(0.0 if takes_it else 1.0) * between"),
+        ("a step of any length counts", 'RATE * d["smoothness"] < 1', 'RATE * d["smoothness"] < 1e9'),
+        (
+            "a promise counts after a round without a gain",
+            "promised <= good[:, None], n_rounds",
+            "promised <= n_rounds, n_rounds",
+        ),
+        ("rounds without a gain are those that lose", "barren = gain <= 0", "barren = gain < -1e9"),
+    ),
+    *of(
+        f"{CLAIMS}/theorems.py",
+        f"{TESTS}/test_stress_claims_table.py tests/scripts/test_reproduce_linear.py",
+        ("twice the gain is once", "rate * goals[..., None] + 2 * delta", "rate * goals[..., None] + delta"),
+        ("the best weight is the other's", "((errors.a - errors.ab) /", "((errors.b - errors.ab) /"),
+    ),
+    *of(
+        f"{CLAIMS}/tables.py",
+        f"{TESTS}/test_stress_claims_table.py",
+        ("the order of figure 4 is reversed", "-saved.diff(dim=0)", "saved.diff(dim=0)"),
+        ("a fall is told as a rise", "1 - inside.loss / outside.loss", "1 - outside.loss / inside.loss"),
+        ("figure 3 has one side only", "(-off).tolist()", "off.tolist()"),
+        (
+            "the second method is compared with itself",
+            "done[more].accuracy - done[less].accuracy",
+            "done[less].accuracy - done[more].accuracy",
+        ),
+        ("agents trade from the first round on", "(join - 0.5) / market.horizon", "(0 * join - 0.5) / market.horizon"),
+        ("averaging begins at once", "(state.round < join)", "(state.round < 0)"),
+    ),
+    *of(
+        f"{CLAIMS}/truthfulness.py",
+        f"{TESTS}/test_stress_claims.py",
+        (
+            "a deviation is judged where it was chosen",
+            "judged = Attack(market, profile, agents, seeds_of(JUDGE,",
+            "judged = Attack(market, profile, agents, seeds_of(SELECT,",
+        ),
+        ("others never lie", "rest = self.play if self.others is None else self.others", "rest = self.play"),
+        ("what changes nothing is judged", "abs() > SAME, -torch.inf)", "abs() > -1, -torch.inf)"),
+        ("hindsight proves rounds to come", "seen.exact and market.horizon == 1", "seen.exact"),
+        ("only the last round's money moves", "abs().amax(0).tolist()", "abs()[-1].tolist()"),
+    ),
+)
