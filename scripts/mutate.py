@@ -38,7 +38,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from scripts.mutants.mutant import Mutant  # noqa: E402
-from scripts.mutants.table import MUTANTS  # noqa: E402
+from scripts.mutants.table import MUTANTS, SLOW  # noqa: E402
 from scripts.progress import watched  # noqa: E402
 
 KILLED, EQUIVALENT, LIVED, LATE, GONE = "killed", "equivalent", "lived", "out of time", "text is gone"
@@ -191,7 +191,8 @@ def _pytest(folder: Path, tests: list[str], out: Path) -> None:
         os.dup2(file.fileno(), 2)
     import pytest
 
-    sys.exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0", *tests])))
+    slow = [f"--deselect={name}" for name in SLOW]
+    sys.exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0", *slow, *tests])))
 
 
 def _check_tests(mutants: Sequence[Mutant], source: Path) -> None:

@@ -70,7 +70,12 @@ MUTANTS: tuple[Mutant, ...] = (
         f"{ROOM}/collaboration_graph.py",
         f"{TESTS}/test_collaboration_graph.py",
         ("distance weighs by the buyer's size", "sizes[:, None, :] / sizes[:, :, None]", "sizes[:, :, None] / sizes[:, None, :]"),
-        ("the queue goes on after a failure", "worth_it.cummin(-1).values", "worth_it"),
+        (
+            "the queue goes on after a failure",
+            "worth_it.cummin(-1).values",
+            "worth_it",
+            "the total counts all before a place, so after a failure it is above every later threshold",
+        ),
         ("who is passed by counts as bought", "torch.where(bought[-1], size, 0.0)", "size"),
         ("sellers queue from the lowest threshold", "descending=True, stable=True", "descending=False, stable=True"),
         ("who has left still sells", "present[:, :, None] & present[:, None, :]", "present[:, :, None]"),

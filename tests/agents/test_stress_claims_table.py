@@ -7,10 +7,10 @@ import pytest
 import torch
 from test_stress_claims import TINY
 
-from agents.stress.claims import AS_STATED, CLAIMS, EFFORTS, Evidence, measure, measured, verdict
+from agents.stress.claims import AS_STATED, CLAIMS, EFFORTS, Evidence, measure, measured, tables, trading_experiments, verdict
 from agents.stress.claims.claim import WORDS
 from agents.stress.claims.tables import mnist_folder
-from agents.stress.claims.trading_experiments import NARROW, _earned, _intervals, _late
+from agents.stress.claims.trading_experiments import NARROW, _earned, _intervals, _late, theorem_41
 from marketenv.mechanisms import PRIORS, lower_bound
 
 ALL = pytest.mark.parametrize("name", list(CLAIMS))
@@ -150,3 +150,31 @@ def test_measuring_leaves_the_threads_alone():
     before = torch.get_num_threads()
     measure("train_n_trade/eq_1_nobody_loses", AS_STATED, "quick")
     assert torch.get_num_threads() == before
+
+
+# --- what only a mistake would change -----------------------------------------------------------------------------------------
+
+
+def test_gains_on_either_side_of_their_bounds_are_told(monkeypatch):
+    """Planted bounds: three to four times the gain, then a quarter to a third of it; it lies below by 3 - 1, above by 3 - 1."""
+    real = trading_experiments.checks
+    for factors, (above, below) in (((3.0, 4.0), (0.0, 2.0)), ((1 / 4, 1 / 3), (2.0, 0.0))):
+
+        def planted(errors, alpha, beta, factors=factors):
+            seen = real(errors, alpha, beta)
+            return seen | dict(zip(("low", "high"), (factor * seen["gain"] for factor in factors), strict=True))
+
+        monkeypatch.setattr(trading_experiments, "checks", planted)
+        found = theorem_41(AS_STATED, TINY).samples
+        assert found["above the upper bound"] == pytest.approx([above] * len(found["above the upper bound"]))
+        assert found["below the lower bound"] == pytest.approx([below] * len(found["below the lower bound"]))
+
+
+def test_figure_4_falls_where_the_nearer_task_brings_more(monkeypatch):
+    """Planted falls of 40, 30, 20, 10 % from the nearest task to the farthest: each brings 10 points more than the next."""
+    falls = dict(zip(tables.DISTANCES, (40.0, 30.0, 20.0, 10.0), strict=True))
+    monkeypatch.setattr(
+        tables, "_own_fall", lambda options, distance, own, seeds: torch.full((len(seeds),), falls[distance]).double()
+    )
+    samples = tables.figure_4(True, tables.FEWER, TINY).samples
+    assert len(samples) == 3 and all(points == [10.0] * len(points) for points in samples.values())

@@ -833,3 +833,38 @@ def test_no_breakpoints_are_named_where_a_buyer_can_go_broke():
         now = rounds.begin(market, torch.arange(2))
         found = market.cost_breakpoints(now.state, ((now.quotes, truth(market, now)),), 0)
         assert (found is not None) == named
+
+
+# --- what only a mistake would change ---------------------------------------------------------------------------------------
+
+
+def test_costs_and_needs_drift_on_their_own():
+    """Two independent walks: of 400 clients' steps the correlation deviates by 1 / sqrt(400) = .05."""
+    market = market_of(cost_drift=0.1, need_drift=0.2)
+    before, after, _ = episode(market, range(100))[0]
+    steps = [(getattr(after.state.types, name) / getattr(before.state.types, name)).log() for name in ("costs", "needs")]
+    assert abs(float(torch.corrcoef(torch.stack([step.flatten() for step in steps]))[0, 1])) < 0.2
+
+
+def test_every_client_is_shown_what_it_paid_and_what_it_earned():
+    # client 0 needs models and its own costs nothing, the others need none: it pays 2.9289 to client 1, nobody else anything
+    market = market_of(n_agents=3, types=THREE, strength=0.0)
+    after = episode(market, [0])[0][1]
+    seen = market.roles[0].observation.unpack(rounds.observe(market, after))
+    assert seen["last_paid"].flatten().tolist() == pytest.approx([2.9289, 0, 0], abs=6e-5)
+    assert seen["last_earned"].flatten().tolist() == pytest.approx([0, 2.9289, 0], abs=6e-5)
+
+
+def test_clients_are_tested_on_rows_that_judged_nobody():
+    """Labels of the test part are turned round, so who is right on validation rows is wrong on all of these."""
+    x, y = np.tile(np.array([[-1.0], [1.0]], dtype="float32"), (60, 1)), np.arange(120) % 2
+    market = trained_market(data=from_arrays(x, y, x_test=x, y_test=1 - y), partition="balanced", max_cycles=8)
+    after = episode(market, [0])[-1][1]
+    assert bool((after.state.accuracy > 0.999).all())  # a sum of shares, so 1 up to rounding
+    assert all(market.test_scores(after.state, at).accuracy.eq(0).all() for at in ("last", "best"))
+
+
+def test_a_quarter_of_the_box_is_a_quarter_of_the_effort():
+    # a = -1/2 is a quarter of the way from -1 to 1
+    seen = episode(market_of(), [0], (1, "effort", -0.5))
+    assert seen[1][2].effort[0].tolist() == [1.0, 0.25, 1.0, 1.0]

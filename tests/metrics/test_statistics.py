@@ -312,3 +312,13 @@ def test_bad_samples_are_refused():
 def test_a_level_that_resamples_cannot_tell_is_refused(level):
     with pytest.raises(ValueError, match="level"):  # .9995 leaves half a resample of 2,000 in a tail
         mean_interval(torch.arange(30).double(), level=level)
+
+
+def test_a_ratios_interval_counts_the_noise_of_both_sides():
+    """To first order var(R) = R^2 (var(u) / u^2 + var(l) / l^2 - 2 cov / (u l)) / n, Cochran (1977), sec. 6.3."""
+    lower = 1 + 0.2 * draws.normal(draws.fold(torch.tensor(0), "lower"), 400)
+    found = ratio_interval(torch.ones_like(lower), lower)  # all noise is the denominator's
+    half = 1.96 * found.mean * float(lower.std() / lower.mean()) / 20  # sqrt(400)
+    assert found.high - found.mean == pytest.approx(half, rel=0.15) and found.mean - found.low == pytest.approx(half, rel=0.15)
+    both = ratio_interval(3 * lower, lower)  # the two noises cancel
+    assert (both.mean, both.low, both.high) == pytest.approx((3.0, 3.0, 3.0), abs=1e-9)
