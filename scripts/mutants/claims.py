@@ -137,7 +137,7 @@ MUTANTS: tuple[Mutant, ...] = (
         ("a fall is told as a rise", "1 - inside.loss / outside.loss", "1 - outside.loss / inside.loss"),
         ("figure 3 has one side only", "(-off).tolist()", "off.tolist()"),
         (
-            "the second method is compared with itself",
+            "methods are compared the other way round",
             "done[more].accuracy - done[less].accuracy",
             "done[less].accuracy - done[more].accuracy",
         ),

@@ -169,7 +169,7 @@ MUTANTS: tuple[Mutant, ...] = (
         (
             "a copy holds its own model",
             "(total - here * models.trained) / (count - here)",
-            "total / count.clamp(min=1.0) * here / here",
+            "total.expand_as(models.trained) / count",
         ),
         ("noise is as large as the model", "(models.trained - models.start).square()", "models.trained.square()"),
         ("a far upload is as near as its buyer's", "keep[:, :, None] * keep[:, None, :]", "keep[:, :, None]"),

@@ -1,5 +1,6 @@
 """The table of claims: every entry is whole, runs, and says the same twice; what theory knows, the verdicts say."""
 
+import dataclasses
 import itertools
 import json
 
@@ -178,3 +179,32 @@ def test_figure_4_falls_where_the_nearer_task_brings_more(monkeypatch):
     )
     samples = tables.figure_4(True, tables.FEWER, TINY).samples
     assert len(samples) == 3 and all(points == [10.0] * len(points) for points in samples.values())
+
+
+def test_falls_and_differences_have_their_sign(monkeypatch):
+    """Planted: a loss of 3 and 30 % right by trading, 4 and 20 % without: a fall of 25 %, and 10 points more."""
+
+    def planted(options, method, seeds):
+        told = [torch.full((len(seeds), 2), one).double() for one in ((4.0, 0.2) if method in tables.METHODS[:2] else (3.0, 0.3))]
+        return tables.Ending(*told, told[0], [])
+
+    for name, part in (("played", planted), ("trades", lambda *_: ()), ("_losses", lambda *_: {})):
+        monkeypatch.setattr(tables, name, part)
+    for points in tables.both_gain(tables.FEWER, TINY).samples.values():
+        assert points == pytest.approx([25.0] * len(points))
+    off = tables.figure_3(tables.FEWER, TINY).samples
+    for name, paper in tables.FALLS.items():  # 25 % is less than 42.84 % and more than 23.88 %
+        assert off[f"{name} above {paper} %"] == pytest.approx([25 / paper - 1] * 2)
+        assert off[f"{name} below {paper} %"] == pytest.approx([1 - 25 / paper] * 2)
+    pair = (tables.METHODS[0], tables.METHODS[3])
+    (points,) = tables.compared((pair,), False, "digits", tables.DIGITS, TINY).samples.values()
+    assert points == pytest.approx([10.0] * 2)
+
+
+def test_agents_join_the_market_after_a_twelfth_of_the_rounds():
+    """Of 12 rounds the first is played outside: no trade, and no averaging, which gives everybody another model than its own."""
+    options, seeds = tables.digits(tables.DIGITS, dataclasses.replace(TINY, digits=12)), torch.arange(2)
+    trades = [report.trades.any() for report in tables.played(options, "aligned", seeds).reports]
+    assert not trades[0] and trades[1]
+    kept = [torch.equal(report.loss, report.trained_loss) for report in tables.played(options, "FedAvg", seeds).reports]
+    assert kept[0] and not any(kept[1:])

@@ -868,3 +868,29 @@ def test_a_quarter_of_the_box_is_a_quarter_of_the_effort():
     # a = -1/2 is a quarter of the way from -1 to 1
     seen = episode(market_of(), [0], (1, "effort", -0.5))
     assert seen[1][2].effort[0].tolist() == [1.0, 0.25, 1.0, 1.0]
+
+
+def test_needs_are_multiples_of_the_mean_size():
+    # of the paper's gain K runs from 50 to 100 times the mean size of a client, which is about 5,000
+    types = market_of(n_agents=6).reset(torch.arange(50)).types
+    ratio = types.needs / types.sizes.mean(1, keepdim=True)
+    assert 50 <= float(ratio.min()) < 52 and 98 < float(ratio.max()) <= 100
+
+
+@pytest.mark.parametrize("select", ["validation", "test"])
+def test_a_best_model_is_chosen_by_the_scores_that_select_names(select):
+    """Two halves of one data set: the best accuracy so far is that of the named half, which the other half does not know."""
+    market = trained_market(data=from_arrays(ROWS, LABELS, x_test=ROWS[::-1].copy(), y_test=LABELS), select=select, max_cycles=4)
+    found = []
+    for _, after, report in episode(market, [0, 1]):
+        found.append(market.test_scores(after.state).accuracy if select == "test" else report.accuracy)
+        assert torch.equal(after.state.best_accuracy, torch.stack(found).amax(0))
+
+
+def test_the_best_model_and_the_last_one_have_scores_of_their_own():
+    market = trained_market(max_cycles=2)
+    state = episode(market, [0])[-1][1].state
+    begun = dataclasses.replace(state, best=state.start.expand_as(state.best))
+    first = dataclasses.replace(state, trained=begun.best)
+    assert torch.equal(market.test_scores(begun, "best").loss, market.test_scores(first).loss)
+    assert not torch.equal(market.test_scores(begun, "best").loss, market.test_scores(begun).loss)

@@ -581,3 +581,37 @@ def test_effort_is_the_share_of_the_box():
     after, _ = rounds.advance(market, rounds.begin(market, torch.arange(2)), actions_of(market, 2, effort=-0.5))
     _, second = rounds.advance(market, after, actions_of(market, 2))
     assert second.effort.eq(0.25).all()
+
+
+def test_sellers_are_told_what_their_own_buyers_gain():
+    """With full disclosure seller s is told m_low and m_high times the gain that each buyer b has from s, not it from b."""
+    market = market_of(disclosure="full", money_per_loss=(5.0, 10.0))
+    now = rounds.begin(market, torch.arange(2))
+    seen, gain = market.roles[0].observation.unpack(rounds.observe(market, now)), others(now.quotes.gain.worth.mT).clamp(min=0)
+    assert torch.allclose(seen["buyer_low"], 5 * gain) and torch.allclose(seen["buyer_high"], 10 * gain)
+    assert not torch.allclose(gain, others(now.quotes.gain.worth).clamp(min=0))
+
+
+def test_no_bound_is_told_of_a_pair_with_noise():
+    """Theorem 4.1 speaks of the models themselves: where either side's has noise, any gain up to the largest is possible."""
+    market = linear_market(valuation="error_ratio", money_per_loss=(1.0, 1.0), bid_max=1e6, sabotage=(0.5, 0.0, 0.0, 0.0))
+    quotes = market.quote(market.reset(torch.arange(8)), ())
+    for pairs in ((slice(None), slice(1, None), 0), (slice(None), 0, slice(1, None))):
+        assert quotes.low[pairs].eq(0).all() and quotes.high[pairs].eq(market.largest).all()
+    assert bool((quotes.high[:, 1:, 1:] < market.largest).any())
+
+
+def test_who_diverges_starts_its_optimiser_afresh():
+    training = Training(optimizer="sgd", learning_rate=1e30, momentum=0.9, batch_size=32, steps=3)
+    quotes = rounds.begin(market_of(training=training), torch.arange(2)).quotes
+    assert quotes.diverged.all() and quotes.slots.shape[-1] > 0 and quotes.slots.eq(0).all()
+
+
+def test_a_second_purchase_is_paid_from_what_the_first_leaves():
+    # a purse of 3: the bid of 2 leaves 1, which does not cover the bid of 1.5
+    market = market_of(n_agents=3, max_purchases=2, cash=3.0)
+    state, quotes = quoted(market, [[0.0, 1.0, 1.0], [-1.0, 0.0, -1.0], [-1.0, -1.0, 0.0]])
+    bid, nothing = torch.zeros(1, 3, 3, dtype=torch.float64), torch.zeros(1, 3, 3, dtype=torch.float64)
+    bid[0, 0, 1:] = torch.tensor([2.0, 1.5])
+    done = trade(state, quotes, Reports(bid, nothing[:, 0], nothing, nothing, torch.ones(1, 3)), terms_of(market))
+    assert done.bought[0, 0].tolist() == [False, True, False]

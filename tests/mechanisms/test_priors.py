@@ -140,7 +140,7 @@ def test_impossible_parameters_are_refused(make, message):
 
 
 def test_defaults_are_set_from_the_interval():
-    """Exponential: rate 2 / (hi - lo), so the density falls by e^2; normal: deviation a quarter of the width, so by e^(2^2 / 2)."""
+    """Exponential: rate 2 / (hi - lo), so the density falls by e^2; normal: a quarter of the width, so by e^(2^2 / 2)."""
     ends, middle = torch.tensor([1.0, 5.0]).double(), torch.tensor(3.0).double()
     low, high = TruncatedExponential(1.0, 5.0).pdf(ends)
     assert float(low / high) == pytest.approx(math.exp(2))
