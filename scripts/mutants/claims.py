@@ -126,7 +126,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     *of(
         f"{CLAIMS}/theorems.py",
-        f"{TESTS}/test_stress_claims_table.py tests/scripts/test_reproduce_linear.py",
+        f"{TESTS}/test_stress_claims_table.py",
         ("twice the gain is once", "rate * goals[..., None] + 2 * delta", "rate * goals[..., None] + delta"),
         ("the best weight is the other's", "((errors.a - errors.ab) /", "((errors.b - errors.ab) /"),
     ),

@@ -4,11 +4,23 @@ import dataclasses
 import itertools
 import json
 
+import numpy as np
 import pytest
 import torch
 from test_stress_claims import TINY
 
-from agents.stress.claims import AS_STATED, CLAIMS, EFFORTS, Evidence, measure, measured, tables, trading_experiments, verdict
+from agents.stress.claims import (
+    AS_STATED,
+    CLAIMS,
+    EFFORTS,
+    Evidence,
+    measure,
+    measured,
+    tables,
+    theorems,
+    trading_experiments,
+    verdict,
+)
 from agents.stress.claims.claim import WORDS
 from agents.stress.claims.tables import mnist_folder
 from agents.stress.claims.trading_experiments import NARROW, _earned, _intervals, _late, theorem_41
@@ -208,3 +220,12 @@ def test_agents_join_the_market_after_a_twelfth_of_the_rounds():
     assert not trades[0] and trades[1]
     kept = [torch.equal(report.loss, report.trained_loss) for report in tables.played(options, "FedAvg", seeds).reports]
     assert kept[0] and not any(kept[1:])
+
+
+def test_the_theorems_arithmetic_by_hand():
+    """Errors of squares 1 and 4 at a right angle: (1 - a)^2 + 4 a^2 is least at a = 1/5; 2 gap / (2 delta) = 2 / (2 / 4) = 4."""
+    one = torch.ones(1, dtype=torch.float64)
+    alpha, beta = theorems.best_weights(theorems.Products(one, 4 * one, 0 * one))
+    assert (float(alpha), float(beta)) == pytest.approx((0.2, 0.8))
+    assert theorems.enough(np.ones(1), 0.1, np.zeros((1, 1)), np.full((1, 6), 0.25)).tolist() == [[4.0]]
+    assert theorems.enough(np.ones(1), 0.1, np.full((1, 1), 5.0), np.zeros((1, 6))).tolist() == [[4.0]]  # 2 / (.1 * 5)

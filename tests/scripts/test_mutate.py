@@ -21,7 +21,7 @@ def test_every_mutant_fits_the_code_and_compiles(mutant):
     assert mutant.new != mutant.old and mutant.tests
     for test in (*mutant.tests, *SLOW):
         file, *names = test.split("::")
-        assert f"def {names[0]}(" in (ROOT / file).read_text("utf8") if names else (ROOT / file).is_file()
+        assert f"def {names[0].partition('[')[0]}(" in (ROOT / file).read_text("utf8") if names else (ROOT / file).is_file()
         assert "playthrough" not in test  # they notice any change and judge none
 
 
