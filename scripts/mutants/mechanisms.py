@@ -99,7 +99,7 @@ MUTANTS: tuple[Mutant, ...] = (
         f"{TESTS}/test_sharing_payments.py",
         ("distance makes nothing cheaper", "worth - terms.discounts, 0.0", "worth, 0.0"),
         ("Clarke forgets the cost", "terms.reported.costs[:, None] + over_subsets", "0 * terms.discounts + over_subsets"),
-        ("the next in the queue sets no critical value", "_totals(terms, bought).maximum(next_one)", "_totals(terms, bought)"),
+        ("the next in the queue lowers the critical value", ".maximum(next_one", ".minimum(next_one"),
         ("costs are the buyer's", "types.costs * bought.sum(-2)", "types.costs * bought.sum(-1)"),
         ("what is received does not count", "prices.sum(-1) - prices.sum(-2)", "prices.sum(-1)"),
         ("a negative price is lost", " + (-self.prices).clamp(min=0.0).mT", ""),
@@ -107,6 +107,6 @@ MUTANTS: tuple[Mutant, ...] = (
     *of(
         f"{ROOM}/sharing_breakpoints.py",
         f"{TESTS}/test_sharing_breakpoints.py",
-        ("a place is taken one sale too late", "queue.thresholds - size", "queue.thresholds"),
+        ("breakpoints forget the discount", "(worth - terms.discounts[:, :, seller, None])", "worth"),
     ),
 )

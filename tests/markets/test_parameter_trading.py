@@ -615,3 +615,13 @@ def test_a_second_purchase_is_paid_from_what_the_first_leaves():
     bid[0, 0, 1:] = torch.tensor([2.0, 1.5])
     done = trade(state, quotes, Reports(bid, nothing[:, 0], nothing, nothing, torch.ones(1, 3)), terms_of(market))
     assert done.bought[0, 0].tolist() == [False, True, False]
+
+
+def test_who_buys_nothing_keeps_its_optimiser():
+    training = Training(optimizer="sgd", learning_rate=0.1, momentum=0.9, batch_size=32, steps=3)
+    market = market_of(training=training, after_purchase="reset")
+    now, actions = rounds.begin(market, torch.arange(2)), actions_of(market, 2)
+    actions[:, 0, :3] = -1.0  # trader 0 bids nothing
+    after, report = rounds.advance(market, now, actions)
+    assert report.bought[:, 0].eq(0).all() and report.bought.any()
+    assert now.quotes.slots[:, 0].any() and torch.equal(after.state.slots[:, 0], now.quotes.slots[:, 0])
