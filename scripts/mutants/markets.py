@@ -6,6 +6,12 @@ from scripts.mutants.mutant import Mutant, of
 
 ROOM, TESTS = "marketenv/markets", "tests/markets"
 
+
+def some(file: str, *tests: str) -> str:
+    """Single tests of a file that takes long."""
+    return " ".join(f"{TESTS}/{file}.py::test_{test}" for test in tests)
+
+
 MUTANTS: tuple[Mutant, ...] = (
     *of(
         f"{ROOM}/parameter_trading.py",
@@ -81,7 +87,13 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     *of(
         f"{ROOM}/reference.py",
-        f"{TESTS}/test_reference.py",
+        some(
+            "test_reference",
+            "a_double_auction_by_hand",
+            "the_price_of_the_last_sale_stays_known",
+            "types_are_private_and_fresh_every_round",
+            "books_balance_and_truth_never_loses",
+        ),
         (
             "a round without a sale forgets the last price",
             "torch.where(sold.any(1), outcome.prices.amax((1, 2)), state.last_price)",
@@ -92,12 +104,30 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     *of(
         f"{ROOM}/reference.py",
-        "tests/agents/test_stress_oracles.py",
+        "tests/agents/test_stress_oracles.py::test_hindsight_overbids_a_tie_that_the_lower_index_wins",
         ("hindsight does not overbid a tie", "near = (met, just_above(met), -just_above(-met))", "near = (met,)"),
     ),
     *of(
         f"{ROOM}/model_sharing.py",
-        f"{TESTS}/test_model_sharing.py",
+        some(
+            "test_model_sharing",
+            "every_client_is_shown_what_it_paid_and_what_it_earned",
+            "costs_and_needs_drift_on_their_own",
+            "clients_are_tested_on_rows_that_judged_nobody",
+            "a_best_model_is_chosen_by_the_scores_that_select_names",
+            "the_best_model_and_the_last_one_have_scores_of_their_own",
+            "needs_are_multiples_of_the_mean_size",
+            "a_quarter_of_the_box_is_a_quarter_of_the_effort",
+            "who_diverges_is_out_of_the_round_and_back_in_the_next",
+            "understating_a_cost",
+            "about_half_of_the_losers_leave_where_exits_are_by_chance",
+            "rewards_are_utility_less_the_cost_of_the_effort_made",
+            "a_best_model_is_the_most_accurate_and_of_equals_the_one_of_least_loss",
+            "joining_and_leaving_in_the_middle",
+            "the_scale_of_a_gain_is_the_mean_size_of_a_client",
+            "reports_are_read_once_or_each_round",
+            "rounding_drives_nobody_out",
+        ),
         ("a diverged client's model is sold", "torch.where(quotes.diverged[..., None], torch.nan, uploads)", "uploads"),
         (
             "last_paid and last_earned are exchanged",
@@ -138,7 +168,10 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     *of(
         f"{ROOM}/sharing_schemes.py",
-        f"{TESTS}/test_sharing_schemes.py {TESTS}/test_model_sharing.py",
+        f"{TESTS}/test_sharing_schemes.py "
+        + some(
+            "test_model_sharing", "who_lacks_credit_buys_nothing_and_no_money_moves", "a_pull_is_made_only_where_something_pulls"
+        ),
         ("the pull forgets eta", "given.strength / given.eta if", "given.strength if"),
         (
             "the mean forgets who has how much data",
@@ -151,7 +184,11 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     *of(
         f"{ROOM}/sharing_worlds.py",
-        f"{TESTS}/test_model_sharing.py",
+        some(
+            "test_model_sharing",
+            "data_drift_exchanges_a_growing_share_of_the_examples",
+            "under_drift_scores_count_the_labels_of_the_round",
+        ),
         ("data drift stops after a round", "self.drift * rounds", "self.drift * rounds.clamp(max=1)"),
         (
             "all classes count alike",
