@@ -256,7 +256,7 @@ def show(rows: dict[str, dict[str, Any]], out: Path) -> None:
 if __name__ == "__main__":
     try:
         sys.exit(main(tyro.cli(MutateConfig, description=__doc__)))
-    except ValueError as error:
+    except (ValueError, RuntimeError) as error:
         print(error, file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from scripts.mutants.mutant import Mutant, of
+from scripts.mutants.mutant import Mutant, of, some
 
 ROOM, CLAIMS, TESTS = "agents/stress", "agents/stress/claims", "tests/agents"
-
-
-def some(file: str, *tests: str) -> str:
-    """Single tests of a file that takes long."""
-    return " ".join(f"{TESTS}/{file}.py::test_{test}" for test in tests)
 
 
 MUTANTS: tuple[Mutant, ...] = (
     *of(
         f"{ROOM}/best_response.py",
-        some("test_stress_oracles", "choosing_and_judging_on_the_same_seeds_flatters"),
+        some(f"{TESTS}/test_stress_oracles.py", "choosing_and_judging_on_the_same_seeds_flatters"),
         (
             "a deviation is judged where it was chosen",
             "seeds_of(JUDGE, budget.judge, repeat)",
@@ -29,7 +24,9 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     *of(
         f"{ROOM}/exact.py",
-        some("test_stress_claims_sharing", "the_regret_of_a_cost_is_exact_and_nothing_where_the_critical_value_is_paid"),
+        some(
+            f"{TESTS}/test_stress_claims_sharing.py", "the_regret_of_a_cost_is_exact_and_nothing_where_the_critical_value_is_paid"
+        ),
         (
             "hindsight changes all fields",
             "_moved(role_of(market, agent).action, fields)",
@@ -39,24 +36,31 @@ MUTANTS: tuple[Mutant, ...] = (
     *of(
         f"{ROOM}/search.py",
         some(
-            "test_stress_oracles", "first_price_best_answer_to_truth_is_the_closed_form", "double_auction_shading_gains_a_third"
+            f"{TESTS}/test_stress_oracles.py",
+            "first_price_best_answer_to_truth_is_the_closed_form",
+            "double_auction_shading_gains_a_third",
         ),
         ("the best point ever seen is forgotten", "return best, centre", "return centre, centre"),
     ),
     *of(
         f"{ROOM}/leaderboard.py",
-        some("test_stress_scenarios", "standings_by_hand", "a_policy_may_play_some_scenarios_only"),
+        some(f"{TESTS}/test_stress_scenarios.py", "standings_by_hand", "a_policy_may_play_some_scenarios_only"),
         ("few scenarios make no difference", "(-item[1][0], -item[1][1].mean, item[0])", "(-item[1][1].mean, item[0])"),
     ),
     *of(
         f"{ROOM}/scenarios.py",
-        some("test_stress_scenarios", "first_price_shaders_by_hand", "a_seller_among_shaders_by_hand", "intervals_are_paired"),
+        some(
+            f"{TESTS}/test_stress_scenarios.py",
+            "first_price_shaders_by_hand",
+            "a_seller_among_shaders_by_hand",
+            "intervals_are_paired",
+        ),
         ("every policy has its own scale", "Focal(row, truthful, scale)", "Focal(row, truthful, float(row.abs().mean()))"),
     ),
     *of(
         f"{ROOM}/meta_game.py",
         some(
-            "test_stress_meta_game",
+            f"{TESTS}/test_stress_meta_game.py",
             "a_strategy_gets_the_mean_of_all_seats",
             "volunteers_dilemma_of_three",
             "first_price_equilibrium_survives",
@@ -76,7 +80,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *of(
         f"{ROOM}/psro.py",
         some(
-            "test_stress_psro",
+            f"{TESTS}/test_stress_psro.py",
             "no_eps_is_small_enough_for_noise",
             "too_few_seeds_never_converge",
             "first_price_auction_goes_to_its_equilibrium",
@@ -104,7 +108,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *of(
         f"{CLAIMS}/claim.py",
         some(
-            "test_stress_claims",
+            f"{TESTS}/test_stress_claims.py",
             "every_rule_takes_every_way",
             "intervals_of_several_statistics_are_wider_so_that_they_hold_together",
             "conditions_share_the_chance_of_a_miss",
@@ -120,7 +124,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *of(
         f"{CLAIMS}/sharing_experiments.py",
         some(
-            "test_stress_claims_sharing",
+            f"{TESTS}/test_stress_claims_sharing.py",
             "an_attacker_is_watched_after_the_first_round_only",
             "a_rider_is_held_to_nine_tenths",
             "an_attacker_claims_more_data_than_it_has",
@@ -134,7 +138,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *of(
         f"{CLAIMS}/sharing_names.py",
         some(
-            "test_stress_claims_sharing",
+            f"{TESTS}/test_stress_claims_sharing.py",
             "two_names_own_what_the_one_owned",
             "both_names_money_and_costs_count",
             "every_sale_of_either_name_costs",
@@ -148,7 +152,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *of(
         f"{CLAIMS}/trading_experiments.py",
         some(
-            "test_stress_claims_table",
+            f"{TESTS}/test_stress_claims_table.py",
             "gains_on_either_side_of_their_bounds_are_told",
             "both_halves_of_theorem_4_1_are_told_apart",
             "myersons_ask_in_the_middle_loses_what_the_closed_form_says",
@@ -169,7 +173,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *of(
         f"{CLAIMS}/theorems.py",
         some(
-            "test_stress_claims_table",
+            f"{TESTS}/test_stress_claims_table.py",
             "the_theorems_arithmetic_by_hand",
             "both_halves_of_theorem_4_1_are_told_apart",
             "quick_verdicts_are_those_that_theory_knows",
@@ -180,7 +184,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *of(
         f"{CLAIMS}/tables.py",
         some(
-            "test_stress_claims_table",
+            f"{TESTS}/test_stress_claims_table.py",
             "figure_4_falls_where_the_nearer_task_brings_more",
             "falls_and_differences_have_their_sign",
             "agents_join_the_market_after_a_twelfth_of_the_rounds",
@@ -199,7 +203,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *of(
         f"{CLAIMS}/truthfulness.py",
         some(
-            "test_stress_claims",
+            f"{TESTS}/test_stress_claims.py",
             "what_is_chosen_on_some_seeds_is_judged_on_others",
             "who_takes_part_meets_others_that_lie",
             "what_changes_nothing_is_not_judged",

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from scripts.mutants.mutant import Mutant, of
+from scripts.mutants.mutant import Mutant, of, some
 
 ROOM, TESTS = "marketenv/markets", "tests/markets"
-
-
-def some(file: str, *tests: str) -> str:
-    """Single tests of a file that takes long."""
-    return " ".join(f"{TESTS}/{file}.py::test_{test}" for test in tests)
 
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -88,7 +83,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *of(
         f"{ROOM}/reference.py",
         some(
-            "test_reference",
+            f"{TESTS}/test_reference.py",
             "a_double_auction_by_hand",
             "the_price_of_the_last_sale_stays_known",
             "types_are_private_and_fresh_every_round",
@@ -110,7 +105,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *of(
         f"{ROOM}/model_sharing.py",
         some(
-            "test_model_sharing",
+            f"{TESTS}/test_model_sharing.py",
             "every_client_is_shown_what_it_paid_and_what_it_earned",
             "costs_and_needs_drift_on_their_own",
             "clients_are_tested_on_rows_that_judged_nobody",
@@ -170,7 +165,9 @@ MUTANTS: tuple[Mutant, ...] = (
         f"{ROOM}/sharing_schemes.py",
         f"{TESTS}/test_sharing_schemes.py "
         + some(
-            "test_model_sharing", "who_lacks_credit_buys_nothing_and_no_money_moves", "a_pull_is_made_only_where_something_pulls"
+            f"{TESTS}/test_model_sharing.py",
+            "who_lacks_credit_buys_nothing_and_no_money_moves",
+            "a_pull_is_made_only_where_something_pulls",
         ),
         ("the pull forgets eta", "given.strength / given.eta if", "given.strength if"),
         (
@@ -185,7 +182,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *of(
         f"{ROOM}/sharing_worlds.py",
         some(
-            "test_model_sharing",
+            f"{TESTS}/test_model_sharing.py",
             "data_drift_exchanges_a_growing_share_of_the_examples",
             "under_drift_scores_count_the_labels_of_the_round",
         ),

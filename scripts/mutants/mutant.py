@@ -44,3 +44,12 @@ def of(file: str, tests: str, *rows: tuple[str, ...]) -> tuple[Mutant, ...]:
     tests: separated by blanks;   rows: (name, old, new), or (name, old, new, why it is equivalent)
     """
     return tuple(Mutant(file, name, old, new, tuple(tests.split()), *why) for name, old, new, *why in rows)
+
+
+def some(file: str, *tests: str) -> str:
+    """Single tests of a file that takes long, as ``of`` takes them; every name without its ``test_``.
+
+    >>> some("tests/test_a.py", "one", "two")
+    'tests/test_a.py::test_one tests/test_a.py::test_two'
+    """
+    return " ".join(f"{file}::test_{test}" for test in tests)
