@@ -10,7 +10,11 @@ ROOM, CLAIMS, TESTS = "agents/stress", "agents/stress/claims", "tests/agents"
 MUTANTS: tuple[Mutant, ...] = (
     *of(
         f"{ROOM}/best_response.py",
-        some(f"{TESTS}/test_stress_oracles.py", "choosing_and_judging_on_the_same_seeds_flatters"),
+        some(
+            f"{TESTS}/test_stress_oracles.py",
+            "choosing_and_judging_on_the_same_seeds_flatters",
+            "the_best_attacker_is_the_one_that_the_choosing_seeds_chose",
+        ),
         (
             "a deviation is judged where it was chosen",
             "seeds_of(JUDGE, budget.judge, repeat)",
@@ -37,6 +41,7 @@ MUTANTS: tuple[Mutant, ...] = (
         f"{ROOM}/search.py",
         some(
             f"{TESTS}/test_stress_oracles.py",
+            "the_best_point_of_a_search_is_one_that_was_tried",
             "first_price_best_answer_to_truth_is_the_closed_form",
             "double_auction_shading_gains_a_third",
         ),
@@ -110,6 +115,7 @@ MUTANTS: tuple[Mutant, ...] = (
         some(
             f"{TESTS}/test_stress_claims.py",
             "every_rule_takes_every_way",
+            "a_sample_at_the_tolerance_is_not_above_it",
             "intervals_of_several_statistics_are_wider_so_that_they_hold_together",
             "conditions_share_the_chance_of_a_miss",
         ),
@@ -157,6 +163,7 @@ MUTANTS: tuple[Mutant, ...] = (
             "both_halves_of_theorem_4_1_are_told_apart",
             "myersons_ask_in_the_middle_loses_what_the_closed_form_says",
             "theorem_5_1_counts_only_what_its_first_part_is_about",
+            "theorem_5_1_counts_steps_below_one_over_l_and_rounds_that_gain",
             "quick_verdicts_are_those_that_theory_knows",
         ),
         ("no gain lies below the lower bound", 'low / seen["gain"]', '0 * low / seen["gain"]'),

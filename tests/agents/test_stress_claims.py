@@ -441,3 +441,7 @@ def test_who_takes_part_meets_others_that_lie():
     for others, worth in ((None, 1 / 6), ("never_trade", 1 / 2)):
         asked = rationality(**ABOUT, build=auction(), others=others)
         assert measured(asked, "as stated", SEARCH)["scale"] == pytest.approx(worth, rel=0.05)  # 2 x 4096 draws: 3 % is 4 errors
+
+
+def test_a_sample_at_the_tolerance_is_not_above_it():
+    assert judged(Never(0.1), Evidence(samples={"x": [0.1] * 368}, seeds="-")).word == HOLDS

@@ -229,3 +229,11 @@ def test_the_theorems_arithmetic_by_hand():
     assert (float(alpha), float(beta)) == pytest.approx((0.2, 0.8))
     assert theorems.enough(np.ones(1), 0.1, np.zeros((1, 1)), np.full((1, 6), 0.25)).tolist() == [[4.0]]
     assert theorems.enough(np.ones(1), 0.1, np.full((1, 1), 5.0), np.zeros((1, 6))).tolist() == [[4.0]]  # 2 / (.1 * 5)
+
+
+def test_theorem_5_1_counts_steps_below_one_over_l_and_rounds_that_gain(monkeypatch):
+    """Planted: a curvature of 20 at a step of .1 leaves no seed; of gains 0, 1 and -1 two rounds of three gain nothing."""
+    monkeypatch.setattr(trading_experiments, "descend", lambda market, seeds: [{"smoothness": 20.0} for _ in seeds])
+    assert "not below 1 / L" in trading_experiments.theorem_51(False, AS_STATED, TINY).untested
+    (shares,) = trading_experiments._barren(np.array([[0.0, 1.0, -1.0]]), "-").samples.values()
+    assert shares == pytest.approx([2 / 3])

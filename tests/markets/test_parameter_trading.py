@@ -625,3 +625,10 @@ def test_who_buys_nothing_keeps_its_optimiser():
     after, report = rounds.advance(market, now, actions)
     assert report.bought[:, 0].eq(0).all() and report.bought.any()
     assert now.quotes.slots[:, 0].any() and torch.equal(after.state.slots[:, 0], now.quotes.slots[:, 0])
+
+
+def test_every_round_draws_minibatches_of_its_own():
+    market = market_of()
+    state = market.reset(torch.arange(2))
+    first, again, later = (market.quote(dataclasses.replace(state, round=state.round + k), ()).trained for k in (0, 0, 1))
+    assert torch.equal(first, again) and not torch.equal(first, later)
