@@ -1,5 +1,7 @@
 """Line-ups: who plays what, mixtures drawn once an episode, and many line-ups on the same seeds as one batch."""
 
+import dataclasses
+
 import pytest
 import torch
 from hypothesis import given, settings
