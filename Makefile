@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 FRAMEWORKS := supersuit openspiel torchrl benchmarl rllib
 VENVS ?= .venvs
 
-.PHONY: help demo test lint types bench clean test-frameworks $(FRAMEWORKS:%=test-%)
+.PHONY: help demo test lint types bench mutate clean test-frameworks $(FRAMEWORKS:%=test-%)
 
 help:  ## show these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -55,6 +55,9 @@ $(FRAMEWORKS:%=test-%): test-%: $(VENVS)/%/.installed  ## one framework's recipe
 
 bench: $(STAMP)  ## measure speed; writes results/benchmark.json
 	$(BIN)/python scripts/benchmark.py
+
+mutate: $(STAMP)  ## make the code wrong in chosen places and see which the tests notice; writes results/mutants.json
+	$(BIN)/python scripts/mutate.py
 
 clean:  ## remove the virtual environments and all results
 	rm -rf $(VENV) $(VENVS) results

@@ -1,5 +1,7 @@
 """Line-ups: who plays what, mixtures drawn once an episode, and many line-ups on the same seeds as one batch."""
 
+import dataclasses
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -126,3 +128,17 @@ def test_nothing_is_earned_after_a_market_has_ended():
     assert bool(first.terminated.all())
     assert torch.equal(left, first.rewards)
     assert bool((stays.utility[0, :, 0] >= left[:, 0]).all())
+
+
+def test_a_market_that_is_over_earns_nothing_more():
+    """Planted: everybody earns 1 a round, and markets of even seeds end with the first of two: 1 there, 2 elsewhere."""
+    market = make_market("reference_v0", game="second_price", max_cycles=2)
+    clear = market.clear
+
+    def planted(state, past):
+        new, report = clear(state, past)
+        return new, dataclasses.replace(report, rewards=torch.ones_like(report.rewards), terminated=state.seeds % 2 == 0)
+
+    market.clear = planted
+    done = play(market, [market.policies["truthful"]], torch.zeros(1, 4, 2).long(), torch.arange(4))
+    assert done.utility[0].tolist() == [[1, 1], [2, 2], [1, 1], [2, 2]]

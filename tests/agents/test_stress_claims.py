@@ -1,6 +1,7 @@
 """Rules and verdicts of claims: every path is reached by evidence whose answer is known, and by planted markets."""
 
 import dataclasses
+import importlib
 import json
 from functools import partial
 
@@ -9,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.stress import Budget
+from agents.stress import JUDGE, SELECT, Budget
 from agents.stress.claims import (
     Above,
     AtLeast,
@@ -463,3 +464,28 @@ def test_who_takes_part_may_lose_and_is_found():
     assert found.word == FAILS and all(figure.low <= 0.5 <= figure.high for figure in found.found[0].figures)  # E[2 v - v]
     fair = rationality(**ABOUT, build=auction(), scale=1.0)
     assert str(verdict(fair, {"as stated": measured(fair, "as stated", TINY)})) == "holds"
+
+
+def test_what_is_chosen_on_some_seeds_is_judged_on_others(monkeypatch):
+    """The best of many on the seeds that it was chosen on flatters itself."""
+    module = importlib.import_module("agents.stress.claims.truthfulness")  # the package has a function of this name
+    blocks, real = [], module.Attack
+
+    def note(market, profile, agents, seeds, *rest):
+        blocks.append(int(seeds[0]))
+        return real(market, profile, agents, seeds, *rest)
+
+    monkeypatch.setattr(module, "Attack", note)
+    truth(auction(), TINY)
+    assert blocks == [SELECT, JUDGE]
+
+
+def test_who_takes_part_meets_others_that_lie():
+    """Second price: against one who bids its value truth earns E[(v - x)+] = 1/6, against one who bids nothing E[v] = 1/2."""
+    for others, worth in ((None, 1 / 6), ("never_trade", 1 / 2)):
+        asked = rationality(**ABOUT, build=auction(), others=others)
+        assert measured(asked, "as stated", SEARCH)["scale"] == pytest.approx(worth, rel=0.05)  # 2 x 4096 draws: 3 % is 4 errors
+
+
+def test_a_sample_at_the_tolerance_is_not_above_it():
+    assert judged(Never(0.1), Evidence(samples={"x": [0.1] * 368}, seeds="-")).word == HOLDS

@@ -1,6 +1,7 @@
 """Claims of the model-sharing market: what is derived about it the verdicts say, and planted lies are found."""
 
 import dataclasses
+from functools import partial
 
 import pytest
 import torch
@@ -28,10 +29,10 @@ from agents.stress.claims.sharing_experiments import (
     isolated_iff,
     most_welfare,
 )
-from agents.stress.claims.sharing_names import FalseNames, as_two
+from agents.stress.claims.sharing_names import FalseNames, as_two, earned_as_two
 from marketenv import make_market
 from marketenv.markets.sharing_schemes import SCHEMES
-from marketenv.mechanisms import share_models
+from marketenv.mechanisms import SharingTerms, share_models
 
 MARKET = [claim for claim in CLAIMS.values() if claim.market == "model_sharing"]
 COST = ("cost",)
@@ -262,3 +263,59 @@ def test_a_lighter_experiment_asks_for_fewer_seeds_and_never_for_hardly_any():
     for effort in (EFFORTS["full"], EFFORTS["quick"], TINY):
         Lighter(note)("as stated", effort)
     assert seen == [(2048, 16384), (256, 1024), (32, 512)]
+
+
+# --- what only a mistake would change -----------------------------------------------------------------------------------
+
+
+def test_an_attacker_is_watched_after_the_first_round_only():
+    """A client that is honest in the first round, where it sells, and leaves in the second has no buyers from there on."""
+    market = make_market("model_sharing_v0", learner=None, n_agents=SIX, max_cycles=3, strength=0.0)
+
+    def leaves(observation, role, keys):
+        actions = market.policies["truthful"](observation, role, keys).clone()
+        actions[:, role.action.slices["stay"]] = torch.where(role.observation.unpack(observation)["round"] > 0, -1.0, 1.0)
+        return actions
+
+    seeds = torch.arange(16)
+    assert episodes(market, {"client_0": leaves}, seeds).reports[0].sold[:, 0].sum() > 0
+    assert experiments.share_of_buyers(market, leaves, seeds).eq(0).all()
+
+
+def test_a_rider_is_held_to_nine_tenths(monkeypatch):
+    """A rider that is planted as an honest client earns all that one does: a tenth more than the claim wants."""
+    monkeypatch.setitem(experiments.STRATEGIES, "relay_rider", experiments.STRATEGIES["truthful"])
+    found = effort_unpaid(DRAWN, SHORT)
+    mean = sum(found.samples["rider less .9 of honest"]) / len(found.samples["rider less .9 of honest"])
+    assert mean == pytest.approx(0.1 * found.scale) and found.scale > 0.01
+
+
+@pytest.mark.parametrize("side", ["buys", "sells"])
+def test_both_names_money_and_costs_count(side):
+    """Planted: 100 for every model that the second name buys, or sells; beside that nobody pays anything."""
+    terms, way, paid = drawn_terms(64, SIX), (0.5, 0.5), {}
+
+    def toll(price, split, bought, graph):
+        second = torch.zeros_like(bought)
+        second[:, SIX] = side == "buys"
+        second[:, :, SIX] |= side == "sells"
+        return (bought & second).double() * price
+
+    for price in (0.0, 100.0):
+        paid[price] = earned_as_two(terms, way, {"graph": "break", "payment": partial(toll, price)})
+    bought = share_models(as_two(terms, way)).allocation
+    count = (bought[:, SIX] if side == "buys" else bought[:, :, SIX]).sum(1)
+    assert count.sum() > 0
+    torch.testing.assert_close(paid[100.0] - paid[0.0], (-100.0 if side == "buys" else 100.0) * count.double())
+
+
+def test_every_sale_of_either_name_costs():
+    """Who needs nothing and is paid its cost for every model that either name sells is left with nothing."""
+    drawn = drawn_terms(64, SIX)
+    needs = drawn.reported.needs.clone()
+    needs[:, 0] = 0.0
+    terms = SharingTerms(dataclasses.replace(drawn.reported, needs=needs), drawn.discounts, drawn.gain)
+    rules = {"graph": "break", "payment": lambda split, bought, graph: bought * split.reported.costs[:, None]}
+    assert share_models(as_two(terms, (0.5, 0.5)), **rules).allocation[:, :, SIX].any()
+    earned = earned_as_two(terms, (0.5, 0.5), rules)
+    torch.testing.assert_close(earned, torch.zeros_like(earned))

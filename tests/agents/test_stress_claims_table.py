@@ -18,12 +18,14 @@ from agents.stress.claims import (
     linear_experiments,
     measure,
     measured,
+    tables,
+    theorems,
     trading_experiments,
     verdict,
 )
 from agents.stress.claims.claim import WORDS
 from agents.stress.claims.tables import mnist_folder
-from agents.stress.claims.trading_experiments import COVERED, NARROW, _earned, _intervals, _late, nobody_loses
+from agents.stress.claims.trading_experiments import COVERED, NARROW, _earned, _intervals, _late, nobody_loses, theorem_41
 from agents.stress.claims.train_n_trade import MARKED_ONCE
 from marketenv.mechanisms import PRIORS, double_auction, lower_bound
 
@@ -237,3 +239,77 @@ def test_measuring_leaves_the_threads_alone():
     before = torch.get_num_threads()
     measure("train_n_trade/eq_1_nobody_loses", AS_STATED, "quick")
     assert torch.get_num_threads() == before
+
+
+# --- what only a mistake would change -----------------------------------------------------------------------------------------
+
+
+def test_gains_on_either_side_of_their_bounds_are_told(monkeypatch):
+    """Planted bounds: three to four times the gain, then a quarter to a third of it; it lies below by 3 - 1, above by 3 - 1."""
+    real = trading_experiments.checks
+    for factors, (above, below) in (((3.0, 4.0), (0.0, 2.0)), ((1 / 4, 1 / 3), (2.0, 0.0))):
+
+        def planted(errors, alpha, beta, factors=factors):
+            seen = real(errors, alpha, beta)
+            return seen | dict(zip(("low", "high"), (factor * seen["gain"] for factor in factors), strict=True))
+
+        monkeypatch.setattr(trading_experiments, "checks", planted)
+        found = theorem_41(AS_STATED, TINY).samples
+        assert found["above the upper bound"] == pytest.approx([above] * len(found["above the upper bound"]))
+        assert found["below the lower bound"] == pytest.approx([below] * len(found["below the lower bound"]))
+
+
+def test_figure_4_falls_where_the_nearer_task_brings_more(monkeypatch):
+    """Planted falls of 40, 30, 20, 10 % from the nearest task to the farthest: each brings 10 points more than the next."""
+    falls = dict(zip(tables.DISTANCES, (40.0, 30.0, 20.0, 10.0), strict=True))
+    monkeypatch.setattr(
+        tables, "_own_fall", lambda options, distance, own, seeds: torch.full((len(seeds),), falls[distance]).double()
+    )
+    samples = tables.figure_4(True, tables.FEWER, TINY).samples
+    assert len(samples) == 3 and all(points == [10.0] * len(points) for points in samples.values())
+
+
+def test_falls_and_differences_have_their_sign(monkeypatch):
+    """Planted: a loss of 3 and 30 % right by trading, 4 and 20 % without: a fall of 25 %, and 10 points more."""
+
+    def planted(options, method, seeds):
+        told = [torch.full((len(seeds), 2), one).double() for one in ((4.0, 0.2) if method in tables.METHODS[:2] else (3.0, 0.3))]
+        return tables.Ending(*told, told[0], [])
+
+    for name, part in (("played", planted), ("trades", lambda *_: ()), ("_losses", lambda *_: {})):
+        monkeypatch.setattr(tables, name, part)
+    for points in tables.both_gain(tables.FEWER, TINY).samples.values():
+        assert points == pytest.approx([25.0] * len(points))
+    off = tables.figure_3(tables.FEWER, TINY).samples
+    for name, paper in tables.FALLS.items():  # 25 % is less than 42.84 % and more than 23.88 %
+        assert off[f"{name} above {paper} %"] == pytest.approx([25 / paper - 1] * 2)
+        assert off[f"{name} below {paper} %"] == pytest.approx([1 - 25 / paper] * 2)
+    pair = (tables.METHODS[0], tables.METHODS[3])
+    (points,) = tables.compared((pair,), False, "digits", tables.DIGITS, TINY).samples.values()
+    assert points == pytest.approx([10.0] * 2)
+
+
+def test_agents_join_the_market_after_a_twelfth_of_the_rounds():
+    """Of 12 rounds the first is played outside: no trade, and no averaging, which gives everybody another model than its own."""
+    options, seeds = tables.digits(tables.DIGITS, dataclasses.replace(TINY, digits=12)), torch.arange(2)
+    trades = [report.trades.any() for report in tables.played(options, "aligned", seeds).reports]
+    assert not trades[0] and trades[1]
+    kept = [torch.equal(report.loss, report.trained_loss) for report in tables.played(options, "FedAvg", seeds).reports]
+    assert kept[0] and not any(kept[1:])
+
+
+def test_the_theorems_arithmetic_by_hand():
+    """Errors of squares 1 and 4 at a right angle: (1 - a)^2 + 4 a^2 is least at a = 1/5; 2 gap / (2 delta) = 2 / (2 / 4) = 4."""
+    one = torch.ones(1, dtype=torch.float64)
+    alpha, beta = theorems.best_weights(theorems.Products(one, 4 * one, 0 * one))
+    assert (float(alpha), float(beta)) == pytest.approx((0.2, 0.8))
+    assert theorems.enough(np.ones(1), 0.1, np.zeros((1, 1)), np.full((1, 6), 0.25)).tolist() == [[4.0]]
+    assert theorems.enough(np.ones(1), 0.1, np.full((1, 1), 5.0), np.zeros((1, 6))).tolist() == [[4.0]]  # 2 / (.1 * 5)
+
+
+def test_theorem_5_1_counts_steps_below_one_over_l_and_rounds_that_gain(monkeypatch):
+    """Planted: a curvature of 20 at a step of .1 leaves no seed; of gains 0, 1 and -1 two rounds of three gain nothing."""
+    monkeypatch.setattr(trading_experiments, "descend", lambda market, seeds: [{"smoothness": 20.0} for _ in seeds])
+    assert "not below 1 / L" in trading_experiments.theorem_51(False, AS_STATED, TINY).untested
+    (shares,) = trading_experiments._barren(np.array([[0.0, 1.0, -1.0]]), "-").samples.values()
+    assert shares == pytest.approx([2 / 3])

@@ -1,5 +1,6 @@
 """The stress layer proves itself: where theory knows the answer, the searches find it, and planted cheats are flagged."""
 
+import importlib
 import math
 
 import pytest
@@ -18,8 +19,10 @@ from agents.stress import (
     ex_post_regret,
     families,
     market_nash_conv,
+    search,
     seeds_of,
 )
+from agents.stress.search import Candidate
 from marketenv import make_market
 from marketenv.core import draws, rounds
 from marketenv.mechanisms import first_price, second_price
@@ -331,3 +334,59 @@ def test_a_market_of_stages_is_attacked_in_its_first_stage():
 def test_what_cannot_be_attacked_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+# --- what only a mistake would change --------------------------------------------------------------------------------------
+
+
+def lucky(observation, role, keys):
+    return observation[:, :1]
+
+
+def steady(observation, role, keys):
+    return observation[:, :1]
+
+
+def test_the_best_attacker_is_the_one_that_the_choosing_seeds_chose(monkeypatch):
+    """Planted: lucky gains 2 where it is chosen and 0 elsewhere, steady 1 everywhere. Judges do not choose: lucky it is, at 0."""
+
+    class Planted:
+        def __init__(self, market, profile, agents, seeds, *rest):
+            self.chooses, self.base = bool(seeds[0] < JUDGE), torch.ones(len(seeds), dtype=torch.float64)
+
+        def gains(self, candidates):
+            each = [2.0 * self.chooses if policy is lucky else 1.0 for (policy,) in candidates]
+            return torch.tensor(each, dtype=torch.float64)[:, None] * self.base
+
+    module = importlib.import_module("agents.stress.best_response")  # the package has a function of this name
+    monkeypatch.setattr(module, "Attack", Planted)
+    planted = {"lucky": [Candidate("lucky", (lucky,))], "steady": [Candidate("steady", (steady,))]}
+    monkeypatch.setattr(module, "find_attackers", lambda names: {name: lambda *_, of=of: of for name, of in planted.items()})
+    found = best_response(DOUBLE, find_profile(DOUBLE), "buyer")
+    assert found.best.attacker == "lucky" and found.best.gains.eq(0).all() and found.best.selected == 2
+
+
+def test_hindsight_about_a_bid_leaves_the_ask_as_it_was():
+    """To ask more would gain a truthful seller much, so that who may change all of its action does so on most seeds."""
+    market = make_market("parameter_trading_v0", n_agents=2, max_cycles=1)
+    where = market.roles[0].action.slices["ask"]
+    asks = [
+        ex_post_regret(market, find_profile(market), "trader_0", torch.arange(16), fields=fields).actions[:, where]
+        for fields in (("bid",), None)
+    ]
+    assert asks[0].eq(-1).all() and (asks[1] > -1).any()
+
+
+def test_the_best_point_of_a_search_is_one_that_was_tried():
+    """Planted: a point p earns -(p - .9)^2, on all seeds alike; of one generation the best is the point nearest to .9."""
+
+    tried = []
+
+    class Planted(Attack):
+        def grid(self, bases, members, points):
+            tried.append(points[:, 0])
+            return -((points - 0.9) ** 2) * torch.ones(1, 4, dtype=torch.float64)
+
+    planted = Planted(DOUBLE, find_profile(DOUBLE), ("buyer_0",), torch.arange(4))
+    best, centre = search._evolve(planted, (lucky,), (families(DOUBLE.roles[0])["scale price"],), Budget(generations=1))
+    assert best == tried[0][(tried[0] - 0.9).abs().argmin()] and centre != best

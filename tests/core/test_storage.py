@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from marketenv.core import storage
@@ -187,3 +188,44 @@ def test_a_state_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch
     with pytest.raises(Killed):
         storage.save(path, state(), {"round": 2})
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_header_that_was_changed_is_refused(tmp_path):
+    """The facts stand in the header, beside the tensors: the checksum is of both."""
+    path = tmp_path / "state.safetensors"
+    storage.save(path, state(), {"market": "Toy", "episode": 3})
+    with safe_open(str(path), "pt") as file:
+        header, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    (name,) = [name for name, text in header.items() if '"episode": 3' in text]
+    save_file(tensors, str(path), header | {name: header[name].replace('"episode": 3', '"episode": 4')})
+    with pytest.raises(ValueError, match="damaged"):
+        storage.load(path, state(), CPU)
+
+
+def test_tensors_under_each_others_names_are_refused(tmp_path):
+    """Cash and debts of one shape, exchanged in the file: the checksum is of the names too."""
+    path = tmp_path / "state.safetensors"
+    storage.save(path, State(torch.zeros(2), torch.ones(2)), {})
+    with safe_open(str(path), "pt") as file:
+        header, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    save_file(dict(zip(tensors, reversed(tensors.values()), strict=True)), str(path), header)
+    with pytest.raises(ValueError, match="damaged"):
+        storage.load(path, State(torch.zeros(2), torch.ones(2)), CPU)
+
+
+def test_a_disk_that_is_full_leaves_the_old_file_whole(tmp_path, monkeypatch):
+    """The new file takes the old one's place when all of it is written, and not before."""
+    path, now = tmp_path / "state.safetensors", state()
+    storage.save(path, now, {"episode": 3})
+
+    def full(tensors, name, *rest):
+        with open(name, "wb") as file:
+            file.write(b"the first half")
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(storage, "save_file", full)
+    with pytest.raises(OSError, match="no space left"):
+        storage.save(path, dataclasses.replace(now, cash=2 * now.cash), {"episode": 4})
+    loaded, about, _ = storage.load(path, now, CPU)
+    assert torch.equal(loaded.cash, now.cash) and about == {"episode": 3}
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]

@@ -195,3 +195,8 @@ def test_a_gpu_deals_the_same(data, name):
     assert there.train.x.is_cuda and there.train.index.is_cuda and there.validation.index.is_cuda
     assert torch.equal(here.train.index, there.train.index.cpu()) and torch.equal(here.train.size, there.train.size.cpu())
     assert torch.allclose(here.train.y.double(), there.train.y.double().cpu(), atol=1e-4)
+
+
+def test_fractions_are_rounded_to_the_nearest_count():
+    # .3 of 9 rows is 2.7, so 3; .15 of 9 is 1.35, so 1
+    assert split(toy(9), test_size=0.3, validation_size=0.15).sizes == {"train": 5, "validation": 1, "test": 3}

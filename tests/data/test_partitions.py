@@ -243,3 +243,27 @@ def test_bad_options_are_refused(name, n_agents, options, message):
 def test_partitions_by_class_refuse_a_single_class(name):
     with pytest.raises(ValueError, match="Use partition 'balanced'"):
         PARTITIONS[name](torch.zeros(8).long(), torch.arange(8), 2, KEYS)
+
+
+def test_a_lone_agent_with_one_class_gets_each_class_equally_often():
+    """Classes are taken in random order: of 4 classes and 400 markets 100 each, give or take four times sqrt(400 * 3/16) = 35."""
+    labels = torch.arange(40) % 4
+    index, _ = label_skew(labels, torch.arange(40), 1, torch.arange(400), classes_per_agent=1)
+    counts = labels[index[:, 0, 0]].bincount(minlength=4)
+    assert counts.sum() == 400 and bool(((counts - 100).abs() < 35).all())
+
+
+def test_kept_counts_are_rounded_to_the_nearest():
+    """.1 of 17 rows is 1.7, so 2 are kept; of 14 it is 1.4, so 1 is."""
+    labels = labels_of(17, 14)
+    _, size = class_imbalance(labels, torch.arange(31), 2, KEYS, overlap=True)
+    assert size.tolist() == [[2 + 14, 17 + 1]] * 3
+
+
+def test_a_class_of_one_row_goes_to_either_agent():
+    """A border at .7 of a row is nearer to 1 than to 0: of 200 markets of 38 such rows half go to each of two agents.
+
+    One row each is dealt first, and 40 classes of one row leave 38: mean 20 each, deviation sqrt(38 / 4 / 200) = .22.
+    """
+    _, size = dirichlet(torch.arange(40), torch.arange(40), 2, torch.arange(200), alpha=1.0)
+    assert size.double().mean(0).tolist() == pytest.approx([20, 20], abs=0.9)

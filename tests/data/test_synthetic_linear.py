@@ -148,3 +148,13 @@ def test_bad_settings_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         SyntheticLinear(**{"n_agents": 2, **options})
     assert dataclasses.is_dataclass(SyntheticLinear)
+
+
+def test_everybody_trains_on_its_own_task():
+    """Without noise every label of agent a is <x, theta_a>; the others' parameters are as far from those as theta_0 is long."""
+    fed = SyntheticLinear(n_agents=3, dimension=4, examples=(5, 7, 9), distance=1.0).federation(torch.arange(2))
+    for market in range(2):
+        for agent in range(3):
+            rows = fed.train.index[market, agent, : int(fed.train.size[market, agent])]
+            wanted = fed.train.x[rows].double() @ fed.optimum[market, agent].double()
+            assert torch.allclose(fed.train.y[rows].double(), wanted, atol=1e-5)

@@ -10,8 +10,9 @@ from torch import nn
 from marketenv.core.shards import Shards
 from marketenv.learners import MLP, Linear, ModuleLearner, Training, stacks
 from marketenv.learners.feed import open_feed, shuffled
+from marketenv.learners.optimizers import Adam
 from marketenv.learners.reference import loop_train
-from marketenv.learners.training import schedule
+from marketenv.learners.training import Step, schedule
 
 TRAININGS = {
     "sgd": Training(steps=1),
@@ -281,3 +282,23 @@ def test_learners_learn():
     keys, params, slots, effort = start(learner, 3)
     trained, _ = learner.train(params, slots, learner.prepare(lines()), effort, keys)
     torch.testing.assert_close(trained, torch.arange(1.0, 6).expand(3, 5), atol=1e-2, rtol=0)
+
+
+def test_adams_epsilon_halves_a_step_against_a_gradient_of_its_size():
+    """Kingma and Ba, algorithm 1: a steady gradient g moves by rate g / (|g| + epsilon) in every step, here half the rate."""
+    theta, held = torch.zeros(1, 1), (torch.zeros(1, 1), torch.zeros(1, 1))
+    adam = Adam(Training(optimizer="adam", learning_rate=0.1))
+    for number in range(3):
+        adam.descend(theta, held, torch.full((1, 1), 1e-8), Step(number, 1, torch.ones(1), False), torch.tensor([number + 1.0]))
+        assert float(theta) == pytest.approx(-0.05 * (number + 1), rel=1e-3)
+
+
+def test_layers_of_one_size_begin_with_numbers_of_their_own():
+    """Two layers of 8 x 8 in each learner: 64 pairs of independent numbers, whose correlation deviates by 1/8."""
+    module = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8))
+    deep = MLP((8,), 8, "classification", Training(), hidden=(8,))
+    for learner in (deep, ModuleLearner((8,), 8, "classification", Training(), module=module)):
+        views = learner.layout.views(learner.init(torch.arange(3)))
+        first, second = (tensor.flatten(1) for name, tensor in views.items() if name.endswith("weight"))
+        for model in range(3):
+            assert abs(float(torch.corrcoef(torch.stack([first[model], second[model]]))[0, 1])) < 0.6

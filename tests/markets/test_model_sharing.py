@@ -912,3 +912,64 @@ def test_given_types_are_copied():
     market = make_market("model_sharing_v0", learner=None, n_agents=3, types={"sizes": sizes})
     sizes += 5
     assert market.reset(torch.tensor([0])).types.sizes.tolist() == [[1.0, 2.0, 3.0]]
+
+
+# --- what only a mistake would change ---------------------------------------------------------------------------------------
+
+
+def test_costs_and_needs_drift_on_their_own():
+    """Two independent walks: of 400 clients' steps the correlation deviates by 1 / sqrt(400) = .05."""
+    market = market_of(cost_drift=0.1, need_drift=0.2)
+    before, after, _ = episode(market, range(100))[0]
+    steps = [(getattr(after.state.types, name) / getattr(before.state.types, name)).log() for name in ("costs", "needs")]
+    assert abs(float(torch.corrcoef(torch.stack([step.flatten() for step in steps]))[0, 1])) < 0.2
+
+
+def test_every_client_is_shown_what_it_paid_and_what_it_earned():
+    # client 0 needs models and its own costs nothing, the others need none: it pays 2.9289 to client 1, nobody else anything
+    market = market_of(n_agents=3, types=THREE, strength=0.0)
+    after = episode(market, [0])[0][1]
+    seen = market.roles[0].observation.unpack(rounds.observe(market, after))
+    assert seen["last_paid"].flatten().tolist() == pytest.approx([2.9289, 0, 0], abs=6e-5)
+    assert seen["last_earned"].flatten().tolist() == pytest.approx([0, 2.9289, 0], abs=6e-5)
+
+
+def test_clients_are_tested_on_rows_that_judged_nobody():
+    """Labels of the test part are turned round, so who is right on validation rows is wrong on all of these."""
+    x, y = np.tile(np.array([[-1.0], [1.0]], dtype="float32"), (60, 1)), np.arange(120) % 2
+    market = trained_market(data=from_arrays(x, y, x_test=x, y_test=1 - y), partition="balanced", max_cycles=8)
+    after = episode(market, [0])[-1][1]
+    assert bool((after.state.accuracy > 0.999).all())  # a sum of shares, so 1 up to rounding
+    assert all(market.test_scores(after.state, at).accuracy.eq(0).all() for at in ("last", "best"))
+
+
+def test_a_quarter_of_the_box_is_a_quarter_of_the_effort():
+    # a = -1/2 is a quarter of the way from -1 to 1
+    seen = episode(market_of(), [0], (1, "effort", -0.5))
+    assert seen[1][2].effort[0].tolist() == [1.0, 0.25, 1.0, 1.0]
+
+
+def test_needs_are_multiples_of_the_mean_size():
+    # of the paper's gain K runs from 50 to 100 times the mean size of a client, which is about 5,000
+    types = market_of(n_agents=6).reset(torch.arange(50)).types
+    ratio = types.needs / types.sizes.mean(1, keepdim=True)
+    assert 50 <= float(ratio.min()) < 52 and 98 < float(ratio.max()) <= 100
+
+
+@pytest.mark.parametrize("select", ["validation", "test"])
+def test_a_best_model_is_chosen_by_the_scores_that_select_names(select):
+    """Two halves of one data set: the best accuracy so far is that of the named half, which the other half does not know."""
+    market = trained_market(data=from_arrays(ROWS, LABELS, x_test=ROWS[::-1].copy(), y_test=LABELS), select=select, max_cycles=4)
+    found = []
+    for _, after, report in episode(market, [0, 1]):
+        found.append(market.test_scores(after.state).accuracy if select == "test" else report.accuracy)
+        assert torch.equal(after.state.best_accuracy, torch.stack(found).amax(0))
+
+
+def test_the_best_model_and_the_last_one_have_scores_of_their_own():
+    market = trained_market(max_cycles=2)
+    state = episode(market, [0])[-1][1].state
+    begun = dataclasses.replace(state, best=state.start.expand_as(state.best))
+    first = dataclasses.replace(state, trained=begun.best)
+    assert torch.equal(market.test_scores(begun, "best").loss, market.test_scores(first).loss)
+    assert not torch.equal(market.test_scores(begun, "best").loss, market.test_scores(begun).loss)

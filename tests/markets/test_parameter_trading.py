@@ -11,6 +11,7 @@ from marketenv.alignment import ALIGNMENTS
 from marketenv.core import rounds
 from marketenv.core.market import agent_names
 from marketenv.core.pairs import others, pairs_of
+from marketenv.data import from_arrays
 from marketenv.learners import LEARNERS, Training
 from marketenv.markets.exchanges import Terms, trade
 from marketenv.markets.parameter_trading_types import ParameterTradingConfig, Reports
@@ -552,3 +553,125 @@ def test_features_whose_first_loss_overflows_are_refused_before_a_round():
     market = market_of(data=(x, torch.arange(40) % 2), partition="balanced", n_agents=2)
     with pytest.raises(ValueError, match=r"a first model's loss is not finite.*scale the features"):
         market.reset(torch.tensor([0]))
+
+
+# --- what only a mistake would change ---------------------------------------------------------------------------------------
+
+
+def test_the_test_set_is_held_out_from_agents_and_broker():
+    """Labels of the test part are turned round: who is right on all of the broker's rows is wrong on every one of these."""
+    x, y = torch.tensor([[-1.0], [1.0]]).repeat(60, 1), torch.arange(2).repeat(60)
+    market = market_of(data=from_arrays(x, y, x_test=x, y_test=1 - y), n_agents=2, max_cycles=6)
+    now = rounds.begin(market, torch.arange(2))
+    while now.quotes is not None:
+        now, report = rounds.advance(market, now, actions_of(market, 2))
+    found = market.test_scores(now.state)
+    assert report.accuracy.eq(1).all() and found.accuracy.eq(0).all()
+    assert (found.loss > report.loss).all()
+
+
+def test_everybody_is_shown_what_it_paid_and_what_it_earned():
+    """Trader 0 buys and trader 1, which bids nothing, sells: 0 has paid and earned nothing, 1 the other way round."""
+    market = market_of(n_agents=2)
+    actions = actions_of(market, 4)
+    actions[:, 1, 0] = -1.0
+    after, report = rounds.advance(market, rounds.begin(market, torch.arange(4)), actions)
+    seen, price = market.roles[0].observation.unpack(rounds.observe(market, after)), report.transfers[:, 0, 1].float()
+    assert price.any()
+    assert torch.equal(seen["last_paid"][..., 0], torch.stack([price, 0 * price], 1))
+    assert torch.equal(seen["last_earned"][..., 0], torch.stack([0 * price, price], 1))
+
+
+def test_disclosed_bounds_reach_over_the_whole_prior():
+    """Who gains values that at m times it, m in [1, 3]: at least once the lower bound, at most three times the upper.
+
+    The seller merges at weight .9 and gains .25, the buyer at .1: 1 - .9 - .1 = 0, so the sharp form of Theorem 4.1 has
+    ((1 -+ .1 sqrt(.25)) / (1 - .1))^2 = (.95 / .9)^2 and (1.05 / .9)^2.
+    """
+    market = linear_market(valuation="error_ratio", money_per_loss=(1.0, 3.0), n_agents=2)
+    shown, alpha = torch.zeros(1, 2, 2), torch.zeros(1, 2, 2)
+    shown[0, 1, 0], alpha[0, 1, 0], alpha[0, 0, 1] = 0.25, 0.9, 0.1  # trader 1 sells to trader 0
+    low, high = market._disclose(market.reset(torch.tensor([0])), Gain(shown=shown, worth=shown - 1), alpha)
+    assert float(low[0, 0, 1]) == pytest.approx((0.95 / 0.9) ** 2 - 1, rel=1e-5)
+    assert float(high[0, 0, 1]) == pytest.approx(3 * ((1.05 / 0.9) ** 2 - 1), rel=1e-5)
+
+
+def test_a_truthful_bid_goes_up_to_bid_max():
+    """Of bid_max 10 a worth of 8 is a = 2 * 8 / 10 - 1 = .6; what is worth more than 10 is bid 10 for, a = 1."""
+    market = market_of(bid_mode="absolute", bid_max=10.0, n_agents=3)
+    role = market.roles[0]
+    nothing = {field.name: torch.zeros(1, field.size) for field in role.observation.items}
+    seen = role.observation.pack(**(nothing | {"gain": torch.tensor([[0.8, 1.2]]), "money_per_loss": torch.tensor([[10.0]])}))
+    assert market.policies["truthful"](seen, role, torch.zeros(1).long())[0].tolist() == pytest.approx([0.6, 1.0, -1.0, 1.0])
+
+
+def test_sabotage_noise_is_another_for_every_market_round_and_agent():
+    """Independent normal numbers in d > 2,000 parameters stand at right angles, up to 1 / sqrt(d) = .02."""
+    market = market_of(n_agents=3, alignment="none", sabotage=(0.5, 0.5, 0.0))
+    now, noise = rounds.begin(market, torch.arange(2)), []
+    for _ in range(2):
+        noise.append(now.quotes.offers[:, 2, :2] - now.quotes.trained[:, :2])
+        now, _ = rounds.advance(market, now, actions_of(market, 2))
+    flat = torch.nn.functional.normalize(torch.stack(noise).flatten(0, 2), dim=1)  # [rounds x markets x agents, params]
+    assert flat.shape[1] > 2000
+    angles = flat @ flat.T - torch.eye(len(flat))
+    assert float(angles.abs().max()) < 0.1
+
+
+def test_effort_is_the_share_of_the_box():
+    # a = -1/2 is a quarter of the way from -1 to 1
+    market = market_of(effort_cost=(0.4, 0.4))
+    after, _ = rounds.advance(market, rounds.begin(market, torch.arange(2)), actions_of(market, 2, effort=-0.5))
+    _, second = rounds.advance(market, after, actions_of(market, 2))
+    assert second.effort.eq(0.25).all()
+
+
+def test_sellers_are_told_what_their_own_buyers_gain():
+    """With full disclosure seller s is told m_low and m_high times the gain that each buyer b has from s, not it from b."""
+    market = market_of(disclosure="full", money_per_loss=(5.0, 10.0))
+    now = rounds.begin(market, torch.arange(2))
+    seen, gain = market.roles[0].observation.unpack(rounds.observe(market, now)), others(now.quotes.gain.worth.mT).clamp(min=0)
+    assert torch.allclose(seen["buyer_low"], 5 * gain) and torch.allclose(seen["buyer_high"], 10 * gain)
+    assert not torch.allclose(gain, others(now.quotes.gain.worth).clamp(min=0))
+
+
+def test_no_bound_is_told_of_a_pair_with_noise():
+    """Theorem 4.1 speaks of the models themselves: where either side's has noise, any gain up to the largest is possible."""
+    market = linear_market(valuation="error_ratio", money_per_loss=(1.0, 1.0), bid_max=1e6, sabotage=(0.5, 0.0, 0.0, 0.0))
+    quotes = market.quote(market.reset(torch.arange(8)), ())
+    for pairs in ((slice(None), slice(1, None), 0), (slice(None), 0, slice(1, None))):
+        assert quotes.low[pairs].eq(0).all() and quotes.high[pairs].eq(market.largest).all()
+    assert bool((quotes.high[:, 1:, 1:] < market.largest).any())
+
+
+def test_who_diverges_starts_its_optimiser_afresh():
+    training = Training(optimizer="sgd", learning_rate=1e30, momentum=0.9, batch_size=32, steps=3)
+    quotes = rounds.begin(market_of(training=training), torch.arange(2)).quotes
+    assert quotes.diverged.all() and quotes.slots.shape[-1] > 0 and quotes.slots.eq(0).all()
+
+
+def test_a_second_purchase_is_paid_from_what_the_first_leaves():
+    # a purse of 3: the bid of 2 leaves 1, which does not cover the bid of 1.5
+    market = market_of(n_agents=3, max_purchases=2, cash=3.0)
+    state, quotes = quoted(market, [[0.0, 1.0, 1.0], [-1.0, 0.0, -1.0], [-1.0, -1.0, 0.0]])
+    bid, nothing = torch.zeros(1, 3, 3, dtype=torch.float64), torch.zeros(1, 3, 3, dtype=torch.float64)
+    bid[0, 0, 1:] = torch.tensor([2.0, 1.5])
+    done = trade(state, quotes, Reports(bid, nothing[:, 0], nothing, nothing, torch.ones(1, 3)), terms_of(market))
+    assert done.bought[0, 0].tolist() == [False, True, False]
+
+
+def test_who_buys_nothing_keeps_its_optimiser():
+    training = Training(optimizer="sgd", learning_rate=0.1, momentum=0.9, batch_size=32, steps=3)
+    market = market_of(training=training, after_purchase="reset")
+    now, actions = rounds.begin(market, torch.arange(2)), actions_of(market, 2)
+    actions[:, 0, :3] = -1.0  # trader 0 bids nothing
+    after, report = rounds.advance(market, now, actions)
+    assert report.bought[:, 0].eq(0).all() and report.bought.any()
+    assert now.quotes.slots[:, 0].any() and torch.equal(after.state.slots[:, 0], now.quotes.slots[:, 0])
+
+
+def test_every_round_draws_minibatches_of_its_own():
+    market = market_of()
+    state = market.reset(torch.arange(2))
+    first, again, later = (market.quote(dataclasses.replace(state, round=state.round + k), ()).trained for k in (0, 0, 1))
+    assert torch.equal(first, again) and not torch.equal(first, later)

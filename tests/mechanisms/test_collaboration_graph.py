@@ -299,3 +299,11 @@ def test_shapes_and_dtypes_that_disagree_are_refused():
         SharingTerms(types, torch.zeros(2, 2, 2).double())
     with pytest.raises(ValueError, match="present"):
         SharingTerms(types, torch.zeros(2, 3, 3).double(), present=torch.ones(2, 2, dtype=torch.bool))
+
+
+@EVERY
+def test_who_needs_nothing_buys_nothing_even_where_it_is_free(name):
+    """At K = 0 and hurdle 0 every set of sellers is worth 0, as much as none at all: nothing is bought for nothing."""
+    ones = torch.ones(1, 3).double()
+    free = SharingTerms(ClientTypes(ones, 0 * ones, 0 * ones), torch.zeros(1, 3, 3).double())
+    assert not GRAPHS[name](free).any() and bool(never_bought(free).all())

@@ -137,3 +137,12 @@ def test_a_sure_value_is_a_step(name):
 def test_impossible_parameters_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_defaults_are_set_from_the_interval():
+    """Exponential: rate 2 / (hi - lo), so the density falls by e^2; normal: a quarter of the width, so by e^(2^2 / 2)."""
+    ends, middle = torch.tensor([1.0, 5.0]).double(), torch.tensor(3.0).double()
+    low, high = TruncatedExponential(1.0, 5.0).pdf(ends)
+    assert float(low / high) == pytest.approx(math.exp(2))
+    normal = TruncatedNormal(1.0, 5.0)
+    assert float(normal.pdf(middle) / normal.pdf(ends)[0]) == pytest.approx(math.exp(2))

@@ -176,3 +176,9 @@ def test_what_does_not_fit_is_refused():
         epsilon_equilibrium([], 0.1)
     with pytest.raises(ValueError, match="epsilon"):
         epsilon_equilibrium([Interval(0.0, None, None)], math.nan)
+
+
+def test_the_quantile_is_that_of_99_percent():
+    """Gains of 0, 1, ..., 199: 99 % of the 199 steps is 197.01, so 197 is the highest observed one below it."""
+    gains = torch.arange(200).double()[None]
+    assert regret(gains, torch.zeros(200).double()).quantile_lower_bound == 197

@@ -312,3 +312,24 @@ def test_bad_samples_are_refused():
 def test_a_level_that_resamples_cannot_tell_is_refused(level):
     with pytest.raises(ValueError, match="level"):  # .9995 leaves half a resample of 2,000 in a tail
         mean_interval(torch.arange(30).double(), level=level)
+
+
+def test_a_ratios_interval_counts_the_noise_of_both_sides():
+    """To first order var(R) = R^2 (var(u) / u^2 + var(l) / l^2 - 2 cov / (u l)) / n, Cochran (1977), sec. 6.3."""
+    lower = 1 + 0.2 * draws.normal(draws.fold(torch.tensor(0), "lower"), 400)
+    found = ratio_interval(torch.ones_like(lower), lower)  # all noise is the denominator's
+    half = 1.96 * found.mean * float(lower.std() / lower.mean()) / 20  # sqrt(400)
+    assert found.high - found.mean == pytest.approx(half, rel=0.15) and found.mean - found.low == pytest.approx(half, rel=0.15)
+    both = ratio_interval(3 * lower, lower)  # the two noises cancel
+    assert (both.mean, both.low, both.high) == pytest.approx((3.0, 3.0, 3.0), abs=1e-9)
+
+
+def test_ten_of_twenty_one_are_not_half():
+    tens, elevens = (torch.cat([torch.zeros(k), torch.arange(1, 22 - k)]).double() for k in (10, 11))
+    assert (int(least_samples(tens)), int(least_samples(elevens))) == (20, 256)
+
+
+@pytest.mark.parametrize("level", [0.9, 0.95, 0.99])
+def test_a_share_of_none_reaches_as_far_as_its_level_says(level):
+    # none of 100 has chance (1 - level) / 2 where (1 - high)^100 is that
+    assert share_interval(0, 100, level).high == pytest.approx(1 - ((1 - level) / 2) ** (1 / 100))

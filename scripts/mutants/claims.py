@@ -1,0 +1,228 @@
+"""Wrong judges: searches for deviations, meta-games, rankings, and the experiments and verdicts of claims."""
+
+from __future__ import annotations
+
+from scripts.mutants.mutant import Mutant, of, some
+
+ROOM, CLAIMS, TESTS = "agents/stress", "agents/stress/claims", "tests/agents"
+
+
+MUTANTS: tuple[Mutant, ...] = (
+    *of(
+        f"{ROOM}/best_response.py",
+        some(
+            f"{TESTS}/test_stress_oracles.py",
+            "choosing_and_judging_on_the_same_seeds_flatters",
+            "the_best_attacker_is_the_one_that_the_choosing_seeds_chose",
+        ),
+        (
+            "a deviation is judged where it was chosen",
+            "seeds_of(JUDGE, budget.judge, repeat)",
+            "seeds_of(SELECT, budget.judge, repeat)",
+        ),
+        (
+            "the best of many is chosen by its judges",
+            "max(found, key=lambda one: one.selected)",
+            "max(found, key=lambda one: float(one.gains.mean()))",
+        ),
+    ),
+    *of(
+        f"{ROOM}/exact.py",
+        some(
+            f"{TESTS}/test_stress_claims_sharing.py", "the_regret_of_a_cost_is_exact_and_nothing_where_the_critical_value_is_paid"
+        ),
+        (
+            "hindsight changes all fields",
+            "_moved(role_of(market, agent).action, fields)",
+            "_moved(role_of(market, agent).action, None)",
+        ),
+    ),
+    *of(
+        f"{ROOM}/search.py",
+        some(
+            f"{TESTS}/test_stress_oracles.py",
+            "the_best_point_of_a_search_is_one_that_was_tried",
+            "first_price_best_answer_to_truth_is_the_closed_form",
+            "double_auction_shading_gains_a_third",
+        ),
+        ("the best point ever seen is forgotten", "return best, centre", "return centre, centre"),
+    ),
+    *of(
+        f"{ROOM}/leaderboard.py",
+        some(f"{TESTS}/test_stress_scenarios.py", "standings_by_hand", "a_policy_may_play_some_scenarios_only"),
+        ("few scenarios make no difference", "(-item[1][0], -item[1][1].mean, item[0])", "(-item[1][1].mean, item[0])"),
+    ),
+    *of(
+        f"{ROOM}/scenarios.py",
+        some(
+            f"{TESTS}/test_stress_scenarios.py",
+            "first_price_shaders_by_hand",
+            "a_seller_among_shaders_by_hand",
+            "intervals_are_paired",
+        ),
+        ("every policy has its own scale", "Focal(row, truthful, scale)", "Focal(row, truthful, float(row.abs().mean()))"),
+    ),
+    *of(
+        f"{ROOM}/meta_game.py",
+        some(
+            f"{TESTS}/test_stress_meta_game.py",
+            "a_strategy_gets_the_mean_of_all_seats",
+            "volunteers_dilemma_of_three",
+            "first_price_equilibrium_survives",
+            "reduced_regrets_are_those_of_the_whole_tensor",
+        ),
+        (
+            "seats are not drawn",
+            'start + draws.permutation(draws.fold(seeds, "meta-game seats", role.name), role.count)',
+            "start + torch.arange(role.count).expand(len(seeds), -1)",
+        ),
+        (
+            "profiles count once, however many ways lead there",
+            "(log.exp().round()[:, None] * counts / size).round().T",
+            "(counts > 0).double().T",
+        ),
+    ),
+    *of(
+        f"{ROOM}/psro.py",
+        some(
+            f"{TESTS}/test_stress_psro.py",
+            "no_eps_is_small_enough_for_noise",
+            "too_few_seeds_never_converge",
+            "first_price_auction_goes_to_its_equilibrium",
+        ),
+        (
+            "means close the loop without their interval",
+            "gain.high is not None and gain.high < eps",
+            "gain.high is not None and gain.mean < eps",
+        ),
+    ),
+    *of(
+        f"{ROOM}/deviation.py",
+        f"{TESTS}/test_stress_deviation.py",
+        (
+            "runs of several rows are mixed",
+            "repeat_interleave(len(observation) // len(self.parameters), 0)",
+            "repeat(len(observation) // len(self.parameters), 1)",
+        ),
+    ),
+    *of(
+        "agents/lineups.py",
+        f"{TESTS}/test_lineups.py",
+        ("markets that are over go on earning", "report.rewards.masked_fill(over[:, None], 0.0)", "report.rewards"),
+    ),
+    *of(
+        f"{CLAIMS}/claim.py",
+        some(
+            f"{TESTS}/test_stress_claims.py",
+            "every_rule_takes_every_way",
+            "a_sample_at_the_tolerance_is_not_above_it",
+            "intervals_of_several_statistics_are_wider_so_that_they_hold_together",
+            "conditions_share_the_chance_of_a_miss",
+        ),
+        ("intervals hold one by one", "len(evidence.samples) * conditions", "1 + 0 * conditions"),
+        ("a sample at the tolerance refutes", "figure.most > eps", "figure.most >= eps"),
+        (
+            "no effect is one",
+            "True if figure.low > eps else False if figure.high <= eps",
+            "True if figure.low >= eps else False if figure.high < eps",
+        ),
+    ),
+    *of(
+        f"{CLAIMS}/sharing_experiments.py",
+        some(
+            f"{TESTS}/test_stress_claims_sharing.py",
+            "an_attacker_is_watched_after_the_first_round_only",
+            "a_rider_is_held_to_nine_tenths",
+            "an_attacker_claims_more_data_than_it_has",
+            "training_alone_is_beaten_by_what_is_better_and_by_nothing_else",
+        ),
+        ("isolation counts the first, honest round", "seeds).reports[1:]", "seeds).reports"),
+        ("a rider is held to eight tenths", '- 0.9 * earned["truthful"]', '- 0.8 * earned["truthful"]'),
+        ("accuracy is compared with the wrong side", 'found["ipfl"] - found["local"]', 'found["local"] - found["ipfl"]'),
+        ("an attacker claims its own size only", "dataclasses.replace(policy, size=size)", "policy"),
+    ),
+    *of(
+        f"{CLAIMS}/sharing_names.py",
+        some(
+            f"{TESTS}/test_stress_claims_sharing.py",
+            "two_names_own_what_the_one_owned",
+            "both_names_money_and_costs_count",
+            "every_sale_of_either_name_costs",
+            "false_names_that_pay_are_found",
+        ),
+        ("the second name pays nothing", "- done.prices[:, own].sum((1, 2))", "- done.prices[:, 0].sum(1)"),
+        ("the second name sells for nothing", "done.prices[:, :, own].sum((1, 2)) -", "done.prices[:, :, 0].sum(1) -"),
+        ("sales of the second name cost nothing", "done.allocation[:, :, own].sum((1, 2))", "done.allocation[:, :, 0].sum(1)"),
+        ("two names deal with each other", "away[:, [0, SIX], [SIX, 0]] = torch.inf", "away = away + 0"),
+    ),
+    *of(
+        f"{CLAIMS}/trading_experiments.py",
+        some(
+            f"{TESTS}/test_stress_claims_table.py",
+            "gains_on_either_side_of_their_bounds_are_told",
+            "both_halves_of_theorem_4_1_are_told_apart",
+            "myersons_ask_in_the_middle_loses_what_the_closed_form_says",
+            "theorem_5_1_counts_only_what_its_first_part_is_about",
+            "theorem_5_1_counts_steps_below_one_over_l_and_rounds_that_gain",
+            "quick_verdicts_are_those_that_theory_knows",
+        ),
+        ("no gain lies below the lower bound", 'low / seen["gain"]', '0 * low / seen["gain"]'),
+        ("no gain lies above the upper bound", 'parts = seen["gain"] / high', 'parts = 0 * seen["gain"] / high'),
+        ("the middle earns as much again", "(0.0 if takes_it else 0.5) * between", "(0.0 if takes_it else 1.0) * between"),
+        ("a step of any length counts", 'RATE * d["smoothness"] < 1', 'RATE * d["smoothness"] < 1e9'),
+        (
+            "a promise counts after a round without a gain",
+            "promised <= good[:, None], n_rounds",
+            "promised <= n_rounds, n_rounds",
+        ),
+        ("rounds without a gain are those that lose", "barren = gain <= 0", "barren = gain < -1e9"),
+    ),
+    *of(
+        f"{CLAIMS}/theorems.py",
+        some(
+            f"{TESTS}/test_stress_claims_table.py",
+            "the_theorems_arithmetic_by_hand",
+            "both_halves_of_theorem_4_1_are_told_apart",
+            "quick_verdicts_are_those_that_theory_knows",
+        ),
+        ("twice the gain is once", "rate * goals[..., None] + 2 * delta", "rate * goals[..., None] + delta"),
+        ("the best weight is the other's", "((errors.a - errors.ab) /", "((errors.b - errors.ab) /"),
+    ),
+    *of(
+        f"{CLAIMS}/tables.py",
+        some(
+            f"{TESTS}/test_stress_claims_table.py",
+            "figure_4_falls_where_the_nearer_task_brings_more",
+            "falls_and_differences_have_their_sign",
+            "agents_join_the_market_after_a_twelfth_of_the_rounds",
+        ),
+        ("the order of figure 4 is reversed", "-saved.diff(dim=0)", "saved.diff(dim=0)"),
+        ("a fall is told as a rise", "1 - inside.loss / outside.loss", "1 - outside.loss / inside.loss"),
+        ("figure 3 has one side only", "(-off).tolist()", "off.tolist()"),
+        (
+            "methods are compared the other way round",
+            "done[more].accuracy - done[less].accuracy",
+            "done[less].accuracy - done[more].accuracy",
+        ),
+        ("agents trade from the first round on", "(join - 0.5) / market.horizon", "(0 * join - 0.5) / market.horizon"),
+        ("averaging begins at once", "(state.round < join)", "(state.round < 0)"),
+    ),
+    *of(
+        f"{CLAIMS}/truthfulness.py",
+        some(
+            f"{TESTS}/test_stress_claims.py",
+            "what_is_chosen_on_some_seeds_is_judged_on_others",
+            "who_takes_part_meets_others_that_lie",
+            "what_changes_nothing_is_not_judged",
+            "hindsight_is_no_proof_where_a_market_goes_on",
+        ),
+        (
+            "a deviation is judged where it was chosen",
+            "judged = Attack(market, profile, agents, seeds_of(JUDGE,",
+            "judged = Attack(market, profile, agents, seeds_of(SELECT,",
+        ),
+        ("others never lie", "rest = self.play if self.others is None else self.others", "rest = self.play"),
+        ("what changes nothing is judged", "abs() > SAME, -torch.inf)", "abs() > -1, -torch.inf)"),
+        ("hindsight proves rounds to come", "seen.exact and market.horizon == 1", "seen.exact"),
+    ),
+)

@@ -1,0 +1,74 @@
+"""Wrong books, files, draws and doors."""
+
+from __future__ import annotations
+
+from scripts.mutants.mutant import Mutant, of
+
+ROOM, DOORS = "marketenv/core", "marketenv/envs"
+
+MUTANTS: tuple[Mutant, ...] = (
+    *of(
+        f"{ROOM}/storage.py",
+        "tests/core/test_storage.py",
+        ("the checksum leaves the header out", "hashlib.sha256(about.encode())", "hashlib.sha256()"),
+        ("the checksum leaves the names out", 'digest.update(f"{name} ', 'digest.update(f"'),
+        ("a state file is written in place", "with whole_file(path) as part:", "for part in (Path(path),):"),
+    ),
+    *of(
+        f"{ROOM}/transfers.py",
+        "tests/core/test_transfers.py",
+        ("credit is no part of the purse", "(self.cash + self.credit).clamp", "self.cash.clamp"),
+        ("money flows backwards", "transfers.sum(-2) - transfers.sum(-1)", "transfers.sum(-1) - transfers.sum(-2)"),
+        ("who pays more than it has is let", "over = paid > self.purse", "over = paid > 1e9 + self.purse"),
+    ),
+    *of(
+        f"{ROOM}/batch.py",
+        "tests/core/test_batch.py tests/core/test_relay_doors.py",
+        ("all later episodes are the same", 'draws.fold(base, "episode", episode)', 'draws.fold(base, "episode")'),
+        (
+            "infos of an episode outlive it",
+            "[:, None], 0) for name, values in self._facts",
+            "[:, None] & False, 0) for name, values in self._facts",
+        ),
+    ),
+    *of(
+        f"{ROOM}/rounds.py",
+        "tests/core/test_rounds.py tests/core/test_relay_doors.py",
+        ("all stages of a round draw alike", "now.state.round, len(now.past))", "now.state.round)"),
+        ("all rounds draw alike", "draws.fold(now.state.seeds, now.state.round, ", "draws.fold(now.state.seeds, "),
+    ),
+    *of(
+        f"{ROOM}/fields.py",
+        "tests/core/test_fields.py",
+        ("NaN is told as the least", "torch.where(flat.isnan(), high, flat)", "torch.where(flat.isnan(), low, flat)"),
+    ),
+    *of(
+        f"{ROOM}/draws.py",
+        "tests/core/test_draws.py",
+        ("agents of a market draw alike", "*parts, torch.arange(n_agents", "*parts, 0 * torch.arange(n_agents"),
+    ),
+    *of(
+        f"{ROOM}/policy.py",
+        "tests/core/test_policy.py",
+        ("random play stays in the lower half", "low + (high - low) * draws", "low + (high - low) / 2 * draws"),
+    ),
+    *of(
+        f"{DOORS}/vector.py",
+        "tests/envs/test_vector.py",
+        ("the last observation is the next episode's", "turn.final_seen", "turn.seen"),
+    ),
+    *of(
+        f"{DOORS}/spaces.py",
+        "tests/envs/test_actions.py",
+        ("the grid misses the upper end", "given.float() / (levels - 1)", "given.float() / levels"),
+    ),
+    *of(
+        f"{DOORS}/opponents.py",
+        "tests/envs/test_opponents.py",
+        (
+            "a role goes before an agent",
+            "shared.get(a, shared.get(role.name, truthful))",
+            "shared.get(role.name, shared.get(a, truthful))",
+        ),
+    ),
+)
