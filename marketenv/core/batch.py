@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
-from marketenv.core import draws, rounds, saved
+from marketenv.core import draws, rounds, saved, tree
 from marketenv.core.market import Market, Report, agent_names
 from marketenv.core.policy import Policy
 
