@@ -129,7 +129,7 @@ class Batch:
         """Write the whole running state: a loaded copy goes on to the bit on a CPU."""
         now = self.running()
         assert self._base is not None
-        extra = {"base": self._base, "episode": self._episode, "over": self.over} | {
+        extra = {"base": self._base, "episode": self._episode, "over": self.over.long()} | {
             f"actions.{i}": actions for i, (_, actions) in enumerate(now.past)
         }
         extra |= {f"info.{name}": values for name, values in self.infos().items()}
@@ -159,7 +159,7 @@ class Batch:
         quotes = None if about["over"] else self.market.quote(state, past)
         self.now, self.report = rounds.Situation(state, past, quotes), None
         self._facts = {n.removeprefix("info."): t for n, t in extra.items() if n.startswith("info.")}
-        self._base, self._episode, self.over = extra["base"], extra["episode"], extra["over"]
+        self._base, self._episode, self.over = extra["base"], extra["episode"], extra["over"].bool()
         self._seen = self._look()
         return self._begin(torch.full_like(self._episode, -1), self.over) if restart and bool(self.over.any()) else self._seen
 
