@@ -908,9 +908,9 @@ def test_types_at_the_ends_of_their_range_have_finite_rewards(gain, name, values
 
 
 def test_given_types_are_copied():
-    sizes = torch.tensor([1.0, 2.0, 3.0])
+    sizes = [1.0, 2.0, 3.0]
     market = make_market("model_sharing_v0", learner=None, n_agents=3, types={"sizes": sizes})
-    sizes += 5
+    sizes[0] = 9.0
     assert market.reset(torch.tensor([0])).types.sizes.tolist() == [[1.0, 2.0, 3.0]]
 
 
