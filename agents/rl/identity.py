@@ -29,7 +29,7 @@ def identity(part: Any) -> str | None:
             return identity(load_policy(part.removeprefix("run:")))
         if part.endswith(".zip"):
             return identity(load_model(part))
-        return f"{part} {plain(find_policy(part, {}))}" if ":" in part else part  # the code behind the name counts
+        return identity(find_policy(part, {})) if ":" in part else part  # the code behind the name counts
     if isinstance(part, Mapping):
         told = {name: identity(one) for name, one in part.items()}
         return None if None in told.values() else str(told)

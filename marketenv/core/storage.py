@@ -31,7 +31,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     keeps its permissions, and a new one gets those of any new file. Raises ValueError where no file can be written.
     """
     target = Path(path).resolve()
-    part = target.with_name(f".{target.name[:100]}.{secrets.token_hex(8)}.part")
+    part = target.with_name(f".{target.name[:50]}.{secrets.token_hex(8)}.part")
     try:
         if target.exists() and not target.is_file():
             raise OSError(0, "it is a folder or a device")
