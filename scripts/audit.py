@@ -25,6 +25,7 @@ sys.path.insert(0, str(ROOT))
 
 from agents.stress.claims.claim import EFFORTS, FAILS, HOLDS, INCONCLUSIVE, NO_GAIN, UNTESTED, Claim  # noqa: E402
 from marketenv.core.lookup import unknown  # noqa: E402
+from scripts import command  # noqa: E402
 from scripts.audits.evidence import OURS, Audited, audit, choose, find_claims, plain, told  # noqa: E402
 from scripts.audits.page import write_page  # noqa: E402
 from scripts.units import Crew, replace  # noqa: E402
@@ -71,8 +72,9 @@ def main(config: AuditConfig) -> int:
     """Audit the chosen claims, show and write what was found; returns the exit code."""
     chosen = choose(find_claims(config.module), config.market, config.claims)
     if config.list:
-        Console().print(listed(chosen))
+        listed(chosen)
         return 0
+    command.check_folder(config.out)
     crew = Crew(workers=config.workers, tries=config.tries, engine=config.engine, address=config.address)
     start = time.perf_counter()
     found = audit(chosen, config.module, config.budget, config.out / "units", crew, fresh=not config.resume)
@@ -83,13 +85,12 @@ def main(config: AuditConfig) -> int:
     return int(any(one.errors for one in found))
 
 
-def listed(claims: dict[str, Claim]) -> Table:
-    """The claims and their conditions, without a test."""
-    shown = Table("claim", "market", "place", "the claim in short", "conditions")
+def listed(claims: dict[str, Claim]) -> None:
+    """Print the claims and their conditions, without a test; an id has a line for itself, so that nothing cuts it."""
     for claim in claims.values():
         conditions = "; ".join(claim.conditions) if claim.experiment else f"not tested here: {claim.why}"
-        shown.add_row(*(escape(text) for text in (claim.id, claim.market, claim.place, claim.words, conditions)))
-    return shown
+        about = f"{claim.market}, {claim.place}. {claim.words}"
+        print("\n".join((claim.id, f"    {about}", f"    conditions: {conditions}", "")))
 
 
 def show(found: list[Audited], config: AuditConfig, seconds: float) -> None:
@@ -102,9 +103,8 @@ def show(found: list[Audited], config: AuditConfig, seconds: float) -> None:
         style = "bold" if word.endswith(" under") else STYLES.get(word, "bold magenta")
         cells = (told(one, named=False), one.wanted(one.shown.condition).split(" (of all")[0], one.shown.condition)
         shown.add_row(escape(one.claim.id), f"[{style}]{escape(word)}[/]", *map(escape, cells))
-    width = shown.__rich_measure__(Console(width=200), Console(width=200).options).maximum
-    console = Console(width=max(width, Console().width))  # a narrow terminal wraps lines rather than cutting numbers
-    console.print(shown)
+    command.show(shown)
+    console = Console()
     for one in found:
         for condition, error in one.errors.items():
             console.print(f"{one.claim.id}, {condition}: {error}", style="red", markup=False, soft_wrap=True)
@@ -115,8 +115,4 @@ def show(found: list[Audited], config: AuditConfig, seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(tyro.cli(AuditConfig, description=__doc__)))
-    except (ValueError, ImportError) as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
+    command.run(lambda: main(tyro.cli(AuditConfig, description=__doc__)))

@@ -7,17 +7,19 @@ import platform
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import tyro
-from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from marketenv.core.lookup import unknown  # noqa: E402
+from marketenv.core.storage import whole_file  # noqa: E402
+from scripts import command  # noqa: E402
 from scripts.benchmarks import alignment, learners, markets, sharing, stress  # noqa: E402
 
 TOY = {"models": 4, "batch": 8, "steps": 1, "repeats": 1, "threads": (1,)}
@@ -46,12 +48,12 @@ GROUPS = {
 class BenchmarkConfig:
     """Arguments of the benchmark.
 
-    only:  one group of measurements, or all
-    quick: tiny sizes, to see that everything runs; the figures mean nothing then
-    out:   the JSON file
+    Args:
+        quick: tiny sizes, to see that everything runs; the figures mean nothing then
+        out: the JSON file
     """
 
-    only: str = "all"
+    only: Annotated[str, tyro.conf.arg(help=f"one group of measurements: {', '.join(GROUPS)}; or all")] = "all"
     quick: bool = False
     out: Path = ROOT / "results" / "benchmark.json"
 
@@ -59,21 +61,25 @@ class BenchmarkConfig:
 def main(config: BenchmarkConfig) -> None:
     """Run the chosen groups, print a table and write the file."""
     if config.only not in ("all", *GROUPS):
-        raise SystemExit(f"--only is {config.only!r}, wanted all, {', '.join(GROUPS)}.")
-    command = "python scripts/benchmark.py" + ("" if config.only == "all" else f" --only {config.only}")
+        raise unknown("group of measurements", config.only, ("all", *GROUPS))
+    command.check_folder(config.out.parent)
+    line = "python scripts/benchmark.py" + ("" if config.only == "all" else f" --only {config.only}")
     chosen = list(GROUPS) if config.only == "all" else [config.only]
     found = [
-        case | {"command": command} for name in track(chosen, description="measuring") for case in GROUPS[name](config.quick)
+        case | {"command": line} for name in track(chosen, description="measuring") for case in GROUPS[name](config.quick)
     ]
     shown = Table(
         "name", "value", "unit", title=f"torch {torch.__version__}, {platform.machine()}, {torch.get_num_threads()} threads"
     )
     for case in found:
         shown.add_row(case["name"], f"{case['value']:.4g}", case["unit"])
-    Console().print(shown)
-    config.out.parent.mkdir(parents=True, exist_ok=True)
-    config.out.write_text(json.dumps(found, indent=1) + "\n")
+    command.show(shown)
+    with whole_file(config.out) as part:
+        part.write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":
-    main(tyro.cli(BenchmarkConfig, description=__doc__))
+    command.run(
+        lambda: main(tyro.cli(BenchmarkConfig, description=__doc__)),
+        "Nothing is kept: figures are ratios within one run, so the same command measures all of them anew.",
+    )

@@ -1,55 +1,131 @@
-"""Play one episode and tell it round by round in the terminal."""
+"""Play one episode and tell it round by round in the terminal, what everybody said beside the truth."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Any
 
 import torch
 import tyro
+from rich import box
 from rich.console import Console
+from rich.table import Table
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from agents.arguments import read_arguments  # noqa: E402
 from agents.scripted import STRATEGIES  # noqa: E402
 from marketenv import make_market  # noqa: E402
 from marketenv.core import rounds  # noqa: E402
 from marketenv.core.lookup import lookup  # noqa: E402
-from marketenv.core.market import agent_names  # noqa: E402
+from marketenv.core.market import Report, agent_names  # noqa: E402
+from marketenv.envs.make import MARKETS  # noqa: E402
+from marketenv.markets.model_sharing_types import TYPES, SharingReport, SharingState  # noqa: E402
+from marketenv.markets.parameter_trading import ParameterTradingMarket  # noqa: E402
+from marketenv.markets.parameter_trading_types import TradingReport, TradingState  # noqa: E402
+from marketenv.markets.reference import ReferenceReport  # noqa: E402
 from marketenv.render import tell_round  # noqa: E402
+from scripts import command  # noqa: E402
+
+NAMES = ", ".join(STRATEGIES)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlayConfig:
     """Arguments of the play.
 
-    market:   parameter_trading_v0, model_sharing_v0 or reference_v0
-    focal:    strategy of the first agent; the market also gets what that strategy needs (noise, layers, a coalition)
-    others:   strategy of all other agents
-    rounds:   rounds of the episode
-    seed:     fixes everything
+    Args:
+        arguments: arguments of the market as key=value, for instance n_agents=3 mechanism=second_price
+        rounds: rounds of the episode
+        seed: fixes everything
     """
 
-    market: str = "parameter_trading_v0"
-    focal: str = "truthful"
-    others: str = "truthful"
+    market: Annotated[str, tyro.conf.arg(help=" or ".join(MARKETS))] = "parameter_trading_v0"
+    arguments: tuple[str, ...] = ()
+    focal: Annotated[str, tyro.conf.arg(help=f"strategy of the first agent; the market gets what it needs: {NAMES}")] = "truthful"
+    others: Annotated[str, tyro.conf.arg(help="strategy of all other agents, one of the same names")] = "truthful"
     rounds: int = 3
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        command.check_least(1, rounds=self.rounds)
+
+
+# --- the truth beside what was said -------------------------------------------------------------------------------------
+
+Said = tuple[str, str, float, float]  # who, what, the truth, what was said
+
+
+def of_reference(market: Any, state: Any, report: ReferenceReport, agents: Sequence[str]) -> Iterator[Said]:
+    """A value beside the bid, a cost beside the ask."""
+    for k, agent in enumerate(agents):
+        what = "value and bid" if agent.startswith("buyer") else "cost and ask"
+        yield agent, what, float(report.types[0, k]), float(report.offers[0, k])
+
+
+def of_trading(
+    market: ParameterTradingMarket, state: TradingState, report: TradingReport, agents: Sequence[str]
+) -> Iterator[Said]:
+    """What a purchase is worth beside the bid, and what a sale costs its seller beside the ask."""
+    worth = state.money_per_loss[0, :, None] * report.gain.worth[0].double().clamp(min=0)
+    cost = market.config.externality * report.gain.worth[0].double().clamp(min=0)
+    for i, agent in enumerate(agents):
+        for j in (j for j in range(len(agents)) if j != i):
+            yield agent, f"worth of {agents[j]}'s model and bid", float(worth[i, j]), float(report.bids[0, i, j])
+        for j in (j for j in range(len(agents)) if j != i):
+            yield agent, f"cost of selling to {agents[j]} and ask", float(cost[j, i]), float(report.asks[0, j, i])
+
+
+def of_sharing(market: Any, state: SharingState, report: SharingReport, agents: Sequence[str]) -> Iterator[Said]:
+    """True types beside reported ones."""
+    for k, agent in enumerate(agents):
+        for name in TYPES:
+            truth, said = getattr(state.types, name), getattr(report.reported, name)
+            yield agent, f"{name[:-1]} and report", float(truth[0, k]), float(said[0, k])
+
+
+# Where a market's round tells what was true and what was said, by kind of report.
+SAID: dict[type[Report], Callable[[Any, Any, Any, Sequence[str]], Iterator[Said]]] = {
+    ReferenceReport: of_reference,
+    TradingReport: of_trading,
+    SharingReport: of_sharing,
+}
+
+
+def beside(market: Any, state: Any, report: Report, agents: Sequence[str]) -> Table:
+    """One line for everything that an agent said in the first market's round: the truth, what was said, and their ratio."""
+    shown = Table(title="the truth beside what was said, lies in bold", padding=(0, 1), box=box.SIMPLE_HEAD, title_justify="left")
+    for name in ("agent", "what", "truth", "said", "said / truth"):
+        shown.add_column(name, justify="left" if name in ("agent", "what") else "right", no_wrap=True)
+    for agent, what, truth, said in SAID[type(report)](market, state, report, agents):
+        lie = abs(said - truth) > 1e-6 * max(abs(truth), abs(said))
+        ratio = f"{said / truth:.3f}" if truth else "1.000" if not said else "-"
+        shown.add_row(agent, what, f"{truth:.4f}", f"{said:.4f}", ratio, style="bold" if lie else None)
+    return shown
+
+
+# --- the episode --------------------------------------------------------------------------------------------------------
 
 
 def main(config: PlayConfig) -> None:
     """Play and print; ends with what everybody earned."""
     focal, others = (lookup(STRATEGIES, name, "strategy") for name in (config.focal, config.others))
-    market = make_market(config.market, max_cycles=config.rounds, **(others.config | focal.config))
+    given = read_arguments(config.market, config.arguments, {"max_cycles": "--rounds"})
+    market = make_market(config.market, max_cycles=config.rounds, **(others.config | focal.config | given))
     names, console = agent_names(market), Console(highlight=False)
     policies = dict.fromkeys(names, others.build(market)) | {names[0]: focal.build(market)}
     total = torch.zeros(len(names), dtype=torch.float64)
-    for number, (_, _, report) in enumerate(rounds.play(market, policies, torch.tensor([config.seed])), start=1):
+    now = rounds.begin(market, torch.tensor([config.seed]))
+    while now.quotes is not None:
+        state, (now, report) = now.state, rounds.advance(market, now, rounds.act(market, policies, now))
         assert report is not None, "the markets of this script have one stage"
-        console.rule(f"round {number}")
+        console.rule(f"round {int(state.round[0]) + 1}")
         console.print(tell_round(report, names), soft_wrap=True)
+        command.show(beside(market, state, report, names))
         total += report.rewards[0]
     console.rule("episode")
     for name, earned in zip(names, total.tolist(), strict=True):
@@ -57,7 +133,4 @@ def main(config: PlayConfig) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(tyro.cli(PlayConfig, description=__doc__))
-    except ValueError as error:
-        raise SystemExit(str(error)) from error
+    command.run(lambda: main(tyro.cli(PlayConfig, description=__doc__)), "Nothing is kept; the same command plays it again.")

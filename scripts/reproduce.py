@@ -7,13 +7,17 @@ stood and ends with the same files. ``report`` joins all that have been run into
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
+from typing import Any
 
 import tyro
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from scripts import command  # noqa: E402
 from scripts.studies import barrier, deep, linear, report, sharing, sharing_reports, theorems  # noqa: E402
 
 STUDIES = {
@@ -34,8 +38,20 @@ STUDIES = {
     "report": report.report,
 }
 
+
+
+def checked(study: Callable[[Any], None]) -> Callable[[Any], None]:
+    """The study, which first makes sure that its folder can be written."""
+
+    @wraps(study)
+    def run(config: Any) -> None:
+        command.check_folder(config.out)
+        study(config)
+
+    return run
+
+
 if __name__ == "__main__":
-    try:
-        tyro.extras.subcommand_cli_from_dict(STUDIES, description=__doc__, config=(tyro.conf.OmitArgPrefixes,))
-    except ValueError as error:
-        raise SystemExit(str(error)) from error
+    studies = {name: checked(study) for name, study in STUDIES.items()}
+    flat = (tyro.conf.OmitArgPrefixes,)
+    command.run(lambda: tyro.extras.subcommand_cli_from_dict(studies, description=__doc__, config=flat))

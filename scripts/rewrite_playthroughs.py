@@ -5,6 +5,7 @@ One text file per environment; every round is told in words, agents act by the m
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +14,16 @@ from typing import Any
 import torch
 import tyro
 
-from marketenv import make_market
-from marketenv.core import rounds
-from marketenv.core.market import agent_names
-from marketenv.render import tell_round
-
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from marketenv import make_market  # noqa: E402
+from marketenv.core import rounds  # noqa: E402
+from marketenv.core.market import agent_names  # noqa: E402
+from marketenv.core.storage import whole_file  # noqa: E402
+from marketenv.render import tell_round  # noqa: E402
+from scripts import command  # noqa: E402
+
 EPISODES: dict[str, tuple[dict[str, Any], ...]] = {
     "reference_v0": (
         {"game": "double_auction", "max_cycles": 4},
@@ -37,8 +42,9 @@ EPISODES: dict[str, tuple[dict[str, Any], ...]] = {
 class PlaythroughConfig:
     """Where the files go, and the seed of the episodes.
 
-    out:  folder of the text files
-    seed: seed of every episode; the tests play seed 0
+    Args:
+        out: folder of the text files
+        seed: seed of every episode; the tests play seed 0
     """
 
     out: Path = ROOT / "tests" / "markets" / "playthroughs"
@@ -64,12 +70,14 @@ def _episode(name: str, config: dict[str, Any], seed: int) -> Iterator[str]:
 def main(config: PlaythroughConfig) -> None:
     """Write one file per environment."""
     torch.set_num_threads(1)  # the tests run on one thread, and rounding depends on it
-    config.out.mkdir(parents=True, exist_ok=True)
+    command.check_folder(config.out)
     for name in EPISODES:
         path = config.out / f"{name}.txt"
-        path.write_text(playthrough(name, config.seed), encoding="utf8")
+        text = playthrough(name, config.seed)
+        with whole_file(path) as part:
+            part.write_text(text, encoding="utf8")
         print(f"wrote {path}")
 
 
 if __name__ == "__main__":
-    main(tyro.cli(PlaythroughConfig, description=__doc__))
+    command.run(lambda: main(tyro.cli(PlaythroughConfig, description=__doc__)), "Nothing is half written.")

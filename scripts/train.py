@@ -1,7 +1,7 @@
 """Train an agent on a market with PPO or SAC and show what it earns beside truth.
 
-Started again with the same settings and folder, a run that was cut short goes on from its last checkpoint. The folder then
-holds result.json and learning.png, and for each seed the policy, progress.csv, speed.csv and TensorBoard events.
+Started again with the same settings and folder, a run that was cut short goes on from its last checkpoint, and with more steps
+a finished one goes on too. The folder then holds result.json and learning.png, and for each seed the policy, progress.csv, speed.csv and TensorBoard events.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ sys.path.insert(0, str(ROOT))  # the agents of this repository, wherever the scr
 try:  # before all else: it says what to install
     from agents.rl import TrainConfig, exact, load_policy, seed_folder, train
 except ImportError as error:
-    raise SystemExit(str(error)) from error
+    print(error, file=sys.stderr)
+    sys.exit(2)
 
 import joblib  # noqa: E402
 import torch  # noqa: E402
@@ -37,6 +38,7 @@ from marketenv.markets.reference import ReferenceMarket  # noqa: E402
 from marketenv.mechanisms import first_price_equilibrium_bid, linear_equilibrium_ask, linear_equilibrium_bid  # noqa: E402
 from marketenv.metrics import Interval  # noqa: E402
 from marketenv.render import figure, png  # noqa: E402
+from scripts import command  # noqa: E402
 from scripts.progress import watched  # noqa: E402
 
 TYPES = 201  # points of a curve of prices
@@ -139,21 +141,21 @@ def main(config: TrainConfig) -> None:
     """Train all seeds, print the tables, and write result.json and learning.png."""
     config = config.settled()
     assert config.out is not None
+    command.check_folder(*(seed_folder(config, seed) for seed in config.seeds))
     alone = config.workers == 1
     jobs = (joblib.delayed(one_seed)(config, seed, progress=alone) for seed in config.seeds)
     assert config.steps is not None
     total = config.steps * len(config.seeds)  # seeds that train side by side have no screen of their own
     with contextlib.nullcontext() if alone else watched("all seeds, steps", total, partial(steps_done, config)):
-        results = joblib.Parallel(n_jobs=config.workers)(jobs)
+        with command.sheltered():
+            running = joblib.Parallel(n_jobs=config.workers, return_as="generator")(jobs)
+        results = list(running)
     with whole_file(config.out / "result.json") as part:
         part.write_text(json.dumps({"seeds": results}, indent=1), encoding="utf8")
     with whole_file(config.out / "learning.png") as part:
         part.write_bytes(picture(config, results))
-    tables, measure = (earnings(results), doings(results)), Console(width=300)
-    width = max(shown.__rich_measure__(measure, measure.options).maximum for shown in tables)
-    console = Console(width=max(width, Console().width))  # a narrow terminal wraps lines rather than cutting numbers
-    for shown in tables:
-        console.print(shown)
+    command.show(earnings(results), doings(results))
+    console = Console()
     speed = [result["speed"] for result in results]
     rate, share = (sum(part[name] for part in speed) / len(speed) for name in ("steps_per_second", "env_share"))
     console.print(f"{rate:.0f} steps a second and process, {share:.0%} of the time in the markets.")
@@ -161,7 +163,4 @@ def main(config: TrainConfig) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(tyro.cli(TrainConfig, description=__doc__))
-    except ValueError as error:
-        raise SystemExit(str(error)) from error
+    command.run(lambda: main(tyro.cli(TrainConfig, description=__doc__)))

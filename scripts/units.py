@@ -25,6 +25,7 @@ from filelock import FileLock
 
 from marketenv.core.lookup import unknown
 from marketenv.core.storage import whole_file
+from scripts.command import sheltered
 from scripts.progress import watched
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -210,7 +211,9 @@ def _try(left: Mapping[Path, Unit], crew: Crew, alone: bool) -> dict[Path, str]:
     for group in [[file] for file in left] if alone else [list(left)] * bool(left):
         with ENGINES[crew.engine](crew, len(group)) as parallel:
             try:
-                for name, text, error in parallel(joblib.delayed(_do)(left[file], file, near) for file in group):
+                with sheltered():
+                    done = parallel(joblib.delayed(_do)(left[file], file, near) for file in group)
+                for name, text, error in done:
                     _keep(Path(name), text, error, errors)
             except Exception as error:  # units hold their own exceptions: this is a worker that died, or a cluster that went
                 told = " ".join(str(error).split())[:300]

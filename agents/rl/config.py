@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import math
 from collections.abc import Mapping
@@ -12,6 +11,8 @@ from typing import Any
 
 from marketenv.core.lookup import lookup
 from marketenv.envs.make import short_name
+
+from ..arguments import read_arguments
 
 RESULTS = Path(__file__).resolve().parents[2] / "results" / "train"
 STARTS = ("scratch", "truthful")
@@ -72,7 +73,8 @@ class TrainConfig:
         start: scratch, or truthful: the network first imitates the truthful policy, so that training is a search for a
             better response from truth
         num_envs: markets that are stepped together
-        steps: steps of the learning agent in all markets together; a run ends with the rollout that reaches them
+        steps: steps of the learning agent in all markets together; a run ends with the rollout that reaches them; a run,
+            finished or not, goes on where they are raised
         seeds: one model is trained for each; seeds share no episodes
         n_steps: rounds of each market between two updates of the policy
         batch_size: samples of one gradient step
@@ -148,18 +150,12 @@ class TrainConfig:
             raise ValueError(f"network is {self.network}, wanted a whole number >= 1 for each hidden layer.")
 
     def market_arguments(self) -> dict[str, Any]:
-        """The market's arguments as Python values; ValueError for one that is not key=value.
+        """The market's arguments as Python values; ValueError for what ``read_arguments`` refuses.
 
         >>> TrainConfig(arguments=("game=first_price", "values=(0, 2)")).market_arguments()
         {'game': 'first_price', 'values': (0, 2)}
         """
-        found = {}
-        for part in self.arguments:
-            key, equals, text = part.partition("=")
-            if not equals or not key.isidentifier():
-                raise ValueError(f"arguments has {part!r}, wanted key=value, for instance game=first_price.")
-            found[key] = _value(text)
-        return found
+        return read_arguments(self.market, self.arguments)
 
     def settled(self) -> TrainConfig:
         """The same with every None filled in from ``SETTINGS``.
@@ -187,11 +183,3 @@ def key_values(arguments: Mapping[str, Any]) -> tuple[str, ...]:
     ("game='first_price'", 'n_buyers=3')
     """
     return tuple(f"{name}={value!r}" for name, value in arguments.items())
-
-
-def _value(text: str) -> Any:
-    """A Python literal, or the text itself where it is none."""
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text

@@ -69,6 +69,8 @@ class Record(BaseCallback):
         now = {name for name in self.every if self.num_timesteps >= self.journal.due[name]}
         for name in now:
             self.journal.due[name] += self.every[name] * (1 + (self.num_timesteps - self.journal.due[name]) // self.every[name])
+        if self.journal.rows and self.journal.rows[-1]["steps"] == self.num_timesteps:
+            now -= {"row", "evaluation"}  # a finished run that goes on to more steps wrote them when it ended
         if now:
             self._pause(now)
 

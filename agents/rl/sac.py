@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import numpy as np
 import torch
 from stable_baselines3 import SAC
 from stable_baselines3.common.vec_env import VecEnv
@@ -11,6 +13,27 @@ from stable_baselines3.common.vec_env import VecEnv
 from .config import TrainConfig
 
 MEMORY = 200_000  # transitions kept, over all rows
+
+
+def memory_rows(config: TrainConfig, rows: int) -> int:
+    """Rounds of all rows that the memory holds: the whole run, which ends with a whole rollout, up to ``MEMORY`` transitions."""
+    chosen: Any = config
+    rollouts = math.ceil(chosen.steps / (chosen.n_steps * rows))
+    return max(min(max(rollouts * chosen.n_steps, 2), MEMORY // rows), 1)
+
+
+def enlarge(model: SAC, rows: int) -> None:
+    """Give a model that goes on to more steps the memory that it would have had from the start."""
+    memory = model.replay_buffer
+    assert memory is not None
+    held = memory.size()
+    if rows <= memory.buffer_size:
+        return
+    for name in ("observations", "next_observations", "actions", "rewards", "dones", "timeouts"):
+        part = np.roll(getattr(memory, name), -memory.pos if memory.full else 0, axis=0)  # the oldest first
+        setattr(memory, name, np.concatenate([part, np.zeros((rows - len(part), *part.shape[1:]), part.dtype)]))
+    memory.buffer_size, memory.pos, memory.full = rows, held, False
+    model.buffer_size = rows * memory.n_envs
 
 
 def sac(config: TrainConfig, seed: int, envs: VecEnv) -> SAC:
@@ -24,7 +47,7 @@ def sac(config: TrainConfig, seed: int, envs: VecEnv) -> SAC:
         "MlpPolicy",
         envs,
         learning_rate=chosen.learning_rate,
-        buffer_size=min(max(chosen.steps, 2 * envs.num_envs), MEMORY),
+        buffer_size=memory_rows(config, envs.num_envs) * envs.num_envs,
         learning_starts=0,
         batch_size=chosen.batch_size,
         gamma=chosen.gamma,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from stable_baselines3 import SAC
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.logger import Logger
@@ -35,6 +36,7 @@ from .identity import identity
 from .meter import Meter
 from .monitoring import LOGS, Bar, Journal, Record
 from .policy import LearnedPolicy, find_opponent, learned, truthful
+from .sac import enlarge, memory_rows
 from .start import imitate
 
 WRITTEN = ("result.json", "policy.json", "model.zip", "progress.csv", "speed.csv")  # in the folder of a seed
@@ -63,7 +65,8 @@ def train(
     progress:  show a bar
 
     With ``config.resume`` a run that was cut short goes on from its last checkpoint and ends as if nothing had happened:
-    to the bit on a CPU with the same number of threads. The global random generators of torch, NumPy and Python are set.
+    to the bit on a CPU with the same number of threads. A run, finished or not, goes on to more ``steps`` and then has the
+    policy and the numbers of a run that was given them at once; only its tables have rows at other steps. The global random generators of torch, NumPy and Python are set.
     Raises ValueError for unknown names and wrong sizes, for a folder that holds a run of other settings or in which another
     process trains, and where a run would be gone on with against opponents that no name tells from others (``identity``).
     """
@@ -83,6 +86,8 @@ def train(
         else:
             state = checkpoint.read_state(start)
             model, journal = checkpoint.load(start, algorithm.kind, envs, state), Journal(**state["journal"])
+            if isinstance(model, SAC):
+                enlarge(model, memory_rows(config, envs.num_envs))
         record = _record(config, folder, settings, journal, market, agent, others)
         if model.num_timesteps < steps:
             model.set_logger(Logger(folder=None, output_formats=[]))
@@ -167,6 +172,12 @@ def _checkpoint(folder: Path, settings: dict[str, Any], resume: bool) -> Path | 
             "others. Give them by name ('module:name', run:folder), another out, or resume=False to begin anew there."
         )
     kept = checkpoint.read_state(found)["settings"]
+    if kept["steps"] > settings["steps"]:
+        raise ValueError(
+            f"{folder} holds a run of {kept['steps']} steps, not {settings['steps']}: steps can only be raised. Give at least "
+            "as many, another --out, or --no-resume to begin anew there."
+        )
+    kept["steps"] = settings["steps"]
     other = [f"{name} {kept.get(name)!r}, not {settings.get(name)!r}" for name in settings if kept.get(name) != settings[name]]
     if other:
         raise ValueError(

@@ -22,7 +22,7 @@ from marketenv.core.market import Market
 from marketenv.core.policy import Policy
 from marketenv.metrics import Interval, mean_interval
 from marketenv.render import png
-from scripts import units
+from scripts import command, units
 from scripts.units import ROOT, Crew, Unit, beat, replace
 
 
@@ -158,8 +158,8 @@ class Study:
         shown = Table("what", "unit", "paper", "ours", "range or 95 %", "seeds", title=self.title)
         for row in rows:
             shown.add_row(*told(row))
+        command.show(shown)
         console = Console()
-        console.print(shown)
         for line in (*((f"Scaled down: {self.scaled}",) if self.scaled else ()), *self.notes):
             console.print(line, soft_wrap=True)
         console.print(f"Files: {out / self.name}.json, .csv, .png", soft_wrap=True)

@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from stable_baselines3 import SAC
 from stable_baselines3.common.callbacks import BaseCallback
 
 import agents.rl
@@ -20,6 +21,7 @@ from agents.rl.identity import identity
 from agents.rl.meter import Meter
 from agents.rl.monitoring import read_rows, write_rows
 from agents.rl.policy import find_opponent
+from agents.rl.sac import enlarge
 from agents.rl.start import imitate
 from agents.rl.training import _environments
 from agents.scripted import STRATEGIES, shade
@@ -125,6 +127,46 @@ def test_a_finished_run_is_not_trained_again(tmp_path):
     assert train(config, 0, callbacks=[Kill(0)]) == wanted
     with pytest.raises(Killed):
         train(dataclasses.replace(config, resume=False), 0, callbacks=[Kill(0)])
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("finished", [True, False], ids=["finished", "cut"])
+def test_a_run_goes_on_to_more_steps_as_if_it_had_been_given_them_at_once(case, finished, tmp_path):
+    settings, rollout = CASES[case]
+    more = 2 * settings.steps + 2  # no whole number of rollouts
+    once, twice = (dataclasses.replace(settings, out=tmp_path / name, steps=more) for name in ("once", "twice"))
+    first = dataclasses.replace(twice, steps=settings.steps + 2)
+    wanted = train(once, 3)
+    if finished:
+        assert train(first, 3)["steps"] < wanted["steps"]
+    else:
+        with pytest.raises(Killed):
+            train(first, 3, callbacks=[Kill(rollout)])
+    found = train(twice, 3)
+    assert {**found, "speed": 0} == {**wanted, "speed": 0} and found["steps"] >= more
+    one, other = (load_policy(seed_folder(config, 3)) for config in (once, twice))
+    assert_equal_states(one.model.get_parameters(), other.model.get_parameters())
+    steps = [row["steps"] for row in read_rows(seed_folder(twice, 3) / "progress.csv")]
+    assert len(set(steps)) == len(steps)  # the end of the first part is told once
+
+
+def test_steps_are_only_raised(tmp_path):
+    config = dataclasses.replace(PPO, out=tmp_path)
+    train(config, 0)
+    with pytest.raises(ValueError, match=r"a run of 160 steps, not 159: steps can only be raised"):
+        train(dataclasses.replace(config, steps=159), 0)
+
+
+def test_a_memory_that_grows_keeps_what_it_holds_oldest_first(tmp_path):
+    for rounds in (2, 3, 4):  # before it is full, just full, and gone round once
+        model = SAC("MlpPolicy", make_sb3("reference_v0", 2, agent="buyer_0"), buffer_size=6, device="cpu")
+        memory = model.replay_buffer
+        for k in range(rounds):
+            memory.add(*np.full((2, 2, 3), k), np.zeros((2, 1)), np.array([k, k]), np.zeros(2), [{}, {}])
+        held = list(range(max(rounds - 3, 0), rounds))  # three rounds of two rows fit
+        enlarge(model, 5)
+        assert memory.size() == len(held) and memory.rewards[: len(held), 0].tolist() == held
+        assert len(memory.rewards) == memory.buffer_size == 5 and model.buffer_size == 10
 
 
 def test_a_run_of_other_settings_is_not_gone_on_with(tmp_path):

@@ -1,0 +1,69 @@
+"""Arguments of a market as a command line has them: words such as ``n_agents=3``, read and checked by the market's own config."""
+
+from __future__ import annotations
+
+import ast
+import math
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from marketenv.core.lookup import lookup, unknown
+from marketenv.envs.make import MARKETS, short_name
+
+
+def read_arguments(market: str, words: Sequence[str], apart: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The Python values of a market's arguments; text that is no Python literal stands for itself.
+
+    apart: arguments that have an option of their own, by name
+    Raises ValueError for a word that is not key=value, for an unknown market or argument, for a value of another type, and for
+    an argument that has an option of its own.
+
+    >>> read_arguments("reference_v0", ("game=first_price", "values=(0, 2)"))
+    {'game': 'first_price', 'values': (0, 2)}
+    """
+    market = short_name(market)
+    config, _ = lookup(MARKETS, market, "market")
+    wanted = typing.get_type_hints(config)
+    found = {}
+    for word in words:
+        key, equals, text = word.partition("=")
+        if not equals or not key.isidentifier():
+            raise ValueError(f"arguments has {word!r}, wanted key=value, for instance n_agents=3.")
+        if key not in wanted:
+            raise unknown(f"argument of {market}", key, tuple(wanted))
+        if key in (apart or {}):
+            raise ValueError(f"arguments has {word!r}; give {key} by {(apart or {})[key]}.")
+        found[key] = _value(text)
+        if not _fits(found[key], wanted[key]):
+            kind = wanted[key].__name__ if type(wanted[key]) is type else wanted[key]
+            raise ValueError(f"arguments has {word!r}: {key} of {market} is {found[key]!r}, wanted {kind}.")
+    return found
+
+
+def _value(text: str) -> Any:
+    """A Python literal, inf, or the text itself where it is neither."""
+    try:
+        return math.inf if text == "inf" else ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value read from text can be what an annotation names; the config itself checks ranges."""
+    kind, parts = typing.get_origin(hint), typing.get_args(hint)
+    if kind in (typing.Union, types.UnionType):
+        return any(_fits(value, part) for part in parts)
+    if kind is tuple:
+        if not isinstance(value, tuple | list):
+            return False
+        each = parts[:1] * len(value) if parts[-1] is Ellipsis else parts
+        return len(value) == len(each) and all(map(_fits, value, each))
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if kind is not None:  # a mapping or another collection
+        return isinstance(value, kind)
+    return hint is Any or not isinstance(hint, type) or isinstance(value, hint)
