@@ -1,7 +1,7 @@
 """Floor 3: pictures and words of what happened. It reads reports and knows no environment."""
 
 from marketenv.render.page import Html, anchor, page, picture, png, table
-from marketenv.render.pictures import draw_bands, draw_bars, draw_frame, draw_lines, draw_network, figure
+from marketenv.render.pictures import draw_bands, draw_bars, draw_frame, draw_lines, draw_network, draw_points, figure
 from marketenv.render.words import tell_round
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "draw_frame",
     "draw_lines",
     "draw_network",
+    "draw_points",
     "figure",
     "page",
     "picture",

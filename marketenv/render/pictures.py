@@ -13,7 +13,11 @@ from matplotlib.ticker import MaxNLocator
 
 from marketenv.core.market import Report
 
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#f0e442")  # Okabe and Ito
+# Ten that also the colour-blind can tell apart, from white and from grey too: the first six are Okabe and Ito's, the others
+# lie farthest from them in OKLab.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f005f", "#60f2a9", "#0000cc", "#594200")
+BEND = 0.15  # of an arrow, in parts of its length
+ALONG = np.array([0.5, *(0.5 + sign * 0.03 * k for k in range(1, 10) for sign in (-1, 1))])  # where a number may sit, best first
 
 
 def figure(columns: int = 1, width: float = 4.5, height: float = 3.4) -> tuple[Figure, list[Axes]]:
@@ -26,39 +30,59 @@ def figure(columns: int = 1, width: float = 4.5, height: float = 3.4) -> tuple[F
 def draw_network(
     axes: Axes, money: np.ndarray, names: Sequence[str], title: str = "money paid", edges: np.ndarray | None = None
 ) -> None:
-    """Draw who paid whom as arrows from payer to payee on a circle; width grows with the amount.
+    """Draw who paid whom as arrows from payer to payee on a circle, in the payer's colour; width grows with the amount.
+
+    Every amount stands on its own arrow, framed in its colour, and all have the same number of decimals.
 
     money: amounts [payers, payees], >= 0;   edges: bool [payers, payees], arrows that are drawn thin even without money
     """
-    n = len(names)
-    places = [(math.sin(2 * math.pi * k / n), math.cos(2 * math.pi * k / n)) for k in range(n)]
-    most = max(float(money.max(initial=0.0)), 1e-12)
-    drawn = money > 1e-9 if edges is None else edges | (money > 1e-9)
-    for payer, payee in zip(*np.nonzero(drawn), strict=True):
-        amount = float(money[payer, payee])
-        style = {"arrowstyle": "-|>", "lw": 0.6 + 5 * amount / most, "color": COLOURS[payer % len(COLOURS)], "alpha": 0.75}
-        axes.annotate(
-            "",
-            xy=places[payee],
-            xytext=places[payer],
-            arrowprops={**style, "shrinkA": 20, "shrinkB": 20, "mutation_scale": 14, "connectionstyle": "arc3,rad=.15"},
-        )
-        x, y = (0.32 * a + 0.68 * b for a, b in zip(places[payee], places[payer], strict=True))
-        axes.text(
-            x,
-            y,
-            f"{amount:.3g}" if amount else "",
-            fontsize=7,
-            ha="center",
-            va="center",
-            bbox={"fc": "white", "ec": "none", "alpha": 0.7, "pad": 0.5},
-        )
-    colours = [COLOURS[k % len(COLOURS)] for k in range(n)]
-    axes.scatter([x for x, _ in places], [y for _, y in places], s=900, color=colours, alpha=0.25, zorder=2)
-    for name, place in zip(names, places, strict=True):
-        axes.text(*place, name, ha="center", va="center", fontsize=8, zorder=3)
+    turns = 2 * np.pi * np.arange(len(names)) / len(names)
+    places = np.stack([np.sin(turns), np.cos(turns)], 1)
+    colours = [COLOURS[k % len(COLOURS)] for k in range(len(names))]
     axes.set(xlim=(-1.45, 1.45), ylim=(-1.35, 1.35), aspect="equal", title=title)
     axes.axis("off")
+    drawn = money > 1e-9 if edges is None else edges | (money > 1e-9)
+    arrows = list(zip(*np.nonzero(drawn), strict=True))
+    most = max(float(money.max(initial=0.0)), 1e-12)
+    for payer, payee in arrows:
+        style = {"arrowstyle": "-|>", "lw": 0.6 + 5 * float(money[payer, payee]) / most, "color": colours[payer], "alpha": 0.75}
+        style |= {"shrinkA": 21, "shrinkB": 21, "mutation_scale": 14, "connectionstyle": f"arc3,rad={BEND}"}
+        axes.annotate("", xy=tuple(places[payee]), xytext=tuple(places[payer]), arrowprops=style)
+    axes.scatter(*places.T, s=1000, c="white", edgecolors=colours, linewidths=3, zorder=2)
+    for name, place in zip(names, places, strict=True):
+        axes.text(*place, name, ha="center", va="center", fontsize=7, zorder=3)
+    paid = sorted((pair for pair in arrows if money[pair] > 1e-9), key=lambda pair: -money[pair])
+    decimals = max(0, 1 - math.floor(math.log10(most)))
+    words = [f"{money[pair]:.{decimals}f}" for pair in paid]
+    for (payer, _), word, place in zip(paid, words, _label_places(axes, places, paid, words), strict=True):
+        frame = {"fc": "white", "ec": colours[payer], "lw": 0.9, "pad": 1.0}
+        axes.text(*place, word, fontsize=7, ha="center", va="center", bbox=frame, zorder=4)
+
+
+def curve(start: np.ndarray, end: np.ndarray, along: np.ndarray) -> np.ndarray:
+    """Points of an arrow of ``draw_network``, a quadratic Bezier curve: start, end [2], along in [0, 1] [points]."""
+    dx, dy = end - start
+    middle = (start + end) / 2 + BEND * np.array([dy, -dx])
+    t = along[:, None]
+    return (1 - t) ** 2 * start + 2 * t * (1 - t) * middle + t**2 * end
+
+
+def _label_places(axes: Axes, places: np.ndarray, pairs: Sequence[tuple[int, int]], words: Sequence[str]) -> list[np.ndarray]:
+    """Where each number sits on its own arrow: on no other number and no name, away from other arrows, near the middle."""
+    size = min(axes.get_window_extent().size) / axes.figure.dpi / 2.7  # inches of one radius of the circle
+    taken = [(*place, 0.26, 0.23) for place in places]  # centres and half sizes of boxes, in radii
+    lines = [curve(places[payer], places[payee], ALONG) for payer, payee in pairs]
+    found = []
+    for k, (spots, word) in enumerate(zip(lines, words, strict=True)):
+        half = np.array([0.032 * len(word) + 0.03, 0.07]) / size  # of a number of 7 points
+        boxes = np.array(taken)
+        free = (np.abs(spots[:, None] - boxes[:, :2]) - half - boxes[:, 2:]).max(2).min(1)  # to the nearest box, below 0 on it
+        others = np.concatenate([*lines[:k], *lines[k + 1 :], np.full((1, 2), np.inf)])
+        clear = np.linalg.norm(spots[:, None] - others, axis=2).min(1).clip(max=0.15)
+        best = int(np.argmax(np.where(free >= 0, clear - 0.2 * np.abs(ALONG - 0.5), free - 9)))
+        found.append(spots[best])
+        taken.append((*spots[best], *half))
+    return found
 
 
 def draw_bars(axes: Axes, values: Mapping[str, float], title: str, unit: str = "") -> None:
@@ -70,12 +94,38 @@ def draw_bars(axes: Axes, values: Mapping[str, float], title: str, unit: str = "
     axes.set(title=title, xlabel=unit)
 
 
-def draw_lines(axes: Axes, curves: Mapping[str, np.ndarray], title: str, x: str, y: str) -> None:
-    """Draw one curve per name over rounds 1..n: the mean of [rounds], or of [runs, rounds] with its middle 50 % shaded."""
+def draw_points(
+    axes: Axes, points: Mapping[str, Sequence[float]], intervals: Mapping[str, tuple[float, float] | None], title: str, unit: str = ""
+) -> None:
+    """Draw one row per name, first name on top: a grey dot a point, the mean in black, and its interval where there is one.
+
+    points: any number by name;   intervals: (low, high) by name, None where the points are too few for one
+    """
+    for row, (name, values) in enumerate(points.items()):
+        axes.plot(values, np.full(len(values), row), "o", color="grey", alpha=0.4, ms=3.5, mew=0)
+        mean = float(np.mean(values))
+        axes.plot([mean], [row], "D", color="black", ms=4.5, gid="mean")
+        if (ends := intervals[name]) is not None:
+            axes.plot(ends, [row, row], "-", color="black", lw=2, gid="interval")
+    axes.axvline(0, color="black", lw=0.6)
+    axes.set_yticks(range(len(points)), list(points))
+    axes.invert_yaxis()
+    axes.set(title=title, xlabel=unit)
+    axes.grid(axis="y", lw=0.3)
+
+
+def draw_lines(
+    axes: Axes, curves: Mapping[str, np.ndarray], title: str, x: str, y: str, styles: Mapping[str, tuple[str, str]] | None = None
+) -> None:
+    """Draw one curve per name over rounds 1..n: the mean of [rounds], or of [runs, rounds] with its middle 50 % shaded.
+
+    styles: (colour, dashes) of some names, in place of the next colour and a solid line
+    """
     for k, (name, values) in enumerate(curves.items()):
         runs = np.atleast_2d(values)
-        rounds, colour = np.arange(1, runs.shape[1] + 1), COLOURS[k % len(COLOURS)]
-        axes.plot(rounds, runs.mean(0), label=name, color=colour)
+        colour, dashes = (styles or {}).get(name, (COLOURS[k % len(COLOURS)], "-"))
+        rounds = np.arange(1, runs.shape[1] + 1)
+        axes.plot(rounds, runs.mean(0), dashes, label=name, color=colour)
         if len(runs) > 1:
             axes.fill_between(rounds, *np.quantile(runs, (0.25, 0.75), axis=0), color=colour, alpha=0.15, lw=0)
     axes.set(title=title, xlabel=x, ylabel=y)

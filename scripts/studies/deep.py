@@ -166,7 +166,7 @@ class Neural(Common):
         examples: training rows before they are dealt out
         validation: examples of a broker that has its own
         test: test rows
-        augmentation: how agents change their images, a name of marketenv.data.augmentation such as flip_crop
+        augmentation: how agents change their images: none, flip, crop or flip_crop
         device: where everything is computed, such as cuda
     """
 

@@ -1,0 +1,160 @@
+"""Line-ups on the same seeds as units of work: each strategy is played by one agent, by turns, against truthful others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+from agents.arguments import read_arguments
+from agents.scripted import STRATEGIES, Strategy, with_options
+from marketenv import make_market
+from marketenv.core import rounds, trajectory
+from marketenv.core.market import Market, agent_names
+from marketenv.markets.parameter_trading_types import TradingState
+from marketenv.metrics import Interval, paired_difference
+from marketenv.render import draw_points, figure
+from scripts.units import Unit, beat
+
+TRUTHFUL, OUTSIDE = "truthful", "out of the market"  # OUTSIDE: everybody never trades
+STANDS = ("marketenv", "agents/scripted", "agents/arguments.py", "scripts/demos")
+
+
+@dataclass(frozen=True)
+class Played:
+    """All line-ups on all seeds.
+
+    focal:  which agent plays the strategy                                      [seeds]
+    values: name to numbers of every round; ``reward`` is what counts, money   [line-ups, seeds, rounds, agents]
+    money:  paid over the episode on the first seed, by line-up                 [line-ups, payers, payees]
+    lines:  every round of every market as one dictionary, where they were asked for
+    test_accuracy: of the last models                                           [line-ups, seeds, agents]
+    """
+
+    names: list[str]
+    agents: tuple[str, ...]
+    focal: np.ndarray
+    values: Mapping[str, np.ndarray]
+    money: np.ndarray
+    lines: list[dict[str, Any]]
+    test_accuracy: np.ndarray
+
+    def of_focal(self, values: np.ndarray) -> np.ndarray:
+        """The focal agent's column: [line-ups, seeds, ..., agents] to [line-ups, seeds, ...]."""
+        return np.stack([values[:, k, ..., agent] for k, agent in enumerate(self.focal)], 1)
+
+    def gaps(self) -> dict[str, np.ndarray]:
+        """What each strategy earns its player in an episode, less what truth earns on the same seed: [seeds] by name."""
+        total = self.of_focal(self.values["reward"]).sum(2)
+        return {name: row - total[self.names.index(TRUTHFUL)] for name, row in zip(self.names, total, strict=True)}
+
+
+def names_of(market: str) -> list[str]:
+    """The strategies of a market."""
+    return [name for name, strategy in STRATEGIES.items() if market in strategy.markets]
+
+
+def market_of(name: str, words: Sequence[str], n_rounds: int) -> Market:
+    """The market with its arguments as words, and so many rounds."""
+    return make_market(name, max_cycles=n_rounds, **read_arguments(name, words, {"max_cycles": "--rounds"}))
+
+
+def units_of(
+    market: str, words: Sequence[str], names: Sequence[str], seeds: int, n_rounds: int, fields: Sequence[str], told: bool, size: int
+) -> list[Unit]:
+    """Units that play so many line-ups each; fields are infos of the market; told: keep every round in words."""
+    plain = {"market": market, "words": list(words), "seeds": seeds, "n_rounds": n_rounds, "fields": list(fields), "told": told}
+    parts = [list(names[k : k + size]) for k in range(0, len(names), size)]
+    return [Unit(play, plain | {"names": part}, rounds=n_rounds * len(part) * seeds, stands=STANDS) for part in parts]
+
+
+def joined(results: Sequence[Mapping[str, Any]]) -> Played:
+    """What some units played, as one."""
+    stacked = {name: np.concatenate([np.array(one["values"][name]) for one in results]) for name in results[0]["values"]}
+    return Played(
+        names=[name for one in results for name in one["names"]],
+        agents=tuple(results[0]["agents"]),
+        focal=np.array(results[0]["focal"]),
+        values=stacked,
+        money=np.concatenate([np.array(one["money"]) for one in results]),
+        lines=[line for one in results for line in one["lines"]],
+        test_accuracy=np.concatenate([np.array(one["test_accuracy"]) for one in results]),
+    )
+
+
+def play(
+    folder: Path, market: str, words: list[str], names: list[str], seeds: int, n_rounds: int, fields: list[str], told: bool
+) -> dict[str, Any]:
+    """Play line-ups on all seeds as one batch, as plain data; see ``Played``."""
+    built = market_of(market, words, n_rounds)
+    agents = agent_names(built)
+    parts = [STRATEGIES[TRUTHFUL], *(STRATEGIES[{OUTSIDE: "never_trade"}.get(name, name)] for name in names)]
+    policies = [part.build(built) for part in parts]
+    focal = torch.arange(seeds) % len(agents)
+    who = seats(names, focal, len(agents)).flatten(0, 1)
+    now = begin(built, torch.arange(seeds).repeat(len(names)), who, parts)
+    reports = []
+    while now.quotes is not None:
+        now, report = rounds.advance(built, now, rounds.act_mixed(built, policies, who, now))
+        assert report is not None, "the markets of the demo have one stage"
+        reports.append(report)
+        beat(folder, len(reports) * len(who))
+    split = (len(names), seeds)
+    series = {name: torch.stack([getattr(one, name).double() for one in reports], 1).unflatten(0, split) for name in fields}
+    series["reward"] = torch.stack([one.rewards for one in reports], 1).unflatten(0, split)
+    money = torch.stack([one.transfers for one in reports]).sum(0).unflatten(0, split)[:, 0]
+    accuracy = built.test_scores(now.state).accuracy.unflatten(0, split)  # type: ignore[attr-defined]
+    return {
+        **{"names": names, "agents": list(agents), "focal": focal.tolist(), "money": money.tolist()},
+        **{"values": {name: values.tolist() for name, values in series.items()}, "test_accuracy": accuracy.tolist()},
+        "lines": lines_of(reports, names, agents, focal.tolist()) if told else [],
+    }
+
+
+def seats(names: Sequence[str], focal: torch.Tensor, n_agents: int) -> torch.Tensor:
+    """Who plays what: 0 for truth, 1 + k for line-up k's strategy [line-ups, seeds, agents].
+
+    The focal agent plays the strategy; colluders come in pairs, outsiders all together.
+    """
+    mine = focal[:, None] == torch.arange(n_agents)
+    partner = (focal[:, None] + 2) % n_agents == torch.arange(n_agents)
+    kinds = {OUTSIDE: torch.ones_like(mine), "colluding_pair": mine | partner}
+    return torch.stack([kinds.get(name, mine) * (1 + k) for k, name in enumerate(names)])
+
+
+def begin(market: Market, seeds: torch.Tensor, who: torch.Tensor, parts: Sequence[Strategy]) -> rounds.Situation:
+    """The first situation, with the options that strategies of the parameter market need."""
+    state = market.reset(seeds)
+    state = with_options(state, who, list(parts)) if isinstance(state, TradingState) else state
+    return rounds.Situation(state, (), market.quote(state, ()))
+
+
+def lines_of(reports: Sequence[Any], names: Sequence[str], agents: Sequence[str], focal: Sequence[int]) -> list[dict[str, Any]]:
+    """Every round of every market as one dictionary."""
+    found = []
+    for number, report in enumerate(reports, start=1):
+        for k, line in enumerate(trajectory.describe(report, agents)):
+            strategy, seed = names[k // len(focal)], k % len(focal)
+            found.append({"strategy": strategy, "seed": seed, "focal": agents[focal[seed]], "round": number, **line})
+    return found
+
+
+def intervals(points: Mapping[str, np.ndarray]) -> dict[str, Interval]:
+    """The mean of each name's differences with its interval, where there are enough of them."""
+    return {name: paired_difference(torch.from_numpy(row), torch.zeros(len(row)).double()) for name, row in points.items()}
+
+
+def gap_picture(points: Mapping[str, np.ndarray], title: str, unit: str, truth: str = TRUTHFUL) -> tuple[Figure, str]:
+    """The differences from truth as a picture, and what its caption says of them."""
+    shown = {name: row for name, row in points.items() if name != truth}
+    found = intervals(shown)
+    ends = {name: None if one.low is None or one.high is None else (one.low, one.high) for name, one in found.items()}
+    fig, (axes,) = figure(1, 7.0, 1.2 + 0.27 * len(shown))
+    draw_points(axes, {name: row.tolist() for name, row in shown.items()}, ends, title, unit)
+    bars = "the bar is the mean's 95 % interval (studentised bootstrap)" if any(ends.values()) else "too few seeds for intervals"
+    return fig, f"Paired by seed: one dot a seed, the diamond is the mean, {bars}; a strategy that equals truth has no bar."

@@ -1,0 +1,245 @@
+"""What all command lines share: one line for what was given wrongly, Ctrl-C that loses nothing, help for every option."""
+
+import dataclasses
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import typing
+from pathlib import Path
+
+import pytest
+import tyro
+from rich.table import Table
+
+from agents.rl import ALGORITHMS, TrainConfig
+from agents.rl.config import STARTS
+from agents.scripted import STRATEGIES
+from agents.stress.claims import CLAIMS
+from agents.stress.claims.claim import EFFORTS
+from marketenv.data.augmentation import AUGMENTATIONS
+from marketenv.envs.make import MARKETS
+from marketenv.markets.uploads import UPLOADS
+from scripts import audit, benchmark, command, demo, play, reproduce, rewrite_playthroughs, train, units
+from scripts.studies import barrier, deep, sharing_data, sharing_reports
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).parent
+
+CONFIGS = {
+    "demo": demo.DemoConfig,
+    "audit": audit.AuditConfig,
+    "play": play.PlayConfig,
+    "train": TrainConfig,
+    "benchmark": benchmark.BenchmarkConfig,
+    "rewrite_playthroughs": rewrite_playthroughs.PlaythroughConfig,
+    **{f"reproduce {name}": typing.get_type_hints(study)["config"] for name, study in reproduce.STUDIES.items()},
+}
+
+# --- help ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def helps():
+    """What --help says of every option, by script and option."""
+    found = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", "400")
+        for script, config in CONFIGS.items():
+            parts = []
+            with pytest.raises(SystemExit), pytest.MonkeyPatch.context() as inner:
+                inner.setattr(sys.stdout, "write", parts.append)
+                tyro.cli(config, args=["--help"])
+            text = " ".join(re.sub(r"\x1b\[[0-9;]*m|[│╭╮╰╯─]", " ", "".join(parts)).split()).split("show this help message and exit")[-1]
+            found[script] = {name: option_text(text, name) for name in (field.name for field in dataclasses.fields(config))}
+    return found
+
+
+def option_text(text, name):
+    """The words of an option, without its own name and what kind of value it takes."""
+    flag = f"--{name.replace('_', '-')}"
+    found = re.search(rf"{flag}(?:, --no-{flag[2:]})? (.*?\(default: .*?\))", text)
+    return re.sub(r"^(?:[A-Z{}\[\]|., ]|None\b)+(?=[a-z(])", "", found[1]) if found else ""
+
+
+@pytest.mark.parametrize("script", CONFIGS)
+def test_every_option_says_what_it_is(script, helps):
+    for name, text in helps[script].items():
+        assert re.match(r"\w[^(]*\w", text), f"{script} --{name} has no help: {text!r}"
+
+
+def test_the_search_for_missing_help_can_fail():
+    assert not re.match(r"\w[^(]*\w", option_text("options --seeds INT (default: 20) --out PATH a folder (default: x)", "seeds"))
+    assert option_text("options --seeds {None}|INT (default: 20) --out PATH a folder (default: x)", "out") == "a folder (default: x)"
+
+
+CHOICES = {
+    ("play", "market"): MARKETS,
+    ("play", "focal"): STRATEGIES,
+    ("audit", "market"): {claim.market for claim in CLAIMS.values()},
+    ("audit", "budget"): EFFORTS,
+    ("audit", "engine"): units.ENGINES,
+    ("train", "market"): MARKETS,
+    ("train", "algorithm"): ALGORITHMS,
+    ("train", "start"): STARTS,
+    ("benchmark", "only"): ("all", *benchmark.GROUPS),
+    ("reproduce table1", "setting"): deep.PAPER_1,
+    ("reproduce table1", "augmentation"): AUGMENTATIONS,
+    ("reproduce barrier", "networks"): barrier.NETWORKS,
+    ("reproduce ipfl_niid", "setting"): sharing_data.SETTINGS,
+    ("reproduce ipfl_attack", "attacks"): set(UPLOADS) - {"honest"},
+    ("reproduce ipfl_liars", "payments"): sharing_reports.PRICED,
+}
+
+
+@pytest.mark.parametrize(("script", "option"), CHOICES)
+def test_options_with_choices_name_all_of_them(script, option, helps):
+    missing = [name for name in CHOICES[script, option] if name not in whole_help(script, option, helps)]
+    assert not missing
+
+
+def whole_help(script, option, helps):
+    """The help of an option with the values that its type allows."""
+    hint = typing.get_type_hints(CONFIGS[script])[option]
+    return helps[script][option] + " ".join(map(str, typing.get_args(hint)))
+
+
+# --- what is given wrongly ----------------------------------------------------------------------------------------------
+
+
+def refused(script, *arguments, **variables):
+    """What a script says on stderr to arguments that it refuses."""
+    told = [sys.executable, f"scripts/{script}.py", *map(str, arguments)]
+    done = subprocess.run(told, cwd=ROOT, env=os.environ | variables, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr[-3000:]
+    return done.stderr
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "said"),
+    [
+        ("demo", ("--seeds", "0"), "seeds is 0, wanted a whole number >= 1"),
+        ("demo", ("--rounds", "-3"), "rounds is -3, wanted a whole number >= 1"),
+        ("demo", ("--audit", "nope"), "no claim 'nope'"),
+        ("demo", ("--arguments", "max_cycles=3"), "give max_cycles by --rounds"),
+        ("play", ("--rounds", "0"), "rounds is 0, wanted a whole number >= 1"),
+        ("play", ("--arguments", "n_agents=x"), "n_agents of parameter_trading_v0 is 'x', wanted int"),
+        ("train", ("--arguments", "n_buyers=x"), "n_buyers of reference_v0 is 'x', wanted int"),
+        ("benchmark", ("--only", "marketts"), "Did you mean 'markets'"),
+    ],
+)
+def test_what_cannot_be_used_is_said_without_a_traceback(script, arguments, said, tmp_path):
+    out = () if script == "play" else ("--out", tmp_path / "out")
+    text = re.sub(r"[│╭╮╰╯─]", " ", refused(script, *arguments, *out, COLUMNS="200"))
+    assert said in " ".join(text.split()) and not (tmp_path / "out").exists()
+
+
+def study(name, *parts):
+    return lambda out: reproduce.checked(reproduce.STUDIES[name])(CONFIGS[f"reproduce {name}"](out=out))
+
+
+WRITERS = {
+    "demo": lambda out: demo.main(demo.DemoConfig(out=out)),
+    "audit": lambda out: audit.main(audit.AuditConfig(out=out)),
+    "train": lambda out: train.main(TrainConfig(out=out)),
+    "benchmark": lambda out: benchmark.main(benchmark.BenchmarkConfig(out=out / "figures.json")),
+    "rewrite_playthroughs": lambda out: rewrite_playthroughs.main(rewrite_playthroughs.PlaythroughConfig(out=out)),
+    "fig3": study("fig3"),
+    "ipfl_niid": study("ipfl_niid"),
+}
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_a_folder_that_cannot_be_written_is_refused_before_any_work(writer, tmp_path, monkeypatch):
+    for module, work in ((units, "run"), (train, "one_seed"), (benchmark, "GROUPS"), (rewrite_playthroughs, "playthrough")):
+        monkeypatch.setattr(module, work, {} if work == "GROUPS" else pytest.fail)
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match=r"nothing can be written to .*file.*Not a directory\. Give another --out"):
+        WRITERS[writer](tmp_path / "file" / "out")
+
+
+def test_the_folder_of_the_demos_audit_is_tried_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(units, "run", pytest.fail)
+    (tmp_path / "audit").touch()
+    with pytest.raises(ValueError, match=r"nothing can be written to .*audit: File exists"):
+        demo.main(demo.DemoConfig(out=tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (ValueError("two\nlines  of it"), 2, "two lines of it\n"),
+        (OSError(28, "No space left on device"), 2, "[Errno 28] No space left on device\n"),
+        (ImportError("install it"), 2, "install it\n"),
+        (KeyboardInterrupt(), 130, f"Interrupted. {command.GOES_ON}\n"),
+    ],
+)
+def test_a_script_ends_with_one_line_and_its_code(error, code, said, capsys):
+    def script():
+        raise error
+
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            command.run(script)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert ended.value.code == code and capsys.readouterr().err == said
+
+
+# --- Ctrl-C -------------------------------------------------------------------------------------------------------------
+
+STUDY = "--seeds 6 --rounds 6 --dimension 400 --examples 60 80 --validation 200 --test 200 --workers 2"
+TRAINING = "--steps 4096 --num-envs 16 --evaluations 4 --episodes 4 --checkpoint-every 512 --seeds 0 1 --workers 2"
+LONG = {  # arguments, and what the folder holds as soon as something is kept
+    "audit": ("--module planted_claims:CLAIMS --budget quick --workers 2", "units/*.json"),
+    "demo": ("--seeds 2 --rounds 3 --workers 2 --audit", "units/*.json"),
+    "reproduce fig3": (STUDY, "units/*.json"),
+    "train": (TRAINING, "seed_*/checkpoints/*"),
+}
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_ctrl_c_ends_in_one_line_and_the_same_command_goes_on(name, tmp_path):
+    (script, *sub), (arguments, kept) = name.split(), LONG[name]
+    line = [sys.executable, f"scripts/{script}.py", *sub, *arguments.split(), "--out", str(tmp_path / "out")]
+    paths = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
+    told = os.environ | {"PYTHONPATH": paths, "PLANTED_SECONDS": "0.5", "PLANTED_FAILURES": str(tmp_path / "none")}
+    streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    child = subprocess.Popen(line, cwd=ROOT, env=told, start_new_session=True, text=True, **streams)
+    limit = time.monotonic() + 240
+    while not list((tmp_path / "out").glob(kept)) and child.poll() is None and time.monotonic() < limit:
+        time.sleep(0.02)
+    os.killpg(child.pid, signal.SIGINT)  # as a terminal does: to the workers too
+    error = child.communicate(timeout=120)[1]
+    assert error == f"Interrupted. {command.GOES_ON}\n" and child.returncode == 130
+    before = {file: file.stat().st_mtime_ns for file in (tmp_path / "out").glob("units/*.json")}
+    again = subprocess.run(line, cwd=ROOT, env=told, capture_output=True, text=True, timeout=280)
+    assert again.returncode == 0, again.stderr[-3000:]
+    assert {file: file.stat().st_mtime_ns for file in before} == before  # nothing finished was done again
+
+
+# --- tables -------------------------------------------------------------------------------------------------------------
+
+
+def test_no_cell_of_a_table_is_cut_in_a_narrow_terminal(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "20")
+    shown = Table("claim", "in words")
+    shown.add_row("train_n_trade/taking_part_under_lies", "a sentence that may wrap " * 3)
+    whole = Table()
+    whole.add_column("no wrap", no_wrap=True)
+    whole.add_row("a sentence of many short words that must stay in one line")
+    command.show(shown, whole)
+    printed = capsys.readouterr().out
+    assert "train_n_trade/taking_part_under_lies" in printed and "…" not in printed
+    assert "a sentence of many short words that must stay in one line" in printed
+
+
+@pytest.mark.parametrize("columns", ["30", "200"])
+def test_the_list_of_claims_gives_every_id_a_line_of_its_own(columns, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", columns)
+    assert audit.main(audit.AuditConfig(list=True)) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line and not line.startswith(" ")] == list(CLAIMS)
