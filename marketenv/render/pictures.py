@@ -16,6 +16,7 @@ from marketenv.core.market import Report
 # Ten that also the colour-blind can tell apart, from white and from grey too: the first six are Okabe and Ito's, the others
 # lie farthest from them in OKLab.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f005f", "#60f2a9", "#0000cc", "#594200")
+SPAN = 1.25  # half a network's panel, in radii of its circle
 BEND = 0.15  # of an arrow, in parts of its length
 ALONG = np.array([0.5, *(0.5 + sign * 0.03 * k for k in range(1, 10) for sign in (-1, 1))])  # where a number may sit, best first
 
@@ -39,10 +40,10 @@ def draw_network(
     turns = 2 * np.pi * np.arange(len(names)) / len(names)
     places = np.stack([np.sin(turns), np.cos(turns)], 1)
     colours = [COLOURS[k % len(COLOURS)] for k in range(len(names))]
-    axes.set(xlim=(-1.45, 1.45), ylim=(-1.35, 1.35), aspect="equal", title=title)
+    axes.set(xlim=(-SPAN, SPAN), ylim=(-SPAN, SPAN), aspect="equal", title=title)
     axes.axis("off")
     drawn = money > 1e-9 if edges is None else edges | (money > 1e-9)
-    arrows = list(zip(*np.nonzero(drawn), strict=True))
+    arrows = [(payer, payee) for payer, payee in np.argwhere(drawn).tolist()]
     most = max(float(money.max(initial=0.0)), 1e-12)
     for payer, payee in arrows:
         style = {"arrowstyle": "-|>", "lw": 0.6 + 5 * float(money[payer, payee]) / most, "color": colours[payer], "alpha": 0.75}
@@ -52,7 +53,7 @@ def draw_network(
     for name, place in zip(names, places, strict=True):
         axes.text(*place, name, ha="center", va="center", fontsize=7, zorder=3)
     paid = sorted((pair for pair in arrows if money[pair] > 1e-9), key=lambda pair: -money[pair])
-    decimals = max(0, 1 - math.floor(math.log10(most)))
+    decimals = max(0, 2 - math.floor(math.log10(most)))  # three digits of the largest
     words = [f"{money[pair]:.{decimals}f}" for pair in paid]
     for (payer, _), word, place in zip(paid, words, _label_places(axes, places, paid, words), strict=True):
         frame = {"fc": "white", "ec": colours[payer], "lw": 0.9, "pad": 1.0}
@@ -69,8 +70,8 @@ def curve(start: np.ndarray, end: np.ndarray, along: np.ndarray) -> np.ndarray:
 
 def _label_places(axes: Axes, places: np.ndarray, pairs: Sequence[tuple[int, int]], words: Sequence[str]) -> list[np.ndarray]:
     """Where each number sits on its own arrow: on no other number and no name, away from other arrows, near the middle."""
-    size = min(axes.get_window_extent().size) / axes.figure.dpi / 2.7  # inches of one radius of the circle
-    taken = [(*place, 0.26, 0.23) for place in places]  # centres and half sizes of boxes, in radii
+    size = min(axes.get_window_extent().size) / axes.figure.dpi / (2 * SPAN)  # inches of one radius of the circle
+    taken = [(*place, 0.3 / size, 0.27 / size) for place in places]  # centres and half sizes of boxes: rings and names
     lines = [curve(places[payer], places[payee], ALONG) for payer, payee in pairs]
     found = []
     for k, (spots, word) in enumerate(zip(lines, words, strict=True)):
@@ -167,8 +168,8 @@ def draw_frame(report: Report | None, agents: Sequence[str]) -> np.ndarray:
 
     A report that has ``trades`` [markets, buyers, sellers] is drawn as the graph of them, from buyer to seller.
     """
-    fig, (left, right) = figure(2)
     n = len(agents)
+    fig, (left, right) = figure(2) if n <= 5 else figure(2, 6.0, 5.6)  # more agents need more room
     money = np.zeros((n, n)) if report is None else report.transfers[0].cpu().numpy()
     names = [*agents, *(f"operator_{k}" for k in range(len(money) - n))]
     trades = getattr(report, "trades", None)

@@ -157,4 +157,5 @@ def gap_picture(points: Mapping[str, np.ndarray], title: str, unit: str, truth: 
     fig, (axes,) = figure(1, 7.0, 1.2 + 0.27 * len(shown))
     draw_points(axes, {name: row.tolist() for name, row in shown.items()}, ends, title, unit)
     bars = "the bar is the mean's 95 % interval (studentised bootstrap)" if any(ends.values()) else "too few seeds for intervals"
-    return fig, f"Paired by seed: one dot a seed, the diamond is the mean, {bars}; a strategy that equals truth has no bar."
+    none = "no bar where half of the seeds or more give one and the same difference"
+    return fig, f"Paired by seed: one dot a seed, the diamond is the mean, {bars}{'; ' + none if any(ends.values()) else ''}."

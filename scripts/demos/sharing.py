@@ -58,8 +58,11 @@ def sections(found: Mapping[str, Played], lied: Played) -> list[tuple[str, str]]
     """The report's sections of this market as (heading, HTML)."""
     ipfl = found["ipfl"]
     (_, few, n_rounds, n), (_, seeds, short, _) = ipfl.values["utility"].shape, lied.values["utility"].shape
-    text = f"{n} clients own digits dealt out by a Dirichlet distribution of .1. Means over {few} seeds and {n_rounds} rounds: "
-    told = "so few seeds rank no schemes. Test data are weighted by each client's own labels. Only iPFL has money; every copy of a model costs its owner."
+    text = (
+        f"{n} clients own digits dealt out by a Dirichlet distribution of .1. Means over {few} seeds and {n_rounds} rounds; so few "
+        "seeds rank no schemes. Test data are weighted by each client's own labels. Only iPFL has money; every copy of a model "
+        "costs its owner."
+    )
     which, (network, (axes,)) = f"iPFL, seed {SEED}, {n_rounds} rounds", figure(1, 6.8, 6.4)
     draw_network(axes, ipfl.money[0], ipfl.agents, f"money paid for models: {which}")
     drawn = picture(network, f"Who bought whose model: {which}. Arrows lead from buyer to seller, the width is money.")
@@ -70,7 +73,7 @@ def sections(found: Mapping[str, Played], lied: Played) -> list[tuple[str, str]]
     return [
         (
             "Model sharing: the paper's market and others",
-            table(SCHEME_HEAD, scheme_rows(found)) + f'<p class="note">{text}{told}</p>' + drawn,
+            table(SCHEME_HEAD, scheme_rows(found)) + f'<p class="note">{text}</p>' + drawn,
         ),
         (
             "Model sharing: liars and attackers",

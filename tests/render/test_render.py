@@ -6,6 +6,9 @@ import matplotlib.image
 import numpy as np
 import pytest
 import torch
+from matplotlib.bezier import BezierSegment
+from matplotlib.colors import to_hex, to_rgb
+from matplotlib.patches import ConnectionStyle
 
 from marketenv import make_market
 from marketenv.core import rounds
@@ -17,6 +20,7 @@ from marketenv.render import (
     draw_frame,
     draw_lines,
     draw_network,
+    draw_points,
     figure,
     page,
     picture,
@@ -24,6 +28,7 @@ from marketenv.render import (
     table,
     tell_round,
 )
+from marketenv.render.pictures import COLOURS
 
 
 def a_round():
@@ -71,6 +76,80 @@ def test_network_draws_one_arrow_per_payment():
     arrows = [t for t in axes.texts if getattr(t, "arrow_patch", None) is not None]
     widths = sorted(a.arrow_patch.get_linewidth() for a in arrows)
     assert len(arrows) == 2 and widths[1] > widths[0]
+
+
+def a_network(n, seed, share=0.28):
+    """A drawn network of random payments: its axes, the money, and the places of its agents."""
+    source = np.random.default_rng(seed)
+    money = source.uniform(10, 30, (n, n)) * (source.uniform(size=(n, n)) < share) * (1 - np.eye(n))
+    fig, (axes,) = figure(1, 6.8, 6.4)
+    draw_network(axes, money, [f"client_{k}" for k in range(n)])
+    png(fig)
+    turns = 2 * np.pi * np.arange(n) / n
+    return axes, money, np.stack([np.sin(turns), np.cos(turns)], 1)
+
+
+NETWORKS = pytest.mark.parametrize(("n", "seed", "share"), [(2, 0, 1.0), (4, 1, 1.0), (10, 2, 0.28), (10, 3, 0.33)])
+
+
+def numbers_of(axes):
+    return [text for text in axes.texts if text.get_bbox_patch() is not None]
+
+
+@NETWORKS
+def test_every_number_of_a_network_stands_on_its_own_arrow(n, seed, share):
+    axes, money, places = a_network(n, seed, share)
+    pairs = sorted(zip(*np.nonzero(money), strict=True), key=lambda pair: -money[pair])
+    assert [text.get_text() for text in numbers_of(axes)] == [f"{money[pair]:.1f}" for pair in pairs]  # three digits of 10 to 30
+    for (payer, payee), text in zip(pairs, numbers_of(axes), strict=True):
+        drawn = ConnectionStyle("arc3", rad=0.15)(places[payer], places[payee], shrinkA=0, shrinkB=0)  # matplotlib's own arrow
+        points = np.array(BezierSegment(drawn.vertices)(np.linspace(0.2, 0.8, 200)))
+        assert np.linalg.norm(points - text.get_position(), axis=1).min() < 0.01
+        assert to_hex(text.get_bbox_patch().get_edgecolor()) == COLOURS[payer]
+
+
+@NETWORKS
+def test_no_number_of_a_network_hides_another_or_a_name(n, seed, share):
+    axes = a_network(n, seed, share)[0]
+    boxes = [text.get_bbox_patch().get_window_extent() for text in numbers_of(axes)]
+    names = [text.get_window_extent() for text in axes.texts if text.get_text().startswith("client")]
+    for k, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in [*boxes[:k], *names])
+
+
+def test_numbers_of_a_network_have_one_format():
+    _fig, (axes,) = figure()
+    draw_network(axes, np.array([[0.0, 2.0, 0.04], [0.5, 0.0, 0.0], [0.0, 0.0, 0.0]]), ["a", "b", "c"])
+    assert [text.get_text() for text in numbers_of(axes)] == ["2.00", "0.50", "0.04"]  # three digits of the largest
+
+
+def oklab(colour):
+    """Ottosson's OKLab, in which equal distances look equally far: black to white is 1."""
+    light = np.array([c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)])
+    cones = [[0.4122214708, 0.5363325363, 0.0514459929], [0.2119034982, 0.6806995451, 0.1073969566]]
+    cones += [[0.0883024619, 0.2817188376, 0.6299787005]]
+    opponents = [[0.2104542553, 0.7936177850, -0.0040720468], [1.9779984951, -2.4285922050, 0.4505937099]]
+    opponents += [[0.0259040371, 0.7827717662, -0.8086757660]]
+    return np.array(opponents) @ np.cbrt(np.array(cones) @ light)
+
+
+def test_ten_agents_have_ten_colours_that_differ_from_each_other_and_from_what_is_no_agent():
+    assert np.allclose(oklab("white"), [1, 0, 0], atol=1e-3)
+    shades = [oklab(colour) for colour in (*COLOURS, "white", "grey", "black")]
+    apart = [np.linalg.norm(a - b) for k, a in enumerate(shades) for b in shades[:k]]
+    assert len(COLOURS) == 10 and min(apart) > 0.12  # red and orange of a screen are 0.25 apart, its two nearest greens 0.05
+    axes = a_network(10, 0)[0]
+    rings = axes.collections[0].get_edgecolors()
+    assert [to_hex(ring) for ring in rings] == list(COLOURS)
+
+
+def test_points_show_every_sample_the_mean_and_the_interval():
+    _fig, (axes,) = figure()
+    draw_points(axes, {"a": [1.0, 3.0], "b": [-1.0, 1.0]}, {"a": (1.5, 2.5), "b": None}, "t", "money")
+    dots = [line.get_xdata() for line in axes.lines if line.get_gid() is None][:2]
+    assert [list(line) for line in dots] == [[1.0, 3.0], [-1.0, 1.0]]
+    assert [list(line.get_xdata()) for line in axes.lines if line.get_gid() == "mean"] == [[2.0], [0.0]]
+    assert [list(line.get_xdata()) for line in axes.lines if line.get_gid() == "interval"] == [[1.5, 2.5]]
 
 
 def test_lines_and_bars_hold_their_data():

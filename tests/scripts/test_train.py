@@ -117,9 +117,9 @@ def test_without_the_learning_library_the_script_says_what_to_install():
     code = "import runpy, sys; sys.modules['stable_baselines3'] = None; sys.argv[1:] = ['--help']; "
     code += "runpy.run_path('scripts/train.py', run_name='__main__')"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 1 and "pip install 'marketenv[sb3,scripts]'" in done.stderr and "Traceback" not in done.stderr
+    assert done.returncode == 2 and "pip install 'marketenv[sb3,scripts]'" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_a_wrong_name_ends_with_its_neighbour():
     done = run("--market", "reference_v1")
-    assert done.returncode == 1 and "Did you mean 'reference_v0'" in done.stderr and "Traceback" not in done.stderr
+    assert done.returncode == 2 and "Did you mean 'reference_v0'" in done.stderr and "Traceback" not in done.stderr

@@ -1,0 +1,87 @@
+"""The demo's line-ups, tables and pictures, on numbers small enough to check by hand."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.colors import to_hex
+
+from scripts.demos import line_ups, sharing, trading
+from scripts.demos.line_ups import OUTSIDE, Played, gap_picture, seats
+
+
+def test_the_focal_agent_takes_turns_and_only_partners_join_it():
+    focal = torch.arange(6) % 3
+    truth, pair, out = seats(["truthful", "colluding_pair", OUTSIDE], focal, 3)
+    one = torch.tensor([[1, 0, 0], [0, 1, 0], [0, 0, 1]])
+    assert torch.equal(truth, one.repeat(2, 1))
+    assert torch.equal(pair, 2 * (one + one.roll(2, 1)).repeat(2, 1))  # the partner sits two seats on
+    assert torch.equal(out, torch.full((6, 3), 3))
+
+
+def test_liars_stand_on_all_seeds_and_schemes_on_few():
+    compared, lied = sharing.units(20, 20)
+    assert {unit.arguments["seeds"] for unit in lied} == {20} and {unit.arguments["seeds"] for unit in compared} == {2}
+    names = [name for unit in lied for name in unit.arguments["names"]]
+    assert names == line_ups.names_of("model_sharing_v0") and "truthful" in names
+    assert {unit.arguments["n_rounds"] for unit in lied} == {5} and {unit.arguments["n_rounds"] for unit in compared} == {20}
+
+
+def a_tournament(names, seeds=2, n_rounds=2, n=3):
+    """Every number is 100 line-up + 10 seed + round + agent / 10."""
+    grid = np.indices((len(names), seeds, n_rounds, n))
+    values = 100.0 * grid[0] + 10 * grid[1] + grid[2] + grid[3] / 10
+    fields = ("utility", "reward", "paid", "received", "bought", "sold", "accuracy", "loss")
+    money = np.ones((len(names), n, n)) - np.eye(n)
+    lines = [
+        {"strategy": "truthful", "seed": 0, "round": k + 1, "payments": [["a", "b", 0.5]], "agents": {x: {"cash": 1.0} for x in "abc"}}
+        for k in range(n_rounds)
+    ]
+    return Played(
+        names=list(names),
+        agents=tuple("abc"),
+        focal=np.arange(seeds) % n,
+        values=dict.fromkeys(fields, values),
+        money=money,
+        lines=lines,
+        test_accuracy=values[:, :, -1],
+    )
+
+
+def test_gaps_and_rows_are_those_of_the_focal_agent():
+    played = a_tournament(["truthful", "copy"])
+    # two rounds, each 100 more than truth on the same seed
+    assert {name: row.tolist() for name, row in played.gaps().items()} == {"truthful": [0.0, 0.0], "copy": [200.0, 200.0]}
+    (_, earned, _, sales, others), second = sharing.liar_rows(played)
+    # seed 0, agent 0: rounds 0 and 1; seed 1, agent 1: 10.1 and 11.1; mean 5.55
+    assert (earned, sales) == ("5.55", "5.55") and second[1] == "105.55" and second[2] == "+100.000"
+    # the other two: 0.1 + 0.2 and 1.1 + 1.2 on seed 0; 10 + 10.2 and 11 + 11.2 on seed 1; 45 over 8
+    assert others == "5.625"
+
+
+def test_title_and_caption_of_the_models_bought_name_the_same_seed(monkeypatch):
+    titles = []
+    monkeypatch.setattr(sharing, "draw_network", lambda axes, money, names, title: titles.append(title))
+    played = a_tournament(["truthful", "copy"])
+    html = dict(sharing.sections({"ipfl": played}, played))["Model sharing: the paper's market and others"]
+    (caption,) = re.findall(r"<figcaption[^>]*>(.*?)</figcaption>", html)
+    assert titles[0].split(": ")[1] == "iPFL, seed 0, 2 rounds" and "iPFL, seed 0, 2 rounds" in caption
+
+
+def test_all_but_agents_is_black_and_grey():
+    played = a_tournament(["truthful", *trading.PRICED, OUTSIDE])
+    for name, (fig, _) in trading.pictures(played).items():
+        colours = {to_hex(line.get_color()) for axes in fig.axes for line in axes.lines}
+        assert colours <= {"#000000", "#808080"}, name
+
+
+@pytest.mark.parametrize(("seeds", "bars"), [(19, 0), (20, 1)])
+def test_differences_are_points_and_from_twenty_seeds_on_intervals_too(seeds, bars):
+    row = np.linspace(-1, 2, seeds)
+    fig, caption = gap_picture({"truthful": 0 * row, "copy": row, "equal": 0 * row}, "t", "money")
+    (axes,) = fig.axes
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["copy", "equal"]
+    assert sorted(axes.lines[0].get_xdata()) == row.tolist()
+    assert len([line for line in axes.lines if line.get_gid() == "interval"]) == bars
+    assert ("too few seeds" in caption) == (not bars)
