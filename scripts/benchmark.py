@@ -65,9 +65,7 @@ def main(config: BenchmarkConfig) -> None:
     command.check_folder(config.out.parent)
     line = "python scripts/benchmark.py" + ("" if config.only == "all" else f" --only {config.only}")
     chosen = list(GROUPS) if config.only == "all" else [config.only]
-    found = [
-        case | {"command": line} for name in track(chosen, description="measuring") for case in GROUPS[name](config.quick)
-    ]
+    found = [case | {"command": line} for name in track(chosen, description="measuring") for case in GROUPS[name](config.quick)]
     shown = Table(
         "name", "value", "unit", title=f"torch {torch.__version__}, {platform.machine()}, {torch.get_num_threads()} threads"
     )

@@ -39,7 +39,6 @@ STUDIES = {
 }
 
 
-
 def checked(study: Callable[[Any], None]) -> Callable[[Any], None]:
     """The study, which first makes sure that its folder can be written."""
 

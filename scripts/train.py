@@ -1,7 +1,8 @@
 """Train an agent on a market with PPO or SAC and show what it earns beside truth.
 
 Started again with the same settings and folder, a run that was cut short goes on from its last checkpoint, and with more steps
-a finished one goes on too. The folder then holds result.json and learning.png, and for each seed the policy, progress.csv, speed.csv and TensorBoard events.
+a finished one goes on too. The folder then holds result.json and learning.png, and for each seed the policy, progress.csv,
+speed.csv and TensorBoard events.
 """
 
 from __future__ import annotations
@@ -141,6 +142,7 @@ def main(config: TrainConfig) -> None:
     """Train all seeds, print the tables, and write result.json and learning.png."""
     config = config.settled()
     assert config.out is not None
+    make_market(config.market, **config.market_arguments())  # refuses what it must before anything is written
     command.check_folder(*(seed_folder(config, seed) for seed in config.seeds))
     alone = config.workers == 1
     jobs = (joblib.delayed(one_seed)(config, seed, progress=alone) for seed in config.seeds)

@@ -66,7 +66,8 @@ def train(
 
     With ``config.resume`` a run that was cut short goes on from its last checkpoint and ends as if nothing had happened:
     to the bit on a CPU with the same number of threads. A run, finished or not, goes on to more ``steps`` and then has the
-    policy and the numbers of a run that was given them at once; only its tables have rows at other steps. The global random generators of torch, NumPy and Python are set.
+    policy and the numbers of a run that was given them at once; only its tables have rows at other steps. The global random
+    generators of torch, NumPy and Python are set.
     Raises ValueError for unknown names and wrong sizes, for a folder that holds a run of other settings or in which another
     process trains, and where a run would be gone on with against opponents that no name tells from others (``identity``).
     """

@@ -43,21 +43,21 @@ def draw_network(
     axes.set(xlim=(-SPAN, SPAN), ylim=(-SPAN, SPAN), aspect="equal", title=title)
     axes.axis("off")
     drawn = money > 1e-9 if edges is None else edges | (money > 1e-9)
-    arrows = [(payer, payee) for payer, payee in np.argwhere(drawn).tolist()]
+    arrows = list(map(tuple, np.argwhere(drawn).tolist()))
     most = max(float(money.max(initial=0.0)), 1e-12)
     for payer, payee in arrows:
         style = {"arrowstyle": "-|>", "lw": 0.6 + 5 * float(money[payer, payee]) / most, "color": colours[payer], "alpha": 0.75}
         style |= {"shrinkA": 21, "shrinkB": 21, "mutation_scale": 14, "connectionstyle": f"arc3,rad={BEND}"}
         axes.annotate("", xy=tuple(places[payee]), xytext=tuple(places[payer]), arrowprops=style)
-    axes.scatter(*places.T, s=1000, c="white", edgecolors=colours, linewidths=3, zorder=2)
-    for name, place in zip(names, places, strict=True):
-        axes.text(*place, name, ha="center", va="center", fontsize=7, zorder=3)
+    axes.scatter(places[:, 0], places[:, 1], s=1000, c="white", edgecolors=colours, linewidths=3, zorder=2)
+    for name, (x, y) in zip(names, places.tolist(), strict=True):
+        axes.text(x, y, name, ha="center", va="center", fontsize=7, zorder=3)
     paid = sorted((pair for pair in arrows if money[pair] > 1e-9), key=lambda pair: -money[pair])
     decimals = max(0, 2 - math.floor(math.log10(most)))  # three digits of the largest
     words = [f"{money[pair]:.{decimals}f}" for pair in paid]
-    for (payer, _), word, place in zip(paid, words, _label_places(axes, places, paid, words), strict=True):
+    for (payer, _), word, (x, y) in zip(paid, words, _label_places(axes, places, paid, words), strict=True):
         frame = {"fc": "white", "ec": colours[payer], "lw": 0.9, "pad": 1.0}
-        axes.text(*place, word, fontsize=7, ha="center", va="center", bbox=frame, zorder=4)
+        axes.text(x, y, word, fontsize=7, ha="center", va="center", bbox=frame, zorder=4)
 
 
 def curve(start: np.ndarray, end: np.ndarray, along: np.ndarray) -> np.ndarray:
@@ -96,7 +96,11 @@ def draw_bars(axes: Axes, values: Mapping[str, float], title: str, unit: str = "
 
 
 def draw_points(
-    axes: Axes, points: Mapping[str, Sequence[float]], intervals: Mapping[str, tuple[float, float] | None], title: str, unit: str = ""
+    axes: Axes,
+    points: Mapping[str, Sequence[float]],
+    intervals: Mapping[str, tuple[float, float] | None],
+    title: str,
+    unit: str = "",
 ) -> None:
     """Draw one row per name, first name on top: a grey dot a point, the mean in black, and its interval where there is one.
 

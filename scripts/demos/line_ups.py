@@ -64,13 +64,13 @@ def market_of(name: str, words: Sequence[str], n_rounds: int) -> Market:
     return make_market(name, max_cycles=n_rounds, **read_arguments(name, words, {"max_cycles": "--rounds"}))
 
 
-def units_of(
-    market: str, words: Sequence[str], names: Sequence[str], seeds: int, n_rounds: int, fields: Sequence[str], told: bool, size: int
-) -> list[Unit]:
-    """Units that play so many line-ups each; fields are infos of the market; told: keep every round in words."""
-    plain = {"market": market, "words": list(words), "seeds": seeds, "n_rounds": n_rounds, "fields": list(fields), "told": told}
+def units_of(names: Sequence[str], size: int, **given: Any) -> list[Unit]:
+    """Units that play so many line-ups each; given: the other arguments of ``play``."""
     parts = [list(names[k : k + size]) for k in range(0, len(names), size)]
-    return [Unit(play, plain | {"names": part}, rounds=n_rounds * len(part) * seeds, stands=STANDS) for part in parts]
+    return [
+        Unit(play, {**given, "names": part}, rounds=given["n_rounds"] * given["seeds"] * len(part), stands=STANDS)
+        for part in parts
+    ]
 
 
 def joined(results: Sequence[Mapping[str, Any]]) -> Played:
@@ -88,9 +88,19 @@ def joined(results: Sequence[Mapping[str, Any]]) -> Played:
 
 
 def play(
-    folder: Path, market: str, words: list[str], names: list[str], seeds: int, n_rounds: int, fields: list[str], told: bool
+    folder: Path,
+    market: str,
+    words: Sequence[str],
+    names: list[str],
+    seeds: int,
+    n_rounds: int,
+    fields: Sequence[str],
+    told: bool,
 ) -> dict[str, Any]:
-    """Play line-ups on all seeds as one batch, as plain data; see ``Played``."""
+    """Play line-ups on all seeds as one batch, as plain data; see ``Played``.
+
+    words: arguments of the market;   fields: infos that are kept;   told: keep every round of every market as a dictionary too
+    """
     built = market_of(market, words, n_rounds)
     agents = agent_names(built)
     parts = [STRATEGIES[TRUTHFUL], *(STRATEGIES[{OUTSIDE: "never_trade"}.get(name, name)] for name in names)]

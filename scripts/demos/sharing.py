@@ -23,8 +23,11 @@ LIAR_HEAD = ("one client", "earned a round", "less truthful [95 %]", "sales a ro
 def units(seeds: int, n_rounds: int) -> tuple[list[Unit], list[Unit]]:
     """Every scheme with truthful clients, and the paper's market with one liar or attacker, four line-ups a unit."""
     few, short = min(seeds, SCHEME_SEEDS), min(n_rounds, LIAR_ROUNDS)
-    compared = [units_of(MARKET, (STRENGTH, f"scheme={name}"), (TRUTHFUL,), few, n_rounds, FIELDS, False, 1) for name in SCHEMES]
-    lied = units_of(MARKET, (STRENGTH,), names_of(MARKET), seeds, short, FIELDS, False, size=4)
+    given = {"market": MARKET, "fields": FIELDS, "told": False}
+    compared = [
+        units_of((TRUTHFUL,), 1, **given, words=(STRENGTH, f"scheme={name}"), seeds=few, n_rounds=n_rounds) for name in SCHEMES
+    ]
+    lied = units_of(names_of(MARKET), 4, **given, words=(STRENGTH,), seeds=seeds, n_rounds=short)
     return [unit for (unit,) in compared], lied
 
 
@@ -59,17 +62,20 @@ def sections(found: Mapping[str, Played], lied: Played) -> list[tuple[str, str]]
     ipfl = found["ipfl"]
     (_, few, n_rounds, n), (_, seeds, short, _) = ipfl.values["utility"].shape, lied.values["utility"].shape
     text = (
-        f"{n} clients own digits dealt out by a Dirichlet distribution of .1. Means over {few} seeds and {n_rounds} rounds; so few "
-        "seeds rank no schemes. Test data are weighted by each client's own labels. Only iPFL has money; every copy of a model "
-        "costs its owner."
+        f"{n} clients own digits dealt out by a Dirichlet distribution of .1. Means over {few} seeds and {n_rounds} rounds; so "
+        "few seeds rank no schemes. Test data are weighted by each client's own labels. Only iPFL has money; every copy of a "
+        "model costs its owner."
     )
     which, (network, (axes,)) = f"iPFL, seed {SEED}, {n_rounds} rounds", figure(1, 6.8, 6.4)
     draw_network(axes, ipfl.money[0], ipfl.agents, f"money paid for models: {which}")
     drawn = picture(network, f"Who bought whose model: {which}. Arrows lead from buyer to seller, the width is money.")
     gaps = {name: row / short for name, row in lied.gaps().items()}
     fig, caption = gap_picture(gaps, "what a client earns less what truth earns", "money a round")
-    about = f"Means over {seeds} seeds and {short} rounds; the clients take turns in being the one that lies, the others are truthful."
-    lies = "Earned is utility less the cost of effort. Lies about cost, samples and need, and uploads that are not the trained model."
+    about = (
+        f"Means over {seeds} seeds and {short} rounds; the clients take turns in being the one that lies, the others are "
+        "truthful. Earned is utility less the cost of effort. Lies are about cost, samples and need; attackers upload what is "
+        "not the trained model."
+    )
     return [
         (
             "Model sharing: the paper's market and others",
@@ -77,6 +83,6 @@ def sections(found: Mapping[str, Played], lied: Played) -> list[tuple[str, str]]
         ),
         (
             "Model sharing: liars and attackers",
-            table(LIAR_HEAD, liar_rows(lied)) + f'<p class="note">{about} {lies}</p>' + picture(fig, caption),
+            table(LIAR_HEAD, liar_rows(lied)) + f'<p class="note">{about}</p>' + picture(fig, caption),
         ),
     ]

@@ -21,7 +21,8 @@ SEED = 0  # the market whose payments are shown
 
 def units(words: Sequence[str], seeds: int, n_rounds: int) -> list[Unit]:
     """The tournament, three line-ups a unit."""
-    return units_of(MARKET, words, [*names_of(MARKET), OUTSIDE], seeds, n_rounds, FIELDS, told=True, size=3)
+    given = {"market": MARKET, "words": tuple(words), "seeds": seeds, "n_rounds": n_rounds, "fields": FIELDS, "told": True}
+    return units_of([*names_of(MARKET), OUTSIDE], 3, **given)
 
 
 def rows_of(played: Played) -> list[tuple[str, ...]]:
@@ -51,7 +52,7 @@ def prices(played: Played) -> Figure:
         price = dict(zip(played.names, paid / bought, strict=True))
     shown = [name for name in PRICED if name in price]
     fig, panels = figure(len(shown), 2.5, 2.7)
-    styles = {TRUTHFUL: ("grey", "--"), **{name: ("black", "-") for name in shown}}
+    styles = {TRUTHFUL: ("grey", "--"), **dict.fromkeys(shown, ("black", "-"))}
     for axes, name in zip(panels, shown, strict=True):
         draw_lines(axes, {TRUTHFUL: price[TRUTHFUL], name: price[name]}, name, "round", "money a purchase", styles)
         axes.sharey(panels[0])

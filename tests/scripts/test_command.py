@@ -52,7 +52,8 @@ def helps():
             with pytest.raises(SystemExit), pytest.MonkeyPatch.context() as inner:
                 inner.setattr(sys.stdout, "write", parts.append)
                 tyro.cli(config, args=["--help"])
-            text = " ".join(re.sub(r"\x1b\[[0-9;]*m|[│╭╮╰╯─]", " ", "".join(parts)).split()).split("show this help message and exit")[-1]
+            text = " ".join(re.sub(r"\x1b\[[0-9;]*m|[│╭╮╰╯─]", " ", "".join(parts)).split())
+            text = text.split("show this help message and exit")[-1]
             found[script] = {name: option_text(text, name) for name in (field.name for field in dataclasses.fields(config))}
     return found
 
@@ -71,8 +72,8 @@ def test_every_option_says_what_it_is(script, helps):
 
 
 def test_the_search_for_missing_help_can_fail():
-    assert not re.match(r"\w[^(]*\w", option_text("options --seeds INT (default: 20) --out PATH a folder (default: x)", "seeds"))
-    assert option_text("options --seeds {None}|INT (default: 20) --out PATH a folder (default: x)", "out") == "a folder (default: x)"
+    text = "options --seeds {None}|INT (default: 20) --out PATH a folder (default: x)"
+    assert option_text(text, "out") == "a folder (default: x)" and not re.match(r"\w[^(]*\w", option_text(text, "seeds"))
 
 
 CHOICES = {
@@ -195,7 +196,7 @@ STUDY = "--seeds 6 --rounds 6 --dimension 400 --examples 60 80 --validation 200 
 TRAINING = "--steps 4096 --num-envs 16 --evaluations 4 --episodes 4 --checkpoint-every 512 --seeds 0 1 --workers 2"
 LONG = {  # arguments, and what the folder holds as soon as something is kept
     "audit": ("--module planted_claims:CLAIMS --budget quick --workers 2", "units/*.json"),
-    "demo": ("--seeds 2 --rounds 3 --workers 2 --audit", "units/*.json"),
+    "demo": ("--seeds 1 --rounds 1 --workers 2 --audit", "units/*.json"),
     "reproduce fig3": (STUDY, "units/*.json"),
     "train": (TRAINING, "seed_*/checkpoints/*"),
 }

@@ -1,0 +1,51 @@
+"""An episode told in the terminal: the truth stands beside what was said, and lies are seen at once."""
+
+import pytest
+
+from scripts.play import PlayConfig, main
+
+
+def told(capsys, **config):
+    """The table of the truth: (agent, what) to (truth, said, ratio), as printed."""
+    main(PlayConfig(rounds=1, **config))
+    printed = capsys.readouterr().out.split("lies in bold")[1].split("episode")[0]
+    rows = [line.split("  ") for line in printed.splitlines() if " and " in line]
+    cells = [[cell.strip() for cell in row if cell.strip()] for row in rows]
+    return {(agent, what): (truth, said, ratio) for agent, what, truth, said, ratio in cells}
+
+
+def test_bids_stand_beside_the_worth_and_asks_beside_the_cost(capsys):
+    # shade bids 2/3 of the worth; a sale costs its seller the externality of .25 per unit of the buyer's gain
+    rows = told(capsys, focal="shade", arguments=("n_agents=2", "externality=0.25", "money_per_loss=(1.0, 1.0)"))
+    assert set(rows) == {
+        ("trader_0", "worth of trader_1's model and bid"),
+        ("trader_0", "cost of selling to trader_1 and ask"),
+        ("trader_1", "worth of trader_0's model and bid"),
+        ("trader_1", "cost of selling to trader_0 and ask"),
+    }
+    assert rows["trader_0", "worth of trader_1's model and bid"][2] == "0.667"
+    assert rows["trader_1", "worth of trader_0's model and bid"][2] == "1.000"
+    worth = float(rows["trader_1", "worth of trader_0's model and bid"][0])  # at one unit of money a unit of loss: the gain
+    cost, ask, _ = rows["trader_0", "cost of selling to trader_1 and ask"]
+    assert worth > 0 and cost == ask and float(cost) == pytest.approx(0.25 * worth, abs=1e-4)
+
+
+def test_true_types_stand_beside_reported_ones(capsys):
+    shared = {"market": "model_sharing_v0", "arguments": ("n_agents=3", "learner=None", "costs=(0.5, 0.5)")}
+    rows = told(capsys, focal="cost_liar", **shared)
+    assert rows["client_0", "cost and report"] == ("0.5000", "1.0000", "2.000")  # it doubles its cost
+    assert rows["client_1", "cost and report"] == ("0.5000", "0.5000", "1.000")
+    assert len(rows) == 9 and all(ratio == "1.000" for (agent, _), (*_, ratio) in rows.items() if agent != "client_0")
+
+
+def test_values_and_costs_stand_beside_bids_and_asks(capsys):
+    rows = told(capsys, market="reference_v0", focal="shade")
+    assert rows["buyer_0", "value and bid"][2] == "0.667" and rows["seller_0", "cost and ask"][2] == "1.000"
+
+
+def test_a_round_is_told_for_each_of_the_episode_and_rounds_have_one_option(capsys):
+    main(PlayConfig(market="reference_v0", rounds=2, arguments=("game=first_price", "n_buyers=3")))
+    printed = capsys.readouterr().out
+    assert "round 2" in printed and "round 3" not in printed and "buyer_2 (truthful): utility" in printed
+    with pytest.raises(ValueError, match="give max_cycles by --rounds"):
+        main(PlayConfig(arguments=("max_cycles=2",)))
