@@ -79,7 +79,7 @@ class TrainConfig:
         updates: ppo: passes over a rollout; sac: gradient steps after a rollout
         learning_rate: of Adam
         network: units of the hidden layers, for the policy and for its critic
-        gamma: discount; 1 is the sum of the episode that the market means
+        gamma: discount; 1 is the sum of the episode, which a market with horizon="end" means; horizon="cut" wants less
         gae_lambda: ppo: how far an advantage trusts what was earned (1) rather than the critic (0)
         entropy: weight of the policy's entropy; None in sac: tuned by itself
         log_std_init: logarithm of the first standard deviation of an action; the box of an action is 2 wide

@@ -1,4 +1,4 @@
-"""The door between markets and learner: times the markets, adds up returns, and ends the sum at the horizon."""
+"""The door between markets and learner: times the markets and adds up returns."""
 
 from __future__ import annotations
 
@@ -11,12 +11,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnv, VecEnvStepRetu
 
 
 class Meter(VecEnvWrapper):
-    """Counts the seconds that the markets take and the returns of episodes that end, in money.
-
-    An episode that reaches the horizon is over for good: the round is part of every observation, and what an agent
-    maximises is the sum to the horizon. The flag of a time limit is therefore taken off; with it a learner would add
-    its own guess of what comes after the last round, where nothing comes.
-    """
+    """Counts the seconds that the markets take and the returns of episodes that end, in money."""
 
     def __init__(self, venv: VecEnv) -> None:
         super().__init__(venv)
@@ -41,8 +36,6 @@ class Meter(VecEnvWrapper):
         self.returns += rewards
         self.total, self.episodes = self.total + float(self.returns[over].sum()), self.episodes + int(over.sum())
         self.returns[over] = 0.0
-        for info in infos:
-            info["TimeLimit.truncated"] = False
         return seen, rewards, over, infos
 
     def take(self) -> tuple[float, int]:

@@ -18,6 +18,7 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecNormalize
 
 from marketenv.core.batch import describe
+from marketenv.core.horizon import is_cut
 from marketenv.core.lookup import lookup
 from marketenv.core.market import Market, agent_names
 from marketenv.core.storage import whole_file
@@ -65,12 +66,14 @@ def train(
     With ``config.resume`` a run that was cut short goes on from its last checkpoint and ends as if nothing had happened:
     to the bit on a CPU with the same number of threads. The global random generators of torch, NumPy and Python are set.
     Raises ValueError for unknown names and wrong sizes, for a folder that holds a run of other settings or in which another
-    process trains, and where a run would be gone on with against opponents that no name tells from others (``identity``).
+    process trains, where a run would be gone on with against opponents that no name tells from others (``identity``), and
+    for gamma 1 where the horizon is a cut.
     """
     config = config.settled()
     algorithm, folder, steps = lookup(ALGORITHMS, config.algorithm, "algorithm"), seed_folder(config, seed), config.steps
     assert steps is not None
     market = market or make_market(config.market, **_arguments(config))
+    _check_discount(config, market)
     agent = config.agent or agent_names(market)[0]
     others = find_opponent(config.opponents if opponents is None else opponents, market)
     envs = _environments(config, market, agent, others)
@@ -129,6 +132,15 @@ def _arguments(config: TrainConfig) -> dict[str, Any]:
     if "device" in given:
         raise ValueError("arguments has a device; give it as device, beside the arguments.")
     return {**given, "device": config.device}
+
+
+def _check_discount(config: TrainConfig, market: Market) -> None:
+    """Refuse an endless sum that is not discounted, whose value has no bound."""
+    if is_cut(market) and config.gamma == 1:
+        raise ValueError(
+            'gamma is 1 and the market has horizon="cut", wanted gamma < 1: the sum of endless rounds has no bound. '
+            'Give gamma=0.95, for instance, or horizon="end", whose sum is that of max_cycles rounds.'
+        )
 
 
 def _environments(config: TrainConfig, market: Market, agent: str, opponents: Any) -> VecNormalize:

@@ -70,8 +70,8 @@ class Batch:
         truncated = (now.state.round >= self.market.horizon) & ~report.terminated
         final = seen = rounds.observe(self.market, now)
         over = report.terminated | truncated
-        if now.quotes is not None and bool(over.any()):  # a market that is over sees no next round, as it would alone
-            final = torch.where(over[:, None, None], self.market.observe(now.state, (), None), seen)
+        if now.quotes is not None and bool(over.any()):  # a market that is over sees what it would see alone
+            final = torch.where(over[:, None, None], rounds.observe_end(self.market, now.state, seen), seen)
         if restart and bool(over.any()):
             assert self._base is not None
             self._episode = self._episode + over

@@ -19,6 +19,17 @@ def unknown(kind: str, name: object, known: Mapping[str, Any] | tuple[str, ...])
     return ValueError(f"no {kind} {name!r}.{hint} Known: {', '.join(names)}.")
 
 
+def check_choice(known: tuple[str, ...], value: object, kind: str) -> None:
+    """Refuse a value that is none of the known names.
+
+    Raises ValueError that names the nearest one.
+
+    >>> check_choice(("keep", "reset"), "keep", "after_purchase")
+    """
+    if not isinstance(value, str) or value not in known:
+        raise unknown(kind, value, known)
+
+
 def lookup(table: Mapping[str, Any], part: Any, kind: str) -> Any:
     """Return the table's entry of that name, or the part itself when it is not a name.
 

@@ -45,7 +45,7 @@ class Report:
     rewards:    utility of the round                        float64 [markets, agents]
     transfers:  money from payer to payee; rows and columns beyond the agents are operators, subsidies or fees
                                                             float64 [markets, payers, payees]
-    terminated: the game is really over                     bool [markets]
+    terminated: the game is really over; ``clear`` says so for rules of its own only, the last round is added  bool [markets]
     seconds:    wall-clock seconds of each named step of the round
 
     ``INFO`` names the fields of shape [markets, agents] that PettingZoo's infos show.
@@ -91,7 +91,8 @@ class Market(Protocol):
     """A batch of markets of one kind; every method is a pure function of its arguments.
 
     ``roles`` and ``stages`` say who acts when; ``horizon`` is the number of rounds of an episode; ``policies`` holds
-    at least ``truthful`` and ``random``; ``report_type`` is the class of its reports.
+    at least ``truthful`` and ``random``; ``report_type`` is the class of its reports. A market may have ``cut``, True
+    where the horizon is no part of the game (see ``marketenv.core.horizon``).
     """
 
     stages: tuple[Stage, ...]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from marketenv.core import draws, tree
+from marketenv.core.horizon import is_cut
 from marketenv.core.market import Market, Past, Report, action_width, agent_names
 from marketenv.core.policy import Policy
 
@@ -33,7 +35,8 @@ def begin(market: Market, seeds: Int[Tensor, "markets"]) -> Situation:
 def advance(market: Market, now: Situation, actions: Float[Tensor, "markets agents width"]) -> tuple[Situation, Report | None]:
     """Play one stage; the report is None unless the stage ended a round.
 
-    Actions [markets, agents, width] hold rows for all agents; those of agents that are not to move are ignored.
+    Actions [markets, agents, width] hold rows for all agents; those of agents that are not to move are ignored. The last
+    round of the horizon terminates a market, unless the horizon is a cut.
     Raises ValueError where the episode is over.
     """
     if now.quotes is None:
@@ -42,13 +45,27 @@ def advance(market: Market, now: Situation, actions: Float[Tensor, "markets agen
     if len(past) < len(market.stages):
         return Situation(now.state, past, market.quote(now.state, past)), None
     state, report = market.clear(now.state, past)
-    over = bool((report.terminated | (state.round >= market.horizon)).all())
+    last = state.round >= market.horizon
+    if not is_cut(market):
+        report = dataclasses.replace(report, terminated=report.terminated | last)
+    over = bool((report.terminated | last).all())
     return Situation(state, (), None if over else market.quote(state, ())), report
 
 
 def observe(market: Market, now: Situation) -> Float[Tensor, "markets agents dim"]:
     """What every agent sees now, padded to the widest role: float32 [markets, agents, dim]."""
-    return market.observe(now.state, now.past, now.quotes)
+    if now.quotes is not None or not is_cut(market):
+        return market.observe(now.state, now.past, now.quotes)
+    return observe_end(market, now.state, market.observe(now.state, (), market.quote(now.state, ())))
+
+
+def observe_end(market: Market, state: Any, going_on: Float[Tensor, "markets agents dim"]) -> Float[Tensor, "markets agents dim"]:
+    """What agents see of a market that is over: nothing is quoted, since no round is left to play.
+
+    A cut cannot be seen: there agents see ``going_on``, the next round as if it were played, which a learner values.
+    """
+    nothing = market.observe(state, (), None)
+    return torch.where((state.round >= market.horizon)[:, None, None], going_on, nothing) if is_cut(market) else nothing
 
 
 def merge(mask: Tensor, fresh: Situation, now: Situation) -> Situation:

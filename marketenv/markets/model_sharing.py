@@ -20,6 +20,7 @@ from torch import Tensor
 from marketenv.core import draws
 from marketenv.core.clock import Clock
 from marketenv.core.fields import Field, Fields, Meaning, just_above
+from marketenv.core.horizon import share_played
 from marketenv.core.lookup import lookup
 from marketenv.core.market import Past, Report, Role, Stage
 from marketenv.core.pairs import others
@@ -76,6 +77,7 @@ class ModelSharingMarket:
     def __init__(self, config: ModelSharingConfig | None = None) -> None:
         self.config = c = config or ModelSharingConfig()
         self.device, self.horizon, self.n_agents = torch.device(c.device), c.max_cycles, c.n_agents
+        self.cut = c.horizon == "cut"
         self.distance: ModelDistance = lookup(DISTANCES, c.distance, "distance")
         self.scheme: Scheme = lookup(SCHEMES, c.scheme, "scheme")
         self._check_money()
@@ -161,7 +163,7 @@ class ModelSharingMarket:
                 Field("last_paid", 1, 0.0, 1e6, "money paid in the last round"),
                 Field("last_earned", 1, 0.0, 1e6, "money received in the last round"),
                 Field("present", 1, 0.0, 1.0, "whether one is in the market"),
-                Field("round", 1, 0.0, 1.0, "finished rounds / max_cycles"),
+                Field("round", 1, 0.0, 1.0, "finished rounds / max_cycles; 0 where the horizon is a cut"),
             )
         )
         report = "report = 10^a times the truth; where that is 0, (1 + a) times the market's mean"
@@ -249,7 +251,7 @@ class ModelSharingMarket:
             "last_paid": state.last_paid,
             "last_earned": state.last_earned,
             "present": present,
-            "round": (state.round.double() / self.horizon)[:, None].expand_as(types.sizes),
+            "round": share_played(self, state.round)[:, None].expand_as(types.sizes),
         }
         pairs = {"bought": others(state.bought), "sold": others(state.bought.mT)}
         return self.roles[0].observation.pack(**pairs, **{name: values[..., None] for name, values in alone.items()})

@@ -12,7 +12,8 @@ from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
 from marketenv.core.axes import Parameters, PerPair
-from marketenv.core.lookup import unknown
+from marketenv.core.horizon import HORIZONS
+from marketenv.core.lookup import check_choice, unknown
 from marketenv.core.market import Report
 from marketenv.core.transfers import Ledger
 from marketenv.learners import Training
@@ -31,7 +32,12 @@ REASONS = {
     8: "got nobody's model, without money",
 }
 TYPES = ("sizes", "costs", "needs")
-CHOICES = {"reports": ("once", "each_round"), "exits": ("none", "ir_strict", "ir_prob"), "select": ("validation", "test")}
+CHOICES = {
+    "horizon": HORIZONS,
+    "reports": ("once", "each_round"),
+    "exits": ("none", "ir_strict", "ir_prob"),
+    "select": ("validation", "test"),
+}
 
 STRONGEST = torch.finfo(torch.float32).max  # pull of a training that its parameters' type can hold
 
@@ -54,6 +60,7 @@ class ModelSharingConfig:
     """Arguments of ``model_sharing_v0``; docs/environments/model_sharing.md gives the reason of each default.
 
     n_agents, max_cycles: clients and rounds
+    horizon:  ``end``: the last round ends the game; ``cut``: the game would go on, and no agent sees the cut
     data, root, download, partition, data_options: what clients own (see ``marketenv.data.make_source``)
     learner, learner_options, training: what they train (see ``LEARNERS``); None draws distances and trains nothing
     distance: between models, a name of ``DISTANCES`` or such an object;   strength: lambda;   eta: step of the prox centre
@@ -75,6 +82,7 @@ class ModelSharingConfig:
 
     n_agents: int = 10
     max_cycles: int = 20
+    horizon: str = "end"
     data: Any = "digits"
     root: Any = None
     download: bool = False
@@ -108,9 +116,7 @@ class ModelSharingConfig:
 
     def __post_init__(self) -> None:
         for name, known in CHOICES.items():
-            chosen = getattr(self, name)
-            if not isinstance(chosen, str) or chosen not in known:
-                raise unknown(name, chosen, known)
+            check_choice(known, getattr(self, name), name)
         for name, least in (("n_agents", 2), ("max_cycles", 1)):
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:

@@ -22,6 +22,7 @@ from marketenv.alignment import ALIGNMENTS, Aligned, alpha_closed_form, alpha_gr
 from marketenv.core import draws
 from marketenv.core.clock import Clock
 from marketenv.core.fields import Field, Fields, Meaning, just_above
+from marketenv.core.horizon import share_played
 from marketenv.core.lookup import lookup
 from marketenv.core.market import Past, Report, Role, Stage
 from marketenv.core.pairs import others, pairs_of
@@ -78,6 +79,7 @@ class ParameterTradingMarket:
     def __init__(self, config: ParameterTradingConfig | None = None) -> None:
         self.config = c = config or ParameterTradingConfig()
         self.device, self.horizon, self.n_agents = torch.device(c.device), c.max_cycles, c.n_agents
+        self.cut = c.horizon == "cut"
         options = {"root": c.root, "download": c.download, **c.data_options}
         self.source: Source = make_source(c.data, c.partition, c.n_agents, **options).to(self.device)
         self.learner: Learner = self._learner()
@@ -159,7 +161,7 @@ class ParameterTradingMarket:
                 Field("cash", 1, -1e6, 1e6, "money in hand"),
                 Field("last_paid", 1, 0.0, 1e6, "money paid in the last round"),
                 Field("last_earned", 1, 0.0, 1e6, "money received in the last round"),
-                Field("round", 1, 0.0, 1.0, "finished rounds / max_cycles"),
+                Field("round", 1, 0.0, 1.0, "finished rounds / max_cycles; 0 where the horizon is a cut"),
             )
         )
         bid = "one bid per seller: (1 + a) m max(gain, 0), or (1 + a) / 2 bid_max"
@@ -227,7 +229,7 @@ class ParameterTradingMarket:
         weights = alpha if self.config.disclosure == "full" else pairs
         alone = {"money_per_loss": state.money_per_loss, "effort_cost": state.effort_cost, "cash": state.ledger.cash}
         alone |= {"last_paid": state.last_paid, "last_earned": state.last_earned, "loss": loss, "accuracy": accuracy}
-        finished = (state.round / self.horizon)[:, None].expand(-1, self.n_agents)
+        finished = share_played(self, state.round)[:, None].expand(-1, self.n_agents)
         return self.roles[0].observation.pack(
             gain=others(gain),
             shown=others(shown),

@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
-from marketenv.core.lookup import lookup
+from marketenv.core.horizon import HORIZONS
+from marketenv.core.lookup import check_choice
 from marketenv.core.market import Report
 from marketenv.core.transfers import Ledger
 from marketenv.learners import Training
@@ -34,6 +35,7 @@ class ParameterTradingConfig:
     """Arguments of ``parameter_trading_v0``; docs/environments/parameter_trading.md gives the reason of each default.
 
     n_agents, max_cycles: traders and rounds
+    horizon:        ``end``: the last round ends the game; ``cut``: the game would go on, and no agent sees the cut
     data, root, download, partition, data_options: what agents own (see ``marketenv.data.make_source``)
     learner, learner_options, training: what they train (see ``marketenv.learners.LEARNERS``)
     augmentation:   what happens to images before they are learned from: a name of ``AUGMENTATIONS``, or one per agent
@@ -58,6 +60,7 @@ class ParameterTradingConfig:
 
     n_agents: int = 4
     max_cycles: int = 20
+    horizon: str = "end"
     data: Any = "digits"
     root: Any = None
     download: bool = False
@@ -91,13 +94,14 @@ class ParameterTradingConfig:
 
     def __post_init__(self) -> None:
         choices = {
+            "horizon": HORIZONS,
             "after_purchase": ("keep", "reset"),
             "alpha": ("auto", "grid", "closed_form"),
             "disclosure": DISCLOSURES,
             "bid_mode": ("gain", "absolute"),
         }
         for name, known in choices.items():
-            lookup(dict.fromkeys(known), getattr(self, name), name)
+            check_choice(known, getattr(self, name), name)
         for name, least in (("n_agents", 2), ("max_cycles", 1), ("max_purchases", 1)):
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from marketenv.core import draws
 from marketenv.core.fields import Field, Fields, Meaning, just_above
-from marketenv.core.lookup import lookup
+from marketenv.core.horizon import HORIZONS, share_played
+from marketenv.core.lookup import check_choice, lookup
 from marketenv.core.market import Past, Report, Role, Stage
 from marketenv.core.policy import uniform_random
 from marketenv.core.transfers import net
@@ -50,6 +51,7 @@ class ReferenceConfig:
     costs:      the seller's cost is uniform on this interval, money (double auction)
     reserve:    lowest price of an auction, money
     max_cycles: rounds; values are drawn afresh each round
+    horizon:    ``end``: the last round ends the game; ``cut``: the game would go on, and no agent sees the cut
     """
 
     game: str = "double_auction"
@@ -59,10 +61,12 @@ class ReferenceConfig:
     costs: tuple[float, float] = (0.0, 1.0)
     reserve: float = 0.0
     max_cycles: int = 1
+    horizon: str = "end"
     device: str = "cpu"
 
     def __post_init__(self) -> None:
         game = lookup(GAMES, self.game, "game")
+        check_choice(HORIZONS, self.horizon, "horizon")
         if self.n_buyers is not None and (self.n_buyers < 1 or (game.seller_plays and self.n_buyers != 1)):
             raise ValueError(f"n_buyers is {self.n_buyers}; a {self.game} wants {'exactly 1' if game.seller_plays else '>= 1'}.")
         for name, (low, high) in (("values", self.values), ("costs", self.costs)):
@@ -128,7 +132,7 @@ class ReferenceMarket:
         self.config = config or ReferenceConfig()
         self.game: Game = lookup(GAMES, self.config.game, "game")
         self.mechanism = lookup(MECHANISMS, self.config.mechanism or self.game.mechanism, "mechanism")
-        self.horizon = self.config.max_cycles
+        self.horizon, self.cut = self.config.max_cycles, self.config.horizon == "cut"
         self.device = torch.device(self.config.device)
         self.n_buyers = self.config.n_buyers or self.game.buyers
         self.price_max = max(self.config.values[1], self.config.costs[1] if self.game.seller_plays else 0.0)
@@ -140,7 +144,7 @@ class ReferenceMarket:
             (
                 Field("type", 1, 0.0, self.price_max, "own value (buyer) or cost (seller), money"),
                 Field("last_price", 1, 0.0, self.price_max, "price of the last sale, 0 if none, money"),
-                Field("round", 1, 0.0, 1.0, "finished rounds / max_cycles"),
+                Field("round", 1, 0.0, 1.0, "finished rounds / max_cycles; 0 where the horizon is a cut"),
             )
         )
         text, meaning = "price = price_max * (1 + a) / 2: a bid (buyer) or an ask (seller)", Meaning("money", 0.0, self.price_max)
@@ -163,7 +167,7 @@ class ReferenceMarket:
         """Own type, last price, share of the rounds that is over; types are 0 after the last round."""
         n_agents = self.n_buyers + self.game.seller_plays
         types = torch.zeros(len(state.seeds), n_agents, device=self.device) if quotes is None else quotes.types[:, :n_agents]
-        shared = torch.stack([state.last_price, state.round / self.horizon], -1)[:, None].expand(-1, n_agents, -1)
+        shared = torch.stack([state.last_price, share_played(self, state.round)], -1)[:, None].expand(-1, n_agents, -1)
         return self.roles[0].observation.pack(type=types[..., None], last_price=shared[..., :1], round=shared[..., 1:])
 
     def clear(self, state: ReferenceState, past: Past) -> tuple[ReferenceState, ReferenceReport]:
@@ -184,7 +188,7 @@ class ReferenceMarket:
         report = ReferenceReport(
             rewards=utility,
             transfers=transfers,
-            terminated=new.round >= self.horizon,
+            terminated=torch.zeros_like(new.round, dtype=torch.bool),
             seconds={},
             types=quotes.types,
             offers=offers,

@@ -52,7 +52,7 @@ class MatrixGame:
         rewards = self.payoffs[(slice(None), *moves.T)].T
         if self.noise:
             rewards = rewards + self.noise * (2 * draws.uniform(draws.fold(state.seeds, "noise"), len(self.payoffs)) - 1)
-        over = torch.ones(len(rewards), dtype=torch.bool)
+        over = torch.zeros(len(rewards), dtype=torch.bool)  # by no rule of its own: the one round is the horizon
         report = Report(rewards=rewards, transfers=rewards.new_zeros(len(rewards), 1, 1), terminated=over, seconds={})
         return MatrixState(state.seeds, state.round + 1), report
 

@@ -323,15 +323,17 @@ def test_without_scaling_a_policy_sees_what_the_market_shows(tmp_path):
 # --- the door ---------------------------------------------------------------------------------------------------------------
 
 
-def test_the_meter_adds_up_and_the_horizon_is_the_end():
-    meter = Meter(make_sb3("parameter_trading_v0", 2, agent="trader_0", n_agents=2, max_cycles=2))
+@pytest.mark.parametrize("horizon", ["end", "cut"])
+def test_the_meter_adds_up_and_leaves_the_horizon_as_it_is(horizon):
+    meter = Meter(make_sb3("parameter_trading_v0", 2, agent="trader_0", n_agents=2, max_cycles=2, horizon=horizon))
     meter.seed(0)
     meter.reset()
     earned = np.zeros(2)
     for step in range(2):
         _, rewards, over, infos = meter.step(np.tile(np.float32([0, -1, 1]), (2, 1)))
         earned += rewards
-        assert over.all() == (step == 1) and not any(info["TimeLimit.truncated"] for info in infos)
+        cut = step == 1 and horizon == "cut"
+        assert over.all() == (step == 1) and [info["TimeLimit.truncated"] for info in infos] == [cut] * 2
     assert meter.take() == (pytest.approx(earned.mean()), 2) and meter.take() == (0.0, 0)
     assert meter.seconds > 0 and not meter.returns.any()
 
@@ -435,6 +437,7 @@ def test_arguments_are_python_values_or_words():
         ({"seeds": (1, 1)}, "different whole numbers"),
         ({"seeds": (-1,)}, "different whole numbers"),
         ({"gamma": 1.1}, "wanted numbers from 0 to 1"),
+        ({"arguments": ("max_cycles=3", "horizon=cut")}, "gamma is 1 and .* wanted gamma < 1"),
         ({"learning_rate": 0.0}, "wanted a number > 0"),
         ({"network": (0,)}, "each hidden layer"),
         ({"seeds": (2**32,)}, r"from 0 to 2\*\*32 - 1"),

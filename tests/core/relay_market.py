@@ -1,7 +1,8 @@
 """A toy market of two stages, for the tests: a seller names a price, then two buyers who see it buy or leave.
 
 Every number can be worked out by hand: seller pays nothing for its good, a buyer of type v who takes it at price p gets
-v - p. A market ends at once when buyer_0 storms out (a second action below -0.9).
+v - p. A market ends at once when buyer_0 storms out (a second action below -0.9). Where the horizon is a cut, every round
+shows 1/2.
 """
 
 from __future__ import annotations
@@ -60,10 +61,10 @@ class RelayMarket:
     stages = (Stage("offer", ("seller",)), Stage("reply", ("buyer",)))
     policies: ClassVar = {"truthful": truthful, "random": uniform_random}
 
-    def __init__(self, horizon=3, cash=1.0):
-        self.horizon, self.cash, self.device = horizon, cash, torch.device("cpu")
+    def __init__(self, horizon=3, cash=1.0, cut=False):
+        self.horizon, self.cash, self.cut, self.device = horizon, cash, cut, torch.device("cpu")
         turn = Field("turn", 1, 0.0, 1.0, "1 where oneself is to move now")
-        when = Field("round", 1, 0.0, 1.0, "number of this round / (horizon + 1)")
+        when = Field("round", 1, 0.0, 1.0, "number of this round / (horizon + 1); 1/2 where the horizon is a cut")
         seller = Role(
             "seller",
             1,
@@ -89,7 +90,7 @@ class RelayMarket:
         if quotes is not None:
             seen[:, 0, 0], seen[:, 1:, 0] = float(not past), float(len(past) == 1)
             seen[:, 1:, 1] = quotes.types.float()
-        seen[:, 0, 1] = (state.round + 1) / (self.horizon + 1)
+        seen[:, 0, 1] = 0.5 if self.cut else (state.round + 1) / (self.horizon + 1)
         seen[:, 1:, 3] = seen[:, :1, 1]
         if isinstance(quotes, Reply):
             seen[:, 1:, 2] = quotes.price.float()[:, None]

@@ -81,7 +81,7 @@ def test_a_market_that_is_over_restarts_in_the_same_step_and_the_others_go_on():
     assert not torch.equal(now.quotes.types[1], types[1])
     for _ in range(2):
         turn = batch.step(calm(batch), restart=True)
-    assert turn.truncated.tolist() == [True, False, True]  # markets 0 and 2 reach the horizon, market 1 has a round to go
+    assert turn.terminated.tolist() == [True, False, True]  # markets 0 and 2 reach the horizon, market 1 has a round to go
     assert batch.running().state.round.tolist() == [0, 1, 0]
 
 
@@ -104,13 +104,43 @@ def test_a_step_inside_a_round_pays_nothing_and_ends_nothing():
 
 
 def test_termination_goes_before_truncation():
-    batch = batch_of(horizon=1)
+    batch = batch_of(horizon=1, cut=True)
     batch.reset(0)
     batch.step(calm(batch))
     actions = calm(batch)
     actions[0, 1, 1] = -1.0
     turn = batch.step(actions)
     assert turn.terminated.tolist() == [True, False, False] and turn.truncated.tolist() == [False, True, True]
+
+
+def test_a_horizon_that_is_no_cut_terminates():
+    batch = batch_of(horizon=1)
+    batch.reset(0)
+    batch.step(calm(batch))
+    turn = batch.step(calm(batch))
+    assert turn.terminated.all() and turn.report.terminated.all() and not turn.truncated.any()
+
+
+def test_a_cut_shows_the_next_round_and_an_end_shows_nothing(tmp_path):
+    batch = batch_of(horizon=2, cut=True)
+    batch.reset(0)
+    batch.step(calm(batch), restart=True)
+    actions = calm(batch)
+    actions[0, 1, 1] = -1.0  # buyer_0 of market 0 storms out in round one
+    left = batch.step(actions, restart=True)
+    batch.step(calm(batch), restart=True)
+    cut = batch.step(calm(batch), restart=True)  # market 0 has a round to go
+    assert left.terminated.tolist() == [True, False, False] and cut.truncated.tolist() == [False, True, True]
+    assert not left.final_seen[0, 1:, 1].any()
+    types = draws.uniform(draws.fold(torch.tensor([1, 2]), "type", 2), 2).float()  # of round three, which nobody plays
+    assert torch.equal(cut.final_seen[1:, 1:, 1], types)
+    alone = Batch(RelayMarket(horizon=2, cut=True), 1)
+    alone.reset(1)
+    turns = [alone.step(calm(alone)) for _ in range(4)]
+    assert torch.equal(turns[-1].seen[0], cut.final_seen[1]) and torch.equal(turns[-1].final_seen, turns[-1].seen)
+    alone.save(tmp_path / "state")
+    other = Batch(RelayMarket(horizon=2, cut=True), 1)
+    assert torch.equal(other.load(tmp_path / "state"), turns[-1].seen) and other.running().quotes is None
 
 
 def test_infos_have_one_set_of_keys_from_the_start():

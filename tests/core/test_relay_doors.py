@@ -18,8 +18,9 @@ def moves(price=0.2, takes=(1.0, -1.0), stay=1.0):
     return {"seller_0": np.array([price], dtype=np.float32)} | buyers
 
 
-def test_it_passes_every_public_check():
-    assert check_market_env(relay()) == tuple(CHECKS)
+@pytest.mark.parametrize("cut", [False, True])
+def test_it_passes_every_public_check(cut):
+    assert check_market_env(relay(cut=cut)) == tuple(CHECKS)
 
 
 def test_one_step_is_one_stage():
@@ -37,11 +38,14 @@ def test_one_step_is_one_stage():
     assert infos["seller_0"]["cash"] == pytest.approx(1.6)
 
 
-def test_the_horizon_truncates_after_all_stages_of_the_last_round():
-    env = relay(horizon=2)
+@pytest.mark.parametrize("cut", [False, True])
+def test_the_horizon_comes_after_all_stages_of_the_last_round(cut):
+    env = relay(horizon=2, cut=cut)
     env.reset(seed=0)
-    ends = [env.step(moves())[3]["buyer_0"] for _ in range(4)]
-    assert ends == [False, False, False, True] and env.agents == []  # 2 rounds of 2 stages
+    flags = [env.step(moves())[2:4] for _ in range(4)]
+    ends = [set(part.values()) for part in flags[-1]]
+    assert not any(part["buyer_0"] for step in flags[:-1] for part in step)
+    assert ends == [{not cut}, {cut}] and env.agents == []  # 2 rounds of 2 stages
 
 
 def test_storming_out_terminates():
@@ -97,9 +101,10 @@ def test_a_vector_of_markets_steps_stages_and_restarts_those_that_are_over():
     assert np.array_equal(last[0], singles[0][0]) and np.array_equal(last[1], singles[1][0])
 
 
-def test_markets_that_end_at_different_times_play_the_episodes_they_would_play_alone():
-    many = MarketVectorEnv(RelayMarket(horizon=2), 3, "buyer_0", "random")
-    builders = [lambda: SingleAgentEnv(relay(horizon=2), "buyer_0", "random")] * 3
+@pytest.mark.parametrize("cut", [False, True])
+def test_markets_that_end_at_different_times_play_the_episodes_they_would_play_alone(cut):
+    many = MarketVectorEnv(RelayMarket(horizon=2, cut=cut), 3, "buyer_0", "random")
+    builders = [lambda: SingleAgentEnv(relay(horizon=2, cut=cut), "buyer_0", "random")] * 3
     singles = SyncVectorEnv(builders, autoreset_mode=AutoresetMode.SAME_STEP)
     assert np.array_equal(many.reset(seed=1)[0], singles.reset(seed=1)[0])
     draw, ends = np.random.default_rng(0), []
@@ -109,6 +114,9 @@ def test_markets_that_end_at_different_times_play_the_episodes_they_would_play_a
         together, alone = many.step(actions), singles.step(actions)
         assert all(np.array_equal(a, b) for a, b in zip(together[:4], alone[:4], strict=True))
         assert np.array_equal(together[4]["cash"], alone[4]["cash"])
-        ends.append(together[2] | together[3])
-    assert len({tuple(end) for end in ends}) > 3  # they did end at different times
+        ends.append(together[2:4])
+        for k in np.flatnonzero(together[2] | together[3]):
+            assert np.array_equal(together[4]["final_obs"][k], alone[4]["final_obs"][k])
+    assert len({tuple(terminated | truncated) for terminated, truncated in ends}) > 3  # they did end at different times
+    assert np.any([truncated for _, truncated in ends]) == cut
     singles.close()

@@ -14,9 +14,7 @@ CASES = {
     "model_sharing": (model_sharing_v0, SMALL),
     "model_sharing_drawn": (model_sharing_v0, SMALL | {"learner": None, "reports": "each_round", "exits": "ir_prob"}),
 }
-GAMES = [
-    case for case, (module, _) in CASES.items() if module is reference_v0
-]  # really over at their horizon; others are cut off
+GAMES = [case for case, (module, _) in CASES.items() if module is reference_v0]
 TRAINED = ["parameter_trading", "model_sharing"]  # batched matrix products: their rounding depends on the batch
 
 

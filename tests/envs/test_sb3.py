@@ -52,8 +52,7 @@ def test_the_last_observation_of_an_episode_is_in_the_infos(case):
     where = venv._role.observation.slices["round"]  # finished rounds / max_cycles: 1 at the end, 0 at the start
     assert dones.all() and (seen[:, where] == 0).all()
     assert all((info["terminal_observation"][where] == 1).all() for info in infos)
-    cut = case not in GAMES  # the horizon cuts it off; reference games are really over
-    assert [info["TimeLimit.truncated"] for info in infos] == [cut] * venv.num_envs
+    assert not any(info["TimeLimit.truncated"] for info in infos)  # the game is over: nothing may be expected after it
 
 
 def test_all_agents_of_all_markets_are_the_rows_market_by_market():

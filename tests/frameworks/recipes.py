@@ -18,6 +18,7 @@ MARKETS = {
     "parameter_trading_v0": (parameter_trading_v0, {"n_agents": 2, "max_cycles": 3}),
     "model_sharing_v0": (model_sharing_v0, {"n_agents": 3, "max_cycles": 3, "learner": None}),
 }
+HORIZONS = {"end": (True, False), "cut": (False, True)}  # terminated, truncated after the last of three rounds
 # frameworks warn of their own and each other's old names; ours stay errors
 RELAXED = [pytest.mark.filterwarnings("ignore"), pytest.mark.filterwarnings("error:::marketenv")]
 

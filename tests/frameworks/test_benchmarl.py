@@ -9,7 +9,7 @@ from importlib.metadata import version
 
 import pytest
 import torch
-from recipes import MARKETS, RELAXED, need, parallel, run_page
+from recipes import HORIZONS, MARKETS, RELAXED, need, parallel, run_page
 
 from marketenv.envs import MARKETS as ALL
 
@@ -92,6 +92,21 @@ def test_one_iteration(name, algorithm, tmp_path):
         learned = {k.split()[1].split("_")[0] for k in after if k.startswith(group) and not torch.equal(before[k], after[k])}
         assert {"actor", "critic"} <= learned, (group, sorted(after))
     assert all(torch.isfinite(v).all() for v in after.values())
+
+
+@pytest.mark.parametrize("horizon", HORIZONS)
+@pytest.mark.parametrize("name", MARKETS)
+def test_what_comes_after_the_horizon_is_valued_as_the_market_means_it(name, horizon, tmp_path):
+    run = experiment(task_of(name, horizon=horizon), "IppoConfig", tmp_path)
+    terminated, _ = HORIZONS[horizon]
+    batch = next(iter(run.collector))
+    for group in run.group_map:
+        played = run.algorithm.process_batch(group, batch.clone())
+        last = played["next", group, "done"].flatten()
+        rewards, target = (played[key].flatten()[last] for key in (("next", group, "reward"), (group, "value_target")))
+        after = played["next", group, "state_value"].flatten()[last]
+        assert last.sum() * 3 == last.numel() and after.abs().min() > 0
+        assert torch.allclose(target, rewards + run.config.gamma * after * (not terminated), atol=1e-5)
 
 
 def test_discrete_actions(tmp_path):

@@ -30,22 +30,22 @@ def cluster():
     nodes.shutdown()
 
 
-def wrapped(name, _=None):
+def wrapped(name, _=None, **more):
     from ray.rllib.env.wrappers.pettingzoo_env import ParallelPettingZooEnv
 
-    return ParallelPettingZooEnv(parallel(name))
+    return ParallelPettingZooEnv(parallel(name, **more))
 
 
 def node_of_runner(_):
     return ray.get_runtime_context().get_node_id()
 
 
-def ppo(name, runners):
+def ppo(name, runners, **more):
     """PPO of RLlib on one market with a policy per role."""
     from ray.rllib.algorithms.ppo import PPOConfig
     from ray.tune.registry import register_env
 
-    register_env(name, partial(wrapped, name))
+    register_env(name, partial(wrapped, name, **more))
     return (
         PPOConfig()
         .environment(name)
@@ -79,6 +79,20 @@ def test_the_wrapped_market_is_the_market(name):
         for mine, theirs in zip(wanted, given, strict=True):  # rewards, terminations, truncations
             assert mine == {a: theirs[a] for a in mine}
     assert given[1]["__all__"] or given[2]["__all__"]
+
+
+@pytest.mark.parametrize("name", MARKETS)
+@pytest.mark.parametrize(("horizon", "flags"), [("end", (True, False)), ("cut", (True, True))])
+def test_every_horizon_is_an_end(name, horizon, flags):
+    """RLlib calls an episode terminated where all agents are truncated, as the page says: a cut is no cut there."""
+    algorithm = ppo(name, 0, horizon=horizon).build_algo()
+    try:
+        episodes = algorithm.env_runner.sample(num_episodes=2)
+        assert [len(episode) for episode in episodes] == [3, 3]
+        for part in (part for episode in episodes for part in (episode, *episode.agent_episodes.values())):
+            assert (part.is_terminated, part.is_truncated) == flags
+    finally:
+        algorithm.stop()
 
 
 @pytest.mark.parametrize("name", MARKETS)

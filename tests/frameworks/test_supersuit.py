@@ -6,7 +6,7 @@ from importlib.metadata import version
 import numpy as np
 import pytest
 import torch
-from recipes import MARKETS, RELAXED, need, page_code, parallel, role, run_page
+from recipes import HORIZONS, MARKETS, RELAXED, need, page_code, parallel, role, run_page
 
 need("supersuit", "supersuit")
 need("supersuit", "stable_baselines3")
@@ -29,6 +29,19 @@ def test_ppo_learns(name, first):
     assert model.num_timesteps == 2 * 6 * envs.num_envs
     assert all(torch.isfinite(p).all() for p in after)
     assert any(not torch.equal(a, b) for a, b in zip(after, before, strict=True))
+
+
+@pytest.mark.parametrize("horizon", HORIZONS)
+def test_every_horizon_is_an_end(name, horizon):
+    """SuperSuit's form for stable-baselines3 forgets ``truncated``, as the page says: a cut is no cut there."""
+    many = pettingzoo_env_to_vec_env_v1(parallel(name, horizon=horizon))
+    envs = concat_vec_envs_v1(many, 2, base_class="stable_baselines3")
+    many.reset(seed=0), envs.reset()
+    for _ in range(3):
+        *_, terminated, truncated, _ = many.step(np.zeros((many.num_envs, *many.action_space.shape), np.float32))
+        _, _, dones, infos = envs.step(np.zeros((envs.num_envs, *envs.action_space.shape), np.float32))
+    assert (terminated.all(), truncated.all()) == HORIZONS[horizon]
+    assert dones.all() and not any(info.get("TimeLimit.truncated") for info in infos)
 
 
 def test_rows_are_the_agents(name):

@@ -5,14 +5,16 @@ from importlib.metadata import version
 
 import pytest
 import torch
-from recipes import MARKETS, RELAXED, aec, need, parallel, role, run_page
+from recipes import HORIZONS, MARKETS, RELAXED, aec, need, parallel, role, run_page
 
 need("torchrl", "torchrl")
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
+    from tensordict import TensorDict
     from torchrl.envs import SerialEnv
     from torchrl.envs.libs.pettingzoo import PettingZooWrapper
     from torchrl.envs.utils import check_env_specs
+    from torchrl.objectives.value import TD0Estimator
 pytestmark = [*RELAXED, pytest.mark.parametrize("name", MARKETS)]
 LEVELS = [None, 3]
 
@@ -79,6 +81,21 @@ def test_an_aec_rollout_is_the_market(name):
         seen, rewards, *_ = plain.step(actions)
         given = [float(step["next", group[a], "reward"][place[a]]) for a in agents]  # after the last agent of the cycle
         assert given == pytest.approx([rewards[a] for a in agents], rel=1e-6)
+
+
+@pytest.mark.parametrize("horizon", HORIZONS)
+def test_what_comes_after_the_horizon_is_valued_as_the_market_means_it(name, horizon):
+    episode = PettingZooWrapper(parallel(name, horizon=horizon)).rollout(100)
+    group, (terminated, truncated) = role(parallel(name).possible_agents[0]), HORIZONS[horizon]
+    for flags in (episode["next"], episode["next", group]):
+        assert not flags["done"][:2].any() and flags["done"][2].all()
+        assert (flags["terminated"][2] == terminated).all() and (flags["truncated"][2] == truncated).all()
+    rewards, after = episode["next", group, "reward"], torch.full_like(episode["next", group, "reward"], 7.0)
+    parts = {name: episode["next", group, name] for name in ("done", "terminated")}
+    target = TD0Estimator(gamma=0.9, value_network=None).value_estimate(
+        TensorDict({"next": {"reward": rewards, **parts, "state_value": after}}, (3, rewards.shape[1])), next_value=after
+    )
+    assert torch.allclose(target[2], rewards[2] + 0.9 * 7.0 * (not terminated))  # 7: what anybody thinks of the next round
 
 
 def test_many_in_one(name):

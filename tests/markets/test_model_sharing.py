@@ -586,6 +586,7 @@ def test_a_bad_action_through_the_door_changes_nothing(bad):
         ({"select": "train"}, "no select 'train'"),
         ({"n_agents": 1}, "n_agents is 1"),
         ({"max_cycles": 0}, "max_cycles is 0"),
+        ({"horizon": 20}, "no horizon 20"),
         ({"strength": -1.0}, "strength is -1"),
         ({"strength": math.nan}, "strength is nan"),
         ({"eta": math.inf}, "eta is inf"),
@@ -736,8 +737,8 @@ def test_a_saved_market_goes_on_to_the_bit(tmp_path, scheme):
     assert torch.equal(b.load(tmp_path / "market.safetensors"), rounds.observe(market, a.running()))
     for _ in range(3):
         x, y = a.step(a.act(policies)), b.step(b.act(policies))
-        assert torch.equal(x.seen, y.seen) and torch.equal(x.rewards, y.rewards) and torch.equal(x.truncated, y.truncated)
-    assert torch.equal(a.running().state.params, b.running().state.params) and x.truncated.all()
+        assert torch.equal(x.seen, y.seen) and torch.equal(x.rewards, y.rewards) and torch.equal(x.terminated, y.terminated)
+    assert torch.equal(a.running().state.params, b.running().state.params) and x.terminated.all()
 
 
 def test_a_seed_decides_everything_and_markets_differ():

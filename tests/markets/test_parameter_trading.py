@@ -478,6 +478,8 @@ def test_own_module_and_own_arrays():
         ({"data": "digit"}, "Did you mean 'digits'"),
         ({"learner": "mpl"}, "Did you mean 'mlp'"),
         ({"max_cycle": 3}, "Did you mean 'max_cycles'"),
+        ({"horizon": 20}, "no horizon 20. Known: cut, end"),
+        ({"alpha": 0.5}, "no alpha 0.5. Known: auto, closed_form, grid"),
         ({"cash": float("nan")}, "cash is nan"),
         ({"ask_max": -1.0}, "ask_max is -1"),
         ({"externality": float("inf")}, "externality is inf"),

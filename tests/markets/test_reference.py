@@ -162,7 +162,7 @@ def test_a_double_auction_by_hand():
     assert report.utility[0].tolist() == pytest.approx([0.4, 0.3])
     assert report.transfers[0].tolist() == [[0, 0.5], [0, 0]] and report.traded.tolist() == [[1, 1]]
     assert report.paid.tolist() == [[0.5, 0]] and report.received.tolist() == [[0, 0.5]]
-    assert new.last_price.tolist() == [0.5] and new.round.tolist() == [1] and report.terminated.tolist() == [True]
+    assert new.last_price.tolist() == [0.5] and new.round.tolist() == [1]
 
 
 def test_no_trade_where_the_bid_misses_the_ask():
@@ -264,6 +264,8 @@ def test_no_bid_beats_the_truth_in_a_second_price_auction(buyers):
         ({"values": (0.0, float("nan"))}, "values is"),
         ({"max_cycles": 0}, "max_cycles is 0"),
         ({"reserve": float("nan")}, "reserve nan"),
+        ({"horizon": "cuts"}, r"no horizon 'cuts'\. Did you mean 'cut'"),
+        ({"horizon": 20}, r"no horizon 20\. Known: cut, end"),
     ],
 )
 def test_impossible_arguments_are_refused(config, says):
