@@ -586,7 +586,7 @@ def test_a_bad_action_through_the_door_changes_nothing(bad):
         ({"select": "train"}, "no select 'train'"),
         ({"n_agents": 1}, "n_agents is 1"),
         ({"max_cycles": 0}, "max_cycles is 0"),
-        ({"horizon": 20}, "no horizon 20"),
+        ({"horizon": "cuts"}, "Did you mean 'cut'"),
         ({"strength": -1.0}, "strength is -1"),
         ({"strength": math.nan}, "strength is nan"),
         ({"eta": math.inf}, "eta is inf"),
