@@ -68,7 +68,7 @@ def curve(start: np.ndarray, end: np.ndarray, along: np.ndarray) -> np.ndarray:
     return (1 - t) ** 2 * start + 2 * t * (1 - t) * middle + t**2 * end
 
 
-def _label_places(axes: Axes, places: np.ndarray, pairs: Sequence[tuple[int, int]], words: Sequence[str]) -> list[np.ndarray]:
+def _label_places(axes: Axes, places: np.ndarray, pairs: Sequence[tuple[int, ...]], words: Sequence[str]) -> list[np.ndarray]:
     """Where each number sits on its own arrow: on no other number and no name, away from other arrows, near the middle."""
     size = min(axes.get_window_extent().size) / axes.figure.dpi / (2 * SPAN)  # inches of one radius of the circle
     taken = [(*place, 0.3 / size, 0.27 / size) for place in places]  # centres and half sizes of boxes: rings and names
