@@ -22,6 +22,7 @@ PAGES = {  # whose claims stand on which page
     "train_n_trade": ROOT / "docs" / "papers" / "train_n_trade.md",
     "ipfl": ROOT / "docs" / "papers" / "ipfl.md",
 }
+NOT_RUN = "not run yet"  # of a claim that no file has told of
 KEPT = ROOT / "docs" / "papers" / "verdicts.json"
 MARKS = "<!-- verdicts of {} -->\n", "<!-- end of verdicts -->\n"
 
@@ -68,7 +69,8 @@ def main(files: list[str]) -> int:
     known = json.loads(KEPT.read_text()) if KEPT.exists() else {}
     for file in files:
         known |= summarized(json.loads(Path(file).read_text()))
-    kept = {name: known[name] for name in find_claims() if name in known}
+    nothing = {"verdict": NOT_RUN, "found": "-", "budget": "-"}
+    kept = {name: known.get(name, {"words": claim.words} | nothing) for name, claim in find_claims().items()}
     replace(KEPT, f"{json.dumps(kept, indent=1)}\n".encode())
     for paper, page in PAGES.items():
         replace(page, filled(page.read_text(), paper, kept).encode())

@@ -6,7 +6,7 @@ import pytest
 
 from agents.stress.claims import CLAIMS, EFFORTS, WORDS, measured, verdict
 from scripts.audits.evidence import Audited, plain
-from scripts.audits.verdicts import KEPT, PAGES, filled, summarized, table
+from scripts.audits.verdicts import KEPT, NOT_RUN, PAGES, filled, summarized, table
 
 KEPT_NOW = json.loads(KEPT.read_text())
 
@@ -21,6 +21,8 @@ def test_every_claim_has_a_verdict_in_its_present_words():
     assert {name: one["words"] for name, one in KEPT_NOW.items()} == {name: claim.words for name, claim in CLAIMS.items()}
     assert {name.partition("/")[0] for name in KEPT_NOW} == set(PAGES)
     for name, one in KEPT_NOW.items():
+        if one["verdict"] == NOT_RUN:
+            continue
         kind, _, condition = one["verdict"].partition(": ")
         assert kind.split("; ")[-1].removesuffix(" under") in WORDS and one["budget"] in EFFORTS
         assert not condition or condition in set(CLAIMS[name].conditions) - set(CLAIMS[name].corrections)
