@@ -28,9 +28,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     *of(
         f"{ROOM}/exact.py",
-        some(
-            f"{TESTS}/test_stress_claims_sharing.py", "the_regret_of_a_cost_is_exact_and_nothing_where_the_critical_value_is_paid"
-        ),
+        some(f"{TESTS}/test_stress_oracles.py", "hindsight_about_a_bid_leaves_the_ask_as_it_was"),
         (
             "hindsight changes all fields",
             "_moved(role_of(market, agent).action, fields)",

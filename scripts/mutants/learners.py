@@ -58,7 +58,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     *of(
         f"{LEARNERS}/module.py",
-        "tests/learners/test_networks.py tests/learners/test_learner_table.py",
+        "tests/learners/test_learner_training.py::test_layers_of_one_size_begin_with_numbers_of_their_own",
         ("tensors of one size begin alike", 'draws.fold(keys, "init", name), p.numel()', 'draws.fold(keys, "init"), p.numel()'),
     ),
     *of(
