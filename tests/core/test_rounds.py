@@ -201,6 +201,7 @@ def test_money_in_float32_and_with_gradients_is_taken():
     assert torch.allclose(report.rewards, plain.rewards, rtol=1e-6)
 
 
+@pytest.mark.usefixtures("as_for_a_user")
 @pytest.mark.parametrize("change", [lambda t: t[0], lambda t: t[:, :1], lambda t: t[..., :1], lambda t: t.bool()])
 def test_actions_of_another_shape_are_refused_and_nothing_changes(change):
     market = RelayMarket()
