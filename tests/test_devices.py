@@ -213,14 +213,18 @@ def test_a_running_batch(tmp_path):
     ],
     ids=["float64", "float16", "bfloat16", "autocast bfloat16", "autocast float16", "inference_mode"],
 )
-def test_an_environment_plays_alike_under_each_of_torchs_settings(name, place):
-    """Reset, step, infos and what the learning agents are shown; the policies are the market's own, and one of a user's."""
+def test_an_environment_plays_alike_under_each_of_torchs_settings(name, place, tmp_path):
+    """Reset, step, infos, what a loaded copy is shown; the policies are the market's own, and one of a user's."""
 
     def played():
         env = marketenv.make_parallel(name, **({"max_cycles": 2} if name == "reference_v0" else {"n_agents": 2, "max_cycles": 2}))
         steps = [env.reset(seed=5)]
         for _ in range(2):
             steps.append(env.step({a: np.full(env.action_space(a).shape, 0.5, np.float32) for a in env.agents}))
+            if env.agents:
+                env.save(tmp_path / "state")
+        shown, told = env.load(tmp_path / "state")
+        steps.append((shown, told))
         return [(np.concatenate([*step[0].values()]).tolist(), step[1:]) for step in steps]
 
     wanted = played()

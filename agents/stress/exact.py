@@ -15,6 +15,7 @@ from marketenv.core.fields import Fields
 from marketenv.core.lookup import unknown
 from marketenv.core.market import Market, agent_names, role_of
 from marketenv.core.policy import Policy
+from marketenv.core.precision import full_precision
 
 from ..lineups import Profile, seat
 from .attack import Attack, at_once
@@ -126,6 +127,7 @@ def _play(
         while len(here.past) + 1 < len(market.stages):
             here, _ = rounds.advance(market, here, actions)
             actions = rounds.act_mixed(market, policies, seated, here)
-        _, report = market.clear(here.state, (*here.past, (here.quotes, actions)))  # without the next round's quotes
+        with full_precision():
+            _, report = market.clear(here.state, (*here.past, (here.quotes, actions)))  # without the next round's quotes
         done.append(report.rewards[:, mine].unflatten(0, (pairs, -1)))
     return torch.cat(done, 1)

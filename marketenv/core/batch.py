@@ -151,10 +151,7 @@ class Batch:
         held = saved.read(path, self.market, self._about, self.n_markets)
         if not torch.equal(held.state.seeds, _episode_seeds(held.base, held.episode)):
             raise ValueError(f"{path} is no whole saved market: its seeds are not those of its episodes.")
-        past: rounds.Past = ()
-        for actions in held.actions:
-            past = (*past, (self.market.quote(held.state, past), actions))
-        now = rounds.Situation(held.state, past, None if held.over else self.market.quote(held.state, past))
+        now = rounds.resume(self.market, held.state, held.actions, held.over)
         seen = self._look(now, held.ended)
         self.now, self.report, self._facts, self._seen = now, None, held.infos, seen
         self._base, self._episode, self.over = held.base, held.episode, held.ended

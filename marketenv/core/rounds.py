@@ -36,6 +36,18 @@ def begin(market: Market, seeds: Int[Tensor, "markets"]) -> Situation:
 
 
 @full_precision()
+def resume(market: Market, state: Any, moves: Sequence[Tensor], over: bool) -> Situation:
+    """Where a saved batch stands: its state with what was quoted computed again, stage by stage.
+
+    moves: actions of this round's earlier stages, each [markets, agents, width];   over: the last round is played
+    """
+    past: Past = ()
+    for actions in moves:
+        past = (*past, (market.quote(state, past), actions))
+    return Situation(state, past, None if over else market.quote(state, past))
+
+
+@full_precision()
 def advance(market: Market, now: Situation, actions: Float[Tensor, "markets agents width"]) -> tuple[Situation, Report | None]:
     """Play one stage; the report is None unless the stage ended a round.
 
