@@ -138,7 +138,7 @@ class Batch:
                 f"{', '.join(unknown)} holds an object that cannot be compared, so load() will refuse {path}.", stacklevel=3
             )
         actions = tuple(actions for _, actions in now.past)
-        held = saved.Saved(now.state, now.quotes is None, actions, self.infos(), self._base, self._episode, self.over)
+        held = saved.Saved(now.state, actions, self.infos(), self._base, self._episode, self.over)
         saved.write(path, self._about, held)
 
     def load(self, path: str | Path, restart: bool = False) -> Float[Tensor, "markets agents dim"]:

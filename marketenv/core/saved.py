@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ Facts = dict[str, str | None]  # words of each argument; None where they cannot 
 
 PLACE = ("device", "root", "download")  # where a market runs and its files lie does not count
 DEALT = ("data", "partition", "data_options")  # what a source has made of them counts in their place
-ABOUT = {"market": dict, "over": bool, "stage": int}  # a header's facts
+ABOUT = {"market": dict, "stage": int}  # a header's facts
 SHOWN = 300  # letters of an argument in an error
 
 
@@ -27,18 +28,22 @@ SHOWN = 300  # letters of an argument in an error
 class Saved:
     """A running batch as a file holds it.
 
-    over:    whether all markets are over;   actions: of this round's earlier stages   each [markets, agents, width]
+    actions: of this round's earlier stages   each [markets, agents, width]
     infos:   the last round's facts by name, each [markets, agents];   base, episode: what its seeds are made of   [markets]
     ended:   which markets are over, and have not begun their next episodes   [markets]
     """
 
     state: Any
-    over: bool
     actions: tuple[Tensor, ...]
     infos: dict[str, Tensor]
     base: Tensor  # not yet checked where it was just read
     episode: Tensor
     ended: Tensor
+
+    @property
+    def over(self) -> bool:
+        """Whether all markets are over, so that nothing is quoted."""
+        return bool(self.ended.all())
 
 
 def facts_of(market: Market) -> Facts:
@@ -72,26 +77,22 @@ def write(path: str | Path, facts: Facts, saved: Saved) -> None:
     extra = {"base": saved.base, "episode": saved.episode, "ended": saved.ended}
     extra |= {f"actions.{k}": actions for k, actions in enumerate(saved.actions)}
     extra |= {f"info.{name}": values for name, values in saved.infos.items()}
-    storage.save(path, saved.state, {"market": facts, "over": saved.over, "stage": len(saved.actions)}, extra)
+    storage.save(path, saved.state, {"market": facts, "stage": len(saved.actions)}, extra)
 
 
 def read(path: str | Path, market: Market, facts: Facts, n_markets: int) -> Saved:
     """Read a batch of this market; ValueError for a damaged, foreign or impossible file."""
     like = market.reset(torch.zeros(n_markets, dtype=torch.int64, device=market.device))
-    state, about, extra = storage.load(path, like, market.device)
-    if {name: type(fact) for name, fact in about.items()} != ABOUT:
-        raise _impossible(path, "its header is none that save() writes")
-    _check_facts(path, about["market"], facts)
+    state, about, extra = storage.load(path, like, market.device, partial(_check_about, path, facts))
     played = about["stage"]
-    if not 0 <= played < (1 if about["over"] else len(market.stages)):
-        raise _impossible(path, f"{played} stages of the round are played, and over is {about['over']}")
+    if not 0 <= played < len(market.stages):
+        raise _impossible(path, f"{played} of the round's {len(market.stages)} stages are played")
     infos = [f"info.{name}" for name in market.report_type.INFO]
     wanted = {"base", "episode", "ended", *infos, *(f"actions.{k}" for k in range(played))}
     if extra.keys() != wanted:
         raise _impossible(path, f"it holds {', '.join(sorted(extra)) or 'nothing'}, wanted {', '.join(sorted(wanted))}")
     saved = Saved(
         state=state,
-        over=about["over"],
         actions=tuple(extra[f"actions.{k}"] for k in range(played)),
         infos={name: extra[f"info.{name}"] for name in market.report_type.INFO},
         base=extra["base"],
@@ -105,6 +106,13 @@ def read(path: str | Path, market: Market, facts: Facts, n_markets: int) -> Save
 
 def _impossible(path: str | Path, what: str) -> ValueError:
     return ValueError(f"{path} is no whole saved market: {what}. Use a file as save() wrote it.")
+
+
+def _check_about(path: str | Path, facts: Facts, about: dict[str, Any]) -> None:
+    """Refuse a header that ``write`` does not write, and one that tells of another market."""
+    if {name: type(fact) for name, fact in about.items()} != ABOUT:
+        raise _impossible(path, "its header is none that save() writes")
+    _check_facts(path, about["market"], facts)
 
 
 def _check_facts(path: str | Path, held: Mapping[str, Any], facts: Facts) -> None:
@@ -150,10 +158,11 @@ def _check_extra(path: str | Path, saved: Saved, market: Market, n_markets: int)
 
 def _check_time(path: str | Path, saved: Saved, market: Market) -> None:
     """Refuse negative seeds, and rounds that no episode of this market has."""
-    rounds = saved.state.round
+    rounds, ended = saved.state.round, saved.ended
     if bool(((saved.base < 0) | (saved.episode < 0)).any()):
         raise _impossible(path, "a seed or an episode's number is negative")
-    if bool(((rounds < saved.over) | (rounds > market.horizon)).any()) or (
-        not saved.over and bool((rounds >= market.horizon).all())
-    ):
-        raise _impossible(path, f"rounds are {rounds.tolist()} and over is {saved.over}, with a horizon of {market.horizon}")
+    late = rounds >= market.horizon
+    if bool(((rounds < 0) | (rounds > market.horizon) | (late & ~ended) | (ended & (rounds < 1))).any()):
+        raise _impossible(path, f"rounds are {rounds.tolist()}, ended is {ended.tolist()}, and the horizon is {market.horizon}")
+    if saved.actions and saved.over:
+        raise _impossible(path, "all markets are over in the middle of a round")

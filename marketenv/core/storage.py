@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import json
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +67,12 @@ def _fingerprint(tensors: dict[str, Tensor], about: str) -> str:
     return digest.hexdigest()
 
 
-def load(path: str | Path, like: Any, device: torch.device) -> tuple[Any, dict[str, Any], dict[str, Tensor]]:
+def load(
+    path: str | Path, like: Any, device: torch.device, check: Callable[[dict[str, Any]], None] | None = None
+) -> tuple[Any, dict[str, Any], dict[str, Tensor]]:
     """Read a file that ``save`` wrote: (state shaped as ``like``, facts, further tensors).
+
+    check: looks at the facts before the state is compared, and raises ValueError where they tell of another market
 
     Raises ValueError for a missing, damaged or foreign file, and for a state of another market or number of markets; a state
     is returned whole or not at all.
@@ -81,13 +85,16 @@ def load(path: str | Path, like: Any, device: torch.device) -> tuple[Any, dict[s
         )
     if header.get("sha256") != _fingerprint(read, header.get("about", "")):
         raise ValueError(f"{path} is damaged: its content does not match its checksum. Use another copy of the file.")
+    about = _facts(path, header.get("about", ""))
+    if check is not None:
+        check(about)
     tensors = {name: tensor.to(device) for name, tensor in read.items()}
     held = {n.removeprefix("state."): t for n, t in tensors.items() if n.startswith("state.")}
     extra = {n.removeprefix("extra."): t for n, t in tensors.items() if n.startswith("extra.")}
     _check_state(path, held, tree.leaves(like))
     if len(held) + len(extra) != len(tensors):
         raise ValueError(f"{path} holds tensors that save() does not write. Use a file as save() wrote it.")
-    return tree.replaced(like, held), _facts(path, header.get("about", "")), extra
+    return tree.replaced(like, held), about, extra
 
 
 def _read(path: str | Path) -> tuple[dict[str, str], dict[str, Tensor]]:

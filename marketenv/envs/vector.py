@@ -59,12 +59,16 @@ class MarketVectorEnv(VectorEnv):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._batch = Batch(market, num_envs)
-        self._over = np.zeros(num_envs, dtype=bool)
 
     @property
     def report(self) -> Report | None:
         """The last finished round of every market, None before the first."""
         return self._batch.report
+
+    @property
+    def _over(self) -> np.ndarray:
+        """Which markets are over and have not begun their next episodes: bool [num_envs]."""
+        return self._batch.over.cpu().numpy()
 
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
@@ -77,7 +81,6 @@ class MarketVectorEnv(VectorEnv):
         mask = self._reset_mask(options or {})
         seen = self._batch.reset(seed, None if mask is None else torch.as_tensor(mask, device=self.market.device))
         everyone = np.ones(self.num_envs, dtype=bool)
-        self._over = self._over & ~(everyone if mask is None else mask)
         return self._mine(seen), self._info_columns(self._batch.infos(), everyone if mask is None else mask)
 
     def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
@@ -95,7 +98,6 @@ class MarketVectorEnv(VectorEnv):
         infos, over = self._infos(), terminated | truncated
         if same and turn.report is not None and over.any():
             infos |= self._final(turn.final_seen, turn.report, over)
-        self._over = over & (not same)
         return self._mine(turn.seen), turn.rewards[:, self._row].cpu().numpy().copy(), terminated, truncated, infos
 
     def save(self, path: str | Path) -> None:
@@ -105,7 +107,6 @@ class MarketVectorEnv(VectorEnv):
     def load(self, path: str | Path) -> tuple[np.ndarray, dict[str, Any]]:
         """Take up saved markets: observations and infos of where they stood; ValueError for a damaged or foreign file."""
         seen = self._batch.load(path, restart=self.autoreset_mode is AutoresetMode.SAME_STEP)
-        self._over = self._batch.over.cpu().numpy()
         return self._mine(seen), self._infos()
 
     def _after_ends(self, mine: Tensor) -> Turn:

@@ -434,18 +434,20 @@ class ModelSharingMarket:
         return Given(uploads, quotes.trained, state.start, distance, terms, purse, **parts)
 
     def _sound(self, state: SharingState, quotes: SharingQuotes, done: Shared) -> tuple[Shared, Bool[Tensor, "markets agents"]]:
-        """What was shared, and who would have got a model that is not finite: it gets nobody's, and no money moves for it."""
-        merged = {id(models): models for models in (done.params, done.centre, done.second) if models is not quotes.trained}
-        starts = [
-            done.params,
-            *([done.second] if self.scheme.second else []),
-        ]  # of a training: the loss counts too
+        """What was shared, and who would have got a model that is not finite: it gets nobody's, and no money moves for it.
+
+        The next training starts from ``params`` and ``second``, so their losses have to be finite too; a centre only pulls.
+        """
         broken = torch.zeros_like(quotes.diverged)
-        for models in merged.values() if self.learner is not None else ():
-            broken = broken | ~models.isfinite().all(-1)
-            if any(models is start for start in starts):
-                world = self.world(state.seeds)
-                broken = broken | ~world.scores(models, world.validation, world.owned(state.round)).loss.isfinite()
+        got = ((done.params, quotes.trained, True), (done.second, quotes.second, True), (done.centre, quotes.trained, False))
+        for models, own, starts in got if self.learner is not None else ():
+            changed = torch.zeros_like(broken) if models is own else (models != own).any(-1)
+            if bool(changed.any()):
+                sound = models.isfinite().all(-1)
+                if starts:
+                    world = self.world(state.seeds)
+                    sound &= world.scores(models, world.validation, world.owned(state.round)).loss.isfinite()
+                broken |= changed & ~sound
         if not bool(broken.any()):
             return done, broken
         row, own = broken[..., None], {"params": quotes.trained, "centre": quotes.trained, "second": quotes.second}

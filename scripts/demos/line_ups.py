@@ -141,7 +141,7 @@ def begin(market: Market, seeds: torch.Tensor, who: torch.Tensor, parts: Sequenc
     """The first situation, with the options that strategies of the parameter market need."""
     state = market.reset(seeds)
     state = with_options(state, who, list(parts)) if isinstance(state, TradingState) else state
-    return rounds.Situation(state, (), market.quote(state, ()))
+    return rounds.resume(market, state, (), over=False)
 
 
 def lines_of(reports: Sequence[Any], names: Sequence[str], agents: Sequence[str], focal: Sequence[int]) -> list[dict[str, Any]]:

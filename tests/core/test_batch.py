@@ -205,7 +205,7 @@ def foreign(path, kind):
     [
         ("text", "cannot read"),
         ("cut", "cannot read"),
-        ("market", "does not fit this market"),
+        ("market", "holds a ReferenceMarket, wanted a RelayMarket"),
         ("number", "holds 2 markets, wanted 3"),
     ],
 )
@@ -292,7 +292,7 @@ def test_a_forged_tensor_is_refused_and_nothing_changes(tmp_path, whole, data):
 @given(data=st.data())
 def test_a_forged_header_is_refused_and_nothing_changes(tmp_path, whole, data):
     tensors, about = whole
-    name = data.draw(st.sampled_from(["all", "market", "over", "stage", "more", *(f"market.{fact}" for fact in about["market"])]))
+    name = data.draw(st.sampled_from(["all", "market", "stage", "more", *(f"market.{fact}" for fact in about["market"])]))
     value = data.draw(st.sampled_from(OTHER))
     forged = json.loads(json.dumps(about))
     assume(name != "stage" or type(value) is not int or value != about["stage"])
@@ -321,7 +321,13 @@ IMPOSSIBLE = {
     "another seed": {"state.seeds": torch.tensor([4, 5, 7])},
     "a round beyond the horizon": {"state.round": torch.tensor([1, 1, 4])},
     "a round below 0": {"state.round": torch.tensor([1, 1, -1])},
-    "over and yet going on": {"state.round": torch.tensor([3, 3, 3])},
+    "beyond the last round and yet going on": {"state.round": torch.tensor([1, 3, 1])},
+    "all over in the middle of a round": {"extra.ended": torch.tensor([True, True, True])},
+    "over before anything was played": {
+        "state.round": torch.tensor([0, 1, 1]),
+        "extra.ended": torch.tensor([True, False, False]),
+    },
+    "ends that are numbers": {"extra.ended": torch.zeros(3)},
 }
 
 
@@ -332,12 +338,14 @@ def test_an_impossible_file_is_refused_and_nothing_changes(tmp_path, whole, kind
     assert refused(tmp_path / "state")
 
 
-@pytest.mark.parametrize("rounds", [[1, 1, 1], [0, 0, 0]])
-def test_over_is_believed_only_where_it_can_be(tmp_path, whole, rounds):
-    tensors, about = whole
-    late = {n: t for n, t in tensors.items() if not n.startswith("extra.actions")} | {"state.round": torch.tensor(rounds)}
-    forge(tmp_path / "state", tensors if rounds[0] else late, about | {"over": True})
-    assert refused(tmp_path / "state")
+def test_another_market_is_named_before_its_state_is_compared(tmp_path):
+    three, four = (Batch(make_market("model_sharing_v0", learner=None, n_agents=n, max_cycles=2), 2) for n in (3, 4))
+    four.reset(0)
+    four.save(tmp_path / "state")
+    with pytest.raises(ValueError, match="n_agents=4, wanted n_agents=3"):
+        three.load(tmp_path / "state")
+    with pytest.raises(ValueError, match="holds a ModelSharingMarket, wanted a ReferenceMarket"):
+        Batch(make_market("reference_v0"), 2).load(tmp_path / "state")
 
 
 def test_a_state_that_its_market_refuses_changes_nothing(tmp_path):

@@ -97,6 +97,7 @@ def test_a_block_of_the_readme_runs_alone(line, code, page_module, tmp_path, mon
     """Who copies one block has no other: every name in it is its own, so its imports are complete."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(gymnasium.logger, "min_level", 100)  # advice to users is no failure of a page
+    assert code.strip(), "an empty code block tests nothing"
     exec(compile("\n" * line + code, "README.md", "exec"), page_module.__dict__)
 
 

@@ -2,7 +2,6 @@
 
 import copy
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -203,7 +202,12 @@ class LoadsAnything(Env):
     """A damaged file is passed over in silence."""
 
     def load(self, path):
-        return super().load(path) if Path(path).stat().st_size % 8 == 0 else ({}, {})
+        try:
+            return super().load(path)
+        except ValueError as error:
+            if "cannot read" in str(error):  # cut short; a flipped bit is noticed
+                return {}, {}
+            raise
 
 
 class ClipsInSilence(Env):

@@ -77,15 +77,6 @@ def test_a_purchase_that_overflows_does_not_take_place_and_the_others_do(value, 
     assert torch.allclose(report.cash.sum(1), before.state.ledger.cash.sum(1)) and finite(report, after)
 
 
-def test_a_first_model_whose_loss_is_not_finite_is_refused_at_reset():
-    market = make_market("parameter_trading_v0", n_agents=2)
-    market.learner = dataclasses.replace(market.learner)
-    huge = lambda keys: torch.full((len(keys), market.learner.layout.size), 1e30)  # noqa: E731
-    object.__setattr__(market.learner, "init", huge)
-    with pytest.raises(ValueError, match="the first models' loss is not finite"):
-        market.reset(torch.tensor([0]))
-
-
 # --- the model-sharing market ---------------------------------------------------------------------------------------------------
 
 
