@@ -110,6 +110,8 @@ def best_response(
     """
     budget, agents = budget or Budget(), deviators(market, who)
     budget = dataclasses.replace(budget, rl_seed=budget.rl_seed + repeat)
+    if isinstance(fields, str):
+        raise ValueError(f"fields is {fields!r}, wanted several names, for instance ({fields!r},).")
     named = None if fields is None else tuple(fields)
     search = Attack(market, profile, agents, seeds_of(SELECT, budget.select, repeat), budget.most_markets, named)
     judged = Attack(market, profile, agents, seeds_of(JUDGE, budget.judge, repeat), budget.most_markets)

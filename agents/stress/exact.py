@@ -96,6 +96,8 @@ def _named(market: Market, fields: Sequence[str] | None) -> Callable[..., Tensor
 
 def _moved(box: Fields, names: Sequence[str] | None) -> Bool[Tensor, "width"]:
     """Which numbers of an action belong to the named fields; all where nothing is named."""
+    if isinstance(names, str):
+        raise ValueError(f"fields is {names!r}, wanted several names, for instance ({names!r},).")
     moved = torch.full((box.dim,), names is None, device="cpu")
     for name in names or ():
         if name not in box.slices:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import operator
 import secrets
@@ -87,8 +88,15 @@ class Batch:
     ) -> Turn:
         """Play one stage; with ``restart`` every market that is over begins its next episode in the same step.
 
-        The markets of ``hold`` stay where they are, as if no stage had been played: in markets of one stage only.
+        The markets of ``hold`` stay where they are, as if no stage had been played: in markets of one stage only. Where anything
+        is refused, also of the next episodes, nothing has changed.
         """
+        fresh = copy.copy(self)
+        turn = fresh._step(actions, restart, hold)
+        vars(self).update(vars(fresh))
+        return turn
+
+    def _step(self, actions: Tensor, restart: bool, hold: Tensor | None) -> Turn:
         before = self.running()
         now, report = rounds.advance(self.market, before, actions)
         if report is None:
@@ -148,6 +156,12 @@ class Batch:
 
         What was quoted is computed again from the state, so files stay small; of the last round only its infos are kept.
         """
+        fresh = copy.copy(self)
+        seen = fresh._load(path, restart)
+        vars(self).update(vars(fresh))
+        return seen
+
+    def _load(self, path: str | Path, restart: bool) -> Float[Tensor, "markets agents dim"]:
         held = saved.read(path, self.market, self._about, self.n_markets)
         if not torch.equal(held.state.seeds, _episode_seeds(held.base, held.episode)):
             raise ValueError(f"{path} is no whole saved market: its seeds are not those of its episodes.")

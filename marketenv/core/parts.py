@@ -33,6 +33,8 @@ first axis is missing; one call is for all 4 markets, so keep that axis.
     wanted = like.dtype if dtype is None else dtype
     if not isinstance(value, Tensor):
         fix = "return a torch tensor."
+    elif value.is_nested or value.layout != torch.strided:
+        raise ValueError(f"{said} as a sparse or nested tensor, wanted a dense one {list(like.shape)} ({axes}): use to_dense().")
     elif value.shape != like.shape:
         fix = _shape_advice(tuple(value.shape), tuple(like.shape), axes)
     elif value.dtype not in _sources(wanted):

@@ -168,9 +168,16 @@ def _checked(market: Market, now: Situation, report: Report) -> Report:
     said, agents, terminated = "the market's clear reported", _agents(market), report.terminated
     parties = max(agents, *report.transfers.shape[-1:]) if isinstance(report.transfers, Tensor) else agents
     square, axes = _shaped(now.state, parties, parties), "markets, payers, payees"
+    rewards = taken(report.rewards, f"{said} rewards", _shaped(now.state, agents), "markets, agents", torch.float64)
+    if not bool(rewards.isfinite().all()):
+        place = tuple((~rewards.isfinite()).nonzero()[0].tolist())
+        raise ValueError(
+            f"{said} a reward of {float(rewards[place])} to agent {place[1]} of market {place[0]}, wanted a finite number: a "
+            "part of the market, such as a gain or a payment, returned numbers that are not finite or too large. Nothing was changed."
+        )
     return dataclasses.replace(
         report,
-        rewards=taken(report.rewards, f"{said} rewards", _shaped(now.state, agents), "markets, agents", torch.float64),
+        rewards=rewards,
         transfers=taken(report.transfers, f"{said} transfers", square, axes, torch.float64),
         terminated=taken(terminated, f"{said} terminated", now.state.seeds, "markets", torch.bool),
     )

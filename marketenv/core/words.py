@@ -87,7 +87,13 @@ def _name(part: Any) -> str:
 
 
 def _named(part: Any) -> bool:
-    return _library(part.__module__) and "<" not in part.__qualname__
+    """Whether a library has this very part under its name; ``functools.wraps`` gives a name to what is another's."""
+    if not _library(part.__module__):
+        return False
+    home: Any = sys.modules.get(part.__module__)
+    for name in part.__qualname__.split("."):
+        home = getattr(home, name, None)
+    return home is part
 
 
 # --- data ---------------------------------------------------------------------------------------------------------------
@@ -197,9 +203,12 @@ def _descriptor(value: Any, tell: Tell) -> str:
 
 
 def _module(value: ModuleType, tell: Tell) -> str:
-    """A library by its name, and a module of one's own by its file."""
+    """A library by its name, and a module of one's own by its file and the plain numbers and words that it holds now."""
     file = getattr(value, "__file__", None)
-    return value.__name__ if _library(value.__name__) or not file else f"{value.__name__}[{_hash(Path(file).read_bytes())}]"
+    if _library(value.__name__) or not file:
+        return value.__name__
+    held = {name: one for name, one in vars(value).items() if type(one) in ATOMS and not name.startswith("__")}
+    return f"{value.__name__}[{_hash(Path(file).read_bytes())} {_hash(tell(held))}]"
 
 
 def _class(value: type, tell: Tell) -> str:

@@ -91,7 +91,8 @@ def make_vec(
     """
     market = make_market(name, **config)
     venv = MarketVectorEnv(market, num_envs, agent or agent_names(market)[0], opponents, action_levels, autoreset_mode)
-    doors = {"agent": agent, "opponents": opponents, "action_levels": action_levels, "autoreset_mode": autoreset_mode}
+    doors = {"agent": agent, "opponents": opponents, "action_levels": action_levels}
+    doors["autoreset_mode"] = venv.autoreset_mode.name  # a word, so that the spec can be written as JSON
     venv.spec = _spec(name, num_envs=num_envs, vectorization_mode="vector_entry_point", **doors, **config)
     return venv
 

@@ -16,6 +16,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from marketenv.core import draws
 from marketenv.core.bank import Layout
+from marketenv.core.generators import no_hidden_draws
 from marketenv.core.lookup import lookup
 from marketenv.core.precision import full_precision
 from marketenv.core.shards import Shards
@@ -24,7 +25,7 @@ from marketenv.learners.exams import Exam
 from marketenv.learners.feed import open_feed
 from marketenv.learners.optimizers import optimizer_of, slot_count
 from marketenv.learners.protocol import Permutations, Scores
-from marketenv.learners.randomness import check_augment, check_pure
+from marketenv.learners.randomness import ADVICE, check_augment, check_pure
 from marketenv.learners.stacks import open_stacks
 from marketenv.learners.training import DEFAULT, Pull, Training, check_round, schedule
 
@@ -179,6 +180,7 @@ class ModuleLearner:
             raise ValueError("an owner has a single example, but the module has batch norms, which need 2 examples or more.")
         return shards
 
+    @no_hidden_draws("the module", ADVICE)
     @full_precision()
     def train(
         self,
@@ -249,6 +251,7 @@ class ModuleLearner:
         shards = objectives.check_shards(shards, self.feature_shape, self.n_outputs, self.task)
         return exams.exam_of(batch_statistics.unpadded(shards, "this is an exam") if self.pooled else shards)
 
+    @no_hidden_draws("the module", ADVICE)
     @full_precision()
     def scores(self, params: Float[Tensor, "markets k params"], exam: Exam) -> Scores:
         """Score k models of every market: mean loss, and share of right labels or R^2, each [markets, k]."""

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from marketenv.core.generators import no_hidden_draws
 from marketenv.learners.training import Augment
 
+ADVICE = "a function of parameters and examples, without noise or dropout"
+
 
 def check_pure(module: nn.Module, feature_shape: tuple[int, ...]) -> None:
     """Refuse a module in eval mode that answers the same examples in two ways, or draws random numbers in either mode.
@@ -20,12 +22,14 @@ def check_pure(module: nn.Module, feature_shape: tuple[int, ...]) -> None:
 
     >>> check_pure(nn.Linear(2, 1).eval(), (2,))
     """
-    x, advice = _ramp(2, *feature_shape), "a function of parameters and examples, without noise or dropout"
-    with torch.no_grad(), no_hidden_draws("the module", advice):
+    x = _ramp(2, *feature_shape)
+    with torch.no_grad(), no_hidden_draws("the module", ADVICE):
         first, second = module(x), module(x)
+    if not isinstance(first, Tensor):
+        raise ValueError(f"the module returned a {type(first).__name__}, wanted a tensor of outputs [examples, n_outputs].")
     if not torch.equal(first.nan_to_num(), second.nan_to_num()):
-        raise ValueError(f"the module answers the same examples in two ways: it draws or remembers; wanted: {advice}.")
-    with torch.no_grad(), no_hidden_draws("the module in training mode", advice):
+        raise ValueError(f"the module answers the same examples in two ways: it draws or remembers; wanted: {ADVICE}.")
+    with torch.no_grad(), no_hidden_draws("the module in training mode", ADVICE):
         copy.deepcopy(module).train()(x)
 
 

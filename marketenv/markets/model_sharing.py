@@ -450,8 +450,8 @@ class ModelSharingMarket:
                 broken |= changed & ~sound
         if not bool(broken.any()):
             return done, broken
-        row, own = broken[..., None], {"params": quotes.trained, "centre": quotes.trained, "second": quotes.second}
-        kept = {name: torch.where(row, own[name], getattr(done, name)) for name in own}
+        row, before = broken[..., None], {"params": quotes.trained, "centre": quotes.trained, "second": quotes.second}
+        kept = {name: torch.where(row, models, getattr(done, name)) for name, models in before.items()}
         kept |= {"prices": done.prices.masked_fill(row, 0.0), "pull": done.pull.masked_fill(broken, 0.0)}
         return dataclasses.replace(done, bought=done.bought & ~row, **kept), broken
 

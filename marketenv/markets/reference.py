@@ -72,8 +72,8 @@ class ReferenceConfig:
         for name, (low, high) in (("values", self.values), ("costs", self.costs)):
             if not 0 <= low < high < float("inf"):
                 raise ValueError(f"{name} is {(low, high)}, wanted 0 <= low < high.")
-        if self.max_cycles < 1 or not 0 <= self.reserve < float("inf"):
-            raise ValueError(f"max_cycles is {self.max_cycles} and reserve {self.reserve}; wanted >= 1 and >= 0.")
+        if not isinstance(self.max_cycles, int) or self.max_cycles < 1 or not 0 <= self.reserve < float("inf"):
+            raise ValueError(f"max_cycles is {self.max_cycles} and reserve {self.reserve}; wanted a whole number >= 1, and >= 0.")
 
 
 @dataclass(frozen=True)

@@ -130,6 +130,8 @@ def test_wrong_fields_are_refused():
     profile = find_profile(SHARING)
     with pytest.raises(ValueError, match=r"no field of the action 'ned'\. Did you mean 'need'"):
         best_response(SHARING, profile, "client_0", ("grid",), SMALL, fields=("ned",))
+    with pytest.raises(ValueError, match="fields is 'need', wanted several names"):
+        best_response(SHARING, profile, "client_0", ("grid",), SMALL, fields="need")
     with pytest.raises(ValueError, match="fields is empty"):
         best_response(SHARING, profile, "client_0", ("grid",), SMALL, fields=())
     with pytest.raises(ValueError, match="ppo learns all fields"):

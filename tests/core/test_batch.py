@@ -442,3 +442,25 @@ def test_other_seeds_are_refused_and_nothing_changes(seed):
     with pytest.raises(ValueError, match="seed is"):
         one.reset(seed)
     assert torch.equal(one.reset(None), two.reset(None))
+
+
+class Stubborn(RelayMarket):
+    """No episode but the first can be begun."""
+
+    begun = 0
+
+    def reset(self, seeds):
+        self.begun += 1
+        if self.begun > 1:
+            raise ValueError("no second episode")
+        return super().reset(seeds)
+
+
+def test_where_the_next_episode_cannot_begin_nothing_has_changed():
+    batch = Batch(Stubborn(horizon=1), 2)
+    batch.reset(0)
+    batch.step(calm(batch), restart=True)
+    before, episode = batch.running(), batch._episode
+    with pytest.raises(ValueError, match="no second episode"):
+        batch.step(calm(batch), restart=True)
+    assert batch.running() is before and torch.equal(batch._episode, episode) and batch.report is None

@@ -84,3 +84,8 @@ def test_an_object_of_another_class_is_refused_with_the_fields_of_the_wanted_one
     ]:
         with pytest.raises(ValueError, match=said):
             made(value, kind, "part")
+
+
+def test_a_sparse_tensor_is_refused_by_name():
+    with pytest.raises(ValueError, match=r"mechanism returned prices as a sparse or nested tensor, wanted a dense one \[2, 2\]"):
+        taken(torch.eye(2).to_sparse(), "mechanism returned prices", torch.zeros(2, 2), "buyers, sellers")

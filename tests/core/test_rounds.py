@@ -234,3 +234,16 @@ def test_a_policy_that_keeps_its_gradients_plays_as_without():
         assert not seen.requires_grad and not actions.requires_grad and torch.equal(actions, same)
         assert report is None or (torch.equal(report.rewards, plain.rewards) and not report.rewards.requires_grad)
     assert torch.is_grad_enabled()
+
+
+def test_a_reward_that_is_no_number_is_refused():
+    class Endless(RelayMarket):
+        def clear(self, state, past):
+            new, report = super().clear(state, past)
+            return new, dataclasses.replace(report, rewards=report.rewards / 0)
+
+    market = Endless()
+    now = rounds.begin(market, torch.tensor([1, 2]))
+    now, _ = rounds.advance(market, now, torch.zeros(2, 3, 2))
+    with pytest.raises(ValueError, match=r"a reward of .* to agent \d of market 0, wanted a finite number"):
+        rounds.advance(market, now, torch.zeros(2, 3, 2))

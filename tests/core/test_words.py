@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import importlib
 import math
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from marketenv.core.words import plain
 from marketenv.data import from_arrays
 from marketenv.data.augmentation import Augmentation, crop
 from marketenv.learners import Training
+from marketenv.mechanisms import MECHANISMS, Outcome
 
 RATE = 0.5
 
@@ -261,3 +263,27 @@ def test_words_are_equal_in_every_process():
         for seed in ("1", "2")
     ]
     assert told[0].stdout == told[1].stdout and told[0].stdout.startswith(b"(Rule ")
+
+
+def test_a_borrowed_name_does_not_hide_a_part():
+    """functools.wraps gives a wrapper the name of a library's function; its own rate tells it from another."""
+    base = MECHANISMS["first_price"]
+
+    def taxed(rate):
+        @functools.wraps(base)
+        def rule(bids, asks):
+            done = base(bids, asks)
+            return Outcome(done.allocation, done.prices * rate)
+
+        return rule
+
+    assert plain(taxed(0.5)) == plain(taxed(0.5)) != plain(taxed(0.9)) and plain(base) not in (plain(taxed(0.5)), None)
+
+
+def test_a_module_of_ones_own_is_told_by_what_it_holds_now(tmp_path, monkeypatch):
+    (tmp_path / "module_of_rates.py").write_text("RATE = 0.5\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module("module_of_rates")
+    before = plain(module)
+    monkeypatch.setattr(module, "RATE", 0.9)
+    assert plain(module) != before is not None

@@ -90,6 +90,7 @@ def test_a_spec_of_plain_arguments_can_be_written_as_json():
 def test_gymnasium_makes_the_same_vector_from_its_spec():
     venv = make_vec("reference_v0", 3, agent="seller_0", opponents="random", autoreset_mode="DISABLED", max_cycles=2)
     again = gymnasium.make_vec(venv.spec)
+    assert '"autoreset_mode": "DISABLED"' in venv.spec.to_json()
     assert again.spec.kwargs == venv.spec.kwargs and (again.num_envs, again.unwrapped.agent) == (3, "seller_0")
     assert again.metadata == venv.metadata and np.array_equal(venv.reset(seed=3)[0], again.reset(seed=3)[0])
     assert np.array_equal(*(env.step(np.zeros((3, 1), np.float32))[1] for env in (venv, again)))

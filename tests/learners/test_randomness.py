@@ -9,7 +9,7 @@ from learner_cases import blobs, start
 from torch import nn
 from torch.nn import functional
 
-from marketenv import make_market
+from marketenv import make_market, make_parallel
 from marketenv.core import draws
 from marketenv.learners import MLP, ModuleLearner, Training
 
@@ -125,3 +125,27 @@ def test_a_market_refuses_such_an_augmentation():
         make_market(
             "parameter_trading_v0", n_agents=2, data=images, learner="cnn", augmentation=lambda x, keys: x + torch.rand_like(x)
         )
+
+
+class Sly(nn.Module):
+    """Adds noise only where it was not tried when the learner was made: on more than two examples."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(64, 10)
+
+    def forward(self, x):
+        return self.layer(x + torch.randn_like(x) * 0.1 if len(x) > 2 else x)
+
+
+def test_noise_that_hides_when_the_module_is_tried_is_refused_where_it_is_drawn():
+    env = make_parallel("parameter_trading_v0", n_agents=2, learner=ModuleLearner((64,), 10, module=Sly()))
+    before = torch.get_rng_state()
+    with pytest.raises(ValueError, match="the module draws from torch's generator"):
+        env.reset(seed=0)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_module_that_returns_no_tensor_is_refused():
+    with pytest.raises(ValueError, match="the module returned a tuple, wanted a tensor of outputs"):
+        ModuleLearner((64,), 10, module=nn.LSTM(64, 10))

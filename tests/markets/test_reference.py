@@ -258,6 +258,8 @@ def test_no_bid_beats_the_truth_in_a_second_price_auction(buyers):
     [
         ({"game": "first_prize"}, r"no game 'first_prize'\. Did you mean 'first_price'"),
         ({"n_buyers": 2}, "n_buyers is 2; a double_auction wants exactly 1"),
+        ({"max_cycles": float("nan")}, "max_cycles is nan"),  # which no round number would ever reach
+        ({"max_cycles": 1.5}, "max_cycles is 1.5"),
         ({"game": "first_price", "n_buyers": 0}, "n_buyers is 0; a first_price wants >= 1"),
         ({"values": (1.0, 1.0)}, r"values is \(1.0, 1.0\), wanted 0 <= low < high"),
         ({"costs": (-1.0, 1.0)}, r"costs is \(-1.0, 1.0\)"),
