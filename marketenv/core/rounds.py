@@ -172,8 +172,8 @@ def _checked(market: Market, now: Situation, report: Report) -> Report:
     if not bool(rewards.isfinite().all()):
         place = tuple((~rewards.isfinite()).nonzero()[0].tolist())
         raise ValueError(
-            f"{said} a reward of {float(rewards[place])} to agent {place[1]} of market {place[0]}, wanted a finite number: a "
-            "part of the market, such as a gain or a payment, returned numbers that are not finite or too large. Nothing was changed."
+            f"{said} a reward of {float(rewards[place])} to agent {place[1]} of market {place[0]}, wanted a finite number: "
+            "a part of the market, such as a gain or a payment, returned numbers not finite or too large. Nothing was changed."
         )
     return dataclasses.replace(
         report,

@@ -139,7 +139,7 @@ class Sly(nn.Module):
 
 
 def test_noise_that_hides_when_the_module_is_tried_is_refused_where_it_is_drawn():
-    env = make_parallel("parameter_trading_v0", n_agents=2, learner=ModuleLearner((64,), 10, module=Sly()))
+    env = make_parallel("parameter_trading_v0", n_agents=2, learner=ModuleLearner((64,), 10, "classification", module=Sly()))
     before = torch.get_rng_state()
     with pytest.raises(ValueError, match="the module draws from torch's generator"):
         env.reset(seed=0)
@@ -148,4 +148,4 @@ def test_noise_that_hides_when_the_module_is_tried_is_refused_where_it_is_drawn(
 
 def test_a_module_that_returns_no_tensor_is_refused():
     with pytest.raises(ValueError, match="the module returned a tuple, wanted a tensor of outputs"):
-        ModuleLearner((64,), 10, module=nn.LSTM(64, 10))
+        ModuleLearner((64,), 10, "classification", module=nn.LSTM(64, 10))
