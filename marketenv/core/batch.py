@@ -118,7 +118,7 @@ class Batch:
         return Turn(seen, report.rewards, report.terminated, truncated, report, final)
 
     def _look(self, now: rounds.Situation, over: Bool[Tensor, "markets"]) -> Float[Tensor, "markets agents dim"]:
-        """What every agent sees; in a market that is over, what it would see alone."""
+        """What every agent sees. Agents of a market that is over see what they would see if it were the only one."""
         seen = rounds.observe(self.market, now)
         if now.quotes is not None and bool(over.any()):
             return torch.where(over[:, None, None], rounds.observe_end(self.market, now.state, seen), seen)

@@ -27,7 +27,7 @@ REASONS = {
     3: "no model is worth its hurdle",
     4: "cannot pay for what it would buy, or the seller cannot",
     5: "uploaded a model that is not finite: isolated in this round",
-    6: "trained to parameters or a loss that are not finite: isolated in this round, and back to the last finite ones",
+    6: "training diverged: the client was isolated in this round and reset to its last finite parameters",
     7: "shared without money",
     8: "got nobody's model, without money",
     9: "would have merged to a model that is not finite: got nobody's model, paid nothing and kept its own",

@@ -389,7 +389,7 @@ class ParameterTradingMarket:
         return torch.stack([layer_mask(learner.layout, learner.layers, (k,)) for k in range(len(learner.layers))]).to(self.device)
 
     def _train(self, state: TradingState, world: World) -> tuple[Tensor, Tensor, Scores, Tensor]:
-        """One round of everybody's training; who ends with non-finite parameters goes back to the last finite ones."""
+        """Train everybody for one round; an agent whose training diverges is reset to its last finite parameters."""
         keys = draws.agent_keys(draws.fold(state.seeds, state.round), self.n_agents, "train")
         models, held = state.params.flatten(0, 1), state.slots.flatten(0, 1)
         params, slots = own_parts.train(self.learner, models, held, world.material, state.effort.flatten(), keys.flatten())

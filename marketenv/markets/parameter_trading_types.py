@@ -24,7 +24,7 @@ REASONS = {
     3: "bids less than every ask",
     4: "cannot pay its bid",
     5: "the rule declined",
-    6: "trained to non-finite parameters and went back to the last finite ones",
+    6: "training diverged: the agent was reset to its last finite parameters",
     7: "averaged with everybody, without a broker",
     8: "merged to a model that is not finite: bought nothing, paid nothing and kept its own",
 }

@@ -374,7 +374,8 @@ class Finding:
 class Verdict:
     """What a claim came to.
 
-    stated:    the word of the claim as the paper states it;   word: the claim's, under the condition where one is named
+    stated:    the word for the claim as the paper states it
+    word:      the word for the claim under ``condition``; the same as ``stated`` where no condition is named
     condition: "" where the claim as stated decides;   why: what was wanted and found, of the claim as stated too
     found:     what each condition came to;   counterexample: of the claim as stated, or of a condition that it fails under
 

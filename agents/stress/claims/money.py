@@ -1,4 +1,4 @@
-"""Claims that money adds up, judged from outside: by what utilities and cash show, not by what the market says that it moved."""
+"""Claims that money adds up, judged by utilities and by changes of cash; the reported transfers are not believed."""
 
 from __future__ import annotations
 
