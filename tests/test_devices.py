@@ -37,6 +37,7 @@ from marketenv.core.market import agent_names
 from marketenv.core.shards import Shards
 from marketenv.data import AUGMENTATIONS, DATASETS, PARTITIONS, Dataset, augmentation, find_dataset, from_arrays, make_source
 from marketenv.learners import LEARNERS, MLP, OPTIMIZERS, Training
+from marketenv.learners.module import ModuleLearner
 from marketenv.learners.reference import loop_train
 from marketenv.markets.exchanges import EXCHANGES
 from marketenv.markets.reference import GAMES
@@ -78,7 +79,10 @@ def check_same(one, other):
 
 
 def check_everywhere(done):
-    """A list of tensors comes out the same everywhere, and so do torch's own settings."""
+    """A list of tensors comes out the same everywhere, and so do torch's own settings.
+
+    A function in the list stands for the tensor that it returns at home: what was made elsewhere is called here.
+    """
     wanted = done()
     for place in PLACES:
         with place():
@@ -86,7 +90,7 @@ def check_everywhere(done):
             found = done()
             assert (torch.get_default_dtype(), torch.is_autocast_enabled("cpu")) == before
         for one, other in zip(found, wanted, strict=True):
-            check_same(one, other)
+            check_same(*(part() if callable(part) else part for part in (one, other)))
 
 
 # --- markets -------------------------------------------------------------------------------------------------------------
@@ -268,8 +272,14 @@ def learn(name, options, training):
     for owners in (shards, Shards(shards.x, shards.y, shards.index[:1], shards.size[:1])):
         done += learner.scores(new[:, None], learner.exam(owners))
     if hasattr(learner, "export"):
-        done += learner.export(new[0], shards.x[:4]).state_dict().values()
+        done += exported(learner, new[0], shards.x[:4])
     return done
+
+
+def exported(learner, flat, x):
+    """An exported net's tensors and its answer at home: a plain module, it would rightly follow torch's settings elsewhere."""
+    net = learner.export(flat, x)
+    return [*net.state_dict().values(), lambda: net(x).detach()]
 
 
 @pytest.mark.parametrize("optimizer, batch_size", [(name, size) for name in OPTIMIZERS for size in (None, 4)])
@@ -292,7 +302,7 @@ def test_batch_norms_and_export():
     def done():
         learner = LEARNERS["cnn"]((1, 8, 8), 3, "classification", Training(batch_size=4, steps=2), norm="batch", width=2)
         flat, x = learner.init(torch.arange(1, device=CPU))[0], pixels().x[:8]
-        return list(learner.export(flat, x).state_dict().values())
+        return exported(learner, flat, x)
 
     check_everywhere(done)
 
@@ -324,6 +334,20 @@ def test_a_tensor_without_a_type_is_seen(place, monkeypatch):
     with place():
         found = learn("mlp", {}, Training(steps=1))
     assert not torch.equal(found[1], wanted[1])
+
+
+def test_a_constant_of_an_exported_net_is_seen(monkeypatch):
+    """It is in no state_dict: only calling the net shows it."""
+    inner = ModuleLearner.export
+
+    def export(self, *given):
+        net, third = inner(self, *given), torch.full((), 1 / 3, device=CPU)
+        net.register_forward_hook(lambda module, x, y: y + third)
+        return net
+
+    monkeypatch.setattr(ModuleLearner, "export", export)
+    with pytest.raises(AssertionError, match=r"torch\.equal"):  # 1/3 in bfloat16 is another number
+        check_everywhere(lambda: learn("cnn", {"width": 2}, Training(steps=1)))
 
 
 # --- data ----------------------------------------------------------------------------------------------------------------

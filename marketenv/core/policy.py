@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -13,6 +12,7 @@ from torch import Tensor
 from marketenv.core import draws
 from marketenv.core.lookup import lookup, unknown
 from marketenv.core.market import Role
+from marketenv.core.numbers import real
 
 
 @runtime_checkable
@@ -40,18 +40,17 @@ def actions_of(policy: Policy, observation: Tensor, role: Role, keys: Tensor) ->
     """Ask a policy, and take its answer as actions: float32 [markets, role.action.dim] inside the role's box.
 
     Numbers of every type are taken, as a tensor, a numpy array or lists, from every device; gradients end here. Raises
-    ValueError that names the role and the policy for anything else, another shape, NaN and values outside the box.
+    ValueError that names the role and the policy for anything else (bools, sparse tensors and masked entries too), another
+    shape, NaN and values outside the box.
     """
     answer = policy(observation.detach(), role, keys)
     said = f"what a {role.name}'s policy returned ({getattr(policy, '__qualname__', type(policy).__qualname__)})"
     wanted = (len(observation), role.action.dim)
-    if not isinstance(answer, Tensor):
-        answer = _from_numpy(answer, said, wanted)
-    if answer.dtype == torch.bool or answer.is_complex() or answer.shape != wanted:
-        word = str(answer.dtype).removeprefix("torch.")
-        raise ValueError(f"{said} is {word} {list(answer.shape)}, wanted float32 {list(wanted)}: one row an observation.")
-    actions = answer.detach().to(observation.device, torch.float32)
-    return role.action.check(actions, said)
+    given = real(answer, said)
+    if given.dtype == torch.bool or given.shape != wanted:
+        word = str(given.dtype).removeprefix("torch.")
+        raise ValueError(f"{said} is {word} {list(given.shape)}, wanted float32 {list(wanted)}: one row an observation.")
+    return role.action.check(given.to(observation.device, torch.float32), said)
 
 
 def find_policy(part: Any, table: dict[str, Any]) -> Policy:
@@ -72,15 +71,3 @@ def find_policy(part: Any, table: dict[str, Any]) -> Policy:
     if not callable(policy):
         raise ValueError(f"policy {policy!r} is not callable; wanted policy(observation, role, keys) -> actions.")
     return policy
-
-
-def _from_numpy(answer: Any, said: str, wanted: tuple[int, int]) -> Tensor:
-    """The numbers of an array or of lists as a tensor."""
-    try:
-        numbers = np.asarray(answer)
-    except ValueError:  # lists of unequal length
-        numbers = np.empty(0, object)
-    if numbers.dtype.kind not in "fiu":
-        what = "None" if answer is None else f"a {type(answer).__name__} of {numbers.dtype}"
-        raise ValueError(f"{said} is {what}, wanted a tensor float32 {list(wanted)}: one row an observation.")
-    return torch.from_numpy(numbers.astype(np.float32))

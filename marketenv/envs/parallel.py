@@ -17,6 +17,7 @@ from torch import Tensor
 from marketenv.core.batch import Batch
 from marketenv.core.lookup import unknown
 from marketenv.core.market import Market, Report, agent_names, role_of
+from marketenv.core.numbers import numbers
 from marketenv.core.policy import Policy
 from marketenv.envs import spaces
 from marketenv.render import draw_frame, tell_round
@@ -207,7 +208,7 @@ class MarketAECEnv(parallel_to_aec_wrapper):
         agent = self.agent_selection
         if not (self.terminations[agent] or self.truncations[agent]):
             self.env.unwrapped.check_action(agent, action)
-            action = spaces.numbers(action, agent, torch.device("cpu")).numpy()  # a copy: the caller may reuse its array
+            action = numbers(action, agent, torch.device("cpu")).numpy()  # a copy: the caller may reuse its array
         super().step(action)
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from marketenv.core.fields import Fields
 from marketenv.core.market import Role
+from marketenv.core.numbers import numbers
 
 
 def box(fields: Fields) -> gymnasium.spaces.Box:
@@ -27,44 +28,6 @@ def action_space(role: Role, levels: int | None) -> gymnasium.Space[Any]:
         raise ValueError(f"action_levels is {levels}, wanted >= 2 grid points per action, or None for continuous actions.")
     many = role.action.dim > 1
     return gymnasium.spaces.MultiDiscrete([levels] * role.action.dim) if many else gymnasium.spaces.Discrete(levels)
-
-
-def numbers(values: Any, who: str, device: torch.device) -> Tensor:
-    """Copy what a user gave, of any numeric type, into a float64 tensor without a gradient.
-
-    Tensors may live on any device, require grad, or be of a type that NumPy lacks; lists may hold them.
-
-    Raises ValueError for what holds no real numbers (words, objects, complex numbers) and for masked entries.
-    """
-    try:
-        if isinstance(values, Tensor):
-            return _strided(values, who).to(device, torch.float64, copy=True)
-        given = np.asarray(_without_tensors(values, who))
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{who} is {values!r}, wanted real numbers ({error}).") from error
-    if given.dtype.kind not in "biuf":
-        raise ValueError(
-            f"{who} is {values!r} (dtype {given.dtype}), wanted real numbers: convert it, as with .astype(np.float32)."
-        )
-    return torch.tensor(given.astype(np.float64), device=device)
-
-
-def _strided(values: Tensor, who: str) -> Tensor:
-    """The tensor without its gradient; ValueError where it is complex or sparse."""
-    if values.is_complex() or values.layout != torch.strided:
-        raise ValueError(f"{values.dtype}, {values.layout}: give {who} as a dense tensor of real numbers")
-    return values.detach()
-
-
-def _without_tensors(values: Any, who: str) -> Any:
-    """Lists with arrays in place of their tensors; ValueError for an array with masked entries, which NumPy would unmask."""
-    if isinstance(values, Tensor):
-        return _strided(values, who).to("cpu", torch.float64).numpy()
-    if isinstance(values, list | tuple):
-        return [_without_tensors(value, who) for value in values]
-    if np.ma.is_masked(values):
-        raise ValueError("it has masked entries; give a number for each")
-    return values
 
 
 def to_actions(

@@ -15,6 +15,7 @@ from torch import Tensor
 from marketenv.core.batch import Batch, Turn
 from marketenv.core.lookup import lookup, unknown
 from marketenv.core.market import Market, Report, agent_names, role_of
+from marketenv.core.numbers import numbers
 from marketenv.envs import spaces
 from marketenv.envs.opponents import find_opponents
 
@@ -130,7 +131,7 @@ class MarketVectorEnv(VectorEnv):
         """The learner's actions; those of markets that are over count for nothing, so anything may be given for them."""
         device = self.market.device
         if self._over.any():
-            actions = spaces.numbers(actions, "actions", device)
+            actions = numbers(actions, "actions", device)
             if actions.shape in (self.action_space.shape, (self.num_envs, self._role.action.dim)):
                 actions[torch.as_tensor(self._over, device=device)] = spaces.idle(self._role, self.action_levels).to(device)
         return spaces.to_actions(actions, self._role, self.action_levels, "actions", device, (self.num_envs,))

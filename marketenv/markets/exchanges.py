@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
 from marketenv.core.precision import full_precision
+from marketenv.core.transfers import Ledger
 from marketenv.markets.parameter_trading_types import Reports, TradingQuotes, TradingState
 from marketenv.mechanisms import Outcome, apply_rule
 
@@ -37,32 +38,50 @@ class Exchange:
 def trade(state: TradingState, quotes: TradingQuotes, reports: Reports, terms: Terms) -> Exchange:
     """The broker's exchange: each buyer requests its best affordable offers, and the payment rule settles them.
 
-    A request needs a gain > 0, a bid > 0 and a bid >= ask. The largest bid - ask comes first, ties to the lower index.
-    The rule sees money above the seller's cost, to which prices of every rule here are equivariant.
+    Who requests what is told at ``requests``, and what is paid at ``settle``.
     """
-    wanted, willing = (quotes.gain.worth > 0) & (reports.bids > 0), reports.bids >= reports.asks
-    left, surplus = state.ledger.purse, torch.where(wanted & willing, reports.bids - reports.asks, -torch.inf)
-    payable = wanted & willing & state.ledger.affordable(reports.bids)
-    requests, order = torch.zeros_like(wanted), []
-    for _ in range(terms.max_purchases):
-        open_ = payable & ~requests & (reports.bids <= left[..., None])
-        best = torch.where(open_, surplus, -torch.inf)
-        first = (best == best.amax(2, keepdim=True)) & open_
-        pick = first & (first.cumsum(2) == 1)
-        requests, left = requests | pick, left - (pick * reports.bids).sum(2)
-        order.append(pick)
-    bids = torch.where(requests, reports.bids - reports.cost, 0.0).clamp(min=0)
-    outcome = apply_rule(terms.mechanism, bids, reports.markup)
-    bought = outcome.allocation & requests
+    order = requests(quotes.gain.worth, reports, state.ledger, terms.max_purchases)
+    bought, prices = settle(terms.mechanism, reports, torch.stack(order).any(0))
     params = quotes.trained
     for pick in order:  # later purchases are merged into what the earlier ones made
         buys, seller = (pick & bought).any(2)[..., None], pick.int().argmax(2)[..., None]
         alpha = quotes.alpha.take_along_dim(seller, 2)
         chosen = quotes.offers.take_along_dim(seller[..., None], 2)[:, :, 0]
         params = torch.where(buys, params + alpha * terms.mask * (chosen - params), params)
-    return Exchange(
-        params, bought, (outcome.prices + reports.cost) * bought, _reasons(quotes, reports, wanted, willing, payable, bought)
-    )
+    return Exchange(params, bought, prices, _reasons(quotes, reports, state.ledger, bought))
+
+
+def requests(
+    gain: Float[Tensor, "markets buyers sellers"], reports: Reports, ledger: Ledger, most: int
+) -> list[Bool[Tensor, "markets buyers sellers"]]:
+    """Each buyer's first request, its second, and so on: at most ``most``, as far as its money before the round reaches.
+
+    A request needs a gain > 0, a bid > 0 and a bid >= ask. The largest bid - ask comes first, ties to the lower index.
+    """
+    payable = _tests(gain, reports, ledger)[-1]
+    surplus, left = torch.where(payable, reports.bids - reports.asks, -torch.inf), ledger.purse
+    requested, order = torch.zeros_like(payable), []
+    for _ in range(most):
+        open_ = payable & ~requested & (reports.bids <= left[..., None])
+        best = torch.where(open_, surplus, -torch.inf)
+        first = (best == best.amax(2, keepdim=True)) & open_
+        pick = first & (first.cumsum(2) == 1)
+        requested, left = requested | pick, left - (pick * reports.bids).sum(2)
+        order.append(pick)
+    return order
+
+
+def settle(
+    mechanism: Callable[[Tensor, Tensor], Outcome], reports: Reports, requested: Bool[Tensor, "markets buyers sellers"]
+) -> tuple[Bool[Tensor, "markets buyers sellers"], Float64[Tensor, "markets buyers sellers"]]:
+    """What the payment rule sells of what was requested, and the prices, 0 where nothing is sold.
+
+    The rule sees money above the seller's cost, to which prices of every rule here are equivariant.
+    """
+    bids = torch.where(requested, reports.bids - reports.cost, 0.0).clamp(min=0)
+    outcome = apply_rule(mechanism, bids, reports.markup)
+    bought = outcome.allocation & requested
+    return bought, (outcome.prices + reports.cost) * bought
 
 
 @full_precision()
@@ -105,9 +124,17 @@ def critical_markups(
 EXCHANGES = {"trade": trade, "fedavg": fedavg}
 
 
-def _reasons(quotes: TradingQuotes, reports: Reports, wanted: Tensor, willing: Tensor, payable: Tensor, bought: Tensor) -> Tensor:
+def _tests(gain: Tensor, reports: Reports, ledger: Ledger) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """What a request has to pass, each including the one before: a gain, a bid, a bid that reaches the ask, money for it."""
+    useful = gain > 0
+    wanted = useful & (reports.bids > 0)
+    willing = wanted & (reports.bids >= reports.asks)
+    return useful, wanted, willing, willing & ledger.affordable(reports.bids)
+
+
+def _reasons(quotes: TradingQuotes, reports: Reports, ledger: Ledger, bought: Tensor) -> Tensor:
     """Why each buyer ended as it did, as a number of ``REASONS``: the first of the tests that no seller passed."""
-    tests = ((quotes.gain.worth > 0), wanted, wanted & willing, payable, bought)
+    tests = (*_tests(quotes.gain.worth, reports, ledger), bought)
     reason = torch.zeros_like(quotes.diverged, dtype=torch.int64)
     for code, passed in reversed(list(enumerate(tests, start=1))):
         reason = torch.where(passed.any(2), reason, code)

@@ -136,27 +136,36 @@ def share(scheme: Scheme, given: Given) -> Shared:
     )
 
 
-def check_gain(gain: Any) -> GainFamily:
-    """Return a gain after a trial, since it is called in many places: float64 money, number by number.
+_AMOUNTS = {"marginal": "money", "beyond": "samples"}  # what each method of a gain returns
 
-    Raises ValueError for no ``GainFamily``, another shape or type, gradients, and markets whose money depends on each other.
+
+def check_gain(gain: Any) -> GainFamily:
+    """Return a gain after a trial, since it is called in many places: float64 amounts, number by number.
+
+    Raises ValueError for no ``GainFamily``, an own ``threshold`` (no market asks it), another shape or type, gradients, and
+    markets whose amounts depend on each other.
     """
     if not isinstance(gain, GainFamily):
         raise ValueError(f"gain is a {type(gain).__name__}, wanted a GainFamily: subclass it with value and marginal.")
+    if type(gain).threshold is not GainFamily.threshold:
+        raise ValueError("gain.threshold is never asked; define gain.beyond in its place, which returns threshold - added.")
     before = torch.arange(1.0, 25.0, dtype=torch.float64).view(2, 3, 4)
     added, need = before[..., :1], 10 * before[..., :1]
-    for name, given in {"marginal": (before, added, need), "threshold": (before / 100, added, need)}.items():
-        whole, alone = (_money(gain, name, *(x[start:] for x in given)) for start in (0, 1))
+    for name, given in {"marginal": (before, added, need), "beyond": (before / 100, added, need)}.items():
+        whole, alone = (_amounts(gain, name, *(x[start:] for x in given)) for start in (0, 1))
         if not torch.allclose(whole[1:], alone, rtol=1e-9, atol=0.0, equal_nan=True):
-            raise ValueError(f"gain.{name} returned other money for a market alone than in a batch; work number by number.")
+            raise ValueError(
+                f"gain.{name} returned other {_AMOUNTS[name]} for a market alone than in a batch; work number by number."
+            )
     return gain
 
 
-def _money(gain: GainFamily, name: str, first: Tensor, added: Tensor, need: Tensor) -> Tensor:
+def _amounts(gain: GainFamily, name: str, first: Tensor, added: Tensor, need: Tensor) -> Tensor:
     with torch.enable_grad():
         returned = getattr(gain, name)(first, added, need)
-    money = taken(returned, f"gain.{name} returned money", first, "any axes of its arguments")
-    if money is not returned:
+    said = f"gain.{name} returned {_AMOUNTS[name]}"
+    amounts = taken(returned, said, first, "any axes of its arguments")
+    if amounts is not returned:
         how = "with gradients" if returned.requires_grad else f"as {returned.dtype}"
-        raise ValueError(f"gain.{name} returned money {how}, wanted torch.float64 without; keep its arguments' type and detach.")
-    return money
+        raise ValueError(f"{said} {how}, wanted torch.float64 without; keep its arguments' type and detach.")
+    return amounts

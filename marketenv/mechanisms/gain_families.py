@@ -21,7 +21,8 @@ class GainFamily:
 
     scale: samples that count as one unit of data, > 0; K says what the client needs it for, 0 is a pure seller
 
-    A new family subclasses it with ``value`` and ``marginal``; ``beyond`` and ``threshold`` then follow by bisection.
+    A new family subclasses it with ``value`` and ``marginal``; ``beyond`` then follows by bisection, or is written in closed
+    form; ``threshold`` always follows from it.
     Raises ValueError for a scale that is not a finite number > 0.
     """
 

@@ -72,8 +72,8 @@ MUTANTS: tuple[Mutant, ...] = (
         f"{TESTS}/test_parameter_trading.py",
         (
             "the largest bid comes first, not the largest surplus",
-            "torch.where(wanted & willing, reports.bids - reports.asks, -torch.inf)",
-            "torch.where(wanted & willing, reports.bids, -torch.inf)",
+            "torch.where(payable, reports.bids - reports.asks, -torch.inf)",
+            "torch.where(payable, reports.bids, -torch.inf)",
         ),
         ("a second purchase is bought with the same money", "left - (pick * reports.bids).sum(2)", "left"),
         ("averaging forgets who has how much data", "(shares @ quotes.trained)", "quotes.trained.mean(1, keepdim=True)"),

@@ -10,6 +10,8 @@ from test_stress_claims import ABOUT, TINY
 from agents.stress.claims import Books, accounts, balance, measured, money, verdict
 from agents.stress.claims.money import BOOKS, books_of
 from marketenv import make_market
+from marketenv.markets.exchanges import EXCHANGES
+from marketenv.mechanisms import MECHANISMS, double_auction
 from marketenv.mechanisms.outcome import Outcome, check_reports
 
 BUILDS = {
@@ -100,6 +102,53 @@ def test_books_that_add_up_hold(name, claim, monkeypatch):
     found = judged(claim, lambda condition, effort: BUILDS[name]())
     assert str(found) == ("inconclusive" if trains else "holds")
     assert all(figure.most < 1e-12 for figure in found.found[0].figures)
+
+
+RULES = {
+    **{f"{name}, {most} purchases": {"mechanism": name, "max_purchases": most} for name in MECHANISMS for most in (1, 3)},
+    "of one's own": {"mechanism": partial(double_auction, weight=0.25)},
+    "averaged": {"exchange": "fedavg"},
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_every_rule_of_the_parameter_market_is_what_payments_are_compared_with(rule, few):
+    """Honest markets: nothing is left unexplained; also where a price depends on requests that were not met."""
+    build = partial(make_market, "parameter_trading_v0", n_agents=4, max_cycles=2, externality=0.1, **RULES[rule])
+    found = judged(accounts, lambda condition, effort: build())
+    if rule == "averaged":
+        assert "no money moves" in found.why
+    else:
+        assert all(figure.most < 1e-12 for figure in found.found[0].figures) and found.found[0].figures
+
+
+def test_another_price_than_the_rules_is_found(few):
+    """The market settles at the ask, while the rule that it names asks for the middle of bid and ask."""
+
+    def cheating(condition, effort):
+        market = BUILDS["parameter trading"](mechanism="posted_price")
+        clear = market.clear
+
+        def posted(state, past):
+            market.mechanism = MECHANISMS["posted_price"]
+            new, report = clear(state, past)
+            market.mechanism = MECHANISMS["double_auction"]
+            return new, report
+
+        market.clear = posted
+        return market
+
+    assert str(judged(accounts, cheating)) == "fails" and str(judged(balance, cheating)) == "inconclusive"
+
+
+def test_the_accounts_of_an_exchange_of_ones_own_are_refused(few):
+    def own(*given):
+        return EXCHANGES["trade"](*given)
+
+    build = partial(BUILDS["parameter trading"], exchange=own)
+    with pytest.raises(ValueError, match=r"exchange of one's own.*Pass books=Books"):
+        judged(accounts, lambda condition, effort: build())
+    assert str(judged(balance, lambda condition, effort: build())) == "inconclusive"
 
 
 @BOTH

@@ -71,9 +71,12 @@ def returned(answer):
         torch.tensor(GIVEN, requires_grad=True) * 1,
         np.array(GIVEN),
         np.array(GIVEN, dtype=np.float32),
+        np.ma.array(GIVEN, mask=False),
         GIVEN,
+        [torch.tensor(row, requires_grad=True) for row in GIVEN],
+        [torch.tensor(row, dtype=torch.bfloat16) for row in GIVEN],
     ],
-    ids=["float32", "float64", "bfloat16", "grad", "numpy", "numpy32", "lists"],
+    ids=["float32", "float64", "bfloat16", "grad", "numpy", "numpy32", "unmasked", "lists", "list of grad", "list of bfloat16"],
 )
 def test_actions_of_every_kind_are_taken_as_float32_without_gradients(answer):
     actions = returned(answer)
@@ -83,20 +86,24 @@ def test_actions_of_every_kind_are_taken_as_float32_without_gradients(answer):
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (None, r"is None, wanted a tensor float32 \[2, 3\]"),
-        (np.array(GIVEN, dtype=object), "is a ndarray of object, wanted a tensor"),
-        ([[1.0], [1.0, 2.0]], "is a list of object, wanted a tensor"),
-        ("buy", "is a str of <U3, wanted a tensor"),
+        (None, r"is None \(dtype object\), wanted real numbers"),
+        (np.array(GIVEN, dtype=object), r"dtype object\), wanted real numbers"),
+        ([[1.0], [1.0, 2.0]], r"is \[\[1.0\], \[1.0, 2.0\]\], wanted real numbers"),
+        ("buy", r"is 'buy' \(dtype <U3\), wanted real numbers"),
+        (np.ma.array(GIVEN, mask=np.eye(2, 3)), "masked entries; give a number for each"),
+        ([np.ma.array(row, mask=True) for row in GIVEN], "masked entries; give a number for each"),
+        (torch.tensor(GIVEN).to_sparse(), "sparse_coo.*give a dense tensor"),
+        (np.zeros((2, 3), bool), r"is bool \[2, 3\], wanted float32"),
         (torch.tensor(GIVEN[0]), r"is float32 \[3\], wanted float32 \[2, 3\]: one row an observation"),  # would be broadcast
         (torch.zeros(2, 2), r"is float32 \[2, 2\], wanted float32 \[2, 3\]"),
         (torch.zeros(2, 3).bool(), r"is bool \[2, 3\], wanted float32"),
-        (torch.tensor(GIVEN).cfloat(), r"is complex64 \[2, 3\], wanted float32"),
+        (torch.tensor(GIVEN).cfloat(), r"complex64.*give a dense tensor of real numbers"),
         (torch.full((2, 3), torch.nan), "'bid' is nan"),
         (torch.full((2, 3), 7.0), "'bid' is 7"),
     ],
 )
 def test_other_answers_are_refused_with_the_role_and_the_policys_name(answer, said):
-    with pytest.raises(ValueError, match=r"what a buyer's policy returned \(returned.<locals>.policy\).*" + said):
+    with pytest.raises(ValueError, match=r"(?s)what a buyer's policy returned \(returned.<locals>.policy\).*" + said):
         returned(answer)
 
 

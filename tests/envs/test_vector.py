@@ -135,16 +135,6 @@ def test_gymnasium_makes_it_from_its_registry():
     singles.close()
 
 
-def test_gymnasiums_wrappers_accept_it():
-    venv = gymnasium.wrappers.vector.RecordEpisodeStatistics(vector("first_price", opponents="truthful"))
-    venv.reset(seed=0)
-    returns = np.zeros(N)
-    for action in random_column(venv.single_action_space, 3, N):
-        _, rewards, *_, infos = venv.step(action)
-        returns += rewards
-    assert infos["episode"]["r"] == pytest.approx(returns) and infos["episode"]["l"].tolist() == [3] * N
-
-
 def test_at_least_one_market_and_a_known_agent_are_wanted():
     with pytest.raises(ValueError, match="num_envs is 0, wanted >= 1"):
         vector("first_price", 0)

@@ -310,9 +310,14 @@ def test_a_payment_prices_only_what_is_bought():
 @dataclasses.dataclass(frozen=True)
 class OwnGain(GAINS["log"]):
     change: object = None
+    beyond_change: object = None
 
     def marginal(self, before, added, need):
         return self.change(super().marginal(before, added, need))
+
+    def beyond(self, worth, added, need):
+        found = GAINS["log"](self.scale).beyond(worth, added, need)
+        return found if self.beyond_change is None else self.beyond_change(found)
 
 
 @pytest.mark.parametrize(
@@ -330,6 +335,29 @@ def test_a_gain_of_ones_own_is_tried_when_the_market_is_made(change, said):
         make_market("model_sharing_v0", learner=None, gain=OwnGain(change=change))
     with torch.no_grad(), pytest.raises(ValueError, match=said):
         make_market("model_sharing_v0", learner=None, gain=partial(OwnGain, change=change))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda t: t.float(), "gain.beyond returned samples as torch.float32, wanted torch.float64"),
+        (lambda t: t[0], r"gain.beyond returned samples of shape \[3, 4\] float64, wanted \[2, 3, 4\]"),
+        (lambda t: t.mean(0, keepdim=True).expand_as(t), "gain.beyond returned other samples for a market alone"),
+        (lambda t: t * torch.ones((), requires_grad=True), "gain.beyond returned samples with gradients"),
+    ],
+)
+def test_the_method_that_a_graph_asks_of_a_gain_is_tried(change, said):
+    with pytest.raises(ValueError, match=said):
+        make_market("model_sharing_v0", learner=None, gain=OwnGain(change=lambda t: t, beyond_change=change))
+
+
+def test_a_threshold_of_ones_own_is_refused_since_no_market_asks_it():
+    class Asked(GAINS["log"]):
+        def threshold(self, worth, added, need):
+            return 2 * added
+
+    with pytest.raises(ValueError, match=r"gain.threshold is never asked; define gain.beyond"):
+        make_market("model_sharing_v0", learner=None, gain=Asked())
 
 
 def test_a_gain_that_is_none_is_refused_and_a_right_one_is_taken():

@@ -13,10 +13,11 @@ from torch import Tensor
 
 from marketenv.core.market import Market, Report, agent_names
 from marketenv.core.transfers import net
+from marketenv.markets.exchanges import EXCHANGES, requests, settle
 from marketenv.markets.model_sharing import ModelSharingMarket
 from marketenv.markets.model_sharing_types import SharingReport, SharingState
 from marketenv.markets.parameter_trading import ParameterTradingMarket
-from marketenv.markets.parameter_trading_types import TradingReport, TradingState
+from marketenv.markets.parameter_trading_types import Reports, TradingReport, TradingState
 from marketenv.markets.reference import ReferenceMarket, ReferenceReport
 from marketenv.mechanisms import SHARING_PAYMENTS, SharingTerms, gains
 from marketenv.metrics import budget_balance
@@ -33,11 +34,12 @@ class Books:
     """How the money of a kind of market is put together anew.
 
     goods:  (market, state before, report, state after) -> what of each agent's reward is no money   [markets, agents]
-    agreed: (market, report) -> what payers owe payees by the rule for what was reported and traded   [markets, payers, payees]
+    agreed: (market, state before, report) -> what payers owe by the rule for what was reported and traded
+                                                                                          [markets, payers, payees]
     """
 
     goods: Callable[[Any, Any, Any, Any], Float64[Tensor, "markets agents"]]
-    agreed: Callable[[Any, Any], Float64[Tensor, "markets payers payees"]]
+    agreed: Callable[[Any, Any, Any], Float64[Tensor, "markets payers payees"]]
 
 
 # --- reference markets: values of what is bought, the cost of what is sold ----------------------------------------------
@@ -48,24 +50,35 @@ def _reference_goods(market: ReferenceMarket, before: Any, report: ReferenceRepo
     return torch.where(buys, report.types, -report.types)[:, : report.traded.shape[1]] * report.traded
 
 
-def _reference_agreed(market: ReferenceMarket, report: ReferenceReport) -> Tensor:
+def _reference_agreed(market: ReferenceMarket, before: Any, report: ReferenceReport) -> Tensor:
     outcome = market.mechanism(report.offers[:, :-1, None], report.offers[:, -1:])
     owed = report.offers.new_zeros(len(report.offers), market.n_buyers + 1, market.n_buyers + 1)
     owed[:, :-1, -1:] = outcome.prices * outcome.allocation
     return owed
 
 
-# --- parameter trading: the fall of one's loss, effort, what sales cost; the middle of bid and ask ----------------------
+# --- parameter trading: the fall of one's loss, effort, what sales cost; what the rule asks of requests ------------------
 
 
 def _trading_goods(market: ParameterTradingMarket, before: TradingState, report: TradingReport, after: TradingState) -> Tensor:
     value = before.money_per_loss * (before.loss.double() - after.loss.double())
-    harm = market.config.externality * (report.gain.worth.double().clamp(min=0) * report.trades).sum(1)
+    harm = (_trading_cost(market, report) * report.trades).sum(1)
     return value - before.effort_cost * before.effort - harm
 
 
-def _trading_agreed(market: ParameterTradingMarket, report: TradingReport) -> Tensor:
-    return (report.bids + report.asks) / 2 * report.trades
+def _trading_cost(market: ParameterTradingMarket, report: TradingReport) -> Tensor:
+    return market.config.externality * report.gain.worth.double().clamp(min=0)
+
+
+def _trading_agreed(market: ParameterTradingMarket, before: TradingState, report: TradingReport) -> Tensor:
+    """Prices by the market's rule; it is asked about all requests, since a price may depend on those that were not met."""
+    if market.exchange not in EXCHANGES.values():
+        raise ValueError("what an exchange of one's own asks payers for is not known. Pass books=Books(goods, agreed).")
+    cost = _trading_cost(market, report)
+    markup = (report.asks - cost).amin(1).clamp(min=0)  # the same for all buyers, to rounding
+    reports = Reports(report.bids, markup, report.asks, cost, report.effort)
+    order = requests(report.gain.worth, reports, before.ledger, market.config.max_purchases)
+    return settle(market.mechanism, reports, torch.stack(order).any(0))[1] * report.trades
 
 
 # --- model sharing: what bought models are worth, the cost of sales, effort ---------------------------------------------
@@ -77,7 +90,7 @@ def _sharing_goods(market: ModelSharingMarket, before: SharingState, report: Sha
     return worth - before.types.costs * report.trades.sum(1) - before.effort_cost * effort
 
 
-def _sharing_agreed(market: ModelSharingMarket, report: SharingReport) -> Tensor:
+def _sharing_agreed(market: ModelSharingMarket, before: SharingState, report: SharingReport) -> Tensor:
     terms = SharingTerms(report.reported, report.discounts, market.gain, report.present)
     return SHARING_PAYMENTS[market.config.payment](terms, report.trades, market.config.graph)
 
@@ -94,7 +107,8 @@ def books_of(market: Market) -> Books:
     if market.report_type not in BOOKS:
         raise ValueError(
             f"what of a reward is no money is not known of {market.report_type.__name__}. Pass books=Books(goods, agreed): "
-            "goods(market, state before, report, state after) [..., agents], agreed(market, report) [..., payers, payees]."
+            "goods(market, state before, report, state after) [..., agents], "
+            "agreed(market, state before, report) [..., payers, payees]."
         )
     return BOOKS[market.report_type]
 
@@ -123,14 +137,14 @@ class _Played:
             money = {"utilities": report.rewards - books.goods(market, before, report, after)}
             if hasattr(after, "ledger"):
                 money["cash"] = after.ledger.cash - before.ledger.cash
-            rows.append(self.compare(market, books, report, money))
+            rows.append(self.compare(market, books, before, report, money))
             moved += float(report.transfers.sum((1, 2)).mean())
         if not moved:
             return Evidence(untested="no money moves, so that there is nothing to add up")
         samples = {name: torch.stack([row[name] for row in rows]).amax(0).tolist() for name in rows[0]}
         return Evidence(samples=samples, seeds=f"JUDGE + 0..{count - 1}", scale=moved / len(rows))
 
-    def compare(self, market: Market, books: Books, report: Report, money: dict[str, Tensor]) -> dict[str, Tensor]:
+    def compare(self, market: Market, books: Books, before: Any, report: Report, money: dict[str, Tensor]) -> dict[str, Tensor]:
         """Amounts of a round that should be 0, each [markets]; money: what agents got, by where it is seen [markets, agents]."""
         raise NotImplementedError
 
@@ -138,7 +152,7 @@ class _Played:
 class Balance(_Played):
     """An experiment: money that appears or vanishes among all agents and the operator, and what the operator adds."""
 
-    def compare(self, market: Market, books: Books, report: Report, money: dict[str, Tensor]) -> dict[str, Tensor]:
+    def compare(self, market: Market, books: Books, before: Any, report: Report, money: dict[str, Tensor]) -> dict[str, Tensor]:
         """What agents' money and the operator's do not sum to zero by, and what the operator pays."""
         operator = budget_balance(report.transfers, len(agent_names(market)))
         found = {f"money that appears or vanishes, by {where}": (m.sum(1) + operator).abs() for where, m in money.items()}
@@ -148,9 +162,9 @@ class Balance(_Played):
 class Accounts(_Played):
     """An experiment: each agent's money beside what the rule says for the bids, asks or types that were reported."""
 
-    def compare(self, market: Market, books: Books, report: Report, money: dict[str, Tensor]) -> dict[str, Tensor]:
+    def compare(self, market: Market, books: Books, before: Any, report: Report, money: dict[str, Tensor]) -> dict[str, Tensor]:
         """The greatest amount of any agent that the rule does not explain."""
-        owed = net(books.agreed(market, report))[:, : len(agent_names(market))]
+        owed = net(books.agreed(market, before, report))[:, : len(agent_names(market))]
         return {f"what is not explained of {where}": (got - owed).abs().amax(1) for where, got in money.items()}
 
 
