@@ -128,6 +128,7 @@ def refused(script, *arguments, **variables):
         ("demo", ("--arguments", "max_cycles=3"), "give max_cycles by --rounds"),
         ("play", ("--rounds", "0"), "rounds is 0, wanted a whole number >= 1"),
         ("play", ("--arguments", "n_agents=x"), "n_agents of parameter_trading_v0 is 'x', wanted int"),
+        ("train", ("--arguments", "device=cuda"), "give device by --device"),
         ("train", ("--arguments", "n_buyers=x"), "n_buyers of reference_v0 is 'x', wanted int"),
         ("benchmark", ("--only", "marketts"), "Did you mean 'markets'"),
         ("mutate", ("--only", "nothing-like-it"), "no mutant is called like nothing-like-it"),
