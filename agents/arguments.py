@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import math
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -17,8 +16,8 @@ def read_arguments(market: str, words: Sequence[str], apart: Mapping[str, str] |
     """The Python values of a market's arguments; text that is no Python literal stands for itself.
 
     apart: arguments that have an option of their own, by name
-    Raises ValueError for a word that is not key=value, for an unknown market or argument, for a value of another type, and for
-    an argument that has an option of its own.
+    Raises ValueError for a word that is not key=value, for an unknown market or argument, for a value of another type, for an
+    argument that is given twice, and for one that has an option of its own.
 
     >>> read_arguments("reference_v0", ("game=first_price", "values=(0, 2)"))
     {'game': 'first_price', 'values': (0, 2)}
@@ -26,7 +25,7 @@ def read_arguments(market: str, words: Sequence[str], apart: Mapping[str, str] |
     market = short_name(market)
     config, _ = lookup(MARKETS, market, "market")
     wanted = typing.get_type_hints(config)
-    found = {}
+    found: dict[str, Any] = {}
     for word in words:
         key, equals, text = word.partition("=")
         if not equals or not key.isidentifier():
@@ -35,6 +34,8 @@ def read_arguments(market: str, words: Sequence[str], apart: Mapping[str, str] |
             raise unknown(f"argument of {market}", key, tuple(wanted))
         if key in (apart or {}):
             raise ValueError(f"arguments has {word!r}; give {key} by {(apart or {})[key]}.")
+        if key in found:
+            raise ValueError(f"arguments has {word!r} and another {key} before it; give it once.")
         found[key] = _value(text)
         if not _fits(found[key], wanted[key]):
             kind = wanted[key].__name__ if type(wanted[key]) is type else wanted[key]
@@ -43,9 +44,9 @@ def read_arguments(market: str, words: Sequence[str], apart: Mapping[str, str] |
 
 
 def _value(text: str) -> Any:
-    """A Python literal, inf, or the text itself where it is neither."""
+    """A Python literal, an infinite number, or the text itself where it is neither."""
     try:
-        return math.inf if text == "inf" else ast.literal_eval(text)
+        return float(text) if text.lstrip("+-") == "inf" else ast.literal_eval(text)
     except (ValueError, SyntaxError):
         return text
 

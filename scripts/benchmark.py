@@ -62,7 +62,7 @@ def main(config: BenchmarkConfig) -> None:
     """Run the chosen groups, print a table and write the file."""
     if config.only not in ("all", *GROUPS):
         raise unknown("group of measurements", config.only, ("all", *GROUPS))
-    command.check_folder(config.out.parent)
+    command.check_file(config.out)
     line = "python scripts/benchmark.py" + ("" if config.only == "all" else f" --only {config.only}")
     chosen = list(GROUPS) if config.only == "all" else [config.only]
     found = [case | {"command": line} for name in track(chosen, description="measuring") for case in GROUPS[name](config.quick)]

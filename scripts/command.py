@@ -68,6 +68,13 @@ def check_folder(*folders: Path) -> None:
             raise ValueError(f"out: nothing can be written to {folder}: {error.strerror}. Give another --out.") from error
 
 
+def check_file(file: Path) -> None:
+    """Make the folder of a file of results, before any work is done; ValueError where the file cannot be written."""
+    check_folder(file.parent)
+    if file.exists() and not file.is_file():
+        raise ValueError(f"out: {file} is no file. Give another --out.")
+
+
 def check_least(least: int, **counts: int) -> None:
     """Raise ValueError for a count that is too small.
 

@@ -1,10 +1,10 @@
 """Make the code wrong in chosen places, one at a time, and see which of these mutants the related tests notice.
 
-Works on copies in a temporary folder, never on the repository itself. First the related tests have to pass as things are; then
-each mutant is killed where one of its tests fails, and lives where all pass. Playthroughs, which notice any change and judge
-none, are not among the tests. What is known is kept in the file of results, and measured anew where the mutant, the code or its
-tests have changed. The exit code is 1 where a mutant lives that is not equivalent, runs out of time, or is of a text that is not
-in the code exactly once, and 2 for bad arguments and where tests fail as things are.
+Works on copies of what git tracks or would add, in a temporary folder, never on the repository itself. First the related tests
+have to pass as things are; then each mutant is killed where one of its tests fails, and lives where all pass. Playthroughs, which
+notice any change and judge none, are not among the tests. What is known is kept in the file of results, and measured anew where
+the mutant, the code or its tests have changed. The exit code is 1 where a mutant lives that is not equivalent, runs out of time,
+cannot be tried, or is of a text that is not in the code exactly once, and 2 for bad arguments and where tests fail as things are.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import multiprocessing
 import os
 import re
 import shutil
+import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -37,11 +39,13 @@ from rich.table import Table
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from scripts import command  # noqa: E402
 from scripts.mutants.mutant import Mutant  # noqa: E402
 from scripts.mutants.table import MUTANTS, SLOW  # noqa: E402
 from scripts.progress import watched  # noqa: E402
 
 KILLED, EQUIVALENT, LIVED, LATE, GONE = "killed", "equivalent", "lived", "out of time", "text is gone"
+UNTRIED = "could not be tried"
 FINE = (KILLED, EQUIVALENT)
 STYLES = {KILLED: "green", EQUIVALENT: "cyan"}
 # One process imports these, and every run of tests is a fork of it: they take most of a short run's time. The library itself is
@@ -59,7 +63,6 @@ HEAVY = (
 )
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(list(HEAVY))
-LEFT_OUT = ("results", "shared", "__pycache__")  # and whatever begins with a dot, and virtual environments
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,11 +96,12 @@ def main(config: MutateConfig, mutants: Sequence[Mutant] = MUTANTS, root: Path =
     if not chosen:
         raise ValueError(f"no mutant is called like {' or '.join(config.only)}; see --list.")
     if config.list:
-        Console().print(listed(chosen), soft_wrap=True)
+        print_list(chosen)
         return 0
+    command.check_file(config.out)
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "source"
-        shutil.copytree(root, source, ignore=_left_out)
+        copy_code(root, source)
         rows = tried(chosen, source, config)
     found = {one.label: rows[one.label] for one in chosen}
     show(found, config.out)
@@ -108,8 +112,16 @@ def _matches(mutant: Mutant, patterns: Sequence[str]) -> bool:
     return not patterns or any(fnmatch(mutant.label, f"*{pattern}*") for pattern in patterns)
 
 
-def _left_out(folder: str, names: list[str]) -> list[str]:
-    return [n for n in names if n.startswith(".") or n in LEFT_OUT or (Path(folder) / n / "pyvenv.cfg").exists()]
+def copy_code(root: Path, copy: Path) -> None:
+    """Copy the files of a repository that git tracks or would add; ValueError where git lists none."""
+    asked = ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    done = subprocess.run(asked, capture_output=True, text=True)
+    if not done.stdout:
+        raise ValueError(f"git lists no files in {root}, wanted a repository: {done.stderr.strip() or 'it is empty'}.")
+    for name in filter(None, done.stdout.split("\0")):
+        if (root / name).is_file():  # git still lists what has just been removed
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(root / name, copy / name)
 
 
 # --- trials -----------------------------------------------------------------------------------------------------------------
@@ -121,25 +133,41 @@ def tried(chosen: Sequence[Mutant], source: Path, config: MutateConfig) -> dict[
     source: the copy that further copies are made of; ValueError where the related tests fail there as things are
     """
     stamps = {one.label: _stamp(one, source) for one in chosen}
-    rows: dict[str, dict[str, Any]] = json.loads(config.out.read_text("utf8")) if config.out.is_file() else {}
-    known = [label for label, stamp in stamps.items() if config.resume and rows.get(label, {}).get("stamp") == stamp]
+    rows = _read(config.out)
+    sure = {label: row for label, row in rows.items() if config.resume and row["status"] != UNTRIED}
+    known = [label for label, stamp in stamps.items() if sure.get(label, {}).get("stamp") == stamp]
     left = [one for one in chosen if one.label not in known]
     if left:
         _check_tests(left, source)
     with watched("mutants", len(chosen), lambda: len(known)), ThreadPoolExecutor(config.jobs or os.cpu_count()) as threads:
-        config.out.parent.mkdir(parents=True, exist_ok=True)
         works = {threads.submit(trial, one, source, config.timeout): one for one in left}
         try:
             for work in as_completed(works):
                 one = works[work]
                 rows[one.label] = work.result() | {"stamp": stamps[one.label]}
-                part = config.out.with_suffix(".part")
-                part.write_text(f"{json.dumps(rows, indent=1, sort_keys=True)}\n", encoding="utf8")
-                part.replace(config.out)
+                _write(config.out, rows)
                 known.append(one.label)
         finally:
             threads.shutdown(cancel_futures=True)
     return rows
+
+
+def _read(out: Path) -> dict[str, dict[str, Any]]:
+    """What was found before, by label; ValueError for a file of something else."""
+    try:
+        rows = json.loads(out.read_text("utf8")) if out.exists() else {}
+        if all({"status", "stamp"} <= row.keys() for row in rows.values()):
+            return rows
+    except (ValueError, AttributeError):
+        pass
+    raise ValueError(f"out: {out} holds no results of mutants. Give another --out.")
+
+
+def _write(out: Path, rows: dict[str, dict[str, Any]]) -> None:
+    from marketenv.core.storage import whole_file  # only here: a fork imports this file, and the mutant after it
+
+    with whole_file(out) as part:
+        part.write_text(f"{json.dumps(rows, indent=1, sort_keys=True)}\n", encoding="utf8")
 
 
 def trial(mutant: Mutant, source: Path, timeout: float) -> dict[str, Any]:
@@ -155,6 +183,8 @@ def trial(mutant: Mutant, source: Path, timeout: float) -> dict[str, Any]:
             status = {0: EQUIVALENT if mutant.equivalent else LIVED, 1: KILLED, 2: KILLED}[code]  # 2: it cannot be imported
         except TimeoutError as error:
             status, told = LATE, str(error)
+        except RuntimeError as error:
+            status, told = UNTRIED, str(error)
         except (OSError, ValueError) as error:
             status, told = GONE, str(error)
     return {"status": status, "told": mutant.equivalent if status == EQUIVALENT else told, "seconds": time.perf_counter() - start}
@@ -168,20 +198,25 @@ def run_tests(folder: Path, tests: Sequence[str], timeout: float | None = None) 
     out = folder.with_suffix(".txt")
     process = FORKS.Process(target=_pytest, args=(folder, list(tests), out))
     process.start()
-    process.join(timeout)
-    if process.exitcode is None:
-        process.kill()
+    try:
+        process.join(timeout)
+        late = process.exitcode is None
+    finally:
+        process.kill()  # after Ctrl-C too
         process.join()
+    if late:
         raise TimeoutError(f"no end after {timeout:g} s")
-    text = out.read_text("utf8")
+    text = out.read_text("utf8") if out.exists() else ""
     if process.exitcode not in (0, 1, 2):
-        raise RuntimeError(f"pytest could not run {' '.join(tests)}: {text[-2000:]}")
+        last = next((line for line in reversed(text.splitlines()) if line.strip()), "it said nothing")
+        raise RuntimeError(f"pytest could not run {' '.join(tests)} (exit code {process.exitcode}): {last}")
     found = re.search(r"^(?:FAILED|ERROR) (\S+)", text, re.MULTILINE)
     return process.exitcode, found[1] if found else ""
 
 
 def _pytest(folder: Path, tests: list[str], out: Path) -> None:
     """Be pytest: what a fork of the process with the heavy packages does."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # pytest would end by Ctrl-C as by a file that cannot be imported
     os.chdir(folder)
     os.environ |= {"PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
     sys.path.insert(0, str(folder))
@@ -196,12 +231,15 @@ def _pytest(folder: Path, tests: list[str], out: Path) -> None:
 
 
 def _check_tests(mutants: Sequence[Mutant], source: Path) -> None:
-    """ValueError where a related test fails as things are: then no mutant could be told to be killed by it."""
+    """ValueError where a related test fails or cannot be run as things are: then no mutant could be killed by it."""
     tests = list(
         dict.fromkeys(part for one in mutants for part in (*one.tests, one.file) if (source / part.split("::")[0]).exists())
     )
     Console().print(f"the related tests, {len(tests)} files, as things are ...", soft_wrap=True)
-    code, failed = run_tests(source, tests)
+    try:
+        code, failed = run_tests(source, tests)
+    except RuntimeError as error:
+        raise ValueError(f"as things are {error}; mend it first.") from error
     if code:
         raise ValueError(f"{failed} fails as things are; mend it first.")
 
@@ -228,22 +266,22 @@ def _content(folder: Path) -> str:
 # --- what is shown ----------------------------------------------------------------------------------------------------------
 
 
-def listed(mutants: Sequence[Mutant]) -> Table:
-    """The mutants, without a trial."""
-    shown = Table("file", "what is wrong", "tests", box=box.SIMPLE_HEAD)
+def print_list(mutants: Sequence[Mutant]) -> None:
+    """Print the mutants, without a trial; a label has a line for itself, so that nothing cuts it, and ``--only`` takes it."""
     for one in mutants:
-        shown.add_row(*map(escape, (one.file, one.name, " ".join(one.tests))))
-    return shown
+        print("\n".join((one.label, *(f"    {test}" for test in one.tests), "")))
 
 
 def show(rows: dict[str, dict[str, Any]], out: Path) -> None:
     """Print what became of mutants, by label, those that are to be looked at last; and how many were killed."""
-    shown = Table("mutant", "", "told by", "s", title="mutants", box=box.SIMPLE_HEAD)
+    shown = Table(title="mutants", box=box.SIMPLE_HEAD)
+    for head in ("mutant", "", "told by", "s"):
+        shown.add_column(head, no_wrap=head != "told by")
     for label, row in sorted(rows.items(), key=lambda item: item[1]["status"] not in FINE):
         style = STYLES.get(row["status"], "bold red")
         shown.add_row(escape(label), f"[{style}]{row['status']}[/]", escape(row["told"]), f"{row['seconds']:.0f}")
     console = Console()
-    console.print(shown)
+    command.show(shown)
     counts = Counter(row["status"] for row in rows.values())
     told = ", ".join(f"{count} {status}" for status, count in counts.most_common())
     real = len(rows) - counts[EQUIVALENT]
@@ -254,11 +292,4 @@ def show(rows: dict[str, dict[str, Any]], out: Path) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(tyro.cli(MutateConfig, description=__doc__)))
-    except (ValueError, RuntimeError) as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("Stopped; what is known is kept, and the same command goes on.", file=sys.stderr)
-        sys.exit(130)
+    command.run(lambda: main(tyro.cli(MutateConfig, description=__doc__)))

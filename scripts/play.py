@@ -21,6 +21,7 @@ from agents.arguments import read_arguments  # noqa: E402
 from agents.scripted import STRATEGIES  # noqa: E402
 from marketenv import make_market  # noqa: E402
 from marketenv.core import rounds  # noqa: E402
+from marketenv.core.fields import Meaning  # noqa: E402
 from marketenv.core.lookup import lookup  # noqa: E402
 from marketenv.core.market import Report, agent_names  # noqa: E402
 from marketenv.envs.make import MARKETS  # noqa: E402
@@ -57,14 +58,15 @@ class PlayConfig:
 
 # --- the truth beside what was said -------------------------------------------------------------------------------------
 
-Said = tuple[str, str, float, float]  # who, what, the truth, what was said
+Said = tuple[str, str, str, float, float]  # who, what, the action's field, the truth, what was said
+PRECISION = 1e-6  # actions are float32: what they report is exact to less than this share of all that they can report
 
 
 def of_reference(market: Any, state: Any, report: ReferenceReport, agents: Sequence[str]) -> Iterator[Said]:
     """A value beside the bid, a cost beside the ask."""
     for k, agent in enumerate(agents):
         what = "value and bid" if agent.startswith("buyer") else "cost and ask"
-        yield agent, what, float(report.types[0, k]), float(report.offers[0, k])
+        yield agent, what, "price", float(report.types[0, k]), float(report.offers[0, k])
 
 
 def of_trading(
@@ -75,9 +77,9 @@ def of_trading(
     cost = market.config.externality * report.gain.worth[0].double().clamp(min=0)
     for i, agent in enumerate(agents):
         for j in (j for j in range(len(agents)) if j != i):
-            yield agent, f"worth of {agents[j]}'s model and bid", float(worth[i, j]), float(report.bids[0, i, j])
+            yield agent, f"worth of {agents[j]}'s model and bid", "bid", float(worth[i, j]), float(report.bids[0, i, j])
         for j in (j for j in range(len(agents)) if j != i):
-            yield agent, f"cost of selling to {agents[j]} and ask", float(cost[j, i]), float(report.asks[0, j, i])
+            yield agent, f"cost of selling to {agents[j]} and ask", "ask", float(cost[j, i]), float(report.asks[0, j, i])
 
 
 def of_sharing(market: Any, state: SharingState, report: SharingReport, agents: Sequence[str]) -> Iterator[Said]:
@@ -85,7 +87,7 @@ def of_sharing(market: Any, state: SharingState, report: SharingReport, agents: 
     for k, agent in enumerate(agents):
         for name in TYPES:
             truth, said = getattr(state.types, name), getattr(report.reported, name)
-            yield agent, f"{name[:-1]} and report", float(truth[0, k]), float(said[0, k])
+            yield agent, f"{name[:-1]} and report", name[:-1], float(truth[0, k]), float(said[0, k])
 
 
 # Where a market's round tells what was true and what was said, by kind of report.
@@ -96,15 +98,27 @@ SAID: dict[type[Report], Callable[[Any, Any, Any, Sequence[str]], Iterator[Said]
 }
 
 
+def is_lie(meaning: Meaning, truth: float, said: float) -> bool:
+    """Whether more than rounding lies between the truth and what an action of this meaning said.
+
+    >>> is_lie(Meaning("money", 0.0, 1.0), 0.0025370456, 0.0025370419)
+    False
+    """
+    scale = max(abs(truth), abs(said)) if meaning.of else meaning.high - meaning.low
+    return abs(said - truth) > PRECISION * scale
+
+
 def beside(market: Any, state: Any, report: Report, agents: Sequence[str]) -> Table:
     """One line for everything that an agent said in the first market's round: the truth, what was said, and their ratio."""
     shown = Table(title="the truth beside what was said, lies in bold", padding=(0, 1), box=box.SIMPLE_HEAD, title_justify="left")
     for name in ("agent", "what", "truth", "said", "said / truth"):
         shown.add_column(name, justify="left" if name in ("agent", "what") else "right", no_wrap=True)
-    for agent, what, truth, said in SAID[type(report)](market, state, report, agents):
-        lie = abs(said - truth) > 1e-6 * max(abs(truth), abs(said))
+    meanings = {field.name: field.meaning for role in market.roles for field in role.action.items if field.meaning}
+    for agent, what, field, truth, said in SAID[type(report)](market, state, report, agents):
         ratio = f"{said / truth:.3f}" if truth else "1.000" if not said else "-"
-        shown.add_row(agent, what, f"{truth:.4f}", f"{said:.4f}", ratio, style="bold" if lie else None)
+        shown.add_row(
+            agent, what, f"{truth:.4f}", f"{said:.4f}", ratio, style="bold" if is_lie(meanings[field], truth, said) else None
+        )
     return shown
 
 

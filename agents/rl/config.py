@@ -150,12 +150,12 @@ class TrainConfig:
             raise ValueError(f"network is {self.network}, wanted a whole number >= 1 for each hidden layer.")
 
     def market_arguments(self) -> dict[str, Any]:
-        """The market's arguments as Python values; ValueError for what ``read_arguments`` refuses.
+        """The market's arguments as Python values; ValueError for what ``read_arguments`` refuses, and for a device.
 
         >>> TrainConfig(arguments=("game=first_price", "values=(0, 2)")).market_arguments()
         {'game': 'first_price', 'values': (0, 2)}
         """
-        return read_arguments(self.market, self.arguments)
+        return read_arguments(self.market, self.arguments, {"device": "--device"})
 
     def settled(self) -> TrainConfig:
         """The same with every None filled in from ``SETTINGS``.

@@ -134,10 +134,7 @@ def exact(market: Market, policy: LearnedPolicy, agent: str, opponents: Any) -> 
 
 
 def _arguments(config: TrainConfig) -> dict[str, Any]:
-    given = config.market_arguments()
-    if "device" in given:
-        raise ValueError("arguments has a device; give it as device, beside the arguments.")
-    return {**given, "device": config.device}
+    return config.market_arguments() | {"device": config.device}
 
 
 def _check_discount(config: TrainConfig, market: Market) -> None:

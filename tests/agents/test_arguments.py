@@ -19,6 +19,8 @@ from agents.arguments import read_arguments
         ("parameter_trading_v0", "offered_layers=(None, (0,))", (None, (0,))),
         ("parameter_trading_v0", "data_options={'rows': 3}", {"rows": 3}),
         ("model_sharing_v0", "credit=inf", math.inf),
+        ("parameter_trading_v0", "cash=-inf", -math.inf),
+        ("reference_v0", "reserve=+inf", math.inf),
         ("model_sharing_v0", "learner=None", None),
     ],
 )
@@ -39,6 +41,7 @@ def test_words_are_python_values_or_themselves(market, word, value):
         ("reference_v0", "first_price", "wanted key=value"),
         ("reference_v1", "game=first_price", "Did you mean 'reference_v0'"),
         ("parameter_trading_v0", "credit=x", "wanted float"),
+        ("parameter_trading_v0", "credit=-+inf", "wanted float"),
         ("parameter_trading_v0", "data_options=3", "wanted collections.abc.Mapping"),
     ],
 )
@@ -50,3 +53,8 @@ def test_what_a_market_cannot_take_is_named_with_what_it_wants(market, word, sai
 def test_arguments_with_an_option_of_their_own_are_refused():
     with pytest.raises(ValueError, match="give max_cycles by --rounds"):
         read_arguments("reference_v0", ("max_cycles=3",), {"max_cycles": "--rounds"})
+
+
+def test_an_argument_is_given_once():
+    with pytest.raises(ValueError, match=r"'n_buyers=4' and another n_buyers before it; give it once"):
+        read_arguments("reference_v0", ("n_buyers=3", "n_buyers=4"))

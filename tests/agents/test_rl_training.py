@@ -488,7 +488,7 @@ def test_arguments_are_python_values_or_words():
         ({"opponents": "run:nowhere"}, "holds no learned policy"),
         ({"arguments": ("gane=first_price",)}, "Did you mean 'game'"),
         ({"arguments": ("game",)}, "wanted key=value"),
-        ({"arguments": ("device=cuda",)}, "give it as device"),
+        ({"arguments": ("device=cuda",)}, "give device by --device"),
         ({"batch_size": 7}, "divisor of the rollout"),
         ({"num_envs": 0}, "num_envs is 0"),
         ({"seeds": (1, 1)}, "different whole numbers"),

@@ -22,7 +22,7 @@ from agents.stress.claims.claim import EFFORTS
 from marketenv.data.augmentation import AUGMENTATIONS
 from marketenv.envs.make import MARKETS
 from marketenv.markets.uploads import UPLOADS
-from scripts import audit, benchmark, command, demo, play, reproduce, rewrite_playthroughs, train, units
+from scripts import audit, benchmark, command, demo, mutate, play, reproduce, rewrite_playthroughs, train, units
 from scripts.studies import barrier, deep, sharing_data, sharing_reports
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,6 +34,7 @@ CONFIGS = {
     "play": play.PlayConfig,
     "train": TrainConfig,
     "benchmark": benchmark.BenchmarkConfig,
+    "mutate": mutate.MutateConfig,
     "rewrite_playthroughs": rewrite_playthroughs.PlaythroughConfig,
     **{f"reproduce {name}": typing.get_type_hints(study)["config"] for name, study in reproduce.STUDIES.items()},
 }
@@ -127,8 +128,10 @@ def refused(script, *arguments, **variables):
         ("demo", ("--arguments", "max_cycles=3"), "give max_cycles by --rounds"),
         ("play", ("--rounds", "0"), "rounds is 0, wanted a whole number >= 1"),
         ("play", ("--arguments", "n_agents=x"), "n_agents of parameter_trading_v0 is 'x', wanted int"),
+        ("train", ("--arguments", "device=cuda"), "give device by --device"),
         ("train", ("--arguments", "n_buyers=x"), "n_buyers of reference_v0 is 'x', wanted int"),
         ("benchmark", ("--only", "marketts"), "Did you mean 'markets'"),
+        ("mutate", ("--only", "nothing-like-it"), "no mutant is called like nothing-like-it"),
     ],
 )
 def test_what_cannot_be_used_is_said_without_a_traceback(script, arguments, said, tmp_path):
@@ -146,6 +149,7 @@ WRITERS = {
     "audit": lambda out: audit.main(audit.AuditConfig(out=out)),
     "train": lambda out: train.main(TrainConfig(out=out)),
     "benchmark": lambda out: benchmark.main(benchmark.BenchmarkConfig(out=out / "figures.json")),
+    "mutate": lambda out: mutate.main(mutate.MutateConfig(out=out / "mutants.json")),
     "rewrite_playthroughs": lambda out: rewrite_playthroughs.main(rewrite_playthroughs.PlaythroughConfig(out=out)),
     "fig3": study("fig3"),
     "ipfl_niid": study("ipfl_niid"),
@@ -154,11 +158,20 @@ WRITERS = {
 
 @pytest.mark.parametrize("writer", WRITERS)
 def test_a_folder_that_cannot_be_written_is_refused_before_any_work(writer, tmp_path, monkeypatch):
-    for module, work in ((units, "run"), (train, "one_seed"), (benchmark, "GROUPS"), (rewrite_playthroughs, "playthrough")):
+    works = ((units, "run"), (train, "one_seed"), (benchmark, "GROUPS"), (mutate, "copy_code"))
+    for module, work in (*works, (rewrite_playthroughs, "playthrough")):
         monkeypatch.setattr(module, work, {} if work == "GROUPS" else pytest.fail)
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match=r"nothing can be written to .*file.*Not a directory\. Give another --out"):
         WRITERS[writer](tmp_path / "file" / "out")
+
+
+@pytest.mark.parametrize(("script", "config"), [(benchmark.main, benchmark.BenchmarkConfig), (mutate.main, mutate.MutateConfig)])
+def test_a_folder_in_a_files_place_is_refused_before_any_work(script, config, tmp_path, monkeypatch):
+    monkeypatch.setattr(benchmark, "GROUPS", {})
+    monkeypatch.setattr(mutate, "copy_code", pytest.fail)
+    with pytest.raises(ValueError, match=r"out: .* is no file\. Give another --out"):
+        script(config(out=tmp_path))
 
 
 def test_the_folder_of_the_demos_audit_is_tried_too(tmp_path, monkeypatch):
@@ -238,9 +251,17 @@ def test_no_cell_of_a_table_is_cut_in_a_narrow_terminal(capsys, monkeypatch):
     assert "a sentence of many short words that must stay in one line" in printed
 
 
+LISTS = {
+    "claims": (lambda: audit.main(audit.AuditConfig(list=True)), list(CLAIMS)),
+    "mutants": (lambda: mutate.main(mutate.MutateConfig(list=True)), [one.label for one in mutate.MUTANTS]),
+}
+
+
 @pytest.mark.parametrize("columns", ["30", "200"])
-def test_the_list_of_claims_gives_every_id_a_line_of_its_own(columns, capsys, monkeypatch):
+@pytest.mark.parametrize("things", LISTS)
+def test_a_list_gives_every_id_a_line_of_its_own(things, columns, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", columns)
-    assert audit.main(audit.AuditConfig(list=True)) == 0
+    script, names = LISTS[things]
+    assert script() == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line for line in lines if line and not line.startswith(" ")] == list(CLAIMS)
+    assert [line for line in lines if line and not line.startswith(" ")] == names and "…" not in "".join(lines)

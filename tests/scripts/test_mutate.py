@@ -3,13 +3,14 @@
 import json
 import subprocess
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 
 from scripts.mutants.mutant import Mutant, of
 from scripts.mutants.table import MUTANTS, SLOW
-from scripts.mutate import MutateConfig, main
+from scripts.mutate import MutateConfig, copy_code, main
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -50,6 +51,8 @@ def toy(tmp_path):
     code = "def add(x, y):\n    return x + y\n\n\ndef times(x, y):\n    return x * y\n\n\ndef zero(z):\n    return 0 * z\n"
     (tmp_path / "toy" / "__init__.py").write_text(code)
     (tmp_path / "tests" / "test_toy.py").write_text("import toy\n\n\ndef test_add():\n    assert toy.add(1, 2) == 3\n")
+    (tmp_path / ".gitignore").write_text("results/\n")
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
     return tmp_path
 
 
@@ -101,6 +104,62 @@ def test_tests_that_fail_as_things_are_judge_nothing(toy):
     (toy / "tests" / "test_toy.py").write_text("def test_wrong():\n    assert False\n")
     with pytest.raises(ValueError, match=r"test_toy.py::test_wrong fails as things are"):
         tried(toy, "a sum")
+
+
+def test_tests_that_cannot_be_run_stop_no_other_trial_and_are_tried_again(toy, monkeypatch):
+    # whoever adds wrongly takes the process of the tests with it
+    ended = "import os\nimport toy\n\n\ndef test_add():\n    toy.add(1, 2) == 3 or os._exit(7)\n"
+    (toy / "tests" / "test_toy.py").write_text(ended)
+    code, rows = tried(toy, "sum", "products")
+    added, multiplied = rows.values()
+    assert code == 1 and added["status"] == "could not be tried" and "exit code 7" in added["told"]
+    assert multiplied["status"] == "lived"
+    monkeypatch.setattr("scripts.mutate.run_tests", lambda *given: (int(len(given) == 3), ""))  # all is well as things are
+    assert {row["status"] for row in tried(toy, "sum", "products")[1].values()} == {"killed", "lived"}
+
+
+def test_tests_that_cannot_be_run_as_things_are_judge_nothing(toy):
+    (toy / "tests" / "test_toy.py").write_text("import os\n\n\ndef test_add():\n    os._exit(7)\n")
+    with pytest.raises(ValueError, match=r"as things are pytest could not run .* \(exit code 7\).*mend it first"):
+        tried(toy, "a sum")
+
+
+def test_results_take_only_the_place_of_results(toy):
+    (toy / "results").mkdir()
+    (toy / "results" / "mutants.part").write_text("a user's own")
+    (toy / "kept.json").write_text("{}")
+    (toy / "results" / "mutants.json").symlink_to(toy / "kept.json")
+    assert tried(toy, "a sum")[0] == 0
+    assert (toy / "results" / "mutants.part").read_text() == "a user's own"
+    assert (toy / "results" / "mutants.json").is_symlink() and "killed" in (toy / "kept.json").read_text()
+
+
+@pytest.mark.parametrize("text", ["a text", "[]", '{"name": 1}', '[{"name": "value"}]', '{"x": {"status": "killed"}}'])
+def test_a_file_of_something_else_is_left_alone(text, toy):
+    (toy / "results").mkdir()
+    (toy / "results" / "mutants.json").write_text(text)
+    with pytest.raises(ValueError, match=r"holds no results of mutants\. Give another --out"):
+        tried(toy, "a sum")
+    assert (toy / "results" / "mutants.json").read_text() == text
+
+
+def test_what_git_ignores_is_not_copied(toy, tmp_path_factory):
+    for name in ("shared/a b.txt", "results/a.txt", "toy/gone.py"):
+        (toy / name).parent.mkdir(exist_ok=True)
+        (toy / name).write_text("")
+    subprocess.run(["git", "-C", str(toy), "add", "toy"], check=True)
+    (toy / "toy" / "gone.py").unlink()
+    copy, bare = (tmp_path_factory.mktemp(name) for name in ("copy", "bare"))
+    copy_code(toy, copy)
+    names = {str(file.relative_to(copy)) for file in copy.rglob("*") if file.is_file()}
+    assert names == {".gitignore", "toy/__init__.py", "tests/test_toy.py", "shared/a b.txt"}  # git ignores results alone
+    with pytest.raises(ValueError, match="wanted a repository"):
+        copy_code(bare, copy)
+
+
+def test_every_line_of_the_list_is_a_pattern_of_its_mutant():
+    for mutant in MUTANTS:
+        assert fnmatch(mutant.label, mutant.label)  # no sign in a label means anything else in a pattern
 
 
 def test_wrong_arguments_are_refused(toy):

@@ -1,8 +1,13 @@
 """An episode told in the terminal: the truth stands beside what was said, and lies are seen at once."""
 
 import pytest
+import torch
 
-from scripts.play import PlayConfig, main
+from agents.scripted import STRATEGIES, shade
+from marketenv import make_market
+from marketenv.core import rounds
+from marketenv.core.market import agent_names
+from scripts.play import PlayConfig, beside, main
 
 
 def told(capsys, **config):
@@ -49,3 +54,36 @@ def test_a_round_is_told_for_each_of_the_episode_and_rounds_have_one_option(caps
     assert "round 2" in printed and "round 3" not in printed and "buyer_2 (truthful): utility" in printed
     with pytest.raises(ValueError, match="give max_cycles by --rounds"):
         main(PlayConfig(arguments=("max_cycles=2",)))
+
+
+ROUNDS = {  # as many as it takes until truthful actions were not exact, by market
+    "reference_v0": 200,
+    "parameter_trading_v0": 2,
+    "model_sharing_v0": 2,
+}
+ARGUMENTS = {
+    "parameter_trading_v0": {"n_agents": 3, "bid_mode": "absolute"},
+    "model_sharing_v0": {"n_agents": 3, "learner": None},
+}
+
+
+def marked(name, strategy):
+    """Of everything that was said in an episode where all play a strategy: whether it is shown as a lie."""
+    market = make_market(name, max_cycles=ROUNDS[name], **ARGUMENTS.get(name, {}))
+    names, lies = agent_names(market), []
+    policies, now = dict.fromkeys(names, strategy.build(market)), rounds.begin(market, torch.tensor([0]))
+    while now.quotes is not None:
+        state, (now, report) = now.state, rounds.advance(market, now, rounds.act(market, policies, now))
+        lies += [row.style == "bold" for row in beside(market, state, report, names).rows]
+    return lies
+
+
+@pytest.mark.parametrize("name", ROUNDS)
+def test_no_truthful_report_is_shown_as_a_lie(name):
+    assert not any(marked(name, STRATEGIES["truthful"]))
+
+
+def test_small_lies_are_shown_as_lies():
+    lies = marked("reference_v0", shade(0.999))
+    # a value is off by a thousandth of itself, and nine in ten of U[0, 1] are above 0.1: off by 1e-4 of the range
+    assert sum(lies) > 0.9 * len(lies) / 2 and not any(lies[1::2])  # sellers stay truthful
