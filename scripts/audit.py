@@ -105,11 +105,11 @@ def styled(part: str) -> str:
 def show(found: list[Audited], config: AuditConfig, seconds: float) -> None:
     """Print the table of verdicts, what could not be run, and where the files are."""
     shown = Table(title=f"audit, budget {config.budget}", box=box.SIMPLE_HEAD, padding=(0, 1))
-    for head in ("claim", "verdict", "mean and 95 %, or greatest", "wanted", "condition"):
+    for head in ("claim", "verdict", "mean and 95 %, or greatest", "wanted"):
         shown.add_column(head, no_wrap=True)
     for one in found:
-        cells = (told(one, named=False), one.wanted(one.shown.condition).split(" (of all")[0], one.shown.condition)
-        shown.add_row(escape(one.claim.id), "; ".join(map(styled, one.kind.split("; "))), *map(escape, cells))
+        cells = (told(one, named=False), one.wanted(one.shown.condition).split(" (of all")[0])
+        shown.add_row(escape(one.claim.id), "; ".join(map(styled, one.word.split("; ", 1))), *map(escape, cells))
     command.show(shown)
     console = Console()
     for one in found:

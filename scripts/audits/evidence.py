@@ -97,15 +97,14 @@ class Audited:
         named = found.get(self.verdict.condition) or found[self.claim.conditions[0]]
         return named if named.figures else next((one for one in found.values() if one.figures), named)
 
-    @property
-    def telling(self) -> list[Figure]:
-        """The figures of the condition that decides: what refutes first, then what is undecided, then what passes."""
-        evidence, rule = self.evidence.get(self.shown.condition), self.claim.rule
+    def telling(self, found: Finding) -> list[Figure]:
+        """The figures of a condition: what refutes first, then what is undecided, then what passes."""
+        evidence, rule = self.evidence.get(found.condition), self.claim.rule
         if evidence is None:
             return []
         eps = rule.tolerance * evidence["scale"]
         order = (False, None, True)
-        return sorted(self.shown.figures, key=lambda one: order.index(rule.decide(one, eps, evidence["exact"])))
+        return sorted(found.figures, key=lambda one: order.index(rule.decide(one, eps, evidence["exact"])))
 
     def wanted(self, condition: str) -> str:
         """The rule with its tolerance in the claim's unit; "-" where nothing was measured that it could refer to."""
@@ -163,15 +162,24 @@ def counted(kinds: Iterable[str]) -> str:
 
 
 def told(one: Audited, named: bool = True) -> str:
-    """The first of the figures that decide, in words or only its numbers, in its unit, and how many more; "-" where none is.
+    """The figure that decides, in words or only its numbers; of the claim as stated and of a condition where both are told.
 
     Of a promise that must never be broken the greatest sample counts, of anything else the mean.
     """
-    if not one.telling:
+    stated, shown = one.verdict.found[0], one.shown
+    if shown is stated or not stated.figures:
+        return _figure(one, shown, named)
+    return f"{stated.condition}: {_figure(one, stated, named)}; under the condition: {_figure(one, shown, named)}"
+
+
+def _figure(one: Audited, found: Finding, named: bool) -> str:
+    """The first of a condition's figures, and how many more there are; "-" where there is none."""
+    figures = one.telling(found)
+    if not figures:
         return "-"
-    if one.shown.word == UNMET:
-        return one.shown.why.partition(";")[0]
-    first, more = one.telling[0], f"; and {len(one.telling) - 1} more" if len(one.telling) > 1 else ""
+    if found.word == UNMET:
+        return found.why.partition(";")[0]
+    first, more = figures[0], f" (and {len(figures) - 1} more)" if len(figures) > 1 else ""
     if isinstance(one.claim.rule, Never):
         numbers = f"greatest {first.most:.4g} {one.claim.unit}, {first.samples} samples"
     else:
