@@ -99,7 +99,6 @@ def show(*tables: Table) -> None:
 def _needed(table: Table, measure: Console) -> int:
     """The least width at which a table is whole."""
     for column in table.columns:
-        if column.no_wrap:
-            cells = (column.header, *column.cells)
-            column.min_width = max(Measurement.get(measure, measure.options, cell).maximum for cell in cells)
+        cells = (Measurement.get(measure, measure.options, cell) for cell in (column.header, *column.cells))
+        column.min_width = max(cell.maximum if column.no_wrap else cell.minimum for cell in cells)
     return Measurement.get(measure, measure.options, table).minimum

@@ -253,8 +253,6 @@ def _payoffs(
 ) -> Float64[Tensor, "profiles columns pairs"]:
     """Mean utility of the agents that play each column, NaN where nobody does."""
     utility = play(market, table, who, seeds).utility
-    if not bool(utility.isfinite().all()):
-        raise ValueError("a utility is not finite; a meta-game wants payoffs that are. Look at the market's rewards.")
     sums = utility.new_zeros(*who.shape[:2], len(table))
     played = sums.scatter_add(2, who, torch.ones_like(utility))
     return (sums.scatter_add(2, who, utility) / played).permute(0, 2, 1)

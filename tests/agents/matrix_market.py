@@ -53,7 +53,8 @@ class MatrixGame:
         if self.noise:
             rewards = rewards + self.noise * (2 * draws.uniform(draws.fold(state.seeds, "noise"), len(self.payoffs)) - 1)
         over = torch.zeros(len(rewards), dtype=torch.bool)  # by no rule of its own: the one round is the horizon
-        report = Report(rewards=rewards, transfers=rewards.new_zeros(len(rewards), 1, 1), terminated=over, seconds={})
+        nobody = rewards.new_zeros(len(rewards), len(self.payoffs), len(self.payoffs))
+        report = Report(rewards=rewards, transfers=nobody, terminated=over, seconds={})
         return MatrixState(state.seeds, state.round + 1), report
 
 

@@ -303,7 +303,7 @@ def test_wrong_strategies_are_refused():
 
 
 def test_payoffs_that_are_not_finite_are_refused():
-    with pytest.raises(ValueError, match="a utility is not finite"):
+    with pytest.raises(ValueError, match="a reward of nan to agent 0 of market 0"):
         played(torch.full((2, 2, 2), float("nan")), PD)
 
 

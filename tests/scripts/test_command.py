@@ -63,7 +63,7 @@ def option_text(text, name):
     """The words of an option, without its own name and what kind of value it takes."""
     flag = f"--{name.replace('_', '-')}"
     found = re.search(rf"{flag}(?:, --no-{flag[2:]})? (.*?\(default: .*?\))", text)
-    return re.sub(r"^(?:[A-Z{}\[\]|., ]|None\b)+(?=[a-z(])", "", found[1]) if found else ""
+    return re.sub(r"^(?:None\b|[A-Z{}\[\]|., ])+(?=[a-z(])", "", found[1]) if found else ""
 
 
 @pytest.mark.parametrize("script", CONFIGS)
