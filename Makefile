@@ -22,8 +22,8 @@ $(STAMP): pyproject.toml
 demo: $(STAMP)  ## agents train, trade and pay on real digits; writes results/demo/report.html
 	$(BIN)/python scripts/demo.py
 
-test: $(STAMP) lint types  ## run the whole suite
-	$(BIN)/python -m pytest
+test: $(STAMP) lint types  ## run the whole suite, one process a core
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical
 
 lint: $(STAMP)  ## ruff and the import floors
 	$(BIN)/ruff check .
