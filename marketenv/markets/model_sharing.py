@@ -19,6 +19,7 @@ from torch import Tensor
 
 from marketenv.core import draws
 from marketenv.core.clock import Clock
+from marketenv.core.devices import device_of
 from marketenv.core.fields import Field, Fields, Meaning, just_above
 from marketenv.core.horizon import share_played
 from marketenv.core.lookup import lookup
@@ -85,7 +86,7 @@ class ModelSharingMarket:
 
     def __init__(self, config: ModelSharingConfig | None = None) -> None:
         self.config = c = config or ModelSharingConfig()
-        self.device, self.horizon, self.n_agents = torch.device(c.device), c.max_cycles, c.n_agents
+        self.device, self.horizon, self.n_agents = device_of(c.device), c.max_cycles, c.n_agents
         self.cut = c.horizon == "cut"
         self.distance: ModelDistance = lookup(DISTANCES, c.distance, "distance")
         self.scheme: Scheme = lookup(SCHEMES, c.scheme, "scheme")

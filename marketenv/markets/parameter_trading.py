@@ -21,6 +21,7 @@ from torch import Tensor
 from marketenv.alignment import ALIGNMENTS, Aligned, alpha_closed_form, alpha_grid, check_function, layer_mask, merge, no_orders
 from marketenv.core import draws
 from marketenv.core.clock import Clock
+from marketenv.core.devices import device_of
 from marketenv.core.fields import Field, Fields, Meaning, just_above
 from marketenv.core.horizon import share_played
 from marketenv.core.lookup import lookup
@@ -79,7 +80,7 @@ class ParameterTradingMarket:
 
     def __init__(self, config: ParameterTradingConfig | None = None) -> None:
         self.config = c = config or ParameterTradingConfig()
-        self.device, self.horizon, self.n_agents = torch.device(c.device), c.max_cycles, c.n_agents
+        self.device, self.horizon, self.n_agents = device_of(c.device), c.max_cycles, c.n_agents
         self.cut = c.horizon == "cut"
         options = {"root": c.root, "download": c.download, **c.data_options}
         self.source: Source = make_source(c.data, c.partition, c.n_agents, **options).to(self.device)

@@ -15,6 +15,7 @@ from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from marketenv.core import draws
+from marketenv.core.devices import device_of
 from marketenv.core.fields import Field, Fields, Meaning, just_above
 from marketenv.core.horizon import HORIZONS, share_played
 from marketenv.core.lookup import check_choice, lookup
@@ -133,7 +134,7 @@ class ReferenceMarket:
         self.game: Game = lookup(GAMES, self.config.game, "game")
         self.mechanism = lookup(MECHANISMS, self.config.mechanism or self.game.mechanism, "mechanism")
         self.horizon, self.cut = self.config.max_cycles, self.config.horizon == "cut"
-        self.device = torch.device(self.config.device)
+        self.device = device_of(self.config.device)
         self.n_buyers = self.config.n_buyers or self.game.buyers
         self.price_max = max(self.config.values[1], self.config.costs[1] if self.game.seller_plays else 0.0)
 
