@@ -66,8 +66,8 @@ class Ledger:
         if impossible.any():
             market, payer, payee = impossible.nonzero()[0].tolist()
             raise ValueError(
-                f"a transfer is {float(transfers[market, payer, payee])}, wanted a finite amount >= 0: a payment rule let agent "
-                f"{payer} of market {market} pay it to {payee}. No money moved."
+                f"a transfer is {float(transfers[market, payer, payee])}, wanted a finite amount >= 0: agent {payer} of "
+                f"market {market} would pay it to {payee}. No money moved."
             )
         market, agent = over.nonzero()[0].tolist()
         raise ValueError(

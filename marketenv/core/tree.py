@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
@@ -33,6 +34,38 @@ def replaced(tree: Tree, tensors: dict[str, Tensor], prefix: str = "") -> Tree:
     names = [f.name for f in dataclasses.fields(tree)]
     new = {n: replaced(getattr(tree, n), tensors, f"{prefix}.{n}" if prefix else n) for n in names}
     return dataclasses.replace(tree, **new)
+
+
+def copied(value: Any) -> Any:
+    """The same with memory of its own: tensors in tuples and dataclasses are cloned, what holds none stays the object it is."""
+    if isinstance(value, Tensor):
+        return value.clone()
+    if isinstance(value, tuple):
+        parts = [copied(part) for part in value]
+        if all(new is old for new, old in zip(parts, value, strict=True)):
+            return value
+        return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        return value
+    held = {field.name: getattr(value, field.name) for field in dataclasses.fields(value) if field.init}
+    fresh = {name: copied(part) for name, part in held.items()}
+    changed = any(fresh[name] is not part for name, part in held.items())
+    return dataclasses.replace(value, **fresh) if changed else value
+
+
+def apart(part: Callable[..., Any], own: bool = True) -> Callable[..., Any]:
+    """Return a user's own part as one that shares no memory with the market; a part of our own tables comes back as it is.
+
+    It works on copies, so that an edit in place changes nothing of the market's, and its answer is copied, so that a later
+    edit of memory that the part keeps changes no state.
+
+    >>> mine, bids = lambda bids: bids.add_(1), torch.zeros(2)
+    >>> apart(mine)(bids), bids
+    (tensor([1., 1.]), tensor([0., 0.]))
+    """
+    if not own:
+        return part
+    return lambda *given, **more: copied(part(*copied(given), **{name: copied(value) for name, value in more.items()}))
 
 
 def where(mask: Bool[Tensor, "markets"], new: Tree, old: Tree) -> Tree:

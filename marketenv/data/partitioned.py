@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from marketenv.core import draws
+from marketenv.core import draws, tree
 from marketenv.core.generators import no_hidden_draws
 from marketenv.core.shards import Shards
 from marketenv.data.dealing import checked
@@ -33,7 +33,7 @@ class PartitionedSource:
     partition: how they are dealt out, see ``partitions``
     options:   keywords of the partition; one that has a parameter ``groups`` gets those of the split beside them
 
-    A partition of one's own is tried once here, and all that it deals is checked, see ``dealing.checked``.
+    A partition of one's own is tried once here and works on copies, and all that it deals is checked, see ``dealing.checked``.
 
     Raises ValueError for no agents, and where the partition wants groups that the data set does not have, deals wrong rows, or
     draws from anything but its keys.
@@ -99,7 +99,7 @@ class PartitionedSource:
         """
         keys = draws.fold(seeds.to(self.split.x.device), "partition")
         options = {**self.options, "groups": self.split.groups} if self._wants_groups else self.options
-        dealt = self.partition(self.split.labels, self.split.train, self.n_agents, keys, **options)
+        dealt = tree.apart(self.partition, self._own)(self.split.labels, self.split.train, self.n_agents, keys, **options)
         index, size = checked(dealt, self.split, len(keys), self.n_agents, self._name) if self._own else dealt
         train = Shards(self.split.x, self.split.y, index, size)
         return Federation(train, self._shared(self.split.validation), self._shared(self.split.test))

@@ -358,9 +358,9 @@ class ParameterTradingMarket:
         federation = self.source.federation(seeds)
         sizes, optimum = federation.train.size.float(), federation.optimum
         return World(
-            material=self.learner.prepare(federation.train.flat()),
-            exam=self.learner.exam(federation.validation),
-            test_exam=self.learner.exam(federation.test),
+            material=self.learner.prepare(own_parts.lent(self.learner, federation.train.flat())),
+            exam=self.learner.exam(own_parts.lent(self.learner, federation.validation)),
+            test_exam=self.learner.exam(own_parts.lent(self.learner, federation.test)),
             shares=sizes / sizes.sum(1, keepdim=True),
             optimum=optimum if optimum is not None and optimum.shape[-1] == self.learner.layout.size else None,
         )
@@ -421,8 +421,7 @@ class ParameterTradingMarket:
     def _offers(self, state: TradingState, trained: Tensor) -> Aligned:
         """Every seller's model as each buyer would get it: aligned, with its owner's noise, only the layers it offers."""
         keys = draws.fold(state.seeds, state.round, "align")
-        aligned = self.alignment(trained, self.learner.layout, self.learner.permutations, keys, state.orders)
-        offers, orders = own_parts.aligned(aligned, trained, state.orders)
+        offers, orders = own_parts.aligned(self.alignment, self.learner, trained, keys, state.orders)
         sabotage, offered = state.options.sabotage, state.options.offered
         if bool((sabotage > 0).any()):
             noise = draws.normal(draws.agent_keys(keys, self.n_agents, "sabotage"), trained.shape[-1]).float()

@@ -57,7 +57,7 @@ class World:
 
     def lessons(self, owned: Shards) -> Any:
         """What the learner trains on, made of these examples."""
-        return self.material if owned is self.train else self.learner.prepare(owned.flat())
+        return self.material if owned is self.train else self.learner.prepare(own_parts.lent(self.learner, owned.flat()))
 
     def scores(self, models: Tensor, exams: Exams, owned: Shards) -> Scores:
         """Scores of each client's model on each class's exam, weighted by how much of its data are of the class."""
@@ -72,7 +72,7 @@ def build_world(source: Source, learner: Learner, seeds: Int[Tensor, "markets"],
     """Deal out the data of these markets and lay them out for training and scoring."""
     federation = source.federation(seeds)
     train, later = federation.train, source.federation(_later(seeds)).train if drift else None
-    material = learner.prepare(train.flat())  # first, as it checks them
+    material = learner.prepare(own_parts.lent(learner, train.flat()))  # first, as it checks them
     validation, test = (_exams(source, learner, judge, train) for judge in (federation.validation, federation.test))
     return World(learner, seeds, drift, train, later, material, validation, test)
 
@@ -108,10 +108,11 @@ def _later(seeds: Tensor) -> Tensor:
 def _exams(source: Source, learner: Learner, judge: Shards, train: Shards) -> Exams:
     """An exam a class that the examples have; one exam where labels are no few classes."""
     if len(judge.index) != 1 or source.task != "classification" or source.n_outputs > MANY:
-        return Exams([learner.exam(judge)], None, label_shares(train, None))
+        return Exams([learner.exam(own_parts.lent(learner, judge))], None, label_shares(train, None))
     rows = judge.index[0, : int(judge.size[0])]
     there, papers = judge.y[rows].unique().tolist(), []
     for label in there:
         some = rows[judge.y[rows] == label]
-        papers.append(learner.exam(Shards(judge.x, judge.y, some[None], torch.tensor([len(some)], device=rows.device))))
+        paper = Shards(judge.x, judge.y, some[None], torch.tensor([len(some)], device=rows.device))
+        papers.append(learner.exam(own_parts.lent(learner, paper)))
     return Exams(papers, there, label_shares(train, there))

@@ -21,7 +21,7 @@ from marketenv.mechanisms.collaboration_graph import (
 from marketenv.mechanisms.double_auction import double_auction
 from marketenv.mechanisms.equilibrium import first_price_equilibrium_bid, linear_equilibrium_ask, linear_equilibrium_bid
 from marketenv.mechanisms.gain_families import GAINS, GainFamily
-from marketenv.mechanisms.outcome import Outcome, apply_rule, check_reports
+from marketenv.mechanisms.outcome import Outcome, apply_rule, check_reports, check_unbounded, fair_prices
 from marketenv.mechanisms.posted_price import posted_price
 from marketenv.mechanisms.priors import (
     PRIORS,
@@ -85,9 +85,11 @@ __all__ = [
     "best_ask",
     "best_midpoint",
     "check_reports",
+    "check_unbounded",
     "cost_breakpoints",
     "distance_discounts",
     "double_auction",
+    "fair_prices",
     "first_price",
     "first_price_equilibrium_bid",
     "gains",

@@ -1,4 +1,4 @@
-"""What a payment rule returns, and what it refuses."""
+"""What a payment rule returns, what it refuses, and which prices are refused of it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
+from marketenv.core import tree
 from marketenv.core.parts import made, taken
 
 ROUNDING = 1e-9  # share of the bid by which a price may pass it
+LARGEST = 1e300  # money of a price that no bid bounds: sums of a hundred million such prices are numbers
 
 
 @dataclass(frozen=True)
@@ -60,32 +62,64 @@ def apply_rule(
     Returns the outcome in float64. A price that passes its bid by rounding (1e-9 of the bid, or two rounding units of the type
     that the rule computed in) is the bid.
 
+    The rule works on copies, so that what it edits in place changes no bid.
+
     Raises ValueError, by the word ``mechanism``, for anything but an ``Outcome`` of these shapes, and for other prices.
 
     >>> free = lambda bids, asks: Outcome(bids > 0, torch.zeros_like(bids))
     >>> apply_rule(free, torch.ones(1, 1, 1).double(), torch.ones(1, 1).double()).prices
     tensor([[[0.]]], dtype=torch.float64)
     """
-    outcome, axes = made(rule(bids, asks), Outcome, "mechanism"), "markets, buyers, sellers"
+    outcome, axes = made(tree.apart(rule)(bids, asks), Outcome, "mechanism"), "markets, buyers, sellers"
     allocation = taken(outcome.allocation, "mechanism returned allocation", bids, axes, torch.bool)
     prices = taken(outcome.prices, "mechanism returned prices", bids, axes)
-    unit = torch.finfo(outcome.prices.dtype).eps if outcome.prices.is_floating_point() else 0.0
+    return Outcome(allocation, fair_prices("mechanism", allocation, prices, bids, outcome.prices.dtype))
+
+
+def fair_prices(
+    part: str,
+    allocation: Bool[Tensor, "markets buyers sellers"],
+    prices: Float64[Tensor, "markets buyers sellers"],
+    bids: Float64[Tensor, "markets buyers sellers"],
+    computed: torch.dtype,
+) -> Float64[Tensor, "markets buyers sellers"]:
+    """Return prices from 0 to the bid where something is sold and 0 elsewhere, all [markets, buyers, sellers].
+
+    computed: the type that the part computed in, two rounding units of which are no fault: such a price is the bid
+    Raises ValueError that names the part and the first price that is another.
+    """
+    unit = torch.finfo(computed).eps if computed.is_floating_point else 0.0
     most = bids * (1 + max(ROUNDING, 2 * unit))
     fair = torch.where(allocation, (prices >= 0) & (prices <= most), prices == 0)
     if not bool(fair.all()):
         where = tuple((~fair).nonzero()[0].tolist())
-        raise ValueError(_unfair(float(prices[where]), float(bids[where]), bool(allocation[where]), list(where)))
-    return Outcome(allocation, prices.minimum(bids))
+        raise ValueError(_unfair(part, float(prices[where]), float(bids[where]), bool(allocation[where]), list(where)))
+    return prices.minimum(bids)
 
 
-def _unfair(price: float, bid: float, sold: bool, where: list[int]) -> str:
+def check_unbounded(
+    part: str, allocation: Bool[Tensor, "markets buyers sellers"], prices: Float64[Tensor, "markets buyers sellers"]
+) -> None:
+    """Refuse prices of a market without bids that are beyond +-1e300 where something is sold, or not 0 elsewhere.
+
+    Raises ValueError that names the part and the first of them.
+    """
+    fair = torch.where(allocation, prices.abs() <= LARGEST, prices == 0)
+    if not bool(fair.all()):
+        where = tuple((~fair).nonzero()[0].tolist())
+        raise ValueError(_unfair(part, float(prices[where]), None, bool(allocation[where]), list(where)))
+
+
+def _unfair(part: str, price: float, bid: float | None, sold: bool, where: list[int]) -> str:
     if not sold:
         said = "where nothing is sold; wanted 0 there"
+    elif bid is None:
+        said = f"wanted a finite amount, at most {LARGEST:g} either way"
     elif price > bid:
         said = f"which is more than the bid of {bid:g}; wanted prices <= bids"
     else:
         said = "wanted a finite amount >= 0"
-    return f"mechanism returned a price of {price:g} at index {where}, {said}. No money moved."
+    return f"{part} returned a price of {price:g} at index {where}, {said}. No money moved."
 
 
 def check_reports(bids: Tensor, asks: Tensor) -> None:

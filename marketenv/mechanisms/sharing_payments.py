@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from marketenv.core import tree
 from marketenv.core.axes import PerPair
 from marketenv.core.lookup import lookup, unknown
 from marketenv.core.parts import taken
@@ -31,7 +32,7 @@ from marketenv.mechanisms.collaboration_graph import (
     pass_along,
 )
 from marketenv.mechanisms.gain_families import GainFamily
-from marketenv.mechanisms.outcome import Outcome
+from marketenv.mechanisms.outcome import Outcome, check_unbounded
 
 
 @dataclass(frozen=True)
@@ -59,10 +60,11 @@ def share_models(
     payment: a name of ``SHARING_PAYMENTS`` or such a function
 
     What is not for sale is not bought, whatever the graph says: a model of one's own or of an absent client, one at distance
-    inf, one whose reported cost is inf.
+    inf, one whose reported cost is inf. A graph or payment of one's own works on copies of the terms.
 
     Raises ValueError for unknown names, for a payment that the graph does not allow, and, by the words ``graph`` and
-    ``payment``, for what is no tensor of these shapes and types or prices what is not bought.
+    ``payment``, for what is no tensor of these shapes and types, and for a payment of one's own that prices what is not
+    bought, or at no number up to 1e300.
     Source: arXiv 2505.02462; "break" and "marginal" are the paper's.
 
     >>> ones = torch.ones(1, 3).double()
@@ -72,11 +74,13 @@ def share_models(
     (tensor([0.0000, 2.9289, 0.0000], dtype=torch.float64), tensor([0.0000, 2.0000, 0.0000], dtype=torch.float64))
     """
     axes, like = "markets, buyers, sellers", terms.discounts
-    bought = taken(lookup(GRAPHS, graph, "graph")(terms), "graph returned who buys", like, axes, torch.bool)
-    bought = bought & terms.hurdles.isfinite()
-    prices = taken(lookup(SHARING_PAYMENTS, payment, "payment")(terms, bought, graph), "payment returned prices", like, axes)
-    if not isinstance(payment, str) and bool((prices.masked_fill(bought, 0.0) != 0).any()):
-        raise ValueError("payment returned a price where nothing is bought, wanted 0 there; mask it with bought.")
+    draw, price = lookup(GRAPHS, graph, "graph"), lookup(SHARING_PAYMENTS, payment, "payment")
+    own = price not in SHARING_PAYMENTS.values()
+    found = tree.apart(draw, draw not in GRAPHS.values())(terms)
+    bought = taken(found, "graph returned who buys", like, axes, torch.bool) & terms.hurdles.isfinite()
+    prices = taken(tree.apart(price, own)(terms, bought, graph), "payment returned prices", like, axes)
+    if own:
+        check_unbounded("payment", bought, prices)
     return SharingOutcome(bought, prices)
 
 

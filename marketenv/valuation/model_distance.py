@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
+from marketenv.core import tree
 from marketenv.core.axes import Parameters, PerPair
 from marketenv.core.lookup import lookup
 from marketenv.core.parts import taken
@@ -127,7 +128,8 @@ def prox_centres(
             "[markets, agents, agents] and [markets, agents]."
         )
     weights = bought * sizes[:, None, :] / sizes[:, :, None]
-    force = lookup(DISTANCES, distance, "distance").pull(params, start, weights)
+    kind = lookup(DISTANCES, distance, "distance")
+    force = tree.apart(kind.pull, kind not in DISTANCES.values())(params, start, weights)
     return params + eta * taken(force, "distance.pull returned forces", params, "markets, agents, params")
 
 

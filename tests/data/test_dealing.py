@@ -153,3 +153,16 @@ def test_the_partitions_of_the_table_pass(name):
     options = {"groups": split.groups} if name == "by_group" else {}
     dealt = PARTITIONS[name](split.labels, split.train, 3, torch.arange(20), **options)
     assert checked(dealt, split, 20, 3, name) == dealt
+
+
+def test_a_partition_that_edits_the_rows_it_was_given_deals_no_others():
+    """Else row numbers written over those of the split would make validation rows look like training rows."""
+
+    def greedy(labels, rows, n_agents, keys):
+        rows.copy_(torch.arange(len(rows)))
+        labels.zero_()
+        return PARTITIONS["balanced"](labels, rows, n_agents, keys)
+
+    with pytest.raises(ValueError, match="which is a validation row"):
+        make_source(toy(), greedy, 2)
+    assert torch.equal(make_source(toy(), "balanced", 2).split.train, SPLIT.train)

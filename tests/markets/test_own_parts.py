@@ -8,9 +8,8 @@ import torch
 
 from marketenv import make_market
 from marketenv.alignment import ALIGNMENTS, Aligned
-from marketenv.core import rounds
+from marketenv.core import rounds, tree
 from marketenv.core.market import agent_names
-from marketenv.core.tree import leaves
 from marketenv.learners import LEARNERS, Scores, Training
 from marketenv.markets.exchanges import EXCHANGES
 from marketenv.markets.sharing_schemes import SCHEMES
@@ -285,10 +284,82 @@ def test_a_rule_in_float32_trades_as_in_float64():
     assert all(torch.allclose(a.transfers, b.transfers, rtol=1e-6) for a, b in zip(first, same, strict=True))
 
 
-def test_an_own_exchange_that_invents_money_is_refused():
-    for change, said in ((lambda t: t - 5, "a transfer is -"), (lambda t: t / 0, "a transfer is nan|a transfer is inf")):
-        with pytest.raises(ValueError, match=said):
-            traded(exchange=field(EXCHANGES["trade"], "prices", change))
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        ("prices", lambda t: t - 5, "exchange returned a price of -"),
+        ("prices", lambda t: t / 0, "exchange returned a price of (nan|inf)"),
+        ("prices", lambda t: t * 5, "exchange returned a price of .* more than the bid"),
+        ("bought", torch.ones_like, "exchange let agent 0 of market 0 buy from itself"),
+        ("reason", lambda t: t * 0 + 99, "exchange returned a reason of 99, wanted numbers of REASONS"),
+    ],
+)
+def test_an_own_exchange_is_held_to_fair_prices(name, change, said):
+    with pytest.raises(ValueError, match=said):
+        traded(exchange=field(EXCHANGES["trade"], name, change))
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        ("prices", lambda t: t + 7, "scheme returned a price of 7 .*nothing is sold"),
+        ("bought", torch.ones_like, "scheme let agent 0 of market 0 buy from 0, whose model is its own"),
+        ("pull", lambda t: torch.full_like(t, -1), "scheme returned a pull of -1, wanted finite numbers >= 0"),
+    ],
+)
+def test_an_own_scheme_is_held_to_fair_prices(name, change, said):
+    with pytest.raises(ValueError, match=said):
+        shared(scheme=scheme("ditto", name)(change))
+
+
+# --- what is lent is not changed ------------------------------------------------------------------------------------------
+
+
+def vandal(part):
+    """The same part, which then wipes everything that it was given."""
+
+    def wiping(*given):
+        returned = tree.copied(part(*given))
+        for tensor in (tensor for value in given for tensor in tree.leaves(value).values()):
+            tensor.zero_()
+        return returned
+
+    return wiping
+
+
+def wiping(kind, name):
+    return dataclasses.replace(kind, **{name: vandal(getattr(kind, name))})
+
+
+@dataclasses.dataclass
+class Wiper(Teacher):
+    """A learner of one's own that wipes what one of its methods was given."""
+
+    def __getattr__(self, name):
+        real = getattr(LEARNERS["linear"]((5,), 1, "regression", TRAINING), name)
+        if name != self.method:
+            return real
+        return lambda models, *given, **more: vandal(lambda models: real(models, *given, **more))(models)
+
+
+@pytest.mark.parametrize(
+    ("play", "plain", "spoiled"),
+    [
+        (traded, {}, {"mechanism": vandal(MECHANISMS["nash_bargaining"])}),
+        (traded, {"valuation": "error_ratio"}, {"valuation": vandal(VALUATIONS["error_ratio"])}),
+        (traded, {}, {"exchange": vandal(EXCHANGES["trade"])}),
+        (traded, {}, {"learner": Wiper("train", None)}),
+        (traded, {}, {"learner": Wiper("scores", None)}),
+        (shared, {}, {"graph": vandal(GRAPHS["break"]), "payment": "marginal"}),
+        (shared, {}, {"distance": wiping(DISTANCES["cosine"], "between")}),
+        (shared, {"scheme": "ditto"}, {"scheme": wiping(SCHEMES["ditto"], "settle")}),
+        (shared, {}, {"learner": Wiper("train", None)}),
+    ],
+    ids=["rule", "valuation", "exchange", "train", "scores", "graph", "distance", "scheme", "sharing train"],
+)
+def test_a_part_that_edits_what_it_was_given_changes_nothing(play, plain, spoiled):
+    for one, other in zip(play(**plain), play(**spoiled), strict=True):
+        assert torch.equal(one.rewards, other.rewards) and torch.equal(one.transfers, other.transfers)
 
 
 # --- graphs, payments and gains of one's own --------------------------------------------------------------------------------
@@ -303,8 +374,10 @@ def test_a_graph_buys_only_what_is_for_sale():
 
 
 def test_a_payment_prices_only_what_is_bought():
-    with pytest.raises(ValueError, match="payment returned a price where nothing is bought, wanted 0 there"):
+    with pytest.raises(ValueError, match=r"payment returned a price of 1 .*nothing is sold"):
         shared(payment=lambda terms, bought, graph: torch.ones_like(terms.discounts))
+    with pytest.raises(ValueError, match=r"payment returned a price of 1\.5e\+308"):
+        shared(payment=lambda terms, bought, graph: bought.double() * 1.5e308)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -388,7 +461,7 @@ def test_networks_as_policies_leave_no_graph_behind_and_the_users_mode_as_it_was
             actions = rounds.act(market, dict.fromkeys(agent_names(market), policy), now)
             assert not actions.requires_grad
             now, report = rounds.advance(market, now, actions.clone().requires_grad_(enabled))
-            everything = leaves(now) | leaves(report)
+            everything = tree.leaves(now) | tree.leaves(report)
             assert len(everything) > 5 and not any(tensor.requires_grad for tensor in everything.values())
             assert torch.is_grad_enabled() == enabled
 
