@@ -57,22 +57,30 @@ class Batch:
         seeds = self._seeds(seed)
         if mask is not None and not bool(mask.all()) and self.running().past:
             raise ValueError("a round is not over: all markets of a batch play a stage together. Reset all of them, or none.")
-        seen = self._begin(seeds, torch.ones_like(self.over) if mask is None else mask)
+        fresh = copy.copy(self)
+        seen = fresh._begin(seeds, torch.ones_like(self.over) if mask is None else mask)
         if mask is None:
-            self.report, self._facts = None, {}
+            fresh.report, fresh._facts = None, {}
+        vars(self).update(vars(fresh))
         return seen
 
     def _begin(self, seeds: Int[Tensor, "markets"], mask: Bool[Tensor, "markets"]) -> Float[Tensor, "markets agents dim"]:
-        """Start the masked markets, with new seeds or, where the seed is -1, with the next episodes of their last ones."""
-        base = torch.where(mask & (seeds >= 0), seeds, seeds if self._base is None else self._base)
-        episode = torch.where(mask, torch.where(seeds >= 0, 0, self._episode + 1), self._episode)
-        fresh = rounds.begin(self.market, _episode_seeds(base, episode))
-        now = fresh if self.now is None else rounds.merge(mask, fresh, self.now)
-        seen = rounds.observe(self.market, now)
-        self._seen = seen if self._seen is None else torch.where(mask[:, None, None], seen, self._seen)
-        self.now, self._base, self._episode, self.over = now, base, episode, self.over & ~mask
-        self._facts = {name: values.masked_fill(mask[:, None], 0) for name, values in self._facts.items()}
+        """Start the masked markets and quote them alone; the others stay where they are, quoted as they were."""
+        index, fresh = self._opened(seeds, mask)
+        fresh = rounds.quoted(self.market, fresh)
+        self.now = fresh if self.now is None else rounds.put(self.now, index, fresh)
+        seen = rounds.observe(self.market, fresh)
+        self._seen = seen if self._seen is None else self._seen.index_put((index,), seen)
         return self._seen
+
+    def _opened(self, seeds: Int[Tensor, "markets"], mask: Bool[Tensor, "markets"]) -> tuple[Tensor, rounds.Situation]:
+        """The masked markets' numbers, and where they start, not yet quoted; a seed of -1 goes on to the next episode."""
+        index = mask.nonzero()[:, 0]
+        self._base = torch.where(mask & (seeds >= 0), seeds, seeds if self._base is None else self._base)
+        self._episode = torch.where(mask, torch.where(seeds >= 0, 0, self._episode + 1), self._episode)
+        self._facts = {name: values.masked_fill(mask[:, None], 0) for name, values in self._facts.items()}
+        self.over = self.over & ~mask
+        return index, rounds.opened(self.market, _episode_seeds(self._base, self._episode)[index])
 
     def running(self) -> rounds.Situation:
         """Where the markets stand; ValueError before the first reset."""
@@ -98,31 +106,45 @@ class Batch:
 
     def _step(self, actions: Tensor, restart: bool, hold: Tensor | None) -> Turn:
         before = self.running()
-        now, report = rounds.advance(self.market, before, actions)
+        now, report = rounds.play_stage(self.market, before, actions)
         if report is None:
-            self.now = now
-            seen = self._seen = rounds.observe(self.market, now)
+            self.now = rounds.quoted(self.market, now)
+            seen = self._seen = rounds.observe(self.market, self.now)
             nobody = torch.zeros(self.n_markets, dtype=torch.bool, device=seen.device)
             return Turn(seen, torch.zeros(seen.shape[:2], dtype=torch.float64, device=seen.device), nobody, nobody, None, seen)
-        last = report
+        last, self._facts = report, report.infos()
         if hold is not None:
-            now, report = rounds.merge(hold, before, now), _unplayed(hold, report)
-            last = tree.where(hold, self.report or report, report)
-        self.now, self.report = now, last
-        self._facts = report.infos() if hold is None else {n: v.masked_fill(hold[:, None], 0) for n, v in report.infos().items()}
-        truncated = (now.state.round >= self.market.horizon) & ~report.terminated
-        self.over = report.terminated | truncated
-        final = seen = self._seen = self._look(now, self.over)
-        if restart and bool(self.over.any()):
-            seen = self._begin(torch.full_like(self._episode, -1), self.over)
-        return Turn(seen, report.rewards, report.terminated, truncated, report, final)
+            index = hold.nonzero()[:, 0]
+            now = dataclasses.replace(now, state=tree.put(now.state, index, tree.rows(before.state, index)))
+            report = _unplayed(hold, report)
+            last = report if self.report is None else tree.put(report, index, tree.rows(self.report, index))
+            self._facts = {name: values.masked_fill(hold[:, None], 0) for name, values in self._facts.items()}
+        self.report, self.over = last, rounds.ended(self.market, now.state, report)
+        truncated = self.over & ~report.terminated
+        self.now, self._seen, final = self._go_on(now, restart)
+        return Turn(self._seen, report.rewards, report.terminated, truncated, report, final)
+
+    def _go_on(self, now: rounds.Situation, restart: bool) -> tuple[rounds.Situation, Tensor, Tensor]:
+        """The next round, what agents see of it, and what they would see if nothing restarted.
+
+        Markets that restart are opened before anything of the new round is computed for anybody.
+        """
+        index = self.over.nonzero()[:, 0]
+        if not restart or not len(index):
+            now = now if len(index) == self.n_markets else rounds.quoted(self.market, now)
+            seen = self._look(now, self.over)
+            return now, seen, seen
+        ends = rounds.observe_end(self.market, tree.rows(now.state, index))
+        now = rounds.quoted(self.market, rounds.put(now, *self._opened(torch.full_like(self._episode, -1), self.over)))
+        seen = rounds.observe(self.market, now)
+        return now, seen, seen.index_put((index,), ends)
 
     def _look(self, now: rounds.Situation, over: Bool[Tensor, "markets"]) -> Float[Tensor, "markets agents dim"]:
         """What every agent sees. Agents of a market that is over see what they would see if it were the only one."""
-        seen = rounds.observe(self.market, now)
-        if now.quotes is not None and bool(over.any()):
-            return torch.where(over[:, None, None], rounds.observe_end(self.market, now.state, seen), seen)
-        return seen
+        seen, index = rounds.observe(self.market, now), over.nonzero()[:, 0]
+        if now.quotes is None or not len(index):
+            return seen
+        return seen.index_put((index,), rounds.observe_end(self.market, tree.rows(now.state, index)))
 
     def act(self, policies: Mapping[str, Policy], skip: frozenset[str] = frozenset()) -> Float[Tensor, "markets agents width"]:
         """Actions of all agents by their policies; rows of ``skip`` stay zero."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
 from marketenv.core.fields import Fields
+from marketenv.core.tree import STATIC
 
 Past = tuple[tuple[Any, Tensor], ...]  # (quotes, actions) of this round's earlier stages
 
@@ -56,7 +57,7 @@ class Report:
     rewards: Float64[Tensor, "markets agents"]
     transfers: Float64[Tensor, "markets payers payees"]
     terminated: Bool[Tensor, "markets"]
-    seconds: dict[str, float]
+    seconds: dict[str, float] = field(metadata=STATIC)
 
     def infos(self) -> dict[str, Tensor]:
         """The numeric fields that infos show: each [markets, agents]."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from marketenv.core import draws, tree
@@ -31,25 +31,46 @@ class Situation:
 @full_precision()
 def begin(market: Market, seeds: Int[Tensor, "markets"]) -> Situation:
     """Reset one market per seed and quote the first stage."""
-    state = market.reset(seeds.to(market.device))
-    return Situation(state, (), market.quote(state, ()))
+    return quoted(market, opened(market, seeds))
+
+
+@full_precision()
+def opened(market: Market, seeds: Int[Tensor, "markets"]) -> Situation:
+    """Reset one market per seed; nothing is quoted yet."""
+    return Situation(market.reset(seeds.to(market.device)), (), None)
+
+
+@full_precision()
+def quoted(market: Market, now: Situation) -> Situation:
+    """The same with what the movers of the stage are shown."""
+    return dataclasses.replace(now, quotes=market.quote(now.state, now.past))
 
 
 @full_precision()
 def resume(market: Market, state: Any, moves: Sequence[Tensor], over: bool) -> Situation:
-    """Where a saved batch stands: its state with what was quoted computed again, stage by stage.
+    """Where a saved batch stands: what the seeds fix is opened again, and what was quoted is computed again, stage by stage.
 
     moves: actions of this round's earlier stages, each [markets, agents, width];   over: the last round is played
     """
-    past: Past = ()
+    now = Situation(tree.reopened(state, state.seeds), (), None)
     for actions in moves:
-        past = (*past, (market.quote(state, past), actions))
-    return Situation(state, past, None if over else market.quote(state, past))
+        now = Situation(now.state, (*now.past, (quoted(market, now).quotes, actions)), None)
+    return now if over else quoted(market, now)
+
+
+def advance(market: Market, now: Situation, actions: Float[Tensor, "markets agents width"]) -> tuple[Situation, Report | None]:
+    """Play one stage and quote the next one; the report is None unless the stage ended a round.
+
+    Raises ValueError as ``play_stage`` does. Where all markets are over nothing is quoted.
+    """
+    after, report = play_stage(market, now, actions)
+    over = report is not None and bool(ended(market, after.state, report).all())
+    return after if over else quoted(market, after), report
 
 
 @full_precision()
-def advance(market: Market, now: Situation, actions: Float[Tensor, "markets agents width"]) -> tuple[Situation, Report | None]:
-    """Play one stage; the report is None unless the stage ended a round.
+def play_stage(market: Market, now: Situation, actions: Float[Tensor, "markets agents width"]) -> tuple[Situation, Report | None]:
+    """Play one stage; what follows is not quoted yet, and the report is None unless the stage ended a round.
 
     Actions [markets, agents, width] hold rows for all agents; those of agents that are not to move are ignored. No gradient
     passes through a stage. The last round of the horizon terminates a market, unless the horizon is a cut.
@@ -62,13 +83,17 @@ def advance(market: Market, now: Situation, actions: Float[Tensor, "markets agen
     actions = taken(actions, "advance was given actions", wanted, "markets, agents, action numbers", torch.float32)
     past = (*now.past, (now.quotes, actions))
     if len(past) < len(market.stages):
-        return Situation(now.state, past, market.quote(now.state, past)), None
+        return Situation(now.state, past, None), None
     state, report = market.clear(now.state, past)
-    report, last = _checked(market, now, report), state.round >= market.horizon
+    report = _checked(market, now, report)
     if not is_cut(market):
-        report = dataclasses.replace(report, terminated=report.terminated | last)
-    over = bool((report.terminated | last).all())
-    return Situation(state, (), None if over else market.quote(state, ())), report
+        report = dataclasses.replace(report, terminated=report.terminated | (state.round >= market.horizon))
+    return Situation(state, (), None), report
+
+
+def ended(market: Market, state: Any, report: Report) -> Bool[Tensor, "markets"]:
+    """Which markets a round ended: the game is over, or the horizon cuts it."""
+    return report.terminated | (state.round >= market.horizon)
 
 
 @full_precision()
@@ -76,27 +101,35 @@ def observe(market: Market, now: Situation) -> Float[Tensor, "markets agents dim
     """What every agent sees now, padded to the widest role: float32 [markets, agents, dim]."""
     if now.quotes is not None or not is_cut(market):
         return _seen(market, now.state, now.past, now.quotes)
-    return observe_end(market, now.state, _seen(market, now.state, (), market.quote(now.state, ())))
+    return observe_end(market, now.state)
 
 
 @full_precision()
-def observe_end(market: Market, state: Any, going_on: Float[Tensor, "markets agents dim"]) -> Float[Tensor, "markets agents dim"]:
-    """What agents see of a market that is over: nothing is quoted, since no round is left to play.
+def observe_end(market: Market, state: Any) -> Float[Tensor, "markets agents dim"]:
+    """What agents see of markets that are over: nothing is quoted, since no round is left to play.
 
-    A cut cannot be seen: there agents see ``going_on``, the next round as if it were played, which a learner values.
+    A cut cannot be seen: there agents see the next round as if it were played, which a learner values.
     """
-    nothing = _seen(market, state, (), None)
-    return torch.where((state.round >= market.horizon)[:, None, None], going_on, nothing) if is_cut(market) else nothing
+    nothing, cut = _seen(market, state, (), None), state.round >= market.horizon
+    if not is_cut(market) or not bool(cut.any()):
+        return nothing
+    index = cut.nonzero()[:, 0]
+    some = tree.rows(state, index)
+    return nothing.index_put((index,), _seen(market, some, (), market.quote(some, ())))
 
 
-def merge(mask: Tensor, fresh: Situation, now: Situation) -> Situation:
-    """Take the masked markets from ``fresh`` and leave the others as they are.
+def put(now: Situation, index: Int[Tensor, "some"], fresh: Situation) -> Situation:
+    """The markets of an index, each named once, taken from ``fresh`` in its order; the others stay as they are.
 
-    Where all of ``now`` are over nothing was quoted; they are shown nothing more, so any quotes may stand in their places.
+    Where nothing is quoted in ``now``, since all of its markets are over, any of the fresh quotes may stand in their places.
     """
-    if bool(mask.all()):
-        return fresh
-    return tree.where(mask, fresh, now if now.quotes is not None else dataclasses.replace(now, quotes=fresh.quotes))
+    if len(index) == len(now.state.seeds):
+        return tree.rows(fresh, index.argsort())
+    if now.quotes is None and fresh.quotes is not None:
+        filler = torch.zeros_like(now.state.seeds).index_put((index,), torch.arange(len(index), device=index.device))
+        now = dataclasses.replace(now, quotes=tree.rows(fresh.quotes, filler))
+        return dataclasses.replace(now, state=tree.put(now.state, index, fresh.state))
+    return tree.put(now, index, fresh)
 
 
 def act(

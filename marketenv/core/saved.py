@@ -26,7 +26,7 @@ SHOWN = 300  # letters of an argument in an error
 
 @dataclass(frozen=True)
 class Saved:
-    """A running batch as a file holds it.
+    """A running batch as a file holds it; what follows from the seeds, such as data, is not in it (see ``tree.reopened``).
 
     actions: of this round's earlier stages   each [markets, agents, width]
     infos:   the last round's facts by name, each [markets, agents];   base, episode: what its seeds are made of   [markets]
@@ -82,8 +82,8 @@ def write(path: str | Path, facts: Facts, saved: Saved) -> None:
 
 def read(path: str | Path, market: Market, facts: Facts, n_markets: int) -> Saved:
     """Read a batch of this market; ValueError for a damaged, foreign or impossible file."""
-    like = market.reset(torch.zeros(n_markets, dtype=torch.int64, device=market.device))
-    state, about, extra = storage.load(path, like, market.device, partial(_check_about, path, facts))
+    like = market.reset(torch.zeros(1, dtype=torch.int64, device=market.device))  # one market shows how each is made up
+    state, about, extra = storage.load(path, like, market.device, partial(_check_about, path, facts), n_markets)
     played = about["stage"]
     if not 0 <= played < len(market.stages):
         raise _impossible(path, f"{played} of the round's {len(market.stages)} stages are played")

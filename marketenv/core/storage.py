@@ -68,10 +68,15 @@ def _fingerprint(tensors: dict[str, Tensor], about: str) -> str:
 
 
 def load(
-    path: str | Path, like: Any, device: torch.device, check: Callable[[dict[str, Any]], None] | None = None
+    path: str | Path,
+    like: Any,
+    device: torch.device,
+    check: Callable[[dict[str, Any]], None] | None = None,
+    n_markets: int | None = None,
 ) -> tuple[Any, dict[str, Any], dict[str, Tensor]]:
     """Read a file that ``save`` wrote: (state shaped as ``like``, facts, further tensors).
 
+    n_markets: how many there are in the file; None: as many as in ``like``
     check: looks at the facts before the state is compared, and raises ValueError where they tell of another market
 
     Raises ValueError for a missing, damaged or foreign file, and for a state of another market or number of markets; a state
@@ -91,7 +96,7 @@ def load(
     tensors = {name: tensor.to(device) for name, tensor in read.items()}
     held = {n.removeprefix("state."): t for n, t in tensors.items() if n.startswith("state.")}
     extra = {n.removeprefix("extra."): t for n, t in tensors.items() if n.startswith("extra.")}
-    _check_state(path, held, tree.leaves(like))
+    _check_state(path, held, tree.leaves(like), n_markets)
     if len(held) + len(extra) != len(tensors):
         raise ValueError(f"{path} holds tensors that save() does not write. Use a file as save() wrote it.")
     return tree.replaced(like, held), about, extra
@@ -119,17 +124,17 @@ def _facts(path: str | Path, text: str) -> dict[str, Any]:
     return about
 
 
-def _check_state(path: str | Path, held: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
+def _check_state(path: str | Path, held: dict[str, Tensor], wanted: dict[str, Tensor], n_markets: int | None) -> None:
     """Refuse a state with other tensors, types, shapes or numbers of markets than this market's."""
     fix = "Build the market with the arguments that it was saved with."
     for name, tensor in wanted.items():
-        got = held.get(name)
+        got, count = held.get(name), len(tensor) if n_markets is None else n_markets
         if got is None or got.dtype != tensor.dtype or got.dim() != tensor.dim() or got.shape[1:] != tensor.shape[1:]:
             found = "nothing" if got is None else f"{got.dtype} {list(got.shape)}"
             raise ValueError(
-                f"{path} does not fit this market: {name} is {found}, wanted {tensor.dtype} {list(tensor.shape)}. {fix}"
+                f"{path} does not fit this market: {name} is {found}, wanted {tensor.dtype} {[count, *tensor.shape[1:]]}. {fix}"
             )
-        if len(got) != len(tensor):
-            raise ValueError(f"{path} holds {len(got)} markets, wanted {len(tensor)}. {fix}")
+        if len(got) != count:
+            raise ValueError(f"{path} holds {len(got)} markets, wanted {count}. {fix}")
     if held.keys() != wanted.keys():
         raise ValueError(f"{path} does not fit this market: it has {', '.join(sorted(held.keys() - wanted.keys()))}. {fix}")

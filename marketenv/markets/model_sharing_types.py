@@ -16,6 +16,7 @@ from marketenv.core.horizon import HORIZONS
 from marketenv.core.lookup import check_choice, unknown
 from marketenv.core.market import Report
 from marketenv.core.transfers import Ledger
+from marketenv.core.tree import STATIC
 from marketenv.learners import Training
 from marketenv.markets.uploads import UPLOADS
 from marketenv.mechanisms import ClientTypes
@@ -230,7 +231,7 @@ class SharingQuotes:
     loss: Float[Tensor, "markets agents"]
     accuracy: Float[Tensor, "markets agents"]
     present: Bool[Tensor, "markets agents"]
-    seconds: dict[str, float]
+    seconds: dict[str, float] = field(metadata=STATIC)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from marketenv.core.horizon import HORIZONS
 from marketenv.core.lookup import check_choice
 from marketenv.core.market import Report
 from marketenv.core.transfers import Ledger
+from marketenv.core.tree import STATIC
 from marketenv.learners import Training
 from marketenv.valuation import Gain
 
@@ -172,7 +173,7 @@ class TradingQuotes:
     gain: Gain
     low: Float[Tensor, "markets buyers sellers"]
     high: Float[Tensor, "markets buyers sellers"]
-    seconds: dict[str, float]
+    seconds: dict[str, float] = field(metadata=STATIC)
 
 
 @dataclass(frozen=True)

@@ -315,12 +315,20 @@ def test_an_own_scheme_is_held_to_fair_prices(name, change, said):
 # --- what is lent is not changed ------------------------------------------------------------------------------------------
 
 
+def tensors_of(value):
+    """All tensors in what a part is given; worlds are shared, and not its own to copy."""
+    if isinstance(value, torch.Tensor):
+        return [value]
+    held = vars(value).values() if dataclasses.is_dataclass(value) else value if isinstance(value, tuple) else ()
+    return [] if isinstance(value, tree.Node) else [tensor for part in held for tensor in tensors_of(part)]
+
+
 def vandal(part):
     """The same part, which then wipes everything that it was given."""
 
     def wiping(*given):
         returned = tree.copied(part(*given))
-        for tensor in (tensor for value in given for tensor in tree.leaves(value).values()):
+        for tensor in tensors_of(given):
             tensor.zero_()
         return returned
 
