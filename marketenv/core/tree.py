@@ -149,6 +149,7 @@ def apart(part: Callable[..., Any], own: bool = True) -> Callable[..., Any]:
     It works on copies, so that an edit in place changes nothing of the market's, and its answer is copied, so that a later
     edit of memory that the part keeps changes no state.
 
+    >>> import torch
     >>> mine, bids = lambda bids: bids.add_(1), torch.zeros(2)
     >>> apart(mine)(bids), bids
     (tensor([1., 1.]), tensor([0., 0.]))
