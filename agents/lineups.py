@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -169,7 +168,6 @@ def play(
     What is quoted before anybody moves is the same for all line-ups, so it is computed once a seed.
     start: what ``rounds.begin`` gave for these seeds, where it is known already
     """
-    market = copy.copy(market)  # what a market remembers of its training episodes stays there
     flat, pairs = who.flatten(0, 1).to(market.device), torch.arange(len(seeds), device=market.device)
     now = tree.rows(start or rounds.begin(market, seeds), pairs.repeat(len(who)))
     utility = torch.zeros(flat.shape, dtype=torch.float64, device=market.device)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -84,7 +83,7 @@ class Attack:
     @cached_property
     def start(self) -> rounds.Situation:
         """Every seed's first quotes, which no deviation changes."""
-        return rounds.begin(copy.copy(self.market), self.seeds)
+        return rounds.begin(self.market, self.seeds)
 
     @cached_property
     def base(self) -> Float64[Tensor, "pairs"]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -68,7 +67,7 @@ def ex_post_regret(
     Attack(market, profile, (agent,), seeds)  # refuses unknown agents and profiles with gaps
     if role_of(market, agent).name not in market.stages[0].movers:
         raise ValueError(f"{agent} does not move in the first stage, {market.stages[0].name!r}; hindsight is known of it alone.")
-    market, mine = copy.copy(market), agent_names(market).index(agent)
+    mine = agent_names(market).index(agent)
     policies, who = seat(market, profile, seeds.to(market.device))
     now = rounds.begin(market, seeds)
     truth = rounds.act_mixed(market, policies, who, now)

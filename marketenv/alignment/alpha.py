@@ -105,13 +105,13 @@ def alpha_closed_form(
 
     the minimiser of 1/2 theta^T G theta - c^T theta on the segment from own to the offer
 
-    gram, cross: G = X^T X / n and c = X^T y / n of the validation data; one for all markets or one each
-                 [owners, params, params] and [owners, params], owners 1 or markets
+    gram, cross: G = X^T X / n and c = X^T y / n of the validation data; each is for a run of equally many markets, so one for
+                 all of them or one each   [owners, params, params] and [owners, params]
     own [markets, agents, params];   offers [markets, buyers, sellers, params];   mask [params], 1 where traded
     Returns [markets, buyers, sellers] in own's dtype, computed in float64; 0 on the diagonal. Where the loss is flat
     along the segment, or a model is not finite: TINY.
 
-    Raises ValueError for owners that are neither 1 nor the number of markets.
+    Raises ValueError where the markets cannot be shared out evenly among the owners.
 
     Source: own, a quadratic's minimum on a line; Train 'n Trade (2023), section 3, asks for a weight in (0, 1].
 
@@ -120,19 +120,24 @@ def alpha_closed_form(
     >>> alpha_closed_form(gram, cross, own, offers, torch.ones(2))[0, 0]
     tensor([0.0000, 0.2500])
     """
-    if len(gram) not in (1, len(own)) or len(cross) != len(gram):
-        raise ValueError(f"gram and cross have {len(gram)} and {len(cross)} owners, wanted both 1 or both {len(own)} (markets).")
-    n = own.shape[1]
-    g, c, mine = gram.double(), cross.double(), own.double()
+    owners, n = len(gram), own.shape[1]
+    if len(cross) != owners or len(own) % owners:
+        raise ValueError(
+            f"gram and cross have {owners} and {len(cross)} owners, wanted equally many, among whom {len(own)} markets can be "
+            "shared out evenly, such as 1 or one a market."
+        )
+    each = len(own) // owners
+    g, c, mine = gram.double(), cross.double().repeat_interleave(each, 0), own.double()
     step = (offers.double() - mine[:, :, None]).mul_(mask.to(mine))
     downhill = c[:, None] - _times(mine, g)
     curved = (_times(step.flatten(1, 2), g).unflatten(1, (n, n)) * step).sum(-1)
     steepness = (step * downhill[:, :, None]).sum(-1)
-    floor = FLAT * torch.linalg.matrix_norm(g)[:, None, None] * step.square().sum(-1)
+    size = torch.linalg.matrix_norm(g).repeat_interleave(each)
+    floor = FLAT * size[:, None, None] * step.square().sum(-1)
     alpha = torch.where(curved > floor, steepness / curved, TINY).nan_to_num(nan=TINY).clamp(TINY, 1.0)
     return (alpha * ~torch.eye(n, dtype=torch.bool, device=own.device)).to(own)
 
 
 def _times(models: Tensor, gram: Tensor) -> Tensor:
-    """Every model times its market's matrix, [markets, k, d]; one matrix for all is not copied per market."""
-    return models @ (gram[0] if len(gram) == 1 else gram)
+    """Every model times its owner's matrix, [markets, k, d]; a matrix of several markets is not copied per market."""
+    return models @ gram[0] if len(gram) == 1 else (models.reshape(len(gram), -1, models.shape[-1]) @ gram).view(models.shape)

@@ -78,7 +78,7 @@ class Batch:
         index = mask.nonzero()[:, 0]
         self._base = torch.where(mask & (seeds >= 0), seeds, seeds if self._base is None else self._base)
         self._episode = torch.where(mask, torch.where(seeds >= 0, 0, self._episode + 1), self._episode)
-        self._facts = {name: values.masked_fill(mask[:, None], 0) for name, values in self._facts.items()}
+        self._facts = _without(mask, self._facts)
         self.over = self.over & ~mask
         return index, rounds.opened(self.market, _episode_seeds(self._base, self._episode)[index])
 
@@ -118,7 +118,7 @@ class Batch:
             now = dataclasses.replace(now, state=tree.put(now.state, index, tree.rows(before.state, index)))
             report = _unplayed(hold, report)
             last = report if self.report is None else tree.put(report, index, tree.rows(self.report, index))
-            self._facts = {name: values.masked_fill(hold[:, None], 0) for name, values in self._facts.items()}
+            self._facts = _without(hold, self._facts)
         self.report, self.over = last, rounds.ended(self.market, now.state, report)
         truncated = self.over & ~report.terminated
         self.now, self._seen, final = self._go_on(now, restart)
@@ -220,6 +220,11 @@ def _unplayed(mask: Tensor, report: Report) -> Report:
     """The report with no reward and no end for the masked markets, which have not played its round."""
     terminated = report.terminated & ~mask
     return dataclasses.replace(report, rewards=report.rewards.masked_fill(mask[:, None], 0), terminated=terminated)
+
+
+def _without(mask: Bool[Tensor, "markets"], facts: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Infos that are 0 in the masked markets, where no round of the present episode is over."""
+    return {name: values.masked_fill(mask[:, None], 0) for name, values in facts.items()}
 
 
 def _episode_seeds(base: Tensor, episode: Tensor) -> Int[Tensor, "markets"]:

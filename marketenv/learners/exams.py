@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Num
+from jaxtyping import Float, Int, Num
 from torch import Tensor
 
 from marketenv.core.shards import Shards
@@ -29,9 +29,25 @@ class Exam:
         """Number of owners."""
         return self.x.shape[0]
 
+    def select(self, owners: Int[Tensor, "some"]) -> Exam:
+        """The exams of some owners, in their order, no longer than they need."""
+        used = (self.share[owners] > 0).any(0)
+        last = int(used.nonzero().max()) + 1
+        return Exam(self.x[owners, :last], self.y[owners, :last], self.share[owners, :last])
+
+    def joined(self, other: Exam) -> Exam:
+        """The exams of these owners and then of others; the shorter ones get examples that do not count."""
+        length = max(self.x.shape[1], other.x.shape[1])
+        return Exam(*(torch.cat([_longer(getattr(one, name), length) for one in (self, other)]) for name in ("x", "y", "share")))
+
     def part(self, start: int, stop: int) -> Exam:
         """The exam of markets start..stop; itself where it is shared."""
         return self if self.owners == 1 else Exam(self.x[start:stop], self.y[start:stop], self.share[start:stop])
+
+
+def _longer(examples: Tensor, length: int) -> Tensor:
+    """Pad the second axis with zeros."""
+    return torch.cat([examples, examples.new_zeros(len(examples), length - examples.shape[1], *examples.shape[2:])], 1)
 
 
 def exam_of(shards: Shards) -> Exam:

@@ -42,6 +42,14 @@ class Gram:
     energy: Float[Tensor, "owners"]
     mean: Float[Tensor, "owners"]
 
+    def select(self, owners: Int[Tensor, "some"]) -> Gram:
+        """The statistics of some owners, in their order."""
+        return Gram(self.gram[owners], self.cross[owners], self.energy[owners], self.mean[owners])
+
+    def joined(self, other: Gram) -> Gram:
+        """The statistics of these owners and then of others."""
+        return Gram(*(torch.cat([getattr(one, name) for one in (self, other)]) for name in vars(self)))
+
 
 def _moments(x: Tensor, y: Tensor, index: Tensor, size: Tensor) -> list[Tensor]:
     mask = torch.arange(index.shape[1], device=index.device) < size[:, None]

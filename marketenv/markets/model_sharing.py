@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from functools import cached_property
+from collections.abc import Callable
+from functools import cached_property, partial
 from statistics import fmean
 from typing import Any
 
@@ -33,7 +34,7 @@ from marketenv.learners import LEARNERS, Learner, Pull, Scores, Training
 from marketenv.markets import own_parts
 from marketenv.markets.model_sharing_types import ModelSharingConfig, SharingQuotes, SharingReport, SharingState
 from marketenv.markets.sharing_schemes import SCHEMES, Given, Scheme, Shared
-from marketenv.markets.sharing_worlds import World, build_world, check_drift
+from marketenv.markets.sharing_worlds import SharingContent, SharingWorlds, check_drift, has_labels, open_content
 from marketenv.markets.uploads import UPLOADS, Models, drawn_distance, make_uploads, upload_kind
 from marketenv.mechanisms import (
     GAINS,
@@ -93,14 +94,16 @@ class ModelSharingMarket:
         self._check_money()
         self.source: Source | None = None
         self.learner: Learner | None = None
+        self._open: Callable[[Tensor], SharingContent] | None = None
         if c.learner is not None:
             self.source = self._source()
             self.learner = self._learner(self.source)
             if c.data_drift:
                 check_drift(self.source, float(c.data_drift), torch.zeros(1, dtype=torch.int64, device=self.device))
+            by_label = has_labels(self.source, self.device)
+            self._open = partial(open_content, self.source, self.learner, float(c.data_drift), by_label)
         self.gain = self._gain()
         self._joins = torch.tensor(c.joins or (0,) * c.n_agents, device=self.device)
-        self._worlds: dict[tuple[int, ...], World] = {}
 
     def _check_money(self) -> None:
         """Refuse payments that do not fit the graph, and a graph that would try too many sets."""
@@ -191,7 +194,8 @@ class ModelSharingMarket:
     def reset(self, seeds: Int[Tensor, "markets"]) -> SharingState:
         """Draw data, types and the common first model; effort is 1 for the first training."""
         n, c = self.n_agents, self.config
-        types = self._types(seeds)
+        world = self.open_worlds(seeds)
+        types = self._types(seeds, world)
         nothing = torch.zeros_like(types.sizes)
         ones = torch.ones(len(seeds), n, dtype=torch.float32, device=self.device)
         start = ones[:, :1, None][..., :0]
@@ -222,28 +226,27 @@ class ModelSharingMarket:
             bought=torch.zeros(len(seeds), n, n, dtype=torch.bool, device=self.device),
             last_paid=nothing,
             last_earned=nothing,
+            world=world,
         )
 
     def quote(self, state: SharingState, past: Past) -> SharingQuotes:
         """Train everybody who is there, held near what it bought last, and score the models."""
         clock, present = Clock(self.device), self.present(state)
-        if self.learner is None:
+        if state.world is None:
             nothing = torch.zeros_like(state.loss)
             return SharingQuotes(state.params, state.second, torch.zeros_like(present), nothing, nothing, present, clock.seconds)
-        world, effort = self.world(state.seeds), torch.where(present, state.effort, 0.0)
-        owned = world.owned(state.round)
-        lessons = world.lessons(owned)
+        effort, lessons = torch.where(present, state.effort, 0.0), state.world.material(state.round)
         pull = Pull(state.centre.flatten(0, 1), state.pull.flatten()) if bool((state.pull > 0).any()) else None
         trained, second = self._train(state, lessons, state.params, effort, pull), state.second
         if self.scheme.second:
             second = self._train(state, lessons, second, effort, None)
         clock.lap("train")
-        scores = world.scores(trained, world.validation, owned)
+        scores = state.world.score(trained, state.round)
         diverged = ~(trained.isfinite().all(-1) & second.isfinite().all(-1) & scores.loss.isfinite())
         if bool(diverged.any()):
             trained = torch.where(diverged[..., None], state.params, trained)
             second = torch.where(diverged[..., None], state.second, second)
-            scores = world.scores(trained, world.validation, owned)
+            scores = state.world.score(trained, state.round)
         clock.lap("evaluate")
         return SharingQuotes(trained, second, diverged, scores.loss, scores.accuracy, present, clock.seconds)
 
@@ -323,11 +326,10 @@ class ModelSharingMarket:
 
         at: ``last`` trained model, or the ``best`` one by the accuracy that ``select`` names. ValueError without a learner.
         """
-        if self.learner is None:
+        if state.world is None:
             raise ValueError("learner is None, so there are no models to test; build the market with a learner.")
-        world = self.world(state.seeds)
         models = lookup({"last": state.trained, "best": state.best}, at, "model to test")
-        return world.scores(models, world.test, world.owned((state.round - 1).clamp(min=0)))
+        return state.world.score(models, (state.round - 1).clamp(min=0), held_out=True)
 
     def cost_breakpoints(self, state: SharingState, past: Past, agent: int) -> Float[Tensor, "markets candidates width"] | None:
         """Actions among which a client's best report of its cost is, all else as it was, for the utility of this round.
@@ -351,28 +353,20 @@ class ModelSharingMarket:
         costs = torch.cat([met, just_above(met), -just_above(-met), ends], 1)
         return torch.cat([costs[..., None], actions[:, agent, None, 1:].expand(-1, costs.shape[1], -1)], 2)
 
-    def world(self, seeds: Int[Tensor, "markets"]) -> World:
-        """What the seeds fix for good; the last two batches of seeds are remembered, since every round asks for it."""
-        name = tuple(seeds.tolist())
-        if name not in self._worlds:
-            assert self.source is not None and self.learner is not None
-            fresh = build_world(self.source, self.learner, seeds, float(self.config.data_drift))
-            self._worlds = dict([*list(self._worlds.items())[-1:], (name, fresh)])
-        return self._worlds[name]
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_worlds": {}}  # a pickled market draws its data again
+    def open_worlds(self, seeds: Int[Tensor, "markets"]) -> SharingWorlds | None:
+        """What the seeds fix for good: everybody's data, laid out for the learner; None where nobody trains."""
+        return None if self._open is None else SharingWorlds.of(self._open, seeds)
 
     # --- types and reports ----------------------------------------------------------------------------------------------
 
     def _drawn(self, seeds: Tensor, purpose: str) -> Float64[Tensor, "markets agents"]:
         return draws.uniform(draws.agent_keys(seeds, self.n_agents, purpose))
 
-    def _types(self, seeds: Tensor) -> ClientTypes:
+    def _types(self, seeds: Tensor, world: SharingWorlds | None) -> ClientTypes:
         """True sizes, costs and needs: given, or drawn from the config's intervals."""
         c, like = self.config, torch.zeros((), dtype=torch.float64, device=self.device)
         told = {name: like.new_tensor(values).expand(len(seeds), -1) for name, values in c.types.items()}
-        sizes = told["sizes"] if "sizes" in told else self._sizes(seeds)
+        sizes = told["sizes"] if "sizes" in told else self._sizes(seeds, world)
         paper = isinstance(self.gain, GAINS["inverse_sqrt"])
         low, high = c.needs or ((50.0, 100.0) if paper else (7.0, 10.0))
         scale = sizes.mean(1, keepdim=True) if paper else 1.0
@@ -380,12 +374,12 @@ class ModelSharingMarket:
         costs = c.costs[0] + (c.costs[1] - c.costs[0]) * self._drawn(seeds, "costs")
         return ClientTypes(sizes, told.get("costs", costs), told.get("needs", needs))
 
-    def _sizes(self, seeds: Tensor) -> Float64[Tensor, "markets agents"]:
+    def _sizes(self, seeds: Tensor, world: SharingWorlds | None) -> Float64[Tensor, "markets agents"]:
         if self.config.sizes is not None:
             low, high = self.config.sizes
             return low + (high - low) * self._drawn(seeds, "sizes")
-        if self.source is not None:
-            return self.world(seeds).train.size.double()
+        if world is not None:
+            return world.content.train.size[world.at].double()
         median, deviation = NO_DATA
         return median * (deviation * draws.normal(draws.agent_keys(seeds, self.n_agents, "sizes"))).exp()
 
@@ -441,13 +435,12 @@ class ModelSharingMarket:
         """
         broken = torch.zeros_like(quotes.diverged)
         got = ((done.params, quotes.trained, True), (done.second, quotes.second, True), (done.centre, quotes.trained, False))
-        for models, own, starts in got if self.learner is not None else ():
+        for models, own, starts in got if state.world is not None else ():
             changed = torch.zeros_like(broken) if models is own else (models != own).any(-1)
             if bool(changed.any()):
                 sound = models.isfinite().all(-1)
-                if starts:
-                    world = self.world(state.seeds)
-                    sound &= world.scores(models, world.validation, world.owned(state.round)).loss.isfinite()
+                if starts and state.world is not None:
+                    sound &= state.world.score(models, state.round).loss.isfinite()
                 broken |= changed & ~sound
         if not bool(broken.any()):
             return done, broken
@@ -500,10 +493,9 @@ class ModelSharingMarket:
 
     def _shown(self, state: SharingState, quotes: SharingQuotes) -> Scores:
         """The scores of this round's models by which a client's best one is chosen."""
-        if self.learner is None or self.config.select == "validation":
+        if state.world is None or self.config.select == "validation":
             return Scores(quotes.loss, quotes.accuracy)
-        world = self.world(state.seeds)
-        return world.scores(quotes.trained, world.test, world.owned(state.round))
+        return state.world.score(quotes.trained, state.round, held_out=True)
 
     def _reasons(
         self, given: Given, quotes: SharingQuotes, done: Shared, broken: Tensor, present: Tensor

@@ -18,6 +18,7 @@ from marketenv.core.market import Report
 from marketenv.core.transfers import Ledger
 from marketenv.core.tree import STATIC
 from marketenv.learners import Training
+from marketenv.markets.sharing_worlds import SharingWorlds
 from marketenv.markets.uploads import UPLOADS
 from marketenv.mechanisms import ClientTypes
 
@@ -195,6 +196,7 @@ class SharingState:
     best, best_accuracy, best_loss: each client's best model so far, by the accuracy that ``select`` names, then by the loss
     types, reported: what clients are, and what they said;   effort: what this round's training is done with
     gone:    who has left for good;   bought: the last graph
+    world:   what the seeds fix for good; None where nobody trains
     """
 
     seeds: Int[Tensor, "markets"]
@@ -219,6 +221,7 @@ class SharingState:
     bought: Bool[Tensor, "markets buyers sellers"]
     last_paid: Float64[Tensor, "markets agents"]
     last_earned: Float64[Tensor, "markets agents"]
+    world: SharingWorlds | None
 
 
 @dataclass(frozen=True)

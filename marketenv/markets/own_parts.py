@@ -41,9 +41,14 @@ def is_own(learner: Learner) -> bool:
     return type(learner) not in LEARNER_TYPES
 
 
-def lent(learner: Learner, shards: Shards) -> Shards:
-    """The examples as a learner may have them: one of a user's own gets a copy, since it may scale them in place."""
-    return tree.copied(shards) if is_own(learner) else shards
+def prepare(learner: Learner, shards: Shards) -> Any:
+    """What a learner makes of examples to train on; one of a user's own gets a copy, since it may scale them in place."""
+    return learner.prepare(tree.copied(shards) if is_own(learner) else shards)
+
+
+def exam(learner: Learner, shards: Shards) -> Any:
+    """What a learner makes of examples to score on; one of a user's own gets a copy, since it may scale them in place."""
+    return learner.exam(tree.copied(shards) if is_own(learner) else shards)
 
 
 def first_models(learner: Learner, keys: Int[Tensor, "models"]) -> Models:

@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
-from marketenv.alignment import ALIGNMENTS, Aligned, alpha_closed_form, alpha_grid, check_function, layer_mask, merge, no_orders
+from marketenv.alignment import ALIGNMENTS, Aligned, alpha_grid, check_function, layer_mask, merge, no_orders
 from marketenv.core import draws
 from marketenv.core.clock import Clock
 from marketenv.core.devices import device_of
@@ -41,8 +41,8 @@ from marketenv.markets.parameter_trading_types import (
     TradingQuotes,
     TradingReport,
     TradingState,
-    World,
 )
+from marketenv.markets.trading_worlds import TradingWorlds, open_content
 from marketenv.mechanisms import MECHANISMS, Outcome
 from marketenv.valuation import VALUATIONS, Gain, Trial, theorem_4_1
 
@@ -97,7 +97,6 @@ class ParameterTradingMarket:
         self.ask_max = 0.1 * self.bid_max if c.ask_max is None else c.ask_max
         truthful = Truthful(self.bid_max if c.bid_mode == "absolute" else None)
         self.policies: dict[str, Any] = {"truthful": truthful, "random": uniform_random}
-        self._worlds: dict[tuple[int, ...], World] = {}
         for offered in c.offered_layers or ():
             layer_mask(self.learner.layout, self.learner.layers, offered)  # refuses layers that the learner lacks
         if self.learner.permutations and self.alignment is not ALIGNMENTS["none"]:
@@ -193,7 +192,8 @@ class ParameterTradingMarket:
         keys = draws.agent_keys(seeds, n, "first model")
         params = own_parts.first_models(self.learner, keys.flatten()).unflatten(0, keys.shape)
         types = draws.uniform(draws.agent_keys(seeds, n, "types"), 2)
-        scores = own_parts.scores(self.learner, params, self.world(seeds).exam)
+        world = self.open_worlds(seeds)
+        scores = world.score(params)
         if not bool(scores.loss.isfinite().all()):
             raise ValueError("a first model's loss is not finite, so that no trade has a value; scale the features and targets.")
         ones = torch.ones(len(seeds), n, dtype=torch.float32, device=self.device)
@@ -214,18 +214,19 @@ class ParameterTradingMarket:
             last_earned=nothing,
             orders=self._no_orders(len(seeds)),
             options=self._options(ones),
+            world=world,
         )
 
     def quote(self, state: TradingState, past: Past) -> TradingQuotes:
         """Train everybody, align every seller to every buyer, find the best weights, and value every trade."""
-        world, clock = self.world(state.seeds), Clock(self.device)
-        trained, slots, scores, diverged = self._train(state, world)
+        clock = Clock(self.device)
+        trained, slots, scores, diverged = self._train(state)
         clock.lap("train")
         offers, orders = self._offers(state, trained)
-        alpha, loss_after = self._best_weights(trained, offers, world)
+        alpha, loss_after = self._best_weights(trained, offers, state.world)
         loss_after = loss_after.masked_fill(diverged[:, None], torch.inf)  # who has just diverged has nothing to sell
         clock.lap("align")
-        gain = own_parts.value(self.valuation, self._trial(trained, offers, alpha, scores.loss, loss_after, world))
+        gain = own_parts.value(self.valuation, self._trial(trained, offers, alpha, scores.loss, loss_after, state.world))
         low, high = self._disclose(state, gain, alpha)
         clock.lap("value")
         return TradingQuotes(
@@ -259,9 +260,8 @@ class ParameterTradingMarket:
         ((quotes, actions),) = past
         clock = Clock(self.device)
         reports = self._read(state, quotes, actions)
-        world = self.world(state.seeds)
-        terms = Terms(self.mechanism, self.mask, self.config.max_purchases, world.shares)
-        done, scores = self._sound(quotes, own_parts.exchange(self.exchange, state, quotes, reports, terms), world)
+        terms = Terms(self.mechanism, self.mask, self.config.max_purchases, state.world.shares)
+        done, scores = self._sound(quotes, own_parts.exchange(self.exchange, state, quotes, reports, terms), state.world)
         transfers = done.prices * done.bought
         ledger = state.ledger.settle(transfers)
         paid, received = transfers.sum(2), transfers.sum(1)
@@ -314,7 +314,7 @@ class ParameterTradingMarket:
 
     def test_scores(self, state: TradingState) -> Scores:
         """Loss and accuracy [markets, agents] on the held-out test set, which no agent and no broker ever sees."""
-        return own_parts.scores(self.learner, state.params, self.world(state.seeds).test_exam)
+        return state.world.score(state.params, held_out=True)
 
     def breakpoints(self, state: TradingState, past: Past, agent: int) -> Float[Tensor, "markets candidates width"] | None:
         """Actions among which a best reply of an agent to the others' reports always is, for the utility of this round.
@@ -343,27 +343,9 @@ class ParameterTradingMarket:
         effort = actions[:, agent, -1:][:, None, None].expand(*shape, 1)
         return torch.cat([*parts, effort], 3).flatten(1, 2)
 
-    def world(self, seeds: Int[Tensor, "markets"]) -> World:
-        """What the seeds fix for good; the last two batches of seeds are remembered, since every round asks for it."""
-        name = tuple(seeds.tolist())
-        if name not in self._worlds:
-            kept = list(self._worlds.items())[-1:]
-            self._worlds = dict([*kept, (name, self._build_world(seeds))])
-        return self._worlds[name]
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_worlds": {}}  # a pickled market draws its data again
-
-    def _build_world(self, seeds: Tensor) -> World:
-        federation = self.source.federation(seeds)
-        sizes, optimum = federation.train.size.float(), federation.optimum
-        return World(
-            material=self.learner.prepare(own_parts.lent(self.learner, federation.train.flat())),
-            exam=self.learner.exam(own_parts.lent(self.learner, federation.validation)),
-            test_exam=self.learner.exam(own_parts.lent(self.learner, federation.test)),
-            shares=sizes / sizes.sum(1, keepdim=True),
-            optimum=optimum if optimum is not None and optimum.shape[-1] == self.learner.layout.size else None,
-        )
+    def open_worlds(self, seeds: Int[Tensor, "markets"]) -> TradingWorlds:
+        """What the seeds fix for good: everybody's data, laid out for the learner."""
+        return TradingWorlds.of(partial(open_content, self.source, self.learner), seeds)
 
     def _options(self, ones: Tensor) -> Options:
         c, layers = self.config, len(self.learner.layers)
@@ -389,26 +371,26 @@ class ParameterTradingMarket:
         learner = self.learner
         return torch.stack([layer_mask(learner.layout, learner.layers, (k,)) for k in range(len(learner.layers))]).to(self.device)
 
-    def _train(self, state: TradingState, world: World) -> tuple[Tensor, Tensor, Scores, Tensor]:
+    def _train(self, state: TradingState) -> tuple[Tensor, Tensor, Scores, Tensor]:
         """Train everybody for one round; an agent whose training diverges is reset to its last finite parameters."""
         keys = draws.agent_keys(draws.fold(state.seeds, state.round), self.n_agents, "train")
-        models, held = state.params.flatten(0, 1), state.slots.flatten(0, 1)
-        params, slots = own_parts.train(self.learner, models, held, world.material, state.effort.flatten(), keys.flatten())
+        models, held, material = state.params.flatten(0, 1), state.slots.flatten(0, 1), state.world.material()
+        params, slots = own_parts.train(self.learner, models, held, material, state.effort.flatten(), keys.flatten())
         params, slots = params.view_as(state.params), slots.view_as(state.slots)
-        scores = own_parts.scores(self.learner, params, world.exam)
+        scores = state.world.score(params)
         diverged = ~(params.isfinite().all(-1) & scores.loss.isfinite())
         if diverged.any():
             params = torch.where(diverged[..., None], state.params, params)
             slots = torch.where(diverged[..., None], self._fresh_slots(diverged.shape), slots)
-            scores = own_parts.scores(self.learner, params, world.exam)
+            scores = state.world.score(params)
         return params, slots, scores, diverged
 
-    def _sound(self, quotes: TradingQuotes, done: Exchange, world: World) -> tuple[Exchange, Scores]:
+    def _sound(self, quotes: TradingQuotes, done: Exchange, world: TradingWorlds) -> tuple[Exchange, Scores]:
         """The exchange and its scores; purchases that merge to a model that is not finite do not take place.
 
         Their buyer keeps the model that it trained, and no money moves for them.
         """
-        scores = own_parts.scores(self.learner, done.params, world.exam)
+        scores = world.score(done.params)
         broken = ~(done.params.isfinite().all(-1) & scores.loss.isfinite())
         if not bool(broken.any()):
             return done, scores
@@ -431,27 +413,25 @@ class ParameterTradingMarket:
             offers = trained[:, :, None] + (offered @ self._layer_masks)[:, None] * (offers - trained[:, :, None])
         return Aligned(offers, orders)
 
-    def _best_weights(self, trained: Tensor, offers: Tensor, world: World) -> tuple[Tensor, Tensor]:
+    def _best_weights(self, trained: Tensor, offers: Tensor, world: TradingWorlds) -> tuple[Tensor, Tensor]:
         """The broker's weight of each purchase and the buyer's loss after it: [markets, buyers, sellers] each."""
-        closed = self.config.alpha == "closed_form" or (self.config.alpha == "auto" and hasattr(world.exam, "gram"))
+        closed = self.config.alpha == "closed_form" or (self.config.alpha == "auto" and world.quadratic)
         if not closed:
             limit = 2**24 if self.device.type == "cpu" else 2**29  # a CPU wants pieces near its cache, a GPU large ones
-            best = alpha_grid(
-                partial(own_parts.losses, self.learner, exam=world.exam), trained, offers, self.mask, limit_bytes=limit
-            )
+            best = alpha_grid(world.loss, trained, offers, self.mask, limit_bytes=limit)
             return best.alpha, best.loss
-        if not hasattr(world.exam, "gram"):
+        if not world.quadratic:
             raise ValueError('alpha="closed_form" wants a learner whose loss is quadratic (learner="linear"); use alpha="grid".')
-        alpha = alpha_closed_form(world.exam.gram, world.exam.cross, trained, offers, self.mask)
-        merged = merge(trained, offers, alpha, self.mask).flatten(1, 2)
-        return alpha, own_parts.losses(self.learner, merged, world.exam).view_as(alpha)
+        alpha = world.best_weights(trained, offers, self.mask)
+        return alpha, world.loss(merge(trained, offers, alpha, self.mask).flatten(1, 2)).view_as(alpha)
 
-    def _trial(self, own: Tensor, offers: Tensor, alpha: Tensor, before: Tensor, after: Tensor, world: World) -> Trial:
-        if world.optimum is None:
+    def _trial(self, own: Tensor, offers: Tensor, alpha: Tensor, before: Tensor, after: Tensor, world: TradingWorlds) -> Trial:
+        optimum = world.optimum
+        if optimum is None:
             return Trial(before, after, None, None)
         merged = merge(own, offers, alpha, self.mask)
-        error_after = (merged - world.optimum[:, :, None]).square().sum(-1).masked_fill(after.isinf(), torch.inf)
-        return Trial(before, after, (own - world.optimum).square().sum(-1), error_after)
+        error_after = (merged - optimum[:, :, None]).square().sum(-1).masked_fill(after.isinf(), torch.inf)
+        return Trial(before, after, (own - optimum).square().sum(-1), error_after)
 
     def _disclose(self, state: TradingState, gain: Gain, alpha: Tensor) -> tuple[Tensor, Tensor]:
         """Bounds of what each buyer may value each seller's model at, money, as far as the seller is told.

@@ -16,6 +16,7 @@ from marketenv.core.market import Report
 from marketenv.core.transfers import Ledger
 from marketenv.core.tree import STATIC
 from marketenv.learners import Training
+from marketenv.markets.trading_worlds import TradingWorlds
 from marketenv.valuation import Gain
 
 REASONS = {
@@ -139,7 +140,7 @@ class TradingState:
     """Everything that a round hands to the next.
 
     effort: what this round's training is done with;   orders: how the last alignment reordered the units of each pair
-    of agents, from which the next one starts; -1 where there was none
+    of agents, from which the next one starts; -1 where there was none;   world: what the seeds fix for good
     """
 
     seeds: Int[Tensor, "markets"]
@@ -156,6 +157,7 @@ class TradingState:
     last_earned: Float64[Tensor, "markets agents"]
     orders: Int[Tensor, "markets pairs units"]
     options: Options
+    world: TradingWorlds
 
 
 @dataclass(frozen=True)
@@ -226,14 +228,3 @@ class TradingReport(Report):
                 lines.append(fact + price)
             lines.append(f"  {REASONS[int(self.reason[0, i])]}; loss {self.loss[0, i]:.4f}, accuracy {self.accuracy[0, i]:.3f}")
         return [*lines, *super().story(agents)]
-
-
-@dataclass(frozen=True)
-class World:
-    """What an episode's seeds fix for good: data as the learner wants it, data shares, true parameters."""
-
-    material: Any
-    exam: Any
-    test_exam: Any
-    shares: Float[Tensor, "markets agents"]
-    optimum: Float[Tensor, "markets agents params"] | None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,71 +12,139 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from marketenv.core import draws
+from marketenv.core.axes import Parameters
 from marketenv.core.shards import Shards
 from marketenv.data import Source
 from marketenv.learners import Learner, Scores
 from marketenv.markets import own_parts
+from marketenv.markets.worlds import Laid, Worlds
 
 MANY = 20  # classes, from which accuracy is no longer weighted by the client's labels
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Exams:
     """Examples that judge models: an exam a class, so that a class can count as it does in each client's own labels.
 
     papers: the learner's exams;   labels: the class of each, or None: one exam of all examples
-    shares: how much each counts for each client by the data of the first round   [papers, markets, agents]
+    shares: how much each counts for each client by the data of the first round   [papers, worlds, agents]
     """
 
-    papers: list[Any]
+    papers: tuple[Laid, ...]
     labels: list[int] | None
-    shares: Float[Tensor, "papers markets agents"]
+    shares: Float[Tensor, "papers worlds agents"]
+
+    def select(self, worlds: Int[Tensor, "some"]) -> Exams:
+        """The exams of some worlds, in this order."""
+        return Exams(tuple(paper.select(worlds) for paper in self.papers), self.labels, self.shares[:, worlds])
+
+    def joined(self, other: Exams) -> Exams:
+        """The exams of these worlds, and then of the other ones."""
+        papers = tuple(one.joined(two) for one, two in zip(self.papers, other.papers, strict=True))
+        return Exams(papers, self.labels, torch.cat([self.shares, other.shares], 1))
 
 
-@dataclass(frozen=True)
-class World:
-    """What the seeds fix for good: training data and their drift's goal, and the exams that models are judged by."""
+@dataclass(frozen=True, eq=False)
+class SharingContent:
+    """Data of the worlds.
+
+    learner: that they are laid out for;   drift: share of the examples that is exchanged in a round
+    train:   examples of the first round, and ``later`` those of the partition that they drift to   owners [worlds, agents]
+    material: what everybody trains on while nothing drifts;   validation, test: what models are judged by
+    """
 
     learner: Learner
-    seeds: Int[Tensor, "markets"]
     drift: float
     train: Shards
     later: Shards | None
-    material: Any
+    material: Laid
     validation: Exams
     test: Exams
 
+    def select(self, worlds: Int[Tensor, "some"]) -> SharingContent:
+        """Some of the worlds, in this order."""
+        return SharingContent(
+            self.learner,
+            self.drift,
+            self.train.select(worlds),
+            None if self.later is None else self.later.select(worlds),
+            self.material.select(worlds),
+            self.validation.select(worlds),
+            self.test.select(worlds),
+        )
+
+    def joined(self, other: SharingContent) -> SharingContent:
+        """These worlds, and then the other ones."""
+        return SharingContent(
+            self.learner,
+            self.drift,
+            self.train.joined(other.train),
+            None if self.later is None or other.later is None else self.later.joined(other.later),
+            self.material.joined(other.material),
+            self.validation.joined(other.validation),
+            self.test.joined(other.test),
+        )
+
+
+def open_content(source: Source, learner: Learner, drift: float, by_label: bool, seeds: Int[Tensor, "worlds"]) -> SharingContent:
+    """Deal out the data of distinct seeds and lay them out for training and scoring.
+
+    by_label: whether models are judged class by class (see ``has_labels``)
+    """
+    federation, worlds = source.federation(seeds), len(seeds)
+    train = federation.train.trimmed()
+    material = Laid.of(learner, own_parts.prepare, train.flat(), worlds)  # first, as it checks them
+    exam = partial(Laid.of, learner, own_parts.exam, worlds=worlds)
+    return SharingContent(
+        learner=learner,
+        drift=drift,
+        train=train,
+        later=source.federation(_later(seeds)).train.trimmed() if drift else None,
+        material=material,
+        validation=_exams(exam, federation.validation, train, by_label),
+        test=_exams(exam, federation.test, train, by_label),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class SharingWorlds(Worlds):
+    """Which of these worlds each market of a batch stands in, and what they say of its models."""
+
+    content: SharingContent
+
     def owned(self, rounds: Int[Tensor, "markets"]) -> Shards:
-        """The clients' examples in a round; where they drift, a growing share is from the later partition."""
-        if self.later is None:
-            return self.train
-        now, later = self.train, self.later
+        """The clients' examples in a round [markets, agents]; where they drift, a growing share is from the later partition."""
+        now, later = self.content.train.select(self.at), self.content.later
+        if later is None:
+            return now
+        later = later.select(self.at)
         agents, width = now.index.shape[-2:]
         place = torch.arange(width, device=now.index.device) % later.size[..., None]
-        chance = draws.uniform(draws.agent_keys(self.seeds, agents, "data drift"), width)
-        moved = chance < (self.drift * rounds.float())[:, None, None]
+        chance = draws.uniform(draws.agent_keys(self.seeds[self.at], agents, "data drift"), width)
+        moved = chance < (self.content.drift * rounds.float())[:, None, None]
         return Shards(now.x, now.y, torch.where(moved, later.index.gather(-1, place), now.index), now.size)
 
-    def lessons(self, owned: Shards) -> Any:
-        """What the learner trains on, made of these examples."""
-        return self.material if owned is self.train else self.learner.prepare(own_parts.lent(self.learner, owned.flat()))
+    def material(self, rounds: Int[Tensor, "markets"]) -> Any:
+        """What everybody trains on in a round, market by market."""
+        if self.content.later is None:
+            return self.lessons(self.content.material)
+        return own_parts.prepare(self.content.learner, self.owned(rounds).flat())
 
-    def scores(self, models: Tensor, exams: Exams, owned: Shards) -> Scores:
-        """Scores of each client's model on each class's exam, weighted by how much of its data are of the class."""
-        found = [own_parts.scores(self.learner, models, paper) for paper in exams.papers]
-        shares = exams.shares if owned is self.train else label_shares(owned, exams.labels)
+    def score(self, models: Parameters, rounds: Int[Tensor, "markets"], held_out: bool = False) -> Scores:
+        """Each client's model on each class's exam, weighted by how much of its data in a round are of the class."""
+        exams = self.content.test if held_out else self.content.validation
+        found = [self.scores(self.content.learner, paper, models) for paper in exams.papers]
+        shares = exams.shares[:, self.at] if self.content.later is None else label_shares(self.owned(rounds), exams.labels)
         loss = torch.stack([torch.where(w > 0, w * s.loss, 0.0) for s, w in zip(found, shares, strict=True)]).sum(0)
         accuracy = torch.stack([w * s.accuracy for s, w in zip(found, shares, strict=True)]).sum(0)
         return Scores(loss.float(), accuracy.float())
 
 
-def build_world(source: Source, learner: Learner, seeds: Int[Tensor, "markets"], drift: float = 0.0) -> World:
-    """Deal out the data of these markets and lay them out for training and scoring."""
-    federation = source.federation(seeds)
-    train, later = federation.train, source.federation(_later(seeds)).train if drift else None
-    material = learner.prepare(own_parts.lent(learner, train.flat()))  # first, as it checks them
-    validation, test = (_exams(source, learner, judge, train) for judge in (federation.validation, federation.test))
-    return World(learner, seeds, drift, train, later, material, validation, test)
+def has_labels(source: Source, device: torch.device) -> bool:
+    """Whether models are judged class by class: few classes, and one judge for all markets, whatever their seeds."""
+    if source.task != "classification" or source.n_outputs > MANY:
+        return False
+    return len(source.federation(torch.arange(2, device=device)).validation.index) == 1
 
 
 def check_drift(source: Source, drift: float, seeds: Int[Tensor, "markets"]) -> None:
@@ -105,14 +175,13 @@ def _later(seeds: Tensor) -> Tensor:
     return draws.fold(seeds, "later")
 
 
-def _exams(source: Source, learner: Learner, judge: Shards, train: Shards) -> Exams:
-    """An exam a class that the examples have; one exam where labels are no few classes."""
-    if len(judge.index) != 1 or source.task != "classification" or source.n_outputs > MANY:
-        return Exams([learner.exam(own_parts.lent(learner, judge))], None, label_shares(train, None))
+def _exams(exam: Callable[..., Laid], judge: Shards, train: Shards, by_label: bool) -> Exams:
+    """An exam a class that the examples have; one exam where models are not judged class by class."""
+    if not by_label:
+        return Exams((exam(judge),), None, label_shares(train, None))
     rows = judge.index[0, : int(judge.size[0])]
     there, papers = judge.y[rows].unique().tolist(), []
     for label in there:
         some = rows[judge.y[rows] == label]
-        paper = Shards(judge.x, judge.y, some[None], torch.tensor([len(some)], device=rows.device))
-        papers.append(learner.exam(own_parts.lent(learner, paper)))
-    return Exams(papers, there, label_shares(train, there))
+        papers.append(exam(Shards(judge.x, judge.y, some[None], torch.tensor([len(some)], device=rows.device))))
+    return Exams(tuple(papers), there, label_shares(train, there))

@@ -27,15 +27,27 @@ MUTANTS: tuple[Mutant, ...] = (
         ("all later episodes are the same", 'draws.fold(base, "episode", episode)', 'draws.fold(base, "episode")'),
         (
             "infos of an episode outlive it",
-            "[:, None], 0) for name, values in self._facts",
-            "[:, None] & False, 0) for name, values in self._facts",
+            "values.masked_fill(mask[:, None], 0)",
+            "values.masked_fill(mask[:, None] & False, 0)",
         ),
     ),
     *of(
         f"{ROOM}/rounds.py",
         "tests/core/test_rounds.py tests/core/test_relay_doors.py",
         ("all stages of a round draw alike", "now.state.round, len(now.past))", "now.state.round)"),
+        ("a restart quotes the wrong market", "torch.arange(len(index), device=index.device)", "0 * torch.arange(len(index))"),
         ("all rounds draw alike", "draws.fold(now.state.seeds, now.state.round, ", "draws.fold(now.state.seeds, "),
+    ),
+    *of(
+        f"{ROOM}/tree.py",
+        "tests/core/test_tree.py",
+        ("a put puts nothing", "old.index_put((index,), new)", "old.index_put((index[:0],), new[:0])"),
+        ("what is no tree is left alone", "    raise TypeError(\n", "    return first\n    raise TypeError(\n"),
+    ),
+    *of(
+        f"{ROOM}/shards.py",
+        "tests/core/test_shards.py tests/markets/test_worlds.py",
+        ("joined data keep the first pool's rows", "two.index + len(one.x)", "two.index"),
     ),
     *of(
         f"{ROOM}/fields.py",

@@ -11,7 +11,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *of(
         f"{ROOM}/parameter_trading.py",
         f"{TESTS}/test_parameter_trading.py",
-        ("the held-out test set is the broker's", "self.world(state.seeds).test_exam", "self.world(state.seeds).exam"),
+        ("the held-out test set is the broker's", "score(state.params, held_out=True)", "score(state.params)"),
         ("a diverged seller still sells", "loss_after.masked_fill(diverged[:, None], torch.inf)", "loss_after"),
         (
             "last_paid and last_earned are exchanged",
@@ -147,13 +147,13 @@ MUTANTS: tuple[Mutant, ...] = (
         ("who joins does not train", "torch.where(joining, 1.0,", "torch.where(joining, 0.0,"),
         (
             "the best model is chosen on validation data",
-            "world.scores(quotes.trained, world.test,",
-            "world.scores(quotes.trained, world.validation,",
+            "score(quotes.trained, state.round, held_out=True)",
+            "score(quotes.trained, state.round)",
         ),
         (
             "the held-out test set is the validation set",
-            "world.scores(models, world.test,",
-            "world.scores(models, world.validation,",
+            ".clamp(min=0), held_out=True)",
+            ".clamp(min=0))",
         ),
         ("the best model is the last one", '"best": state.best}', '"best": state.trained}'),
         ("a gain's scale is the median size", "median * math.exp(deviation**2 / 2)", "median"),
@@ -180,13 +180,25 @@ MUTANTS: tuple[Mutant, ...] = (
         ("nobody is told to be broke", '"broke": broke}', '"broke": broke & False}'),
     ),
     *of(
+        f"{ROOM}/worlds.py",
+        f"{TESTS}/test_worlds.py",
+        ("a market stands in its neighbour's world", "order.argsort()[inverse]", "order.argsort()[inverse.roll(1)]"),
+        (
+            "answers come back in the order of the groups",
+            "for _, markets in self.groups]).argsort()",
+            "for _, markets in self.groups])",
+        ),
+        ("every restart opens all worlds", "if not len(kept):", "if len(kept):"),
+        ("two worlds always share their exams", "and (worlds > 2 or self._equals(other))", ""),
+    ),
+    *of(
         f"{ROOM}/sharing_worlds.py",
         some(
             f"{TESTS}/test_model_sharing.py",
             "data_drift_exchanges_a_growing_share_of_the_examples",
             "under_drift_scores_count_the_labels_of_the_round",
         ),
-        ("data drift stops after a round", "self.drift * rounds", "self.drift * rounds.clamp(max=1)"),
+        ("data drift stops after a round", "self.content.drift * rounds", "self.content.drift * rounds.clamp(max=1)"),
         (
             "all classes count alike",
             "return counts / counts.sum(0).clamp(min=1.0)",

@@ -23,7 +23,9 @@ from torch import Tensor
 from agents.scripted import STRATEGIES
 from agents.stress.claims.linear_experiments import OTHER, carry, early, late, negotiated, note, turns
 from agents.stress.claims.tables import AGENTS, LinearMarket
-from agents.stress.claims.theorems import episode, squares
+from agents.stress.claims.theorems import episodes as watched
+from agents.stress.claims.theorems import squares
+from marketenv.core import rounds
 from marketenv.core.market import agent_names
 from marketenv.core.policy import Policy
 from marketenv.data.linear import SyntheticLinear
@@ -32,7 +34,7 @@ from marketenv.markets.parameter_trading import ParameterTradingMarket
 from marketenv.markets.parameter_trading_types import ParameterTradingConfig
 from marketenv.render import draw_lines, figure
 from marketenv.render.pictures import COLOURS
-from marketenv.valuation import VALUATIONS, disclosed_gain
+from marketenv.valuation import disclosed_gain
 from scripts.studies.study import Common, Row, Study, number, run
 from scripts.units import Unit
 
@@ -98,20 +100,17 @@ def source_of(arguments: Mapping[str, Any]) -> SyntheticLinear:
 
 
 @functools.cache
-def _market(source: SyntheticLinear, n_rounds: int, rate: float) -> LinearMarket:
+def _market(source: SyntheticLinear, n_rounds: int, rate: float, valuation: str, own_task: bool) -> LinearMarket:
     """A market without money worries: one unit of money per unit of gain, effort for nothing, no end of cash."""
     training = Training(optimizer="sgd", learning_rate=rate, batch_size=None, steps=1)
     free: dict[str, Any] = {"money_per_loss": (1.0, 1.0), "effort_cost": (0.0, 0.0), "cash": math.inf}
-    parts: dict[str, Any] = {"data": source, "learner": "linear", "training": training, "valuation": "error_ratio"}
-    return LinearMarket(ParameterTradingConfig(n_agents=2, max_cycles=n_rounds, **parts, **free))
+    parts: dict[str, Any] = {"data": source, "learner": "linear", "training": training, "valuation": valuation}
+    return LinearMarket(ParameterTradingConfig(n_agents=2, max_cycles=n_rounds, **parts, **free), own_task)
 
 
 def market_of(arguments: Mapping[str, Any], valuation: str = "error_ratio", own_task: bool = False) -> LinearMarket:
-    """The market of a unit, with the broker it asks for; the data of the last seed are kept from call to call."""
-    market = _market(source_of(arguments), arguments["rounds"], arguments["rate"])
-    market.config = dataclasses.replace(market.config, valuation=valuation)
-    market.valuation, market.own_task = VALUATIONS[valuation], own_task
-    return market
+    """The market of a unit, with the broker it asks for."""
+    return _market(source_of(arguments), arguments["rounds"], arguments["rate"], valuation, own_task)
 
 
 def everybody(market: ParameterTradingMarket, strategy: str) -> dict[str, Policy]:
@@ -125,8 +124,8 @@ PLAYED = {"in": "truthful", "out": "never_trade"}  # the strategy of everybody i
 def episodes(folder: Path, seed: int, where: Sequence[str], **arguments: Any) -> dict[str, dict[str, list[list[float]]]]:
     """One seed in the market, out of it, or both: curves [rounds][agents] by name."""
     market = market_of(arguments)
-    watch = functools.partial(note, market)
-    return {place: _plain(episode(market, everybody(market, PLAYED[place]), seed, watch)) for place in where}
+    start, watch = rounds.begin(market, torch.tensor([seed])), functools.partial(note, market)
+    return {place: _plain(watched(market, everybody(market, PLAYED[place]), start, watch)) for place in where}
 
 
 def _plain(curves: Mapping[str, Tensor]) -> dict[str, list[list[float]]]:
@@ -276,16 +275,19 @@ def related(folder: Path, seed: int, **arguments: Any) -> dict[str, list[list[fl
 
     Features are standard Gaussian and test labels noiseless, so half the mean squared error is |theta - theta*|^2 / 2.
     """
-    found = {}
+    found, opened = {}, rounds.opened(market_of(arguments), torch.tensor([seed]))  # brokers change nothing before they quote
+    optimum = opened.state.world.optimum
     for name, broker in (OUT, *BROKERS.items()):
         market = market_of(arguments, **broker)
-        policies = everybody(market, "never_trade" if name == "out" else "truthful")
-        played = episode(market, policies, seed, lambda quotes, state, report: {"p": state.params[0], "bought": report.bought[0]})
-        optimum = market.world(torch.tensor([seed])).optimum
-        assert optimum is not None
+        policies, start = everybody(market, "never_trade" if name == "out" else "truthful"), rounds.quoted(market, opened)
+        played = watched(market, policies, start, _ends)
         own, other = squares(played["p"][-1] - optimum[0]) / 2, squares(played["p"][-1] - optimum[0].flip(0)) / 2
         found[name] = [own.tolist(), ((own + other) / 2).tolist(), played["bought"].double().mean(0).tolist()]
     return found
+
+
+def _ends(quotes: Any, state: Any, report: Any) -> dict[str, Tensor]:
+    return {"p": state.params[0], "bought": report.bought[0]}
 
 
 def fig4(config: Fig4) -> None:

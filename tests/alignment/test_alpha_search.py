@@ -208,9 +208,18 @@ def test_closed_form_alone_and_with_a_broken_offer():
     assert alpha.equal(clean)
 
 
-def test_owners_must_be_one_or_all_markets():
+def test_owners_of_several_markets_each_are_as_if_each_market_had_its_own():
+    gram, cross, own = linear(4, 3)  # of two markets
+    own = torch.cat([own, 2 * own])[[0, 2, 1, 3]]  # two of each owner, side by side
+    offers, mask = own[:, None].expand(-1, 3, -1, -1), torch.ones(4)
+    each = torch.tensor([0, 0, 1, 1])
+    shared, apart = (alpha_closed_form(*data, own, offers, mask) for data in ((gram, cross), (gram[each], cross[each])))
+    assert torch.allclose(shared, apart)
+
+
+def test_markets_are_shared_out_evenly_among_owners():
     gram, cross, own = linear(4, 2)
-    with pytest.raises(ValueError, match="3 and 3 owners"):
+    with pytest.raises(ValueError, match=r"3 and 3 owners, .* 2 markets"):
         alpha_closed_form(gram[[0, 0, 0]], cross[[0, 0, 0]], own, own[:, None].expand(-1, 2, -1, -1), torch.ones(4))
 
 

@@ -23,6 +23,30 @@ def test_flat_joins_the_owners_of_all_markets():
     assert flat.x is POOL.x  # examples are stored once
 
 
+def test_select_takes_owners_in_order_and_no_wider_than_they_need():
+    flat = POOL.flat()
+    some = flat.select(torch.tensor([1, 3, 1]))
+    assert some.index.tolist() == [[4, 0], [2, 3], [4, 0]] and some.size.tolist() == [1, 2, 1]
+    assert flat.select(torch.tensor([1])).index.tolist() == [[4]]  # it owns one row
+    assert some.x is POOL.x
+
+
+def test_owners_of_one_pool_are_joined_without_copying_it():
+    flat = POOL.flat()
+    both = flat.select(torch.tensor([1])).joined(flat.select(torch.tensor([2])))
+    assert both.index.tolist() == [[4, 4], [0, 2]] and both.size.tolist() == [1, 2] and both.x is POOL.x
+
+
+def test_two_pools_become_one_without_the_rows_that_nobody_owns():
+    flat = POOL.flat().select(torch.tensor([0]))  # rows 3 and 1
+    other = Shards(flat.x + 1, flat.y.clone(), torch.tensor([[4, 2]]), torch.tensor([1]))  # row 4
+    both = flat.joined(other)
+    assert both.x[:, 0].tolist() == [10, 30, 41] and both.y.tolist() == [1, 3, 4]
+    x, y, mask = both.padded()
+    assert x[mask][:, 0].tolist() == [30, 10, 41] and y[mask].tolist() == [3, 1, 4]
+    assert both.index.max() < 3  # padding names rows that exist
+
+
 def test_padded_gives_all_examples_and_the_mask():
     x, y, mask = POOL.padded()
     assert x.shape == (2, 2, 2, 1) and torch.equal(x[..., 0], 10.0 * y)

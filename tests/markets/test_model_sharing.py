@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from marketenv import make_market, make_parallel
-from marketenv.core import rounds
+from marketenv.core import rounds, tree
 from marketenv.core.batch import Batch
 from marketenv.core.market import agent_names
 from marketenv.core.shards import Shards
@@ -346,9 +346,10 @@ def test_types_beyond_the_drifts_bounds_may_be_given():
 def test_data_drift_exchanges_a_growing_share_of_the_examples():
     market, still = trained_market(data_drift=0.25, max_cycles=6), trained_market(max_cycles=6)
     seeds = torch.arange(2)
-    world = market.world(seeds)
-    assert torch.equal(world.train.index, still.world(seeds).train.index)
-    moved = [world.owned(torch.full((2,), r)).index != world.train.index for r in range(6)]
+    world, train = (m.open_worlds(seeds) for m in (market, still))
+    train = train.content.train
+    assert torch.equal(world.content.train.index, train.index)
+    moved = [world.owned(torch.full((2,), r)).index != train.index for r in range(6)]
     # a quarter more in every round, and what has moved never comes back; all after four
     assert not moved[0].any() and torch.equal(moved[4], moved[5])
     assert all((later >= earlier).all() for earlier, later in itertools.pairwise(moved))
@@ -365,7 +366,7 @@ def test_under_drift_scores_count_the_labels_of_the_round():
     """All examples are exchanged after the first round, so the second one's classes count as in the later partition."""
     market, seeds = trained_market(data_drift=1.0, select="test"), torch.arange(2)
     (_, first, _), (before, after, _), _ = episode(market, seeds)
-    owned, federation = market.world(seeds).owned(torch.ones(2).long()), market.source.federation(seeds)
+    owned, federation = market.open_worlds(seeds).owned(torch.ones(2).long()), market.source.federation(seeds)
 
     def expected(judge):
         """Accuracy by hand: on each class's examples, times the share of the class in the client's own."""
@@ -382,7 +383,7 @@ def test_under_drift_scores_count_the_labels_of_the_round():
     assert torch.allclose(market.test_scores(after.state).accuracy, tested, atol=1e-6)
     assert torch.allclose(after.state.best_accuracy, first.state.best_accuracy.maximum(tested), atol=1e-6)
     last = before.quotes.trained
-    old = market.world(seeds).scores(last, market.world(seeds).validation, market.world(seeds).train).accuracy
+    old = market.open_worlds(seeds).score(last, torch.zeros(2).long()).accuracy
     assert not torch.allclose(before.quotes.accuracy, old, atol=1e-2)  # the labels of the first round would say something else
 
 
@@ -406,8 +407,8 @@ def test_data_that_cannot_drift_are_refused(config, said):
 
 def test_groups_can_drift_where_each_client_draws_some_rows_of_its_own():
     market = trained_market(data_drift=1.0, data_options={"max_size": 3}, **BY_GROUP)
-    world = market.world(torch.arange(2))
-    assert not torch.equal(world.owned(torch.ones(2).long()).index.sort(-1).values, world.train.index.sort(-1).values)
+    world = market.open_worlds(torch.arange(2))
+    assert not torch.equal(world.owned(torch.ones(2).long()).index.sort(-1).values, world.content.train.index.sort(-1).values)
 
 
 # --- what clients own -------------------------------------------------------------------------------------------------------
@@ -767,22 +768,13 @@ def test_a_batch_of_trained_models_and_its_singles_agree_in_each_stage():
     market = trained_market()
     for before, _, report in episode(market, [4, 5, 6]):
         for k in range(3):
-            now = part(before, k)
+            now = tree.rows(before, torch.tensor([k]))
             quotes = market.quote(now.state, ())
             assert torch.allclose(quotes.trained[0], before.quotes.trained[k], atol=1e-5)
             _, alone = market.clear(now.state, ((quotes, truth(market, rounds.Situation(now.state, (), quotes))),))
             assert torch.allclose(alone.distance[0], report.distance[k], atol=1e-5)
             assert torch.allclose(alone.prices[0], report.prices[k], atol=1e-4)
             assert torch.equal(alone.trades[0], report.trades[k])
-
-
-def part(thing, k):
-    """Market k of a situation as a batch of one."""
-    if isinstance(thing, torch.Tensor):
-        return thing[k : k + 1]
-    if not dataclasses.is_dataclass(thing):
-        return thing
-    return dataclasses.replace(thing, **{f.name: part(getattr(thing, f.name), k) for f in dataclasses.fields(thing)})
 
 
 @pytest.mark.parametrize("scheme", ["ipfl", "ditto"])

@@ -125,7 +125,7 @@ def test_equal_markets_are_played_once_for_all_studies_of_a_folder(tmp_path, mon
     def refuse(*arguments):
         raise AssertionError("played again")
 
-    monkeypatch.setattr(linear, "episode", refuse)
+    monkeypatch.setattr(linear, "watched", refuse)
     perform("fig5", tmp_path)
     with pytest.raises(RuntimeError, match="played again"):
         perform("fig5", tmp_path, rate=0.02)
@@ -168,12 +168,12 @@ def quotes_of(seed=3, **broker):
     market = linear.market_of(ARGUMENTS | {"distance": 1.0}, **broker)
     now = rounds.begin(market, torch.tensor([seed]))
     now, _ = rounds.advance(market, now, rounds.act(market, linear.everybody(market, "truthful"), now))
-    return market, now.quotes, market.world(torch.tensor([seed]))
+    return market, now.quotes, now.state.world
 
 
 def test_an_own_task_broker_finds_the_weight_that_is_best_for_the_buyers_task():
     _, quotes, world = quotes_of(own_task=True)
-    gram, optimum = world.exam.gram[0], world.optimum[0].double()
+    gram, optimum = world.content.exam.made.gram[0], world.optimum[0].double()
     grid = torch.linspace(0, 1, 2001, dtype=torch.float64)[1:]
     for buyer, seller in ((0, 1), (1, 0)):
         own, other = quotes.trained[0, [buyer, seller]].double()

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from marketenv.alignment import merge
+from marketenv.core import rounds
 from marketenv.core.market import agent_names
 from marketenv.markets.parameter_trading_types import ParameterTradingConfig
 from marketenv.mechanisms import nash_bargaining
@@ -33,8 +34,7 @@ def note(market: LinearMarket, quotes: Any, state: Any, report: Any) -> dict[str
     (in float64: a small weight divides the rounding of Delta in theorem 4.1)
     low, high: what the other is told of it, money (Delta - 1)
     """
-    optimum, trained = market.world(state.seeds).optimum, quotes.trained.double()
-    assert optimum is not None
+    optimum, trained = state.world.optimum, quotes.trained.double()
     errors = {"trained": trained - optimum, "error": state.params - optimum, "other": state.params - optimum.flip(1)}
     merged = merge(trained, quotes.offers.double(), quotes.alpha.double(), market.mask.double())
     gain = squares(errors["trained"])[..., None] / squares(merged - optimum[:, :, None])
@@ -125,7 +125,7 @@ def _played(condition: str, effort: Effort) -> tuple[dict[str, np.ndarray], str]
     market = LinearMarket(ParameterTradingConfig(n_agents=len(AGENTS), cash=float("inf"), **options))
     policies = dict.fromkeys(agent_names(market), market.policies["truthful"])
     pieces = seeds_of(JUDGE, count).split(1 if condition == AS_STATED else count)  # a thousand parameters are large in memory
-    done = [episodes(market, policies, seeds, partial(note, market)) for seeds in pieces]
+    done = [episodes(market, policies, rounds.begin(market, seeds), partial(note, market)) for seeds in pieces]
     curves = {name: torch.cat([one[name] for one in done], 1).transpose(0, 1).numpy() for name in done[0]}
     return curves, f"JUDGE + 0..{count - 1}, {options['max_cycles']} rounds, {options['data_options']['dimension']} parameters"
 

@@ -30,8 +30,9 @@ from marketenv.markets.parameter_trading_types import (
     TradingQuotes,
     TradingReport,
     TradingState,
-    World,
 )
+from marketenv.markets.trading_worlds import TradingWorlds
+from marketenv.markets.worlds import Laid
 
 from ...scripted.parameter_trading import never_trade
 from ..attack import JUDGE, seeds_of
@@ -167,17 +168,24 @@ class LinearMarket(ParameterTradingMarket):
               The broker's data otherwise hold both tasks in turn, so that a weight serves their average.
     """
 
-    own_task = False
+    def __init__(self, config: ParameterTradingConfig | None = None, own_task: bool = False) -> None:
+        super().__init__(config)
+        self.own_task = own_task
 
-    def _best_weights(self, trained: Tensor, offers: Tensor, world: World) -> tuple[Tensor, Tensor]:
+    def _best_weights(self, trained: Tensor, offers: Tensor, world: TradingWorlds) -> tuple[Tensor, Tensor]:
         if not self.own_task:
             return super()._best_weights(trained, offers, world)
         assert world.optimum is not None
-        gram, cross = world.exam.gram, world.optimum.double() @ world.exam.gram  # noiseless labels: X^T y / n = G theta*
-        weights = [alpha_closed_form(gram, cross[:, k], trained, offers, self.mask)[:, k] for k in range(self.n_agents)]
-        alpha = torch.stack(weights, 1)
-        merged = merge(trained, offers, alpha, self.mask).flatten(1, 2)
-        return alpha, self.learner.scores(merged, world.exam).loss.view_as(alpha)
+        (alpha,) = world.asked(world.content.exam, partial(_own_weights, self.mask), world.optimum, trained, offers)
+        return alpha, world.loss(merge(trained, offers, alpha, self.mask).flatten(1, 2)).view_as(alpha)
+
+
+def _own_weights(mask: Tensor, laid: Laid, optimum: Tensor, trained: Tensor, offers: Tensor) -> tuple[Tensor]:
+    """The best weights for noiseless labels of each buyer's own task: X^T y / n = G theta*."""
+    gram = laid.made.gram.repeat_interleave(len(trained) // laid.owners, 0)
+    cross = optimum.double() @ gram
+    weights = [alpha_closed_form(gram, cross[:, k], trained, offers, mask)[:, k] for k in range(trained.shape[1])]
+    return (torch.stack(weights, 1),)
 
 
 # --- experiments ------------------------------------------------------------------------------------------------------------
@@ -267,18 +275,17 @@ def figure_4(falling: bool, condition: str, effort: Effort) -> Evidence:
 def _own_fall(options: dict[str, Any], distance: float, own_task: bool, seeds: Tensor) -> Tensor:
     """By how much A's loss on its own task is less in the market than out of it, % [seeds]."""
     apart = {"data_options": options["data_options"] | {"distance": distance, "test_size": 1}}
-    market = LinearMarket(ParameterTradingConfig(n_agents=len(AGENTS), cash=1e6, **(options | apart)))
-    market.own_task = own_task
-    optimum = market.world(seeds).optimum
-    assert optimum is not None
-    ends = [_last(market, policy, seeds)[:, 0] - optimum[:, 0] for policy in (market.policies["truthful"], never_trade(market))]
+    market = LinearMarket(ParameterTradingConfig(n_agents=len(AGENTS), cash=1e6, **(options | apart)), own_task)
+    start = rounds.begin(market, seeds)
+    optimum = start.state.world.optimum
+    ends = [_last(market, policy, start)[:, 0] - optimum[:, 0] for policy in (market.policies["truthful"], never_trade(market))]
     inside, outside = (error.double().square().sum(1) for error in ends)
     return 100 * (1 - inside / outside)
 
 
-def _last(market: ParameterTradingMarket, policy: Policy, seeds: Tensor) -> Tensor:
+def _last(market: ParameterTradingMarket, policy: Policy, start: rounds.Situation) -> Tensor:
     """Everybody's parameters after the last round [seeds, agents, d]."""
-    policies, now = dict.fromkeys(agent_names(market), policy), rounds.begin(market, seeds)
+    policies, now = dict.fromkeys(agent_names(market), policy), start
     while now.quotes is not None:
         now, _ = rounds.advance(market, now, rounds.act(market, policies, now))
     return now.state.params

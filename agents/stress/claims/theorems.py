@@ -121,19 +121,16 @@ def laws(seed: int, dimensions: Sequence[int], cases: int) -> dict[str, tuple[Pr
 Watch = Callable[[Any, Any, Any], dict[str, Tensor]]
 
 
-def episodes(market: ParameterTradingMarket, policies: Mapping[str, Policy], seeds: Tensor, watch: Watch) -> dict[str, Tensor]:
-    """Play episodes as one batch and stack what ``watch(quotes, state, report)`` notes of each round: [rounds, ...]."""
-    now, notes = rounds.begin(market, seeds), []
+def episodes(
+    market: ParameterTradingMarket, policies: Mapping[str, Policy], start: rounds.Situation, watch: Watch
+) -> dict[str, Tensor]:
+    """Play episodes from their start and stack what ``watch(quotes, state, report)`` notes of each round: [rounds, ...]."""
+    now, notes = start, []
     while now.quotes is not None:
         quotes = now.quotes
         now, report = rounds.advance(market, now, rounds.act(market, policies, now))
         notes.append(watch(quotes, now.state, report))
     return {name: torch.stack([note[name] for note in notes]) for name in notes[0]}
-
-
-def episode(market: ParameterTradingMarket, policies: Mapping[str, Policy], seed: int, watch: Watch) -> dict[str, Tensor]:
-    """One episode of the same: [rounds, ...]."""
-    return episodes(market, policies, torch.tensor([seed]), watch)
 
 
 @dataclass(frozen=True)
@@ -180,9 +177,9 @@ def descend(market: ParameterTradingMarket, seeds: Sequence[int]) -> list[dict[s
 def _descend(market: ParameterTradingMarket, seeds: Tensor) -> list[dict[str, Any]]:
     a, b = agent_names(market)
     buys = {a: trader(market, factor=0.0), b: trader(market)}
-    world, numbers = market.world(seeds), torch.arange(len(seeds))
-    assert world.optimum is not None
-    own, broker = of_owners(world.material, 2 * numbers + 1), of_owners(world.exam, numbers)
+    start, numbers = rounds.begin(market, seeds), torch.arange(len(seeds))
+    world, material = start.state.world, start.state.world.material()
+    own, broker = of_owners(material, 2 * numbers + 1), of_owners(world.content.exam.made, numbers)
 
     def watch(quotes: Any, state: Any, report: Any) -> dict[str, Tensor]:
         models = torch.stack([quotes.trained[:, 1], state.params[:, 1]], 1).double()
@@ -191,8 +188,8 @@ def _descend(market: ParameterTradingMarket, seeds: Tensor) -> list[dict[str, An
         return facts | {"broker": theirs[:, 1], "own": ours[:, 1], "bought": report.bought.double()}
 
     outside = dict.fromkeys((a, b), never_trade(market))
-    curves = {name: episodes(market, policies, seeds, watch) for name, policies in (("always", buys), ("never", outside))}
-    steepest = torch.stack([loss.smoothness() for loss in (of_owners(world.material, 2 * numbers), own, broker)]).amax(0)
+    curves = {name: episodes(market, policies, start, watch) for name, policies in (("always", buys), ("never", outside))}
+    steepest = torch.stack([loss.smoothness() for loss in (of_owners(material, 2 * numbers), own, broker)]).amax(0)
     gap = squares(world.optimum[:, 1]) / 2  # expected loss at 0 less that at theta*, whatever the noise
     first = squares(own.cross)[:, 0]  # |gradient|^2 at 0
     return [

@@ -1,0 +1,275 @@
+"""Worlds: one a distinct seed, shared by the markets of a batch, and always what their seeds would open anew."""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agents.lineups import play
+from marketenv import make_market
+from marketenv.core import rounds, tree
+from marketenv.core.batch import Batch
+from marketenv.core.market import agent_names
+from marketenv.core.shards import Shards
+from marketenv.data.linear import SyntheticLinear
+from marketenv.data.partitioned import PartitionedSource
+from marketenv.learners import LEARNERS, Training
+from marketenv.markets.worlds import first_named
+
+SMALL = {"dimension": 3, "examples": (4, 6, 5), "validation_size": 9, "test_size": 7}
+WHOLE = Training(learning_rate=0.1, batch_size=None, steps=2)
+BATCHES = Training(learning_rate=0.1, batch_size=4, steps=2)
+
+
+class OwnLinear(type(LEARNERS["linear"]((3,), 1, "regression", WHOLE))):
+    """A learner of one's own: what it makes of data is laid out anew for other owners."""
+
+
+CASES = {
+    "digits": ("parameter_trading_v0", {"n_agents": 3, "learner_options": {"hidden": (4,)}}),
+    "linear": ("parameter_trading_v0", {"n_agents": 3, "data": "linear", "learner": "linear", "data_options": SMALL}),
+    "linear data, mlp": (
+        "parameter_trading_v0",
+        {"n_agents": 3, "data": "linear", "learner_options": {"hidden": (4,)}, "data_options": SMALL, "training": BATCHES},
+    ),
+    "own learner": (
+        "parameter_trading_v0",
+        {"n_agents": 3, "data": "linear", "learner": OwnLinear((3,), 1, "regression", WHOLE), "data_options": SMALL},
+    ),
+    "sharing": ("model_sharing_v0", {"n_agents": 3, "learner_options": {"hidden": (4,)}}),
+    "sharing, drift": ("model_sharing_v0", {"n_agents": 3, "learner_options": {"hidden": (4,)}, "data_drift": 0.4}),
+    "sharing, linear": (
+        "model_sharing_v0",
+        {"n_agents": 3, "data": "linear", "learner": "linear", "data_options": SMALL, "training": WHOLE},
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def market():
+    """Each case's market, built once: a market holds nothing that its rounds change."""
+    built = {}
+
+    def of(case):
+        if case not in built:
+            name, config = CASES[case]
+            built[case] = make_market(name, max_cycles=3, **config)
+        return built[case]
+
+    return of
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """The seeds of every world that is opened, in order."""
+    seeds = []
+    for source in (PartitionedSource, SyntheticLinear):
+        real = source.federation
+        monkeypatch.setattr(
+            source, "federation", lambda self, keys, real=real: (seeds.extend(keys.tolist()), real(self, keys))[1]
+        )
+    return seeds
+
+
+def truthful(market):
+    return dict.fromkeys(agent_names(market), market.policies["truthful"])
+
+
+def numbers(worlds):
+    """All that can be asked of worlds: row numbers of a pool may differ, so examples are compared, not their places."""
+    everything = {}
+
+    def look(name, part):
+        if isinstance(part, Shards):
+            x, y, counts = part.padded()  # what does not count may be any example
+            part = (torch.where(counts.view(*counts.shape, *[1] * (x.dim() - counts.dim())), x, 0), y * counts)
+        if isinstance(part, torch.Tensor):
+            everything[name] = part
+        elif dataclasses.is_dataclass(part) and not isinstance(part, type):
+            for field in dataclasses.fields(part):
+                if field.name not in ("learner", "make", "open"):
+                    look(f"{name}.{field.name}", getattr(part, field.name))
+        elif isinstance(part, tuple | list):
+            for k, one in enumerate(part):
+                look(f"{name}.{k}", one)
+
+    look("", worlds)
+    return everything
+
+
+def equal(one, other):
+    a, b = numbers(one), numbers(other)
+    assert a.keys() == b.keys() and len(a) > 4
+    for name in a:
+        assert a[name].shape == b[name].shape and torch.equal(a[name], b[name]), name
+
+
+SEEDS = st.lists(st.integers(0, 5), min_size=1, max_size=5)
+
+
+@pytest.mark.parametrize("case", CASES)
+@settings(max_examples=5, deadline=None)
+@given(seeds=SEEDS, data=st.data())
+def test_worlds_that_are_indexed_and_put_are_those_that_the_seeds_open_anew(market, case, seeds, data):
+    """The one law: whatever happened to a batch, its worlds are a function of its markets' seeds, to the bit."""
+    built = market(case)
+    now = built.open_worlds(torch.tensor(seeds))
+    equal(now, built.open_worlds(torch.tensor(seeds)))
+    index = data.draw(st.lists(st.integers(0, len(seeds) - 1), min_size=1, max_size=6))
+    equal(now.rows(torch.tensor(index)), built.open_worlds(torch.tensor([seeds[k] for k in index])))
+    places = data.draw(st.lists(st.integers(0, len(seeds) - 1), min_size=1, max_size=len(seeds), unique=True))
+    fresh = data.draw(st.lists(st.integers(3, 8), min_size=len(places), max_size=len(places)))
+    mixed = list(seeds)
+    for place, seed in zip(places, fresh, strict=True):
+        mixed[place] = seed
+    put = now.put(torch.tensor(places), built.open_worlds(torch.tensor(fresh)))
+    equal(put, built.open_worlds(torch.tensor(mixed)))
+    equal(put.reopen(torch.tensor(seeds)), now)
+
+
+@given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=9))
+def test_distinct_seeds_come_in_the_order_of_their_first_places(seeds):
+    distinct, at = first_named(torch.tensor(seeds))
+    assert distinct.tolist() == list(dict.fromkeys(seeds)) and distinct[at].tolist() == seeds
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_replayed_line_ups_open_one_world_a_seed(market, case, opened):
+    """Ten line-ups of one seed differ by what is done in them alone; before there was a world for each of the 40."""
+    built = market(case)
+    opened.clear()
+    who = torch.zeros(10, 4, 3, dtype=torch.int64)
+    play(built, [built.policies["truthful"]], who, torch.arange(4))
+    assert set(opened[:4]) == {0, 1, 2, 3} and len(opened) == (8 if "drift" in case else 4)  # 4 more that they drift to
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_markets_that_share_a_world_play_as_those_that_have_one_alone(market, case):
+    built, index = market(case), torch.tensor([1, 0, 1, 2, 1, 0])
+    apart = rounds.begin(built, torch.tensor([4, 5, 6]))
+    shared = tree.rows(apart, index)
+    for _ in range(2):
+        actions = rounds.act(built, truthful(built), apart)
+        apart, report = rounds.advance(built, apart, actions)
+        shared, same = rounds.advance(built, shared, actions[index])
+        assert torch.allclose(report.rewards[index], same.rewards, atol=1e-5)
+        assert torch.allclose(apart.state.params[index], shared.state.params, atol=1e-5)
+    tested = [built.test_scores(now.state).loss for now in (apart, shared)]
+    assert torch.allclose(tested[0][index], tested[1], atol=1e-5)
+
+
+class Ends:
+    """A market whose agent 0 ends it when it asks for that: the parts that train stay as they are."""
+
+    def __init__(self, market):
+        self.market, self.asked = market, []
+        self.horizon = 50
+
+    def __getattr__(self, name):
+        return getattr(self.market, name)
+
+    def clear(self, state, past):
+        new, report = self.market.clear(state, past)
+        return new, dataclasses.replace(report, terminated=past[0][1][:, 0, 0] < -0.99)
+
+    def reset(self, seeds):
+        self.asked.append(("reset", len(seeds)))
+        return self.market.reset(seeds)
+
+    def quote(self, state, past):
+        self.asked.append(("quote", len(state.seeds)))
+        return self.market.quote(state, past)
+
+
+@pytest.mark.parametrize("case", ["digits", "linear", "sharing"])
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_restart_opens_only_the_market_that_is_over(market, case, cut, opened):
+    ends = Ends(market(case))
+    ends.cut = cut
+    batch = Batch(ends, 8)
+    batch.reset(0)
+    actions = batch.act(truthful(ends))
+    actions[:, 0, 0], actions[3, 0, 0] = 0.0, -1.0
+    ends.asked.clear()
+    opened.clear()
+    turn = batch.step(actions, restart=True)
+    assert turn.terminated.tolist() == [k == 3 for k in range(8)]
+    assert ends.asked == [("reset", 1), ("quote", 8)] and len(opened) == 1  # the new round is quoted once, for all together
+    assert batch.running().state.round.tolist() == [0 if k == 3 else 1 for k in range(8)]
+    ends.asked.clear()
+    batch.reset(None, torch.arange(8) == 5)
+    assert ends.asked == [("reset", 1), ("quote", 1)]  # the other seven are quoted already
+
+
+@pytest.mark.parametrize("case", ["digits", "linear", "sharing"])
+def test_a_batch_in_which_markets_ended_is_loaded_to_the_bit(market, case, opened, tmp_path):
+    ends = Ends(market(case))
+    batch, other = Batch(ends, 4), Batch(ends, 4)
+    batch.reset(0)
+    for over in (2, 0, 2):
+        actions = batch.act(truthful(ends))
+        actions[:, 0, 0], actions[over, 0, 0] = 0.0, -1.0
+        batch.step(actions, restart=True)
+    batch.save(tmp_path / "batch")
+    ends.asked.clear()
+    opened.clear()
+    other.load(tmp_path / "batch")
+    seeds = batch.running().state.seeds.tolist()
+    assert ends.asked == [("reset", 1), ("quote", 4)]  # one market shows the structure
+    assert opened == [0, *seeds]  # and its world, and then those of the file
+    for _ in range(3):
+        one, two = (b.step(b.act(truthful(ends))) for b in (batch, other))
+        assert torch.equal(one.seen, two.seen) and torch.equal(one.rewards, two.rewards)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_market_holds_nothing_that_its_rounds_change(market, case):
+    built = market(case)
+    now = rounds.begin(built, torch.tensor([7, 8]))
+    rounds.observe(built, now)
+    before = list(vars(built)), len(pickle.dumps(built))
+    for seed in (7, 8, 9):
+        now = rounds.begin(built, torch.tensor([seed, 8]))
+        now, _ = rounds.advance(built, now, rounds.act(built, truthful(built), now))
+    assert (list(vars(built)), len(pickle.dumps(built))) == before
+    now = rounds.begin(built, torch.tensor([7, 8]))
+    again = pickle.loads(pickle.dumps(built))
+    assert torch.equal(rounds.observe(built, now), rounds.observe(again, rounds.begin(again, torch.tensor([7, 8]))))
+
+
+class PerMarket:
+    """A source whose broker has other examples in every market: of two classes, which differ in how many there are."""
+
+    n_agents, feature_shape, n_outputs, task = 3, (2,), 2, "classification"
+
+    def to(self, device):
+        return self
+
+    def federation(self, seeds):
+        from marketenv.data.federation import Federation
+
+        x = torch.as_tensor(np.random.default_rng(0).normal(size=(40, 2)), dtype=torch.float32)
+        y = (torch.arange(40) % 3 == 0).long()
+        start = (seeds % 5)[:, None]
+        own = start[..., None] + torch.arange(12).view(3, 4)
+        judge = Shards(x, y, start + torch.arange(20, 30), torch.full((len(seeds),), 10) - seeds % 2)
+        train = Shards(x, y, own, torch.full((len(seeds), 3), 4))
+        return Federation(train, judge, judge)
+
+
+@pytest.mark.parametrize("name", ["parameter_trading_v0", "model_sharing_v0"])
+def test_a_judge_of_each_market_alone_judges_it_alike_in_a_batch(name):
+    options = {"n_agents": 3, "data": PerMarket(), "learner_options": {"hidden": (4,)}, "training": BATCHES}
+    built = make_market(name, max_cycles=2, **options)
+    together = rounds.begin(built, torch.tensor([3, 4, 3, 9]))
+    for k, seed in enumerate((3, 4, 3, 9)):
+        alone = rounds.begin(built, torch.tensor([seed]))
+        assert torch.allclose(together.quotes.loss[k], alone.quotes.loss[0], atol=1e-5)
+    put = together.state.world.put(torch.tensor([1]), alone.state.world)
+    equal(put, built.open_worlds(torch.tensor([3, 9, 3, 9])))
