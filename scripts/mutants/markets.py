@@ -188,7 +188,7 @@ MUTANTS: tuple[Mutant, ...] = (
             "for _, markets in self.groups]).argsort()",
             "for _, markets in self.groups])",
         ),
-        ("every restart opens all worlds", "if not len(kept):", "if len(kept):"),
+        ("a restart forgets the worlds that stay", "if not len(kept):", "if len(kept):"),
         ("two worlds always share their exams", "and (worlds > 2 or self._equals(other))", ""),
     ),
     *of(
