@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import tyro
 from rich import box
 from rich.console import Console
 from rich.markup import escape
@@ -69,6 +68,11 @@ class AuditConfig:
     def __post_init__(self) -> None:
         if self.budget not in EFFORTS:
             raise unknown("budget", self.budget, EFFORTS)
+        self.crew()
+
+    def crew(self) -> Crew:
+        """Who does the work."""
+        return Crew(workers=self.workers, tries=self.tries, engine=self.engine, address=self.address)
 
 
 def main(config: AuditConfig) -> int:
@@ -78,9 +82,8 @@ def main(config: AuditConfig) -> int:
         listed(chosen)
         return 0
     command.check_folder(config.out)
-    crew = Crew(workers=config.workers, tries=config.tries, engine=config.engine, address=config.address)
     start = time.perf_counter()
-    found = audit(chosen, config.module, config.budget, config.out / "units", crew, fresh=not config.resume)
+    found = audit(chosen, config.module, config.budget, config.out / "units", config.crew(), fresh=not config.resume)
     text = json.dumps(plain(found, config.budget), indent=1, sort_keys=True, allow_nan=False)
     replace(config.out / "claims.json", f"{text}\n".encode())
     replace(config.out / "report.html", write_page(found, config.budget).encode())
@@ -122,4 +125,4 @@ def show(found: list[Audited], config: AuditConfig, seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    command.run(lambda: main(tyro.cli(AuditConfig, description=__doc__)))
+    command.run(lambda: main(command.read(AuditConfig, __doc__)))

@@ -78,6 +78,6 @@ def main(config: BenchmarkConfig) -> None:
 
 if __name__ == "__main__":
     command.run(
-        lambda: main(tyro.cli(BenchmarkConfig, description=__doc__)),
+        lambda: main(command.read(BenchmarkConfig, __doc__)),
         "Nothing is kept: figures are ratios within one run, so the same command measures all of them anew.",
     )

@@ -1,22 +1,139 @@
-"""What all command lines share: how they end, where they write, and tables that are not cut."""
+"""What all command lines share: how they are read, how they end, where they write, and tables that are not cut."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+import typing
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn, TypeVar
 
+import tyro
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
 GOES_ON = "What is done is kept, and the same command goes on from there."
 WRONG, INTERRUPTED = 2, 130  # exit codes: what the user gave cannot be used; Ctrl-C, as shells count it
+NOWHERE = Path("\0")  # stands for an empty path, which Path would take for the present folder; nobody can type it
+Config = TypeVar("Config")
+PATHS = tyro.constructors.ConstructorRegistry()
+
+# --- how a command line is read -----------------------------------------------------------------------------------------
+
+
+@PATHS.primitive_rule
+def _path_rule(info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.PrimitiveConstructorSpec[Path] | None:
+    """Read paths as tyro does, but know an empty one from the present folder."""
+    if info.type is not Path:
+        return None
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="PATH",
+        instance_from_str=lambda words: Path(words[0]) if words[0].strip() else NOWHERE,
+        is_instance=lambda value: isinstance(value, Path),
+        str_from_instance=lambda path: [str(path)],
+    )
+
+
+def read(config: type[Config], about: str | None, words: Sequence[str] | None = None) -> Config:
+    """The config that the command line asks for, ``sys.argv`` unless other words are given.
+
+    about: what --help says of the script
+    Raises ValueError, which names the option, for an empty path and for what the config refuses.
+    """
+    return checked(config, tyro.cli(unchecked(config), description=about, args=words, registry=PATHS))
+
+
+def read_study(studies: Mapping[str, Callable[[Any], None]], about: str | None, words: Sequence[str] | None = None) -> None:
+    """Run the study that the command line names, with the config that it asks for; raises what ``read`` and the study do."""
+    flat = (tyro.conf.OmitArgPrefixes,)
+    named = {name: _of_words(study) for name, study in studies.items()}
+    tyro.extras.subcommand_cli_from_dict(named, description=about, args=words, config=flat, registry=PATHS)
+
+
+def _of_words(study: Callable[[Any], None]) -> Callable[[Any], None]:
+    """The study as a function of a config that is not checked yet."""
+    kind = typing.get_type_hints(study)["config"]
+
+    def of_words(config: Any) -> None:
+        study(checked(kind, config))
+
+    of_words.__doc__ = study.__doc__
+    of_words.__annotations__ = {"config": unchecked(kind), "return": None}
+    return of_words
+
+
+def unchecked(config: type[Config]) -> type[Config]:
+    """A config of the same fields that refuses nothing: tyro would tell a refusal in a box, and by names of its own."""
+    parts = {"__doc__": config.__doc__, "__module__": config.__module__, "__post_init__": lambda self: None}
+    return type(config.__name__, (config,), parts)
+
+
+def checked(config: type[Config], given: Config) -> Config:
+    """The config itself, of what an unchecked one holds; ValueError as for ``read``."""
+    values = {field.name: getattr(given, field.name) for field in dataclasses.fields(given)}  # type: ignore[arg-type]
+    for name, value in values.items():
+        if NOWHERE in (value if isinstance(value, tuple) else (value,)):
+            raise ValueError(f"{flag(name)} is empty, wanted a path; a dot is the present folder.")
+    try:
+        return config(**values)
+    except ValueError as error:
+        raise ValueError(_with_flag(str(error), config, values)) from error
+
+
+def flag(name: str) -> str:
+    """A field as it is typed.
+
+    >>> flag("num_envs")
+    '--num-envs'
+    """
+    return f"--{name.replace('_', '-')}"
+
+
+def _with_flag(words: str, config: type, values: Mapping[str, Any]) -> str:
+    """The words of a refusal with the option that is wrong before them: the only one without which the config is fine."""
+    wrong = [
+        field.name
+        for field in dataclasses.fields(config)
+        if values[field.name] != field.default and _takes(config, {**values, field.name: field.default})
+    ]
+    if len(wrong) != 1:  # several are wrong, and the words are about the first
+        return _first_as_flag(words, values)
+    name, (first, _, rest) = wrong[0], words.partition(" ")
+    alike = first == name or rest.startswith(f"is {values[name]},")  # what the config is made of may call it otherwise
+    return f"{flag(name)} {rest}" if alike else f"{flag(name)}: {words}"
+
+
+def _first_as_flag(words: str, names: Collection[str]) -> str:
+    """The words with the option in place of the field that they begin with."""
+    first, _, rest = words.partition(" ")
+    return f"{flag(first)} {rest}" if first in names else words
+
+
+@contextlib.contextmanager
+def flags_named(config: type) -> Iterator[None]:
+    """A ValueError of the body that begins with a field of the config begins with its option."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(_first_as_flag(str(error), [field.name for field in dataclasses.fields(config)])) from error
+
+
+def _takes(config: type, values: Mapping[str, Any]) -> bool:
+    try:
+        config(**values)
+    except (ValueError, ImportError):
+        return False
+    return True
+
+
+# --- how it ends --------------------------------------------------------------------------------------------------------
 
 
 def run(script: Callable[[], int | None], interrupted: str = GOES_ON) -> NoReturn:
@@ -31,7 +148,7 @@ def run(script: Callable[[], int | None], interrupted: str = GOES_ON) -> NoRetur
     except KeyboardInterrupt:
         code = _told(INTERRUPTED, f"Interrupted. {interrupted}")
     except (ValueError, OSError, ImportError) as error:
-        code = _told(WRONG, str(error))
+        code = _told(WRONG, f"error: {error}")
     sys.exit(code or 0)
 
 
@@ -57,6 +174,9 @@ def sheltered() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
+# --- what is checked before any work ------------------------------------------------------------------------------------
+
+
 def check_folder(*folders: Path) -> None:
     """Make folders for results, before any work is done; ValueError for one in which nothing can be written."""
     for folder in folders:
@@ -65,14 +185,14 @@ def check_folder(*folders: Path) -> None:
             with tempfile.TemporaryFile(dir=folder):
                 pass
         except OSError as error:
-            raise ValueError(f"out: nothing can be written to {folder}: {error.strerror}. Give another --out.") from error
+            raise ValueError(f"--out: nothing can be written to {folder}: {error.strerror}. Give another --out.") from error
 
 
 def check_file(file: Path) -> None:
     """Make the folder of a file of results, before any work is done; ValueError where the file cannot be written."""
     check_folder(file.parent)
     if file.exists() and not file.is_file():
-        raise ValueError(f"out: {file} is no file. Give another --out.")
+        raise ValueError(f"--out: {file} is no file. Give another --out.")
 
 
 def check_least(least: int, **counts: int) -> None:
@@ -85,6 +205,20 @@ def check_least(least: int, **counts: int) -> None:
     for name, count in counts.items():
         if count < least:
             raise ValueError(f"{name} is {count}, wanted a whole number >= {least}.")
+
+
+def check_seed(seed: int) -> None:
+    """Raise ValueError for what is no seed.
+
+    >>> check_seed(-1)
+    Traceback (most recent call last):
+    ValueError: seed is -1, wanted a whole number from 0 to 2**63 - 1.
+    """
+    if not 0 <= seed < 2**63:  # markets keep seeds as int64
+        raise ValueError(f"seed is {seed}, wanted a whole number from 0 to 2**63 - 1.")
+
+
+# --- tables -------------------------------------------------------------------------------------------------------------
 
 
 def show(*tables: Table) -> None:

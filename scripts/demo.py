@@ -12,7 +12,6 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import tyro
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -28,7 +27,8 @@ from scripts.audit import AuditConfig  # noqa: E402
 from scripts.audit import main as audit  # noqa: E402
 from scripts.audits.evidence import choose, find_claims  # noqa: E402
 from scripts.demos import sharing, trading  # noqa: E402
-from scripts.demos.line_ups import Played, joined, market_of  # noqa: E402
+from scripts.demos.line_ups import Played, differences, joined, market_of  # noqa: E402
+from scripts.intervals import note  # noqa: E402
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,11 +53,17 @@ class DemoConfig:
 
     def __post_init__(self) -> None:
         command.check_least(1, seeds=self.seeds, rounds=self.rounds)
+        self.crew()
+
+    def crew(self) -> units.Crew:
+        """Who does the work."""
+        return units.Crew(workers=self.workers)
 
 
 def check(config: DemoConfig) -> None:
     """Raise ValueError for what could not be played, audited or written, before any of it is begun."""
-    market_of(trading.MARKET, config.arguments, config.rounds)
+    with command.flags_named(DemoConfig):
+        market_of(trading.MARKET, config.arguments, config.rounds)
     choose(find_claims(), patterns=config.audit)
     command.check_folder(config.out, config.out / "units", *((config.out / "audit",) if config.audit else ()))
 
@@ -66,8 +72,7 @@ def play(config: DemoConfig) -> tuple[Played, dict[str, Played], Played]:
     """Play what is not played yet: the tournament, the schemes of the second market, and its liars."""
     first = trading.units(config.arguments, config.seeds, config.rounds)
     compared, lied = sharing.units(config.seeds, config.rounds)
-    crew = units.Crew(workers=config.workers)
-    found = units.run([*first, *lied, *compared], config.out / "units", "markets and rounds", crew).all()
+    found = units.run([*first, *lied, *compared], config.out / "units", "markets and rounds", config.crew()).all()
     tournament, liars = found[: len(first)], found[len(first) : len(first) + len(lied)]
     return joined(tournament), sharing.schemes_of(found[-len(compared) :]), joined(liars)
 
@@ -106,12 +111,15 @@ def main(config: DemoConfig) -> int:
     """Play both markets, print their tables and write the report; then audit the claims. Returns the exit code."""
     check(config)
     played, schemes, liars = play(config)
-    command.show(table_of("focal agent per episode, mean over seeds", trading.HEAD, trading.rows_of(played)))
+    console = Console()
+    command.show(table_of("focal agent per episode, mean over seeds", trading.head_of(played), trading.rows_of(played)))
     command.show(table_of("model sharing: ten clients on digits", sharing.SCHEME_HEAD, sharing.scheme_rows(schemes)))
-    command.show(table_of("model sharing: one liar or attacker", sharing.LIAR_HEAD, sharing.liar_rows(liars)))
-    Console().print(f"Report: {write_report(config, played, sharing.sections(schemes, liars))}", soft_wrap=True)
+    command.show(table_of("model sharing: one liar or attacker", sharing.liar_head(liars), sharing.liar_rows(liars)))
+    if told := note([*differences(played.gaps()).values(), *differences(liars.gaps()).values()], "seeds"):
+        console.print(told, soft_wrap=True)
+    console.print(f"Report: {write_report(config, played, sharing.sections(schemes, liars))}", soft_wrap=True)
     return audit(AuditConfig(claims=config.audit, budget="quick", out=config.out / "audit")) if config.audit else 0
 
 
 if __name__ == "__main__":
-    command.run(lambda: main(tyro.cli(DemoConfig, description=__doc__)))
+    command.run(lambda: main(command.read(DemoConfig, __doc__)))

@@ -30,7 +30,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import tyro
 from rich import box
 from rich.console import Console
 from rich.markup import escape
@@ -86,8 +85,9 @@ class MutateConfig:
     out: Path = ROOT / "results" / "mutants.json"
 
     def __post_init__(self) -> None:
-        if self.jobs < 0 or not self.timeout > 0:
-            raise ValueError(f"jobs is {self.jobs} and timeout {self.timeout:g}; wanted >= 0 and > 0.")
+        command.check_least(0, jobs=self.jobs)
+        if not self.timeout > 0:
+            raise ValueError(f"timeout is {self.timeout:g}, wanted a number of seconds > 0.")
 
 
 def main(config: MutateConfig, mutants: Sequence[Mutant] = MUTANTS, root: Path = ROOT) -> int:
@@ -292,4 +292,4 @@ def show(rows: dict[str, dict[str, Any]], out: Path) -> None:
 
 
 if __name__ == "__main__":
-    command.run(lambda: main(tyro.cli(MutateConfig, description=__doc__)))
+    command.run(lambda: main(command.read(MutateConfig, __doc__)))

@@ -18,13 +18,13 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from agents.arguments import read_arguments  # noqa: E402
-from agents.scripted import STRATEGIES  # noqa: E402
+from agents.scripted import STRATEGIES, Strategy  # noqa: E402
 from marketenv import make_market  # noqa: E402
 from marketenv.core import rounds  # noqa: E402
 from marketenv.core.fields import Meaning  # noqa: E402
 from marketenv.core.lookup import lookup  # noqa: E402
 from marketenv.core.market import Report, agent_names  # noqa: E402
-from marketenv.envs.make import MARKETS  # noqa: E402
+from marketenv.envs.make import MARKETS, short_name  # noqa: E402
 from marketenv.markets.model_sharing_types import TYPES, SharingReport, SharingState  # noqa: E402
 from marketenv.markets.parameter_trading import ParameterTradingMarket  # noqa: E402
 from marketenv.markets.parameter_trading_types import TradingReport, TradingState  # noqa: E402
@@ -42,7 +42,7 @@ class PlayConfig:
     Args:
         arguments: arguments of the market as key=value, for instance n_agents=3 mechanism=second_price
         rounds: rounds of the episode
-        seed: fixes everything
+        seed: fixes everything; a whole number >= 0
     """
 
     market: Annotated[str, tyro.conf.arg(help=" or ".join(MARKETS))] = "parameter_trading_v0"
@@ -54,6 +54,7 @@ class PlayConfig:
 
     def __post_init__(self) -> None:
         command.check_least(1, rounds=self.rounds)
+        command.check_seed(self.seed)
 
 
 # --- the truth beside what was said -------------------------------------------------------------------------------------
@@ -125,11 +126,24 @@ def beside(market: Any, state: Any, report: Report, agents: Sequence[str]) -> Ta
 # --- the episode --------------------------------------------------------------------------------------------------------
 
 
+def player(name: str, option: str, market: str) -> Strategy:
+    """The strategy of that name; ValueError where there is none, and where it cannot play the market, with those that can."""
+    strategy: Strategy = lookup(STRATEGIES, name, "strategy")
+    if market not in strategy.markets:
+        able = ", ".join(other for other, one in STRATEGIES.items() if market in one.markets)
+        raise ValueError(
+            f"{command.flag(option)} is {name!r}, which plays {' and '.join(strategy.markets)} only, not {market}. Give --market "
+            f"{strategy.markets[0]}, or one that plays {market}: {able}."
+        )
+    return strategy
+
+
 def main(config: PlayConfig) -> None:
     """Play and print; ends with what everybody earned."""
-    focal, others = (lookup(STRATEGIES, name, "strategy") for name in (config.focal, config.others))
-    given = read_arguments(config.market, config.arguments, {"max_cycles": "--rounds"})
-    market = make_market(config.market, max_cycles=config.rounds, **(others.config | focal.config | given))
+    with command.flags_named(PlayConfig):
+        given = read_arguments(config.market, config.arguments, {"max_cycles": "--rounds"})
+    focal, others = (player(getattr(config, option), option, short_name(config.market)) for option in ("focal", "others"))
+    market = make_market(config.market, max_cycles=config.rounds, **{**others.config, **focal.config, **given})
     names, console = agent_names(market), Console(highlight=False)
     policies = dict.fromkeys(names, others.build(market)) | {names[0]: focal.build(market)}
     total = torch.zeros(len(names), dtype=torch.float64)
@@ -147,4 +161,4 @@ def main(config: PlayConfig) -> None:
 
 
 if __name__ == "__main__":
-    command.run(lambda: main(tyro.cli(PlayConfig, description=__doc__)), "Nothing is kept; the same command plays it again.")
+    command.run(lambda: main(command.read(PlayConfig, __doc__)), "Nothing is kept; the same command plays it again.")

@@ -12,8 +12,6 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-import tyro
-
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
@@ -52,5 +50,4 @@ def checked(study: Callable[[Any], None]) -> Callable[[Any], None]:
 
 if __name__ == "__main__":
     studies = {name: checked(study) for name, study in STUDIES.items()}
-    flat = (tyro.conf.OmitArgPrefixes,)
-    command.run(lambda: tyro.extras.subcommand_cli_from_dict(studies, description=__doc__, config=flat))
+    command.run(lambda: command.read_study(studies, __doc__))

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import tyro
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -44,11 +43,14 @@ class PlaythroughConfig:
 
     Args:
         out: folder of the text files
-        seed: seed of every episode; the tests play seed 0
+        seed: seed of every episode, a whole number >= 0; the tests play seed 0
     """
 
     out: Path = ROOT / "tests" / "markets" / "playthroughs"
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        command.check_seed(self.seed)
 
 
 def playthrough(name: str, seed: int = 0) -> str:
@@ -80,4 +82,4 @@ def main(config: PlaythroughConfig) -> None:
 
 
 if __name__ == "__main__":
-    command.run(lambda: main(tyro.cli(PlaythroughConfig, description=__doc__)), "Nothing is half written.")
+    command.run(lambda: main(command.read(PlaythroughConfig, __doc__)), "Nothing is half written.")

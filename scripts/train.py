@@ -8,6 +8,7 @@ speed.csv and TensorBoard events.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import sys
 from collections.abc import Callable
@@ -21,12 +22,11 @@ sys.path.insert(0, str(ROOT))  # the agents of this repository, wherever the scr
 try:  # before all else: it says what to install
     from agents.rl import TrainConfig, exact, load_policy, seed_folder, train
 except ImportError as error:
-    print(error, file=sys.stderr)
+    print(f"error: {error}", file=sys.stderr)
     sys.exit(2)
 
 import joblib  # noqa: E402
 import torch  # noqa: E402
-import tyro  # noqa: E402
 from rich import box  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
@@ -40,6 +40,7 @@ from marketenv.mechanisms import first_price_equilibrium_bid, linear_equilibrium
 from marketenv.metrics import Interval  # noqa: E402
 from marketenv.render import figure, png  # noqa: E402
 from scripts import command  # noqa: E402
+from scripts.intervals import heading, note  # noqa: E402
 from scripts.progress import watched  # noqa: E402
 
 TYPES = 201  # points of a curve of prices
@@ -52,23 +53,25 @@ def one_seed(config: TrainConfig, seed: int, progress: bool) -> dict[str, Any]:
     return train(config, seed, progress=progress)
 
 
-def interval(found: dict[str, Any] | None) -> str:
-    """An interval as it was written, in words."""
-    return "-" if found is None else str(Interval(**found))
+GAPS = {"difference": "difference", "deviation_to_truth": "one back to truth"}  # as they are written, and in words
+
+
+def gaps_of(results: list[dict[str, Any]]) -> dict[str, list[Interval]]:
+    """The differences that all seeds were judged by, one a seed, by their words."""
+    return {
+        words: [Interval(**result[name]) for result in results] for name, words in GAPS.items() if all(r[name] for r in results)
+    }
 
 
 def earnings(results: list[dict[str, Any]]) -> Table:
     """One row per seed: what the learned policy earns beside truth, per episode."""
     shown = Table(title="utility per episode on fresh seeds, money", padding=(0, 1), box=box.SIMPLE_HEAD)
-    alone = any(result["deviation_to_truth"] for result in results)
-    known = list(results[0]["exact"])
-    heads = ("seed", "learned", "truthful", "difference [95 %]", *(("one back to truth [95 %]",) if alone else ()), *known)
-    for head in heads:
+    gaps, known = gaps_of(results), list(results[0]["exact"])
+    for head in ("seed", "learned", "truthful", *(heading(words, found) for words, found in gaps.items()), *known):
         shown.add_column(head, justify="right", no_wrap=True)
-    for result in results:
+    for k, result in enumerate(results):
         row = [str(result["seed"]), f"{result['learned_mean']:.4f}", f"{result['truthful_mean']:.4f}"]
-        row += [interval(result["difference"]), *([interval(result["deviation_to_truth"])] if alone else [])]
-        shown.add_row(*row, *(f"{result['exact'][name]:.4f}" for name in known))
+        shown.add_row(*row, *(str(found[k]) for found in gaps.values()), *(f"{result['exact'][name]:.4f}" for name in known))
     return shown
 
 
@@ -140,9 +143,10 @@ def steps_done(config: TrainConfig) -> int:
 
 def main(config: TrainConfig) -> None:
     """Train all seeds, print the tables, and write result.json and learning.png."""
-    config = config.settled()
+    with command.flags_named(TrainConfig):
+        config, arguments = config.settled(), config.market_arguments()
     assert config.out is not None
-    make_market(config.market, **config.market_arguments())  # refuses what it must before anything is written
+    make_market(config.market, **arguments)  # refuses what it must before anything is written
     command.check_folder(*(seed_folder(config, seed) for seed in config.seeds))
     alone = config.workers == 1
     jobs = (joblib.delayed(one_seed)(config, seed, progress=alone) for seed in config.seeds)
@@ -158,6 +162,8 @@ def main(config: TrainConfig) -> None:
         part.write_bytes(picture(config, results))
     command.show(earnings(results), doings(results))
     console = Console()
+    if told := note(itertools.chain.from_iterable(gaps_of(results).values()), "episodes"):
+        console.print(told, soft_wrap=True)
     speed = [result["speed"] for result in results]
     rate, share = (sum(part[name] for part in speed) / len(speed) for name in ("steps_per_second", "env_share"))
     console.print(f"{rate:.0f} steps a second and process, {share:.0%} of the time in the markets.")
@@ -165,4 +171,4 @@ def main(config: TrainConfig) -> None:
 
 
 if __name__ == "__main__":
-    command.run(lambda: main(tyro.cli(TrainConfig, description=__doc__)))
+    command.run(lambda: main(command.read(TrainConfig, __doc__)))

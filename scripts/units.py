@@ -25,7 +25,7 @@ from filelock import FileLock
 
 from marketenv.core.lookup import unknown
 from marketenv.core.storage import whole_file
-from scripts.command import sheltered
+from scripts.command import check_least, sheltered
 from scripts.progress import watched
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -102,7 +102,8 @@ class Crew:
 
     workers: processes; 0 takes one per processor;   tries: how often a unit is tried that fails
     engine:  a name in ``ENGINES``;   address: of a Ray cluster; None takes one that runs here, or starts one
-    Raises ValueError for an unknown engine, an address without Ray, and counts that are too small.
+    Raises ValueError for an unknown engine, an address without Ray, and counts that are too small; ImportError where Ray is
+    asked for and not installed.
     """
 
     workers: int = 0
@@ -115,10 +116,11 @@ class Crew:
             raise unknown("engine", self.engine, ENGINES)
         if self.address is not None and self.engine != "ray":
             raise ValueError(f"address is {self.address!r} but the engine is {self.engine!r}; only ray has one: --engine ray.")
-        if self.workers < 0 or self.tries < 1:
-            raise ValueError(
-                f"workers is {self.workers}, wanted >= 0 (0: one per processor); tries is {self.tries}, wanted >= 1."
-            )
+        if self.workers < 0:
+            raise ValueError(f"workers is {self.workers}, wanted a whole number >= 0; 0 takes one per processor.")
+        check_least(1, tries=self.tries)
+        if self.engine == "ray" and find_spec("ray") is None:
+            raise ImportError("the engine 'ray' needs Ray: pip install 'marketenv[ray]'.")
 
 
 @contextmanager
@@ -132,11 +134,9 @@ def _local(crew: Crew, count: int) -> Iterator[joblib.Parallel]:
 @contextmanager
 def _ray(crew: Crew, count: int) -> Iterator[joblib.Parallel]:
     """Ray as joblib's backend; its processes get the code of this repository and send back what they find."""
-    try:
-        import ray
-        from ray.util.joblib.ray_backend import RayBackend
-    except ImportError as error:
-        raise ImportError("the engine 'ray' needs Ray: pip install 'marketenv[ray]'.") from error
+    import ray
+    from ray.util.joblib.ray_backend import RayBackend
+
     if not ray.is_initialized():
         code = {"py_modules": [str(ROOT / name) for name in ("marketenv", "agents", "scripts")]}
         try:

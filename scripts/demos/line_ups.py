@@ -19,6 +19,7 @@ from marketenv.core.market import Market, agent_names
 from marketenv.markets.parameter_trading_types import TradingState
 from marketenv.metrics import Interval, paired_difference
 from marketenv.render import draw_points, figure
+from scripts.intervals import note
 from scripts.units import Unit, beat
 
 TRUTHFUL, OUTSIDE = "truthful", "out of the market"  # OUTSIDE: everybody never trades
@@ -154,15 +155,22 @@ def lines_of(reports: Sequence[Any], names: Sequence[str], agents: Sequence[str]
     return found
 
 
-def intervals(points: Mapping[str, np.ndarray]) -> dict[str, Interval]:
-    """The mean of each name's differences with its interval, where there are enough of them."""
-    return {name: paired_difference(torch.from_numpy(row), torch.zeros(len(row)).double()) for name, row in points.items()}
+def differences(gaps: Mapping[str, np.ndarray]) -> dict[str, Interval]:
+    """The mean difference from truth of every other strategy, with its interval where there are seeds enough."""
+    shown = {name: torch.from_numpy(row) for name, row in gaps.items() if name != TRUTHFUL}
+    return {name: paired_difference(row, torch.zeros_like(row)) for name, row in shown.items()}
 
 
-def gap_picture(points: Mapping[str, np.ndarray], title: str, unit: str, truth: str = TRUTHFUL) -> tuple[Figure, str]:
+def below(gaps: Mapping[str, np.ndarray]) -> str:
+    """What stands below a table of these differences, as HTML."""
+    told = note(differences(gaps).values(), "seeds")
+    return f'<p class="note">{told}</p>' if told else ""
+
+
+def gap_picture(points: Mapping[str, np.ndarray], title: str, unit: str) -> tuple[Figure, str]:
     """The differences from truth as a picture, and what its caption says of them."""
-    shown = {name: row for name, row in points.items() if name != truth}
-    found = intervals(shown)
+    shown = {name: row for name, row in points.items() if name != TRUTHFUL}
+    found = differences(points)
     ends = {name: None if one.low is None or one.high is None else (one.low, one.high) for name, one in found.items()}
     fig, (axes,) = figure(1, 7.0, 1.2 + 0.27 * len(shown))
     draw_points(axes, {name: row.tolist() for name, row in shown.items()}, ends, title, unit)

@@ -7,7 +7,8 @@ from typing import Any
 
 from marketenv.markets.sharing_schemes import SCHEMES
 from marketenv.render import draw_network, figure, picture, table
-from scripts.demos.line_ups import TRUTHFUL, Played, gap_picture, intervals, joined, names_of, units_of
+from scripts.demos.line_ups import TRUTHFUL, Played, below, differences, gap_picture, joined, names_of, units_of
+from scripts.intervals import heading
 from scripts.units import Unit
 
 MARKET = "model_sharing_v0"
@@ -17,7 +18,6 @@ SCHEME_SEEDS = 2  # at most, of the schemes, whose part is to take seconds
 LIAR_ROUNDS = 5  # at most, of the liars: with all seeds
 SEED = 0  # the market whose payments are shown
 SCHEME_HEAD = ("scheme", "test accuracy, last", "summed utility a round", "models passed on a round")
-LIAR_HEAD = ("one client", "earned a round", "less truthful [95 %]", "sales a round", "loss of the others")
 
 
 def units(seeds: int, n_rounds: int) -> tuple[list[Unit], list[Unit]]:
@@ -45,14 +45,20 @@ def scheme_rows(found: Mapping[str, Played]) -> list[tuple[str, ...]]:
     return rows
 
 
+def liar_head(played: Played) -> tuple[str, ...]:
+    """The heads of ``liar_rows``."""
+    less = heading("less truthful", differences(played.gaps()).values())
+    return ("one client", "earned a round", less, "sales a round", "loss of the others")
+
+
 def liar_rows(played: Played) -> list[tuple[str, ...]]:
     """One line a strategy: the focal client's round, and the loss of the others' models."""
     n_rounds, n = played.values["reward"].shape[2:]
     earned, sales, own = (played.of_focal(played.values[f]).mean((1, 2)) for f in ("reward", "sold", "loss"))
     others = (played.values["loss"].mean((1, 2)).sum(1) - own) / (n - 1)
-    gaps = intervals({name: row / n_rounds for name, row in played.gaps().items()})
+    gaps = differences({name: row / n_rounds for name, row in played.gaps().items()})
     return [
-        (name, f"{earned[k]:.2f}", "-" if name == TRUTHFUL else str(gaps[name]), f"{sales[k]:.2f}", f"{others[k]:.3f}")
+        (name, f"{earned[k]:.2f}", str(gaps.get(name, "-")), f"{sales[k]:.2f}", f"{others[k]:.3f}")
         for k, name in enumerate(played.names)
     ]
 
@@ -83,6 +89,6 @@ def sections(found: Mapping[str, Played], lied: Played) -> list[tuple[str, str]]
         ),
         (
             "Model sharing: liars and attackers",
-            table(LIAR_HEAD, liar_rows(lied)) + f'<p class="note">{about}</p>' + picture(fig, caption),
+            table(liar_head(lied), liar_rows(lied)) + below(gaps) + f'<p class="note">{about}</p>' + picture(fig, caption),
         ),
     ]

@@ -9,12 +9,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from marketenv.render import draw_lines, draw_network, figure, picture, table
-from scripts.demos.line_ups import OUTSIDE, TRUTHFUL, Played, gap_picture, intervals, names_of, units_of
+from scripts.demos.line_ups import OUTSIDE, TRUTHFUL, Played, below, differences, gap_picture, names_of, units_of
+from scripts.intervals import heading
 from scripts.units import Unit
 
 MARKET = "parameter_trading_v0"
 FIELDS = ("utility", "paid", "received", "bought", "sold", "accuracy")
-HEAD = ("strategy", "utility", "less truthful [95 %]", "accuracy in", "accuracy out", "paid", "earned", "bought", "sold")
 PRICED = ("shade", "myerson_seller", "colluding_pair", "saboteur")  # whose prices are drawn beside those of truth
 SEED = 0  # the market whose payments are shown
 
@@ -25,17 +25,23 @@ def units(words: Sequence[str], seeds: int, n_rounds: int) -> list[Unit]:
     return units_of([*names_of(MARKET), OUTSIDE], 3, **given)
 
 
+def head_of(played: Played) -> tuple[str, ...]:
+    """The heads of ``rows_of``."""
+    less = heading("less truthful", differences(played.gaps()).values())
+    return ("strategy", "utility", less, "accuracy in", "accuracy out", "paid", "earned", "bought", "sold")
+
+
 def rows_of(played: Played) -> list[tuple[str, ...]]:
     """One line per strategy: means over seeds of the focal agent's episode."""
     sums = {f: played.of_focal(played.values[f]).sum(2).mean(1) for f in ("utility", "paid", "received", "bought", "sold")}
     inside = played.of_focal(played.test_accuracy).mean(1)
     outside = inside[played.names.index(OUTSIDE)]
-    gaps = intervals(played.gaps())
+    gaps = differences(played.gaps())
     return [
         (
             name,
             f"{sums['utility'][k]:.2f}",
-            "-" if name == TRUTHFUL else str(gaps[name]),
+            str(gaps.get(name, "-")),
             "-" if name == OUTSIDE else f"{inside[k]:.3f}",
             f"{outside:.3f}",
             *(f"{sums[f][k]:.2f}" for f in ("paid", "received")),
@@ -89,7 +95,7 @@ def ledger(played: Played) -> str:
 
 def sections(played: Played, drawn: dict[str, tuple[Any, str]]) -> list[tuple[str, str]]:
     """The report's sections of this market as (heading, HTML)."""
-    tables = table(HEAD, rows_of(played)) + picture(*drawn["differences"])
+    tables = table(head_of(played), rows_of(played)) + below(played.gaps()) + picture(*drawn["differences"])
     return [
         (f"Strategies against {len(played.agents) - 1} truthful agents", tables),
         ("Accuracy in and out of the market", picture(*drawn["accuracy"])),

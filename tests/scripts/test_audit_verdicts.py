@@ -1,19 +1,21 @@
 """The documentation's tables of verdicts are what an audit computed, of the claims as they stand."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
-from agents.stress.claims import CLAIMS, EFFORTS, WORDS, measured, verdict
+from agents.stress.claims import CLAIMS, EFFORTS, WORDS, Evidence, measured, verdict
 from scripts.audits.evidence import Audited, plain
-from scripts.audits.verdicts import KEPT, NOT_RUN, PAGES, filled, summarized, table
+from scripts.audits.verdicts import DOCS, KEPT, NOT_RUN, PAGES, ROOT, VerdictsConfig, filled, main, summarized, table
 
-KEPT_NOW = json.loads(KEPT.read_text())
+KEPT_NOW = json.loads((DOCS / KEPT).read_text())
 
 
 @pytest.mark.parametrize("paper", list(PAGES))
 def test_a_page_shows_the_verdicts_that_are_kept(paper):
-    page = PAGES[paper].read_text()
+    page = (DOCS / PAGES[paper]).read_text()
     assert filled(page, paper, KEPT_NOW) == page
 
 
@@ -58,3 +60,115 @@ def test_samples_are_judged_anew_and_told_with_their_units():
 def test_words_with_a_bar_do_not_break_a_row():
     short = {"x/y": {"words": "|a| is 1.", "verdict": "holds", "found": "1 money", "budget": "quick"}}
     assert table("x", short).splitlines()[-1] == "| y | \\|a\\| is 1. | holds | 1 money | quick |"
+
+
+# --- the command line ---------------------------------------------------------------------------------------------------
+
+ACCOUNTS, RATIONALITY = "reference/accounts", "reference/rationality"  # samples above 0 break either
+
+
+def made_up(file, budget, **breaches):
+    """Write a claims.json of 300 equal samples a claim, enough to decide (256 where they are one value): money."""
+    names, claims = {"accounts": ACCOUNTS, "rationality": RATIONALITY}, {}
+    for short, breach in breaches.items():
+        claim = CLAIMS[names[short]]
+        evidence = Evidence(samples={"x": [breach] * 300}, seeds="made up", exact=True).plain()
+        found = {condition: {"evidence": evidence} for condition in claim.conditions}
+        claims[claim.id] = {"errors": {}, "conditions": list(claim.conditions), "found": found}
+    file.write_text(json.dumps({"budget": budget, "claims": claims}))
+    return file
+
+
+@pytest.fixture
+def docs(tmp_path):
+    """A documentation in which accounts hold by a standard audit, and nothing is known of rationality."""
+    for name in (*PAGES.values(), KEPT):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text((DOCS / name).read_text())
+    known = KEPT_NOW | {RATIONALITY: {"words": CLAIMS[RATIONALITY].words, "verdict": NOT_RUN, "found": "-", "budget": "-"}}
+    known[ACCOUNTS] = {"words": CLAIMS[ACCOUNTS].words, "verdict": "holds", "found": "all of it", "budget": "standard"}
+    (tmp_path / KEPT).write_text(json.dumps(known))
+    return tmp_path
+
+
+def now(docs):
+    """Verdict and budget of the two claims; the others are as they were, and the page says what the file says."""
+    kept = json.loads((docs / KEPT).read_text())
+    assert list(kept) == list(CLAIMS) and all(kept[name] == KEPT_NOW[name] for name in set(CLAIMS) - {ACCOUNTS, RATIONALITY})
+    for paper, name in PAGES.items():
+        assert filled((docs / name).read_text(), paper, kept) == (docs / name).read_text()
+    return [(kept[name]["verdict"], kept[name]["budget"]) for name in (ACCOUNTS, RATIONALITY)]
+
+
+@pytest.mark.parametrize(
+    ("budgets", "smaller", "accounts"),
+    [
+        (["standard"], False, ("fails", "standard")),  # newer of the same budget
+        (["full"], False, ("fails", "full")),  # larger
+        (["quick"], False, ("holds", "standard")),  # smaller: what is kept is worth more
+        (["quick"], True, ("fails", "quick")),
+        (["full", "standard"], False, ("fails", "full")),  # in whatever order they are given
+        (["standard", "full"], False, ("fails", "full")),
+        ([], False, ("holds", "standard")),
+    ],
+)
+def test_newer_or_larger_evidence_of_a_claim_replaces_its_verdict_alone(budgets, smaller, accounts, docs, capsys):
+    files = tuple(made_up(docs / f"{budget}.json", budget, accounts=1.0) for budget in budgets)
+    main(VerdictsConfig(evidence=files, docs=docs, smaller=smaller))
+    assert now(docs) == [accounts, (NOT_RUN, "-")]
+    said = capsys.readouterr().out
+    assert (f"    {ACCOUNTS}: that of budget" in said) == (budgets in (["quick"], ["full", "standard"]) and not smaller)
+
+
+def test_of_two_files_of_one_budget_the_later_counts_and_what_was_never_run_takes_any(docs, capsys):
+    first = made_up(docs / "first.json", "quick", accounts=0.0, rationality=1.0)
+    second = made_up(docs / "second.json", "quick", rationality=0.0)
+    main(VerdictsConfig(evidence=(first, second), docs=docs))
+    assert now(docs) == [("holds", "standard"), ("holds", "quick")]
+    assert f"{first}: 1 of 2 verdicts taken." in capsys.readouterr().out
+    main(VerdictsConfig(evidence=(second, first), docs=docs))
+    assert now(docs) == [("holds", "standard"), ("fails", "quick")]
+
+
+def test_a_verdict_of_a_claim_that_said_something_else_is_replaced_by_any(docs):
+    known = json.loads((docs / KEPT).read_text())
+    known[ACCOUNTS]["words"] = "Something else."
+    (docs / KEPT).write_text(json.dumps(known))
+    main(VerdictsConfig(evidence=(made_up(docs / "quick.json", "quick", accounts=1.0),), docs=docs))
+    assert now(docs)[0] == ("fails", "quick")
+
+
+BAD = {
+    "no JSON": ("{", "holds no evidence, wanted a claims.json"),
+    "another file": ('{"a": 1}', "holds no evidence, wanted a claims.json"),
+    "a list": ("[]", "holds no evidence, wanted a claims.json"),
+    "another budget": ('{"budget": "huge", "claims": {}}', "no budget 'huge'"),
+    "another claim": ('{"budget": "full", "claims": {"reference/acounts": {}}}', "Did you mean 'reference/accounts'"),
+}
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_a_file_of_something_else_is_refused_by_its_name_before_anything_is_written(bad, docs):
+    text, said = BAD[bad]
+    (docs / "bad.json").write_text(text)
+    before = (docs / KEPT).read_text()
+    good = made_up(docs / "good.json", "full", accounts=1.0)
+    with pytest.raises(ValueError, match=r"bad\.json") as refusal:
+        main(VerdictsConfig(evidence=(good, docs / "bad.json"), docs=docs))
+    assert said in str(refusal.value) and (docs / KEPT).read_text() == before
+
+
+def test_a_page_without_a_place_is_refused_before_anything_is_written(docs):
+    (docs / PAGES["ipfl"]).write_text("no place")
+    before = (docs / KEPT).read_text()
+    with pytest.raises(ValueError, match="no place for verdicts"):
+        main(VerdictsConfig(evidence=(made_up(docs / "full.json", "full", accounts=1.0),), docs=docs))
+    assert (docs / KEPT).read_text() == before
+
+
+def test_the_script_takes_files_and_a_folder(docs):
+    file = made_up(docs / "full.json", "full", accounts=1.0)
+    line = [sys.executable, "scripts/audits/verdicts.py", "--evidence", str(file), "--docs", str(docs)]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, f"{file}: 1 of 1 verdicts taken.\n"), done.stderr
+    assert now(docs)[0] == ("fails", "full")

@@ -11,7 +11,6 @@ import typing
 from pathlib import Path
 
 import pytest
-import tyro
 from rich.table import Table
 
 from agents.rl import ALGORITHMS, TrainConfig
@@ -23,6 +22,7 @@ from marketenv.data.augmentation import AUGMENTATIONS
 from marketenv.envs.make import MARKETS
 from marketenv.markets.uploads import UPLOADS
 from scripts import audit, benchmark, command, demo, mutate, play, reproduce, rewrite_playthroughs, train, units
+from scripts.audits import verdicts
 from scripts.studies import barrier, deep, sharing_data, sharing_reports
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,6 +36,7 @@ CONFIGS = {
     "benchmark": benchmark.BenchmarkConfig,
     "mutate": mutate.MutateConfig,
     "rewrite_playthroughs": rewrite_playthroughs.PlaythroughConfig,
+    "audits/verdicts": verdicts.VerdictsConfig,
     **{f"reproduce {name}": typing.get_type_hints(study)["config"] for name, study in reproduce.STUDIES.items()},
 }
 
@@ -52,7 +53,7 @@ def helps():
             parts = []
             with pytest.raises(SystemExit), pytest.MonkeyPatch.context() as inner:
                 inner.setattr(sys.stdout, "write", parts.append)
-                tyro.cli(config, args=["--help"])
+                command.read(config, "about it", ["--help"])
             text = " ".join(re.sub(r"\x1b\[[0-9;]*m|[│╭╮╰╯─]", " ", "".join(parts)).split())
             text = text.split("show this help message and exit")[-1]
             found[script] = {name: option_text(text, name) for name in (field.name for field in dataclasses.fields(config))}
@@ -122,22 +123,112 @@ def refused(script, *arguments, **variables):
 @pytest.mark.parametrize(
     ("script", "arguments", "said"),
     [
-        ("demo", ("--seeds", "0"), "seeds is 0, wanted a whole number >= 1"),
-        ("demo", ("--rounds", "-3"), "rounds is -3, wanted a whole number >= 1"),
         ("demo", ("--audit", "nope"), "no claim 'nope'"),
-        ("demo", ("--arguments", "max_cycles=3"), "give max_cycles by --rounds"),
-        ("play", ("--rounds", "0"), "rounds is 0, wanted a whole number >= 1"),
-        ("play", ("--arguments", "n_agents=x"), "n_agents of parameter_trading_v0 is 'x', wanted int"),
-        ("train", ("--arguments", "device=cuda"), "give device by --device"),
-        ("train", ("--arguments", "n_buyers=x"), "n_buyers of reference_v0 is 'x', wanted int"),
+        ("demo", ("--arguments", "max_cycles=3"), "--arguments has 'max_cycles=3'; give max_cycles by --rounds."),
+        ("demo", ("--workers", "-2"), "--workers is -2, wanted a whole number >= 0; 0 takes one per processor."),
+        ("play", ("--rounds", "0"), "--rounds is 0, wanted a whole number >= 1."),
+        (
+            "play",
+            ("--arguments", "n_agents=x"),
+            "--arguments has 'n_agents=x': n_agents of parameter_trading_v0 is 'x', wanted int.",
+        ),
+        ("train", ("--arguments", "device=cuda"), "--arguments has 'device=cuda'; give device by --device."),
+        ("train", ("--gamma", "2"), "--gamma is 2.0"),
         ("benchmark", ("--only", "marketts"), "Did you mean 'markets'"),
         ("mutate", ("--only", "nothing-like-it"), "no mutant is called like nothing-like-it"),
+        ("reproduce", ("fig3", "--rate", "-1"), "--rate is -1.0, wanted a finite number > 0."),
+        ("rewrite_playthroughs", ("--seed", "-1"), "--seed is -1, wanted a whole number from 0 to 2**63 - 1."),
+        ("audits/verdicts", ("--evidence", "README.md"), "README.md holds no evidence, wanted a claims.json"),
     ],
 )
-def test_what_cannot_be_used_is_said_without_a_traceback(script, arguments, said, tmp_path):
-    out = () if script == "play" else ("--out", tmp_path / "out")
-    text = re.sub(r"[│╭╮╰╯─]", " ", refused(script, *arguments, *out, COLUMNS="200"))
-    assert said in " ".join(text.split()) and not (tmp_path / "out").exists()
+def test_what_cannot_be_used_is_said_in_one_line_before_any_work(script, arguments, said, tmp_path):
+    out = {"play": (), "audits/verdicts": ("--docs", tmp_path / "out")}.get(script, ("--out", tmp_path / "out"))
+    text = refused(script, *arguments, *out, COLUMNS="40")
+    assert text.startswith("error: ") and said in text and text.count("\n") == 1 and not (tmp_path / "out").exists()
+
+
+def read(script, *words):
+    """What a script makes of its command line; a study's folder, for it is not run."""
+    study = script.split()[1:]
+    if not study:
+        return command.read(CONFIGS[script], "about it", words)
+    folders = []
+
+    def unrun(config):
+        folders.append(config.out)
+
+    unrun.__annotations__ = {"config": CONFIGS[script]}
+    command.read_study({study[0]: unrun, "other": unrun}, "about it", [study[0], *words])
+    return folders[0]
+
+
+@pytest.mark.parametrize(
+    ("script", "words", "said"),
+    [
+        ("audit", "--tries 0", "--tries is 0, wanted a whole number >= 1."),
+        ("audit", "--workers -1", "--workers is -1, wanted a whole number >= 0; 0 takes one per processor."),
+        ("audit", "--address here", "--address is 'here' but the engine is 'local'; only ray has one: --engine ray."),
+        ("audit", "--budget nope", "--budget: no budget 'nope'. Known: full, quick, standard."),
+        ("demo", "--seeds 0", "--seeds is 0, wanted a whole number >= 1."),
+        ("demo", "--rounds -3 --seeds 0", "--seeds is 0, wanted a whole number >= 1."),  # one at a time
+        ("mutate", "--jobs -1", "--jobs is -1, wanted a whole number >= 0."),
+        ("mutate", "--timeout 0", "--timeout is 0, wanted a number of seconds > 0."),
+        ("play", "--seed -1", "--seed is -1, wanted a whole number from 0 to 2**63 - 1."),
+        ("play", f"--seed {2**63}", f"--seed is {2**63}, wanted a whole number from 0 to 2**63 - 1."),
+        ("train", "--num_envs 0", "--num-envs is 0, wanted a whole number >= 1."),
+        ("reproduce fig3", "--rate -1", "--rate is -1.0, wanted a finite number > 0."),  # what it trains with has no rate
+        ("reproduce fig3", "--variance 0 -1", "--variance is (0.0, -1.0), wanted numbers >= 0."),
+        ("reproduce ipfl_niid", "--setting nope", "--setting: no setting 'nope'."),
+        ("reproduce table1", "--full", "--full is for setting cifar10; mnist always runs at full size."),
+    ],
+)
+def test_a_refusal_names_the_option_that_is_wrong_and_no_other(script, words, said):
+    with pytest.raises(ValueError, match=f"^{re.escape(said)}") as refusal:
+        read(script, *words.split())
+    assert len(str(refusal.value).split("wanted")) <= 2  # one thing is wanted
+
+
+def test_the_option_is_named_whatever_its_config_calls_it():
+    @dataclasses.dataclass(frozen=True)
+    class Config:
+        first: int = 1
+        second: float = 1.0
+
+        def __post_init__(self):
+            if self.first + self.second > 3:
+                raise ValueError(f"total is {self.first + self.second}, wanted at most 3.")
+            if self.second < 0:
+                raise ValueError(f"step is {self.second}, wanted a number >= 0.")
+
+    assert command.read(Config, "about it", ["--second", "2"]) == Config(1, 2.0)
+    for words, said in {
+        "--second -1": "--second is -1.0, wanted a number >= 0.",
+        "--second 9": "--second: total is 10.0, wanted at most 3.",  # its own value is not what is told
+        "--first 2 --second 2": "total is 4.0, wanted at most 3.",  # without either the other would do: neither is to blame
+    }.items():
+        with pytest.raises(ValueError) as refusal:
+            command.read(Config, "about it", words.split())
+        assert str(refusal.value) == said
+
+
+PATHS = [
+    (s, name) for s, config in CONFIGS.items() for name, kind in typing.get_type_hints(config).items() if "Path" in str(kind)
+]
+
+
+@pytest.mark.parametrize("typed", ["", " "])
+@pytest.mark.parametrize(("script", "name"), PATHS)
+def test_an_empty_path_is_refused_and_a_dot_is_not(script, name, typed):
+    with pytest.raises(ValueError, match=f"^--{name} is empty, wanted a path; a dot is the present folder"):
+        read(script, f"--{name}", typed)
+    read(script, f"--{name}", ".")
+
+
+def test_ray_that_is_not_there_is_refused_before_anything_is_written(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)  # as if it were not installed
+    monkeypatch.setattr(command, "check_folder", pytest.fail)
+    with pytest.raises(ImportError, match=r"needs Ray: pip install 'marketenv\[ray\]'"):
+        audit.main(command.read(audit.AuditConfig, "about it", ["--engine", "ray", "--out", str(tmp_path)]))
 
 
 def study(name, *parts):
@@ -160,7 +251,7 @@ WRITERS = {
 def test_a_folder_that_cannot_be_written_is_refused_before_any_work(writer, tmp_path, monkeypatch):
     works = ((units, "run"), (train, "one_seed"), (benchmark, "GROUPS"), (mutate, "copy_code"))
     for module, work in (*works, (rewrite_playthroughs, "playthrough")):
-        monkeypatch.setattr(module, work, {} if work == "GROUPS" else pytest.fail)
+        monkeypatch.setattr(module, work, {"work": pytest.fail} if work == "GROUPS" else pytest.fail)
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match=r"nothing can be written to .*file.*Not a directory\. Give another --out"):
         WRITERS[writer](tmp_path / "file" / "out")
@@ -168,9 +259,9 @@ def test_a_folder_that_cannot_be_written_is_refused_before_any_work(writer, tmp_
 
 @pytest.mark.parametrize(("script", "config"), [(benchmark.main, benchmark.BenchmarkConfig), (mutate.main, mutate.MutateConfig)])
 def test_a_folder_in_a_files_place_is_refused_before_any_work(script, config, tmp_path, monkeypatch):
-    monkeypatch.setattr(benchmark, "GROUPS", {})
+    monkeypatch.setattr(benchmark, "GROUPS", {"work": pytest.fail})
     monkeypatch.setattr(mutate, "copy_code", pytest.fail)
-    with pytest.raises(ValueError, match=r"out: .* is no file\. Give another --out"):
+    with pytest.raises(ValueError, match=r"^--out: .* is no file\. Give another --out"):
         script(config(out=tmp_path))
 
 
@@ -184,9 +275,9 @@ def test_the_folder_of_the_demos_audit_is_tried_too(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("error", "code", "said"),
     [
-        (ValueError("two\nlines  of it"), 2, "two lines of it\n"),
-        (OSError(28, "No space left on device"), 2, "[Errno 28] No space left on device\n"),
-        (ImportError("install it"), 2, "install it\n"),
+        (ValueError("two\nlines  of it"), 2, "error: two lines of it\n"),
+        (OSError(28, "No space left on device"), 2, "error: [Errno 28] No space left on device\n"),
+        (ImportError("install it"), 2, "error: install it\n"),
         (KeyboardInterrupt(), 130, f"Interrupted. {command.GOES_ON}\n"),
     ],
 )

@@ -8,7 +8,8 @@ import torch
 from matplotlib.colors import to_hex
 
 from scripts.demos import line_ups, sharing, trading
-from scripts.demos.line_ups import OUTSIDE, Played, gap_picture, seats
+from scripts.demos.line_ups import OUTSIDE, Played, below, differences, gap_picture, seats
+from scripts.intervals import note
 
 
 def test_the_focal_agent_takes_turns_and_only_partners_join_it():
@@ -72,6 +73,36 @@ def test_all_but_agents_is_black_and_grey():
     for name, (fig, _) in trading.pictures(played).items():
         colours = {to_hex(line.get_color()) for axes in fig.axes for line in axes.lines}
         assert colours <= {"#000000", "#808080"}, name
+
+
+HALF = [0.0] * 10 + [1.0] * 10  # the least share of equal differences that wants 256 seeds
+
+
+@pytest.mark.parametrize(
+    ("gaps", "head", "noted"),
+    [
+        ({"copy": np.arange(19.0)}, "less truthful (mean)", True),
+        ({"copy": np.arange(20.0)}, "less truthful [95 %]", False),
+        ({"copy": np.arange(20.0), "never_trade": np.array(HALF)}, "less truthful [95 %]", True),
+        ({"never_trade": np.array(HALF)}, "less truthful (mean)", True),
+    ],
+)
+def test_a_column_promises_intervals_only_where_there_are_some(gaps, head, noted, monkeypatch):
+    gaps |= {"truthful": np.zeros(20)}  # of truth itself no difference is shown
+    played = a_tournament(["truthful", "copy"])
+    monkeypatch.setattr(Played, "gaps", lambda self: gaps)
+    assert trading.head_of(played)[2] == sharing.liar_head(played)[2] == head
+    found = differences(gaps)
+    assert all(("[" in str(one)) == (one.low is not None) for one in found.values())
+    said = "wants at least 20, 256 where half of them or more give one and the same difference"
+    assert (said in note(found.values(), "seeds")) == (said in below(gaps)) == noted
+
+
+def test_reports_of_few_seeds_say_how_many_an_interval_wants():
+    played = a_tournament(["truthful", *trading.PRICED, OUTSIDE])
+    first, second = trading.sections(played, trading.pictures(played))[0][1], sharing.sections({"ipfl": played}, played)[1][1]
+    for html in (first, second):
+        assert "less truthful (mean)" in html and "an interval wants at least 20" in html and "[95 %]" not in html
 
 
 @pytest.mark.parametrize(("seeds", "bars"), [(19, 0), (20, 1)])

@@ -165,8 +165,8 @@ def test_every_line_of_the_list_is_a_pattern_of_its_mutant():
 def test_wrong_arguments_are_refused(toy):
     with pytest.raises(ValueError, match="no mutant is called like a summ"):
         tried(toy, "a summ")
-    for wrong in ({"jobs": -1}, {"timeout": 0.0}):
-        with pytest.raises(ValueError, match="wanted >= 0 and > 0"):
+    for wrong, said in (({"jobs": -1}, "jobs is -1, wanted a whole number >= 0."), ({"timeout": 0.0}, "timeout is 0, wanted")):
+        with pytest.raises(ValueError, match=f"^{said}"):
             MutateConfig(**wrong)
 
 

@@ -56,6 +56,22 @@ def test_a_round_is_told_for_each_of_the_episode_and_rounds_have_one_option(caps
         main(PlayConfig(arguments=("max_cycles=2",)))
 
 
+@pytest.mark.parametrize("option", ["focal", "others"])
+def test_a_strategy_of_another_market_is_told_in_plain_words(option):
+    with pytest.raises(ValueError) as refusal:
+        main(PlayConfig(market="marketenv/reference-v0", **{option: "cost_liar"}))
+    assert str(refusal.value).startswith(
+        f"--{option} is 'cost_liar', which plays model_sharing_v0 only, not reference_v0. Give --market model_sharing_v0, "
+        "or one that plays reference_v0: truthful, random, never_trade, shade, linear_equilibrium, "
+    )
+    assert "saboteur" not in str(refusal.value)  # it plays the parameter market alone
+
+
+def test_the_strategy_that_is_named_instead_is_played(capsys):
+    main(PlayConfig(market="model_sharing_v0", focal="cost_liar", rounds=1, arguments=("n_agents=3", "learner=None")))
+    assert "client_0 (cost_liar): utility" in capsys.readouterr().out
+
+
 ROUNDS = {  # as many as it takes until truthful actions were not exact, by market
     "reference_v0": 200,
     "parameter_trading_v0": 2,

@@ -32,6 +32,7 @@ def test_demo_writes_its_report_pictures_and_rounds(tmp_path):
     assert len(lines) == (len(names) + 1) * 4 * 2  # line-ups (and the one outside) x seeds x rounds
     outside = [line for line in lines if line["strategy"] == "out of the market"]
     assert outside and all(not line["payments"] for line in outside)
+    assert out.count("less truthful (mean)") == 2 and out.count("an interval wants at least 20") == 1 and "[95 %]" not in out
     assert "report.html" in out and "reference/budget_balance" in out  # it ends with an audit
     assert "reference/budget_balance" in (tmp_path / "audit" / "report.html").read_text()
     assert list(json.loads((tmp_path / "audit" / "claims.json").read_text())["claims"]) == ["reference/budget_balance"]
@@ -39,7 +40,9 @@ def test_demo_writes_its_report_pictures_and_rounds(tmp_path):
     assert all(name in page for name in (*sharers, "ipfl", "pfedgraph")) and page.count("data:image/png;base64,") == 6
 
 
-@pytest.mark.parametrize("script", ["demo", "audit", "benchmark", "play", "train", "reproduce", "rewrite_playthroughs"])
+@pytest.mark.parametrize(
+    "script", ["demo", "audit", "benchmark", "play", "train", "reproduce", "rewrite_playthroughs", "mutate", "audits/verdicts"]
+)
 def test_every_script_explains_itself(script):
     assert "--" in run(f"scripts/{script}.py", "--help")
 

@@ -1,0 +1,30 @@
+"""How a table of means tells where there are too few samples for intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from marketenv.metrics import Interval
+from marketenv.metrics.statistics import MINIMUM, MINIMUM_INFLATED
+
+
+def heading(label: str, found: Iterable[Interval]) -> str:
+    """The head of a column of means, which promises intervals only where there are some.
+
+    >>> heading("less truthful", [Interval(1.0, None, None)])
+    'less truthful (mean)'
+    """
+    return f"{label} [95 %]" if any(one.low is not None for one in found) else f"{label} (mean)"
+
+
+def note(found: Iterable[Interval], samples: str) -> str:
+    """What to say below a table in which a mean has no interval, "" where each has one.
+
+    samples: what the means are over, such as "seeds"
+    """
+    if all(one.low is not None for one in found):
+        return ""
+    return (
+        f"A mean without an interval stands on too few {samples}: an interval wants at least {MINIMUM}, {MINIMUM_INFLATED} where "
+        "half of them or more give one and the same difference, and more still where only a few do not."
+    )
