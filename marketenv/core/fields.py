@@ -1,14 +1,21 @@
-"""Named slices of a flat vector: what an observation or an action means, and its bounds."""
+"""Named slices of a flat vector: what an observation or an action means, and its bounds.
+
+A market's actions lie in a box. What a place in that box means is said by the field alone: it reads actions into what they mean
+and writes what is meant into actions, so nobody decodes a box by hand.
+"""
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float, Float32, Float64
 from torch import Tensor
+
+from marketenv.core.lookup import check_choice
 
 TOLERANCE = 1e-6  # how far outside its box a value may lie before it is refused
 
@@ -23,47 +30,161 @@ def just_above(actions: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 
 @dataclass(frozen=True)
-class Meaning:
-    """What an action a in [-1, 1] reports: a number from ``low`` to ``high`` in a unit, or one of several choices.
+class Field:
+    """One named part of a flat vector: ``size`` numbers in ``[low, high]``, which mean themselves.
 
-    evenly:     low + (1 + a) / 2 (high - low)
-    by factors: low^((1 - a) / 2) high^((1 + a) / 2), where ``factors`` is set
-    choices:    their number, in equal bins of [-1, 1]
-    of:         observed field that a multiple is a multiple of; where that is not above 0 the action means something else
-
-    >>> Meaning("times the truth", 0.1, 10.0, factors=True).read(torch.tensor([-1.0, 0.0, 0.75]))
-    tensor([0.1000, 1.0000, 5.6234], dtype=torch.float64)
-    >>> Meaning(choices=("honest", "noise", "ones")).read(torch.tensor([-1.0, 1.0]))
-    tensor([0., 2.], dtype=torch.float64)
+    An action's field is one of the kinds below, or a plain number as this one; ``unit`` is what its meaning is measured in.
     """
 
-    unit: str = ""
-    low: float = 0.0
+    name: str
+    size: int = 1
+    low: float = -1.0
     high: float = 1.0
-    factors: bool = False
-    of: str = ""
-    choices: tuple[str, ...] = ()
+    text: str = ""
+    unit: str = ""
 
-    def read(self, actions: Float[Tensor, "*shape"]) -> Float64[Tensor, "*shape"]:
-        """What actions in [-1, 1] report: float64 of their shape."""
-        share = (1 + actions.double()) / 2
-        if self.choices:
-            return (share * len(self.choices)).floor().clamp(0, len(self.choices) - 1)
-        if self.factors:
-            return self.low ** (1 - share) * self.high**share
-        return self.low + share * (self.high - self.low)
+    @property
+    def range(self) -> tuple[float, float]:
+        """What the ends of the box mean."""
+        return self.low, self.high
+
+    def read(self, actions: Float[Tensor, "*shape"], of: Tensor | None = None) -> Float64[Tensor, "*shape"]:
+        """What actions mean; ``of`` is what a multiple is a multiple of, where it matters."""
+        return self._meaning((actions.double() - self.low) / (self.high - self.low), of)
+
+    def write(self, meanings: Tensor, of: Tensor | None = None) -> Float32[Tensor, "*shape"]:
+        """The actions that mean this, clipped to the box: what ``read`` undoes up to float32."""
+        share = self._share(meanings.double(), of).clamp(0.0, 1.0)
+        return (self.low + (self.high - self.low) * share).float()
+
+    def _meaning(self, share: Tensor, of: Tensor | None) -> Tensor:
+        """What a share of the box means, from 0 at its lower end to 1 at its upper one."""
+        low, high = self.range
+        return low + share * (high - low)
+
+    def _share(self, meanings: Tensor, of: Tensor | None) -> Tensor:
+        """The share of the box that means this: undoes ``_meaning``."""
+        low, high = self.range
+        return (meanings - low) / (high - low) if high > low else torch.zeros_like(meanings)
 
 
 @dataclass(frozen=True)
-class Field:
-    """One named part of a flat vector: ``size`` numbers in ``[low, high]``; ``meaning`` says what an action reports by it."""
+class Money(Field):
+    """An amount of money from ``least`` to ``most``, evenly over the box.
 
-    name: str
-    size: int
-    low: float
-    high: float
-    text: str = ""
-    meaning: Meaning | None = None
+    money = least + (1 + a) / 2 (most - least),   a in [-1, 1]
+
+    >>> Money("ask", most=8.0).read(torch.tensor([-1.0, 0.0, 1.0]))
+    tensor([0., 4., 8.], dtype=torch.float64)
+    >>> Money("ask", most=8.0).write(torch.tensor([2.0, 99.0]))
+    tensor([-0.5000,  1.0000])
+    """
+
+    unit: str = "money"
+    least: float = 0.0
+    most: float = 1.0
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """The least and the most money."""
+        return self.least, self.most
+
+
+@dataclass(frozen=True)
+class Multiple(Field):
+    """A multiple of something that the agent knows, so that 1 is the truth: evenly, or by powers of ten.
+
+    evenly:  multiple = (1 + a) / 2 most              where ``decades`` is 0
+    by tens: multiple = 10^(decades a)                where what it is a multiple of is above 0
+             multiple = 1 + a of what stands in its place   where that is 0
+
+    of: the observed field that it is a multiple of
+
+    >>> Multiple("cost", decades=1, of="cost").read(torch.tensor([-1.0, 0.0, 0.75]))
+    tensor([0.1000, 1.0000, 5.6234], dtype=torch.float64)
+    >>> Multiple("cost", decades=1, of="cost").read(torch.tensor([-1.0, 0.0]), of=torch.zeros(2))
+    tensor([0., 1.], dtype=torch.float64)
+    """
+
+    unit: str = "times the truth"
+    most: float = 2.0
+    decades: float = 0.0
+    of: str = ""
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """The least and the largest multiple."""
+        return (10.0**-self.decades, 10.0**self.decades) if self.decades else (0.0, self.most)
+
+    def _meaning(self, share: Tensor, of: Tensor | None) -> Tensor:
+        if not self.decades:
+            return super()._meaning(share, of)
+        tens = 10.0 ** (self.decades * (2 * share - 1))
+        return tens if of is None else torch.where(of > 0, tens, 2 * share)
+
+    def _share(self, meanings: Tensor, of: Tensor | None) -> Tensor:
+        if not self.decades:
+            return super()._share(meanings, of)
+        tens = (1 + meanings.log10() / self.decades) / 2
+        return tens if of is None else torch.where(of > 0, tens, meanings / 2)
+
+
+@dataclass(frozen=True)
+class Share(Field):
+    """A part of a whole, from 0 to 1: share = (1 + a) / 2.
+
+    >>> Share("effort", unit="of full effort").write(torch.tensor([0.0, 0.5, 1.0]))
+    tensor([-1.,  0.,  1.])
+    """
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """Nothing, and the whole."""
+        return 0.0, 1.0
+
+
+@dataclass(frozen=True)
+class Choice(Field):
+    """One of several options by its number: bins of the box in their order, equal ones where no ``edges`` are given.
+
+    edges: of the box between one option and the next; an edge belongs to the option above it
+
+    The first option is written as the lower end of the box, the last as the upper one, the others as the middle of their bins.
+
+    >>> upload = Choice("upload", options=("honest", "noise", "ones"))
+    >>> upload.read(torch.tensor([-1.0, 0.0, 1.0])), upload.write(upload.number("noise"))
+    (tensor([0., 1., 2.], dtype=torch.float64), tensor(0.))
+    """
+
+    options: tuple[str, ...] = ()
+    edges: tuple[float, ...] = ()
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """The first number and the last."""
+        return 0.0, len(self.options) - 1.0
+
+    @cached_property
+    def borders(self) -> tuple[float, ...]:
+        """The ends of the bins inside the box."""
+        count = len(self.options)
+        return self.edges or tuple(self.low + (self.high - self.low) * k / count for k in range(1, count))
+
+    def number(self, option: str) -> Float64[Tensor, ""]:
+        """The number of an option; ValueError for an unknown one, with its neighbour."""
+        check_choice(self.options, option, self.name)
+        return torch.tensor(self.options.index(option), dtype=torch.float64, device="cpu")
+
+    def read(self, actions: Float[Tensor, "*shape"], of: Tensor | None = None) -> Float64[Tensor, "*shape"]:
+        """The numbers of the options, whole numbers as float64."""
+        borders = torch.tensor(self.borders, dtype=torch.float64, device=actions.device)
+        return torch.bucketize(actions.double(), borders, right=True).double()
+
+    def write(self, meanings: Tensor, of: Tensor | None = None) -> Float32[Tensor, "*shape"]:
+        """The actions that choose these numbers."""
+        inner = [(one + other) / 2 for one, other in itertools.pairwise(self.borders)]
+        places = torch.tensor([self.low, *inner, self.high], dtype=torch.float32, device=meanings.device)
+        return places[meanings.round().long().clamp(0, len(places) - 1)]
 
 
 @dataclass(frozen=True)
@@ -78,6 +199,11 @@ class Fields:
     """
 
     items: tuple[Field, ...]
+
+    def __post_init__(self) -> None:
+        names = [field.name for field in self.items]
+        if len(set(names)) < len(names):
+            raise ValueError(f"fields are named {', '.join(names)}, wanted every name once: rename one of the two.")
 
     @cached_property
     def dim(self) -> int:
@@ -112,6 +238,34 @@ class Fields:
         """Split [*batch, >=dim] into its named parts [*batch, size]."""
         return {name: flat[..., where] for name, where in self.slices.items()}
 
+    def read(self, flat: Float[Tensor, "*batch wide"], of: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """What actions [*batch, >=dim] mean, by name: float64 [*batch, size] each.
+
+        of: by a field's name what it is a multiple of, where that may be 0   [*batch, size] each
+        """
+        return {f.name: f.read(flat[..., self.slices[f.name]], (of or {}).get(f.name)) for f in self.items}
+
+    def write(
+        self, like: Float[Tensor, "*batch any"], of: Mapping[str, Tensor] | None = None, /, **meanings: Tensor | float | str
+    ) -> Float32[Tensor, "*batch dim"]:
+        """The actions that mean this, clipped to the box: what ``read`` undoes.
+
+        like:     says how many there are and on which device, as what the agents see does   [*batch, ...]
+        meanings: of every field, [*batch, size] or anything that broadcasts to it; an option by its name
+        Raises ValueError for missing, unknown and NaN meanings.
+
+        >>> fields = Fields((Money("bid", 2, most=4.0), Choice("upload", options=("honest", "ones"))))
+        >>> fields.write(torch.zeros(1, 7), bid=1.0, upload="ones")
+        tensor([[-0.5000, -0.5000,  1.0000]])
+        """
+        if meanings.keys() != self.slices.keys():
+            raise ValueError(f"write got {sorted(meanings)}, wanted {sorted(self.slices)}; give every field once.")
+        wide = torch.cat([_wide(field, meanings[field.name], like) for field in self.items], -1)
+        if bool(wide.isnan().any()):
+            name = next(n for n, where in self.slices.items() if bool(wide[..., where].isnan().any()))
+            raise ValueError(f"{name!r} is to mean NaN, wanted real numbers.")
+        return torch.cat([f.write(wide[..., self.slices[f.name]], (of or {}).get(f.name)) for f in self.items], -1)
+
     def check(self, values: Tensor, who: str) -> Tensor:
         """Return values [*batch, dim] clipped to the bounds, or refuse them.
 
@@ -131,3 +285,9 @@ class Fields:
                 "Clip the action to its space before stepping; nothing was changed."
             )
         return values.clamp(low, high)
+
+
+def _wide(field: Field, meaning: Tensor | float | str, like: Tensor) -> Float64[Tensor, "*batch size"]:
+    """A meaning as numbers [*batch, size]; an option of a choice by its name."""
+    number = field.number(meaning) if isinstance(meaning, str) and isinstance(field, Choice) else meaning
+    return torch.as_tensor(number, dtype=torch.float64, device=like.device).expand(*like.shape[:-1], field.size)

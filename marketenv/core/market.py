@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Bool, Float, Float64, Int
+from jaxtyping import Bool, Float, Float32, Float64, Int
 from torch import Tensor
 
-from marketenv.core.fields import Fields
+from marketenv.core.fields import Fields, Multiple
 
 Past = tuple[tuple[Any, Tensor], ...]  # (quotes, actions) of this round's earlier stages
 
@@ -28,6 +28,21 @@ class Role:
     def agents(self) -> tuple[str, ...]:
         """Names of the role's agents in order."""
         return tuple(f"{self.name}_{i}" for i in range(self.count))
+
+    def read(self, observation: Float[Tensor, "*batch dim"], actions: Float[Tensor, "*batch width"]) -> dict[str, Tensor]:
+        """What actions mean to an agent that sees this, by field: float64 [*batch, size] each."""
+        return self.action.read(actions, self._known(observation))
+
+    def write(
+        self, observation: Float[Tensor, "*batch dim"], /, **meanings: Tensor | float | str
+    ) -> Float32[Tensor, "*batch actions"]:
+        """The actions by which an agent that sees this reports these meanings; see ``Fields.write``."""
+        return self.action.write(observation, self._known(observation), **meanings)
+
+    def _known(self, observation: Tensor) -> dict[str, Tensor]:
+        """By an action's field what it is a multiple of, as the agent sees it."""
+        seen = self.observation.unpack(observation)
+        return {field.name: seen[field.of] for field in self.action.items if isinstance(field, Multiple)}
 
 
 @dataclass(frozen=True)
