@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Float32, Float64
 from torch import Tensor
 
-from marketenv.core.lookup import check_choice
+from marketenv.core.lookup import check_choice, lookup
 
 TOLERANCE = 1e-6  # how far outside its box a value may lie before it is refused
 
@@ -50,22 +50,26 @@ class Field:
 
     def read(self, actions: Float[Tensor, "*shape"], of: Tensor | None = None) -> Float64[Tensor, "*shape"]:
         """What actions mean; ``of`` is what a multiple is a multiple of, where it matters."""
-        return self._meaning((actions.double() - self.low) / (self.high - self.low), of)
+        return self._meaning(actions.double(), of)
 
     def write(self, meanings: Tensor, of: Tensor | None = None) -> Float32[Tensor, "*shape"]:
         """The actions that mean this, clipped to the box: what ``read`` undoes up to float32."""
-        share = self._share(meanings.double(), of).clamp(0.0, 1.0)
-        return (self.low + (self.high - self.low) * share).float()
+        return self._action(meanings.double(), of).clamp(self.low, self.high).float()
 
-    def _meaning(self, share: Tensor, of: Tensor | None) -> Tensor:
-        """What a share of the box means, from 0 at its lower end to 1 at its upper one."""
-        low, high = self.range
-        return low + share * (high - low)
+    def _meaning(self, actions: Tensor, of: Tensor | None) -> Tensor:
+        """Evenly over the box from one end of the range to the other."""
+        least, most = self.range
+        if (least, most) == (self.low, self.high):
+            return actions  # to the bit
+        return least + (actions - self.low) / (self.high - self.low) * (most - least)
 
-    def _share(self, meanings: Tensor, of: Tensor | None) -> Tensor:
-        """The share of the box that means this: undoes ``_meaning``."""
-        low, high = self.range
-        return (meanings - low) / (high - low) if high > low else torch.zeros_like(meanings)
+    def _action(self, meanings: Tensor, of: Tensor | None) -> Tensor:
+        """Undoes ``_meaning``, not clipped; where everything means the same, the lower end of the box."""
+        least, most = self.range
+        if (least, most) == (self.low, self.high):
+            return meanings
+        part = (meanings - least) / (most - least) if most > least else torch.zeros_like(meanings)
+        return self.low + (self.high - self.low) * part
 
 
 @dataclass(frozen=True)
@@ -100,9 +104,9 @@ class Multiple(Field):
 
     of: the observed field that it is a multiple of
 
-    >>> Multiple("cost", decades=1, of="cost").read(torch.tensor([-1.0, 0.0, 0.75]))
+    >>> Multiple("cost", decades=1.0, of="cost").read(torch.tensor([-1.0, 0.0, 0.75]))
     tensor([0.1000, 1.0000, 5.6234], dtype=torch.float64)
-    >>> Multiple("cost", decades=1, of="cost").read(torch.tensor([-1.0, 0.0]), of=torch.zeros(2))
+    >>> Multiple("cost", decades=1.0, of="cost").read(torch.tensor([-1.0, 0.0]), of=torch.zeros(2))
     tensor([0., 1.], dtype=torch.float64)
     """
 
@@ -116,17 +120,19 @@ class Multiple(Field):
         """The least and the largest multiple."""
         return (10.0**-self.decades, 10.0**self.decades) if self.decades else (0.0, self.most)
 
-    def _meaning(self, share: Tensor, of: Tensor | None) -> Tensor:
+    def _meaning(self, actions: Tensor, of: Tensor | None) -> Tensor:
         if not self.decades:
-            return super()._meaning(share, of)
-        tens = 10.0 ** (self.decades * (2 * share - 1))
-        return tens if of is None else torch.where(of > 0, tens, 2 * share)
+            return super()._meaning(actions, of)
+        place = (2 * actions - self.low - self.high) / (self.high - self.low)
+        tens = 10.0 ** (self.decades * place)
+        return tens if of is None else torch.where(of > 0, tens, 1 + place)
 
-    def _share(self, meanings: Tensor, of: Tensor | None) -> Tensor:
+    def _action(self, meanings: Tensor, of: Tensor | None) -> Tensor:
         if not self.decades:
-            return super()._share(meanings, of)
-        tens = (1 + meanings.log10() / self.decades) / 2
-        return tens if of is None else torch.where(of > 0, tens, meanings / 2)
+            return super()._action(meanings, of)
+        place = meanings.clamp(min=0).log10() / self.decades
+        place = place if of is None else torch.where(of > 0, place, meanings - 1)
+        return (self.low + self.high + (self.high - self.low) * place) / 2
 
 
 @dataclass(frozen=True)
@@ -204,6 +210,10 @@ class Fields:
         names = [field.name for field in self.items]
         if len(set(names)) < len(names):
             raise ValueError(f"fields are named {', '.join(names)}, wanted every name once: rename one of the two.")
+
+    def __getitem__(self, name: str) -> Field:
+        """The field of a name; ValueError for an unknown one, with its neighbour."""
+        return lookup({field.name: field for field in self.items}, name, "field")
 
     @cached_property
     def dim(self) -> int:
