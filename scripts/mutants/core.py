@@ -41,6 +41,11 @@ MUTANTS: tuple[Mutant, ...] = (
         f"{ROOM}/fields.py",
         "tests/core/test_fields.py",
         ("NaN is told as the least", "torch.where(flat.isnan(), high, flat)", "torch.where(flat.isnan(), low, flat)"),
+        ("meanings of another length are cut", "numbers.expand(wanted)", "numbers[..., : field.size].expand(wanted)"),
+    ),
+    *of(
+        f"{ROOM}/kinds.py",
+        "tests/core/test_fields.py",
         ("money begins at nothing", "return least + (actions - self.low)", "return (actions - self.low)"),
         ("money is written as if it began at nothing", "(meanings - least) / (most - least)", "meanings / (most - least)"),
         ("powers of ten are powers of two", "tens = 10.0 **", "tens = 2.0 **"),
@@ -49,7 +54,6 @@ MUTANTS: tuple[Mutant, ...] = (
         ("an edge belongs to the option below", "borders, right=True", "borders, right=False"),
         ("a choice of NaN is the first option", "torch.where(meanings.isnan(), meanings.float(), chosen)", "chosen"),
         ("the grid misses the upper end", "* steps / (points - 1)", "* steps / points"),
-        ("meanings of another length are cut", "numbers.expand(wanted), of", "numbers[..., : field.size].expand(wanted), of"),
     ),
     *of(
         f"{ROOM}/draws.py",
