@@ -42,7 +42,7 @@ from marketenv.learners.reference import loop_train
 from marketenv.markets.exchanges import EXCHANGES
 from marketenv.markets.reference import GAMES
 from marketenv.markets.sharing_schemes import SCHEMES
-from marketenv.markets.uploads import UPLOADS, upload_action
+from marketenv.markets.uploads import UPLOADS
 from marketenv.mechanisms import ASK_RULES, GAINS, GRAPHS, MECHANISMS, PRIORS, SHARING_PAYMENTS, Uniform
 from marketenv.mechanisms.equilibrium import linear_equilibrium_ask, linear_equilibrium_bid
 from marketenv.metrics import mean_interval
@@ -167,7 +167,8 @@ def test_uploads_of_the_sharing_market(name):
         market = marketenv.make_market("model_sharing_v0", **SHARING)
         now = rounds.begin(market, torch.tensor([3, 4], device=CPU))
         actions = torch.zeros(2, 3, 6, dtype=torch.float32, device=CPU)
-        actions[..., 4] = upload_action(name)
+        upload = market.roles[0].action["upload"]
+        actions[..., 4] = upload.write(upload.number(name))
         report = rounds.advance(market, now, actions)[1]
         return [report.distance, report.rewards]
 

@@ -5,18 +5,16 @@ Attackers replace their upload, as the paper's do; what a client reports, trains
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import partial
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from marketenv.core.fields import Choice
 from marketenv.core.market import Role
 from marketenv.core.policy import Policy
-from marketenv.markets.model_sharing import ModelSharingMarket
-from marketenv.markets.uploads import upload_action
+from marketenv.markets.model_sharing import ACTION, REPORTED, ModelSharingMarket
 
 
 @dataclass(frozen=True)
@@ -24,9 +22,9 @@ class Client:
     """Reports multiples of its types, trains at one effort, and uploads one kind of model.
 
     report = factor * truth, factors in [1/10, 10]; a type of 0 is reported as 0
-    cost, size, need: the factors;   effort: in [0, 1];   upload: a name of ``UPLOADS``;   stay: False leaves at once
+    cost, size, need: the factors;   effort: in [0, 1];   upload: a name of ``UPLOADS``;   stay: ``stay``, or ``leave`` at once
 
-    Raises ValueError for an unknown upload, and for factors and efforts out of their range.
+    Raises ValueError for unknown names, and for factors and efforts out of their range.
     """
 
     cost: float = 1.0
@@ -34,24 +32,23 @@ class Client:
     need: float = 1.0
     effort: float = 1.0
     upload: str = "honest"
-    stay: bool = True
+    stay: str = "stay"
 
     def __post_init__(self) -> None:
-        upload_action(self.upload)
-        for name in ("cost", "size", "need"):
-            if not 0.1 <= getattr(self, name) <= 10:
-                raise ValueError(f"{name} is {getattr(self, name)}, wanted a factor in [0.1, 10] of the true one.")
-        if not 0 <= self.effort <= 1:
-            raise ValueError(f"effort is {self.effort}, wanted a number in [0, 1].")
+        for field in ACTION.items:
+            value, (least, most) = getattr(self, field.name), field.range
+            if isinstance(field, Choice):
+                field.number(value)
+            elif not least <= value <= most:
+                raise ValueError(f"{field.name} is {value}, wanted a number in [{least:g}, {most:g}] {field.unit}.")
 
     def __call__(
         self, observation: Float[Tensor, "markets dim"], role: Role, keys: Int[Tensor, "markets"]
     ) -> Float[Tensor, "markets actions"]:
         """Actions float32 [markets, 6]: cost, size, need, effort, upload, stay."""
         seen = role.observation.unpack(observation)
-        said = [torch.where(seen[n] > 0, math.log10(getattr(self, n)), -1.0) for n in ("cost", "size", "need")]
-        does = (2 * self.effort - 1, upload_action(self.upload), 1.0 if self.stay else -1.0)
-        return torch.cat([*said, *(torch.full_like(said[0], value) for value in does)], 1).float()
+        types = {name: getattr(self, name) * (seen[name] > 0).double() for name in REPORTED}
+        return role.write(observation, **types, effort=self.effort, upload=self.upload, stay=self.stay)
 
 
 def builtin(name: str, market: ModelSharingMarket) -> Policy:
@@ -67,7 +64,7 @@ def client(
     need: float = 1.0,
     effort: float = 1.0,
     upload: str = "honest",
-    stay: bool = True,
+    stay: str = "stay",
 ) -> Policy:
     """A client that is truthful and honest where nothing else is said; see ``Client``."""
     return Client(cost, size, need, effort, upload, stay)
@@ -79,7 +76,7 @@ size_liar = partial(client, size=3.0)
 eagerness_shader = partial(client, need=0.5)
 buyers_only = partial(client, cost=10.0)
 sellers_only = partial(client, need=0.1)
-never_trade = partial(client, stay=False)
+never_trade = partial(client, stay="leave")
 relay_rider = partial(client, effort=0.0, upload="relay")
 copy = partial(client, effort=0.0, upload="copy")
 shuffle, noise, gauss, ones, sign_flip = (

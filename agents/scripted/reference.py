@@ -35,13 +35,9 @@ def own_type(types: Tensor) -> Tensor:
 class NamedPrice:
     """Names a price by one rule as a buyer and another as a seller.
 
-    a = 2 price / price_max - 1, clipped to [-1, 1]
-
-    bid, ask:  from own types to prices, float64 money [markets, 1]
-    price_max: the market's largest price, money
+    bid, ask: from own types to prices, float64 money [markets, 1]; what the market has no room for is clipped
     """
 
-    price_max: float
     bid: Callable[[Tensor], Tensor] = own_type
     ask: Callable[[Tensor], Tensor] = own_type
 
@@ -52,7 +48,7 @@ class NamedPrice:
         rule = self.bid if role.name == "buyer" else self.ask
         types = role.observation.unpack(observation)["type"].double()
         price = taken(rule(types), f"the rule of a {role.name} returned prices", types, "markets, 1")
-        return (2 * price / self.price_max - 1).clamp(-1, 1).float()
+        return role.write(observation, price=price)
 
 
 def builtin(name: str, market: Any) -> Policy:
@@ -62,12 +58,12 @@ def builtin(name: str, market: Any) -> Policy:
 
 def shade(factor: float, market: ReferenceMarket) -> Policy:
     """Bid factor * value; ask the cost."""
-    return NamedPrice(market.price_max, bid=partial(torch.mul, factor))
+    return NamedPrice(bid=partial(torch.mul, factor))
 
 
 def never_trade(market: ReferenceMarket) -> Policy:
     """Bid nothing; ask the largest price."""
-    return NamedPrice(market.price_max, bid=torch.zeros_like, ask=partial(torch.full_like, fill_value=market.price_max))
+    return NamedPrice(bid=torch.zeros_like, ask=partial(torch.full_like, fill_value=market.price_max))
 
 
 def linear_equilibrium(market: ReferenceMarket) -> Policy:
@@ -80,7 +76,7 @@ def linear_equilibrium(market: ReferenceMarket) -> Policy:
     (v0, v1), (c0, c1) = market.config.values, market.config.costs
     bid = partial(linear_equilibrium_bid, weight=MIDPOINT, v0=v0, v1=v1, c0=c0, c1=c1)
     ask = partial(linear_equilibrium_ask, weight=MIDPOINT, v0=v0, v1=v1, c0=c0, c1=c1)
-    return NamedPrice(market.price_max, bid, ask)
+    return NamedPrice(bid, ask)
 
 
 def first_price_equilibrium(market: ReferenceMarket) -> Policy:
@@ -93,7 +89,7 @@ def first_price_equilibrium(market: ReferenceMarket) -> Policy:
     (v0, _), reserve = market.config.values, market.config.reserve
     if reserve > v0:
         raise ValueError(f"first_price_equilibrium knows no binding reserve: reserve is {reserve}, wanted <= {v0} (least value).")
-    return NamedPrice(market.price_max, bid=partial(_first_price_bid, v0, market.n_buyers))
+    return NamedPrice(bid=partial(_first_price_bid, v0, market.n_buyers))
 
 
 def ask_rule_seller(rule: AskRule, market: ReferenceMarket) -> Policy:
@@ -102,7 +98,7 @@ def ask_rule_seller(rule: AskRule, market: ReferenceMarket) -> Policy:
     Raises ValueError for a game in which no seller plays.
     """
     _wants(market, "double_auction", "an ask rule")
-    return NamedPrice(market.price_max, ask=partial(rule, Uniform(*market.config.values)))
+    return NamedPrice(ask=partial(rule, Uniform(*market.config.values)))
 
 
 def _first_price_bid(v0: float, n: int, values: Tensor) -> Tensor:

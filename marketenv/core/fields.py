@@ -1,14 +1,25 @@
-"""Named slices of a flat vector: what an observation or an action means, and its bounds."""
+"""Named slices of a flat vector: what an observation or an action means, and its bounds.
+
+A market's actions lie in a box. What a place in that box means is said by the field alone: it reads actions into what they mean
+and writes what is meant into actions, so nobody decodes a box by hand.
+"""
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float, Float32
 from torch import Tensor
+
+from marketenv.core.kinds import Choice, Field, Money, Multiple, Share
+from marketenv.core.lookup import unknown
+from marketenv.core.numbers import real
+
+__all__ = ["TOLERANCE", "Choice", "Field", "Fields", "Money", "Multiple", "Share", "just_above"]
 
 TOLERANCE = 1e-6  # how far outside its box a value may lie before it is refused
 
@@ -23,50 +34,6 @@ def just_above(actions: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 
 @dataclass(frozen=True)
-class Meaning:
-    """What an action a in [-1, 1] reports: a number from ``low`` to ``high`` in a unit, or one of several choices.
-
-    evenly:     low + (1 + a) / 2 (high - low)
-    by factors: low^((1 - a) / 2) high^((1 + a) / 2), where ``factors`` is set
-    choices:    their number, in equal bins of [-1, 1]
-    of:         observed field that a multiple is a multiple of; where that is not above 0 the action means something else
-
-    >>> Meaning("times the truth", 0.1, 10.0, factors=True).read(torch.tensor([-1.0, 0.0, 0.75]))
-    tensor([0.1000, 1.0000, 5.6234], dtype=torch.float64)
-    >>> Meaning(choices=("honest", "noise", "ones")).read(torch.tensor([-1.0, 1.0]))
-    tensor([0., 2.], dtype=torch.float64)
-    """
-
-    unit: str = ""
-    low: float = 0.0
-    high: float = 1.0
-    factors: bool = False
-    of: str = ""
-    choices: tuple[str, ...] = ()
-
-    def read(self, actions: Float[Tensor, "*shape"]) -> Float64[Tensor, "*shape"]:
-        """What actions in [-1, 1] report: float64 of their shape."""
-        share = (1 + actions.double()) / 2
-        if self.choices:
-            return (share * len(self.choices)).floor().clamp(0, len(self.choices) - 1)
-        if self.factors:
-            return self.low ** (1 - share) * self.high**share
-        return self.low + share * (self.high - self.low)
-
-
-@dataclass(frozen=True)
-class Field:
-    """One named part of a flat vector: ``size`` numbers in ``[low, high]``; ``meaning`` says what an action reports by it."""
-
-    name: str
-    size: int
-    low: float
-    high: float
-    text: str = ""
-    meaning: Meaning | None = None
-
-
-@dataclass(frozen=True)
 class Fields:
     """The parts of a flat vector in order.
 
@@ -78,6 +45,17 @@ class Fields:
     """
 
     items: tuple[Field, ...]
+
+    def __post_init__(self) -> None:
+        names = [field.name for field in self.items]
+        if len(set(names)) < len(names):
+            raise ValueError(f"fields are named {', '.join(names)}, wanted every name once: rename one of the two.")
+
+    def __getitem__(self, name: str) -> Field:
+        """The field of a name; ValueError for an unknown one, with its neighbour."""
+        if name not in self.slices:
+            raise unknown("field", name, tuple(self.slices))
+        return next(field for field in self.items if field.name == name)
 
     @cached_property
     def dim(self) -> int:
@@ -112,6 +90,36 @@ class Fields:
         """Split [*batch, >=dim] into its named parts [*batch, size]."""
         return {name: flat[..., where] for name, where in self.slices.items()}
 
+    def read(self, flat: Float[Tensor, "*batch wide"], of: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """What actions [*batch, >=dim] mean, by name: float64 [*batch, size] each.
+
+        of: by a field's name what it is a multiple of, where that may be 0   [*batch, size] each
+        """
+        return {f.name: f.read(flat[..., self.slices[f.name]], (of or {}).get(f.name)) for f in self.items}
+
+    def write(
+        self, like: Float[Tensor, "*batch any"], of: Mapping[str, Tensor] | None = None, /, **meanings: Tensor | float | str
+    ) -> Float32[Tensor, "*batch dim"]:
+        """The actions that mean this, clipped to the box: what ``read`` undoes.
+
+        like:     says how many there are and on which device, as what the agents see does   [*batch, ...]
+        of:       as in ``read``
+        meanings: of every field, [*batch, size] or anything that broadcasts to it; an option by its name
+        Raises ValueError for missing and unknown meanings, for NaN and for shapes that do not fit.
+
+        >>> fields = Fields((Money("bid", 2, most=4.0), Choice("upload", options=("honest", "ones"))))
+        >>> fields.write(torch.zeros(1, 7), bid=1.0, upload="ones")
+        tensor([[-0.5000, -0.5000,  1.0000]])
+        """
+        if meanings.keys() != self.slices.keys():
+            raise ValueError(f"write got {sorted(meanings)}, wanted {sorted(self.slices)}; give every field once.")
+        known = of or {}
+        actions = torch.cat([_written(f, meanings[f.name], known.get(f.name), like) for f in self.items], -1)
+        if bool(actions.isnan().any()):
+            name = next(n for n, where in self.slices.items() if bool(actions[..., where].isnan().any()))
+            raise ValueError(f"{name!r} is to mean NaN, wanted real numbers.")
+        return actions
+
     def check(self, values: Tensor, who: str) -> Tensor:
         """Return values [*batch, dim] clipped to the bounds, or refuse them.
 
@@ -131,3 +139,27 @@ class Fields:
                 "Clip the action to its space before stepping; nothing was changed."
             )
         return values.clamp(low, high)
+
+
+def _written(field: Field, meaning: Tensor | float | str, of: Tensor | None, like: Tensor) -> Float32[Tensor, "*batch size"]:
+    """The actions of one field that mean this, as ``Fields.write`` says."""
+    wanted = (*like.shape[:-1], field.size)
+    if isinstance(meaning, str | float | int) and (of is None or not isinstance(field, Multiple) or not field.decades):
+        return torch.full(wanted, _constant(field, meaning), dtype=torch.float32, device=like.device)
+    numbers = real(meaning, f"what {field.name!r} is to mean").to(like.device, torch.float64)
+    try:
+        numbers = numbers.expand(wanted)
+    except RuntimeError as error:
+        said = f"what {field.name!r} is to mean has shape {list(numbers.shape)}"
+        raise ValueError(f"{said}, wanted {list(wanted)} or one number for all.") from error
+    return field.write(numbers, of)
+
+
+@lru_cache(maxsize=1024)
+def _constant(field: Field, meaning: float | str) -> float:
+    """The action that always means this; policies write the same ones in every round, and torch is slow with single numbers."""
+    if not isinstance(meaning, str):
+        return float(field.write(torch.tensor(meaning, dtype=torch.float64, device="cpu")))
+    if not isinstance(field, Choice):
+        raise ValueError(f"{field.name!r} is to mean {meaning!r}, wanted a number: it is no choice between options.")
+    return float(field.write(field.number(meaning)))

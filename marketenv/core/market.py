@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Bool, Float, Float64, Int
+from jaxtyping import Bool, Float, Float32, Float64, Int
 from torch import Tensor
 
-from marketenv.core.fields import Fields
+from marketenv.core.fields import Fields, Multiple
+from marketenv.core.lookup import check_choice
 from marketenv.core.tree import STATIC
 
 Past = tuple[tuple[Any, Tensor], ...]  # (quotes, actions) of this round's earlier stages
@@ -25,10 +27,33 @@ class Role:
     observation: Fields
     action: Fields
 
+    def __post_init__(self) -> None:
+        for field in self._multiples:
+            check_choice(tuple(self.observation.slices), field.of, f"observed field for {field.name!r} to be a multiple of:")
+
     @property
     def agents(self) -> tuple[str, ...]:
         """Names of the role's agents in order."""
         return tuple(f"{self.name}_{i}" for i in range(self.count))
+
+    def read(self, observation: Float[Tensor, "*batch dim"], actions: Float[Tensor, "*batch width"]) -> dict[str, Tensor]:
+        """What actions mean to an agent that sees this, by field: float64 [*batch, size] each."""
+        return self.action.read(actions, self._known(observation))
+
+    def write(
+        self, observation: Float[Tensor, "*batch dim"], /, **meanings: Tensor | float | str
+    ) -> Float32[Tensor, "*batch actions"]:
+        """The actions by which an agent that sees this reports these meanings; see ``Fields.write``."""
+        return self.action.write(observation, self._known(observation), **meanings)
+
+    def _known(self, observation: Tensor) -> dict[str, Tensor]:
+        """By an action's field what it is a multiple of, as the agent sees it."""
+        return {field.name: observation[..., self.observation.slices[field.of]] for field in self._multiples}
+
+    @property
+    def _multiples(self) -> list[Multiple]:
+        """The action's fields that are multiples of something that is seen."""
+        return [field for field in self.action.items if isinstance(field, Multiple) and field.of]
 
 
 @dataclass(frozen=True)
@@ -57,7 +82,7 @@ class Report:
     rewards: Float64[Tensor, "markets agents"]
     transfers: Float64[Tensor, "markets payers payees"]
     terminated: Bool[Tensor, "markets"]
-    seconds: dict[str, float] = field(metadata=STATIC)
+    seconds: dict[str, float] = dataclasses.field(metadata=STATIC)
 
     def infos(self) -> dict[str, Tensor]:
         """The numeric fields that infos show: each [markets, agents]."""

@@ -21,7 +21,7 @@ from torch import Tensor
 from marketenv.core import draws
 from marketenv.core.clock import Clock
 from marketenv.core.devices import device_of
-from marketenv.core.fields import Field, Fields, Meaning, just_above
+from marketenv.core.fields import Choice, Field, Fields, Multiple, Share, just_above
 from marketenv.core.horizon import share_played
 from marketenv.core.lookup import lookup
 from marketenv.core.market import Past, Report, Role, Stage
@@ -35,7 +35,7 @@ from marketenv.markets import own_parts
 from marketenv.markets.model_sharing_types import ModelSharingConfig, SharingQuotes, SharingReport, SharingState
 from marketenv.markets.sharing_schemes import SCHEMES, Given, Scheme, Shared
 from marketenv.markets.sharing_worlds import SharingContent, SharingWorlds, check_drift, has_labels, open_content
-from marketenv.markets.uploads import UPLOADS, Models, drawn_distance, make_uploads, upload_kind
+from marketenv.markets.uploads import UPLOADS, Models, drawn_distance, make_uploads
 from marketenv.mechanisms import (
     GAINS,
     GRAPHS,
@@ -55,17 +55,29 @@ from marketenv.valuation import DISTANCES, ModelDistance
 DEFAULT_TRAINING = Training(optimizer="sgd", learning_rate=0.01, momentum=0.9, weight_decay=1e-5, batch_size=64, steps=10)
 NO_DATA = (5000.0, 0.6)  # median and log deviation of sizes where nobody has data
 LEAVES = -0.9  # whose stay is below leaves
+REPORTED = {"cost": "costs", "size": "sizes", "need": "needs"}  # the reported fields, and the types that they tell
 LARGEST = 100.0  # loss that anybody is told
 WALK = (1e-12, 1e12)  # where drifting costs and needs stay
 DUST = 1e-9  # share of the money at stake below which a loss is rounding: a price that takes all of a gain leaves -4e-16 of it
 
 
+STAY = Choice(
+    "stay", options=("leave", "stay"), edges=(LEAVES,), text=f"below {LEAVES} the client leaves for good, before anything is sold"
+)
+ACTION = Fields(
+    (
+        *(Multiple(name, decades=1.0, of=name, text=f"reported {name}") for name in REPORTED),
+        Share("effort", unit="of full effort", text="effort of the next training: the share of its steps that are done"),
+        Choice("upload", options=tuple(UPLOADS), text="kind of upload"),
+        STAY,
+    )
+)
+
+
 def truthful(observation: Tensor, role: Role, keys: Tensor) -> Tensor:
     """Report one's types, upload one's model, train at full effort and stay: [markets, 6]."""
-    seen = role.observation.unpack(observation)
-    one = torch.ones_like(seen["loss"])
-    said = [torch.where(seen[name] > 0, 0.0, -one) for name in ("cost", "size", "need")]
-    return torch.cat([*said, one, -one, one], -1)
+    types = {name: (observation[..., role.observation.slices[name]] > 0).double() for name in REPORTED}  # 0 is reported as 0
+    return role.write(observation, **types, effort=1.0, upload="honest", stay="stay")
 
 
 def _walked(values: Tensor, steps: Tensor) -> Tensor:
@@ -179,17 +191,7 @@ class ModelSharingMarket:
                 Field("round", 1, 0.0, 1.0, "finished rounds / max_cycles; 0 where the horizon is a cut"),
             )
         )
-        report = "report = 10^a times the truth; where that is 0, (1 + a) times the market's mean"
-        multiple, uploads = Meaning("times the truth", 0.1, 10.0, factors=True), Meaning(choices=tuple(UPLOADS))
-        does = Fields(
-            (
-                *(Field(name, 1, -1.0, 1.0, report, dataclasses.replace(multiple, of=name)) for name in ("cost", "size", "need")),
-                Field("effort", 1, -1.0, 1.0, "effort of the next training: (1 + a) / 2", Meaning("of full effort")),
-                Field("upload", 1, -1.0, 1.0, "kind of upload: equal bins in the order of UPLOADS, from honest", uploads),
-                Field("stay", 1, -1.0, 1.0, f"below {LEAVES} the client leaves for good"),
-            )
-        )
-        return (Role("client", self.n_agents, seen, does),)
+        return (Role("client", self.n_agents, seen, ACTION),)
 
     def reset(self, seeds: Int[Tensor, "markets"]) -> SharingState:
         """Draw data, types and the common first model; effort is 1 for the first training."""
@@ -273,11 +275,10 @@ class ModelSharingMarket:
     def clear(self, state: SharingState, past: Past) -> tuple[SharingState, SharingReport]:
         """Take reports and uploads, draw the graph, price it, send the prox centres, move the money, and let losers leave."""
         ((quotes, actions),) = past
-        clock, does = Clock(self.device), {name: a[..., 0].double() for name, a in self.roles[0].action.unpack(actions).items()}
-        left = quotes.present & (does["stay"] < LEAVES)
+        clock, means = Clock(self.device), self._read(state, actions)
+        left = quotes.present & (means["stay"] == STAY.number("leave"))
         present = quotes.present & ~left
-        reported = self._reported(state, does)
-        kind = upload_kind(does["upload"])
+        reported, kind = self._reported(state, means), means["upload"].long()
         given = self._given(state, quotes, reported, present, kind)
         clock.lap("distances")
         done, broken = self._sound(state, quotes, own_parts.share(self.scheme, given))
@@ -289,7 +290,7 @@ class ModelSharingMarket:
         paid, received = transfers.sum(2), transfers.sum(1)
         effort = torch.where(quotes.present, state.effort, 0.0)
         gone = state.gone | left | self._exits(state, utility, self._stakes(state, given, done, gain), present)
-        new = self._next(state, quotes, done, gone, does["effort"])
+        new = self._next(state, quotes, done, gone, means["effort"].float())
         new = dataclasses.replace(new, reported=reported, ledger=ledger, last_paid=paid, last_earned=received)
         report = SharingReport(
             rewards=utility - state.effort_cost * effort,
@@ -344,11 +345,11 @@ class ModelSharingMarket:
         known = named and bool(state.ledger.purse.isinf().all())
         if not read or not known or bool((state.types.costs[:, agent] == 0).any()):
             return None
-        does = {name: a[..., 0].double() for name, a in self.roles[0].action.unpack(actions).items()}
-        present = quotes.present & (does["stay"] >= LEAVES)
-        given = self._given(state, quotes, self._reported(state, does), present, upload_kind(does["upload"]))
+        cost, means = ACTION["cost"], self._read(state, actions)
+        present = quotes.present & (means["stay"] == STAY.number("stay"))
+        given = self._given(state, quotes, self._reported(state, means), present, means["upload"].long())
         points = cost_breakpoints(given.terms, agent, self.config.graph).clamp(min=1e-12)
-        met = (points / state.types.costs[:, agent, None]).log10().nan_to_num(1.0).clamp(-1, 1).float()
+        met = cost.write((points / state.types.costs[:, agent, None]).nan_to_num(cost.range[1]))
         ends = met.new_tensor([-1.0, 0.0, 1.0]).expand(len(met), -1)
         costs = torch.cat([met, just_above(met), -just_above(-met), ends], 1)
         return torch.cat([costs[..., None], actions[:, agent, None, 1:].expand(-1, costs.shape[1], -1)], 2)
@@ -383,14 +384,19 @@ class ModelSharingMarket:
         median, deviation = NO_DATA
         return median * (deviation * draws.normal(draws.agent_keys(seeds, self.n_agents, "sizes"))).exp()
 
-    def _reported(self, state: SharingState, does: dict[str, Tensor]) -> ClientTypes:
-        """What the clients say: kept from their first round, or said anew."""
+    def _read(self, state: SharingState, actions: Tensor) -> dict[str, Float64[Tensor, "markets agents"]]:
+        """What the clients' actions mean, by field."""
+        truth = {name: getattr(state.types, kind)[..., None] for name, kind in REPORTED.items()}
+        return {name: meaning[..., 0] for name, meaning in ACTION.read(actions, truth).items()}
+
+    def _reported(self, state: SharingState, means: dict[str, Tensor]) -> ClientTypes:
+        """What the clients say: kept from their first round, or said anew; the market's mean stands in for a type of 0."""
         said = {}
-        for name, action in (("sizes", "size"), ("costs", "cost"), ("needs", "need")):
-            truth = getattr(state.types, name)
-            lie = torch.where(truth > 0, 10.0 ** does[action] * truth, (1 + does[action]) * truth.mean(1, keepdim=True))
+        for name, kind in REPORTED.items():
+            truth = getattr(state.types, kind)
+            new = means[name] * torch.where(truth > 0, truth, truth.mean(1, keepdim=True))
             fresh = (state.round[:, None] == self._joins) | (self.config.reports == "each_round")
-            said[name] = torch.where(fresh, lie, getattr(state.reported, name))
+            said[kind] = torch.where(fresh, new, getattr(state.reported, kind))
         return ClientTypes(**said)
 
     def _drifted(self, state: SharingState) -> ClientTypes:
@@ -485,7 +491,7 @@ class ModelSharingMarket:
             best_loss=torch.where(better, scores.loss, state.best_loss),
             loss=torch.where(quotes.loss.isfinite(), quotes.loss, LARGEST),  # even the last finite model's may overflow
             accuracy=quotes.accuracy,
-            effort=torch.where(joining, 1.0, (1 + effort.float()) / 2),
+            effort=torch.where(joining, 1.0, effort),
             types=self._drifted(state),
             gone=gone,
             bought=done.bought,

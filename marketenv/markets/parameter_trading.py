@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
 
@@ -22,7 +21,7 @@ from marketenv.alignment import ALIGNMENTS, Aligned, alpha_grid, check_function,
 from marketenv.core import draws
 from marketenv.core.clock import Clock
 from marketenv.core.devices import device_of
-from marketenv.core.fields import Field, Fields, Meaning, just_above
+from marketenv.core.fields import Field, Fields, Money, Multiple, Share, just_above
 from marketenv.core.horizon import share_played
 from marketenv.core.lookup import lookup
 from marketenv.core.market import Past, Report, Role, Stage
@@ -53,23 +52,20 @@ DEFAULT_TRAINING = {
 LEAST_WEIGHT = 1e-3  # weights below it carry too little of the seller for its own gain to bound the buyer's
 
 
-@dataclass(frozen=True)
-class Truthful:
-    """Bid the gain's worth, ask one's cost (a = -1), train at full effort (a = 1), in either bid mode.
+def bids_of(factor: float, observation: Tensor, role: Role) -> Tensor | float:
+    """What bids of ``factor`` times the worth are written as: the factor, or the money where bids are money."""
+    if isinstance(role.action["bid"], Multiple):
+        return factor
+    seen = role.observation.unpack(observation)
+    return factor * seen["money_per_loss"] * seen["gain"].clamp(min=0)
 
-    bid_max: None where a bid is a multiple of the worth (then a = 0); the largest bid where it is a share of that
-    """
 
-    bid_max: float | None = None
+def truthful(observation: Tensor, role: Role, keys: Tensor) -> Tensor:
+    """Bid what a gain is worth, ask one's cost, train at full effort: float32 [markets, others + 2]."""
+    return role.write(observation, bid=bids_of(1.0, observation, role), ask=0.0, effort=1.0)
 
-    def __call__(self, observation: Tensor, role: Role, keys: Tensor) -> Tensor:
-        """Actions float32 [markets, others + 2]: bids, ask, effort."""
-        seen = role.observation.unpack(observation)
-        bid = torch.zeros_like(seen["gain"])
-        if self.bid_max is not None:
-            bid = (2 * seen["money_per_loss"] * seen["gain"].clamp(min=0) / self.bid_max - 1).clamp(max=1)
-        one = torch.ones_like(seen["loss"])
-        return torch.cat([bid, -one, one], -1)
+
+POLICIES: dict[str, Any] = {"truthful": truthful, "random": uniform_random}
 
 
 class ParameterTradingMarket:
@@ -77,6 +73,7 @@ class ParameterTradingMarket:
 
     report_type: type[Report] = TradingReport
     stages: tuple[Stage, ...] = (Stage("trade", ("trader",)),)
+    policies: dict[str, Any] = POLICIES
 
     def __init__(self, config: ParameterTradingConfig | None = None) -> None:
         self.config = c = config or ParameterTradingConfig()
@@ -95,8 +92,6 @@ class ParameterTradingMarket:
         self.largest = max(100.0, 10 * useless)  # bound of losses and gains that anybody is told; beyond it is "useless"
         self.bid_max = c.money_per_loss[1] * useless if c.bid_max is None else c.bid_max
         self.ask_max = 0.1 * self.bid_max if c.ask_max is None else c.ask_max
-        truthful = Truthful(self.bid_max if c.bid_mode == "absolute" else None)
-        self.policies: dict[str, Any] = {"truthful": truthful, "random": uniform_random}
         for offered in c.offered_layers or ():
             layer_mask(self.learner.layout, self.learner.layers, offered)  # refuses layers that the learner lacks
         if self.learner.permutations and self.alignment is not ALIGNMENTS["none"]:
@@ -174,14 +169,14 @@ class ParameterTradingMarket:
                 Field("round", 1, 0.0, 1.0, "finished rounds / max_cycles; 0 where the horizon is a cut"),
             )
         )
-        bid = "one bid per seller: (1 + a) m max(gain, 0), or (1 + a) / 2 bid_max"
-        worth, money = Meaning("times the worth", 0.0, 2.0, of="gain"), Meaning("money", 0.0, self.bid_max)
-        markup, effort = Meaning("money above cost", 0.0, self.ask_max), Meaning("of full effort")
+        bid: Field = Money("bid", others, most=self.bid_max, text="one bid per seller")
+        if self.config.bid_mode == "gain":
+            bid = Multiple("bid", others, most=2.0, of="gain", unit="times the worth", text="one bid per seller, at most bid_max")
         does = Fields(
             (
-                Field("bid", others, -1.0, 1.0, bid, worth if self.config.bid_mode == "gain" else money),
-                Field("ask", 1, -1.0, 1.0, "one ask: cost + (1 + a) / 2 ask_max", markup),
-                Field("effort", 1, -1.0, 1.0, "effort of the next training: (1 + a) / 2", effort),
+                bid,
+                Money("ask", most=self.ask_max, unit="money above cost", text="one ask, above one's own cost of the sale"),
+                Share("effort", unit="of full effort", text="effort of the next training: the share of its steps that are done"),
             )
         )
         return (Role("trader", self.n_agents, seen, does),)
@@ -328,15 +323,15 @@ class ParameterTradingMarket:
         ((quotes, actions),) = past
         reports = self._read(state, quotes, actions)
         bids = critical_bids(reports, agent, exclusive=self.mechanism in (MECHANISMS["first_price"], MECHANISMS["second_price"]))
-        worth = state.money_per_loss[:, agent, None] * quotes.gain.worth[:, agent].double().clamp(min=1e-300)
-        share = bids / worth[..., None] - 1 if self.config.bid_mode == "gain" else 2 * bids / self.bid_max - 1
-        share = torch.cat([share[:, :agent], share[:, agent + 1 :]], 1).clamp(-1, 1).float()
-        share = torch.cat([share, just_above(share)], 2)  # float32 may have rounded it below the ask
-        alone = torch.eye(share.shape[1], dtype=torch.bool, device=self.device)[:, None]
-        buys = torch.where(alone, share[..., None], -1.0).flatten(1, 2)  # a purchase is of one seller: nothing to the others
+        does, worth = self.roles[0].action, self._worth(state, quotes)[:, agent, :, None]
+        met = does["bid"].write(bids / worth.clamp(min=1e-300) if self.config.bid_mode == "gain" else bids)
+        met = torch.cat([met[:, :agent], met[:, agent + 1 :]], 1)
+        met = torch.cat([met, just_above(met)], 2)  # float32 may have rounded it below the ask
+        alone = torch.eye(met.shape[1], dtype=torch.bool, device=self.device)[:, None]
+        buys = torch.where(alone, met[..., None], -1.0).flatten(1, 2)  # a purchase is of one seller: nothing to the others
         buys = torch.cat([buys, torch.full_like(buys[:, :1], -1.0)], 1)
         open_ = (quotes.gain.worth > 0) & (reports.bids > 0) & state.ledger.affordable(reports.bids)
-        asks = (2 * critical_markups(reports, agent, open_) / max(self.ask_max, 1e-300) - 1).clamp(-1, 1).float()
+        asks = does["ask"].write(critical_markups(reports, agent, open_))
         asks = torch.cat([asks, -just_above(-asks), asks.new_tensor([-1.0, 1.0]).expand(len(asks), -1)], 1)
         shape = (len(asks), buys.shape[1], asks.shape[1])
         parts = buys[:, :, None].expand(*shape, -1), asks[:, None, :, None].expand(*shape, 1)
@@ -456,16 +451,19 @@ class ParameterTradingMarket:
         """What a sale costs its seller, money: externality times the buyer's gain."""
         return self.config.externality * worth.double().clamp(min=0)
 
+    def _worth(self, state: TradingState, quotes: TradingQuotes) -> Float64[Tensor, "markets buyers sellers"]:
+        """What each buyer gains from each seller's model, money; nothing where it would lose."""
+        return state.money_per_loss[..., None] * quotes.gain.worth.double().clamp(min=0)
+
     def _read(self, state: TradingState, quotes: TradingQuotes, actions: Tensor) -> Reports:
         """Turn actions into money: bids, asks above cost (set together inside a coalition), and the next effort."""
-        parts = self.roles[0].action.unpack(actions)
-        a = pairs_of(parts["bid"].double())
-        worth = state.money_per_loss[..., None] * quotes.gain.worth.double().clamp(min=0)
-        bids = (1 + a) * worth if self.config.bid_mode == "gain" else (1 + a) / 2 * self.bid_max
-        own = torch.eye(self.n_agents, dtype=torch.bool, device=self.device)
-        bids = bids.clamp(0, self.bid_max).masked_fill(own, 0.0)
-        asks = (1 + parts["ask"][..., 0].double()) / 2 * self.ask_max
+        means = self.roles[0].action.read(actions)
+        bids = pairs_of(means["bid"])
+        if self.config.bid_mode == "gain":
+            bids = bids * self._worth(state, quotes)
+        bids = bids.clamp(0, self.bid_max)
+        asks = means["ask"][..., 0]
         together = asks.masked_fill(~state.options.coalition, 0.0).amax(1, keepdim=True)
         asks = torch.where(state.options.coalition, together, asks)
         cost = self._sale_cost(quotes.gain.worth)
-        return Reports(bids, asks, cost + asks[:, None], cost, (1 + parts["effort"][..., 0]) / 2)
+        return Reports(bids, asks, cost + asks[:, None], cost, means["effort"][..., 0].float())

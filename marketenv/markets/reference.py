@@ -16,7 +16,7 @@ from torch import Tensor
 
 from marketenv.core import draws
 from marketenv.core.devices import device_of
-from marketenv.core.fields import Field, Fields, Meaning, just_above
+from marketenv.core.fields import Field, Fields, Money, just_above
 from marketenv.core.horizon import HORIZONS, share_played
 from marketenv.core.lookup import check_choice, lookup
 from marketenv.core.market import Past, Report, Role, Stage
@@ -115,8 +115,8 @@ class ReferenceReport(Report):
 
 
 def truthful(observation: Tensor, role: Role, keys: Tensor) -> Tensor:
-    """Bid one's value, ask one's cost: a = 2 type / price_max - 1."""
-    return 2 * observation[..., :1] / role.observation.items[0].high - 1
+    """Bid one's value, ask one's cost."""
+    return role.write(observation, price=observation[..., role.observation.slices["type"]])
 
 
 POLICIES: dict[str, Any] = {"truthful": truthful, "random": uniform_random}
@@ -148,8 +148,7 @@ class ReferenceMarket:
                 Field("round", 1, 0.0, 1.0, "finished rounds / max_cycles; 0 where the horizon is a cut"),
             )
         )
-        text, meaning = "price = price_max * (1 + a) / 2: a bid (buyer) or an ask (seller)", Meaning("money", 0.0, self.price_max)
-        price = Fields((Field("price", 1, -1.0, 1.0, text, meaning),))
+        price = Fields((Money("price", most=self.price_max, text="a bid (buyer) or an ask (seller)"),))
         sellers = (Role("seller", 1, seen, price),) if self.game.seller_plays else ()
         return (Role("buyer", self.n_buyers, seen, price), *sellers)
 
@@ -174,7 +173,7 @@ class ReferenceMarket:
     def clear(self, state: ReferenceState, past: Past) -> tuple[ReferenceState, ReferenceReport]:
         """Let the mechanism decide who buys at which price, and move the money."""
         ((quotes, actions),) = past
-        prices = self.price_max * (1 + actions[..., 0].double()) / 2
+        prices = self.roles[0].action.read(actions)["price"][..., 0]
         offers = prices if self.game.seller_plays else torch.cat([prices, quotes.types[:, -1:]], 1)
         outcome = apply_rule(self.mechanism, offers[:, :-1, None], offers[:, -1:])
         sold = outcome.allocation[..., 0].double()
@@ -213,8 +212,8 @@ class ReferenceMarket:
             return None
         ((quotes, actions),) = past
         others = torch.cat([actions[:, :agent, 0], actions[:, agent + 1 :, 0]], 1)
-        reserve = (2 * quotes.types[:, -1:] / self.price_max - 1).float()
-        met = others if self.game.seller_plays else torch.cat([others, reserve.clamp(-1, 1)], 1)
+        reserve = self.roles[0].action["price"].write(quotes.types[:, -1:])
+        met = others if self.game.seller_plays else torch.cat([others, reserve], 1)
         near = (met, just_above(met), -just_above(-met))
         ends = met.new_tensor([-1.0, 1.0]).expand(len(met), -1)
         return torch.cat([*near, ends], 1)[..., None]

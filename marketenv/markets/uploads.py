@@ -11,7 +11,6 @@ from torch import Tensor
 
 from marketenv.core import draws
 from marketenv.core.axes import Parameters, PerPair
-from marketenv.core.lookup import lookup
 
 SCALE = 10.0  # by which the scaled upload stretches its update
 
@@ -80,24 +79,6 @@ UPLOADS: dict[str, Upload] = {
     "ones": Upload(lambda m: torch.ones_like(m.trained), 0.0, 1.0, "ones"),
     "sign_flip": Upload(lambda m: -m.trained, 0.0, 1.0, "the trained model with all signs turned"),
 }
-
-
-def upload_action(name: str) -> float:
-    """The action that uploads a kind: the middle of its bin of [-1, 1], and -1 for the honest one.
-
-    Raises ValueError for an unknown kind.
-
-    >>> upload_action("honest"), round(upload_action("sign_flip"), 4)
-    (-1.0, 0.8889)
-    """
-    lookup(UPLOADS, name, "upload")
-    place = list(UPLOADS).index(name)
-    return -1.0 if not place else -1.0 + (2 * place + 1) / len(UPLOADS)
-
-
-def upload_kind(actions: Float[Tensor, "*batch"]) -> Int[Tensor, "*batch"]:
-    """The number of the kind that each action in [-1, 1] uploads: equal bins in the order of ``UPLOADS``."""
-    return ((actions + 1) / 2 * len(UPLOADS)).floor().long().clamp(0, len(UPLOADS) - 1)
 
 
 def make_uploads(models: Models, kind: Int[Tensor, "markets clients"]) -> Parameters:

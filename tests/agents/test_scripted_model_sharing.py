@@ -10,7 +10,7 @@ from agents.scripted import STRATEGIES
 from agents.scripted.model_sharing import Client
 from marketenv import make_market
 from marketenv.core import rounds
-from marketenv.markets.uploads import UPLOADS, upload_kind
+from marketenv.markets.uploads import UPLOADS
 
 KIND = "model_sharing_v0"
 TYPES = {"sizes": (1.0, 1.0, 1.0), "costs": (9.0, 1.5, 2.0), "needs": (100.0, 0.0, 0.0)}  # one buyer, two sellers
@@ -88,20 +88,22 @@ def test_any_client_reports_its_factors_and_uploads_its_kind(cost, size, need, e
 
 def test_a_client_refuses_what_the_box_cannot_say():
     for wrong in ({"cost": 11.0}, {"size": 0.05}, {"need": float("nan")}):
-        with pytest.raises(ValueError, match=r"wanted a factor in \[0.1, 10\]"):
+        with pytest.raises(ValueError, match=r"wanted a number in \[0.1, 10\] times the truth"):
             Client(**wrong)
     with pytest.raises(ValueError, match=r"effort is 1.5, wanted a number in \[0, 1\]"):
         Client(effort=1.5)
     with pytest.raises(ValueError, match="Did you mean 'gauss'"):
         Client(upload="gaus")
+    with pytest.raises(ValueError, match=r"no stay 'go'\. Known: leave, stay"):
+        Client(stay="go")
 
 
 def test_random_fills_the_box():
     """All kinds of upload are played, and effort, uniform on [0, 1], has variance 1/12 (standard error .001 or so)."""
     now = rounds.observe(TEN, rounds.begin(TEN, torch.arange(MARKETS))).flatten(0, 1)
-    does = TEN.roles[0].action.unpack(policy("random", TEN)(now, TEN.roles[0], torch.arange(len(now))))
-    assert set(upload_kind(does["upload"]).unique().tolist()) == set(range(len(UPLOADS)))
-    assert float(((1 + does["effort"]) / 2).var()) == pytest.approx(1 / 12, abs=0.005)
+    means = TEN.roles[0].read(now, policy("random", TEN)(now, TEN.roles[0], torch.arange(len(now))))
+    assert set(means["upload"].unique().tolist()) == set(range(len(UPLOADS)))
+    assert float(means["effort"].var()) == pytest.approx(1 / 12, abs=0.005)
 
 
 def test_never_trade_moves_no_money_and_is_gone():

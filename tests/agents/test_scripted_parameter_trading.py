@@ -108,7 +108,7 @@ def test_sellers_ask_by_their_rule_on_what_is_disclosed(name, form):
 def test_any_ask_rule_reaches_the_market_as_money(low, width, cost, rule):
     """cost + (1 + a) / 2 ask_max is the rule's ask, unless that lies beyond cost + ask_max; it never lies below cost."""
     seen = seen_with(buyer_low=[low, low + width, low], buyer_high=[low + width] * 3, sale_cost=[cost] * 3)
-    parts = act(Trader(MARKET.ask_max, asks=rule), seen)
+    parts = act(Trader(asks=rule), seen)
     wanted = float(rule(Uniform(low, low + width), torch.tensor(cost).double()))
     money = cost + (1 + float(parts["ask"])) / 2 * MARKET.ask_max
     assert money == pytest.approx(min(wanted, cost + MARKET.ask_max), abs=1e-5)

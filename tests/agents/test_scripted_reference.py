@@ -25,7 +25,7 @@ def test_claim_truthful():
     for others in (truth, policy("random", market), policy("shade", market)):
         best = play_once(market, [truth, others, others], 4096).utility[:, 0]
         for slope, intercept in [(f, d) for f in (0.0, 0.5, 0.8, 0.95, 1.05, 1.3, 2.0) for d in (0.0, 0.05, 0.3)]:
-            deviant = NamedPrice(market.price_max, bid=line(slope, intercept))
+            deviant = NamedPrice(bid=line(slope, intercept))
             found = play_once(market, [deviant, others, others], 4096).utility[:, 0]
             assert bool((found <= best + 1e-6).all())  # 1e-6: actions are float32
     # and it is not a matter of indifference: half the value loses (1/12 (1 - 1/4) or so of a payoff; far beyond noise)
@@ -102,8 +102,8 @@ def test_claim_linear_equilibrium():
         assert_mean(report.utility[:, k], 9 / 128)
     bids = [(s, d) for s in (0.5, 2 / 3, 0.8, 1.0) for d in (0.0, 1 / 12, 0.15)]
     for slope, intercept in bids:  # and nobody gains by another line; the grid holds the equilibrium lines themselves
-        bidder = NamedPrice(DOUBLE.price_max, bid=line(slope, intercept))
-        asker = NamedPrice(DOUBLE.price_max, ask=line(slope, 1 / 3 - intercept))
+        bidder = NamedPrice(bid=line(slope, intercept))
+        asker = NamedPrice(ask=line(slope, 1 / 3 - intercept))
         for k, pair in ((0, [bidder, plays]), (1, [plays, asker])):
             gain = play_once(DOUBLE, pair).utility[:, k] - report.utility[:, k]
             assert float(gain.mean()) <= 4.5 * float(gain.std()) / MANY**0.5 + 1e-7

@@ -20,10 +20,9 @@ from marketenv.data.dataset import from_arrays
 from marketenv.data.linear import SyntheticLinear
 from marketenv.learners import Training
 from marketenv.markets import model_sharing
-from marketenv.markets.model_sharing import POLICIES
+from marketenv.markets.model_sharing import ACTION, POLICIES
 from marketenv.markets.model_sharing_types import REASONS
 from marketenv.markets.sharing_schemes import SCHEMES
-from marketenv.markets.uploads import upload_action
 from marketenv.mechanisms import GAINS, GRAPHS, SHARING_PAYMENTS
 
 LEGAL = [(g, p) for g in GRAPHS for p in SHARING_PAYMENTS if p != "vcg" or g == "exact"]
@@ -41,10 +40,11 @@ def trained_market(**config):
 
 
 def truth(market, now, edits=()):
-    """Truthful actions with some entries changed: ((client, field, action), ...)."""
+    """Truthful actions with some entries changed: ((client, field, action), ...), the action of a choice by its option."""
     actions = rounds.act(market, dict.fromkeys(agent_names(market), POLICIES["truthful"]), now)
     for client, name, action in edits:
-        actions[:, client, PLACES[name]] = action
+        field = ACTION[name]
+        actions[:, client, PLACES[name]] = field.write(field.number(action)) if isinstance(action, str) else action
     return actions
 
 
@@ -126,7 +126,7 @@ def test_overstating_ones_own_data():
 
 def test_uploading_a_distant_model():
     # ones stand at distance 1 to all, lambda = 1.4 takes 1.4 off the price and nothing off the buyer's gain
-    assert printed(three((0, "upload", upload_action("ones")), strength=1.4), [1.5289, 0], [1.4, 0.0289, 0])
+    assert printed(three((0, "upload", "ones"), strength=1.4), [1.5289, 0], [1.4, 0.0289, 0])
 
 
 def test_a_zero_type_reports_a_share_of_the_mean():
@@ -297,7 +297,7 @@ def test_a_best_model_is_the_most_accurate_and_of_equals_the_one_of_least_loss()
 
 def test_a_relay_under_averaging_uploads_the_mean_that_was_sent():
     market = trained_market(scheme="fedavg")
-    relays = ((0, "upload", upload_action("relay")), (1, "upload", upload_action("relay")))
+    relays = ((0, "upload", "relay"), (1, "upload", "relay"))
     seen = episode(market, range(2), turns={1: relays})
     assert torch.equal(seen[0][1].state.centre, seen[0][1].state.params)
     # both were sent the same mean, which is none of the trained models
@@ -536,16 +536,14 @@ def test_an_upload_that_overflows_is_out_of_the_round(distance):
     now = rounds.begin(market, torch.arange(3))
     trained = now.quotes.trained.clone()
     trained[:, 0] = 2e38  # finite, but ten times as much is not: float32 ends at 3.4e38
-    after, report = isolated(
-        market, dataclasses.replace(now.quotes, trained=trained), now, (0, "upload", upload_action("scaled"))
-    )
+    after, report = isolated(market, dataclasses.replace(now.quotes, trained=trained), now, (0, "upload", "scaled"))
     assert report.reason[:, 0].eq(5).all() and report.upload[:, 0].eq(4).all()
     assert report.distance[:, 0, 1:].isinf().all()
     for _ in range(2):
         quotes = market.quote(after, ())
         situation = rounds.Situation(after, (), quotes)
         assert market.observe(after, (), quotes).isfinite().all()
-        after, report = market.clear(after, ((quotes, truth(market, situation, ((0, "upload", upload_action("scaled")),))),))
+        after, report = market.clear(after, ((quotes, truth(market, situation, ((0, "upload", "scaled"),))),))
         assert after.params.isfinite().all() and report.rewards.isfinite().all() and report.trades[:, 1:, 1:].any()
 
 
@@ -756,7 +754,7 @@ def test_a_market_without_models_has_no_test_scores():
 
 def test_a_batch_and_its_singles_agree():
     config = {"exits": "ir_prob", "cost_drift": 0.1, "joins": (0, 1, 0, 0)}
-    edits = ((1, "upload", upload_action("relay")), (2, "cost", -0.5), (3, "upload", upload_action("gauss")))
+    edits = ((1, "upload", "relay"), (2, "cost", -0.5), (3, "upload", "gauss"))
     together = episode(market_of(**config), [4, 5, 6], *edits)
     for k, seed in enumerate((4, 5, 6)):
         for (_, _, a), (_, _, b) in zip(together, episode(market_of(**config), [seed], *edits), strict=True):
@@ -872,7 +870,7 @@ COSTLESS = (0.0, *(1.0,) * 9)
 def test_effort_is_not_paid_for(config):
     """Who trains once and relays what it was sent earns about what it would earn by training in the same market."""
     market = make_market("model_sharing_v0", max_cycles=50, needs=(100.0, 100.0), **config)
-    lazy = [r for *_, r in episode(market, range(8), (0, "effort", -1.0), (0, "upload", upload_action("relay")))]
+    lazy = [r for *_, r in episode(market, range(8), (0, "effort", -1.0), (0, "upload", "relay"))]
     works = [r for *_, r in episode(market, range(8))]
     assert torch.stack([r.sold[:, 0].double() for r in lazy]).mean() >= 7  # of 9
     assert all(r.effort[:, 0].eq(float(k == 0)).all() for k, r in enumerate(lazy))

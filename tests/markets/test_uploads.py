@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from marketenv.core import draws
-from marketenv.markets.uploads import SCALE, UPLOADS, Models, drawn_distance, make_uploads, upload_action, upload_kind
+from marketenv.markets.uploads import SCALE, UPLOADS, Models, drawn_distance, make_uploads
 
 TRAINED = torch.tensor([[[1.0, 2.0], [3.0, 5.0], [5.0, 11.0]]])
 START = torch.tensor([[[1.0, 1.0]]])
@@ -68,23 +68,6 @@ def test_a_copy_is_of_those_who_are_there():
     kind = torch.full((1, 3), list(UPLOADS).index("copy"))
     assert make_uploads(models((True, True, False)), kind)[0, 0].tolist() == [3, 5]  # client 1 alone
     assert make_uploads(models((True, False, False)), kind)[0, 0].tolist() == [0, 0]  # of nobody: no model at all
-
-
-def test_actions_name_the_kinds_in_equal_bins():
-    names = list(UPLOADS)
-    actions = torch.tensor([upload_action(name) for name in names])
-    assert upload_kind(actions).tolist() == list(range(len(names)))
-    assert upload_action("relay") == pytest.approx(-1 + 3 / 9)  # the middle of the second of 9 bins of [-1, 1]
-    assert upload_kind(torch.tensor([-1.0, 1.0])).tolist() == [0, len(names) - 1]
-    with pytest.raises(ValueError, match=r"no upload 'relax'\. Did you mean 'relay'"):
-        upload_action("relax")
-
-
-@settings(max_examples=50)
-@given(st.lists(st.floats(-1, 1, width=32), min_size=2, max_size=2))
-def test_every_action_has_a_kind_and_larger_ones_later_kinds(actions):
-    low, high = upload_kind(torch.tensor(sorted(actions))).tolist()
-    assert 0 <= low <= high < len(UPLOADS)
 
 
 @settings(max_examples=20)
