@@ -6,7 +6,7 @@
 
 from .attack import JUDGE, SELECT, Attack, Curve, curve, seeds_of
 from .best_response import BestResponse, Found, best_response, market_nash_conv
-from .deviation import KINDS, Deviation, Family, families, together
+from .deviation import KINDS, Deviation, Family, Usual, families, lines, together
 from .equilibria import Equilibrium, solve
 from .exact import ExPost, ex_post_regret
 from .leaderboard import Row, Standing, leaderboard, standings
@@ -39,6 +39,7 @@ __all__ = [
     "Row",
     "Scenario",
     "Standing",
+    "Usual",
     "best_response",
     "curve",
     "estimate",
@@ -46,6 +47,7 @@ __all__ = [
     "families",
     "game_of",
     "leaderboard",
+    "lines",
     "market_nash_conv",
     "play_policies",
     "play_scenario",
