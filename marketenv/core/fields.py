@@ -9,13 +9,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import torch
 from jaxtyping import Float, Float32, Float64
 from torch import Tensor
 
-from marketenv.core.lookup import check_choice, lookup
+from marketenv.core.lookup import check_choice, unknown
+from marketenv.core.numbers import real
 
 TOLERANCE = 1e-6  # how far outside its box a value may lie before it is refused
 
@@ -55,6 +56,11 @@ class Field:
     def write(self, meanings: Tensor, of: Tensor | None = None) -> Float32[Tensor, "*shape"]:
         """The actions that mean this, clipped to the box: what ``read`` undoes up to float32."""
         return self._action(meanings.double(), of).clamp(self.low, self.high).float()
+
+    def grid(self, points: int) -> Float32[Tensor, "points"]:
+        """So many actions evenly apart from one end of the box to the other; of a choice one an option."""
+        steps = torch.arange(points, dtype=torch.float32, device="cpu")
+        return self.low + (self.high - self.low) * steps / (points - 1)
 
     def _meaning(self, actions: Tensor, of: Tensor | None) -> Tensor:
         """Evenly over the box from one end of the range to the other."""
@@ -123,7 +129,8 @@ class Multiple(Field):
     def _meaning(self, actions: Tensor, of: Tensor | None) -> Tensor:
         if not self.decades:
             return super()._meaning(actions, of)
-        place = (2 * actions - self.low - self.high) / (self.high - self.low)
+        middle, half = (self.low + self.high) / 2, (self.high - self.low) / 2
+        place = (actions - middle) / half
         tens = 10.0 ** (self.decades * place)
         return tens if of is None else torch.where(of > 0, tens, 1 + place)
 
@@ -132,7 +139,7 @@ class Multiple(Field):
             return super()._action(meanings, of)
         place = meanings.clamp(min=0).log10() / self.decades
         place = place if of is None else torch.where(of > 0, place, meanings - 1)
-        return (self.low + self.high + (self.high - self.low) * place) / 2
+        return (self.low + self.high) / 2 + (self.high - self.low) / 2 * place
 
 
 @dataclass(frozen=True)
@@ -165,6 +172,15 @@ class Choice(Field):
     options: tuple[str, ...] = ()
     edges: tuple[float, ...] = ()
 
+    def __post_init__(self) -> None:
+        ends = (self.low, *self.borders, self.high)
+        unlike = len(set(self.options)) == len(self.options) > 0
+        if not unlike or len(ends) != len(self.options) + 1 or not all(a < b for a, b in itertools.pairwise(ends)):
+            raise ValueError(
+                f"{self.name!r} has the options {self.options} and the edges {self.edges}, wanted options, no two alike, and "
+                f"rising edges between them, inside ({self.low:g}, {self.high:g}); without edges the bins are of one size."
+            )
+
     @property
     def range(self) -> tuple[float, float]:
         """The first number and the last."""
@@ -173,8 +189,8 @@ class Choice(Field):
     @cached_property
     def borders(self) -> tuple[float, ...]:
         """The ends of the bins inside the box."""
-        count = len(self.options)
-        return self.edges or tuple(self.low + (self.high - self.low) * k / count for k in range(1, count))
+        n = len(self.options)
+        return self.edges or tuple((self.low * (n - k) + self.high * k) / n for k in range(1, n))
 
     def number(self, option: str) -> Float64[Tensor, ""]:
         """The number of an option; ValueError for an unknown one, with its neighbour."""
@@ -190,7 +206,12 @@ class Choice(Field):
         """The actions that choose these numbers."""
         inner = [(one + other) / 2 for one, other in itertools.pairwise(self.borders)]
         places = torch.tensor([self.low, *inner, self.high], dtype=torch.float32, device=meanings.device)
-        return places[meanings.round().long().clamp(0, len(places) - 1)]
+        chosen = places[meanings.nan_to_num().round().long().clamp(0, len(self.options) - 1)]
+        return torch.where(meanings.isnan(), meanings.float(), chosen)
+
+    def grid(self, points: int) -> Float32[Tensor, "points"]:
+        """One action an option, in their order."""
+        return self.write(torch.arange(len(self.options), dtype=torch.float64, device="cpu"))
 
 
 @dataclass(frozen=True)
@@ -213,7 +234,9 @@ class Fields:
 
     def __getitem__(self, name: str) -> Field:
         """The field of a name; ValueError for an unknown one, with its neighbour."""
-        return lookup({field.name: field for field in self.items}, name, "field")
+        if name not in self.slices:
+            raise unknown("field", name, tuple(self.slices))
+        return next(field for field in self.items if field.name == name)
 
     @cached_property
     def dim(self) -> int:
@@ -261,8 +284,9 @@ class Fields:
         """The actions that mean this, clipped to the box: what ``read`` undoes.
 
         like:     says how many there are and on which device, as what the agents see does   [*batch, ...]
+        of:       as in ``read``
         meanings: of every field, [*batch, size] or anything that broadcasts to it; an option by its name
-        Raises ValueError for missing, unknown and NaN meanings.
+        Raises ValueError for missing and unknown meanings, for NaN and for shapes that do not fit.
 
         >>> fields = Fields((Money("bid", 2, most=4.0), Choice("upload", options=("honest", "ones"))))
         >>> fields.write(torch.zeros(1, 7), bid=1.0, upload="ones")
@@ -270,11 +294,12 @@ class Fields:
         """
         if meanings.keys() != self.slices.keys():
             raise ValueError(f"write got {sorted(meanings)}, wanted {sorted(self.slices)}; give every field once.")
-        wide = torch.cat([_wide(field, meanings[field.name], like) for field in self.items], -1)
-        if bool(wide.isnan().any()):
-            name = next(n for n, where in self.slices.items() if bool(wide[..., where].isnan().any()))
+        known = of or {}
+        actions = torch.cat([_written(f, meanings[f.name], known.get(f.name), like) for f in self.items], -1)
+        if bool(actions.isnan().any()):
+            name = next(n for n, where in self.slices.items() if bool(actions[..., where].isnan().any()))
             raise ValueError(f"{name!r} is to mean NaN, wanted real numbers.")
-        return torch.cat([f.write(wide[..., self.slices[f.name]], (of or {}).get(f.name)) for f in self.items], -1)
+        return actions
 
     def check(self, values: Tensor, who: str) -> Tensor:
         """Return values [*batch, dim] clipped to the bounds, or refuse them.
@@ -297,7 +322,24 @@ class Fields:
         return values.clamp(low, high)
 
 
-def _wide(field: Field, meaning: Tensor | float | str, like: Tensor) -> Float64[Tensor, "*batch size"]:
-    """A meaning as numbers [*batch, size]; an option of a choice by its name."""
-    number = field.number(meaning) if isinstance(meaning, str) and isinstance(field, Choice) else meaning
-    return torch.as_tensor(number, dtype=torch.float64, device=like.device).expand(*like.shape[:-1], field.size)
+def _written(field: Field, meaning: Tensor | float | str, of: Tensor | None, like: Tensor) -> Float32[Tensor, "*batch size"]:
+    """The actions of one field that mean this, as ``Fields.write`` says."""
+    wanted = (*like.shape[:-1], field.size)
+    if isinstance(meaning, str | float | int) and (of is None or not isinstance(field, Multiple) or not field.decades):
+        return torch.full(wanted, _constant(field, meaning), dtype=torch.float32, device=like.device)
+    numbers = real(meaning, f"what {field.name!r} is to mean").to(like.device, torch.float64)
+    try:
+        return field.write(numbers.expand(wanted), of)
+    except RuntimeError as error:
+        said = f"what {field.name!r} is to mean has shape {list(numbers.shape)}"
+        raise ValueError(f"{said}, wanted {list(wanted)} or one number for all.") from error
+
+
+@lru_cache(maxsize=1024)
+def _constant(field: Field, meaning: float | str) -> float:
+    """The action that always means this; policies write the same ones in every round, and torch is slow with single numbers."""
+    if not isinstance(meaning, str):
+        return float(field.write(torch.tensor(meaning, dtype=torch.float64, device="cpu")))
+    if not isinstance(field, Choice):
+        raise ValueError(f"{field.name!r} is to mean {meaning!r}, wanted a number: it is no choice between options.")
+    return float(field.write(field.number(meaning)))

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Float32, Float64, Int
 from torch import Tensor
 
 from marketenv.core.fields import Fields, Multiple
+from marketenv.core.lookup import check_choice
 
 Past = tuple[tuple[Any, Tensor], ...]  # (quotes, actions) of this round's earlier stages
 
@@ -23,6 +24,10 @@ class Role:
     count: int
     observation: Fields
     action: Fields
+
+    def __post_init__(self) -> None:
+        for field in self._multiples:
+            check_choice(tuple(self.observation.slices), field.of, f"observed field for {field.name!r} to be a multiple of:")
 
     @property
     def agents(self) -> tuple[str, ...]:
@@ -41,8 +46,12 @@ class Role:
 
     def _known(self, observation: Tensor) -> dict[str, Tensor]:
         """By an action's field what it is a multiple of, as the agent sees it."""
-        seen = self.observation.unpack(observation)
-        return {field.name: seen[field.of] for field in self.action.items if isinstance(field, Multiple)}
+        return {field.name: observation[..., self.observation.slices[field.of]] for field in self._multiples}
+
+    @property
+    def _multiples(self) -> list[Multiple]:
+        """The action's fields that are multiples of something that is seen."""
+        return [field for field in self.action.items if isinstance(field, Multiple) and field.of]
 
 
 @dataclass(frozen=True)

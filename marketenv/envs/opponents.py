@@ -25,7 +25,7 @@ class ModelPolicy:
     def __call__(self, observation: Tensor, role: Role, keys: Tensor) -> Tensor:
         """Predict actions [markets, actions] in the role's box."""
         actions = _predict(self.model, observation.detach().cpu().numpy())
-        levels = _levels(getattr(self.model, "action_space", None))
+        levels = spaces.levels_of(getattr(self.model, "action_space", None), role)
         return spaces.to_actions(actions, role, levels, "the model's action", observation.device, (len(observation),))
 
 
@@ -55,11 +55,6 @@ def _predict(model: Any, observation: np.ndarray) -> Any:
             "train one without memory, or write a policy of your own from the model."
         )
     return answer[0]
-
-
-def _levels(space: Any) -> int | None:
-    """Grid points per action of the space that a model was trained on; None for a Box."""
-    return int(space.n) if hasattr(space, "n") else int(space.nvec[0]) if hasattr(space, "nvec") else None
 
 
 def load_model(spec: str) -> ModelPolicy:

@@ -21,13 +21,30 @@ def box(fields: Fields) -> gymnasium.spaces.Box:
 
 
 def action_space(role: Role, levels: int | None) -> gymnasium.Space[Any]:
-    """A Box of the role's actions, or with ``levels`` a Discrete (one action) or MultiDiscrete grid over it."""
+    """A Box of the role's actions, or with ``levels`` a Discrete (one number) or MultiDiscrete grid over it.
+
+    A choice has one level an option, every other number ``levels``.
+    """
     if levels is None:
         return box(role.action)
     if levels < 2:
         raise ValueError(f"action_levels is {levels}, wanted >= 2 grid points per action, or None for continuous actions.")
-    many = role.action.dim > 1
-    return gymnasium.spaces.MultiDiscrete([levels] * role.action.dim) if many else gymnasium.spaces.Discrete(levels)
+    counts = _counts(role, levels)
+    return gymnasium.spaces.MultiDiscrete(counts) if len(counts) > 1 else gymnasium.spaces.Discrete(counts[0])
+
+
+def levels_of(space: Any, role: Role) -> int | None:
+    """The number of levels by which ``action_space`` makes this space for a role; None for what is no grid.
+
+    Raises ValueError for a grid that is not the role's.
+    """
+    if not isinstance(space, gymnasium.spaces.Discrete | gymnasium.spaces.MultiDiscrete):
+        return None
+    counts = np.atleast_1d(space.n if isinstance(space, gymnasium.spaces.Discrete) else space.nvec).tolist()
+    for levels in {2, *counts} - {1}:
+        if counts == _counts(role, levels):
+            return levels
+    raise ValueError(f"the model acts in {space}, wanted the actions of a {role.name}: {action_space(role, max(2, *counts))}.")
 
 
 def to_actions(
@@ -37,7 +54,8 @@ def to_actions(
 
     With levels, whole numbers of any numeric type, and one action per agent the last axis may be left out, as Discrete spaces do.
 
-    Raises ValueError for NaN, a wrong shape, or values outside the space; grid level k of n means low + k (high - low) / (n - 1).
+    Raises ValueError for NaN, a wrong shape, or values outside the space; level k of n means low + k (high - low) / (n - 1), and
+    that of a choice its option k.
     """
     given = numbers(values, who, device)
     actions = role.action.check(given.to(torch.float32), who) if levels is None else _grid(given, role, levels, who, batch)
@@ -52,12 +70,19 @@ def idle(role: Role, levels: int | None) -> Float64[Tensor, "*action"]:
     return nothing.clamp(role.action.low.double(), role.action.high.double()) if levels is None else nothing[0]
 
 
+def _counts(role: Role, levels: int) -> list[int]:
+    """How many levels each number of an action has."""
+    return [len(field.grid(levels)) for field in role.action.items for _ in range(field.size)]
+
+
 def _grid(given: Tensor, role: Role, levels: int, who: str, batch: tuple[int, ...]) -> Tensor:
-    """Levels 0 .. n - 1 as actions: low + k (high - low) / (n - 1)."""
+    """Levels as actions: each number's from 0 to one less than it has."""
     given = given[..., None] if role.action.dim == 1 and given.shape == batch else given
     if given.shape[-1:] != (role.action.dim,):
         raise ValueError(f"{who} has shape {list(given.shape)}, wanted [..., {role.action.dim}] levels.")
-    if not bool(((given == given.floor()) & (given >= 0) & (given < levels)).all()):
-        raise ValueError(f"{who} is {given.tolist()!r}, wanted integers from 0 to {levels - 1}.")
-    low, high = role.action.low.to(given.device), role.action.high.to(given.device)
-    return low + (high - low) * given.float() / (levels - 1)
+    counts = _counts(role, levels)
+    if not bool(((given == given.floor()) & (given >= 0) & (given < given.new_tensor(counts))).all()):
+        most = [count - 1 for count in counts]
+        raise ValueError(f"{who} is {given.tolist()!r}, wanted integers from 0 to {most[0] if len(set(most)) == 1 else most}.")
+    chosen = role.action.unpack(given)
+    return torch.cat([field.grid(levels).to(given.device)[chosen[field.name].long()] for field in role.action.items], -1)

@@ -73,8 +73,7 @@ ACTION = Fields(
 
 def truthful(observation: Tensor, role: Role, keys: Tensor) -> Tensor:
     """Report one's types, upload one's model, train at full effort and stay: [markets, 6]."""
-    seen = role.observation.unpack(observation)
-    types = {name: (seen[name] > 0).double() for name in REPORTED}  # what is 0 is reported as 0
+    types = {name: (observation[..., role.observation.slices[name]] > 0).double() for name in REPORTED}  # 0 is reported as 0
     return role.write(observation, **types, effort=1.0, upload="honest", stay="stay")
 
 

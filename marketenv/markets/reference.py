@@ -116,7 +116,7 @@ class ReferenceReport(Report):
 
 def truthful(observation: Tensor, role: Role, keys: Tensor) -> Tensor:
     """Bid one's value, ask one's cost."""
-    return role.write(observation, price=role.observation.unpack(observation)["type"])
+    return role.write(observation, price=observation[..., role.observation.slices["type"]])
 
 
 POLICIES: dict[str, Any] = {"truthful": truthful, "random": uniform_random}

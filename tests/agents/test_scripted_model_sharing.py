@@ -94,7 +94,7 @@ def test_a_client_refuses_what_the_box_cannot_say():
         Client(effort=1.5)
     with pytest.raises(ValueError, match="Did you mean 'gauss'"):
         Client(upload="gaus")
-    with pytest.raises(ValueError, match="no stay 'go'. Known: leave, stay"):
+    with pytest.raises(ValueError, match=r"no stay 'go'\. Known: leave, stay"):
         Client(stay="go")
 
 

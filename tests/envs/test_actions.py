@@ -1,4 +1,4 @@
-"""Actions on a grid: Discrete and MultiDiscrete levels mean evenly spaced points of the Box."""
+"""Actions on a grid: Discrete and MultiDiscrete levels mean evenly spaced points of the Box, and the options of a choice."""
 
 import numpy as np
 import pytest
@@ -8,13 +8,19 @@ from gymnasium.spaces import Discrete, MultiDiscrete
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marketenv import make_sb3, make_single, make_vec, reference_v0
-from marketenv.core.fields import Field, Fields
+from marketenv import make_parallel, make_sb3, make_single, make_vec, model_sharing_v0, reference_v0
+from marketenv.core.fields import Choice, Field, Fields, Share
 from marketenv.core.market import Role
-from marketenv.envs.spaces import to_actions
+from marketenv.envs.opponents import ModelPolicy
+from marketenv.envs.spaces import action_space, levels_of, to_actions
+from marketenv.markets.uploads import UPLOADS
 
 ONE = Role("buyer", 1, Fields((Field("type", 1, 0.0, 1.0),)), Fields((Field("price", 1, -1.0, 1.0),)))
 TWO = Role("buyer", 1, Fields((Field("type", 1, 0.0, 1.0),)), Fields((Field("bid", 1, -1.0, 1.0), Field("effort", 1, 0.0, 4.0))))
+KIND = Choice("kind", 2, options=("honest", "noise", "ones", "copy"))
+GO = Choice("go", options=("no", "yes"), edges=(-0.9,))
+CHOOSING = Role("client", 1, ONE.observation, Fields((Share("effort"), KIND, GO)))
+PICKING = Role("client", 1, ONE.observation, Fields((Choice("kind", options=("honest", "noise", "ones")),)))
 CPU = torch.device("cpu")
 
 
@@ -37,6 +43,49 @@ def test_levels_are_evenly_spaced(levels, data):
     assert effort == pytest.approx(4 - 4 * k / (levels - 1), abs=1e-5)
 
 
+def test_a_choice_has_one_level_an_option():
+    # the ends of the box for the first and the last option, the middles of the bins [-.5, 0] and [0, .5] for those between
+    assert grid([4, 0, 3, 1], CHOOSING).tolist() == [1, -1, 1, 1]
+    assert grid([0, 1, 2, 0], CHOOSING).tolist() == [-1, -0.25, 0.25, -1]
+    assert action_space(CHOOSING, 5) == MultiDiscrete([5, 4, 4, 2]) and action_space(CHOOSING, 2) == MultiDiscrete([2, 4, 4, 2])
+    assert action_space(PICKING, 7) == Discrete(3) and [grid(k, PICKING, 7).tolist() for k in range(3)] == [[-1], [0], [1]]
+
+
+@given(st.integers(2, 9), st.data())
+def test_the_level_of_a_choice_is_read_as_its_option(levels, data):
+    level = [data.draw(st.integers(0, n - 1)) for n in (levels, 4, 4, 2)]
+    means = CHOOSING.action.read(grid([level, level], CHOOSING, levels, (2,)))
+    assert means["kind"].tolist() == [level[1:3]] * 2 and means["go"].tolist() == [level[3:]] * 2
+    assert means["effort"][0, 0] == pytest.approx(level[0] / (levels - 1), abs=1e-6)
+
+
+@pytest.mark.parametrize("role", [ONE, TWO, CHOOSING, PICKING])
+@pytest.mark.parametrize("levels", [2, 3, 4, 11])
+def test_the_levels_of_a_space_are_known_again(role, levels):
+    again = levels_of(action_space(role, levels), role)
+    assert action_space(role, again) == action_space(role, levels) and levels_of(action_space(role, None), role) is None
+
+
+@pytest.mark.parametrize(("space", "role"), [(Discrete(4), PICKING), (MultiDiscrete([5, 4, 4, 5]), CHOOSING), (Discrete(5), TWO)])
+def test_the_space_of_another_role_is_refused(space, role):
+    with pytest.raises(ValueError, match=f"wanted the actions of a {role.name}: (Multi)?Discrete"):
+        levels_of(space, role)
+
+
+class Chooser:
+    """A model that was trained on levels and always takes the last of each."""
+
+    action_space = action_space(CHOOSING, 3)
+
+    def predict(self, observation, deterministic):
+        return np.tile(self.action_space.nvec - 1, (len(observation), 1)), None
+
+
+def test_a_model_trained_on_levels_plays_its_options():
+    actions = ModelPolicy(Chooser())(torch.zeros(2, 1), CHOOSING, torch.arange(2))
+    assert actions.tolist() == [[1, 1, 1, 1]] * 2
+
+
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_a_batch_of_discrete_levels_may_leave_out_the_last_axis(n):
     levels = np.arange(n)
@@ -56,6 +105,8 @@ def test_a_batch_of_discrete_levels_may_leave_out_the_last_axis(n):
         ([[1]], ONE, (), r"shape \[1, 1\], wanted \[1\]"),
         ([1], TWO, (), r"shape \[1\], wanted \[..., 2\]"),
         ([1, 2, 3], ONE, (2,), r"shape \[3\], wanted"),
+        ([0, 0, 4, 0], CHOOSING, (), r"wanted integers from 0 to \[4, 3, 3, 1\]"),
+        ([0, 0, 0, 2], CHOOSING, (), r"wanted integers from 0 to \[4, 3, 3, 1\]"),
         ([[1, 2]], TWO, (2,), r"shape \[1, 2\], wanted \[2, 2\]"),
     ],
 )
@@ -75,15 +126,21 @@ def test_the_space_follows_the_number_of_actions(case):
     env = parallel(case, action_levels=7)
     for agent in env.possible_agents:
         space, box = env.action_space(agent), parallel(case).action_space(agent)
-        assert space == (Discrete(7) if box.shape == (1,) else MultiDiscrete([7] * box.shape[0]))
+        free = [7] * box.shape[0]
+        if case.startswith("model_sharing"):
+            free[4:] = [len(UPLOADS), 2]  # the upload, and whether the client stays
+        assert space == (Discrete(7) if box.shape == (1,) else MultiDiscrete(free))
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_end_levels_are_the_ends_of_the_box(case):
     discrete, continuous = parallel(case, action_levels=3), parallel(case)
-    for level, value in ((0, -1.0), (1, 0.0), (2, 1.0)):
+    space = discrete.action_space(discrete.possible_agents[0])
+    last = np.array(space.n - 1) if isinstance(space, Discrete) else space.nvec - 1
+    middle = np.where(last == 1, 1, last // 2)  # of two options 0 is the second, whose bin begins at -.9
+    for levels, value in ((0 * last, -1.0), (middle, 0.0), (last, 1.0)):
         results = []
-        for env, fill in ((discrete, level), (continuous, value)):
+        for env, fill in ((discrete, levels), (continuous, value)):
             env.reset(seed=1)
             actions = {a: np.full_like(env.action_space(a).sample(), fill) for a in env.agents}
             results.append(env.step(actions)[1])
@@ -216,3 +273,51 @@ def test_a_scalar_of_every_type_is_a_level(kind):
 def test_a_level_outside_is_refused_in_every_type(value):
     with pytest.raises(ValueError, match="wanted integers from 0 to 4"):
         grid(value)
+
+
+CLIENT = [3, 3, 3, 4, list(UPLOADS).index("noise"), 1]  # ten to the power of 1/2 times every type, full effort, stays
+SHARING = {"learner": None, "n_agents": 3, "max_cycles": 1, "action_levels": 5}
+
+
+def share_parallel():
+    env = make_parallel("model_sharing_v0", **SHARING)
+    env.reset(seed=0)
+    env.step(dict.fromkeys(env.agents, np.array(CLIENT)))
+    return env.report
+
+
+def share_aec():
+    env = model_sharing_v0.env(**SHARING)
+    env.reset(seed=0)
+    for _ in range(3):
+        env.step(CLIENT)
+    return env.unwrapped.report
+
+
+def share_single():
+    env = make_single("model_sharing_v0", agent="client_0", **SHARING)
+    env.reset(seed=0)
+    env.step(np.array(CLIENT))
+    return env.report
+
+
+def share_vector(make=make_vec):
+    venv = make("model_sharing_v0", 2, agent="client_0", **SHARING)
+    venv.reset()
+    venv.step(np.array([CLIENT] * 2))
+    return venv.report
+
+
+SHARE = {
+    "parallel": share_parallel,
+    "aec": share_aec,
+    "single": share_single,
+    "vector": share_vector,
+    "sb3": lambda: share_vector(make_sb3),
+}
+
+
+@pytest.mark.parametrize("step", SHARE.values(), ids=SHARE)
+def test_every_door_takes_the_number_of_an_option(step):
+    report = step()
+    assert int(report.upload[0, 0]) == CLIENT[4] and bool(report.present[0, 0])
