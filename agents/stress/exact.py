@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
 from marketenv.core import rounds, tree
-from marketenv.core.fields import Choice, Fields
+from marketenv.core.fields import Fields
 from marketenv.core.lookup import unknown
 from marketenv.core.market import Market, Role, agent_names, role_of
 from marketenv.core.policy import Policy
@@ -116,10 +116,7 @@ def _lines(actions: Tensor, role: Role, points: int) -> Float[Tensor, "pairs rep
     """An agent's actions with one field at a time set to each of its values, in turn: options, or evenly from end to end."""
     lines = []
     for field in role.action.items:
-        if isinstance(field, Choice):
-            values = field.write(torch.arange(len(field.options), device=actions.device))
-        else:
-            values = torch.linspace(field.low, field.high, points, dtype=torch.float32, device=actions.device)
+        values = field.grid(max(points, 2)).to(actions.device)
         line = actions[:, None].repeat(1, len(values), 1)
         line[:, :, role.action.slices[field.name]] = values[:, None]
         lines.append(line)

@@ -68,8 +68,8 @@ def regret_series(title: str, found: Curve) -> dict[str, Any]:
     mean, low, high = mean_intervals(rows)
     family = found.family
     axes = {"kind": "regret", "title": title, "x": axis(family), "y": "gain, money"}
-    axes |= {"powers": family.powers, "options": family.options}
-    return axes | {"parameters": found.parameters, "mean": mean, "low": low, "high": high}
+    spaced = {"powers": family.powers, "options": family.options}
+    return axes | spaced | {"parameters": found.parameters, "mean": mean, "low": low, "high": high}
 
 
 # --- no deviation gains -----------------------------------------------------------------------------------------------------
