@@ -67,7 +67,7 @@ class Family:
     def line(self, points: int) -> Float64[Tensor, "points k"]:
         """Evenly spaced parameters of a family of one, two or more; every option once where it is a choice.
 
-        The identity is among them; points nearer to it than half a step, which would hardly differ from it, give way to it.
+        The identity is among them; points nearer to it than a quarter of a step, which hardly differ from it, give way to it.
         Raises ValueError for a family of several.
         """
         if len(self.low) != 1:
@@ -77,7 +77,7 @@ class Family:
         if self.powers:
             low, high, same = low.log10(), high.log10(), same.log10()
         grid = torch.linspace(float(low), float(high), points, dtype=torch.float64, device="cpu")
-        near = (grid - same).abs() < (0.5 - ROUNDING) * (high - low) / max(points - 1, 1)
+        near = (grid - same).abs() < 0.25 * (high - low) / max(points - 1, 1)
         grid = torch.cat([grid[~near], same[None]]).sort().values[:, None]
         return 10.0**grid if self.powers else grid
 

@@ -103,7 +103,7 @@ MUTANTS: tuple[Mutant, ...] = (
             "repeat(len(observation) // len(self.parameters), 1)",
         ),
         ("what stays as it is is rounded", "torch.where(new == before[name], actions", "torch.where(new != new, actions"),
-        ("points stay that hardly differ from the truth", "(0.5 - ROUNDING)", "(0.0 + ROUNDING)"),
+        ("points stay that hardly differ from the truth", "0.25 * (high - low)", "1e-9 * (high - low)"),
         ("factors are spaced evenly", "low, high, same = low.log10(), high.log10(), same.log10()", "pass"),
         ("a line goes on where all is clipped", "high=(min(family.high[0], most),)", "high=(family.high[0],)"),
         ("the same is scaled and shifted", "one.low < one.high and not _by_scaling(one, every, usual)", "one.low < one.high"),
