@@ -19,7 +19,8 @@ from marketenv.core.policy import Policy, actions_of
 from marketenv.metrics import Interval, mean_intervals
 
 from ..lineups import Mixture, Profile, play, seat
-from .deviation import Deviation, Family, Usual, lines
+from .deviation import Deviation, Family, Usual
+from .kinds import lines
 
 MOST_BYTES = 2**30  # of the markets that are played at once
 SELECT, JUDGE = 3 * 2**60, 3 * 2**61  # first seeds of the two blocks; training and its evaluations use others

@@ -17,7 +17,8 @@ from marketenv.core.lookup import unknown
 from marketenv.core.policy import Policy
 
 from .attack import Attack
-from .deviation import Deviation, Family, Within, families, together
+from .deviation import Deviation, Family, Within, together
+from .kinds import families
 from .words import say
 
 ELITE = 0.2  # share of a generation that the next one is drawn around

@@ -105,6 +105,10 @@ MUTANTS: tuple[Mutant, ...] = (
         ("what stays as it is is rounded", "torch.where(new == before[name], actions", "torch.where(new != new, actions"),
         ("points stay that hardly differ from the truth", "0.25 * (high - low)", "1e-9 * (high - low)"),
         ("factors are spaced evenly", "low, high, same = low.log10(), high.log10(), same.log10()", "pass"),
+    ),
+    *of(
+        f"{ROOM}/kinds.py",
+        f"{TESTS}/test_stress_deviation.py",
         ("a line goes on where all is clipped", "high=(min(family.high[0], most),)", "high=(family.high[0],)"),
         ("the same is scaled and shifted", "one.low < one.high and not _by_scaling(one, every, usual)", "one.low < one.high"),
         ("a line may hold nothing but truth", "if one.low < one.high and not", "if not"),

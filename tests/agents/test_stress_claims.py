@@ -27,7 +27,8 @@ from agents.stress.claims import (
 )
 from agents.stress.claims.claim import FAILS, HOLDS, INCONCLUSIVE, NO_GAIN, POSITIVE, UNTESTED, WORDS, Effort
 from agents.stress.claims.truthfulness import blocks, changes
-from agents.stress.deviation import Deviation, families
+from agents.stress.deviation import Deviation
+from agents.stress.kinds import families
 from marketenv import make_market
 from marketenv.core import draws
 from marketenv.mechanisms import first_price, second_price

@@ -22,8 +22,9 @@ from marketenv.metrics import mean_intervals
 from ...lineups import Profile, find_profile, play, seat
 from ..attack import JUDGE, SELECT, Attack, Curve, curve, seeds_of
 from ..best_response import Found, deviators
-from ..deviation import LINES, Deviation, Family, families
+from ..deviation import Deviation, Family
 from ..exact import ex_post_regret
+from ..kinds import LINES, families
 from ..search import Budget, find_attackers
 from ..words import axis, say
 from .claim import AS_STATED, AtMost, Claim, Effort, Evidence, Never, NoGain
