@@ -130,6 +130,74 @@ def test_the_search_for_silent_tests_finds_one():
     assert not asserts(silent) and asserts(loud) and not asserts(helped) and asserts(helped, frozenset({"helper"}))
 
 
+# --- only fields know what a place in a box means -------------------------------------------------------------------------
+
+MEET_ACTIONS = [
+    path for room in ("marketenv/markets", "marketenv/envs", "agents") for path in sorted((ROOT / room).rglob("*.py"))
+]
+NO_ACTIONS = (  # what has the shape and is no action: the file, and a part of the expression
+    ("agents/rl/exact.py", "/ PANELS"),  # points of an integral
+    ("agents/rl/start.py", "high - low"),  # any learner's box as that of a squashed network
+    ("agents/stress/deviation.py", ""),  # families bend what actions mean, some of them by its logarithm
+)
+
+
+def is_number(node, value):
+    return isinstance(node, ast.Constant) and node.value == value
+
+
+def factors(node):
+    """The factors of a product or of a quotient's upper part."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult | ast.Div):
+        return factors(node.left) + (factors(node.right) if isinstance(node.op, ast.Mult) else [])
+    return [node]
+
+
+def decodes(node):
+    """Whether an expression has a shape in which boxes are read or written by hand.
+
+    (1 + a) / 2,  (1 + a) most / 2;   2 x - 1,  2 x / most - 1;   10 ** a;   x.log10()
+    """
+    if isinstance(node, ast.Call):
+        return isinstance(node.func, ast.Attribute) and node.func.attr == "log10"
+    if not isinstance(node, ast.BinOp):
+        return False
+    if isinstance(node.op, ast.Div) and is_number(node.right, 2):
+        sums = [f for f in factors(node.left) if isinstance(f, ast.BinOp) and isinstance(f.op, ast.Add)]
+        return any(is_number(side, 1) for f in sums for side in (f.left, f.right))
+    if isinstance(node.op, ast.Sub) and is_number(node.right, 1):
+        return any(is_number(f, 2) for f in factors(node.left))
+    return isinstance(node.op, ast.Pow) and is_number(node.left, 10)
+
+
+def decoding(code):
+    """All such expressions of a module, as text."""
+    return [ast.unparse(node) for node in ast.walk(ast.parse(code)) if decodes(node)]
+
+
+@pytest.mark.parametrize("path", MEET_ACTIONS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_nobody_decodes_an_action_by_hand(path):
+    other = [part for name, part in NO_ACTIONS if ROOT / name == path]
+    found = [text for text in decoding(path.read_text(encoding="utf8")) if not any(part in text for part in other)]
+    assert not found, f"{path}: {found}; read and write actions by their fields (marketenv.core.fields)"
+
+
+def test_the_search_for_decoded_actions_finds_them():
+    by_hand = (
+        "(1 + actions[..., 0].double()) / 2",
+        "price_max * (1 + a) / 2",
+        "(a + 1) / 2 * len(UPLOADS)",
+        "2 * price / price_max - 1",
+        "2.0 * share - 1",
+        "10.0 ** action * truth",
+        "math.log10(factor)",
+        "(points / costs).log10()",
+    )
+    assert all(len(decoding(code)) == 1 for code in by_hand)
+    others = ("2 * n - 2", "(1 - weight) / 2", "x ** 10", "n + 1 / 2", "role.action.read(actions)")
+    assert not any(decoding(code) for code in others)
+
+
 # --- the wheel ------------------------------------------------------------------------------------------------------------
 
 

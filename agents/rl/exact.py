@@ -83,7 +83,7 @@ def price_rule(policy: Policy, market: ReferenceMarket, agent: str) -> Rule:
         zeros = torch.zeros_like(types)[:, None]
         seen = role.observation.pack(type=types[:, None], last_price=zeros, round=zeros)
         keys = torch.arange(len(types))
-        return market.price_max * (1 + policy(seen, role, keys)[:, 0].double()) / 2
+        return role.read(seen, policy(seen, role, keys))["price"][:, 0]
 
     return price
 

@@ -24,7 +24,7 @@ MARKETS: dict[str, type] = {
 class Strategy:
     """A way to play one or more markets.
 
-    builders: from a market's name to ``builder(market) -> policy``; a policy of money needs the market's scales
+    builders: from a market's name to ``builder(market) -> policy``; an ask rule, for instance, needs the market's priors
     summary:  what it does, one sentence
     claim:    what its test proves, one sentence
     config:   arguments of the market that it needs; ``sabotage``, ``offered_layers`` and ``coalition`` are also set for

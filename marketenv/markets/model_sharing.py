@@ -60,7 +60,9 @@ WALK = (1e-12, 1e12)  # where drifting costs and needs stay
 DUST = 1e-9  # share of the money at stake below which a loss is rounding: a price that takes all of a gain leaves -4e-16 of it
 
 
-STAY = Choice("stay", options=("leave", "stay"), edges=(LEAVES,), text="whether the client stays, or leaves for good")
+STAY = Choice(
+    "stay", options=("leave", "stay"), edges=(LEAVES,), text=f"below {LEAVES} the client leaves for good, before anything is sold"
+)
 ACTION = Fields(
     (
         *(Multiple(name, decades=1.0, of=name, text=f"reported {name}") for name in REPORTED),

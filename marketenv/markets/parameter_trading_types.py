@@ -47,7 +47,7 @@ class ParameterTradingConfig:
     valuation, mechanism: the gain that is disclosed, and the payment rule, by name or as callables
     exchange:       ``trade``, or ``fedavg``: no broker, everybody takes the average weighted by data
     disclosure:     what a seller learns of its buyers: ``full`` (weight and gain), ``bounds`` or ``none``
-    bid_mode:       ``gain``: bid = (1 + a) m max(gain, 0); ``absolute``: bid = (1 + a) / 2 bid_max
+    bid_mode:       ``gain``: a bid is a multiple of the worth m max(gain, 0); ``absolute``: it is money
     max_purchases:  most purchases of one buyer in one round
     money_per_loss, effort_cost: intervals of the agents' uniform types, money per unit of loss and per full effort
     externality:    what a sale costs its seller per unit of the buyer's gain, money

@@ -41,6 +41,19 @@ MUTANTS: tuple[Mutant, ...] = (
         f"{ROOM}/fields.py",
         "tests/core/test_fields.py",
         ("NaN is told as the least", "torch.where(flat.isnan(), high, flat)", "torch.where(flat.isnan(), low, flat)"),
+        ("meanings of another length are cut", "numbers.expand(wanted)", "numbers[..., : field.size].expand(wanted)"),
+    ),
+    *of(
+        f"{ROOM}/kinds.py",
+        "tests/core/test_fields.py",
+        ("money begins at nothing", "return least + (actions - self.low)", "return (actions - self.low)"),
+        ("money is written as if it began at nothing", "(meanings - least) / (most - least)", "meanings / (most - least)"),
+        ("powers of ten are powers of two", "tens = 10.0 **", "tens = 2.0 **"),
+        ("a type of 0 is read as any other", "torch.where(of > 0, tens, 1 + place)", "tens"),
+        ("a type of 0 is written as any other", "torch.where(of > 0, place, meanings - 1)", "place"),
+        ("an edge belongs to the option below", "borders, right=True", "borders, right=False"),
+        ("a choice of NaN is the first option", "torch.where(meanings.isnan(), meanings.float(), chosen)", "chosen"),
+        ("the grid misses the upper end", "* steps / (points - 1)", "* steps / points"),
     ),
     *of(
         f"{ROOM}/draws.py",
@@ -60,7 +73,8 @@ MUTANTS: tuple[Mutant, ...] = (
     *of(
         f"{DOORS}/spaces.py",
         "tests/envs/test_actions.py",
-        ("the grid misses the upper end", "given.float() / (levels - 1)", "given.float() / levels"),
+        ("a choice has as many levels as a number", "len(field.grid(levels)) for", "levels for"),
+        ("any grid is the role's", "if counts == _counts(role, levels):", "if counts:"),
     ),
     *of(
         f"{DOORS}/opponents.py",

@@ -28,7 +28,7 @@ from marketenv.render import draw_lines, figure
 from scripts.studies.study import Common, Row, Study, run
 from scripts.units import Unit
 
-# What is lied about: name to (field of the action, direction); a is the exponent of 10^a for all but the effort.
+# What is lied about: name to (field of the action, direction).
 LIES = {
     "c up": ("cost", 1),
     "c down": ("cost", -1),
@@ -99,18 +99,25 @@ def priced_market(payment: str, n_rounds: int = 2) -> ModelSharingMarket:
     return market
 
 
-def earned(market: ModelSharingMarket, start: rounds.Situation, lie: str, a: float) -> Tensor:
-    """What every client earns where it alone tells this lie: [markets, clients].
+def meaning(lie: str, part: float) -> float:
+    """What a lie says, from the truth at part 0 on: as a share of full effort, or ten to the part times the true type."""
+    field, sign = LIES[lie]
+    return 1.0 + sign * part if field == "effort" else 10.0 ** (sign * part)
+
+
+def earned(market: ModelSharingMarket, start: rounds.Situation, lie: str, part: float) -> Tensor:
+    """What every client earns where it alone tells this part of a lie: [markets, clients].
 
     start: each seed's market once a client, in the order of seeds. Utility of the first round; of effort, which counts from
     the second training on, what is left of it in the second round when the effort is paid.
     """
-    field, _ = LIES[lie]
+    field, action = LIES[lie][0], market.roles[0].action
     now, n, liar = start, market.n_agents, torch.arange(len(start.state.seeds)) % market.n_agents
     profile, reward = find_profile(market), torch.zeros(0)
     for _ in range(2 if field == "effort" else 1):
         actions = rounds.act(market, profile, now)
-        actions[torch.arange(len(liar)), liar, market.roles[0].action.slices[field].start] = a
+        written = action[field].write(torch.tensor([meaning(lie, part)], dtype=torch.float64))
+        actions[torch.arange(len(liar)), liar, action.slices[field]] = written
         now, report = rounds.advance(market, now, actions)
         assert isinstance(report, SharingReport)
         reward = report.rewards if field == "effort" else report.utility
@@ -124,11 +131,8 @@ def lies(folder: Path, payment: str, first: int, count: int, points: int) -> dic
     """
     market, found = priced_market(payment), {}
     start = rounds.begin(market, torch.arange(first, first + count).repeat_interleave(market.n_agents))
-    for lie, (field, sign) in LIES.items():
-        at_rest = 1.0 if field == "effort" else 0.0
-        truth = earned(market, start, lie, at_rest)
-        span = 2.0 if field == "effort" else 1.0
-        grid = [earned(market, start, lie, at_rest + sign * span * k / points) for k in range(1, points + 1)]
+    for lie in LIES:
+        truth, *grid = [earned(market, start, lie, k / points) for k in range(points + 1)]
         gains = torch.stack(grid) - truth
         kept = {"gain": gains.amax(0), "truth": truth, "mean gain": gains.mean(2).T}
         found[lie] = {name: values.tolist() for name, values in kept.items()}

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from marketenv.core import draws
-from marketenv.core.fields import Field, Fields
+from marketenv.core.fields import Field, Fields, Share
 from marketenv.core.market import Report, Role, Stage
 from marketenv.core.policy import uniform_random
 
@@ -18,7 +18,9 @@ class MatrixState:
 
 
 class MatrixGame:
-    """One round of a game in normal form; an action in [-1, 1], cut into equal parts, is a strategy.
+    """One round of a game in normal form; an action is a share, cut into equal parts, and each part is a strategy.
+
+    No choice, so that there are a thousand ways to play a strategy, as in a market.
 
     payoffs: of each player at every profile [players, S_1, ..., S_n]
     roles:   name to number of agents, players in order; None: one role "player" of all
@@ -31,7 +33,7 @@ class MatrixGame:
 
     def __init__(self, payoffs, roles=None, noise=0.0):
         self.payoffs, self.noise = torch.as_tensor(payoffs, dtype=torch.float64), noise
-        seen, done = Fields((Field("nothing", 1, 0.0, 1.0),)), Fields((Field("move", 1, -1.0, 1.0),))
+        seen, done = Fields((Field("nothing", 1, 0.0, 1.0),)), Fields((Share("move"),))
         self.roles = tuple(Role(name, count, seen, done) for name, count in (roles or {"player": len(self.payoffs)}).items())
         self.stages = (Stage("move", tuple(role.name for role in self.roles)),)
         self.policies = {"truthful": Constant(0, self.payoffs.shape[1]), "random": uniform_random}
@@ -48,7 +50,7 @@ class MatrixGame:
     def clear(self, state, past):
         ((_, actions),) = past
         sizes = torch.tensor(self.payoffs.shape[1:])
-        moves = ((1 + actions[..., 0]) / 2 * sizes).long().minimum(sizes - 1)
+        moves = (self.roles[0].action.read(actions)["move"][..., 0] * sizes).long().minimum(sizes - 1)
         rewards = self.payoffs[(slice(None), *moves.T)].T
         if self.noise:
             rewards = rewards + self.noise * (2 * draws.uniform(draws.fold(state.seeds, "noise"), len(self.payoffs)) - 1)
@@ -60,13 +62,13 @@ class MatrixGame:
 
 @dataclass(frozen=True)
 class Constant:
-    """Plays one of so many strategies: the middle of its part of the action."""
+    """Plays one of so many strategies: the middle of its part of the share."""
 
     number: int
     of: int
 
     def __call__(self, observation, role, keys):
-        return torch.full((len(observation), 1), (2 * self.number + 1) / self.of - 1)
+        return role.write(observation, move=(self.number + 0.5) / self.of)
 
 
 def constants(names):

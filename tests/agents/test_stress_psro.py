@@ -23,8 +23,9 @@ COARSE = Budget(select=1024, judge=1024)
 def moves(policy, of):
     """The strategy of a matrix game that a policy plays."""
     role = MatrixGame(PRISONERS_DILEMMA).roles[0]
-    action = policy(torch.zeros(1, 1), role, torch.zeros(1).long())
-    return min(int((1 + float(action)) / 2 * of), of - 1)
+    seen = torch.zeros(1, 1)
+    share = role.read(seen, policy(seen, role, torch.zeros(1).long()))["move"]
+    return min(int(float(share) * of), of - 1)
 
 
 def test_prisoners_learn_to_defect():

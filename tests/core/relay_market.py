@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch
 
 from marketenv.core import draws
-from marketenv.core.fields import Field, Fields
+from marketenv.core.fields import Field, Fields, Money
 from marketenv.core.market import Report, Role, Stage
 from marketenv.core.policy import uniform_random
 from marketenv.core.transfers import Ledger, net
@@ -49,11 +49,11 @@ class RelayReport(Report):
 
 
 def truthful(observation, role, keys):
-    """Sellers ask 1/2 (a = 0); buyers say yes (a = 1) where the price is below their type, and stay."""
+    """Sellers ask 1/2; buyers say yes where the price is below their type, and stay."""
     if role.name == "seller":
-        return observation.new_zeros(len(observation), 1)
+        return role.write(observation, price=0.5)
     seen = role.observation.unpack(observation)
-    return torch.cat([2.0 * (seen["type"] >= seen["price"]) - 1, torch.ones_like(seen["type"])], 1)
+    return role.write(observation, take=torch.where(seen["type"] >= seen["price"], 1.0, -1.0), stay=1.0)
 
 
 class RelayMarket:
@@ -69,10 +69,10 @@ class RelayMarket:
             "seller",
             1,
             Fields((turn, when)),
-            Fields((Field("price", 1, -1.0, 1.0, "price = (1 + a) / 2"),)),
+            Fields((Money("price", most=1.0),)),
         )
         sees = Fields((turn, Field("type", 1, 0.0, 1.0), Field("price", 1, 0.0, 1.0, "0 until it is named"), when))
-        does = Fields((Field("take", 1, -1.0, 1.0, "buys where > 0"), Field("stay", 1, -1.0, 1.0, "storms out below -0.9")))
+        does = Fields((Field("take", text="buys where > 0"), Field("stay", text="storms out below -0.9")))
         self.roles = (seller, Role("buyer", 2, sees, does))
 
     def reset(self, seeds):
@@ -83,7 +83,7 @@ class RelayMarket:
         if not past:
             return Offer(draws.uniform(draws.fold(state.seeds, "type", state.round), 2))
         ((offer, actions),) = past
-        return Reply(offer.types, (1 + actions[:, 0, 0].double()) / 2)
+        return Reply(offer.types, self.roles[0].action.read(actions[:, 0])["price"][:, 0])
 
     def observe(self, state, past, quotes):
         seen = torch.zeros(len(state.seeds), 3, 4)

@@ -16,6 +16,7 @@ from markdown_pages import ROOT, blocks, cells, links, section, table
 import marketenv
 from marketenv import make_market, make_parallel, make_vec
 from marketenv.alignment import ALIGNMENTS
+from marketenv.core.fields import Choice
 from marketenv.data import AUGMENTATIONS, DATASETS, PARTITIONS
 from marketenv.envs import MARKETS
 from marketenv.learners import LEARNERS
@@ -48,6 +49,7 @@ ARGUMENTS = {
         {},
         {"n_agents": 3, "money_per_loss": (1.0, 4.0), "effort_cost": (0.0, 7.0), "data": "german_credit"},
         {"n_agents": 2, "bid_max": 9.0, "ask_max": 2.0},
+        {"bid_mode": "absolute", "bid_max": 3.0},
     ),
     "model_sharing_v0": ({}, {"n_agents": 3, "effort_cost": (0.0, 7.0), "learner": None}),
     "reference_v0": (
@@ -131,18 +133,41 @@ def scales(market):
 
 
 @pytest.mark.parametrize(("name", "config"), CASES)
-@pytest.mark.parametrize("part", ["Observation", "Actions"])
-def test_fields_are_those_of_the_code(name, config, part):
+def test_what_agents_see_is_that_of_the_code(name, config):
     market = make_market(name, **config)
-    rows = table(section(ENVIRONMENTS[name], part), "Field")
+    rows = table(section(ENVIRONMENTS[name], "Observation"), "Field")
     known = scales(market)
     for role in market.roles:
-        fields = role.observation if part == "Observation" else role.action
-        assert [row[0].strip("`") for row in rows] == [field.name for field in fields.items]
-        for row, field in zip(rows, fields.items, strict=True):
+        assert [row[0].strip("`") for row in rows] == [field.name for field in role.observation.items]
+        for row, field in zip(rows, role.observation.items, strict=True):
             size, low, high = (eval(text, {"__builtins__": {}}, known) for text in row[1:4])
             assert (size, low, high) == (field.size, pytest.approx(field.low), pytest.approx(field.high)), field.name
             assert row[4], f"{field.name} has no meaning"
+
+
+def kind(field):
+    """What a page calls the kind of a field."""
+    return type(field).__name__ + (", by tens" if getattr(field, "decades", 0.0) else "")
+
+
+@pytest.mark.parametrize(("name", "config"), CASES)
+def test_what_agents_do_is_that_of_the_code(name, config):
+    """Field, size, kind, what the ends of the box mean, unit, and the field's own text."""
+    market = make_market(name, **config)
+    actions, known = section(ENVIRONMENTS[name], "Actions"), scales(market)
+    rows = {row[0].strip("`"): row for row in table(actions, "Field")}
+    if config.get("bid_mode") == "absolute":
+        rows |= {row[0].strip("`"): row for row in table(actions, '`bid_mode="absolute"`')}
+    for role in market.roles:
+        assert list(rows) == [field.name for field in role.action.items]
+        for row, field in zip(rows.values(), role.action.items, strict=True):
+            size = eval(row[1], {"__builtins__": {}}, known)
+            assert [size, row[2], *row[5:]] == [field.size, kind(field), field.unit, field.text], field.name
+            if isinstance(field, Choice):
+                assert [row[3].strip("`"), row[4].strip("`")] == [field.options[0], field.options[-1]]
+            else:
+                assert [eval(text, {"__builtins__": {}}, known) for text in row[3:5]] == pytest.approx(field.range), field.name
+            assert (field.low, field.high) == (-1, 1)  # as every page says above the table
 
 
 @pytest.mark.parametrize("name", MARKETS)

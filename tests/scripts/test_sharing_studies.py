@@ -151,12 +151,12 @@ def test_markets_count_alike_however_they_are_dealt_to_units(tmp_path, monkeypat
 def test_a_liar_lies_alone(lie, column, a):
     market = sharing_reports.priced_market("marginal")
     n = market.n_agents
-    earned = sharing_reports.earned(market, rounds.begin(market, torch.arange(2).repeat_interleave(n)), lie, a)
+    earned = sharing_reports.earned(market, rounds.begin(market, torch.arange(2).repeat_interleave(n)), lie, abs(a))
     truth = sharing_reports.earned(market, rounds.begin(market, torch.arange(2).repeat_interleave(n)), lie, 0.0)
     for liar in range(n):
         start = rounds.begin(market, torch.arange(2))
         actions = rounds.act(market, find_profile(market), start)
-        actions[:, liar, column] = a  # of each market the liar's row alone; cost, size and need come first
+        actions[:, liar, column] = a  # 10^a times the truth; of each market the liar's row alone: cost, size, need come first
         _, report = rounds.advance(market, start, actions)
         torch.testing.assert_close(earned[:, liar], report.utility[:, liar])
     assert not torch.equal(earned, truth)
@@ -166,9 +166,9 @@ def test_a_lazy_client_alone_saves_its_effort():
     market = sharing_reports.priced_market("marginal")
     n = market.n_agents
     start = rounds.begin(market, torch.arange(2).repeat_interleave(n))
-    half, full = (sharing_reports.earned(market, start, "effort down", a) for a in (0.0, 1.0))
+    half, full = (sharing_reports.earned(market, start, "effort down", part) for part in (0.5, 0.0))
     own = start.state.effort_cost.view(2, n, n)[:, 0].to(half)
-    # a = 0 is half of the effort, and without training nothing but its cost k_i depends on it
+    # half of the lie is half of the effort, and without training nothing but its cost k_i depends on it
     torch.testing.assert_close(half - full, own / 2)
 
 
