@@ -303,14 +303,10 @@ def test_every_attacker_finds_a_gain_where_there_is_a_large_one():
 
 
 def test_a_market_of_stages_is_attacked_in_its_first_stage():
-    """The relay's seller asks 1/2 of two buyers; U[0, 1] types make 1/2 its best price: 2 p (1 - p) a round.
-
-    Its price is a plain number of [-1, 1] that stands at 0, so that it is no use to scale.
-    """
+    """The relay's seller asks 1/2 of two buyers; U[0, 1] types make 1/2 its best price: 2 p (1 - p) a round."""
     market = RelayMarket(horizon=1)
     attack = Attack(market, find_profile(market), ("seller_0",), seeds_of(JUDGE, 2000))
-    assert abs(float(curve(attack, families(market.roles[0])["shift price"], 11).gains.mean(1).max())) <= 0.02
-    assert list(attack.lines(attack.bases())["seller"]) == ["shift price"]
+    assert abs(float(curve(attack, families(market.roles[0])["scale price"], 11).gains.mean(1).max())) <= 0.02
     hindsight = ex_post_regret(market, find_profile(market), "seller_0", seeds_of(JUDGE, 200))
     assert not hindsight.exact
     assert float(hindsight.regret.mean()) > 0.1  # to know the types before naming a price is worth much
