@@ -21,7 +21,7 @@ from agents.arguments import read_arguments  # noqa: E402
 from agents.scripted import STRATEGIES, Strategy  # noqa: E402
 from marketenv import make_market  # noqa: E402
 from marketenv.core import rounds  # noqa: E402
-from marketenv.core.fields import Meaning  # noqa: E402
+from marketenv.core.fields import Field, Multiple  # noqa: E402
 from marketenv.core.lookup import lookup  # noqa: E402
 from marketenv.core.market import Report, agent_names  # noqa: E402
 from marketenv.envs.make import MARKETS, short_name  # noqa: E402
@@ -99,13 +99,15 @@ SAID: dict[type[Report], Callable[[Any, Any, Any, Sequence[str]], Iterator[Said]
 }
 
 
-def is_lie(meaning: Meaning, truth: float, said: float) -> bool:
-    """Whether more than rounding lies between the truth and what an action of this meaning said.
+def is_lie(field: Field, truth: float, said: float) -> bool:
+    """Whether more than rounding lies between the truth and what an action of this field said.
 
-    >>> is_lie(Meaning("money", 0.0, 1.0), 0.0025370456, 0.0025370419)
+    >>> from marketenv.core.fields import Money
+    >>> is_lie(Money("price", most=1.0), 0.0025370456, 0.0025370419)
     False
     """
-    scale = max(abs(truth), abs(said)) if meaning.of else meaning.high - meaning.low
+    least, most = field.range
+    scale = max(abs(truth), abs(said)) if isinstance(field, Multiple) else most - least
     return abs(said - truth) > PRECISION * scale
 
 
@@ -114,12 +116,11 @@ def beside(market: Any, state: Any, report: Report, agents: Sequence[str]) -> Ta
     shown = Table(title="the truth beside what was said, lies in bold", padding=(0, 1), box=box.SIMPLE_HEAD, title_justify="left")
     for name in ("agent", "what", "truth", "said", "said / truth"):
         shown.add_column(name, justify="left" if name in ("agent", "what") else "right", no_wrap=True)
-    meanings = {field.name: field.meaning for role in market.roles for field in role.action.items if field.meaning}
-    for agent, what, field, truth, said in SAID[type(report)](market, state, report, agents):
+    fields = {field.name: field for role in market.roles for field in role.action.items}
+    for agent, what, name, truth, said in SAID[type(report)](market, state, report, agents):
         ratio = f"{said / truth:.3f}" if truth else "1.000" if not said else "-"
-        shown.add_row(
-            agent, what, f"{truth:.4f}", f"{said:.4f}", ratio, style="bold" if is_lie(meanings[field], truth, said) else None
-        )
+        style = "bold" if is_lie(fields[name], truth, said) else None
+        shown.add_row(agent, what, f"{truth:.4f}", f"{said:.4f}", ratio, style=style)
     return shown
 
 

@@ -138,7 +138,10 @@ MEET_ACTIONS = [
 NO_ACTIONS = (  # what has the shape and is no action: the file, and a part of the expression
     ("agents/rl/exact.py", "/ PANELS"),  # points of an integral
     ("agents/rl/start.py", "high - low"),  # any learner's box as that of a squashed network
-    ("agents/stress/deviation.py", ""),  # families bend what actions mean, some of them by its logarithm
+    ("agents/stress/deviation.py", "log10()"),  # factors are spaced by their logarithms
+    ("agents/stress/deviation.py", "10.0 ** grid"),
+    ("agents/stress/kinds.py", "log10()"),  # families bend what actions mean, some of them by its logarithm
+    ("agents/stress/kinds.py", "10.0 ** values"),
 )
 
 

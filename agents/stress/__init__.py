@@ -6,9 +6,10 @@
 
 from .attack import JUDGE, SELECT, Attack, Curve, curve, seeds_of
 from .best_response import BestResponse, Found, best_response, market_nash_conv
-from .deviation import KINDS, Deviation, Family, families, together
+from .deviation import Deviation, Family, Usual, together
 from .equilibria import Equilibrium, solve
 from .exact import ExPost, ex_post_regret
+from .kinds import KINDS, families, lines
 from .leaderboard import Row, Standing, leaderboard, standings
 from .leaderboard import write as write_leaderboard
 from .meta_game import MetaGame, estimate, game_of, regrets
@@ -39,6 +40,7 @@ __all__ = [
     "Row",
     "Scenario",
     "Standing",
+    "Usual",
     "best_response",
     "curve",
     "estimate",
@@ -46,6 +48,7 @@ __all__ = [
     "families",
     "game_of",
     "leaderboard",
+    "lines",
     "market_nash_conv",
     "play_policies",
     "play_scenario",

@@ -11,14 +11,15 @@ import torch
 from jaxtyping import Float64, Int
 from torch import Tensor
 
-from marketenv.core import rounds, tree
+from marketenv.core import draws, rounds, tree
 from marketenv.core.lookup import unknown
 from marketenv.core.market import Market, Role, agent_names, role_of
-from marketenv.core.policy import Policy
+from marketenv.core.policy import Policy, actions_of
 from marketenv.metrics import Interval, mean_intervals
 
 from ..lineups import Mixture, Profile, play, seat
-from .deviation import Deviation, Family
+from .deviation import Deviation, Family, Usual
+from .kinds import lines
 
 MOST_BYTES = 2**30  # of the markets that are played at once
 SELECT, JUDGE = 3 * 2**60, 3 * 2**61  # first seeds of the two blocks; training and its evaluations use others
@@ -101,6 +102,32 @@ class Attack:
         own, truth = self.bases(), (self.market.policies["truthful"],) * len(self.agents)
         return [own] if all(one is other for one, other in zip(own, truth, strict=True)) else [own, truth]
 
+    def seen(self, agent: str) -> tuple[Tensor, Tensor]:
+        """What an agent sees at its first move, where all play the profile, and the keys that its policy draws from."""
+        role, row, now = role_of(self.market, agent), agent_names(self.market).index(agent), self.start
+        policies, who = seat(self.market, self.profile, self.seeds.to(self.market.device))
+        while role.name not in self.market.stages[len(now.past)].movers:
+            now, _ = rounds.advance(self.market, now, rounds.act_mixed(self.market, policies, who, now))
+        keys = draws.agent_keys(draws.fold(now.state.seeds, now.state.round, len(now.past)), who.shape[1], "policy")
+        return rounds.observe(self.market, now)[:, row, : role.observation.dim], keys[:, row]
+
+    def usual(self, role: Role, bases: Sequence[Policy]) -> dict[str, Usual]:
+        """By field what the deviators of a role report at their first move where they play their bases."""
+        rows: dict[str, list[tuple[Tensor, ...]]] = {name: [] for name in role.action.slices}
+        for agent, base in zip(self.agents, bases, strict=True):
+            if role_of(self.market, agent) != role:
+                continue
+            observation, keys = self.seen(agent)
+            ends = (end.to(observation.device).expand(len(keys), -1) for end in (role.action.low, role.action.high))
+            parts = [role.read(observation, some) for some in (actions_of(base, observation, role, keys), *ends)]
+            for name, row in rows.items():
+                row.append(tuple(part[name].flatten() for part in parts))
+        return {name: Usual(*map(torch.cat, zip(*row, strict=True))) for name, row in rows.items()}
+
+    def lines(self, bases: Sequence[Policy]) -> dict[str, dict[str, Family]]:
+        """For each role of the deviators the families of one parameter that change what their bases report, by name."""
+        return {role.name: lines(role, self.usual(role, bases), self.fields) for role in self.roles}
+
     def gains(self, candidates: Sequence[tuple[Policy, ...]]) -> Float64[Tensor, "candidates pairs"]:
         """What each candidate, one policy a deviator, earns more than the profile, seed by seed."""
         return torch.cat([self._earned(policies, 1) for policies in candidates]) - self.base
@@ -138,11 +165,12 @@ class Attack:
 class Curve:
     """Gain against deviation, with common random numbers.
 
+    family:     as far as it goes without clipping every report
     parameters: of the family, one a point                        [points]
     gains:      what a point gains over the profile, seed by seed  [points, pairs]
     """
 
-    family: str
+    family: Family
     parameters: Float64[Tensor, "points"]
     gains: Float64[Tensor, "points pairs"]
 
@@ -153,7 +181,9 @@ class Curve:
 
 
 def curve(attack: Attack, family: Family, points: int = 41) -> Curve:
-    """The gain along a family of one parameter, its whole range: points x seeds as one batch; a coalition deviates alike.
+    """The gain along a family of one parameter: points x seeds as one batch; a coalition deviates alike.
+
+    The line ends where the box begins to clip every report of the first deviator's role.
 
     >>> from agents.lineups import find_profile
     >>> from agents.stress import families
@@ -164,6 +194,8 @@ def curve(attack: Attack, family: Family, points: int = 41) -> Curve:
     >>> round(float(found.parameters[found.gains.mean(1).argmax()]), 1)  # truth's best answer is 2/3
     0.7
     """
+    bases = attack.bases()
+    family = family.within(attack.usual(attack.roles[0], bases))
     parameters = family.line(points)
     alike = parameters.repeat(1, len(attack.agents))
-    return Curve(family.name, parameters[:, 0], attack.grid(attack.bases(), (family,) * len(attack.agents), alike))
+    return Curve(family, parameters[:, 0], attack.grid(bases, (family,) * len(attack.agents), alike))

@@ -1,20 +1,31 @@
-"""Deviations: maps from what an agent would report to what it reports instead, in families with parameters."""
+"""Deviations: maps from what an agent would report to what it reports instead, in families with parameters.
+
+A report is what an action means: money, a multiple of the truth, a share, an option (see ``marketenv.core.fields``).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
-from marketenv.core.fields import Fields
-from marketenv.core.lookup import unknown
 from marketenv.core.market import Role
 from marketenv.core.policy import Policy
 
-Map = Callable[[Tensor, Tensor, Tensor, Role], Tensor]
+Reports = Mapping[str, Tensor]  # by field what actions mean   [rows, size] each
+Map = Callable[[Reports, Tensor, Tensor, Role], Reports]
+
+
+@dataclass(frozen=True)
+class Usual:
+    """What is reported in one field where nobody deviates, beside the least and the most that could be: [reports] each."""
+
+    report: Float64[Tensor, "reports"]
+    least: Float64[Tensor, "reports"]
+    most: Float64[Tensor, "reports"]
 
 
 @dataclass(frozen=True)
@@ -22,8 +33,12 @@ class Family:
     """Maps from reports to reports, told apart by k parameters.
 
     low, high: box of the parameters [k];   identity: the parameters that change nothing [k]
-    apply:     (actions [rows, a], parameters [rows, k], observation [rows, dim], role) -> actions [rows, a]; what leaves
-               the role's box is clipped to it
+    apply:     (reports by field, parameters [rows, k], observation [rows, dim], role) -> the reports of the fields that
+               change [rows, size]; what no action means is clipped to what the nearest does
+    field:     that changes, and unit: of the parameter, both of a family of one
+    powers:    points of a line are spaced evenly by the logarithm of the parameter
+    options:   what the parameters 0, 1, ... stand for, where it is a choice
+    fit:       (this family, what is usual in its field) -> the same without parameters at which all reports are clipped
     """
 
     name: str
@@ -31,22 +46,47 @@ class Family:
     high: tuple[float, ...]
     identity: tuple[float, ...]
     apply: Map
+    field: str = ""
+    unit: str = ""
+    powers: bool = False
+    options: tuple[str, ...] = ()
+    fit: Callable[[Family, Usual], Family] | None = None
+
+    def within(self, usual: Mapping[str, Usual]) -> Family:
+        """The same family, ending where the box begins to clip every report; of several parameters as it is.
+
+        usual: by field what is reported without a deviation
+        """
+        return self if self.fit is None else self.fit(self, usual[self.field])
 
     def line(self, points: int) -> Float64[Tensor, "points k"]:
-        """Evenly spaced parameters of a family of one, the identity among them; ValueError for a family of several."""
+        """Evenly spaced parameters of a family of one, two or more; every option once where it is a choice.
+
+        The identity is among them; points nearer to it than a quarter of a step, which hardly differ from it, give way to it.
+        Raises ValueError for a family of several.
+        """
         if len(self.low) != 1:
             raise ValueError(f"{self.name!r} has {len(self.low)} parameters; a line wants a family of one, for instance scale.")
-        grid = torch.linspace(self.low[0], self.high[0], points, dtype=torch.float64, device="cpu")
-        same = (grid - self.identity[0]).abs() <= 1e-9 * (self.high[0] - self.low[0])  # linspace(0, 2, 7) has 1 + 2e-16
-        return torch.cat([grid[~same], grid.new_tensor(self.identity)]).sort().values[:, None]
+        low, high, same = torch.tensor([*self.low, *self.high, *self.identity], dtype=torch.float64, device="cpu")
+        points = round(float(high - low)) + 1 if self.options else max(points, 2)
+        if self.powers:
+            low, high, same = low.log10(), high.log10(), same.log10()
+        grid = torch.linspace(float(low), float(high), points, dtype=torch.float64, device="cpu")
+        near = (grid - same).abs() < 0.25 * (high - low) / max(points - 1, 1)
+        grid = torch.cat([grid[~near], same[None]]).sort().values[:, None]
+        return 10.0**grid if self.powers else grid
+
+    def __str__(self) -> str:
+        return self.name
 
 
 @dataclass(frozen=True)
 class Deviation:
-    """A policy that reports a base policy's actions through a family's map.
+    """A policy that reports what a base policy would, changed by a family's map.
 
     With one row of parameters it is a policy like any other. With several rows it plays all of them at once: the markets
-    that it is asked about come in as many equal runs as there are rows, and run l is played with row l.
+    that it is asked about come in as many equal runs as there are rows, and run l is played with row l. Whatever the family
+    leaves as it is keeps the base's action, to the bit.
 
     parameters: [rows, k]
     """
@@ -60,12 +100,22 @@ class Deviation:
     ) -> Float[Tensor, "markets actions"]:
         """Actions in the role's box, float32 [markets, actions]."""
         each = self.parameters.to(observation.device).repeat_interleave(len(observation) // len(self.parameters), 0)
-        actions = self.family.apply(self.base(observation, role, keys).double(), each, observation, role)
-        return actions.float().clamp(role.action.low.to(actions.device), role.action.high.to(actions.device))
+        actions = self.base(observation, role, keys)
+        before = role.read(observation, actions)
+        after = self.family.apply(before, each, observation, role)
+        written = role.action.unpack(role.write(observation, **{**before, **after}))
+        parts = role.action.unpack(actions.float()) | {
+            name: torch.where(new == before[name], actions[:, role.action.slices[name]].float(), written[name])
+            for name, new in after.items()
+        }
+        low, high = (end.to(actions.device) for end in (role.action.low, role.action.high))
+        return torch.cat(list(parts.values()), 1).clamp(low, high)
 
     def __str__(self) -> str:
-        parameters = ", ".join(f"{value:.4g}" for value in self.parameters[0].tolist())
-        return f"{self.family.name}, in its box, by {parameters}"
+        (values,) = self.parameters[:1].tolist()
+        if self.family.options and values[0] >= 0:
+            return f"{self.family.field}: {self.family.options[round(values[0])]}"
+        return f"{self.family.name} by {', '.join(f'{value:.4g}' for value in values)} {self.family.unit}".rstrip()
 
 
 @dataclass(frozen=True)
@@ -87,98 +137,19 @@ class Within:
         return torch.cat([(new if name in self.fields else actions)[:, where] for name, where in role.action.slices.items()], 1)
 
 
-@dataclass(frozen=True)
-class Field:
-    """One named part of an action as a share u of its box: 0 at its lower end, 1 at its upper one."""
-
-    where: slice
-    low: float
-    high: float
-
-    def change(self, actions: Tensor, rule: Callable[[Tensor], Tensor]) -> Tensor:
-        """The actions with ``rule`` of this part's shares in place of them."""
-        width = self.high - self.low
-        new = self.low + width * rule((actions[:, self.where] - self.low) / width)
-        return torch.cat([actions[:, : self.where.start], new, actions[:, self.where.stop :]], 1)
-
-
-def scale(name: str, field: Field) -> Family:
-    """u' = k u, k in [0, 2]: a price of k times what it would be."""
-    return Family(f"scale {name}", (0.0,), (2.0,), (1.0,), lambda a, p, seen, role: field.change(a, lambda u: p * u))
-
-
-def shift(name: str, field: Field) -> Family:
-    """u' = u + d, d in [-1, 1]: more or less by a part of the box."""
-    return Family(f"shift {name}", (-1.0,), (1.0,), (0.0,), lambda a, p, seen, role: field.change(a, lambda u: u + p))
-
-
-def affine(name: str, field: Field) -> Family:
-    """u' = i + k u, i in [-1/2, 1/2], k in [0, 2]."""
-    return Family(
-        f"affine {name}",
-        (-0.5, 0.0),
-        (0.5, 2.0),
-        (0.0, 1.0),
-        lambda a, p, seen, role: field.change(a, lambda u: p[:, :1] + p[:, 1:] * u),
-    )
-
-
-def knots(name: str, field: Field, count: int = 5) -> Family:
-    """u' runs through the values p_j at u = j / (count - 1), straight between them: any curve, roughly."""
-
-    def bend(u: Tensor, values: Tensor) -> Tensor:
-        place = u.clamp(0, 1) * (count - 1)
-        left = place.floor().clamp(max=count - 2).long()
-        part = place - left
-        return (1 - part) * values.gather(1, left) + part * values.gather(1, left + 1)
-
-    same = tuple(k / (count - 1) for k in range(count))
-    return Family(
-        f"knots {name}",
-        (0.0,) * count,
-        (1.0,) * count,
-        same,
-        lambda a, p, seen, role: field.change(a, lambda u: bend(u, p)),
-    )
-
-
-KINDS: dict[str, Callable[[str, Field], Family]] = {"scale": scale, "shift": shift, "affine": affine, "knots": knots}
-
-
-def families(role: Role, kinds: Sequence[str] = tuple(KINDS), fields: Sequence[str] | None = None) -> dict[str, Family]:
-    """Every kind of deviation for every field of a role's action, by name: ``"scale price"``, ``"shift effort"``, ...
-
-    fields: of the action that may change, None for all
-    Every kind acts on the place of an action in its box, not on what it reports: where a report is 10^a times the truth, 1.75
-    times the place 1/2 is 5.6 times the truth; ``words.say`` says what is reported. Raises ValueError for an unknown kind.
-
-    >>> from marketenv import make_market
-    >>> list(families(make_market("reference_v0").roles[0]))
-    ['scale price', 'shift price', 'affine price', 'knots price']
-    """
-    for kind in kinds:
-        if kind not in KINDS:
-            raise unknown("kind of deviation", kind, KINDS)
-    parts = {name: part for name, part in _parts(role.action).items() if fields is None or name in fields}
-    return {family.name: family for name, part in parts.items() for family in (KINDS[kind](name, part) for kind in kinds)}
-
-
 def together(members: Sequence[Family]) -> Family:
     """Several families as one, applied one after another: their parameters side by side."""
     ends = [0]
     for member in members:
         ends.append(ends[-1] + len(member.low))
 
-    def apply(actions: Tensor, parameters: Tensor, seen: Tensor, role: Role) -> Tensor:
+    def apply(reports: Reports, parameters: Tensor, seen: Tensor, role: Role) -> Reports:
+        changed: dict[str, Tensor] = {}
         for member, start, stop in zip(members, ends, ends[1:], strict=False):
-            actions = member.apply(actions, parameters[:, start:stop], seen, role)
-        return actions
+            changed |= member.apply({**reports, **changed}, parameters[:, start:stop], seen, role)
+        return changed
 
     low, high, identity = (
         tuple(value for member in members for value in getattr(member, end)) for end in ("low", "high", "identity")
     )
     return Family(" + ".join(member.name for member in members), low, high, identity, apply)
-
-
-def _parts(action: Fields) -> dict[str, Field]:
-    return {item.name: Field(action.slices[item.name], item.low, item.high) for item in action.items}

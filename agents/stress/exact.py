@@ -12,7 +12,7 @@ from torch import Tensor
 from marketenv.core import rounds, tree
 from marketenv.core.fields import Fields
 from marketenv.core.lookup import unknown
-from marketenv.core.market import Market, agent_names, role_of
+from marketenv.core.market import Market, Role, agent_names, role_of
 from marketenv.core.policy import Policy
 from marketenv.core.precision import full_precision
 
@@ -29,12 +29,14 @@ class ExPost:
     regret:  of each seed, >= 0, money           [pairs]
     utility: what was earned in that round        [pairs]
     actions: the best reply                       [pairs, width]
+    reports: what it means, by field              [pairs, size] each
     exact:   the market named all actions that matter; otherwise the regret is a lower bound from a grid
     """
 
     regret: Float64[Tensor, "pairs"]
     utility: Float64[Tensor, "pairs"]
     actions: Float[Tensor, "pairs width"]
+    reports: dict[str, Tensor]
     exact: bool
 
 
@@ -51,7 +53,8 @@ def ex_post_regret(
     rgt = max over b' of u(theta; b', b_-i) - u(theta; b, b_-i)   [pairs], money
 
     A market with a method ``breakpoints(state, past, agent)`` names the actions [markets, candidates, width] among which a
-    best one always is, or None; then the regret is exact. Otherwise each field of the action runs through ``points`` values.
+    best one always is, or None; then the regret is exact. Otherwise each field of the action runs through ``points`` values, and
+    a choice through its options.
     Where only costs change, a market's ``cost_breakpoints`` does the same for them alone.
     With ``fields`` only these parts of the action change (a bid and not the ask), and the regret is that of them alone.
     The agent deviates in the round's first stage; the profile plays what follows. Raises ValueError for unknown names and for
@@ -67,7 +70,7 @@ def ex_post_regret(
     Attack(market, profile, (agent,), seeds)  # refuses unknown agents and profiles with gaps
     if role_of(market, agent).name not in market.stages[0].movers:
         raise ValueError(f"{agent} does not move in the first stage, {market.stages[0].name!r}; hindsight is known of it alone.")
-    mine = agent_names(market).index(agent)
+    mine, role = agent_names(market).index(agent), role_of(market, agent)
     policies, who = seat(market, profile, seeds.to(market.device))
     now = rounds.begin(market, seeds)
     truth = rounds.act_mixed(market, policies, who, now)
@@ -75,8 +78,8 @@ def ex_post_regret(
     replies = None if named is None else named(now.state, (*now.past, (now.quotes, truth)), mine)
     exact = replies is not None
     if replies is None:
-        replies = _lines(truth[:, mine], market, agent, points)
-    kept = ~_moved(role_of(market, agent).action, fields).to(replies.device)
+        replies = _lines(truth[:, mine], role, points)
+    kept = ~_moved(role.action, fields).to(replies.device)
     replies[..., : len(kept)] = torch.where(kept, truth[:, mine, None, : len(kept)], replies[..., : len(kept)])
     replies = replies.unique(dim=1)  # where fields are kept, many are the same
     replies = torch.cat([truth[:, mine][:, None], replies], 1)  # what was done comes first, so that regret is never below 0
@@ -84,7 +87,9 @@ def ex_post_regret(
     best = earned.argmax(1)
     picked = replies.take_along_dim(best[:, None, None], 1)[:, 0]
     regret = earned.take_along_dim(best[:, None], 1)[:, 0] - earned[:, 0]
-    return ExPost(regret.cpu(), earned[:, 0].cpu(), picked.cpu(), exact)
+    reports = role.read(rounds.observe(market, now)[:, mine, : role.observation.dim], picked)
+    reports = {name: meant.cpu() for name, meant in reports.items()}
+    return ExPost(regret.cpu(), earned[:, 0].cpu(), picked.cpu(), reports, exact)
 
 
 def _named(market: Market, fields: Sequence[str] | None) -> Callable[..., Tensor | None] | None:
@@ -105,13 +110,13 @@ def _moved(box: Fields, names: Sequence[str] | None) -> Bool[Tensor, "width"]:
     return moved
 
 
-def _lines(actions: Tensor, market: Market, agent: str, points: int) -> Float[Tensor, "pairs replies width"]:
-    """The agent's actions with one field at a time set to each of its values, in turn."""
-    box, lines = role_of(market, agent).action, []
-    for item in box.items:
-        values = torch.linspace(item.low, item.high, points, dtype=torch.float32, device=actions.device)
-        line = actions[:, None].repeat(1, points, 1)
-        line[:, :, box.slices[item.name]] = values[:, None]
+def _lines(actions: Tensor, role: Role, points: int) -> Float[Tensor, "pairs replies width"]:
+    """An agent's actions with one field at a time set to each of its values, in turn: options, or evenly from end to end."""
+    lines = []
+    for field in role.action.items:
+        values = field.grid(max(points, 2)).to(actions.device)
+        line = actions[:, None].repeat(1, len(values), 1)
+        line[:, :, role.action.slices[field.name]] = values[:, None]
         lines.append(line)
     return torch.cat(lines, 1)
 

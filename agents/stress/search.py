@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -17,7 +17,8 @@ from marketenv.core.lookup import unknown
 from marketenv.core.policy import Policy
 
 from .attack import Attack
-from .deviation import Deviation, Family, Within, families, together
+from .deviation import Deviation, Family, Within, together
+from .kinds import families
 from .words import say
 
 ELITE = 0.2  # share of a generation that the next one is drawn around
@@ -64,19 +65,20 @@ Attacker = Callable[[Attack, Budget], list[Candidate]]
 
 
 def grid(attack: Attack, budget: Budget) -> list[Candidate]:
-    """The best point of every line: scale and shift, for every field of the deviators' actions, from the profile and from truth.
+    """The best point of every line, for every field of the deviators' actions, from the profile and from truth.
 
-    A coalition is tried on all combinations of its members' points, four times as many as a single agent's. What the profile
-    plays already is no candidate: at the best of the real deviations one sees whether any pays.
+    What is reported is scaled or shifted; every option of a choice is tried once. A coalition is tried on all combinations of
+    its members' points, four times as many as a single agent's. What the profile plays already is no candidate: at the best
+    of the real deviations one sees whether any pays.
     """
     count, found = len(attack.agents), []
     points = budget.points if count == 1 else max(3, int((4 * budget.points) ** (1 / count)))
-    for bases, members in itertools.product(attack.starts(), _lines(attack)):
-        lines = [member.line(points)[:, 0] for member in members]
-        lattice = torch.cartesian_prod(*lines).reshape(-1, count)
-        if bases == attack.bases():
-            lattice = lattice[(lattice != lattice.new_tensor([member.identity[0] for member in members])).any(1)]
-        found.append(_candidate(attack, bases, members, lattice[changing(attack.grid(bases, members, lattice)).argmax()]))
+    for bases in attack.starts():
+        for members in _members(attack, attack.lines(bases)):
+            lattice = torch.cartesian_prod(*(member.line(points)[:, 0] for member in members)).reshape(-1, count)
+            if bases == attack.bases():
+                lattice = lattice[(lattice != lattice.new_tensor([member.identity[0] for member in members])).any(1)]
+            found.append(_candidate(attack, bases, members, lattice[changing(attack.grid(bases, members, lattice)).argmax()]))
     return found
 
 
@@ -85,20 +87,17 @@ def changing(gains: Float64[Tensor, "candidates pairs"]) -> Float64[Tensor, "can
     return gains.mean(1).masked_fill(~(gains != 0).any(1), -torch.inf)
 
 
-def _lines(attack: Attack) -> list[tuple[Family, ...]]:
-    """For every kind of line and every choice of a field in each role: the family of each deviator."""
-    roles = {role.name: role for role in attack.roles}
-    found = []
-    for kind in ("scale", "shift"):
-        tables = [families(role, (kind,), attack.fields).values() for role in roles.values()]
-        for choice in itertools.product(*tables):
-            of = dict(zip(roles, choice, strict=True))
-            found.append(tuple(of[role.name] for role in attack.roles))
-    return found
+def _members(attack: Attack, lines: Mapping[str, Mapping[str, Family]]) -> Iterator[tuple[Family, ...]]:
+    """For every choice of a line in each role: the family of each deviator."""
+    for choice in itertools.product(*(of.values() for of in lines.values())):
+        of = dict(zip(lines, choice, strict=True))
+        yield tuple(of[role.name] for role in attack.roles)
 
 
 def cross_entropy(attack: Attack, budget: Budget) -> list[Candidate]:
     """The best that the cross-entropy search finds among straight lines and among curves, all fields and members at once.
+
+    Lines and curves lead from what would be reported to what is; options are chosen beside them.
 
     Each generation draws a population from independent normals, keeps the best fifth on common random numbers, and moves
     the normals to them. Returned are each search's best member and the centre of its last generation.
@@ -106,7 +105,7 @@ def cross_entropy(attack: Attack, budget: Budget) -> list[Candidate]:
     """
     found = []
     for bases, kind in itertools.product(attack.starts(), ("affine", "knots")):
-        members = tuple(together(list(families(role, (kind,), attack.fields).values())) for role in attack.roles)
+        members = tuple(together(list(families(role, (kind, "choose"), attack.fields).values())) for role in attack.roles)
         found += [_candidate(attack, bases, members, chosen) for chosen in _evolve(attack, bases, members, budget)]
     return found
 

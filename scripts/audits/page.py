@@ -143,6 +143,11 @@ def _pictures(series: Sequence[Mapping[str, Any]]) -> str:
 
 def _regret(axes: Axes, one: Mapping[str, Any]) -> None:
     draw_bands(axes, one["parameters"], one["mean"], one["low"], one["high"], one["title"], (one["x"], one["y"]))
+    if one.get("powers"):
+        axes.set_xscale("log")
+    if one.get("options"):
+        names = [one["options"][int(k)] if k >= 0 else "as it was" for k in one["parameters"]]
+        axes.set_xticks(one["parameters"], names, rotation=45, ha="right")
 
 
 def _learning(axes: Axes, one: Mapping[str, Any]) -> None:

@@ -48,12 +48,14 @@ def deviation_grid(points: int = 101, pairs: int = 256, episodes: int = 1024) ->
     """Seconds of the whole grid both ways and their ratio; the loop plays ``episodes`` of them and is scaled up."""
     market = make_market("reference_v0", **GAME)
     seeds, family = seeds_of(JUDGE, pairs), families(role_of(market, AGENT))["scale price"]
-    attack, line = Attack(market, find_profile(market), (AGENT,), seeds), family.line(points)
+    attack = Attack(market, find_profile(market), (AGENT,), seeds)
+    found = curve(attack, family, points)
+    line = found.parameters[:, None]
     batch, threads = best_threads(lambda: curve(attack, family, points))
     torch.set_num_threads(1)
     each, earned = one_by_one(market, family, line, seeds, episodes)
     at = torch.arange(episodes)
-    expected = (curve(attack, family, points).gains + attack.base)[at % len(line), at % pairs]
+    expected = (found.gains + attack.base)[at % len(line), at % pairs]
     torch.testing.assert_close(earned, expected, atol=1e-6, rtol=1e-5)  # the same episodes, so that the times compare
     count = len(line) * pairs
     name = f"deviation grid, {len(line)} deviations x {pairs} seeds, double auction"

@@ -31,8 +31,8 @@ MUTANTS: tuple[Mutant, ...] = (
         some(f"{TESTS}/test_stress_oracles.py", "hindsight_about_a_bid_leaves_the_ask_as_it_was"),
         (
             "hindsight changes all fields",
-            "_moved(role_of(market, agent).action, fields)",
-            "_moved(role_of(market, agent).action, None)",
+            "_moved(role.action, fields)",
+            "_moved(role.action, None)",
         ),
     ),
     *of(
@@ -102,6 +102,17 @@ MUTANTS: tuple[Mutant, ...] = (
             "repeat_interleave(len(observation) // len(self.parameters), 0)",
             "repeat(len(observation) // len(self.parameters), 1)",
         ),
+        ("what stays as it is is rounded", "torch.where(new == before[name], actions", "torch.where(new != new, actions"),
+        ("points stay that hardly differ from the truth", "0.25 * (high - low)", "1e-9 * (high - low)"),
+        ("factors are spaced evenly", "low, high, same = low.log10(), high.log10(), same.log10()", "pass"),
+    ),
+    *of(
+        f"{ROOM}/kinds.py",
+        f"{TESTS}/test_stress_deviation.py",
+        ("a line goes on where all is clipped", "high=(min(family.high[0], most),)", "high=(family.high[0],)"),
+        ("the same is scaled and shifted", "one.low < one.high and not _by_scaling(one, every, usual)", "one.low < one.high"),
+        ("a line may hold nothing but truth", "if one.low < one.high and not", "if not"),
+        ("multiples are bent as they are", "clamp(min=TINY).log10() if _by_powers(field) else reports", "clamp(min=TINY)"),
     ),
     *of(
         "agents/lineups.py",

@@ -27,7 +27,8 @@ from agents.stress.claims import (
 )
 from agents.stress.claims.claim import FAILS, HOLDS, INCONCLUSIVE, NO_GAIN, POSITIVE, UNTESTED, WORDS, Effort
 from agents.stress.claims.truthfulness import blocks, changes
-from agents.stress.deviation import Deviation, families
+from agents.stress.deviation import Deviation
+from agents.stress.kinds import families
 from marketenv import make_market
 from marketenv.core import draws
 from marketenv.mechanisms import first_price, second_price
@@ -435,6 +436,14 @@ def test_a_line_is_tried_in_the_range_that_the_claim_names():
             "as stated",
             TINY,
         )
+
+
+def test_a_line_that_changes_no_report_is_refused():
+    """At cost 0 nothing is asked, and no multiple of nothing is anything."""
+    free = lambda condition, effort: make_market("parameter_trading_v0", n_agents=2, max_cycles=1)  # noqa: E731
+    asked = truthfulness(**ABOUT, build=free, who=("trader_0",), lines=(("scale ask", 0.0, 2.0),), attackers=(), costly=True)
+    with pytest.raises(ValueError, match="'scale ask' from 0 to 2 changes no report; lines that do: scale bid, shift ask"):
+        measured(asked, "as stated", TINY)
 
 
 def test_few_seeds_decide_nothing():

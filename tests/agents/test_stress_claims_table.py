@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import json
+import math
 from functools import partial
 
 import numpy as np
@@ -32,7 +33,7 @@ from marketenv.mechanisms import PRIORS, double_auction, lower_bound
 ALL = pytest.mark.parametrize("name", list(CLAIMS))
 MARKETS = {"reference", "parameter_trading", "model_sharing"}
 KINDS = {
-    "regret": {"title", "x", "y", "parameters", "mean", "low", "high"},
+    "regret": {"title", "x", "y", "powers", "options", "parameters", "mean", "low", "high"},
     "learning": {"title", "steps", "utility", "truthful"},
     "lines": {"title", "x", "y", "curves"},
     "network": {"title", "names", "money"},
@@ -74,6 +75,28 @@ def test_every_condition_runs_twice_alike_and_fits_json(name):
     found = verdict(claim, evidence)
     assert found.word in WORDS and len(found.found) == len(claim.conditions)
     assert [one.word == "fails" for one in found.found] == [bool(one.counterexample) for one in found.found]
+
+
+HALF_ASK_MAX = 15 * math.log(10) / 20  # of a tenth of the largest bid, which is 15 money per loss times the loss of guessing
+
+
+@pytest.mark.parametrize(
+    ("name", "axis", "ends"),
+    [
+        ("ipfl/cost_not_overstated", "cost, times the truth", (1, 10)),
+        ("ipfl/cost_not_understated", "cost, times the truth", (0.1, 1)),
+        ("ipfl/truthful_sizes", "size, times the truth", (0.1, 10)),
+        ("ipfl/truthful_needs", "need, times the truth", (0.1, 10)),
+        ("train_n_trade/truthful_bids", "bid, times the worth", (0, 1.5)),
+        ("train_n_trade/truthful_asks", "ask, more money above cost", (0, HALF_ASK_MAX)),
+        ("train_n_trade/full_effort", "effort, of full effort", (0, 1)),
+    ],
+)
+def test_claims_name_their_lines_in_units(name, axis, ends):
+    claim = CLAIMS[name]
+    (series,) = measured(claim, claim.conditions[0], TINY)["series"]
+    assert series["x"] == axis
+    assert (series["parameters"][0], series["parameters"][-1]) == pytest.approx(ends, rel=1e-6)
 
 
 # --- what theory knows ------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from agents.stress import (
     best_response,
     curve,
     ex_post_regret,
+    exact,
     families,
     market_nash_conv,
     search,
@@ -369,12 +370,25 @@ def test_the_best_attacker_is_the_one_that_the_choosing_seeds_chose(monkeypatch)
 def test_hindsight_about_a_bid_leaves_the_ask_as_it_was():
     """To ask more would gain a truthful seller much, so that who may change all of its action does so on most seeds."""
     market = make_market("parameter_trading_v0", n_agents=2, max_cycles=1)
-    where = market.roles[0].action.slices["ask"]
-    asks = [
-        ex_post_regret(market, find_profile(market), "trader_0", torch.arange(16), fields=fields).actions[:, where]
-        for fields in (("bid",), None)
+    found = [
+        ex_post_regret(market, find_profile(market), "trader_0", torch.arange(16), fields=fields) for fields in (("bid",), None)
     ]
-    assert asks[0].eq(-1).all() and (asks[1] > -1).any()
+    where = market.roles[0].action.slices["ask"]
+    assert found[0].actions[:, where].eq(-1).all() and (found[1].actions[:, where] > -1).any()
+    assert found[0].reports["ask"].eq(0).all() and (found[1].reports["ask"] > 0).any()  # money above cost
+
+
+def test_without_breakpoints_hindsight_tries_every_option_once():
+    """Five values of each of four numbers, nine uploads, to leave or to stay; one field at a time, the others as they were."""
+    (role,) = make_market("model_sharing_v0", learner=None, n_agents=2).roles
+    seen = torch.ones(1, role.observation.dim)
+    truth = role.write(seen, cost=1.0, size=1.0, need=1.0, effort=1.0, upload="honest", stay="stay")
+    replies = exact._lines(truth, role, 5)
+    said = role.read(seen[:, None].expand(-1, replies.shape[1], -1), replies)
+    assert replies.shape[1] == 4 * 5 + 9 + 2
+    assert said["upload"][0, 20:29, 0].tolist() == list(range(9)) and said["stay"][0, 29:, 0].tolist() == [0, 1]
+    torch.testing.assert_close(said["cost"][0, :5, 0], 10 ** torch.tensor([-1, -0.5, 0, 0.5, 1]).double(), atol=1e-6, rtol=0)
+    assert said["cost"][0, 5:].eq(1).all() and said["upload"][0, :20].eq(0).all()
 
 
 def test_the_best_point_of_a_search_is_one_that_was_tried():

@@ -8,7 +8,8 @@ from matrix_market import PRISONERS_DILEMMA, ROCK_PAPER_SCISSORS, Constant, Matr
 
 from agents.lineups import Mixture
 from agents.stress.best_response import Found
-from agents.stress.deviation import Deviation, families
+from agents.stress.deviation import Deviation
+from agents.stress.kinds import families
 from agents.stress.psro import _gains, _same, profile_of, psro
 from agents.stress.search import Budget
 from marketenv import make_market

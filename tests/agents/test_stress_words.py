@@ -5,11 +5,10 @@ import torch
 from relay_market import RelayMarket
 
 from agents.lineups import find_profile
-from agents.stress import SELECT, Attack, Budget, Deviation, best_response, families, seeds_of
+from agents.stress import SELECT, Attack, Budget, Deviation, Family, best_response, curve, families, seeds_of
 from agents.stress.words import axis, say
 from marketenv import make_market
 from marketenv.core import rounds
-from marketenv.core.fields import Meaning
 
 DOUBLE = make_market("reference_v0", game="double_auction")
 SHARING = make_market("model_sharing_v0", learner=None, n_agents=4, max_cycles=1)
@@ -33,9 +32,9 @@ def lie(market, agent, name, by, base=None):
     return say(attacked, (policy,)), attacked.start.state, report
 
 
-def test_a_size_of_1_75_times_its_place_is_reported_as_5_62_times_the_truth():
-    """Truth is at a = 0, half of the box; 1.75 times that is a = .75, and 10^.75 = 5.62."""
-    words, state, report = lie(SHARING, "client_0", "scale size", 1.75)
+def test_a_size_of_5_62_times_the_truth_is_reported_so():
+    """10^.75 = 5.62; the truth itself lies in the middle of the box, and the factor is no multiple of its place there."""
+    words, state, report = lie(SHARING, "client_0", "scale size", 10**0.75)
     assert words == "size 5.62 times the truth"
     ratio = report.reported.sizes[:, 0] / state.types.sizes[:, 0]
     torch.testing.assert_close(ratio, torch.full_like(ratio, 5.6234), atol=1e-3, rtol=0)
@@ -44,12 +43,15 @@ def test_a_size_of_1_75_times_its_place_is_reported_as_5_62_times_the_truth():
 @pytest.mark.parametrize(
     ("market", "agent", "name", "by", "words"),
     [
-        (DOUBLE, "buyer_0", "scale price", 0.65, "price 0.65 times what it was"),  # money from 0: the place is proportional
-        (TRADING, "trader_0", "scale bid", 0.5, "bid 0.5 times the worth"),  # truth is a = 0, once the worth
+        (DOUBLE, "buyer_0", "scale price", 0.65, "price 0.65 times what it was"),
+        (DOUBLE, "buyer_0", "shift price", -0.01, "price -0.01 money"),  # less than any of the sixteen values: nothing is clipped
+        (TRADING, "trader_0", "scale bid", 0.5, "bid 0.5 times the worth"),
         (TRADING, "trader_0", "shift effort", -0.25, "effort 0.75 of full effort, was 1"),
-        (SHARING, "client_0", "shift need", -0.5, "need 0.1 times the truth"),  # from a = 0 to -1: 10^-1
-        (SHARING, "client_0", "shift upload", 0.5, "upload scaled, was honest"),  # place .5 of nine bins: the fifth
-        (SHARING, "client_0", "shift stay", -0.5, "stay at 0 in its box [-1, 1], was 1"),  # no meaning: the place itself
+        (TRADING, "trader_0", "scale effort", 0.75, "effort 0.75 of full effort, was 1"),
+        (SHARING, "client_0", "scale need", 0.01, "need 0.1 times the truth"),  # the least that can be said
+        (SHARING, "client_0", "choose upload", 4.0, "upload: scaled"),
+        (SHARING, "client_0", "choose stay", 0.0, "stay: leave"),
+        (SHARING, "client_0", "choose stay", 1.0, "what it would report anyway"),
         (SHARING, "client_0", "scale size", 1.0, "what it would report anyway"),
     ],
 )
@@ -58,10 +60,10 @@ def test_words_of_a_deviation(market, agent, name, by, words):
 
 
 def test_money_that_is_added_is_said_in_money():
-    """A quarter of the box of asks is a quarter of ask_max; truth asks nothing above cost."""
-    words, _, report = lie(TRADING, "trader_0", "shift ask", 0.25)
-    assert words == f"ask {TRADING.ask_max / 4:.3g} money above cost, was 0"
-    torch.testing.assert_close(report.asks[:, 1, 0], torch.full_like(report.asks[:, 1, 0], TRADING.ask_max / 4))
+    """Truth asks nothing above cost."""
+    words, _, report = lie(TRADING, "trader_0", "shift ask", 0.5)
+    assert words == "ask +0.5 money above cost"
+    torch.testing.assert_close(report.asks[:, 1, 0], torch.full_like(report.asks[:, 1, 0], 0.5), atol=1e-6, rtol=0)
 
 
 def test_bids_in_money_are_said_as_a_part_of_what_they_were():
@@ -69,43 +71,48 @@ def test_bids_in_money_are_said_as_a_part_of_what_they_were():
     assert words == "bid 0.5 times what it was"
 
 
+def test_the_commonest_option_is_said_with_its_share():
+    """Whoever has a cost below 1.7, which are 13 of the 16 seeds, uploads noise."""
+
+    def cheap(reports, parameters, observation, role):
+        return {"upload": torch.where(role.observation.unpack(observation)["cost"] < parameters, 3.0, reports["upload"])}
+
+    policy = Deviation(
+        SHARING.policies["truthful"], Family("cheap noise", (0.0,), (9.0,), (0.0,), cheap), torch.tensor([[1.7]]).double()
+    )
+    attacked = attack(SHARING, "client_0")
+    assert int((attacked.start.state.types.costs[:, 0] < 1.7).sum()) == 13
+    assert say(attacked, (policy,)) == "upload: noise (81%)"
+
+
 def test_a_multiple_of_nothing_is_not_counted():
     """Pure sellers need nothing; what they report by the same action is no multiple of the truth."""
     market = make_market("model_sharing_v0", learner=None, n_agents=2, max_cycles=1, types={"needs": (0.0, 5.0)})
-    assert lie(market, "client_0", "shift need", 0.25)[0] == "need at -0.5 in its box [-1, 1], was -1"
-    assert lie(market, "client_1", "shift need", 0.25)[0] == "need 3.16 times the truth"  # 10^.5
+    assert lie(market, "client_0", "shift need", 0.5)[0] == "need 0.5 where the truth is 0"
+    assert lie(market, "client_1", "shift need", 0.5)[0] == "need 1.5 times the truth"
 
 
-def test_later_movers_are_named_by_their_map():
+def test_later_movers_are_said_by_what_they_report_when_they_move():
+    """The relay's seller names 1/2; a buyer with a type above that says yes (1), and half of a yes instead."""
     market = RelayMarket()
     policy = Deviation(market.policies["truthful"], families(market.roles[1])["scale take"], torch.tensor([[0.5]]).double())
-    assert say(attack(market, "buyer_0"), (policy,)) == str(policy) == "scale take, in its box, by 0.5"
+    assert say(attack(market, "buyer_0"), (policy,)) == "take 0.5 times what it was"
+    assert str(policy) == "scale take by 0.5 times what it was"
 
 
-def test_pictures_say_where_a_factor_is_of_the_place_alone():
-    assert axis(attack(SHARING, "client_0"), "scale size") == "scale size: of the action's place in its box"
-    assert axis(attack(DOUBLE, "buyer_0"), "scale price") == "scale price"
-
-
-def test_every_action_of_every_market_says_what_it_reports():
-    """Only ``stay``, which is a threshold, has no meaning; all others are read at both ends of their box as the docs say."""
-    for market in (DOUBLE, SHARING, TRADING, ABSOLUTE):
-        for field in (field for role in market.roles for field in role.action.items):
-            assert (field.meaning is None) == (field.name == "stay"), field.name
-
-
-def test_meanings_at_their_ends():
-    ends = torch.tensor([-1.0, 1.0])
-    assert Meaning("money", 2.0, 6.0).read(ends).tolist() == [2.0, 6.0]
-    assert Meaning("times", 0.1, 10.0, factors=True).read(ends).tolist() == pytest.approx([0.1, 10.0])
-    assert Meaning(choices=("a", "b", "c")).read(torch.tensor([-1.0, -0.34, -0.33, 0.0, 0.34, 1.0])).tolist() == [
-        0,
-        0,
-        1,
-        1,
-        2,
-        2,
-    ]
+@pytest.mark.parametrize(
+    ("market", "agent", "name", "label"),
+    [
+        (SHARING, "client_0", "scale size", "size, times the truth"),
+        (SHARING, "client_0", "choose upload", "upload"),
+        (TRADING, "trader_0", "shift ask", "ask, more money above cost"),
+        (TRADING, "trader_0", "scale effort", "effort, of full effort"),
+        (DOUBLE, "buyer_0", "scale price", "price, times what it was"),
+    ],
+)
+def test_pictures_say_what_their_axis_is(market, agent, name, label):
+    attacked = attack(market, agent)
+    assert axis(curve(attacked, families(attacked.roles[0])[name], 3).family) == label
 
 
 # --- some fields alone -------------------------------------------------------------------------------------------------------

@@ -5,9 +5,11 @@ import os
 import shutil
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pytest
 
 from scripts.audit import AuditConfig, main
+from scripts.audits.page import PICTURES
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -58,6 +60,24 @@ def listed(folder):
     from scripts.audits.evidence import find_claims
 
     return list(find_claims("planted_claims:CLAIMS"))
+
+
+def test_a_line_is_drawn_on_the_scale_of_its_parameter():
+    """Factors by their powers, options by their names, and what changes nothing as itself."""
+    for told, kind, ticks in (
+        ({"parameters": [0.1, 1.0, 10.0], "powers": True}, "log", None),
+        (
+            {"parameters": [-1.0, 0.0, 1.0], "powers": False, "options": ["honest", "ones"]},
+            "linear",
+            ["as it was", "honest", "ones"],
+        ),
+    ):
+        _, axes = plt.subplots()
+        draw, _ = PICTURES["regret"]
+        draw(axes, told | {"mean": [0, 1, 2], "low": [None] * 3, "high": [None] * 3, "title": "-", "x": "size", "y": "money"})
+        assert axes.get_xscale() == kind and axes.get_xlabel() == "size"
+        assert ticks is None or [label.get_text() for label in axes.get_xticklabels()] == ticks
+        plt.close()
 
 
 def test_every_word_of_a_verdict_has_a_colour_of_its_own(opened):

@@ -45,7 +45,7 @@ RULES: dict[str, dict[str, str]] = {
     CLARKE: {"graph": "exact", "payment": "vcg"},
 }
 CLIENT = "client_0"  # all clients are drawn alike
-BELOW, ABOVE, BOTH = (-0.5, 0.0), (0.0, 0.5), (-0.5, 0.5)  # shifts of a report, from 1/10 of the truth to 10 times
+BELOW, ABOVE, BOTH = (0.1, 1.0), (1.0, 10.0), (0.1, 10.0)  # times the truth
 
 
 def economy(condition: str, effort: Effort) -> Market:
@@ -81,7 +81,7 @@ def economic(told: dict[str, Any]) -> dict[str, Any]:
 
 def no_lie(name: str, place: str, words: str, field: str, ends: tuple[float, float], paper: str = PAPER) -> Claim:
     """A claim that no client gains by a report between two ends, neither by one chosen beforehand nor by hindsight's best."""
-    line: Line = (f"shift {field}", *ends)
+    line: Line = (f"scale {field}", *ends)
     told = economic(about(name, place, words, paper))
     return lighter(truthfulness(**told, who=(CLIENT,), lines=(line,), attackers=(), hindsight=True))
 

@@ -124,7 +124,7 @@ class CostRegret:
             return Evidence(untested="the market names no costs that matter, and a grid of costs would not be exact")
         others = max(found, key=lambda part: float(found[part].regret.max()))
         seen, worst = found[others], int(found[others].regret.argmax())
-        factor = 10.0 ** float(seen.actions[worst, 0])
+        factor = float(seen.reports["cost"][worst])
         return Evidence(
             samples={f"regret where the others are {part}": seen.regret.tolist() for part, seen in found.items()},
             seeds=seeds_told(count),

@@ -41,7 +41,7 @@ from .trading_experiments import (
     theorem_41,
     theorem_51,
 )
-from .truthfulness import rationality, truthfulness
+from .truthfulness import Line, half, rationality, truthfulness
 
 MARKET = "parameter_trading"
 PAPER = "Huang, Vishwakarma, Sala: Train 'n Trade (NeurIPS 2023)"
@@ -61,9 +61,9 @@ PAY_BID_ONCE = "buyers pay their bid, one round"
 MARKED = "posted price, the other trader asks by Myerson's rule"  # a true ask is 0: at a posted price no money would move
 MARKED_ONCE = f"{MARKED}, one round"
 OTHER_ASKS = {"trader_0": "truthful", "trader_1": "myerson_seller"}
-BIDS = ("scale bid", 0.0, 1.5)  # of a purchase's worth
-ASKS = ("shift ask", 0.0, 0.5)  # of ask_max, above the cost; more than that hardly any buyer pays
-IDLE = ("shift effort", -1.0, 0.0)  # below full effort
+BIDS: Line = ("scale bid", 0.0, 1.5)  # times the worth of a purchase
+ASKS: Line = ("shift ask", 0.0, half)  # money above the cost, up to half of ask_max; more than that hardly any buyer pays
+IDLE: Line = ("scale effort", 0.0, 1.0)  # times full effort
 CHANGES: dict[str, dict[str, Any]] = {
     AS_STATED: {},  # two traders, settlement in the middle, several rounds
     ONE: {"max_cycles": 1},

@@ -13,6 +13,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from marketenv.core import rounds
+from marketenv.core.fields import Field
 from marketenv.core.lookup import lookup
 from marketenv.core.market import Market, Report, agent_names
 from marketenv.core.policy import Policy
@@ -21,18 +22,19 @@ from marketenv.metrics import mean_intervals
 from ...lineups import Profile, find_profile, play, seat
 from ..attack import JUDGE, SELECT, Attack, Curve, curve, seeds_of
 from ..best_response import Found, deviators
-from ..deviation import Deviation, families
+from ..deviation import Deviation, Family
 from ..exact import ex_post_regret
+from ..kinds import LINES, families
 from ..search import Budget, find_attackers
 from ..words import axis, say
 from .claim import AS_STATED, AtMost, Claim, Effort, Evidence, Never, NoGain
 
 Build = Callable[[str, Effort], Market]  # (condition, effort) -> the market
-Line = tuple[str, float, float]  # a deviation of one parameter, and the range of it that is tried
+End = float | Callable[[Field], float]  # in the unit of the line's parameter, or what is found of the field, such as ``half``
+Line = tuple[str, End, End]  # a deviation of one parameter, and the range of it that is tried
+SAME = 1e-9  # parameters that near are rounding: a line's own points can miss the one that changes nothing by 1e-17
 MOST = 1024  # samples kept of one statistic; of more, means of blocks are
 OTHERS = ("cross_entropy", "scripted")  # attackers beside the lines
-LINES = ("scale", "shift")
-SAME = 1e-9  # parameters that near are rounding: a line's own points can miss the one that changes nothing by 1e-17
 
 
 def blocks(samples: Float64[Tensor, "samples"], most: int = MOST) -> list[float]:
@@ -46,17 +48,29 @@ def blocks(samples: Float64[Tensor, "samples"], most: int = MOST) -> list[float]
     return samples[:whole].reshape(-1, size).mean(1).tolist()
 
 
+def half(field: Field) -> float:
+    """Half of the most that a field can mean.
+
+    >>> from marketenv.core.fields import Money
+    >>> half(Money("ask", most=8.0))
+    4.0
+    """
+    return field.range[1] / 2
+
+
 def once(market: Market, seeds: int, more: int = 20) -> int:
     """How many seeds a market that trains is worth: so many times more where it has one round, up to MOST or as asked."""
     return max(seeds, min(more * seeds, MOST)) if market.horizon == 1 else seeds
 
 
-def regret_series(title: str, found: Curve, label: str) -> dict[str, Any]:
-    """The gain along a line of deviations with its band, for a picture; the label says what the line's parameter is."""
+def regret_series(title: str, found: Curve) -> dict[str, Any]:
+    """The gain along a line of deviations with its band, for a picture; ``x`` says what the line's parameter is."""
     rows = torch.stack([torch.tensor(blocks(row), dtype=torch.float64) for row in found.gains])
     mean, low, high = mean_intervals(rows)
-    axes = {"kind": "regret", "title": title, "x": label, "y": "gain, money"}
-    return axes | {"parameters": found.parameters, "mean": mean, "low": low, "high": high}
+    family = found.family
+    axes = {"kind": "regret", "title": title, "x": axis(family), "y": "gain, money"}
+    spaced = {"powers": family.powers, "options": family.options}
+    return axes | spaced | {"parameters": found.parameters, "mean": mean, "low": low, "high": high}
 
 
 # --- no deviation gains -----------------------------------------------------------------------------------------------------
@@ -74,8 +88,8 @@ class Searched:
     who:    who deviates, in turn: agents, roles, or coalitions as tuples
     against: what all others play, in turn, beside playing along: that deviating gains nothing against what everybody plays
             makes it a best reply, and only whatever the others do makes it dominant
-    lines:  deviations of which a whole line is tried, as (name, least, greatest), such as ("scale price", 0, 2); None for
-            scale and shift of every field, their whole ranges
+    lines:  deviations of which a whole line is tried, as (name, least, greatest), such as ("scale price", 0, 2) in the unit
+            of the line's parameter; None for all that change what is reported, from end to end
     attackers: what else searches, at all fields at once;   learns: so does PPO where the effort has steps for it
     costly: the market trains models, so that the search is small
     ex_post: the regret against the very reports of the others is judged too; it is exact where the market names its
@@ -140,7 +154,7 @@ class Searched:
         if self.learns and effort.steps and len(agents) == 1:
             attackers, budget = (*attackers, "ppo"), dataclasses.replace(budget, rl_steps=effort.steps)
         found += searched(search, judged, attackers, budget)
-        series = [regret_series(f"{names}: {c.family}", c, axis(search, c.family)) for c in curves]
+        series = [regret_series(f"{names}: {c.family}", c) for c in curves]
         series += [_learning(names, one) for one in found if one.story]
         regret = torch.cat([c.gains for c in curves]).amax(0).clamp(min=0)  # to deviate is free, and so is not to
         return _Done(names, judged.base, regret, max(found, key=lambda one: one.selected), tuple(found), tuple(series))
@@ -185,26 +199,34 @@ class _Done:
 
 
 def on_lines(search: Attack, judged: Attack, lines: Sequence[Line] | None, points: int) -> tuple[Found, list[Curve]]:
-    """The best point of some lines of deviations, and the lines; a coalition deviates alike. ValueError for an unknown line.
+    """The best point of some lines of deviations, and the lines; a coalition deviates alike.
 
-    The point that changes nothing is on every line and is not chosen.
+    The point that changes nothing is on every line and is not chosen. Raises ValueError for an unknown line, and for one that
+    changes nothing.
     """
-    known = families(search.roles[0], LINES)
-    every = [(name, family.low[0], family.high[0]) for name, family in known.items()]
-    chosen = [
-        dataclasses.replace(lookup(known, name, "line of deviations"), low=(low,), high=(high,))
-        for name, low, high in (every if lines is None else lines)
-    ]
-    curves = [curve(search, family, points) for family in chosen]
-    moved = [
-        one.gains.mean(1).where((one.parameters - family.identity[0]).abs() > SAME, -torch.inf)
-        for one, family in zip(curves, chosen, strict=True)
-    ]
+    curves = [curve(search, family, points) for family in _chosen(search, lines)]
+    moved = [one.gains.mean(1).where((one.parameters - one.family.identity[0]).abs() > SAME, -torch.inf) for one in curves]
     best = max(range(len(curves)), key=lambda k: float(moved[k].max()))
     means = moved[best]
     point = curves[best].parameters[int(means.argmax())].reshape(1, 1)
-    policies = tuple(Deviation(base, chosen[best], point) for base in search.bases())
+    policies = tuple(Deviation(base, curves[best].family, point) for base in search.bases())
     return Found("grid", say(search, policies), policies, float(means.max()), judged.gains([policies])[0], []), curves
+
+
+def _chosen(search: Attack, lines: Sequence[Line] | None) -> list[Family]:
+    """The families of some lines, cut to their ranges; of all lines that change something where none is named."""
+    role, bases = search.roles[0], search.bases()
+    if lines is None:
+        return list(search.lines(bases)[role.name].values())
+    known, usual, found = families(role, LINES), search.usual(role, bases), []
+    for name, *ends in lines:
+        family = lookup(known, name, "line of deviations")
+        low, high = (end(role.action[family.field]) if callable(end) else float(end) for end in ends)
+        found.append(dataclasses.replace(family, low=(low,), high=(high,)).within(usual))
+        if not found[-1].low < found[-1].high:
+            others = ", ".join(search.lines(bases)[role.name])
+            raise ValueError(f"the line {name!r} from {low:g} to {high:g} changes no report; lines that do: {others}.")
+    return found
 
 
 def searched(search: Attack, judged: Attack, attackers: Sequence[str], budget: Budget) -> list[Found]:
