@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
+from marketenv.core.checks import choice
 from marketenv.core.fields import Fields
 
 Past = tuple[tuple[Any, Tensor], ...]  # (quotes, actions) of this round's earlier stages
@@ -130,10 +131,8 @@ def agent_names(market: Market) -> tuple[str, ...]:
 
 def role_of(market: Market, agent: str) -> Role:
     """The role of an agent; ValueError for an unknown name."""
-    for role in market.roles:
-        if agent in role.agents:
-            return role
-    raise ValueError(f"no agent {agent!r}. Known: {', '.join(agent_names(market))}.")
+    choice(agent, "agent", agent_names(market))
+    return next(role for role in market.roles if agent in role.agents)
 
 
 def action_width(market: Market) -> int:

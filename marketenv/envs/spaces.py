@@ -10,9 +10,12 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from marketenv.core.checks import or_none, whole
 from marketenv.core.fields import Fields
 from marketenv.core.market import Role
 from marketenv.core.numbers import numbers
+
+LEVELS = or_none(whole, least=2, fix=": grid points per action, or None for continuous actions")
 
 
 def box(fields: Fields) -> gymnasium.spaces.Box:
@@ -24,8 +27,6 @@ def action_space(role: Role, levels: int | None) -> gymnasium.Space[Any]:
     """A Box of the role's actions, or with ``levels`` a Discrete (one action) or MultiDiscrete grid over it."""
     if levels is None:
         return box(role.action)
-    if levels < 2:
-        raise ValueError(f"action_levels is {levels}, wanted >= 2 grid points per action, or None for continuous actions.")
     many = role.action.dim > 1
     return gymnasium.spaces.MultiDiscrete([levels] * role.action.dim) if many else gymnasium.spaces.Discrete(levels)
 

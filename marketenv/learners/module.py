@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from marketenv.core import draws
 from marketenv.core.bank import Layout
+from marketenv.core.checks import Check, check_fields, choice, each, options, or_none, refused, text, whole
 from marketenv.core.generators import no_hidden_draws
 from marketenv.core.lookup import lookup
 from marketenv.core.precision import full_precision
@@ -37,11 +38,14 @@ def _random(module: nn.Module) -> bool:
     return isinstance(rate, float | int) and rate > 0
 
 
-def check_module(module: nn.Module) -> None:
-    """Refuse modules whose training is not a function of parameters and examples alone.
+def check_module(module: Any) -> None:
+    """Refuse what is no module, and modules whose training is not a function of parameters and examples alone.
 
-    Raises ValueError for dropout, frozen or non-float32 parameters, and modules without parameters.
+    Raises ValueError for a class in place of its object, dropout, frozen or non-float32 parameters, and no parameters.
     """
+    if not isinstance(module, nn.Module):
+        kind = f": this is the class {module.__name__}, make an object of it" if isinstance(module, type) else ""
+        raise refused("module", module, f"a torch.nn.Module object{kind}")
     for name, part in module.named_modules():
         kind = f"{name or 'the module'} is a {type(part).__name__}"
         if _random(part):
@@ -74,6 +78,46 @@ def count_activations(module: nn.Module, x: Float[Tensor, "batch *features"]) ->
         for hook in hooks:
             hook.remove()
     return -(-sum(seen) // len(x)), shape
+
+
+def _take(pure: nn.Module, feature_shape: tuple[int, ...], n_outputs: int, task: str) -> int:
+    """Try the module on two examples: numbers per example that it computes.
+
+    Raises ValueError for randomness, a module that cannot take examples of this shape, and other outputs than n_outputs.
+    """
+    said = f"a module that maps [batch, {', '.join(map(str, feature_shape))}] to [batch, {n_outputs}]"
+    try:
+        check_pure(pure, feature_shape)
+        x = torch.zeros(2, *feature_shape, dtype=torch.float32, device="cpu")
+        activations, shape = count_activations(pure, x)
+    except (RuntimeError, TypeError, IndexError, AttributeError) as error:
+        raise ValueError(
+            f"the module cannot take examples of feature_shape {feature_shape} ({error}), wanted {said}: give its first layer "
+            "that shape."
+        ) from error
+    if shape != (2, n_outputs):
+        why = "; float targets make a regression, for a classification give whole labels" if task == "regression" else ""
+        raise ValueError(f"the module maps 2 examples to {shape}, wanted (2, {n_outputs}): {said}{why}.")
+    return activations
+
+
+def _permutations(value: Any, name: str) -> Permutations:
+    """Names of permutations to their (tensor name, axis) pairs."""
+    return {key: each(pairs, f"{name}[{key!r}]", _place, wanted="places") for key, pairs in options(value, name).items()}
+
+
+def _place(value: Any, name: str) -> tuple[str, int]:
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise refused(name, value, "a pair (tensor name, axis)")
+    return text(value[0], f"{name}[0]"), whole(value[1], f"{name}[1]")
+
+
+_FIELDS: dict[str, Check] = {
+    "permutations": or_none(_permutations),
+    "layers": partial(each, check=partial(each, check=text, wanted="tensor names"), wanted="layers"),
+    "engine": partial(choice, known=("auto", "loop", "vmap")),
+    "memory": partial(whole, least=1, fix=": bytes"),
+}
 
 
 def _owners(names: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
@@ -124,22 +168,17 @@ class ModuleLearner:
     _activations: int = field(init=False, repr=False)  # numbers per example
 
     def __post_init__(self) -> None:
-        objectives.check_task(self.feature_shape, self.n_outputs, self.task)
+        objectives.check_task(self)
+        check_fields(self, _FIELDS)
         optimizer_of(self.training)
-        lookup({"auto": 0, "loop": 0, "vmap": 0}, self.engine, "engine")
         check_module(self.module)
         object.__setattr__(self, "module", copy.deepcopy(self.module).cpu().eval())
         object.__setattr__(self, "_pure", batch_statistics.without_statistics(self.module))
         if self.pooled and self.training.batch_size == 1:
             raise ValueError("batch_size is 1, but the module has batch norms, which need 2 examples or more.")
         with full_precision():
-            check_pure(self._pure, self.feature_shape)
-            x = torch.zeros(2, *self.feature_shape, dtype=torch.float32, device="cpu")
-            activations, shape = count_activations(self._pure, x)
+            object.__setattr__(self, "_activations", _take(self._pure, self.feature_shape, self.n_outputs, self.task))
         check_augment(self.training.augment, self.feature_shape)
-        object.__setattr__(self, "_activations", activations)
-        if shape != (2, self.n_outputs):
-            raise ValueError(f"the module maps 2 examples to {shape}, wanted (2, {self.n_outputs}): [batch, n_outputs].")
         object.__setattr__(self, "layers", self.layers or _owners(tuple(dict(self.module.named_parameters()))))
         for name in [n for pairs in (self.permutations or {}).values() for n, _ in pairs] + [n for g in self.layers for n in g]:
             lookup(dict(self.layout.shapes), name, "parameter")
