@@ -13,6 +13,7 @@ import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ import numpy as np
 from marketenv.core.lookup import lookup, unknown
 
 Check = Callable[[Any, str], Any]  # (value, name) -> the value in its plain form
+LARGEST = 2**63 - 1  # whole number that a tensor holds
 LONGEST = 100  # characters of a value that an error shows
 
 
@@ -34,7 +36,7 @@ def refused(name: str, value: object, wanted: str) -> ValueError:
     return ValueError(f"{name} is {text}, wanted {wanted}.")
 
 
-def whole(value: Any, name: str, least: int = 0, most: int | None = None, fix: str = "") -> int:
+def whole(value: Any, name: str, least: int = 0, most: int = LARGEST, fix: str = "") -> int:
     """Take a whole number from ``least`` to ``most``: an int, np.int64, or an integer array or tensor without axes.
 
     >>> whole(np.int64(3), "n_agents", 2)
@@ -48,10 +50,10 @@ def whole(value: Any, name: str, least: int = 0, most: int | None = None, fix: s
         found = least - 1 if isinstance(plain, bool) else operator.index(plain)
     except TypeError:
         found = least - 1
-    if found < least or (most is not None and found > most):
-        power = "" if most is None else f"2**{most.bit_length()} - 1"
-        top = power if most is not None and most > 2**20 and most + 1 == 2 ** most.bit_length() else most
-        raise refused(name, value, f"a whole number {f'>= {least}' if most is None else f'from {least} to {top}'}{fix}")
+    if not least <= found <= most:
+        top = f"2**{most.bit_length()} - 1" if most > 2**20 and most + 1 == 2 ** most.bit_length() else most
+        unbounded = most == LARGEST and found < least
+        raise refused(name, value, f"a whole number {f'>= {least}' if unbounded else f'from {least} to {top}'}{fix}")
     return found
 
 
@@ -106,6 +108,17 @@ def text(value: Any, name: str, fix: str = "") -> str:
     return str(value)
 
 
+def path(value: Any, name: str) -> str | Path:
+    """Take the path of a file or folder, which need not be there.
+
+    >>> path("data", "root")
+    'data'
+    """
+    if not isinstance(value, str | Path):
+        raise refused(name, value, "a path, as text or a pathlib.Path")
+    return value
+
+
 def choice(value: Any, name: str, known: Sequence[str] | Mapping[str, Any]) -> str:
     """Take one of the known names; another is told its nearest neighbour.
 
@@ -137,7 +150,7 @@ def named_part(
         fix = f": this is the class {value.__name__}, make an object of it"
     elif not (callable(value) if kind is None else isinstance(value, kind)):
         fix = ""
-    elif takes is not None and not _takes(value, takes):
+    elif takes is not None and not callable_with(value, takes):
         fix = f": it is called with {takes} argument{'s' if takes > 1 else ''}"
     else:
         return value
@@ -209,6 +222,21 @@ def keywords(function: Callable[..., Any], after: int) -> tuple[str, ...] | None
     return None if any(p.kind is p.VAR_KEYWORD for p in beyond) else tuple(p.name for p in beyond)
 
 
+def callable_with(function: Callable[..., Any], count: int, *names: str) -> bool:
+    """Whether a function can be called with so many arguments and these keywords; True where Python cannot say.
+
+    >>> callable_with(lambda bids, asks: bids, 1), callable_with(lambda bids, *, share: bids, 1, "share")
+    (False, True)
+    """
+    try:
+        inspect.signature(function).bind(*range(count), **dict.fromkeys(names))
+    except TypeError:
+        return False
+    except ValueError:  # it has no signature, as some builtin functions
+        return True
+    return True
+
+
 def or_none(check: Callable[..., Any], /, **bounds: Any) -> Check:
     """Make a check that lets None pass.
 
@@ -224,20 +252,9 @@ def check_fields(config: Any, checks: Mapping[str, Check]) -> None:
         object.__setattr__(config, name, check(getattr(config, name), name))
 
 
-def _takes(function: Callable[..., Any], count: int) -> bool:
-    """Whether a function can be called with so many arguments; True where Python cannot say."""
-    try:
-        inspect.signature(function).bind(*range(count))
-    except TypeError:
-        return False
-    except ValueError:  # it has no signature, as some builtin functions
-        return True
-    return True
-
-
 def _plain(value: Any) -> Any:
     """The Python number that an array, tensor or NumPy number without axes holds, None for other arrays; else the value."""
-    if np.ma.is_masked(value) or getattr(value, "ndim", 0):
+    if np.ma.is_masked(value) or getattr(value, "ndim", None) not in (None, 0):
         return None
     try:
         return value.item() if hasattr(value, "ndim") else value

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from marketenv.core.checks import flag, keywords, named_part, refused, whole
+from marketenv.core.checks import callable_with, flag, keywords, named_part, path, refused, whole
 from marketenv.core.lookup import lookup, unknown
 from marketenv.data.dataset import Dataset, from_arrays
 from marketenv.data.datasets import DATASETS
@@ -56,7 +56,7 @@ def make_source(
     sizes: dict[str, Any] = {"validation_size": validation_size, "test_size": test_size}
     sizes |= {"broker_data": broker_data, "max_examples": max_examples}
     deal = named_part(partition, "partition", PARTITIONS, "a function like them")
-    n_agents, seed = whole(n_agents, "n_agents", 1), whole(seed, "seed", 0, 2**63 - 1)
+    n_agents, seed = whole(n_agents, "n_agents", 1), whole(seed, "seed")
     folder, fetch = _folder(root), flag(download, "download")
     if isinstance(data, Source):
         return _finished(data, n_agents, sizes | partition_options)
@@ -92,9 +92,7 @@ def find_dataset(data: Any, *, root: str | Path | None = None, download: bool = 
 
 
 def _folder(root: str | Path | None) -> Path | None:
-    if not (root is None or isinstance(root, str | Path)):
-        raise refused("root", root, "the path of a folder, or None")
-    return None if root is None else Path(root).expanduser()
+    return None if root is None else Path(path(root, "root")).expanduser()
 
 
 def _finished(source: Source, n_agents: int, given: Mapping[str, Any]) -> Source:
@@ -121,13 +119,15 @@ def _linear(n_agents: int, sizes: Mapping[str, Any], options: Mapping[str, Any])
 
 
 def _check_options(deal: Callable[..., Any], options: Mapping[str, Any], others: tuple[str, ...]) -> None:
-    """Refuse options that a partition does not have, naming those it has."""
+    """Refuse options that a partition does not have, naming those it has, and a function that is no partition."""
     found = keywords(deal, 4)
-    if found is None:
-        return
-    known = tuple(name for name in found if name != "groups")  # the data set's own
+    known = tuple(options) if found is None else tuple(name for name in found if name != "groups")  # the data set's own
     for name in options:
         if name not in known:
             raise unknown(
                 f"option of partition {getattr(deal, '__name__', deal)!r}", name, (*known, "root", "download", *others, "seed")
             )
+    groups = ("groups",) if found and "groups" in found else ()
+    if not callable_with(deal, 4, *options, *groups):
+        wanted = f"a function (labels, rows, n_agents, keys, *, {', '.join((*options, *groups)) or '...'})"
+        raise refused("partition", deal, f"{wanted} -> (index, size)")

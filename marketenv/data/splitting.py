@@ -67,7 +67,7 @@ def split(
     {'train': 70, 'validation': 20, 'test': 10}
     """
     choice(broker_data, "broker_data", BROKER_DATA)
-    seed = whole(seed, "seed", 0, 2**63 - 1)
+    seed = whole(seed, "seed")
     x, y, official = _pool(data)
     labels = y if data.n_classes else torch.zeros(len(y), dtype=torch.int64, device=y.device)
     groups = None if data.groups is None else torch.nn.functional.pad(data.groups, (0, len(official)), value=-1)

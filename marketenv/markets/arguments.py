@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from marketenv.core.checks import Check, choice, flag, interval, keywords, number, options, or_none, refused, whole
+from marketenv.core.checks import Check, choice, flag, interval, keywords, number, options, or_none, path, refused, whole
 from marketenv.core.horizon import HORIZONS
 from marketenv.core.lookup import lookup
 from marketenv.data import Source
@@ -35,6 +35,7 @@ GAME: dict[str, Check] = {
 }
 TRAINED: dict[str, Check] = GAME | {
     "n_agents": partial(whole, least=2),
+    "root": or_none(path),
     "download": flag,
     "data_options": _data_options,
     "learner_options": options,
@@ -53,7 +54,8 @@ def makes_gains(part: Any) -> bool:
     (True, False, False)
     """
     try:
-        return callable(part) and "scale" in (keywords(part, 0) or ("scale",))
+        found = keywords(part, 0) if callable(part) else ()
+        return found is None or "scale" in found
     except ValueError:  # Python cannot say what it takes
         return False
 

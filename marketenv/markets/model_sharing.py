@@ -127,7 +127,7 @@ class ModelSharingMarket:
         c = self.config
         options = {"root": c.root, "download": c.download, **c.data_options}
         owned = isinstance(c.data, Source) or (isinstance(c.data, str) and c.data == LINEAR)
-        if c.partition == "dirichlet" and not owned:
+        if isinstance(c.partition, str) and c.partition == "dirichlet" and not owned:
             options = {"alpha": 0.1, "min_size": 5} | options
         source: Source = make_source(c.data, c.partition, c.n_agents, **options).to(self.device)
         return source

@@ -49,9 +49,13 @@ def test_whole_numbers_from_least_to_most_are_taken_and_no_others(value, least, 
 
 
 def test_a_large_power_of_two_is_said_as_one():
-    assert refusal(checks.whole, -1, 0, 2**63 - 1, "; give another") == (
-        "size is -1, wanted a whole number from 0 to 2**63 - 1; give another."
-    )
+    said = "size is -1, wanted a whole number from 0 to 2**32 - 1; give another."
+    assert refusal(checks.whole, -1, 0, 2**32 - 1, "; give another") == said
+
+
+def test_whole_numbers_end_where_those_of_tensors_do():
+    assert checks.whole(2**63 - 1, "size") == 2**63 - 1
+    assert refusal(checks.whole, 2**63).endswith("wanted a whole number from 0 to 2**63 - 1.")
 
 
 @pytest.mark.parametrize(
