@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from marketenv.core.checks import Check, check_fields, choice, each, flag, number, or_none, whole
 from marketenv.core.lookup import lookup
 from marketenv.envs.make import short_name
 
@@ -127,27 +128,9 @@ class TrainConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "market", short_name(self.market))
         object.__setattr__(self, "out", self.out and Path(self.out))
-        if self.start is not None:
-            lookup(dict.fromkeys(STARTS), self.start, "start")
-        least = {"num_envs": 1, "steps": 1, "n_steps": 1, "batch_size": 2, "updates": 1, "episodes": 1, "workers": 1}
-        for name, low in (least | {"evaluations": 0, "checkpoint_every": 0}).items():
-            value = getattr(self, name)
-            if value is not None and value < low:
-                raise ValueError(f"{name} is {value}, wanted a whole number >= {low}.")
-        if (self.num_envs or 1) > MOST_ENVS:
-            raise ValueError(f"num_envs is {self.num_envs}, wanted at most {MOST_ENVS}.")
-        if not self.seeds or len(set(self.seeds)) < len(self.seeds) or not all(0 <= seed < MOST_SEED for seed in self.seeds):
+        check_fields(self, _FIELDS)
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds is {self.seeds}, wanted different whole numbers from 0 to 2**32 - 1, at least one.")
-        if not (0 <= self.gamma <= 1 and 0 <= (self.gae_lambda or 0) <= 1):
-            raise ValueError(f"gamma is {self.gamma} and gae_lambda {self.gae_lambda}; wanted numbers from 0 to 1.")
-        if self.learning_rate is not None and not 0 < self.learning_rate < math.inf:
-            raise ValueError(f"learning_rate is {self.learning_rate}, wanted a number > 0.")
-        if not 0 <= (self.entropy or 0.0) < math.inf or not math.isfinite(self.log_std_init or 0.0):
-            raise ValueError(
-                f"entropy is {self.entropy} and log_std_init {self.log_std_init}; wanted a number >= 0 and a finite one."
-            )
-        if self.network is not None and not all(units >= 1 for units in self.network):
-            raise ValueError(f"network is {self.network}, wanted a whole number >= 1 for each hidden layer.")
 
     def market_arguments(self) -> dict[str, Any]:
         """The market's arguments as Python values; ValueError for what ``read_arguments`` refuses, and for a device.
@@ -174,6 +157,25 @@ class TrainConfig:
         folder = RESULTS / "_".join((self.market, self.agent or "first", self.algorithm))
         given = {name: value for name, value in known.items() if getattr(self, name) is None}
         return dataclasses.replace(self, out=self.out or folder, **given)
+
+
+_FIELDS: dict[str, Check] = {
+    "start": or_none(choice, known=STARTS),
+    "num_envs": or_none(whole, least=1, most=MOST_ENVS),
+    **dict.fromkeys(("steps", "n_steps", "updates", "episodes"), or_none(whole, least=1)),
+    "batch_size": or_none(whole, least=2),
+    "evaluations": or_none(whole),
+    "checkpoint_every": whole,
+    "workers": partial(whole, least=1),
+    "seeds": partial(each, check=partial(whole, most=MOST_SEED - 1), wanted="different whole numbers"),
+    "learning_rate": or_none(number, above=0.0),
+    "network": or_none(each, check=partial(whole, least=1), wanted="whole numbers >= 1, one for each hidden layer"),
+    "gamma": partial(number, least=0.0, most=1.0),
+    "gae_lambda": or_none(number, least=0.0, most=1.0),
+    "entropy": or_none(number, least=0.0),
+    "log_std_init": or_none(number),
+    **dict.fromkeys(("normalise", "normalise_rewards", "resume"), flag),
+}
 
 
 def key_values(arguments: Mapping[str, Any]) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from marketenv.core.lookup import lookup
+from marketenv.core.checks import named_part
 from marketenv.core.policy import Policy
 from marketenv.markets.parameter_trading_types import TradingState
 from marketenv.mechanisms import best_midpoint, lower_bound, myerson
@@ -204,7 +204,7 @@ def with_options(state: TradingState, who: Int[Tensor, "markets agents"], strate
     Options that the state already has are kept: the larger noise, the fewer layers, both coalitions as one. All members
     of a market form one coalition. Raises ValueError for unknown names and for numbers that name no strategy.
     """
-    chosen = [lookup(STRATEGIES, part, "strategy") for part in strategies]
+    chosen: list[Strategy] = [named_part(one, "strategy", STRATEGIES, "a Strategy", kind=Strategy) for one in strategies]
     if who.shape != state.loss.shape or not bool(((who >= -1) & (who < len(chosen))).all()):
         raise ValueError(
             f"who is {list(who.shape)} with numbers {who.unique().tolist()}; wanted {list(state.loss.shape)} (markets, agents) "

@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 
-from marketenv.core.lookup import lookup, unknown
+from marketenv.core.checks import named_part
+from marketenv.core.lookup import unknown
 from marketenv.core.storage import whole_file
 from marketenv.metrics import Interval, mean_interval
 from marketenv.render import figure, page, picture, table
@@ -67,7 +68,7 @@ def leaderboard(
     >>> [(one.rank, one.policy) for one in standings(rows)]
     [(1, 'truth'), (2, 'shade')]
     """
-    chosen: list[Scenario] = [lookup(SCENARIOS, one, "scenario") for one in scenarios]
+    chosen: list[Scenario] = [named_part(one, "scenario", SCENARIOS, "a Scenario", kind=Scenario) for one in scenarios]
     names, found = tuple(one.name for one in chosen), []
     for who, part in policies.items():
         for name in part if isinstance(part, Mapping) else ():

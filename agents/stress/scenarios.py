@@ -12,7 +12,8 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from marketenv.core.lookup import lookup, unknown
+from marketenv.core.checks import named_part
+from marketenv.core.lookup import unknown
 from marketenv.core.market import Market, agent_names
 from marketenv.core.policy import Policy
 from marketenv.envs import make_market
@@ -119,7 +120,7 @@ def play_policies(scenario: str | Scenario, policies: Mapping[str, Any], pairs: 
 
     Raises ValueError as ``play_scenario`` does, and where truth earns nothing and the scenario names no scale.
     """
-    asked: Scenario = lookup(SCENARIOS, scenario, "scenario")
+    asked: Scenario = named_part(scenario, "scenario", SCENARIOS, "a Scenario", kind=Scenario)
     market, others = asked.build()
     seeds, names = seeds_of(SCENARIO, pairs), agent_names(market)
     parts = [*policies.values(), "truthful"]

@@ -13,6 +13,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from marketenv.core import draws
+from marketenv.core.checks import check_fields, or_none, whole
 from marketenv.core.lookup import unknown
 from marketenv.core.policy import Policy
 
@@ -46,10 +47,9 @@ class Budget:
     most_markets: int = 2**16
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            least = 0 if name == "rl_seed" else 1
-            if value is not None and (not isinstance(value, int) or value < least):
-                raise ValueError(f"{name} is {value}, wanted a whole number >= {least}.")
+        names = ("select", "judge", "points", "population", "generations", "most_markets")
+        check_fields(self, dict.fromkeys(names, partial(whole, least=1)))
+        check_fields(self, {"rl_steps": or_none(whole, least=1), "rl_seed": whole})
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,12 @@ def device_of(name: str | torch.device) -> torch.device:
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, TypeError) as error:  # an unknown name; a build or a machine without the device
+    except (
+        RuntimeError,
+        AssertionError,
+        TypeError,
+        ValueError,
+    ) as error:  # an unknown name; a build or a machine without the device
         reason, wanted = str(error).partition("\n")[0], "wanted cpu, or cuda on a machine that has it"
         raise ValueError(f"device is {name!r}, which cannot be used here; {wanted}. {reason}") from error
     return device

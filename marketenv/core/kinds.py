@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Float32, Float64
 from torch import Tensor
 
-from marketenv.core.lookup import check_choice
+from marketenv.core.checks import choice
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ class Choice(Field):
 
     def number(self, option: str) -> Float64[Tensor, ""]:
         """The number of an option; ValueError for an unknown one, with its neighbour."""
-        check_choice(self.options, option, self.name)
+        choice(option, self.name, self.options)
         return torch.tensor(self.options.index(option), dtype=torch.float64, device="cpu")
 
     def read(self, actions: Float[Tensor, "*shape"], of: Tensor | None = None) -> Float64[Tensor, "*shape"]:

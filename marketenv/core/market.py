@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Bool, Float, Float32, Float64, Int
 from torch import Tensor
 
+from marketenv.core.checks import choice
 from marketenv.core.fields import Fields, Multiple
-from marketenv.core.lookup import check_choice
 from marketenv.core.tree import STATIC
 
 Past = tuple[tuple[Any, Tensor], ...]  # (quotes, actions) of this round's earlier stages
@@ -29,7 +29,7 @@ class Role:
 
     def __post_init__(self) -> None:
         for field in self._multiples:
-            check_choice(tuple(self.observation.slices), field.of, f"observed field for {field.name!r} to be a multiple of:")
+            choice(field.of, f"observed field for {field.name!r} to be a multiple of:", tuple(self.observation.slices))
 
     @property
     def agents(self) -> tuple[str, ...]:
@@ -156,10 +156,8 @@ def agent_names(market: Market) -> tuple[str, ...]:
 
 def role_of(market: Market, agent: str) -> Role:
     """The role of an agent; ValueError for an unknown name."""
-    for role in market.roles:
-        if agent in role.agents:
-            return role
-    raise ValueError(f"no agent {agent!r}. Known: {', '.join(agent_names(market))}.")
+    choice(agent, "agent", agent_names(market))
+    return next(role for role in market.roles if agent in role.agents)
 
 
 def action_width(market: Market) -> int:

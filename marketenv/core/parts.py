@@ -59,7 +59,8 @@ def made(value: Any, kind: type, part: str) -> Any:
     if fields and isinstance(value, tuple) and len(value) == len(fields):
         return kind(*value)
     names = ", ".join(fields or [field.name for field in dataclasses.fields(kind)])
-    raise ValueError(f"{part} returned {_name(value)}, wanted {kind.__name__}({names}): return an object of that class.")
+    many = f" of {len(value)}" if isinstance(value, tuple) else ""
+    raise ValueError(f"{part} returned {_name(value)}{many}, wanted {kind.__name__}({names}): return an object of that class.")
 
 
 def _sources(wanted: torch.dtype) -> tuple[torch.dtype, ...]:

@@ -10,9 +10,15 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from marketenv.core import draws
-from marketenv.core.lookup import lookup, unknown
+from marketenv.core.lookup import unknown
 from marketenv.core.market import Role
 from marketenv.core.numbers import real
+
+ELSEWHERE = (  # what else may stand for a policy than a name of the market's table
+    " Or give a policy, an object policy(observation, role, keys) -> actions, or 'module:name' of one that Python can import. "
+    "The scripted strategies, such as shade, lie in the folder agents of marketenv's repository, not in the installed package: "
+    "there, STRATEGIES['shade'].build(market) of agents.scripted makes such an object."
+)
 
 
 @runtime_checkable
@@ -67,7 +73,12 @@ def find_policy(part: Any, table: dict[str, Any]) -> Policy:
         if not hasattr(module, name):
             raise unknown(f"policy in {module_name}", name, tuple(n for n in dir(module) if not n.startswith("_")))
         part = getattr(module, name)
-    policy = lookup(table, part, "policy")
-    if not callable(policy):
-        raise ValueError(f"policy {policy!r} is not callable; wanted policy(observation, role, keys) -> actions.")
+    if isinstance(part, str):
+        if part not in table:
+            raise unknown("policy", part, table, ELSEWHERE)
+        part = table[part]
+    if not callable(part) or isinstance(part, type):
+        fix = f"; this is the class {part.__name__}, make an object of it" if isinstance(part, type) else ""
+        raise ValueError(f"policy {part!r} is not callable; wanted policy(observation, role, keys) -> actions{fix}.")
+    policy: Policy = part
     return policy

@@ -20,7 +20,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from marketenv.core import draws
-from marketenv.core.lookup import lookup
+from marketenv.core.checks import named_part, whole
 
 Images = Float[Tensor, "models batch channels height width"]
 Keys = Int[Tensor, "models"]
@@ -55,8 +55,7 @@ def crop(x: Images, keys: Keys, pad: int = 4) -> Images:
     >>> crop(torch.ones(1, 1, 1, 2, 2), torch.tensor([1]), pad=1)[0, 0, 0].tolist()
     [[1.0, 1.0], [0.0, 0.0]]
     """
-    if pad < 0:
-        raise ValueError(f"pad is {pad}, wanted a number of pixels >= 0.")
+    pad = whole(pad, "pad", 0, fix=": pixels")
     (batch, channels, height, width), wide = x.shape[1:], torch.nn.functional.pad(x, (pad,) * 4)
     top, left = (draws.integers(draws.fold(keys, "crop", side), 2 * pad + 1, batch)[..., None] for side in ("top", "left"))
     rows = (top + torch.arange(height, device=x.device))[:, :, None, :, None]
@@ -76,6 +75,12 @@ AUGMENTATIONS: dict[str, Change] = {
     "crop": crop,
     "flip_crop": flip_crop,
 }
+
+
+def _change(name: Any) -> Change:
+    """An entry of AUGMENTATIONS by its name, or a function like them."""
+    found: Change = named_part(name, "augmentation", AUGMENTATIONS, "a callable change(images, keys) -> images", takes=2)
+    return found
 
 
 @dataclass(frozen=True)
@@ -102,8 +107,7 @@ class Augmentation:
                 "name for all, without a tuple."
             )
         for name in self.names:
-            if not callable(lookup(AUGMENTATIONS, name, "augmentation")):
-                raise ValueError(f"augmentation {name!r} is no name and not callable; wanted change(images, keys) -> images.")
+            _change(name)
 
     def __call__(self, x: Float[Tensor, "models batch *features"], keys: Keys, models: Keys) -> Tensor:
         """Change a step's images [models, batch, channels, height, width] of the models with these numbers."""
@@ -112,7 +116,7 @@ class Augmentation:
         number = torch.tensor([kinds.index(name) for name in self.names], device=x.device)[models % self.n_agents]
         for k, kind in enumerate(kinds):  # computed for all models and kept where it belongs: a GPU need not be waited for
             # a copy for each: what one agent's function writes into its images is not shown to another agent
-            changed = lookup(AUGMENTATIONS, kind, "augmentation")(x.clone() if len(kinds) > 1 else x, keys)
+            changed = _change(kind)(x.clone() if len(kinds) > 1 else x, keys)
             if changed.shape != x.shape:
                 raise ValueError(f"augmentation {kind!r} made {list(changed.shape)} of images {list(x.shape)}, wanted the same.")
             seen = changed if len(kinds) == 1 else torch.where((number == k).view(-1, 1, 1, 1, 1), changed, seen)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float32, Float64, Int
 from torch import Tensor
 
 from marketenv.core import draws
-from marketenv.core.lookup import unknown
+from marketenv.core.checks import check_fields, choice, number, one_or_each, whole
 from marketenv.core.shards import Shards
 from marketenv.data.federation import BROKER_DATA, Federation
 
@@ -54,21 +55,17 @@ class SyntheticLinear:
     device: torch.device = CPU
 
     def __post_init__(self) -> None:
-        for name in ("n_agents", "dimension", "validation", "test"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, wanted at least 1.")
-        for name in ("examples", "noise"):
-            value = getattr(self, name)
-            if isinstance(value, tuple) and len(value) != self.n_agents:
-                raise ValueError(f"{name} has {len(value)} entries, wanted {self.n_agents}: one an agent, or one number.")
-        if min(self.sizes) < 1:
-            raise ValueError(f"examples is {self.examples}, wanted at least 1 for every agent.")
-        for name, values in (("noise", self.deviations), ("distance", (self.distance,))):
-            bad = [value for value in values if not 0 <= value < float("inf")]
-            if bad:
-                raise ValueError(f"{name} is {bad[0]}, wanted a finite number >= 0.")
-        if self.broker_data not in BROKER_DATA:
-            raise unknown("broker_data", self.broker_data, BROKER_DATA)
+        count, spread = partial(whole, least=1), partial(number, least=0.0)
+        check_fields(self, dict.fromkeys(("n_agents", "dimension", "validation", "test"), count))
+        check_fields(
+            self,
+            {
+                "examples": partial(one_or_each, check=count, n=self.n_agents, wanted="numbers >= 1"),
+                "noise": partial(one_or_each, check=spread, n=self.n_agents, wanted="numbers >= 0"),
+                "distance": spread,
+                "broker_data": partial(choice, known=BROKER_DATA),
+            },
+        )
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -78,7 +75,7 @@ class SyntheticLinear:
     @property
     def deviations(self) -> tuple[float, ...]:
         """Standard deviation of each agent's label noise."""
-        return self.noise if isinstance(self.noise, tuple) else (float(self.noise),) * self.n_agents
+        return self.noise if isinstance(self.noise, tuple) else (self.noise,) * self.n_agents
 
     @property
     def feature_shape(self) -> tuple[int, ...]:

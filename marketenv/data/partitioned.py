@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from marketenv.core import draws, tree
+from marketenv.core.checks import check_fields, options, whole
 from marketenv.core.generators import no_hidden_draws
 from marketenv.core.shards import Shards
 from marketenv.data.dealing import checked
@@ -33,7 +35,7 @@ class PartitionedSource:
     partition: how they are dealt out, see ``partitions``
     options:   keywords of the partition; one that has a parameter ``groups`` gets those of the split beside them
 
-    A partition of one's own is tried once here and works on copies, and all that it deals is checked, see ``dealing.checked``.
+    The partition is tried once here. One of one's own works on copies, and all that it deals is checked, see ``dealing.checked``.
 
     Raises ValueError for no agents, and where the partition wants groups that the data set does not have, deals wrong rows, or
     draws from anything but its keys.
@@ -54,16 +56,14 @@ class PartitionedSource:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.n_agents < 1:
-            raise ValueError(f"n_agents is {self.n_agents}, wanted at least 1.")
+        check_fields(self, {"n_agents": partial(whole, least=1), "n_classes": whole, "options": options})
         if self._wants_groups and self.split.groups is None:
             raise ValueError(
                 "the partition deals by groups, but the data set has none; give from_arrays(x, y, groups=...), an .npz file with "
                 "an array 'groups', or a data set by speaker such as 'shakespeare'."
             )
-        if self._own:
-            with no_hidden_draws(f"partition {self._name!r}", "draws from its keys, as marketenv.core.draws makes them"):
-                self.federation(torch.zeros(1, dtype=torch.int64, device=self.split.x.device))
+        with no_hidden_draws(f"partition {self._name!r}", "draws from its keys, as marketenv.core.draws makes them"):
+            self.federation(torch.zeros(1, dtype=torch.int64, device=self.split.x.device))
 
     @property
     def _own(self) -> bool:

@@ -27,6 +27,7 @@ from scipy.special import gammaincinv
 from torch import Tensor
 
 from marketenv.core import draws
+from marketenv.core.checks import flag, number, whole
 
 Index = Int[Tensor, "markets agents width"]
 Size = Int[Tensor, "markets agents"]
@@ -66,7 +67,7 @@ def class_imbalance(
     >>> class_imbalance(labels, torch.arange(40), 2, torch.tensor([1]), overlap=True)[1].tolist()  # 2 + 20, 20 + 2
     [[22, 22]]
     """
-    _check_range("keep", keep, 0.0, 1.0)
+    keep, overlap = number(keep, "keep", 0.0, 1.0), flag(overlap, "overlap")
     counts = _counts(labels, rows)
     agents = torch.arange(n_agents, device=rows.device)
     reach = counts.expand(n_agents, -1) if overlap else _ceil(counts - agents[:, None], n_agents)  # [agents, classes]
@@ -118,13 +119,12 @@ def dirichlet(
     >>> dirichlet(torch.arange(40) % 2, torch.arange(40), 3, torch.tensor([1]))[1].sum().item()
     40
     """
-    _check_range("alpha", alpha, 1e-3, 1e6)
+    alpha = number(alpha, "alpha", 1e-3, 1e6)
     _counts(labels, rows)
+    min_size = whole(min_size, "min_size", 1, len(rows) // n_agents, f": {len(rows)} rows for {n_agents} agents")
     reserve = n_agents * min_size
-    if min_size < 1 or reserve > len(rows):
-        raise ValueError(f"min_size is {min_size}, wanted 1..{len(rows) // n_agents}: {len(rows)} rows for {n_agents} agents.")
-    if max_size is not None and max_size < min_size:
-        raise ValueError(f"max_size is {max_size}, wanted at least min_size, {min_size}.")
+    if max_size is not None:
+        max_size = whole(max_size, "max_size", min_size, fix=", which is min_size")
     mixed = rows[draws.permutation(draws.fold(keys, "dirichlet"), len(rows))]
     rest = mixed[:, reserve:]
     rest = rest.gather(1, labels[rest].argsort(dim=-1, stable=True))  # by class, at random within each
@@ -179,8 +179,7 @@ def label_skew(labels: Labels, rows: Rows, n_agents: int, keys: Keys, *, classes
     """
     counts = _counts(labels, rows)
     n_classes = len(counts)
-    if not 1 <= classes_per_agent <= n_classes:
-        raise ValueError(f"classes_per_agent is {classes_per_agent}, wanted 1..{n_classes}, the number of classes.")
+    classes_per_agent = whole(classes_per_agent, "classes_per_agent", 1, n_classes, ", the number of classes")
     dealt, label, rank = _by_class(labels, rows, draws.fold(keys, "label_skew"))
     turn = draws.permutation(draws.fold(keys, "class order"), n_classes)[:, label]  # when the class is taken
     slots = n_agents * classes_per_agent
@@ -210,8 +209,8 @@ def by_group(
     >>> size.tolist(), sorted(index[0, 0].tolist())
     ([[3, 2]], [1, 2, 3])
     """
-    if max_size is not None and max_size < 1:
-        raise ValueError(f"max_size is {max_size}, wanted at least 1, or None for no limit.")
+    if max_size is not None:
+        max_size = whole(max_size, "max_size", 1, fix=", or None for no limit")
     rows = rows[groups[rows] >= 0]
     names, place, counts = groups[rows].unique(return_inverse=True, return_counts=True)
     if len(names) < n_agents:
@@ -240,19 +239,13 @@ def _ceil(numerator: Tensor, denominator: int) -> Tensor:
     return (-(-numerator // denominator)).clamp(min=0)
 
 
-def _check_range(name: str, value: float, low: float, high: float) -> None:
-    """Refuse an option that lies outside its range, NaN included."""
-    if not low <= value <= high:
-        raise ValueError(f"{name} is {value}, wanted a number in [{low:g}, {high:g}].")
-
-
 def _counts(labels: Tensor, rows: Tensor) -> Int[Tensor, "classes"]:
     """How many of the rows each class has; refuses labels of a single class, which regression targets have."""
     n_classes = int(labels.max()) + 1
     if n_classes < 2:
         raise ValueError(
-            "this partition works by class, but all labels are 0 (targets of a regression count as one class). "
-            "Use partition 'balanced'."
+            "this partition works by class, but all labels are 0. Float y make a regression (n_outputs 1), whose targets count "
+            "as one class: for a classification give whole labels, as y.astype(int); for a regression use partition 'balanced'."
         )
     return torch.bincount(labels[rows], minlength=n_classes)
 

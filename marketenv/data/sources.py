@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from marketenv.core.checks import callable_with, flag, keywords, named_part, path, refused, whole
 from marketenv.core.lookup import lookup, unknown
 from marketenv.data.dataset import Dataset, from_arrays
 from marketenv.data.datasets import DATASETS
@@ -55,15 +55,15 @@ def make_source(
     """
     sizes: dict[str, Any] = {"validation_size": validation_size, "test_size": test_size}
     sizes |= {"broker_data": broker_data, "max_examples": max_examples}
-    deal = lookup(PARTITIONS, partition, "partition")
+    deal = named_part(partition, "partition", PARTITIONS, "a function like them")
+    n_agents, seed = whole(n_agents, "n_agents", 1), whole(seed, "seed")
+    folder, fetch = _folder(root), flag(download, "download")
     if isinstance(data, Source):
         return _finished(data, n_agents, sizes | partition_options)
     if isinstance(data, str) and data == LINEAR:
         return _linear(n_agents, sizes, partition_options)
-    if not callable(deal):
-        raise ValueError(f"partition is {deal!r}, wanted a name ({', '.join(PARTITIONS)}) or a function like them.")
     _check_options(deal, partition_options, tuple(sizes))
-    found = find_dataset(data, root=root, download=download)
+    found = find_dataset(data, root=folder, download=fetch)
     parts = split(found, **sizes, seed=seed)
     return PartitionedSource(
         split=parts, n_agents=n_agents, n_classes=found.n_classes, partition=deal, options=dict(partition_options)
@@ -84,17 +84,15 @@ def find_dataset(data: Any, *, root: str | Path | None = None, download: bool = 
         return read_npz(Path(data).expanduser())
     if isinstance(data, str):
         loaders = {**DATASETS, LINEAR: None}  # so that the error knows it too
-        return lookup(loaders, data, "data set (names; or a path ending in .npz)")(_folder(root), download)
+        return lookup(loaders, data, "data set (names; or a path ending in .npz)")(_folder(root), flag(download, "download"))
     if isinstance(data, tuple | list) and len(data) == 2:
         return from_arrays(*data)
-    raise ValueError(
-        f"data is {type(data).__name__}, wanted a name ({', '.join(DATASETS)}, {LINEAR}), a path ending in .npz, a Dataset, "
-        "a pair (x, y) of arrays, or a source."
-    )
+    known = f"a name ({', '.join(DATASETS)}, {LINEAR})"
+    raise refused("data", data, f"{known}, a path ending in .npz, a Dataset, a pair (x, y) of arrays, or a source")
 
 
 def _folder(root: str | Path | None) -> Path | None:
-    return None if root is None else Path(root).expanduser()
+    return None if root is None else Path(path(root, "root")).expanduser()
 
 
 def _finished(source: Source, n_agents: int, given: Mapping[str, Any]) -> Source:
@@ -114,22 +112,22 @@ def _linear(n_agents: int, sizes: Mapping[str, Any], options: Mapping[str, Any])
             raise unknown("option of data 'linear'", name, (*_LINEAR_OPTIONS, "validation_size", "test_size", "broker_data"))
     if sizes["max_examples"] is not None:
         raise ValueError("data 'linear' takes no max_examples; say how many to draw with examples=.")
-    counts = {"validation": sizes["validation_size"], "test": sizes["test_size"]}
-    for name, count in counts.items():
-        if count is not None and not isinstance(count, int):
-            raise ValueError(f"{name}_size is {count!r}, wanted a count: data 'linear' is drawn, there is no whole to share.")
-    asked = {name: count for name, count in counts.items() if count is not None}
+    counts = {name: sizes[f"{name}_size"] for name in ("validation", "test") if sizes[f"{name}_size"] is not None}
+    why = ", a count: data 'linear' is drawn, there is no whole to share"
+    asked: dict[str, Any] = {name: whole(count, f"{name}_size", 1, fix=why) for name, count in counts.items()}
     return SyntheticLinear(n_agents=n_agents, broker_data=sizes["broker_data"], **asked, **options)
 
 
 def _check_options(deal: Callable[..., Any], options: Mapping[str, Any], others: tuple[str, ...]) -> None:
-    """Refuse options that a partition does not have, naming those it has."""
-    parameters = list(inspect.signature(deal).parameters.values())[4:]
-    if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        return
-    known = tuple(p.name for p in parameters if p.name != "groups")  # the data set's own
+    """Refuse options that a partition does not have, naming those it has, and a function that is no partition."""
+    found = keywords(deal, 4)
+    known = tuple(options) if found is None else tuple(name for name in found if name != "groups")  # the data set's own
     for name in options:
         if name not in known:
             raise unknown(
                 f"option of partition {getattr(deal, '__name__', deal)!r}", name, (*known, "root", "download", *others, "seed")
             )
+    groups = ("groups",) if found and "groups" in found else ()
+    if not callable_with(deal, 4, *options, *groups):
+        wanted = f"a function (labels, rows, n_agents, keys, *, {', '.join((*options, *groups)) or '...'})"
+        raise refused("partition", deal, f"{wanted} -> (index, size)")

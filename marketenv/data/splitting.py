@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +10,7 @@ from jaxtyping import Float32, Int, Num
 from torch import Tensor
 
 from marketenv.core import draws
-from marketenv.core.lookup import unknown
+from marketenv.core.checks import choice, number, refused, whole
 from marketenv.data.dataset import Dataset
 from marketenv.data.federation import BROKER_DATA
 
@@ -65,8 +66,8 @@ def split(
     >>> split(data, test_size=10).sizes
     {'train': 70, 'validation': 20, 'test': 10}
     """
-    if broker_data not in BROKER_DATA:
-        raise unknown("broker_data", broker_data, BROKER_DATA)
+    choice(broker_data, "broker_data", BROKER_DATA)
+    seed = whole(seed, "seed")
     x, y, official = _pool(data)
     labels = y if data.n_classes else torch.zeros(len(y), dtype=torch.int64, device=y.device)
     groups = None if data.groups is None else torch.nn.functional.pad(data.groups, (0, len(official)), value=-1)
@@ -101,10 +102,11 @@ def _pool(data: Dataset) -> tuple[Tensor, Tensor, Tensor]:
 
 def _count(name: str, size: int | float, total: int) -> int:
     """A count given as such or as a fraction of the total, at least 1."""
-    whole = isinstance(size, int) and not isinstance(size, bool)
-    if not (1 <= size <= total if whole else isinstance(size, float) and 0 < size < 1):
-        raise ValueError(f"{name} is {size!r}, wanted a count 1..{total} or a fraction between 0 and 1.")
-    return int(size) if whole else max(1, round(size * total))
+    with suppress(ValueError):
+        return whole(size, name, 1, total)
+    with suppress(ValueError):
+        return max(1, round(number(size, name, above=0.0, below=1.0) * total))
+    raise refused(name, size, f"a count 1..{total} or a fraction between 0 and 1")
 
 
 def _pick(labels: Tensor, rows: Tensor, count: int, key: Tensor, *, equal: bool = False) -> tuple[Tensor, Tensor]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from marketenv.core.checks import whole
 from marketenv.data.dataset import Dataset
 
 PATTERN = "*shakespeare*.txt"  # of the file's name, plain or with .gz behind it
@@ -55,9 +56,8 @@ def next_characters(said: Mapping[str, str], length: int = LENGTH, *, stride: in
     >>> data.x.flatten().tolist(), data.y.tolist(), data.groups.tolist()  # ab, ca and cb: the last b has no next one
     ([0.0, 2.0, 2.0], [1, 0, 1], [0, 0, 1])
     """
-    step = length + 1 if stride is None else stride
-    if length < 1 or step < 1:
-        raise ValueError(f"length is {length} and stride is {step}, wanted both >= 1: characters.")
+    length = whole(length, "length", 1, fix=": characters")
+    step = length + 1 if stride is None else whole(stride, "stride", 1, fix=": characters")
     spoken = [np.frombuffer(words.encode("utf-32-le"), np.uint32) for words in sorted(said.values(), key=len, reverse=True)]
     parts = [np.lib.stride_tricks.sliding_window_view(s, length + 1)[::step] for s in spoken if len(s) > length]
     if not parts:

@@ -11,6 +11,7 @@ import pettingzoo
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode
 
+from marketenv.core.checks import text
 from marketenv.core.lookup import lookup, unknown
 from marketenv.core.market import Market, agent_names
 from marketenv.envs.parallel import MarketParallelEnv, aec
@@ -33,7 +34,7 @@ MARKETS: dict[str, tuple[type[Any], Callable[[Any], Market]]] = {
 
 def short_name(name: str) -> str:
     """``marketenv/reference-v0`` and ``reference_v0`` are one name: the latter."""
-    return name.removeprefix("marketenv/").replace("-v", "_v")
+    return text(name, "name", f": {', '.join(MARKETS)}").removeprefix("marketenv/").replace("-v", "_v")
 
 
 def make_market(name: str, **config: Any) -> Market:
@@ -90,7 +91,8 @@ def make_vec(
     (4, 3)
     """
     market = make_market(name, **config)
-    venv = MarketVectorEnv(market, num_envs, agent or agent_names(market)[0], opponents, action_levels, autoreset_mode)
+    learner = agent_names(market)[0] if agent is None else agent
+    venv = MarketVectorEnv(market, num_envs, learner, opponents, action_levels, autoreset_mode)
     doors = {"agent": agent, "opponents": opponents, "action_levels": action_levels}
     doors["autoreset_mode"] = venv.autoreset_mode.name  # a word, so that the spec can be written as JSON
     venv.spec = _spec(name, num_envs=num_envs, vectorization_mode="vector_entry_point", **doors, **config)

@@ -15,6 +15,7 @@ from pettingzoo.utils.wrappers import OrderEnforcingWrapper
 from torch import Tensor
 
 from marketenv.core.batch import Batch
+from marketenv.core.checks import choice, or_none
 from marketenv.core.lookup import unknown
 from marketenv.core.market import Market, Report, agent_names, role_of
 from marketenv.core.numbers import numbers
@@ -45,10 +46,9 @@ class MarketParallelEnv(ParallelEnv[str, np.ndarray, Any]):
     }
 
     def __init__(self, market: Market, name: str, render_mode: str | None = None, action_levels: int | None = None) -> None:
-        if render_mode is not None and render_mode not in RENDER_MODES:
-            raise unknown("render_mode", render_mode, RENDER_MODES)
         self.metadata = {**type(self).metadata, "name": name}
-        self.market, self.render_mode, self.action_levels = market, render_mode, action_levels
+        self.market, self.render_mode = market, or_none(choice, known=RENDER_MODES)(render_mode, "render_mode")
+        self.action_levels = action_levels = spaces.LEVELS(action_levels, "action_levels")
         self.possible_agents = list(agent_names(market))
         self.agents: list[str] = []
         self._roles = {agent: role_of(market, agent) for agent in self.possible_agents}

@@ -11,7 +11,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from marketenv.core.batch import Batch
-from marketenv.core.lookup import unknown
+from marketenv.core.checks import choice, whole
 from marketenv.core.market import Market, Report, agent_names, role_of
 from marketenv.envs import spaces
 from marketenv.envs.opponents import find_opponents
@@ -28,12 +28,9 @@ class MarketSB3Env(VecEnv):
     def __init__(
         self, market: Market, num_envs: int, agent: str = "all", opponents: Any = "truthful", action_levels: int | None = None
     ) -> None:
-        if num_envs < 1:
-            raise ValueError(f"num_envs is {num_envs}, wanted >= 1.")
-        names = agent_names(market)
-        if agent not in ("all", *names):
-            raise unknown("agent", agent, ("all", *names))
-        self.market, self.agent, self.action_levels = market, agent, action_levels
+        num_envs, names = whole(num_envs, "num_envs", 1), agent_names(market)
+        self.market, self.agent = market, choice(agent, "agent", ("all", *names))
+        self.action_levels = action_levels = spaces.LEVELS(action_levels, "action_levels")
         self._rows = list(range(len(names))) if agent == "all" else [names.index(agent)]
         self._role = role_of(market, names[self._rows[0]])
         dims = {(r.observation.dim, r.action.dim) for r in market.roles}

@@ -20,7 +20,7 @@ class SingleAgentEnv(gymnasium.Env[np.ndarray, Any]):
 
     def __init__(self, env: MarketParallelEnv, agent: str | None = None, opponents: Any = "truthful") -> None:
         market: Market = env.market
-        self.env, self.agent = env, agent or agent_names(market)[0]
+        self.env, self.agent = env, agent_names(market)[0] if agent is None else agent
         role_of(market, self.agent)
         self._opponents: dict[str, Policy] = find_opponents(opponents, market)
         self.observation_space = env.observation_space(self.agent)

@@ -10,9 +10,12 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from marketenv.core.checks import or_none, whole
 from marketenv.core.fields import Fields
 from marketenv.core.market import Role
 from marketenv.core.numbers import numbers
+
+LEVELS = or_none(whole, least=2, fix=": grid points per action, or None for continuous actions")
 
 
 def box(fields: Fields) -> gymnasium.spaces.Box:
@@ -27,8 +30,6 @@ def action_space(role: Role, levels: int | None) -> gymnasium.Space[Any]:
     """
     if levels is None:
         return box(role.action)
-    if levels < 2:
-        raise ValueError(f"action_levels is {levels}, wanted >= 2 grid points per action, or None for continuous actions.")
     counts = _counts(role, levels)
     return gymnasium.spaces.MultiDiscrete(counts) if len(counts) > 1 else gymnasium.spaces.Discrete(counts[0])
 

@@ -13,6 +13,7 @@ from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
 from marketenv.core.batch import Batch, Turn
+from marketenv.core.checks import whole
 from marketenv.core.lookup import lookup, unknown
 from marketenv.core.market import Market, Report, agent_names, role_of
 from marketenv.core.numbers import numbers
@@ -47,9 +48,8 @@ class MarketVectorEnv(VectorEnv):
         action_levels: int | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP,
     ) -> None:
-        if num_envs < 1:
-            raise ValueError(f"num_envs is {num_envs}, wanted >= 1.")
-        self.market, self.num_envs, self.agent, self.action_levels = market, num_envs, agent, action_levels
+        self.market, self.num_envs, self.agent = market, whole(num_envs, "num_envs", 1), agent
+        self.action_levels = action_levels = spaces.LEVELS(action_levels, "action_levels")
         self.autoreset_mode = _autoreset(autoreset_mode, market)
         self.metadata = type(self).metadata | {"autoreset_mode": self.autoreset_mode}
         self._role = role_of(market, agent)
@@ -57,9 +57,9 @@ class MarketVectorEnv(VectorEnv):
         self._opponents = find_opponents(opponents, market)
         self.single_observation_space = spaces.box(self._role.observation)
         self.single_action_space = spaces.action_space(self._role, action_levels)
-        self.observation_space = batch_space(self.single_observation_space, num_envs)
-        self.action_space = batch_space(self.single_action_space, num_envs)
-        self._batch = Batch(market, num_envs)
+        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
+        self._batch = Batch(market, self.num_envs)
 
     @property
     def report(self) -> Report | None:
@@ -169,9 +169,7 @@ class MarketVectorEnv(VectorEnv):
 
 def _autoreset(mode: Any, market: Market) -> AutoresetMode:
     """The mode of that name or value; ValueError for another, and for ``NEXT_STEP`` in markets of several stages."""
-    found = lookup(MODES, mode, "autoreset_mode")
-    if not isinstance(found, AutoresetMode):
-        raise unknown("autoreset_mode", mode, MODES)
+    found = mode if isinstance(mode, AutoresetMode) else lookup(MODES, mode, "autoreset_mode")
     if found is AutoresetMode.NEXT_STEP and len(market.stages) > 1:
         raise ValueError(
             f"autoreset_mode NEXT_STEP wants markets of one stage, this one has {len(market.stages)}: a market that begins anew "

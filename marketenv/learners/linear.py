@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 from jaxtyping import Float, Int
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from marketenv.core import draws
 from marketenv.core.bank import Layout
-from marketenv.core.lookup import lookup
+from marketenv.core.checks import check_fields, choice
 from marketenv.core.precision import full_precision
 from marketenv.core.shards import Shards
 from marketenv.learners import exams, objectives
@@ -101,13 +101,16 @@ class Linear:
     init_rule: str = "zeros"
 
     def __post_init__(self) -> None:
-        objectives.check_task(self.feature_shape, self.n_outputs, self.task)
-        lookup(INITS, self.init_rule, "init_rule")
+        objectives.check_task(self)
+        check_fields(self, {"init_rule": partial(choice, known=INITS)})
         optimizer_of(self.training)
         if self.task != "regression":
             raise ValueError(f"task is {self.task!r}, but 'linear' is a regression; use learner 'mlp' with hidden=().")
         if self.training.batch_size is not None:
-            raise ValueError(f"batch_size is {self.training.batch_size}, but 'linear' trains on whole shards; pass None.")
+            raise ValueError(
+                f"batch_size is {self.training.batch_size}, but 'linear' trains on whole shards; pass "
+                "training=Training(batch_size=None)."
+            )
         if self.training.augment is not None:
             raise ValueError("training.augment is set, but 'linear' sees its examples once, as a Gram matrix; pass None.")
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from marketenv.core import draws
 from marketenv.core.bank import Layout
-from marketenv.core.lookup import lookup
+from marketenv.core.checks import Check, check_fields, choice, each, or_none, whole
 from marketenv.core.precision import full_precision
 from marketenv.core.shards import Shards
 from marketenv.learners import exams, objectives
@@ -29,6 +29,13 @@ from marketenv.learners.training import DEFAULT, Pull, Step, Training, check_rou
 INITS: dict[str, Callable[[int], tuple[float, float]]] = {
     "he": lambda inputs: (math.sqrt(6.0 / inputs), 0.0),  # variance 2 / inputs (He et al., ICCV 2015, eq. 10)
     "torch": lambda inputs: (inputs**-0.5, inputs**-0.5),  # what torch.nn.Linear draws
+}
+
+
+_FIELDS: dict[str, Check] = {
+    "hidden": partial(each, check=partial(whole, least=1), wanted="widths", fix=" such as (32,); () is a linear model"),
+    "init_rule": partial(choice, known=INITS),
+    "memory": or_none(whole, least=1, fix=": bytes, or None"),
 }
 
 
@@ -61,11 +68,9 @@ class MLP:
     memory: int | None = None
 
     def __post_init__(self) -> None:
-        objectives.check_task(self.feature_shape, self.n_outputs, self.task)
-        lookup(INITS, self.init_rule, "init_rule")
+        objectives.check_task(self)
+        check_fields(self, _FIELDS)
         optimizer_of(self.training)
-        if any(width < 1 for width in self.hidden):
-            raise ValueError(f"hidden is {self.hidden}, wanted widths >= 1; () is a linear model.")
         check_augment(self.training.augment, self.feature_shape)
 
     @cached_property

@@ -6,16 +6,15 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
-from torch.nn.modules.dropout import _DropoutNd
 
 from marketenv.core import draws
 from marketenv.core.bank import Layout
+from marketenv.core.checks import check_fields
 from marketenv.core.generators import no_hidden_draws
 from marketenv.core.lookup import lookup
 from marketenv.core.precision import full_precision
@@ -23,57 +22,14 @@ from marketenv.core.shards import Shards
 from marketenv.learners import batch_statistics, exams, objectives
 from marketenv.learners.exams import Exam
 from marketenv.learners.feed import open_feed
+from marketenv.learners.module_checks import OPTIONS, check_module, try_module
 from marketenv.learners.optimizers import optimizer_of, slot_count
 from marketenv.learners.protocol import Permutations, Scores
-from marketenv.learners.randomness import ADVICE, check_augment, check_pure
+from marketenv.learners.randomness import ADVICE, check_augment
 from marketenv.learners.stacks import open_stacks
 from marketenv.learners.training import DEFAULT, Pull, Training, check_round, schedule
 
 COPIES = 6  # of a model's parameters that a step holds at once: parameters, gradient, their unflattened and flat copies
-
-
-def _random(module: nn.Module) -> bool:
-    rate = getattr(module, "p" if isinstance(module, _DropoutNd) else "dropout", 0.0)
-    return isinstance(rate, float | int) and rate > 0
-
-
-def check_module(module: nn.Module) -> None:
-    """Refuse modules whose training is not a function of parameters and examples alone.
-
-    Raises ValueError for dropout, frozen or non-float32 parameters, and modules without parameters.
-    """
-    for name, part in module.named_modules():
-        kind = f"{name or 'the module'} is a {type(part).__name__}"
-        if _random(part):
-            raise ValueError(f"{kind} that drops units at random; set its rate to 0: training must be a function of its keys.")
-    found = dict(module.named_parameters())
-    bad = [name for name, p in found.items() if p.dtype != torch.float32 or not p.requires_grad]
-    if bad or not found:
-        raise ValueError(
-            f"parameters {bad or 'none'}: wanted at least one, all float32 and trainable; use module.float(), and make "
-            "constants buffers."
-        )
-
-
-def count_activations(module: nn.Module, x: Float[Tensor, "batch *features"]) -> tuple[int, tuple[int, ...]]:
-    """Numbers per example that go into the module and come out of its innermost parts, and its outputs' shape.
-
-    >>> count_activations(nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 2)), torch.zeros(2, 3))
-    (15, (2, 2))
-    """
-    seen = [x.numel()]
-
-    def _told(part: nn.Module, given: Any, made: Any) -> None:
-        seen.extend(t.numel() for t in (made if isinstance(made, tuple) else (made,)) if isinstance(t, Tensor))
-
-    hooks = [part.register_forward_hook(_told) for part in module.modules() if not list(part.children())]
-    try:
-        with torch.no_grad():
-            shape = tuple(module(x).shape)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return -(-sum(seen) // len(x)), shape
 
 
 def _owners(names: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
@@ -124,22 +80,17 @@ class ModuleLearner:
     _activations: int = field(init=False, repr=False)  # numbers per example
 
     def __post_init__(self) -> None:
-        objectives.check_task(self.feature_shape, self.n_outputs, self.task)
+        objectives.check_task(self)
+        check_fields(self, OPTIONS)
         optimizer_of(self.training)
-        lookup({"auto": 0, "loop": 0, "vmap": 0}, self.engine, "engine")
         check_module(self.module)
         object.__setattr__(self, "module", copy.deepcopy(self.module).cpu().eval())
         object.__setattr__(self, "_pure", batch_statistics.without_statistics(self.module))
         if self.pooled and self.training.batch_size == 1:
             raise ValueError("batch_size is 1, but the module has batch norms, which need 2 examples or more.")
         with full_precision():
-            check_pure(self._pure, self.feature_shape)
-            x = torch.zeros(2, *self.feature_shape, dtype=torch.float32, device="cpu")
-            activations, shape = count_activations(self._pure, x)
+            object.__setattr__(self, "_activations", try_module(self._pure, self.feature_shape, self.n_outputs, self.task))
         check_augment(self.training.augment, self.feature_shape)
-        object.__setattr__(self, "_activations", activations)
-        if shape != (2, self.n_outputs):
-            raise ValueError(f"the module maps 2 examples to {shape}, wanted (2, {self.n_outputs}): [batch, n_outputs].")
         object.__setattr__(self, "layers", self.layers or _owners(tuple(dict(self.module.named_parameters()))))
         for name in [n for pairs in (self.permutations or {}).values() for n, _ in pairs] + [n for g in self.layers for n in g]:
             lookup(dict(self.layout.shapes), name, "parameter")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -12,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from marketenv.core import draws
-from marketenv.core.lookup import lookup
+from marketenv.core.checks import choice, each, whole
 from marketenv.learners.module import ModuleLearner
 from marketenv.learners.protocol import Permutations
 from marketenv.learners.training import DEFAULT, Training
@@ -31,7 +32,8 @@ NORMS: dict[str, Callable[[int], nn.Module]] = {  # name -> norm of so many chan
 
 def _check_images(feature_shape: tuple[int, ...], least: int) -> int:
     """Refuse what is no image of at least ``least`` pixels a side, and return its channels."""
-    if len(feature_shape) != 3 or min(feature_shape) < 1 or min(feature_shape[1:]) < least:
+    each(feature_shape, "feature_shape", partial(whole, least=1), wanted="sizes")
+    if len(feature_shape) != 3 or min(feature_shape[1:]) < least:
         raise ValueError(
             f"feature_shape is {feature_shape}, wanted (channels, height, width) with sides >= {least}; "
             "reshape the images, or use learner 'mlp', which takes flat features."
@@ -73,9 +75,8 @@ def small_cnn(feature_shape: tuple[int, ...], n_outputs: int, width: int = 8, *,
     torch.Size([5, 10])
     """
     channels = _check_images(feature_shape, 2)
-    if width < 1:
-        raise ValueError(f"width is {width}, wanted >= 1: channels of the first convolution.")
-    normed = lookup(NORMS, norm, "norm")
+    width = whole(width, "width", 1, fix=": channels of the first convolution")
+    normed = NORMS[choice(norm, "norm", NORMS)]
     with torch.device("meta"):  # no values: torch's own would come from the global generator
         parts: dict[str, nn.Module] = {
             "conv1": nn.Conv2d(channels, width, 3, padding=1),
@@ -108,7 +109,7 @@ def small_cnn_layers(norm: str = "none") -> Layers:
     >>> small_cnn_layers("group")[0]
     ('conv1.weight', 'conv1.bias', 'norm1.weight', 'norm1.bias')
     """
-    lookup(NORMS, norm, "norm")
+    choice(norm, "norm", NORMS)
     layers = [("conv1",), ("conv2",), ("linear",)] if norm == "none" else [("conv1", "norm1"), ("conv2", "norm2"), ("linear",)]
     return tuple(tuple(f"{part}.{tensor}" for part in layer for tensor in ("weight", "bias")) for layer in layers)
 
@@ -142,9 +143,10 @@ def resnet_blocks(depth: int = 22, width: int = 1) -> tuple[Block, ...]:
     >>> resnet_blocks(10, 2)[1]
     Block(name='group2_block1', inputs=32, outputs=64, stride=2, source='group1', stream='group2')
     """
+    depth, width = whole(depth, "depth", 10, fix=": 6 n + 4 (10, 16, 22, ...)"), whole(width, "width", 1)
     n, rest = divmod(depth - 4, 6)
-    if n < 1 or rest or width < 1:
-        raise ValueError(f"depth is {depth} and width is {width}, wanted depth = 6 n + 4 (10, 16, 22, ...) and width >= 1.")
+    if rest:
+        raise ValueError(f"depth is {depth}, wanted depth = 6 n + 4 (10, 16, 22, ...).")
     found: list[Block] = []
     # at width 1 the first group adds to the stem's own channels: one order for both
     inputs, source = STEM, "group1" if GROUPS[0] * width == STEM else "stem"
@@ -200,7 +202,7 @@ def wide_resnet(
     272282
     """
     channels, blocks = _check_images(feature_shape, 1), resnet_blocks(depth, width)
-    last, normed = blocks[-1].outputs, lookup({name: part for name, part in NORMS.items() if name != "none"}, norm, "norm")
+    last, normed = blocks[-1].outputs, NORMS[choice(norm, "norm", [name for name in NORMS if name != "none"])]
     with torch.device("meta"):  # as in small_cnn
         parts: dict[str, nn.Module] = {"stem": nn.Conv2d(channels, STEM, 3, padding=1, bias=False)}
         parts |= {b.name: PreActivation(b.inputs, b.outputs, b.stride, b.shortcut, norm) for b in blocks}

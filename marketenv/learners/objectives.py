@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import torch
 from jaxtyping import Float, Num
 from torch import Tensor
 
-from marketenv.core.lookup import lookup
+from marketenv.core.checks import Check, check_fields, choice, each, whole
 from marketenv.core.shards import LARGEST_TARGET, Shards
+from marketenv.learners.training import check_training
 
 ROWS = 2**14  # of a pool that are looked at together: a large one is not doubled in memory
 
@@ -68,11 +71,18 @@ OBJECTIVES: dict[str, Objective] = {
 }
 
 
-def check_task(feature_shape: tuple[int, ...], n_outputs: int, task: str) -> None:
-    """Refuse an unknown task, empty features, fewer than 2 classes, or a regression with several outputs."""
-    lookup(OBJECTIVES, task, "task")
-    if any(size < 1 for size in feature_shape):
-        raise ValueError(f"feature_shape is {feature_shape}, wanted sizes >= 1.")
+FIELDS: dict[str, Check] = {
+    "feature_shape": partial(each, check=partial(whole, least=1), wanted="sizes"),
+    "n_outputs": partial(whole, least=1),
+    "task": partial(choice, known=OBJECTIVES),
+    "training": check_training,
+}
+
+
+def check_task(learner: Any) -> None:
+    """Check what every learner of the table is made for: an unknown task, empty features or wrong outputs are refused."""
+    check_fields(learner, FIELDS)
+    n_outputs, task = learner.n_outputs, learner.task
     if task == "classification" and n_outputs < 2:
         raise ValueError(f"n_outputs is {n_outputs} for classification, wanted one output per class, >= 2.")
     if task == "regression" and n_outputs != 1:

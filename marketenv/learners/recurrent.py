@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from marketenv.core import draws
+from marketenv.core.checks import whole
 from marketenv.core.shards import Shards
 from marketenv.learners.exams import Exam
 from marketenv.learners.module import ModuleLearner
@@ -125,14 +126,13 @@ def recurrent(
     >>> recurrent((20,), 65, "classification").layers[0]
     ('embedding.weight',)
     """
-    known = n_outputs if characters is None else characters
+    hidden, embedding = whole(hidden, "hidden", 1), whole(embedding, "embedding", 1)
+    known = n_outputs if characters is None else whole(characters, "characters", 1, fix=", or None for n_outputs")
     if len(feature_shape) != 1 or task != "classification":
         raise ValueError(
             f"feature_shape is {feature_shape} and task is {task!r}, wanted (length,) and 'classification': windows of "
             "characters and the one that follows; use learner 'cnn' for images and 'mlp' for other features."
         )
-    if min(hidden, embedding, known) < 1:
-        raise ValueError(f"hidden is {hidden}, embedding {embedding} and characters {known}, wanted all >= 1.")
     with torch.device("meta"):  # no values: torch's own would come from the global generator
         module = CharacterGRU(known, n_outputs, hidden, embedding)
     return CharacterLearner(feature_shape, n_outputs, task, training, module=_filled(module), engine=engine, memory=memory)

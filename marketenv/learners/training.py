@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from marketenv.core.checks import Check, check_fields, number, or_none, refused, text, whole
 
 # (x [active, batch, *features], keys int64 [active], models int64 [active]) -> x of the same shape
 Augment = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -40,21 +43,34 @@ class Training:
     augment: Augment | None = None
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
-            raise ValueError(f"learning_rate is {self.learning_rate}, wanted a finite number > 0.")
-        if not 0 <= self.momentum < 1:
-            raise ValueError(f"momentum is {self.momentum}, wanted 0 <= momentum < 1; 0 is plain SGD.")
-        if not (math.isfinite(self.weight_decay) and self.weight_decay >= 0):
-            raise ValueError(f"weight_decay is {self.weight_decay}, wanted a finite number >= 0.")
-        if self.batch_size is not None and self.batch_size < 1:
-            raise ValueError(f"batch_size is {self.batch_size}, wanted >= 1, or None for the whole shard.")
-        if self.steps < 1:
-            raise ValueError(f"steps is {self.steps}, wanted >= 1; to skip training give effort 0.")
-        if self.augment is not None and not callable(self.augment):
-            raise ValueError(f"augment is {self.augment!r}, wanted augment(x, keys, models) -> x, or None; see augmentation().")
+        check_fields(self, _FIELDS)
 
 
+def _augment(value: Any, name: str) -> Augment:
+    if not callable(value):
+        raise refused(name, value, "augment(x, keys, models) -> x, or None; see augmentation()")
+    change: Augment = value
+    return change
+
+
+_FIELDS: dict[str, Check] = {
+    "optimizer": text,
+    "learning_rate": partial(number, above=0.0),
+    "momentum": partial(number, least=0.0, below=1.0, fix="; 0 is plain SGD"),
+    "weight_decay": partial(number, least=0.0),
+    "batch_size": or_none(whole, least=1, fix=", or None for the whole shard"),
+    "steps": partial(whole, least=1, fix="; to skip training give effort 0"),
+    "augment": or_none(_augment),
+}
 DEFAULT = Training()
+
+
+def check_training(value: Any, name: str) -> Training:
+    """Take a ``Training``; ValueError for anything else, such as a dict of its settings."""
+    if not isinstance(value, Training):
+        settings = ", ".join(f"{key}={entry!r}" for key, entry in value.items()) if isinstance(value, Mapping) else "steps=10"
+        raise refused(name, value, f"a Training: pass Training({settings}), which marketenv.learners has")
+    return value
 
 
 @dataclass(frozen=True, eq=False)

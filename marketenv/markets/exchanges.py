@@ -61,7 +61,7 @@ def requests(
     payable = _tests(gain, reports, ledger)[-1]
     surplus, left = torch.where(payable, reports.bids - reports.asks, -torch.inf), ledger.purse
     requested, order = torch.zeros_like(payable), []
-    for _ in range(most):
+    for _ in range(min(most, payable.shape[2])):
         open_ = payable & ~requested & (reports.bids <= left[..., None])
         best = torch.where(open_, surplus, -torch.inf)
         first = (best == best.amax(2, keepdim=True)) & open_

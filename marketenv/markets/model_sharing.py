@@ -19,6 +19,7 @@ from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
 from marketenv.core import draws
+from marketenv.core.checks import named_part
 from marketenv.core.clock import Clock
 from marketenv.core.devices import device_of
 from marketenv.core.fields import Choice, Field, Fields, Multiple, Share, just_above
@@ -30,8 +31,9 @@ from marketenv.core.policy import uniform_random
 from marketenv.core.transfers import Ledger
 from marketenv.data import Source, make_source
 from marketenv.data.sources import LINEAR
-from marketenv.learners import LEARNERS, Learner, Pull, Scores, Training
+from marketenv.learners import Learner, Pull, Scores, Training
 from marketenv.markets import own_parts
+from marketenv.markets.arguments import make_learner, makes_gains
 from marketenv.markets.model_sharing_types import ModelSharingConfig, SharingQuotes, SharingReport, SharingState
 from marketenv.markets.sharing_schemes import SCHEMES, Given, Scheme, Shared
 from marketenv.markets.sharing_worlds import SharingContent, SharingWorlds, check_drift, has_labels, open_content
@@ -44,6 +46,7 @@ from marketenv.mechanisms import (
     GainFamily,
     SharingOutcome,
     SharingTerms,
+    check_sharing,
     cost_breakpoints,
     distance_discounts,
     gains,
@@ -101,8 +104,8 @@ class ModelSharingMarket:
         self.config = c = config or ModelSharingConfig()
         self.device, self.horizon, self.n_agents = device_of(c.device), c.max_cycles, c.n_agents
         self.cut = c.horizon == "cut"
-        self.distance: ModelDistance = lookup(DISTANCES, c.distance, "distance")
-        self.scheme: Scheme = lookup(SCHEMES, c.scheme, "scheme")
+        self.distance: ModelDistance = named_part(c.distance, "distance", DISTANCES, "a ModelDistance object", kind=ModelDistance)
+        self.scheme: Scheme = named_part(c.scheme, "scheme", SCHEMES, "a Scheme object", kind=Scheme)
         self._check_money()
         self.source: Source | None = None
         self.learner: Learner | None = None
@@ -120,7 +123,7 @@ class ModelSharingMarket:
     def _check_money(self) -> None:
         """Refuse payments that do not fit the graph, and a graph that would try too many sets."""
         c = self.config
-        graph, payment = lookup(GRAPHS, c.graph, "graph"), lookup(SHARING_PAYMENTS, c.payment, "payment")
+        graph, payment = check_sharing(c.graph, c.payment)
         if payment is SHARING_PAYMENTS["vcg"] and c.graph != "exact":
             raise ValueError(f"payment is 'vcg' with graph {c.graph!r}, wanted graph='exact'; or payment='critical'.")
         if payment is SHARING_PAYMENTS["critical"] and not isinstance(c.graph, str):
@@ -139,24 +142,23 @@ class ModelSharingMarket:
         c = self.config
         options = {"root": c.root, "download": c.download, **c.data_options}
         owned = isinstance(c.data, Source) or (isinstance(c.data, str) and c.data == LINEAR)
-        if c.partition == "dirichlet" and not owned:
+        if isinstance(c.partition, str) and c.partition == "dirichlet" and not owned:
             options = {"alpha": 0.1, "min_size": 5} | options
         source: Source = make_source(c.data, c.partition, c.n_agents, **options).to(self.device)
         return source
 
     def _learner(self, source: Source) -> Learner:
-        if not isinstance(self.config.learner, str):
-            return self.config.learner
-        training = self.config.training or DEFAULT_TRAINING
-        factory = lookup(LEARNERS, self.config.learner, "learner")
-        return factory(source.feature_shape, source.n_outputs, source.task, training, **self.config.learner_options)
+        c = self.config
+        return make_learner(c.learner, source, c.training or DEFAULT_TRAINING, c.learner_options)
 
     def _gain(self) -> GainFamily:
         """The gain; families that need a scale take the mean size of a client's data."""
-        gain = lookup(GAINS, self.config.gain, "gain")
-        if not isinstance(gain, GainFamily) and callable(gain):
+        given = self.config.gain
+        wanted = "a GainFamily object, or a callable scale -> GainFamily"
+        gain = given if makes_gains(given) else named_part(given, "gain", GAINS, wanted, kind=GainFamily)
+        if makes_gains(gain):
             gain = gain() if gain is GAINS["inverse_sqrt"] else gain(scale=self._mean_size())
-        return gain if isinstance(self.config.gain, str) else own_parts.check_gain(gain)
+        return gain if isinstance(given, str) else own_parts.check_gain(gain)
 
     def _mean_size(self) -> float:
         """Mean size of a client: as given, of the given interval, of the data, or of what is drawn without data."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -12,12 +13,12 @@ from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
 from marketenv.core.axes import Parameters, PerPair
-from marketenv.core.horizon import HORIZONS
-from marketenv.core.lookup import check_choice, unknown
+from marketenv.core.checks import Check, check_fields, choice, each, interval, number, options, or_none, whole
 from marketenv.core.market import Report
 from marketenv.core.transfers import Ledger
 from marketenv.core.tree import STATIC
 from marketenv.learners import Training
+from marketenv.markets.arguments import TRAINED, check_ready_made
 from marketenv.markets.sharing_worlds import SharingWorlds
 from marketenv.markets.uploads import UPLOADS
 from marketenv.mechanisms import ClientTypes
@@ -34,34 +35,15 @@ REASONS = {
     8: "got nobody's model, without money",
     9: "would have merged to a model that is not finite: got nobody's model, paid nothing and kept its own",
 }
-TYPES = ("sizes", "costs", "needs")
-LEAST_SIZE, LARGEST_TYPE = 1e-12, 1e100  # between them money and discounts, which are made of ratios and products, stay finite
+# from the least to the largest, money and discounts, which are made of ratios and products, stay finite
+LEAST, LARGEST_TYPE = {"sizes": 1e-12, "costs": 0.0, "needs": 0.0}, 1e100
 CHOICES = {
-    "horizon": HORIZONS,
     "reports": ("once", "each_round"),
     "exits": ("none", "ir_strict", "ir_prob"),
     "select": ("validation", "test"),
 }
 
 STRONGEST = torch.finfo(torch.float32).max  # pull of a training that its parameters' type can hold
-
-
-def _number(value: Any) -> float:
-    """The value as a float; NaN, which no range accepts, where it is no number."""
-    try:
-        return float(value + 0.0)  # a text is no number, even if it reads like one
-    except (TypeError, ValueError, RuntimeError):
-        return math.nan
-
-
-def _numbers(values: Any) -> list[float]:
-    """The values as floats, none where they are no list."""
-    return [_number(value) for value in values] if isinstance(values, Iterable) else []
-
-
-def _least(name: str) -> float:
-    """The least that a type may be."""
-    return LEAST_SIZE if name == "sizes" else 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,65 +106,33 @@ class ModelSharingConfig:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        for name, known in CHOICES.items():
-            check_choice(known, getattr(self, name), name)
-        for name, least in (("n_agents", 2), ("max_cycles", 1)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
-                raise ValueError(f"{name} is {value!r}, wanted a whole number >= {least}.")
-        for name in ("strength", "eta", "cost_drift", "need_drift", "data_drift", "cash"):
-            if not 0 <= _number(getattr(self, name)) < math.inf:
-                raise ValueError(f"{name} is {getattr(self, name)!r}, wanted a finite number >= 0.")
-        if not _number(self.credit) >= 0:
-            raise ValueError(f"credit is {self.credit!r}, wanted a number >= 0; inf sets no limit.")
+        check_fields(self, _FIELDS)
+        check_fields(self, {"joins": or_none(each, check=whole, n=self.n_agents, wanted="rounds >= 0", fix=", or None")})
+        object.__setattr__(self, "types", {name: self._type(name, given) for name, given in self.types.items()})
+        check_ready_made(self.learner, self.learner_options, self.training)
+        if self.learner is None and self.data_drift:
+            raise ValueError(f"data_drift is {self.data_drift}, but learner=None has no data that could drift; pass 0.")
         if self.eta and self.strength / self.eta > STRONGEST:
             raise ValueError(
                 f"strength / eta is {self.strength!r} / {self.eta!r}, wanted a pull of at most {STRONGEST:.1e}, the largest "
                 "number that training can hold; pass a larger eta, or eta=0, which pulls nowhere."
             )
-        self._check_learner()
-        self._check_intervals()
-        self._check_lists()
 
-    def _check_learner(self) -> None:
-        """Refuse what only a learner of the table can be told, and a drift of no data."""
-        if self.learner is None and self.data_drift:
-            raise ValueError(f"data_drift is {self.data_drift}, but learner=None has no data that could drift; pass 0.")
-        if not isinstance(self.learner, str) and (self.learner_options or self.training is not None):
-            what = "None" if self.learner is None else f"a ready-made {type(self.learner).__name__}"
-            raise ValueError(
-                f"learner is {what}, which is told neither learner_options nor training, wanted a name with them; leave them "
-                "out, or give them where the learner is made."
-            )
+    def _type(self, name: str, given: Any) -> tuple[float, ...]:
+        """The given types of that name, as numbers that nobody changes from outside."""
+        check, wanted = partial(number, least=LEAST[name], most=LARGEST_TYPE), f"numbers >= {LEAST[name]:g}"
+        return each(given, f"types[{name!r}]", check, self.n_agents, wanted)
 
-    def _check_intervals(self) -> None:
-        """Refuse intervals of types that are no two numbers in order and in range."""
-        for name in ("costs", "needs", "sizes", "effort_cost"):
-            value = getattr(self, name)
-            if value is None and name in ("needs", "sizes"):
-                continue
-            ends = _numbers(value)
-            least = _least(name)
-            if len(ends) != 2 or not least <= ends[0] <= ends[1] <= LARGEST_TYPE:
-                raise ValueError(
-                    f"{name} is {value!r}, wanted an interval (low, high), {least:g} <= low <= high <= {LARGEST_TYPE:g}."
-                )
 
-    def _check_lists(self) -> None:
-        """Refuse given types and joins that are no numbers in range, or not one a client."""
-        for name, values in self.types.items():
-            if name not in TYPES:
-                raise unknown("type", name, TYPES)
-            least, numbers = _least(name), _numbers(values)
-            if len(numbers) != self.n_agents or not all(least <= number <= LARGEST_TYPE for number in numbers):
-                wanted = f"{self.n_agents} finite numbers >= {least:g}, at most {LARGEST_TYPE:g}"
-                raise ValueError(f"types[{name!r}] is {values!r}, wanted {wanted}.")
-        copies = {name: tuple(_numbers(values)) for name, values in self.types.items()}  # nobody changes them from outside
-        object.__setattr__(self, "types", copies)
-        joins = (0,) * self.n_agents if self.joins is None else self.joins
-        given = isinstance(joins, tuple | list) and len(joins) == self.n_agents
-        if not given or any(not isinstance(r, int) or r < 0 for r in joins):
-            raise ValueError(f"joins is {self.joins!r}, wanted {self.n_agents} rounds >= 0, or None.")
+_FIELDS: dict[str, Check] = TRAINED | {
+    **{name: partial(choice, known=known) for name, known in CHOICES.items()},
+    **dict.fromkeys(("strength", "eta", "cost_drift", "need_drift", "data_drift"), partial(number, least=0.0)),
+    "costs": partial(interval, least=LEAST["costs"], most=LARGEST_TYPE),
+    "needs": or_none(interval, least=LEAST["needs"], most=LARGEST_TYPE),
+    "sizes": or_none(interval, least=LEAST["sizes"], most=LARGEST_TYPE),
+    "effort_cost": partial(interval, least=0.0, most=LARGEST_TYPE),
+    "types": partial(options, known=tuple(LEAST)),
+}
 
 
 @dataclass(frozen=True)
@@ -273,7 +223,7 @@ class SharingReport(Report):
         """Tell the first market's round: reports, uploads, who bought whose model at which price, and why not."""
         lines, kinds = [], list(UPLOADS)
         for i, agent in enumerate(agents):
-            said = ", ".join(f"{name[:-1]} {float(getattr(self.reported, name)[0, i]):.4g}" for name in TYPES)
+            said = ", ".join(f"{name[:-1]} {float(getattr(self.reported, name)[0, i]):.4g}" for name in LEAST)
             lines.append(f"{agent} reports {said}; trained at effort {self.effort[0, i]:.2f}, loss {self.loss[0, i]:.4f}.")
             if self.upload[0, i]:
                 lines.append(f"  uploads {UPLOADS[kinds[int(self.upload[0, i])]].text}")

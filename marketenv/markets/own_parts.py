@@ -259,7 +259,28 @@ def check_gain(gain: Any) -> GainFamily:
             raise ValueError(
                 f"gain.{name} returned other {_AMOUNTS[name]} for a market alone than in a batch; work number by number."
             )
+    _check_inverse(gain, before, added, need)
     return gain
+
+
+def _check_inverse(gain: GainFamily, before: Tensor, added: Tensor, need: Tensor) -> None:
+    """Refuse a ``beyond`` that is not where the marginal gain falls to the worth, such as one that was inherited beside another
+    ``marginal``: a millionth before it, data are worth at least so much, and a millionth after it, at most.
+    """
+    if type(gain).beyond is GainFamily.beyond:
+        return
+    worth = gain.marginal(before, added, need)
+    found = gain.beyond(worth, added, need)
+    near, far = (gain.marginal((found * step).clamp(1e-300, 1e300), added, need) for step in (1 - 1e-6, 1 + 1e-6))
+    wrong = (worth > 0) & ~((near >= worth * (1 - 1e-6)) & (far <= worth * (1 + 1e-6)))
+    if bool(wrong.any()):
+        where = tuple(wrong.nonzero()[0].tolist())
+        there = gain.marginal(found, added, need)[where]
+        raise ValueError(
+            f"gain.beyond disagrees with gain.marginal: what is worth {float(worth[where]):g} it puts beyond "
+            f"{float(found[where]):g}, where the marginal gain is {float(there):g}, wanted the same worth there. Define beyond "
+            "too, or subclass GainFamily, whose own beyond follows from marginal by bisection."
+        )
 
 
 def _check_pure(gain: GainFamily, before: Tensor) -> None:

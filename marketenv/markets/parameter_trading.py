@@ -19,19 +19,20 @@ from torch import Tensor
 
 from marketenv.alignment import ALIGNMENTS, Aligned, alpha_grid, check_function, layer_mask, merge, no_orders
 from marketenv.core import draws
+from marketenv.core.checks import named_part
 from marketenv.core.clock import Clock
 from marketenv.core.devices import device_of
 from marketenv.core.fields import Field, Fields, Money, Multiple, Share, just_above
 from marketenv.core.horizon import share_played
-from marketenv.core.lookup import lookup
 from marketenv.core.market import Past, Report, Role, Stage
 from marketenv.core.pairs import others, pairs_of
 from marketenv.core.policy import uniform_random
 from marketenv.core.shards import Shards
 from marketenv.core.transfers import Ledger, net
 from marketenv.data import Source, augmentation, make_source
-from marketenv.learners import LEARNERS, Learner, Scores, Training
+from marketenv.learners import Learner, Scores, Training
 from marketenv.markets import own_parts
+from marketenv.markets.arguments import PAYMENT_RULE, make_learner
 from marketenv.markets.exchanges import EXCHANGES, Exchange, Terms, critical_bids, critical_markups
 from marketenv.markets.parameter_trading_types import (
     Options,
@@ -49,6 +50,8 @@ DEFAULT_TRAINING = {
     "classification": Training(optimizer="sgd", learning_rate=0.1, batch_size=32, steps=5),
     "regression": Training(optimizer="sgd", learning_rate=0.01, batch_size=None, steps=1),
 }
+ALIGNMENT = "a callable (params, layout, permutations, keys, orders) -> Aligned"
+EXCHANGE = "a callable (state, quotes, reports, terms) -> Exchange"
 LEAST_WEIGHT = 1e-3  # weights below it carry too little of the seller for its own gain to bound the buyer's
 
 
@@ -82,11 +85,15 @@ class ParameterTradingMarket:
         options = {"root": c.root, "download": c.download, **c.data_options}
         self.source: Source = make_source(c.data, c.partition, c.n_agents, **options).to(self.device)
         self.learner: Learner = self._learner()
-        matchable = "weight_matching" if self.learner.permutations else "none"
-        self.alignment = lookup(ALIGNMENTS, matchable if c.alignment == "auto" else c.alignment, "alignment")
-        self.valuation: Callable[[Trial], Gain] = lookup(VALUATIONS, c.valuation, "valuation")
-        self.mechanism: Callable[[Tensor, Tensor], Outcome] = lookup(MECHANISMS, c.mechanism, "mechanism")
-        self.exchange: Callable[..., Exchange] = lookup(EXCHANGES, c.exchange, "exchange")
+        alignments = ALIGNMENTS | {"auto": ALIGNMENTS["weight_matching" if self.learner.permutations else "none"]}
+        self.alignment = named_part(c.alignment, "alignment", alignments, ALIGNMENT, takes=5)
+        self.valuation: Callable[[Trial], Gain] = named_part(
+            c.valuation, "valuation", VALUATIONS, "a callable Trial -> Gain", takes=1
+        )
+        self.mechanism: Callable[[Tensor, Tensor], Outcome] = named_part(
+            c.mechanism, "mechanism", MECHANISMS, PAYMENT_RULE, takes=2
+        )
+        self.exchange: Callable[..., Exchange] = named_part(c.exchange, "exchange", EXCHANGES, EXCHANGE, takes=4)
         self.mask = layer_mask(self.learner.layout, self.learner.layers, c.layers).to(self.device)
         useless = self._loss_of_guessing()
         self.largest = max(100.0, 10 * useless)  # bound of losses and gains that anybody is told; beyond it is "useless"
@@ -114,15 +121,12 @@ class ParameterTradingMarket:
     def _learner(self) -> Learner:
         c, source = self.config, self.source
         augment = augmentation(c.augmentation, c.n_agents, source.feature_shape)
-        if not isinstance(c.learner, str):
-            if augment is not None:
-                raise ValueError(f"augmentation is {c.augmentation!r}, but the learner is ready-made: set its Training.augment.")
-            return c.learner
-        factory = lookup(LEARNERS, c.learner, "learner")
         training = c.training or DEFAULT_TRAINING[source.task]
         if augment is not None:
+            if not isinstance(c.learner, str):
+                raise ValueError(f"augmentation is {c.augmentation!r}, but the learner is ready-made: set its Training.augment.")
             training = dataclasses.replace(training, augment=augment)
-        return factory(source.feature_shape, source.n_outputs, source.task, training, **c.learner_options)
+        return make_learner(c.learner, source, training, c.learner_options)
 
     def _check_permutations(self) -> None:
         """Refuse, by name, permutations that change what a model computes, before any of them is used.

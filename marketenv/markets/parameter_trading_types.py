@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar
 
 from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
-from marketenv.core.horizon import HORIZONS
-from marketenv.core.lookup import check_choice
+from marketenv.core.checks import Check, check_fields, choice, each, interval, number, one_or_each, or_none, whole
 from marketenv.core.market import Report
 from marketenv.core.transfers import Ledger
 from marketenv.core.tree import STATIC
 from marketenv.learners import Training
+from marketenv.markets.arguments import TRAINED, check_ready_made
 from marketenv.markets.trading_worlds import TradingWorlds
 from marketenv.valuation import Gain
 
@@ -96,34 +96,35 @@ class ParameterTradingConfig:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        choices = {
-            "horizon": HORIZONS,
-            "after_purchase": ("keep", "reset"),
-            "alpha": ("auto", "grid", "closed_form"),
-            "disclosure": DISCLOSURES,
-            "bid_mode": ("gain", "absolute"),
-        }
-        for name, known in choices.items():
-            check_choice(known, getattr(self, name), name)
-        for name, least in (("n_agents", 2), ("max_cycles", 1), ("max_purchases", 1)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
-                raise ValueError(f"{name} is {value!r}, wanted a whole number >= {least}.")
-        for name, top in (("externality", 1e9), ("bid_max", 1e9), ("ask_max", 1e9), ("cash", math.inf), ("credit", math.inf)):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value <= top:
-                raise ValueError(f"{name} is {value}, wanted a number from 0 to {top:g}.")
-        noise = self.sabotage if isinstance(self.sabotage, tuple) else (self.sabotage,) * self.n_agents
-        if len(noise) != self.n_agents or not all(0 <= level < math.inf for level in noise):
-            raise ValueError(f"sabotage is {self.sabotage}, wanted a number >= 0, or one for each of {self.n_agents} agents.")
-        if self.offered_layers is not None and len(self.offered_layers) != self.n_agents:
-            raise ValueError(f"offered_layers has {len(self.offered_layers)} entries, wanted one for each of {self.n_agents}.")
-        for name in ("money_per_loss", "effort_cost"):
-            low, high = getattr(self, name)
-            if not 0 <= low <= high < float("inf"):
-                raise ValueError(f"{name} is {(low, high)}, wanted an interval 0 <= low <= high.")
-        if any(not 0 <= agent < self.n_agents for agent in self.coalition):
-            raise ValueError(f"coalition is {self.coalition}, wanted numbers of agents from 0 to {self.n_agents - 1}.")
+        check_fields(self, _FIELDS)
+        check_fields(self, _of_agents(self.n_agents))
+        check_ready_made(self.learner, self.learner_options, self.training)
+
+
+_LAYERS = or_none(each, check=whole, wanted="numbers of layers", fix=", or None for all")
+_MONEY = or_none(number, least=0.0, most=1e9, fix=", or None for the market's own")
+_FIELDS: dict[str, Check] = TRAINED | {
+    "after_purchase": partial(choice, known=("keep", "reset")),
+    "alpha": partial(choice, known=("auto", "grid", "closed_form")),
+    "layers": _LAYERS,
+    "disclosure": partial(choice, known=DISCLOSURES),
+    "bid_mode": partial(choice, known=("gain", "absolute")),
+    "max_purchases": partial(whole, least=1),
+    "money_per_loss": partial(interval, least=0.0),
+    "cash": partial(number, least=0.0, infinite=True),
+    "externality": partial(number, least=0.0, most=1e9),
+    "bid_max": _MONEY,
+    "ask_max": _MONEY,
+}
+
+
+def _of_agents(n: int) -> dict[str, Check]:
+    """Checks of what there is one of for each of n agents."""
+    return {
+        "sabotage": partial(one_or_each, check=partial(number, least=0.0), n=n, wanted="numbers >= 0"),
+        "offered_layers": or_none(each, check=_LAYERS, n=n, wanted="tuples of layers (None: all)", fix=", or None for all"),
+        "coalition": partial(each, check=partial(whole, most=n - 1), wanted=f"numbers of agents from 0 to {n - 1}"),
+    }
 
 
 @dataclass(frozen=True)

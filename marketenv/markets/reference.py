@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar
 
 import torch
@@ -15,13 +15,14 @@ from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from marketenv.core import draws
+from marketenv.core.checks import Check, check_fields, choice, interval, named_part, number, or_none, whole
 from marketenv.core.devices import device_of
 from marketenv.core.fields import Field, Fields, Money, just_above
-from marketenv.core.horizon import HORIZONS, share_played
-from marketenv.core.lookup import check_choice, lookup
+from marketenv.core.horizon import share_played
 from marketenv.core.market import Past, Report, Role, Stage
 from marketenv.core.policy import uniform_random
 from marketenv.core.transfers import Ledger
+from marketenv.markets.arguments import GAME, PAYMENT_RULE
 from marketenv.mechanisms import MECHANISMS, Outcome, apply_rule
 
 
@@ -66,15 +67,18 @@ class ReferenceConfig:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        game = lookup(GAMES, self.game, "game")
-        check_choice(HORIZONS, self.horizon, "horizon")
-        if self.n_buyers is not None and (self.n_buyers < 1 or (game.seller_plays and self.n_buyers != 1)):
-            raise ValueError(f"n_buyers is {self.n_buyers}; a {self.game} wants {'exactly 1' if game.seller_plays else '>= 1'}.")
-        for name, (low, high) in (("values", self.values), ("costs", self.costs)):
-            if not 0 <= low < high < float("inf"):
-                raise ValueError(f"{name} is {(low, high)}, wanted 0 <= low < high.")
-        if not isinstance(self.max_cycles, int) or self.max_cycles < 1 or not 0 <= self.reserve < float("inf"):
-            raise ValueError(f"max_cycles is {self.max_cycles} and reserve {self.reserve}; wanted a whole number >= 1, and >= 0.")
+        check_fields(self, _FIELDS)
+        if GAMES[self.game].seller_plays and self.n_buyers not in (None, 1):
+            raise ValueError(f"n_buyers is {self.n_buyers}; a {self.game} wants exactly 1.")
+
+
+_FIELDS: dict[str, Check] = GAME | {
+    "game": partial(choice, known=GAMES),
+    "n_buyers": or_none(whole, least=1, fix=", or None for the game's own"),
+    "values": partial(interval, least=0.0, apart=True),
+    "costs": partial(interval, least=0.0, apart=True),
+    "reserve": partial(number, least=0.0),
+}
 
 
 @dataclass(frozen=True)
@@ -131,8 +135,9 @@ class ReferenceMarket:
 
     def __init__(self, config: ReferenceConfig | None = None) -> None:
         self.config = config or ReferenceConfig()
-        self.game: Game = lookup(GAMES, self.config.game, "game")
-        self.mechanism = lookup(MECHANISMS, self.config.mechanism or self.game.mechanism, "mechanism")
+        self.game: Game = GAMES[self.config.game]
+        named = self.game.mechanism if self.config.mechanism is None else self.config.mechanism
+        self.mechanism = named_part(named, "mechanism", MECHANISMS, PAYMENT_RULE, takes=2)
         self.horizon, self.cut = self.config.max_cycles, self.config.horizon == "cut"
         self.device = device_of(self.config.device)
         self.n_buyers = self.config.n_buyers or self.game.buyers

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float64
@@ -16,7 +17,8 @@ from torch import Tensor
 
 from marketenv.core import tree
 from marketenv.core.axes import PerPair
-from marketenv.core.lookup import lookup, unknown
+from marketenv.core.checks import named_part
+from marketenv.core.lookup import unknown
 from marketenv.core.parts import taken
 from marketenv.mechanisms.collaboration_graph import (
     AT_ONCE,
@@ -74,7 +76,7 @@ def share_models(
     (tensor([0.0000, 2.9289, 0.0000], dtype=torch.float64), tensor([0.0000, 2.0000, 0.0000], dtype=torch.float64))
     """
     axes, like = "markets, buyers, sellers", terms.discounts
-    draw, price = lookup(GRAPHS, graph, "graph"), lookup(SHARING_PAYMENTS, payment, "payment")
+    draw, price = check_sharing(graph, payment)
     own = price not in SHARING_PAYMENTS.values()
     found = tree.apart(draw, draw not in GRAPHS.values())(terms)
     bought = taken(found, "graph returned who buys", like, axes, torch.bool) & terms.hurdles.isfinite()
@@ -82,6 +84,14 @@ def share_models(
     if own:
         check_unbounded("payment", bought, prices)
     return SharingOutcome(bought, prices)
+
+
+def check_sharing(graph: Any, payment: Any) -> tuple[Graph, SharingPayment]:
+    """A graph and a payment, by name or as callables; ValueError for anything else."""
+    return (
+        named_part(graph, "graph", GRAPHS, "a callable SharingTerms -> bought", takes=1),
+        named_part(payment, "payment", SHARING_PAYMENTS, "a callable (terms, bought, graph) -> prices", takes=3),
+    )
 
 
 def marginal_value(terms: SharingTerms, bought: Bought, graph: str | Graph = "break") -> PerPair:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from marketenv.core import tree
 from marketenv.core.axes import Parameters, PerPair
-from marketenv.core.lookup import lookup
+from marketenv.core.checks import named_part
 from marketenv.core.parts import taken
 from marketenv.core.precision import full_precision
 
@@ -128,7 +128,7 @@ def prox_centres(
             "[markets, agents, agents] and [markets, agents]."
         )
     weights = bought * sizes[:, None, :] / sizes[:, :, None]
-    kind = lookup(DISTANCES, distance, "distance")
+    kind: ModelDistance = named_part(distance, "distance", DISTANCES, "a ModelDistance object", kind=ModelDistance)
     force = tree.apart(kind.pull, kind not in DISTANCES.values())(params, start, weights)
     return params + eta * taken(force, "distance.pull returned forces", params, "markets, agents, params")
 

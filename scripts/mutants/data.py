@@ -29,7 +29,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *of(
         f"{ROOM}/splitting.py",
         f"{TESTS}/test_data_sources.py {TESTS}/test_datasets.py",
-        ("fractions are cut, not rounded", "max(1, round(size * total))", "max(1, int(size * total))"),
+        ("fractions are cut, not rounded", "max(1, round(number(", "max(1, int(number("),
         ("parts are drawn without their classes", "mixed[labels[mixed].argsort(stable=True)]", "mixed"),
         (
             "the subset has the classes in proportion",

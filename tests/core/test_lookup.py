@@ -4,15 +4,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marketenv.core.lookup import check_choice, lookup, unknown
+from marketenv.core.lookup import lookup, unknown
 
 TABLE = {"first_price": 1, "second_price": 2, "posted_price": 3}
 
 
-def test_a_name_gives_its_entry_and_anything_else_is_taken_as_the_part():
-    part = object()
+def test_a_name_gives_its_entry():
     assert lookup(TABLE, "second_price", "mechanism") == 2
-    assert lookup(TABLE, part, "mechanism") is part
+
+
+@pytest.mark.parametrize("value", [20, None, "cuts", ("first_price",), [], {}])
+def test_what_is_no_name_of_the_table_is_refused(value):
+    with pytest.raises(ValueError, match=r"no mechanism .* Known: first_price, posted_price, second_price"):
+        lookup(TABLE, value, "mechanism")
 
 
 def test_an_unknown_name_gets_its_neighbour_and_the_sorted_list():
@@ -27,13 +31,6 @@ def test_an_unknown_name_gets_its_neighbour_and_the_sorted_list():
 def test_a_name_like_nothing_gets_no_neighbour():
     assert "Did you mean" not in str(unknown("mechanism", "zzz", TABLE))
     assert "Known: first_price, posted_price, second_price." in str(unknown("mechanism", "zzz", TABLE))
-
-
-@pytest.mark.parametrize("value", [20, None, "cuts", ("cut",)])
-def test_a_choice_is_one_of_the_names_and_nothing_else(value):
-    check_choice(("end", "cut"), "cut", "horizon")
-    with pytest.raises(ValueError, match=r"no horizon .* Known: cut, end"):
-        check_choice(("end", "cut"), value, "horizon")
 
 
 @given(st.sampled_from(sorted(TABLE)), st.data())

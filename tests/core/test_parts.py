@@ -79,8 +79,8 @@ def test_an_object_of_another_class_is_refused_with_the_fields_of_the_wanted_one
     assert made(row, Row, "part") is row
     for value, kind, said in [
         (None, Row, r"part returned None, wanted Row\(left\)"),
-        ((1,), Row, r"part returned a tuple, wanted Row\(left\)"),
-        ((1, 2, 3), Pair, r"part returned a tuple, wanted Pair\(left, right\)"),
+        ((1,), Row, r"part returned a tuple of 1, wanted Row\(left\)"),
+        ((1, 2, 3), Pair, r"part returned a tuple of 3, wanted Pair\(left, right\)"),
     ]:
         with pytest.raises(ValueError, match=said):
             made(value, kind, "part")

@@ -26,7 +26,7 @@ def test_agents_are_named_role_by_role():
     market = RelayMarket()
     assert agent_names(market) == ("seller_0", "buyer_0", "buyer_1") and action_width(market) == 2
     assert role_of(market, "buyer_1").name == "buyer"
-    with pytest.raises(ValueError, match=r"no agent 'buyer_2'\. Known: seller_0, buyer_0, buyer_1"):
+    with pytest.raises(ValueError, match=r"no agent 'buyer_2'\. Did you mean 'buyer_1'\? Known: buyer_0, buyer_1, seller_0"):
         role_of(market, "buyer_2")
 
 

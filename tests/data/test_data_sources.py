@@ -167,9 +167,15 @@ def test_a_users_own_partition_with_options():
         (lambda: make_source("digits", "balanced", 2, validation_size=1797), "would be cut into .*'train': 0"),
         (lambda: make_source("digits", "balanced", 2, test_size=1797), "would be cut into"),
         (lambda: make_source(toy(), "balanced", 100).federation(SEEDS), "72 rows for 100 agents"),
-        (lambda: make_source((np.ones((9, 1)), np.ones(9)), "dirichlet", 2).federation(SEEDS), "Use partition 'balanced'"),
+        (
+            lambda: make_source((np.ones((9, 1)), np.ones(9)), "dirichlet", 2).federation(SEEDS),
+            "give whole labels, as .* for a regression use partition 'balanced'",
+        ),
         (lambda: make_source("linear", "balanced", 2, noize=1.0), "no option of data 'linear' 'noize'. Did you mean 'noise'"),
-        (lambda: make_source("linear", "balanced", 2, test_size=0.5), "test_size is 0.5, wanted a count"),
+        (
+            lambda: make_source("linear", "balanced", 2, test_size=0.5),
+            "test_size is 0.5, wanted a whole number >= 1, a count: data 'linear' is drawn",
+        ),
         (lambda: make_source("linear", "balanced", 2, max_examples=5), "takes no max_examples"),
         (lambda: make_source(SyntheticLinear(n_agents=3), "balanced", 2), "the source has 3 agents but n_agents is 2"),
         (lambda: make_source(SyntheticLinear(n_agents=2), "balanced", 2, test_size=5), "takes no test_size"),

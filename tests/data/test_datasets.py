@@ -277,5 +277,5 @@ def test_real_npz_of_another_layout_is_refused(data_root):
 def test_unknown_data_names_get_a_neighbour():
     with pytest.raises(ValueError, match="Did you mean 'digits'"):
         find_dataset("digit")
-    with pytest.raises(ValueError, match="data is int, wanted a name"):
+    with pytest.raises(ValueError, match="data is 3, wanted a name"):
         find_dataset(3)

@@ -222,13 +222,18 @@ def test_groups_are_ranked_by_available_rows_and_never_mixed():
     ("name", "n_agents", "options", "message"),
     [
         ("balanced", 9, {}, "agent 8 of market 0 would get no example: 8 rows for 9 agents"),
-        ("class_imbalance", 2, {"keep": 1.5}, r"keep is 1.5, wanted a number in \[0, 1\]"),
+        ("class_imbalance", 2, {"keep": 1.5}, r"keep is 1.5, wanted a finite number >= 0 and <= 1"),
         ("class_imbalance", 2, {"keep": float("nan")}, "keep is nan"),
         ("dirichlet", 2, {"alpha": 0.0}, "alpha is 0.0"),
-        ("dirichlet", 2, {"min_size": 0}, "min_size is 0, wanted 1..4"),
-        ("dirichlet", 2, {"min_size": 5}, "min_size is 5, wanted 1..4"),
-        ("dirichlet", 2, {"min_size": 3, "max_size": 2}, "max_size is 2, wanted at least min_size"),
-        ("label_skew", 2, {"classes_per_agent": 3}, "classes_per_agent is 3, wanted 1..2"),
+        ("dirichlet", 2, {"min_size": 0}, "min_size is 0, wanted a whole number from 1 to 4: 8 rows for 2 agents"),
+        ("dirichlet", 2, {"min_size": 5}, "min_size is 5, wanted a whole number from 1 to 4"),
+        ("dirichlet", 2, {"min_size": 3, "max_size": 2}, "max_size is 2, wanted a whole number >= 3, which is min_size"),
+        (
+            "label_skew",
+            2,
+            {"classes_per_agent": 3},
+            "classes_per_agent is 3, wanted a whole number from 1 to 2, the number of classes",
+        ),
         ("label_skew", 9, {"classes_per_agent": 1}, "would get no example"),
         ("by_group", 3, {"groups": torch.arange(8) % 2}, "rows are of 2 groups, wanted at least 3"),
         ("by_group", 2, {"groups": torch.arange(8) % 2, "max_size": 0}, "max_size is 0"),
@@ -241,7 +246,7 @@ def test_bad_options_are_refused(name, n_agents, options, message):
 
 @pytest.mark.parametrize("name", ["class_imbalance", "dirichlet", "label_skew"])
 def test_partitions_by_class_refuse_a_single_class(name):
-    with pytest.raises(ValueError, match="Use partition 'balanced'"):
+    with pytest.raises(ValueError, match="for a regression use partition 'balanced'"):
         PARTITIONS[name](torch.zeros(8).long(), torch.arange(8), 2, KEYS)
 
 

@@ -117,7 +117,7 @@ def test_a_bad_level_is_refused(values, role, batch, says):
 
 @pytest.mark.parametrize("levels", [1, 0, -3])
 def test_fewer_than_two_levels_are_refused(levels):
-    with pytest.raises(ValueError, match=f"action_levels is {levels}, wanted >= 2"):
+    with pytest.raises(ValueError, match=f"action_levels is {levels}, wanted a whole number >= 2"):
         parallel("first_price", action_levels=levels)
 
 

@@ -147,7 +147,7 @@ def test_bad_actions_are_refused_and_change_nothing(value):
 
 
 def test_a_wrong_number_of_markets_or_agent_is_refused():
-    with pytest.raises(ValueError, match="num_envs is 0, wanted >= 1"):
+    with pytest.raises(ValueError, match="num_envs is 0, wanted a whole number >= 1"):
         vector("first_price", 0)
     with pytest.raises(ValueError, match=r"no agent 'buyer_7'\. Did you mean"):
         vector("first_price", agent="buyer_7")

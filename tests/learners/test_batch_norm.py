@@ -12,7 +12,8 @@ from marketenv.core import draws
 from marketenv.core.shards import Shards
 from marketenv.data import find_dataset
 from marketenv.learners import LEARNERS, ModuleLearner, Training, module
-from marketenv.learners.module import COPIES, count_activations
+from marketenv.learners.module import COPIES
+from marketenv.learners.module_checks import count_activations
 from marketenv.learners.networks import small_cnn, wide_resnet
 from marketenv.learners.reference import loop_train
 

@@ -216,7 +216,7 @@ REFUSED = {
     "optimizer": (lambda: build("mlp", training=Training(optimizer="adan")), "Did you mean 'adam'"),
     "momentum of adam": (lambda: build("mlp", training=Training(optimizer="adam", momentum=0.9)), "only SGD has it"),
     "init": (lambda: build("mlp", init_rule="hee"), "Did you mean 'he'"),
-    "widths": (lambda: build("mlp", hidden=(0,)), "wanted widths >= 1"),
+    "widths": (lambda: build("mlp", hidden=(0,)), r"hidden\[0\] is 0, wanted a whole number >= 1"),
     "one class": (lambda: MLP((5,), 1, "classification"), ">= 2"),
     "two targets": (lambda: MLP((5,), 2, "regression"), "wanted 1"),
     "no features": (lambda: MLP((0,), 2, "classification"), "feature_shape"),
@@ -227,7 +227,10 @@ REFUSED = {
         ),
         "batch_size is 1, .* 2 examples or more",
     ),
-    "linear minibatches": (lambda: Linear((5,), 1, "regression", Training(batch_size=4)), "pass None"),
+    "linear minibatches": (
+        lambda: Linear((5,), 1, "regression", Training(batch_size=4)),
+        "training=Training.batch_size=None",
+    ),
     "engine": (lambda: ModuleLearner((5,), 3, "classification", module=nn.Linear(5, 3), engine="vnap"), "Did you mean 'vmap'"),
     "permutations": (
         lambda: ModuleLearner((5,), 3, "classification", module=nn.Linear(5, 3), permutations={"p": (("wieght", 0),)}),

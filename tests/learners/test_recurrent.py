@@ -82,7 +82,7 @@ REFUSED = {
     "images": (lambda: recurrent((1, 4, 4), 5, "classification"), "use learner 'cnn' for images"),
     "a regression": (lambda: recurrent((4,), 1, "regression"), "task is 'regression'"),
     "no state": (lambda: recurrent((4,), 5, "classification", hidden=0), "hidden is 0"),
-    "no characters": (lambda: recurrent((4,), 5, "classification", characters=0), "characters 0"),
+    "no characters": (lambda: recurrent((4,), 5, "classification", characters=0), "characters is 0, wanted a whole number >= 1"),
     "few characters": (lambda: recurrent((4,), 5, "classification", characters=3).prepare(echoes()), r"hold [34], .* 0\.\.2"),
     "an exam's": (lambda: recurrent((4,), 5, "classification", characters=3).exam(echoes()), r"0\.\.2"),
     "fractions": (

@@ -475,7 +475,7 @@ def test_own_module_and_own_arrays():
         ({"n_agents": 1}, "n_agents is 1"),
         ({"disclosure": "all"}, "no disclosure 'all'"),
         ({"money_per_loss": (3.0, 1.0)}, "money_per_loss is"),
-        ({"coalition": (9,)}, "coalition is"),
+        ({"coalition": (9,)}, r"coalition\[0\] is 9, wanted a whole number from 0 to 3"),
         ({"data": "digit"}, "Did you mean 'digits'"),
         ({"learner": "mpl"}, "Did you mean 'mlp'"),
         ({"max_cycle": 3}, "Did you mean 'max_cycles'"),
@@ -484,7 +484,7 @@ def test_own_module_and_own_arrays():
         ({"ask_max": -1.0}, "ask_max is -1"),
         ({"externality": float("inf")}, "externality is inf"),
         ({"sabotage": (1.0, 2.0)}, "sabotage is"),
-        ({"offered_layers": (None,)}, "offered_layers has 1"),
+        ({"offered_layers": (None,)}, "offered_layers is .*, wanted a tuple of 4 tuples of layers"),
         ({"offered_layers": ((9,), None, None, None)}, "9"),
     ],
 )

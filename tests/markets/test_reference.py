@@ -259,12 +259,12 @@ def test_no_bid_beats_the_truth_in_a_second_price_auction(buyers):
     [
         ({"game": "first_prize"}, r"no game 'first_prize'\. Did you mean 'first_price'"),
         ({"n_buyers": 2}, "n_buyers is 2; a double_auction wants exactly 1"),
-        ({"game": "first_price", "n_buyers": 0}, "n_buyers is 0; a first_price wants >= 1"),
-        ({"values": (1.0, 1.0)}, r"values is \(1.0, 1.0\), wanted 0 <= low < high"),
+        ({"game": "first_price", "n_buyers": 0}, "n_buyers is 0, wanted a whole number >= 1"),
+        ({"values": (1.0, 1.0)}, r"values is \(1.0, 1.0\), wanted an interval .low, high., 0 <= low < high"),
         ({"costs": (-1.0, 1.0)}, r"costs is \(-1.0, 1.0\)"),
         ({"values": (0.0, float("nan"))}, "values is"),
         ({"max_cycles": 0}, "max_cycles is 0"),
-        ({"reserve": float("nan")}, "reserve nan"),
+        ({"reserve": float("nan")}, "reserve is nan, wanted a finite number >= 0"),
         ({"horizon": "cuts"}, r"no horizon 'cuts'\. Did you mean 'cut'"),
     ],
 )

@@ -1,0 +1,104 @@
+"""Arguments that markets share: how each is checked, and the learner that two of them name."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from torch import nn
+
+from marketenv.core.checks import Check, choice, flag, interval, keywords, number, options, or_none, path, refused, whole
+from marketenv.core.horizon import HORIZONS
+from marketenv.core.lookup import lookup
+from marketenv.data import Source
+from marketenv.learners import LEARNERS, Learner, Training
+from marketenv.learners.training import check_training
+
+MADE_FOR = ("feature_shape", "n_outputs", "task", "training")  # what the market tells every learner of the table
+PAYMENT_RULE = "a callable (bids, asks) -> Outcome"
+OWN_ARGUMENTS = ("data", "partition", "n_agents")  # of a market, which data_options cannot name a second time
+
+
+def _data_options(value: Any, name: str) -> dict[str, Any]:
+    found = options(value, name)
+    for key in OWN_ARGUMENTS:
+        if key in found:
+            raise ValueError(f"{name} has {key!r}: {found[key]!r}, which is an argument of the market itself; pass {key}=...")
+    return found
+
+
+GAME: dict[str, Check] = {
+    "max_cycles": partial(whole, least=1),
+    "horizon": partial(choice, known=HORIZONS),
+}
+TRAINED: dict[str, Check] = GAME | {
+    "n_agents": partial(whole, least=2),
+    "root": or_none(path),
+    "download": flag,
+    "data_options": _data_options,
+    "learner_options": options,
+    "training": or_none(check_training),
+    "effort_cost": partial(interval, least=0.0),
+    "cash": partial(number, least=0.0),
+    "credit": partial(number, least=0.0, infinite=True, fix="; inf sets no limit"),
+}
+
+
+def makes_gains(part: Any) -> bool:
+    """Whether a part makes a gain from ``scale``, as the classes of the table do.
+
+    >>> from marketenv.mechanisms import GAINS
+    >>> makes_gains(GAINS["log"]), makes_gains(GAINS["log"](scale=2.0)), makes_gains(int)
+    (True, False, False)
+    """
+    try:
+        found = keywords(part, 0) if callable(part) else ()
+        return found is None or "scale" in found
+    except ValueError:  # Python cannot say what it takes
+        return False
+
+
+def check_ready_made(learner: Any, learner_options: Mapping[str, Any], training: Training | None) -> None:
+    """Refuse settings that only a learner of the table could be told."""
+    if not isinstance(learner, str) and (learner_options or training is not None):
+        what = "None" if learner is None else f"a ready-made {type(learner).__name__}"
+        raise ValueError(
+            f"learner is {what}, which is told neither learner_options nor training, wanted a name with them; leave them "
+            "out, or give them where the learner is made."
+        )
+
+
+def make_learner(learner: Any, source: Source, training: Training, learner_options: Mapping[str, Any]) -> Learner:
+    """Make the learner of that name for the source's data; one that is ready-made is taken as it is.
+
+    Raises ValueError for an unknown name or option, an option that lacks, and what is no learner.
+    """
+    if not isinstance(learner, str):
+        return check_learner(learner)
+    factory = lookup(LEARNERS, learner, "learner")
+    known = keywords(factory, len(MADE_FOR)) or ()
+    given = options(learner_options, "learner_options", known)
+    for name in known:
+        if name not in given and inspect.signature(factory).parameters[name].default is inspect.Parameter.empty:
+            raise ValueError(
+                f"learner is {learner!r} and learner_options {given!r}, wanted an option {name!r} too: "
+                f"learner_options={{{name!r}: <your {name}>}}."
+            )
+    return factory(source.feature_shape, source.n_outputs, source.task, training, **given)
+
+
+def check_learner(learner: Any) -> Learner:
+    """Take an object that has all that a ``Learner`` has; ValueError for anything else, with what to do for a module."""
+    methods = [name for name in dir(Learner) if not name.startswith("_")]
+    lacking = [name for name in methods if not hasattr(learner, name)]
+    if not lacking and not isinstance(learner, type):
+        found: Learner = learner
+        return found
+    wanted = f"a name ({', '.join(LEARNERS)}) or a Learner object"
+    if isinstance(learner, nn.Module):
+        raise refused("learner", learner, f"{wanted}: pass learner='module', learner_options={{'module': <this module>}}")
+    if isinstance(learner, type):
+        raise refused("learner", learner, f"{wanted}: this is the class {learner.__name__}, make an object of it")
+    raise refused("learner", learner, wanted if lacking == methods else f"{wanted}, which has {', '.join(lacking)} too")
