@@ -9,6 +9,8 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +158,39 @@ def door(steps: int = 20) -> list[Case]:
     return [{"name": "PettingZoo step of one digits market: door", "value": 1e3 * statistics.median(outside), "unit": "ms"}]
 
 
+def replays(line_ups: int = 10, seeds: int = 40) -> list[Case]:
+    """How much faster line-ups replay the worlds of their seeds than a world for every market takes to open.
+
+    ratio = seconds(open one world a line-up and seed) / seconds(open one a seed, and index it for every line-up)
+    """
+    torch.set_num_threads(1)
+    found: list[Case] = []
+    markets: dict[str, Any] = {
+        "parameter_trading_v0 digits_mlp": make_market("parameter_trading_v0"),
+        "parameter_trading_v0 linear_d100": make_market("parameter_trading_v0", **LINEAR),
+        "model_sharing_v0 digits_mlp": make_market("model_sharing_v0"),
+    }
+    for name, market in markets.items():
+        calls = (partial(market.open_worlds, torch.arange(line_ups * seeds)), partial(_replayed, market, line_ups, seeds))
+        apart, shared = (statistics.median(_seconds(call) for _ in range(3)) for call in calls)
+        case = f"{line_ups} line-ups x {seeds} seeds of {name}"
+        found += [{"name": f"{case}: opened once a seed", "value": shared, "unit": "s"}]
+        found += [{"name": f"{case}: against once a market", "value": apart / shared, "unit": "times faster"}]
+    return found
+
+
+def _replayed(market: Any, line_ups: int, seeds: int) -> Any:
+    """Worlds of some seeds, in which the markets of every line-up stand."""
+    some = torch.arange(seeds)
+    return market.open_worlds(some).rows(some.repeat(line_ups))
+
+
+def _seconds(call: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
 def cases(quick: bool = False) -> list[Case]:
     """All measurements of this file; ``quick`` runs small sizes, for tests."""
     sizes = (1, 4) if quick else (1, 16, 256)
@@ -163,4 +198,5 @@ def cases(quick: bool = False) -> list[Case]:
     for setting in SETTINGS:
         for size in sizes:
             found += trading_case(setting, size)
+    found += replays(2, 3) if quick else replays()
     return found + (paper_epoch(600, 1) if quick else paper_epoch()) + door(2 if quick else 20)
