@@ -13,6 +13,7 @@ from marketenv.alignment.plan import plan_of
 from marketenv.alignment.spec import Orders, Permutations, identity_orders, known_orders, random_orders
 from marketenv.core import draws
 from marketenv.core.bank import Layout
+from marketenv.core.checks import whole
 
 MAX_SWEEPS = 100
 LIMIT_BYTES = 256 * 2**20
@@ -105,8 +106,7 @@ def match_among(
     >>> match_among(layout, spec, models, torch.tensor([0]), torch.tensor([1]), torch.tensor([0]))["h"]
     tensor([[2, 0, 1]])
     """
-    if max_sweeps < 1 or restarts < 1:
-        raise ValueError(f"max_sweeps is {max_sweeps} and restarts is {restarts}, wanted both >= 1.")
+    max_sweeps, restarts = whole(max_sweeps, "max_sweeps", 1), whole(restarts, "restarts", 1)
     plan, identity = plan_of(layout, permutations), identity_orders(layout, permutations, keys)
     if not len(keys):
         return identity

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from marketenv.core.checks import number
 from marketenv.mechanisms.priors import Number, Prior, alike
 
 HALVINGS = 60  # 2^-60 of the interval is below the spacing of float64 numbers
@@ -69,8 +70,7 @@ def best_ask(prior: Prior, cost: Number, weight: float) -> Float64[Tensor, "..."
     The derivative of the seller's payoff is (1 - w)(1 - F(s)) - (s - c) f(s). prior, cost, result as in ``myerson``.
     Raises ValueError for a weight outside [0, 1] and a cost that is negative or NaN.
     """
-    if not 0 <= weight <= 1:
-        raise ValueError(f"weight is {weight}, wanted a number in [0, 1]: the bid's share in the price.")
+    weight = number(weight, "weight", 0.0, 1.0, fix=", the bid's share in the price")
     low, high, c = _range(prior, cost)
     for _ in range(HALVINGS):
         middle = (low + high) / 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 from jaxtyping import Float64
 from torch import Tensor
 
+from marketenv.core.checks import number
 from marketenv.mechanisms.outcome import Outcome, acceptable, between, check_reports, sold
 
 
@@ -28,6 +29,5 @@ def double_auction(
     tensor([[[2., 0.]]], dtype=torch.float64)
     """
     check_reports(bids, asks)
-    if not 0 <= weight <= 1:
-        raise ValueError(f"weight is {weight}, wanted a number in [0, 1]: the bid's share in the price.")
+    weight = number(weight, "weight", 0.0, 1.0, fix=", the bid's share in the price")
     return sold(acceptable(bids, asks), between(bids, asks, weight))

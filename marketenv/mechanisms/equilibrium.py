@@ -5,6 +5,7 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
+from marketenv.core.checks import number, whole
 from marketenv.mechanisms.priors import Number
 
 
@@ -60,15 +61,13 @@ def first_price_equilibrium_bid(values: Float[Tensor, "..."], n: int) -> Float[T
     >>> first_price_equilibrium_bid(torch.tensor([0.8]), 2)
     tensor([0.4000])
     """
-    if n < 2:
-        raise ValueError(f"n is {n}, wanted at least 2 bidders; a lone bidder has no least winning bid.")
+    n = whole(n, "n", 2, fix=" bidders; a lone bidder has no least winning bid")
     return values * (n - 1) / n
 
 
 def _ends(weight: float, v0: Number, v1: Number, c0: Number, c1: Number, check: bool) -> tuple[Number, Number]:
     """Lowest equilibrium ask A and highest equilibrium bid B; every price of a trade lies between them."""
-    if not 0 <= weight <= 1:
-        raise ValueError(f"weight is {weight}, wanted a number in [0, 1]: the bid's share in the price.")
+    weight = number(weight, "weight", 0.0, 1.0, fix=", the bid's share in the price")
     lowest = ((1 - weight) * v1 + (1 + weight) * c0) / 2
     highest = ((2 - weight) * v1 + weight * c0) / 2
     fits = (v0 <= lowest) & (c1 >= highest)  # both are bools, or tensors of bools

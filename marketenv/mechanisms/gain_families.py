@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from marketenv.core.checks import number
+
 Data = Float64[Tensor, "..."]
 
 HALVINGS = 64  # of the interval [-700, 700] of log(total): below the spacing of float64 numbers
@@ -22,15 +24,15 @@ class GainFamily:
     scale: samples that count as one unit of data, > 0; K says what the client needs it for, 0 is a pure seller
 
     A new family subclasses it with ``value`` and ``marginal``; ``beyond`` then follows by bisection, or is written in closed
-    form; ``threshold`` always follows from it.
+    form; ``threshold`` always follows from it. Who overrides ``marginal`` of a family that has its own ``beyond`` overrides both:
+    markets refuse a gain whose two disagree.
     Raises ValueError for a scale that is not a finite number > 0.
     """
 
     scale: float = 5000.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.scale < float("inf"):
-            raise ValueError(f"{type(self).__name__}.scale is {self.scale}; wanted a finite number of samples > 0.")
+        object.__setattr__(self, "scale", number(self.scale, f"{type(self).__name__}.scale", above=0.0, fix=": samples"))
 
     def value(self, total: Data, need: Data) -> Data:
         """Money that a data total is worth: g(x; K), up to a constant that no difference shows."""

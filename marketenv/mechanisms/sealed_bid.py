@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from marketenv.core.checks import number
 from marketenv.mechanisms.outcome import Outcome, acceptable, check_reports, sold
 
 
@@ -59,8 +60,7 @@ def second_price(
 def _floor(bids: Tensor, asks: Tensor, reserve: float) -> Tensor:
     """Least money that each copy sells for: [markets, sellers]; checks the reports first."""
     check_reports(bids, asks)
-    if not reserve >= 0:
-        raise ValueError(f"reserve is {reserve}, wanted an amount >= 0.")
+    reserve = number(reserve, "reserve", 0.0, infinite=True)
     return asks.clamp(min=reserve)
 
 

@@ -341,7 +341,7 @@ def test_no_pairs_and_no_permutations():
 @pytest.mark.parametrize("wrong", [{"max_sweeps": 0}, {"restarts": 0}])
 def test_counts_below_one_are_refused(wrong):
     layout, _, spec = mlp(3, 4, 2)
-    with pytest.raises(ValueError, match="both >= 1"):
+    with pytest.raises(ValueError, match="wanted a whole number >= 1"):
         match(layout, spec, torch.zeros(1, layout.size), torch.zeros(1, layout.size), torch.arange(1), **wrong)
 
 

@@ -134,7 +134,7 @@ def test_a_weight_outside_its_range_is_refused(weight):
 
 def test_first_price_equilibrium():
     assert first_price_equilibrium_bid(torch.tensor([0.6]), 3).item() == pytest.approx(0.4)  # .6 * 2/3
-    with pytest.raises(ValueError, match="at least 2"):
+    with pytest.raises(ValueError, match="wanted a whole number >= 2 bidders"):
         first_price_equilibrium_bid(torch.tensor([0.6]), 1)
 
 
