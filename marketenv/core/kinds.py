@@ -89,7 +89,7 @@ class Multiple(Field):
 
     evenly:  multiple = (1 + a) / 2 most              where ``decades`` is 0
     by tens: multiple = 10^(decades a)                where what it is a multiple of is above 0
-             multiple = 1 + a of what stands in its place   where that is 0
+             multiple = 1 + a of what stands in its place   where that is 0; there 0 is the truth
 
     of: the observed field that it is a multiple of
 

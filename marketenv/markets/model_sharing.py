@@ -352,8 +352,9 @@ class ModelSharingMarket:
         given = self._given(state, quotes, self._reported(state, means), present, means["upload"].long())
         points = cost_breakpoints(given.terms, agent, self.config.graph).clamp(min=1e-12)
         met = cost.write((points / state.types.costs[:, agent, None]).nan_to_num(cost.range[1]))
-        ends = met.new_tensor([-1.0, 0.0, 1.0]).expand(len(met), -1)
-        costs = torch.cat([met, just_above(met), -just_above(-met), ends], 1)
+        least, most = cost.range
+        truth_and_ends = cost.write(points.new_tensor([least, 1.0, most])).expand(len(met), -1)
+        costs = torch.cat([met, just_above(met), -just_above(-met), truth_and_ends], 1)
         return torch.cat([costs[..., None], actions[:, agent, None, 1:].expand(-1, costs.shape[1], -1)], 2)
 
     def open_worlds(self, seeds: Int[Tensor, "markets"]) -> SharingWorlds | None:

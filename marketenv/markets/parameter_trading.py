@@ -327,16 +327,16 @@ class ParameterTradingMarket:
         ((quotes, actions),) = past
         reports = self._read(state, quotes, actions)
         bids = critical_bids(reports, agent, exclusive=self.mechanism in (MECHANISMS["first_price"], MECHANISMS["second_price"]))
-        does, worth = self.roles[0].action, self._worth(state, quotes)[:, agent, :, None]
-        met = does["bid"].write(bids / worth.clamp(min=1e-300) if self.config.bid_mode == "gain" else bids)
+        bid, ask, worth = self.roles[0].action["bid"], self.roles[0].action["ask"], self._worth(state, quotes)[:, agent, :, None]
+        met = bid.write(bids / worth.clamp(min=1e-300) if self.config.bid_mode == "gain" else bids)
         met = torch.cat([met[:, :agent], met[:, agent + 1 :]], 1)
         met = torch.cat([met, just_above(met)], 2)  # float32 may have rounded it below the ask
         alone = torch.eye(met.shape[1], dtype=torch.bool, device=self.device)[:, None]
-        buys = torch.where(alone, met[..., None], -1.0).flatten(1, 2)  # a purchase is of one seller: nothing to the others
-        buys = torch.cat([buys, torch.full_like(buys[:, :1], -1.0)], 1)
+        buys = torch.where(alone, met[..., None], bid.low).flatten(1, 2)  # a purchase is of one seller: nothing to the others
+        buys = torch.cat([buys, torch.full_like(buys[:, :1], bid.low)], 1)
         open_ = (quotes.gain.worth > 0) & (reports.bids > 0) & state.ledger.affordable(reports.bids)
-        asks = does["ask"].write(critical_markups(reports, agent, open_))
-        asks = torch.cat([asks, -just_above(-asks), asks.new_tensor([-1.0, 1.0]).expand(len(asks), -1)], 1)
+        asks = ask.write(critical_markups(reports, agent, open_))
+        asks = torch.cat([asks, -just_above(-asks), asks.new_tensor([ask.low, ask.high]).expand(len(asks), -1)], 1)
         shape = (len(asks), buys.shape[1], asks.shape[1])
         parts = buys[:, :, None].expand(*shape, -1), asks[:, None, :, None].expand(*shape, 1)
         effort = actions[:, agent, -1:][:, None, None].expand(*shape, 1)

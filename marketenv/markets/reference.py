@@ -217,8 +217,9 @@ class ReferenceMarket:
             return None
         ((quotes, actions),) = past
         others = torch.cat([actions[:, :agent, 0], actions[:, agent + 1 :, 0]], 1)
-        reserve = self.roles[0].action["price"].write(quotes.types[:, -1:])
+        price = self.roles[0].action["price"]
+        reserve = price.write(quotes.types[:, -1:])
         met = others if self.game.seller_plays else torch.cat([others, reserve], 1)
         near = (met, just_above(met), -just_above(-met))
-        ends = met.new_tensor([-1.0, 1.0]).expand(len(met), -1)
+        ends = met.new_tensor([price.low, price.high]).expand(len(met), -1)
         return torch.cat([*near, ends], 1)[..., None]

@@ -120,6 +120,7 @@ MUTANTS: tuple[Mutant, ...] = (
             "a_quarter_of_the_box_is_a_quarter_of_the_effort",
             "who_diverges_is_out_of_the_round_and_back_in_the_next",
             "understating_a_cost",
+            "a_type_of_nothing_is_told_by_the_markets_mean",
             "about_half_of_the_losers_leave_where_exits_are_by_chance",
             "rewards_are_utility_less_the_cost_of_the_effort_made",
             "a_best_model_is_the_most_accurate_and_of_equals_the_one_of_least_loss",

@@ -106,6 +106,14 @@ def test_understating_a_need():
     assert printed(three((0, "need", lie(26.2, 100))), [0, 0], [0, 0, 0])
 
 
+def test_a_type_of_nothing_is_told_by_the_markets_mean():
+    """Needs 100, 0, 0 have a mean of 100/3: a seller that says half of the box needs that, at its ends nothing or twice that."""
+    said = {-1.0: 0.0, 0.0: 100 / 3, 0.5: 50.0, 1.0: 200 / 3}
+    for action, need in said.items():
+        report = one_round(market_of(n_agents=3, types=THREE), (1, "need", action))
+        assert report.reported.needs[0].tolist() == pytest.approx([100, need, 0])
+
+
 def test_overstating_the_data_on_sale():
     # reported N = 3: 10 - 10 / sqrt(4) = 5 for one true sample that is worth 2.9289
     assert printed(three((1, "size", lie(3, 1))), [5, 0], [-2.0711, 3.5, 0])

@@ -235,6 +235,18 @@ def test_coalition_asks_are_set_together_at_the_largest():
     assert report.asks[0, 0, 2] == 0
 
 
+def test_nobody_bids_for_what_would_harm_it():
+    """Half of the box bids the worth m max(gain, 0), so a purchase that would lose gets no bid, whatever the multiple."""
+    market = make_market("parameter_trading_v0")
+    now = rounds.begin(market, torch.arange(8))
+    gain, actions = now.quotes.gain.worth.double(), torch.zeros(8, market.n_agents, market.n_agents + 1)
+    assert (gain < 0).any() and (gain > 0).any()
+    _, report = rounds.advance(market, now, actions)
+    assert not report.bids[gain <= 0].any()
+    worth = (now.state.money_per_loss[..., None] * gain).clamp(0, market.bid_max)
+    torch.testing.assert_close(report.bids[gain > 0], worth[gain > 0], rtol=1e-12, atol=0)
+
+
 def test_externality_is_in_the_ask_the_price_and_the_sellers_utility():
     market = market_of(externality=2.0, n_agents=2)
     now = rounds.begin(market, torch.arange(6))
