@@ -93,9 +93,9 @@ def make_vec(
     market = make_market(name, **config)
     learner = agent_names(market)[0] if agent is None else agent
     venv = MarketVectorEnv(market, num_envs, learner, opponents, action_levels, autoreset_mode)
-    doors = {"agent": agent, "opponents": opponents, "action_levels": action_levels}
+    doors = {"agent": agent, "opponents": opponents, "action_levels": venv.action_levels}
     doors["autoreset_mode"] = venv.autoreset_mode.name  # a word, so that the spec can be written as JSON
-    venv.spec = _spec(name, num_envs=num_envs, vectorization_mode="vector_entry_point", **doors, **config)
+    venv.spec = _spec(name, num_envs=venv.num_envs, vectorization_mode="vector_entry_point", **doors, **config)
     return venv
 
 

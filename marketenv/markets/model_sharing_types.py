@@ -37,6 +37,7 @@ REASONS = {
 }
 # from the least to the largest, money and discounts, which are made of ratios and products, stay finite
 LEAST, LARGEST_TYPE = {"sizes": 1e-12, "costs": 0.0, "needs": 0.0}, 1e100
+TYPES = tuple(LEAST)
 CHOICES = {
     "reports": ("once", "each_round"),
     "exits": ("none", "ir_strict", "ir_prob"),
@@ -131,7 +132,7 @@ _FIELDS: dict[str, Check] = TRAINED | {
     "needs": or_none(interval, least=LEAST["needs"], most=LARGEST_TYPE),
     "sizes": or_none(interval, least=LEAST["sizes"], most=LARGEST_TYPE),
     "effort_cost": partial(interval, least=0.0, most=LARGEST_TYPE),
-    "types": partial(options, known=tuple(LEAST)),
+    "types": partial(options, known=TYPES),
 }
 
 
@@ -223,7 +224,7 @@ class SharingReport(Report):
         """Tell the first market's round: reports, uploads, who bought whose model at which price, and why not."""
         lines, kinds = [], list(UPLOADS)
         for i, agent in enumerate(agents):
-            said = ", ".join(f"{name[:-1]} {float(getattr(self.reported, name)[0, i]):.4g}" for name in LEAST)
+            said = ", ".join(f"{name[:-1]} {float(getattr(self.reported, name)[0, i]):.4g}" for name in TYPES)
             lines.append(f"{agent} reports {said}; trained at effort {self.effort[0, i]:.2f}, loss {self.loss[0, i]:.4f}.")
             if self.upload[0, i]:
                 lines.append(f"  uploads {UPLOADS[kinds[int(self.upload[0, i])]].text}")

@@ -9,6 +9,22 @@ ROOM, TESTS = "marketenv/markets", "tests/markets"
 
 MUTANTS: tuple[Mutant, ...] = (
     *of(
+        "marketenv/markets/own_parts.py",
+        "tests/markets/test_market_arguments.py",
+        ("a gain's two halves may disagree", "wrong = (worth > 0) & ~((near >=", "wrong = (worth > 1e300) & ~((near >="),
+    ),
+    *of(
+        "marketenv/markets/arguments.py",
+        "tests/markets/test_market_arguments.py",
+        (
+            "a ready-made learner swallows settings",
+            "not isinstance(learner, str) and (learner_options",
+            "False and (learner_options",
+        ),
+        ("an option that must be given may lack", "if name not in given and inspect", "if False and inspect"),
+        ("data options name the market's arguments", "        if key in found:", "        if False:"),
+    ),
+    *of(
         f"{ROOM}/parameter_trading.py",
         f"{TESTS}/test_parameter_trading.py",
         ("the held-out test set is the broker's", "score(state.params, held_out=True)", "score(state.params)"),

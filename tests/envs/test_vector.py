@@ -138,7 +138,7 @@ def test_gymnasium_makes_it_from_its_registry():
 def test_at_least_one_market_and_a_known_agent_are_wanted():
     with pytest.raises(ValueError, match="num_envs is 0, wanted a whole number >= 1"):
         vector("first_price", 0)
-    with pytest.raises(ValueError, match=r"no agent 'seller_0'\. Known: buyer_0, buyer_1, buyer_2"):
+    with pytest.raises(ValueError, match=r"no agent 'seller_0'\. Did you mean 'buyer_0'\? Known: buyer_0, buyer_1, buyer_2"):
         vector("first_price", agent="seller_0")
 
 

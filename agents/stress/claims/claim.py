@@ -12,7 +12,8 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from marketenv.core.lookup import lookup, unknown
+from marketenv.core.checks import named_part
+from marketenv.core.lookup import unknown
 from marketenv.metrics import Interval, mean_interval, share_interval
 
 from ..search import Budget
@@ -466,7 +467,7 @@ def measured(claim: Claim, condition: str, effort: str | Effort) -> dict[str, An
     """
     if condition not in claim.conditions:
         raise unknown(f"condition of {claim.id}", condition, claim.conditions)
-    size = lookup(EFFORTS, effort, "effort")
+    size: Effort = named_part(effort, "effort", EFFORTS, "an Effort", kind=Effort)
     if claim.experiment is None:
         return Evidence(untested=claim.why).plain()
     before = torch.get_num_threads()
