@@ -1,7 +1,6 @@
 """Arguments as they are wanted: every check takes a value and its name, and returns the value in one plain form.
 
-What a check cannot take it refuses with a ValueError that says what came, what was wanted and, where ``fix`` is given, what to
-do.
+What a check cannot take it refuses with a ValueError: what came, what was wanted and, in ``fix``, what to do.
 Whole numbers of every kind become int, real ones float, lists and arrays tuples; text, NaN and bools are no numbers. So configs
 that were given equal things are equal, and pickle and save alike.
 """

@@ -106,6 +106,8 @@ class PartitionedSource:
 
     def to(self, device: torch.device | str) -> PartitionedSource:
         """Return the same source with its data on another device."""
+        if self.split.x.device == torch.device(device):
+            return self
         parts = {part.name: getattr(self.split, part.name) for part in dataclasses.fields(self.split)}
         moved: dict[str, Any] = {name: None if part is None else part.to(device) for name, part in parts.items()}
         return dataclasses.replace(self, split=Split(**moved))

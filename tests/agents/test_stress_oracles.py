@@ -326,7 +326,6 @@ def test_a_market_of_stages_is_attacked_in_its_first_stage():
         (lambda: best_response(DOUBLE, find_profile(DOUBLE), ("buyer_0", "seller_0"), ("ppo",)), "learns for one agent"),
         (lambda: best_response(DOUBLE, find_profile(DOUBLE), "buyer", ()), "name another attacker"),
         (lambda: Budget(points=0), "points is 0, wanted a whole number >= 1"),
-        (lambda: Budget(select=np.float64(12)), "wanted a whole number >= 1"),
         (lambda: best_response(DOUBLE, find_profile(DOUBLE), "buyer", "grid"), "wanted several names"),
         (lambda: Attack(DOUBLE, find_profile(DOUBLE), ("buyer_0",), seeds_of(JUDGE, 0)), "no seeds"),
         (lambda: ex_post_regret(RelayMarket(), find_profile(RelayMarket()), "buyer_0", seeds_of(JUDGE, 2)), "does not move in"),
@@ -339,7 +338,9 @@ def test_what_cannot_be_attacked_is_refused(call, message):
         call()
 
 
-def test_a_budget_takes_whole_numbers_of_every_kind():
+def test_a_budget_takes_whole_numbers_of_every_kind(as_for_a_user):
+    with pytest.raises(ValueError, match=r"select is .*12.0.*, wanted a whole number >= 1"):
+        Budget(select=np.float64(12))
     assert Budget(select=np.int64(12), rl_steps=torch.tensor(3)) == Budget(select=12, rl_steps=3)
 
 

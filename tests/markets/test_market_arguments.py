@@ -232,6 +232,13 @@ def test_counts_of_numpy_are_counts():
     assert market.n_agents == 2 and market.source.split.sizes["validation"] == 5
 
 
+def test_more_purchases_than_there_are_sellers_are_as_many_as_there_are():
+    env = make_parallel(TRADING, **SMALL | {"max_purchases": 2**40})  # tried one by one they would not end
+    env.reset(seed=0)
+    env.step({agent: space.high for agent, space in env.action_spaces.items()})
+    assert int(env.report.bought.max()) <= 1
+
+
 def test_options_are_copies_that_nobody_changes_from_outside():
     options = {"hidden": (2,)}
     config = MARKETS[TRADING][0](learner_options=options)
