@@ -201,7 +201,7 @@ class Batch:
     def _seeds(self, seed: Any) -> Int[Tensor, "markets"]:
         """One seed a market, -1 where the episodes of its last seed go on; drawn where there is no last one."""
         try:
-            seeds = [None if k is None else operator.index(k) for k in self._each(seed)]
+            seeds = [None if k is None else -1 if isinstance(k, bool) else operator.index(k) for k in self._each(seed)]
         except TypeError:
             seeds = []
         if len(seeds) != self.n_markets or any(k is not None and not 0 <= k < 2**63 for k in seeds):

@@ -435,7 +435,7 @@ def test_a_market_without_a_seed_in_a_list_goes_on_to_its_next_episode():
     assert len(set(one._seeds([None, 7, None]).tolist())) == 2  # -1 twice: they go on
 
 
-@pytest.mark.parametrize("seed", [1.7, [1, None, "2"], [1, None, -1], "4", -1, [1, 2], 2**63])
+@pytest.mark.parametrize("seed", [1.7, [1, None, "2"], [1, None, -1], "4", True, [0, True, 1], -1, [1, 2], 2**63])
 def test_other_seeds_are_refused_and_nothing_changes(seed):
     one, two = batch_of(), batch_of()
     one.reset(1), two.reset(1)

@@ -175,7 +175,7 @@ def read(script, *words):
         ("mutate", "--timeout 0", "--timeout is 0, wanted a number of seconds > 0."),
         ("play", "--seed -1", "--seed is -1, wanted a whole number from 0 to 2**63 - 1."),
         ("play", f"--seed {2**63}", f"--seed is {2**63}, wanted a whole number from 0 to 2**63 - 1."),
-        ("train", "--num_envs 0", "--num-envs is 0, wanted a whole number >= 1."),
+        ("train", "--num_envs 0", "--num-envs is 0, wanted a whole number from 1 to 1048576."),
         ("reproduce fig3", "--rate -1", "--rate is -1.0, wanted a finite number > 0."),  # what it trains with has no rate
         ("reproduce fig3", "--variance 0 -1", "--variance is (0.0, -1.0), wanted numbers >= 0."),
         ("reproduce ipfl_niid", "--setting nope", "--setting: no setting 'nope'."),
