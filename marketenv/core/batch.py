@@ -201,7 +201,7 @@ class Batch:
     def _seeds(self, seed: Any) -> Int[Tensor, "markets"]:
         """One seed a market, -1 where the episodes of its last seed go on; drawn where there is no last one."""
         try:
-            seeds = [None if k is None else -1 if isinstance(k, bool) else operator.index(k) for k in self._each(seed)]
+            seeds = [None if k is None else _whole(k) for k in self._each(seed)]
         except TypeError:
             seeds = []
         if len(seeds) != self.n_markets or any(k is not None and not 0 <= k < 2**63 for k in seeds):
@@ -213,7 +213,14 @@ class Batch:
     def _each(self, seed: Any) -> list[Any]:
         if seed is None or isinstance(seed, Sequence | np.ndarray):
             return [None] * self.n_markets if seed is None else list(seed)
-        return [operator.index(seed) + k for k in range(self.n_markets)]
+        return [_whole(seed) + k for k in range(self.n_markets)]
+
+
+def _whole(seed: Any) -> int:
+    """The seed as an int; TypeError where it is no whole number."""
+    if isinstance(seed, bool):
+        raise TypeError("True and False are no seeds")
+    return operator.index(seed)
 
 
 def _unplayed(mask: Tensor, report: Report) -> Report:
