@@ -134,7 +134,7 @@ class Batch:
             now = now if len(index) == self.n_markets else rounds.quoted(self.market, now)
             seen = self._look(now, self.over)
             return now, seen, seen
-        ends = rounds.observe_end(self.market, tree.rows(now.state, index))
+        ends = rounds.observe_end(self.market, now.state if len(index) == self.n_markets else tree.rows(now.state, index))
         now = rounds.quoted(self.market, rounds.put(now, *self._opened(torch.full_like(self._episode, -1), self.over)))
         seen = rounds.observe(self.market, now)
         return now, seen, seen.index_put((index,), ends)

@@ -125,7 +125,7 @@ def put(now: Situation, index: Int[Tensor, "some"], fresh: Situation) -> Situati
     quotes may stand in their places.
     """
     if len(index) == len(now.state.seeds):
-        return tree.rows(fresh, index.argsort())
+        return fresh if bool((index.diff() > 0).all()) else tree.rows(fresh, index.argsort())
     if now.quotes is not None and fresh.quotes is not None:
         return tree.put(now, index, fresh)
     filler = torch.zeros_like(now.state.seeds).index_put((index,), torch.arange(len(index), device=index.device))

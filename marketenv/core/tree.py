@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar
 
 from jaxtyping import Int
 from torch import Tensor
@@ -19,7 +19,6 @@ Tree = TypeVar("Tree")
 STATIC = {"static": True}  # metadata of a dataclass field: no part of the tree, and of two trees the first one's stays
 
 
-@runtime_checkable
 class Node(Protocol):
     """What is shared by the markets of a batch and follows from their seeds, such as their data."""
 
@@ -34,6 +33,11 @@ class Node(Protocol):
     def reopen(self, seeds: Int[Tensor, "markets"]) -> Any:
         """What other seeds have in its place; a loaded state calls it, since a node is not saved."""
         ...
+
+
+def is_node(value: Any) -> bool:
+    """Whether a value answers as a ``Node`` does: the question is put of every leaf, and ``isinstance`` would take long."""
+    return hasattr(value, "reopen") and hasattr(value, "rows") and hasattr(value, "put")
 
 
 def leaves(tree: Any) -> dict[str, Tensor]:
@@ -95,7 +99,7 @@ def _mapped(rule: Callable[..., Any], trees: tuple[Any, ...], name: str = "") ->
     first = trees[0]
     if first is None:
         return None
-    if isinstance(first, Tensor | Node):
+    if isinstance(first, Tensor) or is_node(first):
         return rule(name, *trees)
     if dataclasses.is_dataclass(first) and not isinstance(first, type):
         parts = [field.name for field in dataclasses.fields(first) if not field.metadata.get("static")]
@@ -125,7 +129,7 @@ def copied(value: Any) -> Any:
     """
     if isinstance(value, Tensor):
         return value.clone()
-    if isinstance(value, Node):
+    if is_node(value):
         return value
     if isinstance(value, dict):
         named = {key: copied(part) for key, part in value.items()}

@@ -320,7 +320,7 @@ def tensors_of(value):
     if isinstance(value, torch.Tensor):
         return [value]
     held = vars(value).values() if dataclasses.is_dataclass(value) else value if isinstance(value, tuple) else ()
-    return [] if isinstance(value, tree.Node) else [tensor for part in held for tensor in tensors_of(part)]
+    return [] if tree.is_node(value) else [tensor for part in held for tensor in tensors_of(part)]
 
 
 def vandal(part):
