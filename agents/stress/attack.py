@@ -18,7 +18,7 @@ from marketenv.core.policy import Policy, actions_of
 from marketenv.metrics import Interval, mean_intervals
 
 from ..lineups import Mixture, Profile, play, seat
-from .deviation import Deviation, Family, Usual
+from .deviation import Deviation, Family, Usual, Within
 from .kinds import lines
 
 MOST_BYTES = 2**30  # of the markets that are played at once
@@ -98,9 +98,11 @@ class Attack:
         return tuple(p.policies[p.weights.index(max(p.weights))] if isinstance(p, Mixture) else p for p in parts)
 
     def starts(self) -> list[tuple[Policy, ...]]:
-        """What searches set out from: the profile, and truth where that is another."""
-        own, truth = self.bases(), (self.market.policies["truthful"],) * len(self.agents)
-        return [own] if all(one is other for one, other in zip(own, truth, strict=True)) else [own, truth]
+        """What searches set out from: the profile, and truth where that is another, in the fields that may change."""
+        own, truth = self.bases(), self.market.policies["truthful"]
+        if all(one is truth for one in own):
+            return [own]
+        return [own, (truth,) * len(own) if self.fields is None else tuple(Within(one, truth, self.fields) for one in own)]
 
     def seen(self, agent: str) -> tuple[Tensor, Tensor]:
         """What an agent sees at its first move, where all play the profile, and the keys that its policy draws from."""

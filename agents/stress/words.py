@@ -16,8 +16,9 @@ ALIKE = 1e-3  # relative difference below which numbers are said as one
 
 
 def say(attack: Attack, policies: tuple[Policy, ...]) -> str:
-    """What deviators report at their first move, on the attack's seeds, where it differs from what their bases report."""
-    return "; ".join(_of(attack, agent, policy) for agent, policy in zip(attack.agents, policies, strict=True))
+    """What deviators report at their first move, on the attack's seeds, where it differs from what the profile reports."""
+    parts = zip(attack.agents, policies, attack.bases(), strict=True)
+    return "; ".join(_of(attack, agent, policy, base) for agent, policy, base in parts)
 
 
 def axis(family: Family) -> str:
@@ -25,11 +26,11 @@ def axis(family: Family) -> str:
     return ", ".join(filter(None, (family.field or family.name, family.unit)))
 
 
-def _of(attack: Attack, agent: str, policy: Policy) -> str:
+def _of(attack: Attack, agent: str, policy: Policy, base: Policy) -> str:
     if not isinstance(policy, Deviation):
         return str(policy)
     role, (observation, keys) = role_of(attack.market, agent), attack.seen(agent)
-    actions = [actions_of(p, observation, role, keys) for p in (policy, policy.base)]
+    actions = [actions_of(p, observation, role, keys) for p in (policy, base)]
     new, old = (role.read(observation, each) for each in actions)
     known = role.observation.unpack(observation)
     said = [

@@ -65,12 +65,14 @@ class Batch:
         return seen
 
     def _begin(self, seeds: Int[Tensor, "markets"], mask: Bool[Tensor, "markets"]) -> Float[Tensor, "markets agents dim"]:
-        """Start the masked markets and quote them alone; the others stay where they are, quoted as they were."""
+        """Start the masked markets; the others stay where they are.
+
+        All are quoted in one call, which changes nothing for those that were quoted so before: a smaller batch would round
+        otherwise, and a loaded file, which is quoted in one call too, would not go on to the bit.
+        """
         index, fresh = self._opened(seeds, mask)
-        fresh = rounds.quoted(self.market, fresh)
-        self.now = fresh if self.now is None else rounds.put(self.now, index, fresh)
-        seen = rounds.observe(self.market, fresh)
-        self._seen = seen if self._seen is None else self._seen.index_put((index,), seen)
+        self.now = rounds.quoted(self.market, fresh if self.now is None else rounds.put(self.now, index, fresh))
+        self._seen = self._look(self.now, self.over)
         return self._seen
 
     def _opened(self, seeds: Int[Tensor, "markets"], mask: Bool[Tensor, "markets"]) -> tuple[Tensor, rounds.Situation]:

@@ -116,8 +116,10 @@ class Fields:
         known = of or {}
         actions = torch.cat([_written(f, meanings[f.name], known.get(f.name), like) for f in self.items], -1)
         if bool(actions.isnan().any()):
-            name = next(n for n, where in self.slices.items() if bool(actions[..., where].isnan().any()))
-            raise ValueError(f"{name!r} is to mean NaN, wanted real numbers.")
+            field = next(f for f in self.items if bool(actions[..., self.slices[f.name]].isnan().any()))
+            most = len(field.options) - 1 if isinstance(field, Choice) else None
+            wanted = "real numbers" if most is None else f"numbers of its options, from 0 to {most}, or one of them by its name"
+            raise ValueError(f"{field.name!r} is to mean {'NaN' if most is None else 'no option'}, wanted {wanted}.")
         return actions
 
     def check(self, values: Tensor, who: str) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,7 +11,7 @@ import torch
 from jaxtyping import Float, Float32, Float64
 from torch import Tensor
 
-from marketenv.core.checks import choice
+from marketenv.core.checks import choice, each, interval, number, text, whole
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,11 @@ class Field:
     high: float = 1.0
     text: str = ""
     unit: str = ""
+
+    def __post_init__(self) -> None:
+        whole(self.size, f"size of field {self.name!r}", 1)
+        for low, high in ((self.low, self.high), self.range):
+            interval((low, high), f"what field {self.name!r} runs over", -math.inf)
 
     @property
     def range(self) -> tuple[float, float]:
@@ -156,8 +162,8 @@ class Choice(Field):
     edges: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("options", "edges"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))  # a list has no hash
+        for name, check in (("options", text), ("edges", number)):
+            object.__setattr__(self, name, each(getattr(self, name), f"{name} of {self.name!r}", check))  # a list has no hash
         ends = (self.low, *self.borders, self.high)
         unlike = len(set(self.options)) == len(self.options) > 0
         if not unlike or len(ends) != len(self.options) + 1 or not all(a < b for a, b in itertools.pairwise(ends)):
@@ -165,6 +171,7 @@ class Choice(Field):
                 f"{self.name!r} has the options {self.options} and the edges {self.edges}, wanted options, no two alike, and "
                 f"rising edges between them, inside ({self.low:g}, {self.high:g}); without edges the bins are of one size."
             )
+        super().__post_init__()
 
     @property
     def range(self) -> tuple[float, float]:
@@ -188,11 +195,11 @@ class Choice(Field):
         return torch.bucketize(actions.double(), borders, right=True).double()
 
     def write(self, meanings: Tensor, of: Tensor | None = None) -> Float32[Tensor, "*shape"]:
-        """The actions that choose these numbers."""
+        """The actions that choose these numbers, and NaN where no option has that number."""
         inner = [(one + other) / 2 for one, other in itertools.pairwise(self.borders)]
         places = torch.tensor([self.low, *inner, self.high], dtype=torch.float32, device=meanings.device)
-        chosen = places[meanings.nan_to_num().round().long().clamp(0, len(self.options) - 1)]
-        return torch.where(meanings.isnan(), meanings.float(), chosen)
+        none = ~((meanings == meanings.round()) & (meanings >= 0) & (meanings < len(places)))
+        return places[torch.where(none, 0, meanings).long()].masked_fill(none, torch.nan)
 
     def grid(self, points: int) -> Float32[Tensor, "points"]:
         """One action an option, in their order."""

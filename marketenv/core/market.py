@@ -30,6 +30,11 @@ class Role:
     def __post_init__(self) -> None:
         for field in self._multiples:
             choice(field.of, f"observed field for {field.name!r} to be a multiple of:", tuple(self.observation.slices))
+            seen = self.observation[field.of].size
+            if seen != field.size:
+                raise ValueError(
+                    f"{field.name!r} has the size {field.size}, wanted {seen} as {field.of!r}, whose multiple it is."
+                )
 
     @property
     def agents(self) -> tuple[str, ...]:

@@ -119,17 +119,8 @@ def observe_end(market: Market, state: Any) -> Float[Tensor, "markets agents dim
 
 
 def put(now: Situation, index: Int[Tensor, "some"], fresh: Situation) -> Situation:
-    """The markets of an index, each named once, taken from ``fresh`` in its order; the others stay as they are.
-
-    Where ``fresh`` is not quoted nothing is. Where only ``now`` is not, since all of its markets are over, any of the fresh
-    quotes may stand in their places.
-    """
-    if len(index) == len(now.state.seeds):
-        return fresh if bool((index.diff() > 0).all()) else tree.rows(fresh, index.argsort())
-    if now.quotes is not None and fresh.quotes is not None:
-        return tree.put(now, index, fresh)
-    filler = torch.zeros_like(now.state.seeds).index_put((index,), torch.arange(len(index), device=index.device))
-    return Situation(tree.put(now.state, index, fresh.state), (), tree.rows(fresh.quotes, filler))
+    """The markets of an index, each named once, taken from ``fresh`` in its order; nothing is quoted yet."""
+    return Situation(tree.put(now.state, index, fresh.state), (), None)
 
 
 def act(

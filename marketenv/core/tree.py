@@ -106,7 +106,11 @@ def _mapped(rule: Callable[..., Any], trees: tuple[Any, ...], name: str = "") ->
         made = {part: _mapped(rule, tuple(getattr(t, part) for t in trees), _joined(name, part)) for part in parts}
         return dataclasses.replace(first, **made)
     if isinstance(first, dict):
-        return {key: _mapped(rule, tuple(t[key] for t in trees), _joined(name, str(key))) for key in first}
+        if not all(isinstance(key, str) and "." not in key for key in first):
+            raise TypeError(
+                f"{name or 'the tree'} has the keys {list(first)}, wanted text without dots, by which tensors are saved."
+            )
+        return {key: _mapped(rule, tuple(t[key] for t in trees), _joined(name, key)) for key in first}
     if isinstance(first, tuple):
         names = getattr(first, "_fields", range(len(first)))
         zipped = zip(names, zip(*trees, strict=True), strict=True)

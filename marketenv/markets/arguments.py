@@ -17,6 +17,7 @@ from marketenv.learners import LEARNERS, Learner, Training
 from marketenv.learners.training import check_training
 
 MADE_FOR = ("feature_shape", "n_outputs", "task", "training")  # what the market tells every learner of the table
+LARGEST_MONEY = 1e30  # of what agents are shown as float32, and of its products
 PAYMENT_RULE = "a callable (bids, asks) -> Outcome"
 OWN_ARGUMENTS = ("data", "partition", "n_agents")  # of a market, which data_options cannot name a second time
 
@@ -40,7 +41,7 @@ TRAINED: dict[str, Check] = GAME | {
     "data_options": _data_options,
     "learner_options": options,
     "training": or_none(check_training),
-    "effort_cost": partial(interval, least=0.0),
+    "effort_cost": partial(interval, least=0.0, most=LARGEST_MONEY),
     "cash": partial(number, least=0.0),
     "credit": partial(number, least=0.0, infinite=True, fix="; inf sets no limit"),
 }

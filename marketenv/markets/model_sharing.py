@@ -36,8 +36,9 @@ from marketenv.markets import own_parts
 from marketenv.markets.arguments import make_learner, makes_gains
 from marketenv.markets.model_sharing_types import ModelSharingConfig, SharingQuotes, SharingReport, SharingState
 from marketenv.markets.sharing_schemes import SCHEMES, Given, Scheme, Shared
-from marketenv.markets.sharing_worlds import SharingContent, SharingWorlds, check_drift, has_labels, open_content
+from marketenv.markets.sharing_worlds import SharingContent, SharingWorlds, check_drift, open_content
 from marketenv.markets.uploads import UPLOADS, Models, drawn_distance, make_uploads
+from marketenv.markets.worlds import shared_exams
 from marketenv.mechanisms import (
     GAINS,
     GRAPHS,
@@ -115,8 +116,8 @@ class ModelSharingMarket:
             self.learner = self._learner(self.source)
             if c.data_drift:
                 check_drift(self.source, float(c.data_drift), torch.zeros(1, dtype=torch.int64, device=self.device))
-            by_label = has_labels(self.source, self.device)
-            self._open = partial(open_content, self.source, self.learner, float(c.data_drift), by_label)
+            shared = shared_exams(self.source, self.device)
+            self._open = partial(open_content, self.source, self.learner, float(c.data_drift), shared)
         self.gain = self._gain()
         self._joins = torch.tensor(c.joins or (0,) * c.n_agents, device=self.device)
 

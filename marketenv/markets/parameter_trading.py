@@ -43,6 +43,7 @@ from marketenv.markets.parameter_trading_types import (
     TradingState,
 )
 from marketenv.markets.trading_worlds import TradingWorlds, open_content
+from marketenv.markets.worlds import shared_exams
 from marketenv.mechanisms import MECHANISMS, Outcome
 from marketenv.valuation import VALUATIONS, Gain, Trial, theorem_4_1
 
@@ -84,6 +85,7 @@ class ParameterTradingMarket:
         self.cut = c.horizon == "cut"
         options = {"root": c.root, "download": c.download, **c.data_options}
         self.source: Source = make_source(c.data, c.partition, c.n_agents, **options).to(self.device)
+        self._shared = shared_exams(self.source, self.device)
         self.learner: Learner = self._learner()
         alignments = ALIGNMENTS | {"auto": ALIGNMENTS["weight_matching" if self.learner.permutations else "none"]}
         self.alignment = named_part(c.alignment, "alignment", alignments, ALIGNMENT, takes=5)
@@ -344,7 +346,7 @@ class ParameterTradingMarket:
 
     def open_worlds(self, seeds: Int[Tensor, "markets"]) -> TradingWorlds:
         """What the seeds fix for good: everybody's data, laid out for the learner."""
-        return TradingWorlds.of(partial(open_content, self.source, self.learner), seeds)
+        return TradingWorlds.of(partial(open_content, self.source, self.learner, self._shared), seeds)
 
     def _options(self, ones: Tensor) -> Options:
         c, layers = self.config, len(self.learner.layers)

@@ -15,7 +15,7 @@ from marketenv.core.market import Report
 from marketenv.core.transfers import Ledger
 from marketenv.core.tree import STATIC
 from marketenv.learners import Training
-from marketenv.markets.arguments import TRAINED, check_ready_made
+from marketenv.markets.arguments import LARGEST_MONEY, TRAINED, check_ready_made
 from marketenv.markets.trading_worlds import TradingWorlds
 from marketenv.valuation import Gain
 
@@ -110,7 +110,7 @@ _FIELDS: dict[str, Check] = TRAINED | {
     "disclosure": partial(choice, known=DISCLOSURES),
     "bid_mode": partial(choice, known=("gain", "absolute")),
     "max_purchases": partial(whole, least=1),
-    "money_per_loss": partial(interval, least=0.0),
+    "money_per_loss": partial(interval, least=0.0, most=LARGEST_MONEY),
     "cash": partial(number, least=0.0, infinite=True),
     "externality": partial(number, least=0.0, most=1e9),
     "bid_max": _MONEY,

@@ -22,7 +22,7 @@ from marketenv.core.horizon import share_played
 from marketenv.core.market import Past, Report, Role, Stage
 from marketenv.core.policy import uniform_random
 from marketenv.core.transfers import Ledger
-from marketenv.markets.arguments import GAME, PAYMENT_RULE
+from marketenv.markets.arguments import GAME, LARGEST_MONEY, PAYMENT_RULE
 from marketenv.mechanisms import MECHANISMS, Outcome, apply_rule
 
 
@@ -75,8 +75,8 @@ class ReferenceConfig:
 _FIELDS: dict[str, Check] = GAME | {
     "game": partial(choice, known=GAMES),
     "n_buyers": or_none(whole, least=1, fix=", or None for the game's own"),
-    "values": partial(interval, least=0.0, apart=True),
-    "costs": partial(interval, least=0.0, apart=True),
+    "values": partial(interval, least=0.0, most=LARGEST_MONEY, apart=True),
+    "costs": partial(interval, least=0.0, most=LARGEST_MONEY, apart=True),
     "reserve": partial(number, least=0.0),
 }
 

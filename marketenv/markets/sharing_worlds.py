@@ -75,34 +75,46 @@ class SharingContent:
 
     def joined(self, other: SharingContent) -> SharingContent:
         """These worlds, and then the other ones."""
+        if self.later is not None and other.later is not None:  # one pool for all, as ``check_drift`` found: no row moves
+            train = self.train.joined(_on(self.train, other.train))
+            later: Shards | None = self.later.joined(_on(self.later, other.later))
+        else:
+            train, later = self.train.joined(other.train), None
         return SharingContent(
             self.learner,
             self.drift,
-            self.train.joined(other.train),
-            None if self.later is None or other.later is None else self.later.joined(other.later),
+            train,
+            later,
             self.material.joined(other.material),
             self.validation.joined(other.validation),
             self.test.joined(other.test),
         )
 
 
-def open_content(source: Source, learner: Learner, drift: float, by_label: bool, seeds: Int[Tensor, "worlds"]) -> SharingContent:
+def open_content(
+    source: Source, learner: Learner, drift: float, shared: tuple[bool, bool], seeds: Int[Tensor, "worlds"]
+) -> SharingContent:
     """Deal out the data of distinct seeds and lay them out for training and scoring.
 
-    by_label: whether models are judged class by class (see ``has_labels``)
+    shared: whether all markets share their validation, and their test examples; then few classes are judged one by one
     """
     federation, worlds = source.federation(seeds), len(seeds)
     train = federation.train.trimmed()
     material = Laid.of(learner, own_parts.prepare, train.flat(), worlds)  # first, as it checks them
     exam = partial(Laid.of, learner, own_parts.exam, worlds=worlds)
+    few = source.task == "classification" and source.n_outputs <= MANY
+    validation, test = (
+        _exams(partial(exam, shared=one), judge, train, few and one)
+        for judge, one in zip((federation.validation, federation.test), shared, strict=True)
+    )
     return SharingContent(
         learner=learner,
         drift=drift,
         train=train,
-        later=source.federation(_later(seeds)).train.trimmed() if drift else None,
+        later=_on(train, source.federation(_later(seeds)).train.trimmed()) if drift else None,
         material=material,
-        validation=_exams(exam, federation.validation, train, by_label),
-        test=_exams(exam, federation.test, train, by_label),
+        validation=validation,
+        test=test,
     )
 
 
@@ -140,11 +152,9 @@ class SharingWorlds(Worlds):
         return Scores(loss.float(), accuracy.float())
 
 
-def has_labels(source: Source, device: torch.device) -> bool:
-    """Whether models are judged class by class: few classes, and one judge for all markets, whatever their seeds."""
-    if source.task != "classification" or source.n_outputs > MANY:
-        return False
-    return len(source.federation(torch.arange(2, device=device)).validation.index) == 1
+def _on(pool: Shards, shards: Shards) -> Shards:
+    """Shards of an equal pool, which a source may have made anew, by the rows of this one."""
+    return Shards(pool.x, pool.y, shards.index, shards.size)
 
 
 def check_drift(source: Source, drift: float, seeds: Int[Tensor, "markets"]) -> None:

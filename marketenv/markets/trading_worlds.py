@@ -59,15 +59,18 @@ class TradingContent:
         )
 
 
-def open_content(source: Source, learner: Learner, seeds: Int[Tensor, "worlds"]) -> TradingContent:
-    """Deal out the data of distinct seeds and lay them out for the learner."""
+def open_content(source: Source, learner: Learner, shared: tuple[bool, bool], seeds: Int[Tensor, "worlds"]) -> TradingContent:
+    """Deal out the data of distinct seeds and lay them out for the learner.
+
+    shared: whether all markets share their validation, and their test examples
+    """
     federation, worlds = source.federation(seeds), len(seeds)
     optimum = federation.optimum
     return TradingContent(
         learner=learner,
         material=Laid.of(learner, own_parts.prepare, federation.train.flat(), worlds),
-        exam=Laid.of(learner, own_parts.exam, federation.validation, worlds),
-        test_exam=Laid.of(learner, own_parts.exam, federation.test, worlds),
+        exam=Laid.of(learner, own_parts.exam, federation.validation, worlds, shared[0]),
+        test_exam=Laid.of(learner, own_parts.exam, federation.test, worlds, shared[1]),
         sizes=federation.train.size,
         optimum=optimum if optimum is not None and optimum.shape[-1] == learner.layout.size else None,
     )

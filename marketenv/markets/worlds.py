@@ -12,7 +12,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from marketenv.core.shards import Shards
-from marketenv.core.tree import leaves
+from marketenv.data import Source
+from marketenv.data.linear import SyntheticLinear
+from marketenv.data.partitioned import PartitionedSource
 from marketenv.learners import Learner, Scores
 from marketenv.markets import own_parts
 
@@ -27,7 +29,8 @@ class Laid:
     """What a learner has made of the data of some owners, to train or to score on.
 
     made:   what ``make`` returned, which is the learner's ``prepare`` or ``exam``
-    owners: how many there are;   worlds: how many worlds they belong to; exams that all worlds share have one owner
+    owners: how many there are;   worlds: how many worlds they belong to
+    shared: one owner serves all worlds, as where all markets are judged by the same examples
     shards: the data, where ``made`` is made anew for other owners; None where it can ``select`` and be ``joined`` itself
     """
 
@@ -35,20 +38,21 @@ class Laid:
     made: Any
     owners: int
     worlds: int
+    shared: bool
     shards: Shards | None
 
     @staticmethod
-    def of(learner: Learner, make: Callable[[Learner, Shards], Any], shards: Shards, worlds: int) -> Laid:
+    def of(learner: Learner, make: Callable[[Learner, Shards], Any], shards: Shards, worlds: int, shared: bool = False) -> Laid:
         """Lay out the data of owners [owners] by ``own_parts.prepare`` or ``own_parts.exam``.
 
         They are laid out anew where a learner of one's own may return anything, and where padding would change its answers.
         """
         anew, shards = own_parts.is_own(learner) or getattr(learner, "pooled", False), shards.trimmed()
-        return Laid(partial(make, learner), make(learner, shards), len(shards.size), worlds, shards if anew else None)
+        return Laid(partial(make, learner), make(learner, shards), len(shards.size), worlds, shared, shards if anew else None)
 
     def select(self, worlds: Int[Tensor, "some"]) -> Laid:
         """The same for some worlds; what all of them share stays as it is."""
-        if self.owners == 1:
+        if self.shared:
             return replace(self, worlds=len(worlds))
         each = self.owners // self.worlds
         return self.of_owners((worlds[:, None] * each + torch.arange(each, device=worlds.device)).flatten(), len(worlds))
@@ -64,19 +68,22 @@ class Laid:
     def joined(self, other: Laid) -> Laid:
         """The same for these worlds and then the other ones."""
         worlds = self.worlds + other.worlds
-        if self.owners == other.owners == 1 and (worlds > 2 or self._equals(other)):
+        if self.shared:
             return replace(self, worlds=worlds)
         if self.shards is not None and other.shards is not None:
             return self._anew(self.shards.joined(other.shards), worlds)
         return replace(self, made=self.made.joined(other.made), owners=self.owners + other.owners, worlds=worlds)
 
     def _anew(self, shards: Shards, worlds: int) -> Laid:
-        return Laid(self.make, self.make(shards), len(shards.size), worlds, shards)
+        return Laid(self.make, self.make(shards), len(shards.size), worlds, self.shared, shards)
 
-    def _equals(self, other: Laid) -> bool:
-        """Whether both are made of the same examples: two worlds alone do not show whether all worlds share them."""
-        one, two = (leaves(laid.made if laid.shards is None else laid.shards) for laid in (self, other))
-        return one.keys() == two.keys() and all(torch.equal(tensor, two[name]) for name, tensor in one.items())
+
+def shared_exams(source: Source, device: torch.device) -> tuple[bool, bool]:
+    """Whether all markets share their validation examples, and their test examples, whatever the seeds."""
+    if isinstance(source, PartitionedSource | SyntheticLinear):
+        return (isinstance(source, PartitionedSource),) * 2
+    federation = source.federation(torch.arange(2, device=device))
+    return len(federation.validation.index) == 1, len(federation.test.index) == 1
 
 
 # --- which world a market stands in ---------------------------------------------------------------------------------------------
@@ -113,7 +120,13 @@ class Worlds:
     def of(cls, open: Callable[[Int[Tensor, "worlds"]], Any], seeds: Int[Tensor, "markets"]) -> Any:
         """Open one world a distinct seed."""
         distinct, at = first_named(seeds)
-        return cls(open, distinct, at, open(distinct))
+        content = open(distinct)
+        if not (hasattr(content, "select") and hasattr(content, "joined")):
+            raise ValueError(
+                f"the content of worlds is a {type(content).__name__}, wanted an object with select(worlds) and joined(other): "
+                "some of its worlds, and its worlds and then other ones."
+            )
+        return cls(open, distinct, at, content)
 
     def rows(self, index: Int[Tensor, "rows"]) -> Any:
         """The worlds of the markets of an index; those in which nobody stands are left out."""
@@ -166,7 +179,7 @@ class Worlds:
         The question is put once for the worlds of every group, whose markets come world by world, equally many of each; its
         answers are tensors that lead with the markets.
         """
-        if laid.owners == 1 or len(self.seeds) == len(self.at):
+        if laid.shared or len(self.seeds) == len(self.at):
             return question(laid, *tensors)
         answers = [question(laid.select(w), *(t[m.flatten()] for t in tensors)) for w, m in self.groups]
         back = torch.cat([markets.flatten() for _, markets in self.groups]).argsort()
@@ -192,7 +205,7 @@ def _losses(learner: Learner, laid: Laid, models: Tensor) -> tuple[Tensor]:
 
 def _by_world(laid: Laid, models: Float[Tensor, "markets k params"]) -> Float[Tensor, "owners rest params"]:
     """All models that take one exam side by side; where all worlds share it the markets stay apart."""
-    return models if laid.owners in (1, len(models)) else models.reshape(laid.owners, -1, models.shape[-1])
+    return models if laid.shared or laid.owners == len(models) else models.reshape(laid.owners, -1, models.shape[-1])
 
 
 def first_named(seeds: Int[Tensor, "markets"]) -> tuple[Int[Tensor, "distinct"], Int[Tensor, "markets"]]:

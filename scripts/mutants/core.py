@@ -48,14 +48,13 @@ MUTANTS: tuple[Mutant, ...] = (
         f"{ROOM}/rounds.py",
         "tests/core/test_rounds.py tests/core/test_relay_doors.py",
         ("all stages of a round draw alike", "now.state.round, len(now.past))", "now.state.round)"),
-        ("a restart quotes the wrong market", "torch.arange(len(index), device=index.device)", "0 * torch.arange(len(index))"),
         ("all rounds draw alike", "draws.fold(now.state.seeds, now.state.round, ", "draws.fold(now.state.seeds, "),
     ),
     *of(
         f"{ROOM}/tree.py",
         "tests/core/test_tree.py",
         ("a put puts nothing", "old.index_put((index,), new)", "old.index_put((index[:0],), new[:0])"),
-        ("what is no tree is left alone", "    raise TypeError(\n", "    return first\n    raise TypeError(\n"),
+        ("what is no tree is left alone", "\n    raise TypeError(\n", "\n    return first\n    raise TypeError(\n"),
     ),
     *of(
         f"{ROOM}/shards.py",
@@ -77,7 +76,7 @@ MUTANTS: tuple[Mutant, ...] = (
         ("a type of 0 is read as any other", "torch.where(of > 0, tens, 1 + place)", "tens"),
         ("a type of 0 is written as any other", "torch.where(of > 0, place, meanings - 1)", "place"),
         ("an edge belongs to the option below", "borders, right=True", "borders, right=False"),
-        ("a choice of NaN is the first option", "torch.where(meanings.isnan(), meanings.float(), chosen)", "chosen"),
+        ("a choice of NaN is the first option", ".masked_fill(none, torch.nan)", ""),
         ("the grid misses the upper end", "* steps / (points - 1)", "* steps / points"),
     ),
     *of(

@@ -213,7 +213,7 @@ MUTANTS: tuple[Mutant, ...] = (
             "for _, markets in self.groups])",
         ),
         ("a restart forgets the worlds that stay", "if not len(kept):", "if len(kept):"),
-        ("two worlds always share their exams", "and (worlds > 2 or self._equals(other))", ""),
+        ("all worlds share the first one's exams", "len(federation.validation.index) == 1,", "True,"),
     ),
     *of(
         f"{ROOM}/sharing_worlds.py",

@@ -148,3 +148,32 @@ def test_wrong_fields_are_refused():
 def test_a_coalition_of_unlike_roles_deviates_in_fields_that_all_have():
     found = best_response(DOUBLE, find_profile(DOUBLE), ("buyer_0", "seller_0"), ("grid",), SMALL, fields=("price",))
     assert "price" in found.best.told
+
+
+def test_a_deviation_from_truth_is_told_against_what_the_profile_reports():
+    """Whoever bids a tenth of its value and is best off with half of it bids five times what it did."""
+    market = make_market("reference_v0", game="first_price")
+
+    def tenth(observation, role, keys):
+        return role.write(observation, price=0.1 * role.observation.unpack(observation)["type"])
+
+    attacked = Attack(market, find_profile(market, {"buyer_0": tenth}), ("buyer_0",), torch.arange(64))
+    half = Deviation(market.policies["truthful"], families(market.roles[0])["scale price"], torch.tensor([[0.5]]).double())
+    assert say(attacked, (half,)) == "price 5 times what it was"
+
+
+def test_searches_from_truth_change_the_named_fields_alone():
+    """A client that uploads ones goes on doing so where only its effort may change."""
+    market = make_market("model_sharing_v0", learner=None, n_agents=4, max_cycles=1)
+
+    def ones(observation, role, keys):
+        actions = market.policies["truthful"](observation, role, keys)
+        return torch.cat([actions[:, :4], role.action["upload"].write(torch.full_like(actions[:, 4:5], 7.0)), actions[:, 5:]], 1)
+
+    profile = find_profile(market, {"client_0": ones})
+    attacked = Attack(market, profile, ("client_0",), torch.arange(8), fields=("effort",))
+    observation, keys = attacked.seen("client_0")
+    for (base,) in attacked.starts():
+        reports = market.roles[0].read(observation, base(observation, market.roles[0], keys))
+        assert (reports["upload"] == 7).all() and (reports["effort"] == 1).all()
+    assert len(attacked.starts()) == 2

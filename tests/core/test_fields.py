@@ -219,12 +219,36 @@ def test_an_option_is_known_by_name():
         (("a", "b", "c"), (0.5, 0.0)),
         (("a", "b"), (-1.0,)),
         (("a", "b"), (1.5,)),
-        (("a", "b"), (float("nan"),)),
     ],
 )
 def test_options_that_are_no_bins_are_refused(options, edges):
     with pytest.raises(ValueError, match="wanted options, no two alike, and rising edges between them"):
         Choice("x", options=options, edges=edges)
+
+
+@pytest.mark.usefixtures("as_for_a_user")
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (lambda: Choice("x", options=("a", "b"), edges=(float("nan"),)), r"edges of 'x'\[0\] is nan, wanted a finite number"),
+        (lambda: Choice("x", options=("a", 1)), r"options of 'x'\[1\] is 1, wanted text"),
+        (lambda: Choice("x", options="abc"), "options of 'x' is 'abc', wanted a tuple of entries"),
+        (lambda: Money("x", most=float("nan")), r"what field 'x' runs over is \(0.0, nan\), wanted an interval"),
+        (lambda: Money("x", least=2.0, most=1.0), r"what field 'x' runs over is \(2.0, 1.0\)"),
+        (lambda: Multiple("x", decades=-1.0), "what field 'x' runs over"),
+        (lambda: Share("x", 0), "size of field 'x' is 0, wanted a whole number >= 1"),
+        (lambda: Field("x", low=1.0, high=-1.0), r"what field 'x' runs over is \(1.0, -1.0\)"),
+    ],
+)
+def test_fields_that_cannot_be_are_refused(made, said):
+    with pytest.raises(ValueError, match=said):
+        made()
+
+
+def test_a_multiple_is_as_wide_as_what_it_is_a_multiple_of():
+    seen, does = Fields((Field("worth", 1, 0.0, 9.0),)), Fields((Multiple("bid", 2, of="worth"),))
+    with pytest.raises(ValueError, match="'bid' has the size 2, wanted 1 as 'worth'"):
+        Role("trader", 1, seen, does)
 
 
 def test_a_grid_runs_evenly_from_end_to_end():
@@ -257,13 +281,19 @@ def test_a_meaning_may_be_whatever_broadcasts_to_its_field():
     assert ACTION.write(torch.zeros(3, 2, 7), **(MEANT | {"bid": 1.0})).shape == (3, 2, 5)
 
 
+NO_OPTION = "'upload' is to mean no option, wanted numbers of its options, from 0 to"
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
         ({"bids": 1.0}, r"write got \['bid', 'bids', 'cost', 'effort', 'upload'\], wanted \['bid', 'cost', 'effort', 'upload'\]"),
         ({"effort": float("nan")}, "'effort' is to mean NaN"),
         ({"bid": torch.tensor([1.0, torch.nan])}, "'bid' is to mean NaN"),
-        ({"upload": torch.tensor([[0.0], [torch.nan]])}, "'upload' is to mean NaN"),
+        *(
+            ({"upload": torch.tensor([[0.0], [bad]])}, "'upload' is to mean no option, wanted numbers of its options, from 0 to")
+            for bad in (torch.nan, torch.inf, 42.0, -1.0, 0.5)
+        ),
         ({"upload": "one"}, r"no upload 'one'\. Did you mean 'ones'"),
         ({"effort": "full"}, "'effort' is to mean 'full', wanted a number: it is no choice between options"),
         ({"bid": torch.zeros(2, 3)}, r"what 'bid' is to mean has shape \[2, 3\], wanted \[2, 2\] or one number for all"),

@@ -153,27 +153,13 @@ def test_put_restarts_the_markets_of_an_index_only():
     now = rounds.begin(market, SEEDS)
     for _ in range(2):
         now, _ = rounds.advance(market, now, rows(0.0, (1, 1)))
-    fresh = rounds.begin(market, SEEDS[1:2] + 10)
-    mixed = rounds.put(now, torch.tensor([1]), fresh)
-    assert mixed.state.seeds.tolist() == [0, 11, 2] and mixed.state.round.tolist() == [1, 0, 1]
-    assert torch.equal(mixed.quotes.types[1], fresh.quotes.types[0]) and torch.equal(mixed.quotes.types[0], now.quotes.types[0])
-    assert mixed.state.ledger.cash[1].tolist() == [1, 1, 1]
-
-
-def test_put_takes_a_whole_batch_in_the_order_of_the_index():
-    now, fresh = (rounds.begin(RelayMarket(), SEEDS + first) for first in (0, 10))
-    assert rounds.put(now, torch.tensor([2, 0, 1]), fresh).state.seeds.tolist() == [11, 12, 10]
-
-
-def test_where_nothing_is_quoted_any_more_only_the_markets_that_begin_are():
-    market = RelayMarket(horizon=1)
-    now = rounds.begin(market, SEEDS)
-    for _ in range(2):
-        now, _ = rounds.advance(market, now, rows(0.0, (1, 1)))
-    assert now.quotes is None
-    fresh = rounds.begin(market, SEEDS[2:] + 10)
-    mixed = rounds.put(now, torch.tensor([2]), fresh)
-    assert mixed.state.round.tolist() == [1, 1, 0] and torch.equal(mixed.quotes.types[2], fresh.quotes.types[0])
+    fresh = rounds.opened(market, SEEDS[1:] + 10)
+    mixed = rounds.put(now, torch.tensor([2, 0]), fresh)
+    assert mixed.state.seeds.tolist() == [12, 1, 11] and mixed.state.round.tolist() == [0, 1, 0]
+    assert mixed.state.ledger.cash[0].tolist() == [1, 1, 1] and mixed.quotes is None
+    again = rounds.quoted(market, mixed)
+    assert torch.equal(again.quotes.types[1], now.quotes.types[1])
+    assert torch.equal(again.quotes.types[0], rounds.quoted(market, fresh).quotes.types[1])
 
 
 class Careless(RelayMarket):

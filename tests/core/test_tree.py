@@ -131,6 +131,12 @@ def test_what_is_no_tree_is_refused_by_its_name_wherever_it_stands(stray, said):
             use(state)
 
 
+@pytest.mark.parametrize("types", [{1: torch.zeros(1)}, {"a.b": torch.zeros(1)}])
+def test_keys_that_could_name_another_tensor_are_refused(types):
+    with pytest.raises(TypeError, match=r"types has the keys .*, wanted text without dots"):
+        tree.leaves(dataclasses.replace(outer([1]), types=types))
+
+
 def test_size_counts_the_bytes_of_all_tensors():
     assert tree.size(outer([4, 5])) == 2 * 8 + 7 * 2 * 8  # of two markets: int64 seeds, and seven float64 columns
 

@@ -204,7 +204,7 @@ def test_a_restart_opens_only_the_market_that_is_over(market, case, cut, opened)
     assert batch.running().state.round.tolist() == [0 if k == 3 else 1 for k in range(8)]
     ends.asked.clear()
     batch.reset(None, torch.arange(8) == 5)
-    assert ends.asked == [("reset", 1), ("quote", 1)]  # the other seven are quoted already
+    assert ends.asked == [("reset", 1), ("quote", 8)]  # the other seven as they were, to the bit
 
 
 @pytest.mark.parametrize("case", ["digits", "linear", "sharing"])
@@ -226,6 +226,52 @@ def test_a_batch_in_which_markets_ended_is_loaded_to_the_bit(market, case, opene
     for _ in range(3):
         one, two = (b.step(b.act(truthful(ends))) for b in (batch, other))
         assert torch.equal(one.seen, two.seen) and torch.equal(one.rewards, two.rewards)
+
+
+@pytest.mark.parametrize("case", ["digits", "sharing", "sharing, drift"])
+def test_a_batch_of_which_some_were_reset_is_loaded_to_the_bit(market, case, tmp_path):
+    """Sums of another batch round otherwise, so markets that begin apart are quoted with the others, as a file's are."""
+    built = market(case)
+    batch, other = Batch(built, 5), Batch(built, 5)
+    batch.reset(0)
+    batch.step(batch.act(truthful(built)))
+    batch.reset(None, torch.tensor([True, True, False, False, False]))
+    batch.reset(9, torch.tensor([False, True, False, True, False]))
+    batch.save(tmp_path / "batch")
+    assert torch.equal(other.load(tmp_path / "batch"), batch._seen)
+    for _ in range(2):
+        one, two = (b.step(b.act(truthful(built))) for b in (batch, other))
+        assert torch.equal(one.seen, two.seen) and torch.equal(one.rewards, two.rewards)
+
+
+class Anew:
+    """A source that makes its pool anew in every call, as a reader of files may."""
+
+    def __init__(self, source):
+        self.source = source
+
+    def __getattr__(self, name):
+        return getattr(self.source, name)
+
+    def to(self, device):
+        return self
+
+    def federation(self, seeds):
+        found = self.source.federation(seeds)
+        parts = {name: getattr(found, name) for name in ("train", "validation", "test")}
+        return dataclasses.replace(found, **{n: dataclasses.replace(p, x=p.x.clone(), y=p.y.clone()) for n, p in parts.items()})
+
+
+@pytest.mark.parametrize("drift", [0.0, 0.4])
+def test_pools_that_are_made_anew_are_one_pool(market, drift):
+    source = Anew(market("sharing").source)
+    built = make_market("model_sharing_v0", n_agents=3, data=source, learner_options={"hidden": (4,)}, data_drift=drift)
+    worlds = built.open_worlds(torch.tensor([1, 2]))
+    put = worlds.put(torch.tensor([1]), built.open_worlds(torch.tensor([9])))
+    put = put.put(torch.tensor([0]), built.open_worlds(torch.tensor([4])))
+    fresh, round_two = built.open_worlds(torch.tensor([4, 9])), torch.tensor([2, 2])
+    (x, y, counts), (x2, y2, counts2) = (worlds.owned(round_two).padded() for worlds in (put, fresh))
+    assert torch.equal(counts, counts2) and torch.equal(x[counts], x2[counts]) and torch.equal(y[counts], y2[counts])
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -272,5 +318,8 @@ def test_a_judge_of_each_market_alone_judges_it_alike_in_a_batch(name):
     for k, seed in enumerate((3, 4, 3, 9)):
         alone = rounds.begin(built, torch.tensor([seed]))
         assert torch.allclose(together.quotes.loss[k], alone.quotes.loss[0], atol=1e-5)
+    alike = built.open_worlds(torch.tensor([0, 1])).put(torch.tensor([1]), built.open_worlds(torch.tensor([10])))
+    equal(alike, built.open_worlds(torch.tensor([0, 10])))  # whose examples are the same, though all markets do not share them
+    equal(alike.put(torch.tensor([1]), built.open_worlds(torch.tensor([6]))), built.open_worlds(torch.tensor([0, 6])))
     put = together.state.world.put(torch.tensor([1]), alone.state.world)
     equal(put, built.open_worlds(torch.tensor([3, 9, 3, 9])))
