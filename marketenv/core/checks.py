@@ -272,6 +272,11 @@ def _real(value: Any) -> float:
 
 def _listed(value: Any) -> list[Any] | None:
     """The entries of a tuple, list, range or array of one axis; None for anything else."""
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray | memoryview):
         return list(value)
-    return list(value.tolist()) if getattr(value, "ndim", None) == 1 and hasattr(value, "tolist") else None
+    if getattr(value, "ndim", None) != 1 or not hasattr(value, "tolist") or isinstance(value, memoryview):
+        return None
+    try:
+        return list(value.tolist())
+    except (RuntimeError, NotImplementedError):  # a sparse tensor, or one without values
+        return None

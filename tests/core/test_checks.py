@@ -205,3 +205,12 @@ def test_keywords_are_those_beyond_the_first_arguments():
 def test_a_long_value_is_shown_in_one_short_line():
     said = refusal(checks.whole, np.arange(10_000.0).reshape(100, 100))
     assert len(said) < 200 and "\n" not in said and "(a ndarray)" in said
+
+
+@pytest.mark.parametrize(
+    "value", [b"ab", bytearray(b"ab"), memoryview(b"ab"), torch.ones(2).to_sparse(), torch.ones(2, device="meta")], ids=type
+)
+def test_what_lists_no_numbers_is_no_interval(value):
+    """Bytes are numbers to Python, and a tensor without values has none to list."""
+    with pytest.raises(ValueError, match=r"costs is .*, wanted an interval"):
+        checks.interval(value, "costs", 0.0, 200.0)
