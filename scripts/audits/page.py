@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import NullFormatter
 
 from agents.stress.attack import JUDGE, SELECT
 from agents.stress.claims.claim import FAILS, HOLDS, INCONCLUSIVE, NO_GAIN, UNMET, UNTESTED, Finding
@@ -29,6 +30,7 @@ a.verdict { text-decoration: none; } a.verdict:hover { text-decoration: underlin
 blockquote { margin: .6rem 0; padding: .2rem 1rem; border-left: 4px solid #bbb; } .bad { color: #b01020; }
 .pictures { display: flex; flex-wrap: wrap; gap: .5rem; } .pictures figure { margin: .4rem 0; max-width: 36rem; }
 .summary td, .summary th { text-align: left; white-space: normal; overflow-wrap: anywhere; }
+.summary td:last-child { min-width: 8rem; }
 td { vertical-align: top; } td.long, td.mark { white-space: normal; text-align: left; } td.mark { min-width: 9rem; }
 td.long { min-width: 12rem; max-width: 30rem; overflow-wrap: anywhere; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; margin: .6rem 0; } dt { color: #555; }
@@ -145,6 +147,8 @@ def _regret(axes: Axes, one: Mapping[str, Any]) -> None:
     draw_bands(axes, one["parameters"], one["mean"], one["low"], one["high"], one["title"], (one["x"], one["y"]))
     if one.get("powers"):
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(lambda value, place: f"{value:g}")  # the page sets no formulas
+        axes.xaxis.set_minor_formatter(NullFormatter())
     if one.get("options"):
         names = [one["options"][int(k)] if k >= 0 else "as it was" for k in one["parameters"]]
         axes.set_xticks(one["parameters"], names, rotation=45, ha="right")
