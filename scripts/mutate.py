@@ -175,7 +175,8 @@ def trial(mutant: Mutant, source: Path, timeout: float) -> dict[str, Any]:
     start, told = time.perf_counter(), ""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "copy"
-        shutil.copytree(source, copy)
+        # without bytecode, which Python takes for the mutant's where both are of one size and of one second
+        shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__"))
         file = copy / mutant.file
         try:
             file.write_text(mutant.apply(file.read_text("utf8")), encoding="utf8")
