@@ -71,7 +71,7 @@ class Batch:
         otherwise, and a loaded file, which is quoted in one call too, would not go on to the bit.
         """
         index, fresh = self._opened(seeds, mask)
-        self.now = rounds.quoted(self.market, fresh if self.now is None else rounds.put(self.now, index, fresh))
+        self.now = rounds.quoted(self.market, fresh if self.now is None else self._placed(self.now, index, fresh))
         self._seen = self._look(self.now, self.over)
         return self._seen
 
@@ -83,6 +83,10 @@ class Batch:
         self._facts = _without(mask, self._facts)
         self.over = self.over & ~mask
         return index, rounds.opened(self.market, _episode_seeds(self._base, self._episode)[index])
+
+    def _placed(self, now: rounds.Situation, index: Int[Tensor, "some"], fresh: rounds.Situation) -> rounds.Situation:
+        """Fresh markets in their places; where all are fresh, nothing is copied."""
+        return fresh if len(index) == self.n_markets else rounds.put(now, index, fresh)
 
     def running(self) -> rounds.Situation:
         """Where the markets stand; ValueError before the first reset."""
@@ -137,7 +141,7 @@ class Batch:
             seen = self._look(now, self.over)
             return now, seen, seen
         ends = rounds.observe_end(self.market, now.state if len(index) == self.n_markets else tree.rows(now.state, index))
-        now = rounds.quoted(self.market, rounds.put(now, *self._opened(torch.full_like(self._episode, -1), self.over)))
+        now = rounds.quoted(self.market, self._placed(now, *self._opened(torch.full_like(self._episode, -1), self.over)))
         seen = rounds.observe(self.market, now)
         return now, seen, seen.index_put((index,), ends)
 

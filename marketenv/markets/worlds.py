@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -89,6 +89,7 @@ def shared_exams(source: Source, device: torch.device) -> tuple[bool, bool]:
 # --- which world a market stands in ---------------------------------------------------------------------------------------------
 
 
+@runtime_checkable
 class Content(Protocol):
     """What worlds hold, one after another."""
 
@@ -121,7 +122,7 @@ class Worlds:
         """Open one world a distinct seed."""
         distinct, at = first_named(seeds)
         content = open(distinct)
-        if not (hasattr(content, "select") and hasattr(content, "joined")):
+        if not isinstance(content, Content):
             raise ValueError(
                 f"the content of worlds is a {type(content).__name__}, wanted an object with select(worlds) and joined(other): "
                 "some of its worlds, and its worlds and then other ones."
