@@ -16,9 +16,13 @@ ALIKE = 1e-3  # relative difference below which numbers are said as one
 
 
 def say(attack: Attack, policies: tuple[Policy, ...]) -> str:
-    """What deviators report at their first move, on the attack's seeds, where it differs from what the profile reports."""
+    """What deviators report at their first move, on the attack's seeds, where it differs from what the profile reports.
+
+    Of a coalition every member is named.
+    """
     parts = zip(attack.agents, policies, attack.bases(), strict=True)
-    return "; ".join(_of(attack, agent, policy, base) for agent, policy, base in parts)
+    told = {agent: _of(attack, agent, policy, base) for agent, policy, base in parts}
+    return "; ".join(told.values() if len(told) == 1 else (f"{agent}: {words}" for agent, words in told.items()))
 
 
 def axis(family: Family) -> str:
@@ -56,7 +60,8 @@ def _field(field: Field, new: Tensor, old: Tensor, known: dict[str, Tensor]) -> 
     if not _same(old) and len(ratio) and _same(ratio):
         return f"{field.name} {_number(ratio)} times what it was"
     if len(more) and _same(more) and not (_same(old) and bool(old.any())):
-        return f"{field.name} {float(more.mean()):+.3g} {field.unit}".rstrip()
+        step = float(more.mean())
+        return f"{field.name} {'raised' if step > 0 else 'lowered'} by {abs(step):.3g} {field.unit}".rstrip()
     return f"{field.name} {_number(new)} {field.unit}".rstrip() + f", was {_number(old)}"
 
 

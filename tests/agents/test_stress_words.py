@@ -44,7 +44,13 @@ def test_a_size_of_5_62_times_the_truth_is_reported_so():
     ("market", "agent", "name", "by", "words"),
     [
         (DOUBLE, "buyer_0", "scale price", 0.65, "price 0.65 times what it was"),
-        (DOUBLE, "buyer_0", "shift price", -0.01, "price -0.01 money"),  # less than any of the sixteen values: nothing is clipped
+        (
+            DOUBLE,
+            "buyer_0",
+            "shift price",
+            -0.01,
+            "price lowered by 0.01 money",
+        ),  # less than any of the sixteen values: nothing is clipped
         (TRADING, "trader_0", "scale bid", 0.5, "bid 0.5 times the worth"),
         (TRADING, "trader_0", "shift effort", -0.25, "effort 0.75 of full effort, was 1"),
         (TRADING, "trader_0", "scale effort", 0.75, "effort 0.75 of full effort, was 1"),
@@ -62,7 +68,7 @@ def test_words_of_a_deviation(market, agent, name, by, words):
 def test_money_that_is_added_is_said_in_money():
     """Truth asks nothing above cost."""
     words, _, report = lie(TRADING, "trader_0", "shift ask", 0.5)
-    assert words == "ask +0.5 money above cost"
+    assert words == "ask raised by 0.5 money above cost"
     torch.testing.assert_close(report.asks[:, 1, 0], torch.full_like(report.asks[:, 1, 0], 0.5), atol=1e-6, rtol=0)
 
 
@@ -177,3 +183,13 @@ def test_searches_from_truth_change_the_named_fields_alone():
         reports = market.roles[0].read(observation, base(observation, market.roles[0], keys))
         assert (reports["upload"] == 7).all() and (reports["effort"] == 1).all()
     assert len(attacked.starts()) == 2
+
+
+def test_every_member_of_a_coalition_is_named():
+    attacked = Attack(DOUBLE, find_profile(DOUBLE), ("buyer_0", "seller_0"), seeds_of(SELECT, 16))
+    lies = (("buyer_0", 0.5), ("seller_0", 1.0))
+    policies = tuple(
+        Deviation(DOUBLE.policies["truthful"], families(role)["scale price"], torch.tensor([[by]]).double())
+        for role, (_, by) in zip(attacked.roles, lies, strict=True)
+    )
+    assert say(attacked, policies) == "buyer_0: price 0.5 times what it was; seller_0: what it would report anyway"
