@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,53 +12,12 @@ from torch import Tensor
 
 from marketenv.core import draws, rounds, tree
 from marketenv.core.lookup import unknown
-from marketenv.core.market import Market, Report, Role, agent_names
+from marketenv.core.market import Market, Move, agent_names
 from marketenv.core.policy import Policy, actions_of
 from marketenv.envs.opponents import find_opponents
-from marketenv.markets.model_sharing_types import SharingReport
-from marketenv.markets.parameter_trading_types import TradingReport
-from marketenv.markets.reference import ReferenceReport
 
-from .scripted import STRATEGIES, Strategy
-
-Facts = dict[str, tuple[Tensor, Tensor]]  # name to (sum, weight) of a round, each [markets, agents]
-
-
-def _of_reference(state: Any, report: ReferenceReport) -> Facts:
-    n, one = report.utility.shape[1], torch.ones_like(report.utility)
-    each = {"price / type": (report.offers[:, :n], report.types[:, :n]), "price": (report.offers[:, :n], one)}
-    return each | {name: (getattr(report, name), one) for name in ("traded", "paid", "received")}
-
-
-def _of_trading(state: Any, report: TradingReport) -> Facts:
-    worth = state.money_per_loss[..., None] * report.gain.worth.double().clamp(min=0)
-    one, others = torch.ones_like(report.utility), report.utility.shape[1] - 1
-    asks = report.asks.sum(1) - report.asks.diagonal(dim1=1, dim2=2)  # of the others; nobody asks itself
-    facts = {"bid / worth": ((report.bids * (worth > 0)).sum(2), worth.sum(2)), "ask": (asks, others * one)}
-    named = {"effort": "effort", "purchases": "bought", "sales": "sold", "paid": "paid", "earned": "received", "loss": "loss"}
-    return facts | {name: (getattr(report, field).double(), one) for name, field in named.items()}
-
-
-def _of_sharing(state: Any, report: SharingReport) -> Facts:
-    here = report.present.double()
-    facts: Facts = {}
-    for name, types in (("cost / type", "costs"), ("size / type", "sizes"), ("need / type", "needs")):
-        truth, said = getattr(state.types, types), getattr(report.reported, types)
-        facts[name] = (said * here * (truth > 0), truth * here)
-    named = {"effort": "effort", "purchases": "bought", "sales": "sold", "paid": "paid", "earned": "received", "loss": "loss"}
-    return facts | {name: (getattr(report, field) * here, here) for name, field in named.items()}
-
-
-def _of_any(state: Any, report: Report) -> Facts:
-    return {name: (values.double(), torch.ones_like(report.rewards)) for name, values in report.infos().items()}
-
-
-# What is told of a round by kind of report; a ratio is the sum of all numerators over the sum of all denominators.
-FACTS: dict[type[Report], Callable[[Any, Any], Facts]] = {
-    ReferenceReport: _of_reference,
-    TradingReport: _of_trading,
-    SharingReport: _of_sharing,
-}
+from .markets import STRATEGIES, facts_of
+from .scripted import Strategy
 
 
 @dataclass(frozen=True)
@@ -86,10 +45,10 @@ class Mixture:
         return (draws.uniform(draws.fold(keys, "mixture"))[..., None] >= edges).sum(-1)
 
     def __call__(
-        self, observation: Float[Tensor, "markets dim"], role: Role, keys: Int[Tensor, "markets"]
+        self, observation: Float[Tensor, "markets dim"], move: Move, keys: Int[Tensor, "markets"]
     ) -> Float[Tensor, "markets actions"]:
         """Actions of a policy drawn for this move."""
-        actions = torch.stack([actions_of(policy, observation, role, keys) for policy in self.policies])
+        actions = torch.stack([actions_of(policy, observation, move, keys) for policy in self.policies])
         return actions[self.draw(keys), torch.arange(len(keys), device=keys.device)]
 
 
@@ -166,19 +125,19 @@ def play(
     """Play every line-up on every seed as one batch: agent i of pair k plays ``policies[who[., k, i]]``.
 
     What is quoted before anybody moves is the same for all line-ups, so it is computed once a seed.
-    start: what ``rounds.begin`` gave for these seeds, where it is known already
+    start: where these seeds' markets stand at first, the first move where it is not said
     """
     flat, pairs = who.flatten(0, 1).to(market.device), torch.arange(len(seeds), device=market.device)
     now = tree.rows(start or rounds.begin(market, seeds), pairs.repeat(len(who)))
     utility = torch.zeros(flat.shape, dtype=torch.float64, device=market.device)
     over = torch.zeros(len(flat), dtype=torch.bool, device=market.device)
     sums: dict[str, list[Tensor]] = {}
-    while now.quotes is not None:
-        before, (now, report) = now.state, rounds.advance(market, now, rounds.act_mixed(market, policies, flat, now))
+    while now.playing:
+        before, (now, report) = now, rounds.advance(market, now, rounds.act_mixed(market, policies, flat, now))
         if report is None:
             continue
         utility += report.rewards.masked_fill(over[:, None], 0.0)
-        for name, parts in FACTS.get(type(report), _of_any)(before, report).items():
+        for name, parts in facts_of(market, before, report).items():
             told = torch.stack(
                 [part.double().masked_fill(over[:, None], 0.0).unflatten(0, who.shape[:2]).sum(1) for part in parts]
             )

@@ -4,28 +4,7 @@
 market's config: ``ParameterTradingConfig``. Its page: docs/environments/parameter_trading.md.
 """
 
-from __future__ import annotations
-
-from typing import Any
-
-from marketenv.envs.make import make_parallel
-from marketenv.envs.parallel import MarketParallelEnv, aec
-
-NAME = "parameter_trading_v0"
+from marketenv.envs.make import doors
 
 __all__ = ["env", "parallel_env", "raw_env"]
-
-
-def parallel_env(**kwargs: Any) -> MarketParallelEnv:
-    """The market as a PettingZoo parallel environment; ValueError for an unknown keyword."""
-    return make_parallel(NAME, **kwargs)
-
-
-def raw_env(**kwargs: Any) -> Any:
-    """The AEC form without wrappers."""
-    return aec(parallel_env(**kwargs), ordered=False)
-
-
-def env(**kwargs: Any) -> Any:
-    """The AEC form with PettingZoo's check of the order of calls."""
-    return aec(parallel_env(**kwargs))
+env, parallel_env, raw_env = doors("parameter_trading_v0")

@@ -21,13 +21,16 @@ import numpy as np
 import torch
 from pettingzoo.test import api_test, parallel_api_test, seed_test
 
-from marketenv.core.transfers import net
-from marketenv.core.tree import leaves
-from marketenv.envs.parallel import MarketParallelEnv, aec
+from marketenv.core import rounds
+from marketenv.core.ledger import net
+from marketenv.core.market import agent_names
+from marketenv.envs.agent_by_agent import aec
+from marketenv.envs.parallel import MarketParallelEnv
 
 MAX_STEPS = 1000
 ADVICE = (  # of PettingZoo's api_test, which a market of unlike roles or with a grid of several actions cannot follow
     "Observations are different shapes",
+    "Observation numpy array is all zeros",  # outside one's stages
     "Agents have different observation space sizes",
     "Agents have different action space sizes",
     "Action space for each agent probably should be gymnasium.spaces.box or gymnasium.spaces.discrete",
@@ -57,9 +60,9 @@ def _actions(env: MarketParallelEnv, draw: np.random.Generator) -> dict[str, Any
     return {agent: env.action_space(agent).sample() for agent in env.agents}
 
 
-def _episode(env: MarketParallelEnv, seed: int) -> Iterator[tuple[Any, ...]]:
-    """Play one whole episode with seeded random actions; yields what reset and each step returned."""
-    draw = np.random.default_rng(seed)
+def _episode(env: MarketParallelEnv, seed: int, drawn: int | None = None) -> Iterator[tuple[Any, ...]]:
+    """Play one whole episode with random actions, seeded by ``drawn`` or the seed; yields what reset and each step returned."""
+    draw = np.random.default_rng(seed if drawn is None else drawn)
     yield env.reset(seed=seed)
     for _ in range(MAX_STEPS):
         if not env.agents:
@@ -96,7 +99,9 @@ def check_determinism(make: Callable[[], MarketParallelEnv], seed: int) -> None:
     _require(len(first) == len(second), "two episodes of one seed have different lengths: hidden randomness decides the end.")
     for k, (a, b) in enumerate(zip(first, second, strict=True)):
         _require(_same(a, b), f"two episodes of seed {seed} part at step {k}: a draw is not keyed by the seed.")
-    _require(not _same(first[0], make().reset(seed=seed + 1)), "another seed starts the same episode: the seed is not used.")
+    other = list(_episode(make(), seed + 1, seed))
+    same = len(first) == len(other) and all(_same(a, b) for a, b in zip(first, other, strict=True))
+    _require(not same, "another seed and the same actions give the same episode: the seed is not used.")
 
 
 def check_bounds(make: Callable[[], MarketParallelEnv], seed: int) -> None:
@@ -167,9 +172,9 @@ def check_conservation(make: Callable[[], MarketParallelEnv], seed: int) -> None
 
 
 def _cash(env: MarketParallelEnv) -> float:
-    """All cash of the market; 0 where it keeps no books."""
-    cash = [t for name, t in leaves(env.market_state).items() if name.split(".")[-1] == "cash"]
-    return float(sum(t.double().sum() for t in cash if bool(t.isfinite().all())))
+    """All cash of the market's agents and accounts; 0 where somebody's is unlimited."""
+    cash = env.situation.floor.ledger.cash
+    return float(cash.sum()) if bool(cash.isfinite().all()) else 0.0
 
 
 def check_resume(make: Callable[[], MarketParallelEnv], seed: int) -> None:
@@ -203,7 +208,7 @@ def check_bad_input(make: Callable[[], MarketParallelEnv], seed: int) -> None:
     env.reset(seed=seed)
     clean.reset(seed=seed)
     actions = _actions(env, np.random.default_rng(seed))
-    agent = env.agents[-1]
+    agent = env.movers[-1]
     shape = np.shape(actions[agent])
     bad: tuple[Any, ...] = (np.full(shape, np.nan), np.full(shape, 1e3), np.zeros((*shape, 5)), "buy")
     for value in bad:
@@ -212,6 +217,39 @@ def check_bad_input(make: Callable[[], MarketParallelEnv], seed: int) -> None:
     missing = {a: v for a, v in actions.items() if a != agent}
     _require(_refuses(lambda: env.step(missing), ValueError), "a missing action was not refused with a ValueError.")
     _require(_same(env.step(actions), clean.step(actions)), "a refused action changed the market.")
+
+
+def check_policies(make: Callable[[], MarketParallelEnv], seed: int) -> None:
+    """The market's own policies, truthful and random among them, act inside the box in every stage of a round."""
+    market = make().market
+    for name, policy in market.policies.items():
+        now, report, policies = rounds.begin(market, torch.tensor([seed])), None, dict.fromkeys(agent_names(market), policy)
+        while report is None:
+            stage = rounds.stage_of(market, now).name
+            try:
+                actions = rounds.act(market, policies, now)
+            except (ValueError, NotImplementedError) as error:
+                raise AssertionError(f"stage {stage!r}: the policy {name!r} gives no action inside the box: {error}") from error
+            now, report = rounds.advance(market, now, actions)
+
+
+def check_batches(make: Callable[[], MarketParallelEnv], seed: int) -> None:
+    """A market sees in a batch of three what it sees alone, to 1e-5: every draw goes by the market's own seed."""
+    market, last = make().market, slice(2, 3)  # the batch's third market
+    seeds = torch.arange(seed, seed + 3)
+    many, one, report = rounds.begin(market, seeds), rounds.begin(market, seeds[last]), None
+    policies = dict.fromkeys(agent_names(market), market.policies["random"])
+    while many.playing and one.playing:
+        seen, alone = rounds.observe(market, many), rounds.observe(market, one)
+        for role in seen:
+            same = torch.allclose(seen[role][last], alone[role], rtol=1e-5, atol=1e-5)
+            told = f"the last of three markets shows each {role} {seen[role][last].tolist()}, alone {alone[role].tolist()}"
+            _require(same, f"{told}: a phase mixes markets, or draws for all by the first one's seed.")
+        if report is not None:
+            return
+        actions = rounds.act(market, policies, many)
+        many, report = rounds.advance(market, many, actions)
+        one, _ = rounds.advance(market, one, {role: given[last] for role, given in actions.items()})
 
 
 def _refuses(call: Callable[[], Any], error: type[Exception]) -> bool:
@@ -231,4 +269,6 @@ CHECKS: dict[str, Callable[[Callable[[], MarketParallelEnv], int], None]] = {
     "conservation": check_conservation,
     "resume": check_resume,
     "bad_input": check_bad_input,
+    "policies": check_policies,
+    "batches": check_batches,
 }

@@ -6,7 +6,7 @@ One text file per environment; every round is told in words, agents act by the m
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import torch
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from agents.markets import ENTRIES  # noqa: E402
 from marketenv import make_market  # noqa: E402
 from marketenv.core import rounds  # noqa: E402
 from marketenv.core.market import agent_names  # noqa: E402
@@ -23,18 +24,7 @@ from marketenv.core.storage import whole_file  # noqa: E402
 from marketenv.render import tell_round  # noqa: E402
 from scripts import command  # noqa: E402
 
-EPISODES: dict[str, tuple[dict[str, Any], ...]] = {
-    "reference_v0": (
-        {"game": "double_auction", "max_cycles": 4},
-        {"game": "first_price", "n_buyers": 3, "max_cycles": 2},
-        {"game": "second_price", "n_buyers": 3, "reserve": 0.25, "max_cycles": 2},
-    ),
-    "parameter_trading_v0": ({"n_agents": 3, "max_cycles": 3},),
-    "model_sharing_v0": (
-        {"n_agents": 4, "max_cycles": 3, "strength": 0.1},
-        {"n_agents": 4, "max_cycles": 3, "learner": None, "reports": "each_round", "exits": "ir_strict"},
-    ),
-}
+EPISODES = {name: entry.episodes for name, entry in ENTRIES.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +48,7 @@ def playthrough(name: str, seed: int = 0) -> str:
     return "\n".join(line for config in EPISODES[name] for line in _episode(name, config, seed)) + "\n"
 
 
-def _episode(name: str, config: dict[str, Any], seed: int) -> Iterator[str]:
+def _episode(name: str, config: Mapping[str, Any], seed: int) -> Iterator[str]:
     market = make_market(name, **config)
     agents = agent_names(market)
     yield f"# {name}, seed {seed}, random actions: {', '.join(f'{key}={value}' for key, value in config.items())}"

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # the agents of this repository, wherever the script is started from
 
 try:  # before all else: it says what to install
-    from agents.rl import TrainConfig, exact, load_policy, seed_folder, train
+    from agents.rl import TrainConfig, check, exact, load_policy, seed_folder, train
 except ImportError as error:
     print(f"error: {error}", file=sys.stderr)
     sys.exit(2)
@@ -33,9 +33,9 @@ from rich.table import Table  # noqa: E402
 
 from agents.rl.monitoring import read_rows  # noqa: E402
 from marketenv import make_market  # noqa: E402
-from marketenv.core.market import agent_names, role_of  # noqa: E402
+from marketenv.core.market import Market, agent_names, role_of  # noqa: E402
 from marketenv.core.storage import whole_file  # noqa: E402
-from marketenv.markets.reference import ReferenceMarket  # noqa: E402
+from marketenv.markets.reference import Auction  # noqa: E402
 from marketenv.mechanisms import first_price_equilibrium_bid, linear_equilibrium_ask, linear_equilibrium_bid  # noqa: E402
 from marketenv.metrics import Interval  # noqa: E402
 from marketenv.render import figure, png  # noqa: E402
@@ -88,7 +88,7 @@ def doings(results: list[dict[str, Any]]) -> Table:
     return shown
 
 
-def known_prices(market: ReferenceMarket, role: str) -> dict[str, Rule]:
+def known_prices(market: Market, role: str) -> dict[str, Rule]:
     """The prices that theory names for a role in this very game, as functions of its type."""
     values, costs = market.config.values, market.config.costs
     truth: dict[str, Rule] = {"truth": lambda types: types}
@@ -100,14 +100,14 @@ def known_prices(market: ReferenceMarket, role: str) -> dict[str, Rule]:
             line(torch.tensor(values), **ends)
             truth["linear equilibrium"] = partial(line, **ends)
     if exact.has_first_price_gap(market):
-        return truth | {"equilibrium": partial(first_price_equilibrium_bid, n=market.n_buyers)}
+        return truth | {"equilibrium": partial(first_price_equilibrium_bid, n=market.phase(Auction).n_buyers)}
     return truth
 
 
 def picture(config: TrainConfig, results: list[dict[str, Any]]) -> bytes:
     """Utility over steps beside truth; in the reference games also the learned prices beside those of theory."""
     market = make_market(config.market, **config.market_arguments())
-    known = isinstance(market, ReferenceMarket)
+    known = market.name == "reference_v0"
     fig, axes = figure(1 + known, 5.4, 3.8)
     for result in results:
         rows = [row for row in read_rows(seed_folder(config, result["seed"]) / "progress.csv") if "utility" in row]
@@ -145,8 +145,10 @@ def main(config: TrainConfig) -> None:
     """Train all seeds, print the tables, and write result.json and learning.png."""
     with command.flags_named(TrainConfig):
         config, arguments = config.settled(), config.market_arguments()
+    market = make_market(config.market, **arguments)
+    with command.flags_named(TrainConfig):
+        check(config, market)  # refuses what it must before anything is written
     assert config.out is not None
-    make_market(config.market, **arguments)  # refuses what it must before anything is written
     command.check_folder(*(seed_folder(config, seed) for seed in config.seeds))
     alone = config.workers == 1
     jobs = (joblib.delayed(one_seed)(config, seed, progress=alone) for seed in config.seeds)

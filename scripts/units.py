@@ -44,7 +44,7 @@ class Unit:
     work: Callable[..., Any]
     arguments: Mapping[str, Any] = field(default_factory=dict)
     rounds: int = 1
-    stands: tuple[str, ...] = ("marketenv", "agents/scripted", "agents/stress", "agents/lineups.py")
+    stands: tuple[str, ...] = ("marketenv", "agents/markets", "agents/scripted", "agents/stress", "agents/lineups.py")
 
     def name(self) -> str:
         """Equal for equal work on equal files by equal code; a change of what the work stands on makes it another."""

@@ -36,13 +36,16 @@ from marketenv.core.batch import Batch
 from marketenv.core.market import agent_names
 from marketenv.core.shards import Shards
 from marketenv.data import AUGMENTATIONS, DATASETS, PARTITIONS, Dataset, augmentation, find_dataset, from_arrays, make_source
-from marketenv.learners import LEARNERS, MLP, OPTIMIZERS, Training
+from marketenv.learners import LEARNERS, OPTIMIZERS, Training
+from marketenv.learners.mlp_passes import Descent
 from marketenv.learners.module import ModuleLearner
 from marketenv.learners.reference import loop_train
-from marketenv.markets.exchanges import EXCHANGES
+from marketenv.markets.model_sharing import Share, Shared
+from marketenv.markets.model_sharing.schemes import SCHEMES
+from marketenv.markets.model_sharing.uploads import UPLOADS
+from marketenv.markets.parameter_trading.exchanges import EXCHANGES
+from marketenv.markets.parameter_trading.weights import WEIGHTS
 from marketenv.markets.reference import GAMES
-from marketenv.markets.sharing_schemes import SCHEMES
-from marketenv.markets.uploads import UPLOADS
 from marketenv.mechanisms import ASK_RULES, GAINS, GRAPHS, MECHANISMS, PRIORS, SHARING_PAYMENTS, Uniform
 from marketenv.mechanisms.equilibrium import linear_equilibrium_ask, linear_equilibrium_bid
 from marketenv.metrics import mean_interval
@@ -113,7 +116,7 @@ PARTS = {
     **{f"mechanism {name}": TRADING | LINEAR | {"mechanism": name} for name in MECHANISMS},
     **{f"alignment {name}": TRADING | {"alignment": name} for name in ALIGNMENTS},
     **{f"exchange {name}": TRADING | LINEAR | {"exchange": name} for name in EXCHANGES},
-    "grid of a linear market": TRADING | LINEAR | {"alpha": "grid"},
+    **{f"weight {name}": TRADING | LINEAR | {"alpha": name} for name in WEIGHTS},
     "layers, noise, coalition": TRADING
     | {"layers": (0,), "sabotage": 0.1, "coalition": (0, 1), "offered_layers": ((0,), None), "after_purchase": "reset"},
     "absolute bids, all told": TRADING | {"bid_mode": "absolute", "disclosure": "full", "externality": 0.5, "max_purchases": 2},
@@ -121,12 +124,13 @@ PARTS = {
 
 
 def episode(name, config, policy):
-    """Rewards and observations of two rounds, seeds given on the CPU."""
+    """Rewards and observations of two rounds, seeds given on the CPU: a list."""
     market = marketenv.make_market(name, **config)
     policies = dict.fromkeys(agent_names(market), market.policies[policy])
     seeds = torch.tensor([3, 4], device=CPU)
     steps = list(rounds.play(market, policies, seeds))
-    return torch.stack([r.rewards for _, _, r in steps if r is not None]), torch.stack([seen for seen, _, _ in steps])
+    rewards = [report.rewards for _, _, report in steps if report is not None]
+    return [*rewards, *(values for seen, _, _ in steps for values in seen.values())]
 
 
 def check_episode(name, config, policy):
@@ -167,10 +171,10 @@ def test_uploads_of_the_sharing_market(name):
         market = marketenv.make_market("model_sharing_v0", **SHARING)
         now = rounds.begin(market, torch.tensor([3, 4], device=CPU))
         actions = torch.zeros(2, 3, 6, dtype=torch.float32, device=CPU)
-        upload = market.roles[0].action["upload"]
+        upload = market.moves[0].action["upload"]
         actions[..., 4] = upload.write(upload.number(name))
-        report = rounds.advance(market, now, actions)[1]
-        return [report.distance, report.rewards]
+        report = rounds.advance(market, now, {"client": actions})[1]
+        return [report.of(Shared).distance, report.rewards]
 
     check_everywhere(done)
 
@@ -180,9 +184,10 @@ def test_what_the_sharing_market_tells_beside_its_rounds():
         market = marketenv.make_market("model_sharing_v0", **SHARING)
         now = rounds.begin(market, torch.tensor([3, 4], device=CPU))
         actions = torch.zeros(2, 3, 6, dtype=torch.float32, device=CPU)
-        points = market.cost_breakpoints(now.state, ((now.quotes, actions),), 1)
-        state = rounds.advance(market, now, actions)[0].state
-        return [points, *market.test_scores(state), *market.test_scores(state, "best")]
+        share = market.phase(Share)
+        points = share.breakpoints(now.floor, now.owns[share.name], now.quotes, {"client": actions}, ("client", 1), ("cost",))
+        after = rounds.advance(market, now, {"client": actions})[0]
+        return [points, *rounds.test_scores(market, after), *rounds.test_scores(market, after, at="best")]
 
     check_everywhere(done)
 
@@ -203,7 +208,7 @@ def test_a_running_batch(tmp_path):
         batch.save(tmp_path / "state")
         seen = batch.load(tmp_path / "state")
         turn = batch.step(batch.act(policies), restart=True)
-        return [zeros, seen, turn.rewards, turn.seen, batch.infos()["utility"]]
+        return [zeros, *seen.values(), turn.rewards, *turn.seen.values(), batch.infos()["utility"]]
 
     check_everywhere(done)
 
@@ -311,12 +316,12 @@ def test_batch_norms_and_export():
 @pytest.mark.parametrize("plant", [lambda x: torch.zeros(3), lambda x: torch.arange(x.shape[0]), lambda x: torch.tensor(1.5)])
 def test_a_tensor_without_a_device_is_seen(plant, monkeypatch):
     # these tests must be able to fail: one tensor of this kind anywhere in training goes red
-    inner = MLP._step
+    inner = Descent.take
 
-    def step(self, stacks, optimizer, step, space, x, *rest):
-        return inner(self, stacks, optimizer, step, space, x + plant(x).sum() * 0, *rest)
+    def take(self, step, x, *rest):
+        return inner(self, step, x + plant(x).sum() * 0, *rest)
 
-    monkeypatch.setattr(MLP, "_step", step)
+    monkeypatch.setattr(Descent, "take", take)
     learn("mlp", {}, Training(steps=1))  # nothing to be seen at home
     with elsewhere(), pytest.raises((RuntimeError, NotImplementedError, AssertionError)):
         for tensor in learn("mlp", {}, Training(steps=1)):
@@ -325,12 +330,12 @@ def test_a_tensor_without_a_device_is_seen(plant, monkeypatch):
 
 @pytest.mark.parametrize("place", PLACES)
 def test_a_tensor_without_a_type_is_seen(place, monkeypatch):
-    inner = MLP._step
+    inner = Descent.take
 
-    def step(self, stacks, optimizer, step, space, x, *rest):
-        return inner(self, stacks, optimizer, step, space, (x * torch.full((1, 1, 1), 1 / 3, device=CPU)).to(x), *rest)
+    def take(self, step, x, *rest):
+        return inner(self, step, (x * torch.full((1, 1, 1), 1 / 3, device=CPU)).to(x), *rest)
 
-    monkeypatch.setattr(MLP, "_step", step)
+    monkeypatch.setattr(Descent, "take", take)
     wanted = learn("mlp", {}, Training(steps=1))
     with place():
         found = learn("mlp", {}, Training(steps=1))
@@ -498,7 +503,7 @@ def oracle():
 def along():
     market = first_price()
     attack = Attack(market, find_profile(market), ("buyer_0",), seeds_of(JUDGE, 16))
-    found = curve(attack, families(market.roles[0])["scale price"], 5)
+    found = curve(attack, families(market.moves[0])["scale price"], 5)
     return [found.parameters, found.gains]
 
 

@@ -17,7 +17,7 @@ from .config import SETTINGS, TrainConfig, key_values
 from .evaluation import Comparison, compare, evaluation_seeds, training_seed
 from .exact import Exact, buyer_payoff, exact_payoff, first_price_gap, price_rule, seller_payoff
 from .policy import LearnedPolicy, load_policy
-from .training import seed_folder, train
+from .training import check, seed_folder, train
 
 __all__ = [
     "ALGORITHMS",
@@ -28,6 +28,7 @@ __all__ = [
     "Played",
     "TrainConfig",
     "buyer_payoff",
+    "check",
     "compare",
     "evaluation_seeds",
     "exact_payoff",

@@ -8,18 +8,23 @@ from typing import NamedTuple
 from stable_baselines3 import PPO, SAC
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from .ppo import ppo
+from .config import TrainConfig
+from .ppo import check_batches, ppo
 from .sac import sac
 
 
 class Algorithm(NamedTuple):
-    """How a fresh model is built, from (config with nothing left None, seed, envs), and the class that loads it again."""
+    """How a fresh model is built, from (config with nothing left None, seed, envs), and the class that loads it again.
+
+    check: (config, rows) -> None, refuses settings that do not fit so many rows before anything is written
+    """
 
     build: Callable[..., BaseAlgorithm]
     kind: type[BaseAlgorithm]
+    check: Callable[[TrainConfig, int], None] = lambda config, rows: None
 
 
 ALGORITHMS: dict[str, Algorithm] = {
-    "ppo": Algorithm(ppo, PPO),
+    "ppo": Algorithm(ppo, PPO, check_batches),
     "sac": Algorithm(sac, SAC),
 }

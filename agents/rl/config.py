@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -10,20 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from marketenv.core.checks import Check, check_fields, choice, each, flag, number, or_none, whole
-from marketenv.core.lookup import lookup
-from marketenv.envs.make import short_name
+from marketenv.core.lookup import lookup, unknown
+from marketenv.envs.make import MARKETS, short_name
 
 from ..arguments import read_arguments
+from ..markets import ENTRIES
 
 RESULTS = Path(__file__).resolve().parents[2] / "results" / "train"
 STARTS = ("scratch", "truthful")
 MOST_ENVS = 2**20  # seeds of one run's first episodes: seed * MOST_ENVS + market
 MOST_SEED = 2**32  # NumPy's generator takes no more; every first episode's seed lies below 2**52, evaluation's above
 
-# What None stands for, by algorithm and market; a market that is not listed takes the entry of "any", which names all
-# settings that the algorithm heeds.
-SETTINGS: dict[tuple[str, str], dict[str, Any]] = {
-    ("ppo", "any"): {
+# What None stands for, by algorithm, in every market: all settings that the algorithm heeds. A market's entry changes some.
+ANY: dict[str, dict[str, Any]] = {
+    "ppo": {
         **{"num_envs": 64, "steps": 102_400, "n_steps": 16, "batch_size": 256, "updates": 10, "learning_rate": 1e-3},
         **{
             "network": (32, 32),
@@ -35,27 +36,14 @@ SETTINGS: dict[tuple[str, str], dict[str, Any]] = {
             "episodes": 64,
         },
     },
-    ("ppo", "reference_v0"): {"steps": 61_440, "learning_rate": 3e-3, "episodes": 1024},
-    # rounds are costly and a bid pays at once: many small rollouts, advantages that trust the critic of what comes later
-    ("ppo", "parameter_trading_v0"): {
-        **{"steps": 38_400, "n_steps": 10, "batch_size": 160, "updates": 5, "gae_lambda": 0.8},
-        **{"start": "truthful", "evaluations": 5},
-    },
-    # a report of the first round stands for the episode: whole episodes are a rollout, and nothing is trusted to the critic;
-    # with learner=None a round costs a millisecond, so many markets play at once
-    ("ppo", "model_sharing_v0"): {
-        **{"num_envs": 128, "steps": 102_400, "n_steps": 20, "batch_size": 640, "updates": 5},
-        **{"start": "truthful", "evaluations": 5},
-    },
-    ("sac", "any"): {
+    "sac": {
         **{"num_envs": 64, "steps": 64_000, "n_steps": 1, "batch_size": 256, "updates": 2, "learning_rate": 1e-3},
         **{"network": (32, 32), "entropy": None, "log_std_init": -1.0, "start": "scratch"},
         **{"evaluations": 10, "episodes": 64},
     },
-    ("sac", "reference_v0"): {"episodes": 1024},
-    ("sac", "parameter_trading_v0"): {"steps": 19_200, "updates": 24, "start": "truthful", "evaluations": 5},
-    ("sac", "model_sharing_v0"): {"steps": 38_400, "updates": 8, "start": "truthful", "evaluations": 5},
 }
+SETTINGS: dict[tuple[str, str], dict[str, Any]] = {(name, "any"): chosen for name, chosen in ANY.items()}
+SETTINGS |= {(name, market): dict(chosen) for market, entry in ENTRIES.items() for name, chosen in entry.learning.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +53,7 @@ class TrainConfig:
     None takes what suits the market and the algorithm: see ``SETTINGS``.
 
     Attributes:
-        market: reference_v0, parameter_trading_v0 or model_sharing_v0
+        market: reference_v0, parameter_trading_v0 or model_sharing_v0; any: settings for a market of your own (train(market=))
         arguments: arguments of the market as key=value, for instance game=first_price n_buyers=3
         agent: who learns: buyer_0, trader_0, ... (None: the first agent), or all: every agent plays one shared policy
         opponents: who plays the others: a name of the market's table, a scripted strategy, module:name, algorithm:file.zip,
@@ -78,7 +66,7 @@ class TrainConfig:
             finished or not, goes on where they are raised
         seeds: one model is trained for each; seeds share no episodes
         n_steps: rounds of each market between two updates of the policy
-        batch_size: samples of one gradient step
+        batch_size: samples of one gradient step; ppo: a divisor of a rollout, n_steps times num_envs, the nearest one by default
         updates: ppo: passes over a rollout; sac: gradient steps after a rollout
         learning_rate: of Adam
         network: units of the hidden layers, for the policy and for its critic
@@ -143,20 +131,33 @@ class TrainConfig:
     def settled(self) -> TrainConfig:
         """The same with every None filled in from ``SETTINGS``.
 
-        Raises ValueError for an unknown algorithm and for a setting that it does not heed.
+        Raises ValueError for an unknown algorithm or market and for a setting that the algorithm does not heed.
 
         >>> TrainConfig(market="parameter_trading_v0").settled().n_steps
         10
         """
         names = dict.fromkeys(algorithm for algorithm, _ in SETTINGS)
         lookup(names, self.algorithm, "algorithm")
+        if self.market not in (*MARKETS, "any"):
+            own = " For a market of your own say market='any' and give it to train(config, seed, market=...)."
+            raise unknown("market", self.market, MARKETS, own)
         known = SETTINGS[self.algorithm, "any"] | SETTINGS.get((self.algorithm, self.market), {})
         for name in {name for (_, market), all_ in SETTINGS.items() if market == "any" for name in all_} - set(known):
             if getattr(self, name) is not None:
                 raise ValueError(f"{name} is {getattr(self, name)}, which {self.algorithm} does not heed; leave it out.")
         folder = RESULTS / "_".join((self.market, self.agent or "first", self.algorithm))
         given = {name: value for name, value in known.items() if getattr(self, name) is None}
-        return dataclasses.replace(self, out=self.out or folder, **given)
+        whole = dataclasses.replace(self, out=self.out or folder, **given)
+        fits = self.batch_size is None and whole.algorithm == "ppo"
+        return dataclasses.replace(whole, batch_size=_nearest_batch(whole)) if fits else whole
+
+
+def _nearest_batch(chosen: Any) -> int:
+    """The divisor of a rollout whose ratio to the batch size is nearest to 1, for settings without None."""
+    rollout, size = chosen.n_steps * chosen.num_envs, chosen.batch_size
+    pairs = ((k, rollout // k) for k in range(1, math.isqrt(rollout) + 1) if rollout % k == 0)
+    divisors = sorted(one for pair in pairs for one in pair if one > 1)
+    return min(divisors, key=lambda one: abs(math.log(one / size)), default=size)
 
 
 _FIELDS: dict[str, Check] = {

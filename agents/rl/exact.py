@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from marketenv.core.market import Market, role_of
+from marketenv.core.market import Market, move_of, role_of
 from marketenv.core.policy import Policy
-from marketenv.markets.reference import ReferenceMarket
+from marketenv.markets.reference import Auction
 from marketenv.mechanisms import first_price_equilibrium_bid
 
 PANELS, NODES = 512, 4
@@ -75,15 +75,15 @@ def best_ask(values: Range, costs: Range) -> Rule:
 SIDES = {"buyer": (buyer_payoff, best_bid), "seller": (seller_payoff, best_ask)}
 
 
-def price_rule(policy: Policy, market: ReferenceMarket, agent: str) -> Rule:
+def price_rule(policy: Policy, market: Market, agent: str) -> Rule:
     """The prices that a policy names in the first round, as a function of its type."""
-    role = role_of(market, agent)
+    move = move_of(market, agent)
 
     def price(types: Tensor) -> Tensor:
         zeros = torch.zeros_like(types)[:, None]
-        seen = role.observation.pack(type=types[:, None], last_price=zeros, round=zeros)
+        seen = move.observation.pack(type=types[:, None], last_price=zeros, round=zeros)
         keys = torch.arange(len(types))
-        return role.read(seen, policy(seen, role, keys))["price"][:, 0]
+        return move.read(seen, policy(seen, move, keys))["price"][:, 0]
 
     return price
 
@@ -106,7 +106,6 @@ def exact_payoff(market: Market, policy: Policy, agent: str) -> Exact:
     """Exact payoff of a policy in the one-round double auction against truth; ValueError for another market."""
     if not has_exact_payoff(market):
         raise ValueError("exact payoffs are known for reference_v0 with game='double_auction', its own rule and max_cycles=1.")
-    assert isinstance(market, ReferenceMarket)
     payoff, best = SIDES[role_of(market, agent).name]
     values, costs = market.config.values, market.config.costs
     rules = (price_rule(policy, market, agent), lambda types: types, best(values, costs))
@@ -116,7 +115,7 @@ def exact_payoff(market: Market, policy: Policy, agent: str) -> Exact:
 def has_exact_payoff(market: Market) -> bool:
     """True for the one-round double auction that settles in the middle and in which truth trades at all."""
     return (
-        isinstance(market, ReferenceMarket)
+        market.name == "reference_v0"
         and market.config.values[1] > market.config.costs[0]
         and market.config.game == "double_auction"
         and market.config.mechanism in (None, "double_auction")
@@ -141,12 +140,12 @@ class FirstPriceGap:
 def has_first_price_gap(market: Market) -> bool:
     """True for the one-round first-price auction of two or more on U[0, 1] without a reserve."""
     return (
-        isinstance(market, ReferenceMarket)
+        market.name == "reference_v0"
         and (market.config.values, market.config.reserve) == ((0.0, 1.0), 0.0)
         and market.config.game == "first_price"
         and market.config.mechanism in (None, "first_price")
         and market.horizon == 1
-        and market.n_buyers > 1
+        and market.phase(Auction).n_buyers > 1
     )
 
 

@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float, Float64, Int
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecNormalize
 from torch import Tensor
 
-from marketenv.core.market import Market, Role
+from marketenv.core.market import Market, Move, role_of
 from marketenv.core.policy import Policy
 from marketenv.core.storage import whole_file
 from marketenv.envs.opponents import ModelPolicy, load_model
+from marketenv.envs.seats import Seat, learner_seat
 
 from ..lineups import find_part
 
@@ -32,48 +32,78 @@ class LearnedPolicy:
     x = clip((observation - mean) / sqrt(var + 1e-8), -clip, clip);   action = the model's mode at x
 
     mean, var: of the observations that it was trained on   [dim]
+    seat:      the moves that it learned side by side, None where it was one
     """
 
     model: Any
     mean: Float64[np.ndarray, "dim"]
     var: Float64[np.ndarray, "dim"]
     clip: float
+    seat: Seat | None = None
 
     def __call__(
-        self, observation: Float[Tensor, "markets dim"], role: Role, keys: Int[Tensor, "markets"]
+        self, observation: Float[Tensor, "markets dim"], move: Move, keys: Int[Tensor, "markets"]
     ) -> Float[Tensor, "markets actions"]:
-        """Actions in the role's box, float32 [markets, actions]; the keys are not needed."""
-        if observation.shape[-1:] != self.mean.shape:
+        """Actions in the move's box, float32 [markets, actions]; the keys are not needed."""
+        sees = observation.shape[-1] if self.seat is None else self.seat.observation.dim
+        if sees != len(self.mean):
             raise ValueError(
-                f"the policy was trained on {len(self.mean)} numbers, this {role.name} sees {observation.shape[-1]}. "
-                "Build the market with the arguments that it was trained with."
+                f"the policy was trained on {len(self.mean)} numbers, this {move.name} sees {sees}. Build the market "
+                "with the arguments that it was trained with, and give it to load_policy where agents move in several stages."
             )
-        seen = np.asarray(observation.cpu())
-        scaled = np.clip((seen - self.mean) / np.sqrt(self.var + EPSILON), -self.clip, self.clip).astype(np.float32)
-        return ModelPolicy(self.model)(torch.from_numpy(scaled).to(observation.device), role, keys)
+        return ModelPolicy(_Scaled(self), self.seat)(observation, move, keys)
 
     def save(self, folder: Path, algorithm: str) -> None:
         """Write ``model.zip`` and ``policy.json``, which ``load_policy`` reads."""
         with whole_file(folder / "model.zip") as part:
             self.model.save(part)
         about = {"algorithm": algorithm, "mean": self.mean.tolist(), "var": self.var.tolist(), "clip": self.clip}
+        about |= {} if self.seat is None else {"role": self.seat.name}
         with whole_file(folder / "policy.json") as part:
             part.write_text(json.dumps(about, indent=1), encoding="utf8")
+
+
+@dataclass(frozen=True)
+class _Scaled:
+    """A learned policy's model, given what is seen before it is scaled."""
+
+    policy: LearnedPolicy
+
+    @property
+    def action_space(self) -> Any:
+        """The model's own."""
+        return getattr(self.policy.model, "action_space", None)
+
+    def predict(self, observation: np.ndarray, deterministic: bool) -> Any:
+        """The model's answer to x."""
+        mean, scale, clip = self.policy.mean, np.sqrt(self.policy.var + EPSILON), self.policy.clip
+        scaled = np.clip((observation - mean) / scale, -clip, clip).astype(np.float32)
+        return self.policy.model.predict(scaled, deterministic=deterministic)
 
 
 def learned(model: BaseAlgorithm) -> LearnedPolicy:
     """The policy of a model as it stands, with a copy of the scaling that its environments have reached."""
     envs = model.get_vec_normalize_env()
+    seat = None if envs is None else _joined(*(envs.get_attr(name)[0] for name in ("market", "agent")))
     assert model.observation_space.shape is not None
     zeros = np.zeros(model.observation_space.shape)
     if not isinstance(envs, VecNormalize) or not envs.norm_obs:
-        return LearnedPolicy(model, zeros, zeros + 1, UNLIMITED)
+        return LearnedPolicy(model, zeros, zeros + 1, UNLIMITED, seat)
     statistics: Any = envs.obs_rms
-    return LearnedPolicy(model, statistics.mean.copy(), statistics.var.copy(), envs.clip_obs)
+    return LearnedPolicy(model, statistics.mean.copy(), statistics.var.copy(), envs.clip_obs, seat)
 
 
-def load_policy(folder: str | Path) -> LearnedPolicy:
+def _joined(market: Market, agent: str) -> Seat | None:
+    """What the door joins for a learner, None where it moves once a round."""
+    roles = tuple(role.name for role in market.roles)
+    role = roles[0] if agent == "all" else agent if agent in roles else role_of(market, agent).name
+    return learner_seat(market, role) if len(market.moves_of(role)) > 1 else None
+
+
+def load_policy(folder: str | Path, market: Market | None = None) -> LearnedPolicy:
     """Read the policy of a finished run (the folder of one seed).
+
+    market: that it shall play; only who moves in several stages needs it
 
     Its ``model.zip`` is a pickle, which can run anything: load only your own. Raises ValueError for another folder.
     """
@@ -81,7 +111,8 @@ def load_policy(folder: str | Path) -> LearnedPolicy:
     try:
         about = json.loads((folder / "policy.json").read_text(encoding="utf8"))
         mean, var = np.array(about["mean"]), np.array(about["var"])
-        return LearnedPolicy(load_model(f"{about['algorithm']}:{folder / 'model.zip'}").model, mean, var, about["clip"])
+        seat = learner_seat(market, about["role"]) if "role" in about and market is not None else None
+        return LearnedPolicy(load_model(f"{about['algorithm']}:{folder / 'model.zip'}"), mean, var, about["clip"], seat)
     except (OSError, KeyError, json.JSONDecodeError) as error:
         raise ValueError(f"{folder} holds no learned policy ({error}); wanted the folder of one seed of a run.") from error
 
@@ -92,7 +123,7 @@ def find_opponent(part: Any, market: Market) -> Any:
     Raises ValueError for a name that nobody knows, with its neighbour.
     """
     if isinstance(part, str) and part.startswith("run:"):
-        return load_policy(part.removeprefix("run:"))
+        return load_policy(part.removeprefix("run:"), market)
     return find_part(market, part)
 
 

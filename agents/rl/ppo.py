@@ -10,15 +10,20 @@ from stable_baselines3.common.vec_env import VecEnv
 from .config import TrainConfig
 
 
-def ppo(config: TrainConfig, seed: int, envs: VecEnv) -> PPO:
-    """A fresh PPO model for these environments; ValueError where the batches do not divide a rollout."""
+def check_batches(config: TrainConfig, rows: int) -> None:
+    """Refuse batches that do not divide a rollout of so many rows, of which some samples would be left."""
     chosen: Any = config  # settled: nothing is None
-    rollout = chosen.n_steps * envs.num_envs
+    rollout = chosen.n_steps * rows
     if rollout % chosen.batch_size:
         raise ValueError(
             f"batch_size is {chosen.batch_size}, wanted a divisor of the rollout: n_steps {chosen.n_steps} times "
-            f"{envs.num_envs} rows = {rollout}."
+            f"{rows} rows = {rollout}."
         )
+
+
+def ppo(config: TrainConfig, seed: int, envs: VecEnv) -> PPO:
+    """A fresh PPO model for these environments."""
+    chosen: Any = config  # settled: nothing is None
     return PPO(
         "MlpPolicy",
         envs,

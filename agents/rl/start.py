@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecNormalize
 from torch import Tensor
 
-from marketenv.core.market import Market, role_of
+from marketenv.core.market import Market, Move, role_of
 from marketenv.core.policy import Policy, actions_of
+from marketenv.envs.seats import Seat, learner_seat
 
 STEPS, LEARNING_RATE = 400, 3e-3
 INSIDE = 0.97  # a squashed policy reaches the ends of its box only with infinite weights
@@ -40,13 +43,28 @@ def imitate(model: BaseAlgorithm, envs: VecNormalize, market: Market, agent: str
 
 
 def _demonstrate(envs: VecNormalize, market: Market, agent: str, policy: Policy) -> tuple[np.ndarray, Tensor]:
-    """One episode played by the policy: observations [samples, dim] as the market gives them, actions [samples, actions]."""
+    """One episode played by the policy: observations [samples, dim] as the door gives them, actions [samples, actions].
+
+    Of the actions that the door joins for several stages, those of other stages than the present one are 0.
+    """
     role = market.roles[0] if agent == "all" else role_of(market, agent)
-    keys = torch.arange(envs.num_envs)
+    seat, keys = learner_seat(market, role.name), torch.arange(envs.num_envs)
     envs.reset()
     seen, done = [envs.get_original_obs()], []
-    for _ in range(market.horizon * len(market.stages)):
-        done.append(actions_of(policy, torch.as_tensor(seen[-1]), role, keys))
+    for _, move in itertools.product(range(market.horizon), seat.moves):
+        sees, does = _place(seat, move)
+        actions = actions_of(policy, torch.as_tensor(seen[-1])[:, sees], move, keys)
+        done.append(actions.new_zeros(len(actions), seat.action.dim))
+        done[-1][:, does] = actions
         envs.step(done[-1].numpy())
         seen.append(envs.get_original_obs())
     return np.concatenate(seen[:-1]), torch.cat(done)  # type: ignore[arg-type]
+
+
+def _place(seat: Seat, move: Move) -> tuple[slice, slice]:
+    """Where a move's observation and action lie in what a door joins."""
+    before = seat.moves[: seat.stages.index(move.stage)]
+    flags = int(seat.flagged)
+    sees = sum(one.observation.dim + flags for one in before) + flags
+    does = sum(one.action.dim for one in before)
+    return slice(sees, sees + move.observation.dim), slice(does, does + move.action.dim)

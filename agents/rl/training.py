@@ -18,7 +18,6 @@ from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecNormalize
 
-from marketenv.core.horizon import is_cut
 from marketenv.core.lookup import lookup
 from marketenv.core.market import Market, agent_names
 from marketenv.core.saved import describe
@@ -48,6 +47,13 @@ def seed_folder(config: TrainConfig, seed: int) -> Path:
     """Where the files of one seed lie."""
     assert config.out is not None
     return config.out / f"seed_{seed}"
+
+
+def check(config: TrainConfig, market: Market) -> None:
+    """Refuse settled settings that do not fit a market, before anything is written: ValueError that begins with their name."""
+    _check_discount(config, market)
+    envs = _environments(config, market, config.agent or agent_names(market)[0], "truthful")
+    ALGORITHMS[config.algorithm].check(config, envs.num_envs)
 
 
 def train(
@@ -81,6 +87,7 @@ def train(
     agent = config.agent or agent_names(market)[0]
     others = find_opponent(config.opponents if opponents is None else opponents, market)
     envs = _environments(config, market, agent, others)
+    algorithm.check(config, envs.num_envs)
     settings = _settings(config, seed, market, identity(config.opponents if opponents is None else opponents))
     with held(folder):
         start = _checkpoint(folder, settings, config.resume)
@@ -124,7 +131,7 @@ def exact(market: Market, policy: LearnedPolicy, agent: str, opponents: Any) -> 
         if not has_first_price_gap(market):
             return {}
         names = agent_names(market)
-        gap = first_price_gap(price_rule(policy, market, names[0]), len(names))  # type: ignore[arg-type]
+        gap = first_price_gap(price_rule(policy, market, names[0]), len(names))
         return {f"exact/{name}": value for name, value in vars(gap).items()}
     others = (other for name, other in find_opponents(opponents, market).items() if name != agent)
     if not has_exact_payoff(market) or any(other is not truthful(market) for other in others):
@@ -139,7 +146,7 @@ def _arguments(config: TrainConfig) -> dict[str, Any]:
 
 def _check_discount(config: TrainConfig, market: Market) -> None:
     """Refuse an endless sum that is not discounted, whose value has no bound."""
-    if is_cut(market) and config.gamma == 1:
+    if market.cut and config.gamma == 1:
         raise ValueError(
             'gamma is 1 and the market has horizon="cut", wanted gamma < 1: the sum of endless rounds has no bound. '
             'Give gamma=0.95, for instance, or horizon="end", whose sum is that of max_cycles rounds.'

@@ -6,16 +6,22 @@ A trader may shade its bids, raise its ask, train less than it could, or trade n
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from marketenv.core.market import Role
+from marketenv.core.market import Market, Move
 from marketenv.core.parts import taken
 from marketenv.core.policy import Policy
-from marketenv.markets.parameter_trading import ParameterTradingMarket, bids_of
-from marketenv.mechanisms import AskRule, Uniform
+from marketenv.markets.parameter_trading import Trade, bids_of
+from marketenv.mechanisms import AskRule, Uniform, best_midpoint, lower_bound, myerson
+
+from .strategy import Strategy
+
+NAME = "parameter_trading_v0"
 
 
 @dataclass(frozen=True)
@@ -35,11 +41,11 @@ class Trader:
     effort: float = 1.0
 
     def __call__(
-        self, observation: Float[Tensor, "markets dim"], role: Role, keys: Int[Tensor, "markets"]
+        self, observation: Float[Tensor, "markets dim"], move: Move, keys: Int[Tensor, "markets"]
     ) -> Float[Tensor, "markets actions"]:
         """Actions float32 [markets, others + 2]: bids, ask, effort."""
-        asks = self._asks(role.observation.unpack(observation))
-        return role.write(observation, bid=bids_of(self.factor, observation, role), ask=asks, effort=self.effort)
+        asks = self._asks(move.observation.unpack(observation))
+        return move.write(observation, bid=bids_of(self.factor, observation, move), ask=asks, effort=self.effort)
 
     def _asks(self, seen: dict[str, Tensor]) -> Tensor | float:
         """Money above cost."""
@@ -51,31 +57,67 @@ class Trader:
         return asks - cost
 
 
-def trader(market: ParameterTradingMarket, *, factor: float = 1.0, asks: float | AskRule = 0.0, effort: float = 1.0) -> Policy:
+def trader(market: Market, *, factor: float = 1.0, asks: float | AskRule = 0.0, effort: float = 1.0) -> Policy:
     """A trader of this market; truthful where nothing else is said."""
     return Trader(factor, asks, effort)
 
 
-def truthful(market: ParameterTradingMarket) -> Policy:
+def truthful(market: Market) -> Policy:
     """Bid the gain's worth, ask one's cost, train at full effort, in either bid mode."""
     return market.policies["truthful"]
 
 
-def shade(factor: float, market: ParameterTradingMarket) -> Policy:
+def shade(factor: float, market: Market) -> Policy:
     """Bid factor * worth; truthful otherwise."""
     return trader(market, factor=factor)
 
 
-def never_trade(market: ParameterTradingMarket) -> Policy:
+def never_trade(market: Market) -> Policy:
     """Bid nothing and ask ask_max; a bid above ask_max can still buy its model, so all must play it to stop trade."""
-    return trader(market, factor=0.0, asks=market.ask_max)
+    return trader(market, factor=0.0, asks=market.phase(Trade).scales.ask_max)
 
 
-def free_rider(market: ParameterTradingMarket) -> Policy:
+def free_rider(market: Market) -> Policy:
     """Trade truthfully and do not train from the second round on (the first training is always at full effort)."""
     return trader(market, effort=0.0)
 
 
-def ask_rule_seller(rule: AskRule, market: ParameterTradingMarket) -> Policy:
+def ask_rule_seller(rule: AskRule, market: Market) -> Policy:
     """Bid truthfully, train at full effort, and ask by the rule on what the market discloses of the buyers."""
     return trader(market, asks=rule)
+
+
+STRATEGIES: dict[str, Strategy] = {
+    "free_rider": Strategy(
+        builders={NAME: free_rider},
+        summary="Trades truthfully and leaves the training to others.",
+        claim="From the second round it pays no effort cost, and its trained loss is higher than with effort.",
+    ),
+    "saboteur": Strategy(
+        builders={NAME: truthful},
+        summary="Plays truthfully and sells parameters with noise as large as themselves.",
+        claim="Trying before buying catches it: buyers gain less from it than from its honest copy, and it sells less.",
+        config={"sabotage": 1.0},
+    ),
+    "first_layer_seller": Strategy(
+        builders={NAME: truthful},
+        summary="Plays truthfully and offers only the first layer of its model.",
+        claim="What it ships differs from the buyer's own model in the first layer only.",
+        config={"offered_layers": ((0,),) * 4},
+    ),
+    "colluding_pair": Strategy(
+        builders={NAME: partial(ask_rule_seller, best_midpoint)},
+        summary="Two sellers ask a monopolist's price together, set at the larger of their asks.",
+        claim="Both asks are the larger of what the two would ask alone, and never below the truthful ask.",
+        config={"coalition": (0, 2)},
+    ),
+}
+
+# strategies that several markets know; those with a parameter take it first
+PLAYS: dict[str, Callable[..., Policy]] = {
+    "never_trade": never_trade,
+    "shade": shade,
+    "myerson_seller": partial(ask_rule_seller, myerson),
+    "best_midpoint_seller": partial(ask_rule_seller, best_midpoint),
+    "lower_bound_seller": partial(ask_rule_seller, lower_bound),
+}

@@ -5,23 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from marketenv.core.market import Role
+from marketenv.core.market import Market, Move
 from marketenv.core.parts import taken
 from marketenv.core.policy import Policy
-from marketenv.markets.reference import ReferenceMarket
+from marketenv.markets.reference import Auction
 from marketenv.mechanisms import (
     AskRule,
     Uniform,
+    best_midpoint,
     first_price_equilibrium_bid,
     linear_equilibrium_ask,
     linear_equilibrium_bid,
+    lower_bound,
+    myerson,
 )
+
+from .strategy import Strategy
+
+NAME = "reference_v0"
 
 MIDPOINT = 0.5  # the bid's share in the price of the double auction
 
@@ -42,31 +48,26 @@ class NamedPrice:
     ask: Callable[[Tensor], Tensor] = own_type
 
     def __call__(
-        self, observation: Float[Tensor, "markets dim"], role: Role, keys: Int[Tensor, "markets"]
+        self, observation: Float[Tensor, "markets dim"], move: Move, keys: Int[Tensor, "markets"]
     ) -> Float[Tensor, "markets 1"]:
         """Actions float32 [markets, 1]."""
-        rule = self.bid if role.name == "buyer" else self.ask
-        types = role.observation.unpack(observation)["type"].double()
-        price = taken(rule(types), f"the rule of a {role.name} returned prices", types, "markets, 1")
-        return role.write(observation, price=price)
+        rule = self.bid if move.name == "buyer" else self.ask
+        types = move.observation.unpack(observation)["type"].double()
+        price = taken(rule(types), f"the rule of a {move.name} returned prices", types, "markets, 1")
+        return move.write(observation, price=price)
 
 
-def builtin(name: str, market: Any) -> Policy:
-    """The policy that every market ships under this name."""
-    return market.policies[name]
-
-
-def shade(factor: float, market: ReferenceMarket) -> Policy:
+def shade(factor: float, market: Market) -> Policy:
     """Bid factor * value; ask the cost."""
     return NamedPrice(bid=partial(torch.mul, factor))
 
 
-def never_trade(market: ReferenceMarket) -> Policy:
+def never_trade(market: Market) -> Policy:
     """Bid nothing; ask the largest price."""
-    return NamedPrice(bid=torch.zeros_like, ask=partial(torch.full_like, fill_value=market.price_max))
+    return NamedPrice(bid=torch.zeros_like, ask=partial(torch.full_like, fill_value=market.phase(Auction).price_max))
 
 
-def linear_equilibrium(market: ReferenceMarket) -> Policy:
+def linear_equilibrium(market: Market) -> Policy:
     """Both sides of the linear equilibrium of the double auction that settles in the middle.
 
     Raises ValueError for another game, and at the first call for priors without an exact linear equilibrium.
@@ -79,7 +80,7 @@ def linear_equilibrium(market: ReferenceMarket) -> Policy:
     return NamedPrice(bid, ask)
 
 
-def first_price_equilibrium(market: ReferenceMarket) -> Policy:
+def first_price_equilibrium(market: Market) -> Policy:
     """The symmetric equilibrium of a first-price auction: bid v0 + (v - v0)(n - 1) / n.
 
     Raises ValueError for another game, for a reserve above v0 (it would bind), and for fewer than two buyers.
@@ -89,10 +90,10 @@ def first_price_equilibrium(market: ReferenceMarket) -> Policy:
     (v0, _), reserve = market.config.values, market.config.reserve
     if reserve > v0:
         raise ValueError(f"first_price_equilibrium knows no binding reserve: reserve is {reserve}, wanted <= {v0} (least value).")
-    return NamedPrice(bid=partial(_first_price_bid, v0, market.n_buyers))
+    return NamedPrice(bid=partial(_first_price_bid, v0, market.phase(Auction).n_buyers))
 
 
-def ask_rule_seller(rule: AskRule, market: ReferenceMarket) -> Policy:
+def ask_rule_seller(rule: AskRule, market: Market) -> Policy:
     """Ask by the rule, whose prior is the true U[v0, v1] of the buyer's value; a buyer bids its value.
 
     Raises ValueError for a game in which no seller plays.
@@ -105,6 +106,31 @@ def _first_price_bid(v0: float, n: int, values: Tensor) -> Tensor:
     return v0 + first_price_equilibrium_bid(values - v0, n)
 
 
-def _wants(market: ReferenceMarket, game: str, who: str) -> None:
+def _wants(market: Market, game: str, who: str) -> None:
     if market.config.game != game:
         raise ValueError(f"{who} plays the game {game!r}, this market's is {market.config.game!r}; build it with game={game!r}.")
+
+
+STRATEGIES: dict[str, Strategy] = {
+    "linear_equilibrium": Strategy(
+        builders={NAME: linear_equilibrium},
+        summary="Plays the linear equilibrium of the midpoint double auction (Chatterjee and Samuelson 1983).",
+        claim="On U[0, 1] a pair that plays it earns 9/128 each, and no other linear bid or ask earns more against it.",
+        config={"game": "double_auction"},
+    ),
+    "first_price_equilibrium": Strategy(
+        builders={NAME: first_price_equilibrium},
+        summary="Bids the first-price equilibrium, the value times (n - 1) / n (Vickrey 1961).",
+        claim="On U[0, 1] each of n buyers that play it earns 1 / (n (n + 1)).",
+        config={"game": "first_price"},
+    ),
+}
+
+# strategies that several markets know; those with a parameter take it first
+PLAYS: dict[str, Callable[..., Policy]] = {
+    "never_trade": never_trade,
+    "shade": shade,
+    "myerson_seller": partial(ask_rule_seller, myerson),
+    "best_midpoint_seller": partial(ask_rule_seller, best_midpoint),
+    "lower_bound_seller": partial(ask_rule_seller, lower_bound),
+}

@@ -9,15 +9,8 @@ from typing import Any
 from marketenv.core.lookup import unknown
 from marketenv.core.market import Market
 from marketenv.core.policy import Policy
-from marketenv.markets.model_sharing import ModelSharingMarket
-from marketenv.markets.parameter_trading import ParameterTradingMarket
-from marketenv.markets.reference import ReferenceMarket
 
-MARKETS: dict[str, type] = {
-    "reference_v0": ReferenceMarket,
-    "parameter_trading_v0": ParameterTradingMarket,
-    "model_sharing_v0": ModelSharingMarket,
-}
+Builder = Callable[[Any], Policy]  # from a market to a policy of it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +24,7 @@ class Strategy:
               single agents by ``with_options``. A number means every agent, and the coalition is agents 0 and 2.
     """
 
-    builders: Mapping[str, Callable[[Any], Policy]]
+    builders: Mapping[str, Builder]
     summary: str
     claim: str
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -43,7 +36,7 @@ class Strategy:
 
     def build(self, market: Market) -> Policy:
         """Return its policy for this market; ValueError where it cannot play there."""
-        for name, builder in self.builders.items():
-            if isinstance(market, MARKETS[name]):
-                return builder(market)
-        raise unknown("builder for market", type(market).__name__, self.markets)
+        if market.name not in self.builders:
+            own = " In a market of your own give a policy: policy(observation, move, keys) -> actions, or 'module:name'."
+            raise unknown("builder for market", market.name, self.markets, own)
+        return self.builders[market.name](market)

@@ -88,6 +88,7 @@ def best_response(
     budget: Budget | None = None,
     repeat: int = 0,
     fields: Sequence[str] | None = None,
+    stage: str | None = None,
 ) -> BestResponse:
     """The deviation from a profile that gains most, by the best of several attackers.
 
@@ -96,6 +97,7 @@ def best_response(
     attackers: names in ``ATTACKERS``
     repeat:    another number takes other seeds
     fields:    parts of the action that may change (a bid and not the ask), None for all; learners change all and are refused
+    stage:     in which they deviate, in every round; None for every stage in which they move
 
     Every attacker searches on the seeds of selection; its best candidate is played on fresh ones. What the best of them
     gains there is an honest lower bound of the regret, below 0 where no deviation pays: playing along is no deviation.
@@ -113,8 +115,8 @@ def best_response(
     if isinstance(fields, str):
         raise ValueError(f"fields is {fields!r}, wanted several names, for instance ({fields!r},).")
     named = None if fields is None else tuple(fields)
-    search = Attack(market, profile, agents, seeds_of(SELECT, budget.select, repeat), budget.most_markets, named)
-    judged = Attack(market, profile, agents, seeds_of(JUDGE, budget.judge, repeat), budget.most_markets)
+    search = Attack(market, profile, agents, seeds_of(SELECT, budget.select, repeat), budget.most_markets, named, stage)
+    judged = Attack(market, profile, agents, seeds_of(JUDGE, budget.judge, repeat), budget.most_markets, stage=stage)
     found = []
     for name, attacker in find_attackers(attackers).items():
         candidates = attacker(search, budget)

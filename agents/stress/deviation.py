@@ -12,11 +12,11 @@ import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
-from marketenv.core.market import Role
+from marketenv.core.market import Move
 from marketenv.core.policy import Policy
 
 Reports = Mapping[str, Tensor]  # by field what actions mean   [rows, size] each
-Map = Callable[[Reports, Tensor, Tensor, Role], Reports]
+Map = Callable[[Reports, Tensor, Tensor, Move], Reports]
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,10 @@ class Family:
     """Maps from reports to reports, told apart by k parameters.
 
     low, high: box of the parameters [k];   identity: the parameters that change nothing [k]
-    apply:     (reports by field, parameters [rows, k], observation [rows, dim], role) -> the reports of the fields that
+    apply:     (reports by field, parameters [rows, k], observation [rows, dim], move) -> the reports of the fields that
                change [rows, size]; what no action means is clipped to what the nearest does
     field:     that changes, and unit: of the parameter, both of a family of one
+    stage:     in which it changes reports, "" for every stage;   told: the field in words, with the stage where that must be said
     powers:    points of a line are spaced evenly by the logarithm of the parameter
     options:   what the parameters 0, 1, ... stand for, where it is a choice
     fit:       (this family, what is usual in its field) -> the same without parameters at which all reports are clipped
@@ -51,6 +52,12 @@ class Family:
     powers: bool = False
     options: tuple[str, ...] = ()
     fit: Callable[[Family, Usual], Family] | None = None
+    stage: str = ""
+    told: str = ""
+
+    def changed(self, reports: Reports, parameters: Tensor, seen: Tensor, move: Move) -> Reports:
+        """The reports of the fields that change in this stage: what ``apply`` gives, nothing in another stage."""
+        return self.apply(reports, parameters, seen, move) if self.stage in ("", move.stage) else {}
 
     def within(self, usual: Mapping[str, Usual]) -> Family:
         """The same family, ending where the box begins to clip every report; of several parameters as it is.
@@ -96,57 +103,65 @@ class Deviation:
     parameters: Float64[Tensor, "rows k"]
 
     def __call__(
-        self, observation: Float[Tensor, "markets dim"], role: Role, keys: Int[Tensor, "markets"]
+        self, observation: Float[Tensor, "markets dim"], move: Move, keys: Int[Tensor, "markets"]
     ) -> Float[Tensor, "markets actions"]:
-        """Actions in the role's box, float32 [markets, actions]."""
+        """Actions in the move's box, float32 [markets, actions]."""
         each = self.parameters.to(observation.device).repeat_interleave(len(observation) // len(self.parameters), 0)
-        actions = self.base(observation, role, keys)
-        before = role.read(observation, actions)
-        after = self.family.apply(before, each, observation, role)
-        written = role.action.unpack(role.write(observation, **{**before, **after}))
-        parts = role.action.unpack(actions.float()) | {
-            name: torch.where(new == before[name], actions[:, role.action.slices[name]].float(), written[name])
+        actions = self.base(observation, move, keys)
+        before = move.read(observation, actions)
+        after = self.family.changed(before, each, observation, move)
+        if not after:
+            return actions
+        written = move.action.unpack(move.write(observation, **{**before, **after}))
+        parts = move.action.unpack(actions.float()) | {
+            name: torch.where(new == before[name], actions[:, move.action.slices[name]].float(), written[name])
             for name, new in after.items()
         }
-        low, high = (end.to(actions.device) for end in (role.action.low, role.action.high))
+        low, high = (end.to(actions.device) for end in (move.action.low, move.action.high))
         return torch.cat(list(parts.values()), 1).clamp(low, high)
 
     def __str__(self) -> str:
         (values,) = self.parameters[:1].tolist()
         if self.family.options and values[0] >= 0:
-            return f"{self.family.field}: {self.family.options[round(values[0])]}"
+            return f"{self.family.told or self.family.field}: {self.family.options[round(values[0])]}"
         return f"{self.family.name} by {', '.join(f'{value:.4g}' for value in values)} {self.family.unit}".rstrip()
 
 
 @dataclass(frozen=True)
 class Within:
-    """A policy's answer in some fields of the action, and a base's in all others.
+    """A policy's answer in some fields and stages, and a base's in all others.
 
-    fields: names of the parts that are the policy's
+    fields: names of the parts of the action that are the policy's, None for all;   stage: where they are, None for every stage
     """
 
     base: Policy
     policy: Policy
-    fields: tuple[str, ...]
+    fields: tuple[str, ...] | None = None
+    stage: str | None = None
 
     def __call__(
-        self, observation: Float[Tensor, "markets dim"], role: Role, keys: Int[Tensor, "markets"]
+        self, observation: Float[Tensor, "markets dim"], move: Move, keys: Int[Tensor, "markets"]
     ) -> Float[Tensor, "markets actions"]:
-        """Actions in the role's box, float32 [markets, actions]."""
-        actions, new = (policy(observation, role, keys) for policy in (self.base, self.policy))
-        return torch.cat([(new if name in self.fields else actions)[:, where] for name, where in role.action.slices.items()], 1)
+        """Actions in the move's box, float32 [markets, actions]."""
+        if self.stage not in (None, move.stage):
+            return self.base(observation, move, keys)
+        new = self.policy(observation, move, keys)
+        if self.fields is None:
+            return new
+        old = self.base(observation, move, keys)
+        return torch.cat([(new if name in self.fields else old)[:, where] for name, where in move.action.slices.items()], 1)
 
 
 def together(members: Sequence[Family]) -> Family:
-    """Several families as one, applied one after another: their parameters side by side."""
+    """Several families as one, applied one after another, each in its own stage: their parameters side by side."""
     ends = [0]
     for member in members:
         ends.append(ends[-1] + len(member.low))
 
-    def apply(reports: Reports, parameters: Tensor, seen: Tensor, role: Role) -> Reports:
+    def apply(reports: Reports, parameters: Tensor, seen: Tensor, move: Move) -> Reports:
         changed: dict[str, Tensor] = {}
         for member, start, stop in zip(members, ends, ends[1:], strict=False):
-            changed |= member.apply({**reports, **changed}, parameters[:, start:stop], seen, role)
+            changed |= member.changed({**reports, **changed}, parameters[:, start:stop], seen, move)
         return changed
 
     low, high, identity = (

@@ -2,35 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
 from marketenv.core import rounds, tree
-from marketenv.core.fields import Fields
+from marketenv.core.fields import Choice, Fields
 from marketenv.core.lookup import unknown
-from marketenv.core.market import Market, Role, agent_names, role_of
-from marketenv.core.policy import Policy
-from marketenv.core.precision import full_precision
+from marketenv.core.market import Breakpoints, Market, Move, move_of
+from marketenv.core.parts import taken
+from marketenv.core.policy import Policy, actions_of
 
 from ..lineups import Profile, seat
 from .attack import Attack, at_once
 
 POINTS = 101  # of each field's line, where a market names no breakpoints
+COMBINATIONS = 64  # of options that are tried together
 
 
 @dataclass(frozen=True)
 class ExPost:
-    """What hindsight would have brought in the first round.
+    """What hindsight would have brought in a stage of the first round.
 
     regret:  of each seed, >= 0, money           [pairs]
     utility: what was earned in that round        [pairs]
     actions: the best reply                       [pairs, width]
     reports: what it means, by field              [pairs, size] each
-    exact:   the market named all actions that matter; otherwise the regret is a lower bound from a grid
+    exact:   a best reply was surely tried; otherwise the regret is a lower bound from a grid
     """
 
     regret: Float64[Tensor, "pairs"]
@@ -45,6 +48,7 @@ def ex_post_regret(
     profile: Profile,
     agent: str,
     seeds: Int[Tensor, "pairs"],
+    stage: str | None = None,
     fields: Sequence[str] | None = None,
     points: int = POINTS,
 ) -> ExPost:
@@ -52,13 +56,15 @@ def ex_post_regret(
 
     rgt = max over b' of u(theta; b', b_-i) - u(theta; b, b_-i)   [pairs], money
 
-    A market with a method ``breakpoints(state, past, agent)`` names the actions [markets, candidates, width] among which a
-    best one always is, or None; then the regret is exact. Otherwise each field of the action runs through ``points`` values, and
-    a choice through its options.
-    Where only costs change, a market's ``cost_breakpoints`` does the same for them alone.
-    With ``fields`` only these parts of the action change (a bid and not the ask), and the regret is that of them alone.
-    The agent deviates in the round's first stage; the profile plays what follows. Raises ValueError for unknown names and for
-    an agent that does not move in the first stage.
+    stage:  in which the agent replies otherwise, None for the first in which it moves; all play the profile before and after
+    fields: of the action that change (a bid and not the ask), None for all; the regret is that of them alone
+
+    A stage whose phase has ``Breakpoints`` names the actions [markets, candidates, width] among which a best one always is, or
+    None; then the regret is exact where nobody moves after it in the round. Otherwise each field of the action runs through
+    ``points`` values too, choices through the combinations of their options (up to ``COMBINATIONS``, else one at a time), and
+    the truth is tried; a search may find more.
+    Raises ValueError for unknown names, for an agent that does not move in the stage, and for breakpoints of another shape or
+    type or outside the action's box.
 
     >>> from agents.lineups import find_profile
     >>> from marketenv import make_market
@@ -67,35 +73,51 @@ def ex_post_regret(
     >>> found.exact, bool(found.regret.max() < 1e-6)
     (True, True)
     """
-    Attack(market, profile, (agent,), seeds)  # refuses unknown agents and profiles with gaps
-    if role_of(market, agent).name not in market.stages[0].movers:
-        raise ValueError(f"{agent} does not move in the first stage, {market.stages[0].name!r}; hindsight is known of it alone.")
-    mine, role = agent_names(market).index(agent), role_of(market, agent)
-    policies, who = seat(market, profile, seeds.to(market.device))
-    now = rounds.begin(market, seeds)
-    truth = rounds.act_mixed(market, policies, who, now)
-    named = _named(market, fields)
-    replies = None if named is None else named(now.state, (*now.past, (now.quotes, truth)), mine)
-    exact = replies is not None
-    if replies is None:
-        replies = _lines(truth[:, mine], role, points)
-    kept = ~_moved(role.action, fields).to(replies.device)
-    replies[..., : len(kept)] = torch.where(kept, truth[:, mine, None, : len(kept)], replies[..., : len(kept)])
-    replies = replies.unique(dim=1)  # where fields are kept, many are the same
-    replies = torch.cat([truth[:, mine][:, None], replies], 1)  # what was done comes first, so that regret is never below 0
-    earned = _play(market, policies, who, now, truth, replies, mine)
+    move = move_of(market, agent, stage)
+    attack = Attack(market, profile, (agent,), seeds, stage=move.stage)
+    now, (policies, who) = attack.first, seat(market, profile, seeds.to(market.device))
+    mine, truth = move.agents.index(agent), rounds.act_mixed(market, policies, who, now)
+    own = truth[move.name][:, mine]
+    kept = ~_moved(move.action, fields).to(own.device)
+    replies, exact = _replies(attack, now, truth, move, mine, fields, points)
+    replies = torch.where(kept, own[:, None], replies).unique(dim=1)  # where fields are kept, many are the same
+    replies = torch.cat([own[:, None], replies], 1)  # what was done comes first, so that regret is never below 0
+    earned = _play(market, policies, who, now, truth, move, mine, replies)
     best = earned.argmax(1)
     picked = replies.take_along_dim(best[:, None, None], 1)[:, 0]
     regret = earned.take_along_dim(best[:, None], 1)[:, 0] - earned[:, 0]
-    reports = role.read(rounds.observe(market, now)[:, mine, : role.observation.dim], picked)
-    reports = {name: meant.cpu() for name, meant in reports.items()}
+    reports = {name: meant.cpu() for name, meant in move.read(attack.seen(agent, move.stage)[0], picked).items()}
     return ExPost(regret.cpu(), earned[:, 0].cpu(), picked.cpu(), reports, exact)
 
 
-def _named(market: Market, fields: Sequence[str] | None) -> Callable[..., Tensor | None] | None:
-    """What names the actions that matter: the market's breakpoints of costs where nothing else changes, or of all fields."""
-    of_costs = getattr(market, "cost_breakpoints", None) if tuple(fields or ()) == ("cost",) else None
-    return of_costs or getattr(market, "breakpoints", None)
+def _replies(
+    attack: Attack,
+    now: rounds.Situation,
+    truth: Mapping[str, Tensor],
+    move: Move,
+    mine: int,
+    fields: Sequence[str] | None,
+    points: int,
+) -> tuple[Float[Tensor, "pairs replies width"], bool]:
+    """What agent number ``mine`` of the mover's role may reply, and whether a best reply is surely among it."""
+    market, found, own = attack.market, [], truth[move.name][:, mine]
+    phase = market.phases[now.at]
+    if isinstance(phase, Breakpoints):
+        named = phase.breakpoints(now.floor, now.owns[phase.name], now.quotes, truth, (move.name, mine), fields)
+        if named is not None:
+            found.append(_checked(named, f"breakpoints of phase {phase.name!r}", own, move.action))
+    if found and move.stage == market.stages[-1].name:
+        return found[0], True
+    observation, keys = attack.seen(attack.agents[0], move.stage)
+    honest = actions_of(market.policies["truthful"], observation, move, keys)
+    return torch.cat([*found, honest[:, None], _lines(own, move, points), *_options(own, move.action, fields)], 1), False
+
+
+def _checked(named: Any, said: str, own: Tensor, box: Fields) -> Float[Tensor, "pairs candidates width"]:
+    """The candidates that a phase named, which may be a user's own; ValueError for another shape or type and outside the box."""
+    count = named.shape[1] if isinstance(named, Tensor) and named.ndim == 3 else 1
+    like = own[:, None].expand(-1, max(count, 1), -1)
+    return box.check(taken(named, f"{said} came", like, "markets, candidates, action numbers", torch.float32), said)
 
 
 def _moved(box: Fields, names: Sequence[str] | None) -> Bool[Tensor, "width"]:
@@ -110,30 +132,58 @@ def _moved(box: Fields, names: Sequence[str] | None) -> Bool[Tensor, "width"]:
     return moved
 
 
-def _lines(actions: Tensor, role: Role, points: int) -> Float[Tensor, "pairs replies width"]:
+def _lines(actions: Tensor, move: Move, points: int) -> Float[Tensor, "pairs replies width"]:
     """An agent's actions with one field at a time set to each of its values, in turn: options, or evenly from end to end."""
     lines = []
-    for field in role.action.items:
+    for field in move.action.items:
         values = field.grid(max(points, 2)).to(actions.device)
         line = actions[:, None].repeat(1, len(values), 1)
-        line[:, :, role.action.slices[field.name]] = values[:, None]
+        line[:, :, move.action.slices[field.name]] = values[:, None]
         lines.append(line)
     return torch.cat(lines, 1)
 
 
+def _options(actions: Tensor, box: Fields, names: Sequence[str] | None) -> list[Float[Tensor, "pairs replies width"]]:
+    """An agent's actions with every combination of options: of all its choices, of one, or of one number of it.
+
+    names: of the fields that may change, None for all;   no more than ``COMBINATIONS`` are combined where a part is left
+    """
+    choices = [field for field in box.items if isinstance(field, Choice) and (names is None or field.name in names)]
+    places = [(place, field) for field in choices for place in range(box.dim)[box.slices[field.name]]]
+    groups = [places] if _count(places) <= COMBINATIONS else [[one for one in places if one[1] is field] for field in choices]
+    small = [part for group in groups for part in ([group] if _count(group) <= COMBINATIONS else [[one] for one in group])]
+    found = []
+    for group in filter(None, small):
+        values = torch.cartesian_prod(*(field.grid(0).to(actions.device) for _, field in group)).reshape(-1, len(group))
+        tried = actions[:, None].repeat(1, len(values), 1)
+        tried[:, :, [place for place, _ in group]] = values
+        found.append(tried)
+    return found
+
+
+def _count(places: Sequence[tuple[int, Choice]]) -> int:
+    """Combinations of the options of some numbers of an action."""
+    return math.prod(len(field.options) for _, field in places)
+
+
 def _play(
-    market: Market, policies: list[Policy], who: Tensor, now: rounds.Situation, truth: Tensor, replies: Tensor, mine: int
+    market: Market,
+    policies: list[Policy],
+    who: Tensor,
+    now: rounds.Situation,
+    truth: Mapping[str, Tensor],
+    move: Move,
+    mine: int,
+    replies: Tensor,
 ) -> Float64[Tensor, "pairs replies"]:
     """The agent's utility of the round for each reply: replies x seeds as one batch, or a few."""
-    pairs, done = len(who), []
+    row, pairs, done = market.people.rows[move.name].start + mine, len(who), []
     for some in replies.split(at_once(now, pairs), 1):
         index = torch.arange(pairs, device=who.device).repeat_interleave(some.shape[1])
-        here, seated, actions = tree.rows(now, index), who[index], truth[index]
-        actions[:, mine] = some.flatten(0, 1)
-        while len(here.past) + 1 < len(market.stages):
-            here, _ = rounds.advance(market, here, actions)
-            actions = rounds.act_mixed(market, policies, seated, here)
-        with full_precision():
-            _, report = market.clear(here.state, (*here.past, (here.quotes, actions)))  # without the next round's quotes
-        done.append(report.rewards[:, mine].unflatten(0, (pairs, -1)))
+        actions = {role: acted[index] for role, acted in truth.items()}
+        actions[move.name][:, mine] = some.flatten(0, 1)
+        here, report = rounds.play_stage(market, tree.rows(now, index), actions)  # and no next round is begun
+        while report is None:
+            here, report = rounds.play_stage(market, here, rounds.act_mixed(market, policies, who[index], here))
+        done.append(report.rewards[:, row].unflatten(0, (pairs, -1)))
     return torch.cat(done, 1)

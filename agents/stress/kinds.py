@@ -10,7 +10,7 @@ from torch import Tensor
 
 from marketenv.core.fields import Choice, Field, Multiple, Share
 from marketenv.core.lookup import unknown
-from marketenv.core.market import Role
+from marketenv.core.market import Move
 
 from .deviation import Family, Map, Usual
 
@@ -92,37 +92,45 @@ LINES = ("scale", "shift", "choose")  # kinds of one parameter
 KINDS: dict[str, Callable[..., Family]] = {"scale": scale, "shift": shift, "choose": choose, "affine": affine, "knots": knots}
 
 
-def families(role: Role, kinds: Sequence[str] = tuple(KINDS), fields: Sequence[str] | None = None) -> dict[str, Family]:
-    """Every kind of deviation that fits, for every field of a role's action, by name: ``"scale price"``, ``"choose upload"``.
+def families(move: Move, kinds: Sequence[str] = tuple(KINDS), fields: Sequence[str] | None = None) -> dict[str, Family]:
+    """Every kind of deviation that fits, for every field of a move's action, by name: ``"scale price"``, ``"choose upload"``.
 
     fields: of the action that may change, None for all
-    An option is chosen, and everything else is scaled, shifted or bent. Raises ValueError for an unknown kind.
+    An option is chosen, and everything else is scaled, shifted or bent; in the move's stage alone. Raises ValueError for an
+    unknown kind.
 
     >>> from marketenv import make_market
-    >>> list(families(make_market("reference_v0").roles[0]))
+    >>> list(families(make_market("reference_v0").moves[0]))
     ['scale price', 'shift price', 'affine price', 'knots price']
     """
     for kind in kinds:
         if kind not in KINDS:
             raise unknown("kind of deviation", kind, KINDS)
-    chosen = [field for field in role.action.items if fields is None or field.name in fields]
+    chosen = [field for field in move.action.items if fields is None or field.name in fields]
     fitting = [KINDS[kind](field) for field in chosen for kind in kinds if (kind == "choose") == isinstance(field, Choice)]
-    return {family.name: family for family in fitting}
+    return {family.name: dataclasses.replace(family, stage=move.stage) for family in fitting}
 
 
-def lines(role: Role, usual: Mapping[str, Usual], fields: Sequence[str] | None = None) -> dict[str, Family]:
+def lines(move: Move, usual: Mapping[str, Usual], fields: Sequence[str] | None = None) -> dict[str, Family]:
     """The families of one parameter that say something else than is usual, each of its parameters something else.
 
     usual: by field what is reported without a deviation;   fields: of the action that may change, None for all
     Nothing is scaled where all reports are 0, nor shifted where one number is reported and its multiples reach both ends.
     """
-    every = {name: family.within(usual) for name, family in families(role, LINES, fields).items()}
+    every = {name: family.within(usual) for name, family in families(move, LINES, fields).items()}
     return {name: one for name, one in every.items() if one.low < one.high and not _by_scaling(one, every, usual)}
+
+
+def saying_where(found: Mapping[str, Family]) -> dict[str, Family]:
+    """The same families by names that say their stage, as ``"scale price (offer)"``: of a role that moves in several."""
+    said = [(f" ({one.stage})", one) for one in found.values()]
+    renamed = [dataclasses.replace(one, name=one.name + where, told=(one.told or one.field) + where) for where, one in said]
+    return {family.name: family for family in renamed}
 
 
 def _map(field: Field, rule: Callable[[Tensor, Tensor], Tensor]) -> Map:
     """A map of one field's reports."""
-    return lambda reports, parameters, seen, role: {field.name: rule(reports[field.name], parameters)}
+    return lambda reports, parameters, seen, move: {field.name: rule(reports[field.name], parameters)}
 
 
 def _cut(family: Family, ends: Tensor, identity: float) -> Family:

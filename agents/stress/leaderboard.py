@@ -16,7 +16,8 @@ from marketenv.core.storage import whole_file
 from marketenv.metrics import Interval, mean_interval
 from marketenv.render import figure, page, picture, table
 
-from ..scripted import STRATEGIES, Strategy
+from ..markets import STRATEGIES
+from ..scripted import Strategy
 from .scenarios import SCENARIOS, Focal, Scenario, play_policies
 
 HEAD = (

@@ -10,9 +10,9 @@ from marketenv.core.market import Market
 from marketenv.core.policy import Policy
 
 from ..lineups import Profile
+from ..markets import entry_of
 from ..rl import TrainConfig, load_policy, seed_folder, train
 from ..rl.monitoring import read_rows
-from ..scripted.strategy import MARKETS
 
 
 def best_reply(
@@ -25,13 +25,13 @@ def best_reply(
     """
     with tempfile.TemporaryDirectory() as folder:
         config = TrainConfig(
-            market=_name(market), algorithm=algorithm, agent=agent, steps=steps, out=Path(folder), checkpoint_every=0
+            market=market.name if entry_of(market) else "any",
+            algorithm=algorithm,
+            agent=agent,
+            steps=steps,
+            out=Path(folder),
+            checkpoint_every=0,
         )
         train(config, seed, opponents=dict(profile), market=market)
         done = seed_folder(config, seed)
-        return load_policy(done), [row for row in read_rows(done / "progress.csv") if "utility" in row]
-
-
-def _name(market: Market) -> str:
-    """The name under which settings for this market are known, or "any"."""
-    return next((name for name, kind in MARKETS.items() if isinstance(market, kind)), "any")
+        return load_policy(done, market), [row for row in read_rows(done / "progress.csv") if "utility" in row]

@@ -172,8 +172,8 @@ def _gains(best: Found, eps: float) -> bool:
 
 
 def _same(one: Policy, other: Policy) -> bool:
-    """True for the same policy, and for deviations of the same policy by the same family and parameters."""
+    """True for the same policy, and for deviations of the same policy by the same family, stage and parameters."""
     if not (isinstance(one, Deviation) and isinstance(other, Deviation)):
         return one is other
-    same = (one.family.name, one.parameters.tolist()) == (other.family.name, other.parameters.tolist())
-    return same and _same(one.base, other.base)
+    first, second = ((d.family.name, d.family.stage, d.parameters.tolist()) for d in (one, other))
+    return first == second and _same(one.base, other.base)

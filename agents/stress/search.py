@@ -18,8 +18,7 @@ from marketenv.core.lookup import unknown
 from marketenv.core.policy import Policy
 
 from .attack import Attack
-from .deviation import Deviation, Family, Within, together
-from .kinds import families
+from .deviation import Deviation, Family, together
 from .words import say
 
 ELITE = 0.2  # share of a generation that the next one is drawn around
@@ -65,7 +64,7 @@ Attacker = Callable[[Attack, Budget], list[Candidate]]
 
 
 def grid(attack: Attack, budget: Budget) -> list[Candidate]:
-    """The best point of every line, for every field of the deviators' actions, from the profile and from truth.
+    """The best point of every line, for every field of the deviators' actions in every stage, from the profile and from truth.
 
     What is reported is scaled or shifted; every option of a choice is tried once. A coalition is tried on all combinations of
     its members' points, four times as many as a single agent's. What the profile plays already is no candidate: at the best
@@ -95,7 +94,7 @@ def _members(attack: Attack, lines: Mapping[str, Mapping[str, Family]]) -> Itera
 
 
 def cross_entropy(attack: Attack, budget: Budget) -> list[Candidate]:
-    """The best that the cross-entropy search finds among straight lines and among curves, all fields and members at once.
+    """The best that the cross-entropy search finds among straight lines and curves, all stages, fields and members at once.
 
     Lines and curves lead from what would be reported to what is; options are chosen beside them.
 
@@ -105,7 +104,8 @@ def cross_entropy(attack: Attack, budget: Budget) -> list[Candidate]:
     """
     found = []
     for bases, kind in itertools.product(attack.starts(), ("affine", "knots")):
-        members = tuple(together(list(families(role, (kind, "choose"), attack.fields).values())) for role in attack.roles)
+        of = attack.families((kind, "choose"))
+        members = tuple(together(list(of[role.name].values())) for role in attack.roles)
         found += [_candidate(attack, bases, members, chosen) for chosen in _evolve(attack, bases, members, budget)]
     return found
 
@@ -151,13 +151,15 @@ def reinforcement(algorithm: str, attack: Attack, budget: Budget) -> list[Candid
         raise ValueError(f"{algorithm} learns for one agent, not for the coalition {attack.agents}; use grid or cross_entropy.")
     if attack.fields is not None:
         raise ValueError(f"{algorithm} learns all fields, not {attack.fields} alone; use grid, cross_entropy or scripted.")
+    if attack.stage is not None and attack.several(attack.agents[0]):
+        raise ValueError(f"{algorithm} learns all stages, not {attack.stage!r} alone; use grid, cross_entropy or scripted.")
     policy, story = best_reply(algorithm, attack.market, attack.profile, attack.agents[0], budget.rl_steps, budget.rl_seed)
     return [Candidate(algorithm, (policy,), story)]
 
 
 def scripted(attack: Attack, budget: Budget) -> list[Candidate]:
-    """Every scripted strategy that can play this very market, in the attack's fields; a coalition plays it alike."""
-    from ..scripted import STRATEGIES
+    """Every scripted strategy that can play this very market, in what the attack may change; a coalition plays it alike."""
+    from ..markets import STRATEGIES
 
     found, bases = [], attack.bases()
     for name, strategy in STRATEGIES.items():
@@ -167,9 +169,9 @@ def scripted(attack: Attack, budget: Budget) -> list[Candidate]:
             policy = strategy.build(attack.market)
         except ValueError:  # of another market or game
             continue
-        fields = attack.fields
-        played = (policy if fields is None else Within(base, policy, fields) for base in bases)
-        found.append(Candidate(name if fields is None else f"{name} in {', '.join(fields)}", tuple(played)))
+        said = name if attack.fields is None else f"{name} in {', '.join(attack.fields)}"
+        played = tuple(attack.within(base, policy) for base in bases)
+        found.append(Candidate(said if attack.stage is None else f"{said} ({attack.stage})", played))
     return found
 
 

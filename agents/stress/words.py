@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from marketenv.core.fields import Choice, Field, Multiple
-from marketenv.core.market import role_of
+from marketenv.core.market import Move
 from marketenv.core.policy import Policy, actions_of
 
 from .attack import Attack
@@ -16,9 +16,9 @@ ALIKE = 1e-3  # relative difference below which numbers are said as one
 
 
 def say(attack: Attack, policies: tuple[Policy, ...]) -> str:
-    """What deviators report at their first move, on the attack's seeds, where it differs from what the profile reports.
+    """What deviators report at their first moves, on the attack's seeds, where it differs from what the profile reports.
 
-    Of a coalition every member is named.
+    Of a coalition every member is named, and of a role that moves in several stages the stage.
     """
     parts = zip(attack.agents, policies, attack.bases(), strict=True)
     told = {agent: _of(attack, agent, policy, base) for agent, policy, base in parts}
@@ -27,22 +27,32 @@ def say(attack: Attack, policies: tuple[Policy, ...]) -> str:
 
 def axis(family: Family) -> str:
     """What the parameter of a line is: ``size, times the truth``, ``ask, more money above cost``, ``upload``."""
-    return ", ".join(filter(None, (family.field or family.name, family.unit)))
+    return ", ".join(filter(None, (family.told or family.field or family.name, family.unit)))
 
 
 def _of(attack: Attack, agent: str, policy: Policy, base: Policy) -> str:
     if not isinstance(policy, Deviation):
         return str(policy)
-    role, (observation, keys) = role_of(attack.market, agent), attack.seen(agent)
-    actions = [actions_of(p, observation, role, keys) for p in (policy, base)]
-    new, old = (role.read(observation, each) for each in actions)
-    known = role.observation.unpack(observation)
+    moves, several = attack.moves_of(agent), attack.several(agent)
     said = [
-        _field(field, new[field.name], old[field.name], known)
-        for field, where in zip(role.action.items, role.action.slices.values(), strict=True)
-        if bool(((actions[0] - actions[1])[:, where].abs() > 1e-6).any())
+        words + (f" ({move.stage})" if several else "")
+        for move in moves
+        for words in _in_stage(attack, agent, move, policy, base)
     ]
     return ", ".join(said) or "what it would report anyway"
+
+
+def _in_stage(attack: Attack, agent: str, move: Move, policy: Policy, base: Policy) -> list[str]:
+    """What is reported otherwise in one stage, field by field."""
+    observation, keys = attack.seen(agent, move.stage)
+    actions = [actions_of(p, observation, move, keys) for p in (policy, base)]
+    new, old = (move.read(observation, each) for each in actions)
+    known = move.observation.unpack(observation)
+    return [
+        _field(field, new[field.name], old[field.name], known)
+        for field, where in zip(move.action.items, move.action.slices.values(), strict=True)
+        if bool(((actions[0] - actions[1])[:, where].abs() > 1e-6).any())
+    ]
 
 
 def _field(field: Field, new: Tensor, old: Tensor, known: dict[str, Tensor]) -> str:

@@ -1,157 +1,114 @@
-"""What a market is: five methods over a batch of states. Everything else in the library is built on them."""
+"""What a market is: people on a floor, and a chain of phases. Everything else in the library is built on it.
+
+Who writes a market of one's own writes a phase: what its movers see and do, and what comes of it.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, TypeVar
 
-import torch
-from jaxtyping import Bool, Float, Float32, Float64, Int
 from torch import Tensor
 
-from marketenv.core.checks import choice
-from marketenv.core.fields import Fields, Multiple
-from marketenv.core.tree import STATIC
+from marketenv.core.checks import choice, whole
+from marketenv.core.moves import Move, Role, Stage
+from marketenv.core.people import People
+from marketenv.core.phase import Breakpoints, Outcome, Phase, Shown, Tested
+from marketenv.core.policy import Policy, uniform_random
+from marketenv.core.report import EVERYWHERE, Report
 
-Past = tuple[tuple[Any, Tensor], ...]  # (quotes, actions) of this round's earlier stages
+__all__ = [
+    "Breakpoints", "Market", "Move", "Outcome", "People", "Phase", "Report", "Role", "Shown", "Stage", "Tested",
+    "agent_names", "move_of", "role_of",
+]  # fmt: skip
+
+T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Role:
-    """Agents that see and do the same kind of things: ``name_0 .. name_{count-1}``."""
+class Market:
+    """A batch of markets of one kind: people, and the chain of phases that makes a round.
 
-    name: str
-    count: int
-    observation: Fields
-    action: Fields
+    horizon: rounds of an episode
+    cut:     False: the number of rounds is part of the game, so its last round ends it (``terminated``). True: the game goes on,
+             and agents do not know when the cut comes, so what would have come later still counts (``truncated``)
+    config, source: arguments and data by which a saved file knows its market
 
-    def __post_init__(self) -> None:
-        for field in self._multiples:
-            choice(field.of, f"observed field for {field.name!r} to be a multiple of:", tuple(self.observation.slices))
-            seen = self.observation[field.of].size
-            if seen != field.size:
+    Raises ValueError for phases of one name, a role that is unknown or moves nowhere, and a chain in which nobody moves.
+    """
+
+    def __init__(
+        self,
+        people: People,
+        phases: Sequence[Phase],
+        *,
+        horizon: int = 1,
+        cut: bool = False,
+        name: str = "market",
+        config: Any = None,
+        source: Any = None,
+    ) -> None:
+        self.people, self.phases, self.horizon, self.cut = people, tuple(phases), whole(horizon, "horizon", 1), cut
+        self.name, self.config, self.source, self.device = name, config, source, people.device
+        names = [phase.name for phase in self.phases]
+        if not all(isinstance(phase, Phase) for phase in self.phases):
+            odd = next(phase for phase in self.phases if not isinstance(phase, Phase))
+            raise ValueError(
+                f"a phase is {odd!r}, wanted an object of a class of Phase, such as {getattr(odd, '__name__', 'Offer')}()."
+            )
+        if not all(isinstance(name, str) and "." not in name for name in names):
+            raise ValueError(
+                f"phases are named {', '.join(map(repr, names))}, wanted text without dots, under which files are kept."
+            )
+        if len(set(names)) < len(names) or not all(names):
+            raise ValueError(f"phases are named {', '.join(map(repr, names))}, wanted every name once: rename one of the two.")
+        self.roles = tuple(Role(role, count) for role, count in people.roles.items() if count)
+        self.stage_at = tuple(map(self._stage, self.phases))
+        self.stages = tuple(stage for stage in self.stage_at if stage is not None)
+        if not self.stages:
+            raise ValueError(f"nobody moves in {', '.join(names) or 'a chain without phases'}, wanted a phase with movers.")
+        for role in self.roles:
+            if all(role.name not in stage.moves for stage in self.stages):
                 raise ValueError(
-                    f"{field.name!r} has the size {field.size}, wanted {seen} as {field.of!r}, whose multiple it is."
+                    f"{role.name} moves in no phase, wanted every role to move: leave it out, or make it an account."
                 )
+        self.moves = tuple(move for stage in self.stages for move in stage.moves.values())
+        self.facts = tuple(dict.fromkeys((*EVERYWHERE, *(name for phase in self.phases for name in phase.outcome.FACTS))))
+        self.policies: dict[str, Policy] = {"truthful": Truthful(self.phases), "random": uniform_random}
 
-    @property
-    def agents(self) -> tuple[str, ...]:
-        """Names of the role's agents in order."""
-        return tuple(f"{self.name}_{i}" for i in range(self.count))
+    def _stage(self, phase: Phase) -> Stage | None:
+        """The stage of a phase in which somebody who is there moves."""
+        for role in phase.moves:
+            choice(role, f"role of phase {phase.name!r}", tuple(self.people.roles))
+        moves = {
+            role.name: dataclasses.replace(phase.moves[role.name], name=role.name, count=role.count, stage=phase.name)
+            for role in self.roles
+            if role.name in phase.moves
+        }
+        return Stage(phase.name, moves) if moves else None
 
-    def read(self, observation: Float[Tensor, "*batch dim"], actions: Float[Tensor, "*batch width"]) -> dict[str, Tensor]:
-        """What actions mean to an agent that sees this, by field: float64 [*batch, size] each."""
-        return self.action.read(actions, self._known(observation))
+    def phase(self, kind: type[T]) -> T:
+        """The latest phase of a class or protocol; ValueError where there is none."""
+        found = [phase for phase in self.phases if isinstance(phase, kind)]
+        if not found:
+            raise ValueError(f"{self.name} has no phase {kind.__name__}: {', '.join(type(p).__name__ for p in self.phases)}.")
+        return found[-1]
 
-    def write(
-        self, observation: Float[Tensor, "*batch dim"], /, **meanings: Tensor | float | str
-    ) -> Float32[Tensor, "*batch actions"]:
-        """The actions by which an agent that sees this reports these meanings; see ``Fields.write``."""
-        return self.action.write(observation, self._known(observation), **meanings)
-
-    def _known(self, observation: Tensor) -> dict[str, Tensor]:
-        """By an action's field what it is a multiple of, as the agent sees it."""
-        return {field.name: observation[..., self.observation.slices[field.of]] for field in self._multiples}
-
-    @property
-    def _multiples(self) -> list[Multiple]:
-        """The action's fields that are multiples of something that is seen."""
-        return [field for field in self.action.items if isinstance(field, Multiple) and field.of]
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One move of a round: its name and the names of the roles that act in it, at once."""
-
-    name: str
-    movers: tuple[str, ...]
+    def moves_of(self, role: str) -> tuple[Move, ...]:
+        """A role's moves in the order of the stages; ValueError for an unknown role."""
+        choice(role, "role", tuple(r.name for r in self.roles))
+        return tuple(move for move in self.moves if move.name == role)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Report:
-    """What every market says of a finished round; a market's own report adds fields to it.
+class Truthful:
+    """The policy that answers in every stage as its phase does truthfully."""
 
-    rewards:    utility of the round                        float64 [markets, agents]
-    transfers:  money from payer to payee; rows and columns beyond the agents are operators, subsidies or fees
-                                                            float64 [markets, payers, payees]
-    terminated: the game is really over; ``clear`` says so for rules of its own only, the last round is added  bool [markets]
-    seconds:    wall-clock seconds of each named step of the round
+    def __init__(self, phases: Sequence[Phase]) -> None:
+        self.phases = {phase.name: phase for phase in phases}
 
-    ``INFO`` names the fields of shape [markets, agents] that PettingZoo's infos show.
-    """
-
-    INFO: ClassVar[tuple[str, ...]] = ()
-
-    rewards: Float64[Tensor, "markets agents"]
-    transfers: Float64[Tensor, "markets payers payees"]
-    terminated: Bool[Tensor, "markets"]
-    seconds: dict[str, float] = dataclasses.field(metadata=STATIC)
-
-    def infos(self) -> dict[str, Tensor]:
-        """The numeric fields that infos show: each [markets, agents]."""
-        return {name: getattr(self, name) for name in self.INFO}
-
-    def story(self, agents: Sequence[str]) -> list[str]:
-        """Tell the first market's round in lines of text: payments and utilities; markets tell more in their own."""
-        names = [*agents, *(f"operator_{k}" for k in range(self.transfers.shape[-1] - len(agents)))]
-        amounts = [(p, q, float(self.transfers[0, p, q])) for p, q in self.transfers[0].nonzero().tolist()]
-        paid = [f"{names[p]} pays {names[q]} {amount:.4f}." for p, q, amount in amounts]
-        utilities = ", ".join(f"{a} {u:+.4f}" for a, u in zip(agents, self.rewards[0].tolist(), strict=True))
-        return [*(paid or ["Nobody pays anybody."]), f"Utility: {utilities}."]
-
-
-@runtime_checkable
-class State(Protocol):
-    """What every market's state has; it is a frozen dataclass of tensors that lead with the market axis."""
-
-    @property
-    def seeds(self) -> Int[Tensor, "markets"]:
-        """Seed of each market's episode."""
-        ...
-
-    @property
-    def round(self) -> Int[Tensor, "markets"]:
-        """Rounds that are finished."""
-        ...
-
-
-@runtime_checkable
-class Market(Protocol):
-    """A batch of markets of one kind; every method is a pure function of its arguments.
-
-    ``roles`` and ``stages`` say who acts when; ``horizon`` is the number of rounds of an episode; ``policies`` holds
-    at least ``truthful`` and ``random``; ``report_type`` is the class of its reports. A market may have ``cut``, True
-    where the horizon is no part of the game (see ``marketenv.core.horizon``).
-    """
-
-    stages: tuple[Stage, ...]
-    policies: dict[str, Any]
-    report_type: type[Report]
-    horizon: int
-    device: torch.device
-
-    @property
-    def roles(self) -> tuple[Role, ...]:
-        """Roles in the order of the agent axis."""
-        ...
-
-    def reset(self, seeds: Int[Tensor, "markets"]) -> State:
-        """Draw the first state of one market per seed."""
-        ...
-
-    def quote(self, state: Any, past: Past) -> Any:
-        """Compute what the movers of the next stage are shown: training, alignment, valuation."""
-        ...
-
-    def observe(self, state: Any, past: Past, quotes: Any | None) -> Float[Tensor, "markets agents dim"]:
-        """Flatten what each agent may see, padded to the widest role; quotes are None after the last round."""
-        ...
-
-    def clear(self, state: Any, past: Past) -> tuple[Any, Report]:
-        """Merge and settle: who pays whom, who ends up with which parameters; return the next state and a report."""
-        ...
+    def __call__(self, observation: Tensor, move: Move, keys: Tensor) -> Tensor:
+        """Actions [markets, move.action.dim]."""
+        return self.phases[move.stage].truthful(observation, move, keys)
 
 
 def agent_names(market: Market) -> tuple[str, ...]:
@@ -165,6 +122,8 @@ def role_of(market: Market, agent: str) -> Role:
     return next(role for role in market.roles if agent in role.agents)
 
 
-def action_width(market: Market) -> int:
-    """Length of the padded action axis: the widest role's."""
-    return max(role.action.dim for role in market.roles)
+def move_of(market: Market, agent: str, stage: str | None = None) -> Move:
+    """What an agent sees and does in a stage, by default the first in which it moves; ValueError where it never moves there."""
+    moves = market.moves_of(role_of(market, agent).name)
+    known = tuple(move.stage for move in moves)
+    return moves[0] if stage is None else moves[known.index(choice(stage, f"stage in which {agent} moves", known))]

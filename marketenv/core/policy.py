@@ -11,13 +11,13 @@ from torch import Tensor
 
 from marketenv.core import draws
 from marketenv.core.lookup import unknown
-from marketenv.core.market import Role
+from marketenv.core.moves import Move
 from marketenv.core.numbers import real
 
 ELSEWHERE = (  # what else may stand for a policy than a name of the market's table
-    " Or give a policy, an object policy(observation, role, keys) -> actions, or 'module:name' of one that Python can import. "
+    " Or give a policy, an object policy(observation, move, keys) -> actions, or 'module:name' of one that Python can import. "
     "The scripted strategies, such as shade, lie in the folder agents of marketenv's repository, not in the installed package: "
-    "there, STRATEGIES['shade'].build(market) of agents.scripted makes such an object."
+    "there, STRATEGIES['shade'].build(market) of agents.markets makes such an object."
 )
 
 
@@ -26,37 +26,37 @@ class Policy(Protocol):
     """Anything that maps a role's observations to its actions.
 
     A policy keeps no memory between calls and draws randomness only from its keys, so it plays alike in one
-    environment and in a batch of thousands. It reads observations by name: ``role.observation.unpack(observation)``.
+    environment and in a batch of thousands. It reads observations by name: ``move.observation.unpack(observation)``.
     """
 
     def __call__(
-        self, observation: Float[Tensor, "markets dim"], role: Role, keys: Int[Tensor, "markets"]
+        self, observation: Float[Tensor, "markets dim"], move: Move, keys: Int[Tensor, "markets"]
     ) -> Float[Tensor, "markets actions"]:
-        """Return actions [markets, role.action.dim] inside the role's action bounds; ``actions_of`` takes other types too."""
+        """Return actions [markets, move.action.dim] inside the role's action bounds; ``actions_of`` takes other types too."""
         ...
 
 
-def uniform_random(observation: Tensor, role: Role, keys: Tensor) -> Tensor:
+def uniform_random(observation: Tensor, move: Move, keys: Tensor) -> Tensor:
     """Draw every action uniformly from the role's action box: float32 [markets, actions]."""
-    low, high = role.action.low.to(observation.device), role.action.high.to(observation.device)
-    return low + (high - low) * draws.uniform(keys, role.action.dim).float()
+    low, high = move.action.low.to(observation.device), move.action.high.to(observation.device)
+    return low + (high - low) * draws.uniform(keys, move.action.dim).float()
 
 
-def actions_of(policy: Policy, observation: Tensor, role: Role, keys: Tensor) -> Float[Tensor, "markets actions"]:
-    """Ask a policy, and take its answer as actions: float32 [markets, role.action.dim] inside the role's box.
+def actions_of(policy: Policy, observation: Tensor, move: Move, keys: Tensor) -> Float[Tensor, "markets actions"]:
+    """Ask a policy, and take its answer as actions: float32 [markets, move.action.dim] inside the role's box.
 
     Numbers of every type are taken, as a tensor, a numpy array or lists, from every device; gradients end here. Raises
     ValueError that names the role and the policy for anything else (bools, sparse tensors and masked entries too), another
     shape, NaN and values outside the box.
     """
-    answer = policy(observation.detach(), role, keys)
-    said = f"what a {role.name}'s policy returned ({getattr(policy, '__qualname__', type(policy).__qualname__)})"
-    wanted = (len(observation), role.action.dim)
+    answer = policy(observation.detach(), move, keys)
+    said = f"what a {move.name}'s policy returned ({getattr(policy, '__qualname__', type(policy).__qualname__)})"
+    wanted = (len(observation), move.action.dim)
     given = real(answer, said)
     if given.dtype == torch.bool or given.shape != wanted:
         word = str(given.dtype).removeprefix("torch.")
         raise ValueError(f"{said} is {word} {list(given.shape)}, wanted float32 {list(wanted)}: one row an observation.")
-    return role.action.check(given.to(observation.device, torch.float32), said)
+    return move.action.check(given.to(observation.device, torch.float32), said)
 
 
 def find_policy(part: Any, table: dict[str, Any]) -> Policy:
@@ -79,6 +79,6 @@ def find_policy(part: Any, table: dict[str, Any]) -> Policy:
         part = table[part]
     if not callable(part) or isinstance(part, type):
         fix = f"; this is the class {part.__name__}, make an object of it" if isinstance(part, type) else ""
-        raise ValueError(f"policy {part!r} is not callable; wanted policy(observation, role, keys) -> actions{fix}.")
+        raise ValueError(f"policy {part!r} is not callable; wanted policy(observation, move, keys) -> actions{fix}.")
     policy: Policy = part
     return policy

@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from marketenv.core import storage
-from marketenv.core.market import Market, action_width, agent_names
+from marketenv.core import rounds, storage
+from marketenv.core.episodes import Episodes
+from marketenv.core.market import Market
 from marketenv.core.words import plain
 
 Facts = dict[str, str | None]  # words of each argument; None where they cannot be compared
@@ -28,16 +29,17 @@ SHOWN = 300  # letters of an argument in an error
 class Saved:
     """A running batch as a file holds it; what follows from the seeds, such as data, is not in it (see ``tree.reopened``).
 
-    actions: of this round's earlier stages   each [markets, agents, width]
-    infos:   the last round's facts by name, each [markets, agents];   base, episode: what its seeds are made of   [markets]
+    start:   of the present round;   moves: actions of its earlier stages, by role [markets, count, width] each
+    infos:   the last round's facts by name, each [markets, agents];   earned: its rewards   [markets, agents]
+    episodes: what its seeds are made of
     ended:   which markets are over, and have not begun their next episodes   [markets]
     """
 
-    state: Any
-    actions: tuple[Tensor, ...]
+    start: rounds.Situation
+    moves: tuple[rounds.ByRole, ...]
     infos: dict[str, Tensor]
-    base: Tensor  # not yet checked where it was just read
-    episode: Tensor
+    earned: Tensor  # not yet checked where it was just read, as what follows
+    episodes: Episodes
     ended: Tensor
 
     @property
@@ -49,19 +51,18 @@ class Saved:
 def facts_of(market: Market) -> Facts:
     """Kind and arguments of a market in words (see ``plain``), equal for markets that may share a file.
 
-    A market of one's own without a config is known by all that it holds; one with a ``source`` by the data in it, wherever
-    they lie. Where it runs does not count.
+    A market without a config is known by all that it holds; one with a ``source`` by the data in it, wherever they lie. Where it
+    runs does not count.
     """
-    config, kind = getattr(market, "config", None), type(market)
-    if config is None:
-        return {"market": kind.__name__, "content": plain(market)}
-    source = getattr(market, "source", None)
-    left_out = PLACE if source is None else (*PLACE, *DEALT)
-    held = {name: value for name, value in vars(config).items() if name not in left_out}
-    if source is not None:
-        held["data"] = source
-    code = {} if kind.__module__.startswith("marketenv.") else {"code": plain(kind)}
-    return {"market": kind.__name__} | code | {name: plain(value) for name, value in held.items()}
+    if market.config is None:
+        return {"market": market.name, "content": plain(market)}
+    left_out = PLACE if market.source is None else (*PLACE, *DEALT)
+    held = {name: value for name, value in vars(market.config).items() if name not in left_out}
+    if market.source is not None:
+        held["data"] = market.source
+    own = [type(phase) for phase in market.phases if not type(phase).__module__.startswith("marketenv.")]
+    code = {"code": plain(own)} if own else {}
+    return {"market": market.name} | code | {name: plain(value) for name, value in held.items()}
 
 
 def describe(market: Market) -> str | None:
@@ -74,29 +75,29 @@ def describe(market: Market) -> str | None:
 
 def write(path: str | Path, facts: Facts, saved: Saved) -> None:
     """Write a batch to a file; ValueError where no file can be written."""
-    extra = {"base": saved.base, "episode": saved.episode, "ended": saved.ended}
-    extra |= {f"actions.{k}": actions for k, actions in enumerate(saved.actions)}
+    extra = {"base": saved.episodes.base, "episode": saved.episodes.number, "ended": saved.ended, "earned": saved.earned}
+    extra |= {f"actions.{k}.{role}": actions for k, stage in enumerate(saved.moves) for role, actions in stage.items()}
     extra |= {f"info.{name}": values for name, values in saved.infos.items()}
-    storage.save(path, saved.state, {"market": facts, "stage": len(saved.actions)}, extra)
+    storage.save(path, saved.start, {"market": facts, "stage": len(saved.moves)}, extra)
 
 
 def read(path: str | Path, market: Market, facts: Facts, n_markets: int) -> Saved:
     """Read a batch of this market; ValueError for a damaged, foreign or impossible file."""
-    like = market.reset(torch.zeros(1, dtype=torch.int64, device=market.device))  # one market shows how each is made up
-    state, about, extra = storage.load(path, like, market.device, partial(_check_about, path, facts), n_markets)
+    like = rounds.opened(market, torch.zeros(1, dtype=torch.int64, device=market.device))  # one market shows how each is made up
+    start, about, extra = storage.load(path, like, market.device, partial(_check_about, path, facts), n_markets)
     played = about["stage"]
     if not 0 <= played < len(market.stages):
         raise _impossible(path, f"{played} of the round's {len(market.stages)} stages are played")
-    infos = [f"info.{name}" for name in market.report_type.INFO]
-    wanted = {"base", "episode", "ended", *infos, *(f"actions.{k}" for k in range(played))}
+    acted = {f"actions.{k}.{role}": (k, role) for k in range(played) for role in market.stages[k].moves}
+    wanted = {"base", "episode", "ended", "earned", *(f"info.{name}" for name in market.facts), *acted}
     if extra.keys() != wanted:
         raise _impossible(path, f"it holds {', '.join(sorted(extra)) or 'nothing'}, wanted {', '.join(sorted(wanted))}")
     saved = Saved(
-        state=state,
-        actions=tuple(extra[f"actions.{k}"] for k in range(played)),
-        infos={name: extra[f"info.{name}"] for name in market.report_type.INFO},
-        base=extra["base"],
-        episode=extra["episode"],
+        start=start,
+        moves=tuple({r: extra[f"actions.{k}.{r}"] for r in market.stages[k].moves} for k in range(played)),
+        infos={name: extra[f"info.{name}"] for name in market.facts},
+        earned=extra["earned"],
+        episodes=Episodes(extra["base"], extra["episode"]),
         ended=extra["ended"],
     )
     _check_extra(path, saved, market, n_markets)
@@ -141,28 +142,32 @@ def _short(words: Any) -> str:
 
 def _check_extra(path: str | Path, saved: Saved, market: Market, n_markets: int) -> None:
     """Refuse seeds, actions and infos of other shapes and types, and actions that are not finite."""
-    agents = len(agent_names(market))
-    rows = {"base": saved.base, "episode": saved.episode, "ended": saved.ended}
-    pairs = {f"info {name}": values for name, values in saved.infos.items()}
-    moves = {f"actions of stage {k}": actions for k, actions in enumerate(saved.actions)}
-    shapes = {(n_markets,): rows, (n_markets, agents): pairs, (n_markets, agents, action_width(market)): moves}
-    for shape, tensors in shapes.items():
-        for name, tensor in tensors.items():
-            kind = torch.bool if name == "ended" else torch.int64
-            whole = tensor.dtype == kind if name in rows else not tensor.is_complex()
-            if tensor.shape != shape or not whole or (name in moves and not tensor.is_floating_point()):
-                raise _impossible(path, f"{name} is {tensor.dtype} {list(tensor.shape)}, wanted shape {list(shape)}")
-    if not all(bool(actions.isfinite().all()) for actions in saved.actions):
+    rows = {"base": saved.episodes.base, "episode": saved.episodes.number, "ended": saved.ended}
+    shapes: list[tuple[str, Tensor, tuple[int, ...]]] = [(name, tensor, (n_markets,)) for name, tensor in rows.items()]
+    facts = {f"info {name}": values for name, values in saved.infos.items()} | {"earned": saved.earned}
+    shapes += [(name, values, (n_markets, market.people.count)) for name, values in facts.items()]
+    for stage, actions in zip(market.stages, saved.moves, strict=False):
+        for role, move in stage.moves.items():
+            wanted = (n_markets, move.count, move.action.dim)
+            shapes.append((f"actions of {role} in stage {stage.name}", actions[role], wanted))
+    for name, tensor, shape in shapes:
+        kind = torch.bool if name == "ended" else torch.int64
+        whole = tensor.dtype == kind if name in rows else not tensor.is_complex()
+        if tensor.shape != shape or not whole or (name.startswith("actions of") and not tensor.is_floating_point()):
+            raise _impossible(path, f"{name} is {tensor.dtype} {list(tensor.shape)}, wanted shape {list(shape)}")
+    if not all(bool(actions.isfinite().all()) for stage in saved.moves for actions in stage.values()):
         raise _impossible(path, "an action is not finite")
 
 
 def _check_time(path: str | Path, saved: Saved, market: Market) -> None:
     """Refuse negative seeds, and rounds that no episode of this market has."""
-    rounds, ended = saved.state.round, saved.ended
-    if bool(((saved.base < 0) | (saved.episode < 0)).any()):
+    played, ended = saved.start.floor.round, saved.ended
+    if bool(((saved.episodes.base < 0) | (saved.episodes.number < 0)).any()):
         raise _impossible(path, "a seed or an episode's number is negative")
-    late = rounds >= market.horizon
-    if bool(((rounds < 0) | (rounds > market.horizon) | (late & ~ended) | (ended & (rounds < 1))).any()):
-        raise _impossible(path, f"rounds are {rounds.tolist()}, ended is {ended.tolist()}, and the horizon is {market.horizon}")
-    if saved.actions and saved.over:
+    late = played >= market.horizon
+    if bool(((played < 0) | (played > market.horizon) | (late & ~ended) | (ended & (played < 1))).any()):
+        raise _impossible(path, f"rounds are {played.tolist()}, ended is {ended.tolist()}, and the horizon is {market.horizon}")
+    if bool((saved.start.floor.ended & ~ended).any()):
+        raise _impossible(path, "a market that ended by a rule of its own goes on")
+    if saved.moves and saved.over:
         raise _impossible(path, "all markets are over in the middle of a round")

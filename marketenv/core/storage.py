@@ -20,7 +20,7 @@ from torch import Tensor
 
 from marketenv.core import tree
 
-FORMAT = "marketenv-state-2"
+FORMAT = "marketenv-state-3"
 
 
 @contextlib.contextmanager

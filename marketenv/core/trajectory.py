@@ -5,57 +5,95 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float64
+from jaxtyping import Bool, Float64
 from torch import Tensor
 
-from marketenv.core.market import Report
+from marketenv.core import tree
+from marketenv.core.market import Market, Report
+from marketenv.core.rounds import ByRole
 from marketenv.core.storage import whole_file
+
+ByStage = dict[str, dict[str, Tensor]]  # by stage and role
 
 
 @dataclass(frozen=True)
 class Trajectory:
-    """Every step of a batch of episodes, as arrays that lead with [steps, markets]; rewards are 0 inside a round."""
+    """Every round of a batch of episodes, as arrays that lead with [rounds, markets].
 
-    observations: Float[Tensor, "steps markets agents dim"]
-    actions: Float[Tensor, "steps markets agents width"]
-    rewards: Float64[Tensor, "steps markets agents"]
-    terminated: Bool[Tensor, "steps markets"]
+    observations, actions: by stage and role: of those who move there   float32 [rounds, markets, count, width]
+    payments:   by name   float64 [rounds, markets, payers, payees];   parties: who pays whom, by the same name
+    rewards:    of a round, float64 [rounds, markets, agents];   terminated: bool [rounds, markets]
+    """
+
+    observations: ByStage
+    actions: ByStage
+    payments: dict[str, Tensor]
+    rewards: Float64[Tensor, "rounds markets agents"]
+    terminated: Bool[Tensor, "rounds markets"]
+    parties: dict[str, tuple[str, str]] = field(metadata=tree.STATIC)
 
     def save(self, path: str | Path) -> None:
-        """Write the arrays as a compressed ``.npz`` file, whole or not at all; the path gets that ending where it lacks it."""
+        """Write a compressed ``.npz`` file, whole or not at all; the path gets that ending where it lacks it.
+
+        Arrays are named as here, with dots: ``actions.auction.buyer``, ``payments.price``, ``parties.price``, ``rewards``.
+        """
+        arrays: dict[str, Any] = {name: tensor.cpu().numpy() for name, tensor in tree.leaves(self).items()}
+        arrays |= {f"parties.{name}": np.array(names) for name, names in self.parties.items()}
         place = f"{path}" if f"{path}".endswith(".npz") else f"{path}.npz"
         with whole_file(place) as part, part.open("wb") as file:
-            np.savez_compressed(file, **{name: tensor.cpu().numpy() for name, tensor in vars(self).items()})
+            np.savez_compressed(file, **arrays)
 
 
-def collect(steps: Iterable[tuple[Tensor, Tensor, Report | None]]) -> Trajectory:
-    """Stack what ``rounds.play`` yields; ValueError where nothing was played."""
-    kept = list(steps)
-    if not kept:
-        raise ValueError("collect got no steps; give it the steps of an episode, as rounds.play yields them.")
-    nothing = torch.zeros(kept[0][0].shape[:2], dtype=torch.float64, device=kept[0][0].device)
+def collect(market: Market, steps: Iterable[tuple[ByRole, ByRole, Report | None]]) -> Trajectory:
+    """Stack what ``rounds.play`` yields of a market; ValueError where nothing was played, and for a part of a round."""
+    kept, stages = list(steps), [stage.name for stage in market.stages]
+    ends = [k for k, (_, _, report) in enumerate(kept, start=1) if report is not None]
+    if not ends or ends != list(range(len(stages), len(kept) + len(stages), len(stages))):
+        raise ValueError(
+            f"collect got {len(kept) or 'no'} steps and {len(ends)} reports, wanted whole rounds of {len(stages)} stages "
+            f"({', '.join(stages)}): give it all steps of an episode, as rounds.play yields them."
+        )
+    reports = [report for _, _, report in kept if report is not None]
+    flows = reports[0].flows
     return Trajectory(
-        observations=torch.stack([seen for seen, _, _ in kept]),
-        actions=torch.stack([actions for _, actions, _ in kept]),
-        rewards=torch.stack([nothing if report is None else report.rewards for _, _, report in kept]),
-        terminated=torch.stack([nothing[:, 0] > 0 if report is None else report.terminated for _, _, report in kept]),
+        observations={stage: _stacked([seen for seen, _, _ in kept[k :: len(stages)]]) for k, stage in enumerate(stages)},
+        actions={stage: _stacked([made for _, made, _ in kept[k :: len(stages)]]) for k, stage in enumerate(stages)},
+        payments={name: torch.stack([report.flows[name].money for report in reports]) for name in flows},
+        rewards=torch.stack([report.rewards for report in reports]),
+        terminated=torch.stack([report.terminated for report in reports]),
+        parties={name: (flow.payer, flow.payee) for name, flow in flows.items()},
     )
 
 
+def _stacked(parts: Sequence[ByRole]) -> ByRole:
+    return {role: torch.stack([part[role] for part in parts]) for role in parts[0]}
+
+
 def describe(report: Report, agents: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """One dictionary per market of a round: every info by agent, and the payments as [payer, payee, money]."""
+    """One dictionary per market of a round: every info by agent, and every payment by its name.
+
+    ``{"agents": {"buyer_0": {"utility": 0.4, ...}, ...}, "payments": [{"name": "price", "payer": "buyer_0", "payee": "seller_0",
+    "money": 0.5}, ...]}``
+    """
     infos = {name: values.tolist() for name, values in report.infos().items()}
-    names = [*agents, *(f"operator_{k}" for k in range(report.transfers.shape[-1] - len(agents)))]
-    for m, money in enumerate(report.transfers):
-        payments = [[names[p], names[q], float(money[p, q])] for p, q in money.nonzero().tolist()]
+    for m in range(len(report.rewards)):
         rows = {agent: {name: _json(values[m][i]) for name, values in infos.items()} for i, agent in enumerate(agents)}
-        yield {"agents": rows, "payments": payments}
+        yield {"agents": rows, "payments": [line for name in report.flows for line in _payments(report, name, m)]}
+
+
+def _payments(report: Report, name: str, market: int) -> Iterator[dict[str, Any]]:
+    """Payments of one name in one market that are not 0."""
+    flow = report.flows[name]
+    money = flow.money[market]
+    for payer, payee in money.nonzero().tolist():
+        who = {"payer": f"{flow.payer}_{payer}", "payee": f"{flow.payee}_{payee}"}
+        yield {"name": name, **who, "money": float(money[payer, payee])}
 
 
 def _json(value: float | int) -> float | int | None:

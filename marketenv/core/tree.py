@@ -127,12 +127,13 @@ def _joined(name: str, part: str) -> str:
 
 
 def copied(value: Any) -> Any:
-    """The same with memory of its own: tensors in tuples, dicts and dataclasses are cloned, what holds none stays as it is.
+    """The same with memory of its own: tensors in tuples, dicts and dataclasses are cloned, without
+    their gradients; what holds none stays as it is.
 
     A node stays too: worlds are shared, and large.
     """
     if isinstance(value, Tensor):
-        return value.clone()
+        return value.detach().clone()
     if is_node(value):
         return value
     if isinstance(value, dict):

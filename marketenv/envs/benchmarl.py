@@ -19,7 +19,8 @@ from torchrl.envs import EnvBase
 from torchrl.envs.libs.pettingzoo import PettingZooWrapper
 
 from marketenv.core import draws
-from marketenv.envs.make import make_market, make_parallel
+from marketenv.envs.make import MARKETS, make_market, make_parallel
+from marketenv.envs.seats import door_seat
 
 
 class Maker:
@@ -60,7 +61,7 @@ class MarketClass(PettingZooClass):
         super().__init__(name, dict(config or {}))
         levels = self.config.get("action_levels")
         market = make_market(name.lower(), **{k: v for k, v in self.config.items() if k != "action_levels"})
-        if levels is not None and any(role.action.dim > 1 for role in market.roles):
+        if levels is not None and any(door_seat(market, role.name).action.dim > 1 for role in market.roles):
             raise ValueError(f"{name} has several actions per agent, BenchMARL only one discrete one: leave out action_levels.")
         self._steps, self._asked = market.horizon * len(market.stages), 0
 
@@ -91,12 +92,8 @@ class MarketClass(PettingZooClass):
         return "marketenv"
 
 
-class MarketTask(Task):
-    """Every market of this library; ``get_task(config)`` takes the market's arguments, none means its defaults."""
-
-    REFERENCE_V0 = None
-    PARAMETER_TRADING_V0 = None
-    MODEL_SHARING_V0 = None
+class LibraryTask(Task):
+    """What every market of this library is as a task; ``get_task(config)`` takes its arguments, none means its defaults."""
 
     def get_task(self, config: dict[str, Any] | None = None) -> MarketClass:
         """Return the task with the market's arguments; ValueError for an unknown one."""
@@ -106,3 +103,7 @@ class MarketTask(Task):
     def associated_class() -> type[MarketClass]:
         """The class of these tasks."""
         return MarketClass
+
+
+# every market of the library, by its name in capitals
+MarketTask = LibraryTask("MarketTask", {name.upper(): None for name in MARKETS}, module=__name__)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import gymnasium
@@ -11,46 +12,15 @@ import pettingzoo
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode
 
-from marketenv.core.checks import text
-from marketenv.core.lookup import lookup, unknown
-from marketenv.core.market import Market, agent_names
-from marketenv.envs.parallel import MarketParallelEnv, aec
+from marketenv.core.market import agent_names
+from marketenv.envs.agent_by_agent import aec
+from marketenv.envs.parallel import MarketParallelEnv
 from marketenv.envs.single_agent import SingleAgentEnv
 from marketenv.envs.vector import MarketVectorEnv
-from marketenv.markets.model_sharing import ModelSharingMarket
-from marketenv.markets.model_sharing_types import ModelSharingConfig
-from marketenv.markets.parameter_trading import ParameterTradingConfig, ParameterTradingMarket
-from marketenv.markets.reference import ReferenceConfig, ReferenceMarket
+from marketenv.markets.table import MARKETS, make_market, short_name
 
 if TYPE_CHECKING:
     from marketenv.envs.sb3 import MarketSB3Env
-
-MARKETS: dict[str, tuple[type[Any], Callable[[Any], Market]]] = {
-    "model_sharing_v0": (ModelSharingConfig, ModelSharingMarket),
-    "parameter_trading_v0": (ParameterTradingConfig, ParameterTradingMarket),
-    "reference_v0": (ReferenceConfig, ReferenceMarket),
-}
-
-
-def short_name(name: str) -> str:
-    """``marketenv/reference-v0`` and ``reference_v0`` are one name: the latter."""
-    return text(name, "name", f": {', '.join(MARKETS)}").removeprefix("marketenv/").replace("-v", "_v")
-
-
-def make_market(name: str, **config: Any) -> Market:
-    """Build the batched core of a market from its name and its arguments.
-
-    Raises ValueError for an unknown market or argument, naming the nearest one.
-
-    >>> make_market("reference_v0", game="first_price", n_buyers=3).roles[0].agents
-    ('buyer_0', 'buyer_1', 'buyer_2')
-    """
-    config_type, market_type = lookup(MARKETS, short_name(name), "market")
-    known = tuple(f.name for f in dataclasses.fields(config_type))
-    for key in config:
-        if key not in known:
-            raise unknown(f"argument of {short_name(name)}", key, known)
-    return market_type(config_type(**config))
 
 
 def make_parallel(
@@ -65,10 +35,15 @@ def make_aec(name: str, **kwargs: Any) -> Any:
     return aec(make_parallel(name, **kwargs))
 
 
-def make_single(name: str, *, agent: str | None = None, opponents: Any = "truthful", **kwargs: Any) -> SingleAgentEnv:
-    """Build the single-agent view of one market against given opponents; ``gymnasium.make(env.spec)`` builds it again."""
-    env = SingleAgentEnv(make_parallel(name, **kwargs), agent, opponents)
-    env.spec = _spec(name, agent=agent, opponents=opponents, **kwargs)
+def make_single(
+    name: str, *, agent: str | None = None, opponents: Any = "truthful", stages: Sequence[str] | None = None, **kwargs: Any
+) -> SingleAgentEnv:
+    """Build the single-agent view of one market against given opponents; ``gymnasium.make(env.spec)`` builds it again.
+
+    stages: in which the agent moves, None for all of its stages; a step leads to its next move
+    """
+    env = SingleAgentEnv(make_parallel(name, **kwargs), agent, opponents, stages)
+    env.spec = _spec(name, agent=agent, opponents=opponents, **_named(stages), **kwargs)
     return env
 
 
@@ -80,11 +55,12 @@ def make_vec(
     opponents: Any = "truthful",
     action_levels: int | None = None,
     autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP,
+    stages: Sequence[str] | None = None,
     **config: Any,
 ) -> MarketVectorEnv:
     """Build a Gymnasium vector environment of ``num_envs`` markets for one learning agent; None takes the first agent.
 
-    ``autoreset_mode`` says what follows the end of an episode: see ``MarketVectorEnv``.
+    ``autoreset_mode`` says what follows the end of an episode, ``stages`` where the learner moves: see ``MarketVectorEnv``.
 
     >>> venv = make_vec("reference_v0", 4, agent="buyer_0")
     >>> venv.reset(seed=0)[0].shape
@@ -92,17 +68,26 @@ def make_vec(
     """
     market = make_market(name, **config)
     learner = agent_names(market)[0] if agent is None else agent
-    venv = MarketVectorEnv(market, num_envs, learner, opponents, action_levels, autoreset_mode)
+    venv = MarketVectorEnv(market, num_envs, learner, opponents, action_levels, autoreset_mode, stages)
     doors = {"agent": agent, "opponents": opponents, "action_levels": venv.action_levels}
     doors["autoreset_mode"] = venv.autoreset_mode.name  # a word, so that the spec can be written as JSON
-    venv.spec = _spec(name, num_envs=venv.num_envs, vectorization_mode="vector_entry_point", **doors, **config)
+    venv.spec = _spec(name, num_envs=venv.num_envs, vectorization_mode="vector_entry_point", **doors, **_named(stages), **config)
     return venv
 
 
 def make_sb3(
-    name: str, num_envs: int, *, agent: str = "all", opponents: Any = "truthful", action_levels: int | None = None, **config: Any
+    name: str,
+    num_envs: int,
+    *,
+    agent: str = "all",
+    opponents: Any = "truthful",
+    action_levels: int | None = None,
+    stages: Sequence[str] | None = None,
+    **config: Any,
 ) -> MarketSB3Env:
-    """Build a stable-baselines3 VecEnv; ``agent="all"`` trains one policy that all agents share.
+    """Build a stable-baselines3 VecEnv; ``agent="all"``, or a role, trains one policy that these agents share.
+
+    stages: in which the learner moves, None for all of its stages; a step leads to its next move
 
     Raises ImportError where stable-baselines3 is missing: ``pip install 'marketenv[sb3]'``.
     """
@@ -110,7 +95,12 @@ def make_sb3(
         from marketenv.envs.sb3 import MarketSB3Env
     except ImportError as error:
         raise ImportError("make_sb3 needs stable-baselines3: pip install 'marketenv[sb3]'.") from error
-    return MarketSB3Env(make_market(name, **config), num_envs, agent, opponents, action_levels)
+    return MarketSB3Env(make_market(name, **config), num_envs, agent, opponents, action_levels, stages)
+
+
+def _named(stages: Sequence[str] | None) -> dict[str, Any]:
+    """The argument in a registry's words, left out where it says nothing."""
+    return {} if stages is None else {"stages": tuple(stages)}
 
 
 def identity(name: str) -> str:
@@ -135,3 +125,33 @@ def register_all() -> None:
             vector_entry_point="marketenv.envs.make:make_vec",
             kwargs={"name": name},
         )
+
+
+@dataclass(frozen=True)
+class Doors:
+    """The three ways in which PettingZoo makes a market, each from the fields of its config."""
+
+    name: str
+
+    def parallel_env(self, **kwargs: Any) -> MarketParallelEnv:
+        """The market as a PettingZoo parallel environment; ValueError for an unknown keyword."""
+        return make_parallel(self.name, **kwargs)
+
+    def raw_env(self, **kwargs: Any) -> Any:
+        """The agent-by-agent form without wrappers."""
+        return aec(self.parallel_env(**kwargs), ordered=False)
+
+    def env(self, **kwargs: Any) -> Any:
+        """The agent-by-agent form with PettingZoo's check of the order of calls."""
+        return aec(self.parallel_env(**kwargs))
+
+
+def doors(name: str) -> tuple[Callable[..., Any], Callable[..., MarketParallelEnv], Callable[..., Any]]:
+    """``env``, ``parallel_env`` and ``raw_env`` of a market: all that its module ``x_v0`` holds.
+
+    >>> env, parallel_env, raw_env = doors("reference_v0")
+    >>> parallel_env(game="first_price").possible_agents
+    ['buyer_0', 'buyer_1']
+    """
+    made = Doors(name)
+    return made.env, made.parallel_env, made.raw_env

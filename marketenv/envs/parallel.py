@@ -1,26 +1,23 @@
-"""The PettingZoo doors: a parallel environment over a batch of one market, and its AEC form."""
+"""The PettingZoo door: a parallel environment over a batch of one market."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import gymnasium
 import numpy as np
-import torch
 from pettingzoo import ParallelEnv
-from pettingzoo.utils.conversions import parallel_to_aec_wrapper
-from pettingzoo.utils.wrappers import OrderEnforcingWrapper
 from torch import Tensor
 
-from marketenv.core.batch import Batch
+from marketenv.core import rounds
+from marketenv.core.batch import Batch, Turn
 from marketenv.core.checks import choice, or_none
 from marketenv.core.lookup import unknown
-from marketenv.core.market import Market, Report, agent_names, role_of
-from marketenv.core.numbers import numbers
-from marketenv.core.policy import Policy
+from marketenv.core.market import Market, Report, agent_names
 from marketenv.envs import spaces
+from marketenv.envs.places import Places
+from marketenv.envs.undo import undone
 from marketenv.render import draw_frame, tell_round
 
 RENDER_MODES = ("rgb_array", "ansi", "human")
@@ -36,7 +33,13 @@ class MarketParallelEnv(ParallelEnv[str, np.ndarray, Any]):
     action_levels: None for Box actions, or the number of grid points per action for learners that need discrete ones
 
     Observations are float32 inside their Box; infos hold the same numbers at reset and after every step; the whole
-    last round is at ``env.unwrapped.report``. Actions of agents that are not to move in a stage are ignored.
+    last round is at ``env.unwrapped.report``. In a market of several stages an agent's spaces join the fields of its stages, with
+    a flag each that is 1 where it is its turn there; ``movers`` names who moves. Actions of others may be left out.
+    Actions that are given are checked whole, of others too and in the fields of other stages, since a mistake is a mistake; only
+    a mover's fields of the present stage count.
+
+    Infos are facts of the last finished round, all 0 before the first one: ``cash`` too, while ``situation.floor`` has the cash
+    of now.
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012  as in PettingZoo
@@ -51,13 +54,9 @@ class MarketParallelEnv(ParallelEnv[str, np.ndarray, Any]):
         self.action_levels = action_levels = spaces.LEVELS(action_levels, "action_levels")
         self.possible_agents = list(agent_names(market))
         self.agents: list[str] = []
-        self._roles = {agent: role_of(market, agent) for agent in self.possible_agents}
-        seen = {role.name: spaces.box(role.observation) for role in market.roles}
-        self.observation_spaces = {a: seen[r.name] for a, r in self._roles.items()}
-        self.action_spaces = {a: spaces.action_space(r, action_levels) for a, r in self._roles.items()}
-        low, high = (np.concatenate([getattr(seen[r.name], side) for r in self._roles.values()]) for side in ("low", "high"))
-        self.state_space = gymnasium.spaces.Box(low, high, dtype=np.float32)
-        self._batch = Batch(market, 1)
+        self._places = places = Places(market, action_levels)
+        self.observation_spaces, self.action_spaces, self.state_space = places.observations, places.actions, places.state
+        self.batch = Batch(market, 1)
         self._observations: dict[str, np.ndarray] = {}
 
     def observation_space(self, agent: str) -> gymnasium.Space[Any]:
@@ -71,17 +70,24 @@ class MarketParallelEnv(ParallelEnv[str, np.ndarray, Any]):
     @property
     def report(self) -> Report | None:
         """The last finished round in full, None before the first."""
-        return self._batch.report
+        return self.batch.report
 
     @property
     def quotes(self) -> Any:
         """What the movers of the coming stage are shown, in full; None after the last round."""
-        return self._batch.running().quotes
+        return self.batch.running().quotes
 
     @property
-    def market_state(self) -> Any:
-        """The market's own state (a frozen dataclass of tensors that lead with an axis of length 1)."""
-        return self._batch.running().state
+    def situation(self) -> rounds.Situation:
+        """Where the market stands: its floor and each phase's memory, as tensors that lead with an axis of length 1."""
+        return self.batch.running()
+
+    @property
+    def movers(self) -> list[str]:
+        """The agents that move in the coming stage; nobody when the episode is over."""
+        now = self.batch.running()
+        moves = rounds.stage_of(self.market, now).moves.values() if now.playing else ()
+        return [agent for move in moves for agent in move.agents]
 
     def reset(
         self, seed: int | None = None, options: dict[str, Any] | None = None
@@ -90,39 +96,33 @@ class MarketParallelEnv(ParallelEnv[str, np.ndarray, Any]):
 
         There are no options; PettingZoo's suites give one nevertheless, so they are ignored here.
         """
-        started = self._start(self._batch.reset(seed))
-        self._tell()
+        with undone(self, self.batch):
+            started = self._start(self.batch.reset(seed))
+            self.show_human()
         return started
 
     def step(self, actions: dict[str, Any]) -> tuple[dict[str, Any], ...]:
-        """Play one stage with one action per agent; ValueError, and no change at all, for a bad action.
+        """Play one stage with an action of each mover; ValueError, and no change at all, for a bad action.
 
         An episode that is over takes no actions and gives empty dicts, as PettingZoo's environments do; SuperSuit's
         ``black_death_v3`` goes one step too far.
         """
-        if not self.agents and not actions and self._batch.running():
+        if not self.agents and not actions and self.batch.running():
             return {}, {}, {}, {}, {}
-        missing = [a for a in self.agents if a not in actions]
-        if missing or not self.agents:
+        movers = self.movers if self.agents else []
+        missing = [a for a in movers if a not in actions]
+        if missing or not movers:
             hint = f"no action for {', '.join(missing)}" if missing else "the episode is over"
-            raise ValueError(f"{hint}; wanted one action for each of {self.agents or 'no agents: call reset()'}.")
+            raise ValueError(f"{hint}; wanted one action for each of {movers or 'no agents: call reset()'}.")
         for agent in actions:
-            if agent not in self._roles:
+            if agent not in self.possible_agents:
                 raise unknown("agent", agent, tuple(self.possible_agents))
-        return self._take(self._rows(actions))
+        checked = {agent: self.check_action(agent, action) for agent, action in actions.items()}
+        with undone(self, self.batch):  # the round's words and infos are a phase's own code, which may fail
+            return self.told(self.batch.step(self._places.by_role(self.situation, checked)))
 
-    def step_one(
-        self, agent: str, action: Any, policies: Mapping[str, Policy]
-    ) -> tuple[np.ndarray, float, bool, bool, dict[str, float]]:
-        """Play one stage with one agent's action while policies play the others: that agent's part of ``step``."""
-        mine = self.check_action(agent, action)
-        rows = self._batch.act(policies, frozenset({agent}))
-        rows[0, self.possible_agents.index(agent), : len(mine)] = mine
-        seen, rewards, terminated, truncated, infos = (part[agent] for part in self._take(rows))
-        return seen, rewards, terminated, truncated, infos
-
-    def _take(self, rows: Tensor) -> tuple[dict[str, Any], ...]:
-        turn = self._batch.step(rows)
+    def told(self, turn: Turn) -> tuple[dict[str, Any], ...]:
+        """What a step of the batch means to PettingZoo: observations, rewards, terminations, truncations, infos."""
         rewards = turn.rewards[0].tolist()
         terminated, truncated = bool(turn.terminated[0]), bool(turn.truncated[0])
         agents = list(self.agents)
@@ -130,7 +130,7 @@ class MarketParallelEnv(ParallelEnv[str, np.ndarray, Any]):
         if terminated or truncated:
             self.agents = []
         if turn.report is not None:
-            self._tell()
+            self.show_human()
         return (
             observations,
             {a: float(r) for a, r in zip(agents, rewards, strict=True)},
@@ -141,11 +141,11 @@ class MarketParallelEnv(ParallelEnv[str, np.ndarray, Any]):
 
     def check_action(self, agent: str, action: Any) -> Tensor:
         """Return one agent's action as a checked tensor; ValueError says what is wrong with it."""
-        return spaces.to_actions(action, self._roles[agent], self.action_levels, f"action of {agent}", self.market.device)
+        return self._places.check(agent, action)
 
     def state(self) -> np.ndarray:
         """What all agents see, joined in the order of ``possible_agents``: float32."""
-        self._batch.running()
+        self.batch.running()
         return np.concatenate([self._observations[a] for a in self.possible_agents])
 
     def render(self) -> np.ndarray | str | None:
@@ -159,13 +159,14 @@ class MarketParallelEnv(ParallelEnv[str, np.ndarray, Any]):
 
     def save(self, path: str | Path) -> None:
         """Write the running market to a file; an environment that loads it goes on to the bit on a CPU."""
-        self._batch.save(path)
+        self.batch.save(path)
 
     def load(self, path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, dict[str, float]]]:
         """Take up a saved market: its observations and last infos (``report`` is None); ValueError for a damaged file."""
-        observations, infos = self._start(self._batch.load(path))
-        if self._batch.running().quotes is None:
-            self.agents = []
+        with undone(self, self.batch):
+            observations, infos = self._start(self.batch.load(path))
+            if not self.batch.running().playing:
+                self.agents = []
         return observations, infos
 
     def close(self) -> None:
@@ -174,45 +175,19 @@ class MarketParallelEnv(ParallelEnv[str, np.ndarray, Any]):
     def __str__(self) -> str:
         return str(self.metadata["name"])
 
-    def _tell(self) -> None:
+    def show_human(self) -> None:
+        """Print the last round where the render mode is ``human``."""
         if self.render_mode == "human":
             print(tell_round(self.report, self.possible_agents))
 
-    def _start(self, seen: Tensor) -> tuple[dict[str, np.ndarray], dict[str, dict[str, float]]]:
+    def _start(self, seen: rounds.ByRole) -> tuple[dict[str, np.ndarray], dict[str, dict[str, float]]]:
         self.agents = list(self.possible_agents)
         return self._see(seen), self._infos(self.agents)
 
-    def _see(self, seen: Tensor) -> dict[str, np.ndarray]:
-        flat = seen[0].cpu().numpy()
-        self._observations = {a: flat[i, : self._roles[a].observation.dim].copy() for i, a in enumerate(self.possible_agents)}
+    def _see(self, seen: rounds.ByRole) -> dict[str, np.ndarray]:
+        self._observations = self._places.see(self.situation, seen)
         return {a: o.copy() for a, o in self._observations.items()}
 
     def _infos(self, agents: list[str]) -> dict[str, dict[str, float]]:
-        columns = {key: values[0].tolist() for key, values in self._batch.infos().items()}
+        columns = {key: values[0].tolist() for key, values in self.batch.infos().items()}
         return {a: {key: float(values[i]) for key, values in columns.items()} for i, a in enumerate(agents)}
-
-    def _rows(self, actions: dict[str, Any]) -> Tensor:
-        width = max(r.action.dim for r in self.market.roles)
-        rows = torch.zeros(1, len(self.possible_agents), width, dtype=torch.float32, device=self.market.device)
-        for i, agent in enumerate(self.possible_agents):
-            checked = self.check_action(agent, actions[agent])
-            rows[0, i, : len(checked)] = checked
-        return rows
-
-
-class MarketAECEnv(parallel_to_aec_wrapper):
-    """The agent-by-agent form: within a stage agents act without seeing each other, rewards come after the last."""
-
-    def step(self, action: Any) -> None:
-        """Take the selected agent's action; a bad one is refused at once and may be given again."""
-        agent = self.agent_selection
-        if not (self.terminations[agent] or self.truncations[agent]):
-            self.env.unwrapped.check_action(agent, action)
-            action = numbers(action, agent, torch.device("cpu")).numpy()  # a copy: the caller may reuse its array
-        super().step(action)
-
-
-def aec(env: MarketParallelEnv, ordered: bool = True) -> Any:
-    """The AEC view of a parallel market; ``ordered`` adds PettingZoo's check of the order of calls."""
-    raw = MarketAECEnv(env)
-    return OrderEnforcingWrapper(raw) if ordered else raw

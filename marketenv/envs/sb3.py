@@ -11,41 +11,48 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from marketenv.core.batch import Batch
-from marketenv.core.checks import choice, whole
-from marketenv.core.market import Market, Report, agent_names, role_of
+from marketenv.core.checks import whole
+from marketenv.core.market import Market, Report
 from marketenv.envs import spaces
-from marketenv.envs.opponents import find_opponents
+from marketenv.envs.learner import LearnerBatch
+from marketenv.envs.undo import undone
 
 
 class MarketSB3Env(VecEnv):
     """A stable-baselines3 VecEnv of ``num_envs`` markets.
 
-    agent:     one agent's name (the others are ``opponents``), or ``"all"``: every agent of every market is one row of
-               the batch, market by market, and they share one policy (all roles must then have equal spaces)
+    agent:     one agent's name (the others are ``opponents``); a role, whose agents all learn; or ``"all"``: every agent. The
+               agents of a market are rows of the batch, market by market, and share one policy (with ``"all"`` roles must have
+               equal spaces and stages)
     opponents: who plays the others; see ``marketenv.envs.opponents``
+    stages:    in which the learner moves, None for all of its stages; its other moves are played truthfully
+
+    A step leads to the learner's next move, and what it earns in between is summed without discount: use gamma=1 for it to mean
+    what a round earns.
     """
 
     def __init__(
-        self, market: Market, num_envs: int, agent: str = "all", opponents: Any = "truthful", action_levels: int | None = None
+        self,
+        market: Market,
+        num_envs: int,
+        agent: str = "all",
+        opponents: Any = "truthful",
+        action_levels: int | None = None,
+        stages: Sequence[str] | None = None,
     ) -> None:
-        num_envs, names = whole(num_envs, "num_envs", 1), agent_names(market)
-        self.market, self.agent = market, choice(agent, "agent", ("all", *names))
+        num_envs = whole(num_envs, "num_envs", 1)
+        self.market, self.agent = market, agent
         self.action_levels = action_levels = spaces.LEVELS(action_levels, "action_levels")
-        self._rows = list(range(len(names))) if agent == "all" else [names.index(agent)]
-        self._role = role_of(market, names[self._rows[0]])
-        dims = {(r.observation.dim, r.action.dim) for r in market.roles}
-        if agent == "all" and len(dims) > 1:
-            raise ValueError('agent="all" wants roles of equal spaces; choose one agent or train one policy per role.')
-        self._skip = frozenset(names[row] for row in self._rows)
-        self._policies = {} if agent == "all" else find_opponents(opponents, market)
         self._batch = Batch(market, num_envs)
+        self._learner = LearnerBatch(self._batch, agent, opponents, stages)
+        self._seat, self._rows = self._learner.seat, self._learner.rows
         self._markets = num_envs
         self._seed: int | None = None
         self._given: Tensor | None = None
         self.reset_infos = []
         self.render_mode = None
         super().__init__(
-            num_envs * len(self._rows), spaces.box(self._role.observation), spaces.action_space(self._role, action_levels)
+            num_envs * len(self._rows), spaces.box(self._seat.observation), spaces.action_space(self._seat, action_levels)
         )
 
     @property
@@ -55,33 +62,33 @@ class MarketSB3Env(VecEnv):
 
     def reset(self) -> np.ndarray:
         """Start all markets with the seed that ``seed()`` named, or the next episodes of the last one."""
-        seen = self._batch.reset(self._seed)
-        self._seed = None
-        self.reset_infos = self._infos()
+        with undone(self, self._batch):
+            seen = self._learner.reset(self._seed)
+            self._seed = None
+            self.reset_infos = self._infos()
         return self._mine(seen)
 
     def step_async(self, actions: Any) -> None:
         """Keep a checked copy of the actions [num_envs, ...] for ``step_wait``."""
-        self._given = spaces.to_actions(actions, self._role, self.action_levels, "actions", self.market.device, (self.num_envs,))
+        self._given = spaces.to_actions(actions, self._seat, self.action_levels, "actions", self.market.device, (self.num_envs,))
 
     def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
         """Step all markets; a market that ends restarts at once and its last observation is in the infos."""
         if self._given is None:
             raise ValueError("no actions: call step_async(actions) before step_wait().")
         mine, self._given = self._given, None
-        everyone = self._batch.act(self._policies, self._skip)
-        everyone[:, self._rows, : mine.shape[1]] = mine.unflatten(0, (self._markets, len(self._rows)))
-        turn = self._batch.step(everyone, restart=True)
-        infos = self._infos(turn.report)
+        with undone(self._batch):
+            turn = self._learner.step(mine.unflatten(0, (self._markets, len(self._rows))), restart=True)
+            infos = self._infos(turn.report)
         over = (turn.terminated | turn.truncated).repeat_interleave(len(self._rows)).cpu().numpy()
         cut = turn.truncated.repeat_interleave(len(self._rows)).tolist()
         for info, truncated in zip(infos, cut, strict=True):
             info["TimeLimit.truncated"] = truncated
         if over.any():
-            last = self._mine(turn.final_seen)
+            last = self._mine(turn.final)
             for k in over.nonzero()[0]:
                 infos[k]["terminal_observation"] = last[k]
-        rewards = turn.rewards[:, self._rows].flatten().cpu().numpy().astype(np.float32)
+        rewards = turn.rewards.flatten().cpu().numpy().astype(np.float32)
         return self._mine(turn.seen), rewards, over, infos
 
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
@@ -103,8 +110,9 @@ class MarketSB3Env(VecEnv):
 
     def load(self, path: str | Path) -> np.ndarray:
         """Take up saved markets: the observations of where they stood; ValueError for a damaged or foreign file."""
-        seen = self._batch.load(path, restart=True)
-        self.reset_infos = self._infos()
+        with undone(self, self._batch):
+            seen = self._learner.load(path, restart=True)
+            self.reset_infos = self._infos()
         return self._mine(seen)
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
@@ -127,7 +135,7 @@ class MarketSB3Env(VecEnv):
         return self.num_envs if indices is None else len(list(indices)) if isinstance(indices, Iterable) else 1
 
     def _mine(self, seen: Tensor) -> np.ndarray:
-        return seen[:, self._rows, : self._role.observation.dim].flatten(0, 1).cpu().numpy().copy()
+        return seen.flatten(0, 1).cpu().numpy().copy()
 
     def _infos(self, report: Report | None = None) -> list[dict[str, Any]]:
         facts = self._batch.infos() if report is None else report.infos()

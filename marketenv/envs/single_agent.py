@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium
 import numpy as np
 
-from marketenv.core.market import Market, Report, agent_names, role_of
-from marketenv.core.policy import Policy
-from marketenv.envs.opponents import find_opponents
+from marketenv.core.market import Report, agent_names, role_of
+from marketenv.envs import spaces
+from marketenv.envs.learner import LearnerBatch
 from marketenv.envs.parallel import MarketParallelEnv
+from marketenv.envs.undo import undone
 
 
 class SingleAgentEnv(gymnasium.Env[np.ndarray, Any]):
-    """A parallel market seen by one agent while given opponents play the others; see ``MarketVectorEnv`` for many at once."""
+    """A parallel market seen by one agent while given opponents play the others; see ``MarketVectorEnv`` for many at once.
+
+    A step leads to the agent's next move; what it earns in between is summed. ``stages`` names those in which it moves, None for
+    all; its other moves are played truthfully.
+    """
 
     metadata: dict[str, Any] = MarketParallelEnv.metadata
 
-    def __init__(self, env: MarketParallelEnv, agent: str | None = None, opponents: Any = "truthful") -> None:
-        market: Market = env.market
-        self.env, self.agent = env, agent_names(market)[0] if agent is None else agent
-        role_of(market, self.agent)
-        self._opponents: dict[str, Policy] = find_opponents(opponents, market)
-        self.observation_space = env.observation_space(self.agent)
-        self.action_space = env.action_space(self.agent)
+    def __init__(
+        self, env: MarketParallelEnv, agent: str | None = None, opponents: Any = "truthful", stages: Sequence[str] | None = None
+    ) -> None:
+        self.env, self.agent = env, agent_names(env.market)[0] if agent is None else agent
+        role_of(env.market, self.agent)
+        self._learner = LearnerBatch(env.batch, self.agent, opponents, stages)
+        self._seat = self._learner.seat
+        self.observation_space = spaces.box(self._seat.observation)
+        self.action_space = spaces.action_space(self._seat, env.action_levels)
         self.render_mode = env.render_mode
 
     @property
@@ -36,15 +44,30 @@ class SingleAgentEnv(gymnasium.Env[np.ndarray, Any]):
         """Start an episode; a seed fixes everything. Raises ValueError for options: there are none."""
         if options:
             raise ValueError(f"options is {options!r}, but reset has no options: give what the market takes to make_single.")
+        with undone(self.env.batch):
+            seen = self._learner.reset(seed)
+            self.env.show_human()
+            told = self._row(seen), self._infos()
         super().reset(seed=seed)
-        observations, infos = self.env.reset(seed=seed)
-        return observations[self.agent], dict(infos[self.agent])
+        return told
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """Play one stage against the opponents' policies."""
-        seen, reward, terminated, truncated, infos = self.env.step_one(self.agent, action, self._opponents)
-        return seen, reward, terminated, truncated, infos
+        """Play up to the agent's next move against the opponents' policies."""
+        said, device = f"action of {self.agent}", self.env.market.device
+        mine = spaces.to_actions(action, self._seat, self.env.action_levels, said, device)
+        with undone(self.env.batch):
+            turn = self._learner.step(mine[None, None])
+            if turn.report is not None:
+                self.env.show_human()
+            ended = bool(turn.terminated[0]), bool(turn.truncated[0])
+            return self._row(turn.final), float(turn.rewards[0, 0]), *ended, self._infos()
 
     def render(self) -> Any:
         """Show the last round as the parallel environment does."""
         return self.env.render()
+
+    def _row(self, seen: Any) -> np.ndarray:
+        return seen[0, 0].cpu().numpy().copy()
+
+    def _infos(self) -> dict[str, Any]:
+        return {name: float(values[0, self._learner.rows[0]]) for name, values in self.env.batch.infos().items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,14 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
-from marketenv.core.batch import Batch, Turn
+from marketenv.core.batch import Batch
 from marketenv.core.checks import whole
 from marketenv.core.lookup import lookup, unknown
-from marketenv.core.market import Market, Report, agent_names, role_of
+from marketenv.core.market import Market, Report, role_of
 from marketenv.core.numbers import numbers
 from marketenv.envs import spaces
-from marketenv.envs.opponents import find_opponents
+from marketenv.envs.learner import LearnerBatch
+from marketenv.envs.undo import undone
 
 MODES = {mode.name: mode for mode in AutoresetMode} | {mode.value: mode for mode in AutoresetMode}
 
@@ -27,11 +28,13 @@ class MarketVectorEnv(VectorEnv):
     """The single-agent view of ``num_envs`` markets, stepped as one batch on the market's device.
 
     agent:     the learner's name; opponents: who plays the others (see ``marketenv.envs.opponents``).
+    stages:    in which the learner moves, None for all of its stages; its other moves are played truthfully. A step leads to its
+               next move, and what it earns in between is summed.
     autoreset_mode: what follows an episode's end, as in Gymnasium's own vector environments: an ``AutoresetMode``, its name
                or its value. ``SAME_STEP``: the observation is the new episode's first, the old one's last is
                ``infos["final_obs"]``. ``NEXT_STEP``: the next step ignores that market's action, gives it reward 0 and the new
-               episode's first observation; for markets of one stage. ``DISABLED``: ``reset(options={"reset_mask": mask})``
-               starts the next episodes, and ``step`` refuses to go on without it.
+               episode's first observation; for markets of one stage. ``DISABLED``, for learners that move first in a round:
+               ``reset(options={"reset_mask": mask})`` starts the next episodes, and ``step`` refuses to go on without it.
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012  as in Gymnasium
@@ -47,19 +50,20 @@ class MarketVectorEnv(VectorEnv):
         opponents: Any = "truthful",
         action_levels: int | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP,
+        stages: Sequence[str] | None = None,
     ) -> None:
         self.market, self.num_envs, self.agent = market, whole(num_envs, "num_envs", 1), agent
         self.action_levels = action_levels = spaces.LEVELS(action_levels, "action_levels")
-        self.autoreset_mode = _autoreset(autoreset_mode, market)
+        role_of(market, agent)
+        self._batch = Batch(market, self.num_envs)
+        self._learner = LearnerBatch(self._batch, agent, opponents, stages)
+        self._seat, self._row = self._learner.seat, self._learner.rows[0]
+        self.autoreset_mode = _autoreset(autoreset_mode, market, self._seat.stages[0])
         self.metadata = type(self).metadata | {"autoreset_mode": self.autoreset_mode}
-        self._role = role_of(market, agent)
-        self._row = agent_names(market).index(agent)
-        self._opponents = find_opponents(opponents, market)
-        self.single_observation_space = spaces.box(self._role.observation)
-        self.single_action_space = spaces.action_space(self._role, action_levels)
+        self.single_observation_space = spaces.box(self._seat.observation)
+        self.single_action_space = spaces.action_space(self._seat, action_levels)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
-        self._batch = Batch(market, self.num_envs)
 
     @property
     def report(self) -> Report | None:
@@ -80,9 +84,10 @@ class MarketVectorEnv(VectorEnv):
         Raises ValueError for another option, a mask that is none, and a mask that leaves markets out in mid-round.
         """
         mask = self._reset_mask(options or {})
-        seen = self._batch.reset(seed, None if mask is None else torch.as_tensor(mask, device=self.market.device))
         everyone = np.ones(self.num_envs, dtype=bool)
-        return self._mine(seen), self._info_columns(self._batch.infos(), everyone if mask is None else mask)
+        with undone(self._batch):
+            seen = self._learner.reset(seed, None if mask is None else torch.as_tensor(mask, device=self.market.device))
+            return self._mine(seen), self._info_columns(self._batch.infos(), everyone if mask is None else mask)
 
     def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Step all markets with the learner's actions [num_envs, ...]; the opponents answer by their policies.
@@ -94,12 +99,14 @@ class MarketVectorEnv(VectorEnv):
             raise ValueError(f"markets {over} are over: start their next episodes with reset(options={{'reset_mask': mask}}).")
         mine = self._checked(actions)
         same = self.autoreset_mode is AutoresetMode.SAME_STEP
-        turn = self._after_ends(mine) if self._over.any() else self._batch.step(self._everyone(self._batch, mine), restart=same)
-        terminated, truncated = turn.terminated.cpu().numpy(), turn.truncated.cpu().numpy()
-        infos, over = self._infos(), terminated | truncated
-        if same and turn.report is not None and over.any():
-            infos |= self._final(turn.final_seen, turn.report, over)
-        return self._mine(turn.seen), turn.rewards[:, self._row].cpu().numpy().copy(), terminated, truncated, infos
+        anew = torch.as_tensor(self._over, device=self.market.device) if self._over.any() else None
+        with undone(self._batch):
+            turn = self._learner.step(mine[:, None], restart=same, anew=anew)
+            terminated, truncated = turn.terminated.cpu().numpy(), turn.truncated.cpu().numpy()
+            infos, over = self._infos(), terminated | truncated
+            if same and turn.report is not None and over.any():
+                infos |= self._final(turn.final, turn.report, over)
+        return self._mine(turn.seen), turn.rewards[:, 0].cpu().numpy().copy(), terminated, truncated, infos
 
     def save(self, path: str | Path) -> None:
         """Write all running markets to a file; an environment that loads it goes on to the bit on a CPU."""
@@ -107,34 +114,18 @@ class MarketVectorEnv(VectorEnv):
 
     def load(self, path: str | Path) -> tuple[np.ndarray, dict[str, Any]]:
         """Take up saved markets: observations and infos of where they stood; ValueError for a damaged or foreign file."""
-        seen = self._batch.load(path, restart=self.autoreset_mode is AutoresetMode.SAME_STEP)
-        return self._mine(seen), self._infos()
-
-    def _after_ends(self, mine: Tensor) -> Turn:
-        """The step after an end, in mode ``NEXT_STEP``: the markets that were over begin anew while the others play."""
-        batch, waiting = copy.copy(self._batch), torch.as_tensor(self._over, device=self.market.device)
-        seen = batch.reset(None, waiting)
-        if self._over.all():
-            nobody = torch.zeros_like(waiting)
-            turn = Turn(seen, torch.zeros(seen.shape[:2], dtype=torch.float64, device=seen.device), nobody, nobody, None, seen)
-        else:
-            turn = batch.step(self._everyone(batch, mine), hold=waiting)
-        self._batch = batch  # only now: nothing has changed if a policy raised an error
-        return turn
-
-    def _everyone(self, batch: Batch, mine: Tensor) -> Tensor:
-        everyone = batch.act(self._opponents, frozenset({self.agent}))
-        everyone[:, self._row, : mine.shape[1]] = mine
-        return everyone
+        with undone(self._batch):
+            seen = self._learner.load(path, restart=self.autoreset_mode is AutoresetMode.SAME_STEP)
+            return self._mine(seen), self._infos()
 
     def _checked(self, actions: Any) -> Tensor:
         """The learner's actions; those of markets that are over count for nothing, so anything may be given for them."""
         device = self.market.device
         if self._over.any():
             actions = numbers(actions, "actions", device)
-            if actions.shape in (self.action_space.shape, (self.num_envs, self._role.action.dim)):
-                actions[torch.as_tensor(self._over, device=device)] = spaces.idle(self._role, self.action_levels).to(device)
-        return spaces.to_actions(actions, self._role, self.action_levels, "actions", device, (self.num_envs,))
+            if actions.shape in (self.action_space.shape, (self.num_envs, self._seat.action.dim)):
+                actions[torch.as_tensor(self._over, device=device)] = spaces.idle(self._seat, self.action_levels).to(device)
+        return spaces.to_actions(actions, self._seat, self.action_levels, "actions", device, (self.num_envs,))
 
     def _reset_mask(self, options: dict[str, Any]) -> np.ndarray | None:
         """The markets to reset, None for all; the dictionary stays as it is, for wrappers read it afterwards."""
@@ -149,7 +140,7 @@ class MarketVectorEnv(VectorEnv):
         return mask
 
     def _mine(self, seen: Tensor) -> np.ndarray:
-        return seen[:, self._row, : self._role.observation.dim].cpu().numpy().copy()
+        return seen[:, 0].cpu().numpy().copy()
 
     def _final(self, seen: Tensor, report: Report, over: np.ndarray) -> dict[str, Any]:
         """What infos say of episodes that ended in a step that began the next ones."""
@@ -167,12 +158,17 @@ class MarketVectorEnv(VectorEnv):
         return rows | {f"_{key}": mask.copy() for key in rows}
 
 
-def _autoreset(mode: Any, market: Market) -> AutoresetMode:
-    """The mode of that name or value; ValueError for another, and for ``NEXT_STEP`` in markets of several stages."""
+def _autoreset(mode: Any, market: Market, first: str) -> AutoresetMode:
+    """The mode of that name or value, if it fits the learner's first stage; ValueError otherwise."""
     found = mode if isinstance(mode, AutoresetMode) else lookup(MODES, mode, "autoreset_mode")
     if found is AutoresetMode.NEXT_STEP and len(market.stages) > 1:
         raise ValueError(
             f"autoreset_mode NEXT_STEP wants markets of one stage, this one has {len(market.stages)}: a market that begins anew "
             "while others play their first stage would be a stage behind. Take SAME_STEP or DISABLED."
+        )
+    if found is AutoresetMode.DISABLED and first != market.stages[0].name:
+        raise ValueError(
+            f"autoreset_mode DISABLED wants a learner that moves in the first stage, {market.stages[0].name!r}, this one moves "
+            f"first in {first!r}: markets that wait for a reset would be a stage behind. Take SAME_STEP."
         )
     return found

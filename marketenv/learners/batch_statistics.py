@@ -75,3 +75,12 @@ def unpadded(shards: Shards, why: str) -> Shards:
         f"{why}, and owners have {sorted(set(shards.size.tolist()))} examples, but the module has batch norms: wanted one size "
         'for all, at least 2, as padding would enter their statistics. Train in minibatches, take equal shards, or norm "group".'
     )
+
+
+def trainable(shards: Shards, batch_size: int | None) -> Shards:
+    """The shards as batch norms can be trained on them; ValueError for padding in whole shards, and single examples."""
+    if batch_size is None:
+        return unpadded(shards, "batch_size is None")
+    if int(shards.size.min()) < 2:
+        raise ValueError("an owner has a single example, but the module has batch norms, which need 2 examples or more.")
+    return shards

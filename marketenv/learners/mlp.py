@@ -19,11 +19,12 @@ from marketenv.core.shards import Shards
 from marketenv.learners import exams, objectives
 from marketenv.learners.exams import Exam
 from marketenv.learners.feed import open_feed
-from marketenv.learners.optimizers import Optimizer, optimizer_of, slot_count
+from marketenv.learners.mlp_passes import Descent, outputs_of, workspace
+from marketenv.learners.optimizers import optimizer_of, slot_count
 from marketenv.learners.protocol import Permutations, Scores
 from marketenv.learners.randomness import check_augment
-from marketenv.learners.stacks import Stacks, open_stacks
-from marketenv.learners.training import DEFAULT, Pull, Step, Training, check_round, schedule
+from marketenv.learners.stacks import open_stacks
+from marketenv.learners.training import DEFAULT, Pull, Training, check_round, schedule
 
 # inputs of a layer -> (bound of its weights, bound of its biases), both drawn uniformly
 INITS: dict[str, Callable[[int], tuple[float, float]]] = {
@@ -138,51 +139,10 @@ class MLP:
             order, steps = schedule(effort, self.training.steps)
             stacks = open_stacks(self.layout, optimizer, params, slots, order, pull)
             feed = open_feed(material, self.training.batch_size, order, keys, self.training.augment, self.feature_shape)
-            space = self._workspace(feed.x)
+            descent = Descent(self.layers, objectives.OBJECTIVES[self.task], stacks, optimizer, workspace(self.widths, feed.x))
             for step in steps:
-                self._step(stacks, optimizer, step, space, *feed.batch(step))
+                descent.take(step, *feed.batch(step))
             return stacks.close()
-
-    def _workspace(self, x: Float[Tensor, "models batch features"]) -> list[Tensor]:
-        """Memory for each layer's outputs and, for hidden layers, their slopes: [models, width, batch] each."""
-        shapes = [(x.shape[0], width, x.shape[1]) for width in (*self.widths[1:], *self.hidden)]
-        return [x.new_empty(shape) for shape in shapes]
-
-    def _step(
-        self, stacks: Stacks, optimizer: Optimizer, step: Step, space: list[Tensor], x: Tensor, y: Tensor, share: Tensor
-    ) -> None:
-        """One step of all models that take part: forward, then backward with each layer moved inside its own product."""
-        depth, count = len(self.layers), stacks.begin(step)
-        weights = [stacks.theta[w][: step.active] for w, _ in self.layers]
-        biases = [stacks.theta[b][: step.active, :, None] for _, b in self.layers]
-        values = [x.mT]  # examples stand last: a product then writes what the next one reads, and softmax runs over rows
-        for i in range(depth):
-            values.append(torch.baddbmm(biases[i], weights[i], values[i], out=space[i][: step.active]))
-            if i < depth - 1:
-                values[-1].relu_()
-        slope = objectives.OBJECTIVES[self.task].slope(values[-1], y).mul_(share[:, None])
-        ones = x.new_ones(1, x.shape[1], 1).expand(step.active, -1, -1)
-        for i in reversed(range(depth)):
-            below = self._slope_below(weights[i], slope, values[i], space[depth + i - 1][: step.active]) if i else slope
-            self._descend(stacks, optimizer, self.layers[i][0], slope, values[i].mT, step, count)
-            self._descend(stacks, optimizer, self.layers[i][1], slope, ones, step, count)
-            slope = below
-
-    @staticmethod
-    def _descend(stacks: Stacks, optimizer: Optimizer, name: str, left: Tensor, right: Tensor, step: Step, count: Tensor) -> None:
-        """Move a tensor against left @ right inside that product; where models are pulled, against the sum, which is stored."""
-        theta, *held = (t[: step.active].view(*left.shape[:2], -1) for t in (stacks.theta[name], *stacks.held[name]))
-        if stacks.pull is None:
-            optimizer.descend_product(theta, tuple(held), left, right, step, count)
-        else:
-            gradient = stacks.drift(name, step).view_as(theta).baddbmm_(left, right)
-            optimizer.descend(theta, tuple(held), gradient, step, count)
-
-    @staticmethod
-    def _slope_below(weight: Tensor, slope: Tensor, value: Tensor, out: Tensor) -> Tensor:
-        """Pass the slope through a layer's weight and the ReLU below it, into ``out``."""
-        torch.bmm(weight.mT, slope, out=out)
-        return torch.ops.aten.threshold_backward.grad_input(out, value, 0, grad_input=out)
 
     def forward(self, views: dict[str, Tensor], x: Float[Tensor, "batch *features"]) -> Float[Tensor, "batch outputs"]:
         """Outputs of one model by plain torch; differentiable, so that autograd can check the backward pass."""
@@ -215,19 +175,8 @@ class MLP:
             return exams.in_pieces(score, params, exam, cost, limit)
 
     def _score(self, params: Float[Tensor, "markets k params"], exam: Exam, graded: bool = True) -> Scores:
-        outputs = self._outputs(params, exam.x)
+        outputs = outputs_of(self.layers, self.layout, params, exam.x)
         objective = objectives.OBJECTIVES[self.task]
         y, share = exam.y[:, None].expand(*outputs.shape[:2], -1), exam.share[:, None]
         loss = (objective.losses(outputs, y) * share).sum(-1)
         return exams.finite(params, loss, objective.accuracy(outputs, y, share) if graded else torch.zeros_like(loss))
-
-    def _outputs(self, params: Float[Tensor, "markets k params"], x: Float[Tensor, "owners n f"]) -> Tensor:
-        """Outputs [markets, k, outputs, n]; models that share examples are joined to one product in the first layer."""
-        views, (w, b), owners = self.layout.views(params), self.layers[0], x.shape[0]
-        weight = views[w].reshape(owners, -1, x.shape[-1])
-        value = torch.baddbmm(views[b].reshape(owners, -1, 1), weight, x.mT)
-        value = value.view(-1, self.widths[1], x.shape[1])
-        flat = self.layout.views(params.flatten(0, 1))
-        for w, b in self.layers[1:]:
-            value = torch.baddbmm(flat[b].unsqueeze(-1), flat[w], value.relu_())
-        return value.unflatten(0, params.shape[:2])

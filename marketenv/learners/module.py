@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.func import functional_call, grad, vmap
+from torch.func import functional_call
 
 from marketenv.core import draws
 from marketenv.core.bank import Layout
 from marketenv.core.checks import check_fields
 from marketenv.core.generators import no_hidden_draws
-from marketenv.core.lookup import lookup
 from marketenv.core.precision import full_precision
 from marketenv.core.shards import Shards
 from marketenv.learners import batch_statistics, exams, objectives
 from marketenv.learners.exams import Exam
 from marketenv.learners.feed import open_feed
-from marketenv.learners.module_checks import OPTIONS, check_module, try_module
+from marketenv.learners.module_checks import OPTIONS, check_module, check_names, try_module
+from marketenv.learners.module_passes import Passes
 from marketenv.learners.optimizers import optimizer_of, slot_count
 from marketenv.learners.protocol import Permutations, Scores
 from marketenv.learners.randomness import ADVICE, check_augment
 from marketenv.learners.stacks import open_stacks
 from marketenv.learners.training import DEFAULT, Pull, Training, check_round, schedule
-
-COPIES = 6  # of a model's parameters that a step holds at once: parameters, gradient, their unflattened and flat copies
 
 
 def _owners(names: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
@@ -38,6 +35,17 @@ def _owners(names: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
     for name in names:
         groups.setdefault(name.rpartition(".")[0], []).append(name)
     return tuple(tuple(group) for group in groups.values())
+
+
+def _with_parameters(module: nn.Module, layout: Layout, flat: Tensor) -> nn.Module:
+    """Copy the module to the device of these parameters and give it their values."""
+    if flat.shape != (layout.size,):
+        raise ValueError(f"flat has shape {list(flat.shape)}, wanted [{layout.size}]: one model, such as params[0, 0].")
+    net = copy.deepcopy(module).to(flat.device)
+    with torch.no_grad():
+        for name, view in layout.views(flat).items():
+            net.get_parameter(name).copy_(view)
+    return net
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,8 +100,7 @@ class ModuleLearner:
             object.__setattr__(self, "_activations", try_module(self._pure, self.feature_shape, self.n_outputs, self.task))
         check_augment(self.training.augment, self.feature_shape)
         object.__setattr__(self, "layers", self.layers or _owners(tuple(dict(self.module.named_parameters()))))
-        for name in [n for pairs in (self.permutations or {}).values() for n, _ in pairs] + [n for g in self.layers for n in g]:
-            lookup(dict(self.layout.shapes), name, "parameter")
+        check_names(self.permutations, self.layers, dict(self.layout.shapes))
 
     @cached_property
     def pooled(self) -> bool:
@@ -125,11 +132,7 @@ class ModuleLearner:
     def prepare(self, shards: Shards) -> Shards:
         """Check the models' data, which minibatches are drawn from as they are."""
         shards = objectives.check_shards(shards, self.feature_shape, self.n_outputs, self.task)
-        if self.pooled and self.training.batch_size is None:
-            return batch_statistics.unpadded(shards, "batch_size is None")
-        if self.pooled and int(shards.size.min()) < 2:
-            raise ValueError("an owner has a single example, but the module has batch norms, which need 2 examples or more.")
-        return shards
+        return batch_statistics.trainable(shards, self.training.batch_size) if self.pooled else shards
 
     @no_hidden_draws("the module", ADVICE)
     @full_precision()
@@ -149,9 +152,10 @@ class ModuleLearner:
             order, steps = schedule(effort, self.training.steps)
             stacks = open_stacks(whole, optimizer, params, slots, order, pull)
             feed = open_feed(material, self.training.batch_size, order, keys, self.training.augment)
+            passes = self._passes()
             for step in steps:
                 theta, count = stacks.theta["flat"][: step.active], stacks.begin(step)
-                gradient = stacks.pulled("flat", self._gradients(theta, *feed.batch(step)), step)
+                gradient = stacks.pulled("flat", passes.gradients(theta, *feed.batch(step)), step)
                 optimizer.descend(theta, tuple(h[: step.active] for h in stacks.held["flat"]), gradient, step, count)
             return stacks.close()
 
@@ -160,42 +164,9 @@ class ModuleLearner:
         buffers = {name: b.to(x.device) for name, b in self._pure.named_buffers()}
         return functional_call(self._pure, views | buffers, (x,))
 
-    def _stacked(self, device: torch.device) -> bool:
-        """Whether models run under vmap; refuses recurrent modules there, which torch.func cannot batch."""
-        stacked = self.engine == "vmap" or (self.engine == "auto" and device.type != "cpu")
-        for name, part in self.module.named_modules():
-            if stacked and isinstance(part, nn.RNNBase):
-                raise ValueError(
-                    f"{name or 'the module'} is a nn.{type(part).__name__}, which vmap cannot batch; write the cell as matrix "
-                    "products, or pass engine='loop'."
-                )
-        return stacked
-
-    def _cost(self, examples: int, passes: int) -> int:
-        """Bytes of one model at so many examples: activations, their slopes too in 2 passes, and copies of its parameters.
-
-        Under vmap on a CPU 2 passes of a ResNet took 1.0 times this, of a CNN .9 times; 1 pass .5 and .6 times.
-        """
-        return 4 * (passes * self._activations * examples + COPIES * self.layout.size)
-
-    def _loss(self, flat: Tensor, x: Tensor, y: Tensor, share: Tensor) -> Tensor:
-        outputs = self.forward(self.layout.views(flat), x)
-        return (objectives.OBJECTIVES[self.task].losses(outputs.mT, y) * share).sum()
-
-    def _gradients(self, theta: Float[Tensor, "active params"], x: Tensor, y: Tensor, share: Tensor) -> Tensor:
-        share = share.expand(y.shape)
-        if self._stacked(theta.device):
-            return vmap(grad(self._loss), chunk_size=max(1, self.memory // self._cost(x.shape[1], 2)))(theta, x, y, share)
-        return torch.stack([self._gradient(*one) for one in zip(theta, x, y, share, strict=True)])
-
-    def _gradient(self, flat: Float[Tensor, "params"], x: Tensor, y: Tensor, share: Tensor) -> Tensor:
-        with torch.inference_mode(False), torch.enable_grad():
-            flat, x, y, share = (t.clone() if t.is_inference() else t for t in (flat, x, y, share))  # autograd keeps no others
-            # leaves are the views: through slices of one flat leaf autograd would fill a whole gradient per tensor
-            views = {name: v.detach().requires_grad_() for name, v in self.layout.views(flat).items()}
-            losses = objectives.OBJECTIVES[self.task].losses(self.forward(views, x).mT, y)
-            parts = torch.autograd.grad((losses * share).sum(), list(views.values()))
-        return torch.cat([part.flatten() for part in parts])
+    def _passes(self) -> Passes:
+        objective = objectives.OBJECTIVES[self.task]
+        return Passes(self.forward, self.module, self.layout, objective, self._activations, self.pooled, self.engine, self.memory)
 
     def exam(self, shards: Shards) -> Exam:
         """Gather each owner's examples; owners [markets], or [1] to be shared by all markets."""
@@ -207,36 +178,8 @@ class ModuleLearner:
     def scores(self, params: Float[Tensor, "markets k params"], exam: Exam) -> Scores:
         """Score k models of every market: mean loss, and share of right labels or R^2, each [markets, k]."""
         exams.check_exam(params, self.layout.size, exam.owners)
-        stacked = self._stacked(params.device)
-        score: Callable[[Tensor, Exam], Scores] = self._score_stacked if stacked else self._score_loop
         with torch.no_grad():
-            return exams.in_pieces(score, params, exam, self._cost(self._rows(exam.x.shape[1]), 1), self.memory)
-
-    def _rows(self, examples: int) -> int:
-        """Examples that one model answers at once: as many as fit the memory, all of them where they see each other."""
-        return examples if self.pooled else min(examples, max(1, self.memory // (4 * self._activations)))
-
-    def _grade(self, flat: Tensor, x: Tensor, y: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
-        views, objective = self.layout.views(flat), objectives.OBJECTIVES[self.task]
-        outputs = torch.cat([self.forward(views, part) for part in x.split(self._rows(len(x)))]).mT
-        return (objective.losses(outputs, y) * share).sum(), objective.accuracy(outputs, y, share)
-
-    def _score_stacked(self, params: Float[Tensor, "markets k params"], exam: Exam) -> Scores:
-        inner = vmap(self._grade, in_dims=(0, None, None, None))
-        if exam.owners == 1:
-            loss, accuracy = inner(params.flatten(0, 1), exam.x[0], exam.y[0], exam.share[0])
-            return exams.finite(params, loss.view(params.shape[:2]), accuracy.view(params.shape[:2]))
-        return exams.finite(params, *vmap(inner)(params, exam.x, exam.y, exam.share))
-
-    def _score_loop(self, params: Float[Tensor, "markets k params"], exam: Exam) -> Scores:
-        owner = [0 if exam.owners == 1 else market for market in range(params.shape[0])]
-        grades = [
-            self._grade(flat, exam.x[o], exam.y[o], exam.share[o])
-            for models, o in zip(params, owner, strict=True)
-            for flat in models
-        ]
-        loss, accuracy = (torch.stack(part).view(params.shape[:2]) for part in zip(*grades, strict=True))
-        return exams.finite(params, loss, accuracy)
+            return self._passes().scores(params, exam)
 
     @full_precision()
     def export(self, flat: Float[Tensor, "params"], x: Float[Tensor, "rows *features"] | None = None) -> nn.Module:
@@ -254,10 +197,4 @@ class ModuleLearner:
         >>> net.export(torch.ones(15))(torch.ones(1, 4)).tolist()
         [[5.0, 5.0, 5.0]]
         """
-        if flat.shape != (self.layout.size,):
-            raise ValueError(f"flat has shape {list(flat.shape)}, wanted [{self.layout.size}]: one model, such as params[0, 0].")
-        net = copy.deepcopy(self.module).to(flat.device)
-        with torch.no_grad():
-            for name, view in self.layout.views(flat).items():
-                net.get_parameter(name).copy_(view)
-        return batch_statistics.with_statistics(net, x, self.feature_shape)
+        return batch_statistics.with_statistics(_with_parameters(self.module, self.layout, flat), x, self.feature_shape)

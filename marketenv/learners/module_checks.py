@@ -12,6 +12,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from marketenv.core.checks import Check, choice, each, options, or_none, refused, text, whole
 from marketenv.core.generators import no_hidden_draws
+from marketenv.core.lookup import lookup
 from marketenv.learners.protocol import Permutations
 from marketenv.learners.randomness import ADVICE, check_pure
 
@@ -84,6 +85,15 @@ def try_module(pure: nn.Module, feature_shape: tuple[int, ...], n_outputs: int, 
         why = "; float targets make a regression, for a classification give whole labels" if task == "regression" else ""
         raise ValueError(f"the module maps 2 examples to {shape}, wanted (2, {n_outputs}): {said}{why}.")
     return activations
+
+
+def check_names(
+    permutations: Permutations | None, layers: tuple[tuple[str, ...], ...], shapes: dict[str, tuple[int, ...]]
+) -> None:
+    """Refuse permutations and layers that name a tensor which the module has not."""
+    moved = [name for places in (permutations or {}).values() for name, _ in places]
+    for name in [*moved, *(name for layer in layers for name in layer)]:
+        lookup(shapes, name, "parameter")
 
 
 def _permutations(value: Any, name: str) -> Permutations:

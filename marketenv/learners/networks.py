@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections import OrderedDict
-from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from marketenv.core import draws
-from marketenv.core.checks import choice, each, whole
+from marketenv.core.checks import choice, whole
+from marketenv.learners.image_parts import NORMS, check_images, filled
 from marketenv.learners.module import ModuleLearner
 from marketenv.learners.protocol import Permutations
 from marketenv.learners.training import DEFAULT, Training
@@ -22,43 +19,6 @@ Layers = tuple[tuple[str, ...], ...]
 
 STEM = 16  # channels of the first convolution
 GROUPS = (16, 32, 64)  # channels of each group of blocks at width 1 (Zagoruyko, Komodakis, 2016, table 1)
-
-NORMS: dict[str, Callable[[int], nn.Module]] = {  # name -> norm of so many channels
-    "none": lambda channels: nn.Identity(),
-    "group": lambda channels: nn.GroupNorm(1, channels),  # mean and variance of one example, over channels and pixels together
-    "batch": nn.BatchNorm2d,  # of one channel, over examples and pixels; as a learner it keeps none: see ModuleLearner
-}
-
-
-def _check_images(feature_shape: tuple[int, ...], least: int) -> int:
-    """Refuse what is no image of at least ``least`` pixels a side, and return its channels."""
-    each(feature_shape, "feature_shape", partial(whole, least=1), wanted="sizes")
-    if len(feature_shape) != 3 or min(feature_shape[1:]) < least:
-        raise ValueError(
-            f"feature_shape is {feature_shape}, wanted (channels, height, width) with sides >= {least}; "
-            "reshape the images, or use learner 'mlp', which takes flat features."
-        )
-    return feature_shape[0]
-
-
-def _filled(module: nn.Module) -> nn.Module:
-    """Give a module without values its first ones: norms 1, biases 0, weights of mean 0 and variance 2 / inputs.
-
-    From keyed draws, so that no global generator moves and equal settings give equal modules.
-    """
-    module = module.to_empty(device="cpu").float()  # whatever type torch makes by default
-    with torch.no_grad():
-        for name, p in module.named_parameters():
-            if p.dim() == 1:
-                p.fill_(float(name.endswith("weight")))
-                continue
-            drawn = draws.normal(draws.fold(torch.tensor(0, device="cpu"), "networks", name), *p.shape)
-            drawn = (drawn - drawn.mean()) / drawn.std(correction=0)  # exact: ModuleLearner.init draws by these two moments
-            p.copy_(math.sqrt(2.0 / p[0].numel()) * drawn)
-    for part in module.modules():
-        if isinstance(part, nn.BatchNorm2d):
-            part.reset_running_stats()
-    return module
 
 
 def small_cnn(feature_shape: tuple[int, ...], n_outputs: int, width: int = 8, *, norm: str = "none") -> nn.Module:
@@ -74,7 +34,7 @@ def small_cnn(feature_shape: tuple[int, ...], n_outputs: int, width: int = 8, *,
     >>> small_cnn((3, 12, 12), 10)(torch.zeros(5, 3, 12, 12)).shape
     torch.Size([5, 10])
     """
-    channels = _check_images(feature_shape, 2)
+    channels = check_images(feature_shape, 2)
     width = whole(width, "width", 1, fix=": channels of the first convolution")
     normed = NORMS[choice(norm, "norm", NORMS)]
     with torch.device("meta"):  # no values: torch's own would come from the global generator
@@ -90,7 +50,7 @@ def small_cnn(feature_shape: tuple[int, ...], n_outputs: int, width: int = 8, *,
             "flatten": nn.Flatten(),
             "linear": nn.Linear(2 * width, n_outputs),
         }
-    return _filled(nn.Sequential(OrderedDict((n, part) for n, part in parts.items() if not isinstance(part, nn.Identity))))
+    return filled(nn.Sequential(OrderedDict((n, part) for n, part in parts.items() if not isinstance(part, nn.Identity))))
 
 
 def small_cnn_permutations(norm: str = "none") -> Permutations:
@@ -201,14 +161,14 @@ def wide_resnet(
     >>> sum(p.numel() for p in wide_resnet((3, 32, 32), 10).parameters())
     272282
     """
-    channels, blocks = _check_images(feature_shape, 1), resnet_blocks(depth, width)
+    channels, blocks = check_images(feature_shape, 1), resnet_blocks(depth, width)
     last, normed = blocks[-1].outputs, NORMS[choice(norm, "norm", [name for name in NORMS if name != "none"])]
     with torch.device("meta"):  # as in small_cnn
         parts: dict[str, nn.Module] = {"stem": nn.Conv2d(channels, STEM, 3, padding=1, bias=False)}
         parts |= {b.name: PreActivation(b.inputs, b.outputs, b.stride, b.shortcut, norm) for b in blocks}
         parts |= {"norm": normed(last), "relu": nn.ReLU(), "average": nn.AdaptiveAvgPool2d(1)}
         parts |= {"flatten": nn.Flatten(), "linear": nn.Linear(last, n_outputs)}
-    return _filled(nn.Sequential(OrderedDict(parts)))
+    return filled(nn.Sequential(OrderedDict(parts)))
 
 
 def wide_resnet_permutations(depth: int = 22, width: int = 1) -> Permutations:

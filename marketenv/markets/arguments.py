@@ -10,12 +10,12 @@ from typing import Any
 from torch import nn
 
 from marketenv.core.checks import Check, choice, flag, interval, keywords, number, options, or_none, path, refused, whole
-from marketenv.core.horizon import HORIZONS
 from marketenv.core.lookup import lookup
 from marketenv.data import Source
 from marketenv.learners import LEARNERS, Learner, Training
 from marketenv.learners.training import check_training
 
+HORIZONS = ("end", "cut")  # the last round ends the game, or cuts it where nobody sees that (see ``Market``)
 MADE_FOR = ("feature_shape", "n_outputs", "task", "training")  # what the market tells every learner of the table
 LARGEST_MONEY = 1e30  # of what agents are shown as float32, and of its products
 PAYMENT_RULE = "a callable (bids, asks) -> Outcome"

@@ -5,25 +5,24 @@ Nothing is trained here. They are the oracles of everything that judges markets.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
-from typing import Any, ClassVar
+from functools import partial
+from typing import ClassVar
 
 import torch
-from jaxtyping import Float, Float64, Int
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from marketenv.core import draws
 from marketenv.core.checks import Check, check_fields, choice, interval, named_part, number, or_none, whole
 from marketenv.core.devices import device_of
 from marketenv.core.fields import Field, Fields, Money, just_above
-from marketenv.core.horizon import share_played
-from marketenv.core.market import Past, Report, Role, Stage
-from marketenv.core.policy import uniform_random
-from marketenv.core.transfers import Ledger
+from marketenv.core.floor import Floor
+from marketenv.core.market import Market, Move, Outcome, People, Phase, Shown
 from marketenv.markets.arguments import GAME, LARGEST_MONEY, PAYMENT_RULE
-from marketenv.mechanisms import MECHANISMS, Outcome, apply_rule
+from marketenv.mechanisms import MECHANISMS, apply_rule
+from marketenv.mechanisms import Outcome as Trade
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ class ReferenceConfig:
 
     game: str = "double_auction"
     n_buyers: int | None = None
-    mechanism: str | Callable[..., Outcome] | None = None
+    mechanism: str | Callable[..., Trade] | None = None
     values: tuple[float, float] = (0.0, 1.0)
     costs: tuple[float, float] = (0.0, 1.0)
     reserve: float = 0.0
@@ -82,70 +81,48 @@ _FIELDS: dict[str, Check] = GAME | {
 
 
 @dataclass(frozen=True)
-class ReferenceState:
-    """Seeds and finished rounds [markets], and the price of the last sale (0 if none) [markets]."""
+class Auctioned(Outcome):
+    """What everybody's good is worth, who offered what, and who traded.
 
-    seeds: Int[Tensor, "markets"]
-    round: Int[Tensor, "markets"]
-    last_price: Float64[Tensor, "markets"]
+    types:  buyers' values, then the seller's cost or the reserve, money   float64 [markets, parties]
+    offers: bids, then the ask or the reserve, money                       float64 [markets, parties]
+    traded: goods bought or sold                                           float64 [markets, agents]
+    """
 
-
-@dataclass(frozen=True)
-class ReferenceQuotes:
-    """Every agent's private type of this round, money: buyers' values, then the seller's cost or the reserve."""
-
-    types: Float64[Tensor, "markets parties"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReferenceReport(Report):
-    """A round of a reference market: types and prices offered [markets, parties], who bought [markets, buyers]."""
-
-    INFO: ClassVar[tuple[str, ...]] = ("utility", "paid", "received", "traded")
+    FACTS: ClassVar[tuple[str, ...]] = ("traded",)
 
     types: Float64[Tensor, "markets parties"]
     offers: Float64[Tensor, "markets parties"]
-    utility: Float64[Tensor, "markets agents"]
-    paid: Float64[Tensor, "markets agents"]
-    received: Float64[Tensor, "markets agents"]
     traded: Float64[Tensor, "markets agents"]
 
     def story(self, agents: Sequence[str]) -> list[str]:
-        """Tell the first market's round: types, offers, the sale, payments."""
+        """Tell the first market's types and offers."""
         names = [*agents, "reserve"][: self.types.shape[1]]
         facts = zip(names, self.types[0].tolist(), self.offers[0].tolist(), strict=True)
-        lines = [f"{name}: type {kind:.4f}, offers {offer:.4f}." for name, kind, offer in facts]
-        return [*lines, *super().story(agents)]
+        return [f"{name}: type {kind:.4f}, offers {offer:.4f}." for name, kind, offer in facts]
 
 
-def truthful(observation: Tensor, role: Role, keys: Tensor) -> Tensor:
+def truthful(observation: Tensor, move: Move, keys: Tensor) -> Tensor:
     """Bid one's value, ask one's cost."""
-    return role.write(observation, price=observation[..., role.observation.slices["type"]])
+    return move.write(observation, price=observation[..., move.observation.slices["type"]])
 
 
-POLICIES: dict[str, Any] = {"truthful": truthful, "random": uniform_random}
+class Auction(Phase):
+    """Buyers bid for one good. Its seller asks a price; where it does not play, the operator sells at the reserve or above.
 
+    Its own memory: the price of the last sale, 0 if there was none [markets].
+    """
 
-class ReferenceMarket:
-    """Batch of reference games; parties are the buyers and then the one seller (an operator in auctions)."""
+    name, outcome = "auction", Auctioned
+    truthful = staticmethod(truthful)
 
-    report_type: type[Report] = ReferenceReport
-    stages: tuple[Stage, ...] = (Stage("bid", ("buyer", "seller")),)
-    policies: dict[str, Any] = POLICIES
-
-    def __init__(self, config: ReferenceConfig | None = None) -> None:
-        self.config = config or ReferenceConfig()
-        self.game: Game = GAMES[self.config.game]
-        named = self.game.mechanism if self.config.mechanism is None else self.config.mechanism
+    def __init__(self, config: ReferenceConfig) -> None:
+        self.config, self.game = config, GAMES[config.game]
+        named = self.game.mechanism if config.mechanism is None else config.mechanism
         self.mechanism = named_part(named, "mechanism", MECHANISMS, PAYMENT_RULE, takes=2)
-        self.horizon, self.cut = self.config.max_cycles, self.config.horizon == "cut"
-        self.device = device_of(self.config.device)
-        self.n_buyers = self.config.n_buyers or self.game.buyers
-        self.price_max = max(self.config.values[1], self.config.costs[1] if self.game.seller_plays else 0.0)
-
-    @cached_property
-    def roles(self) -> tuple[Role, ...]:
-        """Buyers, and the seller where it plays; each sees its type and the last price, and names a price."""
+        self.n_buyers = config.n_buyers or self.game.buyers
+        self.owner = "seller" if self.game.seller_plays else "operator"  # who is paid
+        self.price_max = max(config.values[1], config.costs[1] if self.game.seller_plays else 0.0)
         seen = Fields(
             (
                 Field("type", 1, 0.0, self.price_max, "own value (buyer) or cost (seller), money"),
@@ -154,72 +131,83 @@ class ReferenceMarket:
             )
         )
         price = Fields((Money("price", most=self.price_max, text="a bid (buyer) or an ask (seller)"),))
-        sellers = (Role("seller", 1, seen, price),) if self.game.seller_plays else ()
-        return (Role("buyer", self.n_buyers, seen, price), *sellers)
+        self.moves = {"buyer": Move(seen, price), "seller": Move(seen, price)}
 
-    def reset(self, seeds: Int[Tensor, "markets"]) -> ReferenceState:
-        """Start with no round played and no price known."""
-        return ReferenceState(seeds, torch.zeros_like(seeds), torch.zeros_like(seeds, dtype=torch.float64))
+    def begin(self, floor: Floor) -> Float64[Tensor, "markets"]:
+        """No price is known."""
+        return torch.zeros_like(floor.seeds, dtype=torch.float64)
 
-    def quote(self, state: ReferenceState, past: Past) -> ReferenceQuotes:
+    def quote(self, floor: Floor, own: Tensor) -> Float64[Tensor, "markets parties"]:
         """Draw this round's types: values uniform on ``values``, the cost on ``costs`` (or the reserve price)."""
-        u = draws.uniform(draws.fold(state.seeds, "type", state.round), self.n_buyers + 1)
+        u = draws.uniform(draws.fold(floor.seeds, "type", floor.round), self.n_buyers + 1)
         (v0, v1), (c0, c1) = self.config.values, self.config.costs
         cost = c0 + (c1 - c0) * u[:, -1:] if self.game.seller_plays else torch.full_like(u[:, -1:], self.config.reserve)
-        return ReferenceQuotes(torch.cat([v0 + (v1 - v0) * u[:, :-1], cost], 1))
+        return torch.cat([v0 + (v1 - v0) * u[:, :-1], cost], 1)
 
-    def observe(self, state: ReferenceState, past: Past, quotes: ReferenceQuotes | None) -> Float[Tensor, "markets agents dim"]:
-        """Own type, last price, share of the rounds that is over; types are 0 after the last round."""
-        n_agents = self.n_buyers + self.game.seller_plays
-        types = state.last_price.new_zeros(len(state.seeds), n_agents) if quotes is None else quotes.types[:, :n_agents]
-        shared = torch.stack([state.last_price, share_played(self, state.round)], -1)[:, None].expand(-1, n_agents, -1)
-        return self.roles[0].observation.pack(type=types[..., None], last_price=shared[..., :1], round=shared[..., 1:])
+    def show(self, floor: Floor, own: Tensor, quotes: Tensor) -> Shown:
+        """Own type, last price, share of the rounds that is over."""
+        types = {"buyer": quotes[:, :-1], "seller": quotes[:, -1:]}
+        return {role: {"type": types[role], **shared} for role, shared in self.show_end(floor, own).items()}
 
-    def clear(self, state: ReferenceState, past: Past) -> tuple[ReferenceState, ReferenceReport]:
-        """Let the mechanism decide who buys at which price, and move the money."""
-        ((quotes, actions),) = past
-        prices = self.roles[0].action.read(actions)["price"][..., 0]
-        offers = prices if self.game.seller_plays else torch.cat([prices, quotes.types[:, -1:]], 1)
-        outcome = apply_rule(self.mechanism, offers[:, :-1, None], offers[:, -1:])
-        sold = outcome.allocation[..., 0].double()
-        transfers = offers.new_zeros(len(offers), self.n_buyers + 1, self.n_buyers + 1)
-        transfers[:, :-1, -1:] = outcome.prices
-        nothing = torch.zeros_like(quotes.types)
-        earned = Ledger(nothing, nothing + torch.inf).settle(transfers).cash  # no books are kept: credit is unlimited
-        bought = torch.cat([sold * quotes.types[:, :-1], -sold.sum(1, keepdim=True) * quotes.types[:, -1:]], 1)
-        n_agents = actions.shape[1]
-        utility = (bought + earned)[:, :n_agents]
-        new = ReferenceState(
-            state.seeds, state.round + 1, torch.where(sold.any(1), outcome.prices.amax((1, 2)), state.last_price)
-        )
-        report = ReferenceReport(
-            rewards=utility,
-            transfers=transfers,
-            terminated=torch.zeros_like(new.round, dtype=torch.bool),
-            seconds={},
-            types=quotes.types,
-            offers=offers,
-            utility=utility,
-            paid=transfers.sum(2)[:, :n_agents],
-            received=transfers.sum(1)[:, :n_agents],
-            traded=torch.cat([sold, sold.sum(1, keepdim=True)], 1)[:, :n_agents],
-        )
-        return new, report
+    def show_end(self, floor: Floor, own: Tensor) -> Shown:
+        """The same without types."""
+        counts = {"buyer": self.n_buyers, "seller": 1}
+        shared = {"last_price": own, "round": floor.played}
+        return {role: {name: v[:, None].expand(-1, n) for name, v in shared.items()} for role, n in counts.items()}
 
-    def breakpoints(self, state: ReferenceState, past: Past, agent: int) -> Float[Tensor, "markets candidates 1"] | None:
+    def act(self, floor: Floor, own: Tensor, quotes: Tensor, actions: Mapping[str, Tensor]) -> tuple[Floor, Tensor, Auctioned]:
+        """Let the mechanism decide who buys at which price; the buyer pays the owner."""
+        asks = self._prices(actions["seller"]) if self.game.seller_plays else quotes[:, -1:]
+        offers = torch.cat([self._prices(actions["buyer"]), asks], 1)
+        trade = apply_rule(self.mechanism, offers[:, :-1, None], asks)
+        bought = trade.allocation[..., 0].double()
+        sold = bought.sum(1, keepdim=True)
+        floor = floor.pay("price", "buyer", self.owner, trade.prices).term("value", "buyer", bought * quotes[:, :-1])
+        if self.game.seller_plays:
+            floor = floor.term("cost", "seller", -sold * quotes[:, -1:])
+        last_price = torch.where(sold[:, 0] > 0, trade.prices.amax((1, 2)), own)
+        traded = floor.everyone(buyer=bought, seller=sold[:, : floor.count("seller")])
+        return floor, last_price, Auctioned(quotes, offers, traded)
+
+    def _prices(self, actions: Float[Tensor, "markets count 1"]) -> Float64[Tensor, "markets count"]:
+        return self.moves["buyer"].action.read(actions)["price"][..., 0]
+
+    def breakpoints(
+        self,
+        floor: Floor,
+        own: Tensor,
+        quotes: Tensor,
+        actions: Mapping[str, Tensor],
+        who: tuple[str, int],
+        fields: Sequence[str] | None = None,
+    ) -> Float[Tensor, "markets candidates 1"] | None:
         """Actions among which a best reply of an agent to the others' offers always is; None for a payment rule of one's own.
 
         With every rule of the table the outcome changes only where an offer meets another, and between such points money is
         linear in the offer. So a best reply is an offer of the others, the next one above or below, or an end of the box.
-        past: this round's quotes and the actions of all agents, whose own row is not read
+        fields: None or ("price",), since there is no other;   the rest as in ``Breakpoints``
         """
         if self.mechanism not in MECHANISMS.values():
             return None
-        ((quotes, actions),) = past
-        others = torch.cat([actions[:, :agent, 0], actions[:, agent + 1 :, 0]], 1)
-        price = self.roles[0].action["price"]
-        reserve = price.write(quotes.types[:, -1:])
-        met = others if self.game.seller_plays else torch.cat([others, reserve], 1)
+        role, number = who
+        others = {name: made[..., 0] for name, made in actions.items()}
+        others[role] = torch.cat([others[role][:, :number], others[role][:, number + 1 :]], 1)
+        price = self.moves[role].action["price"]
+        met = torch.cat([others["buyer"], others["seller"] if self.game.seller_plays else price.write(quotes[:, -1:])], 1)
         near = (met, just_above(met), -just_above(-met))
         ends = met.new_tensor([price.low, price.high]).expand(len(met), -1)
         return torch.cat([*near, ends], 1)[..., None]
+
+
+def reference(config: ReferenceConfig | None = None) -> Market:
+    """The market of one auction a round; where no seller plays, an account of the operator is paid."""
+    config = config or ReferenceConfig()
+    auction = Auction(config)
+    sellers = int(auction.game.seller_plays)
+    people = People(
+        roles={"buyer": auction.n_buyers, "seller": sellers},
+        accounts={"operator": 1 - sellers},
+        operators=("operator",),
+        device=device_of(config.device),
+    )
+    return Market(people, (auction,), horizon=config.max_cycles, cut=config.horizon == "cut", name="reference_v0", config=config)

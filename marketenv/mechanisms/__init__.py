@@ -43,6 +43,7 @@ from marketenv.mechanisms.sharing_payments import (
     SharingPayment,
     check_sharing,
     gains,
+    sale_costs,
     share_models,
     utilities,
 )
@@ -102,6 +103,7 @@ __all__ = [
     "nash_bargaining",
     "never_bought",
     "posted_price",
+    "sale_costs",
     "second_price",
     "share_models",
     "utilities",

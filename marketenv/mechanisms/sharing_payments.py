@@ -152,8 +152,19 @@ def utilities(types: ClientTypes, gain: GainFamily, bought: Bought, prices: PerP
             f"wanted [{len(types.sizes)}, {clients}, {clients}]."
         )
     paid = prices.sum(-1) - prices.sum(-2)
-    costs = torch.where(bought.any(-2), types.costs * bought.sum(-2), 0.0)  # inf is not for sale, and 0 * inf no number
-    return gains(types, gain, bought) - costs - paid
+    return gains(types, gain, bought) - sale_costs(types, bought) - paid
+
+
+def sale_costs(types: ClientTypes, bought: Bought) -> Float64[Tensor, "markets clients"]:
+    """What the sales of a round cost each client: c_i * (models that i sells). Money, float64 [markets, clients].
+
+    types: the true ones;   bought: whose model each buyer gets [markets, buyers, sellers]. Source: arXiv 2505.02462.
+
+    >>> ones = torch.ones(1, 2).double()
+    >>> sale_costs(ClientTypes(ones, 1.5 * ones, ones), torch.tensor([[[False, True], [False, False]]]))
+    tensor([[0.0000, 1.5000]], dtype=torch.float64)
+    """
+    return torch.where(bought.any(-2), types.costs * bought.sum(-2), 0.0)  # inf is not for sale, and 0 * inf no number
 
 
 def gains(types: ClientTypes, gain: GainFamily, bought: Bought) -> Float64[Tensor, "markets clients"]:

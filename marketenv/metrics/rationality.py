@@ -5,7 +5,8 @@ from __future__ import annotations
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
-from marketenv.core.transfers import net
+from marketenv.core.ledger import net
+from marketenv.core.report import Report
 from marketenv.metrics.statistics import Interval, mean_interval
 
 
@@ -43,20 +44,25 @@ def participation(traded: Bool[Tensor, "markets agents"]) -> Interval:
     return mean_interval(traded.double().mean(1))
 
 
-def budget_balance(transfers: Float64[Tensor, "markets payers payees"], n_agents: int) -> Float64[Tensor, "markets"]:
+def budget_balance(
+    transfers: Float64[Tensor, "markets payers payees"] | Report, n_agents: int | None = None
+) -> Float64[Tensor, "markets"]:
     """What the rows beyond the agents (operator, subsidy, fee) receive: 0 where agents pay each other only.
 
     balance[m] = sum over rows k >= n_agents of  net[m, k];   > 0: the market takes money from its agents, < 0: it adds some
 
-    transfers: money from payer to payee, >= 0   float64 [markets, payers, payees], square, agents first
+    transfers: money from payer to payee, >= 0   float64 [markets, payers, payees], square, agents first;   or a round's report
+    n_agents:  how many of the rows are agents; a report knows it
     Raises ValueError for amounts that are negative or not finite, and where money appears or vanishes.
 
     >>> import torch
     >>> budget_balance(torch.tensor([[[0.0, 2.0], [0.5, 0.0]]], dtype=torch.float64), n_agents=1).tolist()
     [1.5]
     """
+    if isinstance(transfers, Report):
+        return transfers.net[:, transfers.rewards.shape[1] :].sum(1)
     rows = transfers.shape[1]
-    if not 1 <= n_agents <= rows or rows != transfers.shape[2]:
+    if n_agents is None or not 1 <= n_agents <= rows or rows != transfers.shape[2]:
         raise ValueError(f"transfers are {list(transfers.shape)} with {n_agents} agents; wanted a square, 1 <= agents <= rows.")
     if not bool((transfers.isfinite() & (transfers >= 0)).all()):
         raise ValueError("a transfer is negative or not finite; a payment rule returned it.")

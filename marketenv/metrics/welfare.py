@@ -8,7 +8,9 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
-from marketenv.core.transfers import net
+from marketenv.core.checks import choice
+from marketenv.core.ledger import net
+from marketenv.core.report import Report
 from marketenv.metrics.statistics import Interval, mean_interval, ratio_interval
 
 
@@ -94,21 +96,23 @@ def gini(amounts: Float64[Tensor, "markets agents"]) -> Float64[Tensor, "markets
     return share.clamp(min=0.0)  # rounding of equal amounts
 
 
-def revenue(transfers: Float64[Tensor, "markets payers payees"], rows: Sequence[int]) -> Interval:
+def revenue(transfers: Float64[Tensor, "markets payers payees"] | Report, who: Sequence[int] | str) -> Interval:
     """What sellers, or an operator, take in less what they pay, per market.
 
-    mean over markets of  sum over k in rows of  net[m, k]
+    mean over markets of  sum over k of who of  net[m, k]
 
-    transfers: money from payer to payee   float64 [markets, payers, payees], square
-    rows:      whose revenue: sellers' or operators' places on the payee axis
-    Raises ValueError for unknown rows, NaN and no markets.
+    transfers: money from payer to payee   float64 [markets, payers, payees], square;   or a round's report
+    who:       whose revenue: sellers' or operators' places on the payee axis;   in a report the name of a role or an account
+    Raises ValueError for unknown rows and names, NaN and no markets.
 
     >>> revenue(torch.tensor([[[0.0, 2.0], [0.5, 0.0]]], dtype=torch.float64), [1]).mean
     1.5
     """
-    if not rows or not all(0 <= row < transfers.shape[2] for row in rows):
-        raise ValueError(f"rows are {list(rows)}; wanted one or more of 0 .. {transfers.shape[2] - 1}.")
-    return mean_interval(net(transfers)[:, list(rows)].sum(1))
+    if isinstance(transfers, Report):
+        return mean_interval(transfers.net[:, transfers.rows[choice(who, "role or account", tuple(transfers.rows))]].sum(1))
+    if isinstance(who, str) or not who or not all(0 <= row < transfers.shape[2] for row in who):
+        raise ValueError(f"who is {who!r}; wanted one or more of 0 .. {transfers.shape[2] - 1}, or a report and a name in it.")
+    return mean_interval(net(transfers)[:, list(who)].sum(1))
 
 
 def per_capita(utilities: Float64[Tensor, "markets agents"], focal: Bool[Tensor, "markets agents"]) -> Interval:

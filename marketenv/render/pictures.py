@@ -11,13 +11,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from marketenv.core.market import Report
+from marketenv.core.report import Report
 
 # Ten that also the colour-blind can tell apart, from white and from grey too: the first six are Okabe and Ito's, the others
 # lie farthest from them in OKLab.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f005f", "#60f2a9", "#0000cc", "#594200")
 SPAN = 1.25  # half a network's panel, in radii of its circle
-BEND = 0.15  # of an arrow, in parts of its length
+BEND = 0.25  # of an arrow, in parts of its length
 ALONG = np.array([0.5, *(0.5 + sign * 0.03 * k for k in range(1, 10) for sign in (-1, 1))])  # where a number may sit, best first
 
 
@@ -29,13 +29,19 @@ def figure(columns: int = 1, width: float = 4.5, height: float = 3.4) -> tuple[F
 
 
 def draw_network(
-    axes: Axes, money: np.ndarray, names: Sequence[str], title: str = "money paid", edges: np.ndarray | None = None
+    axes: Axes,
+    money: np.ndarray,
+    names: Sequence[str],
+    title: str = "money paid",
+    edges: np.ndarray | None = None,
+    accounts: int = 0,
 ) -> None:
     """Draw who paid whom as arrows from payer to payee on a circle, in the payer's colour; width grows with the amount.
 
     Every amount stands on its own arrow, framed in its colour, and all have the same number of decimals.
 
     money: amounts [payers, payees], >= 0;   edges: bool [payers, payees], arrows that are drawn thin even without money
+    accounts: how many of the last names are accounts: those are squares, agents are circles
     """
     turns = 2 * np.pi * np.arange(len(names)) / len(names)
     places = np.stack([np.sin(turns), np.cos(turns)], 1)
@@ -49,7 +55,10 @@ def draw_network(
         style = {"arrowstyle": "-|>", "lw": 0.6 + 5 * float(money[payer, payee]) / most, "color": colours[payer], "alpha": 0.75}
         style |= {"shrinkA": 21, "shrinkB": 21, "mutation_scale": 14, "connectionstyle": f"arc3,rad={BEND}"}
         axes.annotate("", xy=tuple(places[payee]), xytext=tuple(places[payer]), arrowprops=style)
-    axes.scatter(places[:, 0], places[:, 1], s=1000, c="white", edgecolors=colours, linewidths=3, zorder=2)
+    agents = len(names) - accounts
+    for marker, rows in (("o", slice(agents)), ("s", slice(agents, None))):
+        x, y = places[rows].T
+        axes.scatter(x, y, s=1000, c="white", edgecolors=colours[rows], linewidths=3, zorder=2, marker=marker)
     for name, (x, y) in zip(names, places.tolist(), strict=True):
         axes.text(x, y, name, ha="center", va="center", fontsize=7, zorder=3)
     paid = sorted((pair for pair in arrows if money[pair] > 1e-9), key=lambda pair: -money[pair])
@@ -91,6 +100,7 @@ def draw_bars(axes: Axes, values: Mapping[str, float], title: str, unit: str = "
     names = list(values)
     axes.barh(names, list(values.values()), color=[COLOURS[k % len(COLOURS)] for k in range(len(names))], alpha=0.8)
     axes.axvline(0, color="black", lw=0.6)
+    axes.xaxis.set_major_locator(MaxNLocator(5))  # more would run into each other: -0.150-0.125-0.100
     axes.invert_yaxis()
     axes.set(title=title, xlabel=unit)
 
@@ -170,18 +180,19 @@ def draw_bands(
 def draw_frame(report: Report | None, agents: Sequence[str]) -> np.ndarray:
     """Draw the first market's last round as a picture: who paid whom, and every agent's utility. uint8 [height, width, 3].
 
-    A report that has ``trades`` [markets, buyers, sellers] is drawn as the graph of them, from buyer to seller.
+    Who dealt with whom, where an outcome of the round says so, is drawn as the graph of it, from buyer to seller.
     """
     n = len(agents)
     fig, (left, right) = figure(2) if n <= 5 else figure(2, 6.0, 5.6)  # more agents need more room
     money = np.zeros((n, n)) if report is None else report.transfers[0].cpu().numpy()
-    names = [*agents, *(f"operator_{k}" for k in range(len(money) - n))]
-    trades = getattr(report, "trades", None)
+    names = list(agents) if report is None else report.names
+    graphs = [edges for outcome in (report.done.values() if report else ()) if (edges := outcome.edges()) is not None]
     edges = np.zeros(money.shape, dtype=bool)
-    if trades is not None:
-        edges[:n, :n] = trades[0].cpu().numpy()
-    told = "money paid in the last round" if trades is None else "models bought and money paid last round"
-    draw_network(left, money, names, "no round yet" if report is None else told, edges)
+    for graph in graphs:
+        edges[:n, :n] |= graph[0].cpu().numpy()
+    told = "models bought and money paid last round" if graphs else "money paid in the last round"
+    told = told if edges.any() or money.any() else "no money was paid in the last round"
+    draw_network(left, money, names, "no round yet" if report is None else told, edges, len(names) - n)
     utility = np.zeros(n) if report is None else report.rewards[0].cpu().numpy()
     draw_bars(right, dict(zip(agents, utility.tolist(), strict=True)), "utility of the round", "money")
     canvas = fig.canvas

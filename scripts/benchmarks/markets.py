@@ -9,7 +9,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,8 @@ from typing import Any
 import torch
 
 from marketenv import make_market, make_parallel, make_vec
-from marketenv.core import draws, rounds
-from marketenv.core.market import agent_names
+from marketenv.core import draws, rounds, tree
+from marketenv.core.market import Market, agent_names
 from marketenv.data.dataset import Dataset
 from marketenv.learners import Training
 
@@ -61,28 +61,28 @@ def reference_steps(n_markets: int = 4096, steps: int = 20) -> list[Case]:
 
 
 def trading_rounds(setting: str, n_markets: int, n_rounds: int = 5, device: str = "cpu") -> list[Case]:
-    """Agent-steps a second, seconds of each stage of a round, and the process's peak memory of one setting and size."""
+    """Agent-steps a second, seconds of each phase of a round, and the process's peak memory of one setting and size."""
     market = make_market("parameter_trading_v0", max_cycles=n_rounds + 1, device=device, **SETTINGS[setting])
     policies = dict.fromkeys(agent_names(market), market.policies["truthful"])
     now = rounds.begin(market, torch.arange(n_markets))
-    stages: list[dict[str, float]] = []
+    phases: list[Mapping[str, float]] = []
     times = []
     for _ in range(n_rounds):
         start = time.perf_counter()
         now, report = rounds.advance(market, now, rounds.act(market, policies, now))
         times.append(time.perf_counter() - start)
         assert report is not None
-        stages.append(report.seconds)
+        phases.append(report.seconds)
     name = f"parameter_trading_v0 {setting}, {n_markets} markets x 4"
-    rate = n_markets * market.roles[0].count / statistics.median(times)
+    rate = n_markets * market.people.count / statistics.median(times)
     cases: list[Case] = [{"name": f"{name}: steps", "value": rate, "unit": "agent-steps/s"}]
-    for stage in stages[0]:
-        cases.append({"name": f"{name}: {stage}", "value": statistics.median(s[stage] for s in stages), "unit": "s/round"})
+    for phase in phases[0]:
+        cases.append({"name": f"{name}: {phase}", "value": statistics.median(s[phase] for s in phases), "unit": "s/round"})
     return [*cases, {"name": f"{name}: peak memory of the process", "value": peak_memory(), "unit": "GiB"}]
 
 
 def paper_epoch(examples: int = 60_000, n_rounds: int = 3) -> list[Case]:
-    """Seconds of a market epoch in the paper's MNIST setting, split by stage: two agents, trade with alignment every round.
+    """Seconds of a market epoch in the paper's MNIST setting, split by phase: two agents, trade with alignment every round.
 
     On arrays of MNIST's shape and number, filled at random: speed does not depend on what is in them.
     """
@@ -111,8 +111,8 @@ def paper_epoch(examples: int = 60_000, n_rounds: int = 3) -> list[Case]:
             now, report = rounds.advance(market, now, rounds.act(market, policies, now))
             assert report is not None
             reports.append(report.seconds)
-        stages = {stage: statistics.median(r[stage] for r in reports) for stage in reports[0]}
-        parts = {"all stages": sum(stages.values())} | stages
+        phases = {phase: statistics.median(r[phase] for r in reports) for phase in reports[0]}
+        parts = {"all phases": sum(phases.values())} | phases
         found.append([{"name": f"{name}: {k}", "value": v, "unit": "s", "threads": threads} for k, v in parts.items()])
     return min(found, key=lambda cases: cases[0]["value"])
 
@@ -142,7 +142,7 @@ def trading_case(setting: str, n_markets: int) -> list[Case]:
 
 
 def door(steps: int = 20) -> list[Case]:
-    """Milliseconds that a PettingZoo step of one digits market spends outside the four stages, medians."""
+    """Milliseconds that a PettingZoo step of one digits market spends outside the phases, medians."""
     torch.set_num_threads(1)
     env = make_parallel("parameter_trading_v0", max_cycles=steps + 1)
     env.reset(seed=0)
@@ -153,15 +153,16 @@ def door(steps: int = 20) -> list[Case]:
         env.step(actions)
         whole = time.perf_counter() - start
         assert env.report is not None
-        quoted = sum(env.quotes.seconds.values())  # a step clears this round and trains for the next
-        outside.append(whole - env.report.seconds["settle"] - quoted)
+        begun = sum(env.situation.seconds.values())  # a step ends this round, and trains and quotes the next
+        ended = sum(env.report.seconds[phase] for phase in ("trade", "score", "score: quote"))
+        outside.append(whole - ended - begun)
     return [{"name": "PettingZoo step of one digits market: door", "value": 1e3 * statistics.median(outside), "unit": "ms"}]
 
 
 def replays(line_ups: int = 10, seeds: int = 40) -> list[Case]:
-    """How much faster line-ups replay the worlds of their seeds than a world for every market takes to open.
+    """How much faster line-ups replay the markets of their seeds than a market for every line-up takes to open.
 
-    ratio = seconds(open one world a line-up and seed) / seconds(open one a seed, and index it for every line-up)
+    ratio = seconds(open one market a line-up and seed) / seconds(open one a seed, and index it for every line-up)
     """
     torch.set_num_threads(1)
     found: list[Case] = []
@@ -171,7 +172,7 @@ def replays(line_ups: int = 10, seeds: int = 40) -> list[Case]:
         "model_sharing_v0 digits_mlp": make_market("model_sharing_v0"),
     }
     for name, market in markets.items():
-        calls = (partial(market.open_worlds, torch.arange(line_ups * seeds)), partial(_replayed, market, line_ups, seeds))
+        calls = (partial(rounds.opened, market, torch.arange(line_ups * seeds)), partial(_replayed, market, line_ups, seeds))
         apart, shared = (statistics.median(_seconds(call) for _ in range(3)) for call in calls)
         case = f"{line_ups} line-ups x {seeds} seeds of {name}"
         found += [{"name": f"{case}: opened once a seed", "value": shared, "unit": "s"}]
@@ -179,10 +180,10 @@ def replays(line_ups: int = 10, seeds: int = 40) -> list[Case]:
     return found
 
 
-def _replayed(market: Any, line_ups: int, seeds: int) -> Any:
-    """Worlds of some seeds, in which the markets of every line-up stand."""
+def _replayed(market: Market, line_ups: int, seeds: int) -> rounds.Situation:
+    """The markets of every line-up, which stand in the worlds of some seeds."""
     some = torch.arange(seeds)
-    return market.open_worlds(some).rows(some.repeat(line_ups))
+    return tree.rows(rounds.opened(market, some), some.repeat(line_ups))
 
 
 def _seconds(call: Callable[[], Any]) -> float:

@@ -9,12 +9,13 @@ from functools import partial
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from agents.lineups import find_profile
 from agents.stress.claims.sharing_experiments import drawn_terms
 from marketenv import make_market
 from marketenv.core import rounds
-from marketenv.markets.model_sharing import ModelSharingMarket
+from marketenv.core.market import Market
 from marketenv.mechanisms import SharingTerms, share_models
 from scripts.benchmarks.markets import best_threads
 
@@ -28,12 +29,12 @@ def batch_against_loop(n_markets: int = 1024, n_clients: int = 10, looped: int =
     """
     market = make_market("model_sharing_v0", learner=None, n_agents=n_clients, max_cycles=2)
     now = _begun(market, n_markets)
-    whole, threads = best_threads(partial(market.clear, *now))
+    whole, threads = best_threads(partial(rounds.play_stage, market, *now))
     ones = [_begun(market, 1, seed) for seed in range(min(looped, n_markets))]
     torch.set_num_threads(1)
-    alone = [market.clear(*one)[1].rewards for one in ones]
-    torch.testing.assert_close(torch.cat(alone), market.clear(*now)[1].rewards[: len(ones)])  # so that the times compare
-    each = _seconds(lambda: [market.clear(*one) for one in ones]) / len(ones) * n_markets
+    alone, together = [_cleared(market, one) for one in ones], _cleared(market, now)
+    torch.testing.assert_close(torch.cat(alone), together[: len(ones)])  # so that the times compare
+    each = _seconds(lambda: [rounds.play_stage(market, *one) for one in ones]) / len(ones) * n_markets
     name = f"model_sharing_v0 clear, {n_markets} markets x {n_clients}"
     return [
         {"name": f"{name}: one batch", "value": whole, "unit": "s", "threads": threads},
@@ -42,10 +43,17 @@ def batch_against_loop(n_markets: int = 1024, n_clients: int = 10, looped: int =
     ]
 
 
-def _begun(market: Any, n_markets: int, first: int = 0) -> tuple[Any, Any]:
-    """State and past of truthful clients in their first round: what ``clear`` takes."""
+def _begun(market: Market, n_markets: int, first: int = 0) -> tuple[rounds.Situation, rounds.ByRole]:
+    """Where truthful clients stand in their first round, and what they do."""
     now = rounds.begin(market, torch.arange(first, first + n_markets))
-    return now.state, ((now.quotes, rounds.act(market, find_profile(market), now)),)
+    return now, rounds.act(market, find_profile(market), now)
+
+
+def _cleared(market: Market, begun: tuple[rounds.Situation, rounds.ByRole]) -> Tensor:
+    """The rewards of that round."""
+    _, report = rounds.play_stage(market, *begun)
+    assert report is not None
+    return report.rewards
 
 
 def _seconds(call: Callable[[], Any], repeats: int = 3) -> float:
@@ -66,19 +74,18 @@ def many_clients(n_clients: int = 1000) -> list[Case]:
 
 
 def training_round(n_rounds: int = 5, **arguments: Any) -> list[Case]:
-    """Seconds of a round of ten clients on digits, and of its stages, medians."""
+    """Seconds of a round of ten clients on digits, and of its phases, medians."""
     market = make_market("model_sharing_v0", max_cycles=n_rounds + 1, **arguments)
-    assert isinstance(market, ModelSharingMarket)
     torch.set_num_threads(1)
-    now, times, stages = rounds.begin(market, torch.arange(1)), [], []
+    now, times, phases = rounds.begin(market, torch.arange(1)), [], []
     for _ in range(n_rounds):
         start = time.perf_counter()
         now, report = rounds.advance(market, now, rounds.act(market, find_profile(market), now))
         times.append(time.perf_counter() - start)
         assert report is not None
-        stages.append(report.seconds)
-    name = f"model_sharing_v0 on digits, {market.n_agents} clients, one round"
-    parts = {stage: statistics.median(s[stage] for s in stages) for stage in stages[0]}
+        phases.append(report.seconds)
+    name = f"model_sharing_v0 on digits, {market.people.count} clients, one round"
+    parts = {phase: statistics.median(s[phase] for s in phases) for phase in phases[0]}
     return [{"name": f"{name}: {k}", "value": v, "unit": "s"} for k, v in ({"all": statistics.median(times)} | parts).items()]
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from agents.lineups import find_profile
 from agents.stress import JUDGE, Attack, Deviation, Family, curve, families, seeds_of
 from marketenv import make_market, make_parallel
-from marketenv.core.market import Market, role_of
+from marketenv.core.market import Market, move_of
 from marketenv.core.policy import Policy
 from scripts.benchmarks.markets import best_threads
 
@@ -35,7 +35,7 @@ def one_by_one(market: Market, family: Family, points: Tensor, seeds: Tensor, ep
         total = 0.0
         while env.agents:
             actions = {
-                agent: policies[agent](torch.from_numpy(seen[agent])[None], role_of(market, agent), keys)[0].numpy()
+                agent: policies[agent](torch.from_numpy(seen[agent])[None], move_of(market, agent), keys)[0].numpy()
                 for agent in env.agents
             }
             seen, rewards, *_ = env.step(actions)
@@ -47,7 +47,7 @@ def one_by_one(market: Market, family: Family, points: Tensor, seeds: Tensor, ep
 def deviation_grid(points: int = 101, pairs: int = 256, episodes: int = 1024) -> list[Case]:
     """Seconds of the whole grid both ways and their ratio; the loop plays ``episodes`` of them and is scaled up."""
     market = make_market("reference_v0", **GAME)
-    seeds, family = seeds_of(JUDGE, pairs), families(role_of(market, AGENT))["scale price"]
+    seeds, family = seeds_of(JUDGE, pairs), families(move_of(market, AGENT))["scale price"]
     attack = Attack(market, find_profile(market), (AGENT,), seeds)
     found = curve(attack, family, points)
     line = found.parameters[:, None]

@@ -12,18 +12,18 @@ import torch
 from matplotlib.figure import Figure
 
 from agents.arguments import read_arguments
-from agents.scripted import STRATEGIES, Strategy, with_options
+from agents.markets import STRATEGIES, with_options
+from agents.scripted import Strategy
 from marketenv import make_market
 from marketenv.core import rounds, trajectory
 from marketenv.core.market import Market, agent_names
-from marketenv.markets.parameter_trading_types import TradingState
 from marketenv.metrics import Interval, paired_difference
 from marketenv.render import draw_points, figure
 from scripts.intervals import note
 from scripts.units import Unit, beat
 
 TRUTHFUL, OUTSIDE = "truthful", "out of the market"  # OUTSIDE: everybody never trades
-STANDS = ("marketenv", "agents/scripted", "agents/arguments.py", "scripts/demos")
+STANDS = ("marketenv", "agents/markets", "agents/scripted", "agents/arguments.py", "scripts/demos")
 
 
 @dataclass(frozen=True)
@@ -110,16 +110,18 @@ def play(
     who = seats(names, focal, len(agents)).flatten(0, 1)
     now = begin(built, torch.arange(seeds).repeat(len(names)), who, parts)
     reports = []
-    while now.quotes is not None:
+    while now.playing:
         now, report = rounds.advance(built, now, rounds.act_mixed(built, policies, who, now))
-        assert report is not None, "the markets of the demo have one stage"
+        if report is None:  # the round goes on
+            continue
         reports.append(report)
         beat(folder, len(reports) * len(who))
     split = (len(names), seeds)
-    series = {name: torch.stack([getattr(one, name).double() for one in reports], 1).unflatten(0, split) for name in fields}
+    told_of = [report.infos() for report in reports]
+    series = {name: torch.stack([facts[name].double() for facts in told_of], 1).unflatten(0, split) for name in fields}
     series["reward"] = torch.stack([one.rewards for one in reports], 1).unflatten(0, split)
     money = torch.stack([one.transfers for one in reports]).sum(0).unflatten(0, split)[:, 0]
-    accuracy = built.test_scores(now.state).accuracy.unflatten(0, split)  # type: ignore[attr-defined]
+    accuracy = rounds.test_scores(built, now).accuracy.unflatten(0, split)
     return {
         **{"names": names, "agents": list(agents), "focal": focal.tolist(), "money": money.tolist()},
         **{"values": {name: values.tolist() for name, values in series.items()}, "test_accuracy": accuracy.tolist()},
@@ -140,9 +142,9 @@ def seats(names: Sequence[str], focal: torch.Tensor, n_agents: int) -> torch.Ten
 
 def begin(market: Market, seeds: torch.Tensor, who: torch.Tensor, parts: Sequence[Strategy]) -> rounds.Situation:
     """The first situation, with the options that strategies of the parameter market need."""
-    state = market.reset(seeds)
-    state = with_options(state, who, list(parts)) if isinstance(state, TradingState) else state
-    return rounds.resume(market, state, (), over=False)
+    start = rounds.opened(market, seeds)
+    start = with_options(start, who, list(parts)) if market.name == "parameter_trading_v0" else start
+    return rounds.begun(market, start)
 
 
 def lines_of(reports: Sequence[Any], names: Sequence[str], agents: Sequence[str], focal: Sequence[int]) -> list[dict[str, Any]]:

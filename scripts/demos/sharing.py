@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from marketenv.markets.sharing_schemes import SCHEMES
+from marketenv.markets.model_sharing.schemes import SCHEMES
 from marketenv.render import draw_network, figure, picture, table
 from scripts.demos.line_ups import TRUTHFUL, Played, below, differences, gap_picture, joined, names_of, units_of
 from scripts.intervals import heading

@@ -87,9 +87,9 @@ def ledger(played: Played) -> str:
     """Payments and cash of every round of one seed with all agents truthful, as an HTML table."""
     rows = []
     for line in (line for line in played.lines if line["strategy"] == TRUTHFUL and line["seed"] == SEED):
-        paid = [f"{payer} → {payee} {money:.3f}" for payer, payee, money in line["payments"]]
+        payments = [f"{paid['payer']} → {paid['payee']} {paid['money']:.3f}" for paid in line["payments"]]
         cash = (line["agents"][agent]["cash"] for agent in played.agents)
-        rows.append((line["round"], "; ".join(paid) or "no trade", *("no limit" if c is None else f"{c:.3f}" for c in cash)))
+        rows.append((line["round"], "; ".join(payments) or "no trade", *("no limit" if c is None else f"{c:.3f}" for c in cash)))
     return table(("round", "payments", *(f"{agent} cash" for agent in played.agents)), rows)
 
 

@@ -31,9 +31,21 @@ MUTANTS: tuple[Mutant, ...] = (
         some(f"{TESTS}/test_stress_oracles.py", "hindsight_about_a_bid_leaves_the_ask_as_it_was"),
         (
             "hindsight changes all fields",
-            "_moved(role.action, fields)",
-            "_moved(role.action, None)",
+            "_moved(move.action, fields)",
+            "_moved(move.action, None)",
         ),
+    ),
+    *of(
+        f"{ROOM}/exact.py",
+        f"{TESTS}/test_stress_stages.py",
+        ("who moves later is believed to stay as it was", "and move.stage == market.stages[-1].name", "and move.stage"),
+    ),
+    *of(
+        f"{ROOM}/exact.py",
+        f"{TESTS}/test_stress_hindsight.py",
+        ("options are not combined in hindsight", ", *_options(own, move.action, fields)]", "]"),
+        ("hindsight forgets the truth", "honest[:, None], ", ""),
+        ("breakpoints outside the box are believed", "return box.check(", "return (lambda named, said: named)("),
     ),
     *of(
         f"{ROOM}/search.py",
@@ -107,6 +119,16 @@ MUTANTS: tuple[Mutant, ...] = (
         ("factors are spaced evenly", "low, high, same = low.log10(), high.log10(), same.log10()", "pass"),
     ),
     *of(
+        f"{ROOM}/deviation.py",
+        f"{TESTS}/test_stress_stages.py",
+        ("a policy is one's own in every stage", "if self.stage not in (None, move.stage)", "if self.stage == move.name"),
+    ),
+    *of(
+        f"{ROOM}/attack.py",
+        f"{TESTS}/test_stress_stages.py",
+        ("words never name the stage", "return len(self.market.moves_of(role_of(self.market, agent).name)) > 1", "return False"),
+    ),
+    *of(
         f"{ROOM}/kinds.py",
         f"{TESTS}/test_stress_deviation.py",
         ("a line goes on where all is clipped", "high=(min(family.high[0], most),)", "high=(family.high[0],)"),
@@ -145,7 +167,7 @@ MUTANTS: tuple[Mutant, ...] = (
             "an_attacker_claims_more_data_than_it_has",
             "training_alone_is_beaten_by_what_is_better_and_by_nothing_else",
         ),
-        ("isolation counts the first, honest round", "seeds).reports[1:]", "seeds).reports"),
+        ("isolation counts the first, honest round", "seeds).dealt()[1:]", "seeds).dealt()"),
         ("a rider is held to eight tenths", '- 0.9 * earned["truthful"]', '- 0.8 * earned["truthful"]'),
         ("accuracy is compared with the wrong side", 'found["ipfl"] - found["local"]', 'found["local"] - found["ipfl"]'),
         ("an attacker claims its own size only", "dataclasses.replace(policy, size=size)", "policy"),
@@ -214,7 +236,7 @@ MUTANTS: tuple[Mutant, ...] = (
             "done[less].accuracy - done[more].accuracy",
         ),
         ("agents trade from the first round on", "(join - 0.5) / market.horizon", "(0 * join - 0.5) / market.horizon"),
-        ("averaging begins at once", "(state.round < join)", "(state.round < 0)"),
+        ("averaging begins at once", "(terms.round < join)", "(terms.round < 0)"),
     ),
     *of(
         f"{CLAIMS}/truthfulness.py",

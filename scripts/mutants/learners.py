@@ -54,6 +54,10 @@ MUTANTS: tuple[Mutant, ...] = (
         f"{LEARNERS}/mlp.py",
         "tests/learners/test_learner_table.py tests/learners/test_learner_training.py",
         ("tensors of one size begin alike", 'draws.fold(keys, "init", name), size', 'draws.fold(keys, "init"), size'),
+    ),
+    *of(
+        f"{LEARNERS}/mlp_passes.py",
+        "tests/learners/test_learner_table.py tests/learners/test_learner_training.py",
         ("the slope ignores the share", ".mul_(share[:, None])", ".mul_(share[:, None].ceil())"),
     ),
     *of(

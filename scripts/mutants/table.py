@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from scripts.mutants import claims, core, data, learners, markets, mechanisms, metrics
+from scripts.mutants import claims, core, data, learners, markets, mechanisms, metrics, trading
 from scripts.mutants.mutant import Mutant
 
-ROOMS = (mechanisms, markets, learners, data, core, metrics, claims)
+ROOMS = (mechanisms, markets, trading, learners, data, core, metrics, claims)
 MUTANTS: tuple[Mutant, ...] = tuple(one for room in ROOMS for one in room.MUTANTS)
 
 # Related tests that take long and would tell hardly more, by the beginning of their names: left out of every trial
 SLOW = (
     "tests/markets/test_parameter_trading.py::test_every_place_that_a_permutation_misses_is_seen",
-    "tests/markets/test_model_sharing.py::test_effort_is_not_paid_for",
-    "tests/markets/test_model_sharing.py::test_ten_thousand_truthful_markets",
+    "tests/markets/test_sharing_best_replies.py::test_effort_is_not_paid_for",
+    "tests/markets/test_sharing_share.py::test_ten_thousand_truthful_markets",
     "tests/agents/test_stress_claims_table.py::test_quick_verdicts_are_those_that_theory_knows[reference/",
     "tests/agents/test_stress_claims_table.py::test_quick_verdicts_are_those_that_theory_knows[train_n_trade/truthful_bids",
     "tests/agents/test_stress_claims_table.py::test_every_condition_runs_twice_alike_and_fits_json",

@@ -19,15 +19,16 @@ from torch import Tensor
 from agents.scripted.parameter_trading import never_trade
 from agents.stress.claims.tables import MNIST_MLP, MNIST_PIXELS, Joins, averaging_from
 from marketenv import make_market
+from marketenv.core import rounds
 from marketenv.core.batch import Batch
 from marketenv.core.lookup import lookup
-from marketenv.core.market import agent_names
+from marketenv.core.market import Market, agent_names
 from marketenv.data import make_source
 from marketenv.data.dataset import Dataset
 from marketenv.data.sources import find_dataset
 from marketenv.learners import Training
-from marketenv.markets.parameter_trading import ParameterTradingMarket
-from marketenv.markets.parameter_trading_types import TradingReport
+from marketenv.markets.parameter_trading import Traded
+from marketenv.markets.training import Trained
 from marketenv.render import draw_lines, figure
 from marketenv.render.pictures import COLOURS
 from scripts.studies.study import Common, Row, Study, number, play, run
@@ -246,9 +247,7 @@ def dataset(data: str, root: str | None, shrink: int, pixels: Any) -> Dataset:
 # --- one pair of agents, one method ---------------------------------------------------------------------------------------
 
 
-def market_of(
-    setting: Setting, method: Method, broker: str, seed: int, data: str, root: str | None, device: str
-) -> ParameterTradingMarket:
+def market_of(setting: Setting, method: Method, broker: str, seed: int, data: str, root: str | None, device: str) -> Market:
     """The market of two agents of whom A has a tenth of the classes 0-4 and B of 5-9, both drawn from the same rows."""
     options: dict[str, Any] = {"keep": 0.1, "overlap": True, "max_examples": setting.examples, "test_size": setting.test}
     if broker == "validation":
@@ -262,7 +261,7 @@ def market_of(
         batch_size=setting.batch,
         steps=-(-largest // setting.batch),
     )
-    market = make_market(
+    return make_market(
         "parameter_trading_v0",
         n_agents=len(AGENTS),
         max_cycles=setting.rounds,
@@ -279,21 +278,21 @@ def market_of(
         cash=CASH,
         device=device,
     )
-    assert isinstance(market, ParameterTradingMarket)
-    return market
 
 
-def seen(market: ParameterTradingMarket, batch: Batch) -> dict[str, Any]:
+def seen(market: Market, batch: Batch) -> dict[str, Any]:
     """What is kept of a round, one entry an agent: test loss and accuracy (%), purchases, their weights, divergence."""
-    test, report = market.test_scores(batch.running().state), batch.report
-    assert isinstance(report, TradingReport)
-    weights = report.alpha[0].sum(1) * report.bought[0]
+    report, end = batch.report, batch.start  # where the round ended; what is running has trained for the next one
+    assert report is not None and end is not None
+    test = rounds.test_scores(market, end)
+    done = report.of(Traded)
+    weights = done.alpha[0].sum(1) * done.bought[0]
     return {
         "loss": [number(loss) for loss in test.loss[0].tolist()],
         "accuracy": [round(100 * share, 4) for share in test.accuracy[0].tolist()],
-        "bought": report.bought[0].tolist(),
+        "bought": done.bought[0].tolist(),
         "alpha": [round(weight, 6) for weight in weights.tolist()],
-        "diverged": report.diverged[0].tolist(),
+        "diverged": report.of(Trained).diverged[0].tolist(),
     }
 
 

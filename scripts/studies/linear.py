@@ -20,18 +20,18 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from agents.scripted import STRATEGIES
+from agents.markets import STRATEGIES
 from agents.stress.claims.linear_experiments import OTHER, carry, early, late, negotiated, note, turns
-from agents.stress.claims.tables import AGENTS, LinearMarket
+from agents.stress.claims.tables import AGENTS, own_weights
 from agents.stress.claims.theorems import episodes as watched
 from agents.stress.claims.theorems import squares
 from marketenv.core import rounds
-from marketenv.core.market import agent_names
+from marketenv.core.market import Market, Report, agent_names
 from marketenv.core.policy import Policy
 from marketenv.data.linear import SyntheticLinear
 from marketenv.learners import Training
-from marketenv.markets.parameter_trading import ParameterTradingMarket
-from marketenv.markets.parameter_trading_types import ParameterTradingConfig
+from marketenv.markets.parameter_trading import ROLE, ParameterTradingConfig, Traded, parameter_trading
+from marketenv.markets.parameter_trading.reports import Quotes
 from marketenv.render import draw_lines, figure
 from marketenv.render.pictures import COLOURS
 from marketenv.valuation import disclosed_gain
@@ -100,20 +100,21 @@ def source_of(arguments: Mapping[str, Any]) -> SyntheticLinear:
 
 
 @functools.cache
-def _market(source: SyntheticLinear, n_rounds: int, rate: float, valuation: str, own_task: bool) -> LinearMarket:
+def _market(source: SyntheticLinear, n_rounds: int, rate: float, valuation: str, alpha: Any) -> Market:
     """A market without money worries: one unit of money per unit of gain, effort for nothing, no end of cash."""
     training = Training(optimizer="sgd", learning_rate=rate, batch_size=None, steps=1)
     free: dict[str, Any] = {"money_per_loss": (1.0, 1.0), "effort_cost": (0.0, 0.0), "cash": math.inf}
-    parts: dict[str, Any] = {"data": source, "learner": "linear", "training": training, "valuation": valuation}
-    return LinearMarket(ParameterTradingConfig(n_agents=2, max_cycles=n_rounds, **parts, **free), own_task)
+    parts: dict[str, Any] = {"data": source, "learner": "linear", "training": training}
+    broker = {"valuation": valuation, "alpha": alpha}
+    return parameter_trading(ParameterTradingConfig(n_agents=2, max_cycles=n_rounds, **parts, **broker, **free))
 
 
-def market_of(arguments: Mapping[str, Any], valuation: str = "error_ratio", own_task: bool = False) -> LinearMarket:
+def market_of(arguments: Mapping[str, Any], valuation: str = "error_ratio", alpha: Any = "auto") -> Market:
     """The market of a unit, with the broker it asks for."""
-    return _market(source_of(arguments), arguments["rounds"], arguments["rate"], valuation, own_task)
+    return _market(source_of(arguments), arguments["rounds"], arguments["rate"], valuation, alpha)
 
 
-def everybody(market: ParameterTradingMarket, strategy: str) -> dict[str, Policy]:
+def everybody(market: Market, strategy: str) -> dict[str, Policy]:
     """Every agent plays one scripted strategy."""
     return dict.fromkeys(agent_names(market), STRATEGIES[strategy].build(market))
 
@@ -244,9 +245,9 @@ def _box(log: np.ndarray) -> tuple[float, float, float, float]:
 LOSSES = ("loss on its own task", "mean loss over both tasks")
 OUT: tuple[str, dict[str, Any]] = ("out", {})
 BROKERS: dict[str, dict[str, Any]] = {  # how the broker finds weights, and what it discloses
-    "own-task broker": {"own_task": True, "valuation": "error_ratio"},
-    "two-task broker, error ratio": {"own_task": False, "valuation": "error_ratio"},
-    "two-task broker, loss": {"own_task": False, "valuation": "loss_difference"},
+    "own-task broker": {"alpha": own_weights, "valuation": "error_ratio"},
+    "two-task broker, error ratio": {"alpha": "auto", "valuation": "error_ratio"},
+    "two-task broker, loss": {"alpha": "auto", "valuation": "loss_difference"},
 }
 
 
@@ -276,18 +277,18 @@ def related(folder: Path, seed: int, **arguments: Any) -> dict[str, list[list[fl
     Features are standard Gaussian and test labels noiseless, so half the mean squared error is |theta - theta*|^2 / 2.
     """
     found, opened = {}, rounds.opened(market_of(arguments), torch.tensor([seed]))  # brokers change nothing before they quote
-    optimum = opened.state.world.optimum
+    optimum = opened.floor.world.optimum
     for name, broker in (OUT, *BROKERS.items()):
         market = market_of(arguments, **broker)
-        policies, start = everybody(market, "never_trade" if name == "out" else "truthful"), rounds.quoted(market, opened)
+        policies, start = everybody(market, "never_trade" if name == "out" else "truthful"), rounds.begun(market, opened)
         played = watched(market, policies, start, _ends)
         own, other = squares(played["p"][-1] - optimum[0]) / 2, squares(played["p"][-1] - optimum[0].flip(0)) / 2
         found[name] = [own.tolist(), ((own + other) / 2).tolist(), played["bought"].double().mean(0).tolist()]
     return found
 
 
-def _ends(quotes: Any, state: Any, report: Any) -> dict[str, Tensor]:
-    return {"p": state.params[0], "bought": report.bought[0]}
+def _ends(quotes: Quotes, end: rounds.Situation, report: Report) -> dict[str, Tensor]:
+    return {"p": end.floor.models[ROLE].params[0], "bought": report.of(Traded).bought[0]}
 
 
 def fig4(config: Fig4) -> None:

@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from marketenv.core.lookup import lookup
-from marketenv.markets.sharing_schemes import SCHEMES
-from marketenv.markets.uploads import UPLOADS
+from marketenv.markets.model_sharing.schemes import SCHEMES
+from marketenv.markets.model_sharing.uploads import UPLOADS
 from marketenv.render import draw_lines, figure
 from marketenv.render.pictures import COLOURS
 from scripts.studies.sharing_data import LAZY, SHORT, Sharing, trade

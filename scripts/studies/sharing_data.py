@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from agents.lineups import find_profile
 from agents.scripted.model_sharing import client
 from agents.stress.claims.sharing_experiments import PAPER_TYPES
 from marketenv import make_market
+from marketenv.core import rounds
 from marketenv.core.batch import Batch
 from marketenv.core.lookup import lookup
+from marketenv.core.market import Market
 from marketenv.data.dataset import Dataset, from_arrays
 from marketenv.data.datasets import DATASETS
 from marketenv.data.sources import find_dataset
 from marketenv.learners import LEARNERS, Training
-from marketenv.markets.model_sharing import ModelSharingMarket
-from marketenv.markets.model_sharing_types import SharingReport
+from marketenv.markets.model_sharing import Left, Shared
 from scripts.studies.study import Common, number, play
 from scripts.units import ROOT
 
@@ -206,10 +205,10 @@ def market_of(
     eta: float,
     device: str,
     **more: Any,
-) -> ModelSharingMarket:
+) -> Market:
     """The market of a unit, with the paper's types and training; ``more`` are further arguments of the market."""
     chosen = SETTINGS[setting]
-    market = make_market(
+    return make_market(
         "model_sharing_v0",
         n_agents=clients,
         max_cycles=rounds,
@@ -225,8 +224,6 @@ def market_of(
         **PAPER_TYPES,
         **more,
     )
-    assert isinstance(market, ModelSharingMarket)
-    return market
 
 
 # --- one market -----------------------------------------------------------------------------------------------------------
@@ -247,13 +244,12 @@ def trade(
     return play(market, policies, seed, partial(seen, market), folder, EVERY)
 
 
-def seen(market: ModelSharingMarket, batch: Batch) -> dict[str, Any]:
+def seen(market: Market, batch: Batch) -> dict[str, Any]:
     """What is kept of a round, one entry a client; after the last one also the test accuracy of both kinds of model, %."""
     report, now = batch.report, batch.running()
-    assert isinstance(report, SharingReport)
-    facts: dict[str, Callable[[], Tensor]] = {name: partial(getattr, report, name) for name in ("utility", "bought", "sold")}
-    facts["validation"] = lambda: 100 * report.accuracy
-    if now.quotes is None:  # test data are read once, when all is over
-        for at in ("last", "best"):
-            facts[at] = partial(lambda at: 100 * market.test_scores(now.state, at).accuracy, at)
-    return {name: [number(value) for value in fact()[0].tolist()] for name, fact in facts.items()}
+    assert report is not None
+    done = report.of(Shared)
+    facts = {"utility": done.utility, "bought": done.bought, "sold": done.sold, "validation": 100 * report.of(Left).accuracy}
+    if not now.playing:  # test data are read once, when all is over
+        facts |= {at: 100 * rounds.test_scores(market, now, at=at).accuracy for at in ("last", "best")}
+    return {name: [number(value) for value in values[0].tolist()] for name, values in facts.items()}

@@ -21,8 +21,9 @@ from agents.stress import ATTACKERS, JUDGE, Attack, Budget, seeds_of
 from agents.stress.claims.sharing_experiments import episodes
 from marketenv import make_market
 from marketenv.core import rounds
-from marketenv.markets.model_sharing import ModelSharingMarket
-from marketenv.markets.model_sharing_types import SharingReport
+from marketenv.core.market import Market
+from marketenv.markets.model_sharing import Share, Shared
+from marketenv.markets.training import Train
 from marketenv.mechanisms import SharingTerms, share_models
 from marketenv.render import draw_lines, figure
 from scripts.studies.study import Common, Row, Study, run
@@ -91,12 +92,10 @@ class Liars(Common):
 # --- lies -----------------------------------------------------------------------------------------------------------------
 
 
-def priced_market(payment: str, n_rounds: int = 2) -> ModelSharingMarket:
+def priced_market(payment: str, n_rounds: int = 2) -> Market:
     """The market without training: N ~ lognormal(5000, .6), c ~ U(.2, 2), K ~ U(50, 100) mean N, d ~ U(0, 1), lambda 1."""
     graph, name, clients = PRICED[payment]
-    market = make_market("model_sharing_v0", learner=None, n_agents=clients, max_cycles=n_rounds, graph=graph, payment=name)
-    assert isinstance(market, ModelSharingMarket)
-    return market
+    return make_market("model_sharing_v0", learner=None, n_agents=clients, max_cycles=n_rounds, graph=graph, payment=name)
 
 
 def meaning(lie: str, part: float) -> float:
@@ -105,22 +104,22 @@ def meaning(lie: str, part: float) -> float:
     return 1.0 + sign * part if field == "effort" else 10.0 ** (sign * part)
 
 
-def earned(market: ModelSharingMarket, start: rounds.Situation, lie: str, part: float) -> Tensor:
+def earned(market: Market, start: rounds.Situation, lie: str, part: float) -> Tensor:
     """What every client earns where it alone tells this part of a lie: [markets, clients].
 
     start: each seed's market once a client, in the order of seeds. Utility of the first round; of effort, which counts from
     the second training on, what is left of it in the second round when the effort is paid.
     """
-    field, action = LIES[lie][0], market.roles[0].action
-    now, n, liar = start, market.n_agents, torch.arange(len(start.state.seeds)) % market.n_agents
+    field, move, n = LIES[lie][0], market.moves[0], market.people.count
+    now, liar = start, torch.arange(len(start.floor.seeds)) % n
     profile, reward = find_profile(market), torch.zeros(0)
     for _ in range(2 if field == "effort" else 1):
         actions = rounds.act(market, profile, now)
-        written = action[field].write(torch.tensor([meaning(lie, part)], dtype=torch.float64))
-        actions[torch.arange(len(liar)), liar, action.slices[field]] = written
+        written = move.action[field].write(torch.tensor([meaning(lie, part)], dtype=torch.float64))
+        actions[move.name][torch.arange(len(liar)), liar, move.action.slices[field]] = written
         now, report = rounds.advance(market, now, actions)
-        assert isinstance(report, SharingReport)
-        reward = report.rewards if field == "effort" else report.utility
+        assert report is not None
+        reward = report.rewards if field == "effort" else report.of(Shared).utility
     return reward.gather(1, liar[:, None]).view(-1, n)
 
 
@@ -130,7 +129,7 @@ def lies(folder: Path, payment: str, first: int, count: int, points: int) -> dic
     Returns by lie the gain and the truth [markets, clients], and the mean gain [markets, points].
     """
     market, found = priced_market(payment), {}
-    start = rounds.begin(market, torch.arange(first, first + count).repeat_interleave(market.n_agents))
+    start = rounds.begin(market, torch.arange(first, first + count).repeat_interleave(market.people.count))
     for lie in LIES:
         truth, *grid = [earned(market, start, lie, k / points) for k in range(points + 1)]
         gains = torch.stack(grid) - truth
@@ -245,15 +244,16 @@ class Scale(Common):
 def one_size(folder: Path, clients: int, seed: int) -> dict[str, float]:
     """One round of one market of truthful clients without training: seconds of graph and payments, edges and buyers."""
     market = make_market("model_sharing_v0", learner=None, n_agents=clients, max_cycles=1)
-    assert isinstance(market, ModelSharingMarket)
     (report,) = episodes(market, "truthful", torch.tensor([seed])).reports
-    seconds = min(_timed(functools.partial(_settle, market, report)) for _ in range(3))
-    buyers = float((report.bought > 0).sum())
-    return {"seconds": seconds, "edges": float(report.trades.sum()), "buyers": buyers}
+    done = report.of(Shared)
+    seconds = min(_timed(functools.partial(_settle, market, done)) for _ in range(3))
+    return {"seconds": seconds, "edges": float(done.trades.sum()), "buyers": float((done.bought > 0).sum())}
 
 
-def _settle(market: ModelSharingMarket, report: SharingReport) -> None:
-    share_models(SharingTerms(report.reported, report.discounts, market.gain))  # terms remember their queue: new ones each time
+def _settle(market: Market, done: Shared) -> None:
+    share_models(
+        SharingTerms(done.reported, done.discounts, market.phase(Share).rules.gain)
+    )  # terms remember their queue: new ones each time
 
 
 def _timed(call: Any) -> float:
@@ -306,6 +306,6 @@ def ipfl_scale(config: Scale) -> None:
 
 def _default_size() -> int:
     """Numbers in a model of the default network on digits."""
-    market = make_market("model_sharing_v0")
-    assert isinstance(market, ModelSharingMarket) and market.learner is not None
-    return market.learner.layout.size
+    learner = make_market("model_sharing_v0").phase(Train).learner
+    assert learner is not None
+    return learner.layout.size

@@ -67,12 +67,13 @@ def play(
     state, seen = folder / "state.safetensors", []
     if state.exists():
         batch.load(state)
-        seen = json.loads(notes.read_text())[: int(batch.running().state.round)]
+        seen = json.loads(notes.read_text())[: int(batch.running().floor.round)]
     else:
         batch.reset(seed)
     last = time.monotonic()
-    while batch.running().quotes is not None:
-        batch.step(batch.act(policies))
+    while batch.running().playing:
+        if batch.step(batch.act(policies)).report is None:  # the round goes on
+            continue
         seen.append(watch(batch))
         beat(folder, len(seen))
         if time.monotonic() - last > every:

@@ -3,61 +3,60 @@
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from marketenv.core import draws
 from marketenv.core.fields import Field, Fields, Share
-from marketenv.core.market import Report, Role, Stage
-from marketenv.core.policy import uniform_random
+from marketenv.core.market import Market, Move, Outcome, People, Phase
 
 
-@dataclass(frozen=True)
-class MatrixState:
-    seeds: Tensor
-    round: Tensor
-
-
-class MatrixGame:
-    """One round of a game in normal form; an action is a share, cut into equal parts, and each part is a strategy.
+class Matrix(Phase):
+    """A game in normal form; an action is a share, cut into equal parts, and each part is a strategy.
 
     No choice, so that there are a thousand ways to play a strategy, as in a market.
+    """
+
+    name = "move"
+
+    def __init__(self, payoffs, roles, noise):
+        self.payoffs, self.noise = payoffs, noise
+        move = Move(Fields((Field("nothing", 1, 0.0, 1.0),)), Fields((Share("move"),)))
+        self.moves = dict.fromkeys(roles, move)
+
+    def show(self, floor, own, quotes):
+        return {role: {"nothing": floor.cash(role) * 0} for role in self.moves}
+
+    def truthful(self, observation, move, keys):
+        """Play the first strategy."""
+        return Constant(0, self.payoffs.shape[1])(observation, move, keys)
+
+    def act(self, floor, own, quotes, actions):
+        sizes = torch.tensor(self.payoffs.shape[1:])
+        shares = [self.moves[role].action.read(some)["move"][..., 0] for role, some in actions.items()]
+        moves = (torch.cat(shares, 1) * sizes).long().minimum(sizes - 1)
+        earned = self.payoffs[(slice(None), *moves.T)].T
+        if self.noise:
+            earned = earned + self.noise * (2 * draws.uniform(draws.fold(floor.seeds, "noise"), len(self.payoffs)) - 1)
+        for role in self.moves:
+            floor = floor.term("payoff", role, earned[:, floor.where(role)])
+        return floor, own, Outcome()
+
+
+def matrix_game(payoffs, roles=None, noise=0.0):
+    """One round of a matrix game.
 
     payoffs: of each player at every profile [players, S_1, ..., S_n]
     roles:   name to number of agents, players in order; None: one role "player" of all
     noise:   half the width of a uniform error on every payoff, drawn by the seed
     """
+    payoffs = torch.as_tensor(payoffs, dtype=torch.float64)
+    roles = roles or {"player": len(payoffs)}
+    return Market(People(roles=roles), (Matrix(payoffs, roles, noise),), name="matrix")
 
-    report_type = Report
-    horizon = 1
-    device = torch.device("cpu")
 
-    def __init__(self, payoffs, roles=None, noise=0.0):
-        self.payoffs, self.noise = torch.as_tensor(payoffs, dtype=torch.float64), noise
-        seen, done = Fields((Field("nothing", 1, 0.0, 1.0),)), Fields((Share("move"),))
-        self.roles = tuple(Role(name, count, seen, done) for name, count in (roles or {"player": len(self.payoffs)}).items())
-        self.stages = (Stage("move", tuple(role.name for role in self.roles)),)
-        self.policies = {"truthful": Constant(0, self.payoffs.shape[1]), "random": uniform_random}
-
-    def reset(self, seeds):
-        return MatrixState(seeds, torch.zeros_like(seeds))
-
-    def quote(self, state, past):
-        return ()
-
-    def observe(self, state, past, quotes):
-        return torch.zeros(len(state.seeds), len(self.payoffs), 1)
-
-    def clear(self, state, past):
-        ((_, actions),) = past
-        sizes = torch.tensor(self.payoffs.shape[1:])
-        moves = (self.roles[0].action.read(actions)["move"][..., 0] * sizes).long().minimum(sizes - 1)
-        rewards = self.payoffs[(slice(None), *moves.T)].T
-        if self.noise:
-            rewards = rewards + self.noise * (2 * draws.uniform(draws.fold(state.seeds, "noise"), len(self.payoffs)) - 1)
-        over = torch.zeros(len(rewards), dtype=torch.bool)  # by no rule of its own: the one round is the horizon
-        nobody = rewards.new_zeros(len(rewards), len(self.payoffs), len(self.payoffs))
-        report = Report(rewards=rewards, transfers=nobody, terminated=over, seconds={})
-        return MatrixState(state.seeds, state.round + 1), report
+def with_phase(market, phase):
+    """The same market with one more phase at the end of every round."""
+    kept = {name: getattr(market, name) for name in ("horizon", "cut", "name", "config", "source")}
+    return Market(market.people, (*market.phases, phase), **kept)
 
 
 @dataclass(frozen=True)
@@ -67,8 +66,8 @@ class Constant:
     number: int
     of: int
 
-    def __call__(self, observation, role, keys):
-        return role.write(observation, move=(self.number + 0.5) / self.of)
+    def __call__(self, observation, move, keys):
+        return move.write(observation, move=(self.number + 0.5) / self.of)
 
 
 def constants(names):

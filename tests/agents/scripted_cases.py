@@ -2,7 +2,7 @@
 
 import torch
 
-from agents.scripted import STRATEGIES
+from agents.markets import STRATEGIES
 from marketenv import make_market
 from marketenv.core import rounds
 from marketenv.core.market import agent_names
@@ -26,10 +26,9 @@ def play_once(market, policies, n_markets=MANY):
     return report
 
 
-def trade(market, who, policies, state=None, n_rounds=None):
-    """Reports of every round; who [markets, agents] numbers the policies."""
-    state = market.reset(torch.arange(len(who))) if state is None else state
-    now, reports = rounds.Situation(state, (), market.quote(state, ())), []
+def trade(market, who, policies, start=None, n_rounds=None):
+    """Reports of every round; who [markets, agents] numbers the policies, start is where no round has begun."""
+    now, reports = rounds.begun(market, rounds.opened(market, torch.arange(len(who))) if start is None else start), []
     for _ in range(n_rounds or market.horizon):
         now, report = rounds.advance(market, now, rounds.act_mixed(market, policies, who, now))
         reports.append(report)

@@ -1,17 +1,20 @@
 """Line-ups: who plays what, mixtures drawn once an episode, and many line-ups on the same seeds as one batch."""
 
 import dataclasses
+from typing import ClassVar
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from relay_market import RelayMarket
+from relay_market import relay_market
 
 from agents.lineups import Mixture, find_profile, play, seat
-from agents.scripted import STRATEGIES
+from agents.markets import STRATEGIES
 from marketenv import make_market
 from marketenv.core import rounds
+from marketenv.core.fields import Field, Fields
+from marketenv.core.market import Market, Move, Outcome, People, Phase
 
 DOUBLE = make_market("reference_v0", game="double_auction")
 SEEDS = torch.arange(64)
@@ -27,9 +30,9 @@ LOW, HIGH = constant(-0.5), constant(0.5)
 def test_a_profile_names_a_policy_for_every_agent_and_the_others_are_truthful():
     found = find_profile(DOUBLE, {"buyer": "shade"})
     assert found["seller_0"] is DOUBLE.policies["truthful"]
-    value = DOUBLE.roles[0].observation.pack(type=torch.tensor([[0.9]]), last_price=torch.zeros(1, 1), round=torch.zeros(1, 1))
+    value = DOUBLE.moves[0].observation.pack(type=torch.tensor([[0.9]]), last_price=torch.zeros(1, 1), round=torch.zeros(1, 1))
     for policy in (found["buyer_0"], find_profile(DOUBLE, STRATEGIES["shade"])["buyer_0"]):
-        action = policy(value, DOUBLE.roles[0], torch.tensor([0]))
+        action = policy(value, DOUBLE.moves[0], torch.tensor([0]))
         assert float(action) == pytest.approx(2 * 0.6 - 1)  # two thirds of .9, as a share of the largest price
 
 
@@ -38,6 +41,13 @@ def test_unknown_names_get_a_neighbour():
         find_profile(DOUBLE, "shades")
     with pytest.raises(ValueError, match="no agent or role 'byer'"):
         find_profile(DOUBLE, {"byer": "shade"})
+
+
+def test_a_scripted_strategy_in_a_market_of_ones_own_is_refused_with_what_to_do():
+    market = relay_market()
+    with pytest.raises(ValueError, match=r"no builder for market 'relay'.*In a market of your own give a policy: policy\(obs"):
+        find_profile(market, {"buyer": "shade"})
+    assert find_profile(market, {"buyer": LOW})["buyer_1"] is LOW
 
 
 @pytest.mark.parametrize("weights", [(0.5,), (0.7, 0.7), (-0.5, 1.5)])
@@ -61,9 +71,9 @@ def test_a_mixture_keeps_its_policy_for_an_episode_and_as_a_policy_draws_at_ever
 
     def bids(policies, who):
         now, seen = rounds.begin(market, SEEDS), []
-        while now.quotes is not None:
+        while now.playing:
             actions = rounds.act_mixed(market, policies, who, now)
-            seen.append(actions[:, 0, 0])
+            seen.append(actions["buyer"][:, 0, 0])
             now, _ = rounds.advance(market, now, actions)
         return torch.stack(seen)
 
@@ -116,7 +126,7 @@ def test_what_is_told_of_shared_models():
 
 def test_nothing_is_earned_after_a_market_has_ended():
     """In the relay market a buyer that storms out in round one ends it; buyers with a type above the price of 1/2 win a half."""
-    market = RelayMarket(horizon=3)
+    market = relay_market(horizon=3)
     leaves = lambda observation, role, keys: observation.new_tensor([1.0, -1.0]).expand(len(observation), 2)  # noqa: E731
     profile = find_profile(market, {"buyer_0": leaves})
     policies, who = seat(market, profile, SEEDS)
@@ -130,15 +140,26 @@ def test_nothing_is_earned_after_a_market_has_ended():
     assert bool((stays.utility[0, :, 0] >= left[:, 0]).all())
 
 
+class Fixed(Phase):
+    """Everybody earns 1 a round, and markets of even seeds are over after it."""
+
+    name = "fixed"
+    moves: ClassVar = {"player": Move(Fields((Field("nothing"),)), Fields((Field("idle"),)))}
+
+    def show(self, floor, own, quotes):
+        return {"player": {"nothing": floor.cash("player")}}
+
+    def truthful(self, observation, move, keys):
+        return move.write(observation, idle=0.0)
+
+    def act(self, floor, own, quotes, actions):
+        floor = floor.term("earned", "player", torch.ones_like(floor.cash("player")))
+        return dataclasses.replace(floor, ended=floor.seeds % 2 == 0), own, Outcome()
+
+
 def test_a_market_that_is_over_earns_nothing_more():
-    """Planted: everybody earns 1 a round, and markets of even seeds end with the first of two: 1 there, 2 elsewhere."""
-    market = make_market("reference_v0", game="second_price", max_cycles=2)
-    clear = market.clear
-
-    def planted(state, past):
-        new, report = clear(state, past)
-        return new, dataclasses.replace(report, rewards=torch.ones_like(report.rewards), terminated=state.seeds % 2 == 0)
-
-    market.clear = planted
+    """Two rounds of 1 each; markets of even seeds end with the first: 1 there, 2 elsewhere."""
+    market = Market(People(roles={"player": 2}), (Fixed(),), horizon=2)
     done = play(market, [market.policies["truthful"]], torch.zeros(1, 4, 2).long(), torch.arange(4))
     assert done.utility[0].tolist() == [[1, 1], [2, 2], [1, 1], [2, 2]]
+    assert done.facts["utility"][0].tolist() == [1, 1]  # the mean over the rounds that were played

@@ -4,13 +4,14 @@ import pytest
 import torch
 
 from agents.lineups import play
+from agents.markets import STRATEGIES, shade
 from agents.rl import compare, evaluation_seeds, training_seed
 from agents.rl.config import MOST_ENVS, MOST_SEED
 from agents.rl.evaluation import FINAL, WHILE_TRAINING, mean_utility
-from agents.scripted import STRATEGIES, shade
 from marketenv import make_market
 from marketenv.core import rounds
 from marketenv.core.market import agent_names
+from marketenv.markets.parameter_trading import Trade
 
 TOY = {"n_agents": 3, "max_cycles": 2}
 
@@ -49,7 +50,7 @@ def test_both_sides_of_a_pair_play_the_evaluations_seeds():
     for policy, utility in ((shade(0.5).build(market), found.learned), (market.policies["truthful"], found.truthful)):
         policies = {"buyer_0": policy, "seller_0": market.policies["truthful"]}
         _, _, report = next(rounds.play(market, policies, evaluation_seeds(30)))
-        assert torch.equal(report.utility[:, 0], utility)
+        assert torch.equal(report.rewards[:, 0], utility)
 
 
 def test_opponents_are_who_they_are_said_to_be():
@@ -69,7 +70,8 @@ def test_behaviour_says_what_the_strategy_does():
     assert found["bid / worth"] == (pytest.approx(0.5, abs=1e-6), pytest.approx(1.0, abs=1e-6))
     assert found["ask"] == (0.0, 0.0) and found["paid"][0] < found["paid"][1]
     asks = compare(market, STRATEGIES["never_trade"].build(market), "trader_0", pairs=4).behaviour
-    assert asks["ask"][0] == pytest.approx(market.ask_max) and asks["purchases"][0] == 0 < asks["purchases"][1]
+    assert asks["ask"][0] == pytest.approx(market.phase(Trade).scales.ask_max)
+    assert asks["purchases"][0] == 0 < asks["purchases"][1]
     buyer = make_market("reference_v0")
     told = compare(buyer, shade(0.5).build(buyer), "buyer_0", pairs=4).behaviour
     assert told["price / type"] == (pytest.approx(0.5, abs=1e-6), pytest.approx(1.0, abs=1e-6))

@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agents.markets import STRATEGIES, shade
 from agents.rl.exact import (
     SIDES,
     best_ask,
@@ -18,7 +19,6 @@ from agents.rl.exact import (
     price_rule,
     seller_payoff,
 )
-from agents.scripted import STRATEGIES, shade
 from marketenv import make_market
 from marketenv.core import rounds
 from marketenv.core.market import agent_names
@@ -82,7 +82,7 @@ def test_the_market_pays_what_the_integral_says(agent, arguments, strategy):
     names = ("buyer_0", "seller_0")
     policies = {name: policy if name == agent else truth for name in names}
     _, _, report = next(rounds.play(market, policies, torch.arange(40_000)))
-    sample = report.utility[:, names.index(agent)]
+    sample = report.rewards[:, names.index(agent)]
     found = exact_payoff(market, policy, agent)
     error = float(sample.std()) / 200 + 1e-9  # sqrt(40,000) = 200
     assert abs(float(sample.mean()) - found.payoff) < 4.5 * error  # once in 150,000 seeds, and the seeds are fixed
@@ -132,7 +132,7 @@ def test_the_auction_pays_what_the_gap_says_of_bids_that_tie(n):
     bid = lambda v: (4 * v).floor() / 5  # noqa: E731  many ties, and 0, which is no bid
     policy = lambda seen, role, keys: (2 * bid(role.observation.unpack(seen)["type"].double()) - 1).float()  # noqa: E731
     _, _, report = next(rounds.play(market, dict.fromkeys(agent_names(market), policy), torch.arange(40_000)))
-    sample = report.utility.mean(1)
+    sample = report.rewards.mean(1)
     error = float(sample.std()) / 200  # sqrt(40,000) = 200
     assert abs(float(sample.mean()) - first_price_gap(bid, n).payoff) < 4.5 * error + 5e-4  # and the grid's 1/2,000
 

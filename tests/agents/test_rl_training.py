@@ -15,6 +15,7 @@ from stable_baselines3 import SAC
 from stable_baselines3.common.callbacks import BaseCallback
 
 import agents.rl
+from agents.markets import STRATEGIES, shade
 from agents.rl import ALGORITHMS, SETTINGS, TrainConfig, key_values, load_policy, seed_folder, train, training
 from agents.rl import checkpoint as checkpoints
 from agents.rl.files import LOCK
@@ -25,7 +26,6 @@ from agents.rl.policy import find_opponent
 from agents.rl.sac import enlarge
 from agents.rl.start import imitate
 from agents.rl.training import _environments
-from agents.scripted import STRATEGIES, shade
 from marketenv import make_market, make_sb3
 from marketenv.envs.make import MARKETS
 
@@ -348,7 +348,7 @@ def test_a_loaded_policy_plays_what_the_model_predicts(tmp_path):
     config = dataclasses.replace(CASES["all"][0], out=tmp_path)
     train(config, 0)
     policy, market = load_policy(seed_folder(config, 0)), make_market("reference_v0", game="first_price", max_cycles=3)
-    role = market.roles[0]
+    role = market.moves[0]
     seen = torch.rand(5, role.observation.dim)
     scaled = np.clip((seen.numpy() - policy.mean) / np.sqrt(policy.var + 1e-8), -10, 10).astype(np.float32)
     wanted, _ = policy.model.predict(scaled, deterministic=True)
@@ -478,7 +478,8 @@ def test_arguments_are_python_values_or_words():
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"market": "reference_v1"}, "Did you mean 'reference_v0'"),
+        ({"market": "reference_v1"}, "no market 'reference_v1'. Did you mean 'reference_v0'.*train\\(config, seed, market="),
+        ({"market": "bounty"}, "no market 'bounty'. Known: model_sharing_v0, "),
         ({"algorithm": "pppo"}, "Did you mean 'ppo'"),
         ({"start": "truth"}, "Did you mean 'truthful'"),
         ({"agent": "buyer_1"}, "Did you mean 'buyer_0'"),
@@ -507,6 +508,37 @@ def test_arguments_are_python_values_or_words():
 def test_wrong_settings_are_refused_with_what_was_wanted(wrong, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         train(toy("ppo", **{"out": tmp_path, **wrong}) if "algorithm" not in wrong else TrainConfig(**wrong, out=tmp_path), 0)
+
+
+@pytest.mark.parametrize(
+    ("given", "size"),
+    [
+        ({}, 256),  # it divides 16 * 64 = 1024
+        ({"num_envs": 8}, 128),  # 16 * 8 = 128, all at once
+        ({"num_envs": 7, "n_steps": 100}, 350),  # of 700: 350 / 256 is nearer to 1 than 256 / 175
+        ({"num_envs": 257, "n_steps": 1}, 257),  # a prime
+        ({"num_envs": 1, "n_steps": 1}, 256),  # no batch of two: as it was, and refused
+        ({"num_envs": 8, "batch_size": 256}, 256),  # what is given stays
+        ({"num_envs": 8, "algorithm": "sac"}, 256),  # its batches are drawn from a memory
+        ({"num_envs": 3, "market": "parameter_trading_v0"}, 30),  # 10 * 3
+    ],
+)
+def test_a_default_batch_divides_the_rollout(given, size):
+    assert TrainConfig(**given).settled().batch_size == size
+
+
+def test_few_markets_train_without_a_batch_size(tmp_path):
+    config = TrainConfig(steps=256, num_envs=8, evaluations=0, episodes=2, out=tmp_path)
+    assert train(config, 0)["steps"] == 256
+
+
+def test_batches_that_do_not_fit_are_refused_before_a_former_run_is_touched(tmp_path):
+    config = toy("ppo", steps=32, evaluations=0, out=tmp_path)
+    train(config, 0)
+    kept = sorted(tmp_path.rglob("*"))
+    with pytest.raises(ValueError, match="divisor of the rollout: n_steps 8 times 4 rows = 32"):
+        train(dataclasses.replace(config, batch_size=7, resume=False), 0)
+    assert sorted(tmp_path.rglob("*")) == kept
 
 
 def test_scripted_strategies_are_opponents_too():

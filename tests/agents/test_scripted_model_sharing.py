@@ -6,11 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scripted_cases import play_once, policy, trade
 
-from agents.scripted import STRATEGIES
+from agents.markets import STRATEGIES
 from agents.scripted.model_sharing import Client
 from marketenv import make_market
 from marketenv.core import rounds
-from marketenv.markets.uploads import UPLOADS
+from marketenv.markets.model_sharing import Shared
+from marketenv.markets.model_sharing.uploads import UPLOADS
+from marketenv.markets.training import Trained
 
 KIND = "model_sharing_v0"
 TYPES = {"sizes": (1.0, 1.0, 1.0), "costs": (9.0, 1.5, 2.0), "needs": (100.0, 0.0, 0.0)}  # one buyer, two sellers
@@ -24,7 +26,7 @@ SHARING = [name for name, strategy in STRATEGIES.items() if KIND in strategy.mar
 
 
 def small(*names, **config):
-    """Report of the worked example, where client k plays names[k]."""
+    """What sharing comes to in the worked example, where client k plays names[k]."""
     config = {
         "n_agents": 3,
         "learner": None,
@@ -34,13 +36,13 @@ def small(*names, **config):
         "max_cycles": 1,
     } | config
     market = make_market(KIND, **config)
-    return play_once(market, [policy(name, market) for name in names], 1)
+    return play_once(market, [policy(name, market) for name in names], 1).of(Shared)
 
 
 def first_plays(name, market=TEN):
-    """Report of drawn markets in which client_0 plays the strategy and the rest are truthful."""
+    """What sharing comes to in drawn markets in which client_0 plays the strategy and the rest are truthful."""
     truth = policy("truthful", market)
-    return play_once(market, [policy(name, market), *[truth] * (market.n_agents - 1)], MARKETS)
+    return play_once(market, [policy(name, market), *[truth] * (market.people.count - 1)], MARKETS).of(Shared)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +62,7 @@ def on_digits():
 
 def sold(reports):
     """Sales of client_0 a round, as a share of the nine others."""
-    return float(torch.stack([report.sold[:, 0].double() for report in reports]).mean()) / 9
+    return float(torch.stack([report.of(Shared).sold[:, 0].double() for report in reports]).mean()) / 9
 
 
 def test_truth_is_the_markets_own_and_what_a_client_without_further_word_does():
@@ -68,9 +70,9 @@ def test_truth_is_the_markets_own_and_what_a_client_without_further_word_does():
     assert policy("truthful", TEN) is TEN.policies["truthful"]
     report = small("truthful", "truthful", "truthful")
     assert report.utility[0].tolist() == pytest.approx([0.0, 2.9289 - 1.5, 0.0], abs=1e-4)
-    now = rounds.observe(TEN, rounds.begin(TEN, torch.arange(4))).flatten(0, 1)
+    now = rounds.observe(TEN, rounds.begin(TEN, torch.arange(4)))["client"].flatten(0, 1)
     keys = torch.zeros(len(now), dtype=torch.int64)
-    assert torch.equal(Client()(now, TEN.roles[0], keys), TEN.policies["truthful"](now, TEN.roles[0], keys))
+    assert torch.equal(Client()(now, TEN.moves[0], keys), TEN.policies["truthful"](now, TEN.moves[0], keys))
 
 
 @settings(max_examples=40)
@@ -81,9 +83,9 @@ def test_any_client_reports_its_factors_and_uploads_its_kind(cost, size, need, e
     first, second = trade(market, torch.zeros(1, 3, dtype=torch.int64), [playing])
     for name, factor in (("costs", cost), ("sizes", size), ("needs", need)):
         wanted = [factor * value for value in TYPES[name]]
-        assert getattr(first.reported, name)[0].tolist() == pytest.approx(wanted, rel=1e-5)  # 0 stays 0
-    assert second.effort[0].tolist() == pytest.approx([effort] * 3, abs=1e-6)
-    assert int(first.upload[0, 0]) == list(UPLOADS).index(upload)
+        assert getattr(first.of(Shared).reported, name)[0].tolist() == pytest.approx(wanted, rel=1e-5)  # 0 stays 0
+    assert second.of(Trained).effort[0].tolist() == pytest.approx([effort] * 3, abs=1e-6)
+    assert int(first.of(Shared).upload[0, 0]) == list(UPLOADS).index(upload)
 
 
 def test_a_client_refuses_what_the_box_cannot_say():
@@ -100,15 +102,15 @@ def test_a_client_refuses_what_the_box_cannot_say():
 
 def test_random_fills_the_box():
     """All kinds of upload are played, and effort, uniform on [0, 1], has variance 1/12 (standard error .001 or so)."""
-    now = rounds.observe(TEN, rounds.begin(TEN, torch.arange(MARKETS))).flatten(0, 1)
-    means = TEN.roles[0].read(now, policy("random", TEN)(now, TEN.roles[0], torch.arange(len(now))))
+    now = rounds.observe(TEN, rounds.begin(TEN, torch.arange(MARKETS)))["client"].flatten(0, 1)
+    means = TEN.moves[0].read(now, policy("random", TEN)(now, TEN.moves[0], torch.arange(len(now))))
     assert set(means["upload"].unique().tolist()) == set(range(len(UPLOADS)))
     assert float(means["effort"].var()) == pytest.approx(1 / 12, abs=0.005)
 
 
 def test_never_trade_moves_no_money_and_is_gone():
     report = small("never_trade", "never_trade", "never_trade")
-    assert float(report.transfers.abs().sum()) == 0 and int(report.present.sum()) == 0
+    assert float(report.prices.abs().sum()) == 0 and int(report.present.sum()) == 0
 
 
 def test_claim_cost_liar():
@@ -162,15 +164,15 @@ def test_claim_relay_rider():
     honest = trade(market, who, [policy("truthful", market)])
     who[:, 0] = 1
     rider = trade(market, who, [policy("truthful", market), policy("relay_rider", market)])
-    cost = [(report.utility - report.rewards)[:, 0] for report in rider]
+    cost = [(report.of(Shared).utility - report.rewards)[:, 0] for report in rider]
     assert float(cost[0].min()) > 0.19 and all(float(later.abs().max()) < 1e-9 for later in cost[1:])  # .2 to .6 at first
-    earned = [float(torch.stack([report.utility[:, 0] for report in done]).sum(0).mean()) for done in (rider, honest)]
+    earned = [float(torch.stack([report.of(Shared).utility[:, 0] for report in done]).sum(0).mean()) for done in (rider, honest)]
     assert earned[0] / earned[1] > 0.5  # measured: .72 here, about 1 where sizes differ much; its own work adds nothing
 
 
 def test_claim_copy(on_digits):
-    others = torch.stack([report.distance[:, 1:, 1:].sum((1, 2)) / (9 * 8) for report in on_digits("copy")])
-    mine = torch.stack([report.distance[:, 1:, 0].mean(1) for report in on_digits("copy")])
+    others = torch.stack([report.of(Shared).distance[:, 1:, 1:].sum((1, 2)) / (9 * 8) for report in on_digits("copy")])
+    mine = torch.stack([report.of(Shared).distance[:, 1:, 0].mean(1) for report in on_digits("copy")])
     assert bool((mine.mean(0) < others.mean(0)).all())
     assert sold(on_digits("copy")) > 1.5 * sold(on_digits("truthful"))
 
@@ -192,7 +194,7 @@ def test_claim_sign_flip(on_digits):
 
 
 def test_claim_noise(on_digits):
-    noisy, honest = (on_digits(name)[0].distance[:, 1:, 0].mean(1) for name in ("noise", "truthful"))
+    noisy, honest = (on_digits(name)[0].of(Shared).distance[:, 1:, 0].mean(1) for name in ("noise", "truthful"))
     assert float((noisy - honest).mean()) > 2 * float((noisy - honest).std()) / SEEDS**0.5
     assert sold(on_digits("noise")) < sold(on_digits("truthful"))
 
@@ -200,7 +202,7 @@ def test_claim_noise(on_digits):
 def test_attackers_train_and_free_riders_do_not(on_digits):
     """The first training is at full effort for all; attackers go on with it, as the paper's do."""
     for name in ("shuffle", "gauss", "ones", "sign_flip", "noise", "copy"):
-        last = on_digits(name)[-1].effort
+        last = on_digits(name)[-1].of(Trained).effort
         assert float(last[:, 1:].min()) == 1 and float(last[:, 0].max()) == (0 if name == "copy" else 1)
 
 

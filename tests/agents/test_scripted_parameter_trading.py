@@ -6,17 +6,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scripted_cases import policy, trade
 
-from agents.scripted import STRATEGIES, shade, with_options
+from agents.markets import STRATEGIES, shade, with_options
 from agents.scripted.parameter_trading import Trader, trader
 from marketenv import make_market
 from marketenv.alignment import layer_mask
 from marketenv.core import rounds
+from marketenv.markets.parameter_trading import Scored, Trade, Traded
+from marketenv.markets.training import Train, Trained
 from marketenv.mechanisms import Uniform, best_midpoint, lower_bound, myerson
 
 KIND, SEEDS = "parameter_trading_v0", 12
 MARKET = make_market(KIND, max_cycles=2)
 OPEN = make_market(KIND, max_cycles=2, disclosure="full")  # sellers know each buyer's gain
-ROLE = MARKET.roles[0]
+ROLE, SCALES = MARKET.moves[0], MARKET.phase(Trade).scales
 ALL = torch.zeros(SEEDS, 4, dtype=torch.int64)  # everybody plays the first policy
 FIRST = ALL.index_fill(1, torch.tensor([0]), 1)  # trader_0 plays the second policy
 PAIR = ALL.index_fill(1, torch.tensor([0, 2]), 1)
@@ -32,8 +34,12 @@ def honest():
 def one_deviates(name, market=MARKET, who=FIRST, n_rounds=None):
     """Reports of markets in which agents 1 of ``who`` play the strategy and the rest are truthful."""
     line_up = ["truthful", name]
-    state = with_options(market.reset(torch.arange(SEEDS)), who, line_up)
-    return trade(market, who, [policy(n, market) for n in line_up], state, n_rounds)
+    start = with_options(rounds.opened(market, torch.arange(SEEDS)), who, line_up)
+    return trade(market, who, [policy(n, market) for n in line_up], start, n_rounds)
+
+
+def options_of(now):
+    return now.owns["trade"].options
 
 
 def significantly_less(these, those):
@@ -57,7 +63,7 @@ def test_truthful_in_either_bid_mode_bids_the_same_money():
     absolute = make_market(KIND, max_cycles=2, bid_mode="absolute")
     assert policy("truthful", MARKET) is MARKET.policies["truthful"]
     for name in ("truthful", "shade"):
-        found = [trade(m, ALL[:3], [policy(name, m)], n_rounds=1)[0].bids for m in (MARKET, absolute)]
+        found = [trade(m, ALL[:3], [policy(name, m)], n_rounds=1)[0].of(Traded).bids for m in (MARKET, absolute)]
         torch.testing.assert_close(*found, rtol=1e-4, atol=1e-5)  # a float32 action times bid_max of 35
 
 
@@ -70,15 +76,18 @@ def test_a_trader_without_further_word_is_truthful():
 def test_shade_bids_its_factor_of_the_worth(honest):
     """The same first quotes, so each bid is the factor times the truthful one; asks and effort are truthful."""
     for factor in (0.0, 0.25, 1.5):
-        (first, _) = trade(MARKET, ALL, [shade(factor).build(MARKET)])
-        torch.testing.assert_close(first.bids, (factor * honest[0].bids).clamp(max=MARKET.bid_max), rtol=1e-6, atol=1e-6)
+        first = trade(MARKET, ALL, [shade(factor).build(MARKET)])[0].of(Traded)
+        torch.testing.assert_close(
+            first.bids, (factor * honest[0].of(Traded).bids).clamp(max=SCALES.bid_max), rtol=1e-6, atol=1e-6
+        )
         assert float(first.asks.abs().max()) == 0
 
 
 def test_never_trade_moves_no_money_where_all_play_it():
     for report in trade(MARKET, ALL, [policy("never_trade", MARKET)]):
-        assert float(report.transfers.abs().sum()) == 0 and int(report.bought.sum()) == 0
-        torch.testing.assert_close(report.asks[:, OFF], torch.full_like(report.asks[:, OFF], MARKET.ask_max))
+        assert float(report.transfers.abs().sum()) == 0 and int(report.of(Traded).bought.sum()) == 0
+        asks = report.of(Traded).asks[:, OFF]
+        torch.testing.assert_close(asks, torch.full_like(asks, SCALES.ask_max))
 
 
 @pytest.mark.parametrize(
@@ -97,10 +106,10 @@ def test_sellers_ask_by_their_rule_on_what_is_disclosed(name, form):
     high = now.quotes.high.where(OFF, -inf).amax(1).double()
     assert float(high.max()) > float(high.min()) > 0
     (report,) = trade(OPEN, ALL, [policy(name, OPEN)], n_rounds=1)
-    expected = form(low, high).clamp(max=OPEN.ask_max)[:, None].expand(-1, 4, -1)
-    torch.testing.assert_close(report.asks[:, OFF], expected[:, OFF], rtol=1e-5, atol=1e-5)
+    expected = form(low, high).clamp(max=OPEN.phase(Trade).scales.ask_max)[:, None].expand(-1, 4, -1)
+    torch.testing.assert_close(report.of(Traded).asks[:, OFF], expected[:, OFF], rtol=1e-5, atol=1e-5)
     (honest_bids,) = trade(OPEN, ALL, [policy("truthful", OPEN)], n_rounds=1)
-    assert torch.equal(report.bids, honest_bids.bids) and float(report.effort.min()) == 1
+    assert torch.equal(report.of(Traded).bids, honest_bids.of(Traded).bids) and float(report.of(Trained).effort.min()) == 1
 
 
 @settings(max_examples=40)
@@ -110,14 +119,14 @@ def test_any_ask_rule_reaches_the_market_as_money(low, width, cost, rule):
     seen = seen_with(buyer_low=[low, low + width, low], buyer_high=[low + width] * 3, sale_cost=[cost] * 3)
     parts = act(Trader(asks=rule), seen)
     wanted = float(rule(Uniform(low, low + width), torch.tensor(cost).double()))
-    money = cost + (1 + float(parts["ask"])) / 2 * MARKET.ask_max
-    assert money == pytest.approx(min(wanted, cost + MARKET.ask_max), abs=1e-5)
+    money = cost + (1 + float(parts["ask"])) / 2 * SCALES.ask_max
+    assert money == pytest.approx(min(wanted, cost + SCALES.ask_max), abs=1e-5)
     assert parts["bid"].tolist() == [[0.0, 0.0, 0.0]] and float(parts["effort"]) == 1
 
 
 def test_without_disclosure_sellers_know_only_the_priors_interval():
     """[0, ask_max] in the default market: Myerson asks half of ask_max (a = 0), best midpoint a third, lower bound 0."""
-    now = rounds.observe(MARKET, rounds.begin(MARKET, torch.arange(2)))[:, 0]
+    now = rounds.observe(MARKET, rounds.begin(MARKET, torch.arange(2)))["trader"][:, 0]
     wanted = {"myerson_seller": 0.0, "best_midpoint_seller": -1 / 3, "lower_bound_seller": -1.0}
     for name, a in wanted.items():
         ask = ROLE.action.unpack(policy(name, MARKET)(now, ROLE, torch.arange(2)))["ask"]
@@ -127,14 +136,15 @@ def test_without_disclosure_sellers_know_only_the_priors_interval():
 def test_claim_free_rider(honest):
     """The first training is at effort 1 for everybody; in the second round only the rider's loss and cost differ."""
     first, second = one_deviates("free_rider")
-    assert float(first.effort.min()) == 1 and float(second.effort[:, 0].max()) == 0 and float(second.effort[:, 1:].min()) == 1
-    torch.testing.assert_close(first.trained_loss, honest[0].trained_loss)
-    money = second.utility - second.value - second.received + second.paid  # what is left is the cost of effort
+    efforts = [report.of(Trained).effort for report in (first, second)]
+    assert float(efforts[0].min()) == 1 and float(efforts[1][:, 0].max()) == 0 and float(efforts[1][:, 1:].min()) == 1
+    torch.testing.assert_close(first.of(Trained).loss, honest[0].of(Trained).loss)
+    money = second.rewards - second.of(Scored).value - second.received + second.paid  # what is left is the cost of effort
     torch.testing.assert_close(money[:, 0], torch.zeros_like(money[:, 0]), rtol=0, atol=1e-9)
     low, high = MARKET.config.effort_cost
     assert bool(((-money[:, 1:] >= low - 1e-9) & (-money[:, 1:] <= high + 1e-9)).all())
     everybody = trade(MARKET, ALL, [policy("free_rider", MARKET)])[1]  # four pairs a market: one is too noisy to tell
-    assert significantly_less(honest[1].trained_loss.mean(1), everybody.trained_loss.mean(1))
+    assert significantly_less(honest[1].of(Trained).loss.mean(1), everybody.of(Trained).loss.mean(1))
 
 
 def test_claim_saboteur():
@@ -142,23 +152,25 @@ def test_claim_saboteur():
     market = make_market(KIND, max_cycles=5)
     now, plays = rounds.begin(market, torch.arange(SEEDS)), [policy("truthful", market)]
     for _ in range(4):
-        now, _ = rounds.advance(market, now, rounds.act_mixed(market, plays, ALL, now))
-    noised = with_options(now.state, FIRST, ["truthful", "saboteur"])
-    spoilt = rounds.Situation(noised, (), market.quote(noised, ()))
+        start, _ = rounds.play_stage(market, now, rounds.act_mixed(market, plays, ALL, now))
+        now = rounds.begun(market, start)
+    spoilt = rounds.begun(market, with_options(start, FIRST, ["truthful", "saboteur"]))
     honest_gain, gain = now.quotes.gain.worth, spoilt.quotes.gain.worth
     assert significantly_less(gain[:, 1:, 0].mean(1), honest_gain[:, 1:, 0].mean(1))
     torch.testing.assert_close(gain[:, :, 1:], honest_gain[:, :, 1:])  # what the others sell is clean
-    torch.testing.assert_close(spoilt.quotes.loss, now.quotes.loss)  # and the saboteur's own model is untouched
-    sold = [rounds.advance(market, s, rounds.act_mixed(market, plays, ALL, s))[1].sold[:, 0] for s in (now, spoilt)]
+    torch.testing.assert_close(
+        spoilt.floor.models["trader"].loss, now.floor.models["trader"].loss
+    )  # and the saboteur's own model is untouched
+    sold = [rounds.advance(market, s, rounds.act_mixed(market, plays, ALL, s))[1].of(Traded).sold[:, 0] for s in (now, spoilt)]
     assert int(sold[1].sum()) < int(sold[0].sum())
 
 
 def test_claim_first_layer_seller():
     """Outside the first layer the offer is the buyer's own model, to the last bit of a float32 sum."""
-    state = with_options(MARKET.reset(torch.arange(4)), FIRST[:4], ["truthful", "first_layer_seller"])
-    quotes = MARKET.quote(state, ())
-    honest_quotes = MARKET.quote(MARKET.reset(torch.arange(4)), ())
-    first = layer_mask(MARKET.learner.layout, MARKET.learner.layers, (0,)).bool()
+    start = rounds.opened(MARKET, torch.arange(4))
+    quotes = rounds.begun(MARKET, with_options(start, FIRST[:4], ["truthful", "first_layer_seller"])).quotes
+    honest_quotes, learner = rounds.begun(MARKET, start).quotes, MARKET.phase(Train).learner
+    first = layer_mask(learner.layout, learner.layers, (0,)).bool()
     assert 0 < int(first.sum()) < len(first)
     own = quotes.trained[:, 1:]
     torch.testing.assert_close(quotes.offers[:, 1:, 0][..., ~first], own[..., ~first], rtol=0, atol=1e-6)
@@ -168,8 +180,9 @@ def test_claim_first_layer_seller():
 
 def test_claim_colluding_pair():
     """Under full disclosure each knows another interval, so alone the two would ask differently."""
-    (together,) = one_deviates("colluding_pair", OPEN, PAIR, n_rounds=1)
-    (alone,) = one_deviates("best_midpoint_seller", OPEN, PAIR, n_rounds=1)
+    (together, alone) = (
+        one_deviates(name, OPEN, PAIR, n_rounds=1)[0].of(Traded) for name in ("colluding_pair", "best_midpoint_seller")
+    )
     mine, theirs, others = together.asks[:, 1, 0], together.asks[:, 1, 2], together.asks[:, 0, 3]
     assert torch.equal(mine, theirs)
     assert torch.equal(mine, alone.asks[:, 1, 0].maximum(alone.asks[:, 1, 2]))
@@ -180,28 +193,29 @@ def test_claim_colluding_pair():
 def test_options_are_set_for_those_who_play_them_and_for_nobody_else():
     names = ["truthful", "saboteur", "colluding_pair", "first_layer_seller"]
     who = torch.tensor([[0, 1, 2, 2], [3, -1, 0, 1], [0, 0, 0, 0]])
-    state = MARKET.reset(torch.arange(3))
-    options = with_options(state, who, names).options
+    start = rounds.opened(MARKET, torch.arange(3))
+    options = options_of(with_options(start, who, names))
     assert options.sabotage.tolist() == [[0, 1, 0, 0], [0, 0, 0, 1], [0, 0, 0, 0]]
     assert options.coalition.tolist() == [[False, False, True, True], [False] * 4, [False] * 4]
-    layers = len(MARKET.learner.layers)
+    layers = len(MARKET.phase(Train).learner.layers)
     assert options.offered[1, 0].tolist() == [1.0] + [0.0] * (layers - 1) and float(options.offered.sum()) == 11 * layers + 1
-    assert torch.equal(with_options(state, who, [STRATEGIES[n] for n in names]).options.sabotage, options.sabotage)
-    assert state.options.sabotage.sum() == 0  # the state that came in is as it was
+    assert torch.equal(options_of(with_options(start, who, [STRATEGIES[n] for n in names])).sabotage, options.sabotage)
+    assert options_of(start).sabotage.sum() == 0  # the markets that came in are as they were
 
 
 def test_options_of_the_market_are_kept():
     market = make_market(KIND, sabotage=(2.0, 0.0, 0.5, 0.0), coalition=(1,), offered_layers=(None, (1,), None, None))
-    state = market.reset(torch.arange(1))
-    options = with_options(state, torch.tensor([[1, 1, 1, 0]]), ["truthful", "saboteur"]).options
+    start = rounds.opened(market, torch.arange(1))
+    options = options_of(with_options(start, torch.tensor([[1, 1, 1, 0]]), ["truthful", "saboteur"]))
     assert options.sabotage.tolist() == [[2.0, 1.0, 1.0, 0.0]]
-    assert torch.equal(options.coalition, state.options.coalition) and torch.equal(options.offered, state.options.offered)
+    assert torch.equal(options.coalition, options_of(start).coalition)
+    assert torch.equal(options.offered, options_of(start).offered)
 
 
 def test_options_refuse_what_names_no_strategy():
-    state = MARKET.reset(torch.arange(2))
+    start = rounds.opened(MARKET, torch.arange(2))
     with pytest.raises(ValueError, match="Did you mean 'saboteur'"):
-        with_options(state, ALL[:2], ["sabotuer"])
+        with_options(start, ALL[:2], ["sabotuer"])
     for who in (ALL[:2] + 1, ALL[:2] - 2, ALL[:1]):
         with pytest.raises(ValueError, match=r"wanted \[2, 4\].*from -1 to 0"):
-            with_options(state, who, ["truthful"])
+            with_options(start, who, ["truthful"])

@@ -13,7 +13,8 @@ from scripted_cases import PAIRS, SMALL, market_for, policy
 
 import agents
 import marketenv
-from agents.scripted import STRATEGIES, Strategy, shade
+from agents.markets import STRATEGIES, shade
+from agents.scripted import Strategy
 from marketenv import make_market
 from marketenv.core import draws, rounds
 from marketenv.core.policy import Policy
@@ -59,7 +60,7 @@ def seen():
         key = (kind, repr(market.config))
         if key not in known:
             now = rounds.begin(market, torch.arange(DRAWN[kind]))
-            known[key] = rounds.observe(market, now).repeat(BATCH // DRAWN[kind], 1, 1)
+            known[key] = {role: some.repeat(BATCH // DRAWN[kind], 1, 1) for role, some in rounds.observe(market, now).items()}
         return known[key]
 
     return look
@@ -68,30 +69,29 @@ def seen():
 @pytest.mark.parametrize(("name", "kind"), PAIRS)
 def test_actions_of_a_batch_are_finite_inside_the_box_and_those_of_its_singles(name, kind, seen):
     market = market_for(name, kind)
-    playing, observed, first = policy(name, market), seen(market, kind), 0
+    playing, observed = policy(name, market), seen(market, kind)
     assert isinstance(playing, Policy)
-    for role in market.roles:
-        flat = observed[:, first, : role.observation.dim]
-        keys = draws.fold(torch.arange(len(flat)), role.name)
-        actions = playing(flat, role, keys)
-        assert actions.shape == (len(flat), role.action.dim) and actions.dtype == torch.float32
-        assert torch.equal(role.action.check(actions, name), actions)  # refuses NaN and clips what lies outside
+    for move in market.moves:
+        flat = observed[move.name][:, 0]
+        keys = draws.fold(torch.arange(len(flat)), move.name)
+        actions = playing(flat, move, keys)
+        assert actions.shape == (len(flat), move.action.dim) and actions.dtype == torch.float32
+        assert torch.equal(move.action.check(actions, name), actions)  # refuses NaN and clips what lies outside
         for k in (0, 7, len(flat) - 1):
-            torch.testing.assert_close(playing(flat[k : k + 1], role, keys[k : k + 1])[0], actions[k], rtol=0, atol=1e-6)
-        first += role.count
+            torch.testing.assert_close(playing(flat[k : k + 1], move, keys[k : k + 1])[0], actions[k], rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(("name", "kind"), PAIRS)
 def test_the_same_policy_plays_one_pettingzoo_environment(name, kind):
     env = getattr(marketenv, kind).parallel_env(**STRATEGIES[name].config, **SMALL.get(kind, {}))
     market = env.unwrapped.market
-    role_of = {agent: role for role in market.roles for agent in role.agents}
+    move_of = {agent: move for move in market.moves for agent in move.agents}
     playing, (observed, _), steps = policy(name, market), env.reset(seed=3), 0
     while env.agents:
         actions = {}
         for i, agent in enumerate(env.agents):
             flat = torch.from_numpy(observed[agent])[None]
-            actions[agent] = playing(flat, role_of[agent], torch.tensor([100 * steps + i]))[0].numpy()
+            actions[agent] = playing(flat, move_of[agent], torch.tensor([100 * steps + i]))[0].numpy()
             assert env.action_space(agent).contains(actions[agent])
         observed, rewards, *_ = env.step(actions)
         assert np.isfinite(list(rewards.values())).all()
@@ -102,13 +102,13 @@ def test_the_same_policy_plays_one_pettingzoo_environment(name, kind):
 @pytest.mark.parametrize(("name", "kind"), PAIRS)
 def test_policies_can_be_sent_to_other_processes(name, kind, seen):
     market = market_for(name, kind)
-    playing, role = policy(name, market), market.roles[0]
-    flat, keys = seen(market, kind)[:5, 0, : role.observation.dim], torch.arange(5)
-    assert torch.equal(pickle.loads(pickle.dumps(playing))(flat, role, keys), playing(flat, role, keys))
+    playing, move = policy(name, market), market.moves[0]
+    flat, keys = seen(market, kind)[move.name][:5, 0], torch.arange(5)
+    assert torch.equal(pickle.loads(pickle.dumps(playing))(flat, move, keys), playing(flat, move, keys))
 
 
 def test_a_strategy_refuses_markets_that_it_cannot_play():
-    with pytest.raises(ValueError, match=r"no builder for market 'ReferenceMarket'.*Known: parameter_trading_v0"):
+    with pytest.raises(ValueError, match=r"no builder for market 'reference_v0'.*Known: parameter_trading_v0"):
         STRATEGIES["free_rider"].build(make_market("reference_v0"))
     with pytest.raises(ValueError, match="game 'double_auction'"):
         STRATEGIES["linear_equilibrium"].build(make_market("reference_v0", game="first_price"))

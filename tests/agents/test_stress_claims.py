@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matrix_market import with_phase
 
 from agents.stress import JUDGE, SELECT, Budget
 from agents.stress.claims import (
@@ -31,8 +32,10 @@ from agents.stress.deviation import Deviation
 from agents.stress.kinds import families
 from marketenv import make_market
 from marketenv.core import draws
+from marketenv.core.market import Outcome, Phase
 from marketenv.mechanisms import first_price, second_price
-from marketenv.mechanisms.outcome import Outcome, check_reports, sold
+from marketenv.mechanisms.outcome import Outcome as Settled
+from marketenv.mechanisms.outcome import check_reports, sold
 
 TINY = Effort(
     name="tiny",
@@ -310,7 +313,7 @@ def auction(game="second_price", **changes):
 
 
 MARKET = make_market("reference_v0", game="second_price")
-BASE, FAMILY = MARKET.policies["truthful"], families(MARKET.roles[0])["scale price"]
+BASE, FAMILY = MARKET.policies["truthful"], families(MARKET.moves[0])["scale price"]
 
 
 def truth(build, effort=SEARCH, conditions=("as stated",), **search):
@@ -364,7 +367,7 @@ def test_a_price_that_peeks_at_the_bid_is_flagged():
 def taken_at_its_word(bids, asks, *, seen=0.5):
     """The buyer's value is read off its report and half of it is charged: whoever reports less pays less."""
     check_reports(bids, asks)
-    return Outcome(bids > 0, torch.where(bids > 0, seen * bids, 0.0))
+    return Settled(bids > 0, torch.where(bids > 0, seen * bids, 0.0))
 
 
 def test_a_valuation_that_peeks_at_the_report_is_flagged():
@@ -418,7 +421,7 @@ def test_reports_are_not_tested_where_no_money_moves():
 
     def nothing(bids, asks):
         check_reports(bids, asks)
-        return Outcome(torch.zeros_like(bids, dtype=torch.bool), torch.zeros_like(bids))
+        return Settled(torch.zeros_like(bids, dtype=torch.bool), torch.zeros_like(bids))
 
     found = truth(auction(mechanism=nothing))
     assert found.word == UNTESTED and "no money moves" in found.why
@@ -458,19 +461,20 @@ def test_a_gain_within_its_noise_of_the_tolerance_decides_nothing():
     assert str(found) == INCONCLUSIVE and figure.low < 1 / 12 < figure.high
 
 
+class Charge(Phase):
+    """Whoever pays loses as much once more."""
+
+    name = "charge"
+
+    def act(self, floor, own, quotes, actions):
+        return floor.term("charge", "buyer", -floor.flows["price"].paid), own, Outcome()
+
+
 def test_who_takes_part_may_lose_and_is_found():
     """Who wins pays twice: a bidder of its value v wins with chance v and loses v then, E[v^2] = 1/3 in the mean."""
 
     def twice(condition, effort):
-        market = auction("first_price")(condition, effort)
-        clear = market.clear
-
-        def charging(state, past):
-            new, report = clear(state, past)
-            return new, dataclasses.replace(report, rewards=report.rewards - report.paid)
-
-        market.clear = charging
-        return market
+        return with_phase(auction("first_price")(condition, effort), Charge())
 
     asked = rationality(**ABOUT, build=twice)
     found = verdict(asked, {"as stated": measured(asked, "as stated", TINY)})

@@ -31,7 +31,8 @@ from agents.stress.claims.sharing_experiments import (
 )
 from agents.stress.claims.sharing_names import FalseNames, as_two, earned_as_two
 from marketenv import make_market
-from marketenv.markets.sharing_schemes import SCHEMES
+from marketenv.markets.model_sharing import Leave, Share
+from marketenv.markets.model_sharing.schemes import SCHEMES
 from marketenv.mechanisms import SharingTerms, share_models
 
 MARKET = [claim for claim in CLAIMS.values() if claim.market == "model_sharing"]
@@ -40,7 +41,7 @@ COST = ("cost",)
 
 def regret(condition, seeds=64, **more):
     market = small_economy(condition, TINY)
-    return ex_post_regret(market, find_profile(market), "client_0", seeds_of(JUDGE, seeds), COST, **more)
+    return ex_post_regret(market, find_profile(market), "client_0", seeds_of(JUDGE, seeds), fields=COST, **more)
 
 
 # --- hindsight by breakpoints -------------------------------------------------------------------------------------------
@@ -62,8 +63,8 @@ def test_breakpoints_find_what_a_fine_grid_finds():
     """A grid is a lower bound; 801 costs from a tenth to ten times the truth come near."""
     market = small_economy("as stated", TINY)
     exact, blind = regret("as stated", 24), make_market("model_sharing_v0", **vars(market.config))
-    blind.cost_breakpoints = lambda *_: None
-    grid = ex_post_regret(blind, find_profile(blind), "client_0", seeds_of(JUDGE, 24), COST, points=801)
+    blind.phase(Share).breakpoints = lambda *_: None
+    grid = ex_post_regret(blind, find_profile(blind), "client_0", seeds_of(JUDGE, 24), fields=COST, points=801)
     assert exact.exact and not grid.exact
     assert bool((grid.regret <= exact.regret + 1e-9).all()) and float(grid.regret.sum()) > 0.9 * float(exact.regret.sum())
 
@@ -71,7 +72,7 @@ def test_breakpoints_find_what_a_fine_grid_finds():
 def test_breakpoints_of_costs_say_nothing_of_other_fields():
     market = small_economy("as stated", TINY)
     for fields in (("size",), ("cost", "size"), None):
-        found = ex_post_regret(market, find_profile(market), "client_0", seeds_of(JUDGE, 4), fields, points=5)
+        found = ex_post_regret(market, find_profile(market), "client_0", seeds_of(JUDGE, 4), fields=fields, points=5)
         assert not found.exact
 
 
@@ -113,7 +114,7 @@ def test_no_verdict_on_exact_regrets_from_a_grid():
 
     def blind(condition, effort):
         market = small_economy(condition, effort)
-        market.cost_breakpoints = lambda *_: None
+        market.phase(Share).breakpoints = lambda *_: None
         return market
 
     found = CostRegret(blind)(CRITICAL, TINY)
@@ -173,20 +174,28 @@ def test_training_alone_is_beaten_by_what_is_better_and_by_nothing_else(monkeypa
     """Planted: nobody buys at so great a lambda, so the market is training alone; and scores of the market that are .1 higher."""
     monkeypatch.setitem(experiments.DIGITS, "far apart", {"strength": 1e9})
     assert set(above_local("far apart", SHORT).samples["iPFL less local"]) == {0.0}
-    real = experiments.ModelSharingMarket.test_scores
+    real = experiments.digits
 
-    def better(market, state):
-        seen = real(market, state)
-        return seen._replace(accuracy=seen.accuracy + 0.1 * (market.config.scheme == "ipfl"))
+    def better(condition, n_rounds, scheme):
+        market = real(condition, n_rounds, scheme=scheme)
+        leave = market.phase(Leave)
+        tested = leave.test_scores
 
-    monkeypatch.setattr(experiments.ModelSharingMarket, "test_scores", better)
+        def higher(floor, own):
+            seen = tested(floor, own)
+            return seen._replace(accuracy=seen.accuracy + 0.1 * (scheme == "ipfl"))
+
+        leave.test_scores = higher
+        return market
+
+    monkeypatch.setattr(experiments, "digits", better)
     assert above_local("far apart", SHORT).samples["iPFL less local"] == pytest.approx([0.1] * 3)
 
 
 @pytest.mark.parametrize("scheme", experiments.FIXED)
 def test_what_needs_no_models_is_the_same_in_every_round(scheme):
     market = experiments.digits(APART_1, 3, scheme=scheme)
-    first, *later = episodes(market, "truthful", seeds_of(JUDGE, 3)).reports
+    first, *later = episodes(market, "truthful", seeds_of(JUDGE, 3)).dealt()
     assert all(torch.allclose(one.utility, first.utility) for one in later)
 
 
@@ -249,8 +258,9 @@ def test_false_names_that_pay_are_found():
 def test_episodes_are_what_the_market_plays():
     market = economy("as stated", TINY)
     done = episodes(market, "truthful", torch.arange(16))
-    assert len(done.reports) == 1 and torch.equal(done.sum("utility"), done.reports[0].utility)
-    assert torch.equal(done.end.bought, done.reports[0].trades)
+    (dealt,) = done.dealt()
+    assert torch.equal(done.utility(), dealt.utility) and torch.equal(done.end.owns["share"].bought, dealt.trades)
+    assert done.start.at == 0 and done.start.floor.seeds.tolist() == list(range(16))
 
 
 def test_a_lighter_experiment_asks_for_fewer_seeds_and_never_for_hardly_any():
@@ -278,7 +288,7 @@ def test_an_attacker_is_watched_after_the_first_round_only():
         return actions
 
     seeds = torch.arange(16)
-    assert episodes(market, {"client_0": leaves}, seeds).reports[0].sold[:, 0].sum() > 0
+    assert episodes(market, {"client_0": leaves}, seeds).dealt()[0].sold[:, 0].sum() > 0
     assert experiments.share_of_buyers(market, leaves, seeds).eq(0).all()
 
 

@@ -28,6 +28,8 @@ from agents.stress.claims.claim import WORDS
 from agents.stress.claims.tables import mnist_folder
 from agents.stress.claims.trading_experiments import COVERED, NARROW, _earned, _intervals, _late, nobody_loses, theorem_41
 from agents.stress.claims.train_n_trade import MARKED_ONCE
+from marketenv.markets.parameter_trading import Scored, Traded
+from marketenv.markets.training import Trained
 from marketenv.mechanisms import PRIORS, double_auction, lower_bound
 
 ALL = pytest.mark.parametrize("name", list(CLAIMS))
@@ -315,9 +317,11 @@ def test_falls_and_differences_have_their_sign(monkeypatch):
 def test_agents_join_the_market_after_a_twelfth_of_the_rounds():
     """Of 12 rounds the first is played outside: no trade, and no averaging, which gives everybody another model than its own."""
     options, seeds = tables.digits(tables.DIGITS, dataclasses.replace(TINY, digits=12)), torch.arange(2)
-    trades = [report.trades.any() for report in tables.played(options, "aligned", seeds).reports]
+    trades = [report.of(Traded).trades.any() for report in tables.played(options, "aligned", seeds).reports]
     assert not trades[0] and trades[1]
-    kept = [torch.equal(report.loss, report.trained_loss) for report in tables.played(options, "FedAvg", seeds).reports]
+    kept = [
+        torch.equal(report.of(Scored).loss, report.of(Trained).loss) for report in tables.played(options, "FedAvg", seeds).reports
+    ]
     assert kept[0] and not any(kept[1:])
 
 

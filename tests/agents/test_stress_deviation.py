@@ -4,22 +4,25 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from matrix_market import PRISONERS_DILEMMA, MatrixGame
-from relay_market import RelayMarket
+from matrix_market import PRISONERS_DILEMMA, matrix_game
+from relay_market import relay_market
 
 from agents.lineups import find_profile
 from agents.stress import KINDS, SELECT, Attack, Budget, Deviation, Family, Usual, families, lines, seeds_of, together
 from marketenv import make_market
 from marketenv.core import rounds
 from marketenv.core.market import role_of
-from marketenv.envs.make import MARKETS
+from marketenv.markets.model_sharing import Shared
+from marketenv.markets.parameter_trading import Trade
+from marketenv.markets.table import MARKETS
 
 DOUBLE = make_market("reference_v0", game="double_auction")
 TRADING = make_market("parameter_trading_v0", n_agents=3, max_cycles=1)
 MONEY = make_market("parameter_trading_v0", n_agents=2, max_cycles=1, bid_mode="absolute", bid_max=10.0)
 SHARING = make_market("model_sharing_v0", learner=None, n_agents=4, max_cycles=1)
 SELLER = make_market("model_sharing_v0", learner=None, n_agents=2, max_cycles=1, types={"needs": (0.0, 5.0)})  # client_0
-BUYER, TRADER, CLIENT = (market.roles[0] for market in (DOUBLE, TRADING, SHARING))
+ASK_MAX = TRADING.phase(Trade).scales.ask_max
+BUYER, TRADER, CLIENT = (market.moves[0] for market in (DOUBLE, TRADING, SHARING))
 HONEST = {"cost": 1.0, "size": 1.0, "need": 1.0, "effort": 1.0, "upload": "honest", "stay": "stay"}
 
 
@@ -86,13 +89,13 @@ def test_a_size_of_twice_the_truth_is_what_the_market_hears():
     policy = Deviation(SHARING.policies["truthful"], families(CLIENT)["scale size"], torch.tensor([[2.0]]).double())
     profile, now = find_profile(SHARING) | {"client_0": policy}, rounds.begin(SHARING, seeds_of(SELECT, 8))
     _, told = rounds.advance(SHARING, now, rounds.act(SHARING, profile, now))
-    ratio = told.reported.sizes / now.state.types.sizes
+    ratio = told.of(Shared).reported.sizes / now.floor.types["client"]["sizes"]
     torch.testing.assert_close(ratio, torch.tensor([2.0, 1, 1, 1]).double().expand(8, -1), atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize(("by", "bid"), [(3.0, 5.0), (8.5, 10.0), (-2.5, 0.0)])  # of 10 at most, and nothing at least
 def test_a_bid_in_money_is_shifted_by_money(by, bid):
-    role = MONEY.roles[0]
+    role = MONEY.moves[0]
     changed = reported(of(role, "shift bid", report(bid=2.0, ask=0.0, effort=1.0), [[by]]), role)
     assert float(changed["bid"]) == pytest.approx(bid, abs=1e-5)
 
@@ -120,7 +123,9 @@ def test_a_pure_seller_who_needs_nothing_can_say_that_it_needs_something():
     assert (found["shift need"].low, found["shift need"].high) == ((0.0,), (2.0,))
     policy = Deviation(attack.bases()[0], found["shift need"], torch.tensor([[0.5]]).double())
     _, told = rounds.advance(SELLER, attack.start, rounds.act(SELLER, find_profile(SELLER) | {"client_0": policy}, attack.start))
-    torch.testing.assert_close(told.reported.needs[:, 0], torch.full((4,), 1.25).double(), atol=1e-6, rtol=0)  # .5 * (0 + 5) / 2
+    torch.testing.assert_close(
+        told.of(Shared).reported.needs[:, 0], torch.full((4,), 1.25).double(), atol=1e-6, rtol=0
+    )  # .5 * (0 + 5) / 2
 
 
 # --- what stays as it is ----------------------------------------------------------------------------------------------------
@@ -142,7 +147,7 @@ def test_the_identity_changes_nothing(kind, actions, truth):
 def test_a_family_changes_its_own_field_alone():
     """A trader's action is two bids, an ask and an effort; what is not changed is not even rounded."""
     actions = torch.tensor([[0.1, 0.2, -1.0, 1 / 3]])
-    ask = of(TRADER, "shift ask", lambda *_: actions, [[TRADING.ask_max / 4]])
+    ask = of(TRADER, "shift ask", lambda *_: actions, [[ASK_MAX / 4]])
     changed = ask(torch.ones(1, TRADER.observation.dim), TRADER, torch.arange(1))
     assert torch.equal(changed[:, [0, 1, 3]], actions[:, [0, 1, 3]])
     assert float(changed[0, 2]) == pytest.approx(-0.5, abs=1e-6)  # a quarter of the way from -1 to 1
@@ -217,7 +222,7 @@ def test_a_line_ends_where_everything_is_clipped():
     assert ends == {
         "scale bid": (0.0, 2.0),  # up to 1.5 times the worth, so that more is told by what is added:
         "shift bid": (-0.75, 1.25),
-        "shift ask": (0.0, TRADING.ask_max),  # nothing is no use to scale
+        "shift ask": (0.0, ASK_MAX),  # nothing is no use to scale
         "scale effort": (0.0, 2.0),  # which reaches both ends, so that nothing is left to shift
     }
     assert list(lines(TRADER, usual(TRADER, bid=1.0, ask=0.0, effort=1.0), ("effort",))) == ["scale effort"]
@@ -250,7 +255,7 @@ CASES = {
     "sharing with a pure seller": ("model_sharing_v0", {"learner": None, "n_agents": 2, "types": {"needs": (0.0, 5.0)}}),
     "sharing with a free seller": ("model_sharing_v0", {"learner": None, "n_agents": 2, "types": {"costs": (0.0, 1.0)}}),
 }
-TOYS = {"relay": RelayMarket(), "matrix": MatrixGame(PRISONERS_DILEMMA)}
+TOYS = {"relay": relay_market(carriers=1), "matrix": matrix_game(PRISONERS_DILEMMA)}
 
 
 def attack_of(market, agent, play="truthful"):
@@ -271,14 +276,15 @@ def test_no_family_plays_truth_twice(case, play):
     market = TOYS[case] if case in TOYS else make_market(CASES[case][0], **CASES[case][1])
     agents = [agent for role in market.roles for agent in role.agents[:2]]
     for agent in agents:
-        attack, role = attack_of(market, agent, play), role_of(market, agent)
-        (seen, keys), (base,) = attack.seen(agent), attack.bases()
-        found = attack.lines((base,))[role.name]
-        assert {family.field for family in found.values()} == set(role.action.slices)  # no field is forgotten
+        attack = attack_of(market, agent, play)
+        moves, (base,) = {move.stage: move for move in attack.moves_of(agent)}, attack.bases()
+        found = attack.lines((base,))[role_of(market, agent).name]
+        fields = {(stage, field) for stage, move in moves.items() for field in move.action.slices}
+        assert {(family.stage, family.field) for family in found.values()} == fields  # no field of any stage is forgotten
         for name, family in found.items():
-            points = family.line(Budget().points)
-            played = [Deviation(base, family, point[None])(seen, role, keys) for point in points]
+            points, move, (seen, keys) = family.line(Budget().points), moves[family.stage], attack.seen(agent, family.stage)
+            played = [Deviation(base, family, point[None])(seen, move, keys) for point in points]
             twice = [(j, k) for k in range(len(played)) for j in range(k) if torch.equal(played[j], played[k])]
             assert len(points) > 1 and not twice, (agent, name, points[:, 0].tolist(), twice)
             (same,) = (points[:, 0] == family.identity[0]).nonzero()
-            assert torch.equal(played[int(same)], base(seen, role, keys)), (agent, name)
+            assert torch.equal(played[int(same)], base(seen, move, keys)), (agent, name)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from matrix_market import PRISONERS_DILEMMA, ROCK_PAPER_SCISSORS, Constant, MatrixGame, constants, symmetric
+from matrix_market import PRISONERS_DILEMMA, ROCK_PAPER_SCISSORS, Constant, constants, matrix_game, symmetric
 
 from agents.lineups import Mixture
 from agents.stress import meta_game
@@ -23,7 +23,7 @@ TWO_ROLES = {"row": 1, "column": 1}
 
 def played(payoffs, names, roles=None, seeds=SEEDS, noise=0.0, **options):
     """The game as measured by playing the market that it is."""
-    market = MatrixGame(payoffs, roles, noise)
+    market = matrix_game(payoffs, roles, noise)
     return estimate(market, {role.name: constants(names) for role in market.roles}, seeds, **options)
 
 
@@ -281,7 +281,7 @@ def test_the_same_game_has_the_same_solution():
 
 
 def test_explosions_are_refused_before_they_start():
-    market = MatrixGame(torch.zeros(6, *[2] * 6))
+    market = matrix_game(torch.zeros(6, *[2] * 6))
     many = {"player": {str(k): Constant(0, 2) for k in range(30)}}
     # multisets of 6 of 30: C(35, 6) = 1,623,160
     with pytest.raises(ValueError, match="1623160 profiles x 8 seeds"):
@@ -291,7 +291,7 @@ def test_explosions_are_refused_before_they_start():
 
 
 def test_wrong_strategies_are_refused():
-    market = MatrixGame(PRISONERS_DILEMMA)
+    market = matrix_game(PRISONERS_DILEMMA)
     with pytest.raises(ValueError, match=r"no role 'playr'. Did you mean 'player'"):
         estimate(market, {"playr": constants(PD)}, SEEDS)
     with pytest.raises(ValueError, match="one pure strategy"):
@@ -303,12 +303,12 @@ def test_wrong_strategies_are_refused():
 
 
 def test_payoffs_that_are_not_finite_are_refused():
-    with pytest.raises(ValueError, match="a reward of nan to agent 0 of market 0"):
+    with pytest.raises(ValueError, match="a reward of nan to player_0 of market 0"):
         played(torch.full((2, 2, 2), float("nan")), PD)
 
 
 def test_a_role_that_is_left_out_is_truthful():
-    game = estimate(MatrixGame(PRISONERS_DILEMMA, TWO_ROLES), {"row": constants(PD)}, SEEDS)
+    game = estimate(matrix_game(PRISONERS_DILEMMA, TWO_ROLES), {"row": constants(PD)}, SEEDS)
     assert game.strategies == (PD, ("truthful",)) and len(game.counts) == 2
 
 

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from relay_market import RelayMarket
+from relay_market import relay_market
 
 from agents.lineups import Mixture, find_profile
 from agents.stress import (
@@ -27,6 +27,8 @@ from agents.stress import (
 from agents.stress.search import Candidate
 from marketenv import make_market
 from marketenv.core import draws, rounds
+from marketenv.markets.parameter_trading import Trade
+from marketenv.markets.reference import Auction, Auctioned
 from marketenv.mechanisms import first_price, second_price
 from marketenv.mechanisms.outcome import Outcome
 from marketenv.metrics import mean_interval
@@ -111,7 +113,7 @@ def test_double_auction_in_hindsight_every_buyer_would_have_named_the_ask():
 
 def _copy(bids, asks):
     """The double auction's rule as a rule of one's own, whose breakpoints nobody knows."""
-    return DOUBLE.mechanism(bids, asks)
+    return DOUBLE.phase(Auction).mechanism(bids, asks)
 
 
 def _buyer():
@@ -124,7 +126,7 @@ def test_breakpoints_of_the_parameter_market_beat_a_grid(mechanism, who):
     """What the market names as all that matters is at least as good as 41 values of each field, whatever the others report."""
     config = {"n_agents": 3, "max_cycles": 1, "mechanism": mechanism, "data_options": {"max_examples": 300}}
     market, blind = make_market("parameter_trading_v0", **config), make_market("parameter_trading_v0", **config)
-    blind.breakpoints = lambda *args: None
+    blind.phase(Trade).breakpoints = lambda *args: None
     args = find_profile(market, who), "trader_1", seeds_of(JUDGE, 12)
     exact, grid = ex_post_regret(market, *args), ex_post_regret(blind, *args, points=41)
     assert exact.exact and not grid.exact
@@ -149,8 +151,8 @@ def test_breakpoints_of_the_parameter_market_beat_random_replies(config, who):
     sizes = {"n_agents": 3, "max_cycles": 1, "data_options": {"max_examples": 300}}
     market = make_market("parameter_trading_v0", **sizes | config)
     profile, seeds = find_profile(market, who), seeds_of(JUDGE, 8)
-    found, width = ex_post_regret(market, profile, "trader_1", seeds), market.roles[0].action.dim
-    market.breakpoints = lambda state, past, agent: _some_replies(len(seeds), width)
+    found, width = ex_post_regret(market, profile, "trader_1", seeds), market.moves[0].action.dim
+    market.phase(Trade).breakpoints = lambda *args: _some_replies(len(seeds), width)
     assert found.exact
     assert float((found.regret - ex_post_regret(market, profile, "trader_1", seeds).regret).min()) >= -2e-5  # float32 losses
 
@@ -172,7 +174,7 @@ def test_hindsight_overbids_a_tie_that_the_lower_index_wins(shared):
     constant = lambda observation, role, keys: observation.new_full((len(observation), 1), shared)  # noqa: E731
     profile = find_profile(market, {"buyer_0": constant})
     found = ex_post_regret(market, profile, "buyer_1", seeds)
-    values = next(report for _, _, report in rounds.play(market, profile, seeds)).types[:, 1]
+    values = next(report for _, _, report in rounds.play(market, profile, seeds)).of(Auctioned).types[:, 1]
     torch.testing.assert_close(found.regret, (values - (1 + shared) / 2).clamp(min=0), atol=1e-6, rtol=0)
 
 
@@ -256,7 +258,7 @@ def test_a_buyer_and_a_seller_together_have_nothing_to_gain_but_trades_that_fail
 def test_the_curve_against_truth_is_the_parabola():
     """A bid of k v against a truthful ask: E = E[v^2] (k - 3 k^2 / 4) = (k - 3 k^2 / 4) / 3 for k <= 1."""
     attack = Attack(DOUBLE, find_profile(DOUBLE), ("buyer_0",), seeds_of(JUDGE, 1024))
-    found = curve(attack, families(DOUBLE.roles[0])["scale price"], 11)
+    found = curve(attack, families(DOUBLE.moves[0])["scale price"], 11)
     below = found.parameters <= 1
     known = (found.parameters - 0.75 * found.parameters**2) / 3 - 1 / 12
     inside = [covers(band, float(value)) for band, value in zip(found.bands(), known, strict=True)]
@@ -265,7 +267,7 @@ def test_the_curve_against_truth_is_the_parabola():
 
 
 def test_pieces_of_a_grid_are_the_whole():
-    seeds, family = seeds_of(SELECT, 32), families(DOUBLE.roles[0])["scale price"]
+    seeds, family = seeds_of(SELECT, 32), families(DOUBLE.moves[0])["scale price"]
     whole, pieces = (Attack(DOUBLE, find_profile(DOUBLE), ("buyer_0",), seeds, most) for most in (2**16, 100))
     lines = (one.grid(one.bases(), (family,), family.line(9)) for one in (whole, pieces))
     assert torch.equal(*lines)
@@ -305,9 +307,9 @@ def test_every_attacker_finds_a_gain_where_there_is_a_large_one():
 
 def test_a_market_of_stages_is_attacked_in_its_first_stage():
     """The relay's seller asks 1/2 of two buyers; U[0, 1] types make 1/2 its best price: 2 p (1 - p) a round."""
-    market = RelayMarket(horizon=1)
+    market = relay_market(horizon=1)
     attack = Attack(market, find_profile(market), ("seller_0",), seeds_of(JUDGE, 2000))
-    assert abs(float(curve(attack, families(market.roles[0])["scale price"], 11).gains.mean(1).max())) <= 0.02
+    assert abs(float(curve(attack, families(market.moves[0])["scale price"], 11).gains.mean(1).max())) <= 0.02
     hindsight = ex_post_regret(market, find_profile(market), "seller_0", seeds_of(JUDGE, 200))
     assert not hindsight.exact
     assert float(hindsight.regret.mean()) > 0.1  # to know the types before naming a price is worth much
@@ -328,7 +330,10 @@ def test_a_market_of_stages_is_attacked_in_its_first_stage():
         (lambda: Budget(points=0), "points is 0, wanted a whole number >= 1"),
         (lambda: best_response(DOUBLE, find_profile(DOUBLE), "buyer", "grid"), "wanted several names"),
         (lambda: Attack(DOUBLE, find_profile(DOUBLE), ("buyer_0",), seeds_of(JUDGE, 0)), "no seeds"),
-        (lambda: ex_post_regret(RelayMarket(), find_profile(RelayMarket()), "buyer_0", seeds_of(JUDGE, 2)), "does not move in"),
+        (
+            lambda: ex_post_regret(relay_market(), find_profile(relay_market()), "buyer_0", seeds_of(JUDGE, 2), "ship"),
+            "no stage in which buyer_0 moves 'ship'. Known: reply",
+        ),
         (lambda: ex_post_regret(DOUBLE, find_profile(DOUBLE), "buyer", seeds_of(JUDGE, 2)), "no agent 'buyer'"),
         (lambda: ex_post_regret(DOUBLE, *_buyer(), fields=("prise",)), "Did you mean 'price'"),
     ],
@@ -359,7 +364,7 @@ def test_the_best_attacker_is_the_one_that_the_choosing_seeds_chose(monkeypatch)
     """Planted: lucky gains 2 where it is chosen and 0 elsewhere, steady 1 everywhere. Judges do not choose: lucky it is, at 0."""
 
     class Planted:
-        def __init__(self, market, profile, agents, seeds, *rest):
+        def __init__(self, market, profile, agents, seeds, *rest, **more):
             self.chooses, self.base = bool(seeds[0] < JUDGE), torch.ones(len(seeds), dtype=torch.float64)
 
         def gains(self, candidates):
@@ -380,18 +385,18 @@ def test_hindsight_about_a_bid_leaves_the_ask_as_it_was():
     found = [
         ex_post_regret(market, find_profile(market), "trader_0", torch.arange(16), fields=fields) for fields in (("bid",), None)
     ]
-    where = market.roles[0].action.slices["ask"]
+    where = market.moves[0].action.slices["ask"]
     assert found[0].actions[:, where].eq(-1).all() and (found[1].actions[:, where] > -1).any()
     assert found[0].reports["ask"].eq(0).all() and (found[1].reports["ask"] > 0).any()  # money above cost
 
 
 def test_without_breakpoints_hindsight_tries_every_option_once():
     """Five values of each of four numbers, nine uploads, to leave or to stay; one field at a time, the others as they were."""
-    (role,) = make_market("model_sharing_v0", learner=None, n_agents=2).roles
-    seen = torch.ones(1, role.observation.dim)
-    truth = role.write(seen, cost=1.0, size=1.0, need=1.0, effort=1.0, upload="honest", stay="stay")
-    replies = exact._lines(truth, role, 5)
-    said = role.read(seen[:, None].expand(-1, replies.shape[1], -1), replies)
+    (move,) = make_market("model_sharing_v0", learner=None, n_agents=2).moves
+    seen = torch.ones(1, move.observation.dim)
+    truth = move.write(seen, cost=1.0, size=1.0, need=1.0, effort=1.0, upload="honest", stay="stay")
+    replies = exact._lines(truth, move, 5)
+    said = move.read(seen[:, None].expand(-1, replies.shape[1], -1), replies)
     assert replies.shape[1] == 4 * 5 + 9 + 2
     assert said["upload"][0, 20:29, 0].tolist() == list(range(9)) and said["stay"][0, 29:, 0].tolist() == [0, 1]
     torch.testing.assert_close(said["cost"][0, :5, 0], 10 ** torch.tensor([-1, -0.5, 0, 0.5, 1]).double(), atol=1e-6, rtol=0)
@@ -409,5 +414,5 @@ def test_the_best_point_of_a_search_is_one_that_was_tried():
             return -((points - 0.9) ** 2) * torch.ones(1, 4, dtype=torch.float64)
 
     planted = Planted(DOUBLE, find_profile(DOUBLE), ("buyer_0",), torch.arange(4))
-    best, centre = search._evolve(planted, (lucky,), (families(DOUBLE.roles[0])["scale price"],), Budget(generations=1))
+    best, centre = search._evolve(planted, (lucky,), (families(DOUBLE.moves[0])["scale price"],), Budget(generations=1))
     assert best == tried[0][(tried[0] - 0.9).abs().argmin()] and centre != best

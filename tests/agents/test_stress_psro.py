@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from matrix_market import PRISONERS_DILEMMA, ROCK_PAPER_SCISSORS, Constant, MatrixGame, constants
+from matrix_market import PRISONERS_DILEMMA, ROCK_PAPER_SCISSORS, Constant, constants, matrix_game
 
 from agents.lineups import Mixture
 from agents.stress.best_response import Found
@@ -22,7 +22,7 @@ COARSE = Budget(select=1024, judge=1024)
 
 def moves(policy, of):
     """The strategy of a matrix game that a policy plays."""
-    role = MatrixGame(PRISONERS_DILEMMA).roles[0]
+    role = matrix_game(PRISONERS_DILEMMA).moves[0]
     seen = torch.zeros(1, 1)
     share = role.read(seen, policy(seen, role, torch.zeros(1).long()))["move"]
     return min(int(float(share) * of), of - 1)
@@ -30,7 +30,7 @@ def moves(policy, of):
 
 def test_prisoners_learn_to_defect():
     """From cooperation: defecting gains 5 - 3 = 2; when both defect (1 each) nothing gains: cooperation loses 1 - 0."""
-    market = MatrixGame(PRISONERS_DILEMMA)
+    market = matrix_game(PRISONERS_DILEMMA)
     found = psro(
         market, {"player": {"cooperate": Constant(0, 2)}}, eps=1e-6, attackers=("grid",), budget=EXACT, pairs=4, iterations=2
     )
@@ -44,7 +44,7 @@ def test_prisoners_learn_to_defect():
 @pytest.mark.parametrize("roles", [None, {"row": 1, "column": 1}])
 def test_rock_finds_paper_and_scissors(roles):
     """Each best response beats what is there, by 1; with all three in, a third each leaves nothing to gain."""
-    market = MatrixGame(ROCK_PAPER_SCISSORS, roles)
+    market = matrix_game(ROCK_PAPER_SCISSORS, roles)
     start = {role.name: {"rock": Constant(0, 3)} for role in market.roles}
     found = psro(market, start, eps=0.2, attackers=("grid",), budget=MIXED, pairs=4)
     assert found.stopped == "converged" and len(found.history) == 3
@@ -86,7 +86,7 @@ def test_double_auction_goes_around_the_linear_equilibrium():
 
 
 def test_the_budget_is_named_and_an_earlier_result_goes_on():
-    market = MatrixGame(ROCK_PAPER_SCISSORS)
+    market = matrix_game(ROCK_PAPER_SCISSORS)
     start, options = {"player": {"rock": Constant(0, 3)}}, {"eps": 0.2, "attackers": ("grid",), "budget": MIXED, "pairs": 4}
     cut = psro(market, start, iterations=2, **options)
     assert cut.stopped == "budget" and len(cut.history) == 2
@@ -97,7 +97,7 @@ def test_the_budget_is_named_and_an_earlier_result_goes_on():
 
 def test_every_turn_is_told_and_holds_plain_numbers():
     turns = []
-    market = MatrixGame(PRISONERS_DILEMMA)
+    market = matrix_game(PRISONERS_DILEMMA)
     start = {"player": {"cooperate": Constant(0, 2)}}
     options = {"eps": 1e-6, "attackers": ("grid",), "budget": EXACT, "pairs": 4, "iterations": 2}
     found = psro(market, start, progress=turns.append, **options)
@@ -109,7 +109,7 @@ def test_every_turn_is_told_and_holds_plain_numbers():
 
 
 def test_turns_take_other_seeds():
-    market = MatrixGame(PRISONERS_DILEMMA, noise=1.0)
+    market = matrix_game(PRISONERS_DILEMMA, noise=1.0)
     start = {"player": {"cooperate": Constant(0, 2)}}
     found = psro(market, start, eps=1e-9, attackers=("grid",), budget=EXACT, pairs=4, iterations=2)
     first, second = (turn.game.payoffs[turn.game.counts[:, 0] == 2, 0] for turn in found.history)
@@ -120,7 +120,7 @@ def test_turns_take_other_seeds():
 
 def test_too_few_seeds_never_converge():
     """Without an interval there is no upper bound, however small the gain seen: nothing gains against defection."""
-    market = MatrixGame(PRISONERS_DILEMMA)
+    market = matrix_game(PRISONERS_DILEMMA)
     few = Budget(select=4, judge=255, points=13)
     found = psro(market, {"player": constants("cd")}, eps=1e-6, attackers=("grid",), budget=few, pairs=4, iterations=2)
     assert found.stopped == "budget" and found.history[-1].gains["player"].mean <= 0.0
@@ -137,14 +137,14 @@ def test_no_eps_is_small_enough_for_noise():
 
 def test_what_changes_nothing_closes_nothing():
     """All payoffs are 1, so no response changes any gain, and an interval of 0 alone is no evidence."""
-    market = MatrixGame(torch.ones(2, 2, 2, dtype=torch.float64))
+    market = matrix_game(torch.ones(2, 2, 2, dtype=torch.float64))
     found = psro(market, {"player": constants("cd")}, eps=1.0, attackers=("grid",), budget=EXACT, pairs=4, iterations=2)
     assert found.stopped == "budget" and found.history[-1].gains["player"].high == 0.0 and found.history[-1].added == {}
 
 
 def test_a_meta_game_too_large_ends_the_loop_and_keeps_its_turns():
     """Two of one strategy are 1 profile, of two 3, of three 6: with 4 seeds 4, 12 and 24 episodes."""
-    market = MatrixGame(ROCK_PAPER_SCISSORS)
+    market = matrix_game(ROCK_PAPER_SCISSORS)
     start, options = {"player": {"rock": Constant(0, 3)}}, {"eps": 0.2, "attackers": ("grid",), "budget": MIXED, "pairs": 4}
     cut = psro(market, start, most_episodes=23, **options)
     assert cut.stopped == "budget" and len(cut.history) == 2 and len(cut.strategies["player"]) == 3
@@ -163,19 +163,21 @@ def test_only_sure_or_large_gains_that_are_new_join():
     assert _gains(found(1.0, sure), 1.0) and not _gains(found(0.0, sure), 1.0)
     assert _gains(found(1.0, unsure), 0.09) and not _gains(found(1.0, unsure), 0.11)
     first, second = Constant(0, 2), Constant(1, 2)
-    family = families(MatrixGame(PRISONERS_DILEMMA).roles[0])["scale move"]
+    family = families(matrix_game(PRISONERS_DILEMMA).moves[0])["scale move"]
     one, alike, other = (Deviation(base, family, torch.tensor([[0.5]]).double()) for base in (first, first, second))
     assert _same(one, alike) and not _same(one, other) and not _same(one, first)
     assert not _same(one, Deviation(first, family, torch.tensor([[0.6]]).double()))
 
 
 def test_what_gains_nothing_does_not_join():
-    found = psro(MatrixGame(PRISONERS_DILEMMA), {"player": constants("cd")}, eps=1e-6, attackers=("grid",), budget=EXACT, pairs=4)
+    found = psro(
+        matrix_game(PRISONERS_DILEMMA), {"player": constants("cd")}, eps=1e-6, attackers=("grid",), budget=EXACT, pairs=4
+    )
     assert found.history[0].added == {} and list(found.strategies["player"]) == ["c", "d"]
 
 
 def test_a_profile_holds_a_mixture_for_every_agent():
-    market = MatrixGame(PRISONERS_DILEMMA)
+    market = matrix_game(PRISONERS_DILEMMA)
     found = psro(market, {"player": constants("cd")}, eps=1e-6, attackers=("grid",), budget=EXACT, pairs=4)
     profile = profile_of(market, found.strategies, found.history[-1].equilibrium)
     assert profile == found.profile and set(profile) == set(agent_names(market))
@@ -185,4 +187,4 @@ def test_a_profile_holds_a_mixture_for_every_agent():
 @pytest.mark.parametrize("wrong", [{"eps": 0.0}, {"eps": float("nan")}, {"eps": 0.1, "iterations": 0}])
 def test_wrong_options_are_refused(wrong):
     with pytest.raises(ValueError, match="wanted both > 0"):
-        psro(MatrixGame(PRISONERS_DILEMMA), **wrong)
+        psro(matrix_game(PRISONERS_DILEMMA), **wrong)

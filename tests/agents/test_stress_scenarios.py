@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from agents.lineups import Mixture
-from agents.scripted import STRATEGIES, shade
+from agents.markets import STRATEGIES, shade
 from agents.stress.leaderboard import HEAD, Row, leaderboard, standings, write
 from agents.stress.scenarios import SCENARIOS, Focal, Scenario, play_policies, play_scenario
 from marketenv.core.market import agent_names
@@ -110,7 +110,7 @@ def test_intervals_are_paired():
 
 def test_policies_come_in_many_ways(monkeypatch):
     """By name, as a strategy, as a policy, as a mixture of one, and from a run's folder: all are the same here."""
-    monkeypatch.setattr("agents.rl.policy.load_policy", lambda folder: {"results/mine": truthful}[folder])
+    monkeypatch.setattr("agents.rl.policy.load_policy", lambda folder, market: {"results/mine": truthful}[folder])
     parts = {"name": "truthful", "strategy": STRATEGIES["truthful"], "policy": truthful, "run": "run:results/mine"}
     parts["mixture"] = Mixture((truthful,), (1.0,))
     played = play_policies("second_price_crowd", parts, 20)
@@ -140,6 +140,7 @@ def test_a_mixture_draws_once_an_episode():
         ({"background": {"buyer": {"shad": 1.0}}}, "no policy 'shad'. Did you mean 'shade'"),
         ({"background": {"buyer": {"shade": 0.5}}}, "sum 1"),
         ({"market": "reference_v1"}, "no market 'reference_v1'. Did you mean 'reference_v0'"),
+        ({"market": "bounty"}, "no market 'bounty'. Known: model_sharing_v0, parameter_trading_v0, reference_v0"),
     ],
 )
 def test_wrong_scenarios_are_refused(changes, words):

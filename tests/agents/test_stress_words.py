@@ -2,13 +2,15 @@
 
 import pytest
 import torch
-from relay_market import RelayMarket
+from relay_market import relay_market
 
 from agents.lineups import find_profile
 from agents.stress import SELECT, Attack, Budget, Deviation, Family, best_response, curve, families, seeds_of
 from agents.stress.words import axis, say
 from marketenv import make_market
 from marketenv.core import rounds
+from marketenv.markets.model_sharing import Shared
+from marketenv.markets.parameter_trading import Traded
 
 DOUBLE = make_market("reference_v0", game="double_auction")
 SHARING = make_market("model_sharing_v0", learner=None, n_agents=4, max_cycles=1)
@@ -25,18 +27,18 @@ def lie(market, agent, name, by, base=None):
     """A deviation's words and what the market says was reported, under truth, in the first round."""
     attacked = attack(market, agent)
     base = base or market.policies["truthful"]
-    family = families(attacked.roles[0])[name]
+    family = families(attacked.moves_of(attacked.agents[0])[0])[name]
     policy = Deviation(base, family, torch.tensor([[by]], dtype=torch.float64))
     actions = rounds.act(market, attacked.profile | {agent: policy}, attacked.start)
     _, report = rounds.advance(market, attacked.start, actions)
-    return say(attacked, (policy,)), attacked.start.state, report
+    return say(attacked, (policy,)), attacked.start, report
 
 
 def test_a_size_of_5_62_times_the_truth_is_reported_so():
     """10^.75 = 5.62; the truth itself lies in the middle of the box, and the factor is no multiple of its place there."""
-    words, state, report = lie(SHARING, "client_0", "scale size", 10**0.75)
+    words, now, report = lie(SHARING, "client_0", "scale size", 10**0.75)
     assert words == "size 5.62 times the truth"
-    ratio = report.reported.sizes[:, 0] / state.types.sizes[:, 0]
+    ratio = report.of(Shared).reported.sizes[:, 0] / now.floor.types["client"]["sizes"][:, 0]
     torch.testing.assert_close(ratio, torch.full_like(ratio, 5.6234), atol=1e-3, rtol=0)
 
 
@@ -69,7 +71,8 @@ def test_money_that_is_added_is_said_in_money():
     """Truth asks nothing above cost."""
     words, _, report = lie(TRADING, "trader_0", "shift ask", 0.5)
     assert words == "ask raised by 0.5 money above cost"
-    torch.testing.assert_close(report.asks[:, 1, 0], torch.full_like(report.asks[:, 1, 0], 0.5), atol=1e-6, rtol=0)
+    asks = report.of(Traded).asks
+    torch.testing.assert_close(asks[:, 1, 0], torch.full_like(asks[:, 1, 0], 0.5), atol=1e-6, rtol=0)
 
 
 def test_bids_in_money_are_said_as_a_part_of_what_they_were():
@@ -87,7 +90,7 @@ def test_the_commonest_option_is_said_with_its_share():
         SHARING.policies["truthful"], Family("cheap noise", (0.0,), (9.0,), (0.0,), cheap), torch.tensor([[1.7]]).double()
     )
     attacked = attack(SHARING, "client_0")
-    assert int((attacked.start.state.types.costs[:, 0] < 1.7).sum()) == 13
+    assert int((attacked.start.floor.types["client"]["costs"][:, 0] < 1.7).sum()) == 13
     assert say(attacked, (policy,)) == "upload: noise (81%)"
 
 
@@ -100,8 +103,8 @@ def test_a_multiple_of_nothing_is_not_counted():
 
 def test_later_movers_are_said_by_what_they_report_when_they_move():
     """The relay's seller names 1/2; a buyer with a type above that says yes (1), and half of a yes instead."""
-    market = RelayMarket()
-    policy = Deviation(market.policies["truthful"], families(market.roles[1])["scale take"], torch.tensor([[0.5]]).double())
+    market = relay_market()
+    policy = Deviation(market.policies["truthful"], families(market.moves[1])["scale take"], torch.tensor([[0.5]]).double())
     assert say(attack(market, "buyer_0"), (policy,)) == "take 0.5 times what it was"
     assert str(policy) == "scale take by 0.5 times what it was"
 
@@ -118,7 +121,7 @@ def test_later_movers_are_said_by_what_they_report_when_they_move():
 )
 def test_pictures_say_what_their_axis_is(market, agent, name, label):
     attacked = attack(market, agent)
-    assert axis(curve(attacked, families(attacked.roles[0])[name], 3).family) == label
+    assert axis(curve(attacked, families(attacked.moves_of(attacked.agents[0])[0])[name], 3).family) == label
 
 
 # --- some fields alone -------------------------------------------------------------------------------------------------------
@@ -128,10 +131,10 @@ def test_only_the_named_fields_change():
     profile = find_profile(SHARING)
     found = best_response(SHARING, profile, "client_0", ("grid", "cross_entropy", "scripted"), SMALL, fields=("need",))
     attacked = attack(SHARING, "client_0")
-    truth = rounds.act(SHARING, profile, attacked.start)[:, 0]
-    moved = SHARING.roles[0].action.slices["need"]
+    truth = rounds.act(SHARING, profile, attacked.start)["client"][:, 0]
+    moved = SHARING.moves[0].action.slices["need"]
     for one in found.found:
-        acted = rounds.act(SHARING, dict(profile) | {"client_0": one.policies[0]}, attacked.start)[:, 0]
+        acted = rounds.act(SHARING, dict(profile) | {"client_0": one.policies[0]}, attacked.start)["client"][:, 0]
         changed = (acted - truth).abs().amax(0) > 1e-6
         changed[moved] = False
         assert not changed.any(), one.told
@@ -164,7 +167,7 @@ def test_a_deviation_from_truth_is_told_against_what_the_profile_reports():
         return role.write(observation, price=0.1 * role.observation.unpack(observation)["type"])
 
     attacked = Attack(market, find_profile(market, {"buyer_0": tenth}), ("buyer_0",), torch.arange(64))
-    half = Deviation(market.policies["truthful"], families(market.roles[0])["scale price"], torch.tensor([[0.5]]).double())
+    half = Deviation(market.policies["truthful"], families(market.moves[0])["scale price"], torch.tensor([[0.5]]).double())
     assert say(attacked, (half,)) == "price 5 times what it was"
 
 
@@ -180,7 +183,7 @@ def test_searches_from_truth_change_the_named_fields_alone():
     attacked = Attack(market, profile, ("client_0",), torch.arange(8), fields=("effort",))
     observation, keys = attacked.seen("client_0")
     for (base,) in attacked.starts():
-        reports = market.roles[0].read(observation, base(observation, market.roles[0], keys))
+        reports = market.moves[0].read(observation, base(observation, market.moves[0], keys))
         assert (reports["upload"] == 7).all() and (reports["effort"] == 1).all()
     assert len(attacked.starts()) == 2
 
@@ -189,7 +192,7 @@ def test_every_member_of_a_coalition_is_named():
     attacked = Attack(DOUBLE, find_profile(DOUBLE), ("buyer_0", "seller_0"), seeds_of(SELECT, 16))
     lies = (("buyer_0", 0.5), ("seller_0", 1.0))
     policies = tuple(
-        Deviation(DOUBLE.policies["truthful"], families(role)["scale price"], torch.tensor([[by]]).double())
-        for role, (_, by) in zip(attacked.roles, lies, strict=True)
+        Deviation(DOUBLE.policies["truthful"], families(move)["scale price"], torch.tensor([[by]]).double())
+        for move, (_, by) in zip(DOUBLE.moves, lies, strict=True)
     )
     assert say(attacked, policies) == "buyer_0: price 0.5 times what it was; seller_0: what it would report anyway"

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from marketenv.core.fields import TOLERANCE, Choice, Field, Fields, Money, Multiple, Share
-from marketenv.core.market import Role
+from marketenv.core.market import Move
 
 FIELDS = Fields((Field("bid", 2, -1.0, 1.0), Field("effort", 1, 0.0, 4.0)))
 
@@ -248,7 +248,7 @@ def test_fields_that_cannot_be_are_refused(made, said):
 def test_a_multiple_is_as_wide_as_what_it_is_a_multiple_of():
     seen, does = Fields((Field("worth", 1, 0.0, 9.0),)), Fields((Multiple("bid", 2, of="worth"),))
     with pytest.raises(ValueError, match="'bid' has the size 2, wanted 1 as 'worth'"):
-        Role("trader", 1, seen, does)
+        Move(seen, does)
 
 
 def test_a_grid_runs_evenly_from_end_to_end():
@@ -311,14 +311,14 @@ def test_write_wants_every_field():
         ACTION.write(LIKE, bid=1.0)
 
 
-# --- a role -------------------------------------------------------------------------------------------------------------
+# --- a move -------------------------------------------------------------------------------------------------------------
 
 
 SEEN = Fields((Field("loss", 1, 0.0, 9.0), Field("cost", 1, 0.0, 9.0)))
-CLIENT = Role("client", 2, SEEN, ACTION)
+CLIENT = Move(SEEN, ACTION, "client", 2)
 
 
-def test_a_role_reads_and_writes_multiples_of_what_the_agent_sees():
+def test_a_move_reads_and_writes_multiples_of_what_the_agent_sees():
     seen = SEEN.pack(loss=torch.ones(2, 1), cost=torch.tensor([[3.0], [0.0]]))
     written = CLIENT.write(seen, **(MEANT | {"cost": torch.tensor([[10.0], [0.0]])}))
     assert written[:, 2].tolist() == [1, -1]  # ten times a cost of 3, and the truth about a cost of 0
@@ -328,6 +328,6 @@ def test_a_role_reads_and_writes_multiples_of_what_the_agent_sees():
 
 def test_a_multiple_of_what_nobody_sees_is_refused():
     with pytest.raises(ValueError, match=r"no observed field for 'cost' to be a multiple of: 'cots'\. Did you mean 'cost'"):
-        Role("client", 1, SEEN, Fields((Multiple("cost", decades=1.0, of="cots"),)))
-    free = Role("client", 1, SEEN, Fields((Multiple("cost", decades=1.0),)))  # of something that only the market knows
+        Move(SEEN, Fields((Multiple("cost", decades=1.0, of="cots"),)))
+    free = Move(SEEN, Fields((Multiple("cost", decades=1.0),)))  # of something that only the market knows
     assert free.write(torch.zeros(1, 2), cost=10.0).tolist() == [[1]]

@@ -2,17 +2,22 @@
 
 import pytest
 import torch
-from relay_market import RelayMarket
+from relay_market import a_round, relay_market
 
-from marketenv.core.horizon import is_cut, share_played
+from marketenv.core import rounds
+from marketenv.core.market import Market
 
 
 def test_a_market_that_says_nothing_ends_at_its_horizon():
-    market = RelayMarket()
-    del market.cut
-    assert not is_cut(market) and not is_cut(RelayMarket(cut=False)) and is_cut(RelayMarket(cut=True))
+    plain = relay_market()
+    assert not Market(plain.people, plain.phases, horizon=3).cut and relay_market(cut=True).cut
 
 
-@pytest.mark.parametrize(("cut", "shares"), [(False, [0, 0.25, 1]), (True, [0, 0, 0])])
-def test_the_share_of_rounds_played(cut, shares):
-    assert share_played(RelayMarket(horizon=4, cut=cut), torch.tensor([0, 1, 4])).tolist() == shares
+@pytest.mark.parametrize(("cut", "shares"), [(False, [0, 0.25, 0.5, 0.75, 1]), (True, [0, 0, 0, 0, 0])])
+def test_agents_see_how_much_of_a_game_is_played_and_nothing_of_a_cut(cut, shares):
+    market = relay_market(horizon=4, cut=cut)
+    now, seen = rounds.begin(market, torch.tensor([0])), []
+    for _ in range(4):
+        seen.append(rounds.observe(market, now)["seller"].item())
+        now, _ = a_round(market, now)
+    assert [*seen, rounds.observe(market, now)["seller"].item()] == shares  # finished rounds / 4

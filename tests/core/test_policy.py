@@ -7,15 +7,16 @@ from scipy import stats
 
 from marketenv.core import draws
 from marketenv.core.fields import Field, Fields
-from marketenv.core.market import Role
+from marketenv.core.market import Move
 from marketenv.core.policy import actions_of, find_policy, uniform_random
 
 TABLE = {"random": uniform_random}
-ROLE = Role("buyer", 2, Fields((Field("type", 1, 0.0, 1.0),)), Fields((Field("bid", 2, -1.0, 1.0), Field("ask", 1, 2.0, 6.0))))
+SEEN, DONE = Fields((Field("type", 1, 0.0, 1.0),)), Fields((Field("bid", 2, -1.0, 1.0), Field("ask", 1, 2.0, 6.0)))
+MOVE = Move(SEEN, DONE, "buyer", 2, "bidding")
 
 
 def test_a_policy_is_an_object_a_name_or_a_place():
-    mine = lambda observation, role, keys: observation  # noqa: E731
+    mine = lambda observation, move, keys: observation  # noqa: E731
     assert find_policy(mine, TABLE) is mine
     assert find_policy("random", TABLE) is uniform_random
     assert find_policy("marketenv.core.policy:uniform_random", TABLE).__name__ == "uniform_random"
@@ -39,8 +40,8 @@ def test_anything_else_is_refused(part, says):
         find_policy(part, TABLE)
 
 
-def test_random_actions_are_uniform_on_the_roles_box():
-    actions = uniform_random(torch.zeros(5000, 1), ROLE, torch.arange(5000))
+def test_random_actions_are_uniform_on_the_moves_box():
+    actions = uniform_random(torch.zeros(5000, 1), MOVE, torch.arange(5000))
     assert actions.shape == (5000, 3) and actions.dtype == torch.float32
     for column, (low, width) in enumerate(((-1, 2), (-1, 2), (2, 4))):
         assert stats.kstest(actions[:, column].numpy(), "uniform", args=(low, width)).pvalue > 0.01
@@ -48,18 +49,18 @@ def test_random_actions_are_uniform_on_the_roles_box():
 
 def test_random_actions_depend_on_the_keys_alone():
     keys = draws.fold(torch.arange(3), "x")
-    one, two = (uniform_random(torch.full((3, 1), x), ROLE, keys) for x in (0.0, 1.0))
+    one, two = (uniform_random(torch.full((3, 1), x), MOVE, keys) for x in (0.0, 1.0))
     assert torch.equal(one, two) and not torch.equal(one[0], one[1])
 
 
-GIVEN = [[0.5, -0.5, 3.0], [1.0, 0.0, 2.0]]  # inside the role's box [-1, 1]^2 x [2, 6]
+GIVEN = [[0.5, -0.5, 3.0], [1.0, 0.0, 2.0]]  # inside the move's box [-1, 1]^2 x [2, 6]
 
 
 def returned(answer):
-    def policy(observation, role, keys):
+    def policy(observation, move, keys):
         return answer
 
-    return actions_of(policy, torch.zeros(2, 1), ROLE, torch.arange(2))
+    return actions_of(policy, torch.zeros(2, 1), MOVE, torch.arange(2))
 
 
 @pytest.mark.parametrize(
@@ -110,9 +111,9 @@ def test_other_answers_are_refused_with_the_role_and_the_policys_name(answer, sa
 def test_a_policy_sees_no_graph_of_gradients():
     seen = []
 
-    def policy(observation, role, keys):
+    def policy(observation, move, keys):
         seen.append(observation)
         return torch.tensor(GIVEN)
 
-    actions_of(policy, torch.zeros(2, 1, requires_grad=True), ROLE, torch.arange(2))
+    actions_of(policy, torch.zeros(2, 1, requires_grad=True), MOVE, torch.arange(2))
     assert not seen[0].requires_grad

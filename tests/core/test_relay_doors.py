@@ -1,122 +1,192 @@
-"""A market of two stages through every door: one step is one stage."""
+"""A market of three stages as a parallel environment: one step is one stage."""
+
+import pickle
 
 import numpy as np
 import pytest
-from gymnasium.vector import AutoresetMode, SyncVectorEnv
-from relay_market import RelayMarket
+from relay_doors import BUYERS, CARRIER, EVERYBODY, SELLER, STAGES, relay, the_good
 
-from marketenv.envs import MarketParallelEnv, MarketVectorEnv, SingleAgentEnv, aec
-from marketenv.testing import CHECKS, check_market_env
+from marketenv.testing import CHECKS, _same, check_market_env
 
 
-def relay(**config):
-    return MarketParallelEnv(RelayMarket(**config), "relay_v0")
+def seen(env):
+    """What everybody sees now, without a copy of the environment."""
+    flat, ends = env.state(), np.cumsum([env.observation_space(a).shape[0] for a in env.possible_agents])
+    return dict(zip(env.possible_agents, np.split(flat, ends[:-1]), strict=True))
 
 
-def moves(price=0.2, takes=(1.0, -1.0), stay=1.0):
-    buyers = {f"buyer_{i}": np.array([take, stay], dtype=np.float32) for i, take in enumerate(takes)}
-    return {"seller_0": np.array([price], dtype=np.float32)} | buyers
-
-
+@pytest.mark.parametrize("carriers", [0, 1, 2])
 @pytest.mark.parametrize("cut", [False, True])
-def test_it_passes_every_public_check(cut):
-    assert check_market_env(relay(cut=cut)) == tuple(CHECKS)
+def test_it_passes_every_public_check(cut, carriers):
+    assert check_market_env(relay(carriers, cut=cut)) == tuple(CHECKS)
 
 
-def test_one_step_is_one_stage():
+def test_it_passes_every_public_check_with_levels():
+    assert check_market_env(relay(levels=3)) == tuple(CHECKS)
+
+
+def test_an_agents_spaces_join_its_stages_with_a_flag_each():
+    env = relay()
+    seats = {agent: env._places.seats[agent] for agent in EVERYBODY}
+    assert [f.name for f in seats[SELLER].observation.items] == [
+        "offer.turn", "offer.round", "ship.turn", "ship.orders", "ship.round",
+    ]  # fmt: skip
+    assert [f.name for f in seats[SELLER].action.items] == ["offer.price", "ship.ships"]
+    assert [f.name for f in seats["buyer_0"].observation.items] == ["turn", "type", "price", "times", "round"]
+    assert env.observation_space(CARRIER).high.tolist() == [1, 2] and env.observation_space(CARRIER).low.tolist() == [0, 0]
+    assert env.state_space.shape == (5 + 5 + 5 + 2,)
+    grid = relay(levels=5)
+    assert grid.action_space(SELLER).nvec.tolist() == [5, 2]  # a price, and one of two things to ship
+    assert grid.action_space("buyer_0").nvec.tolist() == [5, 5] and grid.action_space(CARRIER).n == 5
+
+
+def test_without_a_carrier_nobody_is_one():
+    env = relay(carriers=0)
+    env.reset(seed=0)
+    assert env.possible_agents == [SELLER, *BUYERS] and env.state_space.shape == (15,)
+    for _ in range(2):
+        env.step({agent: the_good()[agent] for agent in env.agents})
+    assert env.movers == [SELLER]
+    _, rewards, *_ = env.step({SELLER: the_good()[SELLER]})
+    assert rewards[SELLER] == pytest.approx(0.6 - 0.1)  # no fee
+
+
+def test_one_step_is_one_stage_and_the_next_stage_sees_it():
     env = relay()
     first, _ = env.reset(seed=0)
-    middle, rewards, terminated, truncated, _ = env.step(moves())
-    assert rewards == dict.fromkeys(env.agents, 0.0) and not any((terminated | truncated).values())
-    # who is to move, and that it is round 1 of 3: 1 / (3 + 1)
-    assert first["seller_0"].tolist() == [1, 0.25] and middle["seller_0"].tolist() == [0, 0.25]
-    kind = middle["buyer_0"][1]
-    assert middle["buyer_0"][2] == pytest.approx(0.6)  # (1 + 0.2) / 2
-    _, rewards, *_, infos = env.step(moves(price=-1.0))
-    assert rewards["seller_0"] == pytest.approx(0.6) and rewards["buyer_1"] == 0
-    assert rewards["buyer_0"] == pytest.approx(float(kind) - 0.6)
-    assert infos["seller_0"]["cash"] == pytest.approx(1.6)
+    kinds = env.situation.floor.done["draw"].types[0].tolist()
+    assert first[SELLER].tolist() == [1, 0, 0, 0, 0]  # its turn in stage offer, in round 0
+    assert not any(first[agent].any() for agent in EVERYBODY[1:])
+    assert env.movers == [SELLER]
+
+    second, rewards, terminated, truncated, _ = env.step(the_good())
+    assert rewards == dict.fromkeys(EVERYBODY, 0.0) and not any((terminated | truncated).values())
+    for agent, kind in zip(BUYERS, kinds, strict=True):
+        assert second[agent].tolist() == pytest.approx([1, kind, 0.6, 0, 0])  # its turn, type, price, has bought, round
+    assert not second[SELLER].any() and not second[CARRIER].any() and env.movers == BUYERS
+
+    third, rewards, *_ = env.step(the_good())
+    assert not any(rewards.values()) and env.movers == [SELLER, CARRIER]
+    assert third[SELLER].tolist() == [0, 0, 1, 1, 0] and third[CARRIER].tolist() == [1, 1]  # one order
+    assert not third["buyer_0"].any()
+
+    fourth, rewards, *_, infos = env.step(the_good())
+    assert rewards == pytest.approx({SELLER: 0.4, "buyer_0": kinds[0] - 0.6, "buyer_1": 0, CARRIER: 0.1})
+    assert fourth[SELLER].tolist() == pytest.approx([1, 1 / 3, 0, 0, 0]) and env.movers == [SELLER]  # round 1 of 3
+    assert {a: info["cash"] for a, info in infos.items()} == pytest.approx(
+        {SELLER: 1.5, "buyer_0": 0.4, "buyer_1": 1, CARRIER: 1.1}
+    )
+    assert list(infos[SELLER]) == ["utility", "paid", "received", "cash", "takes"]
+    assert [infos[SELLER][k] for k in ("paid", "received")] == pytest.approx([0.1, 0.6])  # the fee, the price
+    assert infos["buyer_0"]["takes"] == 1 and infos["buyer_1"]["takes"] == 0
+    env.step(the_good())
+    assert seen(env)["buyer_0"][3] == 1  # has bought once
+
+
+def test_junk_is_worth_nothing_and_its_price_goes_back():
+    env = relay()
+    env.reset(seed=0)
+    for _ in range(3):
+        _, rewards, *_, infos = env.step(the_good(ships=-1))
+    assert rewards == pytest.approx(dict.fromkeys(EVERYBODY, 0.0))
+    assert infos["buyer_0"]["paid"] == infos["buyer_0"]["received"] == pytest.approx(0.6)
+
+
+def test_actions_of_those_not_to_move_are_left_out_or_count_for_nothing():
+    everybody, movers, other = relay(), relay(), relay()
+    for env in (everybody, movers, other):
+        env.reset(seed=3)
+    for who in STAGES * 3:
+        assert movers.movers == who
+        others = {a: everybody.action_space(a).sample() for a in EVERYBODY if a not in who}
+        acts = the_good()
+        results = (everybody.step(acts), movers.step({a: acts[a] for a in who}), other.step(acts | others))
+        assert _same(results[0], results[1]) and _same(results[0], results[2])
+    assert everybody.agents == []
+
+
+@pytest.mark.parametrize("stage", range(3))
+def test_who_moves_is_asked_and_everything_that_is_said_is_checked(stage):
+    env, clean = relay(), relay()
+    for one in (env, clean):
+        one.reset(seed=0)
+        for _ in range(stage):
+            one.step(the_good())
+    movers, acts = STAGES[stage], the_good()
+    idle = next(a for a in EVERYBODY if a not in movers)
+    with pytest.raises(ValueError, match=f"no action for {movers[-1]}; wanted one action for each of "):
+        env.step({a: v for a, v in acts.items() if a != movers[-1]})
+    with pytest.raises(ValueError, match=f"no action for {', '.join(movers)}"):
+        env.step({})
+    for bad in (acts[idle] * np.nan, acts[idle] + 1.5, acts[idle][None], "buy"):
+        with pytest.raises(ValueError, match=f"action of {idle}"):
+            env.step(acts | {idle: bad})
+    for field in range(2 if SELLER in movers else 0):  # a price and what is shipped: one of them belongs to another stage
+        for bad in (np.nan, 1.5):
+            said = acts[SELLER].copy()
+            said[field] = bad
+            with pytest.raises(ValueError, match=f"action of {SELLER}"):
+                env.step(acts | {SELLER: said})
+    with pytest.raises(ValueError, match=r"no agent 'sellr_0'\. Did you mean 'seller_0'"):
+        env.step(acts | {"sellr_0": acts[SELLER]})
+    assert _same(env.step(acts), clean.step(acts))  # nothing has changed
 
 
 @pytest.mark.parametrize("cut", [False, True])
 def test_the_horizon_comes_after_all_stages_of_the_last_round(cut):
     env = relay(horizon=2, cut=cut)
     env.reset(seed=0)
-    flags = [env.step(moves())[2:4] for _ in range(4)]
-    ends = [set(part.values()) for part in flags[-1]]
-    assert not any(part["buyer_0"] for step in flags[:-1] for part in step)
-    assert ends == [{not cut}, {cut}] and env.agents == []  # 2 rounds of 2 stages
-
-
-def test_storming_out_terminates():
-    env = relay()
-    env.reset(seed=0)
-    env.step(moves())
-    _, _, terminated, truncated, _ = env.step(moves(stay=-1.0))
-    assert all(terminated.values()) and not any(truncated.values()) and env.agents == []
-
-
-@pytest.mark.parametrize("steps", [1, 2, 3])
-def test_a_market_saved_in_mid_round_goes_on_to_the_bit_with_its_infos(tmp_path, steps):
-    one, two = relay(), relay()
-    one.reset(seed=3)
-    for _ in range(steps):
-        results = one.step(moves())
-    one.save(tmp_path / "state")
-    seen, infos = two.load(tmp_path / "state")
-    assert infos == results[4] and all(np.array_equal(seen[a], results[0][a]) for a in one.agents)
-    for _ in range(2):
-        (seen_1, *rest_1), (seen_2, *rest_2) = one.step(moves()), two.step(moves())
-        assert rest_1 == rest_2 and all(np.array_equal(seen_1[a], seen_2[a]) for a in seen_1)
-
-
-def test_agent_by_agent_nobody_sees_the_others_before_the_stage_is_over():
-    env = aec(relay())
-    env.reset(seed=0)
-    before = env.observe("buyer_0")
-    env.step(np.array([0.2], dtype=np.float32))
-    assert env.agent_selection == "buyer_0" and np.array_equal(env.observe("buyer_0"), before)
-    for _ in range(2):
-        env.step(np.zeros(2, dtype=np.float32))
-    assert env.observe("buyer_0")[2] == pytest.approx(0.6)
-
-
-def test_a_vector_of_markets_steps_stages_and_restarts_those_that_are_over():
-    venv = MarketVectorEnv(RelayMarket(horizon=2), 3, "buyer_0", "random")
-    venv.reset(seed=0)
-    leave = np.array([[1, 1], [1, -1], [1, 1]], dtype=np.float32)  # market 1's learner storms out in round one
-    venv.step(leave)
-    seen, rewards, terminated, truncated, infos = venv.step(leave)
-    assert terminated.tolist() == [False, True, False] and not truncated.any()
-    assert infos["_final_obs"].tolist() == [False, True, False]
-    assert infos["final_obs"][0] is None and not np.array_equal(infos["final_obs"][1], seen[1])
-    singles = []
-    for seed in range(3):
-        env = relay(horizon=2)
-        env.reset(seed=seed)
-        policies = dict.fromkeys(env.possible_agents, env.market.policies["random"])
-        singles.append([env.step_one("buyer_0", leave[seed], policies) for _ in range(2)][1])
-    assert rewards.tolist() == [reward for _, reward, *_ in singles]
-    last = np.where(terminated[:, None], infos["final_obs"][1], seen)
-    assert np.array_equal(last[0], singles[0][0]) and np.array_equal(last[1], singles[1][0])
+    results = [env.step(the_good()) for _ in range(6)]  # two rounds of three stages
+    flags = [step[2:4] for step in results]
+    assert not any(part[SELLER] for step in flags[:-1] for part in step)
+    assert [set(part.values()) for part in flags[-1]] == [{not cut}, {cut}] and env.agents == [] == env.movers
+    # an end shows what is known of it, and nobody's turn; a cut shows the round that would follow
+    assert results[-1][0][SELLER].tolist() == ([1, 0, 0, 0, 0] if cut else [0, 1, 0, 0, 0])
+    assert env.step({}) == ({}, {}, {}, {}, {})
+    with pytest.raises(ValueError, match="the episode is over"):
+        env.step(the_good())
 
 
 @pytest.mark.parametrize("cut", [False, True])
-def test_markets_that_end_at_different_times_play_the_episodes_they_would_play_alone(cut):
-    many = MarketVectorEnv(RelayMarket(horizon=2, cut=cut), 3, "buyer_0", "random")
-    builders = [lambda: SingleAgentEnv(relay(horizon=2, cut=cut), "buyer_0", "random")] * 3
-    singles = SyncVectorEnv(builders, autoreset_mode=AutoresetMode.SAME_STEP)
-    assert np.array_equal(many.reset(seed=1)[0], singles.reset(seed=1)[0])
-    draw, ends = np.random.default_rng(0), []
-    for _ in range(24):
-        actions = draw.uniform(-1, 1, (3, 2)).astype(np.float32)
-        actions[:, 1] = np.where(draw.random(3) < 0.3, -1, 1)  # now and then somebody storms out
-        together, alone = many.step(actions), singles.step(actions)
-        assert all(np.array_equal(a, b) for a, b in zip(together[:4], alone[:4], strict=True))
-        assert np.array_equal(together[4]["cash"], alone[4]["cash"])
-        ends.append(together[2:4])
-        for k in np.flatnonzero(together[2] | together[3]):
-            assert np.array_equal(together[4]["final_obs"][k], alone[4]["final_obs"][k])
-    assert len({tuple(terminated | truncated) for terminated, truncated in ends}) > 3  # they did end at different times
-    assert np.any([truncated for _, truncated in ends]) == cut
-    singles.close()
+def test_storming_out_terminates_after_the_round(cut):
+    env = relay(cut=cut)
+    env.reset(seed=0)
+    env.step(the_good())
+    _, _, terminated, truncated, _ = env.step(the_good(stay=-1))
+    assert not any((terminated | truncated).values())
+    observations, rewards, terminated, truncated, _ = env.step(the_good())
+    assert all(terminated.values()) and not any(truncated.values()) and env.agents == []
+    assert rewards[SELLER] == pytest.approx(0.4) and observations[SELLER][0] == 0  # it is over: nobody's turn
+
+
+@pytest.mark.parametrize("steps", range(10))
+def test_a_market_saved_anywhere_goes_on_to_the_bit_with_its_infos(tmp_path, steps):
+    one, two = relay(), relay()
+    results = [one.reset(seed=3), *(one.step(the_good()) for _ in range(steps))]
+    one.save(tmp_path / "state")
+    observations, infos = two.load(tmp_path / "state")
+    assert infos == results[-1][-1] and _same(observations, results[-1][0])
+    assert two.agents == one.agents and two.movers == one.movers
+    for _ in range(9 - steps):
+        assert _same(one.step(the_good()), two.step(the_good()))
+
+
+@pytest.mark.parametrize("steps", range(4))
+def test_a_copy_made_anywhere_goes_on_alone(steps):
+    one = relay()
+    one.reset(seed=3)
+    for _ in range(steps):
+        one.step(the_good())
+    two = pickle.loads(pickle.dumps(one))
+    for _ in range(9 - steps):  # in turns: neither knows of the other
+        assert _same(one.step(the_good()), two.step(the_good()))
+
+
+def test_levels_of_a_stage_mean_its_options_and_prices():
+    env = relay(levels=5)
+    env.reset(seed=0)
+    level = {SELLER: [3, 1], "buyer_0": [4, 4], "buyer_1": [0, 4], CARRIER: 2}
+    for _ in range(3):
+        _, rewards, *_ = env.step(level)
+    # level 3 of 5 is a price of 3/4; option 1 is the good; a fee of half of .2
+    assert rewards[SELLER] == pytest.approx(0.75 - 0.1 - 0.1) and rewards[CARRIER] == pytest.approx(0.1)

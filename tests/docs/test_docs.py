@@ -8,23 +8,29 @@ import types
 from tomllib import loads
 
 import gymnasium
+import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
 from gymnasium.wrappers.vector import NormalizeObservation
 from markdown_pages import ROOT, blocks, cells, links, section, table
+from relay_market import relay_market
 
 import marketenv
 from marketenv import make_market, make_parallel, make_vec
 from marketenv.alignment import ALIGNMENTS
 from marketenv.core.fields import Choice
+from marketenv.core.floor import Floor
 from marketenv.data import AUGMENTATIONS, DATASETS, PARTITIONS
 from marketenv.envs import MARKETS
 from marketenv.learners import LEARNERS
-from marketenv.markets import model_sharing_types, parameter_trading_types
-from marketenv.markets.exchanges import EXCHANGES
-from marketenv.markets.parameter_trading_types import DISCLOSURES
-from marketenv.markets.sharing_schemes import SCHEMES
-from marketenv.markets.uploads import UPLOADS
+from marketenv.markets import parameter_trading
+from marketenv.markets.model_sharing import reports as sharing_reports
+from marketenv.markets.model_sharing.schemes import SCHEMES
+from marketenv.markets.model_sharing.uploads import UPLOADS
+from marketenv.markets.parameter_trading import DISCLOSURES, Trade
+from marketenv.markets.parameter_trading.exchanges import EXCHANGES
+from marketenv.markets.parameter_trading.weights import WEIGHTS
+from marketenv.markets.reference import Auction
 from marketenv.mechanisms import GAINS, GRAPHS, MECHANISMS, SHARING_PAYMENTS
 from marketenv.valuation import DISTANCES, VALUATIONS
 
@@ -33,12 +39,12 @@ RUN = [page for page in PAGES if blocks(page.read_text("utf8"))]
 TOP_TO_BOTTOM = [page for page in RUN if page.name != "README.md"]  # whose blocks run alone
 ENVIRONMENTS = {name: (ROOT / "docs/environments" / f"{name.removesuffix('_v0')}.md").read_text("utf8") for name in MARKETS}
 TRADING, SHARING = ENVIRONMENTS["parameter_trading_v0"], ENVIRONMENTS["model_sharing_v0"]
-REASONS = {"parameter_trading_v0": parameter_trading_types.REASONS, "model_sharing_v0": model_sharing_types.REASONS}
+REASONS = {"parameter_trading_v0": parameter_trading.REASONS, "model_sharing_v0": sharing_reports.REASONS}
 WORLD = {"data": {*DATASETS, "linear"}, "partition": PARTITIONS, "learner": LEARNERS}
 PARTS = {
     "parameter_trading_v0": WORLD
     | {"alignment": ALIGNMENTS, "augmentation": AUGMENTATIONS}
-    | {"valuation": VALUATIONS, "mechanism": MECHANISMS, "exchange": EXCHANGES},
+    | {"alpha": WEIGHTS, "valuation": VALUATIONS, "mechanism": MECHANISMS, "exchange": EXCHANGES},
     "model_sharing_v0": WORLD
     | {"distance": DISTANCES, "gain": GAINS, "graph": GRAPHS, "payment": SHARING_PAYMENTS, "scheme": SCHEMES},
 }
@@ -123,13 +129,13 @@ def test_index_reaches_every_page():
 def scales(market):
     """What the bounds and sizes of a page may be written in."""
     config = market.config
-    if hasattr(market, "price_max"):
-        return {"price_max": market.price_max}
-    ends = {"cost_high": config.effort_cost[1]}
-    if not hasattr(market, "bid_max"):
-        return {"n_agents": config.n_agents, **ends}
-    ends["m_high"] = config.money_per_loss[1]
-    return {"n_agents": config.n_agents, "bid_max": market.bid_max, "ask_max": market.ask_max, **ends}
+    found = {"n_agents": market.people.count}
+    for phase in market.phases:
+        if isinstance(phase, Auction):
+            found["price_max"] = phase.price_max
+        if isinstance(phase, Trade):
+            found |= {"bid_max": phase.scales.bid_max, "ask_max": phase.scales.ask_max, "m_high": config.money_per_loss[1]}
+    return found | ({"cost_high": config.effort_cost[1]} if hasattr(config, "effort_cost") else {})
 
 
 @pytest.mark.parametrize(("name", "config"), CASES)
@@ -137,9 +143,9 @@ def test_what_agents_see_is_that_of_the_code(name, config):
     market = make_market(name, **config)
     rows = table(section(ENVIRONMENTS[name], "Observation"), "Field")
     known = scales(market)
-    for role in market.roles:
-        assert [row[0].strip("`") for row in rows] == [field.name for field in role.observation.items]
-        for row, field in zip(rows, role.observation.items, strict=True):
+    for move in market.moves:
+        assert [row[0].strip("`") for row in rows] == [field.name for field in move.observation.items]
+        for row, field in zip(rows, move.observation.items, strict=True):
             size, low, high = (eval(text, {"__builtins__": {}}, known) for text in row[1:4])
             assert (size, low, high) == (field.size, pytest.approx(field.low), pytest.approx(field.high)), field.name
             assert row[4], f"{field.name} has no meaning"
@@ -158,9 +164,9 @@ def test_what_agents_do_is_that_of_the_code(name, config):
     rows = {row[0].strip("`"): row for row in table(actions, "Field")}
     if config.get("bid_mode") == "absolute":
         rows |= {row[0].strip("`"): row for row in table(actions, '`bid_mode="absolute"`')}
-    for role in market.roles:
-        assert list(rows) == [field.name for field in role.action.items]
-        for row, field in zip(rows.values(), role.action.items, strict=True):
+    for move in market.moves:
+        assert list(rows) == [field.name for field in move.action.items]
+        for row, field in zip(rows.values(), move.action.items, strict=True):
             size = eval(row[1], {"__builtins__": {}}, known)
             assert [size, row[2], *row[5:]] == [field.size, kind(field), field.unit, field.text], field.name
             if isinstance(field, Choice):
@@ -175,7 +181,7 @@ def test_arguments_are_those_of_the_code(name):
     rows = table(section(ENVIRONMENTS[name], "Arguments"), "Argument")
     fields = {
         f.name: f.default_factory() if f.default is dataclasses.MISSING else f.default
-        for f in dataclasses.fields(MARKETS[name][0])
+        for f in dataclasses.fields(MARKETS[name].config)
     }
     wanted = fields | {"render_mode": None, "action_levels": None}  # the doors' own, see make_parallel
     found = {row[0].strip("`"): eval(row[1].strip("`"), {"__builtins__": {}, "inf": math.inf}) for row in rows}
@@ -246,6 +252,55 @@ def test_autoreset_modes_are_those_of_gymnasium_and_its_wrapper_takes_what_the_t
             assert row[2] == "refuses it"
             with pytest.raises(ValueError, match="autoreset_mode"):
                 NormalizeObservation(venv)
+
+
+def test_what_the_floor_offers_is_all_that_it_has():
+    page = section((ROOT / "docs/guides/my_own_market.md").read_text("utf8"), "What the floor offers")
+    listed = [name for row in table(page, "name") for name in re.findall(r"`(\w+)", row[0])]
+    beneath = re.findall(r"`(\w+)`", page.split("Beneath them lie")[1].split(". ")[0])
+    offered = {name for name in (*vars(Floor), *Floor.__dataclass_fields__) if not name.startswith("_")}
+    assert sorted(listed + beneath) == sorted(offered)
+
+
+def test_recipes_pass_over_the_stages_that_end_no_round():
+    """``rounds.play`` gives None there, and a reader will take a recipe to a market of several stages."""
+    loops = [line for page in PAGES for _, code in blocks(page.read_text("utf8")) for line in code.splitlines()]
+    loops = [line for line in loops if re.search(r"for (_, _|\*_), report in", line)]
+    assert len(loops) >= 4 and all("if report is not None" in line for line in loops), loops
+
+
+def test_the_recipe_that_keeps_what_was_played_holds_in_a_market_of_several_stages(tmp_path, monkeypatch):
+    """The block as it stands, with the relay market of three stages in place of its own."""
+    monkeypatch.chdir(tmp_path)
+    (code,) = blocks(section((ROOT / "docs/guides/training_agents.md").read_text("utf8"), "Keep what was played"))
+    own = 'marketenv.make_market("parameter_trading_v0", n_agents=2, max_cycles=2)'
+    assert own in code[1] and '["trade"]["trader"]' in code[1]
+    recipe = code[1].replace(own, "relay_market(horizon=2)").replace('["trade"]["trader"]', '["ship"]["seller"]')
+    names = {"relay_market": relay_market}
+    exec("import marketenv\n" + recipe, names)
+    assert len(names["lines"]) == 2 * 3 and names["played"].rewards.shape == (2, 3, 3)  # rounds, markets, agents
+
+
+def test_utility_is_the_reward_in_words_and_the_papers_u_in_the_infos_of_model_sharing():
+    """The two differ by the cost of effort, as the page says in so many words."""
+    cost = 0.5
+    env = make_parallel("model_sharing_v0", n_agents=3, learner=None, effort_cost=(cost, cost), render_mode="ansi")
+    env.reset(seed=0)
+    ones = {agent: np.ones(env.action_space(agent).shape, np.float32) for agent in env.agents}
+    _, rewards, _, _, infos = env.step(ones)
+    for agent, told in infos.items():
+        assert told["effort"] > 0 and rewards[agent] == pytest.approx(told["utility"] - cost * told["effort"])
+    shown = re.findall(r"(-?\d+\.\d+)", next(line for line in env.render().splitlines() if line.startswith("Utility")))
+    assert [float(number) for number in shown] == pytest.approx(list(rewards.values()), abs=1e-2)
+    assert '"Utility" in the words and pictures of a round is the reward' in " ".join(SHARING.split())
+    (meant,) = [row[1] for row in table((ROOT / "docs/glossary.md").read_text("utf8"), "Term") if row[0] == "utility"]
+    assert "only in the infos of the model-sharing market the paper's U" in meant
+
+
+def test_stress_testing_claims_a_bound_only_where_hindsight_is_exact():
+    page = " ".join((ROOT / "docs/guides/stress_testing.md").read_text("utf8").split())
+    assert "Where it is exact, it bounds what any could gain in that round and stage; where it is not, it bounds nothing." in page
+    assert "serve the shipped markets only" in page
 
 
 def test_readme_lists_every_environment():

@@ -4,6 +4,8 @@ import gymnasium
 import numpy as np
 
 from marketenv import model_sharing_v0, parameter_trading_v0, reference_v0
+from marketenv.core.market import Market
+from marketenv.markets.reference import Auction, ReferenceConfig, reference
 
 SMALL = {"n_agents": 3, "max_cycles": 3}  # real digits, a few steps of training a round: well under a second an episode
 CASES = {
@@ -24,7 +26,14 @@ def parallel(case, **more):
 
 
 def name_of(case):
-    return CASES[case][0].NAME
+    return CASES[case][0].__name__.rpartition(".")[2]
+
+
+def auctions(phase=Auction, **config):
+    """The reference market with a phase of the test's own in its place."""
+    plain = reference(ReferenceConfig(**config))
+    kept = {"horizon": plain.horizon, "cut": plain.cut, "name": plain.name, "config": plain.config}
+    return Market(plain.people, (phase(plain.config),), **kept)
 
 
 def seeded_actions(env, draw):

@@ -10,17 +10,20 @@ from hypothesis import strategies as st
 
 from marketenv import make_parallel, make_sb3, make_single, make_vec, model_sharing_v0, reference_v0
 from marketenv.core.fields import Choice, Field, Fields, Share
-from marketenv.core.market import Role
+from marketenv.core.market import Move
 from marketenv.envs.opponents import ModelPolicy
 from marketenv.envs.spaces import action_space, levels_of, to_actions
-from marketenv.markets.uploads import UPLOADS
+from marketenv.markets.model_sharing.reports import Shared
+from marketenv.markets.model_sharing.uploads import UPLOADS
+from marketenv.markets.reference import Auctioned
 
-ONE = Role("buyer", 1, Fields((Field("type", 1, 0.0, 1.0),)), Fields((Field("price", 1, -1.0, 1.0),)))
-TWO = Role("buyer", 1, Fields((Field("type", 1, 0.0, 1.0),)), Fields((Field("bid", 1, -1.0, 1.0), Field("effort", 1, 0.0, 4.0))))
+TYPE = Fields((Field("type", 1, 0.0, 1.0),))
+ONE = Move(TYPE, Fields((Field("price", 1, -1.0, 1.0),)), "buyer", 1)
+TWO = Move(TYPE, Fields((Field("bid", 1, -1.0, 1.0), Field("effort", 1, 0.0, 4.0))), "buyer", 1)
 KIND = Choice("kind", 2, options=("honest", "noise", "ones", "copy"))
 GO = Choice("go", options=("no", "yes"), edges=(-0.9,))
-CHOOSING = Role("client", 1, ONE.observation, Fields((Share("effort"), KIND, GO)))
-PICKING = Role("client", 1, ONE.observation, Fields((Choice("kind", options=("honest", "noise", "ones")),)))
+CHOOSING = Move(TYPE, Fields((Share("effort"), KIND, GO)), "client", 1)
+PICKING = Move(TYPE, Fields((Choice("kind", options=("honest", "noise", "ones")),)), "client", 1)
 CPU = torch.device("cpu")
 
 
@@ -153,7 +156,7 @@ def test_batches_take_levels(make, n):
     venv = make("reference_v0", n, agent="buyer_0", action_levels=3)
     venv.reset()
     venv.step(np.full(n, 2))
-    assert venv.report.offers[:, 0].tolist() == [1.0] * n  # the highest level is the highest price
+    assert venv.report.of(Auctioned).offers[:, 0].tolist() == [1.0] * n  # the highest level is the highest price
     with pytest.raises(ValueError, match=r"shape \[2\], wanted"):
         venv.step(np.zeros(2) if n != 2 else np.zeros(3))
 
@@ -224,7 +227,7 @@ def step_vector(value, levels, make=make_vec):
     venv = make("reference_v0", 2, agent="buyer_0", action_levels=levels)
     venv.reset()
     venv.step(many(value))
-    assert venv.report.offers[0, 0] == venv.report.offers[1, 0]
+    assert venv.report.of(Auctioned).offers[0, 0] == venv.report.of(Auctioned).offers[1, 0]
     return venv.report
 
 
@@ -242,7 +245,7 @@ every_door = pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
 @pytest.mark.parametrize("value", PLAYED.values(), ids=PLAYED)
 def test_every_door_takes_numbers_of_every_type(step, value):
     report = step(value, None)
-    assert report.offers[0, 0] == 0.75 and not report.rewards.requires_grad
+    assert report.of(Auctioned).offers[0, 0] == 0.75 and not report.rewards.requires_grad
 
 
 @every_door
@@ -260,7 +263,7 @@ TENSORS = [torch.uint8, torch.uint16, torch.uint32, torch.uint64, torch.int8, to
 @pytest.mark.parametrize("kind", [*WHOLE, *TENSORS], ids=str)
 def test_every_door_takes_levels_of_every_type(step, kind):
     given = torch.tensor([2]).to(kind) if isinstance(kind, torch.dtype) else np.array([2], kind)
-    assert step(given, 5).offers[0, 0] == 0.5  # level 2 of 5 is the middle of [-1, 1], a price of 1/2
+    assert step(given, 5).of(Auctioned).offers[0, 0] == 0.5  # level 2 of 5 is the middle of [-1, 1], a price of 1/2
 
 
 @pytest.mark.parametrize("kind", [*WHOLE, np.bool_, int, bool], ids=str)
@@ -320,4 +323,4 @@ SHARE = {
 @pytest.mark.parametrize("step", SHARE.values(), ids=SHARE)
 def test_every_door_takes_the_number_of_an_option(step):
     report = step()
-    assert int(report.upload[0, 0]) == CLIENT[4] and bool(report.present[0, 0])
+    assert int(report.of(Shared).upload[0, 0]) == CLIENT[4] and bool(report.of(Shared).present[0, 0])

@@ -7,32 +7,34 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from env_cases import CASES, TRAINED, name_of, random_column
+from env_cases import CASES, TRAINED, auctions, name_of, random_column
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers import vector as wrappers
-from relay_market import RelayMarket
+from relay_market import relay_market
 from test_vector import same_infos, vector
 
 from marketenv import make_single, make_vec
+from marketenv.core import draws
+from marketenv.core.policy import uniform_random
 from marketenv.envs import MarketParallelEnv, MarketVectorEnv, SingleAgentEnv
 from marketenv.envs.vector import _autoreset
-from marketenv.markets.reference import ReferenceConfig, ReferenceMarket
+from marketenv.markets.reference import Auction, Auctioned
 
 N = 4
 every_mode = pytest.mark.parametrize("mode", list(AutoresetMode), ids=[mode.name for mode in AutoresetMode])
 exact_case = pytest.mark.parametrize("case", [c for c in CASES if c not in TRAINED])
 
 
-class Walkout(ReferenceMarket):
+class Walkout(Auction):
     """Over at once where buyer_0 names a price above 3/4 (an action above 1/2); else after its rounds."""
 
-    def clear(self, state, past):
-        new, report = super().clear(state, past)
-        return new, dataclasses.replace(report, terminated=report.terminated | (past[0][1][:, 0, 0] > 0.5))
+    def act(self, floor, own, quotes, actions):
+        floor, own, outcome = super().act(floor, own, quotes, actions)
+        return dataclasses.replace(floor, ended=actions["buyer"][:, 0, 0] > 0.5), own, outcome
 
 
 def walkout():
-    return Walkout(ReferenceConfig(game="first_price", n_buyers=3, max_cycles=3))
+    return auctions(Walkout, game="first_price", n_buyers=3, max_cycles=3)
 
 
 def singles(build, mode, n=N):
@@ -80,24 +82,43 @@ def test_markets_that_end_at_different_times_play_what_they_would_play_alone(mod
     theirs.close()
 
 
+LEARNERS = {  # of the relay market's three stages: who moves first and last, who in the middle, who last, and one stage of two
+    "twice": ("seller_0", None),
+    "in the middle": ("buyer_0", None),
+    "last": ("carrier_0", None),
+    "last of two": ("seller_0", ("ship",)),
+    "first of two": ("seller_0", ("offer",)),
+}
+REFUSED = {  # why such a learner's markets are no batch in this mode
+    **{(AutoresetMode.NEXT_STEP, who): "NEXT_STEP wants markets of one stage, this one has 3" for who in LEARNERS},
+    (AutoresetMode.DISABLED, "in the middle"): "DISABLED wants a learner that moves in the first stage, 'offer', .* in 'reply'",
+    (AutoresetMode.DISABLED, "last"): "DISABLED wants a learner that moves in the first stage, 'offer', .* in 'ship'",
+    (AutoresetMode.DISABLED, "last of two"): "DISABLED wants a learner that moves in the first stage, 'offer', .* in 'ship'",
+}
+
+
+def sometimes_out(observation, move, keys):
+    """Random, but one buyer in four storms out, so that markets end at different times."""
+    actions = uniform_random(observation, move, keys)
+    if move.name == "buyer":
+        actions[:, 1] = torch.where(draws.uniform(draws.fold(keys, "out"), 1)[:, 0] < 0.25, -1.0, 1.0)
+    return actions
+
+
 @every_mode
-def test_a_market_of_two_stages_equals_its_singles_where_it_can_be_a_batch(mode):
-    build = lambda: SingleAgentEnv(MarketParallelEnv(RelayMarket(horizon=2), "relay_v0"), "buyer_0", "random")  # noqa: E731
-    if mode is AutoresetMode.NEXT_STEP:
-        with pytest.raises(ValueError, match="NEXT_STEP wants markets of one stage, this one has 2"):
-            MarketVectorEnv(RelayMarket(horizon=2), N, "buyer_0", autoreset_mode=mode)
+@pytest.mark.parametrize("cut", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.parametrize("who", LEARNERS)
+def test_a_market_of_three_stages_equals_its_singles_where_it_can_be_a_batch(mode, who, cut):
+    agent, stages = LEARNERS[who]
+    build = partial(relay_market, horizon=2, carriers=1, cut=cut)
+    if (mode, who) in REFUSED:
+        with pytest.raises(ValueError, match=REFUSED[mode, who]):
+            MarketVectorEnv(build(), N, agent, autoreset_mode=mode, stages=stages)
         return
-    own, theirs = MarketVectorEnv(RelayMarket(horizon=2), N, "buyer_0", "random", autoreset_mode=mode), singles(build, mode)
-    same(own.reset(seed=1), theirs.reset(seed=1))
-    draw = np.random.default_rng(0)
-    for _ in range(24):
-        actions = draw.uniform(-1, 1, (N, 2)).astype(np.float32)
-        actions[:, 1] = np.where(draw.random(N) < 0.3, -1, 1)  # now and then somebody storms out
-        mine, others = own.step(actions), theirs.step(actions)
-        assert all(np.array_equal(a, b) for a, b in zip(mine[:4], others[:4], strict=True))
-        over = mine[2] | mine[3]
-        if mode is AutoresetMode.DISABLED and over.any():
-            same(*(env.reset(options={"reset_mask": over.copy()}) for env in (own, theirs)))
+    own = MarketVectorEnv(build(), N, agent, sometimes_out, autoreset_mode=mode, stages=stages)
+    theirs = singles(lambda: SingleAgentEnv(MarketParallelEnv(build(), "relay_v0"), agent, sometimes_out, stages), mode)
+    ends = [tuple(over) for over in play_both(own, theirs, 24)]
+    assert len(set(ends)) > 4  # they did end at different times
     theirs.close()
 
 
@@ -112,7 +133,7 @@ def test_a_mode_is_given_as_itself_by_name_or_by_value(name):
 @pytest.mark.parametrize("mode", ["NEXTSTEP", "next", 1, None])
 def test_another_mode_is_refused(mode):
     with pytest.raises(ValueError, match=r"no autoreset_mode .*Known: DISABLED, Disabled, NEXT_STEP, NextStep, "):
-        _autoreset(mode, walkout())
+        _autoreset(mode, walkout(), "auction")
     if isinstance(mode, str):
         with pytest.raises(ValueError, match="no autoreset_mode .*Did you mean 'NEXT_STEP'" if mode == "NEXTSTEP" else "Known: "):
             vector("first_price", autoreset_mode=mode)
@@ -133,7 +154,10 @@ def test_the_step_after_an_end_ignores_that_markets_action_and_nobody_elses(igno
     actions = np.array([[ignored], [0.25], [ignored], [-0.5]])
     mine = one.step(actions)
     same(mine, two.step(np.array([[0], [0.25], [0], [-0.5]])))
-    assert mine[1][[0, 2]].tolist() == [0, 0] and one.report.offers[[1, 3], 0].tolist() == [0.625, 0.25]  # price = (1 + a) / 2
+    assert mine[1][[0, 2]].tolist() == [0, 0] and one.report.of(Auctioned).offers[[1, 3], 0].tolist() == [
+        0.625,
+        0.25,
+    ]  # price = (1 + a) / 2
     if not -1 <= ignored <= 1:
         with pytest.raises(ValueError, match="actions"):  # now they play again
             one.step(actions)
@@ -143,7 +167,9 @@ def test_the_report_keeps_the_last_round_of_a_market_that_begins_anew():
     venv = ended("NEXT_STEP")
     before = venv.report
     venv.step(np.zeros((N, 1)))
-    assert torch.equal(venv.report.offers[::2], before.offers[::2]) and not torch.equal(venv.report.offers, before.offers)
+    assert torch.equal(venv.report.of(Auctioned).offers[::2], before.of(Auctioned).offers[::2]) and not torch.equal(
+        venv.report.of(Auctioned).offers, before.of(Auctioned).offers
+    )
     assert venv.report.terminated.tolist() == [True, False, True, False]
 
 
@@ -209,7 +235,7 @@ def test_other_options_are_refused_and_change_nothing(options, says):
 
 
 def test_a_mask_leaves_nobody_out_before_the_start_or_in_mid_round():
-    venv = MarketVectorEnv(RelayMarket(), N, "buyer_0", "random")
+    venv = MarketVectorEnv(relay_market(), N, "seller_0", "random")
     some, everyone = {"reset_mask": np.arange(N) == 1}, {"reset_mask": np.ones(N, bool)}
     with pytest.raises(ValueError, match=r"call reset\(\) first"):
         venv.reset(options=some)
@@ -227,7 +253,7 @@ def test_markets_saved_at_their_end_go_on_equally(mode, tmp_path):
     one.save(tmp_path / "state")
     two = MarketVectorEnv(walkout(), N, "buyer_0", "random", autoreset_mode=mode)
     seen, infos = two.load(tmp_path / "state")
-    assert np.array_equal(seen, one._mine(one._batch._seen))
+    assert np.array_equal(seen, one._mine(one._learner._seen(one._batch)))
     same_infos(infos, one._infos())
     for env in (one, two):
         if mode == "DISABLED":
@@ -241,16 +267,16 @@ def test_markets_saved_at_their_end_begin_anew_where_nothing_waits(tmp_path):
     ended("DISABLED").save(tmp_path / "state")
     venv = MarketVectorEnv(walkout(), N, "buyer_0", "random")
     venv.load(tmp_path / "state")
-    assert venv._batch.running().state.round.tolist() == [0, 1, 0, 1]
+    assert venv._batch.running().floor.round.tolist() == [0, 1, 0, 1]
     mine, others = venv.step(np.zeros((N, 1))), ended("SAME_STEP").step(np.zeros((N, 1)))
     assert all(np.array_equal(a, b) for a, b in zip(mine[:4], others[:4], strict=True))
 
 
 def test_an_error_of_a_policy_leaves_the_ends_as_they_were():
-    def unsure(observation, role, keys):
+    def unsure(observation, move, keys):
         if fails:
             raise RuntimeError("unsure")
-        return torch.zeros(len(observation), role.action.dim)
+        return torch.zeros(len(observation), move.action.dim)
 
     venvs = []
     for fails in (False, False):

@@ -99,7 +99,7 @@ def shown(case, rounds, steps):
         seen, rewards, _, _, infos = venv.step(actions)
         yield np.stack(infos["final_obs"]) if "final_obs" in infos else seen
         yield rewards
-    where = venv._role.observation.slices["round"]
+    where = venv._seat.observation.slices["round"]
     assert not seen[:, where].any()
 
 

@@ -8,8 +8,8 @@ from pettingzoo.utils.wrappers import OrderEnforcingWrapper
 
 import marketenv
 from marketenv.envs import MARKETS, make_aec, make_market, make_parallel, make_sb3, make_single, make_vec
+from marketenv.envs.agent_by_agent import MarketAECEnv
 from marketenv.envs.make import identity, register_all, short_name
-from marketenv.envs.parallel import MarketAECEnv
 
 DOORS = {
     "market": make_market,
@@ -48,7 +48,7 @@ def test_one_market_has_one_name_in_every_spelling(name):
 @pytest.mark.parametrize("name", MARKETS)
 def test_every_market_has_a_module_with_three_doors(name):
     module = getattr(marketenv, name)
-    assert name == module.NAME and {"env", "parallel_env", "raw_env"} <= set(module.__all__)
+    assert module.__name__ == f"marketenv.{name}" and {"env", "parallel_env", "raw_env"} <= set(module.__all__)
     assert isinstance(module.env(), OrderEnforcingWrapper) and isinstance(module.raw_env(), MarketAECEnv)
     assert str(module.parallel_env()) == name
     if hasattr(pettingzoo, "make"):
@@ -63,7 +63,7 @@ def test_a_pettingzoo_without_a_registry_is_enough(monkeypatch):
     assert registered == [identity(name) for name in MARKETS]
 
 
-def shade(observation, role, keys):
+def shade(observation, move, keys):
     """Bid half one's value."""
     return observation[..., :1] - 1
 

@@ -10,14 +10,14 @@ from marketenv import make_market, make_sb3, make_single, make_vec
 from marketenv.core import draws
 from marketenv.core.policy import uniform_random
 from marketenv.envs.opponents import ModelPolicy, find_opponents
-from marketenv.markets.reference import truthful
+from marketenv.markets.reference import Auctioned, truthful
 
 GAME = {"game": "first_price", "n_buyers": 3, "max_cycles": 2}
 MARKET = make_market("reference_v0", **GAME)
 DOUBLE = make_market("reference_v0")
 
 
-def half(observation, role, keys):
+def half(observation, move, keys):
     """Bid half one's value: a = 2 (v / 2) - 1."""
     return observation[..., :1] - 1
 
@@ -39,7 +39,7 @@ def test_every_way_to_name_one_policy_plays_alike():
 def test_an_agents_own_policy_goes_before_its_roles_and_the_rest_is_truthful():
     found = find_opponents({"buyer": half, "buyer_2": "random"}, MARKET)
     assert found == {"buyer_0": half, "buyer_1": half, "buyer_2": uniform_random}
-    assert find_opponents({"buyer": half}, DOUBLE) == {"buyer_0": half, "seller_0": truthful}
+    assert find_opponents({"buyer": half}, DOUBLE) == {"buyer_0": half, "seller_0": DOUBLE.policies["truthful"]}
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_a_saved_model_plays_as_the_model_itself(model, tmp_path):
 @pytest.mark.parametrize("n", [1, 5])
 def test_a_models_actions_are_its_predictions_in_the_roles_box(model, n):
     observation = draws.uniform(torch.arange(n), 3).float()
-    actions = ModelPolicy(model)(observation, MARKET.roles[0], torch.arange(n))
+    actions = ModelPolicy(model)(observation, MARKET.moves[0], torch.arange(n))
     predicted, _ = model.predict(observation.numpy(), deterministic=True)
     if hasattr(model.action_space, "n"):  # level k of 5 lies at -1 + k / 2
         predicted = -1 + predicted[:, None] / 2
@@ -103,13 +103,15 @@ def test_opponents_draw_alike_in_a_vector_and_alone():
     env = make_single("reference_v0", agent="buyer_0", opponents="random", **GAME)
     env.reset(seed=9)
     env.step(action[1])
-    assert torch.equal(env.report.offers[0], venv.report.offers[1])
-    assert env.report.offers[0, 0] == 0.5 and len(env.report.offers.unique()) == 4  # the learner's, two drawn, the reserve 0
+    assert torch.equal(env.report.of(Auctioned).offers[0], venv.report.of(Auctioned).offers[1])
+    assert (
+        env.report.of(Auctioned).offers[0, 0] == 0.5 and len(env.report.of(Auctioned).offers.unique()) == 4
+    )  # the learner's, two drawn, the reserve 0
 
 
 def test_an_opponent_that_leaves_its_box_is_named():
-    def wild(observation, role, keys):
-        return torch.full((len(observation), role.action.dim), 7.0)
+    def wild(observation, move, keys):
+        return torch.full((len(observation), move.action.dim), 7.0)
 
     venv = make_vec("reference_v0", 2, agent="buyer_0", opponents=wild)
     venv.reset(seed=0)
@@ -164,7 +166,7 @@ def test_a_model_that_answers_oddly_is_refused_and_nothing_changes(answer, says)
     venv.reset(seed=0), clean.reset(seed=0)
     with pytest.raises(ValueError, match=says):
         venv.step(zeros(2))
-    assert venv.report is None and torch.equal(venv._batch.now.state.round, clean._batch.now.state.round)
+    assert venv.report is None and torch.equal(venv._batch.now.floor.round, clean._batch.now.floor.round)
 
 
 @pytest.mark.parametrize("name", ["recurrent", "no pair", "nothing", "three"])

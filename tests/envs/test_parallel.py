@@ -7,14 +7,15 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from env_cases import CASES, parallel, seeded_actions
+from env_cases import CASES, name_of, parallel, seeded_actions
 from gymnasium.spaces import Box
-from relay_market import RelayMarket
+from relay_market import relay_market
 
 from marketenv import make_market, make_parallel, make_single, reference_v0
 from marketenv.core.batch import Batch
 from marketenv.envs import MarketParallelEnv
 from marketenv.envs.make import identity
+from marketenv.markets.reference import Auctioned
 from marketenv.mechanisms import double_auction
 from marketenv.testing import _same
 
@@ -153,7 +154,9 @@ def test_agent_by_agent_the_caller_may_reuse_its_array():
         reused[:] = 0.1 * k
         env.step(reused)
         clean.step(np.array([0.1 * k], dtype=np.float32))
-    assert env.rewards == clean.rewards and env.unwrapped.report.offers[0, :3].tolist() == pytest.approx([0.5, 0.55, 0.6])
+    assert env.rewards == clean.rewards and env.unwrapped.report.of(Auctioned).offers[0, :3].tolist() == pytest.approx(
+        [0.5, 0.55, 0.6]
+    )
 
 
 def test_an_action_within_the_tolerance_is_clipped_to_the_box():
@@ -161,7 +164,7 @@ def test_an_action_within_the_tolerance_is_clipped_to_the_box():
     nearly = {"buyer_0": np.array([1 + 9e-7], dtype=np.float32), "seller_0": np.array([-1 - 5e-7], dtype=np.float32)}
     exact = {"buyer_0": np.array([1.0], dtype=np.float32), "seller_0": np.array([-1.0], dtype=np.float32)}
     assert _same(env.step(nearly), clean.step(exact))
-    assert env.report.offers.tolist() == [[1.0, 0.0]]  # price = (1 + a) / 2
+    assert env.report.of(Auctioned).offers.tolist() == [[1.0, 0.0]]  # price = (1 + a) / 2
 
 
 def test_missing_unknown_and_late_actions_are_refused():
@@ -182,14 +185,21 @@ def test_no_actions_after_the_end_are_nothing(case):
     with pytest.raises(ValueError, match="no action for"):  # in the middle of an episode they are a mistake
         env.step({})
     go_on(env)
-    last, state, report = env.market_state, env.state(), env.report
+    last, state, report = env.situation, env.state(), env.report
     assert env.step({}) == ({}, {}, {}, {}, {})
-    assert env.agents == [] and env.market_state is last and env.report is report and np.array_equal(env.state(), state)
+    assert env.agents == [] and env.situation is last and env.report is report and np.array_equal(env.state(), state)
 
 
 def test_nothing_works_before_reset():
     env = parallel("first_price")
-    for call in (lambda: env.step({}), env.state, lambda: env.quotes, lambda: env.market_state, lambda: env.save("x")):
+    for call in (
+        lambda: env.step({}),
+        env.state,
+        lambda: env.quotes,
+        lambda: env.situation,
+        lambda: env.movers,
+        lambda: env.save("x"),
+    ):
         with pytest.raises(ValueError, match=r"reset\(\)"):
             call()
     assert env.report is None
@@ -197,9 +207,9 @@ def test_nothing_works_before_reset():
 
 def test_the_whole_round_can_be_read():
     env = started("double_auction")
-    types = env.quotes.types
+    types = env.quotes
     go_on(env, 1)
-    assert torch.equal(env.report.types, types) and env.market_state.round.tolist() == [1]
+    assert torch.equal(env.report.of(Auctioned).types, types) and env.situation.floor.round.tolist() == [1]
     go_on(env)
     assert env.quotes is None
 
@@ -242,7 +252,7 @@ def test_pictures_and_words_follow_the_round(case, capsys):
 @pytest.mark.parametrize("door", ["single", "registered", "aec"])
 def test_human_mode_shows_each_round_once_at_every_door(case, door, capsys):
     module, config = CASES[case]
-    words = make_single(module.NAME, render_mode="ansi", **config)
+    words = make_single(name_of(case), render_mode="ansi", **config)
     told = [words.reset(seed=0) and words.render()]
     actions = np.zeros((2, *words.action_space.shape), dtype=np.float32)
     told += [words.step(action) and words.render() for action in actions]
@@ -252,15 +262,14 @@ def test_human_mode_shows_each_round_once_at_every_door(case, door, capsys):
         env, rounds = module.env(render_mode="human", **config), parallel(case)
         env.reset(seed=0), rounds.reset(seed=0)
         for action in actions:
-            rows = rounds._batch.act(policies)
-            rows[0, 0] = torch.from_numpy(action)
-            rounds._take(rows)
-            for agent, row in zip(env.possible_agents, rows[0].numpy(), strict=True):
-                env.step(row[: env.action_space(agent).shape[0]])
+            asked = [row.numpy() for rows in rounds.batch.act(policies).values() for row in rows[0]]
+            for acted in (acts := [action, *asked[1:]]):
+                env.step(acted)
                 assert env.render() is None
+            rounds.step(dict(zip(rounds.agents, acts, strict=True)))
     else:
         kwargs = {"render_mode": "human", **config}
-        env = make_single(module.NAME, **kwargs) if door == "single" else gymnasium.make(identity(module.NAME), **kwargs)
+        env = make_single(name_of(case), **kwargs) if door == "single" else gymnasium.make(identity(name_of(case)), **kwargs)
         env.reset(seed=0)
         for action in actions:
             env.step(action)
@@ -268,15 +277,15 @@ def test_human_mode_shows_each_round_once_at_every_door(case, door, capsys):
     assert capsys.readouterr().out == "".join(f"{text}\n" for text in told)
 
 
-def test_a_round_of_two_stages_is_shown_when_it_is_over(capsys):
-    env = MarketParallelEnv(RelayMarket(), "relay_v0", "human")
+def test_a_round_of_three_stages_is_shown_when_it_is_over(capsys):
+    env = MarketParallelEnv(relay_market(), "relay_v0", "human")
     env.reset(seed=0)
     actions = {a: np.ones(env.action_space(a).shape, np.float32) for a in env.agents}
     shown = [capsys.readouterr().out]
-    for _ in range(2):
+    for _ in range(3):
         env.step(actions)
         shown.append(capsys.readouterr().out)
-    assert shown[0] == "No round has been played yet.\n" and shown[1] == "" and "Utility: " in shown[2]
+    assert shown[:3] == ["No round has been played yet.\n", "", ""] and "The good is shipped." in shown[3]
 
 
 def test_an_unknown_render_mode_gets_its_neighbour():

@@ -6,22 +6,24 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from env_cases import auctions
 from gymnasium.spaces import Box
 
 from marketenv import make_market
-from marketenv.core.transfers import Ledger
+from marketenv.core import given, ledger
+from marketenv.core.ledger import Flow
 from marketenv.envs import MarketParallelEnv
-from marketenv.markets.reference import ReferenceConfig, ReferenceMarket, ReferenceState
+from marketenv.markets.reference import Auction
 from marketenv.testing import CHECKS, check_market_env
 
 
 class Env(MarketParallelEnv):
     """A sound environment of three rounds; the broken ones below change one thing each."""
 
-    market_type = ReferenceMarket
+    phase = Auction
 
     def __init__(self):
-        super().__init__(self.market_type(ReferenceConfig(game="first_price", max_cycles=3)), "broken_v0")
+        super().__init__(auctions(self.phase, game="first_price", max_cycles=3), "broken_v0")
 
 
 class NewSpaces(Env):
@@ -31,15 +33,15 @@ class NewSpaces(Env):
         return copy.deepcopy(super().observation_space(agent))
 
 
-class BlindToSeeds(ReferenceMarket):
-    """Every seed starts the same episode."""
+class BlindToSeeds(Auction):
+    """Every seed draws the same types."""
 
-    def reset(self, seeds):
-        return super().reset(torch.zeros_like(seeds))
+    def quote(self, floor, own):
+        return super().quote(dataclasses.replace(floor, seeds=torch.zeros_like(floor.seeds)), own)
 
 
 class UsesNoSeed(Env):
-    market_type = BlindToSeeds
+    phase = BlindToSeeds
 
 
 class GlobalRandomness(Env):
@@ -47,8 +49,8 @@ class GlobalRandomness(Env):
 
     draw = np.random.default_rng(0)
 
-    def _take(self, rows):
-        seen, rewards, *rest = super()._take(rows)
+    def told(self, turn):
+        seen, rewards, *rest = super().told(turn)
         return seen, {a: r + float(self.draw.random()) for a, r in rewards.items()}, *rest
 
 
@@ -61,8 +63,8 @@ class ForgetsRounds(Env):
         type(self).played += 1
         return super().reset(seed, options)
 
-    def _take(self, rows):
-        result = super()._take(rows)
+    def told(self, turn):
+        result = super().told(turn)
         self.agents = self.agents if type(self).played % 2 else []
         return result
 
@@ -77,8 +79,8 @@ class OutsideState(Env):
 class NumpyRewards(Env):
     """Rewards that are NumPy scalars: equal in value, refused by RLlib's type checks."""
 
-    def _take(self, rows):
-        seen, rewards, *rest = super()._take(rows)
+    def told(self, turn):
+        seen, rewards, *rest = super().told(turn)
         return seen, {a: np.float64(r) for a, r in rewards.items()}, *rest
 
 
@@ -86,14 +88,14 @@ class WideObservations(Env):
     """Observations beyond their Box."""
 
     def _see(self, seen):
-        return super()._see(seen + 7.0)
+        return super()._see({role: values + 7.0 for role, values in seen.items()})
 
 
 class NumpyFlags(Env):
     """Flags that are NumPy bools."""
 
-    def _take(self, rows):
-        seen, rewards, terminated, truncated, infos = super()._take(rows)
+    def told(self, turn):
+        seen, rewards, terminated, truncated, infos = super().told(turn)
         return seen, rewards, terminated, {a: np.bool_(t) for a, t in truncated.items()}, infos
 
 
@@ -128,74 +130,68 @@ class WordyInfo(Env):
         return {a: info | {"reason": "bought"} for a, info in super()._infos(agents).items()}
 
 
-class SelfPayingMarket(ReferenceMarket):
-    """The seller pays itself, which changes nobody's net."""
+class SelfPayingAuction(Auction):
+    """The first buyer pays itself, which changes nobody's net."""
 
-    def clear(self, state, past):
-        new, report = super().clear(state, past)
-        return new, dataclasses.replace(report, transfers=report.transfers + torch.eye(report.transfers.shape[1]).double())
+    def act(self, floor, own, quotes, actions):
+        floor, own, outcome = super().act(floor, own, quotes, actions)
+        money = torch.eye(2, dtype=torch.float64).expand(len(quotes), -1, -1)
+        return floor.pay("change", "buyer", "buyer", money), own, outcome
 
 
 class SelfPaying(Env):
-    market_type = SelfPayingMarket
-
-
-class NegativePaymentMarket(ReferenceMarket):
-    """A payment of -1 instead of a payment of 1 the other way."""
-
-    def clear(self, state, past):
-        new, report = super().clear(state, past)
-        return new, dataclasses.replace(report, transfers=report.transfers - report.transfers.mT)
+    phase = SelfPayingAuction
 
 
 class NegativePayment(Env):
-    market_type = NegativePaymentMarket
+    """A report that says -1 where 1 was paid the other way."""
+
+    @property
+    def report(self):
+        told = super().report
+        if told is None:
+            return None
+        flows = {name: Flow(flow.payee, flow.payer, -flow.money.mT) for name, flow in told.flows.items()}
+        return dataclasses.replace(told, flows=flows)
 
 
 class OtherRewards(Env):
     """Rewards that are not those of the report."""
 
-    def _take(self, rows):
-        seen, rewards, *rest = super()._take(rows)
+    def told(self, turn):
+        seen, rewards, *rest = super().told(turn)
         return seen, {a: r + 1.0 for a, r in rewards.items()}, *rest
 
 
-@dataclasses.dataclass(frozen=True)
-class BookedState(ReferenceState):
-    ledger: Ledger
+class MintingAuction(Auction):
+    """The cash of either buyer grows by 1/2 a round."""
 
-
-class MintingMarket(ReferenceMarket):
-    """All cash together grows by 1 a round."""
-
-    def reset(self, seeds):
-        zeros = torch.zeros(len(seeds), 2, dtype=torch.float64)
-        return BookedState(**vars(super().reset(seeds)), ledger=Ledger(zeros, zeros))
-
-    def clear(self, state, past):
-        new, report = super().clear(state, past)
-        return BookedState(**vars(new), ledger=Ledger(state.ledger.cash + 0.5, state.ledger.credit)), report
+    def act(self, floor, own, quotes, actions):
+        floor, own, outcome = super().act(floor, own, quotes, actions)
+        cash = floor.ledger.cash.clone()
+        cash[:, floor.where("buyer")] += 0.5
+        return dataclasses.replace(floor, ledger=dataclasses.replace(floor.ledger, cash=cash)), own, outcome
 
 
 class Minting(Env):
-    market_type = MintingMarket
+    phase = MintingAuction
 
 
-class MemoryMarket(ReferenceMarket):
-    """A count outside the state, which a saved file does not hold."""
+class ForgetfulAuction(Auction):
+    """A count outside the phase's memory, which a saved file does not hold."""
 
-    def reset(self, seeds):
+    def begin(self, floor):
         self.count = 0
-        return super().reset(seeds)
+        return super().begin(floor)
 
-    def clear(self, state, past):
+    def act(self, floor, own, quotes, actions):
         self.count += 1
-        new, report = super().clear(state, past)
-        return new, dataclasses.replace(report, rewards=report.rewards + self.count)
+        floor, own, outcome = super().act(floor, own, quotes, actions)
+        return floor.term("luck", "buyer", torch.full_like(quotes[:, :-1], self.count)), own, outcome
 
 
 class HiddenMemory(Env):
-    market_type = MemoryMarket
+    phase = ForgetfulAuction
 
 
 class LoadsAnything(Env):
@@ -238,15 +234,42 @@ class MissingIsZero(Env):
         return super().step({a: np.zeros(1, dtype=np.float32) for a in self.agents} | actions)
 
 
+class WildAuction(Auction):
+    """Truth that lies outside the box."""
+
+    def truthful(self, observation, move, keys):
+        return super().truthful(observation, move, keys) + 3.0
+
+
+class WildTruth(Env):
+    phase = WildAuction
+
+
+class FirstMarketsAuction(Auction):
+    """Every market of a batch draws the types of the first one."""
+
+    def quote(self, floor, own):
+        return super().quote(dataclasses.replace(floor, seeds=floor.seeds[:1].expand_as(floor.seeds).clone()), own)
+
+
+class FirstMarketsTypes(Env):
+    phase = FirstMarketsAuction
+
+
 BROKEN = {  # check: (a market that breaks this promise alone, the words of the refusal)
     "suites": (NewSpaces, "observation_space should return the exact same space object"),
-    "determinism": (UsesNoSeed, "another seed starts the same episode: the seed is not used"),
+    "determinism": (UsesNoSeed, "another seed and the same actions give the same episode: the seed is not used"),
     "bounds": (OutsideState, r"step 0: state\(\) lies outside state_space"),
     "fresh_objects": (SharedObservations, r"step 0: state\(\) changed after the caller wrote into what was returned"),
     "infos": (LateInfo, "step 1: info keys of buyer_0 are .*'late'"),
     "conservation": (SelfPaying, "step 1: a transfer is negative, not finite, or from an agent to itself"),
     "resume": (HiddenMemory, "step 0 after resuming differs: state is missing from the file"),
     "bad_input": (ClipsInSilence, r"the action array\(\[nan\]\) of buyer_1 was not refused with a ValueError"),
+    "policies": (
+        WildTruth,
+        "stage 'auction': the policy 'truthful' gives no action inside the box: what a buyer's policy returned",
+    ),
+    "batches": (FirstMarketsTypes, "the last of three markets shows each buyer .* draws for all by the first one's seed"),
 }
 MORE = (  # further breaches of the same promises, which other checks may see as well
     ("determinism", GlobalRandomness, "part at step 1: a draw is not keyed by the seed"),
@@ -263,6 +286,14 @@ MORE = (  # further breaches of the same promises, which other checks may see as
     ("bad_input", HalfAStep, "a refused action changed the market"),
     ("bad_input", MissingIsZero, "a missing action was not refused"),
 )
+
+
+@pytest.fixture
+def blind(monkeypatch):
+    """An engine that lets a phase change time and the books by hand, as ours does not."""
+    monkeypatch.setattr(given, "library", lambda phase: True)
+    monkeypatch.setattr(given, "check_kept", lambda before, after, said: None)
+    monkeypatch.setattr(ledger, "check", lambda *books: None)
 
 
 def test_the_sound_environment_passes():
@@ -282,7 +313,7 @@ def test_every_check_has_a_broken_market_that_it_alone_catches(name):
 
 
 @pytest.mark.parametrize(("name", "broken", "says"), MORE, ids=[broken.__name__ for _, broken, _ in MORE])
-def test_a_check_catches_each_of_its_breaches(name, broken, says):
+def test_a_check_catches_each_of_its_breaches(name, broken, says, blind):
     with pytest.raises(AssertionError, match=says):
         CHECKS[name](broken, 0)
 
@@ -293,16 +324,13 @@ def test_the_whole_checker_raises_what_its_check_raises(name):
         check_market_env(BROKEN[name][0]())
 
 
-def test_an_endless_episode_is_cut_off(monkeypatch):
-    class Endless(ReferenceMarket):
-        def clear(self, state, past):
-            new, report = super().clear(state, past)
-            return dataclasses.replace(new, round=new.round * 0), dataclasses.replace(
-                report, terminated=report.terminated & False
-            )
+def test_an_endless_episode_is_cut_off(blind, monkeypatch):
+    class Endless(Auction):
+        def act(self, floor, own, quotes, actions):
+            return super().act(dataclasses.replace(floor, round=floor.round * 0 - 1), own, quotes, actions)
 
     def make():
-        return MarketParallelEnv(Endless(ReferenceConfig(max_cycles=3)), "endless_v0")
+        return MarketParallelEnv(auctions(Endless, max_cycles=3), "endless_v0")
 
     monkeypatch.setattr("marketenv.testing.MAX_STEPS", 20)
     with pytest.raises(AssertionError, match="the episode has not ended after 20 steps"):

@@ -6,15 +6,14 @@ import sys
 import numpy as np
 import pytest
 import torch
-from env_cases import CASES, GAMES, name_of, random_column
+from env_cases import CASES, GAMES, auctions, name_of, random_column
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor, VecNormalize
 
 from marketenv import make_sb3, make_single
-from marketenv.core.fields import Field, Fields
-from marketenv.core.market import Role
+from marketenv.core.fields import Choice, Field, Fields
 from marketenv.envs.sb3 import MarketSB3Env
-from marketenv.markets.reference import ReferenceConfig, ReferenceMarket
+from marketenv.markets.reference import Auction, Auctioned
 
 N = 3
 PPO_SMALL = {"n_steps": 16, "batch_size": 32, "n_epochs": 2, "device": "cpu", "seed": 0}
@@ -49,7 +48,7 @@ def test_the_last_observation_of_an_episode_is_in_the_infos(case):
     venv.reset()
     for actions in random_column(venv.action_space, 3, venv.num_envs):
         seen, _, dones, infos = venv.step(actions)
-    where = venv._role.observation.slices["round"]  # finished rounds / max_cycles: 1 at the end, 0 at the start
+    where = venv._seat.observation.slices["round"]  # finished rounds / max_cycles: 1 at the end, 0 at the start
     assert dones.all() and (seen[:, where] == 0).all()
     assert all((info["terminal_observation"][where] == 1).all() for info in infos)
     assert not any(info["TimeLimit.truncated"] for info in infos)  # the game is over: nothing may be expected after it
@@ -60,7 +59,7 @@ def test_all_agents_of_all_markets_are_the_rows_market_by_market():
     venv.seed(0)
     seen = venv.reset()
     assert venv.num_envs == 6 and seen.shape == (6, 3)
-    assert seen[:, 0] == pytest.approx(venv._batch.now.quotes.types[:, :3].flatten().numpy())
+    assert seen[:, 0] == pytest.approx(venv._batch.now.quotes[:, :3].flatten().numpy())
     _, rewards, _, _ = venv.step(np.array([[-1], [0.5], [-1], [-1], [-1], [0.9]], dtype=np.float32))
     value = seen[:, 0]
     # the highest bid wins and is paid: price = (1 + a) / 2, 0.75 in market 0 and 0.95 in market 1
@@ -69,14 +68,14 @@ def test_all_agents_of_all_markets_are_the_rows_market_by_market():
 
 
 def test_only_the_rows_of_a_market_that_is_over_are_done():
-    class Walkout(ReferenceMarket):
+    class Walkout(Auction):
         """Over at once where buyer_0 names the highest price."""
 
-        def clear(self, state, past):
-            new, report = super().clear(state, past)
-            return new, dataclasses.replace(report, terminated=past[0][1][:, 0, 0] == 1)
+        def act(self, floor, own, quotes, actions):
+            floor, own, outcome = super().act(floor, own, quotes, actions)
+            return dataclasses.replace(floor, ended=actions["buyer"][:, 0, 0] == 1), own, outcome
 
-    venv = MarketSB3Env(Walkout(ReferenceConfig(game="first_price", n_buyers=3, max_cycles=5)), 2, "all")
+    venv = MarketSB3Env(auctions(Walkout, game="first_price", n_buyers=3, max_cycles=5), 2, "all")
     venv.seed(0)
     venv.reset()
     _, _, dones, infos = venv.step(np.array([[0], [0], [0], [1], [0], [0]], dtype=np.float32))
@@ -85,15 +84,24 @@ def test_only_the_rows_of_a_market_that_is_over_are_done():
     assert not any(info["TimeLimit.truncated"] for info in infos)
 
 
-def test_roles_of_unlike_spaces_cannot_share_a_policy():
-    class Unlike(ReferenceMarket):
-        @property
-        def roles(self):
-            buyer, seller = ReferenceMarket().roles
-            return (buyer, Role("seller", 1, seller.observation, Fields((Field("price", 2, -1.0, 1.0),))))
+@pytest.mark.parametrize(
+    "replaced",
+    [
+        lambda move: dataclasses.replace(move, action=Fields((Field("price", 2, -1.0, 1.0),))),
+        lambda move: dataclasses.replace(move, action=Fields((Field("price", 1, 0.0, 1.0),))),
+        lambda move: dataclasses.replace(move, action=Fields((Choice("price", options=("low", "middle", "high")),))),
+        lambda move: dataclasses.replace(move, observation=Fields((*move.observation.items[:-1], Field("round", 1, 0.0, 2.0)))),
+    ],
+    ids=["one number more", "another box", "other levels", "another box that is seen"],
+)
+def test_roles_of_unlike_spaces_cannot_share_a_policy(replaced):
+    class Unlike(Auction):
+        def __init__(self, config):
+            super().__init__(config)
+            self.moves = self.moves | {"seller": replaced(self.moves["seller"])}
 
     with pytest.raises(ValueError, match='agent="all" wants roles of equal spaces'):
-        MarketSB3Env(Unlike(), 2, "all")
+        MarketSB3Env(auctions(Unlike), 2, "all")
 
 
 def test_seeds_repeat():
@@ -122,7 +130,7 @@ def test_there_are_no_options_and_actions_come_before_the_step():
     venv.step_async(actions)
     actions[:] = 1.0  # a caller may reuse its array
     venv.step_wait()
-    assert venv.report.offers[:, 0].tolist() == [0.5] * N
+    assert venv.report.of(Auctioned).offers[:, 0].tolist() == [0.5] * N
 
 
 def test_attributes_and_methods_are_the_batchs():

@@ -87,9 +87,9 @@ def test_markets_that_end_restart_in_the_same_step(case):
     seen, _, terminated, truncated, infos = last
     assert (terminated | truncated).all() and not (terminated & truncated).any()
     assert infos["_final_obs"].all() and infos["_final_info"].all()
-    round_column = venv._role.observation.slices["round"]  # finished rounds / max_cycles: 1 at the end, 0 at the start
+    round_column = venv._seat.observation.slices["round"]  # finished rounds / max_cycles: 1 at the end, 0 at the start
     assert all(final[round_column] == 1 for final in infos["final_obs"]) and (seen[:, round_column] == 0).all()
-    assert (infos["final_info"]["utility"] == venv.report.utility[:, 0].numpy()).all()
+    assert (infos["final_info"]["utility"] == venv.report.infos()["utility"][:, 0].numpy()).all()
     assert not infos["utility"].any() and not np.array_equal(seen, first)
 
 

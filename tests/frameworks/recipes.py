@@ -7,17 +7,35 @@ import warnings
 from pathlib import Path
 
 import pytest
+from relay_market import relay_market
 
 from marketenv import model_sharing_v0, parameter_trading_v0, reference_v0
+from marketenv.envs import MarketParallelEnv
+from marketenv.envs import aec as make_aec
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs/guides/frameworks.md"
+
+
+class Relay:
+    """The tests' market of three stages and three unlike roles as a module: one round of it takes three steps."""
+
+    @staticmethod
+    def parallel_env(horizon="end", action_levels=None):
+        return MarketParallelEnv(relay_market(1, carriers=1, cut=horizon == "cut"), "relay_v0", None, action_levels)
+
+    @classmethod
+    def env(cls, **config):
+        return make_aec(cls.parallel_env(**config))
+
+
 # one market with two roles, two with a role that all agents share
 MARKETS = {
     "reference_v0": (reference_v0, {"game": "double_auction", "max_cycles": 3}),
     "parameter_trading_v0": (parameter_trading_v0, {"n_agents": 2, "max_cycles": 3}),
     "model_sharing_v0": (model_sharing_v0, {"n_agents": 3, "max_cycles": 3, "learner": None}),
 }
+STAGED = MARKETS | {"relay": (Relay, {})}  # for frameworks that take any environment, of any roles
 HORIZONS = {"end": (True, False), "cut": (False, True)}  # terminated, truncated after the last of three rounds
 # frameworks warn of their own and each other's old names; ours stay errors
 RELAXED = [pytest.mark.filterwarnings("ignore"), pytest.mark.filterwarnings("error:::marketenv")]
@@ -33,12 +51,12 @@ def need(extra, module):
 
 
 def parallel(name, **more):
-    module, config = MARKETS[name]
+    module, config = STAGED[name]
     return module.parallel_env(**(config | more))
 
 
 def aec(name, **more):
-    module, config = MARKETS[name]
+    module, config = STAGED[name]
     return module.env(**(config | more))
 
 

@@ -1,17 +1,19 @@
 """RLlib: its own checks of multi-agent environments, and PPO on the new API stack with one policy per role."""
 
 import math
+import os
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import pytest
-from recipes import MARKETS, RELAXED, need, parallel, role, run_page
+from recipes import RELAXED, STAGED, need, parallel, role, run_page
 
 ray = need("rllib", "ray")
 need("rllib", "ray.rllib")
 pytestmark = RELAXED
+HERE = Path(__file__).parent
 STEPS = 12  # environment steps an iteration: four episodes of three
 
 
@@ -23,7 +25,9 @@ def cluster():
     quiet = {"include_dashboard": False, "object_store_memory": 10**8}
     nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **quiet})
     nodes.add_node(num_cpus=2, object_store_memory=10**8)
-    here = {"env_vars": {"PYTHONPATH": str(Path(__file__).parent)}}  # other processes find this module's functions
+    here = {
+        "env_vars": {"PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent / "core")])}
+    }  # other processes find this module's functions
     ray.init(address=nodes.address, runtime_env=here, log_to_driver=False, logging_level="ERROR")
     yield
     ray.shutdown()
@@ -56,7 +60,7 @@ def ppo(name, runners, **more):
     )
 
 
-@pytest.mark.parametrize("name", MARKETS)
+@pytest.mark.parametrize("name", STAGED)
 def test_its_own_checks(name, caplog):
     from ray.rllib.utils.pre_checks.env import check_multiagent_environments
 
@@ -66,7 +70,7 @@ def test_its_own_checks(name, caplog):
     assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
 
 
-@pytest.mark.parametrize("name", MARKETS)
+@pytest.mark.parametrize("name", STAGED)
 def test_the_wrapped_market_is_the_market(name):
     env, plain = wrapped(name), parallel(name)
     seen, _ = env.reset(seed=3)
@@ -81,7 +85,7 @@ def test_the_wrapped_market_is_the_market(name):
     assert given[1]["__all__"] or given[2]["__all__"]
 
 
-@pytest.mark.parametrize("name", MARKETS)
+@pytest.mark.parametrize("name", STAGED)
 @pytest.mark.parametrize(("horizon", "flags"), [("end", (True, False)), ("cut", (True, True))])
 def test_every_horizon_is_an_end(name, horizon, flags):
     """RLlib calls an episode terminated where all agents are truncated, as the page says: a cut is no cut there."""
@@ -95,7 +99,7 @@ def test_every_horizon_is_an_end(name, horizon, flags):
         algorithm.stop()
 
 
-@pytest.mark.parametrize("name", MARKETS)
+@pytest.mark.parametrize("name", STAGED)
 @pytest.mark.parametrize("runners", [0, 1])  # 0: in this process; 1: on the cluster's other node
 def test_ppo_with_one_policy_per_role(name, runners):
     roles = {role(a) for a in parallel(name).possible_agents}

@@ -5,7 +5,9 @@ from importlib.metadata import version
 
 import pytest
 import torch
-from recipes import HORIZONS, MARKETS, RELAXED, aec, need, parallel, role, run_page
+from recipes import HORIZONS, RELAXED, STAGED, aec, need, parallel, role, run_page
+
+from marketenv.envs.seats import door_seat
 
 need("torchrl", "torchrl")
 with warnings.catch_warnings():
@@ -15,7 +17,7 @@ with warnings.catch_warnings():
     from torchrl.envs.libs.pettingzoo import PettingZooWrapper
     from torchrl.envs.utils import check_env_specs
     from torchrl.objectives.value import TD0Estimator
-pytestmark = [*RELAXED, pytest.mark.parametrize("name", MARKETS)]
+pytestmark = [*RELAXED, pytest.mark.parametrize("name", STAGED)]
 LEVELS = [None, 3]
 
 
@@ -70,17 +72,35 @@ def test_an_aec_rollout_is_the_market(name):
     place = {a: env.group_map[group[a]].index(a) for a in agents}
     plain.reset(seed=7)
     seen, _ = plain.reset()
-    assert episode.batch_size == (3 * len(agents),)
-    for cycle in range(3):
-        actions = {}
-        for turn, agent in enumerate(agents):
-            step = episode[cycle * len(agents) + turn]
+    at = 0
+    while plain.agents:
+        actions, movers = {}, plain.movers
+        for agent in movers:
+            step = episode[at]
             assert [a for a in agents if step[group[a], "mask"][place[a]]] == [agent]
             assert torch.equal(step[group[agent], "observation"][place[agent]], torch.as_tensor(seen[agent]))
             actions[agent] = step[group[agent], "action"][place[agent]].numpy()
+            at += 1
         seen, rewards, *_ = plain.step(actions)
-        given = [float(step["next", group[a], "reward"][place[a]]) for a in agents]  # after the last agent of the cycle
+        given = [float(step["next", group[a], "reward"][place[a]]) for a in agents]  # after the last mover of the stage
         assert given == pytest.approx([rewards[a] for a in agents], rel=1e-6)
+    assert episode.batch_size == (at,)
+
+
+def test_the_turn_flags_are_a_mask_of_who_moves(name):
+    """The parallel form steps everybody in every stage: where a market has several, a loss counts the rows with a flag."""
+    env, plain = PettingZooWrapper(parallel(name)), parallel(name)
+    episode = env.rollout(100)
+    plain.reset()
+    for step in episode:
+        movers = set()
+        for group, agents in env.group_map.items():
+            fields = door_seat(plain.market, group).observation.slices
+            flags = [where for field, where in fields.items() if field.rpartition(".")[2] == "turn"]
+            turns = torch.stack([step[group, "observation"][..., where] for where in flags]).sum(0) if flags else None
+            movers |= {a for k, a in enumerate(agents) if turns is None or turns[k] == 1}
+        assert movers == set(plain.movers)
+        plain.step({a: plain.action_space(a).sample() for a in plain.agents})
 
 
 @pytest.mark.parametrize("horizon", HORIZONS)
@@ -105,7 +125,7 @@ def test_many_in_one(name):
     assert (
         episode.batch_size == (2, 3) and torch.isfinite(episode["next", role(parallel(name).possible_agents[0]), "reward"]).all()
     )
-    assert not torch.equal(*episode["state"][:, 0])  # two markets, not one twice
+    assert not torch.equal(*episode["state"][:, :2])  # two markets, not one twice; the relay's first stage shows a round alone
 
 
 def test_page(name, record_testsuite_property):

@@ -11,9 +11,9 @@ from marketenv.alignment import match, permute
 from marketenv.core import draws
 from marketenv.core.shards import Shards
 from marketenv.data import find_dataset
-from marketenv.learners import LEARNERS, ModuleLearner, Training, module
-from marketenv.learners.module import COPIES
+from marketenv.learners import LEARNERS, ModuleLearner, Training, module_passes
 from marketenv.learners.module_checks import count_activations
+from marketenv.learners.module_passes import COPIES
 from marketenv.learners.networks import small_cnn, wide_resnet
 from marketenv.learners.reference import loop_train
 
@@ -259,7 +259,9 @@ def test_memory_bounds_how_many_models_are_stacked(limit, wanted, monkeypatch):
     activations, size = learner_of()._activations, learner_of().layout.size
     cost = 4 * (2 * activations * 8 + COPIES * size)
     learner, seen = learner_of("vmap", memory=int(limit * cost)), []
-    monkeypatch.setattr(module, "vmap", lambda f, chunk_size=None, **more: seen.append(chunk_size) or torch.vmap(f, **more))
+    monkeypatch.setattr(
+        module_passes, "vmap", lambda f, chunk_size=None, **more: seen.append(chunk_size) or torch.vmap(f, **more)
+    )
     keys, params, slots, effort = start(learner, 4)
     learner.train(params, slots, learner.prepare(even(4)), effort, keys)
     assert {min(chunk, 4) for chunk in seen} == {wanted}

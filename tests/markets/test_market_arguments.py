@@ -13,6 +13,8 @@ import marketenv
 from marketenv.envs import make_aec, make_market, make_parallel, make_sb3, make_single, make_vec
 from marketenv.envs.make import MARKETS
 from marketenv.learners import LEARNERS, MLP, Training
+from marketenv.markets.model_sharing import Share
+from marketenv.markets.parameter_trading import Traded
 from marketenv.mechanisms import GAINS, Outcome
 
 pytestmark = pytest.mark.usefixtures("as_for_a_user")
@@ -229,14 +231,14 @@ def test_a_config_holds_plain_values_whatever_kind_came(name):
 
 def test_counts_of_numpy_are_counts():
     market = make_market(TRADING, **SMALL | {"n_agents": np.int64(2), "data_options": {"validation_size": np.int64(5)}})
-    assert market.n_agents == 2 and market.source.split.sizes["validation"] == 5
+    assert market.people.count == 2 and market.source.split.sizes["validation"] == 5
 
 
 def test_more_purchases_than_there_are_sellers_are_as_many_as_there_are():
     env = make_parallel(TRADING, **SMALL | {"max_purchases": 2**40})  # tried one by one they would not end
     env.reset(seed=0)
     env.step({agent: space.high for agent, space in env.action_spaces.items()})
-    assert int(env.report.bought.max()) <= 1
+    assert int(env.report.of(Traded).bought.max()) <= 1
 
 
 def test_options_are_copies_that_nobody_changes_from_outside():
@@ -262,7 +264,7 @@ def test_a_number_of_numpy_is_one():
 
 
 @pytest.mark.parametrize("name", MARKETS)
-@pytest.mark.parametrize("agent", [0, "", "trader", ["trader_0"], False])
+@pytest.mark.parametrize("agent", [0, "", "traders", ["trader_0"], False])
 def test_an_agent_is_a_known_name(name, agent):
     for make in (make_single, lambda name, **more: make_vec(name, 2, **more), lambda name, **more: make_sb3(name, 2, **more)):
         with pytest.raises(ValueError, match=r"no agent .* Known: .*_0"):
@@ -272,13 +274,13 @@ def test_an_agent_is_a_known_name(name, agent):
 @pytest.mark.parametrize("name", MARKETS)
 def test_an_unknown_opponent_is_told_what_else_may_play(name):
     for make in (make_single, lambda name, **more: make_vec(name, 2, **more)):
-        with pytest.raises(ValueError, match=r"no policy 'shade'.*Known: random, truthful. Or .*'module:name'.*agents.scripted"):
+        with pytest.raises(ValueError, match=r"no policy 'shade'.*Known: random, truthful. Or .*'module:name'.*agents.markets"):
             make(name, opponents="shade", **BASES[name][0])
 
 
 @pytest.mark.parametrize("opponents", [5, None, [], dict, {"buyer_0": 5}])
 def test_what_is_no_policy_plays_nobody(opponents):
-    with pytest.raises(ValueError, match=r"policy .* is not callable; wanted policy\(observation, role, keys\) -> actions"):
+    with pytest.raises(ValueError, match=r"policy .* is not callable; wanted policy\(observation, move, keys\) -> actions"):
         make_vec(REFERENCE, 2, opponents=opponents)
 
 
@@ -313,10 +315,10 @@ def test_what_a_rule_returns_is_refused_by_its_name_and_nothing_has_changed(name
     rule, said = NO_OUTCOMES[returned]
     env = make_parallel(name, **BASES[name][0] | {"mechanism": lambda bids, asks: rule(bids)})
     env.reset(seed=0)
-    before = env.market_state
+    before = env.situation
     with pytest.raises(ValueError, match=said):
         env.step({agent: space.high for agent, space in env.action_spaces.items()})
-    assert env.market_state is before and env.agents == env.possible_agents and env.report is None
+    assert env.situation is before and env.agents == env.possible_agents and env.report is None
 
 
 # --- gains whose two halves disagree -----------------------------------------------------------------------------------------
@@ -349,4 +351,4 @@ def test_a_gain_whose_beyond_is_of_another_marginal_is_refused_with_what_to_do()
     with pytest.raises(ValueError, match=r"gain.beyond disagrees with gain.marginal: .* Define beyond too"):
         make_market(SHARING, learner=None, gain=Flatter())
     for gain in (Whole(), Straight(), GAINS["inverse_sqrt"](scale=2.0), GAINS["hill"]()):
-        assert make_market(SHARING, learner=None, gain=gain).gain is gain
+        assert make_market(SHARING, learner=None, gain=gain).phase(Share).rules.gain is gain

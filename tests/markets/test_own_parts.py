@@ -11,8 +11,11 @@ from marketenv.alignment import ALIGNMENTS, Aligned
 from marketenv.core import rounds, tree
 from marketenv.core.market import agent_names
 from marketenv.learners import LEARNERS, Scores, Training
-from marketenv.markets.exchanges import EXCHANGES
-from marketenv.markets.sharing_schemes import SCHEMES
+from marketenv.markets.model_sharing import Share, Shared
+from marketenv.markets.model_sharing.schemes import SCHEMES
+from marketenv.markets.parameter_trading import Traded
+from marketenv.markets.parameter_trading.exchanges import EXCHANGES
+from marketenv.markets.parameter_trading.weights import WEIGHTS
 from marketenv.mechanisms import GAINS, GRAPHS, MECHANISMS, SHARING_PAYMENTS, Outcome, apply_rule
 from marketenv.valuation import DISTANCES, VALUATIONS
 
@@ -105,6 +108,8 @@ PARTS = {
     "valuation returned worth": lambda c: traded(valuation=field(VALUATIONS["error_ratio"], "worth", c)),
     "alignment returned offers": lambda c: traded(alignment=field(ALIGNMENTS["none"], "offers", c)),
     "alignment returned orders": lambda c: traded(alignment=field(ALIGNMENTS["none"], "orders", c)),
+    "alpha returned alpha": lambda c: traded(alpha=field(WEIGHTS["closed_form"], "alpha", c)),
+    "alpha returned loss": lambda c: traded(alpha=field(WEIGHTS["closed_form"], "loss", c)),
     "exchange returned params": lambda c: traded(exchange=field(EXCHANGES["trade"], "params", c)),
     "exchange returned bought": lambda c: traded(exchange=field(EXCHANGES["trade"], "bought", c)),
     "exchange returned prices": lambda c: traded(exchange=field(EXCHANGES["trade"], "prices", c)),
@@ -146,7 +151,7 @@ PARTS = {
     ids=["no markets", "one market", "swapped", "complex", "device", "list", "None"],
 )
 def test_what_an_own_part_returns_is_refused_by_its_name(said, change, why):
-    square = said.split()[-1] in ("allocation", "prices", "shown", "worth", "bought", "buys", "distances")
+    square = said.split()[-1] in ("allocation", "prices", "shown", "worth", "bought", "buys", "distances", "alpha", "loss")
     if "another order" in why and square:
         change = lambda t: t.movedim(0, 1)  # noqa: E731 - markets and buyers change places
     with pytest.raises(ValueError, match=f"^{said} .*({why})"):
@@ -174,7 +179,7 @@ def test_what_is_right_is_taken_and_its_gradients_end(said):
             assert report.transfers.any() or "scheme" in said  # ditto moves no money
 
 
-TRADING = ("mechanism", "valuation", "alignment", "exchange")
+TRADING = ("mechanism", "valuation", "alignment", "alpha", "exchange")
 
 
 @pytest.mark.parametrize(
@@ -278,7 +283,8 @@ def test_a_rule_in_float32_trades_as_in_float64():
         return Outcome(fair.allocation, fair.prices.float())
 
     for mine, same in zip(traded(mechanism=coarse), traded(mechanism="first_price"), strict=True):
-        assert torch.allclose(mine.transfers, same.transfers, rtol=1e-6) and torch.equal(mine.trades, same.trades)
+        assert torch.allclose(mine.transfers, same.transfers, rtol=1e-6)
+        assert torch.equal(mine.of(Traded).trades, same.of(Traded).trades)
     first = played("reference_v0", game="first_price", mechanism=coarse, max_cycles=3)
     same = played("reference_v0", game="first_price", max_cycles=3)
     assert all(torch.allclose(a.transfers, b.transfers, rtol=1e-6) for a, b in zip(first, same, strict=True))
@@ -355,6 +361,7 @@ class Wiper(Teacher):
     [
         (traded, {}, {"mechanism": vandal(MECHANISMS["nash_bargaining"])}),
         (traded, {"valuation": "error_ratio"}, {"valuation": vandal(VALUATIONS["error_ratio"])}),
+        (traded, {}, {"alpha": vandal(WEIGHTS["closed_form"])}),
         (traded, {}, {"exchange": vandal(EXCHANGES["trade"])}),
         (traded, {}, {"learner": Wiper("train", None)}),
         (traded, {}, {"learner": Wiper("scores", None)}),
@@ -363,7 +370,7 @@ class Wiper(Teacher):
         (shared, {"scheme": "ditto"}, {"scheme": wiping(SCHEMES["ditto"], "settle")}),
         (shared, {}, {"learner": Wiper("train", None)}),
     ],
-    ids=["rule", "valuation", "exchange", "train", "scores", "graph", "distance", "scheme", "sharing train"],
+    ids=["rule", "valuation", "alpha", "exchange", "train", "scores", "graph", "distance", "scheme", "sharing train"],
 )
 def test_a_part_that_edits_what_it_was_given_changes_nothing(play, plain, spoiled):
     for one, other in zip(play(**plain), play(**spoiled), strict=True):
@@ -377,8 +384,9 @@ def test_a_graph_buys_only_what_is_for_sale():
     everything = shared(graph=lambda terms: torch.ones_like(terms.pairs))
     others = shared(graph=lambda terms: terms.pairs)
     for mine, same in zip(everything, others, strict=True):
-        assert torch.equal(mine.trades, same.trades) and torch.equal(mine.rewards, same.rewards)
-        assert not mine.trades.diagonal(dim1=1, dim2=2).any() and mine.trades.sum(2).eq(2).all()
+        trades = mine.of(Shared).trades
+        assert torch.equal(trades, same.of(Shared).trades) and torch.equal(mine.rewards, same.rewards)
+        assert not trades.diagonal(dim1=1, dim2=2).any() and trades.sum(2).eq(2).all()
 
 
 def test_a_payment_prices_only_what_is_bought():
@@ -448,7 +456,8 @@ def test_a_gain_that_is_none_is_refused_and_a_right_one_is_taken():
     ):
         with pytest.raises(ValueError, match=said):
             make_market("model_sharing_v0", learner=None, gain=gain)
-    assert make_market("model_sharing_v0", learner=None, gain=OwnGain(2.0, change=lambda t: t)).gain.scale == 2
+    market = make_market("model_sharing_v0", learner=None, gain=OwnGain(2.0, change=lambda t: t))
+    assert market.phase(Share).rules.gain.scale == 2
 
 
 # --- gradients --------------------------------------------------------------------------------------------------------------
@@ -458,20 +467,20 @@ def test_a_gain_that_is_none_is_refused_and_a_right_one_is_taken():
 @pytest.mark.parametrize("mode", [torch.enable_grad, torch.no_grad, torch.inference_mode])
 def test_networks_as_policies_leave_no_graph_behind_and_the_users_mode_as_it_was(name, mode):
     market = make_market(name, **({} if name == "reference_v0" else LINEAR | {"learner": "linear", "training": TRAINING}))
-    role = market.roles[0]
     torch.manual_seed(0)
-    net = torch.nn.Linear(role.observation.dim, role.action.dim)
+    nets = {move.name: torch.nn.Linear(move.observation.dim, move.action.dim) for move in market.moves}
 
-    def policy(observation, role, keys):
-        return net(observation / (1 + observation.abs())).tanh()
+    def policy(observation, move, keys):
+        return nets[move.name](observation / (1 + observation.abs())).tanh()
 
     with mode():
         enabled, now = torch.is_grad_enabled(), rounds.begin(market, SEEDS)
-        while now.quotes is not None:
-            assert not rounds.observe(market, now).requires_grad
+        while now.playing:
+            assert not any(seen.requires_grad for seen in rounds.observe(market, now).values())
             actions = rounds.act(market, dict.fromkeys(agent_names(market), policy), now)
-            assert not actions.requires_grad
-            now, report = rounds.advance(market, now, actions.clone().requires_grad_(enabled))
+            assert not any(values.requires_grad for values in actions.values())
+            leaves = {role: values.clone().requires_grad_(enabled) for role, values in actions.items()}
+            now, report = rounds.advance(market, now, leaves)
             everything = tree.leaves(now) | tree.leaves(report)
             assert len(everything) > 5 and not any(tensor.requires_grad for tensor in everything.values())
             assert torch.is_grad_enabled() == enabled

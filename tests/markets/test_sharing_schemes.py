@@ -6,10 +6,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sharing_market import models_of, with_models
 
 from marketenv import make_market
 from marketenv.core import rounds
-from marketenv.markets.sharing_schemes import SCHEMES, Given, _simplex, affordable, ditto, fedprox, ipfl, pfedgraph
+from marketenv.markets.model_sharing import Shared
+from marketenv.markets.model_sharing.schemes import SCHEMES, Given, _simplex, affordable, ditto, fedprox, ipfl, pfedgraph
 from marketenv.mechanisms import GAINS, ClientTypes, SharingOutcome, SharingTerms, distance_discounts
 from marketenv.valuation import DISTANCES
 
@@ -175,11 +177,11 @@ def test_who_is_alone_keeps_the_model_that_it_trains_for_the_others():
     """Under Ditto a client with nobody to share with goes on with both of its models, not with one in place of the other."""
     market = make_market("model_sharing_v0", n_agents=2, scheme="ditto", joins=(0, 9), max_cycles=2)
     now = rounds.begin(market, torch.arange(1))
-    trained, second = now.quotes.trained.clone(), now.quotes.second + 1.0
-    quotes = dataclasses.replace(now.quotes, second=second)
-    after, report = market.clear(now.state, ((quotes, torch.zeros(1, 2, 6)),))
-    assert torch.equal(after.second[:, 0], second[:, 0]) and torch.equal(after.params[:, 0], trained[:, 0])
-    assert report.reason.tolist() == [[8, 1]]  # alone, and not there yet
+    trained, second = models_of(now).params, models_of(now, "second").params + 1.0
+    after, report = rounds.play_stage(market, with_models(now, "second", params=second), {"client": torch.zeros(1, 2, 6)})
+    assert torch.equal(models_of(after, "second").params[:, 0], second[:, 0])
+    assert torch.equal(models_of(after).params[:, 0], trained[:, 0])
+    assert report.of(Shared).reason.tolist() == [[8, 1]]  # alone, and not there yet
 
 
 AFFORDABLE = [  # prices, buyers by sellers; purses; what is kept; why

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from marketenv.core import draws
-from marketenv.markets.uploads import SCALE, UPLOADS, Models, drawn_distance, make_uploads
+from marketenv.markets.model_sharing.uploads import SCALE, UPLOADS, Makings, drawn_distance, make_uploads
 
 TRAINED = torch.tensor([[[1.0, 2.0], [3.0, 5.0], [5.0, 11.0]]])
 START = torch.tensor([[[1.0, 1.0]]])
@@ -18,7 +18,7 @@ NORMAL = draws.normal(draws.fold(KEYS, "upload"), 2).float()[0]
 
 
 def models(present=(True, True, True)):
-    return Models(TRAINED, START, CENTRE, torch.tensor([present]), KEYS)
+    return Makings(TRAINED, START, CENTRE, torch.tensor([present]), KEYS)
 
 
 # Client 1 trained (3, 5) from the start (1, 1): kind -> (what it uploads, what it does to distances (keep, far), why)
@@ -58,7 +58,7 @@ def test_worked_example(name):
 
 def test_a_shuffle_is_a_permutation_that_differs_by_key():
     wide = torch.arange(50.0).expand(1, 3, -1).contiguous()
-    all_there = Models(wide, wide[:, :1] * 0, wide, torch.ones(1, 3, dtype=torch.bool), KEYS)
+    all_there = Makings(wide, wide[:, :1] * 0, wide, torch.ones(1, 3, dtype=torch.bool), KEYS)
     made = make_uploads(all_there, torch.full((1, 3), list(UPLOADS).index("shuffled")))
     assert torch.equal(made.sort(-1).values, wide)
     assert not torch.equal(made[0, 0], made[0, 1]) and not torch.equal(made[0, 0], wide[0, 0])

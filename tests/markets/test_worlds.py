@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from agents.lineups import play
 from marketenv import make_market
+from marketenv.core import phase as phases
 from marketenv.core import rounds, tree
 from marketenv.core.batch import Batch
-from marketenv.core.market import agent_names
+from marketenv.core.market import Market, Phase, agent_names
 from marketenv.core.shards import Shards
 from marketenv.data.linear import SyntheticLinear
 from marketenv.data.partitioned import PartitionedSource
@@ -81,6 +82,29 @@ def truthful(market):
     return dict.fromkeys(agent_names(market), market.policies["truthful"])
 
 
+def worlds_of(market, seeds):
+    """What these seeds fix for good."""
+    return rounds.opened(market, torch.as_tensor(seeds)).floor.world
+
+
+def models(market, now):
+    return now.floor.models[market.roles[0].name]
+
+
+def held_out(market, now):
+    part = market.phase(phases.Tested)
+    return part.test_scores(now.floor, now.owns[part.name])
+
+
+def picked(by_role, index):
+    return {role: values[index] for role, values in by_role.items()}
+
+
+def same(one, other):
+    assert one.keys() == other.keys()
+    return all(torch.equal(values, other[role]) for role, values in one.items())
+
+
 def numbers(worlds):
     """All that can be asked of worlds: row numbers of a pool may differ, so examples are compared, not their places."""
     everything = {}
@@ -119,17 +143,17 @@ SEEDS = st.lists(st.integers(0, 5), min_size=1, max_size=5)
 def test_worlds_that_are_indexed_and_put_are_those_that_the_seeds_open_anew(market, case, seeds, data):
     """The one law: whatever happened to a batch, its worlds are a function of its markets' seeds, to the bit."""
     built = market(case)
-    now = built.open_worlds(torch.tensor(seeds))
-    equal(now, built.open_worlds(torch.tensor(seeds)))
+    now = worlds_of(built, seeds)
+    equal(now, worlds_of(built, seeds))
     index = data.draw(st.lists(st.integers(0, len(seeds) - 1), min_size=1, max_size=6))
-    equal(now.rows(torch.tensor(index)), built.open_worlds(torch.tensor([seeds[k] for k in index])))
+    equal(now.rows(torch.tensor(index)), worlds_of(built, [seeds[k] for k in index]))
     places = data.draw(st.lists(st.integers(0, len(seeds) - 1), min_size=1, max_size=len(seeds), unique=True))
     fresh = data.draw(st.lists(st.integers(3, 8), min_size=len(places), max_size=len(places)))
     mixed = list(seeds)
     for place, seed in zip(places, fresh, strict=True):
         mixed[place] = seed
-    put = now.put(torch.tensor(places), built.open_worlds(torch.tensor(fresh)))
-    equal(put, built.open_worlds(torch.tensor(mixed)))
+    put = now.put(torch.tensor(places), worlds_of(built, fresh))
+    equal(put, worlds_of(built, mixed))
     equal(put.reopen(torch.tensor(seeds)), now)
 
 
@@ -157,75 +181,89 @@ def test_markets_that_share_a_world_play_as_those_that_have_one_alone(market, ca
     for _ in range(2):
         actions = rounds.act(built, truthful(built), apart)
         apart, report = rounds.advance(built, apart, actions)
-        shared, same = rounds.advance(built, shared, actions[index])
-        assert torch.allclose(report.rewards[index], same.rewards, atol=1e-5)
-        assert torch.allclose(apart.state.params[index], shared.state.params, atol=1e-5)
-    tested = [built.test_scores(now.state).loss for now in (apart, shared)]
-    assert torch.allclose(tested[0][index], tested[1], atol=1e-5)
+        shared, alike = rounds.advance(built, shared, picked(actions, index))
+        assert torch.allclose(report.rewards[index], alike.rewards, atol=1e-5)
+        assert torch.allclose(models(built, apart).params[index], models(built, shared).params, atol=1e-5)
+    losses = [held_out(built, now).loss for now in (apart, shared)]
+    assert torch.allclose(losses[0][index], losses[1], atol=1e-5)
 
 
-class Ends:
-    """A market whose agent 0 ends it when it asks for that: the parts that train stay as they are."""
+class Ends(Phase):
+    """The stage of a market that agent 0 ends when it asks for that; everything else is the market's own stage."""
 
-    def __init__(self, market):
-        self.market, self.asked = market, []
-        self.horizon = 50
+    def __init__(self, inner, asked):
+        self.inner, self.asked = inner, asked
+        self.name, self.moves, self.outcome = inner.name, inner.moves, inner.outcome
+        self.begin, self.show, self.show_end, self.truthful = inner.begin, inner.show, inner.show_end, inner.truthful
 
-    def __getattr__(self, name):
-        return getattr(self.market, name)
+    def quote(self, floor, own):
+        self.asked.append(("quote", len(floor.seeds)))
+        return self.inner.quote(floor, own)
 
-    def clear(self, state, past):
-        new, report = self.market.clear(state, past)
-        return new, dataclasses.replace(report, terminated=past[0][1][:, 0, 0] < -0.99)
+    def act(self, floor, own, quotes, actions):
+        (stage,) = actions.values()
+        floor, own, outcome = self.inner.act(floor, own, quotes, actions)
+        return dataclasses.replace(floor, ended=floor.ended | (stage[:, 0, 0] < -0.99)), own, outcome
 
-    def reset(self, seeds):
-        self.asked.append(("reset", len(seeds)))
-        return self.market.reset(seeds)
 
-    def quote(self, state, past):
-        self.asked.append(("quote", len(state.seeds)))
-        return self.market.quote(state, past)
+def ending(market, cut=False):
+    """The market with such a stage, and a list of what it is asked: worlds opened and quotes, by how many markets."""
+    asked = []
+
+    def furnish(floor):
+        asked.append(("open", len(floor.seeds)))
+        return market.people.furnish(floor)
+
+    (stage,) = market.stages
+    chain = [Ends(part, asked) if part.name == stage.name else part for part in market.phases]
+    people = dataclasses.replace(market.people, furnish=furnish)
+    config = {"config": market.config, "source": market.source}
+    return Market(people, chain, horizon=50, cut=cut, name=market.name, **config), asked
+
+
+def asking(market, batch, over):
+    """What everybody does, where agent 0 of one market asks for its end."""
+    actions = batch.act(truthful(market))
+    (stage,) = actions.values()
+    stage[:, 0, 0], stage[over, 0, 0] = 0.0, -1.0
+    return actions
 
 
 @pytest.mark.parametrize("case", ["digits", "linear", "sharing"])
 @pytest.mark.parametrize("cut", [False, True])
 def test_a_restart_opens_only_the_market_that_is_over(market, case, cut, opened):
-    ends = Ends(market(case))
-    ends.cut = cut
+    ends, asked = ending(market(case), cut)
     batch = Batch(ends, 8)
     batch.reset(0)
-    actions = batch.act(truthful(ends))
-    actions[:, 0, 0], actions[3, 0, 0] = 0.0, -1.0
-    ends.asked.clear()
+    actions = asking(ends, batch, 3)
+    asked.clear()
     opened.clear()
     turn = batch.step(actions, restart=True)
     assert turn.terminated.tolist() == [k == 3 for k in range(8)]
-    assert ends.asked == [("reset", 1), ("quote", 8)] and len(opened) == 1  # the new round is quoted once, for all together
-    assert batch.running().state.round.tolist() == [0 if k == 3 else 1 for k in range(8)]
-    ends.asked.clear()
+    assert asked == [("open", 1), ("quote", 8)] and len(opened) == 1  # the new round is quoted once, for all together
+    assert batch.running().floor.round.tolist() == [0 if k == 3 else 1 for k in range(8)]
+    asked.clear()
     batch.reset(None, torch.arange(8) == 5)
-    assert ends.asked == [("reset", 1), ("quote", 8)]  # the other seven as they were, to the bit
+    assert asked == [("open", 1), ("quote", 8)]  # the other seven as they were, to the bit
 
 
 @pytest.mark.parametrize("case", ["digits", "linear", "sharing"])
 def test_a_batch_in_which_markets_ended_is_loaded_to_the_bit(market, case, opened, tmp_path):
-    ends = Ends(market(case))
+    ends, asked = ending(market(case))
     batch, other = Batch(ends, 4), Batch(ends, 4)
     batch.reset(0)
     for over in (2, 0, 2):
-        actions = batch.act(truthful(ends))
-        actions[:, 0, 0], actions[over, 0, 0] = 0.0, -1.0
-        batch.step(actions, restart=True)
+        batch.step(asking(ends, batch, over), restart=True)
     batch.save(tmp_path / "batch")
-    ends.asked.clear()
+    asked.clear()
     opened.clear()
     other.load(tmp_path / "batch")
-    seeds = batch.running().state.seeds.tolist()
-    assert ends.asked == [("reset", 1), ("quote", 4)]  # one market shows the structure
+    seeds = batch.running().floor.seeds.tolist()
+    assert asked == [("open", 1), ("quote", 4)]  # one market shows the structure
     assert opened == [0, *seeds]  # and its world, and then those of the file
     for _ in range(3):
         one, two = (b.step(b.act(truthful(ends))) for b in (batch, other))
-        assert torch.equal(one.seen, two.seen) and torch.equal(one.rewards, two.rewards)
+        assert same(one.seen, two.seen) and torch.equal(one.rewards, two.rewards)
 
 
 @pytest.mark.parametrize("case", ["digits", "sharing", "sharing, drift"])
@@ -238,10 +276,10 @@ def test_a_batch_of_which_some_were_reset_is_loaded_to_the_bit(market, case, tmp
     batch.reset(None, torch.tensor([True, True, False, False, False]))
     batch.reset(9, torch.tensor([False, True, False, True, False]))
     batch.save(tmp_path / "batch")
-    assert torch.equal(other.load(tmp_path / "batch"), batch._seen)
+    assert same(other.load(tmp_path / "batch"), batch.seen())
     for _ in range(2):
         one, two = (b.step(b.act(truthful(built))) for b in (batch, other))
-        assert torch.equal(one.seen, two.seen) and torch.equal(one.rewards, two.rewards)
+        assert same(one.seen, two.seen) and torch.equal(one.rewards, two.rewards)
 
 
 class Anew:
@@ -266,10 +304,10 @@ class Anew:
 def test_pools_that_are_made_anew_are_one_pool(market, drift):
     source = Anew(market("sharing").source)
     built = make_market("model_sharing_v0", n_agents=3, data=source, learner_options={"hidden": (4,)}, data_drift=drift)
-    worlds = built.open_worlds(torch.tensor([1, 2]))
-    put = worlds.put(torch.tensor([1]), built.open_worlds(torch.tensor([9])))
-    put = put.put(torch.tensor([0]), built.open_worlds(torch.tensor([4])))
-    fresh, round_two = built.open_worlds(torch.tensor([4, 9])), torch.tensor([2, 2])
+    worlds = worlds_of(built, [1, 2])
+    put = worlds.put(torch.tensor([1]), worlds_of(built, [9]))
+    put = put.put(torch.tensor([0]), worlds_of(built, [4]))
+    fresh, round_two = worlds_of(built, [4, 9]), torch.tensor([2, 2])
     (x, y, counts), (x2, y2, counts2) = (worlds.owned(round_two).padded() for worlds in (put, fresh))
     assert torch.equal(counts, counts2) and torch.equal(x[counts], x2[counts]) and torch.equal(y[counts], y2[counts])
 
@@ -287,7 +325,7 @@ def test_a_market_holds_nothing_that_its_rounds_change(market, case):
     assert played(9, 10) == played(11, 7) == once
     now = rounds.begin(built, torch.tensor([7, 8]))
     again = pickle.loads(pickle.dumps(built))
-    assert torch.equal(rounds.observe(built, now), rounds.observe(again, rounds.begin(again, torch.tensor([7, 8]))))
+    assert same(rounds.observe(built, now), rounds.observe(again, rounds.begin(again, torch.tensor([7, 8]))))
 
 
 class PerMarket:
@@ -317,9 +355,9 @@ def test_a_judge_of_each_market_alone_judges_it_alike_in_a_batch(name):
     together = rounds.begin(built, torch.tensor([3, 4, 3, 9]))
     for k, seed in enumerate((3, 4, 3, 9)):
         alone = rounds.begin(built, torch.tensor([seed]))
-        assert torch.allclose(together.quotes.loss[k], alone.quotes.loss[0], atol=1e-5)
-    alike = built.open_worlds(torch.tensor([0, 1])).put(torch.tensor([1]), built.open_worlds(torch.tensor([10])))
-    equal(alike, built.open_worlds(torch.tensor([0, 10])))  # whose examples are the same, though all markets do not share them
-    equal(alike.put(torch.tensor([1]), built.open_worlds(torch.tensor([6]))), built.open_worlds(torch.tensor([0, 6])))
-    put = together.state.world.put(torch.tensor([1]), alone.state.world)
-    equal(put, built.open_worlds(torch.tensor([3, 9, 3, 9])))
+        assert torch.allclose(models(built, together).loss[k], models(built, alone).loss[0], atol=1e-5)
+    alike = worlds_of(built, [0, 1]).put(torch.tensor([1]), worlds_of(built, [10]))
+    equal(alike, worlds_of(built, [0, 10]))  # whose examples are the same, though all markets do not share them
+    equal(alike.put(torch.tensor([1]), worlds_of(built, [6])), worlds_of(built, [0, 6]))
+    put = together.floor.world.put(torch.tensor([1]), alone.floor.world)
+    equal(put, worlds_of(built, [3, 9, 3, 9]))

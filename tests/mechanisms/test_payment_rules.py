@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from marketenv.core import draws
-from marketenv.core.transfers import Ledger, net
+from marketenv.core.ledger import Ledger, net
 from marketenv.mechanisms import MECHANISMS, check_reports, double_auction, first_price, nash_bargaining, second_price
 
 # name: (bids [buyers, sellers], asks [sellers], prices [buyers, sellers], where the prices come from)
@@ -134,7 +134,7 @@ def test_money_moves_between_agents_and_is_conserved(name, reports):
     bids, asks = reports
     transfers = MECHANISMS[name](bids, asks).transfers
     start = torch.full(asks.shape, 100.0, dtype=torch.float64)
-    after = Ledger(start, torch.zeros_like(start)).settle(transfers).cash
+    after = Ledger.of(start, torch.zeros_like(start)).book(slice(None), slice(None), transfers).cash
     assert torch.allclose(after.sum(-1), start.sum(-1), rtol=0, atol=1e-12)
     assert torch.equal(after, start + net(transfers))
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sharing_cases import alone, money, random_market, random_terms, terms_of, three
 
 from marketenv.core import draws
-from marketenv.core.transfers import Ledger, net
+from marketenv.core.ledger import Ledger, net
 from marketenv.mechanisms import GAINS, GRAPHS, SHARING_PAYMENTS, ClientTypes, SharingTerms, share_models, utilities
 from marketenv.mechanisms.gain_families import InverseSqrt
 from marketenv.mechanisms.sharing_payments import critical_value, marginal_value
@@ -137,7 +137,7 @@ def test_nobody_loses_by_the_truth_and_money_is_conserved(graph, payment, seed, 
     assert (outcome.prices >= torch.where(outcome.allocation, types.costs[:, None], 0.0) - 1e-9).all()  # theorem 1: r >= c
     assert (outcome.prices[~outcome.allocation] == 0).all() and (outcome.transfers >= 0).all()
     start = torch.full_like(types.costs, 1e3)
-    cash = Ledger(start, torch.zeros_like(start)).settle(outcome.transfers).cash
+    cash = Ledger.of(start, torch.zeros_like(start)).book(slice(None), slice(None), outcome.transfers).cash
     assert torch.allclose(cash.sum(-1), start.sum(-1), rtol=0, atol=1e-9)
     gains = left - net(outcome.transfers) + types.costs * outcome.allocation.sum(-2)  # U_i = G_i - c_i exports - p_i
     received = (outcome.allocation * types.sizes[:, None]).sum(-1)

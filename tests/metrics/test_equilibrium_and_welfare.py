@@ -6,8 +6,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from relay_market import a_round, relay_market
 
-from marketenv.core import draws
+from marketenv import make_market
+from marketenv.core import draws, rounds
+from marketenv.core.ledger import net
+from marketenv.core.market import agent_names
 from marketenv.metrics import (
     budget_balance,
     efficiency,
@@ -112,6 +116,28 @@ def test_violations_scale_and_vanish_where_nobody_loses(seed, scale):
     assert ir_violation(utilities, outside=1.0).mean == pytest.approx(ir_violation(utilities - 1).mean)
 
 
+def relay_report(**meant):
+    """A round of the relay market: of its two buyers only the first one buys, at 1/2; a carrier takes 1/8."""
+    market = relay_market(carriers=1)
+    return a_round(market, rounds.begin(market, torch.arange(3)), price=0.5, take=[1.0, -1.0], fee=0.125, **meant)[1]
+
+
+def test_a_report_knows_who_took_in_what():
+    report = relay_report()
+    assert revenue(report, "seller").mean == 0.375 and revenue(report, "carrier").mean == 0.125  # 1/2 - 1/8, and 1/8
+    assert revenue(report, "buyer").mean == -0.5 and revenue(report, "escrow").mean == 0  # both buyers together
+    assert budget_balance(report).tolist() == [0, 0, 0]  # what was held has come back
+    assert torch.equal(report.net, net(report.transfers)) and report.net[0].tolist() == [0.375, -0.5, 0, 0.125, 0, 0]
+
+
+def test_what_an_auctions_operator_takes_in_is_its_revenue_and_no_agents():
+    market = make_market("reference_v0", game="first_price", reserve=0.1)
+    ((_, _, report),) = rounds.play(market, dict.fromkeys(agent_names(market), market.policies["truthful"]), torch.arange(40))
+    assert revenue(report, "operator") == revenue(report.transfers, [2])
+    assert budget_balance(report).tolist() == pytest.approx(budget_balance(report.transfers, 2).tolist(), abs=1e-12)
+    assert float(budget_balance(report).min()) >= 0 and revenue(report, "seller").mean == 0  # no seller plays
+
+
 def test_agents_of_one_market_are_one_sample():
     """Ten equal agents in each of 19 markets: 190 numbers, 19 samples, so no interval."""
     utilities = -draws.uniform(torch.tensor(1), 19, 1).expand(19, 10)
@@ -187,8 +213,11 @@ def test_only_focal_agents_count():
         (lambda: price_of_anarchy(4.0, tensor()), "equilibria"),
         (lambda: gini(tensor((-1.0, 2.0))), "finite amounts"),
         (lambda: gini(tensor((math.nan, 2.0))), "finite amounts"),
-        (lambda: revenue(torch.zeros(1, 2, 2).double(), [2]), "rows"),
-        (lambda: revenue(torch.zeros(1, 2, 2).double(), []), "rows"),
+        (lambda: budget_balance(torch.zeros(1, 2, 2).double()), "agents"),
+        (lambda: revenue(torch.zeros(1, 2, 2).double(), [2]), r"who is \[2\]; wanted one or more of 0 .. 1"),
+        (lambda: revenue(torch.zeros(1, 2, 2).double(), []), "wanted one or more of"),
+        (lambda: revenue(torch.zeros(1, 2, 2).double(), "seller"), "or a report and a name in it"),
+        (lambda: revenue(relay_report(), "sellers"), r"no role or account 'sellers'\. Did you mean 'seller'"),
         (lambda: per_capita(tensor((1.0, 2.0)), torch.tensor([[False, False]])), "focal"),
     ],
 )

@@ -1,6 +1,7 @@
 """Pictures show what the report holds; pages stand alone and escape what they are given."""
 
 import io
+import itertools
 
 import matplotlib.image
 import numpy as np
@@ -12,6 +13,7 @@ from matplotlib.patches import ConnectionStyle
 
 from marketenv import make_market
 from marketenv.core import rounds
+from marketenv.markets.reference import Auctioned
 from marketenv.render import (
     Html,
     anchor,
@@ -28,7 +30,7 @@ from marketenv.render import (
     table,
     tell_round,
 )
-from marketenv.render.pictures import COLOURS
+from marketenv.render.pictures import ALONG, BEND, COLOURS, curve
 
 
 def a_round():
@@ -102,7 +104,7 @@ def test_every_number_of_a_network_stands_on_its_own_arrow(n, seed, share):
     pairs = sorted(zip(*np.nonzero(money), strict=True), key=lambda pair: -money[pair])
     assert [text.get_text() for text in numbers_of(axes)] == [f"{money[pair]:.1f}" for pair in pairs]  # three digits of 10 to 30
     for (payer, payee), text in zip(pairs, numbers_of(axes), strict=True):
-        drawn = ConnectionStyle("arc3", rad=0.15)(places[payer], places[payee], shrinkA=0, shrinkB=0)  # matplotlib's own arrow
+        drawn = ConnectionStyle("arc3", rad=BEND)(places[payer], places[payee], shrinkA=0, shrinkB=0)  # matplotlib's own arrow
         points = np.array(BezierSegment(drawn.vertices)(np.linspace(0.2, 0.8, 200)))
         assert np.linalg.norm(points - text.get_position(), axis=1).min() < 0.01
         assert to_hex(text.get_bbox_patch().get_edgecolor()) == COLOURS[payer]
@@ -121,6 +123,52 @@ def test_numbers_of_a_network_have_one_format():
     _fig, (axes,) = figure()
     draw_network(axes, np.array([[0.0, 2.0, 0.04], [0.5, 0.0, 0.0], [0.0, 0.0, 0.0]]), ["a", "b", "c"])
     assert [text.get_text() for text in numbers_of(axes)] == ["2.00", "0.50", "0.04"]  # three digits of the largest
+
+
+def test_there_and_back_the_numbers_stand_apart_from_the_other_arrow():
+    """A hold of 0.6 and its refund, between two of six who stand 1.7 radii apart, in a panel of a frame."""
+    fig, (axes, _) = figure(2)
+    money = np.zeros((6, 6))
+    money[1, 5] = money[5, 1] = 0.6
+    draw_network(axes, money, [f"client_{k}" for k in range(6)], accounts=2)
+    png(fig)
+    turns = 2 * np.pi * np.arange(6) / 6
+    places = np.stack([np.sin(turns), np.cos(turns)], 1)
+    other = [curve(places[5], places[1], ALONG), curve(places[1], places[5], ALONG)]  # of the back way, of the way there
+    for text, points in zip(numbers_of(axes), other, strict=True):
+        box = text.get_bbox_patch().get_window_extent()
+        assert not any(box.contains(*axes.transData.transform(point)) for point in points)
+
+
+def test_accounts_are_squares_and_agents_are_circles():
+    _fig, (axes,) = figure()
+    draw_network(axes, np.zeros((3, 3)), ["buyer_0", "seller_0", "escrow_0"], accounts=1)
+    circles, squares = axes.collections
+    assert [len(some.get_offsets()) for some in (circles, squares)] == [2, 1]
+    assert circles.get_paths()[0].codes is not None and len(squares.get_paths()[0].vertices) == 5  # curves; four corners, closed
+
+
+@pytest.mark.parametrize("low", [-0.15, -0.0015, -1234.0])
+def test_ticks_of_utilities_do_not_run_into_each_other(low):
+    fig, (_, axes) = figure(2)
+    draw_bars(axes, {"buyer_0": low, "a_provider_of_a_long_name_0": -low / 9}, "utility of the round", "money")
+    png(fig)
+    boxes = [label.get_window_extent() for label in axes.get_xticklabels() if label.get_text()]
+    assert len(boxes) > 2 and all(b.x0 - a.x1 > 5 for a, b in itertools.pairwise(boxes))  # pixels
+
+
+def test_a_round_without_payments_says_so():
+    def title(report):
+        seen = []
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("marketenv.render.pictures.draw_network", lambda axes, *rest: seen.append(rest[2]))
+            draw_frame(report, ["buyer_0", "seller_0"])
+        return seen[0]
+
+    market = make_market("reference_v0")
+    asks = {"buyer": torch.full((1, 1, 1), -1.0), "seller": torch.full((1, 1, 1), 1.0)}  # a bid of 0, an ask of 1
+    _, report = rounds.advance(market, rounds.begin(market, torch.tensor([0])), asks)
+    assert title(report) == "no money was paid in the last round" and title(a_round()) != title(report)
 
 
 def oklab(colour):
@@ -207,6 +255,6 @@ def test_page_stands_alone_and_escapes():
 def test_words_are_those_of_the_report():
     report = a_round()
     text = tell_round(report, ["buyer_0", "seller_0"])
-    assert f"buyer_0: type {float(report.types[0, 0]):.4f}" in text
+    assert f"buyer_0: type {float(report.of(Auctioned).types[0, 0]):.4f}" in text
     assert ("pays" in text) == bool(report.transfers.any())
     assert tell_round(None, []) == "No round has been played yet."

@@ -47,7 +47,8 @@ def test_samples_are_judged_anew_and_told_with_their_units():
     short = summarized(evidence)
     assert [one["verdict"] for one in short.values()] == ["holds", "holds"]
     text = table("reference", short)
-    assert "2 claims: 2 holds." in text and "greatest 0 money, 1024 samples | quick |" in text
+    found = "what is not explained of utilities: greatest 0 money, 1024 samples (and 1 more) | quick |"  # the other: of cash
+    assert "2 claims: 2 holds." in text and found in text
     page = "a\n<!-- verdicts of reference -->\nold\n<!-- end of verdicts -->\nb\n"
     assert filled(page, "reference", short) == page.replace("old", f"\n{text}")
     with pytest.raises(ValueError, match="no place for verdicts"):

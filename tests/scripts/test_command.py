@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 from rich.table import Table
 
+from agents.markets import STRATEGIES
 from agents.rl import ALGORITHMS, TrainConfig
 from agents.rl.config import STARTS
-from agents.scripted import STRATEGIES
 from agents.stress.claims import CLAIMS
 from agents.stress.claims.claim import EFFORTS
 from marketenv.data.augmentation import AUGMENTATIONS
 from marketenv.envs.make import MARKETS
-from marketenv.markets.uploads import UPLOADS
+from marketenv.markets.model_sharing.uploads import UPLOADS
 from scripts import audit, benchmark, command, demo, mutate, play, reproduce, rewrite_playthroughs, train, units
 from scripts.audits import verdicts
 from scripts.studies import barrier, deep, sharing_data, sharing_reports
@@ -134,6 +134,8 @@ def refused(script, *arguments, **variables):
         ),
         ("train", ("--arguments", "device=cuda"), "--arguments has 'device=cuda'; give device by --device."),
         ("train", ("--gamma", "2"), "--gamma is 2.0"),
+        ("train", ("--market", "bounty"), "no market 'bounty'. Known: model_sharing_v0,"),
+        ("train", ("--batch-size", "7", "--steps", "64"), "--batch-size is 7, wanted a divisor of the rollout"),
         ("benchmark", ("--only", "marketts"), "Did you mean 'markets'"),
         ("mutate", ("--only", "nothing-like-it"), "no mutant is called like nothing-like-it"),
         ("reproduce", ("fig3", "--rate", "-1"), "--rate is -1.0, wanted a finite number > 0."),

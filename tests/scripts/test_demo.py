@@ -35,7 +35,8 @@ def a_tournament(names, seeds=2, n_rounds=2, n=3):
     values = 100.0 * grid[0] + 10 * grid[1] + grid[2] + grid[3] / 10
     fields = ("utility", "reward", "paid", "received", "bought", "sold", "accuracy", "loss")
     money = np.ones((len(names), n, n)) - np.eye(n)
-    round_1 = {"payments": [["a", "b", 0.5]], "agents": {agent: {"cash": 1.0} for agent in "abc"}}
+    paid = {"name": "price", "payer": "a", "payee": "b", "money": 0.5}
+    round_1 = {"payments": [paid], "agents": {agent: {"cash": 1.0} for agent in "abc"}}
     lines = [{"strategy": "truthful", "seed": 0, "round": 1, **round_1}]
     return Played(
         names=list(names),

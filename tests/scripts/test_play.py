@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from agents.scripted import STRATEGIES, shade
+from agents.markets import STRATEGIES, shade
 from marketenv import make_market
 from marketenv.core import rounds
 from marketenv.core.market import agent_names
@@ -62,7 +62,7 @@ def test_a_strategy_of_another_market_is_told_in_plain_words(option):
         main(PlayConfig(market="marketenv/reference-v0", **{option: "cost_liar"}))
     assert str(refusal.value).startswith(
         f"--{option} is 'cost_liar', which plays model_sharing_v0 only, not reference_v0. Give --market model_sharing_v0, "
-        "or one that plays reference_v0: truthful, random, never_trade, shade, linear_equilibrium, "
+        "or one that plays reference_v0: truthful, random, never_trade, shade, myerson_seller, "
     )
     assert "saboteur" not in str(refusal.value)  # it plays the parameter market alone
 
@@ -88,9 +88,9 @@ def marked(name, strategy):
     market = make_market(name, max_cycles=ROUNDS[name], **ARGUMENTS.get(name, {}))
     names, lies = agent_names(market), []
     policies, now = dict.fromkeys(names, strategy.build(market)), rounds.begin(market, torch.tensor([0]))
-    while now.quotes is not None:
-        state, (now, report) = now.state, rounds.advance(market, now, rounds.act(market, policies, now))
-        lies += [row.style == "bold" for row in beside(market, state, report, names).rows]
+    while now.playing:
+        before, (now, report) = now, rounds.advance(market, now, rounds.act(market, policies, now))
+        lies += [row.style == "bold" for row in beside(market, before, report, names).rows]
     return lies
 
 

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from marketenv.core.market import agent_names
+from marketenv.markets.training import Train
 from scripts.studies import barrier as barriers
 from scripts.studies import deep
 from scripts.units import Unit
@@ -184,7 +185,7 @@ def test_the_market_is_the_papers(digits):
     c, train = market.config, market.source.federation(torch.tensor([0])).train
     assert (c.n_agents, c.max_cycles, c.valuation, c.after_purchase) == (2, 60, "relative_loss", "reset")
     assert c.training.steps == 1 and c.training.batch_size == 512 and c.training.learning_rate == 0.01
-    assert len(market.learner.layers) == 5  # 784-32-32-32-16-10
+    assert len(market.phase(Train).learner.layers) == 5  # 784-32-32-32-16-10
     labels = [train.y[train.index[0, k, : train.size[0, k]]] for k in (0, 1)]
     # 10 rows of each class, of which A keeps one of each of 0-4 and B one of each of 5-9
     assert labels[0].bincount().tolist() == [1] * 5 + [10] * 5 and labels[1].bincount().tolist() == [10] * 5 + [1] * 5
@@ -193,12 +194,12 @@ def test_the_market_is_the_papers(digits):
 def test_a_trader_joins_after_the_epochs_it_was_told(digits):
     setting = dataclasses.replace(deep.SETTINGS["mnist"], examples=100, validation=20, rounds=9, join=5)
     market = deep.market_of(setting, deep.METHODS["aligned"], "validation", 0, str(digits), None, "cpu")
-    role, width = market.roles[0], market.roles[0].observation.dim
+    move, width = market.moves[0], market.moves[0].observation.dim
     out, inside = (lambda o, r, k, v=v: torch.full((len(o), 3), v) for v in (-1.0, 0.0))
     policy = deep.Joins(out, inside, (5 - 0.5) / 9)
     seen = torch.zeros(10, width)
-    seen[:, role.observation.slices["round"]] = (torch.arange(10) / 9)[:, None]
-    assert policy(seen, role, torch.zeros(10, dtype=torch.int64))[:, 0].tolist() == [-1.0] * 5 + [0.0] * 5
+    seen[:, move.observation.slices["round"]] = (torch.arange(10) / 9)[:, None]
+    assert policy(seen, move, torch.zeros(10, dtype=torch.int64))[:, 0].tolist() == [-1.0] * 5 + [0.0] * 5
     assert agent_names(market) == ("trader_0", "trader_1")
 
 
@@ -243,7 +244,7 @@ def test_a_study_that_fails_inside_a_unit_goes_on_and_ends_with_the_same_bytes(d
     rounds, seen = [], deep.seen
 
     def fails(market, batch):
-        rounds.append(int(batch.running().state.round))
+        rounds.append(int(batch.running().floor.round))
         if len(rounds) == 11:  # epoch 3 of the third unit
             raise Killed
         return seen(market, batch)

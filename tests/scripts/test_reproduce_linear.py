@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from agents.stress import JUDGE, seeds_of
 from agents.stress.claims import EFFORTS, linear_experiments
-from agents.stress.claims.tables import FEWER
+from agents.stress.claims.tables import FEWER, own_weights
 from agents.stress.claims.theorems import Quadratic
 from marketenv.core import rounds
 from marketenv.valuation import theorem_4_1
@@ -101,15 +101,15 @@ def test_every_study_writes_its_rows_as_json_csv_and_a_picture(name, whole):
 @pytest.mark.parametrize("moment", [3, 9])  # inside the first unit, and at the start of its second market or of the next unit
 def test_a_killed_study_goes_on_and_ends_with_the_same_bytes(name, moment, whole, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        calls, advance = [], rounds.advance
+        calls, play_stage = [], rounds.play_stage
 
         def dies(*arguments):
             calls.append(arguments)
             if len(calls) == moment:
                 raise KeyboardInterrupt
-            return advance(*arguments)
+            return play_stage(*arguments)
 
-        patch.setattr(rounds, "advance", dies)
+        patch.setattr(rounds, "play_stage", dies)
         with pytest.raises(KeyboardInterrupt):
             perform(name, tmp_path)
     assert not (tmp_path / f"{name}.json").exists()
@@ -168,11 +168,11 @@ def quotes_of(seed=3, **broker):
     market = linear.market_of(ARGUMENTS | {"distance": 1.0}, **broker)
     now = rounds.begin(market, torch.tensor([seed]))
     now, _ = rounds.advance(market, now, rounds.act(market, linear.everybody(market, "truthful"), now))
-    return market, now.quotes, now.state.world
+    return market, now.quotes, now.floor.world
 
 
 def test_an_own_task_broker_finds_the_weight_that_is_best_for_the_buyers_task():
-    _, quotes, world = quotes_of(own_task=True)
+    _, quotes, world = quotes_of(alpha=own_weights)
     gram, optimum = world.content.exam.made.gram[0], world.optimum[0].double()
     grid = torch.linspace(0, 1, 2001, dtype=torch.float64)[1:]
     for buyer, seller in ((0, 1), (1, 0)):
@@ -184,16 +184,16 @@ def test_an_own_task_broker_finds_the_weight_that_is_best_for_the_buyers_task():
 
 def test_a_two_task_broker_serves_the_average_of_both_tasks():
     _, mixed, _ = quotes_of()
-    _, own, _ = quotes_of(own_task=True)
+    _, own, _ = quotes_of(alpha=own_weights)
     # its labels are noiseless and alternate between the tasks, so both weights lead to one point: alpha + beta = 1
     assert float(mixed.alpha[0].sum()) == pytest.approx(1, abs=1e-5)
     assert abs(float(own.alpha[0].sum()) - 1) > 0.05
 
 
 def test_gains_are_noted_with_more_digits_than_the_market_quotes():
-    market, quotes, _ = quotes_of(own_task=True)
-    now, report = rounds.advance(market, rounds.begin(market, torch.tensor([3])), torch.zeros(1, 2, 3))
-    noted = linear.note(market, quotes, now.state, report)
+    market, quotes, _ = quotes_of(alpha=own_weights)
+    now, report = rounds.advance(market, rounds.begin(market, torch.tensor([3])), {"trader": torch.zeros(1, 2, 3)})
+    noted = linear.note(market, quotes, now, report)
     shown = quotes.gain.shown[0, [0, 1], [1, 0]].double()
     assert torch.allclose(noted["gain"][0], shown, rtol=1e-5) and noted["gain"].dtype == torch.float64
     assert not torch.equal(noted["gain"][0], shown)

@@ -18,7 +18,7 @@ def run(*arguments):
 
 
 def test_demo_writes_its_report_pictures_and_rounds(tmp_path):
-    from agents.scripted import STRATEGIES
+    from agents.markets import STRATEGIES
 
     toy = ("--seeds", "4", "--rounds", "2", "--audit", "reference/budget_balance")
     out = run("scripts/demo.py", *toy, "--out", str(tmp_path))

@@ -11,7 +11,8 @@ import torch
 from agents.lineups import find_profile
 from marketenv import make_market
 from marketenv.core import rounds
-from marketenv.markets.sharing_schemes import SCHEMES
+from marketenv.markets.model_sharing import Shared
+from marketenv.markets.model_sharing.schemes import SCHEMES
 from scripts.studies import sharing, sharing_data, sharing_reports
 
 TOY = {"seeds": 2, "rounds": 2, "clients": 3, "steps": 1, "workers": 1}
@@ -150,24 +151,26 @@ def test_markets_count_alike_however_they_are_dealt_to_units(tmp_path, monkeypat
 @pytest.mark.parametrize(("lie", "column", "a"), [("c up", 0, 0.5), ("N down", 1, -0.3), ("K up", 2, 0.4)])
 def test_a_liar_lies_alone(lie, column, a):
     market = sharing_reports.priced_market("marginal")
-    n = market.n_agents
+    n = market.people.count
     earned = sharing_reports.earned(market, rounds.begin(market, torch.arange(2).repeat_interleave(n)), lie, abs(a))
     truth = sharing_reports.earned(market, rounds.begin(market, torch.arange(2).repeat_interleave(n)), lie, 0.0)
     for liar in range(n):
         start = rounds.begin(market, torch.arange(2))
         actions = rounds.act(market, find_profile(market), start)
-        actions[:, liar, column] = a  # 10^a times the truth; of each market the liar's row alone: cost, size, need come first
+        actions["client"][:, liar, column] = (
+            a  # 10^a times the truth; of each market the liar's row alone: cost, size, need come first
+        )
         _, report = rounds.advance(market, start, actions)
-        torch.testing.assert_close(earned[:, liar], report.utility[:, liar])
+        torch.testing.assert_close(earned[:, liar], report.of(Shared).utility[:, liar])
     assert not torch.equal(earned, truth)
 
 
 def test_a_lazy_client_alone_saves_its_effort():
     market = sharing_reports.priced_market("marginal")
-    n = market.n_agents
+    n = market.people.count
     start = rounds.begin(market, torch.arange(2).repeat_interleave(n))
     half, full = (sharing_reports.earned(market, start, "effort down", part) for part in (0.5, 0.0))
-    own = start.state.effort_cost.view(2, n, n)[:, 0].to(half)
+    own = start.floor.types["client"]["effort_cost"].view(2, n, n)[:, 0].to(half)
     # half of the lie is half of the effort, and without training nothing but its cost k_i depends on it
     torch.testing.assert_close(half - full, own / 2)
 
@@ -183,8 +186,8 @@ def test_sizes_of_markets(tmp_path):
     sharing_reports.ipfl_scale(sharing_reports.Scale(out=tmp_path, clients=(3, 6), seeds=1))
     rows = found(tmp_path, "ipfl_scale")
     for n in (3, 6):
-        report = one_round(n)
-        edges, buyers = int(report.trades.sum()), int((report.bought > 0).sum())
+        done = one_round(n).of(Shared)
+        edges, buyers = int(done.trades.sum()), int((done.bought > 0).sum())
         assert rows[f"{n} clients: edges"]["points"] == [edges]
         assert rows[f"{n} clients: models bought by a client"]["ours"] == pytest.approx(edges / n)
         assert rows[f"{n} clients: sent"]["ours"] == pytest.approx(4 * SIZE * (n + buyers) / 1e6)  # uploads and prox centres

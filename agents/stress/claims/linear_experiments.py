@@ -12,21 +12,22 @@ from torch import Tensor
 
 from marketenv.alignment import merge
 from marketenv.core import rounds
-from marketenv.core.market import agent_names
-from marketenv.markets.parameter_trading_types import ParameterTradingConfig
+from marketenv.core.market import Market, Report, agent_names
+from marketenv.markets.parameter_trading import ROLE, ParameterTradingConfig, Trade, Traded, parameter_trading
+from marketenv.markets.parameter_trading.reports import Quotes
 from marketenv.mechanisms import nash_bargaining
 from marketenv.valuation import theorem_4_1
 
 from ..attack import JUDGE, seeds_of
 from .claim import AS_STATED, Effort, Evidence
-from .tables import AGENTS, LinearMarket, linear
+from .tables import AGENTS, linear
 from .theorems import episodes, squares
 
 OTHER = [1, 0]  # of two agents, the other one
 SMALL = "it wants the effort standard or full"
 
 
-def note(market: LinearMarket, quotes: Any, state: Any, report: Any) -> dict[str, Tensor]:
+def note(market: Market, quotes: Quotes, end: rounds.Situation, report: Report) -> dict[str, Tensor]:
     """What a round came to, one number a market and an agent.
 
     trained, error: squared parameter error before and after trade;   other: after trade, from the other's true parameters
@@ -34,15 +35,15 @@ def note(market: LinearMarket, quotes: Any, state: Any, report: Any) -> dict[str
     (in float64: a small weight divides the rounding of Delta in theorem 4.1)
     low, high: what the other is told of it, money (Delta - 1)
     """
-    optimum, trained = state.world.optimum, quotes.trained.double()
-    errors = {"trained": trained - optimum, "error": state.params - optimum, "other": state.params - optimum.flip(1)}
-    merged = merge(trained, quotes.offers.double(), quotes.alpha.double(), market.mask.double())
+    optimum, trained, params = end.floor.world.optimum, quotes.trained.double(), end.floor.models[ROLE].params
+    errors = {"trained": trained - optimum, "error": params - optimum, "other": params - optimum.flip(1)}
+    merged = merge(trained, quotes.offers.double(), quotes.alpha.double(), market.phase(Trade).mask.double())
     gain = squares(errors["trained"])[..., None] / squares(merged - optimum[:, :, None])
     pairs = {"gain": gain, "alpha": quotes.alpha, "low": quotes.low, "high": quotes.high}
     return (
         {name: squares(values) for name, values in errors.items()}
         | {name: values[:, [0, 1], OTHER].double() for name, values in pairs.items()}
-        | {"test": market.test_scores(state).loss.double(), "bought": report.bought.double()}
+        | {"test": rounds.test_scores(market, end).loss.double(), "bought": report.of(Traded).bought.double()}
     )
 
 
@@ -122,7 +123,7 @@ def _played(condition: str, effort: Effort) -> tuple[dict[str, np.ndarray], str]
     if not count:
         return {}, SMALL
     options = linear(condition, effort)
-    market = LinearMarket(ParameterTradingConfig(n_agents=len(AGENTS), cash=float("inf"), **options))
+    market = parameter_trading(ParameterTradingConfig(n_agents=len(AGENTS), cash=float("inf"), **options))
     policies = dict.fromkeys(agent_names(market), market.policies["truthful"])
     pieces = seeds_of(JUDGE, count).split(1 if condition == AS_STATED else count)  # a thousand parameters are large in memory
     done = [episodes(market, policies, rounds.begin(market, seeds), partial(note, market)) for seeds in pieces]

@@ -13,14 +13,13 @@ from torch import Tensor
 
 from marketenv import make_market
 from marketenv.core import rounds
-from marketenv.core.market import Market, agent_names
-from marketenv.markets.model_sharing import ModelSharingMarket
-from marketenv.markets.model_sharing_types import SharingReport, SharingState
-from marketenv.markets.sharing_schemes import SCHEMES
+from marketenv.core.market import Market, Report, agent_names
+from marketenv.markets.model_sharing import Share, Shared
+from marketenv.markets.model_sharing.schemes import SCHEMES
 from marketenv.mechanisms import GRAPHS, SharingTerms, never_bought
 
 from ...lineups import find_profile
-from ...scripted import STRATEGIES
+from ...markets import STRATEGIES
 from ..attack import JUDGE, seeds_of
 from ..exact import ex_post_regret
 from .claim import Effort, Evidence, Experiment
@@ -64,11 +63,9 @@ class Lighter:
         return self.experiment(condition, dataclasses.replace(effort, cheap=dataclasses.replace(cheap, **fewer)))
 
 
-def digits(condition: str, n_rounds: int, **more: Any) -> ModelSharingMarket:
+def digits(condition: str, n_rounds: int, **more: Any) -> Market:
     """The market of a condition, with the types of the paper's experiments."""
-    market = make_market("model_sharing_v0", **({"max_cycles": n_rounds} | DIGITS[condition] | more))
-    assert isinstance(market, ModelSharingMarket)
-    return market
+    return make_market("model_sharing_v0", **({"max_cycles": n_rounds} | DIGITS[condition] | more))
 
 
 def seeds_told(count: int) -> str:
@@ -80,24 +77,27 @@ def seeds_told(count: int) -> str:
 class Episodes:
     """How episodes went: how they began, every round's report, and how they ended."""
 
-    start: SharingState
-    reports: list[SharingReport]
-    end: SharingState
+    start: rounds.Situation
+    reports: list[Report]
+    end: rounds.Situation
 
-    def sum(self, name: str) -> Float64[Tensor, "markets agents"]:
-        """A number of the report, summed over rounds."""
-        return torch.stack([getattr(report, name).double() for report in self.reports]).sum(0)
+    def dealt(self) -> list[Shared]:
+        """What every round's sharing came to."""
+        return [report.of(Shared) for report in self.reports]
+
+    def utility(self) -> Float64[Tensor, "markets agents"]:
+        """The paper's utilities, summed over rounds."""
+        return torch.stack([done.utility for done in self.dealt()]).sum(0)
 
 
 def episodes(market: Market, parts: Any, seeds: Tensor) -> Episodes:
     """Play a profile to the end."""
-    profile, done, start = find_profile(market, parts), [], rounds.begin(market, seeds)
-    now = start
-    while now.quotes is not None:
+    profile, start, done = find_profile(market, parts), rounds.opened(market, seeds), []
+    now = rounds.begun(market, start)
+    while now.playing:
         now, report = rounds.advance(market, now, rounds.act(market, profile, now))
-        assert isinstance(report, SharingReport)
-        done.append(report)
-    return Episodes(start.state, done, now.state)
+        done += [] if report is None else [report]
+    return Episodes(start, done, now)
 
 
 # --- what deviating brings ----------------------------------------------------------------------------------------------
@@ -119,7 +119,7 @@ class CostRegret:
         (agent, *_), found = agent_names(market), {}
         for part in self.against:
             profile = find_profile(market, part) | {agent: market.policies["truthful"]}
-            found[part] = ex_post_regret(market, profile, agent, seeds_of(JUDGE, count), ("cost",))
+            found[part] = ex_post_regret(market, profile, agent, seeds_of(JUDGE, count), fields=("cost",))
         if not all(seen.exact for seen in found.values()):
             return Evidence(untested="the market names no costs that matter, and a grid of costs would not be exact")
         others = max(found, key=lambda part: float(found[part].regret.max()))
@@ -168,10 +168,10 @@ class Isolation:
         )
 
 
-def share_of_buyers(market: ModelSharingMarket, part: Any, seeds: Tensor) -> Float64[Tensor, "seeds"]:
+def share_of_buyers(market: Market, part: Any, seeds: Tensor) -> Float64[Tensor, "seeds"]:
     """The share of the others that buys from the first client, which plays a part among the truthful, after the first round."""
-    done = episodes(market, {agent_names(market)[0]: part}, seeds).reports[1:]
-    return torch.stack([report.sold[:, 0].double() for report in done]).mean(0) / (market.n_agents - 1)
+    done = episodes(market, {agent_names(market)[0]: part}, seeds).dealt()[1:]
+    return torch.stack([one.sold[:, 0].double() for one in done]).mean(0) / (market.people.count - 1)
 
 
 @lru_cache(8)
@@ -202,9 +202,8 @@ def isolated_iff(condition: str, effort: Effort) -> Evidence:
 def drawn_terms(markets: int, clients: int) -> SharingTerms:
     """What the graph is drawn from where all are truthful and distances are drawn: the market's own cases."""
     market = make_market("model_sharing_v0", learner=None, n_agents=clients, max_cycles=1)
-    assert isinstance(market, ModelSharingMarket)
-    (report,) = episodes(market, "truthful", seeds_of(JUDGE, markets)).reports
-    return SharingTerms(report.reported, report.discounts, market.gain)
+    (done,) = episodes(market, "truthful", seeds_of(JUDGE, markets)).dealt()
+    return SharingTerms(done.reported, done.discounts, market.phase(Share).rules.gain)
 
 
 # --- accuracy and welfare -----------------------------------------------------------------------------------------------
@@ -215,7 +214,8 @@ def above_local(condition: str, effort: Effort) -> Evidence:
     seeds, found = seeds_of(JUDGE, effort.seeds), {}
     for scheme in ("ipfl", "local"):
         market = digits(condition, effort.digits, scheme=scheme)
-        found[scheme] = market.test_scores(episodes(market, "truthful", seeds).end).accuracy.double().mean(1)
+        end = episodes(market, "truthful", seeds).end
+        found[scheme] = rounds.test_scores(market, end).accuracy.double().mean(1)
     means = ", ".join(f"{name} {float(values.mean()):.4f}" for name, values in found.items())
     gain = (found["ipfl"] - found["local"]).tolist()
     return Evidence(samples={"iPFL less local": gain}, seeds=seeds_told(len(seeds)), notes=(f"{means}; {effort.digits} rounds",))
@@ -228,7 +228,7 @@ def most_welfare(condition: str, effort: Effort) -> Evidence:
     for scheme in SCHEMES:
         market = digits(condition, 1 if scheme in FIXED else effort.digits, scheme=scheme)
         longest = max(longest, market.horizon)
-        each[scheme] = episodes(market, "truthful", seeds).sum("utility").sum(1) / market.horizon
+        each[scheme] = episodes(market, "truthful", seeds).utility().sum(1) / market.horizon
     samples = {f"iPFL less {name}": blocks(each["ipfl"] - each[name]) for name in each if name != "ipfl"}
     rows = [[name, float(values.mean())] for name, values in each.items()]
     table = {"title": "summed utility a round, money", "head": ["scheme", "mean"], "rows": rows}
@@ -245,7 +245,7 @@ def effort_unpaid(condition: str, effort: Effort) -> Evidence:
     """Utility of a client that relays others' work, less nine tenths of what it earns as an honest one; paired by seed."""
     market, seeds, earned = digits(condition, effort.digits), seeds_of(JUDGE, effort.seeds), {}
     for part in ("truthful", "relay_rider"):
-        earned[part] = episodes(market, {agent_names(market)[0]: part}, seeds).sum("utility")[:, 0]
+        earned[part] = episodes(market, {agent_names(market)[0]: part}, seeds).utility()[:, 0]
     ratio = float(earned["relay_rider"].mean() / earned["truthful"].mean().clamp(min=1e-12))
     return Evidence(
         samples={"rider less .9 of honest": (earned["relay_rider"] - 0.9 * earned["truthful"]).tolist()},

@@ -15,23 +15,17 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from marketenv import make_market
-from marketenv.alignment import alpha_closed_form, merge
+from marketenv.alignment import alpha_closed_form
 from marketenv.core import rounds
-from marketenv.core.market import Role, agent_names
+from marketenv.core.market import Market, Move, Report, agent_names
 from marketenv.core.policy import Policy
 from marketenv.data import make_source
 from marketenv.data.sources import find_dataset
 from marketenv.learners import Training
-from marketenv.markets.exchanges import Exchange, Terms, fedavg
-from marketenv.markets.parameter_trading import ParameterTradingMarket
-from marketenv.markets.parameter_trading_types import (
-    ParameterTradingConfig,
-    Reports,
-    TradingQuotes,
-    TradingReport,
-    TradingState,
-)
-from marketenv.markets.trading_worlds import TradingWorlds
+from marketenv.markets.parameter_trading import ROLE, ParameterTradingConfig, Scored, parameter_trading
+from marketenv.markets.parameter_trading.exchanges import Exchange, Terms, fedavg
+from marketenv.markets.parameter_trading.reports import Quotes, Reports
+from marketenv.markets.parameter_trading.weights import Merger, Weighed, weighed
 from marketenv.markets.worlds import Laid
 
 from ...scripted.parameter_trading import never_trade
@@ -66,16 +60,16 @@ class Joins:
     inside: Policy
     when: float
 
-    def __call__(self, observation: Tensor, role: Role, keys: Tensor) -> Tensor:
+    def __call__(self, observation: Tensor, move: Move, keys: Tensor) -> Tensor:
         """Actions of the one or the other."""
-        out, within = (policy(observation, role, keys) for policy in (self.outside, self.inside))
-        return torch.where(role.observation.unpack(observation)["round"] < self.when, out, within)
+        out, within = (policy(observation, move, keys) for policy in (self.outside, self.inside))
+        return torch.where(move.observation.unpack(observation)["round"] < self.when, out, within)
 
 
-def averaging_from(join: int, state: TradingState, quotes: TradingQuotes, reports: Reports, terms: Terms) -> Exchange:
+def averaging_from(join: int, quotes: Quotes, reports: Reports, terms: Terms) -> Exchange:
     """FedAvg, once so many rounds are over; everybody keeps its own model before."""
-    done = fedavg(state, quotes, reports, terms)
-    return dataclasses.replace(done, params=torch.where((state.round < join)[:, None, None], quotes.trained, done.params))
+    done = fedavg(quotes, reports, terms)
+    return dataclasses.replace(done, params=torch.where((terms.round < join)[:, None, None], quotes.trained, done.params))
 
 
 @dataclass(frozen=True)
@@ -85,19 +79,18 @@ class Ending:
     loss: Float64[Tensor, "seeds agents"]
     accuracy: Float64[Tensor, "seeds agents"]
     utility: Float64[Tensor, "seeds agents"]
-    reports: list[TradingReport]
+    reports: list[Report]
 
 
-def ending(market: ParameterTradingMarket, policy: Policy, seeds: Tensor) -> Ending:
+def ending(market: Market, policy: Policy, seeds: Tensor) -> Ending:
     """Play episodes in which everybody plays one policy, all seeds as one batch."""
     policies, done = dict.fromkeys(agent_names(market), policy), []
     now = rounds.begin(market, seeds)
-    while now.quotes is not None:
+    while now.playing:
         now, report = rounds.advance(market, now, rounds.act(market, policies, now))
-        assert isinstance(report, TradingReport)
-        done.append(report)
-    scores = market.test_scores(now.state)
-    utility = torch.stack([report.utility for report in done]).sum(0)
+        done += [] if report is None else [report]
+    scores = rounds.test_scores(market, now)
+    utility = torch.stack([report.rewards for report in done]).sum(0)
     return Ending(scores.loss.double(), scores.accuracy.double(), utility, done)
 
 
@@ -155,29 +148,21 @@ def played(options: dict[str, Any], method: str, seeds: Tensor) -> Ending:
     exchange = partial(averaging_from, join) if method == "FedAvg" else "trade"
     options = options | {"alignment": "auto" if method == "aligned" or method in LAYERS else "none", "layers": LAYERS.get(method)}
     market = make_market("parameter_trading_v0", n_agents=len(AGENTS), exchange=exchange, cash=1e6, **options)
-    assert isinstance(market, ParameterTradingMarket)
     outside = never_trade(market)
     inside = Joins(outside, market.policies["truthful"], (join - 0.5) / market.horizon)
     return ending(market, outside if method in METHODS[:2] else inside, seeds)
 
 
-class LinearMarket(ParameterTradingMarket):
-    """The parameter market of two linear agents, whose broker can be given data of each buyer's own task.
+def own_weights(merger: Merger) -> Weighed:
+    """The best weights of each purchase for the loss on the broker's features with noiseless labels of the buyer's own task.
 
-    own_task: the best weight of a purchase minimises the loss on the broker's features with labels of the buyer's task.
-              The broker's data otherwise hold both tasks in turn, so that a weight serves their average.
+    The broker's data otherwise hold both tasks in turn, so that a weight serves their average.
     """
-
-    def __init__(self, config: ParameterTradingConfig | None = None, own_task: bool = False) -> None:
-        super().__init__(config)
-        self.own_task = own_task
-
-    def _best_weights(self, trained: Tensor, offers: Tensor, world: TradingWorlds) -> tuple[Tensor, Tensor]:
-        if not self.own_task:
-            return super()._best_weights(trained, offers, world)
-        assert world.optimum is not None
-        (alpha,) = world.asked(world.content.exam, partial(_own_weights, self.mask), world.optimum, trained, offers)
-        return alpha, world.loss(merge(trained, offers, alpha, self.mask).flatten(1, 2)).view_as(alpha)
+    world = merger.world
+    assert world.optimum is not None
+    of_exam = partial(_own_weights, merger.mask)
+    (alpha,) = world.asked(world.content.exam, of_exam, world.optimum, merger.models, merger.offers)
+    return weighed(merger, alpha)
 
 
 def _own_weights(mask: Tensor, laid: Laid, optimum: Tensor, trained: Tensor, offers: Tensor) -> tuple[Tensor]:
@@ -220,7 +205,7 @@ def compared(pairs: tuple[tuple[str, str], ...], each: bool, data: str, conditio
 
 
 def _losses(done: Mapping[str, Ending]) -> dict[str, Any]:
-    curves = {name: torch.stack([r.loss.mean(1) for r in one.reports], 1)[:20].tolist() for name, one in done.items()}
+    curves = {name: torch.stack([r.of(Scored).loss.mean(1) for r in one.reports], 1)[:20].tolist() for name, one in done.items()}
     return {"x": "round", "y": "loss", "curves": curves}
 
 
@@ -275,23 +260,27 @@ def figure_4(falling: bool, condition: str, effort: Effort) -> Evidence:
 def _own_fall(options: dict[str, Any], distance: float, own_task: bool, seeds: Tensor) -> Tensor:
     """By how much A's loss on its own task is less in the market than out of it, % [seeds]."""
     apart = {"data_options": options["data_options"] | {"distance": distance, "test_size": 1}}
-    market = LinearMarket(ParameterTradingConfig(n_agents=len(AGENTS), cash=1e6, **(options | apart)), own_task)
+    config = ParameterTradingConfig(
+        n_agents=len(AGENTS), cash=1e6, alpha=own_weights if own_task else "auto", **(options | apart)
+    )
+    market = parameter_trading(config)
     start = rounds.begin(market, seeds)
-    optimum = start.state.world.optimum
+    optimum = start.floor.world.optimum
     ends = [_last(market, policy, start)[:, 0] - optimum[:, 0] for policy in (market.policies["truthful"], never_trade(market))]
     inside, outside = (error.double().square().sum(1) for error in ends)
     return 100 * (1 - inside / outside)
 
 
-def _last(market: ParameterTradingMarket, policy: Policy, start: rounds.Situation) -> Tensor:
+def _last(market: Market, policy: Policy, start: rounds.Situation) -> Tensor:
     """Everybody's parameters after the last round [seeds, agents, d]."""
     policies, now = dict.fromkeys(agent_names(market), policy), start
-    while now.quotes is not None:
+    while now.playing:
         now, _ = rounds.advance(market, now, rounds.act(market, policies, now))
-    return now.state.params
+    params: Tensor = now.floor.models[ROLE].params
+    return params
 
 
-def trades(reports: list[TradingReport], names: tuple[str, ...]) -> tuple[dict[str, Any], ...]:
+def trades(reports: list[Report], names: tuple[str, ...]) -> tuple[dict[str, Any], ...]:
     """What each agent paid round by round, seed by seed, and who paid whom how much an episode in the mean."""
     paid = torch.stack([report.paid for report in reports], 1)[:20]  # [seeds, rounds, agents]
     curves = {f"{name} pays": paid[..., k].tolist() for k, name in enumerate(names)}

@@ -12,9 +12,12 @@ import torch
 from torch import Tensor
 
 from marketenv.core import draws, rounds
-from marketenv.core.market import agent_names
+from marketenv.core.market import Market, Report, agent_names
 from marketenv.core.policy import Policy
-from marketenv.markets.parameter_trading import ParameterTradingMarket
+from marketenv.core.rounds import Situation
+from marketenv.markets.parameter_trading import ROLE, Traded
+from marketenv.markets.parameter_trading.reports import Quotes
+from marketenv.markets.training import Train
 from marketenv.valuation import paper_bound_is_safe, theorem_4_1
 
 from ...scripted.parameter_trading import never_trade, trader
@@ -118,18 +121,22 @@ def laws(seed: int, dimensions: Sequence[int], cases: int) -> dict[str, tuple[Pr
 # --- theorem 5.1 --------------------------------------------------------------------------------------------------------
 
 
-Watch = Callable[[Any, Any, Any], dict[str, Tensor]]
+Watch = Callable[[Quotes, Situation, Report], dict[str, Tensor]]
 
 
-def episodes(
-    market: ParameterTradingMarket, policies: Mapping[str, Policy], start: rounds.Situation, watch: Watch
-) -> dict[str, Tensor]:
-    """Play episodes from their start and stack what ``watch(quotes, state, report)`` notes of each round: [rounds, ...]."""
-    now, notes = start, []
-    while now.quotes is not None:
+def episodes(market: Market, policies: Mapping[str, Policy], start: Situation, watch: Watch) -> dict[str, Tensor]:
+    """Play episodes from their start and stack what ``watch(quotes, end, report)`` notes of each round: [rounds, ...].
+
+    start: a round begun;   quotes: of the trade;   end: where the round ended, the next one not begun
+    """
+    now, notes, over = start, [], False
+    while not over:
         quotes = now.quotes
-        now, report = rounds.advance(market, now, rounds.act(market, policies, now))
-        notes.append(watch(quotes, now.state, report))
+        end, report = rounds.play_stage(market, now, rounds.act(market, policies, now))
+        assert report is not None  # a market of one stage
+        notes.append(watch(quotes, end, report))
+        over = bool(rounds.ended(end, report).all())
+        now = end if over else rounds.begun(market, end)
     return {name: torch.stack([note[name] for note in notes]) for name in notes[0]}
 
 
@@ -163,29 +170,37 @@ def of_owners(stats: Any, owners: Tensor) -> Quadratic:
     return Quadratic(gram, cross[:, None], energy[:, None])
 
 
-def descend(market: ParameterTradingMarket, seeds: Sequence[int]) -> list[dict[str, Any]]:
+def parameters_of(market: Market) -> int:
+    """How many parameters a trader's model has."""
+    learner = market.phase(Train).learner
+    assert learner is not None
+    return learner.layout.size
+
+
+def descend(market: Market, seeds: Sequence[int]) -> list[dict[str, Any]]:
     """Of each seed an episode in which B always buys and A never does, and one in which nobody trades; a number a round.
 
     slope: |gradient of B's training loss|^2 at the end of the round;   gain: Delta_b, the fall of the broker's loss by the
     trade;   rise: what the trade adds to B's training loss;   broker, own: losses of B's model at the end of the round
     bought: 1 for a purchase, of A and of B
     """
-    some = max(1, GRAMS // market.learner.layout.size**2)
+    some = max(1, GRAMS // parameters_of(market) ** 2)
     return [one for k in range(0, len(seeds), some) for one in _descend(market, torch.tensor(seeds[k : k + some]))]
 
 
-def _descend(market: ParameterTradingMarket, seeds: Tensor) -> list[dict[str, Any]]:
+def _descend(market: Market, seeds: Tensor) -> list[dict[str, Any]]:
     a, b = agent_names(market)
     buys = {a: trader(market, factor=0.0), b: trader(market)}
     start, numbers = rounds.begin(market, seeds), torch.arange(len(seeds))
-    world, material = start.state.world, start.state.world.material()
+    world = start.floor.world
+    material = world.material(start.floor.round)
     own, broker = of_owners(material, 2 * numbers + 1), of_owners(world.content.exam.made, numbers)
 
-    def watch(quotes: Any, state: Any, report: Any) -> dict[str, Tensor]:
-        models = torch.stack([quotes.trained[:, 1], state.params[:, 1]], 1).double()
+    def watch(quotes: Quotes, end: Situation, report: Report) -> dict[str, Tensor]:
+        models = torch.stack([quotes.trained[:, 1], end.floor.models[ROLE].params[:, 1]], 1).double()
         ours, theirs = own.loss(models), broker.loss(models)
         facts = {"slope": own.slope(models)[:, 1], "gain": theirs[:, 0] - theirs[:, 1], "rise": ours[:, 1] - ours[:, 0]}
-        return facts | {"broker": theirs[:, 1], "own": ours[:, 1], "bought": report.bought.double()}
+        return facts | {"broker": theirs[:, 1], "own": ours[:, 1], "bought": report.of(Traded).bought.double()}
 
     outside = dict.fromkeys((a, b), never_trade(market))
     curves = {name: episodes(market, policies, start, watch) for name, policies in (("always", buys), ("never", outside))}

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from marketenv import make_market
 from marketenv.core import draws
-from marketenv.markets.parameter_trading import ParameterTradingMarket
+from marketenv.core.market import Market
 from marketenv.mechanisms import PRIORS, AskRule, Outcome, nash_bargaining
 
 from .claim import AS_STATED, Effort, Evidence
 from .tables import FEWER, linear
-from .theorems import Products, checks, descend, enough, example, laws, reached
+from .theorems import Products, checks, descend, enough, example, laws, parameters_of, reached
 
 BLOCKS = 600  # random cases are told in so many blocks: none of 545 makes 1 % for two statistics and three conditions
 
@@ -115,7 +115,7 @@ def theorem_51(premise: bool, condition: str, effort: Effort) -> Evidence:
     seeds, n_rounds, _ = effort.linear
     market = _descent(condition, effort)
     done = descend(market, range(seeds))
-    told = f"keys 0..{seeds - 1}, {n_rounds} rounds, {market.learner.layout.size} parameters, step {RATE}"
+    told = f"keys 0..{seeds - 1}, {n_rounds} rounds, {parameters_of(market)} parameters, step {RATE}"
     if premise:
         return _barren(np.array([d["always"]["gain"] for d in done]), told)
     small = [d for d in done if RATE * d["smoothness"] < 1]
@@ -170,7 +170,7 @@ def _worst(measured: np.ndarray, promised: np.ndarray, known: np.ndarray, n_roun
     return [float(value) for value in late if np.isfinite(value)]
 
 
-def _descent(condition: str, effort: Effort) -> ParameterTradingMarket:
+def _descent(condition: str, effort: Effort) -> Market:
     """Two linear agents with a step below 1 / L, told their gain as a fall of the loss."""
     options = linear(FEWER, effort)
     if condition == PLENTY:
@@ -179,9 +179,7 @@ def _descent(condition: str, effort: Effort) -> ParameterTradingMarket:
         options["data_options"] |= sizes | {"noise": 0.0}
     options["valuation"] = "loss_difference"
     options["training"] = dataclasses.replace(options["training"], learning_rate=RATE)
-    market = make_market("parameter_trading_v0", n_agents=2, cash=math.inf, **options)
-    assert isinstance(market, ParameterTradingMarket)
-    return market
+    return make_market("parameter_trading_v0", n_agents=2, cash=math.inf, **options)
 
 
 COVERED = "every bid covers its ask"

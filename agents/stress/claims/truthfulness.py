@@ -24,7 +24,7 @@ from ..attack import JUDGE, SELECT, Attack, Curve, curve, seeds_of
 from ..best_response import Found, deviators
 from ..deviation import Deviation, Family
 from ..exact import ex_post_regret
-from ..kinds import LINES, families
+from ..kinds import LINES
 from ..search import Budget, find_attackers
 from ..words import axis, say
 from .claim import AS_STATED, AtMost, Claim, Effort, Evidence, Never, NoGain
@@ -162,7 +162,7 @@ class Searched:
     def _regret(
         self, market: Market, profile: Profile, agent: str, budget: Budget, against: str
     ) -> tuple[str, list[float], bool]:
-        seen = ex_post_regret(market, profile, agent, seeds_of(JUDGE, budget.judge), self.fields)
+        seen = ex_post_regret(market, profile, agent, seeds_of(JUDGE, budget.judge), fields=self.fields)
         return f"ex-post regret of {agent}{against}", blocks(seen.regret), seen.exact and market.horizon == 1
 
 
@@ -215,16 +215,17 @@ def on_lines(search: Attack, judged: Attack, lines: Sequence[Line] | None, point
 
 def _chosen(search: Attack, lines: Sequence[Line] | None) -> list[Family]:
     """The families of some lines, cut to their ranges; of all lines that change something where none is named."""
-    role, bases = search.roles[0], search.bases()
+    role, bases, agent = search.roles[0].name, search.bases(), search.agents[0]
     if lines is None:
-        return list(search.lines(bases)[role.name].values())
-    known, usual, found = families(role, LINES), search.usual(role, bases), []
+        return list(search.lines(bases)[role].values())
+    known, moves, found = search.families(LINES)[role], {move.stage: move for move in search.moves_of(agent)}, []
     for name, *ends in lines:
         family = lookup(known, name, "line of deviations")
-        low, high = (end(role.action[family.field]) if callable(end) else float(end) for end in ends)
-        found.append(dataclasses.replace(family, low=(low,), high=(high,)).within(usual))
+        move = moves[family.stage]
+        low, high = (end(move.action[family.field]) if callable(end) else float(end) for end in ends)
+        found.append(dataclasses.replace(family, low=(low,), high=(high,)).within(search.usual(move, bases)))
         if not found[-1].low < found[-1].high:
-            others = ", ".join(search.lines(bases)[role.name])
+            others = ", ".join(search.lines(bases)[role])
             raise ValueError(f"the line {name!r} from {low:g} to {high:g} changes no report; lines that do: {others}.")
     return found
 
@@ -253,7 +254,7 @@ def changes(policy: Policy, base: Policy) -> bool:
 def _moves(market: Market, profile: Profile, seeds: int) -> float:
     """The share of episodes in which money moves."""
     played = steps(market, profile, seeds_of(JUDGE, min(max(seeds, 20), 64)))
-    money = torch.stack([report.transfers for _, report, _ in played]).abs().sum((0, 2, 3))
+    money = torch.stack([(report.paid + report.received).sum(1) for _, report, _ in played]).sum(0)
     return float((money > 0).double().mean())
 
 
@@ -395,11 +396,13 @@ def rationality(
 # --- what is played -----------------------------------------------------------------------------------------------------
 
 
-def steps(market: Market, play: Any, seeds: Tensor) -> Iterator[tuple[Any, Report, Any]]:
-    """(state before, report, state after) of every round of episodes in which all play a profile."""
+def steps(market: Market, play: Any, seeds: Tensor) -> Iterator[tuple[rounds.Situation, Report, rounds.Situation]]:
+    """(where it began, report, where it ended) of every round of episodes in which all play a profile."""
     policies, who = seat(market, find_profile(market, play), seeds)
-    now = rounds.begin(market, seeds)
-    while now.quotes is not None:
-        before, (now, report) = now.state, rounds.advance(market, now, rounds.act_mixed(market, policies, who, now))
-        if report is not None:
-            yield before, report, now.state
+    before, over = rounds.opened(market, seeds), False
+    while not over:
+        now, report = rounds.begun(market, before), None
+        while report is None:
+            now, report = rounds.play_stage(market, now, rounds.act_mixed(market, policies, who, now))
+        yield before, report, now
+        before, over = now, bool(rounds.ended(now, report).all())

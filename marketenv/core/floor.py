@@ -1,0 +1,138 @@
+"""The floor that all phases of a market share: who is there, what they own and owe, and what this round has come to so far."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+import torch
+from jaxtyping import Bool, Float, Float64, Int
+from torch import Tensor
+
+from marketenv.core import draws
+from marketenv.core.ledger import Flow, Ledger
+from marketenv.core.lookup import unknown
+from marketenv.core.parts import taken
+from marketenv.core.tree import STATIC
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Floor:
+    """What phases hand to one another; tensors lead with the market axis.
+
+    seeds, round: of each market's episode; rounds that are finished             int64 [markets]
+    ledger:  cash, credit and this round's net of agents, then accounts          [markets, rows]
+    present: who is in the market                                                bool [markets, agents]
+    ended:   the game is over by a rule of its own                               bool [markets]
+    rows:    where each role's agents and each account lie in the ledger, agents first
+    horizon, cut: rounds of an episode, and whether no agent sees where they end
+    world:   what the seeds fix for good, such as data (see ``marketenv.markets.worlds``)
+    models:  by role: what its agents have learned;   types: private ones by role and name   [markets, count]
+    flows, terms, done: of this round so far: payments by name; parts of the utility that are no money, by name and role
+             [markets, count]; every phase's outcome by the phase's name
+    """
+
+    seeds: Int[Tensor, "markets"]
+    round: Int[Tensor, "markets"]
+    ledger: Ledger
+    present: Bool[Tensor, "markets agents"]
+    ended: Bool[Tensor, "markets"]
+    rows: Mapping[str, slice] = field(metadata=STATIC)
+    horizon: int = field(metadata=STATIC, default=1)
+    cut: bool = field(metadata=STATIC, default=False)
+    world: Any = None
+    models: Mapping[str, Any] = field(default_factory=dict)
+    types: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
+    flows: Mapping[str, Flow] = field(default_factory=dict)
+    terms: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
+    done: Mapping[str, Any] = field(default_factory=dict)
+
+    def keys(self, *purpose: int | str) -> Int[Tensor, "markets"]:
+        """Keys of this round's random draws for a purpose."""
+        return draws.fold(self.seeds, self.round, *purpose)
+
+    def count(self, who: str) -> int:
+        """How many rows a role or an account has; ValueError for an unknown name."""
+        where = self.where(who)
+        return where.stop - where.start
+
+    def where(self, who: str) -> slice:
+        """The rows of a role or an account; ValueError for an unknown name."""
+        if who not in self.rows:
+            raise unknown("role or account", who, tuple(self.rows))
+        return self.rows[who]
+
+    def cash(self, who: str) -> Float64[Tensor, "markets count"]:
+        """Money in hand of a role's agents or of an account."""
+        return self.ledger.cash[:, self.where(who)].clone()
+
+    def purse(self, who: str) -> Float64[Tensor, "markets count"]:
+        """The most that each can pay now."""
+        return self.ledger.purse[:, self.where(who)]
+
+    @property
+    def played(self) -> Float64[Tensor, "markets"]:
+        """Finished rounds / horizon as agents may see it: 0 throughout where the horizon is a cut."""
+        share = self.round.double() / self.horizon
+        return share.zero_() if self.cut else share
+
+    def everyone(self, **by_role: Tensor) -> Tensor:
+        """Numbers of some roles over all agents, 0 for the others: [markets, count] each -> [markets, agents]."""
+        for role, values in by_role.items():
+            wanted = self.present[:, self._agents(role)]
+            if not isinstance(values, Tensor) or values.shape != wanted.shape:
+                taken(values, f"everyone was given {role}", wanted, f"markets, {role}", torch.float64)
+        kinds = [values.dtype for values in by_role.values()] or [torch.float64]
+        total = self.ledger.cash.new_zeros(self.present.shape, dtype=functools.reduce(torch.promote_types, kinds))
+        for role, values in by_role.items():
+            total[:, self.where(role)] = values.to(total.dtype)
+        return total
+
+    def _agents(self, role: str) -> slice:
+        """The rows of a role; ValueError for an account, which has no utility and no place among the agents."""
+        where = self.where(role)
+        if where.stop > self.present.shape[1]:
+            roles = [name for name, rows in self.rows.items() if rows.stop <= self.present.shape[1]]
+            raise ValueError(f"{role!r} is an account, wanted a role: {', '.join(roles)}.")
+        return where
+
+    def of(self, kind: type[T]) -> T:
+        """This round's latest outcome of a kind; ValueError where no phase has given one yet."""
+        found = [outcome for outcome in self.done.values() if isinstance(outcome, kind)]
+        if not found:
+            raise ValueError(
+                f"no phase of this round has given a {kind.__name__} yet, wanted one before this phase: done are "
+                f"{', '.join(self.done) or 'none'}. Put the phase that gives it earlier into the chain."
+            )
+        return found[-1]
+
+    def pay(self, name: str, payer: str, payee: str, money: Float[Tensor, "markets payers payees"]) -> Floor:
+        """Book payments at once; a hold is a payment to an account, and a release one from it.
+
+        name: of these payments, once a round;   payer, payee: a role or an account;   money: >= 0 [markets, payers, payees]
+        Whether they can be paid is checked when the phase is over. Raises ValueError for unknown names, a name that is booked
+        already, and another shape or type.
+        """
+        if name in self.flows:
+            raise ValueError(f"payments {name!r} are booked already in this round, wanted a name once: rename one of the two.")
+        if not isinstance(name, str) or not name or "." in name:
+            raise ValueError(f"payments are named {name!r}, wanted text without dots, under which they are kept.")
+        payers, payees = self.where(payer), self.where(payee)
+        like = self.ledger.cash[:, payers, None].expand(-1, -1, self.count(payee))
+        money = taken(money, f"payments {name!r} came", like, f"markets, {payer}, {payee}", torch.float64)
+        flow = Flow(payer, payee, money)
+        ledger = self.ledger.moved(payers, payees, flow.paid, flow.received)
+        return replace(self, flows={**self.flows, name: flow}, ledger=ledger)
+
+    def term(self, name: str, role: str, value: Float[Tensor, "markets count"]) -> Floor:
+        """Add a part of a role's utility that is no money: a value or, below 0, a cost. ValueError where it stands already."""
+        by_role = self.terms.get(name, {})
+        if role in by_role:
+            raise ValueError(f"the term {name!r} of {role} stands already in this round, wanted it once: rename one of the two.")
+        like = self.ledger.cash[:, self._agents(role)]
+        value = taken(value, f"the term {name!r} came", like, f"markets, {role}", torch.float64)
+        return replace(self, terms={**self.terms, name: {**by_role, role: value}})

@@ -1,0 +1,155 @@
+"""Money: named payments, and the cash of agents and named accounts that they move. Conserved by construction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from marketenv.core.tree import STATIC
+
+Transfers = Float64[Tensor, "markets payers payees"]
+Amounts = Float64[Tensor, "markets rows"]
+ROUNDING, RELATIVE = 1e-9, 1e-12  # how far beyond its purse a payer may go, since prices are rounded: money, and a part of it
+
+
+def net(transfers: Transfers) -> Amounts:
+    """Money received less money paid.
+
+    net[m, i] = sum_j transfers[m, j, i] - sum_j transfers[m, i, j]
+
+    transfers: money from payer to payee, >= 0   [markets, payers, payees], square
+    Returns what each row's cash changes by [markets, rows]; it sums to zero over rows up to rounding.
+
+    >>> net(torch.tensor([[[0.0, 2.0], [0.5, 0.0]]], dtype=torch.float64))
+    tensor([[-1.5000,  1.5000]], dtype=torch.float64)
+    """
+    return transfers.sum(-2) - transfers.sum(-1)
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Payments of one name: from the agents of a role, or an account, to those of another.
+
+    payer, payee: names of roles or accounts;   money: >= 0, of sizes of its own   float64 [markets, payers, payees]
+    """
+
+    payer: str = field(metadata=STATIC)
+    payee: str = field(metadata=STATIC)
+    money: Transfers
+
+    @cached_property
+    def paid(self) -> Float64[Tensor, "markets payers"]:
+        """What each payer pays."""
+        return self.money.sum(2)
+
+    @cached_property
+    def received(self) -> Float64[Tensor, "markets payees"]:
+        """What each payee gets."""
+        return self.money.sum(1)
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Cash of every agent and account, how far below zero it may go, and what the present round has changed.
+
+    cash:   money in hand                                        float64 [markets, rows]
+    credit: how far cash may fall below zero (inf: no limit)     float64 [markets, rows]
+    net:    money received less money paid in this round         float64 [markets, rows]
+    """
+
+    cash: Amounts
+    credit: Amounts
+    net: Amounts
+
+    @classmethod
+    def of(cls, cash: Amounts, credit: Amounts) -> Ledger:
+        """A ledger of which nothing has been paid yet."""
+        return cls(cash, credit, torch.zeros_like(cash))
+
+    @property
+    def purse(self) -> Amounts:
+        """The most that each row can pay now: cash + credit, never below 0."""
+        return (self.cash + self.credit).clamp(min=0.0)
+
+    def book(self, payers: slice, payees: slice, money: Transfers) -> Ledger:
+        """Move money from some rows to others at once; whether it could be paid is checked by ``check``.
+
+        >>> ledger = Ledger.of(torch.tensor([[5.0, 1.0, 0.0]], dtype=torch.float64), torch.zeros(1, 3, dtype=torch.float64))
+        >>> ledger.book(slice(0, 1), slice(1, 3), torch.tensor([[[2.0, 1.0]]], dtype=torch.float64)).cash
+        tensor([[2., 3., 1.]], dtype=torch.float64)
+        """
+        return self.moved(payers, payees, money.sum(2), money.sum(1))
+
+    def moved(self, payers: slice, payees: slice, paid: Tensor, received: Tensor) -> Ledger:
+        """The same where it is known what each payer pays and each payee gets: [markets, payers], [markets, payees]."""
+        change = torch.zeros_like(self.cash)
+        change[:, payees] += received
+        change[:, payers] -= paid
+        return Ledger(self.cash + change, self.credit, self.net + change)
+
+    def new_round(self) -> Ledger:
+        """The same cash at the start of a round in which nothing has been paid."""
+        return replace(self, net=torch.zeros_like(self.net))
+
+
+def check(before: Ledger, after: Ledger, flows: Mapping[str, Flow], rows: Mapping[str, slice], agents: int) -> None:
+    """Refuse payments of a phase that are negative, not finite, or beyond what the payer had.
+
+    before, after: books before and after these flows;   rows: of every role and account
+    agents: how many rows are agents', which come first
+
+    An agent pays from what it had before the phase; what it is paid in the phase it may spend in the next one. An account may
+    pass on what it gets. Raises ValueError that names the flow and the payer; no money has moved then, for the phase has not
+    happened.
+    """
+    if not flows:
+        return
+    paid, booked = torch.zeros_like(before.cash), before
+    for flow in flows.values():
+        paid[:, rows[flow.payer]] += flow.paid
+        booked = booked.moved(rows[flow.payer], rows[flow.payee], flow.paid, flow.received)
+    other = (booked.cash != after.cash).any(1) | (booked.net != after.net).any(1)  # the books are no work of the flows
+    limit = before.cash + before.credit
+    limit[:, agents:] += after.cash[:, agents:] - before.cash[:, agents:] + paid[:, agents:]  # an account passes on what it gets
+    over = (paid > 0) & (paid > limit + ROUNDING + RELATIVE * limit.abs())
+    impossible = [~(flow.money.isfinite() & (flow.money >= 0)).flatten(1).all(1) for flow in flows.values()]
+    if after.credit is not before.credit or bool(torch.stack([over.any(1), other, *impossible]).any()):
+        _refuse(before, flows, rows, over)
+
+
+def _refuse(before: Ledger, flows: Mapping[str, Flow], rows: Mapping[str, slice], over: Tensor) -> None:
+    """Say which payment is refused, and why."""
+    for name, flow in flows.items():
+        impossible = ~(flow.money.isfinite() & (flow.money >= 0))
+        if bool(impossible.any()):
+            market, payer, payee = impossible.nonzero()[0].tolist()
+            raise ValueError(
+                f"a payment {name!r} is {float(flow.money[market, payer, payee])}, wanted a finite amount >= 0: "
+                f"{flow.payer}_{payer} of market {market} would pay it to {flow.payee}_{payee}. No money moved."
+            )
+    if not bool(over.any()):
+        raise ValueError("the ledger is not what the flows make of it, wanted payments by floor.pay alone. No money moved.")
+    market, row = over.nonzero()[0].tolist()
+    who, where = next((name, where) for name, where in rows.items() if where.start <= row < where.stop)
+    place = row - where.start
+    paid = {name: float(f.paid[market, place]) for name, f in flows.items() if f.payer == who}
+    raise ValueError(
+        f"{who}_{place} of market {market} would pay {sum(paid.values()):g} ({', '.join(paid)}) from a purse of "
+        f"{float(before.purse[market, row]):g}: more than its cash and credit. No money moved."
+    )
+
+
+def dense(flows: Mapping[str, Flow], rows: Mapping[str, slice], like: Amounts) -> Transfers:
+    """All flows in one square matrix over all rows, for pictures and reports of small markets: [markets, rows, rows].
+
+    like: numbers of the ledger's shape
+    """
+    total = like.new_zeros(*like.shape, like.shape[1])
+    for flow in flows.values():
+        total[:, rows[flow.payer], rows[flow.payee]] += flow.money
+    return total

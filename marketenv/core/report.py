@@ -1,0 +1,95 @@
+"""A finished round: what every phase came to, who paid whom, and what it was worth to each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import torch
+from jaxtyping import Bool, Float64
+from torch import Tensor
+
+from marketenv.core import ledger
+from marketenv.core.ledger import Amounts, Flow, Ledger
+from marketenv.core.tree import STATIC
+
+T = TypeVar("T")
+EVERYWHERE = ("utility", "paid", "received", "cash")  # facts of every market
+
+
+@dataclass(frozen=True)
+class Report:
+    """A finished round: every phase's outcome, who paid whom, and what it was worth.
+
+    rewards:    utility of the round: net money + terms                             float64 [markets, agents]
+    terminated: the game is really over                                              bool [markets]
+    ledger:     cash, and the round's net, at the end of the round;   rows: of roles and accounts in it
+    done, flows, terms: as on the floor;   seconds: wall-clock seconds of each phase or of its named steps
+    """
+
+    rewards: Float64[Tensor, "markets agents"]
+    terminated: Bool[Tensor, "markets"]
+    ledger: Ledger
+    done: Mapping[str, Any]
+    flows: Mapping[str, Flow]
+    terms: Mapping[str, Mapping[str, Tensor]]
+    rows: Mapping[str, slice] = field(metadata=STATIC)
+    seconds: Mapping[str, float] = field(metadata=STATIC)
+
+    def of(self, kind: type[T]) -> T:
+        """The latest outcome of a kind; ValueError where no phase gave one."""
+        found = [outcome for outcome in self.done.values() if isinstance(outcome, kind)]
+        if not found:
+            names = ", ".join(type(outcome).__name__ for outcome in self.done.values())
+            raise ValueError(f"the report has no {kind.__name__}, wanted one of {names}.")
+        return found[-1]
+
+    @property
+    def paid(self) -> Float64[Tensor, "markets agents"]:
+        """Money that each agent paid."""
+        return self._summed(lambda flow: (flow.payer, flow.paid))[:, : self.rewards.shape[1]]
+
+    @property
+    def received(self) -> Float64[Tensor, "markets agents"]:
+        """Money that each agent received."""
+        return self._summed(lambda flow: (flow.payee, flow.received))[:, : self.rewards.shape[1]]
+
+    @property
+    def net(self) -> Amounts:
+        """Money that each agent, and each account, received less what it paid."""
+        return self._summed(lambda flow: (flow.payee, flow.received)) - self._summed(lambda flow: (flow.payer, flow.paid))
+
+    @property
+    def transfers(self) -> Float64[Tensor, "markets rows rows"]:
+        """All payments in one matrix over agents and accounts, for pictures and small markets."""
+        return ledger.dense(self.flows, self.rows, self.ledger.cash)
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the agents, then of the accounts, as the rows of ``transfers``."""
+        return [f"{name}_{k}" for name, where in self.rows.items() for k in range(where.stop - where.start)]
+
+    def infos(self) -> dict[str, Tensor]:
+        """The numbers that infos show: each [markets, agents]; a phase may tell a fact of every market in its own way."""
+        agents = self.rewards.shape[1]
+        facts = {"utility": self.rewards, "paid": self.paid, "received": self.received, "cash": self.ledger.cash[:, :agents]}
+        for outcome in self.done.values():
+            facts |= outcome.facts()
+        return facts
+
+    def story(self, agents: Sequence[str]) -> list[str]:
+        """Tell the first market's round in lines of text: every phase's part, payments, and utilities."""
+        lines = [line for outcome in self.done.values() for line in outcome.story(agents)]
+        money, names = self.transfers[0], self.names
+        paid = [f"{names[p]} pays {names[q]} {float(money[p, q]):.4f}." for p, q in money.nonzero().tolist()]
+        utilities = ", ".join(f"{a} {u:+.4f}" for a, u in zip(agents, self.rewards[0].tolist(), strict=True))
+        return [*lines, *(paid or ["Nobody pays anybody."]), f"Utility: {utilities}."]
+
+    def _summed(self, side: Callable[[Flow], tuple[str, Tensor]]) -> Amounts:
+        """One side of all payments, over agents and accounts."""
+        total = torch.zeros_like(self.ledger.cash)
+        for flow in self.flows.values():
+            who, money = side(flow)
+            total[:, self.rows[who]] += money
+        return total

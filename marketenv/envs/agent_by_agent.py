@@ -1,0 +1,149 @@
+"""The agent-by-agent form of a market: PettingZoo's AEC environment, of our own, since a market may have several stages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from pettingzoo import AECEnv
+from pettingzoo.utils.wrappers import OrderEnforcingWrapper
+
+from marketenv.core.market import Market, Report
+from marketenv.core.numbers import numbers
+from marketenv.envs.parallel import MarketParallelEnv
+
+
+class MarketAECEnv(AECEnv[str, np.ndarray, Any]):
+    """The agent-by-agent form: in every stage its movers are asked, one after another, without seeing each other's moves.
+
+    The next stage sees them. Rewards come when the round is over; ``last()`` gives an agent what came since its last move.
+    """
+
+    def __init__(self, env: MarketParallelEnv) -> None:
+        super().__init__()
+        everybody = all(len(stage.moves) == len(env.market.roles) for stage in env.market.stages)
+        self.metadata = {**env.metadata, "is_parallelizable": everybody}  # only where all move in every stage
+        self.env, self.render_mode, self.state_space = env, env.render_mode, env.state_space
+        self.possible_agents = list(env.possible_agents)
+        self.observation_spaces, self.action_spaces = env.observation_spaces, env.action_spaces
+        self.agents: list[str] = []
+
+    @property
+    def market(self) -> Market:
+        """The market that is played."""
+        return self.env.market
+
+    @property
+    def report(self) -> Report | None:
+        """The last finished round in full, None before the first."""
+        return self.env.report
+
+    def observation_space(self, agent: str) -> gymnasium.Space[Any]:
+        """The Box of what an agent sees; the same object on every call."""
+        return self.env.observation_space(agent)
+
+    def action_space(self, agent: str) -> gymnasium.Space[Any]:
+        """The space of what an agent may do; the same object on every call."""
+        return self.env.action_space(agent)
+
+    def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
+        """Start an episode, as the parallel form does."""
+        self._begin(*self.env.reset(seed, options))
+
+    def _begin(self, observations: dict[str, np.ndarray], infos: dict[str, dict[str, float]]) -> None:
+        """Stand at a stage of which nobody has moved yet."""
+        self.agents, self._observations, self.infos = list(self.env.possible_agents), observations, infos
+        over = not self.env.agents
+        terminated = over and (not self.market.cut or bool(self.env.situation.floor.ended[0]))  # a rule may end it before a cut
+        self.terminations = dict.fromkeys(self.agents, terminated)
+        self.truncations = dict.fromkeys(self.agents, over and not terminated)
+        self.rewards: dict[str, float] = dict.fromkeys(self.agents, 0.0)
+        self._cumulative_rewards: dict[str, float] = dict.fromkeys(self.agents, 0.0)
+        self._skip_agent_selection = None
+        self._actions: dict[str, Any] = {}
+        self.agent_selection = self.agents[0] if over else self.env.movers[0]
+
+    def observe(self, agent: str) -> np.ndarray:
+        """What an agent sees in the present stage."""
+        return self._observations[agent].copy()
+
+    def step(self, action: Any) -> None:
+        """Take the selected agent's action; a bad one is refused at once and may be given again."""
+        agent = self.agent_selection
+        if self.terminations[agent] or self.truncations[agent]:
+            self._was_dead_step(action)
+            return
+        self.env.check_action(agent, action)
+        action = numbers(action, agent, torch.device("cpu")).numpy()  # a copy: the caller may reuse its array
+        waiting = self.env.movers
+        if agent != waiting[-1]:
+            self._actions[agent] = action
+            self._moved(agent)
+            self.agent_selection = waiting[waiting.index(agent) + 1]
+            return
+        result = self.env.step({**self._actions, agent: action})
+        self._actions = {}
+        self._moved(agent)
+        self._observations, self.rewards, self.terminations, self.truncations, self.infos = result
+        self._accumulate_rewards()
+        if self.env.agents:
+            self.agent_selection = self.env.movers[0]
+        else:
+            self._deads_step_first()
+
+    def _moved(self, agent: str) -> None:
+        """What the agent was given so far counts no more."""
+        self._cumulative_rewards[agent] = 0.0
+        self._clear_rewards()
+
+    def state(self) -> np.ndarray:
+        """What all agents see, joined in the order of ``possible_agents``: float32."""
+        return self.env.state()
+
+    def render(self) -> np.ndarray | str | None:
+        """Show the last round as the parallel form does."""
+        return self.env.render()
+
+    def save(self, path: str | Path) -> None:
+        """Write the running market to a file; ValueError where a stage is half played, since actions that wait are in no file."""
+        if self._actions:
+            raise ValueError(
+                f"{', '.join(self._actions)} have moved in a stage that is not over; save before or after the stage."
+            )
+        self.env.save(path)
+
+    def load(self, path: str | Path) -> None:
+        """Take up a saved market; ValueError for a damaged file, and nothing changes then.
+
+        Who has not moved since the last round is still to be told what it earned there.
+        """
+        self._begin(*self.env.load(path))
+        played = self.market.stages[: len(self.env.batch.moves)]
+        moved = {agent for stage in played for move in stage.moves.values() for agent in move.agents}
+        earned = dict(zip(self.agents, self.env.batch.earned[0].tolist(), strict=True))
+        self._cumulative_rewards = {a: 0.0 if a in moved else earned[a] for a in self.agents}
+        self.rewards = self.rewards if played else earned
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+class Ordered(OrderEnforcingWrapper[str, np.ndarray, Any]):
+    """PettingZoo's check of the order of calls, for which a loaded market has begun as one that was reset."""
+
+    def load(self, path: str | Path) -> None:
+        """Take up a saved market; see ``MarketAECEnv.load``."""
+        self.env.load(path)
+        self._has_reset = self._has_updated = True
+
+    def __str__(self) -> str:
+        return str(self.env)
+
+
+def aec(env: MarketParallelEnv, ordered: bool = True) -> Any:
+    """The AEC view of a parallel market; ``ordered`` adds PettingZoo's check of the order of calls."""
+    raw = MarketAECEnv(env)
+    return Ordered(raw) if ordered else raw

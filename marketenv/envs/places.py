@@ -1,0 +1,61 @@
+"""Where every agent of a market sits at a door: its spaces, and what a stage means to each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from torch import Tensor
+
+from marketenv.core import rounds
+from marketenv.core.market import Market, agent_names, role_of
+from marketenv.envs import spaces
+from marketenv.envs.seats import door_seat, nothing
+
+
+class Places:
+    """The seats of all agents of a market, with their spaces; agents of one role share theirs.
+
+    levels: grid points per action, or None for Box actions
+    """
+
+    def __init__(self, market: Market, levels: int | None) -> None:
+        self.market, self.levels, names = market, levels, agent_names(market)
+        seats = {role.name: door_seat(market, role.name) for role in market.roles}
+        boxes = {name: spaces.box(seat.observation) for name, seat in seats.items()}
+        grids = {name: spaces.action_space(seat, levels) for name, seat in seats.items()}
+        self.seats = {agent: seats[role_of(market, agent).name] for agent in names}
+        self.observations = {agent: boxes[seat.name] for agent, seat in self.seats.items()}
+        self.actions = {agent: grids[seat.name] for agent, seat in self.seats.items()}
+        every = self.observations.values()
+        low, high = np.concatenate([box.low for box in every]), np.concatenate([box.high for box in every])
+        self.state = gymnasium.spaces.Box(low, high, dtype=np.float32)
+
+    def see(self, now: rounds.Situation, seen: rounds.ByRole) -> dict[str, np.ndarray]:
+        """What every agent of a single market sees where the movers of its stage see this.
+
+        Where all is over it is the first stage's, without a turn flag unless a cut hides that the game ends.
+        """
+        stage = rounds.stage_of(self.market, now) if now.playing else self.market.stages[0]
+        turn = now.playing or (self.market.cut and not bool(now.floor.ended[0]))
+        found: dict[str, np.ndarray] = {}
+        for role in self.market.roles:
+            seat, moves = self.seats[role.agents[0]], role.name in stage.moves
+            mine = seen[role.name] if moves else nothing(self.market, role.count, 1)
+            flat = seat.see(stage.name if moves else None, mine, turn)[0].cpu().numpy()
+            found |= {agent: flat[k].copy() for k, agent in enumerate(role.agents)}
+        return found
+
+    def check(self, agent: str, action: Any) -> Tensor:
+        """Return one agent's action as a checked tensor; ValueError says what is wrong with it."""
+        return spaces.to_actions(action, self.seats[agent], self.levels, f"action of {agent}", self.market.device)
+
+    def by_role(self, now: rounds.Situation, actions: dict[str, Tensor]) -> rounds.ByRole:
+        """The movers' actions in the present stage, from the checked ones of each agent."""
+        stage = rounds.stage_of(self.market, now)
+        return {
+            role: torch.stack([self.seats[agent].do(stage.name, actions[agent]) for agent in move.agents])[None]
+            for role, move in stage.moves.items()
+        }

@@ -1,0 +1,50 @@
+"""What image networks have in common: their norms, the shape of an image, and the values they start with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import nn
+
+from marketenv.core import draws
+from marketenv.core.checks import each, whole
+
+NORMS: dict[str, Callable[[int], nn.Module]] = {  # name -> norm of so many channels
+    "none": lambda channels: nn.Identity(),
+    "group": lambda channels: nn.GroupNorm(1, channels),  # mean and variance of one example, over channels and pixels together
+    "batch": nn.BatchNorm2d,  # of one channel, over examples and pixels; as a learner it keeps none: see ModuleLearner
+}
+
+
+def check_images(feature_shape: tuple[int, ...], least: int) -> int:
+    """Refuse what is no image of at least ``least`` pixels a side, and return its channels."""
+    each(feature_shape, "feature_shape", partial(whole, least=1), wanted="sizes")
+    if len(feature_shape) != 3 or min(feature_shape[1:]) < least:
+        raise ValueError(
+            f"feature_shape is {feature_shape}, wanted (channels, height, width) with sides >= {least}; "
+            "reshape the images, or use learner 'mlp', which takes flat features."
+        )
+    return feature_shape[0]
+
+
+def filled(module: nn.Module) -> nn.Module:
+    """Give a module without values its first ones: norms 1, biases 0, weights of mean 0 and variance 2 / inputs.
+
+    From keyed draws, so that no global generator moves and equal settings give equal modules.
+    """
+    module = module.to_empty(device="cpu").float()  # whatever type torch makes by default
+    with torch.no_grad():
+        for name, p in module.named_parameters():
+            if p.dim() == 1:
+                p.fill_(float(name.endswith("weight")))
+                continue
+            drawn = draws.normal(draws.fold(torch.tensor(0, device="cpu"), "networks", name), *p.shape)
+            drawn = (drawn - drawn.mean()) / drawn.std(correction=0)  # exact: ModuleLearner.init draws by these two moments
+            p.copy_(math.sqrt(2.0 / p[0].numel()) * drawn)
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.reset_running_stats()
+    return module

@@ -1,0 +1,97 @@
+"""Passes over stacked perceptrons: forward alone for scores, and forward and backward for a step of training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from marketenv.core.bank import Layout
+from marketenv.learners.objectives import Objective
+from marketenv.learners.optimizers import Optimizer
+from marketenv.learners.stacks import Stacks
+from marketenv.learners.training import Step
+
+
+def outputs_of(
+    layers: tuple[tuple[str, ...], ...],
+    layout: Layout,
+    params: Float[Tensor, "markets k params"],
+    x: Float[Tensor, "owners n f"],
+) -> Float[Tensor, "markets k outputs n"]:
+    """Outputs of k models of every market; models that share examples are joined to one product in the first layer.
+
+    layers: names of each layer's weight and bias, input first    layout: where they lie in the flat parameters
+    """
+    views, (w, b), owners = layout.views(params), layers[0], x.shape[0]
+    weight = views[w].reshape(owners, -1, x.shape[-1])
+    value = torch.baddbmm(views[b].reshape(owners, -1, 1), weight, x.mT)
+    value = value.view(-1, views[b].shape[-1], x.shape[1])
+    flat = layout.views(params.flatten(0, 1))
+    for w, b in layers[1:]:
+        value = torch.baddbmm(flat[b].unsqueeze(-1), flat[w], value.relu_())
+    return value.unflatten(0, params.shape[:2])
+
+
+def workspace(widths: tuple[int, ...], x: Float[Tensor, "models batch features"]) -> list[Tensor]:
+    """Memory for each layer's outputs and, for hidden layers, their slopes: [models, width, batch] each.
+
+    widths: numbers that enter and leave each layer, as in ``MLP.widths``
+    """
+    shapes = [(x.shape[0], width, x.shape[1]) for width in (*widths[1:], *widths[1:-1])]
+    return [x.new_empty(shape) for shape in shapes]
+
+
+@dataclass(frozen=True, eq=False)
+class Descent:
+    """Steps of one round of training: forward, then backward with each layer moved inside its own product.
+
+    layers:    names of each layer's weight and bias, input first
+    objective: what the models are trained for
+    stacks:    their parameters and optimiser buffers, changed in place
+    optimizer: what moves them
+    space:     memory of ``workspace``, written anew by every step
+    """
+
+    layers: tuple[tuple[str, ...], ...]
+    objective: Objective
+    stacks: Stacks
+    optimizer: Optimizer
+    space: list[Tensor]
+
+    def take(self, step: Step, x: Tensor, y: Tensor, share: Tensor) -> None:
+        """Take one step with all models that take part in it."""
+        depth, count = len(self.layers), self.stacks.begin(step)
+        theta, space = self.stacks.theta, [s[: step.active] for s in self.space]
+        weights = [theta[w][: step.active] for w, _ in self.layers]
+        biases = [theta[b][: step.active, :, None] for _, b in self.layers]
+        values = [x.mT]  # examples stand last: a product then writes what the next one reads, and softmax runs over rows
+        for i in range(depth):
+            values.append(torch.baddbmm(biases[i], weights[i], values[i], out=space[i]))
+            if i < depth - 1:
+                values[-1].relu_()
+        slope = self.objective.slope(values[-1], y).mul_(share[:, None])
+        ones = x.new_ones(1, x.shape[1], 1).expand(step.active, -1, -1)
+        for i in reversed(range(depth)):
+            below = _slope_below(weights[i], slope, values[i], space[depth + i - 1]) if i else slope
+            self._descend(self.layers[i][0], slope, values[i].mT, step, count)
+            self._descend(self.layers[i][1], slope, ones, step, count)
+            slope = below
+
+    def _descend(self, name: str, left: Tensor, right: Tensor, step: Step, count: Tensor) -> None:
+        """Move a tensor against left @ right inside that product; where models are pulled, against the sum, which is stored."""
+        stacks = self.stacks
+        theta, *held = (t[: step.active].view(*left.shape[:2], -1) for t in (stacks.theta[name], *stacks.held[name]))
+        if stacks.pull is None:
+            self.optimizer.descend_product(theta, tuple(held), left, right, step, count)
+        else:
+            gradient = stacks.drift(name, step).view_as(theta).baddbmm_(left, right)
+            self.optimizer.descend(theta, tuple(held), gradient, step, count)
+
+
+def _slope_below(weight: Tensor, slope: Tensor, value: Tensor, out: Tensor) -> Tensor:
+    """Pass the slope through a layer's weight and the ReLU below it, into ``out``."""
+    torch.bmm(weight.mT, slope, out=out)
+    return torch.ops.aten.threshold_backward.grad_input(out, value, 0, grad_input=out)

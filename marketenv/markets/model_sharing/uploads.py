@@ -1,0 +1,105 @@
+"""What a client of the model-sharing market uploads in place of its trained model: honest, lazy and hostile models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Float64, Int
+from torch import Tensor
+
+from marketenv.core import draws
+from marketenv.core.axes import Parameters, PerPair
+
+SCALE = 10.0  # by which the scaled upload stretches its update
+
+
+@dataclass(frozen=True)
+class Makings:
+    """What an upload can be made of.
+
+    trained: every client's own model                               [markets, clients, params]
+    start:   the model that all began with                          [markets, 1, params]
+    centre:  what each client was sent last; its own last model where it was sent nothing   [markets, clients, params]
+    present: who is in the market                                   [markets, clients]
+    keys:    of random uploads                                      [markets, clients]
+    """
+
+    trained: Parameters
+    start: Float[Tensor, "markets 1 params"]
+    centre: Parameters
+    present: Bool[Tensor, "markets clients"]
+    keys: Int[Tensor, "markets clients"]
+
+    def noise(self) -> Parameters:
+        """Standard normal numbers in the shape of the models."""
+        return draws.normal(draws.fold(self.keys, "upload"), self.trained.shape[-1]).to(self.trained)
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A kind of upload.
+
+    make:       from ``Makings`` to what everybody would upload   [markets, clients, params]
+    keep, far:  where distances are drawn and nobody trains, a distance d becomes keep * d, but at least far
+    text:       what it is, in a few words
+    """
+
+    make: Callable[[Makings], Tensor]
+    keep: float
+    far: float
+    text: str
+
+
+def _copy(models: Makings) -> Tensor:
+    here = models.present[..., None].to(models.trained)
+    total, count = (here * models.trained).sum(1, keepdim=True), here.sum(1, keepdim=True)
+    return (total - here * models.trained) / (count - here).clamp(min=1.0)
+
+
+def _noise(models: Makings) -> Tensor:
+    size = (models.trained - models.start).square().mean(-1, keepdim=True).sqrt()
+    return models.trained + size * models.noise()
+
+
+def _shuffled(models: Makings) -> Tensor:
+    return models.trained.gather(-1, draws.permutation(draws.fold(models.keys, "shuffle"), models.trained.shape[-1]))
+
+
+# The distances without models (keep, far) are ours: what has nothing to do with the others stands at a right angle to them.
+UPLOADS: dict[str, Upload] = {
+    "honest": Upload(lambda m: m.trained, 1.0, 0.0, "the trained model"),
+    "relay": Upload(lambda m: m.centre, 0.5, 0.0, "the prox centre or mean that it was sent last; its own last model if none"),
+    "copy": Upload(_copy, 0.5, 0.0, "the mean of the others' models"),
+    "noise": Upload(_noise, 1.0, 0.5, "the trained model with noise as large as its update"),
+    "scaled": Upload(lambda m: m.start + SCALE * (m.trained - m.start), 1.0, 0.0, "its update, ten times as long"),
+    "shuffled": Upload(_shuffled, 0.0, 1.0, "the trained model's numbers in random order"),
+    "gauss": Upload(lambda m: m.noise(), 0.0, 1.0, "standard normal numbers"),
+    "ones": Upload(lambda m: torch.ones_like(m.trained), 0.0, 1.0, "ones"),
+    "sign_flip": Upload(lambda m: -m.trained, 0.0, 1.0, "the trained model with all signs turned"),
+}
+
+
+def make_uploads(models: Makings, kind: Int[Tensor, "markets clients"]) -> Parameters:
+    """What every client uploads by the number of its kind; only the kinds that are there are made."""
+    made = models.trained
+    for number, upload in enumerate(UPLOADS.values()):
+        chosen = kind == number
+        if number and bool(chosen.any()):
+            made = torch.where(chosen[..., None], upload.make(models), made)
+    return made
+
+
+def drawn_distance(keys: Int[Tensor, "markets"], kind: Int[Tensor, "markets clients"]) -> PerPair:
+    """Distances without models: symmetric, uniform on (0, 1) between honest uploads, changed as ``UPLOADS`` says.
+
+    Returns float64 [markets, clients, clients] with 0 on the diagonal.
+    """
+    n = kind.shape[1]
+    upper = draws.uniform(draws.fold(keys, "distance"), n, n).triu(1)
+    keep = upper.new_tensor([upload.keep for upload in UPLOADS.values()])[kind]
+    far = upper.new_tensor([upload.far for upload in UPLOADS.values()])[kind]
+    drawn: Float64[Tensor, "markets clients clients"] = (upper + upper.mT) * keep[:, :, None] * keep[:, None, :]
+    own = torch.eye(n, dtype=torch.bool, device=kind.device)
+    return drawn.maximum(far[:, :, None]).maximum(far[:, None, :]).masked_fill(own, 0.0)

@@ -1,0 +1,121 @@
+"""What the agents of a parameter market own and are judged by, laid out for their learner."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from marketenv.alignment import alpha_closed_form
+from marketenv.core.axes import Parameters, PerPair
+from marketenv.data import Source
+from marketenv.learners import Learner, Scores
+from marketenv.markets import own_parts
+from marketenv.markets.worlds import Laid, Worlds
+
+
+@dataclass(frozen=True, eq=False)
+class TradingContent:
+    """Data of the worlds.
+
+    learner:  that they are laid out for
+    material: what everybody trains on;   exam, test_exam: the broker's data and held-out ones
+    sizes:    of the training data                                  [worlds, agents]
+    optimum:  true parameters, where they are known and of the learner's form       [worlds, agents, params]
+    """
+
+    learner: Learner
+    material: Laid
+    exam: Laid
+    test_exam: Laid
+    sizes: Int[Tensor, "worlds agents"]
+    optimum: Float[Tensor, "worlds agents params"] | None
+
+    def select(self, worlds: Int[Tensor, "some"]) -> TradingContent:
+        """Some of the worlds, in this order."""
+        return TradingContent(
+            self.learner,
+            self.material.select(worlds),
+            self.exam.select(worlds),
+            self.test_exam.select(worlds),
+            self.sizes[worlds],
+            None if self.optimum is None else self.optimum[worlds],
+        )
+
+    def joined(self, other: TradingContent) -> TradingContent:
+        """These worlds, and then the other ones."""
+        known = self.optimum is not None and other.optimum is not None
+        return TradingContent(
+            self.learner,
+            self.material.joined(other.material),
+            self.exam.joined(other.exam),
+            self.test_exam.joined(other.test_exam),
+            torch.cat([self.sizes, other.sizes]),
+            torch.cat([self.optimum, other.optimum]) if known else None,  # type: ignore[list-item]
+        )
+
+
+def open_content(source: Source, learner: Learner, shared: tuple[bool, bool], seeds: Int[Tensor, "worlds"]) -> TradingContent:
+    """Deal out the data of distinct seeds and lay them out for the learner.
+
+    shared: whether all markets share their validation, and their test examples
+    """
+    federation, worlds = source.federation(seeds), len(seeds)
+    optimum = federation.optimum
+    return TradingContent(
+        learner=learner,
+        material=Laid.of(learner, own_parts.prepare, federation.train.flat(), worlds),
+        exam=Laid.of(learner, own_parts.exam, federation.validation, worlds, shared[0]),
+        test_exam=Laid.of(learner, own_parts.exam, federation.test, worlds, shared[1]),
+        sizes=federation.train.size,
+        optimum=optimum if optimum is not None and optimum.shape[-1] == learner.layout.size else None,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class TradingWorlds(Worlds):
+    """Which of these worlds each market of a batch stands in, and what they say of its models."""
+
+    content: TradingContent
+
+    @property
+    def shares(self) -> Float[Tensor, "markets agents"]:
+        """Each agent's part of a market's training data."""
+        sizes = self.content.sizes[self.at].float()
+        return sizes / sizes.sum(1, keepdim=True)
+
+    @property
+    def optimum(self) -> Float[Tensor, "markets agents params"] | None:
+        """True parameters, where they are known."""
+        return None if self.content.optimum is None else self.content.optimum[self.at]
+
+    @property
+    def quadratic(self) -> bool:
+        """Whether the broker's losses are quadratic, so that the best weight of a purchase has a closed form."""
+        return hasattr(self.content.exam.made, "gram")
+
+    def material(self, rounds: Int[Tensor, "markets"]) -> Any:
+        """What everybody trains on, market by market; the same in every round."""
+        return self.lessons(self.content.material)
+
+    def score(self, models: Float[Tensor, "markets k params"], rounds: Int[Tensor, "markets"], held_out: bool = False) -> Scores:
+        """Loss and accuracy of k models of every market on the broker's data, or on those that no one trains or trades by;
+        the same data in every round.
+        """
+        return self.scores(self.content.learner, self.content.test_exam if held_out else self.content.exam, models)
+
+    def loss(self, models: Float[Tensor, "markets k params"]) -> Float[Tensor, "markets k"]:
+        """Losses of k models of every market on the broker's data."""
+        return self.losses(self.content.learner, self.content.exam, models)
+
+    def best_weights(self, own: Parameters, offers: Tensor, mask: Float[Tensor, "params"]) -> PerPair:
+        """The weight of each offer at which the broker's quadratic loss is least [markets, buyers, sellers]."""
+        return self.asked(self.content.exam, partial(_best_weights, mask), own, offers)[0]
+
+
+def _best_weights(mask: Tensor, laid: Laid, own: Tensor, offers: Tensor) -> tuple[Tensor]:
+    return (alpha_closed_form(laid.made.gram, laid.made.cross, own, offers, mask),)

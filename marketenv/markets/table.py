@@ -1,0 +1,50 @@
+"""Every market of the library, by its name: the one place where a new market is entered."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from marketenv.core.checks import text
+from marketenv.core.lookup import lookup, unknown
+from marketenv.core.market import Market
+from marketenv.markets.model_sharing import ModelSharingConfig, model_sharing
+from marketenv.markets.parameter_trading.config import ParameterTradingConfig
+from marketenv.markets.parameter_trading.market import parameter_trading
+from marketenv.markets.reference import ReferenceConfig, reference
+
+
+class Entry(NamedTuple):
+    """A market: the class of its arguments, and what makes a market of them."""
+
+    config: type[Any]
+    chain: Callable[[Any], Market]
+
+
+MARKETS: dict[str, Entry] = {
+    "model_sharing_v0": Entry(ModelSharingConfig, model_sharing),
+    "parameter_trading_v0": Entry(ParameterTradingConfig, parameter_trading),
+    "reference_v0": Entry(ReferenceConfig, reference),
+}
+
+
+def short_name(name: str) -> str:
+    """``marketenv/reference-v0`` and ``reference_v0`` are one name: the latter."""
+    return text(name, "name", f": {', '.join(MARKETS)}").removeprefix("marketenv/").replace("-v", "_v")
+
+
+def make_market(name: str, **config: Any) -> Market:
+    """Build the batched core of a market from its name and its arguments.
+
+    Raises ValueError for an unknown market or argument, naming the nearest one.
+
+    >>> make_market("reference_v0", game="first_price", n_buyers=3).roles[0].agents
+    ('buyer_0', 'buyer_1', 'buyer_2')
+    """
+    entry = lookup(MARKETS, short_name(name), "market")
+    known = tuple(field.name for field in dataclasses.fields(entry.config))
+    for key in config:
+        if key not in known:
+            raise unknown(f"argument of {short_name(name)}", key, known)
+    return entry.chain(entry.config(**config))

@@ -1,0 +1,125 @@
+"""Wrong parameter markets, and wrong trainings, which markets share."""
+
+from __future__ import annotations
+
+from scripts.mutants.mutant import Mutant, of
+
+ROOM, TESTS = "marketenv/markets/parameter_trading", "tests/markets/test_parameter_trading.py"
+TRAINING = "tests/markets/test_training.py"
+
+
+MUTANTS: tuple[Mutant, ...] = (
+    *of(
+        "marketenv/markets/training.py",
+        f"{TESTS} {TRAINING}",
+        ("the held-out test set is the broker's", "floor.round, held_out=True)", "floor.round)"),
+        ("effort costs nothing", '["effort_cost"] * effort)', '["effort_cost"] * 0 * effort)'),
+        ("training is worth nothing", "loss=scores.loss, accuracy", "before=scores.loss, loss=scores.loss, accuracy"),
+        ("every round trains on the same draws", "agent_keys(floor.keys(), count[1]", "agent_keys(floor.seeds, count[1]"),
+        ("a diverged agent keeps its optimiser", "slots = torch.where(row, fresh, slots)", "slots = slots.clone()"),
+    ),
+    *of(
+        "marketenv/markets/training.py",
+        TRAINING,
+        ("the absent train", "torch.where(floor.present[:, floor.where(self.role)], models.effort, 0.0)", "models.effort"),
+        (
+            "a second model is held too",
+            "floor.models[self.second], effort, None)",
+            "floor.models[self.second], effort, _pull(before))",
+        ),
+        ("a second model may diverge", "for models in trained.values()]).all(0)", "for models in trained.values()])[0]"),
+        ("a second training draws as the first", 'else ("train", name)', 'else ("train",)'),
+        ("slots that are none are carried on", "anew = models.slots.shape[-1] == 0", "anew = True"),
+    ),
+    *of(
+        f"{ROOM}/score.py",
+        TESTS,
+        (
+            "losses are worth money",
+            "(models.before.double() - models.loss.double())",
+            "(models.loss.double() - models.before.double())",
+        ),
+        ("every round is valued from the first loss", "replace(models, before=models.loss)", "models"),
+    ),
+    *of(
+        f"{ROOM}/trade.py",
+        TESTS,
+        ("a diverged seller still sells", "found.loss.masked_fill(diverged[:, None], torch.inf)", "found.loss"),
+        (
+            "last_paid and last_earned are exchanged",
+            "last_paid=done.prices.sum(2), last_earned=done.prices.sum(1)",
+            "last_paid=done.prices.sum(1), last_earned=done.prices.sum(2)",
+        ),
+        (
+            "last_paid and last_earned are shown in each other's place",
+            '"last_paid": own.last_paid, "last_earned": own.last_earned',
+            '"last_paid": own.last_earned, "last_earned": own.last_paid',
+        ),
+        ("sabotage noise is alike in every round", "self.layer_masks, keys)", "self.layer_masks, floor.seeds)"),
+        ("bids are multiples of what a buyer would lose, too", "gain.worth.double().clamp(min=0)", "gain.worth.double().abs()"),
+        ("the harm of a sale is the buyer's", "(reports.cost * done.bought).sum(1)", "(reports.cost * done.bought).sum(2)"),
+        ("everybody starts its optimiser afresh", "(done.bought.sum(2) > 0)", "(done.bought.sum(2) >= 0)"),
+        ("sellers are told their own bounds", '"buyer_low": quotes.low.mT', '"buyer_low": quotes.low'),
+    ),
+    *of(
+        f"{ROOM}/disclosure.py",
+        TESTS,
+        ("the upper bound takes the lower end of the prior", "(m_high * high).clamp", "(m_low * high).clamp"),
+        ("the lower bound takes the upper end of the prior", "(m_low * low).clamp", "(m_high * low).clamp"),
+        ("bounds are told of a seller with noise", "~(noised[:, :, None] | noised[:, None])", "~noised[:, :, None]"),
+    ),
+    *of(
+        f"{ROOM}/moves.py",
+        TESTS,
+        ("truth bids half of the worth in money", 'return factor * seen["money_', 'return factor / 2 * seen["money_'),
+        ("absolute bids are twice as high", 'Money("bid", others, most=', 'Money("bid", others, most=2 * '),
+        ("asks are twice as high", 'Money("ask", most=', 'Money("ask", most=2 * '),
+    ),
+    *of(
+        f"{ROOM}/memory.py",
+        TESTS,
+        (
+            "sabotage noise is alike in every market and round",
+            'draws.agent_keys(keys, trained.shape[1], "sabotage")',
+            'draws.agent_keys(torch.zeros_like(keys), trained.shape[1], "sabotage")',
+        ),
+        ("layers held back are offered", "bool((options.offered < 1).any())", "bool((options.offered < 0).any())"),
+    ),
+    *of(
+        f"{ROOM}/reports.py",
+        TESTS,
+        ("effort is mapped by its square root", 'means["effort"][..., 0].float()', 'means["effort"][..., 0].sqrt().float()'),
+        ("a coalition asks its mean", "asks.masked_fill(~coalition, 0.0).amax(1", "asks.masked_fill(~coalition, 0.0).mean(1"),
+    ),
+    *of(
+        f"{ROOM}/exchanges.py",
+        TESTS,
+        (
+            "the largest bid comes first, not the largest surplus",
+            "torch.where(payable, reports.bids - reports.asks, -torch.inf)",
+            "torch.where(payable, reports.bids, -torch.inf)",
+        ),
+        ("a second purchase is bought with the same money", "left - (pick * reports.bids).sum(2)", "left"),
+        ("averaging forgets who has how much data", "(shares @ quotes.trained)", "quotes.trained.mean(1, keepdim=True)"),
+        ("layers that are not traded are merged too", "alpha * terms.mask * (chosen - params)", "alpha * (chosen - params)"),
+        ("later purchases are merged first", "for pick in order:", "for pick in reversed(order):"),
+    ),
+    *of(
+        f"{ROOM}/exchanges.py",
+        "tests/markets/test_broken_purchases.py",
+        ("who merges to a broken model pays", "done.prices.masked_fill(row, 0.0), reason)", "done.prices, reason)"),
+        ("who merges to a broken model has bought", "params, done.bought & ~row, done", "params, done.bought, done"),
+    ),
+    *of(
+        f"{ROOM}/weights.py",
+        "tests/markets/test_weights.py",
+        ("data weigh the buyer's own model", "alpha = shares[:, None] / (", "alpha = shares[:, :, None] / ("),
+        ("the closed form is never taken", "if merger.world.quadratic else grid", "if False else grid"),
+        ("what is not traded is merged too", "offers, alpha, self.mask)", "offers, alpha, torch.ones_like(self.mask))"),
+    ),
+    *of(
+        f"{ROOM}/own_parts.py",
+        "tests/markets/test_weights.py",
+        ("a weight of one's own may be any number", "if own and not bool(((alpha", "if False and not bool(((alpha"),
+    ),
+)

@@ -1,0 +1,206 @@
+"""The floor is no blackboard: which part of it each phase reads, and what each phase draws, stand in tables.
+
+A phase hands on by its outcome, by models and by who is present; by nothing else. Who adds a market adds a row here; who lets
+a phase read more sees it here first. Names: an outcome's class; ``models.`` and ``types.`` with their
+entries; whose cash and whose purses.
+"""
+
+from dataclasses import replace
+from inspect import signature
+from itertools import combinations
+from typing import NamedTuple
+
+import pytest
+import torch
+from relay_market import Draw, Offer, Reply, Ship, relay_market
+from spies import METHODS, play, watch
+
+from marketenv import make_market
+from marketenv.core.market import Market, Outcome, People, Phase
+from marketenv.markets.table import MARKETS
+from marketenv.markets.training import Train
+
+ROUNDS = 3
+DATA = {"partition", "order"}  # a partition's draws; then those of a network's first parameters
+LAYERS = {f"init layer{k}.{part}" for k in (0, 1) for part in ("weight", "bias")}
+WORLDS = {"data drift"}  # drawn by what all phases share, the same for each
+
+
+class Row(NamedTuple):
+    """The arguments a market is played with; what its phases read; what they, and who furnishes the floor, draw."""
+
+    played: tuple[dict, ...]
+    reads: dict[str, set[str]]
+    draws: dict[str, set[str]]
+
+
+SHARING_TYPES = {f"types.client.{name}" for name in ("costs", "sizes", "needs", "effort_cost")}
+TABLE = {
+    "reference_v0": Row(
+        played=({}, {"game": "first_price"}, {"game": "second_price", "horizon": "cut"}),
+        reads={"auction": set()},
+        draws={"people": set(), "auction": {"type"}},
+    ),
+    "parameter_trading_v0": Row(
+        played=({"n_agents": 2}, {"n_agents": 3, "sabotage": 0.1, "horizon": "cut", "disclosure": "full"}),
+        reads={
+            "train": {"models.trader", "present", "types.trader.effort_cost", "world"},
+            "trade": {
+                "Trained", "models.trader", "types.trader.effort_cost", "types.trader.money_per_loss",
+                "cash of trader", "purse of trader", "world",
+            },
+            "score": {"models.trader", "types.trader.money_per_loss"},
+        },
+        draws={
+            "people": DATA | LAYERS | {"class_imbalance", "by class", "first model", "types"},
+            "train": {"train", "minibatches"},
+            "trade": {"align", "weight_matching", "sabotage"},
+            "score": set(),
+        },
+    ),
+    "model_sharing_v0": Row(
+        played=(
+            {"n_agents": 3},
+            {"n_agents": 3, "scheme": "ditto", "select": "test", "data_drift": 0.1},
+            {"n_agents": 3, "learner": None, "cost_drift": 0.1, "exits": "ir_prob", "horizon": "cut"},
+        ),
+        reads={
+            "train": {"models.client", "models.second", "present", "types.client.effort_cost", "world"},
+            "share": {"Trained", "models.client", "models.second", "present", "purse of client", "world", *SHARING_TYPES},
+            "leave": {"Shared", "models.client", "models.trained", "present", "types.client.costs", "world"},
+        },
+        draws={
+            "people": DATA | LAYERS | {
+                "dirichlet", "dirichlet shares", "gamma", "boost", "later",
+                "first model", "costs", "needs", "sizes", "effort cost",
+            },
+            "train": {"train", "minibatches", "data drift"},
+            "share": {"upload", "shuffle", "distance", "data drift"},
+            "leave": {"exit", "drift", "data drift"},
+        },
+    ),
+}  # fmt: skip
+
+
+def noted(name, monkeypatch):
+    """What the phases of a market read and draw in all its plays, by random and by truthful policies."""
+    reads, drawn = {}, {}
+    for config in TABLE[name].played:
+        market = make_market(name, max_cycles=ROUNDS, **config)
+        log = watch(market, monkeypatch)
+        for policy in ("random", "truthful"):
+            play(market, policy)
+        for phase in ("people", *(phase.name for phase in market.phases)):
+            reads.setdefault(phase, set()).update(log.reads[phase])
+            drawn.setdefault(phase, set()).update(log.drawn[phase])
+        monkeypatch.undo()
+    return reads, drawn
+
+
+def test_every_market_of_the_library_has_a_row():
+    assert TABLE.keys() == MARKETS.keys()
+
+
+@pytest.mark.parametrize("name", MARKETS)
+def test_phases_read_and_draw_what_the_table_says_and_nothing_else(name, monkeypatch):
+    reads, drawn = noted(name, monkeypatch)
+    reads.pop("people")
+    assert reads == TABLE[name].reads
+    assert drawn == TABLE[name].draws
+
+
+@pytest.mark.parametrize("name", MARKETS)
+def test_no_phase_reads_payments_terms_or_the_books_of_others(name):
+    """What was paid and what it was worth are for the report: a phase that reads them would judge what another one decided."""
+    for reads in TABLE[name].reads.values():
+        assert not reads & {"flows", "terms", "done", "ledger", "ended"}
+
+
+@pytest.mark.parametrize(("name", "config"), [(name, config) for name, row in TABLE.items() for config in row.played])
+def test_no_two_phases_and_no_two_rounds_draw_by_one_key(name, config, monkeypatch):
+    market = make_market(name, max_cycles=ROUNDS, **config)
+    log = watch(market, monkeypatch)
+    play(market)
+    phases = [phase.name for phase in market.phases]
+    for one, two in combinations(["people", *phases], 2):
+        assert not all_keys(log, one) & all_keys(log, two)
+    for phase in phases:
+        for one, two in combinations(log.keys(phase, but=WORLDS).values(), 2):
+            assert not one & two
+
+
+def all_keys(log, phase):
+    return set().union(*log.keys(phase, but=WORLDS).values())
+
+
+# --- a second phase of one kind -----------------------------------------------------------------------------------------------
+
+
+def test_a_second_training_draws_its_own_numbers(monkeypatch):
+    market = make_market("parameter_trading_v0", n_agents=2, max_cycles=2)
+    train = market.phase(Train)
+    more = (train, Train(train.role, train.learner, name="again"), *market.phases[1:])
+    market = Market(market.people, more, horizon=2)
+    log = watch(market, monkeypatch)
+    play(market)
+    assert all_keys(log, "train") and all_keys(log, "again") and not all_keys(log, "train") & all_keys(log, "again")
+
+
+def test_kinds_of_which_a_chain_may_hold_two_are_known():
+    """The others have one name, so that no chain holds two of them; ``Score`` draws nothing."""
+    markets = [make_market(name, **config) for name, row in TABLE.items() for config in row.played]
+    kinds = {type(phase) for market in markets for phase in market.phases}
+    assert {kind.__name__ for kind in kinds if "name" in signature(kind).parameters} == {"Train", "Score"}
+    with pytest.raises(ValueError, match="wanted every name once"):
+        Market(markets[0].people, markets[0].phases * 2)
+
+
+# --- the spies ----------------------------------------------------------------------------------------------------------------
+
+
+def test_the_spies_note_what_the_relay_reads_by_hand(monkeypatch):
+    market = relay_market(carriers=1)
+    log = watch(market, monkeypatch)
+    play(market)
+    assert dict(log.reads) == {
+        "reply": {"Offered", "Drawn", "purse of buyer", "ended"},  # the price, one's type, whether it can be paid, who left
+        "ship": {"Replied", "Drawn", "cash of escrow", "purse of seller"},
+    }
+    assert {phase: set(drawn) for phase, drawn in log.drawn.items()} == {"draw": {"type"}}
+
+
+class Nosy(Phase):
+    """It reads what no phase should."""
+
+    name = "nosy"
+
+    def act(self, floor, own, quotes, actions):
+        paid, done, here = floor.flows["hold"], floor.done["reply"], floor.present.sum()
+        assert paid is not None and done is not None and here and floor.ledger.net.any() is not None
+        return floor, own, Outcome()
+
+
+def test_the_spies_note_what_no_phase_should_read(monkeypatch):
+    market = Market(relay_market().people, (Draw(), Offer(), Reply(), Nosy(), Ship()))
+    log = watch(market, monkeypatch)
+    play(market)
+    assert log.reads["nosy"] == {"flows", "done", "present", "ledger"}
+
+
+def test_copying_a_part_of_the_floor_is_not_reading_it_and_an_entry_is_read_by_its_name(monkeypatch):
+    class Passes(Nosy):
+        def act(self, floor, own, quotes, actions):
+            models = {**floor.models, "b": floor.models["a"] + 1}
+            types = {**floor.types, "seller": dict(floor.types["seller"], size=floor.types["seller"]["size"] + 1)}
+            return replace(floor, models=models, types=types), own, Outcome()
+
+    def furnish(floor):
+        zero = torch.zeros(2)
+        return replace(floor, models={"a": zero, "b": zero}, types={"seller": {"size": zero, "need": zero}})
+
+    people = People(roles={"seller": 1, "buyer": 2, "carrier": 0}, accounts={"escrow": 2}, cash=1.0, furnish=furnish)
+    market = Market(people, (Draw(), Offer(), Reply(), Passes(), Ship()))
+    log = watch(market, monkeypatch)
+    play(market)
+    assert log.reads["nosy"] == {"models.a", "types.seller.size"}
+    assert METHODS == ("begin", "quote", "show", "show_end", "act")
