@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import warnings
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from marketenv.core import rounds, saved, tree
 from marketenv.core.episodes import Episodes, read_seeds
 from marketenv.core.market import Market, Report
 from marketenv.core.policy import Policy
+from marketenv.core.undo import undone
 
 
 @dataclass(frozen=True)
@@ -64,11 +64,10 @@ class Batch:
         seeds = read_seeds(seed, self.n_markets, self.market.device, first=self._episodes is None)
         if mask is not None and not bool(mask.all()) and self.in_round():
             raise ValueError("a round is not over: all markets of a batch play a stage together. Reset all of them, or none.")
-        fresh = copy.copy(self)
-        seen = fresh._begin(seeds, torch.ones_like(self.over) if mask is None else mask)
+        with undone(self):
+            seen = self._begin(seeds, torch.ones_like(self.over) if mask is None else mask)
         if mask is None:
-            fresh.report, fresh._facts, fresh.earned = None, {}, torch.zeros_like(self.earned)
-        vars(self).update(vars(fresh))
+            self.report, self._facts, self.earned = None, {}, torch.zeros_like(self.earned)
         return seen
 
     def in_round(self) -> bool:
@@ -132,10 +131,8 @@ class Batch:
                 f"hold was given in a market of {len(self.market.stages)} stages, wanted one of one stage: a market that waits "
                 "would be a stage behind the others."
             )
-        fresh = copy.copy(self)
-        turn = fresh._step(actions, restart, hold)
-        vars(self).update(vars(fresh))
-        return turn
+        with undone(self):
+            return self._step(actions, restart, hold)
 
     def _step(self, actions: Mapping[str, Tensor], restart: bool, hold: Tensor | None) -> Turn:
         now, report = rounds.play_stage(self.market, self.running(), actions)
@@ -220,10 +217,8 @@ class Batch:
 
         What was quoted is computed again from the state, so files stay small; of the last round only its infos are kept.
         """
-        fresh = copy.copy(self)
-        seen = fresh._load(path, restart)
-        vars(self).update(vars(fresh))
-        return seen
+        with undone(self):
+            return self._load(path, restart)
 
     def _load(self, path: str | Path, restart: bool) -> rounds.ByRole:
         held = saved.read(path, self.market, self._about, self.n_markets)

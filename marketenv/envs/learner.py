@@ -17,9 +17,9 @@ from marketenv.core.checks import choice
 from marketenv.core.floor import Floor
 from marketenv.core.market import Market, Report, agent_names, role_of
 from marketenv.core.policy import Policy
+from marketenv.core.undo import undone
 from marketenv.envs.opponents import find_opponents
 from marketenv.envs.seats import nothing, same_seat
-from marketenv.envs.undo import undone
 
 
 @dataclass(frozen=True)

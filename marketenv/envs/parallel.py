@@ -15,9 +15,9 @@ from marketenv.core.batch import Batch, Turn
 from marketenv.core.checks import choice, or_none
 from marketenv.core.lookup import unknown
 from marketenv.core.market import Market, Report, agent_names
+from marketenv.core.undo import undone
 from marketenv.envs import spaces
 from marketenv.envs.places import Places
-from marketenv.envs.undo import undone
 from marketenv.render import draw_frame, tell_round
 
 RENDER_MODES = ("rgb_array", "ansi", "human")

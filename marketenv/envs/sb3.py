@@ -13,9 +13,9 @@ from torch import Tensor
 from marketenv.core.batch import Batch
 from marketenv.core.checks import whole
 from marketenv.core.market import Market, Report
+from marketenv.core.undo import undone
 from marketenv.envs import spaces
 from marketenv.envs.learner import LearnerBatch
-from marketenv.envs.undo import undone
 
 
 class MarketSB3Env(VecEnv):

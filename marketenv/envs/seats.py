@@ -56,10 +56,6 @@ class Seat:
         """What is done: the fields of every stage; those of other stages than the present one count for nothing."""
         return Fields(tuple(self._named(move, field) for move in self.moves for field in move.action.items))
 
-    def at(self, stage: str) -> Move | None:
-        """The move in a stage, None where one does not move there."""
-        return next((move for move in self.moves if move.stage == stage), None)
-
     def see(
         self, stage: str | None, seen: Float[Tensor, "*batch width"], turn: Bool[Tensor, "#*batch"] | bool = True
     ) -> Float[Tensor, "*batch dim"]:

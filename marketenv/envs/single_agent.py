@@ -9,10 +9,10 @@ import gymnasium
 import numpy as np
 
 from marketenv.core.market import Report, agent_names, role_of
+from marketenv.core.undo import undone
 from marketenv.envs import spaces
 from marketenv.envs.learner import LearnerBatch
 from marketenv.envs.parallel import MarketParallelEnv
-from marketenv.envs.undo import undone
 
 
 class SingleAgentEnv(gymnasium.Env[np.ndarray, Any]):

@@ -17,9 +17,9 @@ from marketenv.core.checks import whole
 from marketenv.core.lookup import lookup, unknown
 from marketenv.core.market import Market, Report, role_of
 from marketenv.core.numbers import numbers
+from marketenv.core.undo import undone
 from marketenv.envs import spaces
 from marketenv.envs.learner import LearnerBatch
-from marketenv.envs.undo import undone
 
 MODES = {mode.name: mode for mode in AutoresetMode} | {mode.value: mode for mode in AutoresetMode}
 
