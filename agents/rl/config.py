@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from marketenv.core.checks import Check, check_fields, choice, each, flag, number, or_none, whole
+from marketenv.core.checks import Check, check_fields, choice, each, flag, number, or_none, text, whole
 from marketenv.core.lookup import lookup, unknown
 from marketenv.envs.make import MARKETS, short_name
 
@@ -56,6 +56,7 @@ class TrainConfig:
         market: reference_v0, parameter_trading_v0 or model_sharing_v0; any: settings for a market of your own (train(market=))
         arguments: arguments of the market as key=value, for instance game=first_price n_buyers=3
         agent: who learns: buyer_0, trader_0, ... (None: the first agent), or all: every agent plays one shared policy
+        stages: where the agent learns to move (None: wherever it moves); its other moves are played truthfully
         opponents: who plays the others: a name of the market's table, a scripted strategy, module:name, algorithm:file.zip,
             or run:folder of a former run of one's own (such files are pickles)
         algorithm: ppo or sac
@@ -80,7 +81,7 @@ class TrainConfig:
         evaluations: times that the policy is evaluated while it trains (0: never)
         episodes: pairs of episodes, learned and truthful, of an evaluation; below 20 no interval is shown
         checkpoint_every: steps between two checkpoints (0: none but the last)
-        out: folder of the results; None: results/train/<market>_<agent>_<algorithm>
+        out: folder of the results; None: results/train/<market>_<agent>_<algorithm>, the stages before the algorithm
         resume: go on from the last checkpoint in the folder, if there is one
         workers: processes that train seeds side by side
     """
@@ -88,6 +89,7 @@ class TrainConfig:
     market: str = "reference_v0"
     arguments: tuple[str, ...] = ()
     agent: str | None = None
+    stages: tuple[str, ...] | None = None
     opponents: str = "truthful"
     algorithm: str = "ppo"
     start: str | None = None
@@ -145,7 +147,7 @@ class TrainConfig:
         for name in {name for (_, market), all_ in SETTINGS.items() if market == "any" for name in all_} - set(known):
             if getattr(self, name) is not None:
                 raise ValueError(f"{name} is {getattr(self, name)}, which {self.algorithm} does not heed; leave it out.")
-        folder = RESULTS / "_".join((self.market, self.agent or "first", self.algorithm))
+        folder = RESULTS / "_".join((self.market, self.agent or "first", *(self.stages or ()), self.algorithm))
         given = {name: value for name, value in known.items() if getattr(self, name) is None}
         whole = dataclasses.replace(self, out=self.out or folder, **given)
         fits = self.batch_size is None and whole.algorithm == "ppo"
@@ -170,6 +172,7 @@ _FIELDS: dict[str, Check] = {
     "workers": partial(whole, least=1),
     "seeds": partial(each, check=partial(whole, most=MOST_SEED - 1), wanted="different whole numbers"),
     "learning_rate": or_none(number, above=0.0),
+    "stages": or_none(each, check=text, wanted="names of stages"),
     "network": or_none(each, check=partial(whole, least=1), wanted="whole numbers >= 1, one for each hidden layer"),
     "gamma": partial(number, least=0.0, most=1.0),
     "gae_lambda": or_none(number, least=0.0, most=1.0),

@@ -13,7 +13,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecNormalize
 from torch import Tensor
 
-from marketenv.core.market import Market, Move, role_of
+from marketenv.core.market import Market, Move
 from marketenv.core.policy import Policy
 from marketenv.core.storage import whole_file
 from marketenv.envs.opponents import ModelPolicy, load_model
@@ -32,7 +32,8 @@ class LearnedPolicy:
     x = clip((observation - mean) / sqrt(var + 1e-8), -clip, clip);   action = the model's mode at x
 
     mean, var: of the observations that it was trained on   [dim]
-    seat:      the moves that it learned side by side, None where it was one
+    seat:      the moves that it learned, side by side; None where its role has but one
+    elsewhere: who plays the role's other moves; None where it learned all of them
     """
 
     model: Any
@@ -40,11 +41,18 @@ class LearnedPolicy:
     var: Float64[np.ndarray, "dim"]
     clip: float
     seat: Seat | None = None
+    elsewhere: Policy | None = None
 
     def __call__(
         self, observation: Float[Tensor, "markets dim"], move: Move, keys: Int[Tensor, "markets"]
     ) -> Float[Tensor, "markets actions"]:
         """Actions in the move's box, float32 [markets, actions]; the keys are not needed."""
+        if self.seat is not None and move.stage not in self.seat.stages:
+            if self.elsewhere is None:
+                raise ValueError(
+                    f"the policy learned to move in {', '.join(self.seat.stages)}, and nobody plays {move.stage!r} for it."
+                )
+            return self.elsewhere(observation, move, keys)
         sees = observation.shape[-1] if self.seat is None else self.seat.observation.dim
         if sees != len(self.mean):
             raise ValueError(
@@ -58,7 +66,7 @@ class LearnedPolicy:
         with whole_file(folder / "model.zip") as part:
             self.model.save(part)
         about = {"algorithm": algorithm, "mean": self.mean.tolist(), "var": self.var.tolist(), "clip": self.clip}
-        about |= {} if self.seat is None else {"role": self.seat.name}
+        about |= {} if self.seat is None else {"role": self.seat.name, "stages": list(self.seat.stages)}
         with whole_file(folder / "policy.json") as part:
             part.write_text(json.dumps(about, indent=1), encoding="utf8")
 
@@ -83,27 +91,24 @@ class _Scaled:
 
 def learned(model: BaseAlgorithm) -> LearnedPolicy:
     """The policy of a model as it stands, with a copy of the scaling that its environments have reached."""
-    envs = model.get_vec_normalize_env()
-    seat = None if envs is None else _joined(*(envs.get_attr(name)[0] for name in ("market", "agent")))
+    envs, seat, elsewhere = model.get_vec_normalize_env(), None, None
+    if envs is not None:
+        market, joined = envs.get_attr("market")[0], envs.get_attr("seat")[0]
+        if len(market.moves_of(joined.name)) > 1:
+            seat, elsewhere = joined, envs.get_attr("elsewhere")[0]
     assert model.observation_space.shape is not None
     zeros = np.zeros(model.observation_space.shape)
     if not isinstance(envs, VecNormalize) or not envs.norm_obs:
-        return LearnedPolicy(model, zeros, zeros + 1, UNLIMITED, seat)
+        return LearnedPolicy(model, zeros, zeros + 1, UNLIMITED, seat, elsewhere)
     statistics: Any = envs.obs_rms
-    return LearnedPolicy(model, statistics.mean.copy(), statistics.var.copy(), envs.clip_obs, seat)
-
-
-def _joined(market: Market, agent: str) -> Seat | None:
-    """What the door joins for a learner, None where it moves once a round."""
-    roles = tuple(role.name for role in market.roles)
-    role = roles[0] if agent == "all" else agent if agent in roles else role_of(market, agent).name
-    return learner_seat(market, role) if len(market.moves_of(role)) > 1 else None
+    return LearnedPolicy(model, statistics.mean.copy(), statistics.var.copy(), envs.clip_obs, seat, elsewhere)
 
 
 def load_policy(folder: str | Path, market: Market | None = None) -> LearnedPolicy:
     """Read the policy of a finished run (the folder of one seed).
 
-    market: that it shall play; only who moves in several stages needs it
+    market: that it shall play; only who moves in several stages needs it. Where it learned some of them, it tells the truth in
+            the others
 
     Its ``model.zip`` is a pickle, which can run anything: load only your own. Raises ValueError for another folder.
     """
@@ -111,8 +116,11 @@ def load_policy(folder: str | Path, market: Market | None = None) -> LearnedPoli
     try:
         about = json.loads((folder / "policy.json").read_text(encoding="utf8"))
         mean, var = np.array(about["mean"]), np.array(about["var"])
-        seat = learner_seat(market, about["role"]) if "role" in about and market is not None else None
-        return LearnedPolicy(load_model(f"{about['algorithm']}:{folder / 'model.zip'}"), mean, var, about["clip"], seat)
+        seat, elsewhere = None, None
+        if "role" in about and market is not None:
+            seat, elsewhere = learner_seat(market, about["role"], about.get("stages")), truthful(market)
+        model = load_model(f"{about['algorithm']}:{folder / 'model.zip'}")
+        return LearnedPolicy(model, mean, var, about["clip"], seat, elsewhere)
     except (OSError, KeyError, json.JSONDecodeError) as error:
         raise ValueError(f"{folder} holds no learned policy ({error}); wanted the folder of one seed of a run.") from error
 

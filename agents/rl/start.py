@@ -10,22 +10,22 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecNormalize
 from torch import Tensor
 
-from marketenv.core.market import Market, Move, role_of
+from marketenv.core.market import Market, Move
 from marketenv.core.policy import Policy, actions_of
-from marketenv.envs.seats import Seat, learner_seat
+from marketenv.envs.seats import Seat
 
 STEPS, LEARNING_RATE = 400, 3e-3
 INSIDE = 0.97  # a squashed policy reaches the ends of its box only with infinite weights
 
 
-def imitate(model: BaseAlgorithm, envs: VecNormalize, market: Market, agent: str, policy: Policy) -> float:
+def imitate(model: BaseAlgorithm, envs: VecNormalize, policy: Policy) -> float:
     """Fit the model's mean action to a policy on one episode of that policy's own play; returns the largest error.
 
     min over the policy's weights of the mean square of (mean action - policy's action), by Adam
 
     The scaling of observations is learned on the way, and it is fixed while the network is fitted.
     """
-    seen, wanted = _demonstrate(envs, market, agent, policy)
+    seen, wanted = _demonstrate(envs, policy)
     model_policy = model.policy
     if model_policy.squash_output:
         low, high = (torch.as_tensor(getattr(model.action_space, side)) for side in ("low", "high"))  # Boxes only
@@ -42,13 +42,14 @@ def imitate(model: BaseAlgorithm, envs: VecNormalize, market: Market, agent: str
         return float((model_policy._predict(scaled, deterministic=True) - wanted).abs().max())
 
 
-def _demonstrate(envs: VecNormalize, market: Market, agent: str, policy: Policy) -> tuple[np.ndarray, Tensor]:
+def _demonstrate(envs: VecNormalize, policy: Policy) -> tuple[np.ndarray, Tensor]:
     """One episode played by the policy: observations [samples, dim] as the door gives them, actions [samples, actions].
 
     Of the actions that the door joins for several stages, those of other stages than the present one are 0.
     """
-    role = market.roles[0] if agent == "all" else role_of(market, agent)
-    seat, keys = learner_seat(market, role.name), torch.arange(envs.num_envs)
+    market: Market = envs.get_attr("market")[0]
+    seat: Seat = envs.get_attr("seat")[0]
+    keys = torch.arange(envs.num_envs)
     envs.reset()
     seen, done = [envs.get_original_obs()], []
     for _, move in itertools.product(range(market.horizon), seat.moves):

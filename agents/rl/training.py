@@ -93,7 +93,7 @@ def train(
         start = _checkpoint(folder, settings, config.resume)
         if start is None:
             _clear(folder)
-            model, journal = _fresh(config, seed, algorithm.build, envs, market, agent), Journal()
+            model, journal = _fresh(config, seed, algorithm.build, envs, market), Journal()
         else:
             state = checkpoint.read_state(start)
             model, journal = checkpoint.load(start, algorithm.kind, envs, state), Journal(**state["journal"])
@@ -159,15 +159,15 @@ def _environments(config: TrainConfig, market: Market, agent: str, opponents: An
         names = " and ".join(role.name for role in market.roles)
         raise ValueError(f'agent="all" shares one policy, which could not tell a {names} apart; choose one agent.')
     assert config.num_envs is not None
-    counted = Meter(MarketSB3Env(market, config.num_envs, agent, opponents))
+    counted = Meter(MarketSB3Env(market, config.num_envs, agent, opponents, stages=config.stages))
     return VecNormalize(counted, norm_obs=config.normalise, norm_reward=config.normalise_rewards, gamma=config.gamma)
 
 
-def _fresh(config: TrainConfig, seed: int, build: Any, envs: VecNormalize, market: Market, agent: str) -> BaseAlgorithm:
+def _fresh(config: TrainConfig, seed: int, build: Any, envs: VecNormalize, market: Market) -> BaseAlgorithm:
     model = build(config, seed, envs)
     envs.seed(training_seed(seed))  # after the model, which names a seed of its own
     if config.start == "truthful":
-        imitate(model, envs, market, agent, truthful(market))
+        imitate(model, envs, truthful(market))
         checkpoint.layers(model)[1].forget()
     return model
 

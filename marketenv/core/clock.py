@@ -1,4 +1,4 @@
-"""Seconds of the named steps of a round."""
+"""Wall-clock seconds of the phases of a round."""
 
 from __future__ import annotations
 
@@ -7,26 +7,13 @@ import time
 import torch
 
 
-class Clock:
-    """Collects wall-clock seconds by name; waits for a GPU's work before it reads the time.
+def seconds(device: torch.device) -> float:
+    """A clock's seconds, read when the device has done all work that it was given.
 
-    >>> clock = Clock(torch.device("cpu"))
-    >>> clock.lap("train"); sorted(clock.seconds)
-    ['train']
+    >>> start = seconds(torch.device("cpu"))
+    >>> seconds(torch.device("cpu")) >= start
+    True
     """
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self.seconds: dict[str, float] = {}
-        self._last = self._now()
-
-    def lap(self, name: str) -> None:
-        """Book the time since the last lap under this name."""
-        now = self._now()
-        self.seconds[name] = self.seconds.get(name, 0.0) + now - self._last
-        self._last = now
-
-    def _now(self) -> float:
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
-        return time.perf_counter()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()

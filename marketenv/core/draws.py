@@ -6,7 +6,9 @@ batch of thousands. The mixing function is the finaliser of SplitMix64 (Steele, 
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 import zlib
 
 import torch
@@ -18,6 +20,7 @@ from marketenv.core.axes import Keys
 _GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15 as a signed 64-bit integer
 _MIX_1 = -4658895280553007687  # 0xBF58476D1CE4E5B9
 _MIX_2 = -7723592293110705685  # 0x94D049BB133111EB
+_BITS = 2**64 - 1
 
 
 def _shift(z: Tensor, bits: int) -> Tensor:
@@ -41,9 +44,19 @@ def fold(keys: Keys, *parts: int | str | Tensor) -> Int[Tensor, "..."]:
     True
     """
     for part in parts:
-        part = zlib.crc32(part.encode()) if isinstance(part, str) else part
-        keys = _mix(keys + _mix((torch.as_tensor(part, device=keys.device) + 1) * _GOLDEN))
+        keys = _mix(keys + (_mix((part + 1) * _GOLDEN) if isinstance(part, Tensor) else _mixed(part)))
     return keys
+
+
+@functools.lru_cache(maxsize=1024)
+def _mixed(part: int | str) -> int:
+    """What ``fold`` adds for a part that is no tensor: the same arithmetic on one number, without a tensor and a device."""
+    number = zlib.crc32(part.encode()) if isinstance(part, str) else operator.index(part)
+    z = (number + 1) * _GOLDEN & _BITS
+    for bits, factor in ((30, _MIX_1), (27, _MIX_2)):
+        z = (z ^ z >> bits) * factor & _BITS
+    z ^= z >> 31
+    return z - (z >> 63 << 64)
 
 
 def agent_keys(keys: Int[Tensor, "markets"], n_agents: int, *parts: int | str) -> Int[Tensor, "markets agents"]:

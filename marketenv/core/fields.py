@@ -130,10 +130,10 @@ class Fields:
         if values.shape[-1:] != (self.dim,):
             names = ", ".join(f"{f.name} ({f.size})" for f in self.items)
             raise ValueError(f"{who} has shape {list(values.shape)}, wanted [..., {self.dim}]: {names}.")
-        low, high = self.low.to(values.device), self.high.to(values.device)
-        bad = values.isnan() | (values < low - TOLERANCE) | (values > high + TOLERANCE)
-        if bad.any():
-            where = tuple(bad.nonzero()[0].tolist())
+        low, high, least, most = self._bounds.to(values.device).unbind()
+        inside = (values >= least) & (values <= most)  # no NaN is
+        if not bool(inside.all()):
+            where = tuple((~inside).nonzero()[0].tolist())
             name = next(n for n, s in self.slices.items() if s.start <= where[-1] < s.stop)
             box = f"[{float(low[where[-1]]):g}, {float(high[where[-1]]):g}]"
             raise ValueError(
@@ -141,6 +141,11 @@ class Fields:
                 "Clip the action to its space before stepping; nothing was changed."
             )
         return values.clamp(low, high)
+
+    @cached_property
+    def _bounds(self) -> Float[Tensor, "four dim"]:
+        """The ends of the box, and the least and the most that ``check`` lets; in one tensor, which goes to a device at once."""
+        return torch.stack([self.low, self.high, self.low - TOLERANCE, self.high + TOLERANCE])
 
 
 def _written(field: Field, meaning: Tensor | float | str, of: Tensor | None, like: Tensor) -> Float32[Tensor, "*batch size"]:

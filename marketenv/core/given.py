@@ -12,7 +12,7 @@ from torch import Tensor
 
 from marketenv.core import tree
 from marketenv.core.floor import Floor
-from marketenv.core.ledger import Flow, Ledger
+from marketenv.core.ledger import Flow, Ledger, check_booked
 from marketenv.core.market import Market, Move, Outcome, Phase, agent_names
 from marketenv.core.parts import made, taken
 
@@ -38,8 +38,8 @@ def back(phase: Phase, value: Any, said: str) -> Any:
     return tree.copied(value)
 
 
-def acted(phase: Phase, before: Floor, given_floor: Floor, own: Any, result: Any) -> tuple[Floor, Any, Outcome]:
-    """What ``act`` has to return; a phase may be a user's own.
+def acted(phase: Phase, before: Floor, given_floor: Floor, own: Any, result: Any) -> tuple[Floor, Any]:
+    """The floor, with the outcome among what is done, and the memory that ``act`` has to return; a phase may be a user's own.
 
     before: the floor before the phase;   given_floor: what the phase was handed, which may be a copy;   own: its memory before
     """
@@ -48,18 +48,16 @@ def acted(phase: Phase, before: Floor, given_floor: Floor, own: Any, result: Any
         kind = f"a tuple of {len(result)}" if isinstance(result, tuple) else f"a {type(result).__name__}"
         raise ValueError(f"{said} returned {kind}, wanted (floor, own, outcome). Nothing was changed.")
     floor, outcome = made(result[0], Floor, said), made(result[2], phase.outcome, said)
-    ended = taken(floor.ended, f"{said} gave ended", before.ended, "markets", torch.bool)
-    present = taken(floor.present, f"{said} gave present", before.present, "markets, agents", torch.bool)
     _check_facts(phase, outcome, before, said)
     check_kept(given_floor, floor, said)
-    ended = before.ended | ended  # what is over stays over
     if library(phase):
-        return dataclasses.replace(floor, ended=ended, present=present), result[1], outcome
-    return (
-        _apart(before, given_floor, floor, ended, present, said),
-        _memory(own, result[1], said),
-        _outcome(before, outcome, said),
-    )
+        return floor.but(done={**before.done, phase.name: outcome}), result[1]
+    ended = taken(floor.ended, f"{said} gave ended", before.ended, "markets", torch.bool)
+    present = taken(floor.present, f"{said} gave present", before.present, "markets, agents", torch.bool)
+    ended = before.ended | ended  # what is over stays over
+    after = _apart(before, given_floor, floor, ended, present, said)
+    memory, done = _memory(own, result[1], said), {**before.done, phase.name: _outcome(before, outcome, said)}
+    return after.but(done=done), memory
 
 
 def _check_facts(phase: Phase, outcome: Outcome, before: Floor, said: str) -> None:
@@ -71,8 +69,10 @@ def _check_facts(phase: Phase, outcome: Outcome, before: Floor, said: str) -> No
             f"{said} gave a {kind.__name__} with the facts {told or 'none'}, wanted "
             f"{', '.join(wanted) or 'none'}: say outcome = {kind.__name__} in {type(phase).__name__}."
         )
+    like = before.present
     for name, value in facts.items():
-        _check_shape(value, f"{said} gave the fact {name!r}", before.present, "markets, agents")
+        if not _fits(value, like.shape, like.device):
+            taken(value, f"{said} gave the fact {name!r}", like, "markets, agents", torch.float64)
 
 
 # --- what a phase of one's own gives back -----------------------------------------------------------------------------------
@@ -94,6 +94,7 @@ def _apart(before: Floor, given_floor: Floor, after: Floor, ended: Tensor, prese
     if flows:
         credit = ledger.credit if after.ledger.credit is given_floor.ledger.credit else after.ledger.credit
         ledger = Ledger(tree.copied(after.ledger.cash), credit, tree.copied(after.ledger.net))
+        check_booked(before.ledger, ledger, flows, before.rows)
     for name in ("models", "types"):
         old, new = getattr(before, name), getattr(after, name)
         if _structure(old, said) != _structure(new, said):
@@ -152,8 +153,10 @@ def check_kept(before: Floor, after: Floor, said: str) -> None:
     changed = [name for name in KEPT if getattr(after, name) is not getattr(before, name)]
     for name in ("flows", "terms", "done"):
         old, new = getattr(before, name), getattr(after, name)
+        if new is old:
+            continue
         changed += [f"{name}[{key!r}]" for key in old if not _same(name, old[key], new.get(key))]
-    if set(after.done) - set(before.done):
+    if after.done is not before.done and set(after.done) - set(before.done):
         changed.append("done")
     if len(after.flows) == len(before.flows) and after.ledger is not before.ledger:
         changed.append("ledger")
@@ -170,11 +173,10 @@ def _same(name: str, old: Any, new: Any) -> bool:
     return isinstance(new, Mapping) and all(new.get(role) is value for role, value in old.items())
 
 
-def _check_shape(value: Any, said: str, like: Tensor, axes: str) -> None:
-    """Refuse what is no dense tensor of real numbers, and another shape or device; real numbers of every type are let."""
+def _fits(value: Any, shape: tuple[int, ...], device: torch.device) -> bool:
+    """Whether a value is a dense tensor of real numbers, of any type, of a shape and device; ``taken`` says what is wrong."""
     plain = isinstance(value, Tensor) and not value.is_complex() and value.layout == torch.strided
-    if not plain or value.shape != like.shape or value.device != like.device:
-        taken(value, said, like, axes, torch.float64)
+    return plain and value.shape == shape and value.device == device
 
 
 def check_closed(market: Market, floor: Floor, rewards: Tensor) -> None:
@@ -207,21 +209,23 @@ def packed(phase: Phase, move: Move, shown: Any, floor: Floor, all_of_them: bool
         )
     if fields.keys() - move.observation.slices.keys() or (all_of_them and fields.keys() != move.observation.slices.keys()):
         raise ValueError(f"{said} {', '.join(fields) or 'nothing'}, wanted {', '.join(move.observation.slices)}.")
+    n_markets, own = floor.seeds.shape[0], not library(phase)  # the length of a tensor takes longer than its shape
     for name, where in move.observation.slices.items():
-        shape = (len(floor.seeds), move.count, where.stop - where.start)
+        shape = (n_markets, move.count, where.stop - where.start)
         value = fields[name] if name in fields else floor.ended.new_zeros(shape)
-        value = value[..., None] if isinstance(value, Tensor) and value.dim() == 2 and shape[2] == 1 else value
-        _check_shape(value, f"{said} {name!r}", shaped(floor, *shape[1:]), "markets, agents, numbers")
-        if not library(phase) and bool(value.isnan().any()):
+        value = value[..., None] if shape[2] == 1 and isinstance(value, Tensor) and value.dim() == 2 else value
+        if not _fits(value, shape, floor.ended.device):
+            taken(value, f"{said} {name!r}", shaped(floor, *shape[1:]), "markets, agents, numbers", torch.float64)
+        if own and bool(value.isnan().any()):
             raise ValueError(
                 f"{said} NaN as {name!r}, wanted numbers in [{move.observation[name].low:g}, "
                 f"{move.observation[name].high:g}]. Nothing was changed."
             )
-        parts[name] = value.detach()
+        parts[name] = value.detach() if value.requires_grad else value
     return move.observation.pack(**parts)
 
 
 def shaped(floor: Floor, *shape: int) -> Tensor:
     """A tensor of this shape after the market axis, of the floor's device; its numbers mean nothing and take no memory."""
     zero: Tensor = floor.ended.new_zeros(())
-    return zero.expand(len(floor.seeds), *shape)
+    return zero.expand(floor.seeds.shape[0], *shape)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
@@ -94,13 +94,13 @@ class Ledger:
 
     def new_round(self) -> Ledger:
         """The same cash at the start of a round in which nothing has been paid."""
-        return replace(self, net=torch.zeros_like(self.net))
+        return Ledger(self.cash, self.credit, torch.zeros_like(self.net))
 
 
 def check(before: Ledger, after: Ledger, flows: Mapping[str, Flow], rows: Mapping[str, slice], agents: int) -> None:
     """Refuse payments of a phase that are negative, not finite, or beyond what the payer had.
 
-    before, after: books before and after these flows;   rows: of every role and account
+    before, after: books before and after these flows, as ``Floor.pay`` books them;   rows: of every role and account
     agents: how many rows are agents', which come first
 
     An agent pays from what it had before the phase; what it is paid in the phase it may spend in the next one. An account may
@@ -109,31 +109,43 @@ def check(before: Ledger, after: Ledger, flows: Mapping[str, Flow], rows: Mappin
     """
     if not flows:
         return
-    paid, booked = torch.zeros_like(before.cash), before
+    paid = torch.zeros_like(before.cash)
     for flow in flows.values():
         paid[:, rows[flow.payer]] += flow.paid
-        booked = booked.moved(rows[flow.payer], rows[flow.payee], flow.paid, flow.received)
-    other = (booked.cash != after.cash).any(1) | (booked.net != after.net).any(1)  # the books are no work of the flows
     limit = before.cash + before.credit
-    limit[:, agents:] += after.cash[:, agents:] - before.cash[:, agents:] + paid[:, agents:]  # an account passes on what it gets
+    if agents < limit.shape[1]:  # an account passes on what it gets
+        limit[:, agents:] += after.cash[:, agents:] - before.cash[:, agents:] + paid[:, agents:]
     over = (paid > 0) & (paid > limit + ROUNDING + RELATIVE * limit.abs())
-    impossible = [~(flow.money.isfinite() & (flow.money >= 0)).flatten(1).all(1) for flow in flows.values()]
-    if after.credit is not before.credit or bool(torch.stack([over.any(1), other, *impossible]).any()):
+    bad = [over.any(), *(~_possible(flow).all() for flow in flows.values())]
+    if bool(torch.stack(bad).any()):
         _refuse(before, flows, rows, over)
+
+
+def check_booked(before: Ledger, after: Ledger, flows: Mapping[str, Flow], rows: Mapping[str, slice]) -> None:
+    """Refuse books that are not what these flows make of those before; ValueError. No money has moved then."""
+    booked = before
+    for flow in flows.values():
+        booked = booked.moved(rows[flow.payer], rows[flow.payee], flow.paid, flow.received)
+    same = torch.stack([(one == two) | one.isnan() for one, two in ((booked.cash, after.cash), (booked.net, after.net))])
+    if after.credit is not before.credit or not bool(same.all()):
+        raise ValueError("the ledger is not what the flows make of it, wanted payments by floor.pay alone. No money moved.")
+
+
+def _possible(flow: Flow) -> Tensor:
+    """Which payments of a flow are finite amounts >= 0: bool [markets, payers, payees]."""
+    return (flow.money >= 0) & (flow.money < torch.inf)
 
 
 def _refuse(before: Ledger, flows: Mapping[str, Flow], rows: Mapping[str, slice], over: Tensor) -> None:
     """Say which payment is refused, and why."""
     for name, flow in flows.items():
-        impossible = ~(flow.money.isfinite() & (flow.money >= 0))
+        impossible = ~_possible(flow)
         if bool(impossible.any()):
             market, payer, payee = impossible.nonzero()[0].tolist()
             raise ValueError(
                 f"a payment {name!r} is {float(flow.money[market, payer, payee])}, wanted a finite amount >= 0: "
                 f"{flow.payer}_{payer} of market {market} would pay it to {flow.payee}_{payee}. No money moved."
             )
-    if not bool(over.any()):
-        raise ValueError("the ledger is not what the flows make of it, wanted payments by floor.pay alone. No money moved.")
     market, row = over.nonzero()[0].tolist()
     who, where = next((name, where) for name, where in rows.items() if where.start <= row < where.stop)
     place = row - where.start

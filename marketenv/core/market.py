@@ -34,7 +34,8 @@ class Market:
              and agents do not know when the cut comes, so what would have come later still counts (``truncated``)
     config, source: arguments and data by which a saved file knows its market
 
-    Raises ValueError for phases of one name, a role that is unknown or moves nowhere, and a chain in which nobody moves.
+    Raises ValueError for phases of one name, two that tell one fact, a role that is unknown or moves nowhere, and for a chain in
+    which nobody moves.
     """
 
     def __init__(
@@ -73,8 +74,22 @@ class Market:
                     f"{role.name} moves in no phase, wanted every role to move: leave it out, or make it an account."
                 )
         self.moves = tuple(move for stage in self.stages for move in stage.moves.values())
-        self.facts = tuple(dict.fromkeys((*EVERYWHERE, *(name for phase in self.phases for name in phase.outcome.FACTS))))
+        self.told = {phase.name: {fact: phase.named(fact) for fact in phase.outcome.FACTS} for phase in self.phases}
+        self.facts = tuple(dict.fromkeys((*EVERYWHERE, *self._facts())))
         self.policies: dict[str, Policy] = {"truthful": Truthful(self.phases), "random": uniform_random}
+
+    def _facts(self) -> list[str]:
+        """What the phases tell in infos, each by one of them; ValueError where two tell one fact."""
+        teller: dict[str, str] = {}
+        for phase, names in self.told.items():
+            for fact in names.values():
+                if fact in teller:
+                    raise ValueError(
+                        f"phases {teller[fact]!r} and {phase!r} both tell the fact {fact!r}, wanted every fact once: rename it "
+                        "in FACTS of one of their outcomes, or give one of the two a name that is not its class's."
+                    )
+                teller[fact] = phase
+        return list(teller)
 
     def _stage(self, phase: Phase) -> Stage | None:
         """The stage of a phase in which somebody who is there moves."""

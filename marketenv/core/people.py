@@ -72,7 +72,7 @@ class People:
         ends = list(itertools.accumulate(counts.values()))
         return {name: slice(end - count, end) for (name, count), end in zip(counts.items(), ends, strict=True)}
 
-    @property
+    @cached_property
     def count(self) -> int:
         """Agents of all roles."""
         return sum(self.roles.values())

@@ -40,7 +40,9 @@ class Outcome:
 class Phase:
     """A part of a round. Who writes one gives it a name, says who moves, and writes ``act``; the rest has defaults.
 
-    name:    unique in a market;   moves: by role what it sees and does here, empty where nobody acts
+    name:    unique in a market. A class names its usual one; a second phase of a kind gets another one, under which it draws,
+             books and tells (see ``purpose`` and ``named``)
+    moves:   by role what it sees and does here, empty where nobody acts
     outcome: class of what ``act`` gives for the report
     A phase changes nothing but what its methods return, and keeps nothing from one call to the next.
     """
@@ -48,6 +50,14 @@ class Phase:
     name: str = ""
     moves: Mapping[str, Move] = {}
     outcome: type[Outcome] = Outcome
+
+    def named(self, word: str) -> str:
+        """How a fact, a payment or a term of this phase is called: the word, or in a second phase of a kind ``word of name``."""
+        return word if type(self).name in ("", self.name) else f"{word} of {self.name}"
+
+    def purpose(self, *parts: int | str) -> tuple[int | str, ...]:
+        """What this phase's random draws are for: the parts, and of another phase of its kind its name too."""
+        return parts if type(self).name in ("", self.name) else (*parts, self.name)
 
     def begin(self, floor: Floor) -> Any:
         """The phase's own memory at the start of an episode, which no other phase reads: a tree, None for none."""

@@ -25,7 +25,8 @@ class Report:
     rewards:    utility of the round: net money + terms                             float64 [markets, agents]
     terminated: the game is really over                                              bool [markets]
     ledger:     cash, and the round's net, at the end of the round;   rows: of roles and accounts in it
-    done, flows, terms: as on the floor;   seconds: wall-clock seconds of each phase or of its named steps
+    done, flows, terms: as on the floor;   seconds: wall-clock seconds of each phase, and of what it quoted
+    told:       by phase and fact of its outcome the name under which infos show it
     """
 
     rewards: Float64[Tensor, "markets agents"]
@@ -36,6 +37,7 @@ class Report:
     terms: Mapping[str, Mapping[str, Tensor]]
     rows: Mapping[str, slice] = field(metadata=STATIC)
     seconds: Mapping[str, float] = field(metadata=STATIC)
+    told: Mapping[str, Mapping[str, str]] = field(metadata=STATIC)
 
     def of(self, kind: type[T]) -> T:
         """The latest outcome of a kind; ValueError where no phase gave one."""
@@ -74,8 +76,8 @@ class Report:
         """The numbers that infos show: each [markets, agents]; a phase may tell a fact of every market in its own way."""
         agents = self.rewards.shape[1]
         facts = {"utility": self.rewards, "paid": self.paid, "received": self.received, "cash": self.ledger.cash[:, :agents]}
-        for outcome in self.done.values():
-            facts |= outcome.facts()
+        for phase, outcome in self.done.items():
+            facts |= {self.told[phase][fact]: value for fact, value in outcome.facts().items()}
         return facts
 
     def story(self, agents: Sequence[str]) -> list[str]:

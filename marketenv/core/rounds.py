@@ -5,7 +5,6 @@ It plays the phases in which nobody moves, stops where somebody does, closes the
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,10 +13,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from marketenv.core import draws, given, ledger, tree
-from marketenv.core.clock import Clock
+from marketenv.core import clock, draws, given, ledger, tree
 from marketenv.core.floor import Floor
-from marketenv.core.market import Market, Report, Stage, Tested
+from marketenv.core.market import Market, Phase, Report, Stage, Tested
 from marketenv.core.parts import taken
 from marketenv.core.policy import Policy, actions_of
 from marketenv.core.precision import full_precision
@@ -59,13 +57,8 @@ def opened(market: Market, seeds: Int[Tensor, "markets"]) -> Situation:
 def begun(market: Market, now: Situation) -> Situation:
     """Play the phases in which nobody moves; stop, quoted, where somebody does, or where the chain ends."""
     while now.at < len(market.phases):
-        phase, clock = market.phases[now.at], Clock(market.device)
-        asked = given.handed(phase, now.floor, now.owns[phase.name])
-        quotes = given.back(phase, phase.quote(*asked), f"quote of phase {phase.name!r} returned")
-        clock.lap(f"{phase.name}: quote")
-        waits = market.stage_at[now.at] is not None
-        now = dataclasses.replace(now, quotes=quotes, playing=waits, seconds=_sum(now.seconds, clock.seconds))
-        if waits:
+        now = _quoted(market, now)
+        if now.playing:
             return now
         now = _acted(market, now, {})
     return now
@@ -96,7 +89,8 @@ def play_stage(
 
     actions: of every role that moves now [markets, count, width]; no gradient passes through a stage. The last round of the
     horizon terminates a market, unless the horizon is a cut.
-    Raises ValueError where the episode is over, for actions of another shape or type, and for what a phase may not return.
+    Raises ValueError where the episode is over, for actions of another shape or type or outside their box, and for what a phase
+    may not return.
     """
     stage = stage_of(market, now)
     if actions.keys() != stage.moves.keys():
@@ -108,7 +102,8 @@ def play_stage(
     for role, move in stage.moves.items():
         wanted = given.shaped(now.floor, move.count, move.action.dim)
         axes = "markets, agents, action numbers"
-        checked[role] = taken(actions[role], f"advance was given actions of {role}", wanted, axes, torch.float32)
+        said = f"advance was given actions of {role}"
+        checked[role] = move.action.check(taken(actions[role], said, wanted, axes, torch.float32), said)
     now = begun(market, _acted(market, now, checked))
     return (now, None) if now.playing else _closed(market, now)
 
@@ -121,22 +116,29 @@ def stage_of(market: Market, now: Situation) -> Stage:
     return stage
 
 
+def _quoted(market: Market, now: Situation) -> Situation:
+    """The situation with what the phase at which it stands shows, which waits where somebody moves."""
+    phase, waits = market.phases[now.at], market.stage_at[now.at] is not None
+    if type(phase).quote is Phase.quote:  # quotes nothing, so there is nothing to compute or to time
+        return Situation(now.floor, now.owns, None, now.at, waits, now.seconds) if waits else now
+    start = clock.seconds(market.device)
+    asked = given.handed(phase, now.floor, now.owns[phase.name])
+    quotes = given.back(phase, phase.quote(*asked), f"quote of phase {phase.name!r} returned")
+    took = {f"{phase.name}: quote": clock.seconds(market.device) - start}
+    return Situation(now.floor, now.owns, quotes, now.at, waits, {**now.seconds, **took})
+
+
 def _acted(market: Market, now: Situation, actions: Mapping[str, Tensor]) -> Situation:
     """The situation after the phase at which it stands."""
-    phase, floor, clock = market.phases[now.at], now.floor, Clock(market.device)
+    phase, floor, start = market.phases[now.at], now.floor, clock.seconds(market.device)
     absent = {role: given.shaped(floor, 0, move.action.dim).float() for role, move in phase.moves.items() if role not in actions}
     own = now.owns[phase.name]
     asked = given.handed(phase, floor, own, now.quotes, {**absent, **actions})
-    after, own, outcome = given.acted(phase, floor, asked[0], own, phase.act(*asked))
+    after, own = given.acted(phase, floor, asked[0], own, phase.act(*asked))
     new = {name: flow for name, flow in after.flows.items() if name not in floor.flows}
     ledger.check(floor.ledger, after.ledger, new, floor.rows, market.people.count)
-    clock.lap(phase.name)
-    return Situation(
-        floor=dataclasses.replace(after, done={**after.done, phase.name: outcome}),
-        owns={**now.owns, phase.name: own},
-        at=now.at + 1,
-        seconds=_sum(now.seconds, clock.seconds),
-    )
+    took = {phase.name: clock.seconds(market.device) - start}
+    return Situation(after, {**now.owns, phase.name: own}, at=now.at + 1, seconds={**now.seconds, **took})
 
 
 def _closed(market: Market, now: Situation) -> tuple[Situation, Report]:
@@ -147,16 +149,19 @@ def _closed(market: Market, now: Situation) -> tuple[Situation, Report]:
         for role, value in terms.items():
             rewards[:, floor.rows[role]] += value
     given.check_closed(market, floor, rewards)
-    over = floor.round + 1 >= market.horizon
-    terminated = floor.ended if market.cut else floor.ended | over
-    report = Report(rewards, terminated, floor.ledger, floor.done, floor.flows, floor.terms, floor.rows, now.seconds)
-    fresh = dataclasses.replace(floor, round=floor.round + 1, ledger=floor.ledger.new_round(), flows={}, terms={}, done={})
-    return Situation(fresh, now.owns), report
+    fresh = floor.but(round=floor.round + 1, ledger=floor.ledger.new_round(), flows={}, terms={}, done={})
+    came = (floor.done, floor.flows, floor.terms, floor.rows, now.seconds, market.told)
+    return Situation(fresh, now.owns), Report(rewards, terminated(fresh), floor.ledger, *came)
 
 
 def _last_first(terms: list[Any]) -> list[Any]:
     """What the last phase adds comes first, as in value + money - effort; rounding is then the papers'."""
     return terms[-1:] + terms[:-1]
+
+
+def terminated(floor: Floor) -> Bool[Tensor, "markets"]:
+    """Which markets are really over where no round has begun: by a rule of their own, or since the last round is played."""
+    return floor.ended if floor.cut else floor.ended | (floor.round >= floor.horizon)
 
 
 def ended(now: Situation, report: Report) -> Bool[Tensor, "markets"]:
@@ -276,7 +281,3 @@ def test_scores(market: Market, now: Situation, **asked: Any) -> Any:
     """
     phase = market.phase(Tested)  # type: ignore[type-abstract]  # a protocol, which isinstance knows
     return phase.test_scores(now.floor, now.owns[phase.name], **asked)
-
-
-def _sum(one: Mapping[str, float], two: Mapping[str, float]) -> dict[str, float]:
-    return {name: one.get(name, 0.0) + two.get(name, 0.0) for name in (*one, *two)}

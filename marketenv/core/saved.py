@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from marketenv.core import rounds, storage
+from marketenv.core import rounds, storage, tree
 from marketenv.core.episodes import Episodes
+from marketenv.core.finished import Finished
 from marketenv.core.market import Market
+from marketenv.core.standing import Standing
 from marketenv.core.words import plain
 
 Facts = dict[str, str | None]  # words of each argument; None where they cannot be compared
@@ -23,29 +26,6 @@ PLACE = ("device", "root", "download")  # where a market runs and its files lie 
 DEALT = ("data", "partition", "data_options")  # what a source has made of them counts in their place
 ABOUT = {"market": dict, "stage": int}  # a header's facts
 SHOWN = 300  # letters of an argument in an error
-
-
-@dataclass(frozen=True)
-class Saved:
-    """A running batch as a file holds it; what follows from the seeds, such as data, is not in it (see ``tree.reopened``).
-
-    start:   of the present round;   moves: actions of its earlier stages, by role [markets, count, width] each
-    infos:   the last round's facts by name, each [markets, agents];   earned: its rewards   [markets, agents]
-    episodes: what its seeds are made of
-    ended:   which markets are over, and have not begun their next episodes   [markets]
-    """
-
-    start: rounds.Situation
-    moves: tuple[rounds.ByRole, ...]
-    infos: dict[str, Tensor]
-    earned: Tensor  # not yet checked where it was just read, as what follows
-    episodes: Episodes
-    ended: Tensor
-
-    @property
-    def over(self) -> bool:
-        """Whether all markets are over, so that nothing is quoted."""
-        return bool(self.ended.all())
 
 
 def facts_of(market: Market) -> Facts:
@@ -73,15 +53,20 @@ def describe(market: Market) -> str | None:
     return f"{facts.pop('market')}({', '.join(f'{name}={words}' for name, words in facts.items())})"
 
 
-def write(path: str | Path, facts: Facts, saved: Saved) -> None:
-    """Write a batch to a file; ValueError where no file can be written."""
-    extra = {"base": saved.episodes.base, "episode": saved.episodes.number, "ended": saved.ended, "earned": saved.earned}
+def write(path: str | Path, facts: Facts, saved: Standing) -> None:
+    """Write a batch to a file; ValueError where no file can be written. Warns where no market can be sure to go on from it."""
+    unknown = [name for name, words in facts.items() if words is None]
+    if unknown:
+        said = f"{', '.join(unknown)} holds an object that cannot be compared, so load() will refuse {path}."
+        warnings.warn(said, stacklevel=4)  # of who called the door's save, which called the batch's
+    finished = saved.finished
+    extra = {"base": saved.episodes.base, "episode": saved.episodes.number, "ended": saved.over, "earned": finished.earned}
     extra |= {f"actions.{k}.{role}": actions for k, stage in enumerate(saved.moves) for role, actions in stage.items()}
-    extra |= {f"info.{name}": values for name, values in saved.infos.items()}
+    extra |= {f"info.{name}": values for name, values in finished.facts.items()}
     storage.save(path, saved.start, {"market": facts, "stage": len(saved.moves)}, extra)
 
 
-def read(path: str | Path, market: Market, facts: Facts, n_markets: int) -> Saved:
+def read(path: str | Path, market: Market, facts: Facts, n_markets: int) -> Standing:
     """Read a batch of this market; ValueError for a damaged, foreign or impossible file."""
     like = rounds.opened(market, torch.zeros(1, dtype=torch.int64, device=market.device))  # one market shows how each is made up
     start, about, extra = storage.load(path, like, market.device, partial(_check_about, path, facts), n_markets)
@@ -92,17 +77,16 @@ def read(path: str | Path, market: Market, facts: Facts, n_markets: int) -> Save
     wanted = {"base", "episode", "ended", "earned", *(f"info.{name}" for name in market.facts), *acted}
     if extra.keys() != wanted:
         raise _impossible(path, f"it holds {', '.join(sorted(extra)) or 'nothing'}, wanted {', '.join(sorted(wanted))}")
-    saved = Saved(
+    _check_extra(path, extra, market, played, n_markets)
+    saved = Standing(
         start=start,
         moves=tuple({r: extra[f"actions.{k}.{r}"] for r in market.stages[k].moves} for k in range(played)),
-        infos={name: extra[f"info.{name}"] for name in market.facts},
-        earned=extra["earned"],
+        finished=Finished({name: extra[f"info.{name}"] for name in market.facts}, extra["earned"]),
         episodes=Episodes(extra["base"], extra["episode"]),
-        ended=extra["ended"],
+        over=extra["ended"],
     )
-    _check_extra(path, saved, market, n_markets)
     _check_time(path, saved, market)
-    return saved
+    return dataclasses.replace(saved, start=tree.reopened(start, start.floor.seeds))
 
 
 def _impossible(path: str | Path, what: str) -> ValueError:
@@ -140,34 +124,34 @@ def _short(words: Any) -> str:
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}... [{hashlib.sha256(text.encode()).hexdigest()[:16]}]"
 
 
-def _check_extra(path: str | Path, saved: Saved, market: Market, n_markets: int) -> None:
-    """Refuse seeds, actions and infos of other shapes and types, and actions that are not finite."""
-    rows = {"base": saved.episodes.base, "episode": saved.episodes.number, "ended": saved.ended}
-    shapes: list[tuple[str, Tensor, tuple[int, ...]]] = [(name, tensor, (n_markets,)) for name, tensor in rows.items()]
-    facts = {f"info {name}": values for name, values in saved.infos.items()} | {"earned": saved.earned}
-    shapes += [(name, values, (n_markets, market.people.count)) for name, values in facts.items()]
-    for stage, actions in zip(market.stages, saved.moves, strict=False):
-        for role, move in stage.moves.items():
-            wanted = (n_markets, move.count, move.action.dim)
-            shapes.append((f"actions of {role} in stage {stage.name}", actions[role], wanted))
-    for name, tensor, shape in shapes:
-        kind = torch.bool if name == "ended" else torch.int64
-        whole = tensor.dtype == kind if name in rows else not tensor.is_complex()
-        if tensor.shape != shape or not whole or (name.startswith("actions of") and not tensor.is_floating_point()):
-            raise _impossible(path, f"{name} is {tensor.dtype} {list(tensor.shape)}, wanted shape {list(shape)}")
-    if not all(bool(actions.isfinite().all()) for stage in saved.moves for actions in stage.values()):
-        raise _impossible(path, "an action is not finite")
+def _check_extra(path: str | Path, extra: Mapping[str, Tensor], market: Market, played: int, n_markets: int) -> None:
+    """Refuse seeds, actions and infos of other shapes and types, and actions outside their box."""
+    agents = (n_markets, market.people.count)
+    wanted: dict[str, tuple[tuple[int, ...], torch.dtype | None]] = {"base": ((n_markets,), torch.int64)}
+    wanted |= {"episode": wanted["base"], "ended": ((n_markets,), torch.bool), "earned": (agents, torch.float64)}
+    wanted |= {f"info.{name}": (agents, None) for name in market.facts}
+    moves = {f"actions.{k}.{role}": move for k in range(played) for role, move in market.stages[k].moves.items()}
+    wanted |= {name: ((n_markets, move.count, move.action.dim), torch.float32) for name, move in moves.items()}
+    for name, (shape, dtype) in wanted.items():
+        tensor = extra[name]
+        if tensor.shape != shape or tensor.is_complex() or tensor.dtype != (dtype or tensor.dtype):
+            word = f" {dtype}" if dtype else ""
+            raise _impossible(path, f"{name} is {tensor.dtype} {list(tensor.shape)}, wanted{word} {list(shape)}")
+    for name, move in moves.items():
+        move.action.check(extra[name], f"{path} is no whole saved market: {name}")
 
 
-def _check_time(path: str | Path, saved: Saved, market: Market) -> None:
+def _check_time(path: str | Path, saved: Standing, market: Market) -> None:
     """Refuse negative seeds, and rounds that no episode of this market has."""
-    played, ended = saved.start.floor.round, saved.ended
+    played, ended = saved.start.floor.round, saved.over
     if bool(((saved.episodes.base < 0) | (saved.episodes.number < 0)).any()):
         raise _impossible(path, "a seed or an episode's number is negative")
+    if not torch.equal(saved.start.floor.seeds, saved.episodes.seeds):
+        raise _impossible(path, "its seeds are not those of its episodes")
     late = played >= market.horizon
     if bool(((played < 0) | (played > market.horizon) | (late & ~ended) | (ended & (played < 1))).any()):
         raise _impossible(path, f"rounds are {played.tolist()}, ended is {ended.tolist()}, and the horizon is {market.horizon}")
     if bool((saved.start.floor.ended & ~ended).any()):
         raise _impossible(path, "a market that ended by a rule of its own goes on")
-    if saved.moves and saved.over:
+    if saved.moves and bool(ended.all()):
         raise _impossible(path, "all markets are over in the middle of a round")

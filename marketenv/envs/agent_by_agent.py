@@ -121,9 +121,9 @@ class MarketAECEnv(AECEnv[str, np.ndarray, Any]):
         Who has not moved since the last round is still to be told what it earned there.
         """
         self._begin(*self.env.load(path))
-        played = self.market.stages[: len(self.env.batch.moves)]
+        played = self.market.stages[: len(self.env.batch.standing().moves)]
         moved = {agent for stage in played for move in stage.moves.values() for agent in move.agents}
-        earned = dict(zip(self.agents, self.env.batch.earned[0].tolist(), strict=True))
+        earned = dict(zip(self.agents, self.env.batch.standing().finished.earned[0].tolist(), strict=True))
         self._cumulative_rewards = {a: 0.0 if a in moved else earned[a] for a in self.agents}
         self.rewards = self.rewards if played else earned
 

@@ -141,9 +141,9 @@ class LearnerBatch:
 
     def _seen(self, batch: Batch) -> Float[Tensor, "markets agents dim"]:
         """What the learner's agents see where the batch stands."""
-        start = batch.start
-        assert start is not None
-        return self._mine(self._stage(batch.running()), batch.seen(), ~batch.over | self._goes_on(start.floor))
+        standing = batch.standing()
+        turn = ~standing.over | self._goes_on(standing.start.floor)
+        return self._mine(self._stage(batch.running()), batch.seen(), turn)
 
     def _goes_on(self, floor: Floor) -> Bool[Tensor, "markets"]:
         """Which markets would have a next round if the horizon did not cut them."""

@@ -12,15 +12,11 @@ from torch import Tensor
 
 from marketenv.core import rounds
 from marketenv.core.batch import Batch, Turn
-from marketenv.core.checks import choice, or_none
-from marketenv.core.lookup import unknown
 from marketenv.core.market import Market, Report, agent_names
 from marketenv.core.undo import undone
 from marketenv.envs import spaces
 from marketenv.envs.places import Places
-from marketenv.render import draw_frame, tell_round
-
-RENDER_MODES = ("rgb_array", "ansi", "human")
+from marketenv.envs.screen import RENDER_MODES, Screen
 
 
 class MarketParallelEnv(ParallelEnv[str, np.ndarray, Any]):
@@ -50,9 +46,9 @@ class MarketParallelEnv(ParallelEnv[str, np.ndarray, Any]):
 
     def __init__(self, market: Market, name: str, render_mode: str | None = None, action_levels: int | None = None) -> None:
         self.metadata = {**type(self).metadata, "name": name}
-        self.market, self.render_mode = market, or_none(choice, known=RENDER_MODES)(render_mode, "render_mode")
+        self.market, self.possible_agents = market, list(agent_names(market))
+        self.screen, self.render_mode = Screen(render_mode, self.possible_agents), render_mode
         self.action_levels = action_levels = spaces.LEVELS(action_levels, "action_levels")
-        self.possible_agents = list(agent_names(market))
         self.agents: list[str] = []
         self._places = places = Places(market, action_levels)
         self.observation_spaces, self.action_spaces, self.state_space = places.observations, places.actions, places.state
@@ -98,7 +94,7 @@ class MarketParallelEnv(ParallelEnv[str, np.ndarray, Any]):
         """
         with undone(self, self.batch):
             started = self._start(self.batch.reset(seed))
-            self.show_human()
+            self.screen.show(self.report)
         return started
 
     def step(self, actions: dict[str, Any]) -> tuple[dict[str, Any], ...]:
@@ -109,17 +105,9 @@ class MarketParallelEnv(ParallelEnv[str, np.ndarray, Any]):
         """
         if not self.agents and not actions and self.batch.running():
             return {}, {}, {}, {}, {}
-        movers = self.movers if self.agents else []
-        missing = [a for a in movers if a not in actions]
-        if missing or not movers:
-            hint = f"no action for {', '.join(missing)}" if missing else "the episode is over"
-            raise ValueError(f"{hint}; wanted one action for each of {movers or 'no agents: call reset()'}.")
-        for agent in actions:
-            if agent not in self.possible_agents:
-                raise unknown("agent", agent, tuple(self.possible_agents))
-        checked = {agent: self.check_action(agent, action) for agent, action in actions.items()}
+        moves = self._places.moves(self.movers if self.agents else [], actions, self.situation)
         with undone(self, self.batch):  # the round's words and infos are a phase's own code, which may fail
-            return self.told(self.batch.step(self._places.by_role(self.situation, checked)))
+            return self.told(self.batch.step(moves))
 
     def told(self, turn: Turn) -> tuple[dict[str, Any], ...]:
         """What a step of the batch means to PettingZoo: observations, rewards, terminations, truncations, infos."""
@@ -130,7 +118,7 @@ class MarketParallelEnv(ParallelEnv[str, np.ndarray, Any]):
         if terminated or truncated:
             self.agents = []
         if turn.report is not None:
-            self.show_human()
+            self.screen.show(turn.report)
         return (
             observations,
             {a: float(r) for a, r in zip(agents, rewards, strict=True)},
@@ -150,12 +138,7 @@ class MarketParallelEnv(ParallelEnv[str, np.ndarray, Any]):
 
     def render(self) -> np.ndarray | str | None:
         """Show the last round: a uint8 picture, or words. None without a render mode and for ``human``, which was shown."""
-        if self.render_mode is None:
-            gymnasium.logger.warn("render() was called without a render_mode; nothing is drawn.")
-            return None
-        if self.render_mode == "rgb_array":
-            return draw_frame(self.report, self.possible_agents)
-        return tell_round(self.report, self.possible_agents) if self.render_mode == "ansi" else None
+        return self.screen.render(self.report)
 
     def save(self, path: str | Path) -> None:
         """Write the running market to a file; an environment that loads it goes on to the bit on a CPU."""
@@ -174,11 +157,6 @@ class MarketParallelEnv(ParallelEnv[str, np.ndarray, Any]):
 
     def __str__(self) -> str:
         return str(self.metadata["name"])
-
-    def show_human(self) -> None:
-        """Print the last round where the render mode is ``human``."""
-        if self.render_mode == "human":
-            print(tell_round(self.report, self.possible_agents))
 
     def _start(self, seen: rounds.ByRole) -> tuple[dict[str, np.ndarray], dict[str, dict[str, float]]]:
         self.agents = list(self.possible_agents)

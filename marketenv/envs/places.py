@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from marketenv.core import rounds
+from marketenv.core.lookup import unknown
 from marketenv.core.market import Market, agent_names, role_of
 from marketenv.envs import spaces
 from marketenv.envs.seats import door_seat, nothing
@@ -52,10 +54,20 @@ class Places:
         """Return one agent's action as a checked tensor; ValueError says what is wrong with it."""
         return spaces.to_actions(action, self.seats[agent], self.levels, f"action of {agent}", self.market.device)
 
-    def by_role(self, now: rounds.Situation, actions: dict[str, Tensor]) -> rounds.ByRole:
-        """The movers' actions in the present stage, from the checked ones of each agent."""
-        stage = rounds.stage_of(self.market, now)
+    def moves(self, movers: list[str], given: Mapping[str, Any], now: rounds.Situation) -> rounds.ByRole:
+        """The movers' actions in the present stage, by role, from those that were given by agent.
+
+        Raises ValueError where one is missing, for those of nobody, and for what no agent may do, also of those not to move.
+        """
+        missing = [agent for agent in movers if agent not in given]
+        if missing or not movers:
+            hint = f"no action for {', '.join(missing)}" if missing else "the episode is over"
+            raise ValueError(f"{hint}; wanted one action for each of {movers or 'no agents: call reset()'}.")
+        for agent in given:
+            if agent not in self.seats:
+                raise unknown("agent", agent, tuple(self.seats))
+        checked, stage = {agent: self.check(agent, action) for agent, action in given.items()}, rounds.stage_of(self.market, now)
         return {
-            role: torch.stack([self.seats[agent].do(stage.name, actions[agent]) for agent in move.agents])[None]
+            role: torch.stack([self.seats[agent].do(stage.name, checked[agent]) for agent in move.agents])[None]
             for role, move in stage.moves.items()
         }

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from marketenv.core.batch import Batch
 from marketenv.core.checks import whole
-from marketenv.core.market import Market, Report
+from marketenv.core.market import Market, Report, agent_names
+from marketenv.core.policy import Policy
 from marketenv.core.undo import undone
 from marketenv.envs import spaces
 from marketenv.envs.learner import LearnerBatch
@@ -28,7 +29,7 @@ class MarketSB3Env(VecEnv):
     stages:    in which the learner moves, None for all of its stages; its other moves are played truthfully
 
     A step leads to the learner's next move, and what it earns in between is summed without discount: use gamma=1 for it to mean
-    what a round earns.
+    what a round earns. ``seat`` is what the learner sees and does.
     """
 
     def __init__(
@@ -45,20 +46,25 @@ class MarketSB3Env(VecEnv):
         self.action_levels = action_levels = spaces.LEVELS(action_levels, "action_levels")
         self._batch = Batch(market, num_envs)
         self._learner = LearnerBatch(self._batch, agent, opponents, stages)
-        self._seat, self._rows = self._learner.seat, self._learner.rows
+        self.seat, self._rows = self._learner.seat, self._learner.rows
         self._markets = num_envs
         self._seed: int | None = None
         self._given: Tensor | None = None
         self.reset_infos = []
         self.render_mode = None
         super().__init__(
-            num_envs * len(self._rows), spaces.box(self._seat.observation), spaces.action_space(self._seat, action_levels)
+            num_envs * len(self._rows), spaces.box(self.seat.observation), spaces.action_space(self.seat, action_levels)
         )
 
     @property
     def report(self) -> Report | None:
         """The last finished round of all markets, None before the first."""
         return self._batch.report
+
+    @property
+    def elsewhere(self) -> Policy:
+        """Who plays the learner's moves in other stages than ``stages``; of several learners, the first one's."""
+        return self._learner.policies[agent_names(self.market)[self._rows[0]]]
 
     def reset(self) -> np.ndarray:
         """Start all markets with the seed that ``seed()`` named, or the next episodes of the last one."""
@@ -70,7 +76,7 @@ class MarketSB3Env(VecEnv):
 
     def step_async(self, actions: Any) -> None:
         """Keep a checked copy of the actions [num_envs, ...] for ``step_wait``."""
-        self._given = spaces.to_actions(actions, self._seat, self.action_levels, "actions", self.market.device, (self.num_envs,))
+        self._given = spaces.to_actions(actions, self.seat, self.action_levels, "actions", self.market.device, (self.num_envs,))
 
     def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
         """Step all markets; a market that ends restarts at once and its last observation is in the infos."""

@@ -46,7 +46,7 @@ class SingleAgentEnv(gymnasium.Env[np.ndarray, Any]):
             raise ValueError(f"options is {options!r}, but reset has no options: give what the market takes to make_single.")
         with undone(self.env.batch):
             seen = self._learner.reset(seed)
-            self.env.show_human()
+            self.env.screen.show(self.report)
             told = self._row(seen), self._infos()
         super().reset(seed=seed)
         return told
@@ -58,7 +58,7 @@ class SingleAgentEnv(gymnasium.Env[np.ndarray, Any]):
         with undone(self.env.batch):
             turn = self._learner.step(mine[None, None])
             if turn.report is not None:
-                self.env.show_human()
+                self.env.screen.show(self.report)
             ended = bool(turn.terminated[0]), bool(turn.truncated[0])
             return self._row(turn.final), float(turn.rewards[0, 0]), *ended, self._infos()
 

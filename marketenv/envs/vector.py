@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,7 @@ class MarketVectorEnv(VectorEnv):
     @property
     def _over(self) -> np.ndarray:
         """Which markets are over and have not begun their next episodes: bool [num_envs]."""
-        return self._batch.over.cpu().numpy()
+        return self._batch.standing().over.cpu().numpy()
 
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
@@ -152,7 +152,7 @@ class MarketVectorEnv(VectorEnv):
     def _infos(self) -> dict[str, Any]:
         return self._info_columns(self._batch.infos(), np.ones(self.num_envs, dtype=bool))
 
-    def _info_columns(self, facts: dict[str, Tensor], mask: np.ndarray) -> dict[str, Any]:
+    def _info_columns(self, facts: Mapping[str, Tensor], mask: np.ndarray) -> dict[str, Any]:
         """The learner's facts [num_envs] and, as Gymnasium does, the mask under ``_name``; 0 outside the mask."""
         rows = {key: np.where(mask, values[:, self._row].cpu().double().numpy(), 0.0) for key, values in facts.items()}
         return rows | {f"_{key}": mask.copy() for key in rows}

@@ -111,13 +111,15 @@ class Auction(Phase):
     """Buyers bid for one good. Its seller asks a price; where it does not play, the operator sells at the reserve or above.
 
     Its own memory: the price of the last sale, 0 if there was none [markets].
+
+    name: of the phase, another one where there are two
     """
 
     name, outcome = "auction", Auctioned
     truthful = staticmethod(truthful)
 
-    def __init__(self, config: ReferenceConfig) -> None:
-        self.config, self.game = config, GAMES[config.game]
+    def __init__(self, config: ReferenceConfig, name: str = "auction") -> None:
+        self.config, self.game, self.name = config, GAMES[config.game], name
         named = self.game.mechanism if config.mechanism is None else config.mechanism
         self.mechanism = named_part(named, "mechanism", MECHANISMS, PAYMENT_RULE, takes=2)
         self.n_buyers = config.n_buyers or self.game.buyers
@@ -139,7 +141,7 @@ class Auction(Phase):
 
     def quote(self, floor: Floor, own: Tensor) -> Float64[Tensor, "markets parties"]:
         """Draw this round's types: values uniform on ``values``, the cost on ``costs`` (or the reserve price)."""
-        u = draws.uniform(draws.fold(floor.seeds, "type", floor.round), self.n_buyers + 1)
+        u = draws.uniform(draws.fold(floor.seeds, *self.purpose("type"), floor.round), self.n_buyers + 1)
         (v0, v1), (c0, c1) = self.config.values, self.config.costs
         cost = c0 + (c1 - c0) * u[:, -1:] if self.game.seller_plays else torch.full_like(u[:, -1:], self.config.reserve)
         return torch.cat([v0 + (v1 - v0) * u[:, :-1], cost], 1)
@@ -162,9 +164,10 @@ class Auction(Phase):
         trade = apply_rule(self.mechanism, offers[:, :-1, None], asks)
         bought = trade.allocation[..., 0].double()
         sold = bought.sum(1, keepdim=True)
-        floor = floor.pay("price", "buyer", self.owner, trade.prices).term("value", "buyer", bought * quotes[:, :-1])
+        floor = floor.pay(self.named("price"), "buyer", self.owner, trade.prices)
+        floor = floor.term(self.named("value"), "buyer", bought * quotes[:, :-1])
         if self.game.seller_plays:
-            floor = floor.term("cost", "seller", -sold * quotes[:, -1:])
+            floor = floor.term(self.named("cost"), "seller", -sold * quotes[:, -1:])
         last_price = torch.where(sold[:, 0] > 0, trade.prices.amax((1, 2)), own)
         traded = floor.everyone(buyer=bought, seller=sold[:, : floor.count("seller")])
         return floor, last_price, Auctioned(quotes, offers, traded)

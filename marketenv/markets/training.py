@@ -72,12 +72,10 @@ class Train(Phase):
     name:    of the phase; one that is not called ``train`` draws its own numbers
     """
 
-    outcome = Trained
+    name, outcome = "train", Trained
 
     def __init__(self, role: str, learner: Learner | None, second: str | None = None, name: str = "train") -> None:
         self.role, self.learner, self.second, self.name = role, learner, second, name
-        self.purpose = ("train",) if name == "train" else ("train", name)
-        self.cost = "effort" if name == "train" else f"effort of {name}"
 
     def act(self, floor: Floor, own: Any, quotes: Any, actions: Mapping[str, Tensor]) -> tuple[Floor, Any, Trained]:
         """Train, score, and charge the effort."""
@@ -86,9 +84,9 @@ class Train(Phase):
         diverged = torch.zeros_like(effort, dtype=torch.bool)
         if self.learner is not None:
             trained, diverged = self._train(floor, self.learner, effort)
-            floor = replace(floor, models={**floor.models, **trained})
+            floor = floor.but(models={**floor.models, **trained})
             models = trained[self.role]
-        floor = floor.term(self.cost, self.role, -(floor.types[self.role]["effort_cost"] * effort))
+        floor = floor.term(self.named("effort"), self.role, -(floor.types[self.role]["effort_cost"] * effort))
         made = floor.everyone(**{self.role: effort})
         return floor, own, Trained(self.role, made, diverged, models.loss, models.accuracy)
 
@@ -118,7 +116,7 @@ class Train(Phase):
     def _lesson(self, floor: Floor, learner: Learner, material: Any, models: Models, effort: Tensor, pull: Pull | None) -> Models:
         """One round of everybody's training."""
         count = models.params.shape[:2]
-        keys = draws.agent_keys(floor.keys(), count[1], *self.purpose).flatten()
+        keys = draws.agent_keys(floor.keys(), count[1], *self.purpose("train")).flatten()
         anew = models.slots.shape[-1] == 0
         slots = own_parts.fresh_slots(learner, len(keys), keys.device) if anew else models.slots.flatten(0, 1)
         params, slots = own_parts.train(learner, models.params.flatten(0, 1), slots, material, effort.flatten(), keys, pull)

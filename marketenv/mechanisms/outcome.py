@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import FunctionType
 
 import torch
 from jaxtyping import Bool, Float64
@@ -62,7 +63,7 @@ def apply_rule(
     Returns the outcome in float64. A price that passes its bid by rounding (1e-9 of the bid, or two rounding units of the type
     that the rule computed in) is the bid.
 
-    The rule works on copies, so that what it edits in place changes no bid.
+    A rule of one's own works on copies, so that what it edits in place changes no bid.
 
     Raises ValueError, by the word ``mechanism``, for anything but an ``Outcome`` of these shapes, and for other prices.
 
@@ -70,7 +71,8 @@ def apply_rule(
     >>> apply_rule(free, torch.ones(1, 1, 1).double(), torch.ones(1, 1).double()).prices
     tensor([[[0.]]], dtype=torch.float64)
     """
-    outcome, axes = made(tree.apart(rule)(bids, asks), Outcome, "mechanism"), "markets, buyers, sellers"
+    own = not isinstance(rule, FunctionType) or not rule.__globals__["__name__"].startswith("marketenv.")
+    outcome, axes = made(tree.apart(rule, own)(bids, asks), Outcome, "mechanism"), "markets, buyers, sellers"
     allocation = taken(outcome.allocation, "mechanism returned allocation", bids, axes, torch.bool)
     prices = taken(outcome.prices, "mechanism returned prices", bids, axes)
     return Outcome(allocation, fair_prices("mechanism", allocation, prices, bids, outcome.prices.dtype))

@@ -39,7 +39,7 @@ MUTANTS: tuple[Mutant, ...] = (
             "torch.where(sold[:, 0] > 0, trade.prices.amax((1, 2)), own)",
             "trade.prices.amax((1, 2))",
         ),
-        ("types are the same in every round", 'draws.fold(floor.seeds, "type", floor.round)', 'draws.fold(floor.seeds, "type")'),
+        ("types are the same in every round", '*self.purpose("type"), floor.round)', '*self.purpose("type"))'),
         ("sellers sell at no cost", "-sold * quotes", "0 * sold * quotes"),
     ),
     *of(
@@ -63,7 +63,7 @@ MUTANTS: tuple[Mutant, ...] = (
         ("last_paid is shown in last_earned's place", '"last_earned": own.earned,', '"last_earned": own.paid,'),
         ("truth reports the mean for a type of 0", "> 0).double() for name", ">= 0).double() for name"),
         ("sales cost nothing", "gain - sale_costs(types, done.bought)", "gain"),
-        ("who leaves stays for the others to see", "replace(floor, present=said.present, models", "replace(floor, models"),
+        ("who leaves stays for the others to see", "floor.but(present=said.present, models", "floor.but(models"),
     ),
     *of(
         f"{SHARING}/rules.py",
@@ -77,7 +77,7 @@ MUTANTS: tuple[Mutant, ...] = (
         + some(f"{TESTS}/test_sharing_money.py", "who_diverges_is_out_of_the_round_and_back_in_the_next"),
         (
             "a diverged client's model is sold",
-            "torch.where(floor.of(Trained).diverged[..., None], torch.nan, uploads)",
+            "torch.where(floor.of(Trained, role=CLIENT).diverged[..., None], torch.nan, uploads)",
             "uploads",
         ),
         ("effort is mapped by its square root", 'means["effort"].float()', 'means["effort"].sqrt().float()'),

@@ -28,7 +28,6 @@ MUTANTS: tuple[Mutant, ...] = (
             "floor.models[self.second], effort, _pull(before))",
         ),
         ("a second model may diverge", "for models in trained.values()]).all(0)", "for models in trained.values()])[0]"),
-        ("a second training draws as the first", 'else ("train", name)', 'else ("train",)'),
         ("slots that are none are carried on", "anew = models.slots.shape[-1] == 0", "anew = True"),
     ),
     *of(

@@ -282,7 +282,7 @@ def market_of(setting: Setting, method: Method, broker: str, seed: int, data: st
 
 def seen(market: Market, batch: Batch) -> dict[str, Any]:
     """What is kept of a round, one entry an agent: test loss and accuracy (%), purchases, their weights, divergence."""
-    report, end = batch.report, batch.start  # where the round ended; what is running has trained for the next one
+    report, end = batch.report, batch.standing().start  # where the round ended; what is running has trained for the next one
     assert report is not None and end is not None
     test = rounds.test_scores(market, end)
     done = report.of(Traded)

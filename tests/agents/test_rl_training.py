@@ -444,7 +444,7 @@ def test_a_search_from_truth_begins_with_truth(algorithm):
     config = toy(algorithm, num_envs=64, batch_size=64, network=(16,)).settled()
     market = make_market("reference_v0")
     envs = _environments(config, market, "buyer_0", "truthful")
-    error = imitate(ALGORITHMS[algorithm].build(config, 0, envs), envs, market, "buyer_0", market.policies["truthful"])
+    error = imitate(ALGORITHMS[algorithm].build(config, 0, envs), envs, market.policies["truthful"])
     assert error < 0.15  # of a box that is 2 wide; the bid is not constant here, so it cannot be exact
 
 

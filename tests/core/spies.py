@@ -71,9 +71,9 @@ class Watched(Floor):
         LOG.read(name)
         return value
 
-    def of(self, kind):
+    def of(self, kind, **said):
         LOG.read(kind.__name__)
-        return super().of(kind)
+        return super().of(kind, **said)
 
     def cash(self, who):
         LOG.read(f"cash of {who}")

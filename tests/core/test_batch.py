@@ -30,7 +30,7 @@ def next_seed(seed):
 
 def later(batch, number):
     """Seeds of the episodes that come after so many others."""
-    now = batch._episodes
+    now = batch.standing().episodes
     return Episodes(now.base, now.number + number).seeds
 
 
@@ -94,9 +94,9 @@ def test_every_market_counts_its_own_episodes():
     alone.reset(8)  # market 1 of the batch
     over = torch.tensor([True, False, True])
     seeds = later(batch, over)
-    assert torch.equal(seeds[1:2], alone._episodes.seeds)
+    assert torch.equal(seeds[1:2], alone.standing().episodes.seeds)
     assert torch.equal(later(batch, 1)[1:2], later(alone, 1))
-    assert not torch.equal(seeds[:1], batch._episodes.base[:1])
+    assert not torch.equal(seeds[:1], batch.standing().episodes.base[:1])
 
 
 # --- stages -------------------------------------------------------------------------------------------------------------------
@@ -112,7 +112,7 @@ def test_a_step_inside_a_round_pays_nothing_ends_nothing_and_shows_the_next_stag
         assert list(turn.seen) == movers and alike(turn.seen, batch.seen()) and batch.in_round()
     turn = batch.step(calm(batch))
     assert turn.report is not None and torch.equal(turn.rewards, turn.report.rewards) and not batch.in_round()
-    assert list(turn.seen) == ["seller"] and batch.moves == ()
+    assert list(turn.seen) == ["seller"] and batch.standing().moves == ()
 
 
 def test_the_moves_of_earlier_stages_are_kept_until_the_round_is_over():
@@ -122,7 +122,7 @@ def test_the_moves_of_earlier_stages_are_kept_until_the_round_is_over():
     batch.step(first)
     second = calm(batch)
     batch.step(second)
-    assert alike(batch.moves, (first, second)) and batch.start.floor.round.tolist() == [0, 0, 0]
+    assert alike(batch.standing().moves, (first, second)) and batch.standing().start.floor.round.tolist() == [0, 0, 0]
 
 
 def test_where_a_stage_is_refused_nothing_has_changed():
@@ -132,7 +132,7 @@ def test_where_a_stage_is_refused_nothing_has_changed():
         batch.step(calm(batch))
     with pytest.raises(ValueError, match="wanted buyer: the roles that move in stage 'reply'"):
         one.step({"seller": torch.zeros(3, 1, 1)})
-    assert len(one.moves) == 1 and same(one.step(calm(two)), two.step(calm(two)))
+    assert len(one.standing().moves) == 1 and same(one.step(calm(two)), two.step(calm(two)))
 
 
 def test_infos_have_one_set_of_keys_from_the_start():
@@ -218,11 +218,16 @@ def test_without_a_restart_markets_that_are_over_see_their_end_while_others_go_o
     batch.step(calm(batch))
     batch.step(storm(batch, 1))
     turn = batch.step(calm(batch))
-    assert turn.terminated.tolist() == [False, True, False] and batch.over.tolist() == [False, True, False]
+    assert turn.terminated.tolist() == [False, True, False] and batch.standing().over.tolist() == [False, True, False]
     assert turn.seen["seller"][1].tolist() == turn.final_seen["seller"][0].tolist() == [[0, 0, pytest.approx(1 / 3)]]
     assert torch.equal(turn.seen["seller"][::2, 0, :2], types_of([0, 2], 1).float())
+    first, rewards = batch.standing(), turn.rewards[1]
     turn = play(batch, 1, restart=False)
-    assert turn.terminated.tolist() == [False, True, False]  # over is over
+    assert turn.terminated.tolist() == [False, True, False] and turn.over is None  # over is over, and its end is told once
+    again = batch.standing()
+    assert alike(tree.rows(again.start, torch.tensor([1])), tree.rows(first.start, torch.tensor([1])))
+    assert not turn.rewards[1].any() and torch.equal(batch.infos()["utility"][1], rewards)  # it has not played another round
+    assert torch.equal(batch.report.rewards[1], rewards) and turn.seen["seller"][1].tolist() == [[0, 0, pytest.approx(1 / 3)]]
     assert play(batch, 1, restart=False).terminated.all() and not batch.running().playing
 
 
@@ -269,10 +274,15 @@ def test_where_the_next_episode_cannot_begin_nothing_has_changed():
     batch = Batch(market, 2)
     batch.reset(0)
     play(batch, 0, stages=2)
-    before, episodes, moves = batch.running(), batch._episodes, batch.moves
+    before, episodes, moves = batch.running(), batch.standing().episodes, batch.standing().moves
     with pytest.raises(ValueError, match="no second episode"):
         batch.step(calm(batch), restart=True)
-    assert batch.running() is before and batch._episodes is episodes and batch.report is None and batch.moves is moves
+    assert (
+        batch.running() is before
+        and batch.standing().episodes is episodes
+        and batch.report is None
+        and batch.standing().moves is moves
+    )
 
 
 # --- masks --------------------------------------------------------------------------------------------------------------------
@@ -339,14 +349,15 @@ def test_a_market_that_is_held_stays_where_it_is_while_the_others_play():
     held.reset(0), free.reset(0)
     for batch in (held, free):
         batch.step(bids(3, 0.5, 0.25))
-    mask = torch.tensor([False, True, False])
+    mask, before = torch.tensor([False, True, False]), held.infos()
     turn, wanted = held.step(bids(3, 0.75, 0.25), hold=mask), free.step(bids(3, 0.75, 0.25))
     assert held.running().floor.round.tolist() == [2, 1, 2] and turn.rewards[1].tolist() == [0, 0]
     assert torch.equal(turn.rewards[::2], wanted.rewards[::2])
     assert held.running().owns["auction"].tolist() == [0.75, 0.5, 0.75]  # the last price of market 1 is the old one
     assert held.running().floor.ledger.cash[1].tolist() == [-0.5, 0, 0.5]
     assert held.report.of(Auctioned).offers[1].tolist() == [0.5, 0.25, 0]  # its last round is the one before
-    assert not held.infos()["traded"][1].any() and held.infos()["traded"][0].tolist() == [1, 0]
+    kept = torch.stack([turn.rewards[0], before["utility"][1], turn.rewards[2]])  # as is what is told of it
+    assert torch.equal(held.infos()["utility"], kept)
     again, once = held.step(bids(3, 0.75, 0.25)), free.step(bids(3, 0.75, 0.25))
     assert again.terminated.tolist() == [True, False, True] and once.terminated.all()
     assert torch.equal(again.rewards[::2], once.rewards[::2])

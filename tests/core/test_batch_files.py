@@ -30,7 +30,12 @@ def test_a_loaded_batch_goes_on_to_the_bit_from_any_stage(tmp_path, stages, carr
     play(one, 0, stages=stages)
     one.save(tmp_path / "state")
     seen = two.load(tmp_path / "state")
-    assert alike(seen, one.seen()) and alike(seen, two.seen()) and alike(one.now, two.now) and alike(one.moves, two.moves)
+    assert (
+        alike(seen, one.seen())
+        and alike(seen, two.seen())
+        and alike(one.now, two.now)
+        and alike(one.standing().moves, two.standing().moves)
+    )
     for _ in range(2 * STAGES):  # into the next episode
         assert alike(one.infos(), two.infos())
         actions = calm(one)
@@ -49,7 +54,7 @@ def test_a_batch_with_markets_that_are_over_is_loaded_as_it_was(tmp_path):
         play(one, 0, stages=stages, restart=False)
         one.save(tmp_path / "state")
         assert alike(two.load(tmp_path / "state"), one.seen())
-        assert two.over.tolist() == [False, True, False]
+        assert two.standing().over.tolist() == [False, True, False]
         assert same(one.step(calm(two)), two.step(calm(two)))
         if stages:
             with pytest.raises(ValueError, match="a round is not over"):
@@ -57,7 +62,23 @@ def test_a_batch_with_markets_that_are_over_is_loaded_as_it_was(tmp_path):
             assert three.now is None
         else:
             three.load(tmp_path / "state", restart=True)
-            assert not three.over.any() and three.running().floor.round.tolist() == [1, 0, 1]
+            assert not three.standing().over.any() and three.running().floor.round.tolist() == [1, 0, 1]
+
+
+@pytest.mark.parametrize("stages", range(STAGES))
+@pytest.mark.parametrize("cut", [False, True])
+def test_markets_that_wait_at_the_horizon_while_another_plays_on_are_loaded_as_they_wait(tmp_path, cut, stages):
+    """Market 0 began anew, so markets 1 and 2 are over first: they play no round beyond the horizon, and no file says so."""
+    one, two = (batch_of(horizon=3, cut=cut, offer=Peek) for _ in range(2))
+    one.reset(0)
+    play(one, 2)
+    one.reset(None, torch.tensor([True, False, False]))
+    play(one, 2, restart=False)
+    play(one, 0, stages=stages, restart=False)
+    one.save(tmp_path / "state")
+    assert one.running().floor.round.tolist() == [2, 3, 3] and one.standing().over.tolist() == [False, True, True]
+    assert alike(two.load(tmp_path / "state"), one.seen()) and alike(one.now, two.now)
+    assert same(one.step(calm(two)), two.step(calm(two)))
 
 
 @pytest.mark.parametrize("cut", [False, True])

@@ -130,7 +130,40 @@ def test_facts_are_those_of_every_market_and_then_those_of_the_phases_each_once(
     class Tell(Ask):
         outcome = Told
 
-    assert market_of(Tell(), named(Tell, "again")).facts == ("utility", "paid", "received", "cash", "mood")
+    assert market_of(Tell(), named(Tell, "again")).facts == (
+        *("utility", "paid", "received", "cash", "mood"),
+        *("paid of again", "mood of again"),  # a second phase of a kind tells its own
+    )
+
+
+class Moody(Outcome):
+    FACTS: ClassVar = ("mood",)
+
+
+class Humour(Ask):
+    name, outcome = "humour", Moody
+
+
+class Temper(Ask):
+    name, outcome = "temper", Moody
+
+
+def test_a_fact_that_two_phases_tell_is_refused_and_one_of_them_may_be_named_otherwise():
+    with pytest.raises(
+        ValueError, match=r"phases 'humour' and 'temper' both tell the fact 'mood', wanted every fact once: rename"
+    ):
+        market_of(Humour(), Temper())
+    assert market_of(Humour(), named(Temper, "evening")).facts[4:] == ("mood", "mood of evening")
+
+
+def test_a_phase_that_names_itself_and_whose_class_has_no_name_is_the_usual_one():
+    class Unnamed(Phase):
+        moves, outcome = Ask.moves, Moody
+
+    phase = named(Unnamed, "free")
+    assert (phase.named("mood"), phase.purpose("draw", 3)) == ("mood", ("draw", 3))
+    other = named(Temper, "evening")
+    assert (other.named("mood"), other.purpose("draw", 3)) == ("mood of evening", ("draw", 3, "evening"))
 
 
 def test_the_facts_of_a_report_are_the_markets_facts():

@@ -301,9 +301,12 @@ def test_a_round_is_resumed_from_its_beginning_and_its_moves(stages):
         (lambda t: t.bool(), "bool is not converted"),
         (lambda t: t.tolist(), "as a list"),
         (lambda t: t.to("meta"), "it lies on meta, wanted cpu"),
+        (lambda t: t * torch.nan, r"given actions of buyer: 'take' is nan at index \[0, 0, 0\], wanted a number in \[-1, 1\]"),
+        (lambda t: t * torch.tensor([1.0, torch.inf]), r"'stay' is inf at index \[0, 0, 1\]"),
+        (lambda t: t * 1.00001, "'take' is 1.00001"),
     ],
 )
-def test_actions_of_another_shape_are_refused_and_nothing_changes(change, said):
+def test_actions_that_cannot_be_are_refused_and_nothing_changes(change, said):
     market, now = relay_market(), at_stage(relay_market(), 1)
     actions = moves(market, now)
     with pytest.raises(ValueError, match=said):
@@ -317,6 +320,12 @@ def test_actions_are_wanted_of_those_who_move_and_of_nobody_else(roles):
     given = {role: torch.zeros(3, 2, 2) for role in roles}
     with pytest.raises(ValueError, match=r"advance was given actions of .*, wanted buyer: the roles that move in stage 'reply'"):
         rounds.advance(market, now, given)
+
+
+def test_actions_that_rounding_left_just_outside_their_box_count_as_its_end():
+    market, now = relay_market(), at_stage(relay_market(), 0)
+    after, _ = rounds.advance(market, now, {"seller": torch.full((3, 1, 1), 1 + 5e-7)})
+    assert after.floor.of(Offered).price.tolist() == [[1.0]] * 3
 
 
 def test_gradients_of_actions_end_in_each_stage():

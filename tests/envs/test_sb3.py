@@ -48,7 +48,7 @@ def test_the_last_observation_of_an_episode_is_in_the_infos(case):
     venv.reset()
     for actions in random_column(venv.action_space, 3, venv.num_envs):
         seen, _, dones, infos = venv.step(actions)
-    where = venv._seat.observation.slices["round"]  # finished rounds / max_cycles: 1 at the end, 0 at the start
+    where = venv.seat.observation.slices["round"]  # finished rounds / max_cycles: 1 at the end, 0 at the start
     assert dones.all() and (seen[:, where] == 0).all()
     assert all((info["terminal_observation"][where] == 1).all() for info in infos)
     assert not any(info["TimeLimit.truncated"] for info in infos)  # the game is over: nothing may be expected after it

@@ -5,6 +5,7 @@ a phase read more sees it here first. Names: an outcome's class; ``models.`` and
 entries; whose cash and whose purses.
 """
 
+from copy import copy
 from dataclasses import replace
 from inspect import signature
 from itertools import combinations
@@ -18,7 +19,6 @@ from spies import METHODS, play, watch
 from marketenv import make_market
 from marketenv.core.market import Market, Outcome, People, Phase
 from marketenv.markets.table import MARKETS
-from marketenv.markets.training import Train
 
 ROUNDS = 3
 DATA = {"partition", "order"}  # a partition's draws; then those of a network's first parameters
@@ -136,21 +136,26 @@ def all_keys(log, phase):
 # --- a second phase of one kind -----------------------------------------------------------------------------------------------
 
 
-def test_a_second_training_draws_its_own_numbers(monkeypatch):
-    market = make_market("parameter_trading_v0", n_agents=2, max_cycles=2)
-    train = market.phase(Train)
-    more = (train, Train(train.role, train.learner, name="again"), *market.phases[1:])
-    market = Market(market.people, more, horizon=2)
+KINDS = [(name, config, kind) for name, row in TABLE.items() for config in row.played for kind in row.draws if kind != "people"]
+
+
+@pytest.mark.parametrize(("name", "config", "kind"), KINDS)
+def test_a_second_phase_of_a_kind_draws_by_keys_of_its_own(name, config, kind, monkeypatch):
+    market = make_market(name, max_cycles=ROUNDS, **config)
+    place = [phase.name for phase in market.phases].index(kind)
+    twin = copy(market.phases[place])
+    twin.name = "again"
+    market = Market(market.people, (*market.phases[: place + 1], twin, *market.phases[place + 1 :]), horizon=ROUNDS)
     log = watch(market, monkeypatch)
     play(market)
-    assert all_keys(log, "train") and all_keys(log, "again") and not all_keys(log, "train") & all_keys(log, "again")
+    one, two = all_keys(log, kind), all_keys(log, "again")
+    assert bool(one) == bool(two) and not one & two
 
 
-def test_kinds_of_which_a_chain_may_hold_two_are_known():
-    """The others have one name, so that no chain holds two of them; ``Score`` draws nothing."""
+def test_every_kind_of_phase_may_be_named_otherwise():
     markets = [make_market(name, **config) for name, row in TABLE.items() for config in row.played]
-    kinds = {type(phase) for market in markets for phase in market.phases}
-    assert {kind.__name__ for kind in kinds if "name" in signature(kind).parameters} == {"Train", "Score"}
+    for kind in {type(phase) for market in markets for phase in market.phases}:
+        assert signature(kind).parameters["name"].default == kind.name
     with pytest.raises(ValueError, match="wanted every name once"):
         Market(markets[0].people, markets[0].phases * 2)
 

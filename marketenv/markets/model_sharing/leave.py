@@ -44,12 +44,22 @@ class Leave(Phase):
     exits:  ``none``; ``ir_strict``: who loses in a round leaves; ``ir_prob``: with probability 1/2
     select: ``validation`` or ``test``: which accuracy chooses a client's best model
     cost_drift, need_drift: standard deviation of the log of c and K from round to round
+    name: of the phase, another one where there are two
     """
 
     name, outcome = "leave", Left
 
-    def __init__(self, joins: Int[Tensor, "clients"], *, exits: str, select: str, cost_drift: float, need_drift: float) -> None:
-        self.joins, self.exits, self.select = joins, exits, select
+    def __init__(
+        self,
+        joins: Int[Tensor, "clients"],
+        *,
+        exits: str,
+        select: str,
+        cost_drift: float,
+        need_drift: float,
+        name: str = "leave",
+    ) -> None:
+        self.joins, self.exits, self.select, self.name = joins, exits, select, name
         self.drifts = {"costs": cost_drift, "needs": need_drift}
 
     def begin(self, floor: Floor) -> Best:
@@ -62,8 +72,7 @@ class Leave(Phase):
         models, best = floor.models[AS_TRAINED], self._best(floor, own)
         gone = (floor.round[:, None] >= self.joins) & ~floor.present | self._exits(floor)
         loss = torch.where(models.loss.isfinite(), models.loss, LARGEST)  # even the last finite model's may overflow
-        floor = replace(
-            floor,
+        floor = floor.but(
             models=self._next(floor, best, gone),
             present=(floor.round[:, None] + 1 >= self.joins) & ~gone,
             types={**floor.types, CLIENT: self._drifted(floor)},
@@ -99,7 +108,7 @@ class Leave(Phase):
         """Who leaves after the round because it lost in it."""
         loses = floor.present & (floor.of(Shared).utility < -DUST * _stakes(floor))
         if self.exits == "ir_prob":
-            chance = draws.uniform(draws.agent_keys(floor.keys(), len(self.joins), "exit"))
+            chance = draws.uniform(draws.agent_keys(floor.keys(), len(self.joins), *self.purpose("exit")))
             return loses & (chance < 0.5)
         return loses if self.exits == "ir_strict" else torch.zeros_like(loses)
 
@@ -117,7 +126,7 @@ class Leave(Phase):
         """The next round's types: c and K walk where they drift."""
         types = dict(floor.types[CLIENT])
         if any(self.drifts.values()):
-            steps = draws.normal(draws.agent_keys(floor.keys(), len(self.joins), "drift"), 2)
+            steps = draws.normal(draws.agent_keys(floor.keys(), len(self.joins), *self.purpose("drift")), 2)
             for (name, drift), step in zip(self.drifts.items(), steps.unbind(-1), strict=True):
                 types[name] = walked(types[name], drift * step)
         return types

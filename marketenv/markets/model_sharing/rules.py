@@ -98,14 +98,14 @@ class Rules:
         left = floor.present & (means["stay"] == STAY.number("leave"))
         return Said(ClientTypes(**said), means["upload"].long(), means["effort"].float(), floor.present & ~left, left)
 
-    def given(self, floor: Floor, own: Dealings, said: Said) -> Given:
-        """What the scheme decides from: uploads, their distances, and the terms."""
-        models, keys = floor.models[CLIENT], floor.keys()
+    def given(self, floor: Floor, own: Dealings, said: Said, *purpose: int | str) -> Given:
+        """What the scheme decides from: uploads, their distances, and the terms; ``purpose`` is the phase's (see there)."""
+        models, keys = floor.models[CLIENT], floor.keys(*purpose)
         shown = floor.models[SECOND].params if self.scheme.second else models.params
         agents = draws.agent_keys(keys, len(self.joins), "upload")
         centre = torch.where((floor.round[:, None] <= self.joins)[..., None], shown, models.centre)  # nothing was sent before
         uploads = make_uploads(Makings(shown, own.start, centre, said.present, agents), said.upload)
-        uploads = torch.where(floor.of(Trained).diverged[..., None], torch.nan, uploads)
+        uploads = torch.where(floor.of(Trained, role=CLIENT).diverged[..., None], torch.nan, uploads)
         drawn = floor.world is None
         distance = drawn_distance(keys, said.upload) if drawn else own_parts.distances(self.distance, uploads, own.start)
         discounts = distance_discounts(said.reported.sizes, distance, self.strength)
@@ -139,7 +139,7 @@ class Rules:
         reason = torch.where(buys, 0 if money else 7, reason)
         reason = torch.where(given.uploads.isfinite().all(-1), reason, 5)
         reason = torch.where(broken, 9, reason)
-        reason = torch.where(floor.of(Trained).diverged, 6, reason)
+        reason = torch.where(floor.of(Trained, role=CLIENT).diverged, 6, reason)
         assert given.terms.present is not None
         return torch.where(given.terms.present, reason, 1)
 

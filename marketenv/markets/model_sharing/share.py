@@ -31,12 +31,13 @@ class Share(Phase):
     pulled to, what was sent. What a client gains by the models less what its sales cost is its term ``worth``.
 
     rules: who gets whose model at which price;   effort_cost: the largest of a full effort, money
+    name: of the phase, another one where there are two
     """
 
     name, outcome = "share", Shared
 
-    def __init__(self, rules: Rules, effort_cost: float) -> None:
-        self.rules = rules
+    def __init__(self, rules: Rules, effort_cost: float, name: str = "share") -> None:
+        self.rules, self.name = rules, name
         self.moves = {CLIENT: Move(seen(len(rules.joins) - 1, effort_cost), ACTION)}
 
     def begin(self, floor: Floor) -> Dealings:
@@ -77,7 +78,7 @@ class Share(Phase):
     def act(self, floor: Floor, own: Dealings, quotes: None, actions: Mapping[str, Tensor]) -> tuple[Floor, Dealings, Shared]:
         """Take reports and uploads, let the scheme decide, move the money, and send what the next training starts with."""
         rules, said = self.rules, self.rules.said(floor, own, actions[CLIENT])
-        given = rules.given(floor, own, said)
+        given = rules.given(floor, own, said, *self.purpose())
         done, broken = rules.settled(floor, given)
         types = client_types(floor)
         gain, money = gains(types, rules.gain, done.bought), SharingOutcome(done.bought, done.prices).transfers
@@ -96,8 +97,10 @@ class Share(Phase):
             trades=done.bought,
             reported=said.reported,
         )
-        floor = dataclasses.replace(floor, present=said.present, models=_sent(floor, said, done))
-        floor = floor.pay("price", CLIENT, CLIENT, money).term("worth", CLIENT, gain - sale_costs(types, done.bought))
+        floor = floor.but(present=said.present, models=_sent(floor, said, done))
+        floor = floor.pay(self.named("price"), CLIENT, CLIENT, money).term(
+            self.named("worth"), CLIENT, gain - sale_costs(types, done.bought)
+        )
         return floor, Dealings(own.start, said.reported, done.bought, money.sum(2), money.sum(1)), outcome
 
     def breakpoints(
@@ -118,7 +121,7 @@ class Share(Phase):
         if tuple(fields or ()) != ("cost",) or not self.rules.knows_costs(floor, who[1]):
             return None
         rules, agent, cost = self.rules, who[1], ACTION["cost"]
-        terms = rules.given(floor, own, rules.said(floor, own, actions[CLIENT])).terms
+        terms = rules.given(floor, own, rules.said(floor, own, actions[CLIENT]), *self.purpose()).terms
         points = cost_breakpoints(terms, agent, str(rules.graph)).clamp(min=1e-12)
         least, most = cost.range
         met = cost.write((points / floor.types[CLIENT]["costs"][:, agent, None]).nan_to_num(most))

@@ -36,10 +36,10 @@ class Scored(Outcome):
 class Score(Phase):
     """A role's fall of the loss over the whole round becomes money: value = m (before - loss).
 
-    m is the role's type ``money_per_loss``; before is the loss at the round's start, before training.
+    m is the role's type ``money_per_loss``; before is the loss at the round's start, before training, or at the last score.
     """
 
-    outcome = Scored
+    name, outcome = "score", Scored
 
     def __init__(self, role: str, name: str = "score") -> None:
         self.role, self.name = role, name
@@ -48,7 +48,7 @@ class Score(Phase):
         """Value the round, and begin the next one's count at the present loss."""
         models = floor.models[self.role]
         value = floor.types[self.role]["money_per_loss"] * (models.before.double() - models.loss.double())
-        floor = floor.term("value", self.role, value)
-        floor = replace(floor, models={**floor.models, self.role: replace(models, before=models.loss)})
+        floor = floor.term(self.named("value"), self.role, value)
+        floor = floor.but(models={**floor.models, self.role: replace(models, before=models.loss)})
         numbers = {"value": value, "loss": models.loss, "accuracy": models.accuracy}
         return floor, own, Scored(**{name: floor.everyone(**{self.role: each}) for name, each in numbers.items()})

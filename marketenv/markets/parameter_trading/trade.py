@@ -35,7 +35,7 @@ class Trade(Phase):
     """Agents of one role buy parameters of each other; all purchases of a round use the models from before any of them.
 
     alignment, weights, valuation, mechanism, exchange: how sellers' units are matched to buyers', at which weight models are
-    merged, what a purchase is worth, who pays how much, and who buys
+    merged, what a purchase is worth, who pays how much, and who buys;   name: of the phase, another one where there are two
     """
 
     name, outcome = "trade", Traded
@@ -53,8 +53,9 @@ class Trade(Phase):
         mechanism: Callable[[Tensor, Tensor], Outcome],
         exchange: Callable[[Quotes, Reports, Terms], Exchange],
         device: torch.device,
+        name: str = "trade",
     ) -> None:
-        self.role, self.config, self.learner, self.scales = role, config, learner, scales
+        self.role, self.config, self.learner, self.scales, self.name = role, config, learner, scales, name
         self.alignment, self.weights, self.valuation = alignment, weights, valuation
         self.mechanism, self.exchange = mechanism, exchange
         self.moves = {role: traders_move(config, scales)}
@@ -78,8 +79,8 @@ class Trade(Phase):
 
     def quote(self, floor: Floor, own: Memory) -> Quotes:
         """Align every seller to every buyer, find the best weights, and value every purchase."""
-        models, diverged = floor.models[self.role], floor.of(Trained).diverged
-        keys = floor.keys("align")
+        models, diverged = floor.models[self.role], floor.of(Trained, role=self.role).diverged
+        keys = floor.keys(*self.purpose("align"))
         offers, orders = own_parts.aligned(self.alignment, self.learner, models.params, keys, own.orders)
         offers = altered(offers, models.params, own.options, self.layer_masks, keys)
         merger = Merger(floor.world, models.params, offers, self.mask)
@@ -123,9 +124,9 @@ class Trade(Phase):
         done = own_parts.exchange(self.exchange, quotes, reports, self._terms(floor))
         before, after = Scores(models.loss, models.accuracy), floor.world.score(done.params, floor.round)
         done, scores = sound(done, quotes, before, after)
-        floor = floor.pay("purchases", self.role, self.role, done.prices)
-        floor = floor.term("harm", self.role, -(reports.cost * done.bought).sum(1))
-        floor = replace(floor, models={**floor.models, self.role: self._next(models, done, scores, reports.effort)})
+        floor = floor.pay(self.named("purchases"), self.role, self.role, done.prices)
+        floor = floor.term(self.named("harm"), self.role, -(reports.cost * done.bought).sum(1))
+        floor = floor.but(models={**floor.models, self.role: self._next(models, done, scores, reports.effort)})
         own = replace(own, orders=quotes.orders, last_paid=done.prices.sum(2), last_earned=done.prices.sum(1))
         return floor, own, self._outcome(floor, quotes, reports, done)
 
