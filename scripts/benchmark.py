@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT))
 from marketenv.core.lookup import unknown  # noqa: E402
 from marketenv.core.storage import whole_file  # noqa: E402
 from scripts import command  # noqa: E402
-from scripts.benchmarks import alignment, learners, markets, sharing, stress  # noqa: E402
+from scripts.benchmarks import alignment, data, learners, markets, sharing, stress  # noqa: E402
 
 TOY = {"models": 4, "batch": 8, "steps": 1, "repeats": 1, "threads": (1,)}
 
@@ -40,6 +40,7 @@ GROUPS = {
     "alignment": of_alignment,
     "markets": markets.cases,
     "sharing": sharing.cases,
+    "data": data.cases,
     "stress": stress.cases,
 }
 

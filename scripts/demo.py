@@ -1,9 +1,9 @@
 """A tournament on real digits: agents train networks, trade parameters and settle payments for 20 rounds.
 
 One focal agent per market plays each scripted strategy against truthful ones, with the same seeds and data for every strategy;
-the agents take turns in being the focal one. "Out of the market" is everybody never trading. A shorter second part shows the
-model-sharing market. At the end a quick audit puts the claims about the markets to the test. What is played is kept: a killed
-demo goes on where it stood.
+the agents take turns in being the focal one. "Out of the market" is everybody never trading. Two shorter parts show the
+model-sharing market and the data market. At the end a quick audit puts the claims about the markets to the test. What is played
+is kept: a killed demo goes on where it stood.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -26,7 +27,7 @@ from scripts import command, units  # noqa: E402
 from scripts.audit import AuditConfig  # noqa: E402
 from scripts.audit import main as audit  # noqa: E402
 from scripts.audits.evidence import choose, find_claims  # noqa: E402
-from scripts.demos import sharing, trading  # noqa: E402
+from scripts.demos import data, sharing, trading  # noqa: E402
 from scripts.demos.line_ups import Played, differences, joined, market_of  # noqa: E402
 from scripts.intervals import note  # noqa: E402
 
@@ -68,13 +69,15 @@ def check(config: DemoConfig) -> None:
     command.check_folder(config.out, config.out / "units", *((config.out / "audit",) if config.audit else ()))
 
 
-def play(config: DemoConfig) -> tuple[Played, dict[str, Played], Played]:
-    """Play what is not played yet: the tournament, the schemes of the second market, and its liars."""
+def play(config: DemoConfig) -> tuple[Played, dict[str, Played], Played, list[Any]]:
+    """Play what is not played yet: the tournament, the schemes of the second market, its liars, and the third one's cheats."""
     first = trading.units(config.arguments, config.seeds, config.rounds)
     compared, lied = sharing.units(config.seeds, config.rounds)
-    found = units.run([*first, *lied, *compared], config.out / "units", "markets and rounds", config.crew()).all()
+    cheated = data.units(config.seeds)
+    found = units.run([*first, *lied, *cheated, *compared], config.out / "units", "markets and rounds", config.crew()).all()
     tournament, liars = found[: len(first)], found[len(first) : len(first) + len(lied)]
-    return joined(tournament), sharing.schemes_of(found[-len(compared) :]), joined(liars)
+    cheats = found[len(first) + len(lied) :][: len(cheated)]
+    return joined(tournament), sharing.schemes_of(found[-len(compared) :]), joined(liars), cheats
 
 
 def write_report(config: DemoConfig, played: Played, more: list[tuple[str, str]]) -> Path:
@@ -108,16 +111,19 @@ def table_of(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> 
 
 
 def main(config: DemoConfig) -> int:
-    """Play both markets, print their tables and write the report; then audit the claims. Returns the exit code."""
+    """Play the markets, print their tables and write the report; then audit the claims. Returns the exit code."""
     check(config)
-    played, schemes, liars = play(config)
+    played, schemes, liars, cheats = play(config)
     console = Console()
     command.show(table_of("focal agent per episode, mean over seeds", trading.head_of(played), trading.rows_of(played)))
     command.show(table_of("model sharing: ten clients on digits", sharing.SCHEME_HEAD, sharing.scheme_rows(schemes)))
     command.show(table_of("model sharing: one liar or attacker", sharing.liar_head(liars), sharing.liar_rows(liars)))
+    command.show(table_of("data market: what one seller earns by its guard", data.HEAD, data.rows(cheats)))
     if told := note([*differences(played.gaps()).values(), *differences(liars.gaps()).values()], "seeds"):
         console.print(told, soft_wrap=True)
-    console.print(f"Report: {write_report(config, played, sharing.sections(schemes, liars))}", soft_wrap=True)
+    console.print(
+        f"Report: {write_report(config, played, [*sharing.sections(schemes, liars), data.section(cheats)])}", soft_wrap=True
+    )
     return audit(AuditConfig(claims=config.audit, budget="quick", out=config.out / "audit")) if config.audit else 0
 
 

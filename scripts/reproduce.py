@@ -16,7 +16,17 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from scripts import command  # noqa: E402
-from scripts.studies import barrier, deep, linear, report, sharing, sharing_reports, theorems  # noqa: E402
+from scripts.studies import (  # noqa: E402
+    barrier,
+    data_valuation,
+    data_valuation_sellers,
+    deep,
+    linear,
+    report,
+    sharing,
+    sharing_reports,
+    theorems,
+)
 
 STUDIES = {
     "table1": deep.table1,
@@ -33,6 +43,12 @@ STUDIES = {
     "ipfl_attack": sharing.ipfl_attack,
     "ipfl_liars": sharing_reports.ipfl_liars,
     "ipfl_scale": sharing_reports.ipfl_scale,
+    "wad_correlation": data_valuation.wad_correlation,
+    "wad_scaling": data_valuation.wad_scaling,
+    "wad_selection": data_valuation.wad_selection,
+    "wad_private": data_valuation_sellers.wad_private,
+    "wad_exploits": data_valuation_sellers.wad_exploits,
+    "wad_sellers": data_valuation_sellers.wad_sellers,
     "report": report.report,
 }
 

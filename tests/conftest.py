@@ -4,12 +4,12 @@ import os
 from pathlib import Path
 
 import jaxtyping
+import jaxtyping_once
 import pytest
 import torch
 from hypothesis import settings
-from jaxtyping import install_import_hook
 
-install_import_hook(["marketenv", "agents"], "beartype.beartype")
+jaxtyping_once.install(["marketenv", "agents"])
 torch.set_num_threads(1)  # determinism is promised for a fixed number of threads
 settings.register_profile("marketenv", deadline=None)  # machines are noisy: no test judges times
 settings.load_profile("marketenv")

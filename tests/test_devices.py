@@ -46,7 +46,30 @@ from marketenv.markets.model_sharing.uploads import UPLOADS
 from marketenv.markets.parameter_trading.exchanges import EXCHANGES
 from marketenv.markets.parameter_trading.weights import WEIGHTS
 from marketenv.markets.reference import GAMES
-from marketenv.mechanisms import ASK_RULES, GAINS, GRAPHS, MECHANISMS, PRIORS, SHARING_PAYMENTS, Uniform
+from marketenv.mechanisms import (
+    ASK_RULES,
+    COMPUTE_FEES,
+    DATA_RULES,
+    GAINS,
+    GRAPHS,
+    MECHANISMS,
+    PREFERENCES,
+    PRICINGS,
+    PRIORS,
+    QUALITY_SCALES,
+    RELEASES,
+    SHARING_PAYMENTS,
+    STACKELBERG_SOLVERS,
+    Uniform,
+    apply_data_rule,
+    contest,
+    contest_response,
+    deferred_acceptance,
+    hold_back,
+    posted_profits,
+    price_response,
+    stackelberg,
+)
 from marketenv.mechanisms.equilibrium import linear_equilibrium_ask, linear_equilibrium_bid
 from marketenv.metrics import mean_interval
 from marketenv.valuation import DISTANCES, VALUATIONS, theorem_4_1
@@ -442,6 +465,39 @@ for rule in ASK_RULES:
     ROOMS[f"mechanisms: ask {rule}"] = lambda rule=rule: [ASK_RULES[rule](Uniform(0.0, 1.0), 0.2 + 0.1 * uniform(3))]
 for rule in MECHANISMS:
     ROOMS[f"mechanisms: {rule}"] = lambda rule=rule: [MECHANISMS[rule](uniform(2, 1, 1), uniform(2, 1) / 2).prices]
+for rule in DATA_RULES:
+    ROOMS[f"mechanisms: data rule {rule}"] = lambda rule=rule: [
+        apply_data_rule(rule, uniform(2, 5) / 2, uniform(2, 5), uniform(2)).prices,
+    ]
+for rule in RELEASES:
+    ROOMS[f"mechanisms: release {rule}"] = lambda rule=rule: [
+        hold_back(uniform(2, 1, 3), uniform(2, 1), 0.1 + uniform(2, 1), uniform(2, 1), release=rule).released,
+    ]
+for solver in STACKELBERG_SOLVERS:
+    ROOMS[f"mechanisms: solver {solver}"] = lambda solver=solver: list(
+        stackelberg(uniform(3, 5), uniform(3, 4), 8.0, solver=solver),
+    )
+for scale in QUALITY_SCALES:
+    ROOMS[f"mechanisms: quality scale {scale}"] = lambda scale=scale: [QUALITY_SCALES[scale](uniform(3, 5))]
+for pricing in PRICINGS:
+    ROOMS[f"mechanisms: pricing {pricing}"] = lambda pricing=pricing: [PRICINGS[pricing](uniform(3, 2), uniform(3, 4))]
+for kind in PREFERENCES:
+    ROOMS[f"mechanisms: preferences {kind}"] = lambda kind=kind: [
+        deferred_acceptance(*PREFERENCES[kind](uniform(3, 5), uniform(3, 4), uniform(3, 4))).double(),
+    ]
+for fees in COMPUTE_FEES:
+    ROOMS[f"mechanisms: compute fees {fees}"] = lambda fees=fees: [
+        COMPUTE_FEES[fees](uniform(3, 5), uniform(3, 4), torch.tensor([[0, -1, 3, 2, 1]] * 3, device=CPU)),
+    ]
+ROOMS["mechanisms: capped contests"] = lambda: [
+    contest(uniform(3), uniform(3, 5), uniform(3, 5)),
+    contest_response(uniform(3), uniform(3, 5), uniform(3, 5) / 9, uniform(3, 5), least=0.1),
+    *stackelberg(uniform(3, 5), uniform(3, 4), 8.0, caps=uniform(3, 5) / 3),
+]
+ROOMS["mechanisms: posted prices"] = lambda: [
+    posted_profits(uniform(3, 2) + 0.1, uniform(3, 2), uniform(3, 4), 9.0, caps=uniform(3, 4)),
+    price_response(uniform(3, 2) + 0.1, uniform(3, 2), uniform(3, 4), 9.0),
+]
 for kind in PRIORS:
     ROOMS[f"mechanisms: prior {kind}"] = lambda kind=kind: [
         PRIORS[kind](1.0, 4.0, *PRIOR_OPTIONS.get(kind, ())).cdf(1.0 + uniform(3)),

@@ -139,6 +139,7 @@ MEET_ACTIONS = [
     path for room in ("marketenv/markets", "marketenv/envs", "agents") for path in sorted((ROOT / room).rglob("*.py"))
 ]
 NO_ACTIONS = (  # what has the shape and is no action: the file, and a part of the expression
+    ("agents/papers/data_valuation/payments.py", "10 ** (3 *"),  # asks and values of random auctions, over three decades
     ("agents/rl/exact.py", "/ PANELS"),  # points of an integral
     ("agents/rl/start.py", "high - low"),  # any learner's box as that of a squashed network
     ("agents/stress/deviation.py", "log10()"),  # factors are spaced by their logarithms

@@ -7,13 +7,14 @@ import torch
 from marketenv.core.market import Market, Report
 from marketenv.core.rounds import Situation
 
-from . import model_sharing, parameter_trading, reference
+from . import data_market, model_sharing, parameter_trading, reference
 from .entry import Entry, Facts
 
 ENTRIES: dict[str, Entry] = {
     "reference_v0": reference.ENTRY,
     "parameter_trading_v0": parameter_trading.ENTRY,
     "model_sharing_v0": model_sharing.ENTRY,
+    "data_market_v0": data_market.ENTRY,
 }
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from marketenv.core.shards import Shards
@@ -20,12 +20,36 @@ class Federation:
     validation: the broker's examples, by which it judges models      owners [markets], or [1] where all markets share them
     test:       held-out examples that no one trains or trades by     owners [markets] or [1]
     optimum:    each agent's true parameters, where they are known    float32 [markets, agents, params], or None
+    labelled:   which of its own examples an agent knows the label of, in the order of ``train.index``; ``train.y`` holds the
+                true ones all the same    bool [markets, agents, width], or None: all of them
     """
 
     train: Shards
     validation: Shards
     test: Shards
     optimum: Float[Tensor, "markets agents params"] | None = None
+    labelled: Bool[Tensor, "markets agents width"] | None = None
+
+    @property
+    def supervised(self) -> Shards:
+        """The examples that agents can learn from by their labels: ``train`` itself where all labels are known.
+
+        Raises ValueError where an agent knows none.
+        """
+        if self.labelled is None:
+            return self.train
+        known = self.labelled & self.train.mask
+        size = known.sum(-1)
+        if bool((size < 1).any()):
+            market, agent = (size < 1).nonzero()[0].tolist()
+            raise ValueError(
+                f"agent {agent} of market {market} knows no label at all, wanted one or more to learn from: give 'unlabeled' "
+                "a rate below 1."
+            )
+        order = known.long().argsort(dim=-1, descending=True, stable=True)
+        index = self.train.index.gather(-1, order)
+        padded = torch.where(known.gather(-1, order), index, index[..., :1])
+        return Shards(self.train.x, self.train.y, padded, size)
 
 
 @runtime_checkable

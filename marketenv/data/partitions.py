@@ -22,18 +22,14 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from scipy.special import gammaincinv
 from torch import Tensor
 
 from marketenv.core import draws
 from marketenv.core.checks import flag, number, whole
-
-Index = Int[Tensor, "markets agents width"]
-Size = Int[Tensor, "markets agents"]
-Labels = Int[Tensor, "rows"]
-Rows = Int[Tensor, "available"]
-Keys = Int[Tensor, "markets"]
+from marketenv.data.class_blocks import class_blocks
+from marketenv.data.gathering import Index, Keys, Labels, Rows, Size, by_class, ceil, counts_by_class, drawn_apart, gathered
 
 
 def balanced(labels: Labels, rows: Rows, n_agents: int, keys: Keys) -> tuple[Index, Size]:
@@ -45,7 +41,7 @@ def balanced(labels: Labels, rows: Rows, n_agents: int, keys: Keys) -> tuple[Ind
     """
     dealt = rows[draws.permutation(draws.fold(keys, "balanced"), len(rows))]
     owner = torch.arange(len(rows), device=rows.device) % n_agents
-    return _shares(dealt, owner[None], n_agents, -(-len(rows) // n_agents), keys)
+    return gathered(dealt, owner[None], n_agents, -(-len(rows) // n_agents), keys)
 
 
 def class_imbalance(
@@ -68,29 +64,19 @@ def class_imbalance(
     [[22, 22]]
     """
     keep, overlap = number(keep, "keep", 0.0, 1.0), flag(overlap, "overlap")
-    counts = _counts(labels, rows)
+    counts = counts_by_class(labels, rows)
     agents = torch.arange(n_agents, device=rows.device)
-    reach = counts.expand(n_agents, -1) if overlap else _ceil(counts - agents[:, None], n_agents)  # [agents, classes]
+    reach = counts.expand(n_agents, -1) if overlap else ceil(counts - agents[:, None], n_agents)  # [agents, classes]
     half = torch.arange(len(counts), device=rows.device) < len(counts) // 2
     thin = torch.where((agents % 2 == 0)[:, None], half, ~half)
     quota = torch.where(thin, (keep * reach.double() + 0.5).floor().long(), reach)
     width = int(quota.sum(-1).max())
     if overlap:
-        return _drawn_apart(labels, rows, quota, width, keys)
-    dealt, label, rank = _by_class(labels, rows, draws.fold(keys, "class_imbalance"))
+        return drawn_apart(labels, rows, quota[None], width, keys)
+    dealt, label, rank = by_class(labels, rows, draws.fold(keys, "class_imbalance"))
     agent = rank % n_agents
     owner = torch.where(rank // n_agents < quota[agent, label], agent, n_agents)
-    return _shares(dealt, owner[None], n_agents, width, keys)
-
-
-def _drawn_apart(labels: Tensor, rows: Tensor, quota: Tensor, width: int, keys: Tensor) -> tuple[Tensor, Tensor]:
-    """Let every agent draw its quota [agents, classes] from all rows, whatever the others drew."""
-    n_agents = len(quota)
-    apart = draws.agent_keys(keys, n_agents, "overlap").flatten()
-    dealt, label, rank = _by_class(labels, rows, draws.fold(apart, "class_imbalance"))
-    owner = torch.where(rank < quota[:, label], 0, 1).repeat(len(keys), 1)  # 1: nobody
-    index, size = _shares(dealt, owner, 1, width, apart)
-    return index.reshape(len(keys), n_agents, width), size.reshape(len(keys), n_agents)
+    return gathered(dealt, owner[None], n_agents, width, keys)
 
 
 def dirichlet(
@@ -120,7 +106,7 @@ def dirichlet(
     40
     """
     alpha = number(alpha, "alpha", 1e-3, 1e6)
-    _counts(labels, rows)
+    counts_by_class(labels, rows)
     min_size = whole(min_size, "min_size", 1, len(rows) // n_agents, f": {len(rows)} rows for {n_agents} agents")
     reserve = n_agents * min_size
     if max_size is not None:
@@ -131,7 +117,7 @@ def dirichlet(
     first = (torch.arange(reserve, device=rows.device) % n_agents).expand(len(keys), -1)
     owner = torch.cat([first, _dirichlet_owner(labels, rest, n_agents, alpha, keys)], 1)
     width = len(rows) - (n_agents - 1) * min_size
-    index, size = _shares(torch.cat([mixed[:, :reserve], rest], 1), owner, n_agents, width, keys)
+    index, size = gathered(torch.cat([mixed[:, :reserve], rest], 1), owner, n_agents, width, keys)
     return (index, size) if max_size is None else (index[..., :max_size], size.clamp(max=max_size))
 
 
@@ -177,18 +163,18 @@ def label_skew(labels: Labels, rows: Rows, n_agents: int, keys: Keys, *, classes
     >>> size.tolist(), len((index[0, 0] % 4).unique())
     ([[20, 20]], 2)
     """
-    counts = _counts(labels, rows)
+    counts = counts_by_class(labels, rows)
     n_classes = len(counts)
     classes_per_agent = whole(classes_per_agent, "classes_per_agent", 1, n_classes, ", the number of classes")
-    dealt, label, rank = _by_class(labels, rows, draws.fold(keys, "label_skew"))
+    dealt, label, rank = by_class(labels, rows, draws.fold(keys, "label_skew"))
     turn = draws.permutation(draws.fold(keys, "class order"), n_classes)[:, label]  # when the class is taken
     slots = n_agents * classes_per_agent
-    holders = _ceil(slots - turn, n_classes)
+    holders = ceil(slots - turn, n_classes)
     slot = turn + n_classes * (rank % holders.clamp(min=1))
     seats = draws.permutation(draws.fold(keys, "agent order"), n_agents)
     owner = torch.where(holders > 0, seats.gather(1, (slot // classes_per_agent).clamp(max=n_agents - 1)), n_agents)
-    most = _ceil(counts, max(1, slots // n_classes)).sort(descending=True).values[:classes_per_agent]
-    return _shares(dealt, owner, n_agents, int(most.sum()), keys)
+    most = ceil(counts, max(1, slots // n_classes)).sort(descending=True).values[:classes_per_agent]
+    return gathered(dealt, owner, n_agents, int(most.sum()), keys)
 
 
 def by_group(
@@ -219,7 +205,7 @@ def by_group(
         )
     rank = counts.argsort(descending=True, stable=True).argsort()
     width = int(counts.max())
-    index, size = _shares(rows.expand(len(keys), -1), rank[place].clamp(max=n_agents)[None], n_agents, width, keys)
+    index, size = gathered(rows.expand(len(keys), -1), rank[place].clamp(max=n_agents)[None], n_agents, width, keys)
     return (index, size) if max_size is None else (index[..., :max_size], size.clamp(max=max_size))
 
 
@@ -231,58 +217,5 @@ PARTITIONS: dict[str, Partition] = {
     "dirichlet": dirichlet,
     "label_skew": label_skew,
     "by_group": by_group,
+    "class_blocks": class_blocks,
 }
-
-
-def _ceil(numerator: Tensor, denominator: int) -> Tensor:
-    """Divide whole numbers and round up; never below 0."""
-    return (-(-numerator // denominator)).clamp(min=0)
-
-
-def _counts(labels: Tensor, rows: Tensor) -> Int[Tensor, "classes"]:
-    """How many of the rows each class has; refuses labels of a single class, which regression targets have."""
-    n_classes = int(labels.max()) + 1
-    if n_classes < 2:
-        raise ValueError(
-            "this partition works by class, but all labels are 0. Float y make a regression (n_outputs 1), whose targets count "
-            "as one class: for a classification give whole labels, as y.astype(int); for a regression use partition 'balanced'."
-        )
-    return torch.bincount(labels[rows], minlength=n_classes)
-
-
-def _mixed_within(groups: Int[Tensor, "#batch places"], keys: Int[Tensor, "batch"]) -> Int[Tensor, "batch places"]:
-    """Order of places that sorts them by group (below 2^15) and at random inside each group."""
-    noise = (draws.uniform(keys, groups.shape[-1]) * 2.0**48).long()
-    return (groups * 2**48 + noise).argsort(dim=-1, stable=True)
-
-
-def _by_class(labels: Tensor, rows: Tensor, keys: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Rows by class, at random within each: rows [batch, available], their class and rank in it [available]."""
-    rows = rows[labels[rows].argsort(stable=True)]
-    label = labels[rows]
-    counts = torch.bincount(label)
-    rank = torch.arange(len(rows), device=rows.device) - (counts.cumsum(0) - counts)[label]
-    return rows[_mixed_within(label[None], draws.fold(keys, "by class"))], label, rank
-
-
-def _shares(
-    dealt: Int[Tensor, "batch available"],
-    owner: Int[Tensor, "#batch available"],
-    n_agents: int,
-    width: int,
-    keys: Int[Tensor, "batch"],
-) -> tuple[Int[Tensor, "batch agents {width}"], Int[Tensor, "batch agents"]]:
-    """Gather each agent's rows in random order; owner ``n_agents`` means nobody."""
-    owner = owner.expand(len(keys), -1)
-    size = torch.zeros(len(keys), n_agents + 1, dtype=torch.int64, device=dealt.device)
-    size.scatter_add_(1, owner, torch.ones_like(owner))
-    start, size = (size.cumsum(-1) - size)[:, :n_agents], size[:, :n_agents]
-    if (size < 1).any():
-        market, agent = (size < 1).nonzero()[0].tolist()
-        raise ValueError(
-            f"agent {agent} of market {market} would get no example: {dealt.shape[1]} rows for {n_agents} agents. "
-            "Use more rows, fewer agents, or a milder partition."
-        )
-    within = torch.arange(width, device=dealt.device).minimum(size[..., None] - 1)
-    mine = dealt.gather(1, _mixed_within(owner, draws.fold(keys, "order")))
-    return mine.gather(1, (start[..., None] + within).flatten(1)).unflatten(1, (n_agents, width)), size

@@ -8,6 +8,7 @@ from typing import Any
 
 from marketenv.core.checks import callable_with, flag, keywords, named_part, path, refused, whole
 from marketenv.core.lookup import lookup, unknown
+from marketenv.data.corruptions import CORRUPTIONS, CorruptedSource
 from marketenv.data.dataset import Dataset, from_arrays
 from marketenv.data.datasets import DATASETS
 from marketenv.data.federation import Source
@@ -18,6 +19,7 @@ from marketenv.data.partitions import PARTITIONS
 from marketenv.data.splitting import split
 
 LINEAR = "linear"  # the name under which SyntheticLinear is made
+CORRUPTION = ("corruption", "corruption_options")
 _LINEAR_OPTIONS = ("dimension", "examples", "noise", "distance")
 
 
@@ -33,6 +35,8 @@ def make_source(
     broker_data: str = "validation",
     max_examples: int | None = None,
     seed: int = 0,
+    corruption: str | None = None,
+    corruption_options: Mapping[str, Any] | None = None,
     **partition_options: Any,
 ) -> Source:
     """Make the source that a market draws its data from.
@@ -45,6 +49,9 @@ def make_source(
     root, download: where the files of a named data set lie, and whether torchvision may fetch them there
     validation_size, test_size, broker_data, max_examples, seed: see ``splitting.split``; for ``"linear"`` the sizes are counts,
           and nothing depends on ``seed``
+    corruption: a name in ``CORRUPTIONS``: how the training data of any source are bad; None leaves them clean
+    corruption_options: its ``rate``, one number or one for each agent, and its ``kind``, such as
+          ``{"rate": (0, 0.2, 0.5), "kind": "pairwise"}``
     partition_options: keywords of the partition, such as ``alpha=0.1`` for ``"dirichlet"``
 
     Raises ValueError for unknown names and options, with those that are known.
@@ -58,16 +65,19 @@ def make_source(
     deal = named_part(partition, "partition", PARTITIONS, "a function like them")
     n_agents, seed = whole(n_agents, "n_agents", 1), whole(seed, "seed")
     folder, fetch = _folder(root), flag(download, "download")
+    source: Source
     if isinstance(data, Source):
-        return _finished(data, n_agents, sizes | partition_options)
-    if isinstance(data, str) and data == LINEAR:
-        return _linear(n_agents, sizes, partition_options)
-    _check_options(deal, partition_options, tuple(sizes))
-    found = find_dataset(data, root=folder, download=fetch)
-    parts = split(found, **sizes, seed=seed)
-    return PartitionedSource(
-        split=parts, n_agents=n_agents, n_classes=found.n_classes, partition=deal, options=dict(partition_options)
-    )
+        source = _finished(data, n_agents, sizes | partition_options)
+    elif isinstance(data, str) and data == LINEAR:
+        source = _linear(n_agents, sizes, partition_options)
+    else:
+        _check_options(deal, partition_options, tuple(sizes))
+        found = find_dataset(data, root=folder, download=fetch)
+        parts = split(found, **sizes, seed=seed)
+        source = PartitionedSource(
+            split=parts, n_agents=n_agents, n_classes=found.n_classes, partition=deal, options=dict(partition_options)
+        )
+    return _corrupted(source, corruption, corruption_options)
 
 
 def find_dataset(data: Any, *, root: str | Path | None = None, download: bool = False) -> Dataset:
@@ -95,6 +105,15 @@ def _folder(root: str | Path | None) -> Path | None:
     return None if root is None else Path(path(root, "root")).expanduser()
 
 
+def _corrupted(source: Source, corruption: Any, options: Any) -> Source:
+    """The source as it is, or with bad training data."""
+    if corruption is None:
+        if options:
+            raise refused("corruption_options", options, f"nothing without corruption=, one of {', '.join(CORRUPTIONS)}")
+        return source
+    return CorruptedSource(source=source, corruption=corruption, options={} if options is None else options)
+
+
 def _finished(source: Source, n_agents: int, given: Mapping[str, Any]) -> Source:
     """A ready-made source as it is, or ValueError where it cannot obey what else was asked."""
     if source.n_agents != n_agents:
@@ -109,7 +128,9 @@ def _linear(n_agents: int, sizes: Mapping[str, Any], options: Mapping[str, Any])
     """SyntheticLinear with the sizes under its own names."""
     for name in options:
         if name not in _LINEAR_OPTIONS:
-            raise unknown("option of data 'linear'", name, (*_LINEAR_OPTIONS, "validation_size", "test_size", "broker_data"))
+            raise unknown(
+                "option of data 'linear'", name, (*_LINEAR_OPTIONS, "validation_size", "test_size", "broker_data", *CORRUPTION)
+            )
     if sizes["max_examples"] is not None:
         raise ValueError("data 'linear' takes no max_examples; say how many to draw with examples=.")
     counts = {name: sizes[f"{name}_size"] for name in ("validation", "test") if sizes[f"{name}_size"] is not None}
@@ -125,7 +146,9 @@ def _check_options(deal: Callable[..., Any], options: Mapping[str, Any], others:
     for name in options:
         if name not in known:
             raise unknown(
-                f"option of partition {getattr(deal, '__name__', deal)!r}", name, (*known, "root", "download", *others, "seed")
+                f"option of partition {getattr(deal, '__name__', deal)!r}",
+                name,
+                (*known, "root", "download", *others, "seed", *CORRUPTION),
             )
     groups = ("groups",) if found and "groups" in found else ()
     if not callable_with(deal, 4, *options, *groups):

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+import torch
 from torch import nn
 
 from marketenv.core.checks import Check, choice, flag, interval, keywords, number, options, or_none, path, refused, whole
 from marketenv.core.lookup import lookup
-from marketenv.data import Source
+from marketenv.data import CorruptedSource, Source, make_source
 from marketenv.learners import LEARNERS, Learner, Training
 from marketenv.learners.training import check_training
 
@@ -22,7 +23,8 @@ PAYMENT_RULE = "a callable (bids, asks) -> Outcome"
 OWN_ARGUMENTS = ("data", "partition", "n_agents")  # of a market, which data_options cannot name a second time
 
 
-def _data_options(value: Any, name: str) -> dict[str, Any]:
+def data_options(value: Any, name: str) -> dict[str, Any]:
+    """Options of the data by name; ValueError for one that is an argument of the market itself."""
     found = options(value, name)
     for key in OWN_ARGUMENTS:
         if key in found:
@@ -38,13 +40,29 @@ TRAINED: dict[str, Check] = GAME | {
     "n_agents": partial(whole, least=2),
     "root": or_none(path),
     "download": flag,
-    "data_options": _data_options,
+    "data_options": data_options,
     "learner_options": options,
     "training": or_none(check_training),
     "effort_cost": partial(interval, least=0.0, most=LARGEST_MONEY),
     "cash": partial(number, least=0.0),
     "credit": partial(number, least=0.0, infinite=True, fix="; inf sets no limit"),
 }
+
+
+def source_of(config: Any, device: torch.device, **defaults: Any) -> Source:
+    """Make the source of a market's data, which may be in any way that ``marketenv.data.make_source`` knows.
+
+    defaults: options of the data where ``data_options`` say nothing else
+    """
+    options = {"root": config.root, "download": config.download, **defaults, **config.data_options}
+    source: Source = make_source(config.data, config.partition, config.n_agents, **options).to(device)
+    return source
+
+
+def check_labels(source: Source, device: torch.device) -> None:
+    """Raise ValueError where an agent knows none of its labels: it could learn nothing in a market that learns by them."""
+    if isinstance(source, CorruptedSource):
+        _ = source.federation(torch.zeros(1, dtype=torch.int64, device=device)).supervised
 
 
 def makes_gains(part: Any) -> bool:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from marketenv.core.shards import Shards
 from marketenv.data import Source
+from marketenv.data.corruptions import CorruptedSource
 from marketenv.data.linear import SyntheticLinear
 from marketenv.data.partitioned import PartitionedSource
 from marketenv.learners import Learner, Scores
@@ -80,6 +81,8 @@ class Laid:
 
 def shared_exams(source: Source, device: torch.device) -> tuple[bool, bool]:
     """Whether all markets share their validation examples, and their test examples, whatever the seeds."""
+    if isinstance(source, CorruptedSource):
+        return shared_exams(source.source, device)
     if isinstance(source, PartitionedSource | SyntheticLinear):
         return (isinstance(source, PartitionedSource),) * 2
     federation = source.federation(torch.arange(2, device=device))

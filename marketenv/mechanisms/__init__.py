@@ -3,7 +3,10 @@
 A mechanism is ``(bids [markets, buyers, sellers], asks [markets, sellers]) -> Outcome``, in float64 money; further
 options are keywords with defaults. To add one, write such a function, name it below, and add a worked row to its test.
 Where models are shared instead, a graph says who buys whose (``GRAPHS``), a payment what for (``SHARING_PAYMENTS``), and a
-gain what data are worth (``GAINS``).
+gain what data are worth (``GAINS``). Where one buyer procures data with a budget, a rule says who is bought at which price
+(``DATA_RULES``), and a hold-back how much of it waits for the delivery (``RELEASES``).
+Where a leader's payment is contested with data and computing, ``STACKELBERG_SOLVERS`` solve the game, owners and centres are
+matched by ``PREFERENCES``, fees are divided by ``COMPUTE_FEES``, and ``QUALITY_SCALES`` say what an audit's scores count.
 """
 
 from collections.abc import Callable
@@ -18,9 +21,44 @@ from marketenv.mechanisms.collaboration_graph import (
     distance_discounts,
     never_bought,
 )
+from marketenv.mechanisms.compute_fees import COMPUTE_FEES, matched_fees, proportional_fees
+from marketenv.mechanisms.compute_prices import (
+    PRICINGS,
+    bertrand_price,
+    cheapest_shares,
+    collusive_price,
+    posted_profits,
+    price_response,
+    reservation_price,
+)
+from marketenv.mechanisms.contest import (
+    active_set,
+    contest,
+    contest_response,
+    contest_utilities,
+    proportional_payments,
+    proportional_shares,
+)
+from marketenv.mechanisms.data_payments import (
+    DATA_RULES,
+    DATA_VALUES,
+    DataPayment,
+    DataRule,
+    apply_data_rule,
+    posted,
+    shadow_price,
+    value_shares,
+)
 from marketenv.mechanisms.double_auction import double_auction
-from marketenv.mechanisms.equilibrium import first_price_equilibrium_bid, linear_equilibrium_ask, linear_equilibrium_bid
+from marketenv.mechanisms.equilibrium import (
+    first_price_equilibrium_bid,
+    grim_trigger_patience,
+    linear_equilibrium_ask,
+    linear_equilibrium_bid,
+)
 from marketenv.mechanisms.gain_families import GAINS, GainFamily
+from marketenv.mechanisms.hold_back import RELEASES, HeldBack, Release, hold_back
+from marketenv.mechanisms.matching import PREFERENCES, blocking_pairs, deferred_acceptance, preference_ranks
 from marketenv.mechanisms.outcome import Outcome, apply_rule, check_reports, check_unbounded, fair_prices
 from marketenv.mechanisms.posted_price import posted_price
 from marketenv.mechanisms.priors import (
@@ -35,6 +73,8 @@ from marketenv.mechanisms.priors import (
     TruncatedNormal,
     Uniform,
 )
+from marketenv.mechanisms.procurement import check_offers, procurement
+from marketenv.mechanisms.quality_scales import QUALITY_SCALES, ratchet
 from marketenv.mechanisms.sealed_bid import first_price, second_price
 from marketenv.mechanisms.sharing_breakpoints import cost_breakpoints
 from marketenv.mechanisms.sharing_payments import (
@@ -46,6 +86,16 @@ from marketenv.mechanisms.sharing_payments import (
     sale_costs,
     share_models,
     utilities,
+)
+from marketenv.mechanisms.stackelberg import (
+    STACKELBERG_SOLVERS,
+    Solver,
+    Stackelberg,
+    TripartiteGame,
+    contributions,
+    leader_optimum,
+    leader_utility,
+    stackelberg,
 )
 
 Mechanism = Callable[..., Outcome]
@@ -60,51 +110,96 @@ MECHANISMS: dict[str, Mechanism] = {
 
 __all__ = [
     "ASK_RULES",
+    "COMPUTE_FEES",
+    "DATA_RULES",
+    "DATA_VALUES",
     "GAINS",
     "GRAPHS",
     "MECHANISMS",
+    "PREFERENCES",
+    "PRICINGS",
     "PRIORS",
+    "QUALITY_SCALES",
+    "RELEASES",
     "SHARING_PAYMENTS",
+    "STACKELBERG_SOLVERS",
     "AskRule",
     "BoundedPareto",
     "ClientTypes",
+    "DataPayment",
+    "DataRule",
     "GainFamily",
     "Graph",
+    "HeldBack",
     "LogUniform",
     "Mechanism",
     "Outcome",
     "Power",
     "Prior",
+    "Release",
     "SharingOutcome",
     "SharingPayment",
     "SharingTerms",
+    "Solver",
+    "Stackelberg",
+    "TripartiteGame",
     "Truncated",
     "TruncatedExponential",
     "TruncatedLognormal",
     "TruncatedNormal",
     "Uniform",
+    "active_set",
+    "apply_data_rule",
     "apply_rule",
+    "bertrand_price",
     "best_ask",
     "best_midpoint",
+    "blocking_pairs",
+    "cheapest_shares",
+    "check_offers",
     "check_reports",
     "check_sharing",
     "check_unbounded",
+    "collusive_price",
+    "contest",
+    "contest_response",
+    "contest_utilities",
+    "contributions",
     "cost_breakpoints",
+    "deferred_acceptance",
     "distance_discounts",
     "double_auction",
     "fair_prices",
     "first_price",
     "first_price_equilibrium_bid",
     "gains",
+    "grim_trigger_patience",
+    "hold_back",
+    "leader_optimum",
+    "leader_utility",
     "linear_equilibrium_ask",
     "linear_equilibrium_bid",
     "lower_bound",
+    "matched_fees",
     "myerson",
     "nash_bargaining",
     "never_bought",
+    "posted",
     "posted_price",
+    "posted_profits",
+    "preference_ranks",
+    "price_response",
+    "procurement",
+    "proportional_fees",
+    "proportional_payments",
+    "proportional_shares",
+    "ratchet",
+    "reservation_price",
     "sale_costs",
     "second_price",
+    "shadow_price",
     "share_models",
+    "stackelberg",
     "utilities",
+    "value_shares",
 ]

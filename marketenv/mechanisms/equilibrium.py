@@ -77,3 +77,24 @@ def _ends(weight: float, v0: Number, v1: Number, c0: Number, c1: Number, check: 
             f"v0 <= {lowest} and c1 >= {highest}. Widen the priors, or pass check=False for the line itself."
         )
     return lowest, highest
+
+
+def grim_trigger_patience(
+    agreement: Float[Tensor, "..."], defection: Float[Tensor, "..."], punishment: Float[Tensor, "..."]
+) -> Float[Tensor, "..."]:
+    """The least discount factor at which an agreement holds if a defection ends it for ever.
+
+    delta = (defection - agreement) / (defection - punishment)
+
+    agreement:  utility a round while all keep it      [...]
+    defection:  the most that one round's breach earns, > punishment
+    punishment: utility a round from then on
+    Returns delta [...]; <= 0 where the agreement needs no patience, > 1 where none is enough.
+
+    Source: Friedman, Review of Economic Studies 38 (1971).
+
+    >>> import torch
+    >>> grim_trigger_patience(torch.tensor(3.0), torch.tensor(4.0), torch.tensor(2.0))
+    tensor(0.5000)
+    """
+    return (defection - agreement) / (defection - punishment)

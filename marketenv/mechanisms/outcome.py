@@ -139,11 +139,12 @@ def check_reports(bids: Tensor, asks: Tensor) -> None:
         )
     if bids.dtype != torch.float64 or asks.dtype != torch.float64:
         raise ValueError(f"bids are {bids.dtype} and asks {asks.dtype}; money is torch.float64. Convert with .double().")
-    _refuse("bid", bids, ~(bids.isfinite() & (bids >= 0)), "a finite amount >= 0; 0 means no bid")
-    _refuse("ask", asks, ~(asks >= 0), "an amount >= 0; inf means not for sale")
+    refuse("bid", bids, ~(bids.isfinite() & (bids >= 0)), "a finite amount >= 0; 0 means no bid")
+    refuse("ask", asks, ~(asks >= 0), "an amount >= 0; inf means not for sale")
 
 
-def _refuse(what: str, values: Tensor, bad: Tensor, wanted: str) -> None:
+def refuse(what: str, values: Tensor, bad: Tensor, wanted: str) -> None:
+    """Raise ValueError that names the first of the numbers that are bad, if any is; values, bad: of one shape."""
     if bad.any():
         where = tuple(bad.nonzero()[0].tolist())
         raise ValueError(f"{what} {float(values[where]):g} at index {list(where)}; wanted {wanted}.")

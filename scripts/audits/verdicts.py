@@ -28,6 +28,7 @@ PAGES = {  # whose claims stand on which page
     "reference": "guides/auditing_claims.md",
     "train_n_trade": "papers/train_n_trade.md",
     "ipfl": "papers/ipfl.md",
+    "data_valuation": "papers/data_valuation.md",
 }
 KEPT = "papers/verdicts.json"
 NOT_RUN = "not run yet"  # of a claim that no file has told of

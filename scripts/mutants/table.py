@@ -2,14 +2,43 @@
 
 from __future__ import annotations
 
-from scripts.mutants import claims, core, data, learners, markets, mechanisms, metrics, trading
+from scripts.mutants import (
+    claims,
+    core,
+    data,
+    data_markets,
+    distances,
+    estimators,
+    learners,
+    markets,
+    mechanisms,
+    metrics,
+    papers,
+    resources,
+    trading,
+)
 from scripts.mutants.mutant import Mutant
 
-ROOMS = (mechanisms, markets, trading, learners, data, core, metrics, claims)
+ROOMS = (
+    mechanisms,
+    resources,
+    markets,
+    data_markets,
+    trading,
+    learners,
+    distances,
+    estimators,
+    data,
+    papers,
+    core,
+    metrics,
+    claims,
+)
 MUTANTS: tuple[Mutant, ...] = tuple(one for room in ROOMS for one in room.MUTANTS)
 
 # Related tests that take long and would tell hardly more, by the beginning of their names: left out of every trial
 SLOW = (
+    "tests/valuation/test_private.py::test_fedwad_on_the_pages_gaussians",
     "tests/markets/test_parameter_trading.py::test_every_place_that_a_permutation_misses_is_seen",
     "tests/markets/test_sharing_best_replies.py::test_effort_is_not_paid_for",
     "tests/markets/test_sharing_share.py::test_ten_thousand_truthful_markets",

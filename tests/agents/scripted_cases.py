@@ -8,7 +8,14 @@ from marketenv.core import rounds
 from marketenv.core.market import agent_names
 
 PAIRS = [(name, market) for name, strategy in STRATEGIES.items() for market in strategy.markets]
-SMALL = {"parameter_trading_v0": {"max_cycles": 2}, "model_sharing_v0": {"max_cycles": 2, "learner": None}}
+SMALL = {
+    "parameter_trading_v0": {"max_cycles": 2},
+    "model_sharing_v0": {"max_cycles": 2, "learner": None},
+    "data_market_v0": {
+        **{"max_cycles": 2, "learner_options": {"hidden": (4,)}, "communications": 1, "pilots": (4, 8), "points": 16},
+        **{"mixtures": 2, "dimensions": 4, "private": False, "selection": "uniform"},
+    },
+}
 MANY = 40_960  # the standard error of a mean payoff is then about 0.001
 SIGMAS = 4.5  # a sound mean leaves this band once in 150,000 seeds; the seeds are fixed
 
@@ -22,16 +29,16 @@ def play_once(market, policies, n_markets=MANY):
     names = agent_names(market)
     policies = policies if isinstance(policies, list) else [policies] * len(names)
     chosen = dict(zip(names, policies, strict=True))
-    _, _, report = next(rounds.play(market, chosen, torch.arange(n_markets)))
-    return report
+    return next(report for _, _, report in rounds.play(market, chosen, torch.arange(n_markets)) if report is not None)
 
 
 def trade(market, who, policies, start=None, n_rounds=None):
     """Reports of every round; who [markets, agents] numbers the policies, start is where no round has begun."""
     now, reports = rounds.begun(market, rounds.opened(market, torch.arange(len(who))) if start is None else start), []
-    for _ in range(n_rounds or market.horizon):
+    while len(reports) < (n_rounds or market.horizon):
         now, report = rounds.advance(market, now, rounds.act_mixed(market, policies, who, now))
-        reports.append(report)
+        if report is not None:
+            reports.append(report)
     return reports
 
 

@@ -460,7 +460,7 @@ def test_every_algorithm_has_settings_for_any_market_and_no_others():
         for market in MARKETS:
             settled = TrainConfig(market=market, algorithm=algorithm).settled()
             left = [field.name for field in dataclasses.fields(settled) if getattr(settled, field.name) is None]
-            assert set(left) <= {"agent", "entropy", "gae_lambda"} and settled.settled() == settled
+            assert set(left) <= {"agent", "entropy", "gae_lambda", "stages"} and settled.settled() == settled
 
 
 def test_every_field_is_documented():
@@ -479,7 +479,7 @@ def test_arguments_are_python_values_or_words():
     ("wrong", "message"),
     [
         ({"market": "reference_v1"}, "no market 'reference_v1'. Did you mean 'reference_v0'.*train\\(config, seed, market="),
-        ({"market": "bounty"}, "no market 'bounty'. Known: model_sharing_v0, "),
+        ({"market": "bounty"}, "no market 'bounty'. Known: data_market_v0, model_sharing_v0, "),
         ({"algorithm": "pppo"}, "Did you mean 'ppo'"),
         ({"start": "truth"}, "Did you mean 'truthful'"),
         ({"agent": "buyer_1"}, "Did you mean 'buyer_0'"),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import test_scripted_data_market
 import test_scripted_model_sharing
 import test_scripted_parameter_trading
 import test_scripted_reference
@@ -17,6 +18,7 @@ from agents.markets import STRATEGIES, shade
 from agents.scripted import Strategy
 from marketenv import make_market
 from marketenv.core import draws, rounds
+from marketenv.core.market import agent_names
 from marketenv.core.policy import Policy
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,6 +27,7 @@ DRAWN = {
     "reference_v0": 4096,
     "parameter_trading_v0": 16,
     "model_sharing_v0": 64,
+    "data_market_v0": 16,
 }  # a policy sees no training: 16 trained markets, shown 256 times
 
 
@@ -39,7 +42,8 @@ def test_agents_is_the_package_of_this_repository():
 
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_every_strategy_has_a_test_of_its_claim(name):
-    tests = {*dir(test_scripted_reference), *dir(test_scripted_parameter_trading), *dir(test_scripted_model_sharing)}
+    files = (test_scripted_reference, test_scripted_parameter_trading, test_scripted_model_sharing, test_scripted_data_market)
+    tests = {name for file in files for name in dir(file)}
     assert f"test_claim_{name}" in tests, f"write test_claim_{name}: {STRATEGIES[name].claim}"
 
 
@@ -51,6 +55,10 @@ def test_every_strategy_says_what_it_does_and_claims(name):
         assert text.endswith(".") and 20 < len(text) < 130
 
 
+def truths(market):
+    return dict.fromkeys(agent_names(market), market.policies["truthful"])
+
+
 @pytest.fixture(scope="module")
 def seen():
     """Observations of every kind of market in the table, one batch each, however many strategies ask."""
@@ -59,8 +67,11 @@ def seen():
     def look(market, kind):
         key = (kind, repr(market.config))
         if key not in known:
-            now = rounds.begin(market, torch.arange(DRAWN[kind]))
-            known[key] = {role: some.repeat(BATCH // DRAWN[kind], 1, 1) for role, some in rounds.observe(market, now).items()}
+            now, known[key] = rounds.begin(market, torch.arange(DRAWN[kind])), {}
+            for _ in market.stages:
+                observed = rounds.observe(market, now)
+                known[key] |= {role: some.repeat(BATCH // DRAWN[kind], 1, 1) for role, some in observed.items()}
+                now, _ = rounds.advance(market, now, rounds.act(market, truths(market), now))
         return known[key]
 
     return look
@@ -90,13 +101,15 @@ def test_the_same_policy_plays_one_pettingzoo_environment(name, kind):
     while env.agents:
         actions = {}
         for i, agent in enumerate(env.agents):
-            flat = torch.from_numpy(observed[agent])[None]
-            actions[agent] = playing(flat, move_of[agent], torch.tensor([100 * steps + i]))[0].numpy()
+            move, space = move_of[agent], env.action_space(agent)
+            flat = torch.from_numpy(observed[agent][-move.observation.dim :])[None]  # without a turn flag, if any
+            said = playing(flat, move, torch.tensor([100 * steps + i]))[0].numpy()
+            actions[agent] = said if agent in env.movers else np.zeros(space.shape, space.dtype)
             assert env.action_space(agent).contains(actions[agent])
         observed, rewards, *_ = env.step(actions)
         assert np.isfinite(list(rewards.values())).all()
         steps += 1
-    assert steps == market.horizon
+    assert steps == market.horizon * len(market.stages)
 
 
 @pytest.mark.parametrize(("name", "kind"), PAIRS)

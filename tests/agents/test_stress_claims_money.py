@@ -6,6 +6,7 @@ from functools import partial
 import pytest
 import torch
 from matrix_market import with_phase
+from scripted_cases import SMALL
 from test_stress_claims import ABOUT, TINY
 
 from agents.stress.claims import Books, accounts, balance, measured, money, verdict
@@ -21,13 +22,16 @@ from marketenv.mechanisms import MECHANISMS, double_auction
 from marketenv.mechanisms.outcome import Outcome as Settled
 from marketenv.mechanisms.outcome import check_reports
 
+DATA = {name: value for name, value in SMALL["data_market_v0"].items() if name != "max_cycles"} | {"max_cycles": 1}
 BUILDS = {
     "double auction": partial(make_market, "reference_v0", game="double_auction"),
     "first price": partial(make_market, "reference_v0", game="first_price"),
     "second price": partial(make_market, "reference_v0", game="second_price"),
     "parameter trading": partial(make_market, "parameter_trading_v0", n_agents=3, max_cycles=2, externality=0.1),
     "model sharing": partial(make_market, "model_sharing_v0", learner=None, n_agents=6, max_cycles=2),
+    "data": partial(make_market, "data_market_v0", rule="posted", fee=0.1, verify=0.5, **DATA),
 }
+TRAINS = ("parameter trading", "data")
 BOTH = pytest.mark.parametrize("claim", [balance, accounts])
 
 
@@ -100,6 +104,7 @@ CASES = [
     for cheat in (never_pays, paid_twice, fee_lost)
     for where in ("utility", "cash", "utility and cash")
     if not (name.endswith("price") and cheat is paid_twice)  # no agent is paid there
+    if name != "data" or (cheat, where) in ((fee_lost, "cash"), (paid_twice, "utility"))  # it takes the longest
 ]
 
 
@@ -113,12 +118,13 @@ def test_a_cheat_is_found(name, cheat, where, claim, few):
 @pytest.mark.parametrize("name", list(BUILDS))
 def test_books_that_add_up_hold(name, claim, monkeypatch):
     """The same markets without a cheat: 1,024 episodes tell 1 %, 32 of a market that trains tell less."""
-    trains = name == "parameter trading"
+    trains = name in TRAINS
     if trains:
         monkeypatch.setattr(money, "MOST", 32)
     found = judged(claim, lambda condition, effort: BUILDS[name]())
     assert str(found) == ("inconclusive" if trains else "holds")
-    assert all(figure.most < 1e-12 for figure in found.found[0].figures)
+    rounding = 1e-10 if name == "data" else 1e-12  # hundreds of money move there
+    assert all(figure.most < rounding for figure in found.found[0].figures), found.found[0].figures
 
 
 RULES = {

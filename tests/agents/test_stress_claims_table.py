@@ -33,7 +33,7 @@ from marketenv.markets.training import Trained
 from marketenv.mechanisms import PRIORS, double_auction, lower_bound
 
 ALL = pytest.mark.parametrize("name", list(CLAIMS))
-MARKETS = {"reference", "parameter_trading", "model_sharing"}
+MARKETS = {"reference", "parameter_trading", "model_sharing", "data_market"}
 KINDS = {
     "regret": {"title", "x", "y", "powers", "options", "parameters", "mean", "low", "high"},
     "learning": {"title", "steps", "utility", "truthful"},

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matrix_market import PRISONERS_DILEMMA, matrix_game
 from relay_market import relay_market
+from scripted_cases import SMALL
 
 from agents.lineups import find_profile
 from agents.stress import KINDS, SELECT, Attack, Budget, Deviation, Family, Usual, families, lines, seeds_of, together
@@ -254,6 +255,7 @@ CASES = {
     "sharing": ("model_sharing_v0", {"learner": None, "n_agents": 4, "max_cycles": 1}),
     "sharing with a pure seller": ("model_sharing_v0", {"learner": None, "n_agents": 2, "types": {"needs": (0.0, 5.0)}}),
     "sharing with a free seller": ("model_sharing_v0", {"learner": None, "n_agents": 2, "types": {"costs": (0.0, 1.0)}}),
+    "data": ("data_market_v0", SMALL["data_market_v0"] | {"max_cycles": 1, "n_sellers": 1}),
 }
 TOYS = {"relay": relay_market(carriers=1), "matrix": matrix_game(PRISONERS_DILEMMA)}
 

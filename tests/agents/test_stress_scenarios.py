@@ -140,7 +140,7 @@ def test_a_mixture_draws_once_an_episode():
         ({"background": {"buyer": {"shad": 1.0}}}, "no policy 'shad'. Did you mean 'shade'"),
         ({"background": {"buyer": {"shade": 0.5}}}, "sum 1"),
         ({"market": "reference_v1"}, "no market 'reference_v1'. Did you mean 'reference_v0'"),
-        ({"market": "bounty"}, "no market 'bounty'. Known: model_sharing_v0, parameter_trading_v0, reference_v0"),
+        ({"market": "bounty"}, "no market 'bounty'. Known: data_market_v0, model_sharing_v0, parameter_trading_v0, reference_v0"),
     ],
 )
 def test_wrong_scenarios_are_refused(changes, words):

@@ -338,7 +338,6 @@ def test_a_learned_policy_plays_in_every_stage_as_it_did_through_the_door():
     assert found.tolist() == pytest.approx(earned_there.tolist(), abs=1e-5) and len(found.unique()) > 1
 
 
-@pytest.mark.slow
 def test_a_learner_that_begins_at_the_truth_learns_all_of_its_stages():
     """It is taught the truthful price and to ship the good, which alone earns .4 in place of nothing."""
     (found,) = best_response(ONCE, SHIRKS, "seller", ("ppo",), Budget(select=64, judge=1024, rl_steps=2048)).found

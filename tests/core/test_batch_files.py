@@ -181,7 +181,7 @@ ALTERED = {
 }
 
 
-@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_forged_tensor_is_refused_and_nothing_changes(tmp_path, whole, data):
     tensors, about = whole
@@ -195,7 +195,7 @@ def test_a_forged_tensor_is_refused_and_nothing_changes(tmp_path, whole, data):
     assert refused(tmp_path / "state")
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_forged_header_is_refused_and_nothing_changes(tmp_path, whole, data):
     tensors, about = whole

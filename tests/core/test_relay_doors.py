@@ -15,8 +15,10 @@ def seen(env):
     return dict(zip(env.possible_agents, np.split(flat, ends[:-1]), strict=True))
 
 
-@pytest.mark.parametrize("carriers", [0, 1, 2])
-@pytest.mark.parametrize("cut", [False, True])
+OTHERS = [pytest.param(*case, marks=pytest.mark.slow) for case in ((True, 0), (False, 1), (True, 2))]
+
+
+@pytest.mark.parametrize(("cut", "carriers"), [(False, 0), (True, 1), (False, 2), *OTHERS])
 def test_it_passes_every_public_check(cut, carriers):
     assert check_market_env(relay(carriers, cut=cut)) == tuple(CHECKS)
 

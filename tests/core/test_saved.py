@@ -56,6 +56,10 @@ def pays(share):
     return lambda terms, bought, graph: share * SHARING_PAYMENTS["marginal"](terms, bought, graph)
 
 
+def wrong_labels(rate):
+    return {"corruption": "mislabeled", "corruption_options": {"rate": rate}}
+
+
 PARTS = {  # how a market is made, and two parts of which the second is another
     "arrays": (lambda rows: trading(data=(rows, LABELS)), ROWS, OTHER),
     "tensors": (lambda rows: trading(data=(torch.tensor(rows), torch.tensor(LABELS))), ROWS, OTHER),
@@ -64,6 +68,7 @@ PARTS = {  # how a market is made, and two parts of which the second is another
     "a source": (lambda rows: trading(data=source_of(rows)), ROWS, OTHER),
     "a lambda": (lambda factor: trading(mechanism=asks_more(factor)), 1.0, 1.1),
     "a partition's option": (lambda keep: trading(partition="class_imbalance", data_options={"keep": keep}), 0.2, 0.3),
+    "a corruption's rate": (lambda rate: trading(data_options=wrong_labels(rate)), 0.2, (0.2, 0.3)),
     "a module's parameters": (lambda seed: trading(learner=learner(seed=seed), training=None), 0, 1),
     "a module's options": (lambda slope: trading(learner=learner(slope=slope), training=None), 0.1, 0.2),
     "a payment": (lambda share: sharing(payment=pays(share)), 0.5, 0.6),

@@ -20,6 +20,8 @@ DISJOINT = [
     ("label_skew", {}),
     ("by_group", {}),
     ("by_group", {"max_size": 3}),
+    ("class_blocks", {}),
+    ("class_blocks", {"own": 0.5, "blocks": 2}),
 ]
 
 
@@ -62,6 +64,15 @@ WORKED = {
     # owners 4, 9, 2 hold 2, 5, 3 rows, one after another, of one class: the largest goes to agent 0, the next to agent 1,
     # and the third's 2 rows to nobody
     "by_group": (labels_of(10), 2, {"groups": torch.tensor([4, 4, 9, 9, 9, 9, 9, 2, 2, 2])}, [[5], [3]]),
+    # Paper: classes 0-3 at 24.25 % each, 4-6 at 32 %, 7-9 at 33 %. Of 2,800 rows that is 679, 896 and 924 of each; the rest is
+    # 3 % / 6, 4 % / 7 and 1 % / 7 of 2,800: 14, 16 and 4 of each. Classes 7-9 need most: 14 + 16 + 924 = 954, which there are,
+    # so nobody can have more than 2,800.
+    "class_blocks": (
+        labels_of(*[954] * 10),
+        3,
+        {"own": (0.97, 0.96, 0.99)},
+        [[679] * 4 + [14] * 6, [16] * 4 + [896] * 3 + [16] * 3, [4] * 7 + [924] * 3],
+    ),
 }
 
 
@@ -244,7 +255,7 @@ def test_bad_options_are_refused(name, n_agents, options, message):
         PARTITIONS[name](labels_of(4, 4), torch.arange(8), n_agents, KEYS, **options)
 
 
-@pytest.mark.parametrize("name", ["class_imbalance", "dirichlet", "label_skew"])
+@pytest.mark.parametrize("name", ["class_imbalance", "dirichlet", "label_skew", "class_blocks"])
 def test_partitions_by_class_refuse_a_single_class(name):
     with pytest.raises(ValueError, match="for a regression use partition 'balanced'"):
         PARTITIONS[name](torch.zeros(8).long(), torch.arange(8), 2, KEYS)

@@ -20,10 +20,11 @@ from marketenv import make_market, make_parallel, make_vec
 from marketenv.alignment import ALIGNMENTS
 from marketenv.core.fields import Choice
 from marketenv.core.floor import Floor
-from marketenv.data import AUGMENTATIONS, DATASETS, PARTITIONS
+from marketenv.data import AUGMENTATIONS, CORRUPTIONS, DATASETS, PARTITIONS
 from marketenv.envs import MARKETS
 from marketenv.learners import LEARNERS
 from marketenv.markets import parameter_trading
+from marketenv.markets.data_market import CONDUCT, SELECTIONS, DataMarketConfig
 from marketenv.markets.model_sharing import reports as sharing_reports
 from marketenv.markets.model_sharing.schemes import SCHEMES
 from marketenv.markets.model_sharing.uploads import UPLOADS
@@ -31,8 +32,8 @@ from marketenv.markets.parameter_trading import DISCLOSURES, Trade
 from marketenv.markets.parameter_trading.exchanges import EXCHANGES
 from marketenv.markets.parameter_trading.weights import WEIGHTS
 from marketenv.markets.reference import Auction
-from marketenv.mechanisms import GAINS, GRAPHS, MECHANISMS, SHARING_PAYMENTS
-from marketenv.valuation import DISTANCES, VALUATIONS
+from marketenv.mechanisms import DATA_RULES, GAINS, GRAPHS, MECHANISMS, RELEASES, SHARING_PAYMENTS
+from marketenv.valuation import DISTANCES, FORMS, VALUATIONS
 
 PAGES = [*(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 RUN = [page for page in PAGES if blocks(page.read_text("utf8"))]
@@ -40,11 +41,13 @@ TOP_TO_BOTTOM = [page for page in RUN if page.name != "README.md"]  # whose bloc
 ENVIRONMENTS = {name: (ROOT / "docs/environments" / f"{name.removesuffix('_v0')}.md").read_text("utf8") for name in MARKETS}
 TRADING, SHARING = ENVIRONMENTS["parameter_trading_v0"], ENVIRONMENTS["model_sharing_v0"]
 REASONS = {"parameter_trading_v0": parameter_trading.REASONS, "model_sharing_v0": sharing_reports.REASONS}
-WORLD = {"data": {*DATASETS, "linear"}, "partition": PARTITIONS, "learner": LEARNERS}
+WORLD = {"data": {*DATASETS, "linear"}, "partition": PARTITIONS, "corruption": CORRUPTIONS, "learner": LEARNERS}
 PARTS = {
     "parameter_trading_v0": WORLD
     | {"alignment": ALIGNMENTS, "augmentation": AUGMENTATIONS}
     | {"alpha": WEIGHTS, "valuation": VALUATIONS, "mechanism": MECHANISMS, "exchange": EXCHANGES},
+    "data_market_v0": WORLD
+    | {"estimator": FORMS, "selection": SELECTIONS, "rule": DATA_RULES, "release": RELEASES, "conduct": CONDUCT},
     "model_sharing_v0": WORLD
     | {"distance": DISTANCES, "gain": GAINS, "graph": GRAPHS, "payment": SHARING_PAYMENTS, "scheme": SCHEMES},
 }
@@ -58,6 +61,7 @@ ARGUMENTS = {
         {"bid_mode": "absolute", "bid_max": 3.0},
     ),
     "model_sharing_v0": ({}, {"n_agents": 3, "effort_cost": (0.0, 7.0), "learner": None}),
+    "data_market_v0": ({}, {"n_sellers": 5, "cost_per_point": (0.0, 3.0), "money_per_accuracy": (1.0, 7.0)}),
     "reference_v0": (
         {},
         {"costs": (0.0, 3.0)},
@@ -135,15 +139,24 @@ def scales(market):
             found["price_max"] = phase.price_max
         if isinstance(phase, Trade):
             found |= {"bid_max": phase.scales.bid_max, "ask_max": phase.scales.ask_max, "m_high": config.money_per_loss[1]}
+    if isinstance(config, DataMarketConfig):
+        found |= {"n_sellers": config.n_sellers}
+        found |= {"cost_most": config.cost_per_point[1], "worth_most": config.money_per_accuracy[1]}
     return found | ({"cost_high": config.effort_cost[1]} if hasattr(config, "effort_cost") else {})
+
+
+def of_move(page, title, move):
+    """A page's section, or its part on one role in one stage where moves are unlike."""
+    text, heading = section(page, title), f"`{move.name}` in `{move.stage}`"
+    return section(text, heading) if f"### {heading}\n" in text else text
 
 
 @pytest.mark.parametrize(("name", "config"), CASES)
 def test_what_agents_see_is_that_of_the_code(name, config):
     market = make_market(name, **config)
-    rows = table(section(ENVIRONMENTS[name], "Observation"), "Field")
     known = scales(market)
     for move in market.moves:
+        rows = table(of_move(ENVIRONMENTS[name], "Observation", move), "Field")
         assert [row[0].strip("`") for row in rows] == [field.name for field in move.observation.items]
         for row, field in zip(rows, move.observation.items, strict=True):
             size, low, high = (eval(text, {"__builtins__": {}}, known) for text in row[1:4])
@@ -160,11 +173,12 @@ def kind(field):
 def test_what_agents_do_is_that_of_the_code(name, config):
     """Field, size, kind, what the ends of the box mean, unit, and the field's own text."""
     market = make_market(name, **config)
-    actions, known = section(ENVIRONMENTS[name], "Actions"), scales(market)
-    rows = {row[0].strip("`"): row for row in table(actions, "Field")}
-    if config.get("bid_mode") == "absolute":
-        rows |= {row[0].strip("`"): row for row in table(actions, '`bid_mode="absolute"`')}
+    known = scales(market)
     for move in market.moves:
+        actions = of_move(ENVIRONMENTS[name], "Actions", move)
+        rows = {row[0].strip("`"): row for row in table(actions, "Field")}
+        if config.get("bid_mode") == "absolute":
+            rows |= {row[0].strip("`"): row for row in table(actions, '`bid_mode="absolute"`')}
         assert list(rows) == [field.name for field in move.action.items]
         for row, field in zip(rows.values(), move.action.items, strict=True):
             size = eval(row[1], {"__builtins__": {}}, known)
@@ -192,15 +206,12 @@ def test_arguments_are_those_of_the_code(name):
 @pytest.mark.parametrize("name", MARKETS)
 def test_head_table_is_that_of_the_code(name):
     env = make_parallel(name)
-    agent = env.possible_agents[0]
     head = {row[0]: row[1] for row in cells(ENVIRONMENTS[name])[:9] if len(row) == 2}
     assert head["Import"] == f"`from marketenv import {name}`"
-    shapes = {
-        "Action shape": env.action_space(agent),
-        "Observation shape": env.observation_space(agent),
-        "State shape": env.state_space,
-    }
-    for key, space in shapes.items():
+    shapes = [("State shape", env.state_space)]
+    for agent in (role.agents[0] for role in env.unwrapped.market.roles):  # roles may be unlike
+        shapes += [("Action shape", env.action_space(agent)), ("Observation shape", env.observation_space(agent))]
+    for key, space in shapes:
         assert f"({space.shape[0]},)" in head[key], f"{key} is {space.shape}"
 
 
@@ -237,6 +248,12 @@ def test_parts_are_those_of_the_code(name):
     rows = table(section(ENVIRONMENTS[name], "Parts"), "Argument")
     found = {row[0].strip("`"): set(re.findall(r"`(\w+)`", row[1])) for row in rows}
     assert found == {k: set(v) for k, v in PARTS[name].items()}
+
+
+def test_corruptions_and_their_kinds_are_those_of_the_code():
+    rows = table(section((ROOT / "docs/guides/my_own_data.md").read_text("utf8"), "Bad data"), "Corruption")
+    found = {row[0].strip("`"): tuple(re.findall(r"`(\w+)`", row[3])) for row in rows}
+    assert found == {name: rule.kinds for name, rule in CORRUPTIONS.items()}
 
 
 def test_autoreset_modes_are_those_of_gymnasium_and_its_wrapper_takes_what_the_table_says():

@@ -73,7 +73,7 @@ def test_every_mode_equals_gymnasiums_own_vector_of_single_environments(case, mo
 
 
 @every_mode
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)])
 def test_markets_that_end_at_different_times_play_what_they_would_play_alone(mode, seed):
     own = MarketVectorEnv(walkout(), N, "buyer_0", "random", autoreset_mode=mode)
     theirs = singles(lambda: SingleAgentEnv(MarketParallelEnv(walkout(), "walkout_v0"), "buyer_0", "random"), mode)

@@ -59,7 +59,6 @@ def test_ppo_learns(agent, stages, levels):
     assert any(not torch.equal(a, b) for a, b in zip(before, model.policy.parameters(), strict=True))
 
 
-@pytest.mark.slow
 def test_ppo_learns_to_ship_the_good():
     """A good that is shipped earns its price less .2, junk nothing: 0 at first in half of the rounds with orders."""
     venv = rows("seller", 32, ("ship",), horizon=1, levels=2)

@@ -20,12 +20,18 @@ from marketenv.mechanisms import GAINS, Outcome
 pytestmark = pytest.mark.usefixtures("as_for_a_user")
 
 TRADING, SHARING, REFERENCE = "parameter_trading_v0", "model_sharing_v0", "reference_v0"
-TRAINED = (TRADING, SHARING)
+DATA = "data_market_v0"
+TRAINED = (TRADING, SHARING, DATA)
 X, Y = torch.arange(240.0).view(60, 4) / 240, torch.arange(60) % 3
 SMALL = {"n_agents": 2, "data": (X, Y), "partition": "balanced", "max_cycles": 2, "training": Training(steps=1)}
+SOLD = {  # the same of a data market, whose pilots are a few rows
+    **{name: value for name, value in SMALL.items() if name != "n_agents"},
+    **{"n_sellers": 2, "pilots": (2, 4), "points": 6, "communications": 1, "anchors": 2, "mixtures": 2},
+}
 BASES = {  # arguments beside which every other one is tried
     TRADING: [SMALL],
     SHARING: [SMALL, {"n_agents": 3, "learner": None, "max_cycles": 2}],
+    DATA: [SOLD],
     REFERENCE: [{}, {"game": "first_price"}],
 }
 DOORS = {
@@ -93,12 +99,29 @@ ROWS = {
     "a number as a valuation": ((TRADING,), {"valuation": 5}, "valuation is 5, wanted a name .* or a callable Trial -> Gain"),
     "a number as an alignment": ((TRADING,), {"alignment": 5}, "alignment is 5, wanted a name .*auto.* or a callable"),
     "a number as an exchange": ((TRADING,), {"exchange": 5}, "exchange is 5, wanted a name .*fedavg.* or a callable"),
+    "labels as floats to a data market": (
+        (DATA,),
+        {"data": (X, Y.float())},
+        "real-valued targets, wanted classes: the distances of the data market compare labels",
+    ),
+    "no learner to buy data for": ((DATA,), {"learner": None, "training": None}, "learner is None, wanted a learner: the market"),
+    "pilots that fall": ((DATA,), {"pilots": (4, 2)}, r"pilots are \(4, 2\) and points 6, wanted two rising numbers of points"),
+    "pilots beyond the points": ((DATA,), {"pilots": (4, 8)}, r"pilots are \(4, 8\) and points 6, wanted two rising numbers"),
+    "sellers as text": ((DATA,), {"n_sellers": "3"}, "n_sellers is '3', wanted a whole number from 1 to 10000"),
+    "a number as a data rule": ((DATA,), {"rule": 5}, "rule is 5, wanted a name .*procurement.* or a DataRule object"),
+    "a number as a selection": ((DATA,), {"selection": 5}, "selection is 5, wanted a name .*oracle.* or a callable Case"),
+    "a number as a release": ((DATA,), {"release": 5}, "release is 5, wanted a name .*proportional.* or a callable"),
+    "a misspelt release": ((DATA,), {"release": "all"}, "no release 'all'.*Known: all_or_nothing, proportional"),
+    "a misspelt estimator": ((DATA,), {"estimator": "projector"}, "no estimator 'projector'. Did you mean 'projektor'"),
+    "a misspelt alignment": ((DATA,), {"alignment": "matching"}, "no alignment 'matching'"),
+    "a conduct that is none": ((DATA,), {"conduct": ("bribe",)}, "no conduct 'bribe'.*Known: bait, declared, distinct, flip"),
+    "a full mix": ((DATA,), {"mix": 1.0}, "mix is 1.0, wanted a finite number > 0 and < 1"),
     "a number as an augmentation": ((TRADING,), {"augmentation": 5}, "augmentation is 5, wanted a name .*flip.* or a callable"),
     "a number as a partition": (TRAINED, {"partition": 5}, "partition is 5, wanted a name .*dirichlet.* or a function like them"),
     "no bid mode": ((TRADING,), {"bid_mode": None}, "no bid_mode None. Known: absolute, gain"),
     "a number as a disclosure": ((TRADING,), {"disclosure": 5}, "no disclosure 5. Known: bounds, full, none"),
     "a flag as a choice": ((TRADING,), {"after_purchase": True}, "no after_purchase True. Known: keep, reset"),
-    "agents as text": (TRAINED, {"n_agents": "3"}, "n_agents is '3', wanted a whole number >= 2"),
+    "agents as text": ((TRADING, SHARING), {"n_agents": "3"}, "n_agents is '3', wanted a whole number >= 2"),
     "buyers as text": ((REFERENCE,), {"n_buyers": "3"}, "n_buyers is '3', wanted a whole number >= 1, or None"),
     "no rounds": (MARKETS, {"max_cycles": None}, "max_cycles is None, wanted a whole number >= 1"),
     "rounds without end": (MARKETS, {"max_cycles": math.nan}, "max_cycles is nan, wanted a whole number >= 1"),
@@ -134,7 +157,7 @@ ROWS = {
         r"Float y make a regression \(n_outputs 1\).*give whole labels, as y.astype\(int\)",
     ),
     "labels as floats for a module": (
-        TRAINED,
+        (TRADING, SHARING),
         {"data": (X, Y.double()), "learner": "module", "learner_options": {"module": nn.Linear(4, 3)}},
         r"maps 2 examples to \(2, 3\), wanted \(2, 1\).*float targets make a regression, for a classification give whole labels",
     ),
@@ -177,7 +200,8 @@ def test_whatever_comes_is_taken_and_played_or_refused_by_name_when_the_market_i
             assert field in str(error) or field in ("data", "data_options")
             continue
         env.reset(seed=0)  # nothing else is refused later
-        env.step({agent: (space.low + space.high) / 2 for agent, space in env.action_spaces.items()})
+        for _ in env.market.stages:
+            env.step({agent: (space.low + space.high) / 2 for agent, space in env.action_spaces.items()})
         assert type(pickle.loads(pickle.dumps(env.market.config))) is MARKETS[name][0]
 
 
@@ -206,6 +230,15 @@ PLAIN = {
         "joins": (np.array([0, 0, 1]), (0, 0, 1)),
         "credit": (np.float64(math.inf), math.inf),
         "strength": (1, 1.0),
+    },
+    DATA: {
+        "n_sellers": (np.int64(2), 2),
+        "pilots": ([np.int64(4), 8], (4, 8)),
+        "conduct": (["bait", "flip"], ("bait", "flip")),
+        "cost_per_point": (torch.tensor([0.5, 1.0]), (0.5, 1.0)),
+        "credit": (3, 3.0),
+        "private": (np.True_, True),
+        "verify": (1, 1.0),
     },
     REFERENCE: {
         "values": ([0, 2], (0.0, 2.0)),
@@ -294,7 +327,7 @@ def test_levels_are_whole_numbers_of_grid_points(levels):
 @pytest.mark.parametrize("name", [5, None, ["reference_v0"]])
 def test_a_market_has_a_name(name):
     for make in (make_market, make_parallel, make_single, lambda name: make_vec(name, 2), lambda name: make_sb3(name, 2)):
-        with pytest.raises(ValueError, match=r"name is .*, wanted text: model_sharing_v0"):
+        with pytest.raises(ValueError, match=r"name is .*, wanted text: data_market_v0, model_sharing_v0"):
             make(name)
 
 

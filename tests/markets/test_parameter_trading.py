@@ -442,7 +442,7 @@ SPECS = {"cnn": {}, "cnn, group": {"norm": "group"}, "resnet": {"depth": 10}, "r
 SPECS |= {"mlp": {"hidden": (9, 8)}, "regression": {"hidden": (9, 8)}}
 
 
-@pytest.mark.parametrize("kind", SPECS)
+@pytest.mark.parametrize("kind", [pytest.param(kind, marks=pytest.mark.slow if kind == "resnet" else ()) for kind in SPECS])
 def test_every_place_that_a_permutation_misses_is_seen(kind):
     # all of them: the places whose equal first values, or whose small share in the loss, could hide that they are missing
     name = kind.split(",")[0]

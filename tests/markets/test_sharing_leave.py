@@ -80,7 +80,7 @@ def test_about_half_of_the_losers_leave_where_exits_are_by_chance():
 
 
 @pytest.mark.parametrize(("graph", "payment"), LEGAL)
-@pytest.mark.parametrize("decades", [6, 10, 16])
+@pytest.mark.parametrize("decades", [pytest.param(6, marks=pytest.mark.slow), 10, pytest.param(16, marks=pytest.mark.slow)])
 def test_sizes_far_apart_drive_nobody_out(graph, payment, decades):
     """T - N_j of totals has lost the small sizes: at ten decades that drove out 38 of the paper's 2,304 truthful clients."""
     gone = 0

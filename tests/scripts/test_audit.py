@@ -148,7 +148,7 @@ def test_a_worker_that_dies_takes_no_other_experiment_with_it(whole, tmp_path, f
     found = parsed(audit(tmp_path, code=1, workers=2))
     assert {name: list(one["errors"]) for name, one in found.items() if one["errors"]} == {"planted/breaks": ["as stated"]}
     assert "worker was lost" in found["planted/breaks"]["errors"]["as stated"]
-    assert audit(tmp_path, workers=2) == whole[1]
+    assert audit(tmp_path) == whole[1]
 
 
 # --- a cluster ----------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import pytest
 import torch
 from matplotlib.colors import to_hex
 
-from scripts.demos import line_ups, sharing, trading
+from scripts.demos import data, line_ups, sharing, trading
 from scripts.demos.line_ups import OUTSIDE, Played, below, differences, gap_picture, seats
 from scripts.intervals import note
 
@@ -115,3 +115,26 @@ def test_differences_are_points_and_from_twenty_seeds_on_intervals_too(seeds, ba
     assert sorted(axes.lines[0].get_xdata()) == row.tolist()
     assert len([line for line in axes.lines if line.get_gid() == "interval"]) == bars
     assert ("too few seeds" in caption) == (not bars)
+
+
+def test_a_cheat_is_told_by_what_it_earns_under_each_guard():
+    """Strategy k earns k + 10 g under guard g on the first seed and 2 more on the second, so that the mean is 1 more."""
+    results = [
+        {
+            "earned": [[k + 10.0 * g, k + 10.0 * g + 2] for k in range(len(data.SELLERS))],
+            "accuracy": [[0.25, 0.75]] * len(data.SELLERS),
+        }
+        for g in range(len(data.GUARDS))
+    ]
+    rows = data.rows(results)
+    assert rows[1] == ("price_shader", "2.00", "12.00", "22.00", "32.00", "0.500") and len(rows) == len(data.SELLERS)
+    heading, html = data.section(results)
+    assert heading == "Data market: one seller cheats" and "mean over 2 seeds" in html and "120 digits" in html
+
+
+def test_in_the_demo_an_audit_takes_all_from_who_delivers_noise(tmp_path):
+    """Two seeds on digits: noise is paid without a guard, and not with one; honest sellers earn alike."""
+    free, audited = (data.play(tmp_path, (*data.SMALL, *data.GUARDS[name]), 2) for name in ("no guard", "all audited"))
+    noise, truth = data.SELLERS.index("bait_and_switch"), 0
+    assert all(one > other for one, other in zip(free["earned"][noise], free["earned"][truth], strict=True))
+    assert audited["earned"][noise] == [0.0, 0.0] and audited["earned"][truth] == free["earned"][truth]

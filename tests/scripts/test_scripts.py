@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 
 import pytest
+from in_process import exit_code
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -36,6 +37,7 @@ def test_demo_writes_its_report_pictures_and_rounds(tmp_path):
     assert "report.html" in out and "reference/budget_balance" in out  # it ends with an audit
     assert "reference/budget_balance" in (tmp_path / "audit" / "report.html").read_text()
     assert list(json.loads((tmp_path / "audit" / "claims.json").read_text())["claims"]) == ["reference/budget_balance"]
+    assert "Data market: one seller cheats" in page and all(name in page for name in ("bait_and_switch", "all audited"))
     sharers = [name for name, s in STRATEGIES.items() if "model_sharing_v0" in s.markets]
     assert all(name in page for name in (*sharers, "ipfl", "pfedgraph")) and page.count("data:image/png;base64,") == 6
 
@@ -43,7 +45,12 @@ def test_demo_writes_its_report_pictures_and_rounds(tmp_path):
 @pytest.mark.parametrize(
     "script", ["demo", "audit", "benchmark", "play", "train", "reproduce", "rewrite_playthroughs", "mutate", "audits/verdicts"]
 )
-def test_every_script_explains_itself(script):
+def test_every_script_explains_itself(script, capsys):
+    assert exit_code(script, "--help") == 0 and "--" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("script", ["rewrite_playthroughs", "mutate"])  # other tests run the others as processes
+def test_a_script_needs_nothing_that_another_has_imported(script):
     assert "--" in run(f"scripts/{script}.py", "--help")
 
 
@@ -53,6 +60,7 @@ def test_benchmark_writes_a_list_of_figures(tmp_path):
     assert all({"name", "value", "unit", "command"} <= case.keys() for case in found)
     assert all(case["value"] > 0 for case in found if "overhead" not in case["name"])
     assert any("reference_v0" in case["name"] for case in found) and any("digits" in case["name"] for case in found)
+    assert any("data_market_v0" in case["name"] and case["unit"] == "market-rounds/s" for case in found)
     assert any("model_sharing_v0 clear" in case["name"] and case["unit"] == "times" for case in found)
 
 
@@ -65,21 +73,18 @@ def test_play_tells_every_round_and_adds_up():
     assert abs(float(end.split("utility ")[1]) - first) < 2e-3  # printed numbers are rounded
 
 
-def test_play_names_the_neighbour_of_an_unknown_strategy():
-    done = subprocess.run([sys.executable, "scripts/play.py", "--focal", "shad"], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode != 0 and "Did you mean 'shade'" in done.stderr
+def test_play_names_the_neighbour_of_an_unknown_strategy(capsys):
+    assert exit_code("play", "--focal", "shad") != 0 and "Did you mean 'shade'" in capsys.readouterr().err
 
 
 def test_reproduce_joins_what_was_run_into_one_page(tmp_path):
     toy = "--seeds 1 --cases 50 --rounds 2 --dimension 8 --examples 6 8 --validation 20 --test 20 --dimensions 2 --workers 1"
     run("scripts/reproduce.py", "thm41", *toy.split(), "--out", str(tmp_path))
-    run("scripts/reproduce.py", "report", "--out", str(tmp_path))
+    assert exit_code("reproduce", "report", "--out", tmp_path) == 0
     page, found = (tmp_path / "report.html").read_text(), json.loads((tmp_path / "thm41.json").read_text())
     assert all(escape(words) in page for words in (found["title"], *(row["what"] for row in found["rows"])))
     assert "data:image/png;base64," in page and "http://" not in page and "https://" not in page
 
 
-def test_a_report_of_nothing_names_the_fix(tmp_path):
-    command = [sys.executable, "scripts/reproduce.py", "report", "--out", str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode != 0 and "run a study first" in done.stderr
+def test_a_report_of_nothing_names_the_fix(tmp_path, capsys):
+    assert exit_code("reproduce", "report", "--out", tmp_path) != 0 and "run a study first" in capsys.readouterr().err

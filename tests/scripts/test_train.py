@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from in_process import exit_code
 
 from agents.rl import TrainConfig, train
 from marketenv import make_market
@@ -23,10 +24,9 @@ def run(*arguments):
     )
 
 
-def test_help_lists_every_field_with_what_it_means():
-    done = run("--help")
-    assert done.returncode == 0
-    told = " ".join(re.sub(r"[│╭╮╰╯─]", " ", done.stdout).split())
+def test_help_lists_every_field_with_what_it_means(capsys):
+    assert exit_code("train", "--help") == 0
+    told = " ".join(re.sub(r"[│╭╮╰╯─]", " ", capsys.readouterr().out).split())
     for field in dataclasses.fields(TrainConfig):
         assert f"--{field.name.replace('_', '-')}" in told
         text = TrainConfig.__doc__.split(f"        {field.name}: ")[1].split("\n")[0]
@@ -135,6 +135,6 @@ def test_without_the_learning_library_the_script_says_what_to_install():
     assert "pip install 'marketenv[sb3,scripts]'" in done.stderr
 
 
-def test_a_wrong_name_ends_with_its_neighbour():
-    done = run("--market", "reference_v1")
-    assert done.returncode == 2 and "Did you mean 'reference_v0'" in done.stderr and "Traceback" not in done.stderr
+def test_a_wrong_name_ends_with_its_neighbour(capsys):
+    code, told = exit_code("train", "--market", "reference_v1"), capsys.readouterr().err
+    assert code == 2 and "Did you mean 'reference_v0'" in told and "Traceback" not in told

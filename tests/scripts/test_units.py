@@ -96,7 +96,8 @@ def test_audit_units_stand_on_library_and_all_agents():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evidence, "run", note)
         evidence.audit(claims, "planted_claims:CLAIMS", "quick", Path("/nowhere"), ONE)
-    assert seen[0].stands[:2] == ("marketenv", "agents") and seen[0].stands[2].endswith("planted_claims.py")
+    assert seen[0].stands[:2] == ("marketenv", "agents")
+    assert any(path.endswith("planted_claims.py") for path in seen[0].stands[2:])
 
 
 def test_crews_that_cannot_work_are_refused():

@@ -14,6 +14,7 @@ from typing import Any
 
 from marketenv.core.lookup import lookup
 
+from ...papers.data_valuation import claims as data_valuation
 from . import model_sharing, reference, train_n_trade
 from .claim import (
     AS_STATED,
@@ -37,7 +38,9 @@ from .claim import (
 from .money import Books, accounts, balance
 from .truthfulness import rationality, truthfulness
 
-CLAIMS: dict[str, Claim] = {claim.id: claim for claim in (*reference.CLAIMS, *train_n_trade.CLAIMS, *model_sharing.CLAIMS)}
+CLAIMS: dict[str, Claim] = {
+    claim.id: claim for claim in (*reference.CLAIMS, *train_n_trade.CLAIMS, *model_sharing.CLAIMS, *data_valuation.CLAIMS)
+}
 
 
 def measure(claim_id: str, condition: str, effort: str) -> dict[str, Any]:

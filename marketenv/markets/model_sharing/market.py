@@ -16,10 +16,10 @@ from marketenv.core.checks import named_part
 from marketenv.core.devices import device_of
 from marketenv.core.market import Market
 from marketenv.core.people import People
-from marketenv.data import Source, make_source
+from marketenv.data import Source
 from marketenv.data.sources import LINEAR
 from marketenv.learners import Training
-from marketenv.markets.arguments import make_learner, makes_gains
+from marketenv.markets.arguments import check_labels, make_learner, makes_gains, source_of
 from marketenv.markets.model_sharing.config import ModelSharingConfig
 from marketenv.markets.model_sharing.leave import Leave
 from marketenv.markets.model_sharing.opening import NO_DATA, Opening
@@ -102,11 +102,10 @@ def _check_money(c: ModelSharingConfig) -> None:
 
 def _source(c: ModelSharingConfig, device: torch.device) -> Source:
     """The data; the partition's own defaults go only where it deals them out."""
-    options = {"root": c.root, "download": c.download, **c.data_options}
     owned = isinstance(c.data, Source) or (isinstance(c.data, str) and c.data == LINEAR)
-    if isinstance(c.partition, str) and c.partition == "dirichlet" and not owned:
-        options = {"alpha": 0.1, "min_size": 5} | options
-    source: Source = make_source(c.data, c.partition, c.n_agents, **options).to(device)
+    dealt = isinstance(c.partition, str) and c.partition == "dirichlet" and not owned
+    source = source_of(c, device, **({"alpha": 0.1, "min_size": 5} if dealt else {}))
+    check_labels(source, device)
     return source
 
 
@@ -129,4 +128,4 @@ def _mean_size(c: ModelSharingConfig, source: Source | None, device: torch.devic
         median, deviation = NO_DATA
         return median * math.exp(deviation**2 / 2)
     seed = torch.zeros(1, dtype=torch.int64, device=device)
-    return float(source.federation(seed).train.size.double().mean())
+    return float(source.federation(seed).supervised.size.double().mean())

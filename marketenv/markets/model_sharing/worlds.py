@@ -14,7 +14,7 @@ from torch import Tensor
 from marketenv.core import draws
 from marketenv.core.axes import Parameters
 from marketenv.core.shards import Shards
-from marketenv.data import Source
+from marketenv.data import CorruptedSource, Source
 from marketenv.learners import Learner, Scores
 from marketenv.markets import own_parts
 from marketenv.markets.worlds import Laid, Worlds
@@ -99,7 +99,7 @@ def open_content(
     shared: whether all markets share their validation, and their test examples; then few classes are judged one by one
     """
     federation, worlds = source.federation(seeds), len(seeds)
-    train = federation.train.trimmed()
+    train = federation.supervised.trimmed()
     material = Laid.of(learner, own_parts.prepare, train.flat(), worlds)  # first, as it checks them
     exam = partial(Laid.of, learner, own_parts.exam, worlds=worlds)
     few = source.task == "classification" and source.n_outputs <= MANY
@@ -111,7 +111,7 @@ def open_content(
         learner=learner,
         drift=drift,
         train=train,
-        later=_on(train, source.federation(_later(seeds)).train.trimmed()) if drift else None,
+        later=_on(train, source.federation(_later(seeds)).supervised.trimmed()) if drift else None,
         material=material,
         validation=validation,
         test=test,
@@ -160,10 +160,11 @@ def _on(pool: Shards, shards: Shards) -> Shards:
 def check_drift(source: Source, drift: float, seeds: Int[Tensor, "markets"]) -> None:
     """Raise ValueError for a source whose data cannot drift: other seeds must deal rows of one pool out in other ways."""
     now, later = (source.federation(s).train for s in (seeds, _later(seeds)))
-    if not torch.equal(now.x, later.x):
+    changed = isinstance(source, CorruptedSource) and not source.one_pool
+    if changed or not torch.equal(now.x, later.x):
         raise ValueError(
-            f"data_drift is {drift}, but every seed draws examples of its own, as data 'linear' does, so that there is no other "
-            "partition of the same ones to drift to; pass data_drift=0."
+            f"data_drift is {drift}, but every seed draws examples of its own, as data 'linear' and a corruption do, so that "
+            "there is no other partition of the same ones to drift to; pass data_drift=0."
         )
     if torch.equal(*(torch.where(s.mask, s.index, -1).sort(-1).values for s in (now, later))):
         raise ValueError(

@@ -24,10 +24,10 @@ from marketenv.core.devices import device_of
 from marketenv.core.floor import Floor
 from marketenv.core.market import Market, People
 from marketenv.core.shards import Shards
-from marketenv.data import Source, augmentation, make_source
+from marketenv.data import Source, augmentation
 from marketenv.learners import Learner, Training
 from marketenv.markets import own_parts
-from marketenv.markets.arguments import PAYMENT_RULE, make_learner
+from marketenv.markets.arguments import PAYMENT_RULE, check_labels, make_learner, source_of
 from marketenv.markets.models import Models
 from marketenv.markets.parameter_trading.config import ParameterTradingConfig
 from marketenv.markets.parameter_trading.exchanges import EXCHANGES
@@ -54,8 +54,8 @@ def parameter_trading(config: ParameterTradingConfig | None = None) -> Market:
     """A batch of parameter markets; see the module's text for a round and the config for its parts."""
     c = config or ParameterTradingConfig()
     device = device_of(c.device)
-    options = {"root": c.root, "download": c.download, **c.data_options}
-    source: Source = make_source(c.data, c.partition, c.n_agents, **options).to(device)
+    source = source_of(c, device)
+    check_labels(source, device)
     learner = _learner(c, source)
     parts = _parts(c, learner)
     phases = (

@@ -65,13 +65,13 @@ def open_content(source: Source, learner: Learner, shared: tuple[bool, bool], se
     shared: whether all markets share their validation, and their test examples
     """
     federation, worlds = source.federation(seeds), len(seeds)
-    optimum = federation.optimum
+    train, optimum = federation.supervised, federation.optimum
     return TradingContent(
         learner=learner,
-        material=Laid.of(learner, own_parts.prepare, federation.train.flat(), worlds),
+        material=Laid.of(learner, own_parts.prepare, train.flat(), worlds),
         exam=Laid.of(learner, own_parts.exam, federation.validation, worlds, shared[0]),
         test_exam=Laid.of(learner, own_parts.exam, federation.test, worlds, shared[1]),
-        sizes=federation.train.size,
+        sizes=train.size,
         optimum=optimum if optimum is not None and optimum.shape[-1] == learner.layout.size else None,
     )
 

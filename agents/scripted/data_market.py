@@ -1,0 +1,155 @@
+"""Strategies of the data market: sellers who lie about their data or their cost, and buyers who choose by other means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from marketenv.core import draws
+from marketenv.core.market import Market, Move
+from marketenv.core.policy import Policy
+
+from .strategy import Strategy
+
+NAME = "data_market_v0"
+
+
+@dataclass(frozen=True)
+class Trader:
+    """Truthful, but for the meanings that are given of a seller's offer or of a buyer's selection.
+
+    truthful: the market's own policy;   offer, selection: meanings by field, of those fields that the market has
+    mixture:  from what the buyer sees and keys to relative weights of the sellers; None follows the platform
+    budget:   of the buyer, as a multiple of the truth
+    """
+
+    truthful: Policy
+    offer: Mapping[str, float | str] = field(default_factory=dict)
+    selection: Mapping[str, float | str] = field(default_factory=dict)
+    mixture: Callable[[Mapping[str, Tensor], Tensor], Tensor] | None = None
+    budget: float = 1.0
+
+    def __call__(
+        self, observation: Float[Tensor, "markets dim"], move: Move, keys: Int[Tensor, "markets"]
+    ) -> Float[Tensor, "markets actions"]:
+        """Actions float32 [markets, actions]."""
+        meant = move.read(observation, self.truthful(observation, move, keys))
+        changed: dict[str, Tensor | float | str] = dict(self.offer if move.name == "seller" else self.selection)
+        if move.name == "buyer":
+            meant["budget"] = (self.budget * meant["budget"]).clamp(max=1.0)
+        if move.name == "buyer" and self.mixture is not None:
+            changed["mixture"] = self.mixture(move.observation.unpack(observation), keys)
+        return move.write(observation, **meant | {name: value for name, value in changed.items() if name in meant})
+
+
+def seller(market: Market, **offer: float | str) -> Policy:
+    """A seller that is truthful where nothing else is said; as a buyer it is truthful."""
+    return Trader(market.policies["truthful"], offer=offer)
+
+
+def buyer(market: Market, mixture: Callable[[Mapping[str, Tensor], Tensor], Tensor] | None = None, **selection: float) -> Policy:
+    """A buyer that is truthful where nothing else is said; as a seller it is truthful."""
+    return Trader(market.policies["truthful"], selection=selection, mixture=mixture)
+
+
+def random_mixture(seen: Mapping[str, Tensor], keys: Tensor) -> Tensor:
+    """Weights drawn evenly from all mixtures."""
+    parts = -draws.uniform(draws.fold(keys, "mixture"), seen["distance"].shape[-1]).log()
+    return parts / parts.sum(-1, keepdim=True)
+
+
+def nearest_seller(seen: Mapping[str, Tensor], keys: Tensor) -> Tensor:
+    """All weight on the seller whose pilot is nearest: the mixture whose AggWad is least, where nobody lacks points."""
+    return torch.nn.functional.one_hot(seen["distance"].argmin(-1), seen["distance"].shape[-1]).double()
+
+
+def equal_mixture(seen: Mapping[str, Tensor], keys: Tensor) -> Tensor:
+    """The same weight for everybody."""
+    return torch.ones_like(seen["distance"])
+
+
+def shade(factor: float, market: Market) -> Policy:
+    """A buyer that spends ``factor`` times what its predicted gain is worth; a seller is truthful."""
+    return Trader(market.policies["truthful"], budget=factor)
+
+
+price_shader = partial(seller, ask=1.5)
+duplicator = partial(seller, declared=5.0)
+padder = partial(seller, distinct=0.2)
+label_flipper = partial(seller, flip=1.0)
+label_permuter = partial(seller, permute="delivered")
+imitator = partial(seller, shift=0.5)
+spoofer = partial(seller, spoof=1.0, bait=1.0)
+bait_and_switch = partial(seller, bait=1.0)
+random_buyer = partial(buyer, mixture=random_mixture)
+agg_wad_buyer = partial(buyer, mixture=nearest_seller)
+equal_buyer = partial(buyer, mixture=equal_mixture)
+auditor = partial(buyer, verify=1.0)
+holder_back = partial(buyer, hold_back=1.0)
+never_trade = partial(buyer, budget=0.0)
+
+
+def _strategy(builder: Callable[..., Policy], summary: str, claim: str) -> Strategy:
+    return Strategy(builders={NAME: builder}, summary=summary, claim=claim)
+
+
+STRATEGIES: dict[str, Strategy] = {
+    "price_shader": _strategy(
+        price_shader,
+        "As a seller asks one and a half times its cost.",
+        "Under procurement it never earns more than its truth would.",
+    ),
+    "duplicator": _strategy(
+        duplicator,
+        "As a seller offers each of its rows five times, as if it had five times as many.",
+        "It can sell up to five times its rows, and its cost does not rise beyond that of its different rows.",
+    ),
+    "padder": _strategy(
+        padder, "As a seller offers a fifth of its rows, each five times.", "Of what it sells at most a fifth are different rows."
+    ),
+    "label_flipper": _strategy(
+        label_flipper,
+        "As a seller replaces every label by a wrong one.",
+        "Where the sellers' data are alike its distance rises, and so does that of every mixture that holds it.",
+    ),
+    "label_permuter": _strategy(
+        label_permuter,
+        "As a seller renames its classes one after another in what it delivers.",
+        "Without a vocabulary an audit of every delivery finds nothing; with one it does.",
+    ),
+    "imitator": _strategy(
+        imitator,
+        "As a seller moves its features half the way to public examples.",
+        "Its distance from the buyer's examples falls.",
+    ),
+    "spoofer": _strategy(
+        spoofer,
+        "As a seller shows the buyer's own examples and delivers noise.",
+        "Its distance falls to less than half of the honest one, and an audit of every delivery catches it.",
+    ),
+    "bait_and_switch": _strategy(
+        bait_and_switch,
+        "As a seller shows honest rows and delivers noise.",
+        "Its pilot is the honest one, its rows cost it nothing, and an audit of every delivery catches it.",
+    ),
+    "random_buyer": _strategy(
+        random_buyer, "As a buyer takes a mixture drawn at random.", "Its mixtures have a mean of equal shares."
+    ),
+    "agg_wad_buyer": _strategy(
+        agg_wad_buyer, "As a buyer takes all points of the seller whose pilot is nearest.", "It buys of one seller only."
+    ),
+    "equal_buyer": _strategy(
+        equal_buyer, "As a buyer takes as many points of every seller.", "What it buys differs by at most one point."
+    ),
+    "auditor": _strategy(auditor, "As a buyer has every delivery audited.", "Bait and switch is paid nothing."),
+    "holder_back": _strategy(
+        holder_back, "As a buyer holds all money back until the accuracy is known.", "Where nothing is realised nothing is paid."
+    ),
+}
+
+PLAYS: dict[str, Callable[..., Policy]] = {"shade": shade, "never_trade": never_trade}

@@ -1,0 +1,163 @@
+"""The data market: a buyer procures training data of private sellers through a platform that predicts accuracy beforehand.
+
+A round: sellers make sealed offers (``Offer``); the platform measures distances of their pilots, trains pilot models and
+forecasts (``Pilot``); the buyer chooses mixture, budget and guards, the rule sells (``Select``); the model is trained on what
+is delivered (``TrainSelected``); deliveries are judged and everything is settled (``Deliver``).
+
+Source: Li, Yang, Jia, Pang, "Data Valuation and Selection in a Federated Model Marketplace" (arXiv 2509.18104) for distances,
+pilots and forecast. Offers, payments, audits, hold-back and reputations are ours: the paper has no payment rule.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from marketenv.core import draws
+from marketenv.core.checks import named_part
+from marketenv.core.devices import device_of
+from marketenv.core.floor import Floor
+from marketenv.core.market import Market, People
+from marketenv.data import Source, make_source
+from marketenv.learners import Learner, Training
+from marketenv.markets import own_parts
+from marketenv.markets.arguments import make_learner
+from marketenv.markets.data_market.conduct import CONDUCT
+from marketenv.markets.data_market.config import ALGORITHMS, DataMarketConfig
+from marketenv.markets.data_market.deliver import Deliver
+from marketenv.markets.data_market.distances import Distances
+from marketenv.markets.data_market.federated import Federated
+from marketenv.markets.data_market.forecast import SELECTIONS
+from marketenv.markets.data_market.moves import BUYER, SELLER
+from marketenv.markets.data_market.offer import Offer
+from marketenv.markets.data_market.pilot import MOST_MEASURED, Pilot
+from marketenv.markets.data_market.select import HELD, PLATFORM, Select
+from marketenv.markets.data_market.train_selected import TrainSelected
+from marketenv.markets.data_market.worlds import DataWorlds, open_content
+from marketenv.markets.models import Models
+from marketenv.markets.worlds import shared_exams
+from marketenv.mechanisms import DATA_RULES, RELEASES, DataRule
+from marketenv.valuation import FORMS
+
+NAME = "data_market_v0"
+DEFAULT_TRAINING = Training(optimizer="sgd", learning_rate=0.1, momentum=0.9, batch_size=32, steps=5)
+MOST_FAST = 64  # sellers up to which distances are taken between rows, not between projected histograms
+
+
+def data_market(config: DataMarketConfig | None = None) -> Market:
+    """A batch of data markets; see the module's text for a round and the config for its parts.
+
+    >>> [phase.name for phase in data_market().phases]
+    ['offer', 'pilot', 'select', 'train_selected', 'deliver']
+    """
+    c = config or DataMarketConfig()
+    device = device_of(c.device)
+    options = {"root": c.root, "download": c.download, **c.data_options}
+    source: Source = make_source(c.data, c.partition, c.n_sellers, **options).to(device)
+    if source.task != "classification":
+        raise ValueError("data has real-valued targets, wanted classes: the distances of the data market compare labels.")
+    learner = make_learner(c.learner, source, c.training or DEFAULT_TRAINING, c.learner_options)
+    distances, federated = _distances(c, source), _federated(c, learner)
+    pilot = dataclasses.replace(federated, aligned=False)  # of one beginning and few steps: nothing there to match
+    scales = (c.money_per_accuracy[1], c.cost_per_point[1])
+    phases = (
+        Offer(c.cost_per_point[1], tuple(CONDUCT) if c.conduct is None else c.conduct),
+        Pilot(
+            learner=learner,
+            federated=pilot,
+            distances=distances,
+            estimator=named_part(c.estimator, "estimator", FORMS, "a callable sellers -> terms", takes=1),
+            selection=named_part(c.selection, "selection", SELECTIONS, "a callable Case -> mixture", takes=1),
+            pilots=c.pilots,
+            points=c.points,
+            mixtures=c.mixtures,
+            calibration=c.calibration,
+        ),
+        Select(
+            rule=named_part(c.rule, "rule", DATA_RULES, "a DataRule object", kind=DataRule),
+            distances=distances,
+            count=c.n_sellers,
+            points=c.points,
+            fee=c.fee,
+            guards=(c.verify, c.hold_back),
+            scales=scales,
+        ),
+        TrainSelected(learner, federated, c.points, distances.pseudo),
+        Deliver(
+            distances=distances,
+            release=named_part(c.release, "release", RELEASES, "a callable (promised, realised) -> part", takes=2),
+            tolerance=c.tolerance,
+            rows=c.pilots[1],
+            labelling=c.labelling,
+            audit_cost=c.audit_cost,
+            fee=c.fee,
+            memory=c.memory,
+        ),
+    )
+    people = People(
+        roles={SELLER: c.n_sellers, BUYER: 1},
+        accounts={HELD: 1, PLATFORM: 1},
+        empty=(HELD,),
+        cash=c.cash,
+        credit=c.credit,
+        furnish=Furnish(c, source, learner, shared_exams(source, device)),
+        device=device,
+    )
+    cut = c.horizon == "cut"
+    return Market(people, phases, horizon=c.max_cycles, cut=cut, name=NAME, config=c, source=source)
+
+
+def _distances(c: DataMarketConfig, source: Source) -> Distances:
+    method = c.distance if c.distance != "auto" else "fast" if c.n_sellers <= MOST_FAST else "sliced"
+    return Distances(
+        n_classes=source.n_outputs,
+        labels=c.labels,
+        covariance=c.covariance,
+        vocabulary=c.vocabulary,
+        method=method,
+        private=c.private,
+        anchors=min(c.anchors, c.pilots[1], MOST_MEASURED),
+        mix=c.mix,
+        spread=c.spread,
+    )
+
+
+def _federated(c: DataMarketConfig, learner: Learner) -> Federated:
+    aligned = bool(learner.permutations) if c.alignment == "auto" else c.alignment == "weight_matching"
+    return Federated(learner, c.communications, ALGORITHMS[c.algorithm], aligned)
+
+
+@dataclass(frozen=True, eq=False)
+class Furnish:
+    """What is on the floor at the start of an episode: data, private types, and the buyer's first model.
+
+    shared: whether all markets share the buyer's examples, and their test examples
+    """
+
+    config: DataMarketConfig
+    source: Source
+    learner: Learner
+    shared: tuple[bool, bool]
+
+    def __call__(self, floor: Floor) -> Floor:
+        """The furnished floor."""
+        params = own_parts.first_models(self.learner, floor.keys("buyer's model"))[:, None]
+        opening = partial(open_content, self.source, self.learner, self.config.dimensions, self.shared)
+        world = DataWorlds.of(opening, floor.seeds)
+        scores = world.score(params, floor.round)
+        models = {BUYER: Models.first(params, params[..., :0], scores.loss, scores.accuracy)}
+        return dataclasses.replace(floor, world=world, models=models, types=self._types(floor))
+
+    def _types(self, floor: Floor) -> dict[str, dict[str, Float64[Tensor, "markets count"]]]:
+        """Costs per point, and money per accuracy, uniform in the config's intervals; everybody begins with a good name."""
+        c, draw = self.config, partial(draws.uniform, draws.fold(floor.seeds, "types"))
+        (low, high), (least, most) = c.cost_per_point, c.money_per_accuracy
+        drawn = draw(c.n_sellers + 1)
+        cost = low + (high - low) * drawn[:, :-1]
+        seller = {"cost": cost, "reputation": torch.ones_like(cost), "last_paid": torch.zeros_like(cost)}
+        return {SELLER: seller, BUYER: {"money_per_accuracy": least + (most - least) * drawn[:, -1:]}}

@@ -1,0 +1,94 @@
+"""The phase in which sellers make sealed offers of their data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+from marketenv.core.floor import Floor
+from marketenv.core.moves import Move
+from marketenv.core.phase import Outcome, Phase, Shown
+from marketenv.markets.data_market.conduct import CONDUCT, PERMUTES, TRUTH, Conduct
+from marketenv.markets.data_market.moves import BUYER, SELLER, sellers_move
+
+
+@dataclass(frozen=True)
+class Offered(Outcome):
+    """What sellers offer and do.
+
+    ask, reserve: money per point: what each says a point costs it, and the least average price that it accepts
+    conduct: what it does with its data, which nobody else sees
+    asked, declared: the ask and the number of points over all agents
+    """
+
+    FACTS: ClassVar[tuple[str, ...]] = ("asked", "declared")
+
+    ask: Float64[Tensor, "markets sellers"]
+    reserve: Float64[Tensor, "markets sellers"]
+    conduct: Conduct
+    asked: Float64[Tensor, "markets agents"]
+    declared: Float64[Tensor, "markets agents"]
+
+    def story(self, agents: Sequence[str]) -> list[str]:
+        """Everybody's offer, and what is not honest about it."""
+        return [self._line(k) for k in range(self.ask.shape[1])]
+
+    def _line(self, k: int) -> str:
+        numbers = {name: float(getattr(self.conduct, name)[0, k]) for name in CONDUCT}
+        when = PERMUTES[int(numbers["permute"])]
+        lies = [
+            f"{name} {value:.2f}"
+            for name, value in numbers.items()
+            if name not in ("declared", "permute") and value != TRUTH[name]
+        ]
+        lies += [f"classes renamed: {when}"] * (when != PERMUTES[0])
+        told = f"seller_{k} offers {int(numbers['declared'])} points at {float(self.ask[0, k]):.4f} a point"
+        return f"{told}{'; ' + ', '.join(lies) if lies else ''}."
+
+
+class Offer(Phase):
+    """Every seller asks for money and chooses its conduct; nobody sees the others' offers.
+
+    conduct:  names of ``CONDUCT`` that sellers may choose; what is left out is the truth
+    cost_max: largest cost of a point, money
+    """
+
+    name, outcome = "offer", Offered
+
+    def __init__(self, cost_max: float, conduct: Sequence[str] = tuple(CONDUCT), name: str = "offer") -> None:
+        self.name = name
+        self.moves = {SELLER: sellers_move(cost_max, conduct)}
+
+    def show(self, floor: Floor, own: Any, quotes: Any) -> Shown:
+        """What each seller knows of itself, and the buyer's money."""
+        types = floor.types[SELLER]
+        size, played = floor.world.size.double(), floor.played[:, None].expand_as(types["cost"])
+        money = floor.purse(BUYER).expand_as(types["cost"])
+        return {SELLER: {**types, "size": size, "money": money, "round": played}}
+
+    def show_end(self, floor: Floor, own: Any) -> Shown:
+        """The same after the last round."""
+        return self.show(floor, own, None)
+
+    def truthful(self, observation: Tensor, move: Move, keys: Tensor) -> Tensor:
+        """Ask one's cost, and sell one's rows as they are."""
+        honest = {name: TRUTH[name] for name in move.action.slices if name in TRUTH}
+        return move.write(observation, ask=1.0, reserve=1.0, **honest)
+
+    def act(self, floor: Floor, own: Any, quotes: Any, actions: Mapping[str, Tensor]) -> tuple[Floor, Any, Offered]:
+        """Read the offers."""
+        cost = floor.types[SELLER]["cost"]
+        known = {"ask": cost[..., None]}
+        said = {name: value[..., 0] for name, value in self.moves[SELLER].action.read(actions[SELLER], known).items()}
+        ask, reserve = self._money(said.pop("ask"), cost), self._money(said.pop("reserve"), cost)
+        conduct = Conduct.of(said, floor.world.size)
+        told = {"asked": ask, "declared": conduct.declared.double()}
+        return (floor, own, Offered(ask, reserve, conduct, **{n: floor.everyone(**{SELLER: v}) for n, v in told.items()}))
+
+    def _money(self, multiple: Float[Tensor, "markets sellers"], cost: Float64[Tensor, "markets sellers"]) -> Tensor:
+        """A multiple of the cost in money, inf where that is beyond all numbers."""
+        return (multiple * cost).double()

@@ -1,0 +1,150 @@
+"""The distances of many mixtures at once: all share one cost matrix, so each step is one matrix product for all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import torch
+from jaxtyping import Bool, Float64
+from torch import Tensor
+
+from marketenv.core.checks import number
+from marketenv.valuation.clouds import Costs, without_rounding
+from marketenv.valuation.exact import solved
+from marketenv.valuation.pool import PerMixture, Pool
+from marketenv.valuation.scaling_kernel import Columns, Rows, conjugate, feasible_cost, quotient
+
+# (smoothing as a share of the largest cost, iterations); each further schedule is for mixtures that are not known by then.
+# Below .002 the kernel's smallest entries leave float64.
+SCHEDULES = (
+    ((0.05, 8), (0.02, 8), (0.008, 8), (0.004, 10)),
+    ((0.01, 15), (0.004, 10)),
+    ((0.01, 40), (0.0025, 40)),
+)
+COARSE = 0.02  # smoothing from which float32 does: the kernel is at least exp(-50), and a product takes half as long
+OVERRELAXED = 0.8  # of its own length a column's step goes on: 20 iterations do what plain scaling does in 60
+LONGEST = 2.0  # factor by which it goes on at most: far from the solution longer steps diverge
+
+
+@dataclass(frozen=True)
+class Combined:
+    """What is known of W2 between every mixture and the target.
+
+    wad: the value   low, high: what it surely lies between                     [*batch, mixtures]
+    gradient: d wad / d p, centred on the simplex (its entries sum to 0)        [*batch, mixtures, sellers]
+    g: potentials of the target's points, a start for the next like call        [*batch, mixtures, m]
+    """
+
+    wad: Float64[Tensor, "*batch mixtures"]
+    low: Float64[Tensor, "*batch mixtures"]
+    high: Float64[Tensor, "*batch mixtures"]
+    gradient: Float64[Tensor, "*batch mixtures sellers"]
+    g: Float64[Tensor, "*batch mixtures m"]
+
+
+def exact_combination(pool: Pool) -> Combined:
+    """Solve one transport problem for each mixture."""
+    found = solved(pool.costs(), pool.rows(), pool.columns())
+    wad = found.cost.sqrt()
+    return Combined(wad, wad, wad, gradient(pool, wad, found.f), found.g)
+
+
+def fast_combination(pool: Pool, tolerance: float, start: Combined | None) -> Combined:
+    """Scale all mixtures together until each is known to the tolerance; solve those exactly that are not after that."""
+    tolerance = number(tolerance, "tolerance", above=0, infinite=True)
+    costs, a, b = pool.costs(), pool.rows(), pool.columns()
+    if start is not None and start.g.shape != b.shape:
+        raise ValueError(f"start has potentials {list(start.g.shape)}, wanted {list(b.shape)}; leave it out.")
+    found = _bounded(costs, a, b, torch.zeros_like(b) if start is None else start.g, SCHEDULES[0])
+    for schedule in SCHEDULES[1:]:
+        known = found.known(tolerance)
+        if bool(known.all()):
+            break
+        places = _unknown_first(known)
+        again = _bounded(costs, _taken(a, places), _taken(b, places), _taken(found.g, places), schedule)
+        # what is known and only fills up the width stays, so that it does not depend on the rest of the batch
+        found = found.replaced(~known, found.with_rows(places, again))
+    unknown = ~found.known(tolerance)
+    if bool(unknown.any()):
+        solution = solved(costs, a, b, unknown)
+        found = found.replaced(unknown, _Bounds(solution.cost, solution.cost, solution.f, solution.g))
+    low, high = found.low.sqrt(), found.high.sqrt()
+    wad = (low + high) / 2
+    return Combined(wad, low, high, gradient(pool, wad, found.f), found.g)
+
+
+def gradient(pool: Pool, wad: PerMixture, f: Rows) -> Float64[Tensor, "*batch mixtures sellers"]:
+    """d W / d p_i: the mean of seller i's potentials less the mean over sellers, over 2 W; 0 where W is 0.
+
+    Moving p within the simplex by dp changes W by gradient . dp; at a kink it is one of the subgradients of W^2.
+    """
+    slopes = (f.unflatten(-1, pool.weights.shape[-2:]) * pool.weights[..., None, :, :]).sum(-1)
+    slopes = slopes - slopes.mean(-1, keepdim=True)
+    return torch.where(wad[..., None] > 0, slopes / (2 * wad[..., None]), 0.0)
+
+
+@dataclass(frozen=True)
+class _Bounds:
+    """What W2^2 lies between [*batch, mixtures], and the potentials that say so."""
+
+    low: Tensor
+    high: Tensor
+    f: Tensor
+    g: Tensor
+
+    def known(self, tolerance: float) -> Bool[Tensor, "*batch mixtures"]:
+        """Whether the middle of the two roots misses W2 by at most that part of it; False where scaling left float64."""
+        return self.high.isfinite() & ((self.high.sqrt() - self.low.sqrt()) / 2 <= tolerance * self.low.sqrt())
+
+    def with_rows(self, places: Tensor, other: _Bounds) -> _Bounds:
+        """These bounds with those of the mixtures at the places [*batch, k] taken from another set."""
+
+        def put(mine: Tensor, new: Tensor) -> Tensor:
+            index = places if mine.dim() == places.dim() else places[..., None].expand(new.shape)
+            return mine.scatter(places.dim() - 1, index, new)
+
+        return _Bounds(*(put(getattr(self, x.name), getattr(other, x.name)) for x in fields(self)))
+
+    def replaced(self, where: Tensor, other: _Bounds) -> _Bounds:
+        """These bounds with the other's where the mask says so."""
+        pairs = [(where, self.low, other.low), (where, self.high, other.high)]
+        pairs += [(where[..., None], self.f, other.f), (where[..., None], self.g, other.g)]
+        return _Bounds(*(torch.where(mask, new, mine) for mask, mine, new in pairs))
+
+
+def _unknown_first(known: Tensor) -> Tensor:
+    """Places of the mixtures that are not known, as many for each batch as the worst one has [*batch, k]."""
+    return known.long().argsort(dim=-1, stable=True)[..., : int((~known).sum(-1).max())]
+
+
+def _taken(rows: Tensor, places: Tensor) -> Tensor:
+    return rows.gather(-2, places[..., None].expand(*places.shape, rows.shape[-1]))
+
+
+def _bounded(costs: Costs, a: Rows, b: Columns, g: Columns, schedule: tuple[tuple[float, int], ...]) -> _Bounds:
+    g, high = _scaled(costs, a, b, torch.where(g.isfinite(), g, 0.0), schedule)  # one that left float64 begins anew
+    f = conjugate(costs, g, b)
+    return _Bounds(((a * f).sum(-1) + (b * g).sum(-1)).clamp(min=0), high, f, g)
+
+
+def _scaled(costs: Costs, a: Rows, b: Columns, g: Columns, schedule: tuple[tuple[float, int], ...]) -> tuple[Columns, PerMixture]:
+    """Potentials g after a schedule, and the cost of the last plan made feasible: an upper bound of W2^2."""
+    largest = costs.amax((-2, -1))[..., None, None]
+    scale = torch.where(largest > 0, largest, 1.0)
+    for share, iterations in schedule:
+        eps, dtype = share * scale, torch.float32 if share >= COARSE else torch.float64
+        kernel = (-costs / eps).exp()
+        start = torch.where(b > 0, (g / eps).exp(), 0.0)
+        v = _fitted(kernel.to(dtype), a.to(dtype), b.to(dtype), start.to(dtype), iterations).double()
+        g = torch.where(b > 0, eps * v.log(), 0.0)
+    u = quotient(a, v @ kernel.mT)
+    return g, without_rounding(feasible_cost(costs, kernel, u, v, a, b), largest[..., 0])
+
+
+def _fitted(kernel: Tensor, a: Tensor, b: Tensor, v: Tensor, iterations: int) -> Tensor:
+    """Scalings of the columns after so many overrelaxed iterations."""
+    for _ in range(iterations):
+        u = quotient(a, v @ kernel.mT)
+        ratio = quotient(b, v * (u @ kernel))
+        v = v * ratio * ratio.clamp(1 / LONGEST, LONGEST) ** OVERRELAXED
+    return v

@@ -1,0 +1,109 @@
+"""A declared type is checked whenever a call is of a new kind: what is wrong is refused, however many right calls came before."""
+
+from types import SimpleNamespace
+from typing import Literal
+
+import beartype
+import jaxtyping
+import jaxtyping_once
+import numpy as np
+import pytest
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from marketenv.core.ledger import Flow
+
+
+def checked(function):
+    return jaxtyping_once.jaxtyped(function, typechecker=beartype.beartype)
+
+
+@checked
+def same_rows(left: Float[Tensor, "rows 2"], right: Float[Tensor, "rows"]) -> Float[Tensor, "rows"]:
+    return left[:, 0] + right
+
+
+@checked
+def widened(x: Float[Tensor, "rows"], width: int) -> Float[Tensor, "rows {width}"]:
+    return torch.zeros(len(x), 3)
+
+
+@checked
+def told(value) -> int:
+    return value.answer
+
+
+@checked
+def option(name: Literal["a", "b"]) -> str:
+    return name
+
+
+@checked
+def total(numbers: list[int]) -> int:
+    return len(numbers)
+
+
+@checked
+def named(values: dict[str, int]) -> int:
+    return len(values)
+
+
+WRONG = {
+    "shape": (same_rows, (torch.ones(3, 2), torch.ones(3)), (torch.ones(3, 2), torch.ones(4))),
+    "dimensions": (same_rows, (torch.ones(3, 2), torch.ones(3)), (torch.ones(3, 2), torch.ones(3, 1))),
+    "dtype": (same_rows, (torch.ones(3, 2), torch.ones(3)), (torch.ones(3, 2), torch.ones(3, dtype=torch.int64))),
+    "class": (same_rows, (torch.ones(3, 2), torch.ones(3)), (torch.ones(3, 2), np.ones(3, dtype="float32"))),
+    "a shape by value": (widened, (torch.ones(2), 3), (torch.ones(2), 4)),
+    "a value": (option, ("a",), ("c",)),
+    "answer": (told, (SimpleNamespace(answer=1),), (SimpleNamespace(answer="1"),)),
+    "items": (total, ([1, 2],), (["1", "2"],)),
+    "items of a dict": (named, ({"a": 1},), ({"a": "1"},)),
+    "keys of a dict": (named, ({"a": 1},), ({1: 1},)),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_is_wrong_is_refused_however_often_what_is_right_has_passed(case):
+    function, right, wrong = WRONG[case]
+    for _ in range(3):
+        function(*right)
+    for _ in range(3):  # what was refused is not taken for what has passed
+        with pytest.raises(jaxtyping.TypeCheckError):
+            function(*wrong)
+    function(*right)
+
+
+def test_a_keyword_is_no_other_argument():
+    @checked
+    def divide(top: int, bottom: float) -> float:
+        return top / bottom
+
+    assert divide(top=1, bottom=2.0) == 0.5
+    with pytest.raises(jaxtyping.TypeCheckError):
+        divide(bottom=1, top=2.0)
+
+
+def test_a_list_of_mixed_items_is_checked_at_each_call():
+    """Beartype reads one item by chance: the wrong one of two is met within 200 calls but for a chance of 2**-200."""
+    with pytest.raises(jaxtyping.TypeCheckError):
+        for _ in range(200):
+            total([1, "2"])
+
+
+def test_a_call_of_a_kind_that_has_passed_costs_no_second_check(monkeypatch):
+    @checked
+    def double(x: Int[Tensor, "n"]) -> Int[Tensor, "n"]:
+        return 2 * x
+
+    double(torch.tensor([1, 2]))
+    monkeypatch.setattr(jaxtyping_once.Checked, "in_full", pytest.fail)
+    assert double(torch.tensor([3, 4])).tolist() == [6, 8]
+
+
+def test_what_a_dataclass_of_the_library_holds_is_checked():
+    """The hook decorates the class, and jaxtyping its ``__init__``."""
+    Flow("buyers", "sellers", torch.ones(1, 2, 3, dtype=torch.float64))
+    with pytest.raises(jaxtyping.TypeCheckError):
+        Flow("buyers", "sellers", torch.ones(1, 2, dtype=torch.float64))
+    assert Flow.__init__.__globals__ is vars(jaxtyping_once)
