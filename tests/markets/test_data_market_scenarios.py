@@ -232,3 +232,15 @@ def test_a_posted_prices_worth_is_a_part_of_the_gain():
     now, _ = rounds.play_stage(market, *(lambda start: (start, acted(market, start)))(rounds.begin(market, torch.tensor([4]))))
     seen = rounds.stage_of(market, now).moves["buyer"].observation.unpack(rounds.observe(market, now)["buyer"])
     assert float(seen["worth"].sum()) == pytest.approx(float(seen["gain"]), rel=1e-5) and float(seen["gain"]) > 0
+
+
+def test_pilots_that_stand_for_an_episode_keep_their_mixtures():
+    """With more than three sellers mixtures are drawn; scores of the first round stay beside those that they belong to."""
+    config = {"n_sellers": 5, "mixtures": 6, "rule": "posted"}
+    for calibration, same in (("first_round", True), ("each_round", False)):
+        market = market_of(calibration=calibration, **config)
+        now, one = played(market, rounds.begin(market, torch.tensor([0])))
+        _, two = played(market, rounds.begun(market, now))
+        first, second = (parts(report)[1] for report in (one, two))
+        assert torch.equal(first.mixtures, second.mixtures) is same
+        assert torch.equal(first.scores, second.scores) is same

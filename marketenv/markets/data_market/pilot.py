@@ -63,11 +63,12 @@ class Piloted(Outcome):
 
 @dataclass(frozen=True)
 class Fitted:
-    """The phase's own memory: estimators at both pilot sizes, and the accuracies that they were fitted to."""
+    """The phase's own memory: estimators at both pilot sizes, and the accuracies and mixtures that they were fitted to."""
 
     low: Estimator
     high: Estimator
     scores: Float64[Tensor, "markets two mixtures"]
+    mixtures: Float64[Tensor, "markets mixtures sellers"]
 
 
 class Pilot(Phase):
@@ -108,11 +109,12 @@ class Pilot(Phase):
         shown = stock(floor, offered, max(self.pilots), delivered=False, pseudo=self.distances.pseudo)
         measures = self.distances.measures(floor, shown.first(MOST_MEASURED), offered.conduct.spoof)
         count = shown.size.shape[1]
-        mixtures = first_mixtures(count, self.mixtures, draws.fold(floor.seeds, *self.purpose("mixtures")))
+        now = floor.round >= 0 if self.calibration == "each_round" else floor.round == 0  # where pilots are trained
+        mixtures = torch.where(now[:, None, None], self._mixtures(floor, count), own.mixtures)
         both = torch.cat([mixtures, torch.eye(count).to(mixtures).expand(len(mixtures), -1, -1)], 1)
         distances = self.distances.wad(measures, both)
         near, apart = distances[:, : mixtures.shape[1]], distances[:, mixtures.shape[1] :]
-        own = self._fitted(floor, own, shown, mixtures, near)
+        own = self._fitted(floor, own, shown, mixtures, near, now.nonzero()[:, 0])
         forecast = Forecast(
             measures=measures,
             low=own.low,
@@ -140,10 +142,14 @@ class Pilot(Phase):
     def begin(self, floor: Floor) -> Fitted:
         """Nothing is fitted yet: estimators that expect no accuracy."""
         count = floor.count(SELLER)
-        mixtures = first_mixtures(count, self.mixtures, draws.fold(floor.seeds, *self.purpose("mixtures")))
+        mixtures = self._mixtures(floor, count)
         scores = torch.zeros_like(mixtures[:, None, :, 0]).expand(-1, 2, -1).contiguous()
         nothing = fit_estimator(mixtures, scores[:, 0], scores[:, 0], self.estimator)
-        return Fitted(nothing, nothing, scores)
+        return Fitted(nothing, nothing, scores, mixtures)
+
+    def _mixtures(self, floor: Floor, count: int) -> Float64[Tensor, "markets mixtures sellers"]:
+        """The mixtures that pilots are trained for, of this round."""
+        return first_mixtures(count, self.mixtures, floor.keys(*self.purpose("mixtures"))).contiguous()
 
     def _fitted(
         self,
@@ -152,14 +158,14 @@ class Pilot(Phase):
         shown: Goods,
         mixtures: Float64[Tensor, "markets mixtures sellers"],
         near: Float64[Tensor, "markets mixtures"],
+        index: Int[Tensor, "some"],
     ) -> Fitted:
-        """Estimators of pilots that are trained now; where one calibration stands for the episode, those of the first round."""
-        index = (floor.round >= 0 if self.calibration == "each_round" else floor.round == 0).nonzero()[:, 0]
+        """Estimators of pilots that are trained now, in the markets of ``index``; elsewhere those of the first round."""
         if not len(index):
             return own
         scores = self._accuracies(floor, shown, mixtures)
         low, high = (fit_estimator(mixtures, near, scores[:, k], self.estimator) for k in (0, 1))
-        fitted: Fitted = tree.put(own, index, tree.rows(Fitted(low, high, scores), index))
+        fitted: Fitted = tree.put(own, index, tree.rows(Fitted(low, high, scores, mixtures), index))
         return fitted
 
     def _accuracies(
