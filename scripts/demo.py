@@ -31,11 +31,23 @@ from scripts.demos import data, sharing, trading  # noqa: E402
 from scripts.demos.line_ups import Played, differences, joined, market_of  # noqa: E402
 from scripts.intervals import note  # noqa: E402
 
-
 AUDITED = (  # claims that are decided in seconds; "*" are all of them
     *("reference/*", "train_n_trade/*"),
-    *("ipfl/individual_*", "ipfl/cost_*", "ipfl/truth*", "ipfl/budget_balance", "ipfl/accounts", "ipfl/never_*", "ipfl/false_names"),
-    *("data_valuation/*_label_skew", "data_valuation/*renaming*", "data_valuation/truthful_ask_*", "data_valuation/within_budget_*"),
+    *(
+        "ipfl/individual_*",
+        "ipfl/cost_*",
+        "ipfl/truth*",
+        "ipfl/budget_balance",
+        "ipfl/accounts",
+        "ipfl/never_*",
+        "ipfl/false_names",
+    ),
+    *(
+        "data_valuation/*_label_skew",
+        "data_valuation/*renaming*",
+        "data_valuation/truthful_ask_*",
+        "data_valuation/within_budget_*",
+    ),
 )
 
 
