@@ -49,13 +49,14 @@ TRAINED: dict[str, Check] = GAME | {
 }
 
 
-def source_of(config: Any, device: torch.device, **defaults: Any) -> Source:
+def source_of(config: Any, device: torch.device, n_agents: int | None = None, **defaults: Any) -> Source:
     """Make the source of a market's data, which may be in any way that ``marketenv.data.make_source`` knows.
 
+    n_agents: who share the data; None: as many as the config says
     defaults: options of the data where ``data_options`` say nothing else
     """
     options = {"root": config.root, "download": config.download, **defaults, **config.data_options}
-    source: Source = make_source(config.data, config.partition, config.n_agents, **options).to(device)
+    source: Source = make_source(config.data, config.partition, n_agents or config.n_agents, **options).to(device)
     return source
 
 

@@ -23,10 +23,10 @@ from marketenv.core.checks import named_part
 from marketenv.core.devices import device_of
 from marketenv.core.floor import Floor
 from marketenv.core.market import Market, People
-from marketenv.data import Source, make_source
+from marketenv.data import Source
 from marketenv.learners import Learner, Training
 from marketenv.markets import own_parts
-from marketenv.markets.arguments import make_learner
+from marketenv.markets.arguments import make_learner, source_of
 from marketenv.markets.data_market.conduct import CONDUCT
 from marketenv.markets.data_market.config import ALGORITHMS, DataMarketConfig
 from marketenv.markets.data_market.deliver import Deliver
@@ -57,8 +57,7 @@ def data_market(config: DataMarketConfig | None = None) -> Market:
     """
     c = config or DataMarketConfig()
     device = device_of(c.device)
-    options = {"root": c.root, "download": c.download, **c.data_options}
-    source: Source = make_source(c.data, c.partition, c.n_sellers, **options).to(device)
+    source = source_of(c, device, n_agents=c.n_sellers)
     if source.task != "classification":
         raise ValueError("data has real-valued targets, wanted classes: the distances of the data market compare labels.")
     learner = make_learner(c.learner, source, c.training or DEFAULT_TRAINING, c.learner_options)

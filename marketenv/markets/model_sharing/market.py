@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from statistics import fmean
+from typing import Any
 
 import torch
 
@@ -104,7 +105,8 @@ def _source(c: ModelSharingConfig, device: torch.device) -> Source:
     """The data; the partition's own defaults go only where it deals them out."""
     owned = isinstance(c.data, Source) or (isinstance(c.data, str) and c.data == LINEAR)
     dealt = isinstance(c.partition, str) and c.partition == "dirichlet" and not owned
-    source = source_of(c, device, **({"alpha": 0.1, "min_size": 5} if dealt else {}))
+    defaults: dict[str, Any] = {"alpha": 0.1, "min_size": 5} if dealt else {}
+    source = source_of(c, device, **defaults)
     check_labels(source, device)
     return source
 
