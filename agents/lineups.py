@@ -11,7 +11,7 @@ from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from marketenv.core import draws, rounds, tree
-from marketenv.core.lookup import unknown
+from marketenv.core.lookup import lookup, unknown
 from marketenv.core.market import Market, Move, agent_names
 from marketenv.core.policy import Policy, actions_of
 from marketenv.envs.opponents import find_opponents
@@ -82,6 +82,18 @@ def find_part(market: Market, part: Any) -> Any:
     if part not in STRATEGIES:
         raise unknown("policy", part, (*market.policies, *STRATEGIES))
     return STRATEGIES[part].build(market)
+
+
+def members(market: Market, agent: str) -> tuple[str, ...]:
+    """The agent of this name alone, or all agents of the role of this name; ValueError for an unknown name.
+
+    >>> from marketenv import make_market
+    >>> market = make_market("reference_v0", game="second_price", n_buyers=2)
+    >>> members(market, "buyer"), members(market, "buyer_1")
+    (('buyer_0', 'buyer_1'), ('buyer_1',))
+    """
+    known = {name: (name,) for name in agent_names(market)} | {role.name: role.agents for role in market.roles}
+    return lookup(known, agent, "agent")
 
 
 def seat(market: Market, profile: Profile, seeds: Int[Tensor, "pairs"]) -> tuple[list[Policy], Int[Tensor, "pairs agents"]]:

@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT))
 from marketenv.core.lookup import unknown  # noqa: E402
 from marketenv.core.storage import whole_file  # noqa: E402
 from scripts import command  # noqa: E402
-from scripts.benchmarks import alignment, data, learners, markets, sharing, stress  # noqa: E402
+from scripts.benchmarks import alignment, contests, data, learners, markets, resource_market, sharing, stress  # noqa: E402
 
 TOY = {"models": 4, "batch": 8, "steps": 1, "repeats": 1, "threads": (1,)}
 
@@ -41,6 +41,8 @@ GROUPS = {
     "markets": markets.cases,
     "sharing": sharing.cases,
     "data": data.cases,
+    "contests": contests.cases,
+    "resource_market": resource_market.cases,
     "stress": stress.cases,
 }
 

@@ -1,9 +1,9 @@
 """A tournament on real digits: agents train networks, trade parameters and settle payments for 20 rounds.
 
 One focal agent per market plays each scripted strategy against truthful ones, with the same seeds and data for every strategy;
-the agents take turns in being the focal one. "Out of the market" is everybody never trading. Two shorter parts show the
-model-sharing market and the data market. At the end a quick audit puts the claims about the markets to the test. What is played
-is kept: a killed demo goes on where it stood.
+the agents take turns in being the focal one. "Out of the market" is everybody never trading. Three shorter parts show the
+model-sharing market, the data market and the resource market. At the end a quick audit puts the claims about the markets to the
+test. What is played is kept: a killed demo goes on where it stood.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from scripts import command, units  # noqa: E402
 from scripts.audit import AuditConfig  # noqa: E402
 from scripts.audit import main as audit  # noqa: E402
 from scripts.audits.evidence import choose, find_claims  # noqa: E402
-from scripts.demos import data, sharing, trading  # noqa: E402
+from scripts.demos import data, resources, sharing, trading  # noqa: E402
 from scripts.demos.line_ups import Played, differences, joined, market_of  # noqa: E402
 from scripts.intervals import note  # noqa: E402
 
@@ -47,6 +47,13 @@ AUDITED = (  # claims that are decided in seconds; "*" are all of them
         "data_valuation/*renaming*",
         "data_valuation/truthful_ask_*",
         "data_valuation/within_budget_*",
+    ),
+    *(
+        "resources_decoupled/no_*",
+        "resources_decoupled/printed_definition",
+        "resources_decoupled/self_reports_are_true",
+        "resources_decoupled/one_identity_is_enough",
+        "resources_decoupled/word_is_kept",
     ),
 )
 
@@ -88,15 +95,39 @@ def check(config: DemoConfig) -> None:
     command.check_folder(config.out, config.out / "units", *((config.out / "audit",) if config.audit else ()))
 
 
-def play(config: DemoConfig) -> tuple[Played, dict[str, Played], Played, list[Any]]:
-    """Play what is not played yet: the tournament, the schemes of the second market, its liars, and the third one's cheats."""
-    first = trading.units(config.arguments, config.seeds, config.rounds)
+@dataclass(frozen=True)
+class Shown:
+    """What is played: the tournament; schemes and liars of model sharing; cheats of the data market; leaders of the resource
+    market, and its cheats by audit.
+    """
+
+    tournament: Played
+    schemes: dict[str, Played]
+    liars: Played
+    cheats: list[Any]
+    game: dict[str, Any]
+    audited: list[Any]
+
+    def sections(self) -> list[tuple[str, str]]:
+        """The report's sections of all markets but the first."""
+        more = sharing.sections(self.schemes, self.liars)
+        return [*more, data.section(self.cheats), *resources.sections(self.game, self.audited)]
+
+
+def play(config: DemoConfig) -> Shown:
+    """Play what is not played yet."""
     compared, lied = sharing.units(config.seeds, config.rounds)
-    cheated = data.units(config.seeds)
-    found = units.run([*first, *lied, *cheated, *compared], config.out / "units", "markets and rounds", config.crew()).all()
-    tournament, liars = found[: len(first)], found[len(first) : len(first) + len(lied)]
-    cheats = found[len(first) + len(lied) :][: len(cheated)]
-    return joined(tournament), sharing.schemes_of(found[-len(compared) :]), joined(liars), cheats
+    parts = [
+        trading.units(config.arguments, config.seeds, config.rounds),
+        lied,
+        data.units(config.seeds),
+        resources.units(config.seeds),
+        compared,
+    ]
+    every = [unit for part in parts for unit in part]
+    found = iter(units.run(every, config.out / "units", "markets and rounds", config.crew()).all())
+    tournament, liars, cheats, (game, *audited), schemes = ([next(found) for _ in part] for part in parts)
+    return Shown(joined(tournament), sharing.schemes_of(schemes), joined(liars), cheats, game, audited)
 
 
 def write_report(config: DemoConfig, played: Played, more: list[tuple[str, str]]) -> Path:
@@ -132,17 +163,19 @@ def table_of(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> 
 def main(config: DemoConfig) -> int:
     """Play the markets, print their tables and write the report; then audit the claims. Returns the exit code."""
     check(config)
-    played, schemes, liars, cheats = play(config)
+    shown = play(config)
+    played, liars = shown.tournament, shown.liars
     console = Console()
     command.show(table_of("focal agent per episode, mean over seeds", trading.head_of(played), trading.rows_of(played)))
-    command.show(table_of("model sharing: ten clients on digits", sharing.SCHEME_HEAD, sharing.scheme_rows(schemes)))
+    command.show(table_of("model sharing: ten clients on digits", sharing.SCHEME_HEAD, sharing.scheme_rows(shown.schemes)))
     command.show(table_of("model sharing: one liar or attacker", sharing.liar_head(liars), sharing.liar_rows(liars)))
-    command.show(table_of("data market: what one seller earns by its guard", data.HEAD, data.rows(cheats)))
+    command.show(table_of("data market: what one seller earns by its guard", data.HEAD, data.rows(shown.cheats)))
+    leaders, owners = resources.leader_rows(shown.game), resources.owner_rows(shown.audited)
+    command.show(table_of("resource market: the leader's payment, and what all earn", resources.LEADER_HEAD, leaders))
+    command.show(table_of("resource market: what one owner earns by the audit", resources.OWNER_HEAD, owners))
     if told := note([*differences(played.gaps()).values(), *differences(liars.gaps()).values()], "seeds"):
         console.print(told, soft_wrap=True)
-    console.print(
-        f"Report: {write_report(config, played, [*sharing.sections(schemes, liars), data.section(cheats)])}", soft_wrap=True
-    )
+    console.print(f"Report: {write_report(config, played, shown.sections())}", soft_wrap=True)
     return audit(AuditConfig(claims=config.audit, budget="quick", out=config.out / "audit")) if config.audit else 0
 
 

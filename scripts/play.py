@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from agents.arguments import read_arguments  # noqa: E402
+from agents.lineups import members  # noqa: E402
 from agents.markets import STRATEGIES, entry_of  # noqa: E402
 from agents.scripted import Strategy  # noqa: E402
 from marketenv import make_market  # noqa: E402
@@ -39,13 +40,16 @@ class PlayConfig:
 
     Args:
         arguments: arguments of the market as key=value, for instance n_agents=3 mechanism=second_price
+        agent: who plays the focal strategy: an agent, or a role for all of its agents; by default the first agent that it
+            concerns
         rounds: rounds of the episode
         seed: fixes everything; a whole number >= 0
     """
 
     market: Annotated[str, tyro.conf.arg(help=" or ".join(MARKETS))] = "parameter_trading_v0"
     arguments: tuple[str, ...] = ()
-    focal: Annotated[str, tyro.conf.arg(help=f"strategy of the first agent; the market gets what it needs: {NAMES}")] = "truthful"
+    focal: Annotated[str, tyro.conf.arg(help=f"strategy of one agent; the market gets what it needs: {NAMES}")] = "truthful"
+    agent: str | None = None
     others: Annotated[str, tyro.conf.arg(help="strategy of all other agents, one of the same names")] = "truthful"
     rounds: int = 3
     seed: int = 0
@@ -108,7 +112,9 @@ def main(config: PlayConfig) -> None:
     focal, others = (player(getattr(config, option), option, short_name(config.market)) for option in ("focal", "others"))
     market = make_market(config.market, max_cycles=config.rounds, **{**others.config, **focal.config, **given})
     names, console = agent_names(market), Console(highlight=False)
-    policies = dict.fromkeys(names, others.build(market)) | {names[0]: focal.build(market)}
+    first = names[0] if focal.role is None else f"{focal.role}_0"
+    chosen = members(market, first if config.agent is None else config.agent)
+    policies = dict.fromkeys(names, others.build(market)) | dict.fromkeys(chosen, focal.build(market))
     total = torch.zeros(len(names), dtype=torch.float64)
     now = rounds.begin(market, torch.tensor([config.seed]))
     while now.playing:
@@ -121,7 +127,7 @@ def main(config: PlayConfig) -> None:
         total += report.rewards[0]
     console.rule("episode")
     for name, earned in zip(names, total.tolist(), strict=True):
-        console.print(f"{name} ({config.focal if name == names[0] else config.others}): utility {earned:+.3f}")
+        console.print(f"{name} ({config.focal if name in chosen else config.others}): utility {earned:+.3f}")
 
 
 if __name__ == "__main__":

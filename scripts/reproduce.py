@@ -23,6 +23,9 @@ from scripts.studies import (  # noqa: E402
     deep,
     linear,
     report,
+    resources,
+    resources_deviations,
+    resources_market,
     sharing,
     sharing_reports,
     theorems,
@@ -49,6 +52,12 @@ STUDIES = {
     "wad_private": data_valuation_sellers.wad_private,
     "wad_exploits": data_valuation_sellers.wad_exploits,
     "wad_sellers": data_valuation_sellers.wad_sellers,
+    "rdfl_utilities": resources.rdfl_utilities,
+    "rdfl_sweeps": resources.rdfl_sweeps,
+    "rdfl_dynamics": resources_deviations.rdfl_dynamics,
+    "rdfl_misreport": resources_deviations.rdfl_misreport,
+    "rdfl_audit_gaming": resources_market.rdfl_audit_gaming,
+    "rdfl_accuracy": resources_market.rdfl_accuracy,
     "report": report.report,
 }
 

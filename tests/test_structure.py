@@ -241,3 +241,10 @@ def test_the_installed_wheel_steps_a_market_far_from_the_repository(wheel, tmp_p
     agents, version, place = run(python, "-W", "error", "-c", code, cwd=tmp_path).split()
     assert agents == "[]" and version == PROJECT["project"]["version"]
     assert Path(place).resolve().is_relative_to(home.resolve())
+
+
+def test_import_loads_neither_pictures_nor_optimisers():
+    """They take more than a second, and most rounds need neither."""
+    heavy = ("matplotlib", "scipy", "stable_baselines3", "pandas", "torchvision")
+    code = f"import sys, marketenv; print([name for name in {heavy} if name in sys.modules])"
+    assert run(sys.executable, "-c", code).strip() == "[]"

@@ -7,7 +7,7 @@ import torch
 from marketenv.core.market import Market, Report
 from marketenv.core.rounds import Situation
 
-from . import data_market, model_sharing, parameter_trading, reference
+from . import data_market, model_sharing, parameter_trading, reference, resource_market
 from .entry import Entry, Facts
 
 ENTRIES: dict[str, Entry] = {
@@ -15,6 +15,7 @@ ENTRIES: dict[str, Entry] = {
     "parameter_trading_v0": parameter_trading.ENTRY,
     "model_sharing_v0": model_sharing.ENTRY,
     "data_market_v0": data_market.ENTRY,
+    "resource_market_v0": resource_market.ENTRY,
 }
 
 

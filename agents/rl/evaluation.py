@@ -15,13 +15,12 @@ import torch
 from jaxtyping import Float64, Int
 from torch import Tensor
 
-from marketenv.core.lookup import unknown
 from marketenv.core.market import Market, agent_names
 from marketenv.core.policy import Policy
 from marketenv.envs.opponents import find_opponents
 from marketenv.metrics import Interval, paired_difference
 
-from ..lineups import play
+from ..lineups import members, play
 from .config import MOST_ENVS
 from .policy import truthful
 
@@ -73,7 +72,7 @@ class Comparison:
 
 
 def mean_utility(market: Market, policy: Policy, *, agent: str, opponents: Any = "truthful", pairs: int = 64) -> float:
-    """Mean utility per episode, money, of an agent's policy on the seeds that evaluations use while a model trains.
+    """Mean utility per episode, money, of the policy of an agent or role on the seeds that evaluations use during a training.
 
     With agent="all" everybody plays the policy, and the mean is over all agents.
     """
@@ -81,19 +80,22 @@ def mean_utility(market: Market, policy: Policy, *, agent: str, opponents: Any =
     if agent == "all":
         return float(play(market, [policy], torch.zeros(1, pairs, len(names)).long(), seeds).utility.mean())
     table, who = _seats(market, agent, [policy], opponents, pairs)
-    return float(play(market, table, who, seeds).utility[0, :, names.index(agent)].mean())
+    return float(play(market, table, who, seeds).utility[0, :, _rows(market, agent)].mean())
 
 
 def _seats(
     market: Market, agent: str, policies: Sequence[Policy], opponents: Any, pairs: int
 ) -> tuple[list[Policy], Int[Tensor, "lineups pairs agents"]]:
-    """All policies, and who plays which: in line-up k the agent plays policy k, and the others are opponents."""
+    """All policies, and who plays which: in line-up k the agent, or all of a role, plays policy k, the others are opponents."""
     names, others = agent_names(market), find_opponents(opponents, market)
-    if agent not in names:
-        raise unknown("agent", agent, ("all", *names))
     who = (len(policies) + torch.arange(len(names))).repeat(len(policies), pairs, 1)
-    who[:, :, names.index(agent)] = torch.arange(len(policies))[:, None]
+    who[:, :, _rows(market, agent)] = torch.arange(len(policies))[:, None, None]
     return [*policies, *(others[name] for name in names)], who
+
+
+def _rows(market: Market, agent: str) -> list[int]:
+    """Where an agent, or all of a role, stand on the agent axis; ValueError for an unknown name."""
+    return [agent_names(market).index(name) for name in members(market, agent)]
 
 
 def compare(
@@ -101,7 +103,8 @@ def compare(
 ) -> Comparison:
     """Play the policy and truth on the same fresh seeds; nothing but the policy differs inside a pair.
 
-    agent: whose policy it is, or "all": everybody plays it, against everybody being truthful; then the agents take turns
+    agent: whose policy it is; a role: all of its agents play it, and their mean is told; "all": everybody plays it, against
+           everybody being truthful; then the agents take turns
            in going back to truth alone, agent i on the seeds k = i, i + n, ...
 
     Raises ValueError for an unknown agent or opponent.
@@ -110,9 +113,9 @@ def compare(
     if agent == "all":
         return _compare_all(market, policy, seeds)
     table, who = _seats(market, agent, (policy, truthful(market)), opponents, pairs)
-    played, mine = play(market, table, who, seeds), agent_names(market).index(agent)
-    ours, theirs = played.utility[..., mine]
-    told = {name: (float(rows[0, mine]), float(rows[1, mine])) for name, rows in played.facts.items()}
+    played, mine = play(market, table, who, seeds), _rows(market, agent)
+    ours, theirs = played.utility[..., mine].mean(-1)
+    told = {name: (float(rows[0, mine].mean()), float(rows[1, mine].mean())) for name, rows in played.facts.items()}
     return Comparison(ours, theirs, paired_difference(ours, theirs), None, told)
 
 

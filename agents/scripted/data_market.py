@@ -95,7 +95,8 @@ never_trade = partial(buyer, budget=0.0)
 
 
 def _strategy(builder: Callable[..., Policy], summary: str, claim: str) -> Strategy:
-    return Strategy(builders={NAME: builder}, summary=summary, claim=claim)
+    role = "buyer" if summary.startswith("As a buyer") else "seller"
+    return Strategy(builders={NAME: builder}, summary=summary, claim=claim, role=role)
 
 
 STRATEGIES: dict[str, Strategy] = {

@@ -20,6 +20,7 @@ class Strategy:
     builders: from a market's name to ``builder(market) -> policy``; an ask rule, for instance, needs the market's priors
     summary:  what it does, one sentence
     claim:    what its test proves, one sentence
+    role:     whose moves it changes; None: everybody's
     config:   arguments of the market that it needs; ``sabotage``, ``offered_layers`` and ``coalition`` are also set for
               single agents by ``with_options``. A number means every agent, and the coalition is agents 0 and 2.
     """
@@ -28,6 +29,7 @@ class Strategy:
     summary: str
     claim: str
     config: Mapping[str, Any] = field(default_factory=dict)
+    role: str | None = None
 
     @property
     def markets(self) -> tuple[str, ...]:

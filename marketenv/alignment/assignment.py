@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float64, Int
 from numpy import ndarray
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 lapjvh_batch: Any = None
@@ -22,6 +21,8 @@ Solver = Callable[[Float64[ndarray, "pairs n n"]], Int[ndarray, "pairs n"]]
 
 def solve_scipy(costs: Float64[ndarray, "pairs n n"]) -> Int[ndarray, "pairs n"]:
     """Column of each row in the cheapest assignment, one SciPy call per matrix."""
+    from scipy.optimize import linear_sum_assignment  # half a second, for those alone who use it
+
     return np.stack([linear_sum_assignment(cost)[1] for cost in costs])
 
 

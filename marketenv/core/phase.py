@@ -19,17 +19,19 @@ Shown = Mapping[str, Mapping[str, Tensor]]  # by role and field, [markets, count
 class Outcome:
     """What a phase came to: its part of the report, and what later phases may read. A tree of tensors that lead with markets.
 
-    ``FACTS`` names the fields of shape [markets, agents] that PettingZoo's infos show.
+    ``FACTS`` names the fields of shape [markets, agents] that PettingZoo's infos show; ``EDGES`` says in a picture's title what
+    ``edges`` are.
     """
 
     FACTS: ClassVar[tuple[str, ...]] = ()
+    EDGES: ClassVar[str] = "deals"
 
     def facts(self) -> dict[str, Tensor]:
         """The numbers that infos show: each [markets, agents]."""
         return {name: getattr(self, name) for name in self.FACTS}
 
     def edges(self) -> Tensor | None:
-        """Who dealt with whom, which pictures draw from buyer to seller: bool [markets, agents, agents]; None for none."""
+        """Who dealt with whom, drawn from row to column (buyer to seller): bool [markets, agents, agents]; None for none."""
         return None
 
     def story(self, agents: Sequence[str]) -> list[str]:

@@ -69,8 +69,30 @@ class Report:
 
     @property
     def names(self) -> list[str]:
-        """Names of the agents, then of the accounts, as the rows of ``transfers``."""
-        return [f"{name}_{k}" for name, where in self.rows.items() for k in range(where.stop - where.start)]
+        """Names of the agents, then of the accounts, as the rows of ``transfers``: seller_0, account held, account escrow_1."""
+        agents, named = self.rewards.shape[1], []
+        for name, where in self.rows.items():
+            many = where.stop <= agents or where.stop - where.start > 1
+            kind = "" if where.stop <= agents else "account "
+            named += [f"{kind}{name}_{k}" if many else f"{kind}{name}" for k in range(where.stop - where.start)]
+        return named
+
+    def between_names(self) -> tuple[Float64[Tensor, "markets names names"], list[str]]:
+        """``transfers`` and ``names`` where all rows of an account are one, ``account escrow``: for pictures."""
+        agents, names = self.rewards.shape[1], self.names
+        shown = [
+            f"account {name}" if where.start >= agents else names[row]
+            for name, where in self.rows.items()
+            for row in range(where.start, where.stop)
+        ]
+        kept = list(dict.fromkeys(shown))
+        place = torch.tensor([kept.index(name) for name in shown], device=self.rewards.device)
+        money = self.transfers
+        for side in (1, 2):
+            shape = list(money.shape)
+            shape[side] = len(kept)
+            money = money.new_zeros(shape).index_add(side, place, money)
+        return money, kept
 
     def infos(self) -> dict[str, Tensor]:
         """The numbers that infos show: each [markets, agents]; a phase may tell a fact of every market in its own way."""
@@ -83,8 +105,10 @@ class Report:
     def story(self, agents: Sequence[str]) -> list[str]:
         """Tell the first market's round in lines of text: every phase's part, payments, and utilities."""
         lines = [line for outcome in self.done.values() for line in outcome.story(agents)]
-        money, names = self.transfers[0], self.names
-        paid = [f"{names[p]} pays {names[q]} {float(money[p, q]):.4f}." for p, q in money.nonzero().tolist()]
+        transfers, names = self.between_names()
+        money = transfers[0]
+        moved = (money > ledger.RELATIVE * money.max()).nonzero()  # not what a hold leaves over by rounding
+        paid = [f"{names[p]} pays {names[q]} {float(money[p, q]):.4f}." for p, q in moved.tolist()]
         utilities = ", ".join(f"{a} {u:+.4f}" for a, u in zip(agents, self.rewards[0].tolist(), strict=True))
         return [*lines, *(paid or ["Nobody pays anybody."]), f"Utility: {utilities}."]
 

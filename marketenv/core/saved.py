@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import re
 import warnings
 from collections.abc import Mapping
 from functools import partial
@@ -105,7 +106,7 @@ def _check_facts(path: str | Path, held: Mapping[str, Any], facts: Facts) -> Non
     if held.get("market") != facts["market"]:
         raise ValueError(f"{path} holds a {held.get('market')}, wanted a {facts['market']}. Build the market that was saved.")
     names = dict.fromkeys((*facts, *held))
-    other = [f"{n}={_short(held.get(n))}, wanted {n}={_short(facts.get(n))}" for n in names if held.get(n) != facts.get(n)]
+    other = [line for n in names for line in _differences(n, held.get(n), facts.get(n))]
     if other:
         raise ValueError(
             f"{path} holds a {facts['market']} with {'; '.join(other)}. "
@@ -117,6 +118,33 @@ def _check_facts(path: str | Path, held: Mapping[str, Any], facts: Facts) -> Non
             f"{path} cannot be checked against this market: {', '.join(unknown)} holds an object that cannot be "
             "compared, such as a lock or a generator. Give its class a __getstate__ that returns what tells it from others."
         )
+
+
+def _differences(name: str, held: Any, wanted: Any) -> list[str]:
+    """Where two arguments differ: of objects of one class only the fields that do, by dotted names."""
+    if held == wanted:
+        return []
+    mine, other = _fields(held), _fields(wanted)
+    if mine.keys() == other.keys() and len(mine) > 1:
+        return [line for part in mine for line in _differences(f"{name}.{part}", mine[part], other[part])]
+    return [f"{name}={_short(held)}, wanted {name}={_short(wanted)}"]
+
+
+def _fields(words: Any) -> dict[str, str]:
+    """The fields of an object in the words of ``plain``, and its class as a key; empty where the words are of no object.
+
+    >>> _fields("home.Sale(price=(1, 2), name='a, b')")
+    {'home.Sale': '', 'price': '(1, 2)', 'name': "'a, b'"}
+    """
+    whole = re.fullmatch(r"([\w.]+)\((.*)\)", str(words), re.DOTALL)
+    if not whole:
+        return {}
+    parts, depth = [""], 0
+    for token in re.findall(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"|.", whole[2], re.DOTALL):  # a quoted text, or a letter
+        depth += (token in "([{") - (token in ")]}")
+        parts = [*parts, ""] if token == "," and depth == 0 else [*parts[:-1], parts[-1] + token]
+    named = [part.strip().partition("=") for part in parts]
+    return {whole[1]: ""} | {name: value for name, _, value in named} if all(name.isidentifier() for name, *_ in named) else {}
 
 
 def _short(words: Any) -> str:

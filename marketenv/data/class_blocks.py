@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from marketenv.core import draws
-from marketenv.core.checks import flag, number, one_or_each, refused, whole
+from marketenv.core.checks import flag, number, one_or_each, whole
 from marketenv.data.gathering import Index, Keys, Labels, Rows, Size, by_class, counts_by_class, drawn_apart, gathered
 
 
@@ -71,9 +71,12 @@ def _size(size: Any, mix: Float[Tensor, "agents classes"], counts: Int[Tensor, "
     """Rows that an agent wants: as given, or the most that every class can fill for all alike."""
     load = mix.max(0).values if overlap else mix.sum(0)  # of a class: what one agent draws of it, or what all of them do
     most = int((counts / load)[load > 0].min() + 1e-9)
-    advice = "" if overlap else "; with overlap=True agents draw from all rows, each on its own"
+    advice = "" if overlap else "; with overlap=True owners draw from all rows, each on its own"
     if most < 1:
-        raise refused("n_agents", len(mix), f"fewer agents: {int(counts.sum())} training rows give each less than 1{advice}")
+        raise ValueError(
+            f"{int(counts.sum())} training rows give each of {len(mix)} owners (a market's n_agents or n_sellers) less than one; "
+            f"wanted fewer owners{advice}."
+        )
     return most if size is None else whole(size, "size", 1, most, f", the most that every class can fill{advice}")
 
 
@@ -94,8 +97,8 @@ def _dealt(labels: Tensor, rows: Tensor, wanted: Float[Tensor, "agents classes"]
     if int((wanted + 1e-9).floor().sum(-1).min()) < 1:
         size = float(wanted.sum(-1).min())
         raise ValueError(
-            f"{n_agents} agents of {size:.0f} rows each may be left with none, as the rows of each class are rounded; take fewer "
-            "agents or a larger size, or overlap=True, with which agents draw from all rows, each on its own."
+            f"{n_agents} owners (a market's n_agents or n_sellers) of {size:.0f} rows each may be left with none, as the rows of "
+            "each class are rounded; take fewer owners or a larger size, or overlap=True, with which they draw from all rows."
         )
     keys = draws.fold(keys, "class_blocks")
     dealt, label, _ = by_class(labels, rows, keys)

@@ -23,7 +23,6 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.special import gammaincinv
 from torch import Tensor
 
 from marketenv.core import draws
@@ -142,6 +141,8 @@ def _dirichlet_shares(keys: Tensor, n_classes: int, n_agents: int, alpha: float)
 
     The logarithm keeps tiny alphas from underflowing to 0/0 (Marsaglia, Tsang, ACM TOMS 26(3), 2000, section 6).
     """
+    from scipy.special import gammaincinv  # half a second, for those alone who use it
+
     u = draws.uniform(draws.fold(keys, "gamma"), n_classes, n_agents)
     gamma = torch.as_tensor(np.asarray(gammaincinv(alpha + 1.0, u.cpu().numpy())), device=u.device)
     boost = draws.uniform(draws.fold(keys, "boost"), n_classes, n_agents).log() / alpha

@@ -9,7 +9,7 @@ import numpy as np
 
 from marketenv.core.checks import choice, or_none
 from marketenv.core.market import Report
-from marketenv.render import draw_frame, tell_round
+from marketenv.render.words import tell_round
 
 RENDER_MODES = ("rgb_array", "ansi", "human")
 
@@ -29,6 +29,8 @@ class Screen:
             gymnasium.logger.warn("render() was called without a render_mode; nothing is drawn.")
             return None
         if self.mode == "rgb_array":
+            from marketenv.render.pictures import draw_frame  # matplotlib is loaded where something is drawn
+
             return draw_frame(report, self.agents)
         return tell_round(report, self.agents) if self.mode == "ansi" else None
 

@@ -14,6 +14,7 @@ from marketenv.markets.model_sharing import ModelSharingConfig, model_sharing
 from marketenv.markets.parameter_trading.config import ParameterTradingConfig
 from marketenv.markets.parameter_trading.market import parameter_trading
 from marketenv.markets.reference import ReferenceConfig, reference
+from marketenv.markets.resource_market import ResourceMarketConfig, resource_market
 
 
 class Entry(NamedTuple):
@@ -28,6 +29,7 @@ MARKETS: dict[str, Entry] = {
     "model_sharing_v0": Entry(ModelSharingConfig, model_sharing),
     "parameter_trading_v0": Entry(ParameterTradingConfig, parameter_trading),
     "reference_v0": Entry(ReferenceConfig, reference),
+    "resource_market_v0": Entry(ResourceMarketConfig, resource_market),
 }
 
 

@@ -43,8 +43,16 @@ def contest(prize: Prize, costs: PerContestant, caps: PerContestant | None = Non
     if caps is None:
         return interior_efforts(prize, costs, active_set(costs))
     takes_part = _taking_part(costs, caps)
-    if not costs.shape[1]:
-        return torch.zeros_like(costs)
+    able = torch.where(takes_part, costs, torch.inf)
+    efforts = interior_efforts(prize, able, active_set(able))
+    tight = (efforts > caps).any(-1).nonzero()[:, 0]  # elsewhere no cap binds, and the equilibrium is the one without caps
+    if len(tight):
+        efforts = efforts.index_put((tight,), _capped(prize[tight], costs[tight], caps[tight], takes_part[tight]))
+    return efforts
+
+
+def _capped(prize: Prize, costs: PerContestant, caps: PerContestant, takes_part: Tensor) -> PerContestant:
+    """Efforts of ``contest`` where caps bind."""
     paths = equilibria(costs, caps, active_set(torch.where(takes_part, costs, torch.inf)))
     total = paths.total(prize)[:, None]
     efforts = total * (1 - costs * total / prize.clamp(min=torch.finfo(prize.dtype).tiny)[:, None])

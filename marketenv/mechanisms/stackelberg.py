@@ -229,7 +229,8 @@ def leader_optimum(quality: PerOwner, alpha: Number, k: Number, cost: Number, ca
     Returns eta >= 0 [markets]; 0 where no trade is best, also with fewer than two owners.
 
     With caps the leader's utility may have several peaks. In one segment it is concave in total
-    effort, and at the optimum sum q <= alpha k K - 1, as without caps.
+    effort, and at the optimum sum q <= alpha k K - 1, as without caps. Caps lower the effort that a
+    payment brings, so the optimum without caps is also the one with caps that do not bind there.
     Raises ValueError as ``TripartiteGame``.
     Source: derived here; agrees with the results that the authors of arXiv 2501.14588 saved.
 
@@ -243,7 +244,13 @@ def leader_optimum(quality: PerOwner, alpha: Number, k: Number, cost: Number, ca
         return _uncapped_optimum(worth, intensity(costs, active_set(costs)))
     limits = torch.where(quality > 0, caps * quality, 0.0)
     active = active_set(torch.where(limits > 0, costs, torch.inf))
-    return _best_prize(worth, equilibria(costs, limits, active), intensity(costs, active))
+    rate = intensity(costs, active)
+    eta = _uncapped_optimum(worth, rate)
+    tight = (interior_efforts(eta, costs, active) > limits).any(-1).nonzero()[:, 0]
+    if len(tight):
+        paths = equilibria(costs[tight], limits[tight], active[tight])
+        eta = eta.index_put((tight,), _best_prize(worth[tight], paths, rate[tight]))
+    return eta
 
 
 def _uncapped_optimum(worth: Tensor, rate: Tensor) -> Tensor:

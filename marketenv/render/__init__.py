@@ -1,8 +1,18 @@
-"""Floor 3: pictures and words of what happened. It reads reports and knows no environment."""
+"""Floor 3: pictures and words of what happened. It reads reports and knows no environment.
 
-from marketenv.render.page import Html, anchor, page, picture, png, table
-from marketenv.render.pictures import draw_bands, draw_bars, draw_frame, draw_lines, draw_network, draw_points, figure
+What draws is loaded when it is first asked for: matplotlib takes a second.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from marketenv.render.words import tell_round
+
+if TYPE_CHECKING:
+    from marketenv.render.html import Html, anchor, page, picture, png, table
+    from marketenv.render.pictures import draw_bands, draw_bars, draw_frame, draw_lines, draw_network, draw_points, figure
+
+PICTURES = {"draw_bands", "draw_bars", "draw_frame", "draw_lines", "draw_network", "draw_points", "figure"}
 
 __all__ = [
     "Html",
@@ -20,3 +30,10 @@ __all__ = [
     "table",
     "tell_round",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What draws, or makes pages, from its module."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module("marketenv.render.pictures" if name in PICTURES else "marketenv.render.html"), name)

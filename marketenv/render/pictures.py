@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -17,6 +18,7 @@ from marketenv.core.report import Report
 # lie farthest from them in OKLab.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f005f", "#60f2a9", "#0000cc", "#594200")
 SPAN = 1.25  # half a network's panel, in radii of its circle
+INNER = 0.3  # radius of the circle of accounts, in radii of that of agents
 BEND = 0.25  # of an arrow, in parts of its length
 ALONG = np.array([0.5, *(0.5 + sign * 0.03 * k for k in range(1, 10) for sign in (-1, 1))])  # where a number may sit, best first
 
@@ -41,10 +43,9 @@ def draw_network(
     Every amount stands on its own arrow, framed in its colour, and all have the same number of decimals.
 
     money: amounts [payers, payees], >= 0;   edges: bool [payers, payees], arrows that are drawn thin even without money
-    accounts: how many of the last names are accounts: those are squares, agents are circles
+    accounts: how many of the last names are accounts: those are squares in the middle, agents are circles around them
     """
-    turns = 2 * np.pi * np.arange(len(names)) / len(names)
-    places = np.stack([np.sin(turns), np.cos(turns)], 1)
+    places = np.concatenate([ring(len(names) - accounts, 1.0), ring(accounts, INNER * (accounts > 1))])
     colours = [COLOURS[k % len(COLOURS)] for k in range(len(names))]
     axes.set(xlim=(-SPAN, SPAN), ylim=(-SPAN, SPAN), aspect="equal", title=title)
     axes.axis("off")
@@ -60,13 +61,19 @@ def draw_network(
         x, y = places[rows].T
         axes.scatter(x, y, s=1000, c="white", edgecolors=colours[rows], linewidths=3, zorder=2, marker=marker)
     for name, (x, y) in zip(names, places.tolist(), strict=True):
-        axes.text(x, y, name, ha="center", va="center", fontsize=7, zorder=3)
+        axes.text(x, y, name.replace(" ", "\n"), ha="center", va="center", fontsize=7, zorder=3)
     paid = sorted((pair for pair in arrows if money[pair] > 1e-9), key=lambda pair: -money[pair])
     decimals = max(0, 2 - math.floor(math.log10(most)))  # three digits of the largest
     words = [f"{money[pair]:.{decimals}f}" for pair in paid]
     for (payer, _), word, (x, y) in zip(paid, words, _label_places(axes, places, paid, words), strict=True):
         frame = {"fc": "white", "ec": colours[payer], "lw": 0.9, "pad": 1.0}
         axes.text(x, y, word, fontsize=7, ha="center", va="center", bbox=frame, zorder=4)
+
+
+def ring(count: int, radius: float) -> np.ndarray:
+    """Places on a circle, the first one on top: [count, 2]."""
+    turns = 2 * np.pi * np.arange(count) / max(count, 1)
+    return radius * np.stack([np.sin(turns), np.cos(turns)], 1)
 
 
 def curve(start: np.ndarray, end: np.ndarray, along: np.ndarray) -> np.ndarray:
@@ -180,17 +187,20 @@ def draw_bands(
 def draw_frame(report: Report | None, agents: Sequence[str]) -> np.ndarray:
     """Draw the first market's last round as a picture: who paid whom, and every agent's utility. uint8 [height, width, 3].
 
-    Who dealt with whom, where an outcome of the round says so, is drawn as the graph of it, from buyer to seller.
+    Who dealt with whom, where an outcome of the round says so, is drawn as the graph of it; an account of several rows as one.
     """
     n = len(agents)
-    fig, (left, right) = figure(2) if n <= 5 else figure(2, 6.0, 5.6)  # more agents need more room
-    money = np.zeros((n, n)) if report is None else report.transfers[0].cpu().numpy()
-    names = list(agents) if report is None else report.names
-    graphs = [edges for outcome in (report.done.values() if report else ()) if (edges := outcome.edges()) is not None]
+    paid, names = (torch.zeros(1, n, n), list(agents)) if report is None else report.between_names()
+    money = paid[0].cpu().numpy()
+    room = 0.34 * len(names)  # inches, so that circles do not touch
+    fig, (left, right) = figure(2) if len(names) <= 5 else figure(2, max(6.0, room), max(5.6, room - 0.4))
+    graphs = {
+        outcome.EDGES: edges for outcome in (report.done.values() if report else ()) if (edges := outcome.edges()) is not None
+    }
     edges = np.zeros(money.shape, dtype=bool)
-    for graph in graphs:
+    for graph in graphs.values():
         edges[:n, :n] |= graph[0].cpu().numpy()
-    told = "models bought and money paid last round" if graphs else "money paid in the last round"
+    told = f"{', '.join(graphs)} and money paid last round" if graphs else "money paid in the last round"
     told = told if edges.any() or money.any() else "no money was paid in the last round"
     draw_network(left, money, names, "no round yet" if report is None else told, edges, len(names) - n)
     utility = np.zeros(n) if report is None else report.rewards[0].cpu().numpy()

@@ -5,12 +5,15 @@ test. ``DISTANCES`` says how far apart models are; ``TRANSPORTS`` and ``COMBINAT
 wants.
 
 Of data: ``fit_estimator`` predicts the score that a mixture of sellers' data reaches, ``select_gradient`` and
-``select_enumerated`` choose the mixture, ``leave_one_out``, ``shapley`` and ``shadow_price`` say what each seller adds.
+``select_enumerated`` choose the mixture, ``leave_one_out``, ``shapley`` and ``shadow_price`` say what each seller adds, where
+``averaged`` makes the models of coalitions. ``image_quality``, ``lexical_diversity``, ``loss_drop`` and ``held_out_drop`` score
+the data of an owner.
 """
 
 # distances between data sets
 from marketenv.valuation.additive import SlicedGrid, additive_wad, sliced_grid, sliced_upload
 from marketenv.valuation.bounds import disclosed_gain, paper_bound_is_safe, theorem_4_1
+from marketenv.valuation.data_quality import held_out_drop, image_quality, lexical_diversity, loss_drop
 from marketenv.valuation.embedding import COVARIANCES, label_aware
 from marketenv.valuation.entropic import sinkhorn
 from marketenv.valuation.estimator import FORMS, Estimator, Form, fit_estimator
@@ -25,7 +28,7 @@ from marketenv.valuation.point_values import calibrated_gradients
 from marketenv.valuation.private import fedwad, interpolate, numbers_sent, reference, reidentified, triangle_wad
 from marketenv.valuation.scaling import extrapolate, extrapolate_estimator, scale_weights
 from marketenv.valuation.selection import Distance, Selection, select_enumerated, select_gradient, shadow_price
-from marketenv.valuation.shares import SetFunction, Shapley, leave_one_out, predicted_value, shapley
+from marketenv.valuation.shares import SetFunction, Shapley, averaged, leave_one_out, predicted_value, shapley
 from marketenv.valuation.sliced import random_directions
 from marketenv.valuation.wasserstein import TRANSPORTS, wasserstein2
 
@@ -52,6 +55,7 @@ __all__ = [
     "Valuation",
     "additive_wad",
     "agg_wad",
+    "averaged",
     "calibrated_gradients",
     "combine",
     "combine_gradient",
@@ -64,10 +68,14 @@ __all__ = [
     "extrapolate_estimator",
     "fedwad",
     "fit_estimator",
+    "held_out_drop",
+    "image_quality",
     "interpolate",
     "label_aware",
     "leave_one_out",
+    "lexical_diversity",
     "loss_difference",
+    "loss_drop",
     "numbers_sent",
     "paper_bound_is_safe",
     "pca",

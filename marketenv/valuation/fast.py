@@ -14,10 +14,13 @@ from marketenv.valuation.exact import solved
 from marketenv.valuation.pool import PerMixture, Pool
 from marketenv.valuation.scaling_kernel import Columns, Rows, conjugate, feasible_cost, quotient
 
-# (smoothing as a share of the largest cost, iterations); each further schedule is for mixtures that are not known by then.
-# Below .002 the kernel's smallest entries leave float64.
-SCHEDULES = (
-    ((0.05, 8), (0.02, 8), (0.008, 8), (0.004, 10)),
+Schedule = tuple[tuple[float, int], ...]
+
+# (smoothing as a share of the largest cost, iterations): first steps for mixtures without a start, then a schedule for all, and
+# further ones for mixtures that are not known by then. Below .002 the kernel's smallest entries leave float64.
+FIRST: Schedule = ((0.05, 8), (0.02, 8))
+SCHEDULES: tuple[Schedule, ...] = (
+    ((0.008, 8), (0.004, 10)),
     ((0.01, 15), (0.004, 10)),
     ((0.01, 40), (0.0025, 40)),
 )
@@ -32,7 +35,7 @@ class Combined:
 
     wad: the value   low, high: what it surely lies between                     [*batch, mixtures]
     gradient: d wad / d p, centred on the simplex (its entries sum to 0)        [*batch, mixtures, sellers]
-    g: potentials of the target's points, a start for the next like call        [*batch, mixtures, m]
+    g: potentials of the target's points: a start for the next like call        [*batch, mixtures, m]
     """
 
     wad: Float64[Tensor, "*batch mixtures"]
@@ -49,18 +52,16 @@ def exact_combination(pool: Pool) -> Combined:
     return Combined(wad, wad, wad, gradient(pool, wad, found.f), found.g)
 
 
-def fast_combination(pool: Pool, tolerance: float, start: Combined | None) -> Combined:
+def fast_combination(pool: Pool, tolerance: float, start: Columns | None) -> Combined:
     """Scale all mixtures together until each is known to the tolerance; solve those exactly that are not after that."""
     tolerance = number(tolerance, "tolerance", above=0, infinite=True)
     costs, a, b = pool.costs(), pool.rows(), pool.columns()
-    if start is not None and start.g.shape != b.shape:
-        raise ValueError(f"start has potentials {list(start.g.shape)}, wanted {list(b.shape)}; leave it out.")
-    found = _bounded(costs, a, b, torch.zeros_like(b) if start is None else start.g, SCHEDULES[0])
+    found = _bounded(costs, a, b, _begun(costs, a, b, start), SCHEDULES[0])
     for schedule in SCHEDULES[1:]:
         known = found.known(tolerance)
         if bool(known.all()):
             break
-        places = _unknown_first(known)
+        places = _wanted_first(~known)
         again = _bounded(costs, _taken(a, places), _taken(b, places), _taken(found.g, places), schedule)
         # what is known and only fills up the width stays, so that it does not depend on the rest of the batch
         found = found.replaced(~known, found.with_rows(places, again))
@@ -112,23 +113,39 @@ class _Bounds:
         return _Bounds(*(torch.where(mask, new, mine) for mask, mine, new in pairs))
 
 
-def _unknown_first(known: Tensor) -> Tensor:
-    """Places of the mixtures that are not known, as many for each batch as the worst one has [*batch, k]."""
-    return known.long().argsort(dim=-1, stable=True)[..., : int((~known).sum(-1).max())]
+def _wanted_first(wanted: Tensor) -> Tensor:
+    """Places of the mixtures that are wanted, as many for each batch as the one that wants most [*batch, k]."""
+    return (~wanted).long().argsort(dim=-1, stable=True)[..., : int(wanted.sum(-1).max())]
 
 
 def _taken(rows: Tensor, places: Tensor) -> Tensor:
     return rows.gather(-2, places[..., None].expand(*places.shape, rows.shape[-1]))
 
 
-def _bounded(costs: Costs, a: Rows, b: Columns, g: Columns, schedule: tuple[tuple[float, int], ...]) -> _Bounds:
-    g, high = _scaled(costs, a, b, torch.where(g.isfinite(), g, 0.0), schedule)  # one that left float64 begins anew
-    f = conjugate(costs, g, b)
+def _begun(costs: Costs, a: Rows, b: Columns, start: Columns | None) -> Columns:
+    """Potentials to go on from: those of the start, and where they are 0 for all of a mixture, what the first steps find."""
+    if start is None:
+        return _scaled(costs, a, b, torch.zeros_like(b), FIRST)[0]
+    if start.shape != b.shape:
+        raise ValueError(f"start has potentials {list(start.shape)}, wanted {list(b.shape)}; leave it out.")
+    g, new = start.to(b), (start == 0).all(-1)
+    if not bool(new.any()):
+        return g
+    places = _wanted_first(new)
+    steps, *_ = _scaled(costs, _taken(a, places), _taken(b, places), _taken(g, places), FIRST)
+    # a start that only fills up the width stays, so that it does not depend on the rest of the batch
+    return torch.where(new[..., None], g.scatter(-2, places[..., None].expand(steps.shape), steps), g)
+
+
+def _bounded(costs: Costs, a: Rows, b: Columns, g: Columns, schedule: Schedule) -> _Bounds:
+    g, v, kernel = _scaled(costs, a, b, torch.where(g.isfinite(), g, 0.0), schedule)  # one that left float64 begins anew
+    f, u = conjugate(costs, g, b), quotient(a, v @ kernel.mT)
+    high = without_rounding(feasible_cost(costs, kernel, u, v, a, b), costs.amax((-2, -1))[..., None])
     return _Bounds(((a * f).sum(-1) + (b * g).sum(-1)).clamp(min=0), high, f, g)
 
 
-def _scaled(costs: Costs, a: Rows, b: Columns, g: Columns, schedule: tuple[tuple[float, int], ...]) -> tuple[Columns, PerMixture]:
-    """Potentials g after a schedule, and the cost of the last plan made feasible: an upper bound of W2^2."""
+def _scaled(costs: Costs, a: Rows, b: Columns, g: Columns, schedule: Schedule) -> tuple[Columns, Columns, Costs]:
+    """Potentials g after a schedule, the columns' scales of the last plan, and its kernel."""
     largest = costs.amax((-2, -1))[..., None, None]
     scale = torch.where(largest > 0, largest, 1.0)
     for share, iterations in schedule:
@@ -137,8 +154,7 @@ def _scaled(costs: Costs, a: Rows, b: Columns, g: Columns, schedule: tuple[tuple
         start = torch.where(b > 0, (g / eps).exp(), 0.0)
         v = _fitted(kernel.to(dtype), a.to(dtype), b.to(dtype), start.to(dtype), iterations).double()
         g = torch.where(b > 0, eps * v.log(), 0.0)
-    u = quotient(a, v @ kernel.mT)
-    return g, without_rounding(feasible_cost(costs, kernel, u, v, a, b), largest[..., 0])
+    return g, v, kernel
 
 
 def _fitted(kernel: Tensor, a: Tensor, b: Tensor, v: Tensor, iterations: int) -> Tensor:

@@ -29,19 +29,21 @@ class FeatureMap:
         return (features.double() - self.shift) @ self.matrix
 
 
-def pca(features: Float[Tensor, "*batch n d"], k: int) -> FeatureMap:
+def pca(features: Float[Tensor, "*batch n d"], k: int, weights: Float[Tensor, "*batch n"] | None = None) -> FeatureMap:
     """Fit the k directions of largest variance.
 
     features: of the validation rows  [*batch, n, d]    k: directions to keep, 1 <= k <= d
+    weights: >= 0; a row of weight 0 is padding and may hold anything    [*batch, n]
     The sign of each direction is such that its largest entry is positive. Raises ValueError for features that are not finite.
 
     >>> pca(torch.tensor([[0.0, 0.0], [2.0, 2.0], [4.0, 4.0]]), 1)(torch.tensor([[3.0, 3.0]]))
     tensor([[1.4142]], dtype=torch.float64)
     """
     k = whole(k, "k", 1, features.shape[-1])
-    points, _ = cloud(features, None, "features")
-    shift = points.mean(-2, keepdim=True)
-    centred = points - shift
+    points, shares = cloud(features, weights, "features")
+    counted = (shares / shares.amax(-1, keepdim=True))[..., None]  # 1 for all where they are equal: nothing is rounded
+    shift = (counted * points).sum(-2, keepdim=True) / counted.sum(-2, keepdim=True)
+    centred = counted.sqrt() * (points - shift)
     directions = torch.linalg.eigh(centred.mT @ centred).eigenvectors.flip(-1)[..., :k]
     largest = directions.abs().argmax(-2, keepdim=True)
     return FeatureMap(shift, directions * directions.gather(-2, largest).sign())

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from marketenv.core.axes import Keys
@@ -17,6 +17,8 @@ from marketenv.valuation.fast import Combined, exact_combination, fast_combinati
 from marketenv.valuation.pool import Mixtures, Parts, PartWeights, PerMixture, Pool, Target, TargetWeights, pool
 from marketenv.valuation.sliced import Directions, chosen_directions, line_cost, projected
 from marketenv.valuation.wasserstein import wasserstein2
+
+Potentials = Float[Tensor, "*batch mixtures m"]
 
 BLOCK = 2**23  # numbers that a block of sliced mixtures may take at once
 
@@ -65,11 +67,12 @@ def combine(
     target_weights: TargetWeights | None = None,
     method: str = "fast",
     tolerance: float = 0.01,
-    start: Combined | None = None,
+    start: Potentials | None = None,
 ) -> Combined:
     """``combine_wad`` with its bounds and its gradient in p.
 
-    method: "fast" or "exact"; tolerance: > 0, inf accepts any bounds; start: what the last call for the same target found
+    method: "fast" or "exact"; tolerance: > 0, inf accepts any bounds
+    start: ``g`` of a call for like data and mixtures, from which "fast" goes on; 0 for all of a mixture's: from nothing
     Other arguments and errors as in ``combine_wad``. A mixture that the fast method does not know to the tolerance is solved
     exactly, as is every mixture at distance 0.
     Bounds: Altschuler et al., NeurIPS 2017 (high), the dual problem (low). Gradient: derived here.
@@ -120,7 +123,7 @@ def agg_wad(
     return (checked.p @ own[..., None])[..., 0]
 
 
-def _fast(checked: Pool, tolerance: float = 0.01, start: Combined | None = None) -> PerMixture:
+def _fast(checked: Pool, tolerance: float = 0.01, start: Potentials | None = None) -> PerMixture:
     return fast_combination(checked, tolerance, start).wad
 
 

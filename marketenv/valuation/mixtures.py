@@ -113,11 +113,11 @@ def checked_caps(caps: Tensor, n_sellers: int) -> Float64[Tensor, "..."]:
     return caps.clamp(max=1.0)
 
 
-def finite(values: Tensor, name: str) -> Float64[Tensor, "..."]:
-    """Take real numbers as float64 without a gradient; ValueError where one is not finite."""
+def finite(values: Tensor, name: str, fix: str = "") -> Float64[Tensor, "..."]:
+    """Take real numbers as float64 without a gradient; ValueError where one is not finite, which ends with the fix."""
     values = values.detach().double()
     if not bool(values.isfinite().all()):
-        raise ValueError(f"{name} holds {float(values[~values.isfinite()][0]):g}; wanted finite numbers.")
+        raise ValueError(f"{name} holds {float(values[~values.isfinite()][0]):g}; wanted finite numbers.{fix}")
     return values
 
 

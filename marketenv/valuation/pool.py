@@ -8,6 +8,7 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from marketenv.valuation.clouds import Costs, cloud, squared_costs
+from marketenv.valuation.mixtures import checked_mixtures
 
 Parts = Float[Tensor, "*batch sellers n e"]
 PartWeights = Float[Tensor, "*batch sellers n"]
@@ -15,8 +16,6 @@ Mixtures = Float[Tensor, "*batch mixtures sellers"]
 Target = Float[Tensor, "*batch m e"]
 TargetWeights = Float[Tensor, "*batch m"]
 PerMixture = Float64[Tensor, "*batch mixtures"]
-
-OFF_SIMPLEX = 1e-6  # what a mixture's shares may miss 1 by
 
 
 @dataclass(frozen=True)
@@ -68,9 +67,6 @@ def pool(parts: Tensor, p: Tensor, target: Tensor, weights: Tensor | None = None
 
 
 def shares(p: Tensor) -> Float64[Tensor, "*batch mixtures sellers"]:
-    """Mixtures as float64; ValueError where one is off the simplex."""
-    p = p.double()
-    on_simplex = (p >= 0).all(-1) & ((p.sum(-1) - 1).abs() <= OFF_SIMPLEX)
-    if not bool(on_simplex.all()):
-        raise ValueError(f"p has the mixture {p[~on_simplex][0].tolist()}, wanted shares >= 0 that sum to 1; divide by the sum.")
+    """Mixtures as float64, divided by their sums, which may miss 1 by rounding; ValueError where one is off the simplex."""
+    p = checked_mixtures(p).clamp(min=0)
     return p / p.sum(-1, keepdim=True)

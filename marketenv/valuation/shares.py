@@ -15,7 +15,7 @@ from marketenv.core.axes import Keys
 from marketenv.core.checks import whole
 from marketenv.core.parts import NUMBERS
 from marketenv.valuation.estimator import Estimator
-from marketenv.valuation.mixtures import checked_mixtures
+from marketenv.valuation.mixtures import checked_mixtures, finite
 
 # coalitions bool [.., coalitions, sellers] -> what each is worth [.., coalitions]; it is asked of the empty one too
 SetFunction = Callable[[Tensor], Tensor]
@@ -115,6 +115,47 @@ def predicted_value(
         return torch.where(total.squeeze(-1) > 0, estimator.predict(mixtures, wad(mixtures)), empty)
 
     return value
+
+
+def averaged(
+    models: Float[Tensor, "*batch owners params"], weights: Float[Tensor, "*batch owners"], start: Float[Tensor, "*batch params"]
+) -> Callable[[Tensor], Tensor]:
+    """Make the models of coalitions from those of their members: the mean, by weight, as federated averaging takes it.
+
+    theta_C = sum over n in C of w_n theta_n / sum over n in C of w_n;   theta_C = start where that sum is 0
+
+    models: parameters after training on each owner's data alone   [.., owners, params]
+    weights: w >= 0, such as delivered rows   [.., owners];   start: the model before the round   [.., params]
+    Returns a function from coalitions bool [.., coalitions, owners] to parameters [.., coalitions, params] in the type of
+    the models. With a score of models after it, it is a value for ``shapley``; ask for as many coalitions as memory holds.
+
+    Raises ValueError for shapes that disagree, and for numbers that are not finite or weights below 0.
+    Source: aggregation of arXiv 2501.14588, w_n = x_n; McMahan et al., AISTATS 2017.
+
+    >>> models = averaged(torch.tensor([[2.0], [8.0]]), torch.tensor([1.0, 2.0]), torch.tensor([1.0]))  # (2 + 2 * 8) / 3
+    >>> models(torch.tensor([[False, False], [True, False], [True, True]])).flatten()
+    tensor([1., 2., 6.])
+    >>> shapley(lambda some: -(models(some)[..., 0] - 6).abs(), 2).values  # losses 5, 4, 2 and 0
+    tensor([1.5000, 3.5000], dtype=torch.float64)
+    """
+    if models.ndim < 2 or weights.shape != models.shape[:-1] or start.shape != models.shape[:-2] + models.shape[-1:]:
+        raise ValueError(
+            f"models {list(models.shape)}, weights {list(weights.shape)} and start {list(start.shape)} do not fit; wanted "
+            "[.., owners, params], [.., owners] and [.., params]."
+        )
+    for numbers, name in ((models, "models"), (start, "start")):
+        finite(numbers, name, " Give an owner whose training diverged the model that it started from.")
+    weights = finite(weights, "weights")
+    if bool((weights < 0).any()):
+        raise ValueError(f"weights hold {float(weights[weights < 0][0]):g}; wanted numbers >= 0.")
+
+    def model(coalitions: Tensor) -> Tensor:
+        part = torch.where(coalitions, weights[..., None, :], 0.0)
+        total = part.sum(-1, keepdim=True)
+        shares = part / torch.where(total > 0, total, 1.0)
+        return torch.where(total > 0, shares.to(models.dtype) @ models, start[..., None, :])
+
+    return model
 
 
 def _exact(value: SetFunction, n_sellers: int, device: torch.device | str) -> Tensor:

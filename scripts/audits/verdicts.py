@@ -29,6 +29,7 @@ PAGES = {  # whose claims stand on which page
     "train_n_trade": "papers/train_n_trade.md",
     "ipfl": "papers/ipfl.md",
     "data_valuation": "papers/data_valuation.md",
+    "resources_decoupled": "papers/resources_decoupled.md",
 }
 KEPT = "papers/verdicts.json"
 NOT_RUN = "not run yet"  # of a claim that no file has told of

@@ -25,7 +25,7 @@ def data_rounds(n_markets: int = 64, n_rounds: int = 2, **config: Any) -> list[C
     """Market-rounds a second on digits with three truthful sellers, and seconds of each phase; the first round warms up."""
     market = make_market("data_market_v0", max_cycles=n_rounds + 1, **config)
     torch.set_num_threads(1)
-    played = [_round(report) for report in _reports(market, n_markets)][1:]
+    played = [round_seconds(report) for report in _reports(market, n_markets)][1:]
     name = f"data_market_v0 on digits, {n_markets} markets x {market.config.n_sellers} sellers"
     whole = statistics.median(sum(one.values()) for one in played)
     cases: list[Case] = [{"name": f"{name}: rounds", "value": n_markets / whole, "unit": "market-rounds/s", "threads": 1}]
@@ -41,7 +41,7 @@ def _reports(market: Any, n_markets: int) -> list[Report]:
     return found
 
 
-def _round(report: Report) -> dict[str, float]:
+def round_seconds(report: Report) -> dict[str, float]:
     """Seconds of each phase of a round, its quote included."""
     found: dict[str, float] = {}
     for step, seconds in report.seconds.items():

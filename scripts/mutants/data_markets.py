@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from scripts.mutants.mutant import Mutant, of, some
 
-ROOM, TESTS = "marketenv/markets/data_market", "tests/markets"
+ROOMS, TESTS = "marketenv/markets", "tests/markets"
+ROOM = f"{ROOMS}/data_market"
 ROUNDS, CONDUCT = f"{TESTS}/test_data_market_rounds.py", f"{TESTS}/test_data_market_conduct.py"
-SCENARIOS = f"{TESTS}/test_data_market_scenarios.py"
+BATCHES, SCENARIOS = f"{TESTS}/test_data_market_batches.py", f"{TESTS}/test_data_market_scenarios.py"
 
 MUTANTS: tuple[Mutant, ...] = (
     *of(
@@ -24,12 +25,12 @@ MUTANTS: tuple[Mutant, ...] = (
         ("a renamed label costs its labelling", "torch.where(self.permute > 0, 1.0, self.flip)", "self.flip"),
     ),
     *of(
-        f"{ROOM}/federated.py",
+        f"{ROOMS}/federated.py",
         some(ROUNDS, "quotas_follow_the_mixture_and_end_at_what_is_declared"),
         ("who declares less sells as much", ".long().minimum(most[:, None])", ".long()"),
     ),
     *of(
-        f"{ROOM}/federated.py",
+        f"{ROOMS}/federated.py",
         some(SCENARIOS, "fedprox_pulls_each_sellers_training_back_to_the_shared_model"),
         ("fedprox pulls nobody", "if self.strength else None", "if False else None"),
     ),
@@ -77,7 +78,7 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     *of(
-        f"{ROOM}/distances.py",
+        f"{ROOMS}/distances.py",
         some(CONDUCT, "a_pilot_lies_nearer_the_more_of_it_is_spoofed_or_moved")
         + " "
         + some(
@@ -103,13 +104,22 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     *of(
-        f"{ROOM}/worlds.py",
+        f"{ROOMS}/distances.py",
+        some(BATCHES, "a_round_measures_on_from_the_last_one"),
+        ("a mixture begins where another one ended", ".masked_fill(apart > 0, 0.0)", ""),
+    ),
+    *of(
+        f"{ROOM}/pilot.py",
+        some(BATCHES, "a_round_measures_on_from_the_last_one"),
+        ("every round measures from nothing", "own = replace(own, potentials=potentials)", "own = replace(own)"),
+    ),
+    *of(
+        f"{ROOMS}/data_worlds.py",
         some(SCENARIOS, "the_principal_components_are_the_buyers_and_have_a_mean_variance_of_one"),
-        ("features are as large as pixels", "vectors / scale[:, None, None], baseline)", "vectors, baseline)"),
         (
-            "the smallest components are seen",
-            "values.flip(-1)[:, :dimensions], vectors.flip(-1)[..., :dimensions]",
-            "values[:, :dimensions], vectors[..., :dimensions]",
+            "features are as large as pixels",
+            "components.matrix / scale[:, None, None], baseline)",
+            "components.matrix, baseline)",
         ),
         ("the baseline is the rarest class", "(hits.sum(1) / count).amax(-1)", "(hits.sum(1) / count).amin(-1)"),
     ),

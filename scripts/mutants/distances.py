@@ -58,7 +58,12 @@ MUTANTS: tuple[Mutant, ...] = (
             "self.p[..., None] * self.weights[..., None, :, :]",
             "(0 * self.p + 1 / 3)[..., None] * self.weights[..., None, :, :]",
         ),
-        ("shares need not sum to 1", "& ((p.sum(-1) - 1).abs() <= OFF_SIMPLEX)", ""),
+    ),
+    *of(
+        f"{ROOM}/feature_map.py",
+        f"{TESTS}/test_embedding.py",
+        ("the smallest components are seen", "eigenvectors.flip(-1)[..., :k]", "eigenvectors[..., :k]"),
+        ("padding moves the mean", "shift = (counted * points)", "shift = (points + 1 - counted)"),
     ),
     *of(
         f"{ROOM}/fast.py",
@@ -67,7 +72,8 @@ MUTANTS: tuple[Mutant, ...] = (
         ("the upper bound is taken for the value", "wad = (low + high) / 2", "wad = high"),
         ("the gradient is not centred", "slopes = slopes - slopes.mean(-1, keepdim=True)", "slopes = 1.0 * slopes"),
         ("the gradient is that of the square", "slopes / (2 * wad[..., None])", "slopes / 1.0"),
-        ("known mixtures come first", "known.long().argsort(", "(~known).long().argsort("),
+        ("known mixtures come first", "(~wanted).long().argsort(", "wanted.long().argsort("),
+        ("a start is forgotten", "g, new = start.to(b), (start", "g, new = 0 * start.to(b), (0 * start"),
     ),
     *of(
         f"{ROOM}/mixture_distance.py",

@@ -36,6 +36,11 @@ MUTANTS: tuple[Mutant, ...] = (
         ("a grid's shares miss a step", "- 1) / steps", "- 1) / (steps + 1)"),
     ),
     *of(
+        f"{VALUATION}/mixtures.py",
+        "tests/valuation/test_mixture_distance.py",
+        ("shares need not sum to 1", "((p.sum(-1) - 1).abs() > ROUNDING) | (p", "(p"),
+    ),
+    *of(
         f"{VALUATION}/selection.py",
         "tests/valuation/test_selection.py",
         ("a shadow price forgets that W moves", "direct + by_wad[..., None] * finite", "direct + 0 * by_wad[..., None] * finite"),
@@ -57,6 +62,32 @@ MUTANTS: tuple[Mutant, ...] = (
             "total > 0, part / total, whole",
             "total > 0, whole_mixture, whole",
         ),
+        (
+            "everybody's model counts in every coalition",
+            "torch.where(coalitions, weights[..., None, :], 0.0)",
+            "0 * coalitions + weights[..., None, :]",
+        ),
+        (
+            "nobody's model is 0",
+            "shares.to(models.dtype) @ models, start[..., None, :])",
+            "shares.to(models.dtype) @ models, 0.0)",
+        ),
+        ("models are summed", "shares = part / torch.where(total > 0, total, 1.0)", "shares = part"),
+    ),
+    *of(
+        f"{VALUATION}/data_quality.py",
+        "tests/valuation/test_data_quality.py",
+        ("the error is no square", ".square().flatten(counted.ndim)", ".abs().flatten(counted.ndim)"),
+        ("padding lowers an error", "errors.sum(-1) / counted.sum(-1, dtype=torch.float64)", "errors.mean(-1)"),
+        ("padding is a word", "torch.where(places, words, known)", "torch.where(places, words, words.amax() + 1)"),
+        ("words are told apart by their neighbours", ".sort(-1).values", ""),
+        (
+            "the loss drop does not divide by the rows",
+            "(losses[0] - losses[1]) / rows.clamp(",
+            "(losses[0] - losses[1]) / rows.sign().clamp(",
+        ),
+        ("who delivers nothing has a loss", "torch.where(rows > 0, loss, 0.0)", "loss"),
+        ("an update that does harm scores", 'finite(before, "before")[..., None] -', "-"),
     ),
     *of(
         f"{VALUATION}/point_values.py",

@@ -117,6 +117,11 @@ MUTANTS: tuple[Mutant, ...] = (
         ("proposers ask whom they refuse", "~torch.isinf(proposers)", "torch.ones_like(proposers, dtype=torch.bool)"),
         ("everybody asks once", "asked = asked + free\n", "asked = asked + others\n"),
         ("scores are ranks", "places = (-scores).argsort", "places = scores.argsort"),
+        (
+            "equal scores go by the higher number",
+            "(-scores).argsort(dim=-1, stable=True).argsort(-1)",
+            "(-scores).flip(-1).argsort(dim=-1, stable=True).argsort(-1).flip(-1)",
+        ),
         ("-inf is acceptable", "places.masked_fill(scores == -torch.inf, torch.inf)", "places"),
         ("a pair blocks if one of them wants it", "(wanted < mine) & (liked < theirs)", "(wanted < mine) | (liked < theirs)"),
         (

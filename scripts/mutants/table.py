@@ -14,7 +14,9 @@ from scripts.mutants import (
     mechanisms,
     metrics,
     papers,
+    resource_markets,
     resources,
+    strategies,
     trading,
 )
 from scripts.mutants.mutant import Mutant
@@ -24,7 +26,9 @@ ROOMS = (
     resources,
     markets,
     data_markets,
+    resource_markets,
     trading,
+    strategies,
     learners,
     distances,
     estimators,

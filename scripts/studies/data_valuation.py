@@ -18,11 +18,13 @@ from agents.papers.data_valuation import figures, numbers, scaling, selection
 from agents.papers.data_valuation.correlation import PREDICTED
 from agents.papers.data_valuation.mixtures import AGG, COMBINE, Measured, extrapolated, measure, pearson, spearman
 from agents.papers.data_valuation.settings import DATA_SETS, Setting, missing
+from agents.papers.data_valuation.training import STRENGTHS
 from marketenv.core.lookup import lookup
-from scripts.studies.study import Common, Row, Study, run
+from scripts.studies.rows import STANDS, about, row
+from scripts.studies.study import Common, Study, run
 from scripts.units import Unit
 
-STANDS = ("marketenv", "agents")
+FEDAVG = "fedavg"  # which models are trained by where nothing else is said
 TRADED = ("label_skew", "mislabeled", "unlabeled")  # scenarios of three sellers
 EMBEDDED = tuple(name for name, about in DATA_SETS.items() if not about.place.endswith(".npz"))
 
@@ -59,7 +61,25 @@ class Wad(Common):
         return found
 
 
-def mixtures(folder: Path, data: str, scenarios: Sequence[str], seeds: int, steps: int, algorithm: str = "fedavg") -> Any:
+@dataclass(frozen=True, kw_only=True)
+class Correlation(Wad):
+    """Arguments of the study of correlations, those of the others beside its own.
+
+    Args:
+        algorithms: fedavg, fedprox; how models are trained
+    """
+
+    algorithms: tuple[str, ...] = tuple(STRENGTHS)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in self.algorithms:
+            lookup(STRENGTHS, name, "algorithm")
+        if not self.algorithms:
+            raise ValueError(f"algorithms is {self.algorithms}, wanted one or more of {', '.join(STRENGTHS)}.")
+
+
+def mixtures(folder: Path, data: str, scenarios: Sequence[str], seeds: int, steps: int, algorithm: str) -> Any:
     """Distances and accuracies of every mixture, seed by seed, by scenario."""
     found = {}
     for scenario in scenarios:
@@ -73,17 +93,25 @@ def mixtures(folder: Path, data: str, scenarios: Sequence[str], seeds: int, step
     return found
 
 
-Found = dict[tuple[str, str], tuple[Setting, Measured]]  # by data set and scenario
+Found = dict[str, tuple[Setting, Measured]]  # by data set, scenario and algorithm, in words
 
 
-def measured(config: Wad, label: str) -> Found:
-    """What every data set and scenario came to; three studies share the work."""
-    names = config.here()
+def measured(config: Wad, label: str, algorithms: Sequence[str] = (FEDAVG,)) -> Found:
+    """What every data set and scenario came to under each algorithm; three studies share the work."""
     told = {"scenarios": list(config.scenarios), "seeds": config.seeds, "steps": config.steps}
-    done = run([Unit(mixtures, {"data": name, **told}, stands=STANDS) for name in names], config, label)
-    return {
-        (name, s): (Setting(data=name, scenario=s), _read(one[s])) for name, one in zip(names, done, strict=True) for s in one
-    }
+    pairs = [(name, algorithm) for name in config.here() for algorithm in algorithms]
+    units = [Unit(mixtures, {"data": name, "algorithm": algorithm, **told}, stands=STANDS) for name, algorithm in pairs]
+    settings = {}
+    for (name, algorithm), one in zip(pairs, run(units, config, label), strict=True):
+        for scenario in one:
+            setting = Setting(data=name, scenario=scenario, algorithm=algorithm)
+            settings[_where(setting)] = (setting, _read(one[scenario]))
+    return settings
+
+
+def _where(setting: Setting) -> str:
+    """A setting in words; the usual algorithm goes without saying."""
+    return ", ".join((setting.data, setting.scenario, *([] if setting.algorithm == FEDAVG else [setting.algorithm])))
 
 
 def _read(plain: Mapping[str, Any]) -> Measured:
@@ -92,18 +120,6 @@ def _read(plain: Mapping[str, Any]) -> Measured:
 
     distances = {name: numbers_of(values) for name, values in plain["distances"].items()}
     return Measured(numbers_of(plain["p"]), distances, {int(n): numbers_of(v) for n, v in plain["accuracy"].items()})
-
-
-def row(what: str, unit: str, points: Any, reported: numbers.Reported | None = None) -> Row:
-    """One number beside what is reported."""
-    values = tuple(points.tolist() if isinstance(points, Tensor) else points)
-    return Row(what=what, unit=unit, paper=reported and reported.value, points=values, source=reported.place if reported else "")
-
-
-def about(config: Common) -> dict[str, Any]:
-    """The arguments that results depend on."""
-    where = {field.name for field in dataclasses.fields(Common)}
-    return {name: value for name, value in vars(config).items() if name not in where}
 
 
 def _scaled(config: Wad) -> str:
@@ -118,18 +134,21 @@ def _skipped(config: Wad) -> tuple[str, ...]:
 # --- wad_correlation ----------------------------------------------------------------------------------------------------
 
 
-def wad_correlation(config: Wad) -> None:
+def wad_correlation(config: Correlation) -> None:
     """How distances and the estimator's prediction go with realised accuracy, over mixtures of three sellers."""
-    found, rows, dots = measured(config, "wad_correlation"), [], {}
-    for (data, scenario), (setting, one) in found.items():
-        where = f"{data}, {scenario}"
+    found, rows, dots = measured(config, "wad_correlation", config.algorithms), [], {}
+    for where, (setting, one) in found.items():
         for what, kind, r in _pairs(setting, one):
-            reported = (
-                numbers.DIGITS.get(what.partition(",")[0]) if (data, scenario, kind) == ("digits", "label_skew", "r") else None
-            )
+            known = setting == Setting(data="digits", scenario="label_skew") and kind == "r"
+            reported = numbers.DIGITS.get(what.partition(",")[0]) if known else None
             rows.append(row(f"{where}: {kind} of {what}", "correlation", r, reported))
         n = setting.pilots[1]
         dots |= {f"{where}: {name}": pearson(one.distances[name], one.accuracy[n]).tolist() for name in (COMBINE, AGG)}
+        usual = _where(dataclasses.replace(setting, algorithm=FEDAVG))
+        if usual != where and usual in found:
+            what = f"{where} less {FEDAVG}: r of {COMBINE}, N = {n}"
+            less = pearson(one.distances[COMBINE], one.accuracy[n]) - pearson(one.distances[COMBINE], found[usual][1].accuracy[n])
+            rows.append(row(what, "correlation", less))
     rows += [
         row(f"CIFAR-10 at the paper's size, {algorithm}, N = {n}: r of CombineWad; not run here", "correlation", (), reported)
         for (algorithm, n), reported in numbers.CORRELATIONS.items()
@@ -166,18 +185,19 @@ def _pairs(setting: Setting, one: Measured) -> Iterator[tuple[str, str, Tensor]]
 def wad_scaling(config: Wad) -> None:
     """Accuracy extrapolated from pilots of 100 and 200 points against 800: the summary's first experiment."""
     found, rows, errors = measured(config, "wad_scaling"), [], {}
-    for (data, scenario), (setting, one) in found.items():
+    for where, (setting, one) in found.items():
         for form in selection.FORMS:
             judged = scaling.judged(setting, one, form)
-            ours = numbers.SCALING if (data, scenario, form) == ("digits", "label_skew", "projektor") else {}
+            known = setting == Setting(data="digits", scenario="label_skew") and form == "projektor"
+            ours = numbers.SCALING if known else {}
             for name, points in judged.items():
                 reported = numbers.R2 if name == "r^2" and form == "projektor" else ours.get(name)
                 unit = "points of accuracy, %" if name.startswith("MAE") else "-"
-                rows.append(row(f"{data}, {scenario}, {form}: {name}", unit, points, reported))
-        errors[f"{data}, {scenario}"] = scaling.judged(setting, one)["MAE"]
-        errors[f"{data}, {scenario}: N1 as it is"] = scaling.judged(setting, one)["MAE of the second pilot"]
-    predicted = {f"{d}, {s}": extrapolated(setting, one)[0].tolist() for (d, s), (setting, one) in found.items()}
-    realised = {f"{d}, {s}": one.accuracy[setting.points][0].tolist() for (d, s), (setting, one) in found.items()}
+                rows.append(row(f"{where}, {form}: {name}", unit, points, reported))
+        errors[where] = scaling.judged(setting, one)["MAE"]
+        errors[f"{where}: N1 as it is"] = scaling.judged(setting, one)["MAE of the second pilot"]
+    predicted = {where: extrapolated(setting, one)[0].tolist() for where, (setting, one) in found.items()}
+    realised = {where: one.accuracy[setting.points][0].tolist() for where, (setting, one) in found.items()}
     Study(
         name="wad_scaling",
         title="Accuracy extrapolated from two pilots",
@@ -201,11 +221,11 @@ def wad_scaling(config: Wad) -> None:
 def wad_selection(config: Wad) -> None:
     """Accuracy lost by each rule of choosing a mixture against the best of the grid."""
     found, rows, dots = measured(config, "wad_selection"), [], {}
-    for (data, scenario), (setting, one) in found.items():
+    for where, (setting, one) in found.items():
         regret = {rule: [100 * x for x in values] for rule, values in selection.regrets(setting, one).items()}
-        rows += [row(f"{data}, {scenario}: regret, {rule}", "points of accuracy, %", values) for rule, values in regret.items()]
-        if data == next(iter(found))[0]:
-            dots[f"{data}, {scenario}"] = regret
+        rows += [row(f"{where}: regret, {rule}", "points of accuracy, %", values) for rule, values in regret.items()]
+        if setting.data == config.here()[0]:
+            dots[where] = regret
     Study(
         name="wad_selection",
         title="Regret of the chosen mixture",

@@ -17,7 +17,7 @@ from agents.papers.data_valuation import exploits, figures, many_sellers, number
 from agents.papers.data_valuation.attacks import ATTACKS, HONEST
 from agents.papers.data_valuation.mixtures import pearson
 from agents.papers.data_valuation.settings import Setting
-from scripts.studies.data_valuation import STANDS, about, row
+from scripts.studies.rows import STANDS, about, row
 from scripts.studies.study import Common, Row, Study, run
 from scripts.units import Unit
 

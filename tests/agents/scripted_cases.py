@@ -15,6 +15,7 @@ SMALL = {
         **{"max_cycles": 2, "learner_options": {"hidden": (4,)}, "communications": 1, "pilots": (4, 8), "points": 16},
         **{"mixtures": 2, "dimensions": 4, "private": False, "selection": "uniform"},
     },
+    "resource_market_v0": {"max_cycles": 2, "learner": None, "n_owners": 3, "n_centres": 3},
 }
 MANY = 40_960  # the standard error of a mean payoff is then about 0.001
 SIGMAS = 4.5  # a sound mean leaves this band once in 150,000 seeds; the seeds are fixed

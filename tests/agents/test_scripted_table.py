@@ -9,17 +9,20 @@ import test_scripted_data_market
 import test_scripted_model_sharing
 import test_scripted_parameter_trading
 import test_scripted_reference
+import test_scripted_resource_market
 import torch
 from scripted_cases import PAIRS, SMALL, market_for, policy
 
 import agents
 import marketenv
-from agents.markets import STRATEGIES, shade
+from agents.markets import ENTRIES, STRATEGIES, shade
+from agents.markets.strategies import SHARED
 from agents.scripted import Strategy
 from marketenv import make_market
 from marketenv.core import draws, rounds
 from marketenv.core.market import agent_names
 from marketenv.core.policy import Policy
+from marketenv.envs.seats import door_seat
 
 ROOT = Path(__file__).resolve().parents[2]
 BATCH = 4096
@@ -28,6 +31,7 @@ DRAWN = {
     "parameter_trading_v0": 16,
     "model_sharing_v0": 64,
     "data_market_v0": 16,
+    "resource_market_v0": 64,
 }  # a policy sees no training: 16 trained markets, shown 256 times
 
 
@@ -40,9 +44,20 @@ def test_agents_is_the_package_of_this_repository():
     )
 
 
+def test_no_two_strategies_have_one_name():
+    names = [*SHARED, *(name for entry in ENTRIES.values() for name in entry.strategies)]
+    assert len(names) == len(set(names)) == len(STRATEGIES)
+
+
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_every_strategy_has_a_test_of_its_claim(name):
-    files = (test_scripted_reference, test_scripted_parameter_trading, test_scripted_model_sharing, test_scripted_data_market)
+    files = (
+        test_scripted_reference,
+        test_scripted_parameter_trading,
+        test_scripted_model_sharing,
+        test_scripted_data_market,
+        test_scripted_resource_market,
+    )
     tests = {name for file in files for name in dir(file)}
     assert f"test_claim_{name}" in tests, f"write test_claim_{name}: {STRATEGIES[name].claim}"
 
@@ -61,7 +76,7 @@ def truths(market):
 
 @pytest.fixture(scope="module")
 def seen():
-    """Observations of every kind of market in the table, one batch each, however many strategies ask."""
+    """Observations by stage and role of every kind of market in the table, one batch each, however many strategies ask."""
     known = {}
 
     def look(market, kind):
@@ -69,8 +84,8 @@ def seen():
         if key not in known:
             now, known[key] = rounds.begin(market, torch.arange(DRAWN[kind])), {}
             for _ in market.stages:
-                observed = rounds.observe(market, now)
-                known[key] |= {role: some.repeat(BATCH // DRAWN[kind], 1, 1) for role, some in observed.items()}
+                stage, observed = rounds.stage_of(market, now).name, rounds.observe(market, now)
+                known[key] |= {(stage, role): some.repeat(BATCH // DRAWN[kind], 1, 1) for role, some in observed.items()}
                 now, _ = rounds.advance(market, now, rounds.act(market, truths(market), now))
         return known[key]
 
@@ -83,7 +98,7 @@ def test_actions_of_a_batch_are_finite_inside_the_box_and_those_of_its_singles(n
     playing, observed = policy(name, market), seen(market, kind)
     assert isinstance(playing, Policy)
     for move in market.moves:
-        flat = observed[move.name][:, 0]
+        flat = observed[move.stage, move.name][:, 0]
         keys = draws.fold(torch.arange(len(flat)), move.name)
         actions = playing(flat, move, keys)
         assert actions.shape == (len(flat), move.action.dim) and actions.dtype == torch.float32
@@ -96,15 +111,19 @@ def test_actions_of_a_batch_are_finite_inside_the_box_and_those_of_its_singles(n
 def test_the_same_policy_plays_one_pettingzoo_environment(name, kind):
     env = getattr(marketenv, kind).parallel_env(**STRATEGIES[name].config, **SMALL.get(kind, {}))
     market = env.unwrapped.market
-    move_of = {agent: move for move in market.moves for agent in move.agents}
+    seats = {agent: door_seat(market, role.name) for role in market.roles for agent in role.agents}
     playing, (observed, _), steps = policy(name, market), env.reset(seed=3), 0
     while env.agents:
-        actions = {}
+        stage, actions = rounds.stage_of(market, env.unwrapped.situation), {}
         for i, agent in enumerate(env.agents):
-            move, space = move_of[agent], env.action_space(agent)
-            flat = torch.from_numpy(observed[agent][-move.observation.dim :])[None]  # without a turn flag, if any
-            said = playing(flat, move, torch.tensor([100 * steps + i]))[0].numpy()
-            actions[agent] = said if agent in env.movers else np.zeros(space.shape, space.dtype)
+            actions[agent], start, done = np.zeros(env.action_space(agent).shape, np.float32), 0, 0
+            for move in seats[agent].moves:  # side by side: of each stage a turn flag, if there are any, and what is seen
+                start += seats[agent].flagged
+                flat = torch.from_numpy(observed[agent][start : start + move.observation.dim])[None]
+                said = playing(flat, move, torch.tensor([100 * steps + i]))[0].numpy()  # also of zeros, outside its stage
+                if move.stage == stage.name:
+                    actions[agent][done : done + move.action.dim] = said
+                start, done = start + move.observation.dim, done + move.action.dim
             assert env.action_space(agent).contains(actions[agent])
         observed, rewards, *_ = env.step(actions)
         assert np.isfinite(list(rewards.values())).all()
@@ -116,7 +135,7 @@ def test_the_same_policy_plays_one_pettingzoo_environment(name, kind):
 def test_policies_can_be_sent_to_other_processes(name, kind, seen):
     market = market_for(name, kind)
     playing, move = policy(name, market), market.moves[0]
-    flat, keys = seen(market, kind)[move.name][:5, 0], torch.arange(5)
+    flat, keys = seen(market, kind)[move.stage, move.name][:5, 0], torch.arange(5)
     assert torch.equal(pickle.loads(pickle.dumps(playing))(flat, move, keys), playing(flat, move, keys))
 
 

@@ -23,6 +23,15 @@ from marketenv.mechanisms.outcome import Outcome as Settled
 from marketenv.mechanisms.outcome import check_reports
 
 DATA = {name: value for name, value in SMALL["data_market_v0"].items() if name != "max_cycles"} | {"max_cycles": 1}
+RESOURCES = SMALL["resource_market_v0"]
+TRAINED = {
+    "max_cycles": 2,
+    "n_owners": 3,
+    "n_centres": 2,
+    "fees": "matched",
+    "learner_options": {"hidden": (4,)},
+    "communications": 1,
+}
 BUILDS = {
     "double auction": partial(make_market, "reference_v0", game="double_auction"),
     "first price": partial(make_market, "reference_v0", game="first_price"),
@@ -30,8 +39,11 @@ BUILDS = {
     "parameter trading": partial(make_market, "parameter_trading_v0", n_agents=3, max_cycles=2, externality=0.1),
     "model sharing": partial(make_market, "model_sharing_v0", learner=None, n_agents=6, max_cycles=2),
     "data": partial(make_market, "data_market_v0", rule="posted", fee=0.1, verify=0.5, **DATA),
+    "resources": partial(make_market, "resource_market_v0", identities=2, **RESOURCES),
+    "resources at posted prices": partial(make_market, "resource_market_v0", escrow=False, pricing="posted", **RESOURCES),
+    "resources with an audit": partial(make_market, "resource_market_v0", audit="heldout", gain="accuracy", **TRAINED),
 }
-TRAINS = ("parameter trading", "data")
+TRAINS = ("parameter trading", "data", "resources with an audit")
 BOTH = pytest.mark.parametrize("claim", [balance, accounts])
 
 

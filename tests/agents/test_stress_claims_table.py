@@ -33,7 +33,7 @@ from marketenv.markets.training import Trained
 from marketenv.mechanisms import PRIORS, double_auction, lower_bound
 
 ALL = pytest.mark.parametrize("name", list(CLAIMS))
-MARKETS = {"reference", "parameter_trading", "model_sharing", "data_market"}
+MARKETS = {"reference", "parameter_trading", "model_sharing", "data_market", "resource_market"}
 KINDS = {
     "regret": {"title", "x", "y", "powers", "options", "parameters", "mean", "low", "high"},
     "learning": {"title", "steps", "utility", "truthful"},

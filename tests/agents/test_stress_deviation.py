@@ -256,6 +256,8 @@ CASES = {
     "sharing with a pure seller": ("model_sharing_v0", {"learner": None, "n_agents": 2, "types": {"needs": (0.0, 5.0)}}),
     "sharing with a free seller": ("model_sharing_v0", {"learner": None, "n_agents": 2, "types": {"costs": (0.0, 1.0)}}),
     "data": ("data_market_v0", SMALL["data_market_v0"] | {"max_cycles": 1, "n_sellers": 1}),
+    "resources": ("resource_market_v0", SMALL["resource_market_v0"] | {"identities": 2, "rank": True, "n_owners": 2}),
+    "resources without escrow": ("resource_market_v0", SMALL["resource_market_v0"] | {"escrow": False, "pricing": "posted"}),
 }
 TOYS = {"relay": relay_market(carriers=1), "matrix": matrix_game(PRISONERS_DILEMMA)}
 

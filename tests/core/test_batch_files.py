@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import re
 import threading
 
 import pytest
@@ -258,6 +259,13 @@ def test_another_market_is_named_before_its_state_is_compared(tmp_path):
     four.save(tmp_path / "state")
     with pytest.raises(ValueError, match="n_agents=4, wanted n_agents=3"):
         three.load(tmp_path / "state")
+    options = {"points": 8, "pilots": (2, 4), "learner_options": {"hidden": (4,)}}
+    sellers = Batch(make_market("data_market_v0", **options, data_options={"size": 20}), 1)
+    sellers.reset(0)
+    sellers.save(tmp_path / "data")
+    said = "wanted n_sellers=4; data.n_agents=3, wanted data.n_agents=4; data.options={size: 20}, wanted data.options={}. Build"
+    with pytest.raises(ValueError, match=re.escape(f"holds a data_market_v0 with n_sellers=3, {said}")):
+        Batch(make_market("data_market_v0", **options, n_sellers=4), 1).load(tmp_path / "data")
     with pytest.raises(ValueError, match=r"holds a .*haring.*, wanted a reference"):
         Batch(make_market("reference_v0"), 2).load(tmp_path / "state")
 

@@ -7,7 +7,9 @@ from marketenv import make_market
 from marketenv.core.devices import device_of
 
 
-@pytest.mark.parametrize("name", ["reference_v0", "parameter_trading_v0", "model_sharing_v0"])
+@pytest.mark.parametrize(
+    "name", ["reference_v0", "parameter_trading_v0", "model_sharing_v0", "data_market_v0", "resource_market_v0"]
+)
 def test_a_device_that_is_not_there_is_refused_by_its_name(name):
     with pytest.raises(ValueError, match="device is 'nonsense', which cannot be used here"):
         make_market(name, device="nonsense")

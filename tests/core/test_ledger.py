@@ -242,7 +242,7 @@ def test_what_is_held_comes_back_and_the_account_ends_at_exactly_0():
     assert report.ledger.cash.tolist() == [[6, 2.5, 3.5, 0, 0]]  # the seller gets half of 3 and of 1
     assert report.rewards.tolist() == [[2, -1.5, -0.5]] and now.floor.cash("escrow").tolist() == [[0, 0]]
     assert report.paid.tolist() == [[0, 3, 1]] and report.received.tolist() == [[2, 1.5, 0.5]]
-    assert report.names == ["seller_0", "buyer_0", "buyer_1", "escrow_0", "escrow_1"]
+    assert report.names == ["seller_0", "buyer_0", "buyer_1", "account escrow_0", "account escrow_1"]
 
 
 @given(st.floats(0, 4, width=32), st.floats(0, 4, width=32), st.floats(0, 1))

@@ -9,6 +9,7 @@ from relay_market import Draw, Offer, Replied, Reply, Ship, a_round, moves, rela
 
 from marketenv.core import rounds
 from marketenv.core.fields import Field, Fields, Money
+from marketenv.core.ledger import Flow
 from marketenv.core.market import (
     Breakpoints,
     Market,
@@ -271,9 +272,18 @@ def test_the_story_tells_every_phases_part_then_the_money_then_the_utilities():
     _, report = a_round(market, rounds.begin(market, SEEDS), take=[1.0, -1.0], price=0.25)
     story = report.story(agent_names(market))
     assert story[0] == "The good is shipped." and report.of(Replied).bought[0].tolist() == [True, False]
-    assert "escrow_0 pays seller_0 0.2500." in story and "buyer_0 pays escrow_0 0.2500." in story
+    assert "account escrow pays seller_0 0.2500." in story and "buyer_0 pays account escrow 0.2500." in story
     assert "seller_0 pays carrier_0 0.1000." in story
     assert story[-1].startswith("Utility: seller_0 +0.0500, ")  # 0.25 - 0.1 for the carrier - 0.1, the good's cost
+
+
+def test_the_story_leaves_out_what_a_hold_leaves_over_by_rounding():
+    market = relay_market(carriers=1)
+    _, report = a_round(market, rounds.begin(market, SEEDS), take=[1.0, -1.0], price=0.25)
+    for left, is_told in ((2e-16, False), (2e-9, True)):
+        flows = {**report.flows, "left": Flow("escrow", "buyer", torch.tensor([[[left, 0.0]]]).double().expand(3, -1, -1))}
+        story = dataclasses.replace(report, flows=flows).story(agent_names(market))
+        assert ("account escrow pays buyer_0 0.0000." in story) == is_told
 
 
 def test_moves_in_words_say_what_they_mean():

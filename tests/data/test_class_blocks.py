@@ -98,9 +98,13 @@ def test_chunks_change_no_row(monkeypatch):
             "size is 21, wanted a whole number from 1 to 10, the most that every class",
         ),
         # 10 rows of each class for 15 agents each: less than 1
-        (60, {"own": 1.0}, "n_agents is 60, wanted fewer agents: 40 training rows give each less than 1; with overlap=True"),
+        (
+            60,
+            {"own": 1.0},
+            r"40 training rows give each of 60 owners \(a market's n_agents or n_sellers\) less than one; wanted fewer owners",
+        ),
         # .5 of each of two classes of one row in all may be none
-        (2, {"own": 1.0, "size": 1}, "2 agents of 1 rows each may be left with none, as the rows of each class are rounded"),
+        (2, {"own": 1.0, "size": 1}, "2 owners .* of 1 rows each may be left with none, as the rows of each class are rounded"),
     ],
 )
 def test_bad_options_are_refused(n_agents, options, message):

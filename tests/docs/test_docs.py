@@ -32,7 +32,20 @@ from marketenv.markets.parameter_trading import DISCLOSURES, Trade
 from marketenv.markets.parameter_trading.exchanges import EXCHANGES
 from marketenv.markets.parameter_trading.weights import WEIGHTS
 from marketenv.markets.reference import Auction
-from marketenv.mechanisms import DATA_RULES, GAINS, GRAPHS, MECHANISMS, RELEASES, SHARING_PAYMENTS
+from marketenv.markets.resource_market import AUDITS, CONDUCTS, ResourceMarketConfig
+from marketenv.mechanisms import (
+    COMPUTE_FEES,
+    DATA_RULES,
+    GAINS,
+    GRAPHS,
+    MECHANISMS,
+    PREFERENCES,
+    PRICINGS,
+    QUALITY_SCALES,
+    RELEASES,
+    SHARING_PAYMENTS,
+    STACKELBERG_SOLVERS,
+)
 from marketenv.valuation import DISTANCES, FORMS, VALUATIONS
 
 PAGES = [*(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -40,6 +53,7 @@ RUN = [page for page in PAGES if blocks(page.read_text("utf8"))]
 TOP_TO_BOTTOM = [page for page in RUN if page.name != "README.md"]  # whose blocks run alone
 ENVIRONMENTS = {name: (ROOT / "docs/environments" / f"{name.removesuffix('_v0')}.md").read_text("utf8") for name in MARKETS}
 TRADING, SHARING = ENVIRONMENTS["parameter_trading_v0"], ENVIRONMENTS["model_sharing_v0"]
+RESOURCES = ENVIRONMENTS["resource_market_v0"]
 REASONS = {"parameter_trading_v0": parameter_trading.REASONS, "model_sharing_v0": sharing_reports.REASONS}
 WORLD = {"data": {*DATASETS, "linear"}, "partition": PARTITIONS, "corruption": CORRUPTIONS, "learner": LEARNERS}
 PARTS = {
@@ -50,6 +64,9 @@ PARTS = {
     | {"estimator": FORMS, "selection": SELECTIONS, "rule": DATA_RULES, "release": RELEASES, "conduct": CONDUCT},
     "model_sharing_v0": WORLD
     | {"distance": DISTANCES, "gain": GAINS, "graph": GRAPHS, "payment": SHARING_PAYMENTS, "scheme": SCHEMES},
+    "resource_market_v0": WORLD
+    | {"solver": STACKELBERG_SOLVERS, "fees": COMPUTE_FEES, "preferences": PREFERENCES, "scale": QUALITY_SCALES}
+    | {"audit": AUDITS, "conduct": CONDUCTS},
 }
 
 # arguments under which the pages' field tables must hold: the defaults, and others that move every bound and size
@@ -62,6 +79,11 @@ ARGUMENTS = {
     ),
     "model_sharing_v0": ({}, {"n_agents": 3, "effort_cost": (0.0, 7.0), "learner": None}),
     "data_market_v0": ({}, {"n_sellers": 5, "cost_per_point": (0.0, 3.0), "money_per_accuracy": (1.0, 7.0)}),
+    "resource_market_v0": (
+        {},
+        {"n_owners": 3, "n_centres": 4, "alpha": 3.0, "k": 1.0, "lam": 2.0, "rho": 3.0, "identities": 2, "rank": True},
+        {"n_owners": 3, "n_centres": 4, "alpha": 3.0, "pricing": "posted", "escrow": False},
+    ),
     "reference_v0": (
         {},
         {"costs": (0.0, 3.0)},
@@ -142,6 +164,9 @@ def scales(market):
     if isinstance(config, DataMarketConfig):
         found |= {"n_sellers": config.n_sellers}
         found |= {"cost_most": config.cost_per_point[1], "worth_most": config.money_per_accuracy[1]}
+    if isinstance(config, ResourceMarketConfig):
+        found |= {"n_owners": config.n_owners, "n_centres": config.n_centres}
+        found |= {"worth": config.alpha * config.k, "fees_most": config.lam * config.rho * config.n_owners}
     return found | ({"cost_high": config.effort_cost[1]} if hasattr(config, "effort_cost") else {})
 
 
@@ -164,6 +189,13 @@ def test_what_agents_see_is_that_of_the_code(name, config):
             assert row[4], f"{field.name} has no meaning"
 
 
+MORE_ACTIONS = (  # argument, its value, and the head of the table of fields that it adds or changes
+    ("bid_mode", "absolute", '`bid_mode="absolute"`'),
+    ("identities", 2, "With `identities=2`"),
+    ("rank", True, "With `rank=True`"),
+)
+
+
 def kind(field):
     """What a page calls the kind of a field."""
     return type(field).__name__ + (", by tens" if getattr(field, "decades", 0.0) else "")
@@ -177,8 +209,9 @@ def test_what_agents_do_is_that_of_the_code(name, config):
     for move in market.moves:
         actions = of_move(ENVIRONMENTS[name], "Actions", move)
         rows = {row[0].strip("`"): row for row in table(actions, "Field")}
-        if config.get("bid_mode") == "absolute":
-            rows |= {row[0].strip("`"): row for row in table(actions, '`bid_mode="absolute"`')}
+        for argument, value, head in MORE_ACTIONS:
+            if config.get(argument) == value and f"| {head} |" in actions:
+                rows |= {row[0].strip("`"): row for row in table(actions, head)}
         assert list(rows) == [field.name for field in move.action.items]
         for row, field in zip(rows.values(), move.action.items, strict=True):
             size = eval(row[1], {"__builtins__": {}}, known)
@@ -248,6 +281,21 @@ def test_parts_are_those_of_the_code(name):
     rows = table(section(ENVIRONMENTS[name], "Parts"), "Argument")
     found = {row[0].strip("`"): set(re.findall(r"`(\w+)`", row[1])) for row in rows}
     assert found == {k: set(v) for k, v in PARTS[name].items()}
+
+
+RESOURCE_PARTS = {"Solver": STACKELBERG_SOLVERS, "Fees": COMPUTE_FEES, "Preferences": PREFERENCES, "Scale": QUALITY_SCALES}
+RESOURCE_PARTS |= {"Pricing": PRICINGS, "Audit": AUDITS, "Conduct": CONDUCTS}
+
+
+@pytest.mark.parametrize("head", RESOURCE_PARTS)
+def test_every_part_of_the_resource_market_is_explained(head):
+    rows = table(RESOURCES, head)
+    assert [row[0].strip("`") for row in rows] == list(RESOURCE_PARTS[head]) and all(row[1] for row in rows)
+
+
+def test_what_is_sound_of_a_conduct_is_that_of_the_code():
+    rows = table(RESOURCES, "Conduct")
+    assert {row[0].strip("`"): eval(row[2]) for row in rows} == {name: conduct.sound for name, conduct in CONDUCTS.items()}
 
 
 def test_corruptions_and_their_kinds_are_those_of_the_code():

@@ -25,7 +25,9 @@ every_door = pytest.mark.parametrize("door", DOORS.values(), ids=DOORS)
 @every_door
 def test_an_unknown_market_gets_its_neighbour(door):
     with pytest.raises(
-        ValueError, match=r"no market 'referense_v0'\. Did you mean 'reference_v0'\? Known: data_market_v0, model_sharing_v0, "
+        ValueError,
+        match=r"no market 'referense_v0'\. Did you mean 'reference_v0'\? Known: data_market_v0, model_sharing_v0, "
+        r"parameter_trading_v0, reference_v0, resource_market_v0\.",
     ):
         door("referense_v0")
 

@@ -1,4 +1,4 @@
-"""The data market in batches: singles, seeds, files, restarts, pilots that stand for an episode."""
+"""The data market in batches: singles, seeds, files, restarts, what a round hands on to the next."""
 
 import pytest
 import torch
@@ -8,6 +8,8 @@ from marketenv import make_market
 from marketenv.core import rounds, tree
 from marketenv.core.batch import Batch
 from marketenv.core.market import agent_names
+from marketenv.markets import distances
+from marketenv.valuation import combine_wad, fast
 
 SEEDS = [4, 5, 6]
 CASES = {
@@ -101,6 +103,66 @@ def test_pilots_of_the_first_round_stand_for_the_episode_and_distances_are_measu
         second = rounds.play_stage(market, now, acted(market, now, {0: {"shift": 0.5}}))[0].floor.done["pilot"]
         assert torch.equal(first.scores, second.scores) == same
         assert second.apart[0, 0] < first.apart[0, 0]
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """Whenever pilots are measured: iterations for a mixture on average, distances, those from nothing, and the exact ones."""
+    found, spent, fitted, wad_again = [], [], fast._fitted, distances.Distances.wad_again
+
+    def counted(kernel, a, b, v, iterations):
+        spent.append(iterations * a.shape[:-1].numel())
+        return fitted(kernel, a, b, v, iterations)
+
+    def kept(self, measures, mixtures, last, potentials):
+        cold = self.wad(measures, mixtures)
+        spent.clear()
+        wad, handed = wad_again(self, measures, mixtures, last, potentials)
+        exact = combine_wad(measures.parts, mixtures, measures.target, measures.weights, measures.counted, method="exact")
+        found.append((sum(spent) / wad.numel(), wad, cold, measures.scale * exact))
+        return wad, handed
+
+    monkeypatch.setattr(fast, "_fitted", counted)
+    monkeypatch.setattr(distances.Distances, "wad_again", kept)
+    return found
+
+
+PILOTED = {"pilots": (20, 40), "points": 40, "mixtures": None, "dimensions": 8, "max_cycles": 3}
+
+
+@pytest.mark.parametrize("case", [{"private": False}, {"private": True, "anchors": 8}, {"n_sellers": 5}])
+def test_a_round_measures_on_from_the_last_one(case, measured):
+    """34 iterations a mixture at first; then 18 for each that was measured before, and 34 for those that are drawn anew."""
+    market = market_of(**PILOTED | case)
+    now = rounds.begin(market, torch.tensor([0, 1]))
+    for _ in range(3):
+        now = rounds.begun(market, played(market, now)[0])
+    (first, *_), *later = measured
+    drawn = torch.zeros(measured[0][1].shape[1], dtype=torch.bool)
+    drawn[3:6] = "n_sellers" in case  # of five sellers: all alike, two alone, three mixtures drawn, each alone
+    for steps, wad, cold, exact in later:
+        assert first >= 34 and 18 + 16 * drawn.double().mean() <= steps <= 0.9 * first
+        assert ((wad / exact - 1).abs() <= 0.01).all() and torch.allclose(wad, cold, rtol=0.02)
+        assert (torch.isclose(wad, cold, rtol=1e-6).all(0) == drawn).all()
+
+
+def test_a_market_that_begins_anew_measures_from_nothing_and_the_others_go_on():
+    """In a batch, market 0 begins anew after a round: each finds to the bit what it finds where both do alike."""
+    market = market_of(**PILOTED)
+    after = played(market, rounds.begin(market, torch.tensor([0, 1])))[0]
+    fresh = rounds.opened(market, torch.tensor([0]))
+    mixed = tree.put(after, torch.tensor([0]), fresh)
+    assert not mixed.owns["pilot"].potentials[0].any() and mixed.owns["pilot"].potentials[1].any()
+    found, gone_on, again = (played(market, rounds.begun(market, now))[0].owns["pilot"] for now in (mixed, after, fresh))
+    assert torch.equal(found.potentials[0], again.potentials[0]) and torch.equal(found.potentials[1], gone_on.potentials[1])
+    assert not torch.equal(gone_on.potentials[0], again.potentials[0])
+
+
+def test_methods_without_potentials_hand_on_none():
+    for method in ("exact", "sliced"):
+        market = market_of(distance=method)
+        after = played(market, rounds.begin(market, torch.tensor([0])))[0]
+        assert after.owns["pilot"].potentials.shape == (1, 2 + 3, 0)  # two mixtures, and three sellers alone
 
 
 def test_the_last_model_is_tested_on_examples_that_nobody_trades_by():

@@ -20,18 +20,23 @@ from marketenv.mechanisms import GAINS, Outcome
 pytestmark = pytest.mark.usefixtures("as_for_a_user")
 
 TRADING, SHARING, REFERENCE = "parameter_trading_v0", "model_sharing_v0", "reference_v0"
-DATA = "data_market_v0"
-TRAINED = (TRADING, SHARING, DATA)
+DATA, RESOURCE = "data_market_v0", "resource_market_v0"
+TRAINED = (TRADING, SHARING, DATA, RESOURCE)
 X, Y = torch.arange(240.0).view(60, 4) / 240, torch.arange(60) % 3
 SMALL = {"n_agents": 2, "data": (X, Y), "partition": "balanced", "max_cycles": 2, "training": Training(steps=1)}
 SOLD = {  # the same of a data market, whose pilots are a few rows
     **{name: value for name, value in SMALL.items() if name != "n_agents"},
     **{"n_sellers": 2, "pilots": (2, 4), "points": 6, "communications": 1, "anchors": 2, "mixtures": 2},
 }
+SHARED_OUT = {  # the same of a resource market
+    **{name: value for name, value in SMALL.items() if name != "n_agents"},
+    **{"n_owners": 2, "n_centres": 2, "communications": 1},
+}
 BASES = {  # arguments beside which every other one is tried
     TRADING: [SMALL],
     SHARING: [SMALL, {"n_agents": 3, "learner": None, "max_cycles": 2}],
     DATA: [SOLD],
+    RESOURCE: [SHARED_OUT, {"n_owners": 2, "n_centres": 2, "learner": None, "max_cycles": 2}],
     REFERENCE: [{}, {"game": "first_price"}],
 }
 DOORS = {
@@ -116,6 +121,94 @@ ROWS = {
     "a misspelt alignment": ((DATA,), {"alignment": "matching"}, "no alignment 'matching'"),
     "a conduct that is none": ((DATA,), {"conduct": ("bribe",)}, "no conduct 'bribe'.*Known: bait, declared, distinct, flip"),
     "a full mix": ((DATA,), {"mix": 1.0}, "mix is 1.0, wanted a finite number > 0 and < 1"),
+    "labels as floats to a resource market": (
+        (RESOURCE,),
+        {"data": (X, Y.float())},
+        "real-valued targets, wanted classes: owners may mislabel, and audits compare labels",
+    ),
+    "an audit of nothing": (
+        (RESOURCE,),
+        {"learner": None, "training": None, "audit": "heldout"},
+        "learner is None and the market has audit 'heldout', wanted a learner for it",
+    ),
+    "a gain in accuracy of nothing": (
+        (RESOURCE,),
+        {"learner": None, "training": None, "gain": "accuracy"},
+        "learner is None and the market has gain 'accuracy', wanted a learner for it",
+    ),
+    "paid by no audit": ((RESOURCE,), {"basis": "audited"}, "basis is 'audited' and audit None, wanted an audit to pay by"),
+    "ranks where prices decide": (
+        (RESOURCE,),
+        {"rank": True, "pricing": "posted"},
+        "rank is True and pricing 'posted', wanted one of them",
+    ),
+    "an audit after the end": (
+        (RESOURCE,),
+        {"audit": "heldout", "max_cycles": 2, "audit_round": 2},
+        "audit_round is 2 and max_cycles 2, wanted a round that is played",
+    ),
+    "scores off the scale": (
+        (RESOURCE,),
+        {"audit": "wasserstein", "scale": "fixed"},
+        "audit is 'wasserstein' and its scale 'fixed', which measures from 0 to 1: there all its scores are the worst",
+    ),
+    "noisy characters": (
+        (RESOURCE,),
+        {"measure": "text"},
+        r"measure is 'text' and noise \(0.0, 0.1\), wanted noise=\(0, 0\): a character with noise is no character",
+    ),
+    "characters as images": (
+        (RESOURCE,),
+        {"learner": "recurrent"},
+        "measure is 'image' and learner 'recurrent', which reads characters: pass measure='text'",
+    ),
+    "costs of nothing": ((RESOURCE,), {"sigma": (0.0, 1.0)}, r"sigma is \(0.0, 1.0\), wanted an interval .* 1e-06 <= low"),
+    "a quality above the best": ((RESOURCE,), {"quality": (0.5, 1.5)}, r"quality is \(0.5, 1.5\), wanted .* low <= high <= 1\."),
+    "no alpha": ((RESOURCE,), {"alpha": 0.0}, "alpha is 0.0, wanted a finite number >= 1e-06 and <= 1e\\+06"),
+    "a cap of nothing": ((RESOURCE,), {"caps": 0.0}, "caps is 0.0, wanted .*the share of its data that an owner may contribute"),
+    "caps for too many": ((RESOURCE,), {"caps": [0.5, 0.5, 1.0]}, r"caps is \[0.5, 0.5, 1.0\], wanted a tuple of 2 numbers"),
+    "types for too many": (
+        (RESOURCE,),
+        {"types": {"quality": (0.5, 0.5, 1.0)}},
+        r"types\['quality'\] has 3 numbers, wanted 2, one for each owner",
+    ),
+    "types of one centre": ((RESOURCE,), {"types": {"sigma": (1.0,)}}, r"types\['sigma'\] has 1 numbers, wanted 2, .* centre"),
+    "types that are none": ((RESOURCE,), {"types": {"size": (1.0, 1.0)}}, "no entry of types 'size'.*Known: quality, sigma"),
+    "a lie before the truth": (
+        (RESOURCE,),
+        {"conduct": ("junk", "honest")},
+        r"conduct is \('junk', 'honest'\), wanted 'honest' first",
+    ),
+    "a conduct twice": ((RESOURCE,), {"conduct": ("honest", "junk", "junk")}, "wanted 'honest' first, and every kind of .* once"),
+    "a misspelt conduct": ((RESOURCE,), {"conduct": ("honest", "junky")}, "no conduct 'junky'. Did you mean 'junk'"),
+    "too many names": ((RESOURCE,), {"identities": 9}, "identities is 9, wanted a whole number from 1 to 8"),
+    "a number as a solver": (
+        (RESOURCE,),
+        {"solver": 5},
+        "solver is 5, wanted a name .*official_foc.* or a callable TripartiteGame",
+    ),
+    "a solver of two games": ((RESOURCE,), {"solver": lambda a, b: 0}, "solver is .* it is called with 1 argument"),
+    "a number as fees": (
+        (RESOURCE,),
+        {"fees": 5},
+        r"fees is 5, wanted a name .*matched.* or a callable \(charges, d, matching\)",
+    ),
+    "a number as preferences": (
+        (RESOURCE,),
+        {"preferences": 5},
+        r"preferences is 5, wanted a name .*volume.* or a callable \(x, d",
+    ),
+    "a number as an audit": ((RESOURCE,), {"audit": 5}, "audit is 5, wanted a name .*loss_drop.* or a callable Case -> scores"),
+    "a number as a scale": ((RESOURCE,), {"scale": 5}, "scale is 5, wanted a name .*minmax.* or a callable scores -> quality"),
+    "a misspelt audit": ((RESOURCE,), {"audit": "held_out"}, "no audit 'held_out'. Did you mean 'heldout'"),
+    "a misspelt scale": ((RESOURCE,), {"scale": "minimax"}, "no scale 'minimax'. Did you mean 'minmax'"),
+    "a misspelt basis": ((RESOURCE,), {"basis": "audit"}, "no basis 'audit'. Did you mean 'audited'"),
+    "an aggregation that is none": (
+        (RESOURCE,),
+        {"aggregation": "mean"},
+        "no aggregation 'mean'.*Known: sequential_accept, weighted",
+    ),
+    "owners as text": ((RESOURCE,), {"n_owners": "3"}, "n_owners is '3', wanted a whole number from 1 to 10000"),
     "a number as an augmentation": ((TRADING,), {"augmentation": 5}, "augmentation is 5, wanted a name .*flip.* or a callable"),
     "a number as a partition": (TRAINED, {"partition": 5}, "partition is 5, wanted a name .*dirichlet.* or a function like them"),
     "no bid mode": ((TRADING,), {"bid_mode": None}, "no bid_mode None. Known: absolute, gain"),
@@ -239,6 +332,17 @@ PLAIN = {
         "credit": (3, 3.0),
         "private": (np.True_, True),
         "verify": (1, 1.0),
+    },
+    RESOURCE: {
+        "n_owners": (np.int64(3), 3),
+        "caps": (torch.tensor([0.5, 0.25, 1.0]), (0.5, 0.25, 1.0)),
+        "sigma": ([1, 2], (1.0, 2.0)),
+        "types": ({"quality": np.array([0.5, 0.25, 1.0])}, {"quality": (0.5, 0.25, 1.0)}),
+        "conduct": (["honest", "few"], ("honest", "few")),
+        "alpha": (np.float32(2), 2.0),
+        "escrow": (np.False_, False),
+        "identities": (np.uint8(2), 2),
+        "credit": (3, 3.0),
     },
     REFERENCE: {
         "values": ([0, 2], (0.0, 2.0)),

@@ -198,7 +198,7 @@ def test_what_a_good_is_worth_and_what_it_costs_are_terms_and_its_price_is_a_flo
     assert (flow.payer, flow.payee, flow.money.tolist()) == ("buyer", "seller", [[[0.5]]])
     _, auction = cleared([0.9, 0.6, 0.1], [0.75, 0.5], game="first_price", reserve=0.1)
     assert auction.flows["price"].payee == "operator" and list(auction.terms) == ["value"]
-    assert auction.names == ["buyer_0", "buyer_1", "operator_0"] and auction.ledger.cash.tolist() == [[-0.75, 0, 0.75]]
+    assert auction.names == ["buyer_0", "buyer_1", "account operator"] and auction.ledger.cash.tolist() == [[-0.75, 0, 0.75]]
 
 
 def test_the_price_of_the_last_sale_stays_known():

@@ -15,6 +15,7 @@ import pytest
 import torch
 from data_market_cases import SMALL as SOLD
 from relay_market import Draw, Offer, Reply, Ship, relay_market
+from resource_market_cases import SMALL as SHARED_OUT
 from spies import METHODS, play, watch
 
 from marketenv import make_market
@@ -45,6 +46,9 @@ SHARING_TYPES = {f"types.client.{name}" for name in ("costs", "sizes", "needs", 
 SHOWN = {"goods", "flip", "other class", "toward"}
 GOODS = SHOWN | {"noise rows", "which", "row", "label"}
 FIRST = LAYERS | {"buyer's model"}
+RESOURCES = {name: value for name, value in SHARED_OUT.items() if name != "max_cycles"}
+KNOWN_OF_OWNERS = {f"types.owner.{name}" for name in ("standing", "identities", "cap", "last_share")}
+CONDUCT = {"rows", "flip", "other class", "random label", "noise rows", "which", "row", "label"}
 TABLE = {
     "reference_v0": Row(
         played=({}, {"game": "first_price"}, {"game": "second_price", "horizon": "cut"}),
@@ -121,6 +125,36 @@ TABLE = {
         # a pilot, a delivery and its audit are of the same rows, and all models of a market begin as one
         alike=frozenset(GOODS | FIRST | {"anchors"}),
     ),
+    "resource_market_v0": Row(
+        played=(
+            RESOURCES | {"escrow": False, "audit": "shapley", "audit_round": 0, "n_owners": 11},
+            RESOURCES | {"audit": "wasserstein", "aggregation": "sequential_accept", "rank": True, "horizon": "cut"},
+            {"n_owners": 3, "n_centres": 3, "learner": None, "pricing": "posted", "identities": 2, "ratchet": True},
+        ),
+        reads={
+            "post": {
+                "types.centre.cost", "types.centre.last_price", "types.owner.standing", "types.owner.identities",
+                "purse of centre",
+            },
+            "commit": {"Posted", "types.centre.sigma", "purse of leader", *KNOWN_OF_OWNERS},
+            "contribute": {"Posted", "Committed", "types.owner.quality", "purse of owner", *KNOWN_OF_OWNERS},
+            "compute": {"Contributed", "types.centre.cost", "types.centre.last_work", "purse of centre"},
+            "serve": {"Posted", "Contributed", "types.centre.cost"},
+            "match": {"Contributed", "Computed", "types.centre.sigma", "present"},  # present says how many agents there are
+            "train_matched": {"Contributed", "Matched", "models.leader", "world"},
+            "audit": {"Contributed", "models.leader", "world"},
+            "pay": {
+                "Audited", "Committed", "Computed", "Contributed", "Matched", "TrainedMatched",
+                "cash of escrow", "cash of fees", "purse of leader",
+            },
+        },
+        draws={
+            "people": DATA | LAYERS | {"balanced", "noise", "rate", "feature noise", "row", "leader's model", "types"},
+            **{phase: set() for phase in ("post", "commit", "contribute", "compute", "serve", "match", "pay")},
+            "train_matched": CONDUCT | {"train", "minibatches"},
+            "audit": CONDUCT | {"rows audit", "audit", "audit orders", "shapley", "minibatches"},
+        },
+    ),
 }  # fmt: skip
 
 
@@ -178,9 +212,13 @@ def all_keys(log, phase, but=WORLDS):
 # --- a second phase of one kind -----------------------------------------------------------------------------------------------
 
 
-NOT_TWICE = ("people", "deliver")  # who furnishes the floor is no phase, and a purchase is settled once
+NOT_TWICE = ("deliver", "pay")  # a purchase is settled once
 KINDS = [
-    (name, config, kind) for name, row in TABLE.items() for config in row.played for kind in row.draws if kind not in NOT_TWICE
+    (name, config, phase.name)
+    for name, row in TABLE.items()
+    for config in row.played
+    for phase in make_market(name, **config).phases
+    if phase.name not in NOT_TWICE
 ]
 
 

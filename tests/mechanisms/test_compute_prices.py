@@ -33,6 +33,11 @@ FEES = {  # name: (charges, d, matching, fees, where they come from)
     "proportional": ([6, 3], [1, 2], [0, 0], [2, 4, 1, 2], "U_m: d / sum d = 1/3, 2/3 of every charge"),
     "matched": ([6, 3], [1, 2], [1, -1], [0, 6, 0, 0], "owner 0 has centre 1, owner 1 has none and pays nothing"),
 }
+ZERO = {  # whoever is charged or works
+    "an owner contributes nothing": ([0, 3], [1, 2], [0, 1]),
+    "nobody contributes": ([0, 0], [1, 2], [0, 1]),
+    "nobody contributes or works": ([0, 0], [0, 0], [0, 1]),
+}
 
 
 def test_every_fee_rule_has_a_worked_row():
@@ -44,6 +49,14 @@ def test_fees(name):
     charges, d, matching, fees, reason = FEES[name]
     found = COMPUTE_FEES[name](money([charges]), money([d]), torch.tensor([matching]))
     assert found[0].flatten().tolist() == pytest.approx(fees, rel=1e-15), reason
+
+
+@pytest.mark.parametrize("rule", COMPUTE_FEES)
+@pytest.mark.parametrize("name", ZERO)
+def test_contributions_of_zero_pay_no_fee(name, rule):
+    charges, d, matching = ZERO[name]
+    found = COMPUTE_FEES[rule](money([charges]), money([d]), torch.tensor([matching]))[0]
+    assert found.sum(-1).tolist() == charges  # 0 where the charge is 0, never NaN
 
 
 @pytest.mark.parametrize("name", COMPUTE_FEES)

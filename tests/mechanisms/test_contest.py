@@ -254,6 +254,10 @@ def test_payments_never_sum_to_more_than_the_prize(efforts, prize):
         assert paid[0].tolist() == pytest.approx([prize * (q / sum(efforts)) for q in efforts], rel=1e-13, abs=1e-300)
 
 
+def test_who_contributes_nothing_is_paid_nothing():
+    assert proportional_payments(money([8.0, 8.0]), money([[0.0, 3.0, 1.0], [0.0, 0.0, 0.0]])).tolist() == [[0, 6, 2], [0, 0, 0]]
+
+
 def test_shares_of_nothing_are_nothing():
     assert proportional_shares(money([[0.0, 0.0]])).tolist() == [[0, 0]]
     assert contest_utilities(money([1.0]), money([[1.0, INF]]), money([[0.0, 0.0]])).tolist() == [[0, 0]]

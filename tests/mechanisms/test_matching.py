@@ -157,6 +157,33 @@ def test_preferences(name):
     assert not blocking_pairs(deferred_acceptance(*found), *found).any()
 
 
+TIES = {  # name: (x of three owners, d of three centres, sigma, matching by volume, where it comes from)
+    "equal work": ([0.1, 0.3, 0.2], [1, 1, 1], [1, 1, 1], [2, 0, 1], "all want 0, 1, 2 in this order; centres take the largest"),
+    "equal contributions": ([0.2, 0.2, 0.2], [1, 3, 2], [1, 1, 1], [1, 2, 0], "all want 1, 2, 0; centres take the lower number"),
+    "two are idle": (
+        [0.0, 0.3, 0.0],
+        [2, 1, 0],
+        [1, 1, 1],
+        [1, 0, 2],
+        "owner 1 gets the best; of the idle ones the lower number",
+    ),
+    "no contributions": ([0.0, 0.0, 0.0], [0, 0, 0], [1, 1, 1], [0, 1, 2], "by number on both sides"),
+}
+
+
+@pytest.mark.parametrize("name", TIES)
+def test_ties_of_preferences_go_by_number_and_block_nothing(name):
+    x, d, sigma, matching, reason = TIES[name]
+    terms = money([x]), money([d]), money([sigma])
+    ranks = PREFERENCES["volume"](*terms)
+    assert deferred_acceptance(*ranks)[0].tolist() == matching, reason
+    for preferences in PREFERENCES.values():
+        ranks = preferences(*terms)
+        assert not blocking_pairs(deferred_acceptance(*ranks), *ranks).any()
+    scores = terms[1][:, None].expand(-1, 3, -1), terms[0][:, None].expand(-1, 3, -1)  # ties left open: no pair is blocked either
+    assert not blocking_pairs(deferred_acceptance(*(-score for score in scores)), *(-score for score in scores)).any()
+
+
 def test_officially_a_centre_of_sigma_one_likes_all_alike():
     assert PREFERENCES["official"](X, D, torch.ones_like(SIGMA))[1].tolist() == [[[0, 1, 2]] * 2]
 

@@ -114,6 +114,17 @@ def test_the_official_solver_gives_owners_negative_data(owners, negative):
     # K = (k - 1) / (c_1 + ... + c_k) is largest for the active set, and U_s grows with K
 
 
+@pytest.mark.parametrize("solver", STACKELBERG_SOLVERS)
+@pytest.mark.parametrize("centres", [2, 3, 7])
+def test_centres_of_equal_cost_work_and_earn_alike(solver, centres):
+    # D = V (M - 1) / (M eps sigma), each an M-th of it, and U_m = V (1 - (M - 1) / M)^2 = V / M^2
+    solved = stackelberg(ones(10), 0.3 * ones(centres), eps=2.0, solver=solver)
+    fees = 1.25  # ten owners of x = .125
+    assert solved.d[0].tolist() == pytest.approx([fees * (centres - 1) / centres**2 / 0.6] * centres, rel=1e-12)
+    assert solved.centres[0].tolist() == pytest.approx([fees / centres**2] * centres, rel=1e-12)
+    assert len(set(solved.d[0].tolist())) == 1  # to the bit, so that who is matched does not hang on rounding
+
+
 def test_the_solvers_agree_where_everybody_is_good_enough():
     quality = 0.95 + 0.05 * draws.uniform(torch.tensor(1), 500, 5)
     sne, official = (stackelberg(quality, quality, solver=name) for name in STACKELBERG_SOLVERS)
@@ -149,6 +160,22 @@ def test_no_other_payment_gains_the_leader(capped):
     curve = leader_curve(torch.cat([grid, near], -1), quality, alpha, 0.5, 1.0, limits)
     assert float(((curve.amax(-1) - reached) / alpha).max()) <= 1e-12
     assert 0.3 < float((eta > 0).double().mean()) < 1
+
+
+@pytest.mark.parametrize("owners", [2, 6])
+@pytest.mark.parametrize("capped", [False, True])
+def test_no_drawn_payment_gains_the_leader_in_ten_thousand_games(capped, owners):
+    quality, caps, alpha = random_games(6, 10_000, owners)
+    limits = caps if capped else None
+    eta = leader_optimum(quality, alpha, 0.5, 1.0, limits)
+    least = torch.arange(15) / 15  # one payment from each fifteenth of [0, alpha k]: more than alpha k ln(1 + sum q) is a loss
+    drawn = alpha[:, None] / 2 * (least + draws.uniform(torch.tensor(7), 10_000, 15) / 15)
+    # 1 % more and less, by which a wrong optimum is seen that lies between two drawn payments
+    curve = leader_curve(torch.cat([eta[:, None] * money([[1.0, 0.99, 1.01]]), drawn], -1), quality, alpha, 0.5, 1.0, limits)
+    gains = (curve[:, 1:] - curve[:, :1]) / (alpha[:, None] / 2)
+    assert float(gains.max()) <= 1e-6
+    assert 0.2 < float((eta > 0).double().mean()) < 1
+    assert float((gains[eta > 0].amax(-1) < 0).double().mean()) > 0.99  # so that the search is one: other payments lose
 
 
 PEAKS = {  # two owners of f = 1 with x <= 1/4, three of f = 1/4 without caps: (alpha k, eta, where it comes from)

@@ -13,6 +13,7 @@ from matplotlib.patches import ConnectionStyle
 
 from marketenv import make_market
 from marketenv.core import rounds
+from marketenv.core.market import agent_names
 from marketenv.markets.reference import Auctioned
 from marketenv.render import (
     Html,
@@ -69,6 +70,22 @@ def test_the_frame_of_shared_models_is_their_graph(monkeypatch):
     draw_frame(a_shared_round(scheme="fedavg"), names)
     assert [arrow.get_linewidth() for arrow in arrows_of(seen[1])] == [0.6] * 6  # everybody gets every model; no money moves
     assert not [text for text in seen[1].texts if text.get_text() not in ("", *names)]
+    assert seen[0].get_title() == "models bought and money paid last round"
+
+
+def test_the_frame_of_a_data_market_says_that_data_are_bought_and_names_its_accounts(monkeypatch):
+    seen = []
+    monkeypatch.setattr("marketenv.render.pictures.draw_bars", lambda axes, *rest: seen.append(axes.figure.axes[0]))
+    options = {"points": 8, "pilots": (2, 4), "mixtures": 2, "communications": 1, "learner_options": {"hidden": (4,)}}
+    market = make_market("data_market_v0", n_sellers=2, rule="posted", **options)
+    names = agent_names(market)
+    report = next(r for _, _, r in rounds.play(market, dict.fromkeys(names, market.policies["random"]), torch.tensor([0])) if r)
+    draw_frame(report, names)
+    assert seen[0].get_title() == "data bought and money paid last round"
+    assert report.names == [*names, "account held", "account platform"]
+    assert "account\nheld" in [text.get_text() for text in seen[0].texts] and "buyer_0 pays account held" in tell_round(
+        report, names
+    )
 
 
 def test_network_draws_one_arrow_per_payment():
@@ -126,14 +143,15 @@ def test_numbers_of_a_network_have_one_format():
 
 
 def test_there_and_back_the_numbers_stand_apart_from_the_other_arrow():
-    """A hold of 0.6 and its refund, between two of six who stand 1.7 radii apart, in a panel of a frame."""
+    """A hold of 0.6 and its refund, between one of four agents and one of two accounts in the middle, in a panel of a frame."""
     fig, (axes, _) = figure(2)
     money = np.zeros((6, 6))
     money[1, 5] = money[5, 1] = 0.6
     draw_network(axes, money, [f"client_{k}" for k in range(6)], accounts=2)
     png(fig)
-    turns = 2 * np.pi * np.arange(6) / 6
-    places = np.stack([np.sin(turns), np.cos(turns)], 1)
+    places = {1: np.array([1.0, 0.0]), 5: np.array([0.0, -0.3])}  # on the right; below the middle
+    assert np.allclose(axes.collections[0].get_offsets()[1], places[1])
+    assert np.allclose(axes.collections[1].get_offsets()[1], places[5])
     other = [curve(places[5], places[1], ALONG), curve(places[1], places[5], ALONG)]  # of the back way, of the way there
     for text, points in zip(numbers_of(axes), other, strict=True):
         box = text.get_bbox_patch().get_window_extent()
@@ -142,10 +160,43 @@ def test_there_and_back_the_numbers_stand_apart_from_the_other_arrow():
 
 def test_accounts_are_squares_and_agents_are_circles():
     _fig, (axes,) = figure()
-    draw_network(axes, np.zeros((3, 3)), ["buyer_0", "seller_0", "escrow_0"], accounts=1)
+    draw_network(axes, np.zeros((3, 3)), ["buyer_0", "seller_0", "account escrow"], accounts=1)
+    assert [text.get_text() for text in axes.texts] == ["buyer_0", "seller_0", "account\nescrow"]  # so that it fits in
     circles, squares = axes.collections
     assert [len(some.get_offsets()) for some in (circles, squares)] == [2, 1]
     assert circles.get_paths()[0].codes is not None and len(squares.get_paths()[0].vertices) == 5  # curves; four corners, closed
+
+
+def titles_of(report, names):
+    """The title of the frame's network, its names, and its arrows' payments [names, names]."""
+    seen = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("marketenv.render.pictures.draw_network", lambda axes, *rest: seen.append(rest))
+        draw_frame(report, names)
+    return seen[0]
+
+
+def a_round_of_resources():
+    """Three owners and two centres: the golden payments of N = 3, f = 1: eta = 5 / 2 - 3 / 2 = 1, x = 2 / 9 each."""
+    market = make_market("resource_market_v0", learner=None, n_owners=3, n_centres=2, quality=(1.0, 1.0), max_cycles=1)
+    policies = dict.fromkeys(agent_names(market), market.policies["truthful"])
+    *_, (_, _, report) = rounds.play(market, policies, torch.tensor([0]))
+    return report
+
+
+def test_all_rows_of_an_account_are_one_square_and_the_title_says_what_links_are():
+    report = a_round_of_resources()
+    agents = report.names[:6]
+    money, names, title, edges, accounts = titles_of(report, agents)
+    assert names == [*agents, "account escrow", "account fees"] and accounts == 2 and title == "matches and money paid last round"
+    assert np.allclose(money[7, 4:6], 1 / 3) and np.allclose(money[1:4, 7], 2 / 9)  # each centre gets half of the fees of all
+    assert np.isclose(money[0, 6], 1.0) and np.allclose(money[6, 1:4], 1 / 3)
+    assert np.isclose(money.sum(), float(report.transfers.sum())) and edges[:, 4:6].sum() == 3  # every owner has a centre
+    assert not any(line.endswith("0.0000.") for line in report.story(agents))  # what is left by rounding is told nowhere
+
+
+def test_the_title_says_what_was_bought():
+    assert titles_of(a_shared_round(), ["client_0", "client_1", "client_2"])[2] == "models bought and money paid last round"
 
 
 @pytest.mark.parametrize("low", [-0.15, -0.0015, -1234.0])

@@ -127,7 +127,11 @@ def whole_help(script, option, helps):
         ),
         ("train", ("--arguments", "device=cuda"), "--arguments has 'device=cuda'; give device by --device."),
         ("train", ("--gamma", "2"), "--gamma is 2.0"),
-        ("train", ("--market", "bounty"), "no market 'bounty'. Known: data_market_v0, model_sharing_v0,"),
+        (
+            "train",
+            ("--market", "bounty"),
+            "no market 'bounty'. Known: data_market_v0, model_sharing_v0, parameter_trading_v0, reference_v0, resource_",
+        ),
         ("train", ("--batch-size", "7", "--steps", "64"), "--batch-size is 7, wanted a divisor of the rollout"),
         ("benchmark", ("--only", "marketts"), "Did you mean 'markets'"),
         ("mutate", ("--only", "nothing-like-it"), "no mutant is called like nothing-like-it"),

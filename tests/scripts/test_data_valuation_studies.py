@@ -22,7 +22,8 @@ def out(tmp_path_factory):
     private = {"points": 30, "sigmas": (0.2, 1.0), "shares": (0.1, 0.5), "anchors": (1,), "steps": 2}
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MARKETENV_DATA", raising=False)
-        for study in (mixed.wad_correlation, mixed.wad_scaling, mixed.wad_selection):
+        mixed.wad_correlation(mixed.Correlation(**few, **SMALL))
+        for study in (mixed.wad_scaling, mixed.wad_selection):
             study(mixed.Wad(**few, **SMALL))
         sellers.wad_private(sellers.Private(out=folder, **private, **SMALL))
         sellers.wad_exploits(sellers.Exploits(out=folder, steps=2, **SMALL))
@@ -44,12 +45,26 @@ def test_every_study_writes_rows_and_a_picture(out, name):
 
 
 def test_three_studies_share_one_measurement_and_name_what_is_not_here(out):
-    assert len(list((out / "units").glob("*.json"))) == 1 + 4 + 1 + 2 + 2 + 2 + len(exploits.DEFENCES) + 2 - _shared()
+    assert len(list((out / "units").glob("*.json"))) == 2 + 4 + 1 + 2 + 2 + 2 + len(exploits.DEFENCES) + 2 - _shared()
     for name in ("wad_correlation", "wad_scaling", "wad_selection"):
         facts, rows = read(out, name)
         assert any("small/cifar10_8k_2k.npz" in note for note in facts["notes"])
         assert any(what.startswith("digits, unlabeled") for what in rows)
     assert not any(what.startswith("cifar10,") for what in rows)
+
+
+def test_fedprox_stands_beside_fedavg(out):
+    _, rows = read(out, "wad_correlation")
+    free, pulled = (rows[f"digits, label_skew{by}: r of CombineWad, N = 200"] for by in ("", ", fedprox"))
+    assert pulled["ours"] != free["ours"] and pulled["paper"] is None  # -.87 was measured with FedAvg
+    less = rows["digits, label_skew, fedprox less fedavg: r of CombineWad, N = 200"]
+    assert less["ours"] == pytest.approx(pulled["ours"] - free["ours"])
+    _, rows = read(out, "wad_scaling")
+    assert rows and not any("fedprox" in what for what in rows)
+    with pytest.raises(ValueError, match=r"fedprx.*fedprox"):
+        mixed.Correlation(algorithms=("fedprx",))
+    with pytest.raises(ValueError, match="one or more"):
+        mixed.Correlation(algorithms=())
 
 
 def _shared():

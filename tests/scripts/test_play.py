@@ -1,5 +1,7 @@
 """An episode told in the terminal: the truth stands beside what was said, and lies are seen at once."""
 
+import re
+
 import pytest
 import torch
 
@@ -54,6 +56,21 @@ def test_a_round_is_told_for_each_of_the_episode_and_rounds_have_one_option(caps
     assert "round 2" in printed and "round 3" not in printed and "buyer_2 (truthful): utility" in printed
     with pytest.raises(ValueError, match="give max_cycles by --rounds"):
         main(PlayConfig(arguments=("max_cycles=2",)))
+
+
+def players(capsys, **config):
+    """What every agent played, by the last lines."""
+    main(PlayConfig(market="reference_v0", focal="shade", arguments=("game=first_price", "n_buyers=3"), **config))
+    return re.findall(r"^(\w+) \((\w+)\): utility", capsys.readouterr().out, re.M)
+
+
+def test_the_focal_agent_is_the_first_or_the_named_one_or_all_of_a_role(capsys):
+    buyers = ["buyer_0", "buyer_1", "buyer_2"]
+    for agent, chosen in ((None, buyers[:1]), ("buyer_2", buyers[2:]), ("buyer", buyers)):
+        found = dict(players(capsys, agent=agent))
+        assert [name for name, strategy in found.items() if strategy == "shade"] == chosen and set(buyers) <= set(found)
+    with pytest.raises(ValueError, match=r"no agent 'buyer_3'. Did you mean 'buyer_2'"):
+        players(capsys, agent="buyer_3")
 
 
 @pytest.mark.parametrize("option", ["focal", "others"])

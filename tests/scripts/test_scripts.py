@@ -38,8 +38,9 @@ def test_demo_writes_its_report_pictures_and_rounds(tmp_path):
     assert "reference/budget_balance" in (tmp_path / "audit" / "report.html").read_text()
     assert list(json.loads((tmp_path / "audit" / "claims.json").read_text())["claims"]) == ["reference/budget_balance"]
     assert "Data market: one seller cheats" in page and all(name in page for name in ("bait_and_switch", "all audited"))
+    assert "Resource market: one owner cheats" in page and all(name in page for name in ("over_reporter", "fixed_leader"))
     sharers = [name for name, s in STRATEGIES.items() if "model_sharing_v0" in s.markets]
-    assert all(name in page for name in (*sharers, "ipfl", "pfedgraph")) and page.count("data:image/png;base64,") == 6
+    assert all(name in page for name in (*sharers, "ipfl", "pfedgraph")) and page.count("data:image/png;base64,") == 8
 
 
 @pytest.mark.parametrize(
@@ -61,7 +62,10 @@ def test_benchmark_writes_a_list_of_figures(tmp_path):
     assert all(case["value"] > 0 for case in found if "overhead" not in case["name"])
     assert any("reference_v0" in case["name"] for case in found) and any("digits" in case["name"] for case in found)
     assert any("data_market_v0" in case["name"] and case["unit"] == "market-rounds/s" for case in found)
+    resource = [case for case in found if case["name"].startswith("resource_market_v0")]
+    assert {case["unit"] for case in resource} == {"market-rounds/s", "s/round", "times"}
     assert any("model_sharing_v0 clear" in case["name"] and case["unit"] == "times" for case in found)
+    assert any("stackelberg" in case["name"] and "with caps / without" in case["name"] for case in found)
 
 
 def test_play_tells_every_round_and_adds_up():

@@ -141,6 +141,17 @@ def test_pca_keeps_what_varies_most():
     assert (matrix.gather(-2, matrix.abs().argmax(-2, keepdim=True)) > 0).all()  # which is that of the largest entry
 
 
+def test_padding_and_weights_of_pca():
+    """A row of weight 2 counts as two rows; one of weight 0, which may hold anything, as none."""
+    x = draws.normal(torch.tensor(2), 9, 4)
+    weights = torch.tensor([2.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0])
+    padded = x.clone()
+    padded[8] = math.nan
+    found, wanted = pca(padded, 3, weights), pca(torch.cat([x[:1], x[:8]]), 3)
+    assert torch.allclose(found.shift, wanted.shift) and torch.allclose(found.matrix, wanted.matrix)
+    assert torch.equal(pca(x, 3, torch.full((9,), 0.3)).matrix, pca(x, 3).matrix)  # equal weights are none
+
+
 def test_all_directions_of_pca_keep_every_distance():
     x = draws.normal(torch.tensor(1), 20, 4)
     assert torch.allclose(torch.cdist(pca(x, 4)(x), pca(x, 4)(x)), torch.cdist(x, x))

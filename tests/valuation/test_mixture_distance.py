@@ -98,9 +98,14 @@ def test_bad_arguments_are_refused():
         combine_wad(parts, p, target, method="bures", eps=1)
     with pytest.raises(ValueError, match=r"no method of combine 'sliced'. .*Known: exact, fast"):
         combine(parts, p, target, method="sliced")
-    for bad in ([0.5, 0.6, 0.0], [1.5, -0.5, 0.0], [math.nan, 0.5, 0.5]):
+    for bad in ([0.5, 0.6, 0.0], [1.5, -0.5, 0.0]):
         with pytest.raises(ValueError, match="wanted shares >= 0 that sum to 1"):
             combine_wad(parts, torch.tensor([bad]), target)
+    with pytest.raises(ValueError, match="p holds nan; wanted finite numbers"):
+        combine_wad(parts, torch.tensor([[math.nan, 0.5, 0.5]]), target)
+    even = torch.full((1, 3), 1 / 3).double()
+    rounded = combine_wad(parts, even + torch.tensor([5e-6, -5e-6, 4e-6]), target, method="exact")  # within the rounding of 1e-5
+    assert torch.allclose(rounded, combine_wad(parts, even, target, method="exact"), rtol=1e-4)
     with pytest.raises(ValueError, match=r"wanted \[..., sellers, points, coordinates\] and \[..., mixtures, sellers\]"):
         combine_wad(parts, p[:, :2], target)
     with pytest.raises(ValueError, match="differ in their leading axes or coordinates"):
@@ -114,7 +119,7 @@ def test_bad_arguments_are_refused():
             with pytest.raises(ValueError, match="tolerance is"):
                 function(parts, p, target, tolerance=bad)
     with pytest.raises(ValueError, match=r"start has potentials \[5, 6\], wanted \[2, 6\]"):
-        combine(parts, p[:2], target, start=combine(parts, p, target))
+        combine(parts, p[:2], target, start=combine(parts, p, target).g)
 
 
 # --- fast -----------------------------------------------------------------------------------------------------------------
@@ -154,6 +159,7 @@ def test_a_second_schedule_goes_on_with_what_is_not_known(monkeypatch):
     found = combine(*args, tolerance=tolerance)
     changed = found.low != first.low
     assert changed[gap > tolerance].all() and not changed.all()  # at most as many a market as the worst one has
+    assert (found.low < found.high).all()  # the schedule went on with the right ones: none is left to be solved exactly
     assert ((found.wad / combine_wad(*args, method="exact") - 1).abs() <= tolerance).all()
 
 
@@ -175,12 +181,52 @@ def test_scaling_that_leaves_float64_is_no_answer(monkeypatch):
     assert torch.allclose(combine_wad(parts, p, target, tolerance=math.inf), exact)
 
 
+@pytest.fixture
+def scaled(monkeypatch):
+    """Iterations, and mixtures that they are done for, of every stage of every call."""
+    stages, fitted = [], fast._fitted
+
+    def counted(kernel, a, b, v, iterations):
+        stages.append((iterations, a.shape[:-1].numel()))
+        return fitted(kernel, a, b, v, iterations)
+
+    monkeypatch.setattr(fast, "_fitted", counted)
+    return stages
+
+
 def test_a_start_from_the_last_round_keeps_what_is_promised():
     parts, p, target, *_ = problem(5, n=20, m=20)
     cold = combine(parts, p, target)
     exact = combine_wad(parts + 0.01, p, target, method="exact")
-    for start in (cold, combine(parts, p, target, method="exact")):
+    for start in (cold.g, combine(parts, p, target, method="exact").g, 100 * cold.g, torch.full_like(cold.g, math.nan)):
         assert ((combine(parts + 0.01, p, target, start=start).wad / exact - 1).abs() <= 0.01).all()
+
+
+def test_a_start_does_without_the_first_steps(scaled):
+    """Where little has changed 8 + 10 iterations do for each of 21 mixtures; without a start 8 + 8 come before them."""
+    parts, target = skewed_digits()
+    cold = combine(parts, GRID, target)
+    assert scaled == [(8, 21), (8, 21), (8, 21), (10, 21)]
+    scaled.clear()
+    moved = 0.99 * parts + 0.01 * parts[:, :1]
+    found = combine(moved, GRID, target, start=cold.g)
+    assert scaled == [(8, 21), (10, 21)]
+    assert ((found.wad / by_pot(moved, GRID.double(), target) - 1).abs() <= 0.01).all()
+
+
+def test_a_start_of_zeros_is_none_and_that_of_others_is_no_matter(scaled):
+    """Of two problems one has a start: the other one takes the first steps, and is what it is alone, to the bit."""
+    parts, target = (torch.stack([x, 2 * x]) for x in skewed_digits())
+    mixtures = GRID.expand(2, -1, -1)
+    cold = combine(parts, mixtures, target)
+    scaled.clear()
+    found = combine(parts, mixtures, target, start=torch.stack([torch.zeros_like(cold.g[0]), cold.g[1]]))
+    assert [iterations for iterations, _ in scaled] == [8, 8, 8, 10]
+    assert torch.equal(found.wad[0], cold.wad[0]) and torch.equal(found.g[0], cold.g[0])
+    warm = combine(parts, mixtures, target, start=cold.g)
+    assert torch.equal(found.wad[1], warm.wad[1]) and torch.equal(found.g[1], warm.g[1])
+    assert not torch.equal(warm.g[1], cold.g[1]) and torch.allclose(warm.wad, cold.wad, rtol=0.02)
+    assert torch.equal(combine(parts, mixtures, target, start=torch.zeros_like(cold.g)).wad, cold.wad)
 
 
 # --- gradient -------------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from marketenv.core import draws
-from marketenv.valuation import enumerate_mixtures, fit_estimator, leave_one_out, predicted_value, shapley
+from marketenv.valuation import averaged, enumerate_mixtures, fit_estimator, leave_one_out, predicted_value, shapley
 
 KEYS = torch.arange(3)
 
@@ -176,6 +176,71 @@ def test_a_seller_whose_data_do_harm_has_a_negative_value():
     value = predicted_value(fit, torch.full((3,), 1 / 3), lambda q: q @ torch.tensor([0.2, 0.3, 2.0]).double(), empty=0.5)
     loo = leave_one_out(value, 3)
     assert loo[2] < 0 < loo[0] and shapley(value, 3).values.argsort().tolist() == [2, 1, 0]
+
+
+# --- averaged models ------------------------------------------------------------------------------------------------------
+
+
+def drawn_models(seed, markets, owners, params=4):
+    key = torch.tensor(seed)
+    models, start = draws.normal(draws.fold(key, 0), markets, owners, params), draws.normal(draws.fold(key, 1), markets, params)
+    return models, draws.uniform(draws.fold(key, 2), markets, owners), start
+
+
+def test_averaged_models_by_hand():
+    models = averaged(torch.tensor([[2.0, 0.0], [8.0, 3.0], [5.0, 5.0]]), torch.tensor([1.0, 2.0, 0.0]), torch.tensor([1.0, 7.0]))
+    some = torch.tensor([[0, 0, 0], [1, 0, 0], [1, 1, 0], [1, 1, 1], [0, 0, 1]]).bool()
+    # nobody: the start; one: its own; (2 + 2 * 8) / 3 and (0 + 2 * 3) / 3; a weight of 0 adds nothing, also where it is alone
+    assert models(some).tolist() == [[1, 7], [2, 0], [6, 2], [6, 2], [1, 7]]
+
+
+@settings(max_examples=20)
+@given(seed=st.integers(0, 2**40), owners=st.integers(1, 6))
+def test_averaged_models_are_means_of_their_members(seed, owners):
+    models, weights, start = drawn_models(seed, 3, owners)
+    every = (torch.arange(2**owners)[:, None] >> torch.arange(owners)) & 1 == 1
+    found = averaged(models, weights, start)(every)
+    assert found.shape == (3, 2**owners, 4)
+    for market in range(3):
+        for place, members in enumerate(every):
+            w, part = weights[market, members, None], models[market, members]
+            wanted = (w * part).sum(0) / w.sum() if bool(members.any()) else start[market]
+            assert torch.allclose(found[market, place], wanted, rtol=1e-12, atol=1e-14)
+    assert torch.equal(averaged(models, weights, start)(torch.eye(owners).bool()), models)  # alone: its own, to the bit
+    assert torch.allclose(averaged(models, 7 * weights, start)(every), found, rtol=1e-12, atol=1e-14)  # in any unit
+    single = averaged(models.float(), weights, start.float())(every.expand(3, -1, -1))
+    assert single.dtype == torch.float32 and torch.allclose(single.double(), found, rtol=1e-5, atol=1e-6)
+    assert torch.equal(averaged(models[1], weights[1], start[1])(every), found[1])
+
+
+def test_shapley_values_of_owners_by_the_score_of_averaged_models():
+    """Scores that are linear in the parameters: with equal weights the value is the mean of the members' scores."""
+    models, _, start = drawn_models(1, 3, 4)
+    average = averaged(models, torch.ones(3, 4), 0 * start)
+    found = shapley(lambda some: average(some).sum(-1), 4).values
+    own = models.sum(-1)
+    # at place j of an order it adds own / j, less the mean of those before it / j where there are any
+    harmonic = sum(1 / j for j in range(1, 5)) / 4
+    others = (own.sum(-1, keepdim=True) - own) / 3
+    assert torch.allclose(found, harmonic * own - (harmonic - 1 / 4) * others, rtol=1e-12, atol=1e-14)
+    sampled = shapley(lambda some: average(some).sum(-1), 4, 400, KEYS)
+    assert ((sampled.values - found).abs() <= 5 * sampled.errors).all()
+
+
+@pytest.mark.usefixtures("as_for_a_user")
+def test_models_that_have_no_average_are_refused():
+    models, weights, start = drawn_models(2, 2, 3)
+    for wrong, told in (
+        ((models, weights, start[:1]), r"models \[2, 3, 4\], weights \[2, 3\] and start \[1, 4\] do not fit; wanted"),
+        ((models, weights[:, :2], start), "do not fit"),
+        ((start[0], weights[0, 0], start[0]), "do not fit"),
+        ((models / 0, weights, start), "models holds .*; wanted finite numbers. Give an owner whose training diverged the model"),
+        ((models, weights, start / 0), "start holds .*inf"),
+        ((models, -weights, start), "weights hold -.*; wanted numbers >= 0"),
+        ((models, weights / 0, start), "weights holds inf"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            averaged(*wrong)
 
 
 def test_what_is_no_value_is_refused():

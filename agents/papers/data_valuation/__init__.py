@@ -2,7 +2,8 @@
 
 ``numbers``: what the paper and its readers report;   ``settings``: scenarios, data sets, sizes by effort
 ``sellers_data``, ``training``: what mixtures are made of, and what models learn from them
-``correlation``, ``scaling``, ``private``, ``selection``, ``exploits``, ``many_sellers``, ``payments``: experiments
+``correlation``, ``scaling``, ``private``, ``selection``, ``exploits``, ``market``, ``learned_sellers``, ``many_sellers``,
+``payments``: experiments
 ``claims``: evidence and a rule;   ``figures``: evidence and a picture
 
 The summary of the paper proposes experiments, which stand here by these names:

@@ -7,7 +7,7 @@ from functools import partial
 from ...stress.claims.claim import Above, AtLeast, AtMost, Claim
 from . import correlation, scaling, selection
 from .numbers import DERIVED, R2
-from .seller_claims import EXPLOITS, PAYMENTS, PRIVATE, SELLERS
+from .seller_claims import EXPLOITS, LEARNED, PAYMENTS, PRIVATE, SELLERS
 from .wording import DATA, OURS, paper_claim
 
 SHOWN = {"label_skew": "label skew", "mislabeled": "mislabeled data", "unlabeled": "unlabeled data"}
@@ -118,4 +118,4 @@ def _selection(scenario: str) -> tuple[Claim, ...]:
 
 
 SELECTION = tuple(claim for scenario in ("label_skew", "mislabeled") for claim in _selection(scenario))
-CLAIMS = (*CORRELATION, *SCALING, *SELECTION, *PRIVATE, *EXPLOITS, *SELLERS, *PAYMENTS)
+CLAIMS = (*CORRELATION, *SCALING, *SELECTION, *PRIVATE, *EXPLOITS, *LEARNED, *SELLERS, *PAYMENTS)

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..reported import Reported
+
 PAPER = "Li, Yang, Jia, Pan, arXiv 2509.18104"
 TRIANGLE = "Li, Pan, arXiv 2404.06787 (TriangleWad)"
 FEDWAD = "Rakotomamonjy et al., ICLR 2024 (FedWaD)"
 READ = "read from a public review of the paper"
 DIGITISED = "digitised from a figure of the paper, +-.05"
 DERIVED = "measured before this library existed"
-
-
-@dataclass(frozen=True)
-class Reported:
-    """A number that somebody reports, and where it stands."""
-
-    value: float
-    place: str
 
 
 # --- accuracy and distance ----------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from marketenv.core import draws
 from marketenv.mechanisms import DATA_RULES, DataRule, apply_data_rule, hold_back
 
 from ...stress.claims.claim import Effort, Evidence
+from ..reported import greatest
 from .settings import SEED
 
 MOST_CASES = 10_000
@@ -22,7 +23,6 @@ AT_ONCE = 1000
 SELLERS = 5
 BESIDE = 1e-9  # how near to a breakpoint asks are tried, as a part of it
 LARGEST_BUDGET = 10.0
-KEPT = 512  # samples kept; of more cases a sample is the greatest of a block
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def truthful(condition: str, effort: Effort, rule: str | DataRule) -> Evidence:
     regret = torch.cat(parts).amax(-1)
     worst = int(regret.argmax())
     return Evidence(
-        samples={"regret": _greatest(regret)},
+        samples={"regret": greatest(regret)},
         seeds=f"{len(regret)} random auctions of {SELLERS} sellers, key {SEED}",
         scale=LARGEST_BUDGET,
         exact=True,  # of the auctions all asks that can matter were tried
@@ -109,7 +109,7 @@ def within_budget(condition: str, effort: Effort, rule: str | DataRule) -> Evide
     over = done.prices.sum((1, 2)) - some.budget
     short = torch.where(done.allocation[:, 0], some.asks - done.prices[:, 0], 0.0).amax(-1)
     return Evidence(
-        samples={"spent beyond the budget": _greatest(over.clamp(min=0)), "paid below the ask": _greatest(short.clamp(min=0))},
+        samples={"spent beyond the budget": greatest(over.clamp(min=0)), "paid below the ask": greatest(short.clamp(min=0))},
         seeds=f"{len(over)} random auctions of {SELLERS} sellers, key {SEED}",
         scale=LARGEST_BUDGET,
     )
@@ -126,13 +126,8 @@ def nothing_vanishes(condition: str, effort: Effort) -> Evidence:
     lost = (split.at_once + split.released + split.returned - price[:, None, None]).abs().flatten()
     return Evidence(
         samples={
-            "money that vanishes": _greatest(lost),
-            "money that more gain costs": _greatest((split.released - better.released).clamp(min=0).flatten()),
+            "money that vanishes": greatest(lost),
+            "money that more gain costs": greatest((split.released - better.released).clamp(min=0).flatten()),
         },
         seeds=f"{cases} random prices, key {SEED}",
     )
-
-
-def _greatest(values: Float64[Tensor, "cases"]) -> list[float]:
-    """The greatest of as many blocks as samples are kept."""
-    return [float(part.max()) for part in values.split(max(1, -(-len(values) // KEPT)))]

@@ -7,8 +7,8 @@ from functools import partial
 
 from marketenv.mechanisms import DATA_RULES
 
-from ...stress.claims.claim import AS_STATED, Above, AtMost, Claim, Never
-from . import exploits, many_sellers, market, payments, private
+from ...stress.claims.claim import AS_STATED, Above, AtMost, Claim, InMost, Never
+from . import exploits, learned_sellers, many_sellers, market, payments, private
 from .numbers import DERIVED, FEDWAD, PAPER, TRIANGLE
 from .wording import OURS, paper_claim
 
@@ -141,6 +141,40 @@ EXPLOITS = (
         conditions=tuple(market.DEFENCES),
         unit="money",
         statistic="nine tenths of the truthful seller's utility less the strategy's, by strategy, seed by seed",
+    ),
+)
+
+
+# --- sellers who learn --------------------------------------------------------------------------------------------------
+
+
+def _found(conduct: str, words: str) -> Claim:
+    return paper_claim(
+        f"ppo_finds_{conduct}",
+        f"Where no defence stands, a seller that learns by PPO and begins with truth comes to {words}.",
+        InMost(),
+        partial(learned_sellers.finds, conduct=conduct),
+        paper=OURS,
+        place="a question put to data_market_v0 with this conduct alone open, one seller",
+        conditions=(AS_STATED,),
+        unit="of the learners",
+        statistic="1 for a learner that mostly does it and surely earns more than truth, else 0",
+    )
+
+
+LEARNED = (
+    _found("permute", "rename its classes"),
+    _found("bait", "deliver noise"),
+    paper_claim(
+        "renaming_adds_nothing_to_bait",
+        "Who delivers noise alone earns nothing more by renaming classes too, so that both are no two things to be learned.",
+        Never(1e-9),
+        learned_sellers.renaming_beside_bait,
+        paper=OURS,
+        place="derived from what a row costs its seller",
+        conditions=(AS_STATED,),
+        unit="money",
+        statistic="difference of the seller's utility with and without the renaming, seed by seed",
     ),
 )
 

@@ -110,6 +110,13 @@ def missing(data: str) -> str:
     return "" if here else f"{data} lies in {place} of the folder that MARKETENV_DATA names, which is not here"
 
 
+def loaded(data: str) -> Dataset:
+    """A data set as experiments see it; ValueError where it is not here."""
+    if reason := missing(data):
+        raise ValueError(reason + ".")
+    return _loaded(data, data_folder())
+
+
 @cache
 def _loaded(data: str, folder: Path | None) -> Dataset:
     known = DATA_SETS[data]
@@ -173,8 +180,7 @@ class Setting:
 
     def source(self) -> Source:
         """What sellers own, by seed; ValueError where the data set is not here."""
-        if reason := missing(self.data):
-            raise ValueError(reason + ".")
+        loaded(self.data)
         return _source(self.data, self.scenario, self.n_sellers, data_folder())
 
     def learner(self) -> Learner:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from marketenv.core import draws
 from marketenv.core.shards import Shards
-from marketenv.markets.data_market.federated import Federated, quotas
+from marketenv.markets.federated import Federated, quotas
 
 from .sellers_data import mixed_rows
 from .settings import Setting

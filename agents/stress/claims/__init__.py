@@ -15,6 +15,7 @@ from typing import Any
 from marketenv.core.lookup import lookup
 
 from ...papers.data_valuation import claims as data_valuation
+from ...papers.resources_decoupled import claims as resources_decoupled
 from . import model_sharing, reference, train_n_trade
 from .claim import (
     AS_STATED,
@@ -39,7 +40,14 @@ from .money import Books, accounts, balance
 from .truthfulness import rationality, truthfulness
 
 CLAIMS: dict[str, Claim] = {
-    claim.id: claim for claim in (*reference.CLAIMS, *train_n_trade.CLAIMS, *model_sharing.CLAIMS, *data_valuation.CLAIMS)
+    claim.id: claim
+    for claim in (
+        *reference.CLAIMS,
+        *train_n_trade.CLAIMS,
+        *model_sharing.CLAIMS,
+        *data_valuation.CLAIMS,
+        *resources_decoupled.CLAIMS,
+    )
 }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from marketenv.core import draws
@@ -15,7 +15,8 @@ from marketenv.core.shards import Shards
 from marketenv.data.wrong_features import Moments, moments
 from marketenv.data.wrong_labels import cycles, permuted_labels, symmetric_flips
 from marketenv.data.wrong_rows import noise_rows
-from marketenv.markets.data_market.worlds import Buyer
+from marketenv.markets.data_worlds import Buyer
+from marketenv.markets.goods import Goods
 
 MOST_DECLARED = 5.0
 PERMUTES = ("never", "delivered", "always")  # what renamed classes are seen in: nothing, the delivery alone, the pilot too
@@ -67,29 +68,6 @@ class Conduct:
     def unique(self, size: Int[Tensor, "markets sellers"]) -> Int[Tensor, "markets sellers"]:
         """How many different rows there are among those that are offered."""
         return (self.declared * self.distinct - 1e-9).ceil().long().clamp(min=1).minimum(size)
-
-
-@dataclass(frozen=True)
-class Goods:
-    """Rows of every seller, padded: as many count as ``size`` says.
-
-    x: [markets, sellers, width, *features];   y, labelled: [markets, sellers, width];   size: [markets, sellers]
-    """
-
-    x: Float[Tensor, "markets sellers width *features"]
-    y: Int[Tensor, "markets sellers width"]
-    labelled: Bool[Tensor, "markets sellers width"]
-    size: Int[Tensor, "markets sellers"]
-
-    def first(self, width: int) -> Goods:
-        """No more than so many rows of each seller."""
-        return Goods(self.x[:, :, :width], self.y[:, :, :width], self.labelled[:, :, :width], self.size.clamp(max=width))
-
-    @property
-    def mask(self) -> Float[Tensor, "markets sellers width"]:
-        """1 where a row counts, 0 elsewhere."""
-        width = torch.arange(self.y.shape[-1], device=self.y.device)
-        return (width < self.size[..., None]).double()
 
 
 def goods(

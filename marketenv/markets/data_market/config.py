@@ -12,9 +12,8 @@ from marketenv.learners import Training
 from marketenv.learners.training import check_training
 from marketenv.markets.arguments import GAME, LARGEST_MONEY, check_ready_made, data_options
 from marketenv.markets.data_market.conduct import CONDUCT
+from marketenv.markets.federated import ALGORITHMS, ALIGNMENTS
 
-ALGORITHMS = {"fedavg": 0.0, "fedprox": 0.1}  # strength of the pull to the shared model
-ALIGNMENTS = ("auto", "weight_matching", "none")
 MOST_CASH = 5e5  # with as much credit it is a million, the most that agents are shown
 LABELS = ("given", "features", "pseudo")
 DISTANCES = ("auto", "exact", "fast", "sliced")

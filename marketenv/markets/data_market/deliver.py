@@ -12,12 +12,12 @@ from torch import Tensor
 
 from marketenv.core.floor import Floor
 from marketenv.core.phase import Outcome, Phase
-from marketenv.markets.data_market.distances import Distances
 from marketenv.markets.data_market.moves import BUYER, SELLER
 from marketenv.markets.data_market.offer import Offered
 from marketenv.markets.data_market.pilot import MOST_MEASURED, Piloted, stock
 from marketenv.markets.data_market.select import HELD, PLATFORM, Selected
 from marketenv.markets.data_market.train_selected import TrainedOnPurchase
+from marketenv.markets.distances import Distances
 from marketenv.mechanisms import Release, hold_back
 
 PerPair = Float64[Tensor, "markets 1 sellers"]

@@ -13,7 +13,7 @@ from torch import Tensor
 from marketenv.core import draws, tree
 from marketenv.core.parts import taken
 from marketenv.core.tree import STATIC
-from marketenv.markets.data_market.distances import Distances, Measures
+from marketenv.markets.distances import Distances, Measures
 from marketenv.valuation import (
     Estimator,
     enumerate_mixtures,

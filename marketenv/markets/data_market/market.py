@@ -28,17 +28,17 @@ from marketenv.learners import Learner, Training
 from marketenv.markets import own_parts
 from marketenv.markets.arguments import make_learner, source_of
 from marketenv.markets.data_market.conduct import CONDUCT
-from marketenv.markets.data_market.config import ALGORITHMS, DataMarketConfig
+from marketenv.markets.data_market.config import DataMarketConfig
 from marketenv.markets.data_market.deliver import Deliver
-from marketenv.markets.data_market.distances import Distances
-from marketenv.markets.data_market.federated import Federated
 from marketenv.markets.data_market.forecast import SELECTIONS
 from marketenv.markets.data_market.moves import BUYER, SELLER
 from marketenv.markets.data_market.offer import Offer
 from marketenv.markets.data_market.pilot import MOST_MEASURED, Pilot
 from marketenv.markets.data_market.select import HELD, PLATFORM, Select
 from marketenv.markets.data_market.train_selected import TrainSelected
-from marketenv.markets.data_market.worlds import DataWorlds, open_content
+from marketenv.markets.data_worlds import DataWorlds, open_content
+from marketenv.markets.distances import Distances
+from marketenv.markets.federated import federated_training
 from marketenv.markets.models import Models
 from marketenv.markets.worlds import shared_exams
 from marketenv.mechanisms import DATA_RULES, RELEASES, DataRule
@@ -61,7 +61,7 @@ def data_market(config: DataMarketConfig | None = None) -> Market:
     if source.task != "classification":
         raise ValueError("data has real-valued targets, wanted classes: the distances of the data market compare labels.")
     learner = make_learner(c.learner, source, c.training or DEFAULT_TRAINING, c.learner_options)
-    distances, federated = _distances(c, source), _federated(c, learner)
+    distances, federated = _distances(c, source), federated_training(learner, c.communications, c.algorithm, c.alignment)
     pilot = dataclasses.replace(federated, aligned=False)  # of one beginning and few steps: nothing there to match
     scales = (c.money_per_accuracy[1], c.cost_per_point[1])
     phases = (
@@ -124,11 +124,6 @@ def _distances(c: DataMarketConfig, source: Source) -> Distances:
         mix=c.mix,
         spread=c.spread,
     )
-
-
-def _federated(c: DataMarketConfig, learner: Learner) -> Federated:
-    aligned = bool(learner.permutations) if c.alignment == "auto" else c.alignment == "weight_matching"
-    return Federated(learner, c.communications, ALGORITHMS[c.algorithm], aligned)
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,12 +17,13 @@ from marketenv.core.phase import Outcome, Phase
 from marketenv.core.shards import Shards
 from marketenv.learners import Learner
 from marketenv.markets import own_parts
-from marketenv.markets.data_market.conduct import Goods, goods
-from marketenv.markets.data_market.distances import Distances, pseudo_labels
-from marketenv.markets.data_market.federated import Federated, quotas
+from marketenv.markets.data_market.conduct import goods
 from marketenv.markets.data_market.forecast import Case, Forecast, Selection, first_mixtures, selected
 from marketenv.markets.data_market.moves import SELLER
 from marketenv.markets.data_market.offer import Offered
+from marketenv.markets.distances import Distances, pseudo_labels
+from marketenv.markets.federated import Federated, quotas
+from marketenv.markets.goods import Goods
 from marketenv.valuation import Estimator, Form, fit_estimator
 
 MOST_MEASURED = 64  # rows of each pilot that distances are taken from
@@ -63,12 +64,16 @@ class Piloted(Outcome):
 
 @dataclass(frozen=True)
 class Fitted:
-    """The phase's own memory: estimators at both pilot sizes, and the accuracies and mixtures that they were fitted to."""
+    """The phase's own memory: estimators at both pilot sizes, and the accuracies and mixtures that they were fitted to.
+
+    potentials: of the last round's distances, those of its mixtures and then those of single sellers; see ``wad_again``
+    """
 
     low: Estimator
     high: Estimator
     scores: Float64[Tensor, "markets two mixtures"]
     mixtures: Float64[Tensor, "markets mixtures sellers"]
+    potentials: Float64[Tensor, "markets measured remembered"]
 
 
 class Pilot(Phase):
@@ -111,8 +116,9 @@ class Pilot(Phase):
         count = shown.size.shape[1]
         now = floor.round >= 0 if self.calibration == "each_round" else floor.round == 0  # where pilots are trained
         mixtures = torch.where(now[:, None, None], self._mixtures(floor, count), own.mixtures)
-        both = torch.cat([mixtures, torch.eye(count).to(mixtures).expand(len(mixtures), -1, -1)], 1)
-        distances = self.distances.wad(measures, both)
+        both, last = _and_single_sellers(mixtures), _and_single_sellers(own.mixtures)
+        distances, potentials = self.distances.wad_again(measures, both, last, own.potentials)
+        own = replace(own, potentials=potentials)
         near, apart = distances[:, : mixtures.shape[1]], distances[:, mixtures.shape[1] :]
         own = self._fitted(floor, own, shown, mixtures, near, now.nonzero()[:, 0])
         forecast = Forecast(
@@ -145,7 +151,8 @@ class Pilot(Phase):
         mixtures = self._mixtures(floor, count)
         scores = torch.zeros_like(mixtures[:, None, :, 0]).expand(-1, 2, -1).contiguous()
         nothing = fit_estimator(mixtures, scores[:, 0], scores[:, 0], self.estimator)
-        return Fitted(nothing, nothing, scores, mixtures)
+        potentials = mixtures.new_zeros(len(mixtures), mixtures.shape[1] + count, self.distances.remembered)
+        return Fitted(nothing, nothing, scores, mixtures, potentials)
 
     def _mixtures(self, floor: Floor, count: int) -> Float64[Tensor, "markets mixtures sellers"]:
         """The mixtures that pilots are trained for, of this round."""
@@ -165,7 +172,7 @@ class Pilot(Phase):
             return own
         scores = self._accuracies(floor, shown, mixtures)
         low, high = (fit_estimator(mixtures, near, scores[:, k], self.estimator) for k in (0, 1))
-        fitted: Fitted = tree.put(own, index, tree.rows(Fitted(low, high, scores, mixtures), index))
+        fitted: Fitted = tree.put(own, index, tree.rows(Fitted(low, high, scores, mixtures, own.potentials), index))
         return fitted
 
     def _accuracies(
@@ -176,6 +183,11 @@ class Pilot(Phase):
         models = trained(floor, self.learner, self.federated, shown, bought, self.purpose("pilot"))
         accuracy = floor.world.score(models, floor.round).accuracy.double()
         return torch.where(bought.sum(-1) > 0, accuracy, floor.world.baseline[:, None]).unflatten(1, (2, -1))
+
+
+def _and_single_sellers(mixtures: Float64[Tensor, "markets mixtures sellers"]) -> Float64[Tensor, "markets measured sellers"]:
+    """The mixtures, and then every seller alone."""
+    return torch.cat([mixtures, torch.eye(mixtures.shape[-1]).to(mixtures).expand(len(mixtures), -1, -1)], 1)
 
 
 # --- what pilots and deliveries are made of -----------------------------------------------------------------------------------

@@ -14,12 +14,12 @@ from marketenv.core import draws
 from marketenv.core.floor import Floor
 from marketenv.core.moves import Move
 from marketenv.core.phase import Outcome, Phase, Shown
-from marketenv.markets.data_market.distances import Distances
-from marketenv.markets.data_market.federated import quotas
 from marketenv.markets.data_market.forecast import VALUES
 from marketenv.markets.data_market.moves import BUYER, SELLER, buyers_move
 from marketenv.markets.data_market.offer import Offered
 from marketenv.markets.data_market.pilot import Piloted
+from marketenv.markets.distances import Distances
+from marketenv.markets.federated import quotas
 from marketenv.mechanisms import DataRule, apply_data_rule
 
 HELD, PLATFORM = "held", "platform"
@@ -41,6 +41,7 @@ class Selected(Outcome):
     """
 
     FACTS: ClassVar[tuple[str, ...]] = ("bought", "price")
+    EDGES: ClassVar[str] = "data bought"
 
     points: Int[Tensor, "markets sellers"]
     prices: Float64[Tensor, "markets 1 sellers"]

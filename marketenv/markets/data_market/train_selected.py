@@ -13,11 +13,11 @@ from torch import Tensor
 from marketenv.core.floor import Floor
 from marketenv.core.phase import Outcome, Phase
 from marketenv.learners import Learner, Scores
-from marketenv.markets.data_market.federated import Federated
 from marketenv.markets.data_market.moves import BUYER
 from marketenv.markets.data_market.offer import Offered
 from marketenv.markets.data_market.pilot import stock, trained
 from marketenv.markets.data_market.select import Selected
+from marketenv.markets.federated import Federated
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,7 @@ class Shared(Outcome):
     """
 
     FACTS: ClassVar[tuple[str, ...]] = ("utility", "gain", "bought", "sold", "present", "upload", "reason")
+    EDGES: ClassVar[str] = "models bought"
 
     utility: Float64[Tensor, "markets agents"]
     gain: Float64[Tensor, "markets agents"]

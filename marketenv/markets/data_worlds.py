@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 from jaxtyping import Float, Float64, Int
@@ -13,6 +14,7 @@ from marketenv.data import Source
 from marketenv.learners import Learner, Scores
 from marketenv.markets import own_parts
 from marketenv.markets.worlds import Laid, Worlds
+from marketenv.valuation import FeatureMap, pca
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,21 +37,19 @@ class Buyer:
     def of(cls, validation: Shards, n_classes: int, dimensions: int | None) -> Buyer:
         """Principal components of the examples, all scaled alike so that a feature's mean variance is 1."""
         x, y, mask = validation.padded()
-        flat, weight = x.flatten(2).double(), mask.double()[..., None]
-        count = weight.sum(1)
-        mean = (flat * weight).sum(1) / count
-        centred = (flat - mean[:, None]) * weight
-        dimensions = min(dimensions or flat.shape[-1], flat.shape[-1])
-        covariance = centred.mT @ centred / count[..., None]
-        values, vectors = torch.linalg.eigh(covariance)
-        values, vectors = values.flip(-1)[:, :dimensions], vectors.flip(-1)[..., :dimensions]
-        largest = vectors.abs().argmax(1, keepdim=True)  # eigenvectors have no sign of their own: the largest entry is made > 0
-        vectors = vectors * vectors.gather(1, largest).sign()
-        scale = values.clamp(min=0).mean(-1).sqrt()
+        flat, weight = x.flatten(2).double(), mask.double()
+        count = weight.sum(1, keepdim=True)
+        components = pca(flat, min(dimensions or flat.shape[-1], flat.shape[-1]), weight)
+        variance = (components(flat).square() * weight[..., None]).sum(1) / count
+        scale = variance.mean(-1).sqrt()
         scale = torch.where(scale > 0, scale, 1.0)
-        hits = torch.nn.functional.one_hot(y, n_classes).double() * weight
+        hits = torch.nn.functional.one_hot(y, n_classes).double() * weight[..., None]
         baseline = (hits.sum(1) / count).amax(-1)
-        return cls(x, y, validation.size, mean, vectors / scale[:, None, None], baseline)
+        return cls(x, y, validation.size, components.shift[:, 0], components.matrix / scale[:, None, None], baseline)
+
+    def features(self, x: Float[Tensor, "markets rows *features"]) -> Float64[Tensor, "markets rows dimensions"]:
+        """What distances see of examples: their principal components."""
+        return FeatureMap(self.mean[:, None], self.basis)(x.flatten(2))
 
     def select(self, worlds: Int[Tensor, "some"]) -> Buyer:
         """Of some worlds; what all of them share stays as it is."""
@@ -88,7 +88,7 @@ class DataContent:
     test_exam: Laid
     buyer: Buyer
 
-    def select(self, worlds: Int[Tensor, "some"]) -> DataContent:
+    def select(self, worlds: Int[Tensor, "some"]) -> Self:
         """Some of the worlds, in this order."""
         return replace(
             self,
@@ -99,7 +99,7 @@ class DataContent:
             buyer=self.buyer.select(worlds),
         )
 
-    def joined(self, other: DataContent) -> DataContent:
+    def joined(self, other: Self) -> Self:
         """These worlds, and then the other ones."""
         return replace(
             self,

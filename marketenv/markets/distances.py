@@ -10,12 +10,11 @@ from torch import Tensor
 
 from marketenv.core.floor import Floor
 from marketenv.core.tree import STATIC
-from marketenv.markets.data_market.conduct import Goods
-from marketenv.markets.data_market.worlds import Buyer
+from marketenv.markets.data_worlds import Buyer
+from marketenv.markets.goods import Goods
 from marketenv.valuation import combine, combine_wad, interpolate, label_aware, reference, wasserstein2
 
 DIRECTIONS = 50  # of sliced distances
-MOST_TARGETS = 64  # of the buyer's examples that distances are taken to
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,7 @@ class Distances:
 
     n_classes, labels, covariance, vocabulary, method: as in the market's config
     private: whether only interpolated rows leave their owners;   anchors, mix, spread: k, t and sigma of TriangleWad
+    targets: of the buyer's examples, to which distances are taken, the most
     """
 
     n_classes: int
@@ -51,6 +51,7 @@ class Distances:
     anchors: int
     mix: float
     spread: float
+    targets: int = 64
 
     @property
     def pseudo(self) -> bool:
@@ -60,14 +61,14 @@ class Distances:
     def measures(self, floor: Floor, shown: Goods, spoof: Float[Tensor, "markets sellers"]) -> Measures:
         """Embed the rows that are shown; a spoofed part of them is the buyer's own."""
         buyer, n_markets = floor.world.buyer, len(floor.seeds)
-        target_x, target_y = features(buyer.x[:, :MOST_TARGETS], buyer), buyer.y[:, :MOST_TARGETS]
+        target_x, target_y = buyer.features(buyer.x[:, : self.targets]), buyer.y[:, : self.targets]
         place = torch.arange(target_y.shape[1], device=target_y.device)
         counted = (place < buyer.size[:, None]).double()
-        parts_x = features(shown.x.flatten(1, 2), buyer).unflatten(1, shown.y.shape[1:])
+        parts_x = buyer.features(shown.x.flatten(1, 2)).unflatten(1, shown.y.shape[1:])
         target = self._embedded(target_x, target_y, counted).expand(n_markets, -1, -1)
         counted = counted.expand(n_markets, -1)
         parts = self._embedded(parts_x, shown.y, shown.mask)
-        parts = _spoofed(parts, shown.size, target, buyer.size.expand(n_markets).clamp(max=MOST_TARGETS), spoof)
+        parts = _spoofed(parts, shown.size, target, buyer.size.expand(n_markets).clamp(max=self.targets), spoof)
         if not self.private:
             return Measures(parts, shown.mask, target, counted)
         anchors = reference(floor.keys("anchors"), self.anchors, target.shape[-1], self.spread)  # features have variance 1
@@ -87,6 +88,33 @@ class Distances:
         if self.method == "sliced":  # along the same directions always, so that a market's numbers are those of its batch
             return measures.scale * combine_wad(*known, method="sliced", n_directions=DIRECTIONS)
         return measures.scale * combine_wad(*known, method=self.method)
+
+    @property
+    def remembered(self) -> int:
+        """How many potentials of each mixture ``wad_again`` hands on: those of the buyer's examples, where there are any."""
+        return self.targets if self.method == "fast" else 0
+
+    def wad_again(
+        self,
+        measures: Measures,
+        mixtures: Float64[Tensor, "markets mixtures sellers"],
+        last: Float64[Tensor, "markets others sellers"],
+        potentials: Float64[Tensor, "markets others remembered"],
+    ) -> tuple[Float64[Tensor, "markets mixtures"], Float64[Tensor, "markets mixtures remembered"]]:
+        """CombineWad of every mixture, and the potentials by which it was found, for the next round.
+
+        last, potentials: mixtures of the last round and what it found of them, 0 where there was none. They belong to the buyer's
+        examples, which stay when rows and anchors are others. A mixture that was not measured begins anew: another one's do not
+        help it.
+        """
+        if not self.remembered:
+            return self.wad(measures, mixtures), potentials
+        apart, nearest = torch.cdist(mixtures, last, p=1).min(-1, keepdim=True)
+        start = potentials.gather(1, nearest.expand(-1, -1, potentials.shape[-1])).masked_fill(apart > 0, 0.0)
+        width = measures.target.shape[1]
+        known = (measures.parts, mixtures, measures.target, measures.weights, measures.counted)
+        found = combine(*known, start=start[..., :width])
+        return measures.scale * found.wad, torch.nn.functional.pad(found.g, (0, self.remembered - width))
 
     def between(self, one: Measures, two: Measures) -> Float64[Tensor, "markets sellers"]:
         """Distance of each seller's rows from its own other ones; exactly 0 where they agree."""
@@ -108,19 +136,14 @@ class Distances:
         return label_aware(x, y, self.n_classes, covariance=covariance, vocabulary=vocabulary, weights=weights)
 
 
-def features(x: Float[Tensor, "markets rows *features"], buyer: Buyer) -> Float64[Tensor, "markets rows dimensions"]:
-    """Examples in the buyer's principal components."""
-    return (x.flatten(2).double() - buyer.mean[:, None]) @ buyer.basis
-
-
 def pseudo_labels(rows: Goods, buyer: Buyer, n_classes: int) -> Int[Tensor, "markets sellers width"]:
     """Labels of rows that have one; of the others, the class whose mean among the buyer's examples is nearest."""
-    target = features(buyer.x, buyer)
+    target = buyer.features(buyer.x)
     mask = torch.arange(buyer.y.shape[1], device=buyer.y.device) < buyer.size[:, None]
     hits = torch.nn.functional.one_hot(buyer.y, n_classes).double() * mask[..., None]
     count = hits.sum(1)
     means = hits.mT @ target / count.clamp(min=1)[..., None]
-    parts = features(rows.x.flatten(1, 2), buyer)
+    parts = buyer.features(rows.x.flatten(1, 2))
     apart = torch.cdist(parts, means.expand(len(parts), -1, -1))
     nearest = apart.masked_fill((count == 0)[:, None], torch.inf).argmin(-1)
     return torch.where(rows.labelled.bool(), rows.y, nearest.view_as(rows.y))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Num
 from torch import Tensor
 
 from marketenv.alignment import match, permute
@@ -14,6 +14,9 @@ from marketenv.core import draws
 from marketenv.core.shards import Shards
 from marketenv.learners import Learner, Pull
 from marketenv.markets import own_parts
+
+ALGORITHMS = {"fedavg": 0.0, "fedprox": 0.1}  # strength of the pull to the shared model
+ALIGNMENTS = ("auto", "weight_matching", "none")
 
 
 @dataclass(frozen=True)
@@ -39,14 +42,14 @@ class Federated:
         params: Float[Tensor, "models params"],
         rows: Shards,
         owner: Int[Tensor, "owners"],
-        weight: Int[Tensor, "owners"],
+        weight: Num[Tensor, "owners"],
         keys: Int[Tensor, "owners"],
     ) -> Float[Tensor, "models params"]:
         """Train each model on the rows of its owners; a model without owners stays as it is.
 
-        theta <- sum_o w_o theta_o,   w_o an owner's share of the model's rows, theta_o trained from theta
+        theta <- sum_o w_o theta_o,   w_o an owner's share of the model's weights, theta_o trained from theta
 
-        rows:  of every owner   owners [owners];   owner: the model that each belongs to;   weight: its rows
+        rows:  of every owner   owners [owners];   owner: the model that each belongs to;   weight: > 0, such as its rows
         keys:  of the owners' minibatches
         """
         if not len(owner):
@@ -55,13 +58,13 @@ class Federated:
         total = torch.zeros(len(params), dtype=torch.float64, device=params.device).index_add_(0, owner, weight.double())
         share = (weight / total[owner]).to(params)[:, None]
         for turn in range(self.communications):
-            local = self._local(params[owner], material, draws.fold(keys, turn))
+            local = self.local(params[owner], material, draws.fold(keys, turn))
             mean = torch.zeros_like(params).index_add_(0, owner, share * local)
             sound = mean.isfinite().all(1) & (total > 0)  # a model that diverges stays at its last finite parameters
             params = torch.where(sound[:, None], mean, params)
         return params
 
-    def _local(self, shared: Float[Tensor, "owners params"], material: Any, keys: Int[Tensor, "owners"]) -> Tensor:
+    def local(self, shared: Float[Tensor, "owners params"], material: Any, keys: Int[Tensor, "owners"]) -> Tensor:
         """Every owner's model after its own training, on the units of the shared one."""
         slots = own_parts.fresh_slots(self.learner, len(shared), shared.device)
         pull = Pull(shared, torch.full_like(shared[:, 0], self.strength)) if self.strength else None
@@ -71,6 +74,12 @@ class Federated:
             return local
         layout, permutations = self.learner.layout, self.learner.permutations or {}
         return permute(layout, permutations, local, match(layout, permutations, shared, local, keys))
+
+
+def federated_training(learner: Learner, communications: int, algorithm: str, alignment: str) -> Federated:
+    """Federated training by the names that markets are configured with; ``auto`` matches where the learner can be permuted."""
+    aligned = bool(learner.permutations) if alignment == "auto" else alignment == "weight_matching"
+    return Federated(learner, communications, ALGORITHMS[algorithm], aligned)
 
 
 def quotas(

@@ -1,0 +1,143 @@
+"""The phase in which everybody is paid, and the round is turned into utility."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from marketenv.core.floor import Floor
+from marketenv.core.moves import Move
+from marketenv.core.phase import Outcome, Phase, Shown
+from marketenv.markets.resource_market.audit import Audited
+from marketenv.markets.resource_market.commit import ESCROW, Committed
+from marketenv.markets.resource_market.compute import Computed
+from marketenv.markets.resource_market.contribute import FEES, Contributed
+from marketenv.markets.resource_market.match import Matched
+from marketenv.markets.resource_market.moves import CENTRE, LEADER, OWNER, payers_move
+from marketenv.markets.resource_market.own_parts import divided
+from marketenv.markets.resource_market.train_matched import TrainedMatched
+from marketenv.mechanisms import proportional_payments
+
+PerOwner = Float64[Tensor, "markets owners"]
+
+
+@dataclass(frozen=True)
+class Paid(Outcome):
+    """What everybody is paid for.
+
+    quality:  by which each owner is paid                                       float64 [markets, owners]
+    kept:     share of its commitment that the leader pays, 1 with escrow       [markets]
+    counted:  that quality over all agents                                      float64 [markets, agents]
+    gain:     of the leader, money, over all agents                             float64 [markets, agents]
+    work_cost: of the centres, money, over all agents                           float64 [markets, agents]
+    """
+
+    FACTS: ClassVar[tuple[str, ...]] = ("counted", "gain", "work_cost")
+
+    quality: PerOwner
+    kept: Float64[Tensor, "markets"]
+    counted: Float64[Tensor, "markets agents"]
+    gain: Float64[Tensor, "markets agents"]
+    work_cost: Float64[Tensor, "markets agents"]
+
+    def story(self, agents: Sequence[str]) -> list[str]:
+        """What the contributions are worth to the leader."""
+        return [f"The contributions are worth {float(self.gain[0].sum()):.4f} to the leader."]
+
+
+class Pay(Phase):
+    """Owners share the payment by x times quality, centres get the owners' fees, and what is not due goes back.
+
+    U_leader = alpha k ln(1 + sum of true q) - what it pays,   or alpha (accuracy after - before) in place of the first term
+    U_owner = its part of the payment - its fees,   U_centre = fees - cost of its work
+
+    gain:   alpha k and None, or alpha and the accuracy's rise as ``accuracy``;   fees: as those of ``COMPUTE_FEES``
+    by_audit: owners are paid by the quality that the audit finds, else by what they report;   escrow: the payment is held
+    worth:  alpha k, money;   trained, audited: whether the chain trains models, and audits data
+    Source: U_s, U_n, U_m of arXiv 2501.14588, with constants of the authors' code. We differ: the gain counts what is true.
+    """
+
+    name, outcome = "pay", Paid
+
+    def __init__(
+        self,
+        *,
+        gain: str,
+        alpha: float,
+        worth: float,
+        fees: Callable[[Tensor, Tensor, Tensor], Tensor],
+        by_audit: bool,
+        escrow: bool,
+        trained: bool,
+        audited: bool,
+        name: str = "pay",
+    ) -> None:
+        self.name, self.gain, self.alpha, self.worth, self.fees = name, gain, alpha, worth, fees
+        self.by_audit, self.escrow, self.trained, self.audited = by_audit, escrow, trained, audited
+        self.moves = {} if escrow else {LEADER: payers_move(worth)}
+
+    def show(self, floor: Floor, own: Any, quotes: Any) -> Shown:
+        """What the leader committed to, and what it got."""
+        accuracy = floor.of(TrainedMatched).realised[:, None] if self.trained else torch.zeros_like(floor.purse(LEADER))
+        return {
+            LEADER: {
+                "eta": floor.of(Committed).eta[:, None],
+                "accuracy": accuracy,
+                "money": floor.purse(LEADER),
+                "round": floor.played[:, None],
+            }
+        }
+
+    def truthful(self, observation: Tensor, move: Move, keys: Tensor) -> Tensor:
+        """Keep the commitment."""
+        return move.write(observation, pay=1.0)
+
+    def act(self, floor: Floor, own: Any, quotes: Any, actions: Mapping[str, Tensor]) -> tuple[Floor, Any, Paid]:
+        """Settle everything."""
+        contributed, computed, matched = floor.of(Contributed), floor.of(Computed), floor.of(Matched)
+        served = (matched.centre >= 0).double()  # what nobody computes is worth nothing, owes nothing, and is not paid
+        known = floor.of(Audited).quality if self.audited else contributed.reported
+        quality = known if self.by_audit else contributed.reported
+        kept = self._kept(floor, actions)
+        floor = self._paid(floor, served * contributed.x * quality, kept)
+        floor = self._fees(floor, served * contributed.charge)
+        gain = self._gain(floor, served * contributed.x * contributed.true)
+        cost = matched.trade[:, None] * computed.cost
+        floor = floor.term(self.named("gain"), LEADER, gain).term(self.named("work"), CENTRE, -cost)
+        types = {"standing": known, "last_share": contributed.x, "identities": contributed.identities}
+        floor = replace(floor, types={**floor.types, OWNER: {**floor.types[OWNER], **types}})
+        everyone = {"counted": {OWNER: quality}, "gain": {LEADER: gain}, "work_cost": {CENTRE: cost}}
+        return floor, own, Paid(quality, kept, **{name: floor.everyone(**values) for name, values in everyone.items()})
+
+    def _kept(self, floor: Floor, actions: Mapping[str, Tensor]) -> Float64[Tensor, "markets"]:
+        """The share of its commitment that the leader pays."""
+        if self.escrow:
+            return torch.ones_like(floor.of(Committed).eta)
+        return self.moves[LEADER].action.read(actions[LEADER])["pay"][:, 0, 0].clamp(0.0, 1.0)
+
+    def _paid(self, floor: Floor, q: PerOwner, kept: Float64[Tensor, "markets"]) -> Floor:
+        """Divide the payment by q; what nobody is paid goes back, or was never taken from the leader."""
+        eta = floor.of(Committed).eta
+        if self.escrow:
+            floor = floor.pay(self.named("payment"), ESCROW, OWNER, proportional_payments(eta, q)[:, None])
+            return floor.pay(self.named("refund"), ESCROW, LEADER, floor.cash(ESCROW).clamp(min=0)[..., None])
+        eta = (kept * eta).minimum(floor.purse(LEADER)[:, 0])
+        return floor.pay(self.named("payment"), LEADER, OWNER, proportional_payments(eta, q)[:, None])
+
+    def _fees(self, floor: Floor, charge: PerOwner) -> Floor:
+        """Give the centres what owners owe them, and the owners what is left of what was held."""
+        fees = divided(self.fees, charge, floor.of(Computed).work, floor.of(Matched).centre)
+        floor = floor.pay(self.named("fee"), FEES, CENTRE, fees)
+        return floor.pay(self.named("fee_back"), FEES, OWNER, torch.diag_embed(floor.cash(FEES).clamp(min=0)))
+
+    def _gain(self, floor: Floor, q: PerOwner) -> Float64[Tensor, "markets 1"]:
+        """What the leader gains."""
+        if self.gain == "formula":
+            return self.worth * q.sum(1, keepdim=True).log1p()
+        trained = floor.of(TrainedMatched)
+        return self.alpha * (trained.realised - trained.before)[:, None]
