@@ -192,8 +192,7 @@ def played(game: TripartiteGame, eta: PerMarket, x: PerOwner, d: PerCentre) -> S
 def leader_utility(eta: PerMarket, total: PerMarket, alpha: Number = 5.0, k: Number = 0.5) -> PerMarket:
     """U_s = alpha k ln(1 + sum q) - eta, money [markets].
 
-    eta: money [markets];   total: sum of the true q_n [markets]
-    Source: arXiv 2501.14588; g(x) = k ln(1 + x), k = 1/2 in the authors' code.
+    eta: money [markets];   total: sum of the true q_n [markets]. Source: as in ``TripartiteGame``.
 
     >>> leader_utility(torch.ones(1).double(), torch.ones(1).double())  # 2.5 ln 2 - 1
     tensor([0.7329], dtype=torch.float64)
@@ -223,15 +222,12 @@ def leader_optimum(quality: PerOwner, alpha: Number, k: Number, cost: Number, ca
 
     without caps: eta* = max(0, alpha k - 1 / K), with K of ``contest``
     with caps:    the best of the optima of all segments between events of ``capped_contest``
-
     quality, caps: as in ``TripartiteGame``   [markets, owners]
     alpha, k, cost: > 0, floats or [markets]; cost is lam rho, money per unit of x
     Returns eta >= 0 [markets]; 0 where no trade is best, also with fewer than two owners.
-
-    With caps the leader's utility may have several peaks. In one segment it is concave in total
-    effort, and at the optimum sum q <= alpha k K - 1, as without caps. Caps lower the effort that a
-    payment brings, so the optimum without caps is also the one with caps that do not bind there.
-    Raises ValueError as ``TripartiteGame``.
+    With caps the utility may have several peaks; in a segment it is concave in sum q <= alpha k K - 1.
+    Caps lower the effort that a payment brings, so where none binds at the optimum without caps, that
+    is the optimum. Raises ValueError as ``TripartiteGame``.
     Source: derived here; agrees with the results that the authors of arXiv 2501.14588 saved.
 
     >>> leader_optimum(torch.ones(1, 10).double(), 5.0, 0.5, 1.0)  # 2.5 - 10 / 9
