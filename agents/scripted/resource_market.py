@@ -121,23 +121,25 @@ def _colluding_share(phase: Contribute, factor: float, seen: Seen, truth: Tensor
 
 
 def _defecting_share(phase: Contribute, factor: float, seen: Seen, truth: Tensor, keys: Tensor) -> Tensor:
-    reply = best_share(seen, factor * phase.solved(seen)[:, 1:])
+    reply = best_share(phase, seen, factor * phase.solved(seen)[:, 1:])
     return torch.where(first(seen["last_share"]), reply, truth)
 
 
 def _replying_share(phase: Contribute, seen: Seen, truth: Tensor, keys: Tensor) -> Tensor:
-    return torch.where(first(seen["last_share"]), HALF * truth, best_share(seen, seen["last_share"]))
+    return torch.where(first(seen["last_share"]), HALF * truth, best_share(phase, seen, seen["last_share"]))
 
 
-def best_share(seen: Seen, x: Float64[Tensor, "markets rest"]) -> Float64[Tensor, "markets 1"]:
+def best_share(phase: Contribute, seen: Seen, x: Float64[Tensor, "markets rest"]) -> Float64[Tensor, "markets 1"]:
     """The exact best part of its cap that an owner can contribute if the others contribute this.
 
-    seen: what the owner sees;   x: shares of their data that the others contribute
+    phase: that says by which quality owners are paid;   seen: what the owner sees
+    x: shares of their data that the others contribute
     """
-    quality = torch.cat([seen["own_quality"], seen["quality"]], 1)
-    q = torch.cat([torch.zeros_like(seen["own_quality"]), x * seen["quality"]], 1)
+    own = seen["own_standing" if phase.audited else "own_quality"]
+    quality = torch.cat([own, seen["quality"]], 1)
+    q = torch.cat([torch.zeros_like(own), x * seen["quality"]], 1)
     best = contest_response(seen["eta"][:, 0], seen["unit_cost"].clamp(min=1e-300) / quality, q)[:, :1]
-    return part(part(best, seen["own_quality"]), seen["own_cap"])
+    return part(part(best, own), seen["own_cap"])
 
 
 # --- everybody ----------------------------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ MUTANTS: tuple[Mutant, ...] = (
         ("random payments are from nothing to the best", "torch.lerp(truth / 2, truth", "torch.lerp(0 * truth, truth"),
         ("two names contribute as one", "=2)[:, :1]", "=1)[:, :1]"),
         ("a reply counts data without their quality", 'x * seen["quality"]], 1)', "x], 1)"),
-        ("a reply is quality, not data", 'part(best, seen["own_quality"])', "best"),
+        ("a reply is quality, not data", "part(best, own)", "best"),
         ("who replies begins at the equilibrium", 'first(seen["last_share"]), HALF * truth', 'first(seen["last_share"]), truth'),
     ),
     *of(

@@ -203,10 +203,12 @@ def test_the_best_share_keeps_to_the_cap_and_leaves_out_who_has_no_quality():
     seen = {"own_quality": [[1.0]], "own_cap": [[0.1]], "quality": [[1.0, 0.0]], "eta": [[1.0]], "unit_cost": [[1.0]]}
     seen = {name: torch.tensor(value).double() for name, value in seen.items()}
     x = torch.tensor([[0.25, 0.7]]).double()  # the second one counts for nothing: sqrt(.25) - .25 = .25 of all, 2.5 caps
-    close(best_share(seen, x), 2.5)
-    half = best_share({**seen, "own_quality": torch.tensor([[0.5]]).double()}, x)
-    close(half, (math.sqrt(0.25 / 2) - 0.25) / 0.5 / 0.1)  # a unit of quality costs it 2, and is two units of data
     market = make_market(KIND, **EQUAL, n_owners=2, caps=0.1)
+    phase = market.phase(Contribute)
+    close(best_share(phase, seen, x), 2.5)
+    lower = {"own_quality": torch.tensor([[0.5]]).double(), "own_standing": torch.tensor([[1.0]]).double()}
+    half = best_share(phase, {**seen, **lower}, x)  # paid by reports: its own quality counts, and not what it is known by
+    close(half, (math.sqrt(0.25 / 2) - 0.25) / 0.5 / 0.1)  # a unit of quality costs it 2, and is two units of data
     close(played(market, {"owner_0": "best_replying_owner"})[0].of(Contributed).x[0, 1], 0.1)
 
 

@@ -48,7 +48,7 @@ class ResourceMarketConfig:
     aggregation: ``weighted``: the mean of owners' models by their contributions; ``sequential_accept``: one owner after another
                 trains the model, and what does not raise the accuracy on the leader's examples is dropped
     alpha, k:   of the leader's gain alpha k ln(1 + sum q);   lam, rho, eps: of the costs
-    sigma:      interval of the centres' uniform private costs;   quality: the same of owners where nothing is trained
+    sigma:      interval of the centres' uniform costs;   quality: the same of owners where nothing is trained
     types:      exact numbers in place of what is drawn or measured: ``sigma`` a number a centre, ``quality`` one an owner
     caps:       the most share of its data that an owner may contribute: one number, or one for each
     noise:      interval of the standard deviation of each owner's feature noise
