@@ -9,11 +9,9 @@ Source: "Data Assetization via Resources-decoupled Federated Learning" (QD-RDFL,
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import torch
 from jaxtyping import Float64
@@ -71,7 +69,7 @@ def resource_market(config: ResourceMarketConfig | None = None) -> Market:
         empty=(ESCROW, FEES),
         cash=c.cash,
         credit=c.credit,
-        furnish=Furnish(c, source, learner, scale),
+        furnish=Furnish(c, None if source is None or learner is None else _opening(c, source, learner, device), scale),
         device=device,
     )
     cut = c.horizon == "cut"
@@ -88,6 +86,11 @@ def _source(c: ResourceMarketConfig, device: torch.device) -> Source:
         raise ValueError("data has real-valued targets, wanted classes: owners may mislabel, and audits compare labels.")
     check_labels(source, device)
     return source
+
+
+def _opening(c: ResourceMarketConfig, source: Source, learner: Learner, device: torch.device) -> Opening:
+    """What deals out the owners' data."""
+    return Opening(source, learner, c.dimensions, shared_exams(source, device), c.noise, c.measure)
 
 
 def _chain(c: ResourceMarketConfig, source: Source | None, learner: Learner | None, scale: Scale) -> tuple[Phase, ...]:
@@ -158,27 +161,26 @@ def _audit(c: ResourceMarketConfig, source: Source, learner: Learner, scale: Sca
 
 @dataclass(frozen=True, eq=False)
 class Furnish:
-    """What is on the floor at the start of an episode: data, private types, and the leader's first model."""
+    """What is on the floor at the start of an episode: data, private types, and the leader's first model.
+
+    opening: of the data; None where nothing is trained;   scale: from what owners measure to quality
+    """
 
     config: ResourceMarketConfig
-    source: Source | None
-    learner: Learner | None
+    opening: Opening | None
     scale: Scale
 
     def __call__(self, floor: Floor) -> Floor:
         """The furnished floor."""
-        c, more = self.config, {}
-        if self.source is not None and self.learner is not None:
-            shared = shared_exams(self.source, floor.seeds.device)
-            opening = Opening(self.source, self.learner, c.dimensions, shared, c.noise, c.measure)
-            world = OwnersWorlds.of(opening, floor.seeds)
-            params = own_parts.first_models(self.learner, floor.keys("leader's model"))[:, None]
-            scores = world.score(params, floor.round)
-            models = {LEADER: Models.first(params, params[..., :0], scores.loss, scores.accuracy)}
-            more = {"world": world, "models": models}
-        return dataclasses.replace(floor, types=self._types(floor, more.get("world")), **more)
+        if self.opening is None:
+            return floor.but(types=self._types(floor, None))
+        world = OwnersWorlds.of(self.opening, floor.seeds)
+        params = own_parts.first_models(self.opening.learner, floor.keys("leader's model"))[:, None]
+        scores = world.score(params, floor.round)
+        models = {LEADER: Models.first(params, params[..., :0], scores.loss, scores.accuracy)}
+        return floor.but(world=world, models=models, types=self._types(floor, world))
 
-    def _types(self, floor: Floor, world: Any) -> dict[str, dict[str, Float64[Tensor, "markets count"]]]:
+    def _types(self, floor: Floor, world: OwnersWorlds | None) -> dict[str, dict[str, Float64[Tensor, "markets count"]]]:
         """Quality as measured or drawn, costs of work, and what is known at first: that everybody is honest."""
         c, draw = self.config, partial(draws.uniform, draws.fold(floor.seeds, "types"))
         drawn = draw(c.n_owners + c.n_centres)

@@ -77,7 +77,7 @@ class Post(Phase):
     def truthful(self, observation: Tensor, move: Move, keys: Tensor) -> Tensor:
         """Undercut whoever has the next higher cost as little as one can; ask one's own cost where others are cheaper."""
         seen = {name: value.double() for name, value in move.observation.unpack(observation).items()}
-        rivals = seen["cost"] if bool((seen["cost"] > 0).any()) else seen["cost"][:, :0]
+        rivals = torch.where(seen["cost"] > 0, seen["cost"], torch.inf)  # who costs nothing is nobody
         own = seen["own_cost"].clamp(min=1e-300)
         price = self.play.price(torch.cat([own, rivals], 1), seen["quality"], seen["identities"])[:, None]
         less = price - (STEP * price).clamp(min=GRAIN * self.worth)
