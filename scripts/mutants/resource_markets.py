@@ -24,7 +24,7 @@ MUTANTS: tuple[Mutant, ...] = (
         f"{ROUNDS} {GAME}",
         ("a share is one of all data", 'said["share"].clamp(min=0.0) * types["cap"]', 'said["share"].clamp(min=0.0)'),
         ("owners compute on credit that they do not have", "x = x.minimum(floor.purse(OWNER) / cost)", "x = x + 0"),
-        ("a ratchet holds nothing", "x = ratchet(x, own) if self.ratchet else x", "x = x + 0 * own"),
+        ("a ratchet holds nothing", 'ratchet(x, types["last_share"]) if self.ratchet else x', "x"),
         ("junk is as true as rows", 'types["quality"] * soundness(conduct, self.conduct)', 'types["quality"] + 0'),
         ("nobody is charged for computing", "torch.diag_embed(charge)", "0 * torch.diag_embed(charge)"),
         ("a first name counts twice", "identities=1 + said.get", "identities=2 + said.get"),

@@ -121,18 +121,12 @@ class Contribute(Phase):
         names = torch.cat([torch.full_like(own, float(identities)), seen["identities"]], 1)
         return self.play.shares(seen["eta"][:, 0], quality, names, seen["unit_cost"][:, 0].clamp(min=1e-300), caps)
 
-    def begin(self, floor: Floor) -> Float64[Tensor, "markets owners"]:
-        """What owners contributed before: nothing."""
-        return torch.zeros_like(floor.types[OWNER]["cap"])
-
-    def act(
-        self, floor: Floor, own: Float64[Tensor, "markets owners"], quotes: Any, actions: Mapping[str, Tensor]
-    ) -> tuple[Floor, Any, Contributed]:
+    def act(self, floor: Floor, own: Any, quotes: Any, actions: Mapping[str, Tensor]) -> tuple[Floor, Any, Contributed]:
         """Read the contributions, as far as owners can pay for the computing, which is held."""
         types = floor.types[OWNER]
         said = {name: value[..., 0] for name, value in self.moves[OWNER].action.read(actions[OWNER]).items()}
         x = said["share"].clamp(min=0.0) * types["cap"]
-        x = ratchet(x, own) if self.ratchet else x
+        x = ratchet(x, types["last_share"]) if self.ratchet else x
         cost = unit_cost(floor, self.cost)[:, None]
         x = x.minimum(floor.purse(OWNER) / cost)
         charge = (cost * x).minimum(floor.purse(OWNER))
@@ -141,7 +135,7 @@ class Contribute(Phase):
         told = {"share": x, "report": said["report"]}
         return (
             floor,
-            x,
+            own,
             Contributed(
                 x=x,
                 reported=said["report"].clamp(0.0, 1.0),
