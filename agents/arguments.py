@@ -1,4 +1,6 @@
-"""Arguments of a market as a command line has them: words such as ``n_agents=3``, read and checked by the market's own config."""
+"""Arguments of a market as a command line has them: words such as ``n_agents=3``, read and
+checked by the market's own config.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +14,15 @@ from marketenv.core.lookup import lookup, unknown
 from marketenv.envs.make import MARKETS, short_name
 
 
-def read_arguments(market: str, words: Sequence[str], apart: Mapping[str, str] | None = None) -> dict[str, Any]:
+def read_arguments(
+    market: str, words: Sequence[str], apart: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """The Python values of a market's arguments; text that is no Python literal stands for itself.
 
     apart: arguments that have an option of their own, by name
-    Raises ValueError for a word that is not key=value, for an unknown market or argument, for a value of another type, for an
-    argument that is given twice, and for one that has an option of its own.
+    Raises ValueError for a word that is not key=value, for an unknown market or argument, for a
+    value of another type, for an argument that is given twice, and for one that has an option of
+    its own.
 
     >>> read_arguments("reference_v0", ("game=first_price", "values=(0, 2)"))
     {'game': 'first_price', 'values': (0, 2)}
@@ -39,7 +44,9 @@ def read_arguments(market: str, words: Sequence[str], apart: Mapping[str, str] |
         found[key] = _value(text)
         if not _fits(found[key], wanted[key]):
             kind = wanted[key].__name__ if type(wanted[key]) is type else wanted[key]
-            raise ValueError(f"arguments has {word!r}: {key} of {market} is {found[key]!r}, wanted {kind}.")
+            raise ValueError(
+                f"arguments has {word!r}: {key} of {market} is {found[key]!r}, wanted {kind}."
+            )
     return found
 
 
@@ -52,7 +59,9 @@ def _value(text: str) -> Any:
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value read from text can be what an annotation names; the config itself checks ranges."""
+    """Whether a value read from text can be what an annotation names; the config itself checks
+    ranges.
+    """
     kind, parts = typing.get_origin(hint), typing.get_args(hint)
     if kind in (typing.Union, types.UnionType):
         return any(_fits(value, part) for part in parts)

@@ -24,8 +24,8 @@ from .scripted import Strategy
 class Mixture:
     """A mixed strategy: one of several policies, each with its chance.
 
-    ``seat`` draws one policy for a whole episode, as game theory means it. Called as a policy itself, where no seat is
-    taken (a learner's opponents), it draws anew at every move.
+    ``seat`` draws one policy for a whole episode, as game theory means it. Called as a policy
+    itself, where no seat is taken (a learner's opponents), it draws anew at every move.
     Raises ValueError for chances that are negative, do not sum to 1, or are not one a policy.
     """
 
@@ -33,10 +33,13 @@ class Mixture:
     weights: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        right = len(self.policies) == len(self.weights) and all(weight >= 0 for weight in self.weights)
+        right = len(self.policies) == len(self.weights) and all(
+            weight >= 0 for weight in self.weights
+        )
         if not right or not abs(sum(self.weights) - 1) < 1e-6:
             raise ValueError(
-                f"a mixture of {len(self.policies)} policies got the weights {self.weights}; wanted one a policy, >= 0, sum 1."
+                f"a mixture of {len(self.policies)} policies got the weights {self.weights}; wanted"
+                " one a policy, >= 0, sum 1."
             )
 
     def draw(self, keys: Int[Tensor, "*batch"]) -> Int[Tensor, "*batch"]:
@@ -48,7 +51,9 @@ class Mixture:
         self, observation: Float[Tensor, "markets dim"], move: Move, keys: Int[Tensor, "markets"]
     ) -> Float[Tensor, "markets actions"]:
         """Actions of a policy drawn for this move."""
-        actions = torch.stack([actions_of(policy, observation, move, keys) for policy in self.policies])
+        actions = torch.stack(
+            [actions_of(policy, observation, move, keys) for policy in self.policies]
+        )
         return actions[self.draw(keys), torch.arange(len(keys), device=keys.device)]
 
 
@@ -56,22 +61,26 @@ Profile = Mapping[str, Policy | Mixture]  # who plays what, by agent
 
 
 def find_profile(market: Market, parts: Any = "truthful") -> dict[str, Policy]:
-    """Who plays what, by agent: one part for all, or a mapping from agents or roles to parts (the others are truthful).
+    """Who plays what, by agent: one part for all, or a mapping from agents or roles to parts (the
+    others are truthful).
 
-    A part is a policy, a mixture, a scripted strategy or its name, or what ``marketenv.envs`` takes for an opponent.
-    Raises ValueError for unknown names.
+    A part is a policy, a mixture, a scripted strategy or its name, or what ``marketenv.envs`` takes
+    for an opponent. Raises ValueError for unknown names.
 
     >>> from marketenv import make_market
     >>> sorted(find_profile(make_market("reference_v0", game="double_auction"), {"buyer": "shade"}))
     ['buyer_0', 'seller_0']
     """
     if isinstance(parts, Mapping):
-        return find_opponents({name: find_part(market, part) for name, part in parts.items()}, market)
+        return find_opponents(
+            {name: find_part(market, part) for name, part in parts.items()}, market
+        )
     return find_opponents(find_part(market, parts), market)
 
 
 def find_part(market: Market, part: Any) -> Any:
-    """The policy of a scripted strategy for this market; anything else as it came, for the doors to look up.
+    """The policy of a scripted strategy for this market; anything else as it came, for the doors to
+    look up.
 
     Raises ValueError for a name that is neither the market's nor a strategy's, with its neighbour.
     """
@@ -85,19 +94,26 @@ def find_part(market: Market, part: Any) -> Any:
 
 
 def members(market: Market, agent: str) -> tuple[str, ...]:
-    """The agent of this name alone, or all agents of the role of this name; ValueError for an unknown name.
+    """The agent of this name alone, or all agents of the role of this name; ValueError for an
+    unknown name.
 
     >>> from marketenv import make_market
     >>> market = make_market("reference_v0", game="second_price", n_buyers=2)
     >>> members(market, "buyer"), members(market, "buyer_1")
     (('buyer_0', 'buyer_1'), ('buyer_1',))
     """
-    known = {name: (name,) for name in agent_names(market)} | {role.name: role.agents for role in market.roles}
+    known = {name: (name,) for name in agent_names(market)} | {
+        role.name: role.agents for role in market.roles
+    }
     return lookup(known, agent, "agent")
 
 
-def seat(market: Market, profile: Profile, seeds: Int[Tensor, "pairs"]) -> tuple[list[Policy], Int[Tensor, "pairs agents"]]:
-    """All policies of a profile, and the number of the one that each agent plays on each seed; mixtures are drawn here."""
+def seat(
+    market: Market, profile: Profile, seeds: Int[Tensor, "pairs"]
+) -> tuple[list[Policy], Int[Tensor, "pairs agents"]]:
+    """All policies of a profile, and the number of the one that each agent plays on each seed;
+    mixtures are drawn here.
+    """
     names, columns = agent_names(market), []
     policies: list[Policy] = []
     keys = draws.agent_keys(seeds, len(names), "seat")
@@ -134,24 +150,34 @@ def play(
     seeds: Int[Tensor, "pairs"],
     start: rounds.Situation | None = None,
 ) -> Played:
-    """Play every line-up on every seed as one batch: agent i of pair k plays ``policies[who[., k, i]]``.
+    """Play every line-up on every seed as one batch: agent i of pair k plays ``policies[who[., k,
+    i]]``.
 
     What is quoted before anybody moves is the same for all line-ups, so it is computed once a seed.
     start: where these seeds' markets stand at first, the first move where it is not said
     """
-    flat, pairs = who.flatten(0, 1).to(market.device), torch.arange(len(seeds), device=market.device)
+    flat, pairs = (
+        who.flatten(0, 1).to(market.device),
+        torch.arange(len(seeds), device=market.device),
+    )
     now = tree.rows(start or rounds.begin(market, seeds), pairs.repeat(len(who)))
     utility = torch.zeros(flat.shape, dtype=torch.float64, device=market.device)
     over = torch.zeros(len(flat), dtype=torch.bool, device=market.device)
     sums: dict[str, list[Tensor]] = {}
     while now.playing:
-        before, (now, report) = now, rounds.advance(market, now, rounds.act_mixed(market, policies, flat, now))
+        before, (now, report) = (
+            now,
+            rounds.advance(market, now, rounds.act_mixed(market, policies, flat, now)),
+        )
         if report is None:
             continue
         utility += report.rewards.masked_fill(over[:, None], 0.0)
         for name, parts in facts_of(market, before, report).items():
             told = torch.stack(
-                [part.double().masked_fill(over[:, None], 0.0).unflatten(0, who.shape[:2]).sum(1) for part in parts]
+                [
+                    part.double().masked_fill(over[:, None], 0.0).unflatten(0, who.shape[:2]).sum(1)
+                    for part in parts
+                ]
             )
             sums[name] = [*sums.get(name, []), told]
         over = over | report.terminated

@@ -7,8 +7,21 @@
 ['buyer_0', 'seller_0']
 """
 
-from marketenv import data_market_v0, model_sharing_v0, parameter_trading_v0, reference_v0, resource_market_v0
-from marketenv.envs.make import make_market, make_parallel, make_sb3, make_single, make_vec, register_all
+from marketenv import (
+    data_market_v0,
+    model_sharing_v0,
+    parameter_trading_v0,
+    reference_v0,
+    resource_market_v0,
+)
+from marketenv.envs.make import (
+    make_market,
+    make_parallel,
+    make_sb3,
+    make_single,
+    make_vec,
+    register_all,
+)
 
 __version__ = "0.1.0"
 __all__ = [

@@ -1,7 +1,9 @@
-"""The data market: a buyer procures training data of private sellers through a platform that predicts accuracy, and pays.
+"""The data market: a buyer procures training data of private sellers through a platform that
+predicts accuracy, and pays.
 
-``parallel_env``, ``env`` (AEC) and ``raw_env`` take ``render_mode``, ``action_levels`` and, as keywords, every field of the
-market's config: ``DataMarketConfig``. Its page: docs/environments/data_market.md.
+``parallel_env``, ``env`` (AEC) and ``raw_env`` take ``render_mode``, ``action_levels`` and, as
+keywords, every field of the market's config: ``DataMarketConfig``. Its page:
+docs/environments/data_market.md.
 """
 
 from marketenv.envs.make import doors

@@ -1,7 +1,9 @@
-"""The model-sharing market of iPFL: clients train, buy each other's models by a collaboration graph, and pay.
+"""The model-sharing market of iPFL: clients train, buy each other's models by a collaboration
+graph, and pay.
 
-``parallel_env``, ``env`` (AEC) and ``raw_env`` take ``render_mode``, ``action_levels`` and, as keywords, every field of the
-market's config: ``ModelSharingConfig``. Its page: docs/environments/model_sharing.md.
+``parallel_env``, ``env`` (AEC) and ``raw_env`` take ``render_mode``, ``action_levels`` and, as
+keywords, every field of the market's config: ``ModelSharingConfig``. Its page:
+docs/environments/model_sharing.md.
 """
 
 from marketenv.envs.make import doors

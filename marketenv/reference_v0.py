@@ -1,7 +1,8 @@
 """Reference markets with known equilibria: sealed-bid auctions and the bilateral double auction.
 
-``parallel_env``, ``env`` (AEC) and ``raw_env`` take ``render_mode``, ``action_levels`` and, as keywords, every field of the
-market's config: ``ReferenceConfig``. Its page: docs/environments/reference.md.
+``parallel_env``, ``env`` (AEC) and ``raw_env`` take ``render_mode``, ``action_levels`` and, as
+keywords, every field of the market's config: ``ReferenceConfig``. Its page:
+docs/environments/reference.md.
 """
 
 from marketenv.envs.make import doors

@@ -1,7 +1,9 @@
-"""The resource market: a leader pays for data, owners contest its payment, and computing centres contest the owners' fees.
+"""The resource market: a leader pays for data, owners contest its payment, and computing centres
+contest the owners' fees.
 
-``parallel_env``, ``env`` (AEC) and ``raw_env`` take ``render_mode``, ``action_levels`` and, as keywords, every field of the
-market's config: ``ResourceMarketConfig``. Its page: docs/environments/resource_market.md.
+``parallel_env``, ``env`` (AEC) and ``raw_env`` take ``render_mode``, ``action_levels`` and, as
+keywords, every field of the market's config: ``ResourceMarketConfig``. Its page:
+docs/environments/resource_market.md.
 """
 
 from marketenv.envs.make import doors

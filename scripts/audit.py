@@ -1,8 +1,10 @@
-"""Put every claim of the papers to the test: deviations searched and learned, verdicts computed, all of it on one page.
+"""Put every claim of the papers to the test: deviations searched and learned, verdicts computed,
+all of it on one page.
 
-Writes claims.json (verdicts, samples, seeds; the same bytes wherever and however often it is run) and report.html into the
-folder, of the claims that were chosen. What is measured is kept: a killed audit goes on where it stood, and a change of the code
-measures anew. A claim that fails is a result; the exit code is 1 where an experiment could not be run, and 2 for bad arguments.
+Writes claims.json (verdicts, samples, seeds; the same bytes wherever and however often it is run)
+and report.html into the folder, of the claims that were chosen. What is measured is kept: a killed
+audit goes on where it stood, and a change of the code measures anew. A claim that fails is a
+result; the exit code is 1 where an experiment could not be run, and 2 for bad arguments.
 """
 
 from __future__ import annotations
@@ -22,15 +24,38 @@ from rich.table import Table
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from agents.stress.claims.claim import EFFORTS, FAILS, HOLDS, INCONCLUSIVE, NO_GAIN, UNMET, UNTESTED, Claim  # noqa: E402
+from agents.stress.claims.claim import (  # noqa: E402
+    EFFORTS,
+    FAILS,
+    HOLDS,
+    INCONCLUSIVE,
+    NO_GAIN,
+    UNMET,
+    UNTESTED,
+    Claim,
+)
 from marketenv.core.lookup import unknown  # noqa: E402
 from scripts import command  # noqa: E402
-from scripts.audits.evidence import OURS, Audited, audit, choose, find_claims, plain, told  # noqa: E402
+from scripts.audits.evidence import (  # noqa: E402
+    OURS,
+    Audited,
+    audit,
+    choose,
+    find_claims,
+    plain,
+    told,
+)
 from scripts.audits.page import write_page  # noqa: E402
 from scripts.units import Crew, replace  # noqa: E402
 
 STYLES = {  # of the words that a verdict, or a part of it, begins with
-    **{HOLDS: "bold green", NO_GAIN: "bold cyan", FAILS: "bold red", INCONCLUSIVE: "bold yellow", UNMET: "bold"},
+    **{
+        HOLDS: "bold green",
+        NO_GAIN: "bold cyan",
+        FAILS: "bold red",
+        INCONCLUSIVE: "bold yellow",
+        UNMET: "bold",
+    },
     UNTESTED.removesuffix(" here"): "dim",
 }
 
@@ -40,7 +65,8 @@ class AuditConfig:
     """Arguments of the audit.
 
     Args:
-        market: whose claims are tested: reference, parameter_trading, model_sharing, data_market, resource_market; none takes all
+        market: whose claims are tested: reference, parameter_trading, model_sharing, data_market,
+            resource_market; none takes all
         claims: ids of claims, or patterns such as "train_n_trade/*"; none takes all
         budget: how much every experiment may spend: quick, standard or full
         module: the table of claims, module:NAME; a module of your own brings claims of your own
@@ -72,7 +98,9 @@ class AuditConfig:
 
     def crew(self) -> Crew:
         """Who does the work."""
-        return Crew(workers=self.workers, tries=self.tries, engine=self.engine, address=self.address)
+        return Crew(
+            workers=self.workers, tries=self.tries, engine=self.engine, address=self.address
+        )
 
 
 def main(config: AuditConfig) -> int:
@@ -83,7 +111,14 @@ def main(config: AuditConfig) -> int:
         return 0
     command.check_folder(config.out)
     start = time.perf_counter()
-    found = audit(chosen, config.module, config.budget, config.out / "units", config.crew(), fresh=not config.resume)
+    found = audit(
+        chosen,
+        config.module,
+        config.budget,
+        config.out / "units",
+        config.crew(),
+        fresh=not config.resume,
+    )
     text = json.dumps(plain(found, config.budget), indent=1, sort_keys=True, allow_nan=False)
     replace(config.out / "claims.json", f"{text}\n".encode())
     replace(config.out / "report.html", write_page(found, config.budget).encode())
@@ -92,9 +127,13 @@ def main(config: AuditConfig) -> int:
 
 
 def listed(claims: dict[str, Claim]) -> None:
-    """Print the claims and their conditions, without a test; an id has a line for itself, so that nothing cuts it."""
+    """Print the claims and their conditions, without a test; an id has a line for itself, so
+    that nothing cuts it.
+    """
     for claim in claims.values():
-        conditions = "; ".join(claim.conditions) if claim.experiment else f"not tested here: {claim.why}"
+        conditions = (
+            "; ".join(claim.conditions) if claim.experiment else f"not tested here: {claim.why}"
+        )
         about = f"{claim.market}, {claim.place}. {claim.words}"
         print("\n".join((claim.id, f"    {about}", f"    conditions: {conditions}", "")))
 
@@ -112,14 +151,25 @@ def show(found: list[Audited], config: AuditConfig, seconds: float) -> None:
         shown.add_column(head, no_wrap=True)
     for one in found:
         cells = (told(one, named=False), one.wanted(one.shown.condition).split(" (of all")[0])
-        shown.add_row(escape(one.claim.id), "; ".join(map(styled, one.word.split("; ", 1))), *map(escape, cells))
+        shown.add_row(
+            escape(one.claim.id),
+            "; ".join(map(styled, one.word.split("; ", 1))),
+            *map(escape, cells),
+        )
     command.show(shown)
     console = Console()
     for one in found:
         for condition, error in one.errors.items():
-            console.print(f"{one.claim.id}, {condition}: {error}", style="red", markup=False, soft_wrap=True)
-    slowest = max(((s, one.claim.id) for one in found for s in one.seconds.values()), default=(0.0, "nothing"))
-    console.print(f"{seconds:.0f} s; the longest experiment took {slowest[0]:.0f} s ({slowest[1]}).", soft_wrap=True)
+            console.print(
+                f"{one.claim.id}, {condition}: {error}", style="red", markup=False, soft_wrap=True
+            )
+    slowest = max(
+        ((s, one.claim.id) for one in found for s in one.seconds.values()), default=(0.0, "nothing")
+    )
+    console.print(
+        f"{seconds:.0f} s; the longest experiment took {slowest[0]:.0f} s ({slowest[1]}).",
+        soft_wrap=True,
+    )
     console.print(f"Evidence: {config.out / 'claims.json'}", soft_wrap=True)
     console.print(f"Page: {config.out / 'report.html'}", soft_wrap=True)
 

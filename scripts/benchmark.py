@@ -20,7 +20,16 @@ sys.path.insert(0, str(ROOT))
 from marketenv.core.lookup import unknown  # noqa: E402
 from marketenv.core.storage import whole_file  # noqa: E402
 from scripts import command  # noqa: E402
-from scripts.benchmarks import alignment, contests, data, learners, markets, resource_market, sharing, stress  # noqa: E402
+from scripts.benchmarks import (  # noqa: E402
+    alignment,
+    contests,
+    data,
+    learners,
+    markets,
+    resource_market,
+    sharing,
+    stress,
+)
 
 TOY = {"models": 4, "batch": 8, "steps": 1, "repeats": 1, "threads": (1,)}
 
@@ -32,7 +41,11 @@ def of_learners(quick: bool) -> list[dict[str, Any]]:
 
 def of_alignment(quick: bool) -> list[dict[str, Any]]:
     """The alignment's measurements; tiny ones where they are quick."""
-    return [row for case in alignment.cases() for row in case(**({"models": 3, "repeats": 1} if quick else {}))]
+    return [
+        row
+        for case in alignment.cases()
+        for row in case(**({"models": 3, "repeats": 1} if quick else {}))
+    ]
 
 
 GROUPS = {
@@ -56,7 +69,9 @@ class BenchmarkConfig:
         out: the JSON file
     """
 
-    only: Annotated[str, tyro.conf.arg(help=f"one group of measurements: {', '.join(GROUPS)}; or all")] = "all"
+    only: Annotated[
+        str, tyro.conf.arg(help=f"one group of measurements: {', '.join(GROUPS)}; or all")
+    ] = "all"
     quick: bool = False
     out: Path = ROOT / "results" / "benchmark.json"
 
@@ -66,11 +81,20 @@ def main(config: BenchmarkConfig) -> None:
     if config.only not in ("all", *GROUPS):
         raise unknown("group of measurements", config.only, ("all", *GROUPS))
     command.check_file(config.out)
-    line = "python scripts/benchmark.py" + ("" if config.only == "all" else f" --only {config.only}")
+    line = "python scripts/benchmark.py" + (
+        "" if config.only == "all" else f" --only {config.only}"
+    )
     chosen = list(GROUPS) if config.only == "all" else [config.only]
-    found = [case | {"command": line} for name in track(chosen, description="measuring") for case in GROUPS[name](config.quick)]
+    found = [
+        case | {"command": line}
+        for name in track(chosen, description="measuring")
+        for case in GROUPS[name](config.quick)
+    ]
     shown = Table(
-        "name", "value", "unit", title=f"torch {torch.__version__}, {platform.machine()}, {torch.get_num_threads()} threads"
+        "name",
+        "value",
+        "unit",
+        title=f"torch {torch.__version__}, {platform.machine()}, {torch.get_num_threads()} threads",
     )
     for case in found:
         shown.add_row(case["name"], f"{case['value']:.4g}", case["unit"])
@@ -82,5 +106,6 @@ def main(config: BenchmarkConfig) -> None:
 if __name__ == "__main__":
     command.run(
         lambda: main(command.read(BenchmarkConfig, __doc__)),
-        "Nothing is kept: figures are ratios within one run, so the same command measures all of them anew.",
+        "Nothing is kept: figures are ratios within one run, so the same command measures all of"
+        " them anew.",
     )

@@ -1,4 +1,6 @@
-"""What all command lines share: how they are read, how they end, where they write, and tables that are not cut."""
+"""What all command lines share: how they are read, how they end, where they write, and tables
+that are not cut.
+"""
 
 from __future__ import annotations
 
@@ -19,16 +21,20 @@ from rich.measure import Measurement
 from rich.table import Table
 
 GOES_ON = "What is done is kept, and the same command goes on from there."
-WRONG, INTERRUPTED = 2, 130  # exit codes: what the user gave cannot be used; Ctrl-C, as shells count it
-NOWHERE = Path("\0")  # stands for an empty path, which Path would take for the present folder; nobody can type it
+# exit codes: what the user gave cannot be used; Ctrl-C, as shells count it
+WRONG, INTERRUPTED = 2, 130
+# stands for an empty path, which Path would take for the present folder; nobody can type it
+NOWHERE = Path("\0")
 Config = TypeVar("Config")
 PATHS = tyro.constructors.ConstructorRegistry()
 
-# --- how a command line is read -----------------------------------------------------------------------------------------
+# --- how a command line is read -------------------------------------------------------------------
 
 
 @PATHS.primitive_rule
-def _path_rule(info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.PrimitiveConstructorSpec[Path] | None:
+def _path_rule(
+    info: tyro.constructors.PrimitiveTypeInfo,
+) -> tyro.constructors.PrimitiveConstructorSpec[Path] | None:
     """Read paths as tyro does, but know an empty one from the present folder."""
     if info.type is not Path:
         return None
@@ -47,14 +53,24 @@ def read(config: type[Config], about: str | None, words: Sequence[str] | None = 
     about: what --help says of the script
     Raises ValueError, which names the option, for an empty path and for what the config refuses.
     """
-    return checked(config, tyro.cli(unchecked(config), description=about, args=words, registry=PATHS))
+    return checked(
+        config, tyro.cli(unchecked(config), description=about, args=words, registry=PATHS)
+    )
 
 
-def read_study(studies: Mapping[str, Callable[[Any], None]], about: str | None, words: Sequence[str] | None = None) -> None:
-    """Run the study that the command line names, with the config that it asks for; raises what ``read`` and the study do."""
+def read_study(
+    studies: Mapping[str, Callable[[Any], None]],
+    about: str | None,
+    words: Sequence[str] | None = None,
+) -> None:
+    """Run the study that the command line names, with the config that it asks for; raises what
+    ``read`` and the study do.
+    """
     flat = (tyro.conf.OmitArgPrefixes,)
     named = {name: _of_words(study) for name, study in studies.items()}
-    tyro.extras.subcommand_cli_from_dict(named, description=about, args=words, config=flat, registry=PATHS)
+    tyro.extras.subcommand_cli_from_dict(
+        named, description=about, args=words, config=flat, registry=PATHS
+    )
 
 
 def _of_words(study: Callable[[Any], None]) -> Callable[[Any], None]:
@@ -70,8 +86,14 @@ def _of_words(study: Callable[[Any], None]) -> Callable[[Any], None]:
 
 
 def unchecked(config: type[Config]) -> type[Config]:
-    """A config of the same fields that refuses nothing: tyro would tell a refusal in a box, and by names of its own."""
-    parts = {"__doc__": config.__doc__, "__module__": config.__module__, "__post_init__": lambda self: None}
+    """A config of the same fields that refuses nothing: tyro would tell a refusal in a box, and
+    by names of its own.
+    """
+    parts = {
+        "__doc__": config.__doc__,
+        "__module__": config.__module__,
+        "__post_init__": lambda self: None,
+    }
     return type(config.__name__, (config,), parts)
 
 
@@ -97,16 +119,20 @@ def flag(name: str) -> str:
 
 
 def _with_flag(words: str, config: type, values: Mapping[str, Any]) -> str:
-    """The words of a refusal with the option that is wrong before them: the only one without which the config is fine."""
+    """The words of a refusal with the option that is wrong before them: the only one without
+    which the config is fine.
+    """
     wrong = [
         field.name
         for field in dataclasses.fields(config)
-        if values[field.name] != field.default and _takes(config, {**values, field.name: field.default})
+        if values[field.name] != field.default
+        and _takes(config, {**values, field.name: field.default})
     ]
     if len(wrong) != 1:  # several are wrong, and the words are about the first
         return _first_as_flag(words, values)
     name, (first, _, rest) = wrong[0], words.partition(" ")
-    alike = first == name or rest.startswith(f"is {values[name]},")  # what the config is made of may call it otherwise
+    # what the config is made of may call it otherwise
+    alike = first == name or rest.startswith(f"is {values[name]},")
     return f"{flag(name)} {rest}" if alike else f"{flag(name)}: {words}"
 
 
@@ -122,7 +148,9 @@ def flags_named(config: type) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise ValueError(_first_as_flag(str(error), [field.name for field in dataclasses.fields(config)])) from error
+        raise ValueError(
+            _first_as_flag(str(error), [field.name for field in dataclasses.fields(config)])
+        ) from error
 
 
 def _takes(config: type, values: Mapping[str, Any]) -> bool:
@@ -133,11 +161,12 @@ def _takes(config: type, values: Mapping[str, Any]) -> bool:
     return True
 
 
-# --- how it ends --------------------------------------------------------------------------------------------------------
+# --- how it ends ----------------------------------------------------------------------------------
 
 
 def run(script: Callable[[], int | None], interrupted: str = GOES_ON) -> NoReturn:
-    """Run a script and exit: with its own code, or with one line on stderr for what was given wrongly and for Ctrl-C.
+    """Run a script and exit: with its own code, or with one line on stderr for what was given
+    wrongly and for Ctrl-C.
 
     interrupted: what Ctrl-C leaves, as one sentence
     Exit codes: 2 for ValueError, OSError and ImportError, which the user can mend; 130 for Ctrl-C.
@@ -166,7 +195,9 @@ def _told(code: int, words: str) -> int:
 
 @contextlib.contextmanager
 def sheltered() -> Iterator[None]:
-    """Processes that are started in the body never hear of Ctrl-C: this one hears of it afterwards, and ends them."""
+    """Processes that are started in the body never hear of Ctrl-C: this one hears of it
+    afterwards, and ends them.
+    """
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # they inherit what is ignored
     try:
         yield
@@ -174,22 +205,28 @@ def sheltered() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-# --- what is checked before any work ------------------------------------------------------------------------------------
+# --- what is checked before any work --------------------------------------------------------------
 
 
 def check_folder(*folders: Path) -> None:
-    """Make folders for results, before any work is done; ValueError for one in which nothing can be written."""
+    """Make folders for results, before any work is done; ValueError for one in which nothing
+    can be written.
+    """
     for folder in folders:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder):
                 pass
         except OSError as error:
-            raise ValueError(f"--out: nothing can be written to {folder}: {error.strerror}. Give another --out.") from error
+            raise ValueError(
+                f"--out: nothing can be written to {folder}: {error.strerror}. Give another --out."
+            ) from error
 
 
 def check_file(file: Path) -> None:
-    """Make the folder of a file of results, before any work is done; ValueError where the file cannot be written."""
+    """Make the folder of a file of results, before any work is done; ValueError where the file
+    cannot be written.
+    """
     check_folder(file.parent)
     if file.exists() and not file.is_file():
         raise ValueError(f"--out: {file} is no file. Give another --out.")
@@ -218,11 +255,13 @@ def check_seed(seed: int) -> None:
         raise ValueError(f"seed is {seed}, wanted a whole number from 0 to 2**63 - 1.")
 
 
-# --- tables -------------------------------------------------------------------------------------------------------------
+# --- tables ---------------------------------------------------------------------------------------
 
 
 def show(*tables: Table) -> None:
-    """Print tables at one width at which no word is cut, nor any column that must not wrap: a narrow terminal wraps lines."""
+    """Print tables at one width at which no word is cut, nor any column that must not wrap: a
+    narrow terminal wraps lines.
+    """
     measure = Console(width=10_000)
     width = max(_needed(table, measure) for table in tables)
     console = Console(width=max(width, Console().width))
@@ -233,6 +272,9 @@ def show(*tables: Table) -> None:
 def _needed(table: Table, measure: Console) -> int:
     """The least width at which a table is whole."""
     for column in table.columns:
-        cells = (Measurement.get(measure, measure.options, cell) for cell in (column.header, *column.cells))
+        cells = (
+            Measurement.get(measure, measure.options, cell)
+            for cell in (column.header, *column.cells)
+        )
         column.min_width = max(cell.maximum if column.no_wrap else cell.minimum for cell in cells)
     return Measurement.get(measure, measure.options, table).minimum

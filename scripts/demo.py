@@ -1,9 +1,11 @@
-"""A tournament on real digits: agents train networks, trade parameters and settle payments for 20 rounds.
+"""A tournament on real digits: agents train networks, trade parameters and settle payments for 20
+rounds.
 
-One focal agent per market plays each scripted strategy against truthful ones, with the same seeds and data for every strategy;
-the agents take turns in being the focal one. "Out of the market" is everybody never trading. Three shorter parts show the
-model-sharing market, the data market and the resource market. At the end a quick audit puts the claims about the markets to the
-test. What is played is kept: a killed demo goes on where it stood.
+One focal agent per market plays each scripted strategy against truthful ones, with the same seeds
+and data for every strategy; the agents take turns in being the focal one. "Out of the market" is
+everybody never trading. Three shorter parts show the model-sharing market, the data market and the
+resource market. At the end a quick audit puts the claims about the markets to the test. What is
+played is kept: a killed demo goes on where it stood.
 """
 
 from __future__ import annotations
@@ -65,9 +67,11 @@ class DemoConfig:
     Args:
         seeds: paired markets per strategy; below 20 no interval is shown
         rounds: rounds of an episode
-        arguments: arguments of parameter_trading_v0 as key=value, for instance n_agents=5 mechanism=second_price
+        arguments: arguments of parameter_trading_v0 as key=value, for instance n_agents=5
+            mechanism=second_price
         out: folder of the report, the pictures, the rounds and the audit
-        audit: claims that the quick audit at the end tests, ids or patterns, "*" for all; none leaves it out
+        audit: claims that the quick audit at the end tests, ids or patterns, "*" for all; none
+            leaves it out
         workers: processes; 0 takes one per processor
     """
 
@@ -88,17 +92,21 @@ class DemoConfig:
 
 
 def check(config: DemoConfig) -> None:
-    """Raise ValueError for what could not be played, audited or written, before any of it is begun."""
+    """Raise ValueError for what could not be played, audited or written, before any of it is
+    begun.
+    """
     with command.flags_named(DemoConfig):
         market_of(trading.MARKET, config.arguments, config.rounds)
     choose(find_claims(), patterns=config.audit)
-    command.check_folder(config.out, config.out / "units", *((config.out / "audit",) if config.audit else ()))
+    command.check_folder(
+        config.out, config.out / "units", *((config.out / "audit",) if config.audit else ())
+    )
 
 
 @dataclass(frozen=True)
 class Shown:
-    """What is played: the tournament; schemes and liars of model sharing; cheats of the data market; leaders of the resource
-    market, and its cheats by audit.
+    """What is played: the tournament; schemes and liars of model sharing; cheats of the data
+    market; leaders of the resource market, and its cheats by audit.
     """
 
     tournament: Played
@@ -126,12 +134,18 @@ def play(config: DemoConfig) -> Shown:
     ]
     every = [unit for part in parts for unit in part]
     found = iter(units.run(every, config.out / "units", "markets and rounds", config.crew()).all())
-    tournament, liars, cheats, (game, *audited), schemes = ([next(found) for _ in part] for part in parts)
-    return Shown(joined(tournament), sharing.schemes_of(schemes), joined(liars), cheats, game, audited)
+    tournament, liars, cheats, (game, *audited), schemes = (
+        [next(found) for _ in part] for part in parts
+    )
+    return Shown(
+        joined(tournament), sharing.schemes_of(schemes), joined(liars), cheats, game, audited
+    )
 
 
 def write_report(config: DemoConfig, played: Played, more: list[tuple[str, str]]) -> Path:
-    """Write report.html, with ``more`` at its end, the pictures and rounds.jsonl into the folder; returns its path."""
+    """Write report.html, with ``more`` at its end, the pictures and rounds.jsonl into the
+    folder; returns its path.
+    """
     drawn = trading.pictures(played)
     for name, (fig, _) in drawn.items():
         units.replace(config.out / f"{name}.png", png(fig))
@@ -140,12 +154,16 @@ def write_report(config: DemoConfig, played: Played, more: list[tuple[str, str]]
     n = len(played.agents)
     owned = f"Arguments: {' '.join(config.arguments)}. " if config.arguments else ""
     intro = (
-        f"{n} agents own unequal shares of real handwritten digits, train small networks and trade parameters for "
-        f"{config.rounds} rounds. One focal agent plays each strategy against {n - 1} truthful ones on {config.seeds} seeds; the "
-        f"agents take turns in being the focal one; utility is money. {owned}Accuracy in the table is that of the focal agent's "
-        "final model on held-out test data. In all pictures a colour means an agent; all else is black and grey."
+        f"{n} agents own unequal shares of real handwritten digits, train small networks and trade"
+        f" parameters for {config.rounds} rounds. One focal agent plays each strategy against"
+        f" {n - 1} truthful ones on {config.seeds} seeds; the agents take turns in being the focal"
+        f" one; utility is money. {owned}Accuracy in the table is that of the focal agent's final"
+        " model on held-out test data. In all pictures a colour means an agent; all else is black"
+        " and grey."
     )
-    text = page("A tournament in the parameter market", intro, [*trading.sections(played, drawn), *more])
+    text = page(
+        "A tournament in the parameter market", intro, [*trading.sections(played, drawn), *more]
+    )
     units.replace(config.out / "report.html", text.encode())
     return config.out / "report.html"
 
@@ -161,22 +179,60 @@ def table_of(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> 
 
 
 def main(config: DemoConfig) -> int:
-    """Play the markets, print their tables and write the report; then audit the claims. Returns the exit code."""
+    """Play the markets, print their tables and write the report; then audit the claims. Returns
+    the exit code.
+    """
     check(config)
     shown = play(config)
     played, liars = shown.tournament, shown.liars
     console = Console()
-    command.show(table_of("focal agent per episode, mean over seeds", trading.head_of(played), trading.rows_of(played)))
-    command.show(table_of("model sharing: ten clients on digits", sharing.SCHEME_HEAD, sharing.scheme_rows(shown.schemes)))
-    command.show(table_of("model sharing: one liar or attacker", sharing.liar_head(liars), sharing.liar_rows(liars)))
-    command.show(table_of("data market: what one seller earns by its guard", data.HEAD, data.rows(shown.cheats)))
+    command.show(
+        table_of(
+            "focal agent per episode, mean over seeds",
+            trading.head_of(played),
+            trading.rows_of(played),
+        )
+    )
+    command.show(
+        table_of(
+            "model sharing: ten clients on digits",
+            sharing.SCHEME_HEAD,
+            sharing.scheme_rows(shown.schemes),
+        )
+    )
+    command.show(
+        table_of(
+            "model sharing: one liar or attacker",
+            sharing.liar_head(liars),
+            sharing.liar_rows(liars),
+        )
+    )
+    command.show(
+        table_of(
+            "data market: what one seller earns by its guard", data.HEAD, data.rows(shown.cheats)
+        )
+    )
     leaders, owners = resources.leader_rows(shown.game), resources.owner_rows(shown.audited)
-    command.show(table_of("resource market: the leader's payment, and what all earn", resources.LEADER_HEAD, leaders))
-    command.show(table_of("resource market: what one owner earns by the audit", resources.OWNER_HEAD, owners))
-    if told := note([*differences(played.gaps()).values(), *differences(liars.gaps()).values()], "seeds"):
+    command.show(
+        table_of(
+            "resource market: the leader's payment, and what all earn",
+            resources.LEADER_HEAD,
+            leaders,
+        )
+    )
+    command.show(
+        table_of("resource market: what one owner earns by the audit", resources.OWNER_HEAD, owners)
+    )
+    if told := note(
+        [*differences(played.gaps()).values(), *differences(liars.gaps()).values()], "seeds"
+    ):
         console.print(told, soft_wrap=True)
     console.print(f"Report: {write_report(config, played, shown.sections())}", soft_wrap=True)
-    return audit(AuditConfig(claims=config.audit, budget="quick", out=config.out / "audit")) if config.audit else 0
+    return (
+        audit(AuditConfig(claims=config.audit, budget="quick", out=config.out / "audit"))
+        if config.audit
+        else 0
+    )
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ def note(found: Iterable[Interval], samples: str) -> str:
     if all(one.low is not None for one in found):
         return ""
     return (
-        f"A mean without an interval stands on too few {samples}: an interval wants at least {MINIMUM}, {MINIMUM_INFLATED} where "
-        "half of them or more give one and the same difference, and more still where only a few do not."
+        f"A mean without an interval stands on too few {samples}: an interval wants at least"
+        f" {MINIMUM}, {MINIMUM_INFLATED} where half of them or more give one and the same"
+        " difference, and more still where only a few do not."
     )

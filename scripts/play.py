@@ -1,4 +1,6 @@
-"""Play one episode and tell it round by round in the terminal, what everybody said beside the truth."""
+"""Play one episode and tell it round by round in the terminal, what everybody said beside the
+truth.
+"""
 
 from __future__ import annotations
 
@@ -39,18 +41,23 @@ class PlayConfig:
     """Arguments of the play.
 
     Args:
-        arguments: arguments of the market as key=value, for instance n_agents=3 mechanism=second_price
-        agent: who plays the focal strategy: an agent, or a role for all of its agents; by default the first agent that it
-            concerns
+        arguments: arguments of the market as key=value, for instance n_agents=3
+            mechanism=second_price
+        agent: who plays the focal strategy: an agent, or a role for all of its agents; by default
+            the first agent that it concerns
         rounds: rounds of the episode
         seed: fixes everything; a whole number >= 0
     """
 
     market: Annotated[str, tyro.conf.arg(help=" or ".join(MARKETS))] = "parameter_trading_v0"
     arguments: tuple[str, ...] = ()
-    focal: Annotated[str, tyro.conf.arg(help=f"strategy of one agent; the market gets what it needs: {NAMES}")] = "truthful"
+    focal: Annotated[
+        str, tyro.conf.arg(help=f"strategy of one agent; the market gets what it needs: {NAMES}")
+    ] = "truthful"
     agent: str | None = None
-    others: Annotated[str, tyro.conf.arg(help="strategy of all other agents, one of the same names")] = "truthful"
+    others: Annotated[
+        str, tyro.conf.arg(help="strategy of all other agents, one of the same names")
+    ] = "truthful"
     rounds: int = 3
     seed: int = 0
 
@@ -59,9 +66,10 @@ class PlayConfig:
         command.check_seed(self.seed)
 
 
-# --- the truth beside what was said -------------------------------------------------------------------------------------
+# --- the truth beside what was said ---------------------------------------------------------------
 
-PRECISION = 1e-6  # actions are float32: what they report is exact to less than this share of all that they can report
+# actions are float32: what they report is exact to less than this share of all that they can report
+PRECISION = 1e-6
 
 
 def is_lie(field: Field, truth: float, said: float) -> bool:
@@ -77,30 +85,44 @@ def is_lie(field: Field, truth: float, said: float) -> bool:
 
 
 def beside(market: Market, before: Situation, report: Report, agents: Sequence[str]) -> Table:
-    """One line for everything that an agent said in the first market's round: the truth, what was said, and their ratio."""
-    shown = Table(title="the truth beside what was said, lies in bold", padding=(0, 1), box=box.SIMPLE_HEAD, title_justify="left")
+    """One line for everything that an agent said in the first market's round: the truth, what
+    was said, and their ratio.
+    """
+    shown = Table(
+        title="the truth beside what was said, lies in bold",
+        padding=(0, 1),
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+    )
     for name in ("agent", "what", "truth", "said", "said / truth"):
-        shown.add_column(name, justify="left" if name in ("agent", "what") else "right", no_wrap=True)
+        shown.add_column(
+            name, justify="left" if name in ("agent", "what") else "right", no_wrap=True
+        )
     fields = {field.name: field for move in market.moves for field in move.action.items}
     entry = entry_of(market)
-    for agent, what, name, truth, said in entry.said(market, before, report, agents) if entry else ():
+    for agent, what, name, truth, said in (
+        entry.said(market, before, report, agents) if entry else ()
+    ):
         ratio = f"{said / truth:.3f}" if truth else "1.000" if not said else "-"
         style = "bold" if is_lie(fields[name], truth, said) else None
         shown.add_row(agent, what, f"{truth:.4f}", f"{said:.4f}", ratio, style=style)
     return shown
 
 
-# --- the episode --------------------------------------------------------------------------------------------------------
+# --- the episode ----------------------------------------------------------------------------------
 
 
 def player(name: str, option: str, market: str) -> Strategy:
-    """The strategy of that name; ValueError where there is none, and where it cannot play the market, with those that can."""
+    """The strategy of that name; ValueError where there is none, and where it cannot play the
+    market, with those that can.
+    """
     strategy: Strategy = lookup(STRATEGIES, name, "strategy")
     if market not in strategy.markets:
         able = ", ".join(other for other, one in STRATEGIES.items() if market in one.markets)
         raise ValueError(
-            f"{command.flag(option)} is {name!r}, which plays {' and '.join(strategy.markets)} only, not {market}. Give --market "
-            f"{strategy.markets[0]}, or one that plays {market}: {able}."
+            f"{command.flag(option)} is {name!r}, which plays {' and '.join(strategy.markets)}"
+            f" only, not {market}. Give --market {strategy.markets[0]}, or one that plays {market}:"
+            f" {able}."
         )
     return strategy
 
@@ -109,12 +131,19 @@ def main(config: PlayConfig) -> None:
     """Play and print; ends with what everybody earned."""
     with command.flags_named(PlayConfig):
         given = read_arguments(config.market, config.arguments, {"max_cycles": "--rounds"})
-    focal, others = (player(getattr(config, option), option, short_name(config.market)) for option in ("focal", "others"))
-    market = make_market(config.market, max_cycles=config.rounds, **{**others.config, **focal.config, **given})
+    focal, others = (
+        player(getattr(config, option), option, short_name(config.market))
+        for option in ("focal", "others")
+    )
+    market = make_market(
+        config.market, max_cycles=config.rounds, **{**others.config, **focal.config, **given}
+    )
     names, console = agent_names(market), Console(highlight=False)
     first = names[0] if focal.role is None else f"{focal.role}_0"
     chosen = members(market, first if config.agent is None else config.agent)
-    policies = dict.fromkeys(names, others.build(market)) | dict.fromkeys(chosen, focal.build(market))
+    policies = dict.fromkeys(names, others.build(market)) | dict.fromkeys(
+        chosen, focal.build(market)
+    )
     total = torch.zeros(len(names), dtype=torch.float64)
     now = rounds.begin(market, torch.tensor([config.seed]))
     while now.playing:
@@ -127,8 +156,13 @@ def main(config: PlayConfig) -> None:
         total += report.rewards[0]
     console.rule("episode")
     for name, earned in zip(names, total.tolist(), strict=True):
-        console.print(f"{name} ({config.focal if name in chosen else config.others}): utility {earned:+.3f}")
+        console.print(
+            f"{name} ({config.focal if name in chosen else config.others}): utility {earned:+.3f}"
+        )
 
 
 if __name__ == "__main__":
-    command.run(lambda: main(command.read(PlayConfig, __doc__)), "Nothing is kept; the same command plays it again.")
+    command.run(
+        lambda: main(command.read(PlayConfig, __doc__)),
+        "Nothing is kept; the same command plays it again.",
+    )

@@ -1,4 +1,6 @@
-"""A bar for work that is done elsewhere: other processes write down how far they are, and this one looks."""
+"""A bar for work that is done elsewhere: other processes write down how far they are, and this
+one looks.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +8,26 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 
 @contextmanager
 def watched(label: str, total: int, done: Callable[[], int]) -> Iterator[None]:
     """Show a bar of ``done()`` of ``total`` while the body runs."""
-    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn(label),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     over = threading.Event()
     with Progress(*columns) as bar:
         task = bar.add_task(label, total=total)

@@ -1,7 +1,9 @@
-"""Reproduce the tables and figures of the papers: one subcommand each, the paper's numbers beside ours.
+"""Reproduce the tables and figures of the papers: one subcommand each, the paper's numbers beside
+ours.
 
-Every study writes NAME.json, NAME.csv and NAME.png, and what it has done already is kept: a killed run goes on where it
-stood and ends with the same files. ``report`` joins all that have been run into one page.
+Every study writes NAME.json, NAME.csv and NAME.png, and what it has done already is kept: a killed
+run goes on where it stood and ends with the same files. ``report`` joins all that have been run
+into one page.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
-"""Write the played-through episodes that the tests compare with: run it only when a market is meant to play otherwise.
+"""Write the played-through episodes that the tests compare with: run it only when a market is meant
+to play otherwise.
 
-One text file per environment; every round is told in words, agents act by the market's own keyed random policy.
+One text file per environment; every round is told in words, agents act by the market's own keyed
+random policy.
 """
 
 from __future__ import annotations
@@ -45,15 +47,24 @@ class PlaythroughConfig:
 
 def playthrough(name: str, seed: int = 0) -> str:
     """Tell every episode of an environment, round by round."""
-    return "\n".join(line for config in EPISODES[name] for line in _episode(name, config, seed)) + "\n"
+    return (
+        "\n".join(line for config in EPISODES[name] for line in _episode(name, config, seed)) + "\n"
+    )
 
 
 def _episode(name: str, config: Mapping[str, Any], seed: int) -> Iterator[str]:
     market = make_market(name, **config)
     agents = agent_names(market)
-    yield f"# {name}, seed {seed}, random actions: {', '.join(f'{key}={value}' for key, value in config.items())}"
+    yield (
+        f"# {name}, seed {seed}, random actions:"
+        f" {', '.join(f'{key}={value}' for key, value in config.items())}"
+    )
     policies = dict.fromkeys(agents, market.policies["random"])
-    reports = (report for _, _, report in rounds.play(market, policies, torch.tensor([seed])) if report is not None)
+    reports = (
+        report
+        for _, _, report in rounds.play(market, policies, torch.tensor([seed]))
+        if report is not None
+    )
     for number, report in enumerate(reports, start=1):
         yield f"\nround {number}\n{tell_round(report, agents)}"
     yield ""

@@ -1,8 +1,8 @@
 """Train an agent on a market with PPO or SAC and show what it earns beside truth.
 
-Started again with the same settings and folder, a run that was cut short goes on from its last checkpoint, and with more steps
-a finished one goes on too. The folder then holds result.json and learning.png, and for each seed the policy, progress.csv,
-speed.csv and TensorBoard events.
+Started again with the same settings and folder, a run that was cut short goes on from its last
+checkpoint, and with more steps a finished one goes on too. The folder then holds result.json and
+learning.png, and for each seed the policy, progress.csv, speed.csv and TensorBoard events.
 """
 
 from __future__ import annotations
@@ -36,7 +36,11 @@ from marketenv import make_market  # noqa: E402
 from marketenv.core.market import Market, agent_names, role_of  # noqa: E402
 from marketenv.core.storage import whole_file  # noqa: E402
 from marketenv.markets.reference import Auction  # noqa: E402
-from marketenv.mechanisms import first_price_equilibrium_bid, linear_equilibrium_ask, linear_equilibrium_bid  # noqa: E402
+from marketenv.mechanisms import (  # noqa: E402
+    first_price_equilibrium_bid,
+    linear_equilibrium_ask,
+    linear_equilibrium_bid,
+)
 from marketenv.metrics import Interval  # noqa: E402
 from marketenv.render import figure, png  # noqa: E402
 from scripts import command  # noqa: E402
@@ -48,30 +52,51 @@ Rule = Callable[[torch.Tensor], torch.Tensor]
 
 
 def one_seed(config: TrainConfig, seed: int, progress: bool) -> dict[str, Any]:
-    """Train one seed in this process, on one thread: the same numbers however many seeds run side by side."""
+    """Train one seed in this process, on one thread: the same numbers however many seeds run
+    side by side.
+    """
     torch.set_num_threads(1)
     return train(config, seed, progress=progress)
 
 
-GAPS = {"difference": "difference", "deviation_to_truth": "one back to truth"}  # as they are written, and in words
+# as they are written, and in words
+GAPS = {"difference": "difference", "deviation_to_truth": "one back to truth"}
 
 
 def gaps_of(results: list[dict[str, Any]]) -> dict[str, list[Interval]]:
     """The differences that all seeds were judged by, one a seed, by their words."""
     return {
-        words: [Interval(**result[name]) for result in results] for name, words in GAPS.items() if all(r[name] for r in results)
+        words: [Interval(**result[name]) for result in results]
+        for name, words in GAPS.items()
+        if all(r[name] for r in results)
     }
 
 
 def earnings(results: list[dict[str, Any]]) -> Table:
     """One row per seed: what the learned policy earns beside truth, per episode."""
-    shown = Table(title="utility per episode on fresh seeds, money", padding=(0, 1), box=box.SIMPLE_HEAD)
+    shown = Table(
+        title="utility per episode on fresh seeds, money", padding=(0, 1), box=box.SIMPLE_HEAD
+    )
     gaps, known = gaps_of(results), list(results[0]["exact"])
-    for head in ("seed", "learned", "truthful", *(heading(words, found) for words, found in gaps.items()), *known):
+    for head in (
+        "seed",
+        "learned",
+        "truthful",
+        *(heading(words, found) for words, found in gaps.items()),
+        *known,
+    ):
         shown.add_column(head, justify="right", no_wrap=True)
     for k, result in enumerate(results):
-        row = [str(result["seed"]), f"{result['learned_mean']:.4f}", f"{result['truthful_mean']:.4f}"]
-        shown.add_row(*row, *(str(found[k]) for found in gaps.values()), *(f"{result['exact'][name]:.4f}" for name in known))
+        row = [
+            str(result["seed"]),
+            f"{result['learned_mean']:.4f}",
+            f"{result['truthful_mean']:.4f}",
+        ]
+        shown.add_row(
+            *row,
+            *(str(found[k]) for found in gaps.values()),
+            *(f"{result['exact'][name]:.4f}" for name in known),
+        )
     return shown
 
 
@@ -100,22 +125,37 @@ def known_prices(market: Market, role: str) -> dict[str, Rule]:
             line(torch.tensor(values), **ends)
             truth["linear equilibrium"] = partial(line, **ends)
     if exact.has_first_price_gap(market):
-        return truth | {"equilibrium": partial(first_price_equilibrium_bid, n=market.phase(Auction).n_buyers)}
+        return truth | {
+            "equilibrium": partial(first_price_equilibrium_bid, n=market.phase(Auction).n_buyers)
+        }
     return truth
 
 
 def picture(config: TrainConfig, results: list[dict[str, Any]]) -> bytes:
-    """Utility over steps beside truth; in the reference games also the learned prices beside those of theory."""
+    """Utility over steps beside truth; in the reference games also the learned prices beside
+    those of theory.
+    """
     market = make_market(config.market, **config.market_arguments())
     known = market.name == "reference_v0"
     fig, axes = figure(1 + known, 5.4, 3.8)
     for result in results:
-        rows = [row for row in read_rows(seed_folder(config, result["seed"]) / "progress.csv") if "utility" in row]
-        axes[0].plot([row["steps"] for row in rows], [row["utility"] for row in rows], ".-", label=f"seed {result['seed']}")
+        rows = [
+            row
+            for row in read_rows(seed_folder(config, result["seed"]) / "progress.csv")
+            if "utility" in row
+        ]
+        axes[0].plot(
+            [row["steps"] for row in rows],
+            [row["utility"] for row in rows],
+            ".-",
+            label=f"seed {result['seed']}",
+        )
         truth = [row["truthful"] for row in rows][:1]
     for level in truth:
         axes[0].axhline(level, color="black", lw=1, ls="--", label="truthful, same episodes")
-    axes[0].set(title="utility per episode, evaluated while training", xlabel="steps", ylabel="money")
+    axes[0].set(
+        title="utility per episode, evaluated while training", xlabel="steps", ylabel="money"
+    )
     axes[0].legend(fontsize=7, frameon=False)
     if known:
         agent = agent_names(market)[0] if config.agent in (None, "all") else config.agent
@@ -123,11 +163,17 @@ def picture(config: TrainConfig, results: list[dict[str, Any]]) -> bytes:
         low, high = market.config.values if role == "buyer" else market.config.costs
         types = torch.linspace(low, high, TYPES, dtype=torch.float64)
         for result in results:
-            prices = exact.price_rule(load_policy(seed_folder(config, result["seed"])), market, agent)
+            prices = exact.price_rule(
+                load_policy(seed_folder(config, result["seed"])), market, agent
+            )
             axes[1].plot(types, prices(types), label=f"learned, seed {result['seed']}")
-        for (name, rule), style in zip(known_prices(market, role).items(), ("k:", "k--", "k-."), strict=False):
+        for (name, rule), style in zip(
+            known_prices(market, role).items(), ("k:", "k--", "k-."), strict=False
+        ):
             axes[1].plot(types, rule(types), style, lw=1, label=name)
-        axes[1].set(title=f"price that the {role} names", xlabel="type, money", ylabel="price, money")
+        axes[1].set(
+            title=f"price that the {role} names", xlabel="type, money", ylabel="price, money"
+        )
         axes[1].legend(fontsize=7, frameon=False)
     return png(fig)
 
@@ -153,8 +199,13 @@ def main(config: TrainConfig) -> None:
     alone = config.workers == 1
     jobs = (joblib.delayed(one_seed)(config, seed, progress=alone) for seed in config.seeds)
     assert config.steps is not None
-    total = config.steps * len(config.seeds)  # seeds that train side by side have no screen of their own
-    with contextlib.nullcontext() if alone else watched("all seeds, steps", total, partial(steps_done, config)):
+    # seeds that train side by side have no screen of their own
+    total = config.steps * len(config.seeds)
+    with (
+        contextlib.nullcontext()
+        if alone
+        else watched("all seeds, steps", total, partial(steps_done, config))
+    ):
         with command.sheltered():
             running = joblib.Parallel(n_jobs=config.workers, return_as="generator")(jobs)
         results = list(running)
@@ -167,7 +218,9 @@ def main(config: TrainConfig) -> None:
     if told := note(itertools.chain.from_iterable(gaps_of(results).values()), "episodes"):
         console.print(told, soft_wrap=True)
     speed = [result["speed"] for result in results]
-    rate, share = (sum(part[name] for part in speed) / len(speed) for name in ("steps_per_second", "env_share"))
+    rate, share = (
+        sum(part[name] for part in speed) / len(speed) for name in ("steps_per_second", "env_share")
+    )
     console.print(f"{rate:.0f} steps a second and process, {share:.0%} of the time in the markets.")
     console.print(f"Result: {config.out / 'result.json'}", soft_wrap=True)
 

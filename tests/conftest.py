@@ -26,7 +26,9 @@ def data_root():
 
 @pytest.fixture
 def as_for_a_user():
-    """Declared types are checked in tests alone, and there before the market could refuse anything."""
+    """Declared types are checked in tests alone, and there before the market could refuse
+    anything.
+    """
     before = jaxtyping.config.jaxtyping_disable
     jaxtyping.config.update("jaxtyping_disable", True)
     yield

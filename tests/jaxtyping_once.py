@@ -1,11 +1,13 @@
 """Checks of declared types (jaxtyping with beartype) that pass once for calls of one kind.
 
-A check takes longer than most functions do, and was half of the suite's time. Whether a call passes depends only on the kinds of
-its arguments and of its answer: their classes, and the shapes and dtypes of tensors. So a call is checked unless one of the same
-kind has passed before. Where a kind does not suffice, each call is checked: shapes that depend on a value (``{width}``), lists of
-mixed items, containers of other classes.
+A check takes longer than most functions do, and was half of the suite's time. Whether a call passes
+depends only on the kinds of its arguments and of its answer: their classes, and the shapes and
+dtypes of tensors. So a call is checked unless one of the same kind has passed before. Where a kind
+does not suffice, each call is checked: shapes that depend on a value (``{width}``), lists of mixed
+items, containers of other classes.
 
-The name of this module begins with jaxtyping because ``marketenv.core.words`` looks through jaxtyping's wrappers by that name.
+The name of this module begins with jaxtyping because ``marketenv.core.words`` looks through
+jaxtyping's wrappers by that name.
 """
 
 import functools
@@ -20,7 +22,8 @@ import jaxtyping._decorator
 import numpy as np
 import torch
 
-BY_VALUE = ("{", "Literal", "Annotated")  # annotations for which the kind of an argument does not suffice
+# annotations for which the kind of an argument does not suffice
+BY_VALUE = ("{", "Literal", "Annotated")
 NO_KIND = object()
 full_check = jaxtyping.jaxtyped
 
@@ -47,7 +50,13 @@ class Checked:
         self.lock = threading.Lock()
 
     def wrapper(self):
-        function, passed, first, again, config = self.function, self.passed, self.first, self.again, jaxtyping.config
+        function, passed, first, again, config = (
+            self.function,
+            self.passed,
+            self.first,
+            self.again,
+            jaxtyping.config,
+        )
 
         @functools.wraps(function)
         def wrapper(*args, **kwargs):
@@ -107,7 +116,13 @@ class Checked:
         def answer(*args, **kwargs):
             return given.pop()
 
-        twin = FunctionType(answer.__code__, self.function.__globals__, self.function.__name__, None, answer.__closure__)
+        twin = FunctionType(
+            answer.__code__,
+            self.function.__globals__,
+            self.function.__name__,
+            None,
+            answer.__closure__,
+        )
         return full_check(functools.wraps(self.function)(twin), typechecker=self.typechecker)
 
 
@@ -147,6 +162,8 @@ def reader(cls):
 
 
 def alike(values):
-    """The one kind of all values, which none of them need be; beartype reads one by chance, so mixed ones have no kind."""
+    """The one kind of all values, which none of them need be; beartype reads one by chance, so
+    mixed ones have no kind.
+    """
     kinds = {kind(value) for value in values}
     return NO_KIND if len(kinds) > 1 else (*kinds,)

@@ -1,9 +1,12 @@
-"""The same numbers on any device and whatever torch's global settings are, shown without a second device.
+"""The same numbers on any device and whatever torch's global settings are, shown without a second
+device.
 
-In ``PLACES`` torch's default device is "meta", which holds no numbers: a tensor that library code makes without saying where
-lands there, and the first operation with data on the CPU fails. So what runs in here, and comes out as it does outside, runs
-on a GPU too. Its default type is another one too, and autocast rounds products: a tensor whose type nobody says, and a product
-that autocast reaches, change the numbers. Everything that a test itself makes in there says device="cpu" and its type.
+In ``PLACES`` torch's default device is "meta", which holds no numbers: a tensor that library code
+makes without saying where lands there, and the first operation with data on the CPU fails. So what
+runs in here, and comes out as it does outside, runs on a GPU too. Its default type is another one
+too, and autocast rounds products: a tensor whose type nobody says, and a product that autocast
+reaches, change the numbers. Everything that a test itself makes in there says device="cpu" and its
+type.
 """
 
 import contextlib
@@ -35,7 +38,16 @@ from marketenv.core import draws, rounds
 from marketenv.core.batch import Batch
 from marketenv.core.market import agent_names
 from marketenv.core.shards import Shards
-from marketenv.data import AUGMENTATIONS, DATASETS, PARTITIONS, Dataset, augmentation, find_dataset, from_arrays, make_source
+from marketenv.data import (
+    AUGMENTATIONS,
+    DATASETS,
+    PARTITIONS,
+    Dataset,
+    augmentation,
+    find_dataset,
+    from_arrays,
+    make_source,
+)
 from marketenv.learners import LEARNERS, OPTIMIZERS, Training
 from marketenv.learners.mlp_passes import Descent
 from marketenv.learners.module import ModuleLearner
@@ -83,13 +95,17 @@ def elsewhere(default=torch.float64, device="meta", autocast=None):
     before = torch.get_default_dtype()
     torch.set_default_dtype(default)
     try:
-        with torch.device(device), torch.autocast("cpu", dtype=autocast, enabled=autocast is not None):
+        with (
+            torch.device(device),
+            torch.autocast("cpu", dtype=autocast, enabled=autocast is not None),
+        ):
             yield
     finally:
         torch.set_default_dtype(before)
 
 
-# float64 shows types that nobody names and that only meet wider ones, bfloat16 those that numbers pass through
+# float64 shows types that nobody names and that only meet wider ones, bfloat16 those that numbers
+# pass through
 PLACES = (elsewhere, functools.partial(elsewhere, torch.bfloat16, "cpu", torch.bfloat16))
 
 
@@ -107,7 +123,8 @@ def check_same(one, other):
 def check_everywhere(done):
     """A list of tensors comes out the same everywhere, and so do torch's own settings.
 
-    A function in the list stands for the tensor that it returns at home: what was made elsewhere is called here.
+    A function in the list stands for the tensor that it returns at home: what was made elsewhere is
+    called here.
     """
     wanted = done()
     for place in PLACES:
@@ -119,10 +136,14 @@ def check_everywhere(done):
             check_same(*(part() if callable(part) else part for part in (one, other)))
 
 
-# --- markets -------------------------------------------------------------------------------------------------------------
+# --- markets --------------------------------------------------------------------------------------
 
 TRADING = {"n_agents": 2, "max_cycles": 2}
-LINEAR = {"data": "linear", "learner": "linear", "data_options": {"dimension": 4, "validation_size": 8, "test_size": 8}}
+LINEAR = {
+    "data": "linear",
+    "learner": "linear",
+    "data_options": {"dimension": 4, "validation_size": 8, "test_size": 8},
+}
 NETS = {
     "cnn": {"learner_options": {"width": 2}},
     "resnet": {"learner_options": {"depth": 10}, "training": Training(steps=1, batch_size=4)},
@@ -140,9 +161,25 @@ PARTS = {
     **{f"alignment {name}": TRADING | {"alignment": name} for name in ALIGNMENTS},
     **{f"exchange {name}": TRADING | LINEAR | {"exchange": name} for name in EXCHANGES},
     **{f"weight {name}": TRADING | LINEAR | {"alpha": name} for name in WEIGHTS},
-    "layers, noise, coalition": TRADING
-    | {"layers": (0,), "sabotage": 0.1, "coalition": (0, 1), "offered_layers": ((0,), None), "after_purchase": "reset"},
-    "absolute bids, all told": TRADING | {"bid_mode": "absolute", "disclosure": "full", "externality": 0.5, "max_purchases": 2},
+    "layers, noise, coalition": (
+        TRADING
+        | {
+            "layers": (0,),
+            "sabotage": 0.1,
+            "coalition": (0, 1),
+            "offered_layers": ((0,), None),
+            "after_purchase": "reset",
+        }
+    ),
+    "absolute bids, all told": (
+        TRADING
+        | {
+            "bid_mode": "absolute",
+            "disclosure": "full",
+            "externality": 0.5,
+            "max_purchases": 2,
+        }
+    ),
 }
 
 
@@ -161,12 +198,15 @@ def check_episode(name, config, policy):
 
 
 @pytest.mark.parametrize(
-    "case, policy", [*((c, p) for c in PLAYED for p in ("truthful", "random")), *((c, "truthful") for c in PARTS)]
+    "case, policy",
+    [*((c, p) for c in PLAYED for p in ("truthful", "random")), *((c, "truthful") for c in PARTS)],
 )
 def test_rounds_of_the_parameter_market(case, policy):
     config = (PLAYED | PARTS)[case]
     data = config.get("data", "digits")
-    check_episode("parameter_trading_v0", config | {"data": data() if callable(data) else data}, policy)
+    check_episode(
+        "parameter_trading_v0", config | {"data": data() if callable(data) else data}, policy
+    )
 
 
 SHARING = {"n_agents": 3, "max_cycles": 2}
@@ -174,11 +214,25 @@ SHARED = {
     **{f"scheme {name}": SHARING | {"scheme": name} for name in SCHEMES},
     **{f"gain {name}": SHARING | {"learner": None, "gain": name} for name in GAINS},
     **{f"graph {name}": SHARING | {"learner": None, "graph": name} for name in GRAPHS},
-    **{f"payment {name}": SHARING | {"learner": None, "graph": "exact", "payment": name} for name in SHARING_PAYMENTS},
+    **{
+        f"payment {name}": SHARING | {"learner": None, "graph": "exact", "payment": name}
+        for name in SHARING_PAYMENTS
+    },
     **{f"distance {name}": SHARING | {"distance": name} for name in DISTANCES},
-    "drift, joins, exits": SHARING
-    | {"cost_drift": 0.1, "need_drift": 0.1, "data_drift": 0.1, "joins": (0, 0, 1), "exits": "ir_prob", "reports": "each_round"},
-    "given types, chosen by test": SHARING | {"types": {"costs": [1.0, 2.0, 3.0], "needs": [1e4, 2e4, 0.0]}, "select": "test"},
+    "drift, joins, exits": (
+        SHARING
+        | {
+            "cost_drift": 0.1,
+            "need_drift": 0.1,
+            "data_drift": 0.1,
+            "joins": (0, 0, 1),
+            "exits": "ir_prob",
+            "reports": "each_round",
+        }
+    ),
+    "given types, chosen by test": (
+        SHARING | {"types": {"costs": [1.0, 2.0, 3.0], "needs": [1e4, 2e4, 0.0]}, "select": "test"}
+    ),
 }
 
 
@@ -208,9 +262,20 @@ def test_what_the_sharing_market_tells_beside_its_rounds():
         now = rounds.begin(market, torch.tensor([3, 4], device=CPU))
         actions = torch.zeros(2, 3, 6, dtype=torch.float32, device=CPU)
         share = market.phase(Share)
-        points = share.breakpoints(now.floor, now.owns[share.name], now.quotes, {"client": actions}, ("client", 1), ("cost",))
+        points = share.breakpoints(
+            now.floor,
+            now.owns[share.name],
+            now.quotes,
+            {"client": actions},
+            ("client", 1),
+            ("cost",),
+        )
         after = rounds.advance(market, now, {"client": actions})[0]
-        return [points, *rounds.test_scores(market, after), *rounds.test_scores(market, after, at="best")]
+        return [
+            points,
+            *rounds.test_scores(market, after),
+            *rounds.test_scores(market, after, at="best"),
+        ]
 
     check_everywhere(done)
 
@@ -240,20 +305,42 @@ def test_a_running_batch(tmp_path):
 @pytest.mark.parametrize(
     "place",
     [
-        *(functools.partial(elsewhere, default, "cpu") for default in (torch.float64, torch.float16, torch.bfloat16)),
-        *(functools.partial(elsewhere, torch.float32, "cpu", to) for to in (torch.bfloat16, torch.float16)),
+        *(
+            functools.partial(elsewhere, default, "cpu")
+            for default in (torch.float64, torch.float16, torch.bfloat16)
+        ),
+        *(
+            functools.partial(elsewhere, torch.float32, "cpu", to)
+            for to in (torch.bfloat16, torch.float16)
+        ),
         torch.inference_mode,
     ],
-    ids=["float64", "float16", "bfloat16", "autocast bfloat16", "autocast float16", "inference_mode"],
+    ids=[
+        "float64",
+        "float16",
+        "bfloat16",
+        "autocast bfloat16",
+        "autocast float16",
+        "inference_mode",
+    ],
 )
 def test_an_environment_plays_alike_under_each_of_torchs_settings(name, place, tmp_path):
-    """Reset, step, infos, what a loaded copy is shown; the policies are the market's own, and one of a user's."""
+    """Reset, step, infos, what a loaded copy is shown; the policies are the market's own, and
+    one of a user's.
+    """
 
     def played():
-        env = marketenv.make_parallel(name, **({"max_cycles": 2} if name == "reference_v0" else {"n_agents": 2, "max_cycles": 2}))
+        env = marketenv.make_parallel(
+            name,
+            **({"max_cycles": 2} if name == "reference_v0" else {"n_agents": 2, "max_cycles": 2}),
+        )
         steps = [env.reset(seed=5)]
         for _ in range(2):
-            steps.append(env.step({a: np.full(env.action_space(a).shape, 0.5, np.float32) for a in env.agents}))
+            steps.append(
+                env.step(
+                    {a: np.full(env.action_space(a).shape, 0.5, np.float32) for a in env.agents}
+                )
+            )
             if env.agents:
                 env.save(tmp_path / "state")
         shown, told = env.load(tmp_path / "state")
@@ -265,7 +352,7 @@ def test_an_environment_plays_alike_under_each_of_torchs_settings(name, place, t
         assert played() == wanted
 
 
-# --- learners ------------------------------------------------------------------------------------------------------------
+# --- learners -------------------------------------------------------------------------------------
 
 OPTIONS = {
     "linear": {},
@@ -276,27 +363,44 @@ OPTIONS = {
     "recurrent": {"hidden": 3, "characters": 17},
 }
 TWO_ENGINES = ("cnn", "resnet", "recurrent", "module")
-ENGINES = [(name, engine) for name in LEARNERS for engine in (("loop", "vmap") if name in TWO_ENGINES else ("",))]
+ENGINES = [
+    (name, engine)
+    for name in LEARNERS
+    for engine in (("loop", "vmap") if name in TWO_ENGINES else ("",))
+]
 
 
 def small(task):
     """Ten images of each of two owners, the second one's padded."""
     data = pixels()
     y = data.y % 3 if task == "classification" else data.x.mean((1, 2, 3))
-    return Shards(data.x, y, torch.arange(20, device=CPU).view(2, 10), torch.tensor([10, 8], device=CPU))
+    return Shards(
+        data.x, y, torch.arange(20, device=CPU).view(2, 10), torch.tensor([10, 8], device=CPU)
+    )
 
 
 def learn(name, options, training):
-    """What a learner does: first parameters, a round of training, scores of owned and shared exams, export."""
+    """What a learner does: first parameters, a round of training, scores of owned and shared
+    exams, export.
+    """
     task = "regression" if name == "linear" else "classification"
     shards, keys = small(task), torch.arange(2, device=CPU)
     if name == "recurrent":  # grey levels 0..16 as characters
-        shards = Shards((shards.x.flatten(1)[:, 20:26] * 16).round(), shards.y, shards.index, shards.size)
-    learner = LEARNERS[name](shards.x.shape[1:], 1 if task == "regression" else 3, task, training, **options)
-    params, slots, effort = learner.init(keys), learner.fresh_slots(2), torch.tensor([0.5, 1.0], dtype=torch.float32, device=CPU)
+        shards = Shards(
+            (shards.x.flatten(1)[:, 20:26] * 16).round(), shards.y, shards.index, shards.size
+        )
+    learner = LEARNERS[name](
+        shards.x.shape[1:], 1 if task == "regression" else 3, task, training, **options
+    )
+    params, slots, effort = (
+        learner.init(keys),
+        learner.fresh_slots(2),
+        torch.tensor([0.5, 1.0], dtype=torch.float32, device=CPU),
+    )
     new, held = learner.train(params, slots, learner.prepare(shards), effort, keys)
     done = [params, new, held]
-    if name != "resnet":  # the plain loop takes no part of a learner but its outputs: one net is enough to show it
+    # the plain loop takes no part of a learner but its outputs: one net is enough to show it
+    if name != "resnet":
         done += loop_train(learner, params, slots, shards, effort, keys)
     for owners in (shards, Shards(shards.x, shards.y, shards.index[:1], shards.size[:1])):
         done += learner.scores(new[:, None], learner.exam(owners))
@@ -306,17 +410,28 @@ def learn(name, options, training):
 
 
 def exported(learner, flat, x):
-    """An exported net's tensors and its answer at home: a plain module, it would rightly follow torch's settings elsewhere."""
+    """An exported net's tensors and its answer at home: a plain module, it would rightly follow
+    torch's settings elsewhere.
+    """
     net = learner.export(flat, x)
     return [*net.state_dict().values(), lambda: net(x).detach()]
 
 
-@pytest.mark.parametrize("optimizer, batch_size", [(name, size) for name in OPTIMIZERS for size in (None, 4)])
-@pytest.mark.parametrize("name, engine", ENGINES, ids=["-".join(filter(None, pair)) for pair in ENGINES])
+@pytest.mark.parametrize(
+    "optimizer, batch_size", [(name, size) for name in OPTIMIZERS for size in (None, 4)]
+)
+@pytest.mark.parametrize(
+    "name, engine", ENGINES, ids=["-".join(filter(None, pair)) for pair in ENGINES]
+)
 def test_learners(name, engine, optimizer, batch_size):
     assert name in OPTIONS, f"learner {name!r} is not tried elsewhere: add its options"
     minibatches = (
-        {} if name == "linear" else {"batch_size": batch_size, "augment": augmentation(("flip_crop", "none"), 2, (1, 8, 8))}
+        {}
+        if name == "linear"
+        else {
+            "batch_size": batch_size,
+            "augment": augmentation(("flip_crop", "none"), 2, (1, 8, 8)),
+        }
     )
     if name == "recurrent":  # text is not flipped
         minibatches = {"batch_size": batch_size}
@@ -329,14 +444,19 @@ def test_learners(name, engine, optimizer, batch_size):
 
 def test_batch_norms_and_export():
     def done():
-        learner = LEARNERS["cnn"]((1, 8, 8), 3, "classification", Training(batch_size=4, steps=2), norm="batch", width=2)
+        learner = LEARNERS["cnn"](
+            (1, 8, 8), 3, "classification", Training(batch_size=4, steps=2), norm="batch", width=2
+        )
         flat, x = learner.init(torch.arange(1, device=CPU))[0], pixels().x[:8]
         return exported(learner, flat, x)
 
     check_everywhere(done)
 
 
-@pytest.mark.parametrize("plant", [lambda x: torch.zeros(3), lambda x: torch.arange(x.shape[0]), lambda x: torch.tensor(1.5)])
+@pytest.mark.parametrize(
+    "plant",
+    [lambda x: torch.zeros(3), lambda x: torch.arange(x.shape[0]), lambda x: torch.tensor(1.5)],
+)
 def test_a_tensor_without_a_device_is_seen(plant, monkeypatch):
     # these tests must be able to fail: one tensor of this kind anywhere in training goes red
     inner = Descent.take
@@ -379,7 +499,7 @@ def test_a_constant_of_an_exported_net_is_seen(monkeypatch):
         check_everywhere(lambda: learn("cnn", {"width": 2}, Training(steps=1)))
 
 
-# --- data ----------------------------------------------------------------------------------------------------------------
+# --- data -----------------------------------------------------------------------------------------
 
 EMBEDDED = [name for name, load in DATASETS.items() if load.__module__.endswith("embedded")]
 
@@ -424,7 +544,7 @@ def test_augmentations(name):
     check_everywhere(lambda: [AUGMENTATIONS[name](x, keys)])
 
 
-# --- the other rooms, by their own functions ---------------------------------------------------------------------------------
+# --- the other rooms, by their own functions ------------------------------------------------------
 
 PRIOR_OPTIONS = {
     "truncated_exponential": (0.5,),
@@ -443,17 +563,27 @@ def weights():
     gram = torch.eye(4, dtype=torch.float32, device=CPU)[None]
     mask = torch.ones(4, dtype=torch.float32, device=CPU)
     best = alpha_grid(lambda models: models.square().sum(-1), own, offers, mask)
-    return [best.alpha, best.loss, alpha_closed_form(gram, uniform(1, 4).float(), own, offers, mask)]
+    return [
+        best.alpha,
+        best.loss,
+        alpha_closed_form(gram, uniform(1, 4).float(), own, offers, mask),
+    ]
 
 
 def distances():
     models, start, weights = uniform(2, 3, 4).float(), uniform(2, 1, 4).float(), uniform(2, 3, 3)
-    return [part for d in DISTANCES.values() for part in (d.between(models, start), d.pull(models, start, weights))]
+    return [
+        part
+        for d in DISTANCES.values()
+        for part in (d.between(models, start), d.pull(models, start, weights))
+    ]
 
 
 ROOMS = {
     "alignment: weights of offers": weights,
-    "valuation: Theorem 4.1": lambda: list(theorem_4_1(0.5 + uniform(3), 0.3 + 0.1 * uniform(3), 0.4 + 0.1 * uniform(3))),
+    "valuation: Theorem 4.1": lambda: list(
+        theorem_4_1(0.5 + uniform(3), 0.3 + 0.1 * uniform(3), 0.4 + 0.1 * uniform(3))
+    ),
     "valuation: distances": distances,
     "mechanisms: equilibria": lambda: [
         linear_equilibrium_bid(uniform(3), 0.5, 0, 1, 0, 1),
@@ -462,32 +592,46 @@ ROOMS = {
     "metrics: an interval": lambda: [uniform(1) * 0 + mean_interval(uniform(30), resamples=50).low],
 }
 for rule in ASK_RULES:
-    ROOMS[f"mechanisms: ask {rule}"] = lambda rule=rule: [ASK_RULES[rule](Uniform(0.0, 1.0), 0.2 + 0.1 * uniform(3))]
+    ROOMS[f"mechanisms: ask {rule}"] = lambda rule=rule: [
+        ASK_RULES[rule](Uniform(0.0, 1.0), 0.2 + 0.1 * uniform(3))
+    ]
 for rule in MECHANISMS:
-    ROOMS[f"mechanisms: {rule}"] = lambda rule=rule: [MECHANISMS[rule](uniform(2, 1, 1), uniform(2, 1) / 2).prices]
+    ROOMS[f"mechanisms: {rule}"] = lambda rule=rule: [
+        MECHANISMS[rule](uniform(2, 1, 1), uniform(2, 1) / 2).prices
+    ]
 for rule in DATA_RULES:
     ROOMS[f"mechanisms: data rule {rule}"] = lambda rule=rule: [
         apply_data_rule(rule, uniform(2, 5) / 2, uniform(2, 5), uniform(2)).prices,
     ]
 for rule in RELEASES:
     ROOMS[f"mechanisms: release {rule}"] = lambda rule=rule: [
-        hold_back(uniform(2, 1, 3), uniform(2, 1), 0.1 + uniform(2, 1), uniform(2, 1), release=rule).released,
+        hold_back(
+            uniform(2, 1, 3), uniform(2, 1), 0.1 + uniform(2, 1), uniform(2, 1), release=rule
+        ).released,
     ]
 for solver in STACKELBERG_SOLVERS:
     ROOMS[f"mechanisms: solver {solver}"] = lambda solver=solver: list(
         stackelberg(uniform(3, 5), uniform(3, 4), 8.0, solver=solver),
     )
 for scale in QUALITY_SCALES:
-    ROOMS[f"mechanisms: quality scale {scale}"] = lambda scale=scale: [QUALITY_SCALES[scale](uniform(3, 5))]
+    ROOMS[f"mechanisms: quality scale {scale}"] = lambda scale=scale: [
+        QUALITY_SCALES[scale](uniform(3, 5))
+    ]
 for pricing in PRICINGS:
-    ROOMS[f"mechanisms: pricing {pricing}"] = lambda pricing=pricing: [PRICINGS[pricing](uniform(3, 2), uniform(3, 4))]
+    ROOMS[f"mechanisms: pricing {pricing}"] = lambda pricing=pricing: [
+        PRICINGS[pricing](uniform(3, 2), uniform(3, 4))
+    ]
 for kind in PREFERENCES:
     ROOMS[f"mechanisms: preferences {kind}"] = lambda kind=kind: [
-        deferred_acceptance(*PREFERENCES[kind](uniform(3, 5), uniform(3, 4), uniform(3, 4))).double(),
+        deferred_acceptance(
+            *PREFERENCES[kind](uniform(3, 5), uniform(3, 4), uniform(3, 4))
+        ).double(),
     ]
 for fees in COMPUTE_FEES:
     ROOMS[f"mechanisms: compute fees {fees}"] = lambda fees=fees: [
-        COMPUTE_FEES[fees](uniform(3, 5), uniform(3, 4), torch.tensor([[0, -1, 3, 2, 1]] * 3, device=CPU)),
+        COMPUTE_FEES[fees](
+            uniform(3, 5), uniform(3, 4), torch.tensor([[0, -1, 3, 2, 1]] * 3, device=CPU)
+        ),
     ]
 ROOMS["mechanisms: capped contests"] = lambda: [
     contest(uniform(3), uniform(3, 5), uniform(3, 5)),
@@ -510,7 +654,7 @@ def test_rooms(name):
     check_everywhere(ROOMS[name])
 
 
-# --- agents ----------------------------------------------------------------------------------------------------------------
+# --- agents ---------------------------------------------------------------------------------------
 
 BUYERS = {"truth": "truthful", "shade": "shade", "half": "first_price_equilibrium"}
 SMALL = Budget(select=32, judge=32, points=5, population=8, generations=2)
@@ -553,7 +697,11 @@ def responses():
 
 def oracle():
     found = psro(first_price(), eps=0.1, attackers=("grid",), budget=SMALL, pairs=8, iterations=2)
-    return [part for turn in found.history for part in (turn.game.payoffs.nan_to_num(), turn.responses["buyer"].best.gains)]
+    return [
+        part
+        for turn in found.history
+        for part in (turn.game.payoffs.nan_to_num(), turn.responses["buyer"].best.gains)
+    ]
 
 
 def along():

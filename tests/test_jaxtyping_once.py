@@ -1,4 +1,6 @@
-"""A declared type is checked whenever a call is of a new kind: what is wrong is refused, however many right calls came before."""
+"""A declared type is checked whenever a call is of a new kind: what is wrong is refused,
+however many right calls came before.
+"""
 
 from types import SimpleNamespace
 from typing import Literal
@@ -51,9 +53,21 @@ def named(values: dict[str, int]) -> int:
 
 WRONG = {
     "shape": (same_rows, (torch.ones(3, 2), torch.ones(3)), (torch.ones(3, 2), torch.ones(4))),
-    "dimensions": (same_rows, (torch.ones(3, 2), torch.ones(3)), (torch.ones(3, 2), torch.ones(3, 1))),
-    "dtype": (same_rows, (torch.ones(3, 2), torch.ones(3)), (torch.ones(3, 2), torch.ones(3, dtype=torch.int64))),
-    "class": (same_rows, (torch.ones(3, 2), torch.ones(3)), (torch.ones(3, 2), np.ones(3, dtype="float32"))),
+    "dimensions": (
+        same_rows,
+        (torch.ones(3, 2), torch.ones(3)),
+        (torch.ones(3, 2), torch.ones(3, 1)),
+    ),
+    "dtype": (
+        same_rows,
+        (torch.ones(3, 2), torch.ones(3)),
+        (torch.ones(3, 2), torch.ones(3, dtype=torch.int64)),
+    ),
+    "class": (
+        same_rows,
+        (torch.ones(3, 2), torch.ones(3)),
+        (torch.ones(3, 2), np.ones(3, dtype="float32")),
+    ),
     "a shape by value": (widened, (torch.ones(2), 3), (torch.ones(2), 4)),
     "a value": (option, ("a",), ("c",)),
     "answer": (told, (SimpleNamespace(answer=1),), (SimpleNamespace(answer="1"),)),
@@ -85,7 +99,9 @@ def test_a_keyword_is_no_other_argument():
 
 
 def test_a_list_of_mixed_items_is_checked_at_each_call():
-    """Beartype reads one item by chance: the wrong one of two is met within 200 calls but for a chance of 2**-200."""
+    """Beartype reads one item by chance: the wrong one of two is met within 200 calls but for a
+    chance of 2**-200.
+    """
     with pytest.raises(jaxtyping.TypeCheckError):
         for _ in range(200):
             total([1, "2"])

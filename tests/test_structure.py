@@ -1,4 +1,6 @@
-"""The house keeps its shape: floors, types, documentation, tests that assert, and a wheel that works elsewhere."""
+"""The house keeps its shape: floors, types, documentation, tests that assert, and a wheel that
+works elsewhere.
+"""
 
 import ast
 import os
@@ -22,29 +24,47 @@ FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
 def run(*command, cwd=ROOT):
     # a PYTHONPATH that names a checkout would be imported in place of the wheel
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = subprocess.run([str(part) for part in command], cwd=cwd, env=env, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout
 
 
 def lint(folder, cache):
-    code = f"import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(cache_dir={str(cache)!r}))"
-    return subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=300)
+    code = (
+        "import sys; from importlinter.cli import lint_imports;"
+        f" sys.exit(lint_imports(cache_dir={str(cache)!r}))"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=300
+    )
 
 
-# --- floors -------------------------------------------------------------------------------------------------------------
+# --- floors ---------------------------------------------------------------------------------------
 
 
 def test_imports_go_down_only(tmp_path):
     done = lint(ROOT, tmp_path)
     contracts = len(PROJECT["tool"]["importlinter"]["contracts"])
-    assert done.returncode == 0 and f"Contracts: {contracts} kept, 0 broken." in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 0 and f"Contracts: {contracts} kept, 0 broken." in done.stdout, (
+        done.stdout + done.stderr
+    )
 
 
 def test_every_room_stands_on_a_floor():
     contract = PROJECT["tool"]["importlinter"]["contracts"][0]
     placed = {room.strip() for floor in contract["layers"] for room in floor.split("|")}
-    rooms = {f"marketenv.{p.stem}" for p in (ROOT / "marketenv").iterdir() if p.name != "__init__.py" and p.suffix == ".py"}
+    rooms = {
+        f"marketenv.{p.stem}"
+        for p in (ROOT / "marketenv").iterdir()
+        if p.name != "__init__.py" and p.suffix == ".py"
+    }
     rooms |= {f"marketenv.{p.parent.name}" for p in (ROOT / "marketenv").glob("*/__init__.py")}
     doors = {f"marketenv.{name}" for name in MARKETS}  # of one line, above the doors' own floor
     assert rooms - doors <= placed, f"not in pyproject's floors: {sorted(rooms - doors - placed)}"
@@ -57,7 +77,10 @@ def test_an_import_that_goes_up_is_seen(tmp_path):
         folder.mkdir(parents=True)
         (folder / "__init__.py").write_text("import marketenv.envs\n" if room == "core" else "")
     (tmp_path / "marketenv" / "__init__.py").write_text("")
-    floors = "[importlinter]\nroot_package = marketenv\n[importlinter:contract:1]\nname = floors\ntype = layers\nlayers =\n"
+    floors = (
+        "[importlinter]\nroot_package = marketenv\n[importlinter:contract:1]\nname = floors\ntype ="
+        " layers\nlayers =\n"
+    )
     (tmp_path / ".importlinter").write_text(floors + "    marketenv.envs\n    marketenv.core\n")
     done = lint(tmp_path, tmp_path / "cache")
     assert done.returncode == 1 and "0 kept, 1 broken" in done.stdout, done.stdout + done.stderr
@@ -68,12 +91,12 @@ def test_the_agents_are_the_repositorys_own():
 
     found = Path(agents.__file__).resolve()
     assert found.is_relative_to(ROOT), (
-        f"'agents' is {found}, not {ROOT / 'agents'}: another package of that name is installed, most likely openai-agents; "
-        "work in an environment without it."
+        f"'agents' is {found}, not {ROOT / 'agents'}: another package of that name is installed,"
+        " most likely openai-agents; work in an environment without it."
     )
 
 
-# --- what a reader and a type checker find --------------------------------------------------------------------------------
+# --- what a reader and a type checker find --------------------------------------------------------
 
 
 def public(node, name=""):
@@ -93,9 +116,21 @@ def test_everything_public_is_documented_and_annotated(path):
     assert not silent, f"{path}: no docstring at {silent}"
     for name, node in found:
         if isinstance(node, FUNCTION):
-            given = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs, node.args.vararg, node.args.kwarg]
-            bare = [a.arg for a in given if a is not None and a.annotation is None and a.arg not in ("self", "cls")]
-            assert not bare and node.returns is not None, f"{path}{name}: {bare or 'the result'} is not annotated"
+            given = [
+                *node.args.posonlyargs,
+                *node.args.args,
+                *node.args.kwonlyargs,
+                node.args.vararg,
+                node.args.kwarg,
+            ]
+            bare = [
+                a.arg
+                for a in given
+                if a is not None and a.annotation is None and a.arg not in ("self", "cls")
+            ]
+            assert not bare and node.returns is not None, (
+                f"{path}{name}: {bare or 'the result'} is not annotated"
+            )
 
 
 def test_the_package_says_that_it_is_typed():
@@ -110,7 +145,9 @@ def called(node):
 
 
 def asserts(node, helpers=frozenset()):
-    """True where a test states something: an assert or a checker, its own or a helper's, or an error that it waits for."""
+    """True where a test states something: an assert or a checker, its own or a helper's, or an
+    error that it waits for.
+    """
     names = called(node)
     stated = any(isinstance(inner, ast.Assert) for inner in ast.walk(node)) or any(
         n.startswith(("assert_", "check_")) for n in names
@@ -121,30 +158,48 @@ def asserts(node, helpers=frozenset()):
 def test_every_test_asserts_something():
     silent = []
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
-        functions = [n for n in ast.walk(ast.parse(path.read_text(encoding="utf8"))) if isinstance(n, FUNCTION)]
+        functions = [
+            n
+            for n in ast.walk(ast.parse(path.read_text(encoding="utf8")))
+            if isinstance(n, FUNCTION)
+        ]
         helpers = frozenset(f.name for f in functions if asserts(f))
         tests = [f for f in functions if f.name.startswith("test_")]
-        silent += [f"{path.relative_to(ROOT)}::{test.name}" for test in tests if not asserts(test, helpers)]
+        silent += [
+            f"{path.relative_to(ROOT)}::{test.name}" for test in tests if not asserts(test, helpers)
+        ]
     assert not silent
 
 
 def test_the_search_for_silent_tests_finds_one():
-    silent, loud, helped = (ast.parse(code) for code in ("def f(): x = g()", "def f(): assert g()", "def f(): helper(x)"))
-    assert not asserts(silent) and asserts(loud) and not asserts(helped) and asserts(helped, frozenset({"helper"}))
+    silent, loud, helped = (
+        ast.parse(code)
+        for code in ("def f(): x = g()", "def f(): assert g()", "def f(): helper(x)")
+    )
+    assert (
+        not asserts(silent)
+        and asserts(loud)
+        and not asserts(helped)
+        and asserts(helped, frozenset({"helper"}))
+    )
 
 
-# --- only fields know what a place in a box means -------------------------------------------------------------------------
+# --- only fields know what a place in a box means -------------------------------------------------
 
 MEET_ACTIONS = [
-    path for room in ("marketenv/markets", "marketenv/envs", "agents") for path in sorted((ROOT / room).rglob("*.py"))
+    path
+    for room in ("marketenv/markets", "marketenv/envs", "agents")
+    for path in sorted((ROOT / room).rglob("*.py"))
 ]
 NO_ACTIONS = (  # what has the shape and is no action: the file, and a part of the expression
-    ("agents/papers/data_valuation/payments.py", "10 ** (3 *"),  # asks and values of random auctions, over three decades
+    # asks and values of random auctions, over three decades
+    ("agents/papers/data_valuation/payments.py", "10 ** (3 *"),
     ("agents/rl/exact.py", "/ PANELS"),  # points of an integral
     ("agents/rl/start.py", "high - low"),  # any learner's box as that of a squashed network
     ("agents/stress/deviation.py", "log10()"),  # factors are spaced by their logarithms
     ("agents/stress/deviation.py", "10.0 ** grid"),
-    ("agents/stress/kinds.py", "log10()"),  # families bend what actions mean, some of them by its logarithm
+    # families bend what actions mean, some of them by its logarithm
+    ("agents/stress/kinds.py", "log10()"),
     ("agents/stress/kinds.py", "10.0 ** values"),
 )
 
@@ -170,7 +225,9 @@ def decodes(node):
     if not isinstance(node, ast.BinOp):
         return False
     if isinstance(node.op, ast.Div) and is_number(node.right, 2):
-        sums = [f for f in factors(node.left) if isinstance(f, ast.BinOp) and isinstance(f.op, ast.Add)]
+        sums = [
+            f for f in factors(node.left) if isinstance(f, ast.BinOp) and isinstance(f.op, ast.Add)
+        ]
         return any(is_number(side, 1) for f in sums for side in (f.left, f.right))
     if isinstance(node.op, ast.Sub) and is_number(node.right, 1):
         return any(is_number(f, 2) for f in factors(node.left))
@@ -185,8 +242,14 @@ def decoding(code):
 @pytest.mark.parametrize("path", MEET_ACTIONS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_nobody_decodes_an_action_by_hand(path):
     other = [part for name, part in NO_ACTIONS if ROOT / name == path]
-    found = [text for text in decoding(path.read_text(encoding="utf8")) if not any(part in text for part in other)]
-    assert not found, f"{path}: {found}; read and write actions by their fields (marketenv.core.fields)"
+    found = [
+        text
+        for text in decoding(path.read_text(encoding="utf8"))
+        if not any(part in text for part in other)
+    ]
+    assert not found, (
+        f"{path}: {found}; read and write actions by their fields (marketenv.core.fields)"
+    )
 
 
 def test_the_search_for_decoded_actions_finds_them():
@@ -205,7 +268,7 @@ def test_the_search_for_decoded_actions_finds_them():
     assert not any(decoding(code) for code in others)
 
 
-# --- the wheel ------------------------------------------------------------------------------------------------------------
+# --- the wheel ------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -218,7 +281,10 @@ def wheel(tmp_path_factory):
 
 def test_the_wheel_holds_the_library_and_nothing_else(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
-    assert {name.split("/")[0] for name in names} == {"marketenv", f"marketenv-{PROJECT['project']['version']}.dist-info"}
+    assert {name.split("/")[0] for name in names} == {
+        "marketenv",
+        f"marketenv-{PROJECT['project']['version']}.dist-info",
+    }
     assert {str(path.relative_to(ROOT)) for path in LIBRARY} | {"marketenv/py.typed"} <= names
     assert not any(name.startswith(("agents", "tests", "scripts")) for name in names)
 
@@ -227,16 +293,30 @@ def test_the_installed_wheel_steps_a_market_far_from_the_repository(wheel, tmp_p
     home = tmp_path / "venv"
     venv.create(home, with_pip=False, symlinks=True)
     python = home / "bin" / "python"
-    run(sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", "--no-index", wheel, cwd=tmp_path)
+    run(
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        python,
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-index",
+        wheel,
+        cwd=tmp_path,
+    )
     (site,) = home.glob("lib/python*/site-packages")
-    # the dependencies are this environment's; a plain path runs none of its .pth files, so no editable install shows through
-    (site / "dependencies.pth").write_text("".join(f"{path}\n" for path in sys.path if path.endswith("site-packages")))
+    # the dependencies are this environment's; a plain path runs none of its .pth files, so no
+    # editable install shows through
+    (site / "dependencies.pth").write_text(
+        "".join(f"{path}\n" for path in sys.path if path.endswith("site-packages"))
+    )
     code = (
-        "import marketenv\n"
-        "env = marketenv.reference_v0.parallel_env(game='first_price', n_buyers=3, render_mode='ansi')\n"
-        "env.reset(seed=0)\n"
-        "env.step({a: env.action_space(a).sample() for a in env.agents})\n"
-        "print(env.agents, marketenv.__version__, marketenv.__file__)"
+        "import marketenv\nenv = marketenv.reference_v0.parallel_env(game='first_price',"
+        " n_buyers=3, render_mode='ansi')\nenv.reset(seed=0)\nenv.step({a:"
+        " env.action_space(a).sample() for a in env.agents})\nprint(env.agents,"
+        " marketenv.__version__, marketenv.__file__)"
     )
     agents, version, place = run(python, "-W", "error", "-c", code, cwd=tmp_path).split()
     assert agents == "[]" and version == PROJECT["project"]["version"]

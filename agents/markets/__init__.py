@@ -5,4 +5,14 @@ from .options import with_options
 from .strategies import STRATEGIES, shade
 from .table import ENTRIES, entry_of, facts_of
 
-__all__ = ["ENTRIES", "STRATEGIES", "Books", "Entry", "Facts", "entry_of", "facts_of", "shade", "with_options"]
+__all__ = [
+    "ENTRIES",
+    "STRATEGIES",
+    "Books",
+    "Entry",
+    "Facts",
+    "entry_of",
+    "facts_of",
+    "shade",
+    "with_options",
+]

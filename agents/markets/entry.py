@@ -1,4 +1,6 @@
-"""What this layer knows of a market beyond its phases: how a round is told in numbers, and how its money adds up."""
+"""What this layer knows of a market beyond its phases: how a round is told in numbers, and how
+its money adds up.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +23,16 @@ Said = tuple[str, str, str, float, float]  # who, what, the action's field, the 
 
 @dataclass(frozen=True)
 class Books:
-    """How the money of a kind of market is put together anew; before and after are where a round begins and where it ended.
+    """How the money of a kind of market is put together anew; before and after are where a round
+    begins and where it ended.
 
-    goods:  (market, before, report, after) -> what of each agent's reward is no money                [markets, agents]
-    agreed: (market, before, report) -> what payers owe by the rule for what was reported and traded, agents first
-                                                                                          [markets, payers, payees]
+    goods:  (market, before, report, after) -> what of each agent's reward is no
+            money   [markets, agents]
+    agreed: (market, before, report) -> what payers owe by the rule for what was reported and
+        traded, agents first
+                                                                                          [markets,
+                                                                                              payers,
+                                                                                              payees]
     """
 
     goods: Callable[[Market, Situation, Report, Situation], Float64[Tensor, "markets agents"]]
@@ -36,10 +43,12 @@ class Books:
 class Entry:
     """All that this layer knows of a market: a new one is entered here and nowhere else.
 
-    strategies: its own scripted ones by name;   plays: builders of strategies that several markets know
-    facts:    (where the round's last move was made, report) -> what is told of a round; a ratio is the sum of all numerators
-              over the sum of all denominators
-    said:     (market, where the round's last move was made, report, agents) -> what was true beside what was said
+    strategies: its own scripted ones by name;
+        plays: builders of strategies that several markets know
+    facts:    (where the round's last move was made, report) -> what is told of a round; a ratio is
+              the sum of all numerators over the sum of all denominators
+    said:     (market, where the round's last move was made, report, agents) -> what was true beside
+              what was said
     books:    how its money is put together anew
     learning: by algorithm, what of ``agents.rl.SETTINGS`` it changes
     episodes: arguments of the market for each episode that its playthrough tells

@@ -1,4 +1,6 @@
-"""The model-sharing market: reports beside types; what bought models are worth, the cost of sales, effort, and the payment."""
+"""The model-sharing market: reports beside types; what bought models are worth, the cost of
+sales, effort, and the payment.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,11 @@ CLIENT = "client"
 def facts(before: Situation, report: Report) -> Facts:
     """Reports as a part of types, effort, trades, money and losses, of those who are there."""
     done, here, told = report.of(Shared), report.of(Shared).present.double(), Facts()
-    for name, types in (("cost / type", "costs"), ("size / type", "sizes"), ("need / type", "needs")):
+    for name, types in (
+        ("cost / type", "costs"),
+        ("size / type", "sizes"),
+        ("need / type", "needs"),
+    ):
         truth, said = before.floor.types[CLIENT][types], getattr(done.reported, types)
         told[name] = (said * here * (truth > 0), truth * here)
     named = {"effort": report.of(Trained).effort, "purchases": done.bought, "sales": done.sold}
@@ -43,11 +49,15 @@ def goods(market: Market, before: Situation, report: Report, after: Situation) -
 def agreed(market: Market, before: Situation, report: Report) -> Tensor:
     """What the payment asks of buyers for these reports."""
     done = report.of(Shared)
-    terms = SharingTerms(done.reported, done.discounts, market.phase(Share).rules.gain, done.present)
+    terms = SharingTerms(
+        done.reported, done.discounts, market.phase(Share).rules.gain, done.present
+    )
     return SHARING_PAYMENTS[market.config.payment](terms, done.trades, market.config.graph)
 
 
-def said(market: Market, before: Situation, report: Report, agents: Sequence[str]) -> Iterator[Said]:
+def said(
+    market: Market, before: Situation, report: Report, agents: Sequence[str]
+) -> Iterator[Said]:
     """True types beside reported ones."""
     types, reported = before.floor.types["client"], report.of(Shared).reported
     for k, agent in enumerate(agents):
@@ -63,8 +73,9 @@ ENTRY = Entry(
     said=said,
     books=Books(goods, agreed),
     learning={
-        # a report of the first round stands for the episode: whole episodes are a rollout, and nothing is trusted to the critic;
-        # with learner=None a round costs a millisecond, so many markets play at once
+        # a report of the first round stands for the episode: whole episodes are a rollout, and
+        # nothing is trusted to the critic; with learner=None a round costs a millisecond, so many
+        # markets play at once
         "ppo": {
             **{"num_envs": 128, "steps": 102_400, "n_steps": 20, "batch_size": 640, "updates": 5},
             **{"start": "truthful", "evaluations": 5},
@@ -73,6 +84,12 @@ ENTRY = Entry(
     },
     episodes=(
         {"n_agents": 4, "max_cycles": 3, "strength": 0.1},
-        {"n_agents": 4, "max_cycles": 3, "learner": None, "reports": "each_round", "exits": "ir_strict"},
+        {
+            "n_agents": 4,
+            "max_cycles": 3,
+            "learner": None,
+            "reports": "each_round",
+            "exits": "ir_strict",
+        },
     ),
 )

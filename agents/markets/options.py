@@ -16,33 +16,50 @@ from ..scripted import Strategy
 from .strategies import STRATEGIES
 
 
-def with_options(now: Situation, who: Int[Tensor, "markets agents"], strategies: Sequence[str | Strategy]) -> Situation:
-    """Give every agent the options that its strategy needs: noise, layers offered, membership of the coalition.
+def with_options(
+    now: Situation, who: Int[Tensor, "markets agents"], strategies: Sequence[str | Strategy]
+) -> Situation:
+    """Give every agent the options that its strategy needs: noise, layers offered, membership of
+    the coalition.
 
-    now: where the markets of ``parameter_trading_v0`` stand before a round begins, as ``rounds.opened`` has it
-    who: agent i of market m plays ``strategies[who[m, i]]``; -1 plays something else   [markets, agents]
+    now: where the markets of ``parameter_trading_v0`` stand before a round begins, as
+        ``rounds.opened`` has it
+    who: agent i of market m plays ``strategies[who[m, i]]``; -1 plays something
+        else   [markets, agents]
     strategies: names in ``STRATEGIES``, or strategies
 
-    Options that the markets already have are kept: the larger noise, the fewer layers, both coalitions as one. All members
-    of a market form one coalition. Raises ValueError for unknown names and for numbers that name no strategy.
+    Options that the markets already have are kept: the larger noise, the fewer layers, both
+    coalitions as one. All members of a market form one coalition. Raises ValueError for unknown
+    names and for numbers that name no strategy.
     """
-    chosen: list[Strategy] = [named_part(one, "strategy", STRATEGIES, "a Strategy", kind=Strategy) for one in strategies]
+    chosen: list[Strategy] = [
+        named_part(one, "strategy", STRATEGIES, "a Strategy", kind=Strategy) for one in strategies
+    ]
     old = now.owns["trade"].options
     if who.shape != old.sabotage.shape or not bool(((who >= -1) & (who < len(chosen))).all()):
         raise ValueError(
-            f"who is {list(who.shape)} with numbers {who.unique().tolist()}; wanted {list(old.sabotage.shape)} (markets, agents) "
-            f"with numbers from -1 to {len(chosen) - 1}, one for each of {len(chosen)} strategies."
+            f"who is {list(who.shape)} with numbers {who.unique().tolist()}; wanted"
+            f" {list(old.sabotage.shape)} (markets, agents) with numbers from -1 to"
+            f" {len(chosen) - 1}, one for each of {len(chosen)} strategies."
         )
     who = who.to(old.sabotage.device)
-    noise, members = ([s.config.get("sabotage", 0.0) for s in chosen], ["coalition" in s.config for s in chosen])
+    noise, members = (
+        [s.config.get("sabotage", 0.0) for s in chosen],
+        ["coalition" in s.config for s in chosen],
+    )
     layers = [_layers(s, old.offered.shape[-1]) for s in chosen]
     options = dataclasses.replace(
         old,
-        sabotage=old.sabotage.maximum(old.sabotage.new_tensor([*noise, 0.0])[who]),  # -1 takes the last entry: nothing
-        offered=old.offered.minimum(old.offered.new_tensor([*layers, [1.0] * old.offered.shape[-1]])[who]),
+        # -1 takes the last entry: nothing
+        sabotage=old.sabotage.maximum(old.sabotage.new_tensor([*noise, 0.0])[who]),
+        offered=old.offered.minimum(
+            old.offered.new_tensor([*layers, [1.0] * old.offered.shape[-1]])[who]
+        ),
         coalition=old.coalition | torch.tensor([*members, False], device=who.device)[who],
     )
-    return dataclasses.replace(now, owns={**now.owns, "trade": dataclasses.replace(now.owns["trade"], options=options)})
+    return dataclasses.replace(
+        now, owns={**now.owns, "trade": dataclasses.replace(now.owns["trade"], options=options)}
+    )
 
 
 def _layers(strategy: Strategy, n_layers: int) -> list[float]:

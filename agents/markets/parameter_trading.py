@@ -1,4 +1,6 @@
-"""The parameter market: bids beside worths; the fall of one's loss, effort, what sales cost, and what the rule asks for."""
+"""The parameter market: bids beside worths; the fall of one's loss, effort, what sales cost,
+and what the rule asks for.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +25,15 @@ TRADER = "trader"
 def facts(before: Situation, report: Report) -> Facts:
     """Bids as a part of worths, asks of the others, effort, trades, money and losses."""
     done, one = report.of(Traded), torch.ones_like(report.rewards)
-    worth = before.floor.types[TRADER]["money_per_loss"][..., None] * done.gain.worth.double().clamp(min=0)
-    asks = done.asks.sum(1) - done.asks.diagonal(dim1=1, dim2=2)  # of the others; nobody asks itself
-    told = {"bid / worth": ((done.bids * (worth > 0)).sum(2), worth.sum(2)), "ask": (asks, (one.shape[1] - 1) * one)}
+    worth = before.floor.types[TRADER]["money_per_loss"][
+        ..., None
+    ] * done.gain.worth.double().clamp(min=0)
+    # of the others; nobody asks itself
+    asks = done.asks.sum(1) - done.asks.diagonal(dim1=1, dim2=2)
+    told = {
+        "bid / worth": ((done.bids * (worth > 0)).sum(2), worth.sum(2)),
+        "ask": (asks, (one.shape[1] - 1) * one),
+    }
     named = {"effort": report.of(Trained).effort, "purchases": done.bought, "sales": done.sold}
     named |= {"paid": report.paid, "earned": report.received, "loss": report.of(Scored).loss}
     return told | {name: (values.double(), one) for name, values in named.items()}
@@ -33,7 +41,11 @@ def facts(before: Situation, report: Report) -> Facts:
 
 def goods(market: Market, before: Situation, report: Report, after: Situation) -> Tensor:
     """What the fall of one's loss is worth, less the cost of effort and of one's sales."""
-    types, old, new = before.floor.types[TRADER], before.floor.models[TRADER], after.floor.models[TRADER]
+    types, old, new = (
+        before.floor.types[TRADER],
+        before.floor.models[TRADER],
+        after.floor.models[TRADER],
+    )
     value = types["money_per_loss"] * (old.loss.double() - new.loss.double())
     harm = (_cost(market, report) * report.of(Traded).trades).sum(1)
     return value - types["effort_cost"] * old.effort - harm
@@ -44,26 +56,47 @@ def _cost(market: Market, report: Report) -> Tensor:
 
 
 def agreed(market: Market, before: Situation, report: Report) -> Tensor:
-    """Prices by the market's rule; it is asked about all requests, since a price may depend on those that were not met."""
+    """Prices by the market's rule; it is asked about all requests, since a price may depend on
+    those that were not met.
+    """
     rule, done, cost = market.phase(Trade), report.of(Traded), _cost(market, report)
     if rule.exchange not in EXCHANGES.values():
-        raise ValueError("what an exchange of one's own asks payers for is not known. Pass books=Books(goods, agreed).")
+        raise ValueError(
+            "what an exchange of one's own asks payers for is not known. Pass books=Books(goods,"
+            " agreed)."
+        )
     markup = (done.asks - cost).amin(1).clamp(min=0)  # the same for all buyers, to rounding
     reports = Reports(done.bids, markup, done.asks, cost, report.of(Trained).effort)
-    order = requests(done.gain.worth, reports, before.floor.purse(TRADER), market.config.max_purchases)
+    order = requests(
+        done.gain.worth, reports, before.floor.purse(TRADER), market.config.max_purchases
+    )
     return settle(rule.mechanism, reports, torch.stack(order).any(0))[1] * done.trades
 
 
-def said(market: Market, before: Situation, report: Report, agents: Sequence[str]) -> Iterator[Said]:
+def said(
+    market: Market, before: Situation, report: Report, agents: Sequence[str]
+) -> Iterator[Said]:
     """What a purchase is worth beside the bid, and what a sale costs its seller beside the ask."""
     done, money = report.of(Traded), before.floor.types["trader"]["money_per_loss"][0, :, None]
     gain = done.gain.worth[0].double().clamp(min=0)
     worth, cost = money * gain, market.config.externality * gain
     for i, agent in enumerate(agents):
         for j in (j for j in range(len(agents)) if j != i):
-            yield agent, f"worth of {agents[j]}'s model and bid", "bid", float(worth[i, j]), float(done.bids[0, i, j])
+            yield (
+                agent,
+                f"worth of {agents[j]}'s model and bid",
+                "bid",
+                float(worth[i, j]),
+                float(done.bids[0, i, j]),
+            )
         for j in (j for j in range(len(agents)) if j != i):
-            yield agent, f"cost of selling to {agents[j]} and ask", "ask", float(cost[j, i]), float(done.asks[0, j, i])
+            yield (
+                agent,
+                f"cost of selling to {agents[j]} and ask",
+                "ask",
+                float(cost[j, i]),
+                float(done.asks[0, j, i]),
+            )
 
 
 ENTRY = Entry(
@@ -73,7 +106,8 @@ ENTRY = Entry(
     said=said,
     books=Books(goods, agreed),
     learning={
-        # rounds are costly and a bid pays at once: many small rollouts, advantages that trust the critic of what comes later
+        # rounds are costly and a bid pays at once: many small rollouts, advantages that trust the
+        # critic of what comes later
         "ppo": {
             **{"steps": 38_400, "n_steps": 10, "batch_size": 160, "updates": 5, "gae_lambda": 0.8},
             **{"start": "truthful", "evaluations": 5},

@@ -1,4 +1,6 @@
-"""The reference markets: prices beside types, values of what is bought, and the cost of what is sold."""
+"""The reference markets: prices beside types, values of what is bought, and the cost of what is
+sold.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,10 @@ from .entry import Books, Entry, Facts, Said
 def facts(before: Situation, report: Report) -> Facts:
     """Prices as a part of types, prices, and what was traded and paid."""
     done, n, one = report.of(Auctioned), report.rewards.shape[1], torch.ones_like(report.rewards)
-    each = {"price / type": (done.offers[:, :n], done.types[:, :n]), "price": (done.offers[:, :n], one)}
+    each = {
+        "price / type": (done.offers[:, :n], done.types[:, :n]),
+        "price": (done.offers[:, :n], one),
+    }
     named = {"traded": done.traded, "paid": report.paid, "received": report.received}
     return each | {name: (values, one) for name, values in named.items()}
 
@@ -26,7 +31,9 @@ def facts(before: Situation, report: Report) -> Facts:
 def goods(market: Market, before: Situation, report: Report, after: Situation) -> Tensor:
     """The value of what is bought, less the cost of what is sold."""
     done = report.of(Auctioned)
-    buys = torch.arange(done.types.shape[1], device=done.types.device) < market.phase(Auction).n_buyers
+    buys = (
+        torch.arange(done.types.shape[1], device=done.types.device) < market.phase(Auction).n_buyers
+    )
     return torch.where(buys, done.types, -done.types)[:, : done.traded.shape[1]] * done.traded
 
 
@@ -39,7 +46,9 @@ def agreed(market: Market, before: Situation, report: Report) -> Tensor:
     return owed
 
 
-def said(market: Market, before: Situation, report: Report, agents: Sequence[str]) -> Iterator[Said]:
+def said(
+    market: Market, before: Situation, report: Report, agents: Sequence[str]
+) -> Iterator[Said]:
     """A value beside the bid, a cost beside the ask."""
     done = report.of(Auctioned)
     for k, agent in enumerate(agents):
@@ -53,7 +62,10 @@ ENTRY = Entry(
     facts=facts,
     said=said,
     books=Books(goods, agreed),
-    learning={"ppo": {"steps": 61_440, "learning_rate": 3e-3, "episodes": 1024}, "sac": {"episodes": 1024}},
+    learning={
+        "ppo": {"steps": 61_440, "learning_rate": 3e-3, "episodes": 1024},
+        "sac": {"episodes": 1024},
+    },
     episodes=(
         {"game": "double_auction", "max_cycles": 4},
         {"game": "first_price", "n_buyers": 3, "max_cycles": 2},

@@ -23,30 +23,45 @@ def builtin(name: str, market: Market) -> Policy:
     return market.policies[name]
 
 
-def known(name: str, made: Callable[[Callable[..., Policy]], Builder] = lambda builder: builder) -> dict[str, Builder]:
-    """Builders of a strategy that several markets know, by market; ``made`` gives each its parameter."""
-    return {market: made(entry.plays[name]) for market, entry in ENTRIES.items() if name in entry.plays}
+def known(
+    name: str, made: Callable[[Callable[..., Policy]], Builder] = lambda builder: builder
+) -> dict[str, Builder]:
+    """Builders of a strategy that several markets know, by market; ``made`` gives each its
+    parameter.
+    """
+    return {
+        market: made(entry.plays[name]) for market, entry in ENTRIES.items() if name in entry.plays
+    }
 
 
 def shade(factor: float = 2 / 3) -> Strategy:
-    """Bid ``factor`` times the true value; ValueError for a factor outside [0, 2], beyond which the box ends.
+    """Bid ``factor`` times the true value; ValueError for a factor outside [0, 2], beyond which the
+    box ends.
 
     >>> shade(0.8).summary
     'Bids 0.8 times the value, truthful otherwise.'
     """
     if not 0 <= factor <= 2:
-        raise ValueError(f"factor is {factor}, wanted a number in [0, 2]: the bid as a multiple of the value.")
+        raise ValueError(
+            f"factor is {factor}, wanted a number in [0, 2]: the bid as a multiple of the value."
+        )
     return Strategy(
         builders=known("shade", lambda builder: partial(builder, factor)),
         summary=f"Bids {factor:.3g} times the value, truthful otherwise.",
-        claim="In the double auction on U[0, 1] a factor of 2/3 earns 1/9 against a truthful seller, where truth earns 1/12.",
+        claim=(
+            "In the double auction on U[0, 1] a factor of 2/3 earns 1/9 against a truthful seller,"
+            " where truth earns 1/12."
+        ),
     )
 
 
 SHARED: dict[str, Strategy] = {
     "truthful": Strategy(
         builders={market: partial(builtin, "truthful") for market in ENTRIES},
-        summary="Bids its value, asks its cost, reports its types, uploads its model, trains at full effort.",
+        summary=(
+            "Bids its value, asks its cost, reports its types, uploads its model, trains at full"
+            " effort."
+        ),
         claim="In a second-price auction no other bid earns more, whatever the others bid.",
     ),
     "random": Strategy(
@@ -62,18 +77,37 @@ SHARED: dict[str, Strategy] = {
     "shade": shade(),
     "myerson_seller": Strategy(
         builders=known("myerson_seller"),
-        summary="Asks the best take-it-or-leave-it price for what it believes of its buyers, truthful otherwise.",
-        claim="At cost 0 against truthful U[0, 1] buyers that pay the midpoint it asks 1/2 and earns .3125.",
+        summary=(
+            "Asks the best take-it-or-leave-it price for what it believes of its buyers, truthful"
+            " otherwise."
+        ),
+        claim=(
+            "At cost 0 against truthful U[0, 1] buyers that pay the midpoint it asks 1/2 and earns"
+            " .3125."
+        ),
     ),
     "best_midpoint_seller": Strategy(
         builders=known("best_midpoint_seller"),
-        summary="Asks what earns most where a truthful buyer pays the midpoint, truthful otherwise.",
-        claim="At cost 0 against truthful U[0, 1] buyers that pay the midpoint it asks 1/3 and earns 1/3.",
+        summary=(
+            "Asks what earns most where a truthful buyer pays the midpoint, truthful otherwise."
+        ),
+        claim=(
+            "At cost 0 against truthful U[0, 1] buyers that pay the midpoint it asks 1/3 and earns"
+            " 1/3."
+        ),
     ),
     "lower_bound_seller": Strategy(
         builders=known("lower_bound_seller"),
-        summary="Asks the least value that a buyer can have, as in the paper's experiment, truthful otherwise.",
-        claim="At cost 0 against truthful U[0, 1] buyers that pay the midpoint it always sells and earns 1/4.",
+        summary=(
+            "Asks the least value that a buyer can have, as in the paper's experiment, truthful"
+            " otherwise."
+        ),
+        claim=(
+            "At cost 0 against truthful U[0, 1] buyers that pay the midpoint it always sells and"
+            " earns 1/4."
+        ),
     ),
 }
-STRATEGIES: dict[str, Strategy] = SHARED | {name: s for entry in ENTRIES.values() for name, s in entry.strategies.items()}
+STRATEGIES: dict[str, Strategy] = SHARED | {
+    name: s for entry in ENTRIES.values() for name, s in entry.strategies.items()
+}

@@ -34,4 +34,7 @@ def facts_of(market: Market, before: Situation, report: Report) -> Facts:
     entry = entry_of(market)
     if entry is not None:
         return entry.facts(before, report)
-    return {name: (values.double(), torch.ones_like(report.rewards)) for name, values in report.infos().items()}
+    return {
+        name: (values.double(), torch.ones_like(report.rewards))
+        for name, values in report.infos().items()
+    }

@@ -1,4 +1,6 @@
-"""What papers report, and the form in which many samples are kept: shared by all papers' folders."""
+"""What papers report, and the form in which many samples are kept: shared by all papers'
+folders.
+"""
 
 from __future__ import annotations
 

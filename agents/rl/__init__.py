@@ -1,4 +1,5 @@
-"""Learning agents: stable-baselines3 on the markets, one algorithm a file; ``pip install 'marketenv[sb3,scripts]'``.
+"""Learning agents: stable-baselines3 on the markets, one algorithm a file; ``pip install
+'marketenv[sb3,scripts]'``.
 
 >>> sorted(ALGORITHMS)
 ['ppo', 'sac']
@@ -9,7 +10,9 @@ try:
     import stable_baselines3  # noqa: F401
     import tensorboard  # noqa: F401
 except ImportError as error:
-    raise ImportError(f"agents.rl lacks a package ({error}): pip install 'marketenv[sb3,scripts]'") from None
+    raise ImportError(
+        f"agents.rl lacks a package ({error}): pip install 'marketenv[sb3,scripts]'"
+    ) from None
 
 from ..lineups import Played
 from .algorithms import ALGORITHMS

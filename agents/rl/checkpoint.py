@@ -1,9 +1,10 @@
 """Checkpoints at the boundary of two rollouts: everything that what comes next depends on.
 
-A folder ``checkpoints/<steps>`` holds the model with its optimisers (``model.zip``), the running markets
-(``markets.safetensors``), a replay buffer where there is one (``replay.pkl``), and in ``state.json`` the settings, the
-scaling of observations and rewards, all random generators that stable-baselines3 uses, and the rows written so far.
-It is written under another name and renamed, so a run that is killed meanwhile leaves the former one; the latest is kept.
+A folder ``checkpoints/<steps>`` holds the model with its optimisers (``model.zip``), the running
+markets (``markets.safetensors``), a replay buffer where there is one (``replay.pkl``), and in
+``state.json`` the settings, the scaling of observations and rewards, all random generators that
+stable-baselines3 uses, and the rows written so far. It is written under another name and renamed,
+so a run that is killed meanwhile leaves the former one; the latest is kept.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ def latest(folder: Path) -> Path | None:
 
 
 def save(folder: Path, model: BaseAlgorithm, state: dict[str, Any]) -> Path:
-    """Write a checkpoint of a run and remove the older ones; ``state`` is what else shall be kept, as JSON can hold it."""
+    """Write a checkpoint of a run and remove the older ones; ``state`` is what else shall be
+    kept, as JSON can hold it.
+    """
     final = folder / "checkpoints" / f"{model.num_timesteps:012d}"
     part = final.with_suffix(f".{PART}")
     shutil.rmtree(part, ignore_errors=True)
@@ -45,7 +48,12 @@ def save(folder: Path, model: BaseAlgorithm, state: dict[str, Any]) -> Path:
     markets.save(part / "markets.safetensors")
     if isinstance(model, OffPolicyAlgorithm):
         model.save_replay_buffer(part / "replay.pkl")
-    kept = {**state, "meter": meter.state(), "scaling": _scaling(envs), "random": _random_state(model)}
+    kept = {
+        **state,
+        "meter": meter.state(),
+        "scaling": _scaling(envs),
+        "random": _random_state(model),
+    }
     (part / "state.json").write_text(json.dumps(kept), encoding="utf8")
     shutil.rmtree(final, ignore_errors=True)  # of the same number of steps, so as good as this one
     part.rename(final)
@@ -60,8 +68,12 @@ def read_state(checkpoint: Path) -> dict[str, Any]:
     return json.loads((checkpoint / "state.json").read_text(encoding="utf8"))
 
 
-def load(checkpoint: Path, algorithm: type[BaseAlgorithm], envs: VecNormalize, state: dict[str, Any]) -> BaseAlgorithm:
-    """A model on its running markets, as it stood; the zip and the replay buffer are pickles: load only your own."""
+def load(
+    checkpoint: Path, algorithm: type[BaseAlgorithm], envs: VecNormalize, state: dict[str, Any]
+) -> BaseAlgorithm:
+    """A model on its running markets, as it stood; the zip and the replay buffer are pickles:
+    load only your own.
+    """
     model = algorithm.load(checkpoint / "model.zip", env=envs, device="cpu", force_reset=False)
     _, meter, markets = layers(model)
     markets.load(checkpoint / "markets.safetensors")
@@ -76,17 +88,28 @@ def load(checkpoint: Path, algorithm: type[BaseAlgorithm], envs: VecNormalize, s
 def layers(model: BaseAlgorithm) -> tuple[VecNormalize, Meter, MarketSB3Env]:
     """What a model's environments are made of, outside in."""
     envs = model.get_env()
-    assert isinstance(envs, VecNormalize) and isinstance(envs.venv, Meter) and isinstance(envs.venv.venv, MarketSB3Env)
+    assert (
+        isinstance(envs, VecNormalize)
+        and isinstance(envs.venv, Meter)
+        and isinstance(envs.venv.venv, MarketSB3Env)
+    )
     return envs, envs.venv, envs.venv.venv
 
 
 def _statistics(envs: VecNormalize) -> dict[str, RunningMeanStd]:
-    return {name: getattr(envs, name) for name in ("obs_rms", "ret_rms") if isinstance(getattr(envs, name, None), RunningMeanStd)}
+    return {
+        name: getattr(envs, name)
+        for name in ("obs_rms", "ret_rms")
+        if isinstance(getattr(envs, name, None), RunningMeanStd)
+    }
 
 
 def _scaling(envs: VecNormalize) -> dict[str, Any]:
     """Running statistics and discounted returns; JSON keeps float64 to the bit."""
-    told = {name: [s.mean.tolist(), s.var.tolist(), float(s.count)] for name, s in _statistics(envs).items()}
+    told = {
+        name: [s.mean.tolist(), s.var.tolist(), float(s.count)]
+        for name, s in _statistics(envs).items()
+    }
     return {**told, "returns": envs.returns.tolist()}
 
 

@@ -1,8 +1,10 @@
-"""What a learned policy earns and does, beside truth: pairs of episodes that share seeds nobody was trained on.
+"""What a learned policy earns and does, beside truth: pairs of episodes that share seeds nobody was
+trained on.
 
-Seeds. The first episodes of training seed s have the market seeds s 2**20 + k < 2**52; evaluations while training begin at
-2**61 and final ones at 2**62, so these three never meet. The later episodes of training have keys hashed to 64 bits,
-which meet one of the few thousand seeds of an evaluation with a chance below 1e-9 in a million episodes.
+Seeds. The first episodes of training seed s have the market seeds s 2**20 + k < 2**52; evaluations
+while training begin at 2**61 and final ones at 2**62, so these three never meet. The later episodes
+of training have keys hashed to 64 bits, which meet one of the few thousand seeds of an evaluation
+with a chance below 1e-9 in a million episodes.
 """
 
 from __future__ import annotations
@@ -45,9 +47,11 @@ def evaluation_seeds(pairs: int, block: int = FINAL) -> Int[Tensor, "pairs"]:
 class Comparison:
     """The learned policy beside truth on the same seeds.
 
-    learned, truthful: utility per episode (of the agent; with agent="all" the mean over agents), money   [pairs]
+    learned, truthful: utility per episode (of the agent; with agent="all" the mean over agents),
+        money   [pairs]
     difference:  learned less truthful, paired by seed
-    deviation:   agent="all": what one agent gains by going back to truth while the others play the learned policy
+    deviation:   agent="all": what one agent gains by going back to truth while the others play the
+                 learned policy
     behaviour:   name to (learned, truthful): a round's mean of what the agent did and got
     """
 
@@ -59,7 +63,10 @@ class Comparison:
 
     def plain(self) -> dict[str, Any]:
         """The same as JSON can hold it."""
-        told = {name: {"learned": ours, "truthful": theirs} for name, (ours, theirs) in self.behaviour.items()}
+        told = {
+            name: {"learned": ours, "truthful": theirs}
+            for name, (ours, theirs) in self.behaviour.items()
+        }
         return {
             "learned": self.learned.tolist(),
             "truthful": self.truthful.tolist(),
@@ -71,14 +78,19 @@ class Comparison:
         }
 
 
-def mean_utility(market: Market, policy: Policy, *, agent: str, opponents: Any = "truthful", pairs: int = 64) -> float:
-    """Mean utility per episode, money, of the policy of an agent or role on the seeds that evaluations use during a training.
+def mean_utility(
+    market: Market, policy: Policy, *, agent: str, opponents: Any = "truthful", pairs: int = 64
+) -> float:
+    """Mean utility per episode, money, of the policy of an agent or role on the seeds that
+    evaluations use during a training.
 
     With agent="all" everybody plays the policy, and the mean is over all agents.
     """
     names, seeds = agent_names(market), evaluation_seeds(pairs, WHILE_TRAINING)
     if agent == "all":
-        return float(play(market, [policy], torch.zeros(1, pairs, len(names)).long(), seeds).utility.mean())
+        return float(
+            play(market, [policy], torch.zeros(1, pairs, len(names)).long(), seeds).utility.mean()
+        )
     table, who = _seats(market, agent, [policy], opponents, pairs)
     return float(play(market, table, who, seeds).utility[0, :, _rows(market, agent)].mean())
 
@@ -86,7 +98,9 @@ def mean_utility(market: Market, policy: Policy, *, agent: str, opponents: Any =
 def _seats(
     market: Market, agent: str, policies: Sequence[Policy], opponents: Any, pairs: int
 ) -> tuple[list[Policy], Int[Tensor, "lineups pairs agents"]]:
-    """All policies, and who plays which: in line-up k the agent, or all of a role, plays policy k, the others are opponents."""
+    """All policies, and who plays which: in line-up k the agent, or all of a role, plays policy
+    k, the others are opponents.
+    """
     names, others = agent_names(market), find_opponents(opponents, market)
     who = (len(policies) + torch.arange(len(names))).repeat(len(policies), pairs, 1)
     who[:, :, _rows(market, agent)] = torch.arange(len(policies))[:, None, None]
@@ -99,13 +113,19 @@ def _rows(market: Market, agent: str) -> list[int]:
 
 
 def compare(
-    market: Market, policy: Policy, agent: str, opponents: Any = "truthful", pairs: int = 64, block: int = FINAL
+    market: Market,
+    policy: Policy,
+    agent: str,
+    opponents: Any = "truthful",
+    pairs: int = 64,
+    block: int = FINAL,
 ) -> Comparison:
-    """Play the policy and truth on the same fresh seeds; nothing but the policy differs inside a pair.
+    """Play the policy and truth on the same fresh seeds; nothing but the policy differs inside a
+    pair.
 
-    agent: whose policy it is; a role: all of its agents play it, and their mean is told; "all": everybody plays it, against
-           everybody being truthful; then the agents take turns
-           in going back to truth alone, agent i on the seeds k = i, i + n, ...
+    agent: whose policy it is; a role: all of its agents play it, and their mean is told; "all":
+           everybody plays it, against everybody being truthful; then the agents take turns in going
+           back to truth alone, agent i on the seeds k = i, i + n, ...
 
     Raises ValueError for an unknown agent or opponent.
     """
@@ -115,7 +135,10 @@ def compare(
     table, who = _seats(market, agent, (policy, truthful(market)), opponents, pairs)
     played, mine = play(market, table, who, seeds), _rows(market, agent)
     ours, theirs = played.utility[..., mine].mean(-1)
-    told = {name: (float(rows[0, mine].mean()), float(rows[1, mine].mean())) for name, rows in played.facts.items()}
+    told = {
+        name: (float(rows[0, mine].mean()), float(rows[1, mine].mean()))
+        for name, rows in played.facts.items()
+    }
     return Comparison(ours, theirs, paired_difference(ours, theirs), None, told)
 
 
@@ -126,5 +149,7 @@ def _compare_all(market: Market, policy: Policy, seeds: Tensor) -> Comparison:
     played = play(market, [policy, truthful(market)], who, seeds)
     ours, theirs = played.utility[:2].mean(2)
     deviation = paired_difference(played.utility[2][back], played.utility[0][back])
-    told = {name: (float(rows[0].mean()), float(rows[1].mean())) for name, rows in played.facts.items()}
+    told = {
+        name: (float(rows[0].mean()), float(rows[1].mean())) for name, rows in played.facts.items()
+    }
     return Comparison(ours, theirs, paired_difference(ours, theirs), deviation, told)

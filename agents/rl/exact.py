@@ -1,4 +1,6 @@
-"""Payoffs of learned prices in the reference games without any noise: inner integrals in closed form, outer by quadrature."""
+"""Payoffs of learned prices in the reference games without any noise: inner integrals in closed
+form, outer by quadrature.
+"""
 
 from __future__ import annotations
 
@@ -23,18 +25,22 @@ Rule = Callable[[Tensor], Tensor]  # types [types] to prices [types], float64 mo
 
 
 def nodes(low: float, high: float) -> tuple[Float64[Tensor, "nodes"], Float64[Tensor, "nodes"]]:
-    """Points and weights of a composite Gauss-Legendre rule for the mean over U[low, high]; the weights sum to 1."""
+    """Points and weights of a composite Gauss-Legendre rule for the mean over U[low, high]; the
+    weights sum to 1.
+    """
     x, w = (torch.from_numpy(part) for part in np.polynomial.legendre.leggauss(NODES))
     edges = torch.linspace(low, high, PANELS + 1, dtype=torch.float64)[:-1, None]
     return (edges + (high - low) / PANELS * (1 + x) / 2).flatten(), (w / 2 / PANELS).repeat(PANELS)
 
 
 def buyer_payoff(bid: Rule, values: Range, costs: Range) -> float:
-    """Mean payoff of a buyer who bids by a rule against a truthful seller in the midpoint double auction.
+    """Mean payoff of a buyer who bids by a rule against a truthful seller in the midpoint double
+    auction.
 
     E = mean over v of ((v - b/2)(x - c0) - (x^2 - c0^2)/4) / (c1 - c0),   x = b clipped to [c0, c1]
 
-    which is the integral of v - (b + c)/2 over the costs c ~ U[c0, c1] up to b; v ~ U[values]. On U[0, 1]: v b - 3/4 b^2.
+    which is the integral of v - (b + c)/2 over the costs c ~ U[c0, c1] up to b; v ~ U[values]. On
+    U[0, 1]: v b - 3/4 b^2.
 
     >>> round(12 * buyer_payoff(lambda v: v, (0.0, 1.0), (0.0, 1.0)), 6)  # truth earns 1/12
     1.0
@@ -46,13 +52,16 @@ def buyer_payoff(bid: Rule, values: Range, costs: Range) -> float:
 
 
 def seller_payoff(ask: Rule, values: Range, costs: Range) -> float:
-    """Mean payoff of a seller who asks by a rule of a truthful buyer in the midpoint double auction.
+    """Mean payoff of a seller who asks by a rule of a truthful buyer in the midpoint double
+    auction.
 
     E = mean over c of ((a/2 - c)(v1 - x) + (v1^2 - x^2)/4) / (v1 - v0),   x = a clipped to [v0, v1]
 
     which is the integral of (v + a)/2 - c over the values v ~ U[v0, v1] from a on; c ~ U[costs].
 
-    >>> round(9 * seller_payoff(lambda c: (1 + 2 * c) / 3, (0.0, 1.0), (0.0, 1.0)), 6)  # the best ask earns 1/9
+    >>> round(
+    ...     9 * seller_payoff(lambda c: (1 + 2 * c) / 3, (0.0, 1.0), (0.0, 1.0)), 6
+    ... )  # the best ask earns 1/9
     1.0
     """
     (c, weight), (v0, v1) = nodes(*costs), values
@@ -90,7 +99,9 @@ def price_rule(policy: Policy, market: Market, agent: str) -> Rule:
 
 @dataclass(frozen=True)
 class Exact:
-    """Exact mean payoffs against a truthful partner: of the policy, of truth, and the best there is."""
+    """Exact mean payoffs against a truthful partner: of the policy, of truth, and the best
+    there is.
+    """
 
     payoff: float
     truth: float
@@ -103,9 +114,14 @@ class Exact:
 
 
 def exact_payoff(market: Market, policy: Policy, agent: str) -> Exact:
-    """Exact payoff of a policy in the one-round double auction against truth; ValueError for another market."""
+    """Exact payoff of a policy in the one-round double auction against truth; ValueError for
+    another market.
+    """
     if not has_exact_payoff(market):
-        raise ValueError("exact payoffs are known for reference_v0 with game='double_auction', its own rule and max_cycles=1.")
+        raise ValueError(
+            "exact payoffs are known for reference_v0 with game='double_auction', its own rule and"
+            " max_cycles=1."
+        )
     payoff, best = SIDES[role_of(market, agent).name]
     values, costs = market.config.values, market.config.costs
     rules = (price_rule(policy, market, agent), lambda types: types, best(values, costs))
@@ -113,7 +129,9 @@ def exact_payoff(market: Market, policy: Policy, agent: str) -> Exact:
 
 
 def has_exact_payoff(market: Market) -> bool:
-    """True for the one-round double auction that settles in the middle and in which truth trades at all."""
+    """True for the one-round double auction that settles in the middle and in which truth
+    trades at all.
+    """
     return (
         market.name == "reference_v0"
         and market.config.values[1] > market.config.costs[0]
@@ -150,21 +168,27 @@ def has_first_price_gap(market: Market) -> bool:
 
 
 def first_price_gap(bid: Rule, n: int) -> FirstPriceGap:
-    """Distance and exploitability where n bidders with values ~ U[0, 1] bid by one rule; no reserve.
+    """Distance and exploitability where n bidders with values ~ U[0, 1] bid by one rule; no
+    reserve.
 
     exploitability = mean over v of max_b (v - b) W(b) - (v - beta(v)) W(beta(v))
-    W(b) = (U^n - L^n) / (n (U - L)),   U = P(beta(V) <= b), L = P(beta(V) < b);   L^(n-1) where U = L
+    W(b) = (U^n - L^n) / (n (U - L)),   U = P(beta(V) <= b), L = P(beta(V) < b);
+    L^(n-1) where U = L
 
-    W is the chance to win: k of the n - 1 others tie with chance (n-1 over k) (U - L)^k L^(n-1-k), and then each of the
-    k + 1 wins equally often; 0 is no bid and wins nothing. Values lie on a grid of midpoints, which stand for the others
-    too; bids tried are those and a fine grid. Raises ValueError for fewer than two bidders.
+    W is the chance to win: k of the n - 1 others tie with chance (n-1 over k) (U - L)^k L^(n-1-k),
+    and then each of the k + 1 wins equally often; 0 is no bid and wins nothing. Values lie on a
+    grid of midpoints, which stand for the others too; bids tried are those and a fine grid. Raises
+    ValueError for fewer than two bidders.
     """
     v = (torch.arange(GRID, dtype=torch.float64) + 0.5) / GRID
     beta = bid(v)
     ordered = beta.sort().values
 
     def winning(bids: Tensor) -> Tensor:
-        below, upto = (torch.searchsorted(ordered, bids.contiguous(), right=side).double() for side in (False, True))
+        below, upto = (
+            torch.searchsorted(ordered, bids.contiguous(), right=side).double()
+            for side in (False, True)
+        )
         low, high = below / GRID, upto / GRID
         chance = torch.where(upto > below, (high**n - low**n) / (n * (high - low)), low ** (n - 1))
         return chance * (bids > 0)

@@ -16,12 +16,15 @@ from .policy import LearnedPolicy, load_policy
 def identity(part: Any) -> str | None:
     """Words that tell an opponent, or a mapping of them, from any other; None where there are none.
 
-    Names stand for themselves, trained models go by their weights and scaling (so do ``run:folder`` and files), and whatever
-    else by its content (see ``marketenv.core.words.plain``, which also says what cannot be compared).
+    Names stand for themselves, trained models go by their weights and scaling (so do ``run:folder``
+    and files), and whatever else by its content (see ``marketenv.core.words.plain``, which also
+    says what cannot be compared).
 
     >>> identity({"seller": "random"})
     "{'seller': 'random'}"
-    >>> identity(lambda observation, role, keys: observation) == identity(lambda observation, role, keys: -observation)
+    >>> identity(lambda observation, role, keys: observation) == identity(
+    ...     lambda observation, role, keys: -observation
+    ... )
     False
     """
     if isinstance(part, str):
@@ -29,7 +32,8 @@ def identity(part: Any) -> str | None:
             return identity(load_policy(part.removeprefix("run:")))
         if part.endswith(".zip"):
             return identity(load_model(part))
-        return identity(find_policy(part, {})) if ":" in part else part  # the code behind the name counts
+        # the code behind the name counts
+        return identity(find_policy(part, {})) if ":" in part else part
     if isinstance(part, Mapping):
         told = {name: identity(one) for name, one in part.items()}
         return None if None in told.values() else str(told)
@@ -41,7 +45,9 @@ def identity(part: Any) -> str | None:
 
 
 def _digest(policy: LearnedPolicy | ModelPolicy) -> str:
-    """Hash of the weights and of the scaling; not of files, which hold the time of their writing."""
+    """Hash of the weights and of the scaling; not of files, which hold the time of their
+    writing.
+    """
     found = hashlib.sha256()
     for name, tensor in policy.model.policy.state_dict().items():
         found.update(f"{name} {tuple(tensor.shape)}".encode() + tensor.cpu().numpy().tobytes())

@@ -34,12 +34,17 @@ class Meter(VecEnvWrapper):
         seen, rewards, over, infos = self.venv.step_wait()
         self.seconds += time.perf_counter() - start
         self.returns += rewards
-        self.total, self.episodes = self.total + float(self.returns[over].sum()), self.episodes + int(over.sum())
+        self.total, self.episodes = (
+            self.total + float(self.returns[over].sum()),
+            self.episodes + int(over.sum()),
+        )
         self.returns[over] = 0.0
         return seen, rewards, over, infos
 
     def take(self) -> tuple[float, int]:
-        """Mean return and number of the episodes that ended since the last call (0 where none did)."""
+        """Mean return and number of the episodes that ended since the last call (0 where none
+        did).
+        """
         total, episodes = self.total, self.episodes
         self.total, self.episodes = 0.0, 0
         return total / max(episodes, 1), episodes
@@ -50,7 +55,12 @@ class Meter(VecEnvWrapper):
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
-        return {"seconds": self.seconds, "returns": self.returns.tolist(), "total": self.total, "episodes": self.episodes}
+        return {
+            "seconds": self.seconds,
+            "returns": self.returns.tolist(),
+            "total": self.total,
+            "episodes": self.episodes,
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take up what ``state`` gave."""

@@ -1,4 +1,6 @@
-"""What is written while a model trains: a table of numbers, TensorBoard events, checkpoints, and a bar to look at."""
+"""What is written while a model trains: a table of numbers, TensorBoard events, checkpoints,
+and a bar to look at.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ Number = float | int
 
 @dataclass
 class Journal:
-    """What has been written so far, and when the next row, evaluation and checkpoint are due (in steps)."""
+    """What has been written so far, and when the next row, evaluation and checkpoint are due
+    (in steps).
+    """
 
     rows: list[dict[str, Number]] = field(default_factory=list)
     speed: list[dict[str, Number]] = field(default_factory=list)
@@ -37,9 +41,11 @@ class Journal:
 
 
 class Record(BaseCallback):
-    """Writes ``progress.csv``, ``speed.csv`` and TensorBoard events, evaluates and saves, all between two rollouts.
+    """Writes ``progress.csv``, ``speed.csv`` and TensorBoard events, evaluates and saves, all
+    between two rollouts.
 
-    progress.csv holds what is the same in every run of the same settings; what a clock says is in speed.csv.
+    progress.csv holds what is the same in every run of the same settings; what a clock says is in
+    speed.csv.
 
     every:    steps between two rows, evaluations, checkpoints; 0 for never
     evaluate: from the policy as it stands to the numbers that a row shows
@@ -55,22 +61,33 @@ class Record(BaseCallback):
         journal: Journal,
     ) -> None:
         super().__init__()
-        self.folder, self.every, self.evaluate, self.settings, self.journal = folder, every, evaluate, settings, journal
+        self.folder, self.every, self.evaluate, self.settings, self.journal = (
+            folder,
+            every,
+            evaluate,
+            settings,
+            journal,
+        )
         self._writer: SummaryWriter | None = None
         self._since = 0.0
 
     def _on_training_start(self) -> None:
         for name, steps in self.every.items():
             self.journal.due.setdefault(name, steps or float("inf"))
-        self._writer = SummaryWriter(str(self.folder / "tensorboard"), purge_step=self.num_timesteps + 1)
+        self._writer = SummaryWriter(
+            str(self.folder / "tensorboard"), purge_step=self.num_timesteps + 1
+        )
         self._since = time.perf_counter()
 
     def _on_rollout_start(self) -> None:
         now = {name for name in self.every if self.num_timesteps >= self.journal.due[name]}
         for name in now:
-            self.journal.due[name] += self.every[name] * (1 + (self.num_timesteps - self.journal.due[name]) // self.every[name])
+            self.journal.due[name] += self.every[name] * (
+                1 + (self.num_timesteps - self.journal.due[name]) // self.every[name]
+            )
         if self.journal.rows and self.journal.rows[-1]["steps"] == self.num_timesteps:
-            now -= {"row", "evaluation"}  # a finished run that goes on to more steps wrote them when it ended
+            # a finished run that goes on to more steps wrote them when it ended
+            now -= {"row", "evaluation"}
         if now:
             self._pause(now)
 
@@ -93,17 +110,31 @@ class Record(BaseCallback):
         if now & {"row", "evaluation"}:
             self._write("evaluation" in now)
         if "checkpoint" in now:
-            checkpoint.save(self.folder, self.model, {"settings": self.settings, "journal": self.journal.plain()})
+            checkpoint.save(
+                self.folder,
+                self.model,
+                {"settings": self.settings, "journal": self.journal.plain()},
+            )
         self._since = time.perf_counter()
 
     def _write(self, evaluate: bool) -> None:
         _, meter, _ = checkpoint.layers(self.model)
         mean, episodes = meter.take()
-        row: dict[str, Number] = {"steps": self.num_timesteps, "episodes": episodes} | ({"return": mean} if episodes else {})
-        row |= {name: float(value) for name, value in self.logger.name_to_value.items() if name.startswith("train/")}
+        row: dict[str, Number] = {"steps": self.num_timesteps, "episodes": episodes} | (
+            {"return": mean} if episodes else {}
+        )
+        row |= {
+            name: float(value)
+            for name, value in self.logger.name_to_value.items()
+            if name.startswith("train/")
+        }
         row |= self.evaluate(learned(self.model)) if evaluate else {}
         seconds = max(self.journal.seconds, 1e-9)
-        speed = {"steps": self.num_timesteps, "seconds": seconds, "steps_per_second": self.num_timesteps / seconds}
+        speed = {
+            "steps": self.num_timesteps,
+            "seconds": seconds,
+            "steps_per_second": self.num_timesteps / seconds,
+        }
         speed |= {"env_seconds": meter.seconds, "env_share": meter.seconds / seconds}
         self.journal.rows.append(row)
         self.journal.speed.append(speed)
@@ -112,7 +143,9 @@ class Record(BaseCallback):
         assert self._writer is not None
         for name, value in (row | speed).items():
             if name != "steps":
-                self._writer.add_scalar(name if "/" in name else f"market/{name}", value, self.num_timesteps)
+                self._writer.add_scalar(
+                    name if "/" in name else f"market/{name}", value, self.num_timesteps
+                )
 
 
 class Bar(BaseCallback):
@@ -123,7 +156,11 @@ class Bar(BaseCallback):
         self._bar, self._task, self._journal = bar, task, journal
 
     def _on_rollout_start(self) -> None:
-        told = f"{self._journal.rows[-1].get('return', float('nan')):.4g}" if self._journal.rows else ""
+        told = (
+            f"{self._journal.rows[-1].get('return', float('nan')):.4g}"
+            if self._journal.rows
+            else ""
+        )
         self._bar.update(self._task, completed=self.num_timesteps, told=told)
 
     def _on_step(self) -> bool:
@@ -132,7 +169,9 @@ class Bar(BaseCallback):
 
 
 def write_rows(path: Path, rows: Sequence[dict[str, Number]]) -> None:
-    """Write rows as CSV under all names that occur, in the order in which they first do; the file is replaced at once."""
+    """Write rows as CSV under all names that occur, in the order in which they first do; the
+    file is replaced at once.
+    """
     names = list(dict.fromkeys(name for row in rows for name in row))
     with whole_file(path) as part, part.open("w", newline="", encoding="utf8") as file:
         writer = csv.DictWriter(file, names)
@@ -143,4 +182,7 @@ def write_rows(path: Path, rows: Sequence[dict[str, Number]]) -> None:
 def read_rows(path: Path) -> list[dict[str, Number]]:
     """Read what ``write_rows`` wrote; what a row lacks is left out."""
     with path.open(newline="", encoding="utf8") as file:
-        return [{name: float(text) for name, text in row.items() if text} for row in csv.DictReader(file)]
+        return [
+            {name: float(text) for name, text in row.items() if text}
+            for row in csv.DictReader(file)
+        ]

@@ -1,4 +1,6 @@
-"""A learned policy as any other: a pure function of what an agent sees, its scaling of observations included."""
+"""A learned policy as any other: a pure function of what an agent sees, its scaling of
+observations included.
+"""
 
 from __future__ import annotations
 
@@ -50,14 +52,16 @@ class LearnedPolicy:
         if self.seat is not None and move.stage not in self.seat.stages:
             if self.elsewhere is None:
                 raise ValueError(
-                    f"the policy learned to move in {', '.join(self.seat.stages)}, and nobody plays {move.stage!r} for it."
+                    f"the policy learned to move in {', '.join(self.seat.stages)}, and nobody plays"
+                    f" {move.stage!r} for it."
                 )
             return self.elsewhere(observation, move, keys)
         sees = observation.shape[-1] if self.seat is None else self.seat.observation.dim
         if sees != len(self.mean):
             raise ValueError(
-                f"the policy was trained on {len(self.mean)} numbers, this {move.name} sees {sees}. Build the market "
-                "with the arguments that it was trained with, and give it to load_policy where agents move in several stages."
+                f"the policy was trained on {len(self.mean)} numbers, this {move.name} sees {sees}."
+                " Build the market with the arguments that it was trained with, and give it to"
+                " load_policy where agents move in several stages."
             )
         return ModelPolicy(_Scaled(self), self.seat)(observation, move, keys)
 
@@ -65,8 +69,15 @@ class LearnedPolicy:
         """Write ``model.zip`` and ``policy.json``, which ``load_policy`` reads."""
         with whole_file(folder / "model.zip") as part:
             self.model.save(part)
-        about = {"algorithm": algorithm, "mean": self.mean.tolist(), "var": self.var.tolist(), "clip": self.clip}
-        about |= {} if self.seat is None else {"role": self.seat.name, "stages": list(self.seat.stages)}
+        about = {
+            "algorithm": algorithm,
+            "mean": self.mean.tolist(),
+            "var": self.var.tolist(),
+            "clip": self.clip,
+        }
+        about |= (
+            {} if self.seat is None else {"role": self.seat.name, "stages": list(self.seat.stages)}
+        )
         with whole_file(folder / "policy.json") as part:
             part.write_text(json.dumps(about, indent=1), encoding="utf8")
 
@@ -90,7 +101,9 @@ class _Scaled:
 
 
 def learned(model: BaseAlgorithm) -> LearnedPolicy:
-    """The policy of a model as it stands, with a copy of the scaling that its environments have reached."""
+    """The policy of a model as it stands, with a copy of the scaling that its environments have
+    reached.
+    """
     envs, seat, elsewhere = model.get_vec_normalize_env(), None, None
     if envs is not None:
         market, joined = envs.get_attr("market")[0], envs.get_attr("seat")[0]
@@ -101,16 +114,19 @@ def learned(model: BaseAlgorithm) -> LearnedPolicy:
     if not isinstance(envs, VecNormalize) or not envs.norm_obs:
         return LearnedPolicy(model, zeros, zeros + 1, UNLIMITED, seat, elsewhere)
     statistics: Any = envs.obs_rms
-    return LearnedPolicy(model, statistics.mean.copy(), statistics.var.copy(), envs.clip_obs, seat, elsewhere)
+    return LearnedPolicy(
+        model, statistics.mean.copy(), statistics.var.copy(), envs.clip_obs, seat, elsewhere
+    )
 
 
 def load_policy(folder: str | Path, market: Market | None = None) -> LearnedPolicy:
     """Read the policy of a finished run (the folder of one seed).
 
-    market: that it shall play; only who moves in several stages needs it. Where it learned some of them, it tells the truth in
-            the others
+    market: that it shall play; only who moves in several stages needs it. Where it learned some of
+            them, it tells the truth in the others
 
-    Its ``model.zip`` is a pickle, which can run anything: load only your own. Raises ValueError for another folder.
+    Its ``model.zip`` is a pickle, which can run anything: load only your own. Raises ValueError for
+    another folder.
     """
     folder = Path(folder)
     try:
@@ -118,15 +134,21 @@ def load_policy(folder: str | Path, market: Market | None = None) -> LearnedPoli
         mean, var = np.array(about["mean"]), np.array(about["var"])
         seat, elsewhere = None, None
         if "role" in about and market is not None:
-            seat, elsewhere = learner_seat(market, about["role"], about.get("stages")), truthful(market)
+            seat, elsewhere = (
+                learner_seat(market, about["role"], about.get("stages")),
+                truthful(market),
+            )
         model = load_model(f"{about['algorithm']}:{folder / 'model.zip'}")
         return LearnedPolicy(model, mean, var, about["clip"], seat, elsewhere)
     except (OSError, KeyError, json.JSONDecodeError) as error:
-        raise ValueError(f"{folder} holds no learned policy ({error}); wanted the folder of one seed of a run.") from error
+        raise ValueError(
+            f"{folder} holds no learned policy ({error}); wanted the folder of one seed of a run."
+        ) from error
 
 
 def find_opponent(part: Any, market: Market) -> Any:
-    """What ``opponents`` names: a scripted strategy, ``run:folder``, or anything that the doors know themselves.
+    """What ``opponents`` names: a scripted strategy, ``run:folder``, or anything that the doors
+    know themselves.
 
     Raises ValueError for a name that nobody knows, with its neighbour.
     """

@@ -11,13 +11,15 @@ from .config import TrainConfig
 
 
 def check_batches(config: TrainConfig, rows: int) -> None:
-    """Refuse batches that do not divide a rollout of so many rows, of which some samples would be left."""
+    """Refuse batches that do not divide a rollout of so many rows, of which some samples would
+    be left.
+    """
     chosen: Any = config  # settled: nothing is None
     rollout = chosen.n_steps * rows
     if rollout % chosen.batch_size:
         raise ValueError(
-            f"batch_size is {chosen.batch_size}, wanted a divisor of the rollout: n_steps {chosen.n_steps} times "
-            f"{rows} rows = {rollout}."
+            f"batch_size is {chosen.batch_size}, wanted a divisor of the rollout: n_steps"
+            f" {chosen.n_steps} times {rows} rows = {rollout}."
         )
 
 

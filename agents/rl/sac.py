@@ -16,7 +16,9 @@ MEMORY = 200_000  # transitions kept, over all rows
 
 
 def memory_rows(config: TrainConfig, rows: int) -> int:
-    """Rounds of all rows that the memory holds: the whole run, which ends with a whole rollout, up to ``MEMORY`` transitions."""
+    """Rounds of all rows that the memory holds: the whole run, which ends with a whole rollout,
+    up to ``MEMORY`` transitions.
+    """
     chosen: Any = config
     rollouts = math.ceil(chosen.steps / (chosen.n_steps * rows))
     return max(min(max(rollouts * chosen.n_steps, 2), MEMORY // rows), 1)
@@ -30,17 +32,24 @@ def enlarge(model: SAC, rows: int) -> None:
     if rows <= memory.buffer_size:
         return
     for name in ("observations", "next_observations", "actions", "rewards", "dones", "timeouts"):
-        part = np.roll(getattr(memory, name), -memory.pos if memory.full else 0, axis=0)  # the oldest first
-        setattr(memory, name, np.concatenate([part, np.zeros((rows - len(part), *part.shape[1:]), part.dtype)]))
+        # the oldest first
+        part = np.roll(getattr(memory, name), -memory.pos if memory.full else 0, axis=0)
+        setattr(
+            memory,
+            name,
+            np.concatenate([part, np.zeros((rows - len(part), *part.shape[1:]), part.dtype)]),
+        )
     memory.buffer_size, memory.pos, memory.full = rows, held, False
     model.buffer_size = rows * memory.n_envs
 
 
 def sac(config: TrainConfig, seed: int, envs: VecEnv) -> SAC:
-    """A fresh SAC model: after every ``n_steps`` rounds of all rows it takes ``updates`` gradient steps.
+    """A fresh SAC model: after every ``n_steps`` rounds of all rows it takes ``updates`` gradient
+    steps.
 
-    It learns from the first rollout on: a batch is drawn with replacement from whatever the memory holds. All rollouts are
-    its own policy's, for a search that starts from truth would be lost in uniformly random ones.
+    It learns from the first rollout on: a batch is drawn with replacement from whatever the memory
+    holds. All rollouts are its own policy's, for a search that starts from truth would be lost in
+    uniformly random ones.
     """
     chosen: Any = config  # settled: nothing is None
     model = SAC(

@@ -19,7 +19,8 @@ INSIDE = 0.97  # a squashed policy reaches the ends of its box only with infinit
 
 
 def imitate(model: BaseAlgorithm, envs: VecNormalize, policy: Policy) -> float:
-    """Fit the model's mean action to a policy on one episode of that policy's own play; returns the largest error.
+    """Fit the model's mean action to a policy on one episode of that policy's own play; returns the
+    largest error.
 
     min over the policy's weights of the mean square of (mean action - policy's action), by Adam
 
@@ -28,7 +29,8 @@ def imitate(model: BaseAlgorithm, envs: VecNormalize, policy: Policy) -> float:
     seen, wanted = _demonstrate(envs, policy)
     model_policy = model.policy
     if model_policy.squash_output:
-        low, high = (torch.as_tensor(getattr(model.action_space, side)) for side in ("low", "high"))  # Boxes only
+        # Boxes only
+        low, high = (torch.as_tensor(getattr(model.action_space, side)) for side in ("low", "high"))
         wanted = (2 * (wanted - low) / (high - low) - 1).clamp(-INSIDE, INSIDE)
     scaled = torch.as_tensor(envs.normalize_obs(seen), device=model.device)
     optimizer = torch.optim.Adam(model_policy.parameters(), lr=LEARNING_RATE)
@@ -43,9 +45,11 @@ def imitate(model: BaseAlgorithm, envs: VecNormalize, policy: Policy) -> float:
 
 
 def _demonstrate(envs: VecNormalize, policy: Policy) -> tuple[np.ndarray, Tensor]:
-    """One episode played by the policy: observations [samples, dim] as the door gives them, actions [samples, actions].
+    """One episode played by the policy: observations [samples, dim] as the door gives them, actions
+    [samples, actions].
 
-    Of the actions that the door joins for several stages, those of other stages than the present one are 0.
+    Of the actions that the door joins for several stages, those of other stages than the present
+    one are 0.
     """
     market: Market = envs.get_attr("market")[0]
     seat: Seat = envs.get_attr("seat")[0]

@@ -1,7 +1,8 @@
-"""Scripted strategies, one file a market: what they do. ``agents.markets`` has the table of them all.
+"""Scripted strategies, one file a market: what they do. ``agents.markets`` has the table of them
+all.
 
-To add one, write ``builder(market) -> policy`` in the market's file, name it in ``STRATEGIES`` there, and add a test
-``test_claim_<name>``.
+To add one, write ``builder(market) -> policy`` in the market's file, name it in ``STRATEGIES``
+there, and add a test ``test_claim_<name>``.
 """
 
 from .strategy import Strategy

@@ -1,4 +1,6 @@
-"""Strategies of the data market: sellers who lie about their data or their cost, and buyers who choose by other means."""
+"""Strategies of the data market: sellers who lie about their data or their cost, and buyers who
+choose by other means.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,10 @@ NAME = "data_market_v0"
 class Trader:
     """Truthful, but for the meanings that are given of a seller's offer or of a buyer's selection.
 
-    truthful: the market's own policy;   offer, selection: meanings by field, of those fields that the market has
-    mixture:  from what the buyer sees and keys to relative weights of the sellers; None follows the platform
+    truthful: the market's own policy;
+        offer, selection: meanings by field, of those fields that the market has
+    mixture:  from what the buyer sees and keys to relative weights of the sellers; None follows the
+              platform
     budget:   of the buyer, as a multiple of the truth
     """
 
@@ -39,12 +43,16 @@ class Trader:
     ) -> Float[Tensor, "markets actions"]:
         """Actions float32 [markets, actions]."""
         meant = move.read(observation, self.truthful(observation, move, keys))
-        changed: dict[str, Tensor | float | str] = dict(self.offer if move.name == "seller" else self.selection)
+        changed: dict[str, Tensor | float | str] = dict(
+            self.offer if move.name == "seller" else self.selection
+        )
         if move.name == "buyer":
             meant["budget"] = (self.budget * meant["budget"]).clamp(max=1.0)
         if move.name == "buyer" and self.mixture is not None:
             changed["mixture"] = self.mixture(move.observation.unpack(observation), keys)
-        return move.write(observation, **meant | {name: value for name, value in changed.items() if name in meant})
+        return move.write(
+            observation, **meant | {name: value for name, value in changed.items() if name in meant}
+        )
 
 
 def seller(market: Market, **offer: float | str) -> Policy:
@@ -52,7 +60,11 @@ def seller(market: Market, **offer: float | str) -> Policy:
     return Trader(market.policies["truthful"], offer=offer)
 
 
-def buyer(market: Market, mixture: Callable[[Mapping[str, Tensor], Tensor], Tensor] | None = None, **selection: float) -> Policy:
+def buyer(
+    market: Market,
+    mixture: Callable[[Mapping[str, Tensor], Tensor], Tensor] | None = None,
+    **selection: float,
+) -> Policy:
     """A buyer that is truthful where nothing else is said; as a seller it is truthful."""
     return Trader(market.policies["truthful"], selection=selection, mixture=mixture)
 
@@ -64,8 +76,12 @@ def random_mixture(seen: Mapping[str, Tensor], keys: Tensor) -> Tensor:
 
 
 def nearest_seller(seen: Mapping[str, Tensor], keys: Tensor) -> Tensor:
-    """All weight on the seller whose pilot is nearest: the mixture whose AggWad is least, where nobody lacks points."""
-    return torch.nn.functional.one_hot(seen["distance"].argmin(-1), seen["distance"].shape[-1]).double()
+    """All weight on the seller whose pilot is nearest: the mixture whose AggWad is least, where
+    nobody lacks points.
+    """
+    return torch.nn.functional.one_hot(
+        seen["distance"].argmin(-1), seen["distance"].shape[-1]
+    ).double()
 
 
 def equal_mixture(seen: Mapping[str, Tensor], keys: Tensor) -> Tensor:
@@ -74,7 +90,9 @@ def equal_mixture(seen: Mapping[str, Tensor], keys: Tensor) -> Tensor:
 
 
 def shade(factor: float, market: Market) -> Policy:
-    """A buyer that spends ``factor`` times what its predicted gain is worth; a seller is truthful."""
+    """A buyer that spends ``factor`` times what its predicted gain is worth; a seller is
+    truthful.
+    """
     return Trader(market.policies["truthful"], budget=factor)
 
 
@@ -108,15 +126,19 @@ STRATEGIES: dict[str, Strategy] = {
     "duplicator": _strategy(
         duplicator,
         "As a seller offers each of its rows five times, as if it had five times as many.",
-        "It can sell up to five times its rows, and its cost does not rise beyond that of its different rows.",
+        "It can sell up to five times its rows, and its cost does not rise beyond that of its"
+        " different rows.",
     ),
     "padder": _strategy(
-        padder, "As a seller offers a fifth of its rows, each five times.", "Of what it sells at most a fifth are different rows."
+        padder,
+        "As a seller offers a fifth of its rows, each five times.",
+        "Of what it sells at most a fifth are different rows.",
     ),
     "label_flipper": _strategy(
         label_flipper,
         "As a seller replaces every label by a wrong one.",
-        "Where the sellers' data are alike its distance rises, and so does that of every mixture that holds it.",
+        "Where the sellers' data are alike its distance rises, and so does that of every mixture"
+        " that holds it.",
     ),
     "label_permuter": _strategy(
         label_permuter,
@@ -131,25 +153,37 @@ STRATEGIES: dict[str, Strategy] = {
     "spoofer": _strategy(
         spoofer,
         "As a seller shows the buyer's own examples and delivers noise.",
-        "Its distance falls to less than half of the honest one, and an audit of every delivery catches it.",
+        "Its distance falls to less than half of the honest one, and an audit of every delivery"
+        " catches it.",
     ),
     "bait_and_switch": _strategy(
         bait_and_switch,
         "As a seller shows honest rows and delivers noise.",
-        "Its pilot is the honest one, its rows cost it nothing, and an audit of every delivery catches it.",
+        "Its pilot is the honest one, its rows cost it nothing, and an audit of every delivery"
+        " catches it.",
     ),
     "random_buyer": _strategy(
-        random_buyer, "As a buyer takes a mixture drawn at random.", "Its mixtures have a mean of equal shares."
+        random_buyer,
+        "As a buyer takes a mixture drawn at random.",
+        "Its mixtures have a mean of equal shares.",
     ),
     "agg_wad_buyer": _strategy(
-        agg_wad_buyer, "As a buyer takes all points of the seller whose pilot is nearest.", "It buys of one seller only."
+        agg_wad_buyer,
+        "As a buyer takes all points of the seller whose pilot is nearest.",
+        "It buys of one seller only.",
     ),
     "equal_buyer": _strategy(
-        equal_buyer, "As a buyer takes as many points of every seller.", "What it buys differs by at most one point."
+        equal_buyer,
+        "As a buyer takes as many points of every seller.",
+        "What it buys differs by at most one point.",
     ),
-    "auditor": _strategy(auditor, "As a buyer has every delivery audited.", "Bait and switch is paid nothing."),
+    "auditor": _strategy(
+        auditor, "As a buyer has every delivery audited.", "Bait and switch is paid nothing."
+    ),
     "holder_back": _strategy(
-        holder_back, "As a buyer holds all money back until the accuracy is known.", "Where nothing is realised nothing is paid."
+        holder_back,
+        "As a buyer holds all money back until the accuracy is known.",
+        "Where nothing is realised nothing is paid.",
     ),
 }
 

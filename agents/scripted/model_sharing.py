@@ -1,6 +1,8 @@
-"""Strategies of the model-sharing market of iPFL (arXiv 2505.02462): reports that lie, models that are not what they seem.
+"""Strategies of the model-sharing market of iPFL (arXiv 2505.02462): reports that lie, models that
+are not what they seem.
 
-Attackers replace their upload, as the paper's do; what a client reports, trains and uploads are three separate choices.
+Attackers replace their upload, as the paper's do; what a client reports, trains and uploads are
+three separate choices.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ class Client:
     """Reports multiples of its types, trains at one effort, and uploads one kind of model.
 
     report = factor * truth, factors in [1/10, 10]; a type of 0 is reported as 0
-    cost, size, need: the factors;   effort: in [0, 1];   upload: a name of ``UPLOADS``;   stay: ``stay``, or ``leave`` at once
+    cost, size, need: the factors;   effort: in [0, 1];   upload: a name of ``UPLOADS``;
+        stay: ``stay``, or ``leave`` at once
 
     Raises ValueError for unknown names, and for factors and efforts out of their range.
     """
@@ -45,7 +48,10 @@ class Client:
             if isinstance(field, Choice):
                 field.number(value)
             elif not least <= value <= most:
-                raise ValueError(f"{field.name} is {value}, wanted a number in [{least:g}, {most:g}] {field.unit}.")
+                raise ValueError(
+                    f"{field.name} is {value}, wanted a number in [{least:g}, {most:g}]"
+                    f" {field.unit}."
+                )
 
     def __call__(
         self, observation: Float[Tensor, "markets dim"], move: Move, keys: Int[Tensor, "markets"]
@@ -53,7 +59,9 @@ class Client:
         """Actions float32 [markets, 6]: cost, size, need, effort, upload, stay."""
         seen = move.observation.unpack(observation)
         types = {name: getattr(self, name) * (seen[name] > 0).double() for name in REPORTED}
-        return move.write(observation, **types, effort=self.effort, upload=self.upload, stay=self.stay)
+        return move.write(
+            observation, **types, effort=self.effort, upload=self.upload, stay=self.stay
+        )
 
 
 def client(
@@ -98,7 +106,8 @@ STRATEGIES: dict[str, Strategy] = {
     "undercutter": _strategy(
         undercutter,
         "Reports four tenths of its cost per sale.",
-        "Where marginal values are paid it can earn more than truth; where critical values are paid it never does.",
+        "Where marginal values are paid it can earn more than truth; where critical values are paid"
+        " it never does.",
     ),
     "size_liar": _strategy(
         size_liar,
@@ -112,7 +121,8 @@ STRATEGIES: dict[str, Strategy] = {
     ),
     "buyers_only": _strategy(
         buyers_only,
-        "Reports ten times its cost, the most it can, so that it sells only where even that is paid.",
+        "Reports ten times its cost, the most it can, so that it sells only where even that is"
+        " paid.",
         "It never sells to more than truth would, and in the mean to less than a third as many.",
     ),
     "sellers_only": _strategy(
@@ -123,12 +133,14 @@ STRATEGIES: dict[str, Strategy] = {
     "relay_rider": _strategy(
         relay_rider,
         "Stops training and uploads the prox centre that it was sent last.",
-        "After its first round it pays no effort cost, and at cost 0 it earns over half of what an honest client does.",
+        "After its first round it pays no effort cost, and at cost 0 it earns over half of what an"
+        " honest client does.",
     ),
     "copy": _strategy(
         copy,
         "Stops training and uploads the mean of the others' models.",
-        "Nearly everybody buys it although it adds nothing: its distance is less than that of honest models.",
+        "Nearly everybody buys it although it adds nothing: its distance is less than that of"
+        " honest models.",
     ),
     "shuffle": _strategy(
         shuffle,
@@ -157,4 +169,5 @@ STRATEGIES: dict[str, Strategy] = {
     ),
 }
 
-PLAYS: dict[str, Callable[..., Policy]] = {"never_trade": never_trade}  # strategies that several markets know
+# strategies that several markets know
+PLAYS: dict[str, Callable[..., Policy]] = {"never_trade": never_trade}

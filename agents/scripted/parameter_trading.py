@@ -1,7 +1,9 @@
-"""Strategies of the parameter market, after what Huang, Vishwakarma, Sala (NeurIPS 2023) leave to a trader.
+"""Strategies of the parameter market, after what Huang, Vishwakarma, Sala (NeurIPS 2023) leave to a
+trader.
 
-A trader may shade its bids, raise its ask, train less than it could, or trade nothing; what else sets agents apart
-(noise on what they sell, layers held back, asks set together) is an option in the market's state.
+A trader may shade its bids, raise its ask, train less than it could, or trade nothing; what else
+sets agents apart (noise on what they sell, layers held back, asks set together) is an option in the
+market's state.
 """
 
 from __future__ import annotations
@@ -30,8 +32,9 @@ class Trader:
 
     bid = factor m max(gain, 0);   ask = cost + asks, or the rule's ask;   effort in [0, 1]
 
-    asks: money above cost, or an ask rule. Its prior is uniform from the least ``buyer_low`` to the greatest ``buyer_high``
-          that the seller is told, over all buyers, for it names one ask to all of them; its cost is the mean ``sale_cost``.
+    asks: money above cost, or an ask rule. Its prior is uniform from the least ``buyer_low`` to the
+          greatest ``buyer_high`` that the seller is told, over all buyers, for it names one ask to
+          all of them; its cost is the mean ``sale_cost``.
 
     Bids and asks beyond the market's scales are clipped to them.
     """
@@ -45,19 +48,31 @@ class Trader:
     ) -> Float[Tensor, "markets actions"]:
         """Actions float32 [markets, others + 2]: bids, ask, effort."""
         asks = self._asks(move.observation.unpack(observation))
-        return move.write(observation, bid=bids_of(self.factor, observation, move), ask=asks, effort=self.effort)
+        return move.write(
+            observation, bid=bids_of(self.factor, observation, move), ask=asks, effort=self.effort
+        )
 
     def _asks(self, seen: dict[str, Tensor]) -> Tensor | float:
         """Money above cost."""
         if not callable(self.asks):
             return self.asks
-        low, high = seen["buyer_low"].amin(1, keepdim=True), seen["buyer_high"].amax(1, keepdim=True)
+        low, high = (
+            seen["buyer_low"].amin(1, keepdim=True),
+            seen["buyer_high"].amax(1, keepdim=True),
+        )
         cost = seen["sale_cost"].double().mean(1, keepdim=True)
-        asks = taken(self.asks(Uniform(low.double(), high.double()), cost), "ask rule returned asks", cost, "markets, 1")
+        asks = taken(
+            self.asks(Uniform(low.double(), high.double()), cost),
+            "ask rule returned asks",
+            cost,
+            "markets, 1",
+        )
         return asks - cost
 
 
-def trader(market: Market, *, factor: float = 1.0, asks: float | AskRule = 0.0, effort: float = 1.0) -> Policy:
+def trader(
+    market: Market, *, factor: float = 1.0, asks: float | AskRule = 0.0, effort: float = 1.0
+) -> Policy:
     """A trader of this market; truthful where nothing else is said."""
     return Trader(factor, asks, effort)
 
@@ -73,17 +88,23 @@ def shade(factor: float, market: Market) -> Policy:
 
 
 def never_trade(market: Market) -> Policy:
-    """Bid nothing and ask ask_max; a bid above ask_max can still buy its model, so all must play it to stop trade."""
+    """Bid nothing and ask ask_max; a bid above ask_max can still buy its model, so all must
+    play it to stop trade.
+    """
     return trader(market, factor=0.0, asks=market.phase(Trade).scales.ask_max)
 
 
 def free_rider(market: Market) -> Policy:
-    """Trade truthfully and do not train from the second round on (the first training is always at full effort)."""
+    """Trade truthfully and do not train from the second round on (the first training is always
+    at full effort).
+    """
     return trader(market, effort=0.0)
 
 
 def ask_rule_seller(rule: AskRule, market: Market) -> Policy:
-    """Bid truthfully, train at full effort, and ask by the rule on what the market discloses of the buyers."""
+    """Bid truthfully, train at full effort, and ask by the rule on what the market discloses of
+    the buyers.
+    """
     return trader(market, asks=rule)
 
 
@@ -91,12 +112,18 @@ STRATEGIES: dict[str, Strategy] = {
     "free_rider": Strategy(
         builders={NAME: free_rider},
         summary="Trades truthfully and leaves the training to others.",
-        claim="From the second round it pays no effort cost, and its trained loss is higher than with effort.",
+        claim=(
+            "From the second round it pays no effort cost, and its trained loss is higher than with"
+            " effort."
+        ),
     ),
     "saboteur": Strategy(
         builders={NAME: truthful},
         summary="Plays truthfully and sells parameters with noise as large as themselves.",
-        claim="Trying before buying catches it: buyers gain less from it than from its honest copy, and it sells less.",
+        claim=(
+            "Trying before buying catches it: buyers gain less from it than from its honest copy,"
+            " and it sells less."
+        ),
         config={"sabotage": 1.0},
     ),
     "first_layer_seller": Strategy(
@@ -108,7 +135,10 @@ STRATEGIES: dict[str, Strategy] = {
     "colluding_pair": Strategy(
         builders={NAME: partial(ask_rule_seller, best_midpoint)},
         summary="Two sellers ask a monopolist's price together, set at the larger of their asks.",
-        claim="Both asks are the larger of what the two would ask alone, and never below the truthful ask.",
+        claim=(
+            "Both asks are the larger of what the two would ask alone, and never below the truthful"
+            " ask."
+        ),
         config={"coalition": (0, 2)},
     ),
 }

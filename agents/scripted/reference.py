@@ -1,4 +1,6 @@
-"""Strategies of the reference markets: prices that a buyer bids for its value and a seller asks for its cost."""
+"""Strategies of the reference markets: prices that a buyer bids for its value and a seller asks
+for its cost.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,8 @@ def own_type(types: Tensor) -> Tensor:
 class NamedPrice:
     """Names a price by one rule as a buyer and another as a seller.
 
-    bid, ask: from own types to prices, float64 money [markets, 1]; what the market has no room for is clipped
+    bid, ask: from own types to prices, float64 money [markets, 1]; what the market has no room for
+        is clipped
     """
 
     bid: Callable[[Tensor], Tensor] = own_type
@@ -53,7 +56,9 @@ class NamedPrice:
         """Actions float32 [markets, 1]."""
         rule = self.bid if move.name == "buyer" else self.ask
         types = move.observation.unpack(observation)["type"].double()
-        price = taken(rule(types), f"the rule of a {move.name} returned prices", types, "markets, 1")
+        price = taken(
+            rule(types), f"the rule of a {move.name} returned prices", types, "markets, 1"
+        )
         return move.write(observation, price=price)
 
 
@@ -64,14 +69,17 @@ def shade(factor: float, market: Market) -> Policy:
 
 def never_trade(market: Market) -> Policy:
     """Bid nothing; ask the largest price."""
-    return NamedPrice(bid=torch.zeros_like, ask=partial(torch.full_like, fill_value=market.phase(Auction).price_max))
+    return NamedPrice(
+        bid=torch.zeros_like,
+        ask=partial(torch.full_like, fill_value=market.phase(Auction).price_max),
+    )
 
 
 def linear_equilibrium(market: Market) -> Policy:
     """Both sides of the linear equilibrium of the double auction that settles in the middle.
 
-    Raises ValueError for another game, and at the first call for priors without an exact linear equilibrium.
-    Source: Chatterjee and Samuelson, Operations Research 31 (1983), example 1.
+    Raises ValueError for another game, and at the first call for priors without an exact linear
+    equilibrium. Source: Chatterjee and Samuelson, Operations Research 31 (1983), example 1.
     """
     _wants(market, "double_auction", "linear_equilibrium")
     (v0, v1), (c0, c1) = market.config.values, market.config.costs
@@ -83,18 +91,22 @@ def linear_equilibrium(market: Market) -> Policy:
 def first_price_equilibrium(market: Market) -> Policy:
     """The symmetric equilibrium of a first-price auction: bid v0 + (v - v0)(n - 1) / n.
 
-    Raises ValueError for another game, for a reserve above v0 (it would bind), and for fewer than two buyers.
-    Source: Vickrey, Journal of Finance 16 (1961).
+    Raises ValueError for another game, for a reserve above v0 (it would bind), and for fewer than
+    two buyers. Source: Vickrey, Journal of Finance 16 (1961).
     """
     _wants(market, "first_price", "first_price_equilibrium")
     (v0, _), reserve = market.config.values, market.config.reserve
     if reserve > v0:
-        raise ValueError(f"first_price_equilibrium knows no binding reserve: reserve is {reserve}, wanted <= {v0} (least value).")
+        raise ValueError(
+            f"first_price_equilibrium knows no binding reserve: reserve is {reserve}, wanted <="
+            f" {v0} (least value)."
+        )
     return NamedPrice(bid=partial(_first_price_bid, v0, market.phase(Auction).n_buyers))
 
 
 def ask_rule_seller(rule: AskRule, market: Market) -> Policy:
-    """Ask by the rule, whose prior is the true U[v0, v1] of the buyer's value; a buyer bids its value.
+    """Ask by the rule, whose prior is the true U[v0, v1] of the buyer's value; a buyer bids its
+    value.
 
     Raises ValueError for a game in which no seller plays.
     """
@@ -108,14 +120,23 @@ def _first_price_bid(v0: float, n: int, values: Tensor) -> Tensor:
 
 def _wants(market: Market, game: str, who: str) -> None:
     if market.config.game != game:
-        raise ValueError(f"{who} plays the game {game!r}, this market's is {market.config.game!r}; build it with game={game!r}.")
+        raise ValueError(
+            f"{who} plays the game {game!r}, this market's is {market.config.game!r}; build it with"
+            f" game={game!r}."
+        )
 
 
 STRATEGIES: dict[str, Strategy] = {
     "linear_equilibrium": Strategy(
         builders={NAME: linear_equilibrium},
-        summary="Plays the linear equilibrium of the midpoint double auction (Chatterjee and Samuelson 1983).",
-        claim="On U[0, 1] a pair that plays it earns 9/128 each, and no other linear bid or ask earns more against it.",
+        summary=(
+            "Plays the linear equilibrium of the midpoint double auction (Chatterjee and Samuelson"
+            " 1983)."
+        ),
+        claim=(
+            "On U[0, 1] a pair that plays it earns 9/128 each, and no other linear bid or ask earns"
+            " more against it."
+        ),
         config={"game": "double_auction"},
     ),
     "first_price_equilibrium": Strategy(

@@ -1,4 +1,6 @@
-"""Strategies of the resource market's computing centres: those who collude, those who break it, and those who answer."""
+"""Strategies of the resource market's computing centres: those who collude, those who break it,
+and those who answer.
+"""
 
 from __future__ import annotations
 
@@ -22,20 +24,29 @@ HALF = 0.5  # of the equilibrium's work, with which those who answer the last ro
 
 
 def centre(kind: type[Phase], name: str, rule: Callable[..., Tensor], market: Market) -> Policy:
-    """A centre that changes what it says in one field, in a market that has this phase, and is truthful in another.
+    """A centre that changes what it says in one field, in a market that has this phase, and is
+    truthful in another.
 
     rule: (the phase, what it sees, what truth means, keys) -> what the field means   [markets, 1]
     """
     phase = next((phase for phase in market.phases if isinstance(phase, kind)), None)
-    return Player(market.policies["truthful"], "centre", does={} if phase is None else {name: partial(rule, phase)})
+    return Player(
+        market.policies["truthful"],
+        "centre",
+        does={} if phase is None else {name: partial(rule, phase)},
+    )
 
 
 def _colluding_spend(phase: Compute, seen: Seen, truth: Tensor, keys: Tensor) -> Tensor:
-    return torch.where(broken(seen["last_work"], phase.solved(seen)[:, 1:], LITTLE), truth, LITTLE * truth)
+    return torch.where(
+        broken(seen["last_work"], phase.solved(seen)[:, 1:], LITTLE), truth, LITTLE * truth
+    )
 
 
 def _defecting_spend(phase: Compute, seen: Seen, truth: Tensor, keys: Tensor) -> Tensor:
-    return torch.where(first(seen["last_work"]), best_spend(seen, LITTLE * phase.solved(seen)[:, 1:]), truth)
+    return torch.where(
+        first(seen["last_work"]), best_spend(seen, LITTLE * phase.solved(seen)[:, 1:]), truth
+    )
 
 
 def _replying_spend(phase: Compute, seen: Seen, truth: Tensor, keys: Tensor) -> Tensor:
@@ -48,7 +59,10 @@ def best_spend(seen: Seen, work: Float64[Tensor, "markets rest"]) -> Float64[Ten
     seen: what the centre sees;   work: of the others; nothing where there is none
     """
     done = torch.cat([torch.zeros_like(seen["own_cost"]), work], 1)
-    return part(seen["own_cost"] * contest_response(seen["fees"][:, 0], _costs(seen), done)[:, :1], seen["fees"])
+    return part(
+        seen["own_cost"] * contest_response(seen["fees"][:, 0], _costs(seen), done)[:, :1],
+        seen["fees"],
+    )
 
 
 def _colluding_price(phase: Post, seen: Seen, truth: Tensor, keys: Tensor) -> Tensor:
@@ -69,8 +83,16 @@ def _price(phase: Post, seen: Seen, pricing: Callable[..., Tensor]) -> Tensor:
 
 
 def _costs(seen: Seen) -> Tensor:
-    """Costs of all centres, the one that looks first; a lone centre sees a rival without cost, which is nobody."""
-    return torch.cat([seen["own_cost"].clamp(min=1e-300), torch.where(seen["cost"] > 0, seen["cost"], torch.inf)], 1)
+    """Costs of all centres, the one that looks first; a lone centre sees a rival without cost,
+    which is nobody.
+    """
+    return torch.cat(
+        [
+            seen["own_cost"].clamp(min=1e-300),
+            torch.where(seen["cost"] > 0, seen["cost"], torch.inf),
+        ],
+        1,
+    )
 
 
 centre_colluder = partial(centre, Compute, "spend", _colluding_spend)

@@ -1,4 +1,6 @@
-"""Strategies of the resource market: leaders and owners who depart from the equilibrium, and those who answer them."""
+"""Strategies of the resource market: leaders and owners who depart from the equilibrium, and
+those who answer them.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,7 @@ LEADER, OWNER, CENTRE = "leader", "owner", "centre"
 HALF = 0.5  # of the equilibrium's contributions, to which owners who collude keep
 
 
-# --- leaders ------------------------------------------------------------------------------------------------------------
+# --- leaders --------------------------------------------------------------------------------------
 
 
 def leader(market: Market, **does: float | Rule) -> Policy:
@@ -63,7 +65,9 @@ def never_trade(market: Market) -> Policy:
 
 
 def anticipating_leader(market: Market) -> Policy:
-    """A leader for whom owners contribute half the equilibrium: as if a unit of data cost them twice as much."""
+    """A leader for whom owners contribute half the equilibrium: as if a unit of data cost them
+    twice as much.
+    """
     return Player(market.policies["truthful"], LEADER, {"unit_cost": partial(torch.mul, 1 / HALF)})
 
 
@@ -72,33 +76,46 @@ random_leader = partial(leader, eta=random_payment)
 reneging_leader = partial(leader, pay=0.0)
 
 
-# --- owners -------------------------------------------------------------------------------------------------------------
+# --- owners ---------------------------------------------------------------------------------------
 
 
 def owner(market: Market, **does: float | str | Rule) -> Policy:
-    """An owner that is truthful where nothing else is said; ValueError for a conduct that the market does not know."""
+    """An owner that is truthful where nothing else is said; ValueError for a conduct that the
+    market does not know.
+    """
     known = market.phase(Contribute).conduct
     if does.get("conduct", known[0]) not in known:
         wanted = (known[0], does["conduct"])
-        raise ValueError(f"conduct is to be {does['conduct']!r}, this market's are {known}; build it with conduct={wanted}.")
+        raise ValueError(
+            f"conduct is to be {does['conduct']!r}, this market's are {known}; build it with"
+            f" conduct={wanted}."
+        )
     return Player(market.policies["truthful"], OWNER, does=does)
 
 
 def over_reporter(market: Market) -> Policy:
-    """An owner that takes its data for the best there are: it says so, and contributes what the equilibrium then says."""
+    """An owner that takes its data for the best there are: it says so, and contributes what the
+    equilibrium then says.
+    """
     return Player(market.policies["truthful"], OWNER, {"own_quality": torch.ones_like})
 
 
 def sybil(market: Market) -> Policy:
-    """An owner that plays the equilibrium under two names; ValueError where the market lets none have two."""
+    """An owner that plays the equilibrium under two names; ValueError where the market lets
+    none have two.
+    """
     phase = market.phase(Contribute)
     if phase.play.identities < 2:
-        raise ValueError("sybil wants two names, this market gives one; build it with identities=2.")
+        raise ValueError(
+            "sybil wants two names, this market gives one; build it with identities=2."
+        )
     return owner(market, share=partial(_two_names, phase), identities="2")
 
 
 def owner_colluder(market: Market, factor: float = HALF) -> Policy:
-    """An owner that contributes ``factor`` times the equilibrium, as long as all others keep to that."""
+    """An owner that contributes ``factor`` times the equilibrium, as long as all others keep to
+    that.
+    """
     return owner(market, share=partial(_colluding_share, market.phase(Contribute), factor))
 
 
@@ -116,20 +133,30 @@ def _two_names(phase: Contribute, seen: Seen, truth: Tensor, keys: Tensor) -> Te
     return part(phase.solved(seen, identities=2)[:, :1], seen["own_cap"])
 
 
-def _colluding_share(phase: Contribute, factor: float, seen: Seen, truth: Tensor, keys: Tensor) -> Tensor:
-    return torch.where(broken(seen["last_share"], phase.solved(seen)[:, 1:], factor), truth, factor * truth)
+def _colluding_share(
+    phase: Contribute, factor: float, seen: Seen, truth: Tensor, keys: Tensor
+) -> Tensor:
+    return torch.where(
+        broken(seen["last_share"], phase.solved(seen)[:, 1:], factor), truth, factor * truth
+    )
 
 
-def _defecting_share(phase: Contribute, factor: float, seen: Seen, truth: Tensor, keys: Tensor) -> Tensor:
+def _defecting_share(
+    phase: Contribute, factor: float, seen: Seen, truth: Tensor, keys: Tensor
+) -> Tensor:
     reply = best_share(phase, seen, factor * phase.solved(seen)[:, 1:])
     return torch.where(first(seen["last_share"]), reply, truth)
 
 
 def _replying_share(phase: Contribute, seen: Seen, truth: Tensor, keys: Tensor) -> Tensor:
-    return torch.where(first(seen["last_share"]), HALF * truth, best_share(phase, seen, seen["last_share"]))
+    return torch.where(
+        first(seen["last_share"]), HALF * truth, best_share(phase, seen, seen["last_share"])
+    )
 
 
-def best_share(phase: Contribute, seen: Seen, x: Float64[Tensor, "markets rest"]) -> Float64[Tensor, "markets 1"]:
+def best_share(
+    phase: Contribute, seen: Seen, x: Float64[Tensor, "markets rest"]
+) -> Float64[Tensor, "markets 1"]:
     """The exact best part of its cap that an owner can contribute if the others contribute this.
 
     phase: that says by which quality owners are paid;   seen: what the owner sees
@@ -138,11 +165,13 @@ def best_share(phase: Contribute, seen: Seen, x: Float64[Tensor, "markets rest"]
     own = seen["own_standing" if phase.audited else "own_quality"]
     quality = torch.cat([own, seen["quality"]], 1)
     q = torch.cat([torch.zeros_like(own), x * seen["quality"]], 1)
-    best = contest_response(seen["eta"][:, 0], seen["unit_cost"].clamp(min=1e-300) / quality, q)[:, :1]
+    best = contest_response(seen["eta"][:, 0], seen["unit_cost"].clamp(min=1e-300) / quality, q)[
+        :, :1
+    ]
     return part(part(best, own), seen["own_cap"])
 
 
-# --- everybody ----------------------------------------------------------------------------------------------------------
+# --- everybody ------------------------------------------------------------------------------------
 
 
 def official_player(market: Market) -> Policy:
@@ -156,8 +185,12 @@ def official_player(market: Market) -> Policy:
     return Truthful(phases)
 
 
-def _strategy(role: str | None, builder: Callable[..., Policy], summary: str, claim: str, **config: Any) -> Strategy:
-    return Strategy(builders={NAME: builder}, summary=summary, claim=claim, config=config, role=role)
+def _strategy(
+    role: str | None, builder: Callable[..., Policy], summary: str, claim: str, **config: Any
+) -> Strategy:
+    return Strategy(
+        builders={NAME: builder}, summary=summary, claim=claim, config=config, role=role
+    )
 
 
 def _conduct(kind: str, summary: str, claim: str) -> Strategy:
@@ -194,32 +227,38 @@ STRATEGIES: dict[str, Strategy] = {
     "over_reporter": _strategy(
         OWNER,
         over_reporter,
-        "As an owner says that its data are of the best quality, and contributes what that calls for.",
-        "Among ten owners of quality .95 it earns .02645 in place of .01330 once the leader believes it.",
+        "As an owner says that its data are of the best quality, and contributes what that calls"
+        " for.",
+        "Among ten owners of quality .95 it earns .02645 in place of .01330 once the leader"
+        " believes it.",
     ),
     "sybil": _strategy(
         OWNER,
         sybil,
         "As an owner plays the equilibrium under two names.",
-        "Among ten equal owners it earns .02314 in place of .01389 once the others know of its names.",
+        "Among ten equal owners it earns .02314 in place of .01389 once the others know of its"
+        " names.",
         identities=2,
     ),
     "owner_colluder": _strategy(
         OWNER,
         owner_colluder,
-        "As an owner contributes half the equilibrium until another one contributes more, then all of it for ever.",
+        "As an owner contributes half the equilibrium until another one contributes more, then all"
+        " of it for ever.",
         "Ten equal owners who play it earn 5.5 times as much, as long as the payment stays.",
     ),
     "owner_defector": _strategy(
         OWNER,
         owner_defector,
-        "As an owner answers those who collude best in the first round, and is truthful afterwards.",
+        "As an owner answers those who collude best in the first round, and is truthful"
+        " afterwards.",
         "It earns .184 in place of .0764 once, and the equilibrium's .0139 from then on.",
     ),
     "best_replying_owner": _strategy(
         OWNER,
         best_replying_owner,
-        "As an owner answers best what the others contributed in the last round, after half the equilibrium in the first.",
+        "As an owner answers best what the others contributed in the last round, after half the"
+        " equilibrium in the first.",
         "Three equal owners who play it come to the equilibrium; ten never do.",
     ),
     "junk_supplier": _conduct(
@@ -245,7 +284,8 @@ STRATEGIES: dict[str, Strategy] = {
     "label_renamer": _conduct(
         "permuted_labels",
         "As an owner renames its classes one after another.",
-        "By the distance its data are as good as honest ones without the vocabulary, and the worst with it.",
+        "By the distance its data are as good as honest ones without the vocabulary, and the worst"
+        " with it.",
     ),
     "random_labeller": _conduct(
         "random_labels",
@@ -265,40 +305,48 @@ STRATEGIES: dict[str, Strategy] = {
     "centre_colluder": _strategy(
         CENTRE,
         centres.centre_colluder,
-        "As a centre does next to no work until another one does more, then the equilibrium's for ever.",
+        "As a centre does next to no work until another one does more, then the equilibrium's for"
+        " ever.",
         "Ten equal centres who play it earn almost ten times as much.",
     ),
     "centre_defector": _strategy(
         CENTRE,
         centres.centre_defector,
-        "As a centre answers those who collude best in the first round, and is truthful afterwards.",
+        "As a centre answers those who collude best in the first round, and is truthful"
+        " afterwards.",
         "It earns almost all fees once, and the equilibrium's part of them from then on.",
     ),
     "best_replying_centre": _strategy(
         CENTRE,
         centres.best_replying_centre,
-        "As a centre answers best what the others offered in the last round, after half the equilibrium in the first.",
+        "As a centre answers best what the others offered in the last round, after half the"
+        " equilibrium in the first.",
         "Three equal centres who play it come to the equilibrium; ten never do.",
     ),
     "price_colluder": _strategy(
         CENTRE,
         centres.price_colluder,
-        "As a centre posts the price that is best for all centres until another one posts less, then competes.",
+        "As a centre posts the price that is best for all centres until another one posts less,"
+        " then competes.",
         "Ten equal centres who play it earn .25 together, and the leader .180 in place of .638.",
         pricing="posted",
     ),
     "price_undercutter": _strategy(
         CENTRE,
         centres.price_undercutter,
-        "As a centre posts a little less than the lowest price of the last round, at least its cost.",
-        "Against centres who collude it takes nearly their joint profit once, and nothing from then on.",
+        "As a centre posts a little less than the lowest price of the last round, at least its"
+        " cost.",
+        "Against centres who collude it takes nearly their joint profit once, and nothing from"
+        " then on.",
         pricing="posted",
     ),
     "official_player": _strategy(
         None,
         official_player,
-        "As a leader or an owner plays what the authors' public code computes, and nothing where that is below nothing.",
-        "Where everybody is active it plays the equilibrium; where somebody is not, a leader loses by it.",
+        "As a leader or an owner plays what the authors' public code computes, and nothing where"
+        " that is below nothing.",
+        "Where everybody is active it plays the equilibrium; where somebody is not, a leader loses"
+        " by it.",
     ),
 }
 

@@ -1,4 +1,6 @@
-"""What strategies of the resource market are made of: truth with exceptions, and what they tell from the last round."""
+"""What strategies of the resource market are made of: truth with exceptions, and what they tell
+from the last round.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ from marketenv.core.market import Move
 from marketenv.core.policy import Policy
 
 Seen = Mapping[str, Tensor]  # what an agent sees, by field: float64 [markets, size]
-Rule = Callable[[Seen, Tensor, Tensor], Tensor]  # (what it sees, what truth means in the field, keys) -> what it means
+# (what it sees, what truth means in the field, keys) -> what it means
+Rule = Callable[[Seen, Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -42,13 +45,19 @@ class Player:
             return actions
         seen = {name: value.double() for name, value in move.observation.unpack(believed).items()}
         meant: dict[str, Any] = move.read(believed, actions)
-        new = {name: rule(seen, meant[name], keys) if callable(rule) else rule for name, rule in changes.items()}
+        new = {
+            name: rule(seen, meant[name], keys) if callable(rule) else rule
+            for name, rule in changes.items()
+        }
         return move.write(observation, **meant | new)
 
     def _believed(self, observation: Tensor, move: Move) -> Tensor:
         """What is seen, with what is believed in its place."""
         seen = move.observation.unpack(observation)
-        return move.observation.pack(**seen | {name: rule(seen[name]) for name, rule in self.believes.items() if name in seen})
+        return move.observation.pack(
+            **seen
+            | {name: rule(seen[name]) for name, rule in self.believes.items() if name in seen}
+        )
 
 
 def part(values: Tensor, of: Tensor) -> Tensor:
@@ -62,8 +71,10 @@ def first(last: Tensor) -> Tensor:
 
 
 def broken(last: Tensor, equilibrium: Tensor, factor: float) -> Tensor:
-    """Whether some other agent did more in the last round than lies halfway, by factors, to the equilibrium: [markets, 1].
+    """Whether some other agent did more in the last round than lies halfway, by factors, to the
+    equilibrium: [markets, 1].
 
-    In the first round nobody has done anything. Who is punished for it by the equilibrium goes on seeing it, and so for ever.
+    In the first round nobody has done anything. Who is punished for it by the equilibrium goes on
+    seeing it, and so for ever.
     """
     return (last > factor**0.5 * equilibrium).any(1, keepdim=True)

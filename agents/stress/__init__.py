@@ -1,4 +1,5 @@
-"""Stress tests of any market: searched and learned deviations, judged on seeds that they were not chosen on.
+"""Stress tests of any market: searched and learned deviations, judged on seeds that they were not
+chosen on.
 
 >>> sorted(ATTACKERS)
 ['cross_entropy', 'grid', 'ppo', 'sac', 'scripted']

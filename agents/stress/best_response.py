@@ -50,7 +50,8 @@ class Found:
 class BestResponse:
     """What deviating brings at most, as far as the attackers know.
 
-    agents: who deviated;   base: utility per episode of those who stay, on the judging seeds   [pairs]
+    agents: who deviated;   base: utility per episode of those who stay, on the judging
+        seeds   [pairs]
     best:   the attacker whose gain was largest on the seeds of selection, judged on others
     found:  the best deviation of every attacker
     """
@@ -62,7 +63,9 @@ class BestResponse:
 
     @property
     def relative_lower_bound(self) -> float:
-        """Mean gain as a part of the mean absolute utility of those who stay; infinite where that is only rounding."""
+        """Mean gain as a part of the mean absolute utility of those who stay; infinite where
+        that is only rounding.
+        """
         scale, gain = float(self.base.abs().mean()), float(self.best.gains.mean())
         return gain / scale if scale > 1e-6 * abs(gain) else math.inf
 
@@ -96,12 +99,14 @@ def best_response(
     who:       an agent, a role, or several agents who deviate together and share what they earn
     attackers: names in ``ATTACKERS``
     repeat:    another number takes other seeds
-    fields:    parts of the action that may change (a bid and not the ask), None for all; learners change all and are refused
+    fields:    parts of the action that may change (a bid and not the ask), None for all; learners
+               change all and are refused
     stage:     in which they deviate, in every round; None for every stage in which they move
 
-    Every attacker searches on the seeds of selection; its best candidate is played on fresh ones. What the best of them
-    gains there is an honest lower bound of the regret, below 0 where no deviation pays: playing along is no deviation.
-    Raises ValueError for unknown names and attackers that do not fit.
+    Every attacker searches on the seeds of selection; its best candidate is played on fresh ones.
+    What the best of them gains there is an honest lower bound of the regret, below 0 where no
+    deviation pays: playing along is no deviation. Raises ValueError for unknown names and attackers
+    that do not fit.
 
     >>> from agents.lineups import find_profile
     >>> from marketenv import make_market
@@ -115,19 +120,46 @@ def best_response(
     if isinstance(fields, str):
         raise ValueError(f"fields is {fields!r}, wanted several names, for instance ({fields!r},).")
     named = None if fields is None else tuple(fields)
-    search = Attack(market, profile, agents, seeds_of(SELECT, budget.select, repeat), budget.most_markets, named, stage)
-    judged = Attack(market, profile, agents, seeds_of(JUDGE, budget.judge, repeat), budget.most_markets, stage=stage)
+    search = Attack(
+        market,
+        profile,
+        agents,
+        seeds_of(SELECT, budget.select, repeat),
+        budget.most_markets,
+        named,
+        stage,
+    )
+    judged = Attack(
+        market,
+        profile,
+        agents,
+        seeds_of(JUDGE, budget.judge, repeat),
+        budget.most_markets,
+        stage=stage,
+    )
     found = []
     for name, attacker in find_attackers(attackers).items():
         candidates = attacker(search, budget)
         if not candidates:
             continue
         gains = search.gains([one.policies for one in candidates])
-        selected, best = gains.mean(1), int(changing(gains).argmax())  # the first where no candidate changes anything
+        # the first where no candidate changes anything
+        selected, best = gains.mean(1), int(changing(gains).argmax())
         one = candidates[best]
-        found.append(Found(name, one.told, one.policies, float(selected[best]), judged.gains([one.policies])[0], one.story))
+        found.append(
+            Found(
+                name,
+                one.told,
+                one.policies,
+                float(selected[best]),
+                judged.gains([one.policies])[0],
+                one.story,
+            )
+        )
     if not found:
-        raise ValueError(f"none of {tuple(attackers)} had a candidate for {agents}; name another attacker.")
+        raise ValueError(
+            f"none of {tuple(attackers)} had a candidate for {agents}; name another attacker."
+        )
     return BestResponse(agents, judged.base, max(found, key=lambda one: one.selected), tuple(found))
 
 
@@ -138,12 +170,14 @@ def market_nash_conv(
     budget: Budget | None = None,
     repeat: int = 0,
 ) -> NashConv:
-    """What every agent gains at least by its own best response while the others stay: NashConv and its parts.
+    """What every agent gains at least by its own best response while the others stay: NashConv and
+    its parts.
 
-    NashConv = sum over agents i of max over b' of u_i(b', b_-i) - u_i(b);   a lower bound, as every search is
+    NashConv = sum over agents i of max over b' of u_i(b', b_-i) - u_i(b);
+    a lower bound, as every search is
 
-    The best deviations of all agents are judged on the same seeds. See ``best_response`` for the arguments and errors.
-    Source: Lanctot et al., NeurIPS 2017.
+    The best deviations of all agents are judged on the same seeds. See ``best_response`` for the
+    arguments and errors. Source: Lanctot et al., NeurIPS 2017.
 
     >>> from agents.lineups import find_profile
     >>> from marketenv import make_market
@@ -152,5 +186,8 @@ def market_nash_conv(
     >>> round(found.total.mean, 2)  # 1/36 of the buyer and 1/36 of the seller
     0.05
     """
-    best = [best_response(market, profile, agent, attackers, budget, repeat).best for agent in agent_names(market)]
+    best = [
+        best_response(market, profile, agent, attackers, budget, repeat).best
+        for agent in agent_names(market)
+    ]
     return nash_conv(torch.stack([one.gains for one in best]))

@@ -1,6 +1,8 @@
-"""Deviations: maps from what an agent would report to what it reports instead, in families with parameters.
+"""Deviations: maps from what an agent would report to what it reports instead, in families with
+parameters.
 
-A report is what an action means: money, a multiple of the truth, a share, an option (see ``marketenv.core.fields``).
+A report is what an action means: money, a multiple of the truth, a share, an option (see
+``marketenv.core.fields``).
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ Map = Callable[[Reports, Tensor, Tensor, Move], Reports]
 
 @dataclass(frozen=True)
 class Usual:
-    """What is reported in one field where nobody deviates, beside the least and the most that could be: [reports] each."""
+    """What is reported in one field where nobody deviates, beside the least and the most that
+    could be: [reports] each.
+    """
 
     report: Float64[Tensor, "reports"]
     least: Float64[Tensor, "reports"]
@@ -33,13 +37,16 @@ class Family:
     """Maps from reports to reports, told apart by k parameters.
 
     low, high: box of the parameters [k];   identity: the parameters that change nothing [k]
-    apply:     (reports by field, parameters [rows, k], observation [rows, dim], move) -> the reports of the fields that
-               change [rows, size]; what no action means is clipped to what the nearest does
+    apply:     (reports by field, parameters [rows, k], observation [rows, dim], move) -> the
+               reports of the fields that change [rows, size]; what no action means is clipped to
+               what the nearest does
     field:     that changes, and unit: of the parameter, both of a family of one
-    stage:     in which it changes reports, "" for every stage;   told: the field in words, with the stage where that must be said
+    stage:     in which it changes reports, "" for every stage;
+               told: the field in words, with the stage where that must be said
     powers:    points of a line are spaced evenly by the logarithm of the parameter
     options:   what the parameters 0, 1, ... stand for, where it is a choice
-    fit:       (this family, what is usual in its field) -> the same without parameters at which all reports are clipped
+    fit:       (this family, what is usual in its field) -> the same without parameters at which all
+               reports are clipped
     """
 
     name: str
@@ -56,25 +63,34 @@ class Family:
     told: str = ""
 
     def changed(self, reports: Reports, parameters: Tensor, seen: Tensor, move: Move) -> Reports:
-        """The reports of the fields that change in this stage: what ``apply`` gives, nothing in another stage."""
+        """The reports of the fields that change in this stage: what ``apply`` gives, nothing in
+        another stage.
+        """
         return self.apply(reports, parameters, seen, move) if self.stage in ("", move.stage) else {}
 
     def within(self, usual: Mapping[str, Usual]) -> Family:
-        """The same family, ending where the box begins to clip every report; of several parameters as it is.
+        """The same family, ending where the box begins to clip every report; of several parameters
+        as it is.
 
         usual: by field what is reported without a deviation
         """
         return self if self.fit is None else self.fit(self, usual[self.field])
 
     def line(self, points: int) -> Float64[Tensor, "points k"]:
-        """Evenly spaced parameters of a family of one, two or more; every option once where it is a choice.
+        """Evenly spaced parameters of a family of one, two or more; every option once where it is a
+        choice.
 
-        The identity is among them; points nearer to it than a quarter of a step, which hardly differ from it, give way to it.
-        Raises ValueError for a family of several.
+        The identity is among them; points nearer to it than a quarter of a step, which hardly
+        differ from it, give way to it. Raises ValueError for a family of several.
         """
         if len(self.low) != 1:
-            raise ValueError(f"{self.name!r} has {len(self.low)} parameters; a line wants a family of one, for instance scale.")
-        low, high, same = torch.tensor([*self.low, *self.high, *self.identity], dtype=torch.float64, device="cpu")
+            raise ValueError(
+                f"{self.name!r} has {len(self.low)} parameters; a line wants a family of one, for"
+                " instance scale."
+            )
+        low, high, same = torch.tensor(
+            [*self.low, *self.high, *self.identity], dtype=torch.float64, device="cpu"
+        )
         points = round(float(high - low)) + 1 if self.options else max(points, 2)
         if self.powers:
             low, high, same = low.log10(), high.log10(), same.log10()
@@ -91,9 +107,10 @@ class Family:
 class Deviation:
     """A policy that reports what a base policy would, changed by a family's map.
 
-    With one row of parameters it is a policy like any other. With several rows it plays all of them at once: the markets
-    that it is asked about come in as many equal runs as there are rows, and run l is played with row l. Whatever the family
-    leaves as it is keeps the base's action, to the bit.
+    With one row of parameters it is a policy like any other. With several rows it plays all of them
+    at once: the markets that it is asked about come in as many equal runs as there are rows, and
+    run l is played with row l. Whatever the family leaves as it is keeps the base's action, to the
+    bit.
 
     parameters: [rows, k]
     """
@@ -106,7 +123,9 @@ class Deviation:
         self, observation: Float[Tensor, "markets dim"], move: Move, keys: Int[Tensor, "markets"]
     ) -> Float[Tensor, "markets actions"]:
         """Actions in the move's box, float32 [markets, actions]."""
-        each = self.parameters.to(observation.device).repeat_interleave(len(observation) // len(self.parameters), 0)
+        each = self.parameters.to(observation.device).repeat_interleave(
+            len(observation) // len(self.parameters), 0
+        )
         actions = self.base(observation, move, keys)
         before = move.read(observation, actions)
         after = self.family.changed(before, each, observation, move)
@@ -114,7 +133,9 @@ class Deviation:
             return actions
         written = move.action.unpack(move.write(observation, **{**before, **after}))
         parts = move.action.unpack(actions.float()) | {
-            name: torch.where(new == before[name], actions[:, move.action.slices[name]].float(), written[name])
+            name: torch.where(
+                new == before[name], actions[:, move.action.slices[name]].float(), written[name]
+            )
             for name, new in after.items()
         }
         low, high = (end.to(actions.device) for end in (move.action.low, move.action.high))
@@ -123,15 +144,21 @@ class Deviation:
     def __str__(self) -> str:
         (values,) = self.parameters[:1].tolist()
         if self.family.options and values[0] >= 0:
-            return f"{self.family.told or self.family.field}: {self.family.options[round(values[0])]}"
-        return f"{self.family.name} by {', '.join(f'{value:.4g}' for value in values)} {self.family.unit}".rstrip()
+            return (
+                f"{self.family.told or self.family.field}: {self.family.options[round(values[0])]}"
+            )
+        return (
+            f"{self.family.name} by {', '.join(f'{value:.4g}' for value in values)}"
+            f" {self.family.unit}".rstrip()
+        )
 
 
 @dataclass(frozen=True)
 class Within:
     """A policy's answer in some fields and stages, and a base's in all others.
 
-    fields: names of the parts of the action that are the policy's, None for all;   stage: where they are, None for every stage
+    fields: names of the parts of the action that are the policy's, None for all;
+        stage: where they are, None for every stage
     """
 
     base: Policy
@@ -149,11 +176,19 @@ class Within:
         if self.fields is None:
             return new
         old = self.base(observation, move, keys)
-        return torch.cat([(new if name in self.fields else old)[:, where] for name, where in move.action.slices.items()], 1)
+        return torch.cat(
+            [
+                (new if name in self.fields else old)[:, where]
+                for name, where in move.action.slices.items()
+            ],
+            1,
+        )
 
 
 def together(members: Sequence[Family]) -> Family:
-    """Several families as one, applied one after another, each in its own stage: their parameters side by side."""
+    """Several families as one, applied one after another, each in its own stage: their
+    parameters side by side.
+    """
     ends = [0]
     for member in members:
         ends.append(ends[-1] + len(member.low))
@@ -165,6 +200,7 @@ def together(members: Sequence[Family]) -> Family:
         return changed
 
     low, high, identity = (
-        tuple(value for member in members for value in getattr(member, end)) for end in ("low", "high", "identity")
+        tuple(value for member in members for value in getattr(member, end))
+        for end in ("low", "high", "identity")
     )
     return Family(" + ".join(member.name for member in members), low, high, identity, apply)

@@ -1,4 +1,6 @@
-"""Equilibria of empirical games: exact for two players, by replicator dynamics beyond, and how far each is from one."""
+"""Equilibria of empirical games: exact for two players, by replicator dynamics beyond, and how
+far each is from one.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,8 @@ class Equilibrium:
     """A mix per role from which the strategies at hand gain least.
 
     mix:    role to strategy to chance;   value: what a role's agent earns, money
-    regret: what each strategy earns more than its role's mix, money; a lower bound of the regret over all strategies
+    regret: what each strategy earns more than its role's mix, money; a lower bound of the regret
+        over all strategies
     method: who found it: "pure", "support enumeration", "Lemke-Howson" or "replicator dynamics"
     """
 
@@ -41,7 +44,9 @@ class Equilibrium:
 
     @property
     def distance(self) -> float:
-        """The largest regret of any strategy: how far the mix is from an equilibrium of the meta-game, money; >= 0."""
+        """The largest regret of any strategy: how far the mix is from an equilibrium of the
+        meta-game, money; >= 0.
+        """
         return max(0.0, *(each for row in self.regret.values() for each in row.values()))
 
     def mixture(self, role: str, policies: Mapping[str, Policy]) -> Mixture:
@@ -51,13 +56,16 @@ class Equilibrium:
 
 
 def solve(game: MetaGame) -> Equilibrium:
-    """The mix per role from which no strategy of the game gains, or the one of least regret that was found.
+    """The mix per role from which no strategy of the game gains, or the one of least regret that
+    was found.
 
-    Pure profiles are looked at first. Where none is an equilibrium, two players (two roles of one agent, or one role of two)
-    are solved exactly: all supports, by nashpy, where the game is small, else the algorithm of Lemke and Howson from every
-    label. More players, and what these miss, by replicator dynamics from many starts, points and time averages alike. Of the
-    mixes found the one of least regret is taken, then of the largest sum of payoffs, then the first; its ``distance`` says
-    how far it is from an equilibrium. Agents of one role get the same mix: others are not sought.
+    Pure profiles are looked at first. Where none is an equilibrium, two players (two roles of one
+    agent, or one role of two) are solved exactly: all supports, by nashpy, where the game is small,
+    else the algorithm of Lemke and Howson from every label. More players, and what these miss, by
+    replicator dynamics from many starts, points and time averages alike. Of the mixes found the one
+    of least regret is taken, then of the largest sum of payoffs, then the first; its ``distance``
+    says how far it is from an equilibrium. Agents of one role get the same mix: others are not
+    sought.
 
     Raises ImportError where a small game of two players is to be solved and nashpy is absent.
 
@@ -72,10 +80,14 @@ def solve(game: MetaGame) -> Equilibrium:
         if any(regret <= ROUNDING * game.range for regret, *_ in found):
             break
         found += _candidates(game, method)
-    _, _, mix, name = min(found, key=lambda one: (max(0, round(one[0] / (ROUNDING * game.range))), one[1]))
+    _, _, mix, name = min(
+        found, key=lambda one: (max(0, round(one[0] / (ROUNDING * game.range))), one[1])
+    )
     earned = game.earned(mix[None])
     own = game.own(mix[None], earned)[0]
-    value = {role: float(own[span.start]) for role, span in zip(game.roles, game.spans, strict=True)}
+    value = {
+        role: float(own[span.start]) for role, span in zip(game.roles, game.spans, strict=True)
+    }
     return Equilibrium(game.told(mix), value, game.told(earned[0] - own), name)
 
 
@@ -101,47 +113,64 @@ def _methods(game: MetaGame) -> tuple[Callable[[MetaGame], Iterator[tuple[Tensor
 
 
 def pure(game: MetaGame) -> Iterator[tuple[Float64[Tensor, "mixes columns"], str]]:
-    """Every profile in which all agents of a role play one strategy; none where there are too many."""
+    """Every profile in which all agents of a role play one strategy; none where there are too
+    many.
+    """
     if math.prod(len(names) for names in game.strategies) <= PURE:
-        parts = [torch.eye(len(names), dtype=torch.float64, device="cpu") for names in game.strategies]
+        parts = [
+            torch.eye(len(names), dtype=torch.float64, device="cpu") for names in game.strategies
+        ]
         yield torch.stack([torch.cat(rows) for rows in itertools.product(*parts)]), "pure"
 
 
 def supports(game: MetaGame) -> Iterator[tuple[Float64[Tensor, "mixes columns"], str]]:
-    """Equilibria of all supports of a game of two players, by nashpy; of two agents of one role the first's mix.
+    """Equilibria of all supports of a game of two players, by nashpy; of two agents of one role the
+    first's mix.
 
     Raises ImportError where nashpy is absent.
     """
     try:
         import nashpy
     except ImportError:
-        raise ImportError("a game of two players is solved with nashpy: pip install 'marketenv[stress]'") from None
+        raise ImportError(
+            "a game of two players is solved with nashpy: pip install 'marketenv[stress]'"
+        ) from None
     first, second = _matrices(game)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it warns of degenerate games; what it finds in them is judged by its regret
+        # it warns of degenerate games; what it finds in them is judged by its regret
+        warnings.simplefilter("ignore")
         pairs = list(nashpy.Game(first.numpy(), second.numpy()).support_enumeration())
-    parts = [[torch.as_tensor(mix, dtype=torch.float64, device="cpu") for mix in pair] for pair in pairs]
+    parts = [
+        [torch.as_tensor(mix, dtype=torch.float64, device="cpu") for mix in pair] for pair in pairs
+    ]
     rows = [torch.cat(pair) if len(game.agents) == 2 else pair[0] for pair in parts]
     if rows:
         yield _normal(game, torch.stack(rows)), "support enumeration"
 
 
 def lemke_howson(game: MetaGame) -> Iterator[tuple[Float64[Tensor, "mixes columns"], str]]:
-    """Where complementary paths from every label end: equilibria of a game of two players, one mix for two of one role.
+    """Where complementary paths from every label end: equilibria of a game of two players, one mix
+    for two of one role.
 
-    z >= 0, C z <= 1, z (1 - C z) = 0;   C = [[0, A], [B', 0]] for payoffs A, B > 0 of two roles; C = A for one
+    z >= 0, C z <= 1, z (1 - C z) = 0;
+    C = [[0, A], [B', 0]] for payoffs A, B > 0 of two roles; C = A for one
 
-    Source: Lemke and Howson, Journal of the SIAM 12 (1964), as one problem of linear complementarity; ties are broken
-    lexicographically, so no path returns but by rounding.
+    Source: Lemke and Howson, Journal of the SIAM 12 (1964), as one problem of linear
+    complementarity; ties are broken lexicographically, so no path returns but by rounding.
     """
     first, second = _matrices(game)
     first, second = first - first.min() + game.range, second - second.min() + game.range
     if len(game.agents) == 2:
         rows, columns = first.shape
         first = torch.cat(
-            [torch.cat([first.new_zeros(rows, rows), first], 1), torch.cat([second.T, first.new_zeros(columns, columns)], 1)]
+            [
+                torch.cat([first.new_zeros(rows, rows), first], 1),
+                torch.cat([second.T, first.new_zeros(columns, columns)], 1),
+            ]
         )
-    ends = [end for label in range(len(first)) if (end := _path(first / game.range, label)) is not None]
+    ends = [
+        end for label in range(len(first)) if (end := _path(first / game.range, label)) is not None
+    ]
     if ends:
         yield _normal(game, torch.stack(ends)), "Lemke-Howson"
 
@@ -149,14 +178,18 @@ def lemke_howson(game: MetaGame) -> Iterator[tuple[Float64[Tensor, "mixes column
 def _path(matrix: Float64[Tensor, "n n"], label: int) -> Float64[Tensor, "n"] | None:
     """Follow the complementary path that begins by dropping a label; None where it is lost.
 
-    Column k of the tableau is z_k, column n + k its slack 1 - (C z)_k; one of the two is 0, but for the label's pair.
+    Column k of the tableau is z_k, column n + k its slack 1 - (C z)_k; one of the two is 0, but for
+    the label's pair.
     """
     n = len(matrix)
-    tableau = torch.cat([matrix, torch.eye(n, dtype=torch.float64, device="cpu"), matrix.new_ones(n, 1)], 1)
+    tableau = torch.cat(
+        [matrix, torch.eye(n, dtype=torch.float64, device="cpu"), matrix.new_ones(n, 1)], 1
+    )
     basis, entering = list(range(n, 2 * n)), label
     for _ in range(PIVOTS):
         rows = (tableau[:, entering] > 1e-10).nonzero()[:, 0]
-        for column in (2 * n, *range(n, 2 * n)):  # the least ratio; of ties the least in lexicographic order
+        # the least ratio; of ties the least in lexicographic order
+        for column in (2 * n, *range(n, 2 * n)):
             ratios = tableau[rows, column] / tableau[rows, entering]
             rows = rows[ratios <= ratios.amin() + 1e-12] if len(rows) > 1 else rows
         if not len(rows):
@@ -177,12 +210,16 @@ def _path(matrix: Float64[Tensor, "n n"], label: int) -> Float64[Tensor, "n"] | 
 def _normal(game: MetaGame, mixes: Tensor) -> Float64[Tensor, "mixes columns"]:
     """The mixes of which every role has one, with sum 1."""
     mixes = mixes.clamp(min=0.0)
-    sums = torch.cat([mixes[:, span].sum(1, keepdim=True).expand_as(mixes[:, span]) for span in game.spans], 1)
+    sums = torch.cat(
+        [mixes[:, span].sum(1, keepdim=True).expand_as(mixes[:, span]) for span in game.spans], 1
+    )
     mixes = mixes / sums
     return mixes[mixes.isfinite().all(1)]
 
 
-def _matrices(game: MetaGame) -> tuple[Float64[Tensor, "rows columns"], Float64[Tensor, "rows columns"]]:
+def _matrices(
+    game: MetaGame,
+) -> tuple[Float64[Tensor, "rows columns"], Float64[Tensor, "rows columns"]]:
     """Mean payoffs of both players; those of one role have each other's matrix, transposed."""
     rows, columns = game.spans[0], game.spans[-1]
     every = torch.eye(game.counts.shape[1], dtype=torch.float64, device="cpu")
@@ -196,8 +233,9 @@ def replicator(game: MetaGame) -> Iterator[tuple[Float64[Tensor, "mixes columns"
 
     x'[s] = x[s] (1 + rate (u[s] - u[mix]) / range),   u of strategy s and of its role's mix
 
-    Started from the middle, near every strategy, and at random. Source: Taylor and Jonker, Mathematical Biosciences 40
-    (1978); for several roles, Weibull, Evolutionary Game Theory (1995), chapter 5.
+    Started from the middle, near every strategy, and at random. Source: Taylor and Jonker,
+    Mathematical Biosciences 40 (1978); for several roles, Weibull, Evolutionary Game Theory (1995),
+    chapter 5.
     """
     now = _starts(game)
     least = torch.full((2, len(now)), math.inf, dtype=torch.float64, device="cpu")
@@ -220,7 +258,9 @@ def _starts(game: MetaGame) -> Float64[Tensor, "starts columns"]:
     columns = game.counts.shape[1]
     weights = torch.ones(1 + columns + STARTS, columns, dtype=torch.float64, device="cpu")
     weights[1 : 1 + columns] += 10 * torch.eye(columns, dtype=torch.float64, device="cpu")
-    weights[1 + columns :] = -draws.uniform(draws.fold(torch.arange(STARTS, device="cpu"), "replicator"), columns).log()
+    weights[1 + columns :] = -draws.uniform(
+        draws.fold(torch.arange(STARTS, device="cpu"), "replicator"), columns
+    ).log()
     for span in game.spans:
         weights[:, span] = weights[:, span] / weights[:, span].sum(1, keepdim=True)
     return weights

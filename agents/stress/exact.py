@@ -1,4 +1,6 @@
-"""Ex-post regret: the best reply to the very reports of the others, round by seed, by breakpoints or by a grid."""
+"""Ex-post regret: the best reply to the very reports of the others, round by seed, by
+breakpoints or by a grid.
+"""
 
 from __future__ import annotations
 
@@ -52,19 +54,23 @@ def ex_post_regret(
     fields: Sequence[str] | None = None,
     points: int = POINTS,
 ) -> ExPost:
-    """How much more an agent could have earned in the first round had it known what all others would report.
+    """How much more an agent could have earned in the first round had it known what all others
+    would report.
 
     rgt = max over b' of u(theta; b', b_-i) - u(theta; b, b_-i)   [pairs], money
 
-    stage:  in which the agent replies otherwise, None for the first in which it moves; all play the profile before and after
-    fields: of the action that change (a bid and not the ask), None for all; the regret is that of them alone
+    stage:  in which the agent replies otherwise, None for the first in which it moves; all play the
+            profile before and after
+    fields: of the action that change (a bid and not the ask), None for all; the regret is that of
+        them alone
 
-    A stage whose phase has ``Breakpoints`` names the actions [markets, candidates, width] among which a best one always is, or
-    None; then the regret is exact where nobody moves after it in the round. Otherwise each field of the action runs through
-    ``points`` values too, choices through the combinations of their options (up to ``COMBINATIONS``, else one at a time), and
-    the truth is tried; a search may find more.
-    Raises ValueError for unknown names, for an agent that does not move in the stage, and for breakpoints of another shape or
-    type or outside the action's box.
+    A stage whose phase has ``Breakpoints`` names the actions [markets, candidates, width] among
+    which a best one always is, or None; then the regret is exact where nobody moves after it in the
+    round. Otherwise each field of the action runs through ``points`` values too, choices through
+    the combinations of their options (up to ``COMBINATIONS``, else one at a time), and the truth is
+    tried; a search may find more.
+    Raises ValueError for unknown names, for an agent that does not move in the stage, and for
+    breakpoints of another shape or type or outside the action's box.
 
     >>> from agents.lineups import find_profile
     >>> from marketenv import make_market
@@ -80,13 +86,18 @@ def ex_post_regret(
     own = truth[move.name][:, mine]
     kept = ~_moved(move.action, fields).to(own.device)
     replies, exact = _replies(attack, now, truth, move, mine, fields, points)
-    replies = torch.where(kept, own[:, None], replies).unique(dim=1)  # where fields are kept, many are the same
-    replies = torch.cat([own[:, None], replies], 1)  # what was done comes first, so that regret is never below 0
+    # where fields are kept, many are the same
+    replies = torch.where(kept, own[:, None], replies).unique(dim=1)
+    # what was done comes first, so that regret is never below 0
+    replies = torch.cat([own[:, None], replies], 1)
     earned = _play(market, policies, who, now, truth, move, mine, replies)
     best = earned.argmax(1)
     picked = replies.take_along_dim(best[:, None, None], 1)[:, 0]
     regret = earned.take_along_dim(best[:, None], 1)[:, 0] - earned[:, 0]
-    reports = {name: meant.cpu() for name, meant in move.read(attack.seen(agent, move.stage)[0], picked).items()}
+    reports = {
+        name: meant.cpu()
+        for name, meant in move.read(attack.seen(agent, move.stage)[0], picked).items()
+    }
     return ExPost(regret.cpu(), earned[:, 0].cpu(), picked.cpu(), reports, exact)
 
 
@@ -99,25 +110,47 @@ def _replies(
     fields: Sequence[str] | None,
     points: int,
 ) -> tuple[Float[Tensor, "pairs replies width"], bool]:
-    """What agent number ``mine`` of the mover's role may reply, and whether a best reply is surely among it."""
+    """What agent number ``mine`` of the mover's role may reply, and whether a best reply is
+    surely among it.
+    """
     market, found, own = attack.market, [], truth[move.name][:, mine]
     phase = market.phases[now.at]
     if isinstance(phase, Breakpoints):
-        named = phase.breakpoints(now.floor, now.owns[phase.name], now.quotes, truth, (move.name, mine), fields)
+        named = phase.breakpoints(
+            now.floor, now.owns[phase.name], now.quotes, truth, (move.name, mine), fields
+        )
         if named is not None:
             found.append(_checked(named, f"breakpoints of phase {phase.name!r}", own, move.action))
     if found and move.stage == market.stages[-1].name:
         return found[0], True
     observation, keys = attack.seen(attack.agents[0], move.stage)
     honest = actions_of(market.policies["truthful"], observation, move, keys)
-    return torch.cat([*found, honest[:, None], _lines(own, move, points), *_options(own, move.action, fields)], 1), False
+    return (
+        torch.cat(
+            [
+                *found,
+                honest[:, None],
+                _lines(own, move, points),
+                *_options(own, move.action, fields),
+            ],
+            1,
+        ),
+        False,
+    )
 
 
-def _checked(named: Any, said: str, own: Tensor, box: Fields) -> Float[Tensor, "pairs candidates width"]:
-    """The candidates that a phase named, which may be a user's own; ValueError for another shape or type and outside the box."""
+def _checked(
+    named: Any, said: str, own: Tensor, box: Fields
+) -> Float[Tensor, "pairs candidates width"]:
+    """The candidates that a phase named, which may be a user's own; ValueError for another
+    shape or type and outside the box.
+    """
     count = named.shape[1] if isinstance(named, Tensor) and named.ndim == 3 else 1
     like = own[:, None].expand(-1, max(count, 1), -1)
-    return box.check(taken(named, f"{said} came", like, "markets, candidates, action numbers", torch.float32), said)
+    return box.check(
+        taken(named, f"{said} came", like, "markets, candidates, action numbers", torch.float32),
+        said,
+    )
 
 
 def _moved(box: Fields, names: Sequence[str] | None) -> Bool[Tensor, "width"]:
@@ -133,7 +166,9 @@ def _moved(box: Fields, names: Sequence[str] | None) -> Bool[Tensor, "width"]:
 
 
 def _lines(actions: Tensor, move: Move, points: int) -> Float[Tensor, "pairs replies width"]:
-    """An agent's actions with one field at a time set to each of its values, in turn: options, or evenly from end to end."""
+    """An agent's actions with one field at a time set to each of its values, in turn: options,
+    or evenly from end to end.
+    """
     lines = []
     for field in move.action.items:
         values = field.grid(max(points, 2)).to(actions.device)
@@ -143,18 +178,38 @@ def _lines(actions: Tensor, move: Move, points: int) -> Float[Tensor, "pairs rep
     return torch.cat(lines, 1)
 
 
-def _options(actions: Tensor, box: Fields, names: Sequence[str] | None) -> list[Float[Tensor, "pairs replies width"]]:
-    """An agent's actions with every combination of options: of all its choices, of one, or of one number of it.
+def _options(
+    actions: Tensor, box: Fields, names: Sequence[str] | None
+) -> list[Float[Tensor, "pairs replies width"]]:
+    """An agent's actions with every combination of options: of all its choices, of one, or of one
+    number of it.
 
-    names: of the fields that may change, None for all;   no more than ``COMBINATIONS`` are combined where a part is left
+    names: of the fields that may change, None for all;
+        no more than ``COMBINATIONS`` are combined where a part is left
     """
-    choices = [field for field in box.items if isinstance(field, Choice) and (names is None or field.name in names)]
-    places = [(place, field) for field in choices for place in range(box.dim)[box.slices[field.name]]]
-    groups = [places] if _count(places) <= COMBINATIONS else [[one for one in places if one[1] is field] for field in choices]
-    small = [part for group in groups for part in ([group] if _count(group) <= COMBINATIONS else [[one] for one in group])]
+    choices = [
+        field
+        for field in box.items
+        if isinstance(field, Choice) and (names is None or field.name in names)
+    ]
+    places = [
+        (place, field) for field in choices for place in range(box.dim)[box.slices[field.name]]
+    ]
+    groups = (
+        [places]
+        if _count(places) <= COMBINATIONS
+        else [[one for one in places if one[1] is field] for field in choices]
+    )
+    small = [
+        part
+        for group in groups
+        for part in ([group] if _count(group) <= COMBINATIONS else [[one] for one in group])
+    ]
     found = []
     for group in filter(None, small):
-        values = torch.cartesian_prod(*(field.grid(0).to(actions.device) for _, field in group)).reshape(-1, len(group))
+        values = torch.cartesian_prod(
+            *(field.grid(0).to(actions.device) for _, field in group)
+        ).reshape(-1, len(group))
         tried = actions[:, None].repeat(1, len(values), 1)
         tried[:, :, [place for place, _ in group]] = values
         found.append(tried)
@@ -182,8 +237,11 @@ def _play(
         index = torch.arange(pairs, device=who.device).repeat_interleave(some.shape[1])
         actions = {role: acted[index] for role, acted in truth.items()}
         actions[move.name][:, mine] = some.flatten(0, 1)
-        here, report = rounds.play_stage(market, tree.rows(now, index), actions)  # and no next round is begun
+        # and no next round is begun
+        here, report = rounds.play_stage(market, tree.rows(now, index), actions)
         while report is None:
-            here, report = rounds.play_stage(market, here, rounds.act_mixed(market, policies, who[index], here))
+            here, report = rounds.play_stage(
+                market, here, rounds.act_mixed(market, policies, who[index], here)
+            )
         done.append(report.rewards[:, row].unflatten(0, (pairs, -1)))
     return torch.cat(done, 1)

@@ -1,4 +1,6 @@
-"""The kinds of deviations: reports that are scaled, shifted, chosen or bent, by a field of an action."""
+"""The kinds of deviations: reports that are scaled, shifted, chosen or bent, by a field of an
+action.
+"""
 
 from __future__ import annotations
 
@@ -19,19 +21,24 @@ TINY = 1e-300  # stands for 0 where logarithms are taken
 
 
 def scale(field: Field) -> Family:
-    """m' = k m: twice the money, half the effort; k in [0, 2], or as many powers of ten up and down as the field has."""
+    """m' = k m: twice the money, half the effort; k in [0, 2], or as many powers of ten up and
+    down as the field has.
+    """
     low, high = field.range if _by_powers(field) else (0.0, 2.0)
 
     def fit(family: Family, usual: Usual) -> Family:
         moved = usual.report != 0
         ends = torch.cat([end[moved] / usual.report[moved] for end in (usual.least, usual.most)])
-        whole = isinstance(field, (Multiple, Share)) and bool((usual.report == 1).all())  # so that k is what is reported
+        # so that k is what is reported
+        whole = isinstance(field, (Multiple, Share)) and bool((usual.report == 1).all())
         unit = field.unit if whole else family.unit
         return dataclasses.replace(_cut(family, ends, 1.0), unit=unit)
 
     apply = _map(field, lambda m, p: p * m)
     unit, powers = "times what it was", _by_powers(field)
-    return Family(f"scale {field.name}", (low,), (high,), (1.0,), apply, field.name, unit, powers, fit=fit)
+    return Family(
+        f"scale {field.name}", (low,), (high,), (1.0,), apply, field.name, unit, powers, fit=fit
+    )
 
 
 def shift(field: Field) -> Family:
@@ -42,7 +49,16 @@ def shift(field: Field) -> Family:
         return _cut(family, torch.cat([usual.least - usual.report, usual.most - usual.report]), 0.0)
 
     apply = _map(field, lambda m, p: m + p)
-    return Family(f"shift {field.name}", (-width,), (width,), (0.0,), apply, field.name, f"more {field.unit}".rstrip(), fit=fit)
+    return Family(
+        f"shift {field.name}",
+        (-width,),
+        (width,),
+        (0.0,),
+        apply,
+        field.name,
+        f"more {field.unit}".rstrip(),
+        fit=fit,
+    )
 
 
 def choose(field: Choice) -> Family:
@@ -53,15 +69,20 @@ def choose(field: Choice) -> Family:
         if len(numbers) != 1:
             return family
         low = max(family.low[0], 0.0)
-        return dataclasses.replace(family, low=(low,), identity=(float(numbers),))  # the option that is chosen anyway
+        # the option that is chosen anyway
+        return dataclasses.replace(family, low=(low,), identity=(float(numbers),))
 
     apply = _map(field, lambda m, p: torch.where(p.round() < 0, m, p.round()))
     low, high = (-1.0,), (len(field.options) - 1.0,)
-    return Family(f"choose {field.name}", low, high, low, apply, field.name, options=field.options, fit=fit)
+    return Family(
+        f"choose {field.name}", low, high, low, apply, field.name, options=field.options, fit=fit
+    )
 
 
 def affine(field: Field) -> Family:
-    """m' = i + k m, of logarithms where the field has powers of ten; i up to half the range either way, k in [0, 2]."""
+    """m' = i + k m, of logarithms where the field has powers of ten; i up to half the range
+    either way, k in [0, 2].
+    """
     least, most = (_ruler(field, end) for end in field.range)
     half = (most - least) / 2
     apply = _map(field, lambda m, p: _unruler(field, p[:, :1] + p[:, 1:] * _ruled(field, m)))
@@ -69,9 +90,11 @@ def affine(field: Field) -> Family:
 
 
 def knots(field: Field, count: int = 5) -> Family:
-    """m' runs through the values p_j at ``count`` points m_j evenly over the range, straight between them: any curve, roughly.
+    """m' runs through the values p_j at ``count`` points m_j evenly over the range, straight
+    between them: any curve, roughly.
 
-    Of logarithms where the field has powers of ten; what is below or above the range moves as its end does.
+    Of logarithms where the field has powers of ten; what is below or above the range moves as its
+    end does.
     """
     least, most = (_ruler(field, end) for end in field.range)
     step = (most - least) / (count - 1)
@@ -82,22 +105,34 @@ def knots(field: Field, count: int = 5) -> Family:
         place = (inside - least) / (step or 1.0)
         left = place.floor().clamp(max=count - 2).long()
         part = place - left
-        return _unruler(field, (1 - part) * values.gather(1, left) + part * values.gather(1, left + 1) + x - inside)
+        return _unruler(
+            field,
+            (1 - part) * values.gather(1, left) + part * values.gather(1, left + 1) + x - inside,
+        )
 
     same = tuple(least + step * k for k in range(count))
     return Family(f"knots {field.name}", (least,) * count, (most,) * count, same, _map(field, bend))
 
 
 LINES = ("scale", "shift", "choose")  # kinds of one parameter
-KINDS: dict[str, Callable[..., Family]] = {"scale": scale, "shift": shift, "choose": choose, "affine": affine, "knots": knots}
+KINDS: dict[str, Callable[..., Family]] = {
+    "scale": scale,
+    "shift": shift,
+    "choose": choose,
+    "affine": affine,
+    "knots": knots,
+}
 
 
-def families(move: Move, kinds: Sequence[str] = tuple(KINDS), fields: Sequence[str] | None = None) -> dict[str, Family]:
-    """Every kind of deviation that fits, for every field of a move's action, by name: ``"scale price"``, ``"choose upload"``.
+def families(
+    move: Move, kinds: Sequence[str] = tuple(KINDS), fields: Sequence[str] | None = None
+) -> dict[str, Family]:
+    """Every kind of deviation that fits, for every field of a move's action, by name: ``"scale
+    price"``, ``"choose upload"``.
 
     fields: of the action that may change, None for all
-    An option is chosen, and everything else is scaled, shifted or bent; in the move's stage alone. Raises ValueError for an
-    unknown kind.
+    An option is chosen, and everything else is scaled, shifted or bent; in the move's stage alone.
+    Raises ValueError for an unknown kind.
 
     >>> from marketenv import make_market
     >>> list(families(make_market("reference_v0").moves[0]))
@@ -107,36 +142,61 @@ def families(move: Move, kinds: Sequence[str] = tuple(KINDS), fields: Sequence[s
         if kind not in KINDS:
             raise unknown("kind of deviation", kind, KINDS)
     chosen = [field for field in move.action.items if fields is None or field.name in fields]
-    fitting = [KINDS[kind](field) for field in chosen for kind in kinds if (kind == "choose") == isinstance(field, Choice)]
+    fitting = [
+        KINDS[kind](field)
+        for field in chosen
+        for kind in kinds
+        if (kind == "choose") == isinstance(field, Choice)
+    ]
     return {family.name: dataclasses.replace(family, stage=move.stage) for family in fitting}
 
 
-def lines(move: Move, usual: Mapping[str, Usual], fields: Sequence[str] | None = None) -> dict[str, Family]:
-    """The families of one parameter that say something else than is usual, each of its parameters something else.
+def lines(
+    move: Move, usual: Mapping[str, Usual], fields: Sequence[str] | None = None
+) -> dict[str, Family]:
+    """The families of one parameter that say something else than is usual, each of its parameters
+    something else.
 
-    usual: by field what is reported without a deviation;   fields: of the action that may change, None for all
-    Nothing is scaled where all reports are 0, nor shifted where one number is reported and its multiples reach both ends.
+    usual: by field what is reported without a deviation;
+        fields: of the action that may change, None for all
+    Nothing is scaled where all reports are 0, nor shifted where one number is reported and its
+    multiples reach both ends.
     """
     every = {name: family.within(usual) for name, family in families(move, LINES, fields).items()}
-    return {name: one for name, one in every.items() if one.low < one.high and not _by_scaling(one, every, usual)}
+    return {
+        name: one
+        for name, one in every.items()
+        if one.low < one.high and not _by_scaling(one, every, usual)
+    }
 
 
 def saying_where(found: Mapping[str, Family]) -> dict[str, Family]:
-    """The same families by names that say their stage, as ``"scale price (offer)"``: of a role that moves in several."""
+    """The same families by names that say their stage, as ``"scale price (offer)"``: of a role
+    that moves in several.
+    """
     said = [(f" ({one.stage})", one) for one in found.values()]
-    renamed = [dataclasses.replace(one, name=one.name + where, told=(one.told or one.field) + where) for where, one in said]
+    renamed = [
+        dataclasses.replace(one, name=one.name + where, told=(one.told or one.field) + where)
+        for where, one in said
+    ]
     return {family.name: family for family in renamed}
 
 
 def _map(field: Field, rule: Callable[[Tensor, Tensor], Tensor]) -> Map:
     """A map of one field's reports."""
-    return lambda reports, parameters, seen, move: {field.name: rule(reports[field.name], parameters)}
+    return lambda reports, parameters, seen, move: {
+        field.name: rule(reports[field.name], parameters)
+    }
 
 
 def _cut(family: Family, ends: Tensor, identity: float) -> Family:
-    """A family of one that ends with the least and the greatest of these parameters; with the identity where there is none."""
+    """A family of one that ends with the least and the greatest of these parameters; with the
+    identity where there is none.
+    """
     least, most = (float(ends.min()), float(ends.max())) if len(ends) else (identity, identity)
-    return dataclasses.replace(family, low=(max(family.low[0], least),), high=(min(family.high[0], most),))
+    return dataclasses.replace(
+        family, low=(max(family.low[0], least),), high=(min(family.high[0], most),)
+    )
 
 
 def _by_scaling(one: Family, every: Mapping[str, Family], usual: Mapping[str, Usual]) -> bool:
@@ -144,7 +204,9 @@ def _by_scaling(one: Family, every: Mapping[str, Family], usual: Mapping[str, Us
     scaled, here = every.get(f"scale {one.field}"), usual[one.field]
     if scaled is None or one is scaled or not bool((here.report == here.report[0]).all()):
         return False
-    number, least, most = (float(part) for part in (here.report[0], here.least.min(), here.most.max()))
+    number, least, most = (
+        float(part) for part in (here.report[0], here.least.min(), here.most.max())
+    )
     rounding = ROUNDING * (most - least)
     return scaled.low[0] * number <= least + rounding and scaled.high[0] * number >= most - rounding
 
@@ -154,7 +216,9 @@ def _by_powers(field: Field) -> bool:
 
 
 def _ruled(field: Field, reports: Tensor) -> Tensor:
-    """Reports as a straight line or a curve takes them: themselves, or their logarithms where the field has powers of ten."""
+    """Reports as a straight line or a curve takes them: themselves, or their logarithms where
+    the field has powers of ten.
+    """
     return reports.clamp(min=TINY).log10() if _by_powers(field) else reports
 
 

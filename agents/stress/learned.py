@@ -1,4 +1,6 @@
-"""Learned best replies: one agent trains with reinforcement learning while the others play a profile."""
+"""Learned best replies: one agent trains with reinforcement learning while the others play a
+profile.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,15 @@ from ..rl.monitoring import read_rows
 
 
 def best_reply(
-    algorithm: str, market: Market, profile: Profile, agent: str, steps: int | None = None, seed: int = 0
+    algorithm: str,
+    market: Market,
+    profile: Profile,
+    agent: str,
+    steps: int | None = None,
+    seed: int = 0,
 ) -> tuple[Policy, list[dict[str, Any]]]:
-    """Train an agent against a profile; returns its policy and the evaluations while it trained (steps, utility, truthful).
+    """Train an agent against a profile; returns its policy and the evaluations while it trained
+    (steps, utility, truthful).
 
     steps: of the learning agent; None takes the setting of ``agents.rl`` for this market
     Raises ValueError for an unknown algorithm.
@@ -34,4 +42,6 @@ def best_reply(
         )
         train(config, seed, opponents=dict(profile), market=market)
         done = seed_folder(config, seed)
-        return load_policy(done, market), [row for row in read_rows(done / "progress.csv") if "utility" in row]
+        return load_policy(done, market), [
+            row for row in read_rows(done / "progress.csv") if "utility" in row
+        ]

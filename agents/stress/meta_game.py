@@ -32,12 +32,14 @@ Mix = Mapping[str, Mapping[str, float]]  # role to strategy to chance
 class MetaGame:
     """A game over strategies whose players of one role are interchangeable.
 
-    A profile says how many agents of each role play each strategy; a column is a strategy of a role, roles in order.
+    A profile says how many agents of each role play each strategy; a column is a strategy of a
+    role, roles in order.
 
     roles, agents: the roles and how many agents each has;   strategies: names, a tuple a role
     counts:   agents that play each column                                       [profiles, columns]
     payoffs:  of such an agent per episode, seed by seed, money; NaN where nobody plays the column
-                                                                                 [profiles, columns, pairs]
+                                                                                 [profiles, columns,
+                                                                                     pairs]
     """
 
     roles: tuple[str, ...]
@@ -65,28 +67,49 @@ class MetaGame:
 
     @cached_property
     def ways(self) -> Float64[Tensor, "columns profiles"]:
-        """In how many ways the others of an agent that plays a column can share the profile among themselves; 0 for none.
+        """In how many ways the others of an agent that plays a column can share the profile among
+        themselves; 0 for none.
 
-        They are the whole role's ways times the share of its agents that play the column: (n - 1)! / (c - 1)! = n! / c! * c / n
+        They are the whole role's ways times the share of its agents that play the column: (n - 1)!
+        / (c - 1)! = n! / c! * c / n
         """
         counts, log = self.counts.double(), torch.zeros_like(self.means[:, 0])
-        size = torch.cat([counts[:, span].sum(1, keepdim=True).expand_as(counts[:, span]) for span in self.spans], 1)
+        size = torch.cat(
+            [
+                counts[:, span].sum(1, keepdim=True).expand_as(counts[:, span])
+                for span in self.spans
+            ],
+            1,
+        )
         for span in self.spans:
-            log = log + torch.lgamma(counts[:, span].sum(1) + 1) - torch.lgamma(counts[:, span] + 1).sum(1)
+            log = (
+                log
+                + torch.lgamma(counts[:, span].sum(1) + 1)
+                - torch.lgamma(counts[:, span] + 1).sum(1)
+            )
         return (log.exp().round()[:, None] * counts / size).round().T
 
-    def chances(self, mixes: Float64[Tensor, "mixes columns"]) -> Float64[Tensor, "mixes columns profiles"]:
-        """How likely each profile is for an agent that plays a column while all others draw from the mix."""
-        logs = mixes.clamp(min=1e-300).log()  # no chance at all stays far below any other: exp(-690)
-        return self.ways * ((logs @ self.counts.double().T)[:, None] - logs[:, :, None]).exp()  # all but the agent itself
+    def chances(
+        self, mixes: Float64[Tensor, "mixes columns"]
+    ) -> Float64[Tensor, "mixes columns profiles"]:
+        """How likely each profile is for an agent that plays a column while all others draw
+        from the mix.
+        """
+        # no chance at all stays far below any other: exp(-690)
+        logs = mixes.clamp(min=1e-300).log()
+        # all but the agent itself
+        return self.ways * ((logs @ self.counts.double().T)[:, None] - logs[:, :, None]).exp()
 
     def earned(self, mixes: Float64[Tensor, "mixes columns"]) -> Float64[Tensor, "mixes columns"]:
         """Mean payoff of every column while all others draw from the mix."""
         profile, column = self.counts.nonzero().T
         worth = (self.ways.T * self.means)[profile, column]
-        logs, counts = mixes.clamp(min=1e-300).log(), self.counts.double()  # as ``chances``, where somebody plays the column
+        # as ``chances``, where somebody plays the column
+        logs, counts = mixes.clamp(min=1e-300).log(), self.counts.double()
         parts = [
-            some.new_zeros(some.shape).index_add_(1, column, worth * ((some @ counts.T)[:, profile] - some[:, column]).exp())
+            some.new_zeros(some.shape).index_add_(
+                1, column, worth * ((some @ counts.T)[:, profile] - some[:, column]).exp()
+            )
             for some in logs.split(max(1, MOST_NUMBERS // len(profile)))
         ]
         return torch.cat(parts)
@@ -95,30 +118,50 @@ class MetaGame:
         self, mixes: Float64[Tensor, "mixes columns"], earned: Float64[Tensor, "mixes columns"]
     ) -> Float64[Tensor, "mixes columns"]:
         """What the role of every column earns by mixing, where its strategies earn ``earned``."""
-        parts = [(mixes[:, span] * earned[:, span]).sum(1, keepdim=True).expand_as(earned[:, span]) for span in self.spans]
+        parts = [
+            (mixes[:, span] * earned[:, span]).sum(1, keepdim=True).expand_as(earned[:, span])
+            for span in self.spans
+        ]
         return torch.cat(parts, 1)
 
     def told(self, mix: Float64[Tensor, "columns"]) -> dict[str, dict[str, float]]:
         """Numbers of the columns by role and name."""
         parts = zip(self.roles, self.strategies, self.spans, strict=True)
-        return {role: dict(zip(names, mix[span].tolist(), strict=True)) for role, names, span in parts}
+        return {
+            role: dict(zip(names, mix[span].tolist(), strict=True)) for role, names, span in parts
+        }
 
     def flat(self, mix: Mix) -> Float64[Tensor, "columns"]:
-        """Chances of the columns, 0 where the mix names none; ValueError for unknown names and what is no distribution."""
+        """Chances of the columns, 0 where the mix names none; ValueError for unknown names and
+        what is no distribution.
+        """
         _known("role", mix, self.roles)
         for role, names in zip(self.roles, self.strategies, strict=True):
             _known(f"strategy of {role}", mix.get(role, {}), names)
             chances = list(mix.get(role, {}).values())
             if not all(chance >= 0 for chance in chances) or not abs(sum(chances) - 1) < 1e-6:
-                raise ValueError(f"the chances of {role} are {chances}, wanted numbers >= 0 with sum 1 for every role.")
-        rows = [mix[role].get(name, 0.0) for role, names in zip(self.roles, self.strategies, strict=True) for name in names]
+                raise ValueError(
+                    f"the chances of {role} are {chances}, wanted numbers >= 0 with sum 1 for every"
+                    " role."
+                )
+        rows = [
+            mix[role].get(name, 0.0)
+            for role, names in zip(self.roles, self.strategies, strict=True)
+            for name in names
+        ]
         return torch.tensor(rows, dtype=torch.float64, device="cpu")
 
     def rows(self) -> list[dict[str, Any]]:
-        """Every payoff of every profile with its interval: role, strategy, the profile in words, mean, low, high."""
+        """Every payoff of every profile with its interval: role, strategy, the profile in
+        words, mean, low, high.
+        """
         where = (self.counts > 0).nonzero()
         bounds = torch.stack(mean_intervals(self.payoffs[where[:, 0], where[:, 1]]), 1)
-        names = [(role, name) for role, names in zip(self.roles, self.strategies, strict=True) for name in names]
+        names = [
+            (role, name)
+            for role, names in zip(self.roles, self.strategies, strict=True)
+            for name in names
+        ]
         found = []
         for (profile, column), values in zip(where.tolist(), bounds, strict=True):
             counts = zip(names, self.counts[profile].tolist(), strict=True)
@@ -128,13 +171,16 @@ class MetaGame:
         return found
 
 
-# --- measuring -------------------------------------------------------------------------------------------------------------
+# --- measuring ------------------------------------------------------------------------------------
 
 
-def find_strategies(market: Market, strategies: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Policy]]:
+def find_strategies(
+    market: Market, strategies: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, Policy]]:
     """Policies by role and name: what ``estimate`` plays. A role that is left out is truthful.
 
-    Raises ValueError for unknown roles and names, a role without strategies, and a mixture, for strategies are pure.
+    Raises ValueError for unknown roles and names, a role without strategies, and a mixture, for
+    strategies are pure.
     """
     known = [role.name for role in market.roles]
     _known("role", strategies, known)
@@ -143,10 +189,14 @@ def find_strategies(market: Market, strategies: Mapping[str, Mapping[str, Any]])
         given = strategies.get(role.name, {"truthful": "truthful"})
         if not given or any(isinstance(part, Mixture) for part in given.values()):
             raise ValueError(
-                f"the strategies of {role.name} are {list(given)}, none or mixtures among them; wanted one pure strategy at "
-                "least. List a mixture's policies instead: the game is solved for their chances."
+                f"the strategies of {role.name} are {list(given)}, none or mixtures among them;"
+                " wanted one pure strategy at least. List a mixture's policies instead: the game"
+                " is solved for their chances."
             )
-        found[role.name] = {name: find_profile(market, {role.name: part})[role.agents[0]] for name, part in given.items()}
+        found[role.name] = {
+            name: find_profile(market, {role.name: part})[role.agents[0]]
+            for name, part in given.items()
+        }
     return found
 
 
@@ -154,7 +204,10 @@ def profiles_of(market: Market, strategies: Mapping[str, Mapping[str, Any]]) -> 
     """How many profiles ``estimate`` plays: multisets of every role's strategies.
 
     >>> from marketenv import make_market
-    >>> profiles_of(make_market("reference_v0", game="second_price", n_buyers=3), {"buyer": {"a": 0, "b": 1}})
+    >>> profiles_of(
+    ...     make_market("reference_v0", game="second_price", n_buyers=3),
+    ...     {"buyer": {"a": 0, "b": 1}},
+    ... )
     4
     """
     sizes = ((role.count, len(strategies.get(role.name, "1"))) for role in market.roles)
@@ -170,19 +223,24 @@ def estimate(
 ) -> MetaGame:
     """Play every profile of strategies on the same seeds, all as one batch.
 
-    strategies:   role to name to policy, scripted strategy, or its name; a role that is left out is truthful
+    strategies:   role to name to policy, scripted strategy, or its name; a role that is left out is
+                  truthful
     most_markets: markets played at once; more profiles are played in pieces
 
-    Agents of a role share its strategies and are taken for interchangeable: profiles are multisets a role, and who of
-    them plays which strategy is drawn anew on every seed, alike in all profiles. The payoff of a strategy is the mean over
-    the agents that play it. Raises ValueError for unknown names and for more episodes than ``most_episodes``.
+    Agents of a role share its strategies and are taken for interchangeable: profiles are multisets
+    a role, and who of them plays which strategy is drawn anew on every seed, alike in all profiles.
+    The payoff of a strategy is the mean over the agents that play it. Raises ValueError for unknown
+    names and for more episodes than ``most_episodes``.
 
-    Source: Wellman, Methods for empirical game-theoretic analysis, AAAI 2006 (role-symmetric games).
+    Source: Wellman, Methods for empirical game-theoretic analysis, AAAI 2006 (role-symmetric
+    games).
 
     >>> from agents.stress.equilibria import solve
     >>> from marketenv import make_market
     >>> market = make_market("reference_v0", game="second_price", n_buyers=3)
-    >>> game = estimate(market, {"buyer": {"truth": "truthful", "shade": "shade"}}, torch.arange(1000))
+    >>> game = estimate(
+    ...     market, {"buyer": {"truth": "truthful", "shade": "shade"}}, torch.arange(1000)
+    ... )
     >>> game.counts.tolist(), solve(game).mix
     ([[3, 0], [2, 1], [1, 2], [0, 3]], {'buyer': {'truth': 1.0, 'shade': 0.0}})
     """
@@ -191,8 +249,8 @@ def estimate(
     n_profiles = profiles_of(market, policies)
     if n_profiles * len(seeds) > most_episodes or not len(seeds):
         raise ValueError(
-            f"{n_profiles} profiles x {len(seeds)} seeds are {n_profiles * len(seeds)} episodes, wanted 1 to {most_episodes}; "
-            "take fewer strategies or seeds, or raise most_episodes."
+            f"{n_profiles} profiles x {len(seeds)} seeds are {n_profiles * len(seeds)} episodes,"
+            f" wanted 1 to {most_episodes}; take fewer strategies or seeds, or raise most_episodes."
         )
     seeds = seeds.cpu()
     columns = torch.tensor(list(_profiles(sizes)), device="cpu")  # of each agent
@@ -206,35 +264,58 @@ def estimate(
     return MetaGame(tuple(policies), tuple(n for n, _ in sizes), names, counts, payoffs)
 
 
-def game_of(payoffs: Float64[Tensor, "players *profiles"], names: Sequence[Sequence[str]] | None = None) -> MetaGame:
-    """The game of a plain payoff tensor: one role a player, ``player_0`` and so on, of one agent each.
+def game_of(
+    payoffs: Float64[Tensor, "players *profiles"], names: Sequence[Sequence[str]] | None = None
+) -> MetaGame:
+    """The game of a plain payoff tensor: one role a player, ``player_0`` and so on, of one agent
+    each.
 
-    payoffs: of each player at every profile, any unit [players, S_1, ..., S_n];   names: of each player's strategies
+    payoffs: of each player at every profile, any unit [players, S_1, ..., S_n];
+        names: of each player's strategies
     Raises ValueError for shapes that do not fit and payoffs that are not finite.
 
     >>> dilemma = torch.tensor([[[3.0, 0], [5, 1]], [[3, 5], [0, 1]]], dtype=torch.float64)
-    >>> [row["mean"] for row in game_of(dilemma, [["cooperate", "defect"]] * 2).rows() if row["role"] == "player_1"]
+    >>> [
+    ...     row["mean"]
+    ...     for row in game_of(dilemma, [["cooperate", "defect"]] * 2).rows()
+    ...     if row["role"] == "player_1"
+    ... ]
     [3.0, 5.0, 0.0, 1.0]
     """
     sizes = list(payoffs.shape[1:])
     names = names or [[str(k) for k in range(size)] for size in sizes]
-    if len(sizes) != len(payoffs) or [len(row) for row in names] != sizes or not bool(payoffs.isfinite().all()):
+    if (
+        len(sizes) != len(payoffs)
+        or [len(row) for row in names] != sizes
+        or not bool(payoffs.isfinite().all())
+    ):
         raise ValueError(
-            f"payoffs are {list(payoffs.shape)} with names for {[len(row) for row in names]} strategies; wanted finite ones "
-            "[players, *strategies], one axis of strategies a player."
+            f"payoffs are {list(payoffs.shape)} with names for {[len(row) for row in names]}"
+            " strategies; wanted finite ones [players, *strategies], one axis of strategies a"
+            " player."
         )
     columns = torch.tensor(list(_profiles([(1, size) for size in sizes])), device="cpu")
-    counts = torch.zeros(len(columns), sum(sizes), dtype=torch.int64, device="cpu").scatter_(1, columns, 1)
-    table = torch.full(counts.shape, math.nan, dtype=torch.float64, device="cpu").scatter_(1, columns, payoffs.cpu().flatten(1).T)
+    counts = torch.zeros(len(columns), sum(sizes), dtype=torch.int64, device="cpu").scatter_(
+        1, columns, 1
+    )
+    table = torch.full(counts.shape, math.nan, dtype=torch.float64, device="cpu").scatter_(
+        1, columns, payoffs.cpu().flatten(1).T
+    )
     roles = tuple(f"player_{k}" for k in range(len(sizes)))
-    return MetaGame(roles, (1,) * len(sizes), tuple(tuple(row) for row in names), counts, table[..., None])
+    return MetaGame(
+        roles, (1,) * len(sizes), tuple(tuple(row) for row in names), counts, table[..., None]
+    )
 
 
 def _profiles(sizes: Sequence[tuple[int, int]]) -> Iterator[list[int]]:
-    """The columns that the agents play, profile by profile; sizes are (agents, strategies) a role."""
+    """The columns that the agents play, profile by profile; sizes are (agents, strategies) a
+    role.
+    """
     start, parts = 0, []
     for agents, strategies in sizes:
-        parts.append(list(itertools.combinations_with_replacement(range(start, start + strategies), agents)))
+        parts.append(
+            list(itertools.combinations_with_replacement(range(start, start + strategies), agents))
+        )
         start += strategies
     for choice in itertools.product(*parts):
         yield [column for part in choice for column in part]
@@ -249,7 +330,10 @@ def _seats(market: Market, seeds: Tensor) -> Iterator[Int[Tensor, "pairs _"]]:
 
 
 def _payoffs(
-    market: Market, table: Sequence[Policy], who: Int[Tensor, "profiles pairs agents"], seeds: Tensor
+    market: Market,
+    table: Sequence[Policy],
+    who: Int[Tensor, "profiles pairs agents"],
+    seeds: Tensor,
 ) -> Float64[Tensor, "profiles columns pairs"]:
     """Mean utility of the agents that play each column, NaN where nobody does."""
     utility = play(market, table, who, seeds).utility
@@ -264,16 +348,19 @@ def _known(kind: str, given: Mapping[str, Any], known: Sequence[str]) -> None:
             raise unknown(kind, name, tuple(known))
 
 
-# --- regrets ---------------------------------------------------------------------------------------------------------------
+# --- regrets --------------------------------------------------------------------------------------
 
 
 def regrets(game: MetaGame, mix: Mix) -> dict[str, dict[str, Interval]]:
-    """What every strategy earns more than its role's mix while all others mix, with intervals over seeds.
+    """What every strategy earns more than its role's mix while all others mix, with intervals over
+    seeds.
 
-    regret[s] = E payoff(s, others) - E payoff(mix, others),   others drawn from the mix; all <= 0 at an equilibrium
+    regret[s] = E payoff(s, others) - E payoff(mix, others),
+    others drawn from the mix; all <= 0 at an equilibrium
 
-    The expectation over the mix is exact and both sides share seeds, so only the seeds' noise is left. A mix that was
-    solved for on these very seeds flatters itself: judge it on others. Raises ValueError for a mix that does not fit.
+    The expectation over the mix is exact and both sides share seeds, so only the seeds' noise is
+    left. A mix that was solved for on these very seeds flatters itself: judge it on others. Raises
+    ValueError for a mix that does not fit.
 
     >>> pennies = torch.tensor([[[1.0, -1], [-1, 1]], [[-1, 1], [1, -1]]], dtype=torch.float64)
     >>> heads = {"player_0": {"0": 1.0}, "player_1": {"0": 1.0}}

@@ -1,4 +1,6 @@
-"""Searches for deviations that pay: every attacker proposes candidates, found on the seeds it is given."""
+"""Searches for deviations that pay: every attacker proposes candidates, found on the seeds it
+is given.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,8 @@ WIDEST = 0.25  # first spread, as a part of each parameter's range
 class Budget:
     """How hard to search.
 
-    select: seeds that candidates are chosen on;   judge: fresh seeds that the chosen one is judged on
+    select: seeds that candidates are chosen on;
+        judge: fresh seeds that the chosen one is judged on
     points: of each line of the grid;   population, generations: of the cross-entropy search
     rl_steps: of a learner; None takes the market's own setting;   rl_seed: that it trains on
     most_markets: markets played at once
@@ -53,7 +56,9 @@ class Budget:
 
 @dataclass(frozen=True)
 class Candidate:
-    """What an attacker proposes: a policy for each deviator, and how to name it; ``story`` holds a learner's progress."""
+    """What an attacker proposes: a policy for each deviator, and how to name it; ``story``
+    holds a learner's progress.
+    """
 
     told: str
     policies: tuple[Policy, ...]
@@ -64,20 +69,35 @@ Attacker = Callable[[Attack, Budget], list[Candidate]]
 
 
 def grid(attack: Attack, budget: Budget) -> list[Candidate]:
-    """The best point of every line, for every field of the deviators' actions in every stage, from the profile and from truth.
+    """The best point of every line, for every field of the deviators' actions in every stage, from
+    the profile and from truth.
 
-    What is reported is scaled or shifted; every option of a choice is tried once. A coalition is tried on all combinations of
-    its members' points, four times as many as a single agent's. What the profile plays already is no candidate: at the best
-    of the real deviations one sees whether any pays.
+    What is reported is scaled or shifted; every option of a choice is tried once. A coalition is
+    tried on all combinations of its members' points, four times as many as a single agent's. What
+    the profile plays already is no candidate: at the best of the real deviations one sees whether
+    any pays.
     """
     count, found = len(attack.agents), []
     points = budget.points if count == 1 else max(3, int((4 * budget.points) ** (1 / count)))
     for bases in attack.starts():
         for members in _members(attack, attack.lines(bases)):
-            lattice = torch.cartesian_prod(*(member.line(points)[:, 0] for member in members)).reshape(-1, count)
+            lattice = torch.cartesian_prod(
+                *(member.line(points)[:, 0] for member in members)
+            ).reshape(-1, count)
             if bases == attack.bases():
-                lattice = lattice[(lattice != lattice.new_tensor([member.identity[0] for member in members])).any(1)]
-            found.append(_candidate(attack, bases, members, lattice[changing(attack.grid(bases, members, lattice)).argmax()]))
+                lattice = lattice[
+                    (lattice != lattice.new_tensor([member.identity[0] for member in members])).any(
+                        1
+                    )
+                ]
+            found.append(
+                _candidate(
+                    attack,
+                    bases,
+                    members,
+                    lattice[changing(attack.grid(bases, members, lattice)).argmax()],
+                )
+            )
     return found
 
 
@@ -86,7 +106,9 @@ def changing(gains: Float64[Tensor, "candidates pairs"]) -> Float64[Tensor, "can
     return gains.mean(1).masked_fill(~(gains != 0).any(1), -torch.inf)
 
 
-def _members(attack: Attack, lines: Mapping[str, Mapping[str, Family]]) -> Iterator[tuple[Family, ...]]:
+def _members(
+    attack: Attack, lines: Mapping[str, Mapping[str, Family]]
+) -> Iterator[tuple[Family, ...]]:
     """For every choice of a line in each role: the family of each deviator."""
     for choice in itertools.product(*(of.values() for of in lines.values())):
         of = dict(zip(lines, choice, strict=True))
@@ -94,19 +116,24 @@ def _members(attack: Attack, lines: Mapping[str, Mapping[str, Family]]) -> Itera
 
 
 def cross_entropy(attack: Attack, budget: Budget) -> list[Candidate]:
-    """The best that the cross-entropy search finds among straight lines and curves, all stages, fields and members at once.
+    """The best that the cross-entropy search finds among straight lines and curves, all stages,
+    fields and members at once.
 
     Lines and curves lead from what would be reported to what is; options are chosen beside them.
 
-    Each generation draws a population from independent normals, keeps the best fifth on common random numbers, and moves
-    the normals to them. Returned are each search's best member and the centre of its last generation.
-    Source: Rubinstein, Methodology and Computing in Applied Probability 1 (1999).
+    Each generation draws a population from independent normals, keeps the best fifth on common
+    random numbers, and moves the normals to them. Returned are each search's best member and the
+    centre of its last generation. Source: Rubinstein, Methodology and Computing in Applied
+    Probability 1 (1999).
     """
     found = []
     for bases, kind in itertools.product(attack.starts(), ("affine", "knots")):
         of = attack.families((kind, "choose"))
         members = tuple(together(list(of[role.name].values())) for role in attack.roles)
-        found += [_candidate(attack, bases, members, chosen) for chosen in _evolve(attack, bases, members, budget)]
+        found += [
+            _candidate(attack, bases, members, chosen)
+            for chosen in _evolve(attack, bases, members, budget)
+        ]
     return found
 
 
@@ -115,7 +142,9 @@ def _evolve(
 ) -> tuple[Float64[Tensor, "k"], Float64[Tensor, "k"]]:
     """The best point ever seen, and the last generation's centre."""
     sides, cpu = zip(*map(_ends, members), strict=True), torch.device("cpu")
-    low, high, centre = (torch.tensor([*itertools.chain(*ends)], dtype=torch.float64, device=cpu) for ends in sides)
+    low, high, centre = (
+        torch.tensor([*itertools.chain(*ends)], dtype=torch.float64, device=cpu) for ends in sides
+    )
     spread, keep = WIDEST * (high - low), max(2, round(ELITE * budget.population))
     best, most = centre, -float("inf")
     for generation in range(budget.generations):
@@ -133,32 +162,51 @@ def _ends(family: Family) -> tuple[tuple[float, ...], ...]:
     return family.low, family.high, family.identity
 
 
-def _candidate(attack: Attack, bases: Sequence[Policy], members: Sequence[Family], parameters: Float64[Tensor, "k"]) -> Candidate:
+def _candidate(
+    attack: Attack,
+    bases: Sequence[Policy],
+    members: Sequence[Family],
+    parameters: Float64[Tensor, "k"],
+) -> Candidate:
     each = parameters[None].split([len(member.low) for member in members], 1)
     policies = tuple(Deviation(*who) for who in zip(bases, members, each, strict=True))
     return Candidate(say(attack, policies), policies)
 
 
 def reinforcement(algorithm: str, attack: Attack, budget: Budget) -> list[Candidate]:
-    """What a learner finds in the single-agent view, the others playing the profile (mixtures draw at every move).
+    """What a learner finds in the single-agent view, the others playing the profile (mixtures draw
+    at every move).
 
-    Raises ValueError for a coalition, which has no single-agent view, and for an attack on some fields alone, since a learner
-    acts in all; ImportError where ``agents.rl`` lacks a package.
+    Raises ValueError for a coalition, which has no single-agent view, and for an attack on some
+    fields alone, since a learner acts in all; ImportError where ``agents.rl`` lacks a package.
     """
     from .learned import best_reply  # only who wants a learner needs stable-baselines3
 
     if len(attack.agents) > 1:
-        raise ValueError(f"{algorithm} learns for one agent, not for the coalition {attack.agents}; use grid or cross_entropy.")
+        raise ValueError(
+            f"{algorithm} learns for one agent, not for the coalition {attack.agents}; use grid or"
+            " cross_entropy."
+        )
     if attack.fields is not None:
-        raise ValueError(f"{algorithm} learns all fields, not {attack.fields} alone; use grid, cross_entropy or scripted.")
+        raise ValueError(
+            f"{algorithm} learns all fields, not {attack.fields} alone; use grid, cross_entropy or"
+            " scripted."
+        )
     if attack.stage is not None and attack.several(attack.agents[0]):
-        raise ValueError(f"{algorithm} learns all stages, not {attack.stage!r} alone; use grid, cross_entropy or scripted.")
-    policy, story = best_reply(algorithm, attack.market, attack.profile, attack.agents[0], budget.rl_steps, budget.rl_seed)
+        raise ValueError(
+            f"{algorithm} learns all stages, not {attack.stage!r} alone; use grid, cross_entropy or"
+            " scripted."
+        )
+    policy, story = best_reply(
+        algorithm, attack.market, attack.profile, attack.agents[0], budget.rl_steps, budget.rl_seed
+    )
     return [Candidate(algorithm, (policy,), story)]
 
 
 def scripted(attack: Attack, budget: Budget) -> list[Candidate]:
-    """Every scripted strategy that can play this very market, in what the attack may change; a coalition plays it alike."""
+    """Every scripted strategy that can play this very market, in what the attack may change; a
+    coalition plays it alike.
+    """
     from ..markets import STRATEGIES
 
     found, bases = [], attack.bases()
@@ -171,7 +219,9 @@ def scripted(attack: Attack, budget: Budget) -> list[Candidate]:
             continue
         said = name if attack.fields is None else f"{name} in {', '.join(attack.fields)}"
         played = tuple(attack.within(base, policy) for base in bases)
-        found.append(Candidate(said if attack.stage is None else f"{said} ({attack.stage})", played))
+        found.append(
+            Candidate(said if attack.stage is None else f"{said} ({attack.stage})", played)
+        )
     return found
 
 
@@ -187,7 +237,9 @@ ATTACKERS: dict[str, Attacker] = {
 def find_attackers(names: Sequence[str]) -> dict[str, Attacker]:
     """Attackers by name; ValueError for an unknown one, with its neighbour."""
     if isinstance(names, str):
-        raise ValueError(f"attackers is {names!r}, wanted several names, for instance ({names!r},).")
+        raise ValueError(
+            f"attackers is {names!r}, wanted several names, for instance ({names!r},)."
+        )
     for name in names:
         if name not in ATTACKERS:
             raise unknown("attacker", name, ATTACKERS)

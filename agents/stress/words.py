@@ -1,4 +1,6 @@
-"""What a deviation reports, in words: in money, in multiples of the truth, as a share, or which option."""
+"""What a deviation reports, in words: in money, in multiples of the truth, as a share, or which
+option.
+"""
 
 from __future__ import annotations
 
@@ -16,17 +18,22 @@ ALIKE = 1e-3  # relative difference below which numbers are said as one
 
 
 def say(attack: Attack, policies: tuple[Policy, ...]) -> str:
-    """What deviators report at their first moves, on the attack's seeds, where it differs from what the profile reports.
+    """What deviators report at their first moves, on the attack's seeds, where it differs from what
+    the profile reports.
 
     Of a coalition every member is named, and of a role that moves in several stages the stage.
     """
     parts = zip(attack.agents, policies, attack.bases(), strict=True)
     told = {agent: _of(attack, agent, policy, base) for agent, policy, base in parts}
-    return "; ".join(told.values() if len(told) == 1 else (f"{agent}: {words}" for agent, words in told.items()))
+    return "; ".join(
+        told.values() if len(told) == 1 else (f"{agent}: {words}" for agent, words in told.items())
+    )
 
 
 def axis(family: Family) -> str:
-    """What the parameter of a line is: ``size, times the truth``, ``ask, more money above cost``, ``upload``."""
+    """What the parameter of a line is: ``size, times the truth``, ``ask, more money above
+    cost``, ``upload``.
+    """
     return ", ".join(filter(None, (family.told or family.field or family.name, family.unit)))
 
 
@@ -56,7 +63,9 @@ def _in_stage(attack: Attack, agent: str, move: Move, policy: Policy, base: Poli
 
 
 def _field(field: Field, new: Tensor, old: Tensor, known: dict[str, Tensor]) -> str:
-    """One field's report: ``size 5.62 times the truth``, ``price 0.65 times what it was``, ``upload: noise``."""
+    """One field's report: ``size 5.62 times the truth``, ``price 0.65 times what it was``,
+    ``upload: noise``.
+    """
     if isinstance(field, Choice):
         return f"{field.name}: {_option(new, field.options)}"
     if isinstance(field, Multiple):
@@ -71,7 +80,8 @@ def _field(field: Field, new: Tensor, old: Tensor, known: dict[str, Tensor]) -> 
         return f"{field.name} {_number(ratio)} times what it was"
     if len(more) and _same(more) and not (_same(old) and bool(old.any())):
         step = float(more.mean())
-        return f"{field.name} {'raised' if step > 0 else 'lowered'} by {abs(step):.3g} {field.unit}".rstrip()
+        way = "raised" if step > 0 else "lowered"
+        return f"{field.name} {way} by {abs(step):.3g} {field.unit}".rstrip()
     return f"{field.name} {_number(new)} {field.unit}".rstrip() + f", was {_number(old)}"
 
 

@@ -13,7 +13,8 @@ from numpy import ndarray
 from torch import Tensor
 
 lapjvh_batch: Any = None
-with suppress(ImportError):  # lapx is missing or too old, or another package owns the module name "lap"
+# lapx is missing or too old, or another package owns the module name "lap"
+with suppress(ImportError):
     from lap import lapjvh_batch
 
 Solver = Callable[[Float64[ndarray, "pairs n n"]], Int[ndarray, "pairs n"]]
@@ -27,16 +28,21 @@ def solve_scipy(costs: Float64[ndarray, "pairs n n"]) -> Int[ndarray, "pairs n"]
 
 
 def solve_lapx(costs: Float64[ndarray, "pairs n n"]) -> Int[ndarray, "pairs n"]:
-    """Column of each row in the cheapest assignment by lapx's float64 Jonker-Volgenant solver, one call for all.
+    """Column of each row in the cheapest assignment by lapx's float64 Jonker-Volgenant solver, one
+    call for all.
 
-    ``lapjvh_batch`` was the fastest of lapx 0.11's batch solvers at every n from 10 to 512: SciPy takes 2 to 3 times as
-    long, ``lapjvx_batch`` 1.5 to 4 times.
+    ``lapjvh_batch`` was the fastest of lapx 0.11's batch solvers at every n from 10 to 512: SciPy
+    takes 2 to 3 times as long, ``lapjvx_batch`` 1.5 to 4 times.
     """
     # one thread: two gained nothing below n ~ 100, and the results are ordered either way
-    return np.concatenate(lapjvh_batch(costs, return_cost=False, n_threads=1)[1]).reshape(costs.shape[:2])
+    return np.concatenate(lapjvh_batch(costs, return_cost=False, n_threads=1)[1]).reshape(
+        costs.shape[:2]
+    )
 
 
-SOLVERS: dict[str, Solver] = {"scipy": solve_scipy} if lapjvh_batch is None else {"lapx": solve_lapx, "scipy": solve_scipy}
+SOLVERS: dict[str, Solver] = (
+    {"scipy": solve_scipy} if lapjvh_batch is None else {"lapx": solve_lapx, "scipy": solve_scipy}
+)
 
 
 def assign(scores: Float[Tensor, "pairs n n"]) -> Int[Tensor, "pairs n"]:
@@ -45,9 +51,11 @@ def assign(scores: Float[Tensor, "pairs n n"]) -> Int[Tensor, "pairs n"]:
     argmax over permutations s of sum_i scores[p, i, s[i]], for each pair p
 
     scores: finite numbers (a solver may not end on NaN)   [pairs, n, n]
-    Returns columns, int64 [pairs, n], on the device of the scores; ties are broken by the solver, always alike.
+    Returns columns, int64 [pairs, n], on the device of the scores; ties are broken by the solver,
+    always alike.
 
-    Source: Jonker and Volgenant (1987), by the first entry of SOLVERS (lapx; SciPy where that is not installed).
+    Source: Jonker and Volgenant (1987), by the first entry of SOLVERS (lapx; SciPy where that is
+    not installed).
 
     >>> assign(torch.tensor([[[0.0, 2.0], [1.0, 0.0]]]))
     tensor([[1, 0]])

@@ -24,16 +24,20 @@ class Aligned(NamedTuple):
     """What an alignment returns.
 
     offers: every seller's model as it lies on the buyer's   [markets, buyers, sellers, params]
-    orders: how the units were reordered, for the pairs b < s in the order of (0, 1), (0, 2), ..., all permutations
-            side by side in the spec's order; -1 for a pair that has none   int64 [markets, pairs, units]
+    orders: how the units were reordered, for the pairs b < s in the order of (0, 1), (0, 2), ...,
+            all permutations side by side in the spec's order; -1
+            for a pair that has none   int64 [markets, pairs, units]
     """
 
     offers: Offers
     orders: PairOrders
 
 
-# (params, layout, permutations, keys of the random draws [markets], the last round's orders) -> Aligned
-Alignment = Callable[[Parameters, Layout, Permutations | None, Int[Tensor, "markets"], PairOrders], Aligned]
+# (params, layout, permutations, keys of the random draws [markets], the last round's orders) ->
+# Aligned
+Alignment = Callable[
+    [Parameters, Layout, Permutations | None, Int[Tensor, "markets"], PairOrders], Aligned
+]
 
 
 def no_orders(
@@ -67,11 +71,15 @@ def none(
 
     offers[m, b, s] = params[m, s]
 
-    params: parameters   [markets, agents, params];   the orders are handed on, the other arguments are not used
-    Returns a view [markets, buyers, sellers, params] to be read only: one model stands in all its buyers' rows.
+    params: parameters   [markets, agents, params];
+        the orders are handed on, the other arguments are not used
+    Returns a view [markets, buyers, sellers, params] to be read only: one model stands in all its
+    buyers' rows.
 
     >>> models, layout = torch.tensor([[[1.0], [2.0]]]), Layout((("w", (1,)),))
-    >>> none(models, layout, None, torch.tensor([0]), no_orders(1, 2, None, layout)).offers.squeeze()
+    >>> none(
+    ...     models, layout, None, torch.tensor([0]), no_orders(1, 2, None, layout)
+    ... ).offers.squeeze()
     tensor([[1., 2.],
             [1., 2.]])
     """
@@ -89,40 +97,53 @@ def weight_matching(
 ) -> Aligned:
     """Offer every model with its hidden units reordered to lie on the buyer's.
 
-    offers[m, b, s] = P_bs params[m, s] for b < s, P_bs by Git Re-Basin weight matching;   P_sb = P_bs^-1;   P_bb = 1
+    offers[m, b, s] = P_bs params[m, s] for b < s, P_bs by Git Re-Basin weight matching;
+    P_sb = P_bs^-1;   P_bb = 1
 
     params: parameters   [markets, agents, params];   keys: of the random draws   int64 [markets]
     orders: those of the last round, from which the matching starts; -1 where a pair has none
-    restarts: as in ``match``;   warm: False starts anew every time;   bind both with functools.partial
-    Returns offers [markets, buyers, sellers, params] and the orders found. A model that is not finite is offered, and
-    shown to others, as they are; the orders of its pairs are -1.
+    restarts: as in ``match``;   warm: False starts anew every time;
+        bind both with functools.partial
+    Returns offers [markets, buyers, sellers, params] and the orders found. A model that is not
+    finite is offered, and shown to others, as they are; the orders of its pairs are -1.
 
-    Raises ValueError where the model states no permutations (None), or some that do not fit its layout, and for orders
-    that are no permutations.
+    Raises ValueError where the model states no permutations (None), or some that do not fit its
+    layout, and for orders that are no permutations.
 
-    Source: Huang, Vishwakarma, Sala (NeurIPS 2023), section 3, step 2; Ainsworth et al. (2022), Algorithm 1. We differ:
-    each pair is solved once, since the objective of (s, b) is that of (b, s) at the inverse; and from round to round we
-    follow an optimum as the models move.
+    Source: Huang, Vishwakarma, Sala (NeurIPS 2023), section 3, step 2; Ainsworth et al. (2022),
+    Algorithm 1. We differ: each pair is solved once, since the objective of (s, b) is that of (b,
+    s) at the inverse; and from round to round we follow an optimum as the models move.
     """
     if permutations is None:
         raise ValueError(
-            "alignment 'weight_matching' got permutations None, wanted name -> ((tensor, axis), ...): this model states "
-            'no hidden units that may be reordered. Choose alignment="none".'
+            "alignment 'weight_matching' got permutations None, wanted name -> ((tensor, axis),"
+            " ...): this model states no hidden units that may be reordered. Choose"
+            ' alignment="none".'
         )
     n_markets, n = params.shape[:2]
     wanted = (n_markets, n * (n - 1) // 2, sum(check_spec(layout, permutations).values()))
     if orders.shape != wanted:
-        raise ValueError(f"orders are {list(orders.shape)}, wanted [markets, pairs, units] {list(wanted)}; begin with no_orders.")
+        raise ValueError(
+            f"orders are {list(orders.shape)}, wanted [markets, pairs, units] {list(wanted)}; begin"
+            " with no_orders."
+        )
     buyer, seller = torch.triu_indices(n, n, 1, device=params.device)
     models, first = params.flatten(0, 1), n * torch.arange(n_markets, device=params.device)[:, None]
     target, source = (first + buyer).flatten(), (first + seller).flatten()
     pair_keys = draws.fold(keys[:, None], "weight_matching", buyer, seller).flatten()
     start = split(layout, permutations, orders.flatten(0, 1)) if warm else None
-    found = match_among(layout, permutations, models, target, source, pair_keys, start, restarts=restarts)
-    offers, shape = params.new_empty(n_markets, n, n, layout.size), (n_markets, len(buyer), layout.size)
+    found = match_among(
+        layout, permutations, models, target, source, pair_keys, start, restarts=restarts
+    )
+    offers, shape = (
+        params.new_empty(n_markets, n, n, layout.size),
+        (n_markets, len(buyer), layout.size),
+    )
     offers.diagonal(dim1=1, dim2=2).copy_(params.mT)
     offers[:, buyer, seller] = permute(layout, permutations, models[source], found).view(shape)
-    offers[:, seller, buyer] = permute(layout, permutations, models[target], invert(found)).view(shape)
+    offers[:, seller, buyer] = permute(layout, permutations, models[target], invert(found)).view(
+        shape
+    )
     sound = norms(models).isfinite()
     joined = join(found, pair_keys).where((sound[target] & sound[source])[:, None], -1)
     return Aligned(offers, joined.view(orders.shape))
@@ -143,8 +164,9 @@ def merge(own: Parameters, offers: Offers, alpha: PerPair, mask: Float[Tensor, "
     offers: aligned parameters                [markets, buyers, sellers, params]
     alpha:  weight of the offer, 0 to 1       [markets, buyers, sellers]
     mask:   1 where a parameter is traded     [params], from ``layer_mask``
-    Returns [markets, buyers, sellers, params]. Where only some layers are traded, the offer is still aligned as a whole
-    model, and the buyer takes the traded layers of that aligned model: they fit the order of its own other layers.
+    Returns [markets, buyers, sellers, params]. Where only some layers are traded, the offer is
+    still aligned as a whole model, and the buyer takes the traded layers of that aligned model:
+    they fit the order of its own other layers.
 
     Source: Train 'n Trade (2023), section 3: theta_u <- (1 - alpha) theta_u + alpha P(theta_v).
 
@@ -156,10 +178,13 @@ def merge(own: Parameters, offers: Offers, alpha: PerPair, mask: Float[Tensor, "
     return step.mul_(mask.to(step)).mul_(alpha.to(step)[..., None]).add_(own[:, :, None])
 
 
-def layer_mask(layout: Layout, layers: tuple[tuple[str, ...], ...], chosen: tuple[int, ...] | None) -> Float[Tensor, "params"]:
+def layer_mask(
+    layout: Layout, layers: tuple[tuple[str, ...], ...], chosen: tuple[int, ...] | None
+) -> Float[Tensor, "params"]:
     """Ones where a parameter belongs to a traded layer, zeros elsewhere.
 
-    layers: the tensor names of each layer, input first;   chosen: layer numbers from 0, None for all   float32 [params]
+    layers: the tensor names of each layer, input first;
+        chosen: layer numbers from 0, None for all   float32 [params]
 
     Raises ValueError for a layer number or a tensor name that does not exist.
 
@@ -169,9 +194,15 @@ def layer_mask(layout: Layout, layers: tuple[tuple[str, ...], ...], chosen: tupl
     wanted = tuple(range(len(layers))) if chosen is None else chosen
     wrong = [number for number in wanted if not 0 <= number < len(layers)]
     if wrong:
-        raise ValueError(f"layers {wrong} were chosen, but this model has {len(layers)}: choose from 0 to {len(layers) - 1}.")
+        raise ValueError(
+            f"layers {wrong} were chosen, but this model has {len(layers)}: choose from 0 to"
+            f" {len(layers) - 1}."
+        )
     names = [name for number in wanted for name in layers[number]]
     strange = [name for name in names if name not in layout.slices]
     if strange:
-        raise ValueError(f"layers name {strange}, but the layout holds {list(layout.slices)}; pass the learner's own layers.")
+        raise ValueError(
+            f"layers name {strange}, but the layout holds {list(layout.slices)}; pass the learner's"
+            " own layers."
+        )
     return layout.mask(names)

@@ -1,4 +1,6 @@
-"""What weight matching needs to know of a permutation spec: its terms, who neighbours whom, and what is solved together."""
+"""What weight matching needs to know of a permutation spec: its terms, who neighbours whom, and
+what is solved together.
+"""
 
 from __future__ import annotations
 
@@ -34,11 +36,14 @@ class Plan:
 
     sizes:      length of each permutation
     number:     place of each permutation among them
-    still:      terms in tensors that no other permutation reorders: they score a permutation once and for all
+    still:      terms in tensors that no other permutation reorders: they score a permutation once
+                and for all
     moving:     the other terms
-    neighbours: permutations to be solved again once this one has changed; itself where it reorders a tensor twice
+    neighbours: permutations to be solved again once this one has changed; itself where it reorders
+        a tensor twice
     steps:      permutations to be solved in one call: they share no tensor and are of one length
-    first:      the order of the first pass, each with those of its moving terms whose other permutations precede it
+    first:      the order of the first pass, each with those of its moving terms whose other
+                permutations precede it
     """
 
     sizes: dict[str, int]
@@ -53,7 +58,8 @@ class Plan:
 def phases(neighbours: dict[str, tuple[str, ...]]) -> Groups:
     """Group permutations that can be solved together: none is a neighbour of another of its phase.
 
-    A greedy colouring in the order of the names: each joins the first phase where it has no neighbour.
+    A greedy colouring in the order of the names: each joins the first phase where it has no
+    neighbour.
 
     >>> phases({"h0": ("h1",), "h1": ("h0", "h2"), "h2": ("h1",)})
     (('h0', 'h2'), ('h1',))
@@ -68,17 +74,31 @@ def phases(neighbours: dict[str, tuple[str, ...]]) -> Groups:
 
 
 def plan_of(layout: Layout, permutations: Permutations) -> Plan:
-    """Sort the places of a spec into terms, its permutations into steps, and choose the order of the first pass."""
+    """Sort the places of a spec into terms, its permutations into steps, and choose the order
+    of the first pass.
+    """
     sizes, shapes = check_spec(layout, permutations), dict(layout.shapes)
     users: dict[str, dict[int, str]] = {}
     for name, places in permutations.items():
         for tensor, axis in places:
             users.setdefault(tensor, {})[axis] = name
-    terms = {name: tuple(_term(place, users, shapes) for place in places) for name, places in permutations.items()}
+    terms = {
+        name: tuple(_term(place, users, shapes) for place in places)
+        for name, places in permutations.items()
+    }
     moving = {name: tuple(term for term in found if term.others) for name, found in terms.items()}
-    still = {name: tuple(term for term in found if not term.others) for name, found in terms.items()}
-    neighbours = {name: tuple(dict.fromkeys(o for term in found for o in term.others)) for name, found in moving.items()}
-    lengths = [(phase, n) for phase in phases(neighbours) for n in dict.fromkeys(sizes[name] for name in phase)]
+    still = {
+        name: tuple(term for term in found if not term.others) for name, found in terms.items()
+    }
+    neighbours = {
+        name: tuple(dict.fromkeys(o for term in found for o in term.others))
+        for name, found in moving.items()
+    }
+    lengths = [
+        (phase, n)
+        for phase in phases(neighbours)
+        for n in dict.fromkeys(sizes[name] for name in phase)
+    ]
     steps = tuple(tuple(name for name in phase if sizes[name] == n) for phase, n in lengths)
     number = {name: place for place, name in enumerate(sizes)}
     return Plan(sizes, number, still, moving, neighbours, steps, _first(shapes, terms))
@@ -92,8 +112,12 @@ def _term(place: Place, users: dict[str, dict[int, str]], shapes: Shapes) -> Ter
     return Term(place, tuple(users[tensor][at] for at in others), (*others, *rest, axis), free)
 
 
-def _first(shapes: Shapes, terms: dict[str, tuple[Term, ...]]) -> tuple[tuple[str, tuple[Term, ...]], ...]:
-    """Put first those with the most parameters per unit beside inputs, outputs and what stands before them."""
+def _first(
+    shapes: Shapes, terms: dict[str, tuple[Term, ...]]
+) -> tuple[tuple[str, tuple[Term, ...]], ...]:
+    """Put first those with the most parameters per unit beside inputs, outputs and what stands
+    before them.
+    """
     found: dict[str, tuple[Term, ...]] = {}
 
     def _known(name: str) -> int:
@@ -102,5 +126,7 @@ def _first(shapes: Shapes, terms: dict[str, tuple[Term, ...]]) -> tuple[tuple[st
 
     while len(found) < len(terms):
         name = max((name for name in terms if name not in found), key=_known)
-        found[name] = tuple(term for term in terms[name] if term.others and found.keys() >= set(term.others))
+        found[name] = tuple(
+            term for term in terms[name] if term.others and found.keys() >= set(term.others)
+        )
     return tuple(found.items())

@@ -1,1 +1,3 @@
-"""Floor 0: the words that every other floor is written in. It knows no dataset, market or environment."""
+"""Floor 0: the words that every other floor is written in. It knows no dataset, market or
+environment.
+"""

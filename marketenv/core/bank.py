@@ -1,4 +1,6 @@
-"""The parameter bank: the models of all agents of all markets as one stacked tensor with named views."""
+"""The parameter bank: the models of all agents of all markets as one stacked tensor with named
+views.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,9 @@ class Layout:
 
     def views(self, flat: Float[Tensor, "*batch params"]) -> dict[str, Tensor]:
         """Named views [*batch, *shape] that share memory with the bank [*batch, params]."""
-        return {name: flat[..., self.slices[name]].unflatten(-1, shape) for name, shape in self.shapes}
+        return {
+            name: flat[..., self.slices[name]].unflatten(-1, shape) for name, shape in self.shapes
+        }
 
     def flat(self, views: dict[str, Tensor]) -> Float[Tensor, "*batch params"]:
         """Join named tensors [*batch, *shape] into a bank [*batch, params]."""

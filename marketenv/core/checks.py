@@ -1,8 +1,10 @@
-"""Arguments as they are wanted: every check takes a value and its name, and returns the value in one plain form.
+"""Arguments as they are wanted: every check takes a value and its name, and returns the value in
+one plain form.
 
-What a check cannot take it refuses with a ValueError: what came, what was wanted and, in ``fix``, what to do.
-Whole numbers of every kind become int, real ones float, lists and arrays tuples; text, NaN and bools are no numbers. So configs
-that were given equal things are equal, and pickle and save alike.
+What a check cannot take it refuses with a ValueError: what came, what was wanted and, in ``fix``,
+what to do. Whole numbers of every kind become int, real ones float, lists and arrays tuples; text,
+NaN and bools are no numbers. So configs that were given equal things are equal, and pickle and save
+alike.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ def refused(name: str, value: object, wanted: str) -> ValueError:
 
 
 def whole(value: Any, name: str, least: int = 0, most: int = LARGEST, fix: str = "") -> int:
-    """Take a whole number from ``least`` to ``most``: an int, np.int64, or an integer array or tensor without axes.
+    """Take a whole number from ``least`` to ``most``: an int, np.int64, or an integer array or
+    tensor without axes.
 
     >>> whole(np.int64(3), "n_agents", 2)
     3
@@ -50,9 +53,17 @@ def whole(value: Any, name: str, least: int = 0, most: int = LARGEST, fix: str =
     except TypeError:
         found = least - 1
     if not least <= found <= most:
-        top = f"2**{most.bit_length()} - 1" if most > 2**20 and most + 1 == 2 ** most.bit_length() else most
+        top = (
+            f"2**{most.bit_length()} - 1"
+            if most > 2**20 and most + 1 == 2 ** most.bit_length()
+            else most
+        )
         unbounded = most == LARGEST and found < least
-        raise refused(name, value, f"a whole number {f'>= {least}' if unbounded else f'from {least} to {top}'}{fix}")
+        raise refused(
+            name,
+            value,
+            f"a whole number {f'>= {least}' if unbounded else f'from {least} to {top}'}{fix}",
+        )
     return found
 
 
@@ -67,7 +78,8 @@ def number(
     infinite: bool = False,
     fix: str = "",
 ) -> float:
-    """Take a real number: least <= number <= most, above < number < below; finite unless ``infinite`` says otherwise.
+    """Take a real number: least <= number <= most, above < number < below; finite unless
+    ``infinite`` says otherwise.
 
     >>> number(1, "cash", 0)
     1.0
@@ -80,7 +92,11 @@ def number(
     if not (least <= found <= most and inside):
         ends = ((">=", least), (">", above), ("<=", most), ("<", below))
         bounds = " and ".join(f"{sign} {end:g}" for sign, end in ends if math.isfinite(end))
-        raise refused(name, value, f"a {'' if infinite else 'finite '}number{' ' if bounds else ''}{bounds}{fix}")
+        raise refused(
+            name,
+            value,
+            f"a {'' if infinite else 'finite '}number{' ' if bounds else ''}{bounds}{fix}",
+        )
     return found
 
 
@@ -131,9 +147,16 @@ def choice(value: Any, name: str, known: Sequence[str] | Mapping[str, Any]) -> s
 
 
 def named_part(
-    value: Any, name: str, table: Mapping[str, Any], wanted: str, *, kind: type | None = None, takes: int | None = None
+    value: Any,
+    name: str,
+    table: Mapping[str, Any],
+    wanted: str,
+    *,
+    kind: type | None = None,
+    takes: int | None = None,
 ) -> Any:
-    """Take a part by its name in a table, or the part itself: an object of the kind, or a callable where there is no kind.
+    """Take a part by its name in a table, or the part itself: an object of the kind, or a callable
+    where there is no kind.
 
     wanted: how an error calls such an object;   takes: how many arguments a callable is called with
 
@@ -168,12 +191,24 @@ def interval(
     ordered = len(ends) == 2 and least <= ends[0] <= ends[1] <= most and math.isfinite(ends[1])
     if not ordered or (apart and ends[0] == ends[1]):
         top = f" <= {most:g}" if math.isfinite(most) else ", both finite"
-        raise refused(name, value, f"an interval (low, high), {least:g} <= low {'<' if apart else '<='} high{top}")
+        raise refused(
+            name,
+            value,
+            f"an interval (low, high), {least:g} <= low {'<' if apart else '<='} high{top}",
+        )
     return ends[0], ends[1]
 
 
-def each(value: Any, name: str, check: Check, n: int | None = None, wanted: str = "entries", fix: str = "") -> tuple[Any, ...]:
-    """Take a tuple, list or array of one axis, and check every entry: n of them, one for each agent, or any number.
+def each(
+    value: Any,
+    name: str,
+    check: Check,
+    n: int | None = None,
+    wanted: str = "entries",
+    fix: str = "",
+) -> tuple[Any, ...]:
+    """Take a tuple, list or array of one axis, and check every entry: n of them, one for each
+    agent, or any number.
 
     wanted: how an error calls the entries
 
@@ -182,7 +217,9 @@ def each(value: Any, name: str, check: Check, n: int | None = None, wanted: str 
     """
     found = _listed(value)
     if found is None or (n is not None and len(found) != n):
-        count = f"a tuple of {wanted}" if n is None else f"a tuple of {n} {wanted}, one for each agent"
+        count = (
+            f"a tuple of {wanted}" if n is None else f"a tuple of {n} {wanted}, one for each agent"
+        )
         raise refused(name, value, f"{count}{fix}")
     return tuple(check(entry, f"{name}[{k}]") for k, entry in enumerate(found))
 
@@ -190,14 +227,22 @@ def each(value: Any, name: str, check: Check, n: int | None = None, wanted: str 
 def one_or_each(value: Any, name: str, check: Check, n: int, wanted: str) -> Any:
     """Take one value for all, or a tuple, list or array of one for each of n agents.
 
-    >>> one_or_each(1, "noise", number, 2, "numbers"), one_or_each([1, 2], "noise", number, 2, "numbers")
+    >>> (
+    ...     one_or_each(1, "noise", number, 2, "numbers"),
+    ...     one_or_each([1, 2], "noise", number, 2, "numbers"),
+    ... )
     (1.0, (1.0, 2.0))
     """
-    return check(value, name) if _listed(value) is None else each(value, name, check, n, wanted, ", or one for all")
+    return (
+        check(value, name)
+        if _listed(value) is None
+        else each(value, name, check, n, wanted, ", or one for all")
+    )
 
 
 def options(value: Any, name: str, known: Sequence[str] | None = None) -> dict[str, Any]:
-    """Take a mapping from names to values, as a copy; an unknown name is told its nearest neighbour. None: all are known.
+    """Take a mapping from names to values, as a copy; an unknown name is told its nearest
+    neighbour. None: all are known.
 
     >>> options({"hiden": (32,)}, "learner_options", ("hidden", "memory"))
     Traceback (most recent call last):
@@ -222,9 +267,13 @@ def keywords(function: Callable[..., Any], after: int) -> tuple[str, ...] | None
 
 
 def callable_with(function: Callable[..., Any], count: int, *names: str) -> bool:
-    """Whether a function can be called with so many arguments and these keywords; True where Python cannot say.
+    """Whether a function can be called with so many arguments and these keywords; True where Python
+    cannot say.
 
-    >>> callable_with(lambda bids, asks: bids, 1), callable_with(lambda bids, *, share: bids, 1, "share")
+    >>> (
+    ...     callable_with(lambda bids, asks: bids, 1),
+    ...     callable_with(lambda bids, *, share: bids, 1, "share"),
+    ... )
     (False, True)
     """
     try:
@@ -246,13 +295,17 @@ def or_none(check: Callable[..., Any], /, **bounds: Any) -> Check:
 
 
 def check_fields(config: Any, checks: Mapping[str, Check]) -> None:
-    """Give the fields of a frozen dataclass their plain forms, in the order of the checks; for use in ``__post_init__``."""
+    """Give the fields of a frozen dataclass their plain forms, in the order of the checks; for
+    use in ``__post_init__``.
+    """
     for name, check in checks.items():
         object.__setattr__(config, name, check(getattr(config, name), name))
 
 
 def _plain(value: Any) -> Any:
-    """The Python number that an array, tensor or NumPy number without axes holds, None for other arrays; else the value."""
+    """The Python number that an array, tensor or NumPy number without axes holds, None for
+    other arrays; else the value.
+    """
     if np.ma.is_masked(value) or getattr(value, "ndim", None) not in (None, 0):
         return None
     try:
@@ -274,7 +327,11 @@ def _listed(value: Any) -> list[Any] | None:
     """The entries of a tuple, list, range or array of one axis; None for anything else."""
     if isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray | memoryview):
         return list(value)
-    if getattr(value, "ndim", None) != 1 or not hasattr(value, "tolist") or isinstance(value, memoryview):
+    if (
+        getattr(value, "ndim", None) != 1
+        or not hasattr(value, "tolist")
+        or isinstance(value, memoryview)
+    ):
         return None
     try:
         return list(value.tolist())

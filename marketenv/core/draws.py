@@ -1,7 +1,8 @@
 """Counter-based random draws: pure tensor arithmetic keyed by (seed, agent, round, purpose).
 
 Nothing is mutated and no generator object exists, so a market draws the same numbers alone and in a
-batch of thousands. The mixing function is the finaliser of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014).
+batch of thousands. The mixing function is the finaliser of SplitMix64 (Steele, Lea, Flood, OOPSLA
+2014).
 """
 
 from __future__ import annotations
@@ -37,20 +38,25 @@ def _mix(z: Tensor) -> Tensor:
 def fold(keys: Keys, *parts: int | str | Tensor) -> Int[Tensor, "..."]:
     """Derive new keys from keys and any number of parts.
 
-    keys: int64 [*batch]; parts: integers, names of a purpose, or int64 tensors that broadcast with the keys.
+    keys: int64 [*batch]; parts: integers, names of a purpose, or int64 tensors that broadcast with
+        the keys.
     Returns int64 keys of the broadcast shape; equal inputs give equal keys, on every device.
 
     >>> int(fold(torch.tensor(3), "noise", 7)) == int(fold(torch.tensor([3, 4]), "noise", 7)[0])
     True
     """
     for part in parts:
-        keys = _mix(keys + (_mix((part + 1) * _GOLDEN) if isinstance(part, Tensor) else _mixed(part)))
+        keys = _mix(
+            keys + (_mix((part + 1) * _GOLDEN) if isinstance(part, Tensor) else _mixed(part))
+        )
     return keys
 
 
 @functools.lru_cache(maxsize=1024)
 def _mixed(part: int | str) -> int:
-    """What ``fold`` adds for a part that is no tensor: the same arithmetic on one number, without a tensor and a device."""
+    """What ``fold`` adds for a part that is no tensor: the same arithmetic on one number,
+    without a tensor and a device.
+    """
     number = zlib.crc32(part.encode()) if isinstance(part, str) else operator.index(part)
     z = (number + 1) * _GOLDEN & _BITS
     for bits, factor in ((30, _MIX_1), (27, _MIX_2)):
@@ -59,7 +65,9 @@ def _mixed(part: int | str) -> int:
     return z - (z >> 63 << 64)
 
 
-def agent_keys(keys: Int[Tensor, "markets"], n_agents: int, *parts: int | str) -> Int[Tensor, "markets agents"]:
+def agent_keys(
+    keys: Int[Tensor, "markets"], n_agents: int, *parts: int | str
+) -> Int[Tensor, "markets agents"]:
     """Give every agent of every market a key of its own: [markets] -> [markets, agents]."""
     return fold(keys[:, None], *parts, torch.arange(n_agents, device=keys.device))
 
@@ -72,17 +80,22 @@ def uniform(keys: Keys, *shape: int) -> Float[Tensor, "..."]:
     (True, 0.5)
     """
     counter = torch.arange(math.prod(shape), device=keys.device)
-    bits = _shift(fold(keys[..., None], counter), 12)  # 52 bits: with 53 the largest plus one half rounds up to 1
+    # 52 bits: with 53 the largest plus one half rounds up to 1
+    bits = _shift(fold(keys[..., None], counter), 12)
     return ((bits.double() + 0.5) * 2.0**-52).reshape(*keys.shape, *shape)
 
 
 def normal(keys: Keys, *shape: int) -> Float[Tensor, "..."]:
-    """Draw float64 standard normal numbers by the inverse distribution function: [*batch, *shape]."""
+    """Draw float64 standard normal numbers by the inverse distribution function: [*batch,
+    *shape].
+    """
     return math.sqrt(2.0) * torch.erfinv(2.0 * uniform(keys, *shape) - 1.0)
 
 
 def integers(keys: Keys, high: int | Tensor, *shape: int) -> Int[Tensor, "..."]:
-    """Draw integers 0 <= k < high: [*batch, *shape]; high is a number or a tensor that broadcasts."""
+    """Draw integers 0 <= k < high: [*batch, *shape]; high is a number or a tensor that
+    broadcasts.
+    """
     top = torch.as_tensor(high, device=keys.device)
     return torch.minimum((uniform(keys, *shape) * top).long(), top - 1)
 

@@ -18,7 +18,9 @@ from marketenv.core import draws
 
 @dataclass(frozen=True)
 class Episodes:
-    """The seed that each market was given last, and how many episodes it has begun since its first one   int64 [markets]."""
+    """The seed that each market was given last, and how many episodes it has begun since its
+    first one   int64 [markets].
+    """
 
     base: Tensor  # not yet checked where they were just read from a file
     number: Tensor
@@ -26,18 +28,29 @@ class Episodes:
     @property
     def seeds(self) -> Int[Tensor, "markets"]:
         """Seeds of each market's present episode; the first one's are the seeds that were given."""
-        return torch.where(self.number > 0, draws.fold(self.base, "episode", self.number), self.base)
+        return torch.where(
+            self.number > 0, draws.fold(self.base, "episode", self.number), self.base
+        )
 
     def begun(self, seeds: Int[Tensor, "markets"], mask: Bool[Tensor, "markets"]) -> Episodes:
-        """The masked markets begin episodes of new seeds, or their next ones where the seed is -1."""
+        """The masked markets begin episodes of new seeds, or their next ones where the seed is
+        -1.
+        """
         number = torch.where(seeds >= 0, 0, self.number + 1)
-        return Episodes(torch.where(mask & (seeds >= 0), seeds, self.base), torch.where(mask, number, self.number))
+        return Episodes(
+            torch.where(mask & (seeds >= 0), seeds, self.base),
+            torch.where(mask, number, self.number),
+        )
 
 
-def read_seeds(seed: Any, n_markets: int, device: torch.device, first: bool) -> Int[Tensor, "markets"]:
-    """One seed a market: an integer seeds market k with seed + k; a list names a seed, or None, for each.
+def read_seeds(
+    seed: Any, n_markets: int, device: torch.device, first: bool
+) -> Int[Tensor, "markets"]:
+    """One seed a market: an integer seeds market k with seed + k; a list names a seed, or None, for
+    each.
 
-    first: there are no former episodes, so seeds that are not named are drawn; otherwise they are -1
+    first: there are no former episodes, so seeds that are not named are drawn; otherwise they are
+        -1
     Raises ValueError for anything else.
 
     >>> read_seeds(5, 3, torch.device("cpu"), first=True).tolist()
@@ -48,9 +61,13 @@ def read_seeds(seed: Any, n_markets: int, device: torch.device, first: bool) -> 
     except TypeError:
         seeds = []
     if len(seeds) != n_markets or any(one is not None and not 0 <= one < 2**63 for one in seeds):
-        raise ValueError(f"seed is {seed!r}; wanted an integer >= 0, or {n_markets} of them, below 2**63.")
+        raise ValueError(
+            f"seed is {seed!r}; wanted an integer >= 0, or {n_markets} of them, below 2**63."
+        )
     drawn = secrets.randbits(40) if first else None
-    filled = [(-1 if drawn is None else drawn + k) if one is None else one for k, one in enumerate(seeds)]
+    filled = [
+        (-1 if drawn is None else drawn + k) if one is None else one for k, one in enumerate(seeds)
+    ]
     return torch.tensor(filled, dtype=torch.int64, device=device)
 
 

@@ -1,7 +1,7 @@
 """Named slices of a flat vector: what an observation or an action means, and its bounds.
 
-A market's actions lie in a box. What a place in that box means is said by the field alone: it reads actions into what they mean
-and writes what is meant into actions, so nobody decodes a box by hand.
+A market's actions lie in a box. What a place in that box means is said by the field alone: it reads
+actions into what they mean and writes what is meant into actions, so nobody decodes a box by hand.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ TOLERANCE = 1e-6  # how far outside its box a value may lie before it is refused
 
 
 def just_above(actions: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """The next action of a box [-1, 1] that means more, clipped to the box; near 0 the next float32 would mean the same.
+    """The next action of a box [-1, 1] that means more, clipped to the box; near 0 the next float32
+    would mean the same.
 
     >>> float(just_above(torch.zeros(()))) > 5e-8
     True
@@ -49,7 +50,10 @@ class Fields:
     def __post_init__(self) -> None:
         names = [field.name for field in self.items]
         if len(set(names)) < len(names):
-            raise ValueError(f"fields are named {', '.join(names)}, wanted every name once: rename one of the two.")
+            raise ValueError(
+                f"fields are named {', '.join(names)}, wanted every name once: rename one of the"
+                " two."
+            )
 
     def __getitem__(self, name: str) -> Field:
         """The field of a name; ValueError for an unknown one, with its neighbour."""
@@ -71,17 +75,25 @@ class Fields:
     @cached_property
     def low(self) -> Float[Tensor, "dim"]:
         """Lower bounds, float32 [dim]."""
-        return torch.tensor([f.low for f in self.items for _ in range(f.size)], dtype=torch.float32, device="cpu")
+        return torch.tensor(
+            [f.low for f in self.items for _ in range(f.size)], dtype=torch.float32, device="cpu"
+        )
 
     @cached_property
     def high(self) -> Float[Tensor, "dim"]:
         """Upper bounds, float32 [dim]."""
-        return torch.tensor([f.high for f in self.items for _ in range(f.size)], dtype=torch.float32, device="cpu")
+        return torch.tensor(
+            [f.high for f in self.items for _ in range(f.size)], dtype=torch.float32, device="cpu"
+        )
 
     def pack(self, **parts: Tensor) -> Float[Tensor, "*batch dim"]:
-        """Join named parts [*batch, size] into float32 [*batch, dim], clipped to the bounds; NaN becomes the upper bound."""
+        """Join named parts [*batch, size] into float32 [*batch, dim], clipped to the bounds;
+        NaN becomes the upper bound.
+        """
         if parts.keys() != self.slices.keys():
-            raise ValueError(f"pack got {sorted(parts)}, wanted {sorted(self.slices)}; give every field once.")
+            raise ValueError(
+                f"pack got {sorted(parts)}, wanted {sorted(self.slices)}; give every field once."
+            )
         flat = torch.cat([parts[f.name].to(torch.float32) for f in self.items], -1)
         low, high = self.low.to(flat.device), self.high.to(flat.device)
         return torch.where(flat.isnan(), high, flat).clamp(low, high)
@@ -90,46 +102,76 @@ class Fields:
         """Split [*batch, >=dim] into its named parts [*batch, size]."""
         return {name: flat[..., where] for name, where in self.slices.items()}
 
-    def read(self, flat: Float[Tensor, "*batch wide"], of: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+    def read(
+        self, flat: Float[Tensor, "*batch wide"], of: Mapping[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
         """What actions [*batch, >=dim] mean, by name: float64 [*batch, size] each.
 
         of: by a field's name what it is a multiple of, where that may be 0   [*batch, size] each
         """
-        return {f.name: f.read(flat[..., self.slices[f.name]], (of or {}).get(f.name)) for f in self.items}
+        return {
+            f.name: f.read(flat[..., self.slices[f.name]], (of or {}).get(f.name))
+            for f in self.items
+        }
 
     def write(
-        self, like: Float[Tensor, "*batch any"], of: Mapping[str, Tensor] | None = None, /, **meanings: Tensor | float | str
+        self,
+        like: Float[Tensor, "*batch any"],
+        of: Mapping[str, Tensor] | None = None,
+        /,
+        **meanings: Tensor | float | str,
     ) -> Float32[Tensor, "*batch dim"]:
         """The actions that mean this, clipped to the box: what ``read`` undoes.
 
-        like:     says how many there are and on which device, as what the agents see does   [*batch, ...]
+        like:     says how many there are and on which device, as what the agents
+                  see does   [*batch, ...]
         of:       as in ``read``
-        meanings: of every field, [*batch, size] or anything that broadcasts to it; an option by its name
+        meanings: of every field, [*batch, size] or anything that broadcasts to it; an option by its
+            name
         Raises ValueError for missing and unknown meanings, for NaN and for shapes that do not fit.
 
-        >>> fields = Fields((Money("bid", 2, most=4.0), Choice("upload", options=("honest", "ones"))))
+        >>> fields = Fields(
+        ...     (Money("bid", 2, most=4.0), Choice("upload", options=("honest", "ones")))
+        ... )
         >>> fields.write(torch.zeros(1, 7), bid=1.0, upload="ones")
         tensor([[-0.5000, -0.5000,  1.0000]])
         """
         if meanings.keys() != self.slices.keys():
-            raise ValueError(f"write got {sorted(meanings)}, wanted {sorted(self.slices)}; give every field once.")
+            raise ValueError(
+                f"write got {sorted(meanings)}, wanted {sorted(self.slices)}; give every field"
+                " once."
+            )
         known = of or {}
-        actions = torch.cat([_written(f, meanings[f.name], known.get(f.name), like) for f in self.items], -1)
+        actions = torch.cat(
+            [_written(f, meanings[f.name], known.get(f.name), like) for f in self.items], -1
+        )
         if bool(actions.isnan().any()):
-            field = next(f for f in self.items if bool(actions[..., self.slices[f.name]].isnan().any()))
+            field = next(
+                f for f in self.items if bool(actions[..., self.slices[f.name]].isnan().any())
+            )
             most = len(field.options) - 1 if isinstance(field, Choice) else None
-            wanted = "real numbers" if most is None else f"numbers of its options, from 0 to {most}, or one of them by its name"
-            raise ValueError(f"{field.name!r} is to mean {'NaN' if most is None else 'no option'}, wanted {wanted}.")
+            wanted = (
+                "real numbers"
+                if most is None
+                else f"numbers of its options, from 0 to {most}, or one of them by its name"
+            )
+            raise ValueError(
+                f"{field.name!r} is to mean {'NaN' if most is None else 'no option'}, wanted"
+                f" {wanted}."
+            )
         return actions
 
     def check(self, values: Tensor, who: str) -> Tensor:
         """Return values [*batch, dim] clipped to the bounds, or refuse them.
 
-        Raises ValueError for a wrong length, NaN, or a value further than 1e-6 outside its bounds; names the field.
+        Raises ValueError for a wrong length, NaN, or a value further than 1e-6 outside its bounds;
+        names the field.
         """
         if values.shape[-1:] != (self.dim,):
             names = ", ".join(f"{f.name} ({f.size})" for f in self.items)
-            raise ValueError(f"{who} has shape {list(values.shape)}, wanted [..., {self.dim}]: {names}.")
+            raise ValueError(
+                f"{who} has shape {list(values.shape)}, wanted [..., {self.dim}]: {names}."
+            )
         low, high, least, most = self._bounds.to(values.device).unbind()
         inside = (values >= least) & (values <= most)  # no NaN is
         if not bool(inside.all()):
@@ -137,22 +179,31 @@ class Fields:
             name = next(n for n, s in self.slices.items() if s.start <= where[-1] < s.stop)
             box = f"[{float(low[where[-1]]):g}, {float(high[where[-1]]):g}]"
             raise ValueError(
-                f"{who}: {name!r} is {float(values[where]):g} at index {list(where)}, wanted a number in {box}. "
-                "Clip the action to its space before stepping; nothing was changed."
+                f"{who}: {name!r} is {float(values[where]):g} at index {list(where)}, wanted a"
+                f" number in {box}. Clip the action to its space before stepping; nothing was"
+                " changed."
             )
         return values.clamp(low, high)
 
     @cached_property
     def _bounds(self) -> Float[Tensor, "four dim"]:
-        """The ends of the box, and the least and the most that ``check`` lets; in one tensor, which goes to a device at once."""
+        """The ends of the box, and the least and the most that ``check`` lets; in one tensor,
+        which goes to a device at once.
+        """
         return torch.stack([self.low, self.high, self.low - TOLERANCE, self.high + TOLERANCE])
 
 
-def _written(field: Field, meaning: Tensor | float | str, of: Tensor | None, like: Tensor) -> Float32[Tensor, "*batch size"]:
+def _written(
+    field: Field, meaning: Tensor | float | str, of: Tensor | None, like: Tensor
+) -> Float32[Tensor, "*batch size"]:
     """The actions of one field that mean this, as ``Fields.write`` says."""
     wanted = (*like.shape[:-1], field.size)
-    if isinstance(meaning, str | float | int) and (of is None or not isinstance(field, Multiple) or not field.decades):
-        return torch.full(wanted, _constant(field, meaning), dtype=torch.float32, device=like.device)
+    if isinstance(meaning, str | float | int) and (
+        of is None or not isinstance(field, Multiple) or not field.decades
+    ):
+        return torch.full(
+            wanted, _constant(field, meaning), dtype=torch.float32, device=like.device
+        )
     numbers = real(meaning, f"what {field.name!r} is to mean").to(like.device, torch.float64)
     try:
         numbers = numbers.expand(wanted)
@@ -164,9 +215,14 @@ def _written(field: Field, meaning: Tensor | float | str, of: Tensor | None, lik
 
 @lru_cache(maxsize=1024)
 def _constant(field: Field, meaning: float | str) -> float:
-    """The action that always means this; policies write the same ones in every round, and torch is slow with single numbers."""
+    """The action that always means this; policies write the same ones in every round, and torch
+    is slow with single numbers.
+    """
     if not isinstance(meaning, str):
         return float(field.write(torch.tensor(meaning, dtype=torch.float64, device="cpu")))
     if not isinstance(field, Choice):
-        raise ValueError(f"{field.name!r} is to mean {meaning!r}, wanted a number: it is no choice between options.")
+        raise ValueError(
+            f"{field.name!r} is to mean {meaning!r}, wanted a number: it is no choice between"
+            " options."
+        )
     return float(field.write(field.number(meaning)))

@@ -15,7 +15,8 @@ from marketenv.core.market import Market, Report
 
 @dataclass(frozen=True)
 class Finished:
-    """What is told of every market's last finished round; zeros where none of its present episode is over.
+    """What is told of every market's last finished round; zeros where none of its present episode
+    is over.
 
     facts:  by name, each [markets, agents]
     earned: the rewards                        float64 [markets, agents]
@@ -29,7 +30,9 @@ class Finished:
     @classmethod
     def nothing(cls, market: Market, n_markets: int) -> Finished:
         """No round is over in any market."""
-        zeros = torch.zeros(n_markets, market.people.count, dtype=torch.float64, device=market.device)
+        zeros = torch.zeros(
+            n_markets, market.people.count, dtype=torch.float64, device=market.device
+        )
         return cls(dict.fromkeys(market.facts, zeros), zeros)
 
     @classmethod
@@ -45,7 +48,10 @@ class Finished:
     def but(self, mask: Bool[Tensor, "markets"], former: Finished) -> Finished:
         """The masked markets have not played: of them the former round is told."""
         row, index = mask[:, None], mask.nonzero()[:, 0]
-        facts = {name: torch.where(row, former.facts[name].to(values.dtype), values) for name, values in self.facts.items()}
+        facts = {
+            name: torch.where(row, former.facts[name].to(values.dtype), values)
+            for name, values in self.facts.items()
+        }
         report = self.report
         if report is not None and former.report is not None:
             report = tree.put(report, index, tree.rows(former.report, index))

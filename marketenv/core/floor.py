@@ -1,4 +1,6 @@
-"""The floor that all phases of a market share: who is there, what they own and owe, and what this round has come to so far."""
+"""The floor that all phases of a market share: who is there, what they own and owe, and what
+this round has come to so far.
+"""
 
 from __future__ import annotations
 
@@ -26,14 +28,15 @@ class Floor:
 
     seeds, round: of each market's episode; rounds that are finished             int64 [markets]
     ledger:  cash, credit and this round's net of agents, then accounts          [markets, rows]
-    present: who is in the market                                                bool [markets, agents]
+    present: who is in the market   bool [markets, agents]
     ended:   the game is over by a rule of its own                               bool [markets]
     rows:    where each role's agents and each account lie in the ledger, agents first
     horizon, cut: rounds of an episode, and whether no agent sees where they end
     world:   what the seeds fix for good, such as data (see ``marketenv.markets.worlds``)
-    models:  by role: what its agents have learned;   types: private ones by role and name   [markets, count]
-    flows, terms, done: of this round so far: payments by name; parts of the utility that are no money, by name and role
-             [markets, count]; every phase's outcome by the phase's name
+    models:  by role: what its agents have learned;   types: private ones by role
+             and name   [markets, count]
+    flows, terms, done: of this round so far: payments by name; parts of the utility that are no
+             money, by name and role [markets, count]; every phase's outcome by the phase's name
     """
 
     seeds: Int[Tensor, "markets"]
@@ -76,26 +79,43 @@ class Floor:
 
     @property
     def played(self) -> Float64[Tensor, "markets"]:
-        """Finished rounds / horizon as agents may see it: 0 throughout where the horizon is a cut."""
+        """Finished rounds / horizon as agents may see it: 0 throughout where the horizon is a
+        cut.
+        """
         share = self.round.double() / self.horizon
         return share.zero_() if self.cut else share
 
     def everyone(self, **by_role: Tensor) -> Tensor:
-        """Numbers of some roles over all agents, 0 for the others: [markets, count] each -> [markets, agents]."""
+        """Numbers of some roles over all agents, 0 for the others: [markets, count] each ->
+        [markets, agents].
+        """
         for role, values in by_role.items():
             where = self._agents(role)
-            if not isinstance(values, Tensor) or values.shape != (self.present.shape[0], where.stop - where.start):
-                taken(values, f"everyone was given {role}", self.present[:, where], f"markets, {role}", torch.float64)
+            if not isinstance(values, Tensor) or values.shape != (
+                self.present.shape[0],
+                where.stop - where.start,
+            ):
+                taken(
+                    values,
+                    f"everyone was given {role}",
+                    self.present[:, where],
+                    f"markets, {role}",
+                    torch.float64,
+                )
         if len(by_role) == 1 and values.shape == self.present.shape:
             return values.clone()  # they are everybody
         kinds = [values.dtype for values in by_role.values()] or [torch.float64]
-        total = self.ledger.cash.new_zeros(self.present.shape, dtype=functools.reduce(torch.promote_types, kinds))
+        total = self.ledger.cash.new_zeros(
+            self.present.shape, dtype=functools.reduce(torch.promote_types, kinds)
+        )
         for role, values in by_role.items():
             total[:, self.where(role)] = values.to(total.dtype)
         return total
 
     def _agents(self, role: str) -> slice:
-        """The rows of a role; ValueError for an account, which has no utility and no place among the agents."""
+        """The rows of a role; ValueError for an account, which has no utility and no place
+        among the agents.
+        """
         where = self.where(role)
         if where.stop > self.present.shape[1]:
             roles = [name for name, rows in self.rows.items() if rows.stop <= self.present.shape[1]]
@@ -103,48 +123,74 @@ class Floor:
         return where
 
     def of(self, kind: type[T], **said: Any) -> T:
-        """This round's latest outcome of a kind, which has these fields (``role="trader"``); ValueError where there is none."""
+        """This round's latest outcome of a kind, which has these fields (``role="trader"``);
+        ValueError where there is none.
+        """
         outcomes = [outcome for outcome in self.done.values() if isinstance(outcome, kind)]
-        found = [one for one in outcomes if all(getattr(one, name) == value for name, value in said.items())]
+        found = [
+            one
+            for one in outcomes
+            if all(getattr(one, name) == value for name, value in said.items())
+        ]
         if not found:
             of = "".join(f" of {name} {value!r}" for name, value in said.items())
             raise ValueError(
-                f"no phase of this round has given a {kind.__name__}{of} yet, wanted one before this phase: done are "
-                f"{', '.join(self.done) or 'none'}. Put the phase that gives it earlier into the chain."
+                f"no phase of this round has given a {kind.__name__}{of} yet, wanted one before"
+                f" this phase: done are {', '.join(self.done) or 'none'}. Put the phase that gives"
+                " it earlier into the chain."
             )
         return found[-1]
 
-    def pay(self, name: str, payer: str, payee: str, money: Float[Tensor, "markets payers payees"]) -> Floor:
+    def pay(
+        self, name: str, payer: str, payee: str, money: Float[Tensor, "markets payers payees"]
+    ) -> Floor:
         """Book payments at once; a hold is a payment to an account, and a release one from it.
 
-        name: of these payments, once a round;   payer, payee: a role or an account;   money: >= 0 [markets, payers, payees]
-        Whether they can be paid is checked when the phase is over. Raises ValueError for unknown names, a name that is booked
-        already, and another shape or type.
+        name: of these payments, once a round;   payer, payee: a role or an account;
+            money: >= 0 [markets, payers, payees]
+        Whether they can be paid is checked when the phase is over. Raises ValueError for unknown
+        names, a name that is booked already, and another shape or type.
         """
         if name in self.flows:
-            raise ValueError(f"payments {name!r} are booked already in this round, wanted a name once: rename one of the two.")
+            raise ValueError(
+                f"payments {name!r} are booked already in this round, wanted a name once: rename"
+                " one of the two."
+            )
         if not isinstance(name, str) or not name or "." in name:
-            raise ValueError(f"payments are named {name!r}, wanted text without dots, under which they are kept.")
+            raise ValueError(
+                f"payments are named {name!r}, wanted text without dots, under which they are kept."
+            )
         payers, payees = self.where(payer), self.where(payee)
         like = self.ledger.cash[:, payers, None].expand(-1, -1, self.count(payee))
-        money = taken(money, f"payments {name!r} came", like, f"markets, {payer}, {payee}", torch.float64)
+        money = taken(
+            money, f"payments {name!r} came", like, f"markets, {payer}, {payee}", torch.float64
+        )
         flow = Flow(payer, payee, money)
         ledger = self.ledger.moved(payers, payees, flow.paid, flow.received)
         return self.but(flows={**self.flows, name: flow}, ledger=ledger)
 
     def term(self, name: str, role: str, value: Float[Tensor, "markets count"]) -> Floor:
-        """Add a part of a role's utility that is no money: a value or, below 0, a cost. ValueError where it stands already."""
+        """Add a part of a role's utility that is no money: a value or, below 0, a cost.
+        ValueError where it stands already.
+        """
         by_role = self.terms.get(name, {})
         if role in by_role:
-            raise ValueError(f"the term {name!r} of {role} stands already in this round, wanted it once: rename one of the two.")
+            raise ValueError(
+                f"the term {name!r} of {role} stands already in this round, wanted it once: rename"
+                " one of the two."
+            )
         like = self.ledger.cash[:, self._agents(role)]
         value = taken(value, f"the term {name!r} came", like, f"markets, {role}", torch.float64)
         return self.but(terms={**self.terms, name: {**by_role, role: value}})
 
     def but(self, **parts: Any) -> Floor:
-        """The same floor with other parts, by name; ``dataclasses.replace`` takes ten times as long."""
+        """The same floor with other parts, by name; ``dataclasses.replace`` takes ten times as
+        long.
+        """
         if not parts.keys() <= vars(self).keys():
-            raise unknown("part of the floor", next(iter(parts.keys() - vars(self).keys())), tuple(vars(self)))
+            raise unknown(
+                "part of the floor", next(iter(parts.keys() - vars(self).keys())), tuple(vars(self))
+            )
         floor = object.__new__(type(self))
         vars(floor).update(vars(self))
         vars(floor).update(parts)

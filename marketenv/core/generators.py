@@ -1,4 +1,6 @@
-"""The random generators that a whole process shares: nothing that a market does may draw from them."""
+"""The random generators that a whole process shares: nothing that a market does may draw from
+them.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +14,11 @@ import torch
 
 @contextlib.contextmanager
 def no_hidden_draws(who: str, instead: str) -> Iterator[None]:
-    """Refuse what draws from torch's or NumPy's generators inside; afterwards they stand as they did before.
+    """Refuse what draws from torch's or NumPy's generators inside; afterwards they stand as they
+    did before.
 
-    Python's own ``random`` is left alone: type checkers such as beartype draw from it to pick what they check.
+    Python's own ``random`` is left alone: type checkers such as beartype draw from it to pick what
+    they check.
 
     who: what runs inside;   instead: what was wanted, in words
 
@@ -23,22 +27,32 @@ def no_hidden_draws(who: str, instead: str) -> Iterator[None]:
     >>> with no_hidden_draws("a lottery", "draws from keys"):
     ...     _ = torch.rand(1)
     Traceback (most recent call last):
-    ValueError: a lottery draws from torch's generator, so equal seeds would give other numbers; wanted: draws from keys.
+    ValueError: a lottery draws from torch's generator, so equal seeds would give other numbers;
+    wanted: draws from keys.
     """
     before = _states()
     try:
         yield
-        moved = [name for name, state in _states().items() if not _same(state, before.get(name, state))]
+        moved = [
+            name for name, state in _states().items() if not _same(state, before.get(name, state))
+        ]
     finally:
         _restore(before)
     if moved:
-        raise ValueError(f"{who} draws from {', '.join(moved)}, so equal seeds would give other numbers; wanted: {instead}.")
+        raise ValueError(
+            f"{who} draws from {', '.join(moved)}, so equal seeds would give other numbers; wanted:"
+            f" {instead}."
+        )
 
 
 def _states() -> dict[str, Any]:
     """Where each generator stands; those of CUDA devices where they are in use."""
     states = {"torch's generator": [torch.get_rng_state()], "NumPy's random": np.random.get_state()}
-    return states | ({"torch's CUDA generator": torch.cuda.get_rng_state_all()} if torch.cuda.is_initialized() else {})
+    return states | (
+        {"torch's CUDA generator": torch.cuda.get_rng_state_all()}
+        if torch.cuda.is_initialized()
+        else {}
+    )
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -18,7 +18,8 @@ from marketenv.core.checks import choice, each, interval, number, text, whole
 class Field:
     """One named part of a flat vector: ``size`` numbers in ``[low, high]``, which mean themselves.
 
-    An action's field is one of the kinds below, or a plain number as this one; ``unit`` is what its meaning is measured in.
+    An action's field is one of the kinds below, or a plain number as this one; ``unit`` is what its
+    meaning is measured in.
     """
 
     name: str
@@ -38,7 +39,9 @@ class Field:
         """What the ends of the box mean."""
         return self.low, self.high
 
-    def read(self, actions: Float[Tensor, "*shape"], of: Tensor | None = None) -> Float64[Tensor, "*shape"]:
+    def read(
+        self, actions: Float[Tensor, "*shape"], of: Tensor | None = None
+    ) -> Float64[Tensor, "*shape"]:
         """What actions mean; ``of`` is what a multiple is a multiple of, where it matters."""
         return self._meaning(actions.double(), of)
 
@@ -47,7 +50,9 @@ class Field:
         return self._action(meanings.double(), of).clamp(self.low, self.high).float()
 
     def grid(self, points: int) -> Float32[Tensor, "points"]:
-        """So many actions evenly apart from one end of the box to the other; of a choice one an option."""
+        """So many actions evenly apart from one end of the box to the other; of a choice one an
+        option.
+        """
         steps = torch.arange(points, dtype=torch.float32, device="cpu")
         return self.low + (self.high - self.low) * steps / (points - 1)
 
@@ -59,7 +64,9 @@ class Field:
         return least + (actions - self.low) / (self.high - self.low) * (most - least)
 
     def _action(self, meanings: Tensor, of: Tensor | None) -> Tensor:
-        """Undoes ``_meaning``, not clipped; where everything means the same, the lower end of the box."""
+        """Undoes ``_meaning``, not clipped; where everything means the same, the lower end of
+        the box.
+        """
         least, most = self.range
         if (least, most) == (self.low, self.high):
             return meanings
@@ -91,7 +98,8 @@ class Money(Field):
 
 @dataclass(frozen=True)
 class Multiple(Field):
-    """A multiple of something that the agent knows, so that 1 is the truth: evenly, or by powers of ten.
+    """A multiple of something that the agent knows, so that 1 is the truth: evenly, or by powers of
+    ten.
 
     evenly:  multiple = (1 + a) / 2 most              where ``decades`` is 0
     by tens: multiple = 10^(decades a)                where what it is a multiple of is above 0
@@ -147,11 +155,13 @@ class Share(Field):
 
 @dataclass(frozen=True)
 class Choice(Field):
-    """One of several options by its number: bins of the box in their order, equal ones where no ``edges`` are given.
+    """One of several options by its number: bins of the box in their order, equal ones where no
+    ``edges`` are given.
 
     edges: of the box between one option and the next; an edge belongs to the option above it
 
-    The first option is written as the lower end of the box, the last as the upper one, the others as the middle of their bins.
+    The first option is written as the lower end of the box, the last as the upper one, the others
+    as the middle of their bins.
 
     >>> upload = Choice("upload", options=("honest", "noise", "ones"))
     >>> upload.read(torch.tensor([-1.0, 0.0, 1.0])), upload.write(upload.number("noise"))
@@ -163,13 +173,21 @@ class Choice(Field):
 
     def __post_init__(self) -> None:
         for name, check in (("options", text), ("edges", number)):
-            object.__setattr__(self, name, each(getattr(self, name), f"{name} of {self.name!r}", check))  # a list has no hash
+            # a list has no hash
+            object.__setattr__(
+                self, name, each(getattr(self, name), f"{name} of {self.name!r}", check)
+            )
         ends = (self.low, *self.borders, self.high)
         unlike = len(set(self.options)) == len(self.options) > 0
-        if not unlike or len(ends) != len(self.options) + 1 or not all(a < b for a, b in itertools.pairwise(ends)):
+        if (
+            not unlike
+            or len(ends) != len(self.options) + 1
+            or not all(a < b for a, b in itertools.pairwise(ends))
+        ):
             raise ValueError(
-                f"{self.name!r} has the options {self.options} and the edges {self.edges}, wanted options, no two alike, and "
-                f"rising edges between them, inside ({self.low:g}, {self.high:g}); without edges the bins are of one size."
+                f"{self.name!r} has the options {self.options} and the edges {self.edges}, wanted"
+                f" options, no two alike, and rising edges between them, inside ({self.low:g},"
+                f" {self.high:g}); without edges the bins are of one size."
             )
         super().__post_init__()
 
@@ -189,7 +207,9 @@ class Choice(Field):
         choice(option, self.name, self.options)
         return torch.tensor(self.options.index(option), dtype=torch.float64, device="cpu")
 
-    def read(self, actions: Float[Tensor, "*shape"], of: Tensor | None = None) -> Float64[Tensor, "*shape"]:
+    def read(
+        self, actions: Float[Tensor, "*shape"], of: Tensor | None = None
+    ) -> Float64[Tensor, "*shape"]:
         """The numbers of the options, whole numbers as float64."""
         borders = torch.tensor(self.borders, dtype=torch.float64, device=actions.device)
         return torch.bucketize(actions.double(), borders, right=True).double()
@@ -197,7 +217,9 @@ class Choice(Field):
     def write(self, meanings: Tensor, of: Tensor | None = None) -> Float32[Tensor, "*shape"]:
         """The actions that choose these numbers, and NaN where no option has that number."""
         inner = [(one + other) / 2 for one, other in itertools.pairwise(self.borders)]
-        places = torch.tensor([self.low, *inner, self.high], dtype=torch.float32, device=meanings.device)
+        places = torch.tensor(
+            [self.low, *inner, self.high], dtype=torch.float32, device=meanings.device
+        )
         none = ~((meanings == meanings.round()) & (meanings >= 0) & (meanings < len(places)))
         return places[torch.where(none, 0, meanings).long()].masked_fill(none, torch.nan)
 

@@ -1,4 +1,6 @@
-"""Money: named payments, and the cash of agents and named accounts that they move. Conserved by construction."""
+"""Money: named payments, and the cash of agents and named accounts that they move. Conserved by
+construction.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ from marketenv.core.tree import STATIC
 
 Transfers = Float64[Tensor, "markets payers payees"]
 Amounts = Float64[Tensor, "markets rows"]
-ROUNDING, RELATIVE = 1e-9, 1e-12  # how far beyond its purse a payer may go, since prices are rounded: money, and a part of it
+# how far beyond its purse a payer may go, since prices are rounded: money, and a part of it
+ROUNDING, RELATIVE = 1e-9, 1e-12
 
 
 def net(transfers: Transfers) -> Amounts:
@@ -23,7 +26,8 @@ def net(transfers: Transfers) -> Amounts:
     net[m, i] = sum_j transfers[m, j, i] - sum_j transfers[m, i, j]
 
     transfers: money from payer to payee, >= 0   [markets, payers, payees], square
-    Returns what each row's cash changes by [markets, rows]; it sums to zero over rows up to rounding.
+    Returns what each row's cash changes by [markets, rows]; it sums to zero over rows up to
+    rounding.
 
     >>> net(torch.tensor([[[0.0, 2.0], [0.5, 0.0]]], dtype=torch.float64))
     tensor([[-1.5000,  1.5000]], dtype=torch.float64)
@@ -35,7 +39,8 @@ def net(transfers: Transfers) -> Amounts:
 class Flow:
     """Payments of one name: from the agents of a role, or an account, to those of another.
 
-    payer, payee: names of roles or accounts;   money: >= 0, of sizes of its own   float64 [markets, payers, payees]
+    payer, payee: names of roles or accounts;   money: >= 0, of
+        sizes of its own   float64 [markets, payers, payees]
     """
 
     payer: str = field(metadata=STATIC)
@@ -55,7 +60,8 @@ class Flow:
 
 @dataclass(frozen=True)
 class Ledger:
-    """Cash of every agent and account, how far below zero it may go, and what the present round has changed.
+    """Cash of every agent and account, how far below zero it may go, and what the present round has
+    changed.
 
     cash:   money in hand                                        float64 [markets, rows]
     credit: how far cash may fall below zero (inf: no limit)     float64 [markets, rows]
@@ -77,16 +83,24 @@ class Ledger:
         return (self.cash + self.credit).clamp(min=0.0)
 
     def book(self, payers: slice, payees: slice, money: Transfers) -> Ledger:
-        """Move money from some rows to others at once; whether it could be paid is checked by ``check``.
+        """Move money from some rows to others at once; whether it could be paid is checked by
+        ``check``.
 
-        >>> ledger = Ledger.of(torch.tensor([[5.0, 1.0, 0.0]], dtype=torch.float64), torch.zeros(1, 3, dtype=torch.float64))
-        >>> ledger.book(slice(0, 1), slice(1, 3), torch.tensor([[[2.0, 1.0]]], dtype=torch.float64)).cash
+        >>> ledger = Ledger.of(
+        ...     torch.tensor([[5.0, 1.0, 0.0]], dtype=torch.float64),
+        ...     torch.zeros(1, 3, dtype=torch.float64),
+        ... )
+        >>> ledger.book(
+        ...     slice(0, 1), slice(1, 3), torch.tensor([[[2.0, 1.0]]], dtype=torch.float64)
+        ... ).cash
         tensor([[2., 3., 1.]], dtype=torch.float64)
         """
         return self.moved(payers, payees, money.sum(2), money.sum(1))
 
     def moved(self, payers: slice, payees: slice, paid: Tensor, received: Tensor) -> Ledger:
-        """The same where it is known what each payer pays and each payee gets: [markets, payers], [markets, payees]."""
+        """The same where it is known what each payer pays and each payee gets: [markets,
+        payers], [markets, payees].
+        """
         change = torch.zeros_like(self.cash)
         change[:, payees] += received
         change[:, payers] -= paid
@@ -97,15 +111,18 @@ class Ledger:
         return Ledger(self.cash, self.credit, torch.zeros_like(self.net))
 
 
-def check(before: Ledger, after: Ledger, flows: Mapping[str, Flow], rows: Mapping[str, slice], agents: int) -> None:
+def check(
+    before: Ledger, after: Ledger, flows: Mapping[str, Flow], rows: Mapping[str, slice], agents: int
+) -> None:
     """Refuse payments of a phase that are negative, not finite, or beyond what the payer had.
 
-    before, after: books before and after these flows, as ``Floor.pay`` books them;   rows: of every role and account
+    before, after: books before and after these flows, as ``Floor.pay`` books them;
+        rows: of every role and account
     agents: how many rows are agents', which come first
 
-    An agent pays from what it had before the phase; what it is paid in the phase it may spend in the next one. An account may
-    pass on what it gets. Raises ValueError that names the flow and the payer; no money has moved then, for the phase has not
-    happened.
+    An agent pays from what it had before the phase; what it is paid in the phase it may spend in
+    the next one. An account may pass on what it gets. Raises ValueError that names the flow and the
+    payer; no money has moved then, for the phase has not happened.
     """
     if not flows:
         return
@@ -121,14 +138,26 @@ def check(before: Ledger, after: Ledger, flows: Mapping[str, Flow], rows: Mappin
         _refuse(before, flows, rows, over)
 
 
-def check_booked(before: Ledger, after: Ledger, flows: Mapping[str, Flow], rows: Mapping[str, slice]) -> None:
-    """Refuse books that are not what these flows make of those before; ValueError. No money has moved then."""
+def check_booked(
+    before: Ledger, after: Ledger, flows: Mapping[str, Flow], rows: Mapping[str, slice]
+) -> None:
+    """Refuse books that are not what these flows make of those before; ValueError. No money has
+    moved then.
+    """
     booked = before
     for flow in flows.values():
         booked = booked.moved(rows[flow.payer], rows[flow.payee], flow.paid, flow.received)
-    same = torch.stack([(one == two) | one.isnan() for one, two in ((booked.cash, after.cash), (booked.net, after.net))])
+    same = torch.stack(
+        [
+            (one == two) | one.isnan()
+            for one, two in ((booked.cash, after.cash), (booked.net, after.net))
+        ]
+    )
     if after.credit is not before.credit or not bool(same.all()):
-        raise ValueError("the ledger is not what the flows make of it, wanted payments by floor.pay alone. No money moved.")
+        raise ValueError(
+            "the ledger is not what the flows make of it, wanted payments by floor.pay alone. No"
+            " money moved."
+        )
 
 
 def _possible(flow: Flow) -> Tensor:
@@ -136,28 +165,35 @@ def _possible(flow: Flow) -> Tensor:
     return (flow.money >= 0) & (flow.money < torch.inf)
 
 
-def _refuse(before: Ledger, flows: Mapping[str, Flow], rows: Mapping[str, slice], over: Tensor) -> None:
+def _refuse(
+    before: Ledger, flows: Mapping[str, Flow], rows: Mapping[str, slice], over: Tensor
+) -> None:
     """Say which payment is refused, and why."""
     for name, flow in flows.items():
         impossible = ~_possible(flow)
         if bool(impossible.any()):
             market, payer, payee = impossible.nonzero()[0].tolist()
             raise ValueError(
-                f"a payment {name!r} is {float(flow.money[market, payer, payee])}, wanted a finite amount >= 0: "
-                f"{flow.payer}_{payer} of market {market} would pay it to {flow.payee}_{payee}. No money moved."
+                f"a payment {name!r} is {float(flow.money[market, payer, payee])}, wanted a finite"
+                f" amount >= 0: {flow.payer}_{payer} of market {market} would pay it to"
+                f" {flow.payee}_{payee}. No money moved."
             )
     market, row = over.nonzero()[0].tolist()
-    who, where = next((name, where) for name, where in rows.items() if where.start <= row < where.stop)
+    who, where = next(
+        (name, where) for name, where in rows.items() if where.start <= row < where.stop
+    )
     place = row - where.start
     paid = {name: float(f.paid[market, place]) for name, f in flows.items() if f.payer == who}
     raise ValueError(
-        f"{who}_{place} of market {market} would pay {sum(paid.values()):g} ({', '.join(paid)}) from a purse of "
-        f"{float(before.purse[market, row]):g}: more than its cash and credit. No money moved."
+        f"{who}_{place} of market {market} would pay {sum(paid.values()):g} ({', '.join(paid)})"
+        f" from a purse of {float(before.purse[market, row]):g}: more than its cash and credit. No"
+        " money moved."
     )
 
 
 def dense(flows: Mapping[str, Flow], rows: Mapping[str, slice], like: Amounts) -> Transfers:
-    """All flows in one square matrix over all rows, for pictures and reports of small markets: [markets, rows, rows].
+    """All flows in one square matrix over all rows, for pictures and reports of small markets:
+    [markets, rows, rows].
 
     like: numbers of the ledger's shape
     """

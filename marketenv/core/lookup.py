@@ -7,11 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 
-def unknown(kind: str, name: object, known: Mapping[str, Any] | Sequence[str], fix: str = "") -> ValueError:
+def unknown(
+    kind: str, name: object, known: Mapping[str, Any] | Sequence[str], fix: str = ""
+) -> ValueError:
     """Describe an unknown name with its nearest neighbour and what else to do, ready to be raised.
 
     >>> unknown("mechanism", "secondprice", ("first_price", "second_price"))
-    ValueError("no mechanism 'secondprice'. Did you mean 'second_price'? Known: first_price, second_price.")
+    ValueError("no mechanism 'secondprice'. Did you mean 'second_price'? Known: first_price,
+    second_price.")
     """
     names = sorted(known)
     near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
@@ -20,7 +23,8 @@ def unknown(kind: str, name: object, known: Mapping[str, Any] | Sequence[str], f
 
 
 def lookup(table: Mapping[str, Any], name: Any, kind: str) -> Any:
-    """Return the table's entry of that name; kind is the word used in errors. ``checks.named_part`` takes objects too.
+    """Return the table's entry of that name; kind is the word used in errors. ``checks.named_part``
+    takes objects too.
 
     Raises ValueError for what is no name of the table, naming the nearest one.
 

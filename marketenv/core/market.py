@@ -1,4 +1,5 @@
-"""What a market is: people on a floor, and a chain of phases. Everything else in the library is built on it.
+"""What a market is: people on a floor, and a chain of phases. Everything else in the library is
+built on it.
 
 Who writes a market of one's own writes a phase: what its movers see and do, and what comes of it.
 """
@@ -19,9 +20,21 @@ from marketenv.core.policy import Policy, uniform_random
 from marketenv.core.report import EVERYWHERE, Report
 
 __all__ = [
-    "Breakpoints", "Market", "Move", "Outcome", "People", "Phase", "Report", "Role", "Shown", "Stage", "Tested",
-    "agent_names", "move_of", "role_of",
-]  # fmt: skip
+    "Breakpoints",
+    "Market",
+    "Move",
+    "Outcome",
+    "People",
+    "Phase",
+    "Report",
+    "Role",
+    "Shown",
+    "Stage",
+    "Tested",
+    "agent_names",
+    "move_of",
+    "role_of",
+]
 
 T = TypeVar("T")
 
@@ -30,12 +43,13 @@ class Market:
     """A batch of markets of one kind: people, and the chain of phases that makes a round.
 
     horizon: rounds of an episode
-    cut:     False: the number of rounds is part of the game, so its last round ends it (``terminated``). True: the game goes on,
-             and agents do not know when the cut comes, so what would have come later still counts (``truncated``)
+    cut:     False: the number of rounds is part of the game, so its last round ends it
+             (``terminated``). True: the game goes on, and agents do not know when the cut comes, so
+             what would have come later still counts (``truncated``)
     config, source: arguments and data by which a saved file knows its market
 
-    Raises ValueError for phases of one name, two that tell one fact, a role that is unknown or moves nowhere, and for a chain in
-    which nobody moves.
+    Raises ValueError for phases of one name, two that tell one fact, a role that is unknown or
+    moves nowhere, and for a chain in which nobody moves.
     """
 
     def __init__(
@@ -49,44 +63,67 @@ class Market:
         config: Any = None,
         source: Any = None,
     ) -> None:
-        self.people, self.phases, self.horizon, self.cut = people, tuple(phases), whole(horizon, "horizon", 1), cut
+        self.people, self.phases, self.horizon, self.cut = (
+            people,
+            tuple(phases),
+            whole(horizon, "horizon", 1),
+            cut,
+        )
         self.name, self.config, self.source, self.device = name, config, source, people.device
         names = [phase.name for phase in self.phases]
         if not all(isinstance(phase, Phase) for phase in self.phases):
             odd = next(phase for phase in self.phases if not isinstance(phase, Phase))
             raise ValueError(
-                f"a phase is {odd!r}, wanted an object of a class of Phase, such as {getattr(odd, '__name__', 'Offer')}()."
+                f"a phase is {odd!r}, wanted an object of a class of Phase, such as"
+                f" {getattr(odd, '__name__', 'Offer')}()."
             )
         if not all(isinstance(name, str) and "." not in name for name in names):
             raise ValueError(
-                f"phases are named {', '.join(map(repr, names))}, wanted text without dots, under which files are kept."
+                f"phases are named {', '.join(map(repr, names))}, wanted text without dots, under"
+                " which files are kept."
             )
         if len(set(names)) < len(names) or not all(names):
-            raise ValueError(f"phases are named {', '.join(map(repr, names))}, wanted every name once: rename one of the two.")
+            raise ValueError(
+                f"phases are named {', '.join(map(repr, names))}, wanted every name once: rename"
+                " one of the two."
+            )
         self.roles = tuple(Role(role, count) for role, count in people.roles.items() if count)
         self.stage_at = tuple(map(self._stage, self.phases))
         self.stages = tuple(stage for stage in self.stage_at if stage is not None)
         if not self.stages:
-            raise ValueError(f"nobody moves in {', '.join(names) or 'a chain without phases'}, wanted a phase with movers.")
+            raise ValueError(
+                f"nobody moves in {', '.join(names) or 'a chain without phases'}, wanted a phase"
+                " with movers."
+            )
         for role in self.roles:
             if all(role.name not in stage.moves for stage in self.stages):
                 raise ValueError(
-                    f"{role.name} moves in no phase, wanted every role to move: leave it out, or make it an account."
+                    f"{role.name} moves in no phase, wanted every role to move: leave it out, or"
+                    " make it an account."
                 )
         self.moves = tuple(move for stage in self.stages for move in stage.moves.values())
-        self.told = {phase.name: {fact: phase.named(fact) for fact in phase.outcome.FACTS} for phase in self.phases}
+        self.told = {
+            phase.name: {fact: phase.named(fact) for fact in phase.outcome.FACTS}
+            for phase in self.phases
+        }
         self.facts = tuple(dict.fromkeys((*EVERYWHERE, *self._facts())))
-        self.policies: dict[str, Policy] = {"truthful": Truthful(self.phases), "random": uniform_random}
+        self.policies: dict[str, Policy] = {
+            "truthful": Truthful(self.phases),
+            "random": uniform_random,
+        }
 
     def _facts(self) -> list[str]:
-        """What the phases tell in infos, each by one of them; ValueError where two tell one fact."""
+        """What the phases tell in infos, each by one of them; ValueError where two tell one
+        fact.
+        """
         teller: dict[str, str] = {}
         for phase, names in self.told.items():
             for fact in names.values():
                 if fact in teller:
                     raise ValueError(
-                        f"phases {teller[fact]!r} and {phase!r} both tell the fact {fact!r}, wanted every fact once: rename it "
-                        "in FACTS of one of their outcomes, or give one of the two a name that is not its class's."
+                        f"phases {teller[fact]!r} and {phase!r} both tell the fact {fact!r}, wanted"
+                        " every fact once: rename it in FACTS of one of their outcomes, or give"
+                        " one of the two a name that is not its class's."
                     )
                 teller[fact] = phase
         return list(teller)
@@ -96,7 +133,9 @@ class Market:
         for role in phase.moves:
             choice(role, f"role of phase {phase.name!r}", tuple(self.people.roles))
         moves = {
-            role.name: dataclasses.replace(phase.moves[role.name], name=role.name, count=role.count, stage=phase.name)
+            role.name: dataclasses.replace(
+                phase.moves[role.name], name=role.name, count=role.count, stage=phase.name
+            )
             for role in self.roles
             if role.name in phase.moves
         }
@@ -106,7 +145,10 @@ class Market:
         """The latest phase of a class or protocol; ValueError where there is none."""
         found = [phase for phase in self.phases if isinstance(phase, kind)]
         if not found:
-            raise ValueError(f"{self.name} has no phase {kind.__name__}: {', '.join(type(p).__name__ for p in self.phases)}.")
+            raise ValueError(
+                f"{self.name} has no phase {kind.__name__}:"
+                f" {', '.join(type(p).__name__ for p in self.phases)}."
+            )
         return found[-1]
 
     def moves_of(self, role: str) -> tuple[Move, ...]:
@@ -138,7 +180,13 @@ def role_of(market: Market, agent: str) -> Role:
 
 
 def move_of(market: Market, agent: str, stage: str | None = None) -> Move:
-    """What an agent sees and does in a stage, by default the first in which it moves; ValueError where it never moves there."""
+    """What an agent sees and does in a stage, by default the first in which it moves;
+    ValueError where it never moves there.
+    """
     moves = market.moves_of(role_of(market, agent).name)
     known = tuple(move.stage for move in moves)
-    return moves[0] if stage is None else moves[known.index(choice(stage, f"stage in which {agent} moves", known))]
+    return (
+        moves[0]
+        if stage is None
+        else moves[known.index(choice(stage, f"stage in which {agent} moves", known))]
+    )

@@ -28,7 +28,9 @@ class Role:
 
 @dataclass(frozen=True)
 class Move:
-    """What a role sees and does in one stage. A phase names the fields; the market adds who moves, how many, and where."""
+    """What a role sees and does in one stage. A phase names the fields; the market adds who
+    moves, how many, and where.
+    """
 
     observation: Fields
     action: Fields
@@ -38,11 +40,16 @@ class Move:
 
     def __post_init__(self) -> None:
         for multiple in self._multiples:
-            choice(multiple.of, f"observed field for {multiple.name!r} to be a multiple of:", tuple(self.observation.slices))
+            choice(
+                multiple.of,
+                f"observed field for {multiple.name!r} to be a multiple of:",
+                tuple(self.observation.slices),
+            )
             size = self.observation[multiple.of].size
             if size != multiple.size:
                 raise ValueError(
-                    f"{multiple.name!r} has the size {multiple.size}, wanted {size} as {multiple.of!r}, whose multiple it is."
+                    f"{multiple.name!r} has the size {multiple.size}, wanted {size} as"
+                    f" {multiple.of!r}, whose multiple it is."
                 )
 
     @cached_property
@@ -50,14 +57,18 @@ class Move:
         """Names of the agents that move, in order."""
         return Role(self.name, self.count).agents
 
-    def read(self, observation: Float[Tensor, "*batch dim"], actions: Float[Tensor, "*batch width"]) -> dict[str, Tensor]:
+    def read(
+        self, observation: Float[Tensor, "*batch dim"], actions: Float[Tensor, "*batch width"]
+    ) -> dict[str, Tensor]:
         """What actions mean to an agent that sees this, by field: float64 [*batch, size] each."""
         return self.action.read(actions, self._known(observation))
 
     def write(
         self, observation: Float[Tensor, "*batch dim"], /, **meanings: Tensor | float | str
     ) -> Float32[Tensor, "*batch actions"]:
-        """The actions by which an agent that sees this reports these meanings; see ``Fields.write``."""
+        """The actions by which an agent that sees this reports these meanings; see
+        ``Fields.write``.
+        """
         return self.action.write(observation, self._known(observation), **meanings)
 
     def _known(self, observation: Tensor) -> dict[str, Tensor]:
@@ -72,7 +83,9 @@ class Move:
 
 @dataclass(frozen=True)
 class Stage:
-    """A phase in which somebody moves: its name, and the moves by role, in the order of the agent axis."""
+    """A phase in which somebody moves: its name, and the moves by role, in the order of the
+    agent axis.
+    """
 
     name: str
     moves: Mapping[str, Move]

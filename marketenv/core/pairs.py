@@ -1,4 +1,6 @@
-"""Matrices of pairs without their diagonal: what an agent sees of the others, and what it does to them."""
+"""Matrices of pairs without their diagonal: what an agent sees of the others, and what it does
+to them.
+"""
 
 from __future__ import annotations
 

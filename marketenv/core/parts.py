@@ -1,7 +1,8 @@
-"""What a part that a user may have written hands over: taken as it is wanted, or refused by the part's name.
+"""What a part that a user may have written hands over: taken as it is wanted, or refused by the
+part's name.
 
-Shape, type and device are attributes of a tensor. Comparing them costs about a microsecond and waits for no device, so every
-call is checked and nothing has to be remembered of the first one.
+Shape, type and device are attributes of a tensor. Comparing them costs about a microsecond and
+waits for no device, so every call is checked and nothing has to be remembered of the first one.
 """
 
 from __future__ import annotations
@@ -13,43 +14,62 @@ import torch
 from torch import Tensor
 
 WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
-NUMBERS = (torch.float32, torch.float64, *WHOLE)  # float16 and bfloat16 keep two or three digits: no money, no model
+# float16 and bfloat16 keep two or three digits: no money, no model
+NUMBERS = (torch.float32, torch.float64, *WHOLE)
 
 
-def taken(value: Any, said: str, like: Tensor, axes: str, dtype: torch.dtype | None = None) -> Tensor:
+def taken(
+    value: Any, said: str, like: Tensor, axes: str, dtype: torch.dtype | None = None
+) -> Tensor:
     """Return a part's tensor in the wanted type and outside any graph of gradients, or refuse it.
 
-    value: what the part returned;   said: what errors begin with, such as ``"mechanism returned prices"``
-    like:  a tensor of the wanted shape and device;   axes: its axes in words;   dtype: the wanted type, by default its type
+    value: what the part returned;
+        said: what errors begin with, such as ``"mechanism returned prices"``
+    like:  a tensor of the wanted shape and device;   axes: its axes in words;
+           dtype: the wanted type, by default its type
 
-    float32, float64 and whole numbers are converted to the wanted float type, whole numbers to the wanted whole type.
+    float32, float64 and whole numbers are converted to the wanted float type, whole numbers to the
+    wanted whole type.
     Raises ValueError for anything that is no tensor, another shape or device, and all other types.
 
-    >>> taken(torch.ones(2, 3), "mechanism returned prices", torch.zeros(4, 2, 3).double(), "markets, buyers, sellers")
+    >>> wanted = torch.zeros(4, 2, 3).double()
+    >>> taken(torch.ones(2, 3), "mechanism returned prices", wanted, "markets, buyers, sellers")
     Traceback (most recent call last):
-    ValueError: mechanism returned prices of shape [2, 3] float32, wanted [4, 2, 3] float64 (markets, buyers, sellers): the \
+    ValueError: mechanism returned prices of shape [2, 3] float32, wanted [4, 2, 3] float64
+    (markets, buyers, sellers): the \
 first axis is missing; one call is for all 4 markets, so keep that axis.
     """
     wanted = like.dtype if dtype is None else dtype
     if not isinstance(value, Tensor):
         fix = "return a torch tensor."
     elif value.is_nested or value.layout != torch.strided:
-        raise ValueError(f"{said} as a sparse or nested tensor, wanted a dense one {list(like.shape)} ({axes}): use to_dense().")
+        raise ValueError(
+            f"{said} as a sparse or nested tensor, wanted a dense one {list(like.shape)} ({axes}):"
+            " use to_dense()."
+        )
     elif value.shape != like.shape:
         fix = _shape_advice(tuple(value.shape), tuple(like.shape), axes)
     elif value.dtype not in _sources(wanted):
         fix = f"{_word(value.dtype)} is not converted; compute it as {_word(wanted)}."
     elif value.device != like.device:
-        fix = f"it lies on {value.device}, wanted {like.device}; make it from the tensors that are given."
+        fix = (
+            f"it lies on {value.device}, wanted {like.device}; make it from the tensors that are"
+            " given."
+        )
     else:
         value = value.detach() if value.requires_grad else value
         return value if value.dtype == wanted else value.to(wanted)
-    got = f"of shape {list(value.shape)} {_word(value.dtype)}" if isinstance(value, Tensor) else f"as {_name(value)}"
+    got = (
+        f"of shape {list(value.shape)} {_word(value.dtype)}"
+        if isinstance(value, Tensor)
+        else f"as {_name(value)}"
+    )
     raise ValueError(f"{said} {got}, wanted {list(like.shape)} {_word(wanted)} ({axes}): {fix}")
 
 
 def made(value: Any, kind: type, part: str) -> Any:
-    """Return what a part made if it is of the kind, a dataclass or named tuple; ValueError that names its fields otherwise.
+    """Return what a part made if it is of the kind, a dataclass or named tuple; ValueError that
+    names its fields otherwise.
 
     A named tuple may be given as any tuple of as many parts.
     """
@@ -60,7 +80,10 @@ def made(value: Any, kind: type, part: str) -> Any:
         return kind(*value)
     names = ", ".join(fields or [field.name for field in dataclasses.fields(kind)])
     many = f" of {len(value)}" if isinstance(value, tuple) else ""
-    raise ValueError(f"{part} returned {_name(value)}{many}, wanted {kind.__name__}({names}): return an object of that class.")
+    raise ValueError(
+        f"{part} returned {_name(value)}{many}, wanted {kind.__name__}({names}): return an object"
+        " of that class."
+    )
 
 
 def _sources(wanted: torch.dtype) -> tuple[torch.dtype, ...]:
@@ -70,8 +93,15 @@ def _sources(wanted: torch.dtype) -> tuple[torch.dtype, ...]:
 
 def _shape_advice(got: tuple[int, ...], wanted: tuple[int, ...], axes: str) -> str:
     if got == wanted[1:]:
-        return f"the first axis is missing; one call is for all {wanted[0]} {axes.split(', ')[0]}, so keep that axis."
-    return "its axes stand in another order." if sorted(got) == sorted(wanted) else "make it of that shape."
+        return (
+            f"the first axis is missing; one call is for all {wanted[0]} {axes.split(', ')[0]}, so"
+            " keep that axis."
+        )
+    return (
+        "its axes stand in another order."
+        if sorted(got) == sorted(wanted)
+        else "make it of that shape."
+    )
 
 
 def _word(dtype: torch.dtype) -> str:

@@ -15,9 +15,10 @@ from marketenv.core.moves import Move
 from marketenv.core.numbers import real
 
 ELSEWHERE = (  # what else may stand for a policy than a name of the market's table
-    " Or give a policy, an object policy(observation, move, keys) -> actions, or 'module:name' of one that Python can import. "
-    "The scripted strategies, such as shade, lie in the folder agents of marketenv's repository, not in the installed package: "
-    "there, STRATEGIES['shade'].build(market) of agents.markets makes such an object."
+    " Or give a policy, an object policy(observation, move, keys) -> actions, or 'module:name' of"
+    " one that Python can import. The scripted strategies, such as shade, lie in the folder agents"
+    " of marketenv's repository, not in the installed package: there,"
+    " STRATEGIES['shade'].build(market) of agents.markets makes such an object."
 )
 
 
@@ -25,14 +26,17 @@ ELSEWHERE = (  # what else may stand for a policy than a name of the market's ta
 class Policy(Protocol):
     """Anything that maps a role's observations to its actions.
 
-    A policy keeps no memory between calls and draws randomness only from its keys, so it plays alike in one
-    environment and in a batch of thousands. It reads observations by name: ``move.observation.unpack(observation)``.
+    A policy keeps no memory between calls and draws randomness only from its keys, so it plays
+    alike in one environment and in a batch of thousands. It reads observations by name:
+    ``move.observation.unpack(observation)``.
     """
 
     def __call__(
         self, observation: Float[Tensor, "markets dim"], move: Move, keys: Int[Tensor, "markets"]
     ) -> Float[Tensor, "markets actions"]:
-        """Return actions [markets, move.action.dim] inside the role's action bounds; ``actions_of`` takes other types too."""
+        """Return actions [markets, move.action.dim] inside the role's action bounds;
+        ``actions_of`` takes other types too.
+        """
         ...
 
 
@@ -42,20 +46,29 @@ def uniform_random(observation: Tensor, move: Move, keys: Tensor) -> Tensor:
     return low + (high - low) * draws.uniform(keys, move.action.dim).float()
 
 
-def actions_of(policy: Policy, observation: Tensor, move: Move, keys: Tensor) -> Float[Tensor, "markets actions"]:
-    """Ask a policy, and take its answer as actions: float32 [markets, move.action.dim] inside the role's box.
+def actions_of(
+    policy: Policy, observation: Tensor, move: Move, keys: Tensor
+) -> Float[Tensor, "markets actions"]:
+    """Ask a policy, and take its answer as actions: float32 [markets, move.action.dim] inside the
+    role's box.
 
-    Numbers of every type are taken, as a tensor, a numpy array or lists, from every device; gradients end here. Raises
-    ValueError that names the role and the policy for anything else (bools, sparse tensors and masked entries too), another
-    shape, NaN and values outside the box.
+    Numbers of every type are taken, as a tensor, a numpy array or lists, from every device;
+    gradients end here. Raises ValueError that names the role and the policy for anything else
+    (bools, sparse tensors and masked entries too), another shape, NaN and values outside the box.
     """
     answer = policy(observation.detach(), move, keys)
-    said = f"what a {move.name}'s policy returned ({getattr(policy, '__qualname__', type(policy).__qualname__)})"
+    said = (
+        f"what a {move.name}'s policy returned"
+        f" ({getattr(policy, '__qualname__', type(policy).__qualname__)})"
+    )
     wanted = (len(observation), move.action.dim)
     given = real(answer, said)
     if given.dtype == torch.bool or given.shape != wanted:
         word = str(given.dtype).removeprefix("torch.")
-        raise ValueError(f"{said} is {word} {list(given.shape)}, wanted float32 {list(wanted)}: one row an observation.")
+        raise ValueError(
+            f"{said} is {word} {list(given.shape)}, wanted float32 {list(wanted)}: one row an"
+            " observation."
+        )
     return move.action.check(given.to(observation.device, torch.float32), said)
 
 
@@ -69,16 +82,29 @@ def find_policy(part: Any, table: dict[str, Any]) -> Policy:
         try:
             module = importlib.import_module(module_name)
         except ImportError as error:
-            raise ValueError(f"policy {part!r}: cannot import {module_name!r} ({error}).") from error
+            raise ValueError(
+                f"policy {part!r}: cannot import {module_name!r} ({error})."
+            ) from error
         if not hasattr(module, name):
-            raise unknown(f"policy in {module_name}", name, tuple(n for n in dir(module) if not n.startswith("_")))
+            raise unknown(
+                f"policy in {module_name}",
+                name,
+                tuple(n for n in dir(module) if not n.startswith("_")),
+            )
         part = getattr(module, name)
     if isinstance(part, str):
         if part not in table:
             raise unknown("policy", part, table, ELSEWHERE)
         part = table[part]
     if not callable(part) or isinstance(part, type):
-        fix = f"; this is the class {part.__name__}, make an object of it" if isinstance(part, type) else ""
-        raise ValueError(f"policy {part!r} is not callable; wanted policy(observation, move, keys) -> actions{fix}.")
+        fix = (
+            f"; this is the class {part.__name__}, make an object of it"
+            if isinstance(part, type)
+            else ""
+        )
+        raise ValueError(
+            f"policy {part!r} is not callable; wanted policy(observation, move, keys) ->"
+            f" actions{fix}."
+        )
     policy: Policy = part
     return policy

@@ -1,4 +1,6 @@
-"""The same numbers whatever torch's global settings are: tensors name their types, and products keep theirs."""
+"""The same numbers whatever torch's global settings are: tensors name their types, and products
+keep theirs.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +17,11 @@ T = TypeVar("T")
 
 
 class full_precision:
-    """Switch ``torch.autocast`` off inside, on every kind of device; a decorator as well, which costs nothing where it is off.
+    """Switch ``torch.autocast`` off inside, on every kind of device; a decorator as well, which
+    costs nothing where it is off.
 
-    Autocast rounds the factors of float32 products to 8 or 11 bits, so that rewards would depend on who calls the market.
-    What a user's policy computes is not the market's, and runs outside.
+    Autocast rounds the factors of float32 products to 8 or 11 bits, so that rewards would depend on
+    who calls the market. What a user's policy computes is not the market's, and runs outside.
 
     >>> with torch.autocast("cpu", dtype=torch.bfloat16), full_precision():
     ...     print((torch.ones(1, 1) @ torch.ones(1, 1)).dtype)

@@ -22,10 +22,12 @@ EVERYWHERE = ("utility", "paid", "received", "cash")  # facts of every market
 class Report:
     """A finished round: every phase's outcome, who paid whom, and what it was worth.
 
-    rewards:    utility of the round: net money + terms                             float64 [markets, agents]
+    rewards:    utility of the round: net money + terms   float64 [markets, agents]
     terminated: the game is really over                                              bool [markets]
-    ledger:     cash, and the round's net, at the end of the round;   rows: of roles and accounts in it
-    done, flows, terms: as on the floor;   seconds: wall-clock seconds of each phase, and of what it quoted
+    ledger:     cash, and the round's net, at the end of the round;
+                rows: of roles and accounts in it
+    done, flows, terms: as on the floor;
+        seconds: wall-clock seconds of each phase, and of what it quoted
     told:       by phase and fact of its outcome the name under which infos show it
     """
 
@@ -60,7 +62,9 @@ class Report:
     @property
     def net(self) -> Amounts:
         """Money that each agent, and each account, received less what it paid."""
-        return self._summed(lambda flow: (flow.payee, flow.received)) - self._summed(lambda flow: (flow.payer, flow.paid))
+        return self._summed(lambda flow: (flow.payee, flow.received)) - self._summed(
+            lambda flow: (flow.payer, flow.paid)
+        )
 
     @property
     def transfers(self) -> Float64[Tensor, "markets rows rows"]:
@@ -69,16 +73,23 @@ class Report:
 
     @property
     def names(self) -> list[str]:
-        """Names of the agents, then of the accounts, as the rows of ``transfers``: seller_0, account held, account escrow_1."""
+        """Names of the agents, then of the accounts, as the rows of ``transfers``: seller_0,
+        account held, account escrow_1.
+        """
         agents, named = self.rewards.shape[1], []
         for name, where in self.rows.items():
             many = where.stop <= agents or where.stop - where.start > 1
             kind = "" if where.stop <= agents else "account "
-            named += [f"{kind}{name}_{k}" if many else f"{kind}{name}" for k in range(where.stop - where.start)]
+            named += [
+                f"{kind}{name}_{k}" if many else f"{kind}{name}"
+                for k in range(where.stop - where.start)
+            ]
         return named
 
     def between_names(self) -> tuple[Float64[Tensor, "markets names names"], list[str]]:
-        """``transfers`` and ``names`` where all rows of an account are one, ``account escrow``: for pictures."""
+        """``transfers`` and ``names`` where all rows of an account are one, ``account escrow``:
+        for pictures.
+        """
         agents, names = self.rewards.shape[1], self.names
         shown = [
             f"account {name}" if where.start >= agents else names[row]
@@ -95,21 +106,33 @@ class Report:
         return money, kept
 
     def infos(self) -> dict[str, Tensor]:
-        """The numbers that infos show: each [markets, agents]; a phase may tell a fact of every market in its own way."""
+        """The numbers that infos show: each [markets, agents]; a phase may tell a fact of every
+        market in its own way.
+        """
         agents = self.rewards.shape[1]
-        facts = {"utility": self.rewards, "paid": self.paid, "received": self.received, "cash": self.ledger.cash[:, :agents]}
+        facts = {
+            "utility": self.rewards,
+            "paid": self.paid,
+            "received": self.received,
+            "cash": self.ledger.cash[:, :agents],
+        }
         for phase, outcome in self.done.items():
             facts |= {self.told[phase][fact]: value for fact, value in outcome.facts().items()}
         return facts
 
     def story(self, agents: Sequence[str]) -> list[str]:
-        """Tell the first market's round in lines of text: every phase's part, payments, and utilities."""
+        """Tell the first market's round in lines of text: every phase's part, payments, and
+        utilities.
+        """
         lines = [line for outcome in self.done.values() for line in outcome.story(agents)]
         transfers, names = self.between_names()
         money = transfers[0]
-        moved = (money > ledger.RELATIVE * money.max()).nonzero()  # not what a hold leaves over by rounding
+        # not what a hold leaves over by rounding
+        moved = (money > ledger.RELATIVE * money.max()).nonzero()
         paid = [f"{names[p]} pays {names[q]} {float(money[p, q]):.4f}." for p, q in moved.tolist()]
-        utilities = ", ".join(f"{a} {u:+.4f}" for a, u in zip(agents, self.rewards[0].tolist(), strict=True))
+        utilities = ", ".join(
+            f"{a} {u:+.4f}" for a, u in zip(agents, self.rewards[0].tolist(), strict=True)
+        )
         return [*lines, *(paid or ["Nobody pays anybody."]), f"Utility: {utilities}."]
 
     def _summed(self, side: Callable[[Flow], tuple[str, Tensor]]) -> Amounts:

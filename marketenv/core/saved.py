@@ -24,16 +24,18 @@ from marketenv.core.words import plain
 Facts = dict[str, str | None]  # words of each argument; None where they cannot be compared
 
 PLACE = ("device", "root", "download")  # where a market runs and its files lie does not count
-DEALT = ("data", "partition", "data_options")  # what a source has made of them counts in their place
+# what a source has made of them counts in their place
+DEALT = ("data", "partition", "data_options")
 ABOUT = {"market": dict, "stage": int}  # a header's facts
 SHOWN = 300  # letters of an argument in an error
 
 
 def facts_of(market: Market) -> Facts:
-    """Kind and arguments of a market in words (see ``plain``), equal for markets that may share a file.
+    """Kind and arguments of a market in words (see ``plain``), equal for markets that may share a
+    file.
 
-    A market without a config is known by all that it holds; one with a ``source`` by the data in it, wherever they lie. Where it
-    runs does not count.
+    A market without a config is known by all that it holds; one with a ``source`` by the data in
+    it, wherever they lie. Where it runs does not count.
     """
     if market.config is None:
         return {"market": market.name, "content": plain(market)}
@@ -41,7 +43,11 @@ def facts_of(market: Market) -> Facts:
     held = {name: value for name, value in vars(market.config).items() if name not in left_out}
     if market.source is not None:
         held["data"] = market.source
-    own = [type(phase) for phase in market.phases if not type(phase).__module__.startswith("marketenv.")]
+    own = [
+        type(phase)
+        for phase in market.phases
+        if not type(phase).__module__.startswith("marketenv.")
+    ]
     code = {"code": plain(own)} if own else {}
     return {"market": market.name} | code | {name: plain(value) for name, value in held.items()}
 
@@ -55,33 +61,64 @@ def describe(market: Market) -> str | None:
 
 
 def write(path: str | Path, facts: Facts, saved: Standing) -> None:
-    """Write a batch to a file; ValueError where no file can be written. Warns where no market can be sure to go on from it."""
+    """Write a batch to a file; ValueError where no file can be written. Warns where no market
+    can be sure to go on from it.
+    """
     unknown = [name for name, words in facts.items() if words is None]
     if unknown:
-        said = f"{', '.join(unknown)} holds an object that cannot be compared, so load() will refuse {path}."
+        said = (
+            f"{', '.join(unknown)} holds an object that cannot be compared, so load() will refuse"
+            f" {path}."
+        )
         warnings.warn(said, stacklevel=4)  # of who called the door's save, which called the batch's
     finished = saved.finished
-    extra = {"base": saved.episodes.base, "episode": saved.episodes.number, "ended": saved.over, "earned": finished.earned}
-    extra |= {f"actions.{k}.{role}": actions for k, stage in enumerate(saved.moves) for role, actions in stage.items()}
+    extra = {
+        "base": saved.episodes.base,
+        "episode": saved.episodes.number,
+        "ended": saved.over,
+        "earned": finished.earned,
+    }
+    extra |= {
+        f"actions.{k}.{role}": actions
+        for k, stage in enumerate(saved.moves)
+        for role, actions in stage.items()
+    }
     extra |= {f"info.{name}": values for name, values in finished.facts.items()}
     storage.save(path, saved.start, {"market": facts, "stage": len(saved.moves)}, extra)
 
 
 def read(path: str | Path, market: Market, facts: Facts, n_markets: int) -> Standing:
     """Read a batch of this market; ValueError for a damaged, foreign or impossible file."""
-    like = rounds.opened(market, torch.zeros(1, dtype=torch.int64, device=market.device))  # one market shows how each is made up
-    start, about, extra = storage.load(path, like, market.device, partial(_check_about, path, facts), n_markets)
+    # one market shows how each is made up
+    like = rounds.opened(market, torch.zeros(1, dtype=torch.int64, device=market.device))
+    start, about, extra = storage.load(
+        path, like, market.device, partial(_check_about, path, facts), n_markets
+    )
     played = about["stage"]
     if not 0 <= played < len(market.stages):
         raise _impossible(path, f"{played} of the round's {len(market.stages)} stages are played")
-    acted = {f"actions.{k}.{role}": (k, role) for k in range(played) for role in market.stages[k].moves}
-    wanted = {"base", "episode", "ended", "earned", *(f"info.{name}" for name in market.facts), *acted}
+    acted = {
+        f"actions.{k}.{role}": (k, role) for k in range(played) for role in market.stages[k].moves
+    }
+    wanted = {
+        "base",
+        "episode",
+        "ended",
+        "earned",
+        *(f"info.{name}" for name in market.facts),
+        *acted,
+    }
     if extra.keys() != wanted:
-        raise _impossible(path, f"it holds {', '.join(sorted(extra)) or 'nothing'}, wanted {', '.join(sorted(wanted))}")
+        raise _impossible(
+            path,
+            f"it holds {', '.join(sorted(extra)) or 'nothing'}, wanted {', '.join(sorted(wanted))}",
+        )
     _check_extra(path, extra, market, played, n_markets)
     saved = Standing(
         start=start,
-        moves=tuple({r: extra[f"actions.{k}.{r}"] for r in market.stages[k].moves} for k in range(played)),
+        moves=tuple(
+            {r: extra[f"actions.{k}.{r}"] for r in market.stages[k].moves} for k in range(played)
+        ),
         finished=Finished({name: extra[f"info.{name}"] for name in market.facts}, extra["earned"]),
         episodes=Episodes(extra["base"], extra["episode"]),
         over=extra["ended"],
@@ -102,9 +139,14 @@ def _check_about(path: str | Path, facts: Facts, about: dict[str, Any]) -> None:
 
 
 def _check_facts(path: str | Path, held: Mapping[str, Any], facts: Facts) -> None:
-    """Refuse a file of another market, of other arguments, and of arguments that cannot be compared."""
+    """Refuse a file of another market, of other arguments, and of arguments that cannot be
+    compared.
+    """
     if held.get("market") != facts["market"]:
-        raise ValueError(f"{path} holds a {held.get('market')}, wanted a {facts['market']}. Build the market that was saved.")
+        raise ValueError(
+            f"{path} holds a {held.get('market')}, wanted a {facts['market']}. Build the market"
+            " that was saved."
+        )
     names = dict.fromkeys((*facts, *held))
     other = [line for n in names for line in _differences(n, held.get(n), facts.get(n))]
     if other:
@@ -115,23 +157,31 @@ def _check_facts(path: str | Path, held: Mapping[str, Any], facts: Facts) -> Non
     unknown = [name for name in names if facts.get(name) is None]
     if unknown:
         raise ValueError(
-            f"{path} cannot be checked against this market: {', '.join(unknown)} holds an object that cannot be "
-            "compared, such as a lock or a generator. Give its class a __getstate__ that returns what tells it from others."
+            f"{path} cannot be checked against this market: {', '.join(unknown)} holds an object"
+            " that cannot be compared, such as a lock or a generator. Give its class a"
+            " __getstate__ that returns what tells it from others."
         )
 
 
 def _differences(name: str, held: Any, wanted: Any) -> list[str]:
-    """Where two arguments differ: of objects of one class only the fields that do, by dotted names."""
+    """Where two arguments differ: of objects of one class only the fields that do, by dotted
+    names.
+    """
     if held == wanted:
         return []
     mine, other = _fields(held), _fields(wanted)
     if mine.keys() == other.keys() and len(mine) > 1:
-        return [line for part in mine for line in _differences(f"{name}.{part}", mine[part], other[part])]
+        return [
+            line
+            for part in mine
+            for line in _differences(f"{name}.{part}", mine[part], other[part])
+        ]
     return [f"{name}={_short(held)}, wanted {name}={_short(wanted)}"]
 
 
 def _fields(words: Any) -> dict[str, str]:
-    """The fields of an object in the words of ``plain``, and its class as a key; empty where the words are of no object.
+    """The fields of an object in the words of ``plain``, and its class as a key; empty where the
+    words are of no object.
 
     >>> _fields("home.Sale(price=(1, 2), name='a, b')")
     {'home.Sale': '', 'price': '(1, 2)', 'name': "'a, b'"}
@@ -140,31 +190,57 @@ def _fields(words: Any) -> dict[str, str]:
     if not whole:
         return {}
     parts, depth = [""], 0
-    for token in re.findall(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"|.", whole[2], re.DOTALL):  # a quoted text, or a letter
+    # a quoted text, or a letter
+    for token in re.findall(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"|.", whole[2], re.DOTALL):
         depth += (token in "([{") - (token in ")]}")
         parts = [*parts, ""] if token == "," and depth == 0 else [*parts[:-1], parts[-1] + token]
     named = [part.strip().partition("=") for part in parts]
-    return {whole[1]: ""} | {name: value for name, _, value in named} if all(name.isidentifier() for name, *_ in named) else {}
+    return (
+        {whole[1]: ""} | {name: value for name, _, value in named}
+        if all(name.isidentifier() for name, *_ in named)
+        else {}
+    )
 
 
 def _short(words: Any) -> str:
     text = str(words)
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}... [{hashlib.sha256(text.encode()).hexdigest()[:16]}]"
+    return (
+        text
+        if len(text) <= SHOWN
+        else f"{text[:SHOWN]}... [{hashlib.sha256(text.encode()).hexdigest()[:16]}]"
+    )
 
 
-def _check_extra(path: str | Path, extra: Mapping[str, Tensor], market: Market, played: int, n_markets: int) -> None:
+def _check_extra(
+    path: str | Path, extra: Mapping[str, Tensor], market: Market, played: int, n_markets: int
+) -> None:
     """Refuse seeds, actions and infos of other shapes and types, and actions outside their box."""
     agents = (n_markets, market.people.count)
-    wanted: dict[str, tuple[tuple[int, ...], torch.dtype | None]] = {"base": ((n_markets,), torch.int64)}
-    wanted |= {"episode": wanted["base"], "ended": ((n_markets,), torch.bool), "earned": (agents, torch.float64)}
+    wanted: dict[str, tuple[tuple[int, ...], torch.dtype | None]] = {
+        "base": ((n_markets,), torch.int64)
+    }
+    wanted |= {
+        "episode": wanted["base"],
+        "ended": ((n_markets,), torch.bool),
+        "earned": (agents, torch.float64),
+    }
     wanted |= {f"info.{name}": (agents, None) for name in market.facts}
-    moves = {f"actions.{k}.{role}": move for k in range(played) for role, move in market.stages[k].moves.items()}
-    wanted |= {name: ((n_markets, move.count, move.action.dim), torch.float32) for name, move in moves.items()}
+    moves = {
+        f"actions.{k}.{role}": move
+        for k in range(played)
+        for role, move in market.stages[k].moves.items()
+    }
+    wanted |= {
+        name: ((n_markets, move.count, move.action.dim), torch.float32)
+        for name, move in moves.items()
+    }
     for name, (shape, dtype) in wanted.items():
         tensor = extra[name]
         if tensor.shape != shape or tensor.is_complex() or tensor.dtype != (dtype or tensor.dtype):
             word = f" {dtype}" if dtype else ""
-            raise _impossible(path, f"{name} is {tensor.dtype} {list(tensor.shape)}, wanted{word} {list(shape)}")
+            raise _impossible(
+                path, f"{name} is {tensor.dtype} {list(tensor.shape)}, wanted{word} {list(shape)}"
+            )
     for name, move in moves.items():
         move.action.check(extra[name], f"{path} is no whole saved market: {name}")
 
@@ -177,8 +253,14 @@ def _check_time(path: str | Path, saved: Standing, market: Market) -> None:
     if not torch.equal(saved.start.floor.seeds, saved.episodes.seeds):
         raise _impossible(path, "its seeds are not those of its episodes")
     late = played >= market.horizon
-    if bool(((played < 0) | (played > market.horizon) | (late & ~ended) | (ended & (played < 1))).any()):
-        raise _impossible(path, f"rounds are {played.tolist()}, ended is {ended.tolist()}, and the horizon is {market.horizon}")
+    if bool(
+        ((played < 0) | (played > market.horizon) | (late & ~ended) | (ended & (played < 1))).any()
+    ):
+        raise _impossible(
+            path,
+            f"rounds are {played.tolist()}, ended is {ended.tolist()}, and the horizon is"
+            f" {market.horizon}",
+        )
     if bool((saved.start.floor.ended & ~ended).any()):
         raise _impossible(path, "a market that ended by a rule of its own goes on")
     if saved.moves and bool(ended.all()):

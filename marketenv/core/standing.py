@@ -17,9 +17,11 @@ from marketenv.core.market import Market, Report
 
 @dataclass(frozen=True)
 class Standing:
-    """All that a running batch depends on, as a file holds it: what is quoted and seen follows from it.
+    """All that a running batch depends on, as a file holds it: what is quoted and seen follows from
+    it.
 
-    start:    the beginning of the present round;   moves: actions of its earlier stages, by role [markets, count, width] each
+    start:    the beginning of the present round;
+              moves: actions of its earlier stages, by role [markets, count, width] each
     finished: what is told of the last rounds;   episodes: what the seeds are made of
     over:     which markets ended and have not begun their next episodes   [markets]
     """
@@ -37,15 +39,23 @@ def opened(
     mask: Bool[Tensor, "markets"],
     seeds: Int[Tensor, "markets"] | None = None,
 ) -> Standing:
-    """The masked markets begin episodes of these seeds, their next ones where a seed is -1 or none is given; no round has begun.
+    """The masked markets begin episodes of these seeds, their next ones where a seed is -1 or none
+    is given; no round has begun.
 
     The others stay where they are.
     """
-    index, seeds = mask.nonzero()[:, 0], torch.full_like(mask, -1, dtype=torch.int64) if seeds is None else seeds
-    episodes = (Episodes(seeds, torch.zeros_like(seeds)) if before is None else before.episodes).begun(seeds, mask)
+    index, seeds = (
+        mask.nonzero()[:, 0],
+        torch.full_like(mask, -1, dtype=torch.int64) if seeds is None else seeds,
+    )
+    episodes = (
+        Episodes(seeds, torch.zeros_like(seeds)) if before is None else before.episodes
+    ).begun(seeds, mask)
     start = rounds.opened(market, episodes.seeds[index])
     if before is None:
-        return Standing(start, (), Finished.nothing(market, len(mask)), episodes, torch.zeros_like(mask))
+        return Standing(
+            start, (), Finished.nothing(market, len(mask)), episodes, torch.zeros_like(mask)
+        )
     start = start if len(index) == len(mask) else tree.put(before.start, index, start)
     return Standing(start, (), before.finished.cleared(mask), episodes, before.over & ~mask)
 
@@ -53,9 +63,11 @@ def opened(
 def played(
     before: Standing, now: rounds.Situation, report: Report, hold: Bool[Tensor, "markets"] | None
 ) -> tuple[Standing, Report]:
-    """Where all stand at the end of a round, and its report; those that were over, and those of ``hold``, have not played it.
+    """Where all stand at the end of a round, and its report; those that were over, and those of
+    ``hold``, have not played it.
 
-    now: the next round's beginning, if all had played. Who has not played earns nothing, and its last round is told as before.
+    now: the next round's beginning, if all had played. Who has not played earns nothing, and its
+        last round is told as before.
     """
     waits = before.over if hold is None else before.over | hold
     waiting = bool(waits.any())
@@ -63,14 +75,19 @@ def played(
         index = waits.nonzero()[:, 0]
         now = tree.put(now, index, tree.rows(before.start, index))
         rewards = report.rewards.masked_fill(waits[:, None], 0)
-        report = dataclasses.replace(report, rewards=rewards, terminated=rounds.terminated(now.floor))
+        report = dataclasses.replace(
+            report, rewards=rewards, terminated=rounds.terminated(now.floor)
+        )
     finished = Finished.of(report)
     finished = finished.but(waits, before.finished) if waiting else finished
     return Standing(now, (), finished, before.episodes, rounds.ended(now, report)), report
 
 
-def look(market: Market, standing: Standing, now: rounds.Situation, ends: rounds.ByRole | None = None) -> rounds.ByRole:
-    """What the movers see where a batch stands. In a market that is over: what they would see if it were the only one.
+def look(
+    market: Market, standing: Standing, now: rounds.Situation, ends: rounds.ByRole | None = None
+) -> rounds.ByRole:
+    """What the movers see where a batch stands. In a market that is over: what they would see if it
+    were the only one.
 
     ends: the latter, where it is known
     """
@@ -81,4 +98,7 @@ def look(market: Market, standing: Standing, now: rounds.Situation, ends: rounds
         ends = rounds.observe_end(market, tree.rows(standing.start, index))
     if not now.playing:
         return ends
-    return {role: seen.index_put((index,), ends[role]) for role, seen in rounds.observe(market, now).items()}
+    return {
+        role: seen.index_put((index,), ends[role])
+        for role, seen in rounds.observe(market, now).items()
+    }

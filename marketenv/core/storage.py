@@ -1,4 +1,5 @@
-"""Save and restore a market's state: tensors as safetensors, the rest as JSON in the same file's header.
+"""Save and restore a market's state: tensors as safetensors, the rest as JSON in the same file's
+header.
 
 Nothing is unpickled, so a file from a stranger can do no harm beyond being refused.
 """
@@ -25,10 +26,12 @@ FORMAT = "marketenv-state-3"
 
 @contextlib.contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
-    """Another path to write to; what was written there takes the file's place at once, and after an error nothing does.
+    """Another path to write to; what was written there takes the file's place at once, and after an
+    error nothing does.
 
-    It lies in the same folder under a name that nobody has. A link stays, and the file that it names is replaced; a file
-    keeps its permissions, and a new one gets those of any new file. Raises ValueError where no file can be written.
+    It lies in the same folder under a name that nobody has. A link stays, and the file that it
+    names is replaced; a file keeps its permissions, and a new one gets those of any new file.
+    Raises ValueError where no file can be written.
     """
     target = Path(path).resolve()
     part = target.with_name(f".{target.name[:50]}.{secrets.token_hex(8)}.part")
@@ -38,9 +41,11 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         part.touch(exist_ok=False)
     except OSError as error:
         raise ValueError(
-            f"cannot write {path}: {error.strerror}. Wanted the path of a file, in a folder that exists and can be written."
+            f"cannot write {path}: {error.strerror}. Wanted the path of a file, in a folder that"
+            " exists and can be written."
         ) from error
-    mode = (target if target.exists() else part).stat().st_mode  # some writers make a file that only its owner may read
+    # some writers make a file that only its owner may read
+    mode = (target if target.exists() else part).stat().st_mode
     try:
         yield part
         part.chmod(mode)
@@ -49,13 +54,21 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-def save(path: str | Path, state: Any, about: dict[str, Any], extra: dict[str, Tensor] | None = None) -> None:
-    """Write a state (a tree of tensors), further tensors, and facts about them that JSON can hold; whole or not at all."""
-    tensors = {f"state.{n}": t for n, t in tree.leaves(state).items()} | {f"extra.{n}": t for n, t in (extra or {}).items()}
+def save(
+    path: str | Path, state: Any, about: dict[str, Any], extra: dict[str, Tensor] | None = None
+) -> None:
+    """Write a state (a tree of tensors), further tensors, and facts about them that JSON can
+    hold; whole or not at all.
+    """
+    tensors = {f"state.{n}": t for n, t in tree.leaves(state).items()} | {
+        f"extra.{n}": t for n, t in (extra or {}).items()
+    }
     held = {n: t.detach().cpu().clone().contiguous() for n, t in tensors.items()}
     text = json.dumps(about)
     with whole_file(path) as part:
-        save_file(held, str(part), {"format": FORMAT, "about": text, "sha256": _fingerprint(held, text)})
+        save_file(
+            held, str(part), {"format": FORMAT, "about": text, "sha256": _fingerprint(held, text)}
+        )
 
 
 def _fingerprint(tensors: dict[str, Tensor], about: str) -> str:
@@ -77,19 +90,23 @@ def load(
     """Read a file that ``save`` wrote: (state shaped as ``like``, facts, further tensors).
 
     n_markets: how many there are in the file; None: as many as in ``like``
-    check: looks at the facts before the state is compared, and raises ValueError where they tell of another market
+    check: looks at the facts before the state is compared, and raises ValueError where they tell of
+        another market
 
-    Raises ValueError for a missing, damaged or foreign file, and for a state of another market or number of markets; a state
-    is returned whole or not at all.
+    Raises ValueError for a missing, damaged or foreign file, and for a state of another market or
+    number of markets; a state is returned whole or not at all.
     """
     header, read = _read(path)
     if header.get("format") != FORMAT:
         raise ValueError(
-            f"{path} has format {header.get('format')!r}, wanted {FORMAT!r}: it was not written by this library's save(), or by "
-            "another release of it. Save it anew."
+            f"{path} has format {header.get('format')!r}, wanted {FORMAT!r}: it was not written by"
+            " this library's save(), or by another release of it. Save it anew."
         )
     if header.get("sha256") != _fingerprint(read, header.get("about", "")):
-        raise ValueError(f"{path} is damaged: its content does not match its checksum. Use another copy of the file.")
+        raise ValueError(
+            f"{path} is damaged: its content does not match its checksum. Use another copy of the"
+            " file."
+        )
     about = _facts(path, header.get("about", ""))
     if check is not None:
         check(about)
@@ -98,7 +115,9 @@ def load(
     extra = {n.removeprefix("extra."): t for n, t in tensors.items() if n.startswith("extra.")}
     _check_state(path, held, tree.leaves(like), n_markets)
     if len(held) + len(extra) != len(tensors):
-        raise ValueError(f"{path} holds tensors that save() does not write. Use a file as save() wrote it.")
+        raise ValueError(
+            f"{path} holds tensors that save() does not write. Use a file as save() wrote it."
+        )
     return tree.replaced(like, held), about, extra
 
 
@@ -109,7 +128,8 @@ def _read(path: str | Path) -> tuple[dict[str, str], dict[str, Tensor]]:
             return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  no dict
     except (SafetensorError, OSError) as error:
         raise ValueError(
-            f"cannot read {path}: {error}. Wanted a file written by save(); it may be damaged or cut short."
+            f"cannot read {path}: {error}. Wanted a file written by save(); it may be damaged or"
+            " cut short."
         ) from error
 
 
@@ -120,21 +140,34 @@ def _facts(path: str | Path, text: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         about = None
     if not isinstance(about, dict):
-        raise ValueError(f"{path} holds no facts about its state in its header. Use a file as save() wrote it.")
+        raise ValueError(
+            f"{path} holds no facts about its state in its header. Use a file as save() wrote it."
+        )
     return about
 
 
-def _check_state(path: str | Path, held: dict[str, Tensor], wanted: dict[str, Tensor], n_markets: int | None) -> None:
+def _check_state(
+    path: str | Path, held: dict[str, Tensor], wanted: dict[str, Tensor], n_markets: int | None
+) -> None:
     """Refuse a state with other tensors, types, shapes or numbers of markets than this market's."""
     fix = "Build the market with the arguments that it was saved with."
     for name, tensor in wanted.items():
         got, count = held.get(name), len(tensor) if n_markets is None else n_markets
-        if got is None or got.dtype != tensor.dtype or got.dim() != tensor.dim() or got.shape[1:] != tensor.shape[1:]:
+        if (
+            got is None
+            or got.dtype != tensor.dtype
+            or got.dim() != tensor.dim()
+            or got.shape[1:] != tensor.shape[1:]
+        ):
             found = "nothing" if got is None else f"{got.dtype} {list(got.shape)}"
             raise ValueError(
-                f"{path} does not fit this market: {name} is {found}, wanted {tensor.dtype} {[count, *tensor.shape[1:]]}. {fix}"
+                f"{path} does not fit this market: {name} is {found}, wanted {tensor.dtype}"
+                f" {[count, *tensor.shape[1:]]}. {fix}"
             )
         if len(got) != count:
             raise ValueError(f"{path} holds {len(got)} markets, wanted {count}. {fix}")
     if held.keys() != wanted.keys():
-        raise ValueError(f"{path} does not fit this market: it has {', '.join(sorted(held.keys() - wanted.keys()))}. {fix}")
+        raise ValueError(
+            f"{path} does not fit this market: it has"
+            f" {', '.join(sorted(held.keys() - wanted.keys()))}. {fix}"
+        )

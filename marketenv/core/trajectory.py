@@ -26,8 +26,10 @@ ByStage = dict[str, dict[str, Tensor]]  # by stage and role
 class Trajectory:
     """Every round of a batch of episodes, as arrays that lead with [rounds, markets].
 
-    observations, actions: by stage and role: of those who move there   float32 [rounds, markets, count, width]
-    payments:   by name   float64 [rounds, markets, payers, payees];   parties: who pays whom, by the same name
+    observations, actions: by stage and role: of those who
+        move there   float32 [rounds, markets, count, width]
+    payments:   by name   float64 [rounds, markets, payers, payees];
+                parties: who pays whom, by the same name
     rewards:    of a round, float64 [rounds, markets, agents];   terminated: bool [rounds, markets]
     """
 
@@ -39,11 +41,15 @@ class Trajectory:
     parties: dict[str, tuple[str, str]] = field(metadata=tree.STATIC)
 
     def save(self, path: str | Path) -> None:
-        """Write a compressed ``.npz`` file, whole or not at all; the path gets that ending where it lacks it.
+        """Write a compressed ``.npz`` file, whole or not at all; the path gets that ending where it
+        lacks it.
 
-        Arrays are named as here, with dots: ``actions.auction.buyer``, ``payments.price``, ``parties.price``, ``rewards``.
+        Arrays are named as here, with dots: ``actions.auction.buyer``, ``payments.price``,
+        ``parties.price``, ``rewards``.
         """
-        arrays: dict[str, Any] = {name: tensor.cpu().numpy() for name, tensor in tree.leaves(self).items()}
+        arrays: dict[str, Any] = {
+            name: tensor.cpu().numpy() for name, tensor in tree.leaves(self).items()
+        }
         arrays |= {f"parties.{name}": np.array(names) for name, names in self.parties.items()}
         place = f"{path}" if f"{path}".endswith(".npz") else f"{path}.npz"
         with whole_file(place) as part, part.open("wb") as file:
@@ -51,20 +57,31 @@ class Trajectory:
 
 
 def collect(market: Market, steps: Iterable[tuple[ByRole, ByRole, Report | None]]) -> Trajectory:
-    """Stack what ``rounds.play`` yields of a market; ValueError where nothing was played, and for a part of a round."""
+    """Stack what ``rounds.play`` yields of a market; ValueError where nothing was played, and
+    for a part of a round.
+    """
     kept, stages = list(steps), [stage.name for stage in market.stages]
     ends = [k for k, (_, _, report) in enumerate(kept, start=1) if report is not None]
     if not ends or ends != list(range(len(stages), len(kept) + len(stages), len(stages))):
         raise ValueError(
-            f"collect got {len(kept) or 'no'} steps and {len(ends)} reports, wanted whole rounds of {len(stages)} stages "
-            f"({', '.join(stages)}): give it all steps of an episode, as rounds.play yields them."
+            f"collect got {len(kept) or 'no'} steps and {len(ends)} reports, wanted whole rounds of"
+            f" {len(stages)} stages ({', '.join(stages)}): give it all steps of an episode, as"
+            " rounds.play yields them."
         )
     reports = [report for _, _, report in kept if report is not None]
     flows = reports[0].flows
     return Trajectory(
-        observations={stage: _stacked([seen for seen, _, _ in kept[k :: len(stages)]]) for k, stage in enumerate(stages)},
-        actions={stage: _stacked([made for _, made, _ in kept[k :: len(stages)]]) for k, stage in enumerate(stages)},
-        payments={name: torch.stack([report.flows[name].money for report in reports]) for name in flows},
+        observations={
+            stage: _stacked([seen for seen, _, _ in kept[k :: len(stages)]])
+            for k, stage in enumerate(stages)
+        },
+        actions={
+            stage: _stacked([made for _, made, _ in kept[k :: len(stages)]])
+            for k, stage in enumerate(stages)
+        },
+        payments={
+            name: torch.stack([report.flows[name].money for report in reports]) for name in flows
+        },
         rewards=torch.stack([report.rewards for report in reports]),
         terminated=torch.stack([report.terminated for report in reports]),
         parties={name: (flow.payer, flow.payee) for name, flow in flows.items()},
@@ -78,13 +95,19 @@ def _stacked(parts: Sequence[ByRole]) -> ByRole:
 def describe(report: Report, agents: Sequence[str]) -> Iterator[dict[str, Any]]:
     """One dictionary per market of a round: every info by agent, and every payment by its name.
 
-    ``{"agents": {"buyer_0": {"utility": 0.4, ...}, ...}, "payments": [{"name": "price", "payer": "buyer_0", "payee": "seller_0",
-    "money": 0.5}, ...]}``
+    ``{"agents": {"buyer_0": {"utility": 0.4, ...}, ...}, "payments": [{"name": "price", "payer":
+    "buyer_0", "payee": "seller_0", "money": 0.5}, ...]}``
     """
     infos = {name: values.tolist() for name, values in report.infos().items()}
     for m in range(len(report.rewards)):
-        rows = {agent: {name: _json(values[m][i]) for name, values in infos.items()} for i, agent in enumerate(agents)}
-        yield {"agents": rows, "payments": [line for name in report.flows for line in _payments(report, name, m)]}
+        rows = {
+            agent: {name: _json(values[m][i]) for name, values in infos.items()}
+            for i, agent in enumerate(agents)
+        }
+        yield {
+            "agents": rows,
+            "payments": [line for name in report.flows for line in _payments(report, name, m)],
+        }
 
 
 def _payments(report: Report, name: str, market: int) -> Iterator[dict[str, Any]]:
@@ -102,7 +125,9 @@ def _json(value: float | int) -> float | int | None:
 
 
 def write_json_lines(path: str | Path, lines: Iterable[dict[str, Any]]) -> int:
-    """Write one JSON object per line, whole or not at all; returns how many. NaN is refused, since JSON has none."""
+    """Write one JSON object per line, whole or not at all; returns how many. NaN is refused,
+    since JSON has none.
+    """
     with whole_file(path) as part, part.open("w", encoding="utf8") as file:
         count = 0
         for count, line in enumerate(lines, start=1):  # noqa: B007  the count is what is returned

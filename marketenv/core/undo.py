@@ -1,4 +1,6 @@
-"""What fails in a door leaves it as it was: also what comes after the market's own step, such as infos and a round in words."""
+"""What fails in a door leaves it as it was: also what comes after the market's own step, such
+as infos and a round in words.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +11,11 @@ from typing import Any
 
 @contextlib.contextmanager
 def undone(*things: Any) -> Iterator[None]:
-    """Put back the attributes of these objects where anything fails inside, so that the same call can be made again.
+    """Put back the attributes of these objects where anything fails inside, so that the same call
+    can be made again.
 
-    It puts back which values attributes hold, not what was written into a value: batches and doors only ever bind new ones.
+    It puts back which values attributes hold, not what was written into a value: batches and doors
+    only ever bind new ones.
 
     >>> from types import SimpleNamespace
     >>> door = SimpleNamespace(round=0)

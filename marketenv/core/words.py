@@ -1,8 +1,9 @@
 """Arguments in words that are the same in every process: what saved files are told apart by.
 
-Plain data are written out, and whatever else a part is made of is hashed: arrays by their bytes, files by theirs, functions by
-their bytecode with the constants, defaults, closures and globals that they read, objects by their class and what pickle would
-keep of them. Parts of Python and of installed packages stand for themselves by name.
+Plain data are written out, and whatever else a part is made of is hashed: arrays by their bytes,
+files by theirs, functions by their bytecode with the constants, defaults, closures and globals that
+they read, objects by their class and what pickle would keep of them. Parts of Python and of
+installed packages stand for themselves by name.
 """
 
 from __future__ import annotations
@@ -24,17 +25,21 @@ import torch
 from torch import Tensor, nn
 
 ATOMS = (type(None), str, int, float, bool, complex, bytes)
-PYTHON = f"py{sys.version_info.major}.{sys.version_info.minor}"  # other versions write other bytecode
-HOOKS = ("_forward_hooks", "_forward_pre_hooks")  # beside its parts, what a module's own state says of its outputs
+# other versions write other bytecode
+PYTHON = f"py{sys.version_info.major}.{sys.version_info.minor}"
+# beside its parts, what a module's own state says of its outputs
+HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 
 Tell = Callable[[Any], str]
 
 
 def plain(value: Any) -> str | None:
-    """Say what a value is without any address, in words that differ where values do; None where it cannot be compared.
+    """Say what a value is without any address, in words that differ where values do; None where it
+    cannot be compared.
 
-    What can be pickled can be compared, and functions can, lambdas and closures included. A lock, a generator or a function
-    of one's own compiled module cannot; nor can anything that holds one. Of installed packages only names are told, no versions.
+    What can be pickled can be compared, and functions can, lambdas and closures included. A lock, a
+    generator or a function of one's own compiled module cannot; nor can anything that holds one. Of
+    installed packages only names are told, no versions.
 
     >>> plain((1.5, {"part": functools.partial(max, 2)}))
     '(1.5, {part: max(2; {})})'
@@ -52,7 +57,9 @@ class _Unknown(Exception):
 
 
 class _Teller:
-    """Tells values; what was told once is known, and what holds itself is told by its type there."""
+    """Tells values; what was told once is known, and what holds itself is told by its type
+    there.
+    """
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[Any, str]] = {}
@@ -68,11 +75,15 @@ class _Teller:
 
 
 def _hash(content: Any) -> str:
-    return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()[:16]
+    return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()[
+        :16
+    ]
 
 
 def _library(module: str | None) -> bool:
-    """Whether a module comes with Python, with this library or with an installed package: it is known by its name."""
+    """Whether a module comes with Python, with this library or with an installed package: it is
+    known by its name.
+    """
     if module is None:
         return False
     top = module.partition(".")[0]
@@ -83,11 +94,17 @@ def _library(module: str | None) -> bool:
 
 def _name(part: Any) -> str:
     """Module and name of a function or class; Python's own stand without a module."""
-    return part.__qualname__ if part.__module__ == "builtins" else f"{part.__module__}.{part.__qualname__}"
+    return (
+        part.__qualname__
+        if part.__module__ == "builtins"
+        else f"{part.__module__}.{part.__qualname__}"
+    )
 
 
 def _named(part: Any) -> bool:
-    """Whether a library has this very part under its name; ``functools.wraps`` gives a name to what is another's."""
+    """Whether a library has this very part under its name; ``functools.wraps`` gives a name to
+    what is another's.
+    """
     if not _library(part.__module__):
         return False
     home: Any = sys.modules.get(part.__module__)
@@ -96,7 +113,7 @@ def _named(part: Any) -> bool:
     return home is part
 
 
-# --- data ---------------------------------------------------------------------------------------------------------------
+# --- data -----------------------------------------------------------------------------------------
 
 
 def _scalar(value: np.generic, tell: Tell) -> str:
@@ -127,12 +144,19 @@ def _array(value: np.ndarray, tell: Tell) -> str:
         return f"masked{_sequence((value.filled(0), np.ma.getmaskarray(value)), tell)}"
     if value.dtype.hasobject:
         return f"{value.dtype}{list(value.shape)}{_sequence(value.ravel().tolist(), tell)}"
-    return f"{value.dtype}{list(value.shape)} {_hash(np.ascontiguousarray(value).reshape(-1).view(np.uint8))}"
+    return (
+        f"{value.dtype}{list(value.shape)}"
+        f" {_hash(np.ascontiguousarray(value).reshape(-1).view(np.uint8))}"
+    )
 
 
 def _tensor(value: Tensor, tell: Tell) -> str:
     try:
-        held = value.detach().cpu().to_dense() if value.layout != torch.strided else value.detach().cpu()
+        held = (
+            value.detach().cpu().to_dense()
+            if value.layout != torch.strided
+            else value.detach().cpu()
+        )
         flat = held.resolve_conj().resolve_neg().contiguous().reshape(-1).view(torch.uint8).numpy()
     except Exception as error:  # a tensor without data, or of a kind of its own
         raise _Unknown from error
@@ -143,16 +167,22 @@ def _device(value: torch.device, tell: Tell) -> str:
     return "device"  # where it runs does not count
 
 
-# --- code ---------------------------------------------------------------------------------------------------------------
+# --- code -----------------------------------------------------------------------------------------
 
 
 def _function(value: FunctionType, tell: Tell) -> str:
     if _named(value):
         return _name(value)
-    if value.__globals__.get("__name__", "").startswith("jaxtyping") and hasattr(value, "__wrapped__"):
+    if value.__globals__.get("__name__", "").startswith("jaxtyping") and hasattr(
+        value, "__wrapped__"
+    ):
         return tell(value.__wrapped__)  # a check of types changes nothing that a function returns
     cells = [_cell(cell, tell) for cell in value.__closure__ or ()]
-    reads = {name: value.__globals__[name] for name in _globals(value.__code__) if name in value.__globals__}
+    reads = {
+        name: value.__globals__[name]
+        for name in _globals(value.__code__)
+        if name in value.__globals__
+    }
     parts = (value.__code__, value.__defaults__, value.__kwdefaults__, reads, vars(value))
     return f"{value.__qualname__}[{PYTHON} {_hash(_sequence(parts, tell) + str(cells))}]"
 
@@ -166,14 +196,24 @@ def _cell(cell: Any, tell: Tell) -> str:
 
 def _globals(code: CodeType) -> list[str]:
     """Names of the globals that code reads, that of the functions within it included."""
-    own = {step.argval for step in dis.get_instructions(code) if step.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
+    own = {
+        step.argval
+        for step in dis.get_instructions(code)
+        if step.opname in ("LOAD_GLOBAL", "LOAD_NAME")
+    }
     within = (_globals(part) for part in code.co_consts if isinstance(part, CodeType))
     return sorted(own.union(*within))
 
 
 def _code(value: CodeType, tell: Tell) -> str:
     names = (value.co_names, value.co_varnames, value.co_freevars, value.co_cellvars)
-    facts = (value.co_argcount, value.co_posonlyargcount, value.co_kwonlyargcount, value.co_flags, value.co_exceptiontable)
+    facts = (
+        value.co_argcount,
+        value.co_posonlyargcount,
+        value.co_kwonlyargcount,
+        value.co_flags,
+        value.co_exceptiontable,
+    )
     return _sequence((value.co_code, value.co_consts, names, facts), tell)
 
 
@@ -199,15 +239,22 @@ def _wrapped(value: Any, tell: Tell) -> str:
 
 def _descriptor(value: Any, tell: Tell) -> str:
     names = ("__func__", "func", "fget", "fset", "fdel")
-    return f"{type(value).__qualname__}{_sequence([getattr(value, name, None) for name in names], tell)}"
+    parts = [getattr(value, name, None) for name in names]
+    return f"{type(value).__qualname__}{_sequence(parts, tell)}"
 
 
 def _module(value: ModuleType, tell: Tell) -> str:
-    """A library by its name, and a module of one's own by its file and the plain numbers and words that it holds now."""
+    """A library by its name, and a module of one's own by its file and the plain numbers and
+    words that it holds now.
+    """
     file = getattr(value, "__file__", None)
     if _library(value.__name__) or not file:
         return value.__name__
-    held = {name: one for name, one in vars(value).items() if type(one) in ATOMS and not name.startswith("__")}
+    held = {
+        name: one
+        for name, one in vars(value).items()
+        if type(one) in ATOMS and not name.startswith("__")
+    }
     return f"{value.__name__}[{_hash(Path(file).read_bytes())} {_hash(tell(held))}]"
 
 
@@ -216,8 +263,16 @@ def _class(value: type, tell: Tell) -> str:
     if _named(value):
         return _name(value)
     code = (FunctionType, *DESCRIPTORS)
-    held = {name: one for name, one in vars(value).items() if isinstance(one, code) or not name.startswith("__")}
-    held = {name: one for name, one in held.items() if name not in ("__repr__", "_abc_impl") and not _slot(one)}
+    held = {
+        name: one
+        for name, one in vars(value).items()
+        if isinstance(one, code) or not name.startswith("__")
+    }
+    held = {
+        name: one
+        for name, one in held.items()
+        if name not in ("__repr__", "_abc_impl") and not _slot(one)
+    }
     return f"{value.__qualname__}[{PYTHON} {_hash(_sequence((value.__bases__, held), tell))}]"
 
 
@@ -225,7 +280,7 @@ def _slot(part: Any) -> bool:
     return inspect.ismemberdescriptor(part) or inspect.isgetsetdescriptor(part)
 
 
-# --- objects ------------------------------------------------------------------------------------------------------------
+# --- objects --------------------------------------------------------------------------------------
 
 
 def _dataclass(value: Any, tell: Tell) -> str:
@@ -234,16 +289,26 @@ def _dataclass(value: Any, tell: Tell) -> str:
 
 
 def _network(value: nn.Module, tell: Tell) -> str:
-    """A module by class, parameters, buffers, parts and own attributes; what torch keeps beside them does not count."""
+    """A module by class, parameters, buffers, parts and own attributes; what torch keeps beside
+    them does not count.
+    """
     if isinstance(value, torch.jit.ScriptModule):
         raise _Unknown
-    internal = vars(nn.Module()).keys() - {"training", "_parameters", "_buffers", "_modules", *HOOKS}
+    internal = vars(nn.Module()).keys() - {
+        "training",
+        "_parameters",
+        "_buffers",
+        "_modules",
+        *HOOKS,
+    }
     held = {name: one for name, one in vars(value).items() if name not in internal}
     return f"{type(value).__qualname__} {_hash(_sequence((type(value), held), tell))}"
 
 
 def _object(value: Any, tell: Tell) -> str:
-    """Any other object by what pickle would keep of it, without cached properties; a dataclass of a library by its fields."""
+    """Any other object by what pickle would keep of it, without cached properties; a dataclass
+    of a library by its fields.
+    """
     if dataclasses.is_dataclass(value) and _named(type(value)):
         return _dataclass(value, tell)
     try:
@@ -255,7 +320,11 @@ def _object(value: Any, tell: Tell) -> str:
         return _global(value, kept)
     made, given, state, items, pairs = (*kept, None, None, None)[:5]
     if isinstance(state, dict):
-        state = {name: one for name, one in state.items() if not isinstance(_of(type(value), name), functools.cached_property)}
+        state = {
+            name: one
+            for name, one in state.items()
+            if not isinstance(_of(type(value), name), functools.cached_property)
+        }
     parts = (made, given, state, list(items or ()), list(pairs or ()))
     return f"{type(value).__qualname__} {_hash(_sequence(parts, tell))}"
 
@@ -265,8 +334,15 @@ def _of(kind: type, name: Any) -> Any:
 
 
 def _global(value: Any, name: str) -> str:
-    """What is compiled, or what pickle keeps by its name: known where a library has it under that name."""
-    for home in (getattr(value, "__module__", None) or "", type(value).__module__, "torch", "numpy"):
+    """What is compiled, or what pickle keeps by its name: known where a library has it under
+    that name.
+    """
+    for home in (
+        getattr(value, "__module__", None) or "",
+        type(value).__module__,
+        "torch",
+        "numpy",
+    ):
         if _library(home) and getattr(sys.modules.get(home), name, None) is value:
             return name if home == "builtins" else f"{home}.{name}"
     raise _Unknown

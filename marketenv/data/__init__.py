@@ -1,4 +1,6 @@
-"""Floor 1, data: data sets, partitions among agents, and the sources that give every market its examples."""
+"""Floor 1, data: data sets, partitions among agents, and the sources that give every market its
+examples.
+"""
 
 from marketenv.data.augmentation import AUGMENTATIONS, Augmentation, augmentation
 from marketenv.data.corruptions import CORRUPTIONS, CorruptedSource
@@ -12,8 +14,21 @@ from marketenv.data.partitions import PARTITIONS
 from marketenv.data.sources import find_dataset, make_source
 from marketenv.data.splitting import Split, split
 from marketenv.data.text import next_characters, read_text, speeches
-from marketenv.data.wrong_features import SHIFTS, Moments, covariate_shift, feature_noise, moments, toward
-from marketenv.data.wrong_labels import FLIPS, cycles, pairwise_flips, permuted_labels, symmetric_flips
+from marketenv.data.wrong_features import (
+    SHIFTS,
+    Moments,
+    covariate_shift,
+    feature_noise,
+    moments,
+    toward,
+)
+from marketenv.data.wrong_labels import (
+    FLIPS,
+    cycles,
+    pairwise_flips,
+    permuted_labels,
+    symmetric_flips,
+)
 from marketenv.data.wrong_rows import duplicated, noise_rows
 
 __all__ = [

@@ -1,12 +1,14 @@
-"""Augmentation: images changed at random before a model learns from them, another way for each agent.
+"""Augmentation: images changed at random before a model learns from them, another way for each
+agent.
 
 Every entry of ``AUGMENTATIONS`` is called as ``change(x, keys)``:
 
 x:    images of a step                    float [models, batch, channels, height, width]
 keys: one random key a model and step     int64 [models]
 
-and returns images of the same shape. It draws from the keys alone, each image by its place in the batch, so a model
-sees the same images alone and in a batch of thousands. A user's own function of that form may stand in place of a name.
+and returns images of the same shape. It draws from the keys alone, each image by its place in the
+batch, so a model sees the same images alone and in a batch of thousands. A user's own function of
+that form may stand in place of a name.
 """
 
 from __future__ import annotations
@@ -46,9 +48,11 @@ def flip(x: Images, keys: Keys) -> Images:
 def crop(x: Images, keys: Keys, pad: int = 4) -> Images:
     """Pad every image by zeros and cut a window of its own size out at random.
 
-    The window's top and left are uniform on 0..2 pad, each image's its own: a shift by at most pad pixels either way.
+    The window's top and left are uniform on 0..2 pad, each image's its own: a shift by at most pad
+    pixels either way.
 
-    pad: zeros on each side, >= 0; for images smaller than 32 x 32 bind a smaller one: functools.partial(crop, pad=1)
+    pad: zeros on each side, >= 0; for images smaller than 32 x 32 bind a smaller one:
+        functools.partial(crop, pad=1)
 
     Source: He et al., "Deep residual learning for image recognition" (2016), section 4.2.
 
@@ -57,7 +61,10 @@ def crop(x: Images, keys: Keys, pad: int = 4) -> Images:
     """
     pad = whole(pad, "pad", 0, fix=": pixels")
     (batch, channels, height, width), wide = x.shape[1:], torch.nn.functional.pad(x, (pad,) * 4)
-    top, left = (draws.integers(draws.fold(keys, "crop", side), 2 * pad + 1, batch)[..., None] for side in ("top", "left"))
+    top, left = (
+        draws.integers(draws.fold(keys, "crop", side), 2 * pad + 1, batch)[..., None]
+        for side in ("top", "left")
+    )
     rows = (top + torch.arange(height, device=x.device))[:, :, None, :, None]
     columns = (left + torch.arange(width, device=x.device))[:, :, None, None]
     tall = wide.gather(3, rows.expand(-1, -1, channels, -1, wide.shape[-1]))
@@ -65,7 +72,9 @@ def crop(x: Images, keys: Keys, pad: int = 4) -> Images:
 
 
 def flip_crop(x: Images, keys: Keys) -> Images:
-    """Mirror with chance 1/2, then pad by 4 and crop: the usual recipe for CIFAR-10 (He et al. 2016, section 4.2)."""
+    """Mirror with chance 1/2, then pad by 4 and crop: the usual recipe for CIFAR-10 (He et al.
+    2016, section 4.2).
+    """
     return crop(flip(x, keys), keys)
 
 
@@ -79,7 +88,9 @@ AUGMENTATIONS: dict[str, Change] = {
 
 def _change(name: Any) -> Change:
     """An entry of AUGMENTATIONS by its name, or a function like them."""
-    found: Change = named_part(name, "augmentation", AUGMENTATIONS, "a callable change(images, keys) -> images", takes=2)
+    found: Change = named_part(
+        name, "augmentation", AUGMENTATIONS, "a callable change(images, keys) -> images", takes=2
+    )
     return found
 
 
@@ -91,9 +102,12 @@ class Augmentation:
 
     names: one entry of AUGMENTATIONS, or function like them, for each agent
 
-    Raises ValueError for unknown names, another number of them than n_agents, and features that are no images.
+    Raises ValueError for unknown names, another number of them than n_agents, and features that are
+    no images.
 
-    >>> Augmentation(("flip", "none"), 2)(torch.zeros(4, 3, 1, 2, 2), torch.arange(4), torch.arange(4)).shape
+    >>> Augmentation(("flip", "none"), 2)(
+    ...     torch.zeros(4, 3, 1, 2, 2), torch.arange(4), torch.arange(4)
+    ... ).shape
     torch.Size([4, 3, 1, 2, 2])
     """
 
@@ -103,30 +117,46 @@ class Augmentation:
     def __post_init__(self) -> None:
         if len(self.names) != self.n_agents or not self.names:
             raise ValueError(
-                f"augmentation has {len(self.names)} names {self.names}, wanted {self.n_agents}: one for each agent, or one "
-                "name for all, without a tuple."
+                f"augmentation has {len(self.names)} names {self.names}, wanted {self.n_agents}:"
+                " one for each agent, or one name for all, without a tuple."
             )
         for name in self.names:
             _change(name)
 
-    def __call__(self, x: Float[Tensor, "models batch *features"], keys: Keys, models: Keys) -> Tensor:
-        """Change a step's images [models, batch, channels, height, width] of the models with these numbers."""
+    def __call__(
+        self, x: Float[Tensor, "models batch *features"], keys: Keys, models: Keys
+    ) -> Tensor:
+        """Change a step's images [models, batch, channels, height, width] of the models with
+        these numbers.
+        """
         check_images(tuple(x.shape[2:]))
         kinds, seen = list(dict.fromkeys(self.names)), x
-        number = torch.tensor([kinds.index(name) for name in self.names], device=x.device)[models % self.n_agents]
-        for k, kind in enumerate(kinds):  # computed for all models and kept where it belongs: a GPU need not be waited for
-            # a copy for each: what one agent's function writes into its images is not shown to another agent
+        number = torch.tensor([kinds.index(name) for name in self.names], device=x.device)[
+            models % self.n_agents
+        ]
+        # computed for all models and kept where it belongs: a GPU need not be waited for
+        for k, kind in enumerate(kinds):
+            # a copy for each: what one agent's function writes into its images is not shown to
+            # another agent
             changed = _change(kind)(x.clone() if len(kinds) > 1 else x, keys)
             if changed.shape != x.shape:
-                raise ValueError(f"augmentation {kind!r} made {list(changed.shape)} of images {list(x.shape)}, wanted the same.")
-            seen = changed if len(kinds) == 1 else torch.where((number == k).view(-1, 1, 1, 1, 1), changed, seen)
+                raise ValueError(
+                    f"augmentation {kind!r} made {list(changed.shape)} of images {list(x.shape)},"
+                    " wanted the same."
+                )
+            seen = (
+                changed
+                if len(kinds) == 1
+                else torch.where((number == k).view(-1, 1, 1, 1, 1), changed, seen)
+            )
         return seen
 
 
 def augmentation(names: Any, n_agents: int, feature_shape: tuple[int, ...]) -> Augmentation | None:
     """Make the ``augment`` of a training: None where nothing is changed.
 
-    names:         a name in AUGMENTATIONS or a function like them for all agents, or a tuple of one for each
+    names:         a name in AUGMENTATIONS or a function like them for all agents, or a tuple of one
+                   for each
     feature_shape: (channels, height, width)
 
     Raises ValueError as ``Augmentation`` does, and for features that are no images.
@@ -134,7 +164,9 @@ def augmentation(names: Any, n_agents: int, feature_shape: tuple[int, ...]) -> A
     >>> augmentation("flip", 2, (3, 32, 32)), augmentation("none", 2, (64,))
     (Augmentation(names=('flip', 'flip'), n_agents=2), None)
     """
-    made = Augmentation(tuple(names) if isinstance(names, tuple | list) else (names,) * n_agents, n_agents)
+    made = Augmentation(
+        tuple(names) if isinstance(names, tuple | list) else (names,) * n_agents, n_agents
+    )
     if all(name in ("none", none) for name in made.names):
         return None
     check_images(feature_shape)
@@ -145,6 +177,6 @@ def check_images(feature_shape: tuple[int, ...]) -> None:
     """Refuse features that are not (channels, height, width)."""
     if len(feature_shape) != 3:
         raise ValueError(
-            f"features have shape {feature_shape}, wanted images (channels, height, width) to augment; "
-            'reshape them, or choose augmentation "none".'
+            f"features have shape {feature_shape}, wanted images (channels, height, width) to"
+            ' augment; reshape them, or choose augmentation "none".'
         )

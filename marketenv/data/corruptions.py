@@ -1,6 +1,8 @@
-"""Bad data as a property of a source: wrong labels, hidden labels, noisy or shifted features, agent by agent.
+"""Bad data as a property of a source: wrong labels, hidden labels, noisy or shifted features, agent
+by agent.
 
-Validation and test stay as they are. What the agents own is changed row by row by keys that follow from the market's seed.
+Validation and test stay as they are. What the agents own is changed row by row by keys that follow
+from the market's seed.
 """
 
 from __future__ import annotations
@@ -19,7 +21,14 @@ from marketenv.core import draws
 from marketenv.core.checks import check_fields, choice, number, one_or_each, options, refused
 from marketenv.core.shards import Shards
 from marketenv.data.federation import Federation, Source
-from marketenv.data.wrong_features import MOST_NOISE, SHIFTS, Moments, covariate_shift, feature_noise, moments
+from marketenv.data.wrong_features import (
+    MOST_NOISE,
+    SHIFTS,
+    Moments,
+    covariate_shift,
+    feature_noise,
+    moments,
+)
 from marketenv.data.wrong_labels import FLIPS
 
 Rates = Float[Tensor, "markets agents"]
@@ -39,37 +48,48 @@ class Corrupted:
     labelled: Bool[Tensor, "markets agents width"] | None = None
 
 
-def mislabeled(clean: Federation, n_classes: int, rates: Rates, keys: Keys, *, kind: str) -> Corrupted:
+def mislabeled(
+    clean: Federation, n_classes: int, rates: Rates, keys: Keys, *, kind: str
+) -> Corrupted:
     """Each label is wrong with the chance of its agent's rate: another one, or the next one."""
     return Corrupted(y=FLIPS[kind](clean.train.y[clean.train.index], rates, keys, n_classes))
 
 
 def unlabeled(clean: Federation, n_classes: int, rates: Rates, keys: Keys) -> Corrupted:
-    """An agent does not know the labels of a share of its rows, drawn at random; with a rate below 1 it knows at least one."""
+    """An agent does not know the labels of a share of its rows, drawn at random; with a rate
+    below 1 it knows at least one.
+    """
     size, mask = clean.train.size, clean.train.mask
     hidden = (rates * size).round().long()
     hidden = torch.where(rates < 1, hidden.minimum(size - 1), hidden)
-    lots = torch.where(mask, draws.uniform(draws.fold(keys, "hidden"), mask.shape[-1]), 2.0)  # padding comes last
+    # padding comes last
+    lots = torch.where(mask, draws.uniform(draws.fold(keys, "hidden"), mask.shape[-1]), 2.0)
     return Corrupted(labelled=lots.argsort(-1).argsort(-1) >= hidden[..., None])
 
 
 def noisy(clean: Federation, n_classes: int, rates: Rates, keys: Keys) -> Corrupted:
     """Features have normal noise of so many deviations."""
-    return Corrupted(x=feature_noise(clean.train.x[clean.train.index], rates, keys, _measure(clean)))
+    return Corrupted(
+        x=feature_noise(clean.train.x[clean.train.index], rates, keys, _measure(clean))
+    )
 
 
 def shifted(clean: Federation, n_classes: int, rates: Rates, keys: Keys, *, kind: str) -> Corrupted:
     """The features of all rows of an agent are changed alike."""
-    return Corrupted(x=covariate_shift(clean.train.x[clean.train.index], rates, keys, _measure(clean), kind=kind))
+    return Corrupted(
+        x=covariate_shift(clean.train.x[clean.train.index], rates, keys, _measure(clean), kind=kind)
+    )
 
 
 @dataclass(frozen=True)
 class Corruption:
     """A way in which data can be bad.
 
-    change:  (clean, n_classes, rates, keys, **options) -> Corrupted, of a federation whose training rows are no wider than needed
+    change:  (clean, n_classes, rates, keys, **options) -> Corrupted, of a federation whose training
+             rows are no wider than needed
     most:    largest rate
-    kinds:   names of its option ``kind``, of which the first is the default; empty where it has none
+    kinds:   names of its option ``kind``, of which the first is the default; empty where it has
+             none
     classes: it is for classifications alone
     """
 
@@ -93,15 +113,20 @@ class CorruptedSource:
 
     source:     of the clean data; one that is corrupted itself is made worse
     corruption: a name of ``CORRUPTIONS``
-    options:    ``rate``, one number or one for each agent, 0 for clean data; and ``kind``, where the corruption has kinds
+    options:    ``rate``, one number or one for each agent, 0 for clean data; and ``kind``, where
+                the corruption has kinds
 
-    Features are measured by the mean and deviation that they have among the broker's validation examples.
+    Features are measured by the mean and deviation that they have among the broker's validation
+    examples.
 
-    Raises ValueError for unknown names and options, a rate out of range, and wrong labels of a regression.
+    Raises ValueError for unknown names and options, a rate out of range, and wrong labels of a
+    regression.
 
     >>> from marketenv.data import make_source
     >>> bad = CorruptedSource(
-    ...     source=make_source("digits", "balanced", 3), corruption="mislabeled", options={"rate": (0, 0.2, 0.5)}
+    ...     source=make_source("digits", "balanced", 3),
+    ...     corruption="mislabeled",
+    ...     options={"rate": (0, 0.2, 0.5)},
     ... )
     >>> before, after = (source.federation(torch.tensor([1])).train for source in (bad.source, bad))
     >>> wrong = before.y[before.index] != after.y[after.index]
@@ -117,7 +142,11 @@ class CorruptedSource:
         check_fields(self, {"corruption": partial(choice, known=CORRUPTIONS)})
         rule = CORRUPTIONS[self.corruption]
         if rule.classes and self.source.task != "classification":
-            raise refused("corruption", self.corruption, f"one that is not for classes alone: the data are a {self.source.task}")
+            raise refused(
+                "corruption",
+                self.corruption,
+                f"one that is not for classes alone: the data are a {self.source.task}",
+            )
         check_fields(self, {"options": partial(_options, rule=rule, n_agents=self.source.n_agents)})
 
     @property
@@ -142,7 +171,9 @@ class CorruptedSource:
 
     @property
     def one_pool(self) -> bool:
-        """Whether all rows are the clean source's own, whatever the seed: labels are hidden, and none are wrong."""
+        """Whether all rows are the clean source's own, whatever the seed: labels are hidden,
+        and none are wrong.
+        """
         clean = not isinstance(self.source, CorruptedSource) or self.source.one_pool
         return clean and CORRUPTIONS[self.corruption].change is unlabeled
 
@@ -152,15 +183,27 @@ class CorruptedSource:
         return self.source._beneath + 1 if isinstance(self.source, CorruptedSource) else 0
 
     def federation(self, seeds: Int[Tensor, "markets"]) -> Federation:
-        """The clean source's federation with bad training rows behind the pool's own; itself where nothing is bad."""
+        """The clean source's federation with bad training rows behind the pool's own; itself
+        where nothing is bad.
+        """
         clean = self.source.federation(seeds)
         device, agents = clean.train.index.device, self.source.n_agents
         more = {name: value for name, value in self.options.items() if name != "rate"}
-        rates = torch.tensor(self.options["rate"], dtype=torch.float64, device=device).expand(len(seeds), agents)
-        keys = draws.agent_keys(draws.fold(seeds.to(device), "corruption"), agents, self.corruption, self._beneath)
+        rates = torch.tensor(self.options["rate"], dtype=torch.float64, device=device).expand(
+            len(seeds), agents
+        )
+        keys = draws.agent_keys(
+            draws.fold(seeds.to(device), "corruption"), agents, self.corruption, self._beneath
+        )
         narrow = dataclasses.replace(clean, train=clean.train.trimmed())
-        done = CORRUPTIONS[self.corruption].change(narrow, self.source.n_outputs, rates, keys, **more)
-        return _hidden(clean, done.labelled) if done.labelled is not None else _changed(clean, done, rates > 0)
+        done = CORRUPTIONS[self.corruption].change(
+            narrow, self.source.n_outputs, rates, keys, **more
+        )
+        return (
+            _hidden(clean, done.labelled)
+            if done.labelled is not None
+            else _changed(clean, done, rates > 0)
+        )
 
     def to(self, device: torch.device | str) -> CorruptedSource:
         """Return the same source with its data on another device."""
@@ -174,26 +217,43 @@ def _options(value: Any, name: str, rule: Corruption, n_agents: int) -> dict[str
     given = options(value, name, ("rate", "kind") if rule.kinds else ("rate",))
     if "rate" not in given:
         raise refused(name, value, "a rate too, one number or one for each agent: {'rate': 0.2}")
-    rate = one_or_each(given["rate"], "rate", partial(number, least=0.0, most=rule.most), n_agents, "numbers")
-    return {"rate": rate} | ({"kind": choice(given.get("kind", rule.kinds[0]), "kind", rule.kinds)} if rule.kinds else {})
+    rate = one_or_each(
+        given["rate"], "rate", partial(number, least=0.0, most=rule.most), n_agents, "numbers"
+    )
+    return {"rate": rate} | (
+        {"kind": choice(given.get("kind", rule.kinds[0]), "kind", rule.kinds)} if rule.kinds else {}
+    )
 
 
 def _measure(clean: Federation) -> Moments:
-    """Mean and deviation of each feature among the broker's examples: [markets or 1, 1, *features], for all agents alike."""
+    """Mean and deviation of each feature among the broker's examples: [markets or 1, 1,
+    *features], for all agents alike.
+    """
     x, _, mask = clean.validation.padded()
     if int(clean.validation.size.min()) < 2:
-        raise ValueError("the broker has a single validation example, which shows no feature's deviation; give it 2 or more.")
+        raise ValueError(
+            "the broker has a single validation example, which shows no feature's deviation; give"
+            " it 2 or more."
+        )
     return Moments(*(part.unsqueeze(1) for part in moments(x, mask.to(x))))
 
 
 def _hidden(clean: Federation, labelled: Bool[Tensor, "markets agents narrow"]) -> Federation:
     """The federation with some labels hidden, those included that were hidden before."""
-    known = torch.nn.functional.pad(labelled, (0, clean.train.index.shape[-1] - labelled.shape[-1]), value=True)
-    return dataclasses.replace(clean, labelled=known if clean.labelled is None else known & clean.labelled)
+    known = torch.nn.functional.pad(
+        labelled, (0, clean.train.index.shape[-1] - labelled.shape[-1]), value=True
+    )
+    return dataclasses.replace(
+        clean, labelled=known if clean.labelled is None else known & clean.labelled
+    )
 
 
-def _changed(clean: Federation, done: Corrupted, touched: Bool[Tensor, "markets agents"]) -> Federation:
-    """The federation whose changed rows stand behind the pool's own; padding names each agent's first row."""
+def _changed(
+    clean: Federation, done: Corrupted, touched: Bool[Tensor, "markets agents"]
+) -> Federation:
+    """The federation whose changed rows stand behind the pool's own; padding names each agent's
+    first row.
+    """
     train = clean.train.trimmed()
     x, y = done.x, done.y
     changed = train.mask & (touched[..., None] if y is None else y != train.y[train.index])
@@ -206,4 +266,6 @@ def _changed(clean: Federation, done: Corrupted, touched: Bool[Tensor, "markets 
     spare = index[..., :1].expand(-1, -1, clean.train.index.shape[-1] - index.shape[-1])
     pool_x = torch.cat([train.x, train.x[rows] if x is None else x[changed]])
     pool_y = torch.cat([train.y, train.y[rows] if y is None else y[changed]])
-    return dataclasses.replace(clean, train=Shards(pool_x, pool_y, torch.cat([index, spare], -1), train.size))
+    return dataclasses.replace(
+        clean, train=Shards(pool_x, pool_y, torch.cat([index, spare], -1), train.size)
+    )

@@ -17,11 +17,14 @@ class Federation:
     """The data of a batch of markets.
 
     train:      each agent's own examples                             owners [markets, agents]
-    validation: the broker's examples, by which it judges models      owners [markets], or [1] where all markets share them
+    validation: the broker's examples, by which it judges models
+        owners [markets], or [1] where all markets share them
     test:       held-out examples that no one trains or trades by     owners [markets] or [1]
-    optimum:    each agent's true parameters, where they are known    float32 [markets, agents, params], or None
-    labelled:   which of its own examples an agent knows the label of, in the order of ``train.index``; ``train.y`` holds the
-                true ones all the same    bool [markets, agents, width], or None: all of them
+    optimum:    each agent's true parameters, where
+                they are known   float32 [markets, agents, params], or None
+    labelled:   which of its own examples an agent knows the label of, in the order of
+                ``train.index``; ``train.y`` holds
+                the true ones all the same   bool [markets, agents, width], or None: all of them
     """
 
     train: Shards
@@ -32,7 +35,8 @@ class Federation:
 
     @property
     def supervised(self) -> Shards:
-        """The examples that agents can learn from by their labels: ``train`` itself where all labels are known.
+        """The examples that agents can learn from by their labels: ``train`` itself where all
+        labels are known.
 
         Raises ValueError where an agent knows none.
         """
@@ -43,8 +47,8 @@ class Federation:
         if bool((size < 1).any()):
             market, agent = (size < 1).nonzero()[0].tolist()
             raise ValueError(
-                f"agent {agent} of market {market} knows no label at all, wanted one or more to learn from: give 'unlabeled' "
-                "a rate below 1."
+                f"agent {agent} of market {market} knows no label at all, wanted one or more to"
+                " learn from: give 'unlabeled' a rate below 1."
             )
         order = known.long().argsort(dim=-1, descending=True, stable=True)
         index = self.train.index.gather(-1, order)

@@ -1,4 +1,6 @@
-"""What partitions have in common: rows class by class, and each agent's rows gathered from all that were dealt."""
+"""What partitions have in common: rows class by class, and each agent's rows gathered from all
+that were dealt.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ Labels = Int[Tensor, "rows"]
 Rows = Int[Tensor, "available"]
 Keys = Int[Tensor, "markets"]
 
-CHUNK = 2**19  # row numbers that agents who draw apart are given at once; bounds memory, suits a cache, changes no row
+# row numbers that agents who draw apart are given at once; bounds memory, suits a cache, changes no
+# row
+CHUNK = 2**19
 
 
 def ceil(numerator: Int[Tensor, "..."], denominator: int) -> Int[Tensor, "..."]:
@@ -23,12 +27,15 @@ def ceil(numerator: Int[Tensor, "..."], denominator: int) -> Int[Tensor, "..."]:
 
 
 def counts_by_class(labels: Labels, rows: Rows) -> Int[Tensor, "classes"]:
-    """How many of the rows each class has; refuses labels of a single class, which regression targets have."""
+    """How many of the rows each class has; refuses labels of a single class, which regression
+    targets have.
+    """
     n_classes = int(labels.max()) + 1
     if n_classes < 2:
         raise ValueError(
-            "this partition works by class, but all labels are 0. Float y make a regression (n_outputs 1), whose targets count "
-            "as one class: for a classification give whole labels, as y.astype(int); for a regression use partition 'balanced'."
+            "this partition works by class, but all labels are 0. Float y make a regression"
+            " (n_outputs 1), whose targets count as one class: for a classification give whole"
+            " labels, as y.astype(int); for a regression use partition 'balanced'."
         )
     return torch.bincount(labels[rows], minlength=n_classes)
 
@@ -36,7 +43,9 @@ def counts_by_class(labels: Labels, rows: Rows) -> Int[Tensor, "classes"]:
 def by_class(
     labels: Labels, rows: Rows, keys: Int[Tensor, "batch"]
 ) -> tuple[Int[Tensor, "batch available"], Int[Tensor, "available"], Int[Tensor, "available"]]:
-    """Rows by class, at random within each: rows [batch, available], their class and rank in it [available]."""
+    """Rows by class, at random within each: rows [batch, available], their class and rank in it
+    [available].
+    """
     rows = rows[labels[rows].argsort(stable=True)]
     label = labels[rows]
     counts = torch.bincount(label)
@@ -45,11 +54,16 @@ def by_class(
 
 
 def drawn_apart(
-    labels: Labels, rows: Rows, quota: Int[Tensor, "#markets agents classes"], width: int, keys: Keys
+    labels: Labels,
+    rows: Rows,
+    quota: Int[Tensor, "#markets agents classes"],
+    width: int,
+    keys: Keys,
 ) -> tuple[Index, Size]:
     """Let every agent draw its quota of each class from all rows, whatever the others drew.
 
-    quota: rows of each class that an agent draws, in one market or the same in all; each sums to 1 or more
+    quota: rows of each class that an agent draws, in one market or the same in all; each sums to 1
+        or more
     width: of the row numbers, at least the largest sum
     """
     n_agents = quota.shape[1]
@@ -58,7 +72,8 @@ def drawn_apart(
     step = max(1, CHUNK // len(rows))
     parts = []
     for some, quotas in zip(apart.split(step), wanted.split(step), strict=True):
-        dealt, label, rank = by_class(labels, rows, draws.fold(some, "class_imbalance"))  # the first that drew so
+        # the first that drew so
+        dealt, label, rank = by_class(labels, rows, draws.fold(some, "class_imbalance"))
         owner = torch.where(rank < quotas[:, label], 0, 1)  # 1: nobody
         parts.append(gathered(dealt, owner, 1, width, some))
     index, size = (torch.cat(part) for part in zip(*parts, strict=True))
@@ -80,15 +95,20 @@ def gathered(
     if (size < 1).any():
         market, agent = (size < 1).nonzero()[0].tolist()
         raise ValueError(
-            f"agent {agent} of market {market} would get no example: {dealt.shape[1]} rows for {n_agents} agents. "
-            "Use more rows, fewer agents, or a milder partition."
+            f"agent {agent} of market {market} would get no example: {dealt.shape[1]} rows for"
+            f" {n_agents} agents. Use more rows, fewer agents, or a milder partition."
         )
     within = torch.arange(width, device=dealt.device).minimum(size[..., None] - 1)
     mine = dealt.gather(1, _mixed_within(owner, draws.fold(keys, "order")))
-    return mine.gather(1, (start[..., None] + within).flatten(1)).unflatten(1, (n_agents, width)), size
+    return (
+        mine.gather(1, (start[..., None] + within).flatten(1)).unflatten(1, (n_agents, width)),
+        size,
+    )
 
 
-def _mixed_within(groups: Int[Tensor, "#batch places"], keys: Int[Tensor, "batch"]) -> Int[Tensor, "batch places"]:
+def _mixed_within(
+    groups: Int[Tensor, "#batch places"], keys: Int[Tensor, "batch"]
+) -> Int[Tensor, "batch places"]:
     """Order of places that sorts them by group (below 2^15) and at random inside each group."""
     noise = (draws.uniform(keys, groups.shape[-1]) * 2.0**48).long()
     return (groups * 2**48 + noise).argsort(dim=-1, stable=True)

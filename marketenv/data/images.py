@@ -13,14 +13,20 @@ from torch import Tensor
 from marketenv.data.dataset import Dataset, pixels
 from marketenv.data.vision import import_datasets
 
-IDX_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+IDX_FILES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
 
 
 def read_idx(path: Path) -> Tensor:
     """Read an idx file of bytes, plain or gzipped: uint8 of the shape its header gives.
 
-    Header: 2 zero bytes, type 0x08 (unsigned byte), number of axes, then each length as a big-endian 32-bit number.
-    Raises ValueError where the file is no such file, or is cut short. Source: the format's note by LeCun and Cortes.
+    Header: 2 zero bytes, type 0x08 (unsigned byte), number of axes, then each length as a
+    big-endian 32-bit number. Raises ValueError where the file is no such file, or is cut short.
+    Source: the format's note by LeCun and Cortes.
     """
     opened = gzip.open if path.suffix == ".gz" else open
     try:
@@ -29,32 +35,51 @@ def read_idx(path: Path) -> Tensor:
     except (OSError, EOFError) as error:
         raise ValueError(f"cannot read {path} ({error}); fetch the file again.") from error
     n_axes = raw[3] if len(raw) >= 4 and raw[:3] == b"\0\0\x08" else 0
-    shape = np.frombuffer(raw, ">u4", n_axes, 4).tolist() if n_axes and len(raw) >= 4 + 4 * n_axes else [0]
+    shape = (
+        np.frombuffer(raw, ">u4", n_axes, 4).tolist()
+        if n_axes and len(raw) >= 4 + 4 * n_axes
+        else [0]
+    )
     if not n_axes or len(raw) - 4 - 4 * n_axes != math.prod(shape):
-        raise ValueError(f"{path} is no whole idx file of bytes ({len(raw)} bytes, header {raw[:4]!r}); fetch it again.")
-    return torch.tensor(np.frombuffer(raw, np.uint8, offset=4 + 4 * n_axes).reshape(shape), device="cpu")
+        raise ValueError(
+            f"{path} is no whole idx file of bytes ({len(raw)} bytes, header {raw[:4]!r}); fetch it"
+            " again."
+        )
+    return torch.tensor(
+        np.frombuffer(raw, np.uint8, offset=4 + 4 * n_axes).reshape(shape), device="cpu"
+    )
 
 
 def _idx_folders(root: Path, name: str, folder: str) -> tuple[Path, ...]:
-    """Where idx files may lie under a root: as torchvision leaves them, in a folder of the set's name, or in the root."""
+    """Where idx files may lie under a root: as torchvision leaves them, in a folder of the
+    set's name, or in the root.
+    """
     return root / folder / "raw", root / name, root
 
 
 def _idx_paths(folder: Path) -> dict[str, Path | None]:
     """Each idx file of a folder, plain before gzipped, or None where it is missing."""
-    found = {stem: [p for p in (folder / stem, folder / f"{stem}.gz") if p.is_file()] for stem in IDX_FILES}
+    found = {
+        stem: [p for p in (folder / stem, folder / f"{stem}.gz") if p.is_file()]
+        for stem in IDX_FILES
+    }
     return {stem: paths[0] if paths else None for stem, paths in found.items()}
 
 
 def _need_root(name: str, root: Path | None) -> Path:
     """The root, or ValueError where the user gave none."""
     if root is None:
-        raise ValueError(f"data {name!r} lies in files: give root=<folder>, with download=True to fetch it there once.")
+        raise ValueError(
+            f"data {name!r} lies in files: give root=<folder>, with download=True to fetch it there"
+            " once."
+        )
     return Path(root)
 
 
 def _idx_dataset(name: str, folder: str, root: Path | None, download: bool) -> Dataset:
-    """Read four idx files from wherever they lie under the root; let torchvision fetch them where none are."""
+    """Read four idx files from wherever they lie under the root; let torchvision fetch them
+    where none are.
+    """
     root = _need_root(name, root)
     found = [_idx_paths(place) for place in _idx_folders(root, name, folder)]
     for paths in found:
@@ -67,8 +92,9 @@ def _idx_dataset(name: str, folder: str, root: Path | None, download: bool) -> D
     best = max(range(len(found)), key=lambda i: sum(p is not None for p in found[i].values()))
     missing = ", ".join(stem for stem, path in found[best].items() if path is None)
     raise ValueError(
-        f"data {name!r}: {_idx_folders(root, name, folder)[best]} lacks {missing} (plain or .gz; {root / folder / 'raw'}, "
-        f"{root / name} and {root} were searched). Put them there, or give download=True, which needs torchvision."
+        f"data {name!r}: {_idx_folders(root, name, folder)[best]} lacks {missing} (plain or .gz;"
+        f" {root / folder / 'raw'}, {root / name} and {root} were searched). Put them there, or"
+        " give download=True, which needs torchvision."
     )
 
 
@@ -81,8 +107,14 @@ def from_torchvision(name: str, folder: str, root: Path, *, download: bool) -> D
     try:
         train, test = (maker(str(root), train=part, download=download) for part in (True, False))
     except (RuntimeError, OSError) as error:
-        advice = "check the connection, or fetch the files by hand" if download else "give download=True to fetch it"
-        raise ValueError(f"data {name!r} cannot be read from {root} ({error}); {advice}.") from error
+        advice = (
+            "check the connection, or fetch the files by hand"
+            if download
+            else "give download=True to fetch it"
+        )
+        raise ValueError(
+            f"data {name!r} cannot be read from {root} ({error}); {advice}."
+        ) from error
     x, x_test = (pixels(torch.as_tensor(part.data, device="cpu")) for part in (train, test))
     y, y_test = (torch.as_tensor(part.targets, device="cpu").long() for part in (train, test))
     return Dataset(name, x, y, 10, x_test, y_test)
@@ -91,8 +123,8 @@ def from_torchvision(name: str, folder: str, root: Path, *, download: bool) -> D
 def mnist(root: Path | None = None, download: bool = False) -> Dataset:
     """MNIST: 60,000 and 10,000 digits, x [rows, 1, 28, 28] in [0, 1].
 
-    The four idx files (plain or .gz) may lie in root/MNIST/raw as torchvision leaves them, in root/mnist, or in root.
-    Source: LeCun, Cortes, Burges, 1998.
+    The four idx files (plain or .gz) may lie in root/MNIST/raw as torchvision leaves them, in
+    root/mnist, or in root. Source: LeCun, Cortes, Burges, 1998.
     """
     return _idx_dataset("mnist", "MNIST", root, download)
 
@@ -100,14 +132,15 @@ def mnist(root: Path | None = None, download: bool = False) -> Dataset:
 def fashion_mnist(root: Path | None = None, download: bool = False) -> Dataset:
     """Fashion-MNIST: 60,000 and 10,000 pictures of clothes, x [rows, 1, 28, 28] in [0, 1].
 
-    The four idx files (plain or .gz) may lie in root/FashionMNIST/raw, in root/fashion_mnist, or in root.
-    Source: Xiao, Rasul, Vollgraf, arXiv:1708.07747.
+    The four idx files (plain or .gz) may lie in root/FashionMNIST/raw, in root/fashion_mnist, or in
+    root. Source: Xiao, Rasul, Vollgraf, arXiv:1708.07747.
     """
     return _idx_dataset("fashion_mnist", "FashionMNIST", root, download)
 
 
 def cifar10(root: Path | None = None, download: bool = False) -> Dataset:
-    """CIFAR-10: 50,000 and 10,000 pictures, x [rows, 3, 32, 32] in [0, 1]; read by torchvision from root/cifar-10-batches-py.
+    """CIFAR-10: 50,000 and 10,000 pictures, x [rows, 3, 32, 32] in [0, 1]; read by torchvision from
+    root/cifar-10-batches-py.
 
     Source: Krizhevsky, "Learning multiple layers of features from tiny images", 2009.
     """

@@ -16,7 +16,8 @@ from marketenv.core.shards import Shards
 from marketenv.data.federation import BROKER_DATA, Federation
 
 CPU = torch.device("cpu")
-CHUNK = 2**22  # normal numbers drawn at once; bounds the memory that drawing takes, changes no number
+# normal numbers drawn at once; bounds the memory that drawing takes, changes no number
+CHUNK = 2**22
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,17 +30,23 @@ class SyntheticLinear:
     n_agents:  agents of a market
     dimension: d
     examples:  training examples, one number or one an agent
-    noise:     standard deviation of the label noise, one number or one an agent; training labels only
+    noise:     standard deviation of the label noise, one number or one an agent; training labels
+               only
     distance:  |theta_a - theta_0| / |theta_0| of all other agents
-    validation, test: noiseless examples, row j of agent (j mod n)'s task; fresh draws for each of the two
+    validation, test: noiseless examples, row j of agent (j mod n)'s task; fresh draws for each of
+        the two
     broker_data: "test" makes validation the test examples
 
-    Raises ValueError for sizes below 1, negative noise or distance, and tuples of another length than n_agents.
+    Raises ValueError for sizes below 1, negative noise or distance, and tuples of another length
+    than n_agents.
 
-    Source: Huang, Vishwakarma, Sala, NeurIPS 2023, section 6: Figure 3 is ``n_agents=2, dimension=1000,
-    examples=(500, 800), noise=(0, .5 ** .5), validation=10_000``; Figure 4 sweeps ``distance``.
+    Source: Huang, Vishwakarma, Sala, NeurIPS 2023, section 6: Figure 3 is ``n_agents=2,
+    dimension=1000, examples=(500, 800), noise=(0, .5 ** .5), validation=10_000``; Figure 4 sweeps
+    ``distance``.
 
-    >>> data = SyntheticLinear(n_agents=2, dimension=3, examples=(4, 5)).federation(torch.tensor([1, 2]))
+    >>> data = SyntheticLinear(n_agents=2, dimension=3, examples=(4, 5)).federation(
+    ...     torch.tensor([1, 2])
+    ... )
     >>> data.train.size.tolist(), data.optimum.shape
     ([[4, 5], [4, 5]], torch.Size([2, 2, 3]))
     """
@@ -60,7 +67,9 @@ class SyntheticLinear:
         check_fields(
             self,
             {
-                "examples": partial(one_or_each, check=count, n=self.n_agents, wanted="numbers >= 1"),
+                "examples": partial(
+                    one_or_each, check=count, n=self.n_agents, wanted="numbers >= 1"
+                ),
                 "noise": partial(one_or_each, check=spread, n=self.n_agents, wanted="numbers >= 0"),
                 "distance": spread,
                 "broker_data": partial(choice, known=BROKER_DATA),
@@ -70,7 +79,9 @@ class SyntheticLinear:
     @property
     def sizes(self) -> tuple[int, ...]:
         """Training examples of each agent."""
-        return self.examples if isinstance(self.examples, tuple) else (self.examples,) * self.n_agents
+        return (
+            self.examples if isinstance(self.examples, tuple) else (self.examples,) * self.n_agents
+        )
 
     @property
     def deviations(self) -> tuple[float, ...]:
@@ -99,7 +110,8 @@ class SyntheticLinear:
     def federation(self, seeds: Int[Tensor, "markets"]) -> Federation:
         """Draw every market's tasks and examples; all owners lead with the market axis.
 
-        One pool holds the markets one after another; in each come the agents' rows, then validation, then test.
+        One pool holds the markets one after another; in each come the agents' rows, then
+        validation, then test.
         """
         keys = draws.fold(seeds.to(self.device), "linear")
         counts = torch.tensor([*self.sizes, self.validation, self.test], device=self.device)
@@ -107,15 +119,21 @@ class SyntheticLinear:
         part = torch.arange(len(counts), device=self.device).repeat_interleave(counts)
         place = torch.arange(len(part), device=self.device) - starts[part]
         task = torch.where(part < self.n_agents, part, place % self.n_agents)
-        noise = torch.tensor([*self.deviations, 0.0, 0.0], dtype=torch.float64, device=self.device)[part]
+        noise = torch.tensor([*self.deviations, 0.0, 0.0], dtype=torch.float64, device=self.device)[
+            part
+        ]
         theta = self._solutions(keys)
         x, y = _examples(draws.fold(keys[:, None], "row", part, place), theta, task, noise)
         pool = Shards(x.flatten(0, 1), y.flatten(), *_owners(len(keys), len(part), starts, counts))
         train = _only(pool, slice(0, self.n_agents))
         test = _only(pool, self.n_agents + 1)
-        return Federation(train, test if self.broker_data == "test" else _only(pool, self.n_agents), test, theta)
+        return Federation(
+            train, test if self.broker_data == "test" else _only(pool, self.n_agents), test, theta
+        )
 
-    def _solutions(self, keys: Int[Tensor, "markets"]) -> Float32[Tensor, "markets agents dimension"]:
+    def _solutions(
+        self, keys: Int[Tensor, "markets"]
+    ) -> Float32[Tensor, "markets agents dimension"]:
         """Draw every agent's true parameters."""
         first = draws.normal(draws.fold(keys, "solution"), self.dimension)[:, None]
         away = draws.normal(draws.agent_keys(keys, self.n_agents, "direction"), self.dimension)
@@ -142,13 +160,20 @@ def _examples(
         x[:, rows] = draws.normal(keys[:, rows], theta.shape[-1]).float()
         every = torch.einsum("mrd,mad->mra", x[:, rows].double(), theta.double())
         clean = every.gather(2, task[rows].expand(len(keys), -1)[..., None])[..., 0]
-        y[:, rows] = (clean + noise[rows] * draws.normal(draws.fold(keys[:, rows], "noise"))).float()
+        y[:, rows] = (
+            clean + noise[rows] * draws.normal(draws.fold(keys[:, rows], "noise"))
+        ).float()
     return x, y
 
 
 def _owners(n_markets: int, n_rows: int, starts: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
-    """Row numbers [markets, parts, width] and sizes [markets, parts] of a pool that holds the markets in a row."""
-    within = torch.arange(int(counts.max()), device=counts.device).minimum(counts[:, None] - 1) + starts[:, None]
+    """Row numbers [markets, parts, width] and sizes [markets, parts] of a pool that holds the
+    markets in a row.
+    """
+    within = (
+        torch.arange(int(counts.max()), device=counts.device).minimum(counts[:, None] - 1)
+        + starts[:, None]
+    )
     market = torch.arange(n_markets, device=counts.device)[:, None, None] * n_rows
     return market + within, counts.repeat(n_markets, 1)
 

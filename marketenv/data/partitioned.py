@@ -27,18 +27,20 @@ from marketenv.data.splitting import Split
 class PartitionedSource:
     """A data set whose training rows every market deals out among its agents anew, by its seed.
 
-    split:     the pool and its training, validation and test rows; ``split.sizes`` says how many. Validation and test
-               are the same for all markets, so their owners are [1]; the three parts share no row, unless the split
-               was made with ``broker_data="test"``
+    split:     the pool and its training, validation and test rows; ``split.sizes`` says how many.
+               Validation and test are the same for all markets, so their owners are [1]; the three
+               parts share no row, unless the split was made with ``broker_data="test"``
     n_agents:  who share the training rows
     n_classes: 0 for a regression
     partition: how they are dealt out, see ``partitions``
-    options:   keywords of the partition; one that has a parameter ``groups`` gets those of the split beside them
+    options:   keywords of the partition; one that has a parameter ``groups`` gets those of the
+               split beside them
 
-    The partition is tried once here. One of one's own works on copies, and all that it deals is checked, see ``dealing.checked``.
+    The partition is tried once here. One of one's own works on copies, and all that it deals is
+    checked, see ``dealing.checked``.
 
-    Raises ValueError for no agents, and where the partition wants groups that the data set does not have, deals wrong rows, or
-    draws from anything but its keys.
+    Raises ValueError for no agents, and where the partition wants groups that the data set does not
+    have, deals wrong rows, or draws from anything but its keys.
 
     >>> from marketenv.data.embedded import digits
     >>> from marketenv.data.splitting import split
@@ -56,13 +58,18 @@ class PartitionedSource:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_fields(self, {"n_agents": partial(whole, least=1), "n_classes": whole, "options": options})
+        check_fields(
+            self, {"n_agents": partial(whole, least=1), "n_classes": whole, "options": options}
+        )
         if self._wants_groups and self.split.groups is None:
             raise ValueError(
-                "the partition deals by groups, but the data set has none; give from_arrays(x, y, groups=...), an .npz file with "
-                "an array 'groups', or a data set by speaker such as 'shakespeare'."
+                "the partition deals by groups, but the data set has none; give from_arrays(x, y,"
+                " groups=...), an .npz file with an array 'groups', or a data set by speaker such"
+                " as 'shakespeare'."
             )
-        with no_hidden_draws(f"partition {self._name!r}", "draws from its keys, as marketenv.core.draws makes them"):
+        with no_hidden_draws(
+            f"partition {self._name!r}", "draws from its keys, as marketenv.core.draws makes them"
+        ):
             self.federation(torch.zeros(1, dtype=torch.int64, device=self.split.x.device))
 
     @property
@@ -93,14 +100,22 @@ class PartitionedSource:
         return "classification" if self.n_classes else "regression"
 
     def federation(self, seeds: Int[Tensor, "markets"]) -> Federation:
-        """Deal the training rows out in every market: train [markets, agents], validation and test [1].
+        """Deal the training rows out in every market: train [markets, agents], validation and test
+        [1].
 
-        Raises ValueError where an agent would get no row, and where a partition of one's own deals wrong ones.
+        Raises ValueError where an agent would get no row, and where a partition of one's own deals
+        wrong ones.
         """
         keys = draws.fold(seeds.to(self.split.x.device), "partition")
-        options = {**self.options, "groups": self.split.groups} if self._wants_groups else self.options
-        dealt = tree.apart(self.partition, self._own)(self.split.labels, self.split.train, self.n_agents, keys, **options)
-        index, size = checked(dealt, self.split, len(keys), self.n_agents, self._name) if self._own else dealt
+        options = (
+            {**self.options, "groups": self.split.groups} if self._wants_groups else self.options
+        )
+        dealt = tree.apart(self.partition, self._own)(
+            self.split.labels, self.split.train, self.n_agents, keys, **options
+        )
+        index, size = (
+            checked(dealt, self.split, len(keys), self.n_agents, self._name) if self._own else dealt
+        )
         train = Shards(self.split.x, self.split.y, index, size)
         return Federation(train, self._shared(self.split.validation), self._shared(self.split.test))
 
@@ -108,10 +123,16 @@ class PartitionedSource:
         """Return the same source with its data on another device."""
         if self.split.x.device == torch.device(device):
             return self
-        parts = {part.name: getattr(self.split, part.name) for part in dataclasses.fields(self.split)}
-        moved: dict[str, Any] = {name: None if part is None else part.to(device) for name, part in parts.items()}
+        parts = {
+            part.name: getattr(self.split, part.name) for part in dataclasses.fields(self.split)
+        }
+        moved: dict[str, Any] = {
+            name: None if part is None else part.to(device) for name, part in parts.items()
+        }
         return dataclasses.replace(self, split=Split(**moved))
 
     def _shared(self, rows: Tensor) -> Shards:
         """Rows that all markets share: owners [1]."""
-        return Shards(self.split.x, self.split.y, rows[None], torch.tensor([len(rows)], device=rows.device))
+        return Shards(
+            self.split.x, self.split.y, rows[None], torch.tensor([len(rows)], device=rows.device)
+        )

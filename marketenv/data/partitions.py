@@ -6,12 +6,14 @@ labels:   class of every row of the pool                  int64 [rows]
 rows:     the row numbers that may be dealt out           int64 [available]
 n_agents: how many agents share them
 keys:     one random key a market                         int64 [markets]
-groups:   whose every row of the pool is, given by name to partitions that have a parameter of this name    int64 [rows]
+groups:   whose every row of the pool is, given by name to partitions that have a parameter of this
+          name   int64 [rows]
 
-and returns padded row numbers and how many of them count, as ``Shards`` wants them: index int64 [markets, agents,
-width] and size int64 [markets, agents]. The width depends on the labels and options alone, never on the keys, so that
-markets dealt at different times fit into one batch; entries beyond ``size`` repeat a row of the same agent, so not even
-a careless reader sees another's examples. Each agent's rows come in random order, so any prefix is a fair sample.
+and returns padded row numbers and how many of them count, as ``Shards`` wants them: index int64
+[markets, agents, width] and size int64 [markets, agents]. The width depends on the labels and
+options alone, never on the keys, so that markets dealt at different times fit into one batch;
+entries beyond ``size`` repeat a row of the same agent, so not even a careless reader sees another's
+examples. Each agent's rows come in random order, so any prefix is a fair sample.
 
 All raise ValueError for a bad option, and where an agent would get no example.
 """
@@ -28,11 +30,23 @@ from torch import Tensor
 from marketenv.core import draws
 from marketenv.core.checks import flag, number, whole
 from marketenv.data.class_blocks import class_blocks
-from marketenv.data.gathering import Index, Keys, Labels, Rows, Size, by_class, ceil, counts_by_class, drawn_apart, gathered
+from marketenv.data.gathering import (
+    Index,
+    Keys,
+    Labels,
+    Rows,
+    Size,
+    by_class,
+    ceil,
+    counts_by_class,
+    drawn_apart,
+    gathered,
+)
 
 
 def balanced(labels: Labels, rows: Rows, n_agents: int, keys: Keys) -> tuple[Index, Size]:
-    """Deal the rows out at random in equal shares; where they do not divide, the first agents get one more.
+    """Deal the rows out at random in equal shares; where they do not divide, the first agents get
+    one more.
 
     >>> index, size = balanced(torch.zeros(5).long(), torch.arange(5), 2, torch.tensor([1]))
     >>> size.tolist(), sorted(index[0, 0].tolist() + index[0, 1, :2].tolist())
@@ -44,28 +58,39 @@ def balanced(labels: Labels, rows: Rows, n_agents: int, keys: Keys) -> tuple[Ind
 
 
 def class_imbalance(
-    labels: Labels, rows: Rows, n_agents: int, keys: Keys, *, keep: float = 0.1, overlap: bool = False
+    labels: Labels,
+    rows: Rows,
+    n_agents: int,
+    keys: Keys,
+    *,
+    keep: float = 0.1,
+    overlap: bool = False,
 ) -> tuple[Index, Size]:
-    """Let even agents keep few examples of the first half of the classes, and odd agents few of the second half.
+    """Let even agents keep few examples of the first half of the classes, and odd agents few of the
+    second half.
 
-    An agent that could have n_c rows of class c holds floor(keep * n_c + 1/2) of them if c is in its thin half
-    (c < C // 2 for even agents, the others for odd ones), and all n_c otherwise.
+    An agent that could have n_c rows of class c holds floor(keep * n_c + 1/2) of them if c is in
+    its thin half (c < C // 2 for even agents, the others for odd ones), and all n_c otherwise.
 
     keep:    share kept of the thin classes, in [0, 1]
-    overlap: False: every class is first dealt equally among the agents, so no two share a row (n_c is an agent's
-             share); True: every agent draws from all rows on its own, as the paper's two agents do
+    overlap: False: every class is first dealt equally among the agents, so no two share a row (n_c
+             is an agent's share); True: every agent draws from all rows on its own, as the paper's
+             two agents do
 
-    Source: Huang, Vishwakarma, Sala, NeurIPS 2023, section 6 (two agents, keep 0.1, shared rows). We differ: any
-    number of agents; disjoint by default.
+    Source: Huang, Vishwakarma, Sala, NeurIPS 2023, section 6 (two agents, keep 0.1, shared rows).
+    We differ: any number of agents; disjoint by default.
 
     >>> labels = torch.arange(40) % 2  # 20 rows of each class
-    >>> class_imbalance(labels, torch.arange(40), 2, torch.tensor([1]), overlap=True)[1].tolist()  # 2 + 20, 20 + 2
+    >>> class_imbalance(labels, torch.arange(40), 2, torch.tensor([1]), overlap=True)[
+    ...     1
+    ... ].tolist()  # 2 + 20, 20 + 2
     [[22, 22]]
     """
     keep, overlap = number(keep, "keep", 0.0, 1.0), flag(overlap, "overlap")
     counts = counts_by_class(labels, rows)
     agents = torch.arange(n_agents, device=rows.device)
-    reach = counts.expand(n_agents, -1) if overlap else ceil(counts - agents[:, None], n_agents)  # [agents, classes]
+    # [agents, classes]
+    reach = counts.expand(n_agents, -1) if overlap else ceil(counts - agents[:, None], n_agents)
     half = torch.arange(len(counts), device=rows.device) < len(counts) // 2
     thin = torch.where((agents % 2 == 0)[:, None], half, ~half)
     quota = torch.where(thin, (keep * reach.double() + 0.5).floor().long(), reach)
@@ -88,31 +113,37 @@ def dirichlet(
     min_size: int = 1,
     max_size: int | None = None,
 ) -> tuple[Index, Size]:
-    """Split each class among the agents in proportions drawn from a symmetric Dirichlet distribution.
+    """Split each class among the agents in proportions drawn from a symmetric Dirichlet
+    distribution.
 
-    p_c ~ Dirichlet(alpha, ..., alpha);   agent a holds the rows of class c of rank round(n_c P_{a-1}) to
-    round(n_c P_a) in random order, P_a = p_c1 + ... + p_ca. So each agent's expected share of each class is 1/n.
+    p_c ~ Dirichlet(alpha, ..., alpha);
+    agent a holds the rows of class c of rank round(n_c P_{a-1}) to round(n_c P_a) in random order,
+    P_a = p_c1 + ... + p_ca. So each agent's expected share of each class is 1/n.
 
     alpha:    concentration > 0; small means uneven
     min_size: rows that every agent gets at random before the rest is split
-    max_size: rows that an agent may hold at most; a random surplus goes to nobody. None: no limit, and the index is
-              then as wide as the worst case, available - (n_agents - 1) * min_size
+    max_size: rows that an agent may hold at most; a random surplus goes to nobody. None: no limit,
+              and the index is then as wide as the worst case, available - (n_agents - 1) * min_size
 
-    Source: Hsu, Qi, Brown, arXiv:1909.06335, as Yurochkin et al., ICML 2019, split by class. We differ: a minimum is
-    dealt first, where others draw again until it is met; no draw is thrown away.
+    Source: Hsu, Qi, Brown, arXiv:1909.06335, as Yurochkin et al., ICML 2019, split by class. We
+    differ: a minimum is dealt first, where others draw again until it is met; no draw is thrown
+    away.
 
     >>> dirichlet(torch.arange(40) % 2, torch.arange(40), 3, torch.tensor([1]))[1].sum().item()
     40
     """
     alpha = number(alpha, "alpha", 1e-3, 1e6)
     counts_by_class(labels, rows)
-    min_size = whole(min_size, "min_size", 1, len(rows) // n_agents, f": {len(rows)} rows for {n_agents} agents")
+    min_size = whole(
+        min_size, "min_size", 1, len(rows) // n_agents, f": {len(rows)} rows for {n_agents} agents"
+    )
     reserve = n_agents * min_size
     if max_size is not None:
         max_size = whole(max_size, "max_size", min_size, fix=", which is min_size")
     mixed = rows[draws.permutation(draws.fold(keys, "dirichlet"), len(rows))]
     rest = mixed[:, reserve:]
-    rest = rest.gather(1, labels[rest].argsort(dim=-1, stable=True))  # by class, at random within each
+    # by class, at random within each
+    rest = rest.gather(1, labels[rest].argsort(dim=-1, stable=True))
     first = (torch.arange(reserve, device=rows.device) % n_agents).expand(len(keys), -1)
     owner = torch.cat([first, _dirichlet_owner(labels, rest, n_agents, alpha, keys)], 1)
     width = len(rows) - (n_agents - 1) * min_size
@@ -120,10 +151,14 @@ def dirichlet(
     return (index, size) if max_size is None else (index[..., :max_size], size.clamp(max=max_size))
 
 
-def _dirichlet_owner(labels: Tensor, rest: Tensor, n_agents: int, alpha: float, keys: Tensor) -> Tensor:
-    """Agent of every row of ``rest`` [markets, left], whose rows are grouped by class: [markets, left].
+def _dirichlet_owner(
+    labels: Tensor, rest: Tensor, n_agents: int, alpha: float, keys: Tensor
+) -> Tensor:
+    """Agent of every row of ``rest`` [markets, left], whose rows are grouped by class: [markets,
+    left].
 
-    Classes lie one after another, so all their borders form one rising line that a single search walks.
+    Classes lie one after another, so all their borders form one rising line that a single search
+    walks.
     """
     n_classes = int(labels.max()) + 1
     counts = torch.zeros(len(keys), n_classes, dtype=torch.int64, device=rest.device)
@@ -136,10 +171,14 @@ def _dirichlet_owner(labels: Tensor, rest: Tensor, n_agents: int, alpha: float, 
     return torch.searchsorted(borders.flatten(1), place, right=True) % n_agents
 
 
-def _dirichlet_shares(keys: Tensor, n_classes: int, n_agents: int, alpha: float) -> Float[Tensor, "markets classes agents"]:
-    """Draw Dirichlet shares as normalised gamma numbers, G(alpha) = U^(1/alpha) G(alpha + 1) in logarithms.
+def _dirichlet_shares(
+    keys: Tensor, n_classes: int, n_agents: int, alpha: float
+) -> Float[Tensor, "markets classes agents"]:
+    """Draw Dirichlet shares as normalised gamma numbers, G(alpha) = U^(1/alpha) G(alpha + 1) in
+    logarithms.
 
-    The logarithm keeps tiny alphas from underflowing to 0/0 (Marsaglia, Tsang, ACM TOMS 26(3), 2000, section 6).
+    The logarithm keeps tiny alphas from underflowing to 0/0 (Marsaglia, Tsang, ACM TOMS 26(3),
+    2000, section 6).
     """
     from scipy.special import gammaincinv  # half a second, for those alone who use it
 
@@ -149,16 +188,20 @@ def _dirichlet_shares(keys: Tensor, n_classes: int, n_agents: int, alpha: float)
     return torch.softmax(gamma.log() + boost, -1)
 
 
-def label_skew(labels: Labels, rows: Rows, n_agents: int, keys: Keys, *, classes_per_agent: int = 2) -> tuple[Index, Size]:
-    """Give each agent rows of only a few classes; a class is dealt equally among those that hold it.
+def label_skew(
+    labels: Labels, rows: Rows, n_agents: int, keys: Keys, *, classes_per_agent: int = 2
+) -> tuple[Index, Size]:
+    """Give each agent rows of only a few classes; a class is dealt equally among those that hold
+    it.
 
-    Agents in random order take the next ``classes_per_agent`` of the classes in random order, round and round, so
-    every class has floor or ceil(n_agents * classes_per_agent / C) holders; a class without holders goes to nobody.
+    Agents in random order take the next ``classes_per_agent`` of the classes in random order, round
+    and round, so every class has floor or ceil(n_agents * classes_per_agent / C) holders; a class
+    without holders goes to nobody.
 
     classes_per_agent: 1..C
 
-    Source: Li, Diao, Chen, He, ICDE 2022, "quantity-based label imbalance". We differ: holders are spread evenly over
-    the classes, where they draw each agent's classes on its own.
+    Source: Li, Diao, Chen, He, ICDE 2022, "quantity-based label imbalance". We differ: holders are
+    spread evenly over the classes, where they draw each agent's classes on its own.
 
     >>> index, size = label_skew(torch.arange(40) % 4, torch.arange(40), 2, torch.tensor([1]))
     >>> size.tolist(), len((index[0, 0] % 4).unique())
@@ -166,33 +209,48 @@ def label_skew(labels: Labels, rows: Rows, n_agents: int, keys: Keys, *, classes
     """
     counts = counts_by_class(labels, rows)
     n_classes = len(counts)
-    classes_per_agent = whole(classes_per_agent, "classes_per_agent", 1, n_classes, ", the number of classes")
+    classes_per_agent = whole(
+        classes_per_agent, "classes_per_agent", 1, n_classes, ", the number of classes"
+    )
     dealt, label, rank = by_class(labels, rows, draws.fold(keys, "label_skew"))
-    turn = draws.permutation(draws.fold(keys, "class order"), n_classes)[:, label]  # when the class is taken
+    # when the class is taken
+    turn = draws.permutation(draws.fold(keys, "class order"), n_classes)[:, label]
     slots = n_agents * classes_per_agent
     holders = ceil(slots - turn, n_classes)
     slot = turn + n_classes * (rank % holders.clamp(min=1))
     seats = draws.permutation(draws.fold(keys, "agent order"), n_agents)
-    owner = torch.where(holders > 0, seats.gather(1, (slot // classes_per_agent).clamp(max=n_agents - 1)), n_agents)
+    owner = torch.where(
+        holders > 0, seats.gather(1, (slot // classes_per_agent).clamp(max=n_agents - 1)), n_agents
+    )
     most = ceil(counts, max(1, slots // n_classes)).sort(descending=True).values[:classes_per_agent]
     return gathered(dealt, owner, n_agents, int(most.sum()), keys)
 
 
 def by_group(
-    labels: Labels, rows: Rows, n_agents: int, keys: Keys, *, groups: Labels, max_size: int | None = None
+    labels: Labels,
+    rows: Rows,
+    n_agents: int,
+    keys: Keys,
+    *,
+    groups: Labels,
+    max_size: int | None = None,
 ) -> tuple[Index, Size]:
-    """Give each agent the rows of one group, such as a speaker or a hospital: agent 0 those of the largest, and so on.
+    """Give each agent the rows of one group, such as a speaker or a hospital: agent 0 those of the
+    largest, and so on.
 
-    Groups are ranked by their available rows, ties by number; rows of further groups go to nobody. All markets deal alike,
-    but for the order of an agent's rows.
+    Groups are ranked by their available rows, ties by number; rows of further groups go to nobody.
+    All markets deal alike, but for the order of an agent's rows.
 
-    groups:   whose each row of the pool is, int64 [rows], negative for nobody's; a source passes those of its data set
+    groups:   whose each row of the pool is, int64 [rows], negative for nobody's; a source passes
+              those of its data set
     max_size: rows that an agent may hold at most, drawn at random; None: no limit
 
     Raises ValueError for fewer groups than agents.
 
     >>> groups = torch.tensor([7, 3, 3, 3, 7, 5])
-    >>> index, size = by_group(torch.zeros(6).long(), torch.arange(6), 2, torch.tensor([1]), groups=groups)
+    >>> index, size = by_group(
+    ...     torch.zeros(6).long(), torch.arange(6), 2, torch.tensor([1]), groups=groups
+    ... )
     >>> size.tolist(), sorted(index[0, 0].tolist())
     ([[3, 2]], [1, 2, 3])
     """
@@ -202,11 +260,14 @@ def by_group(
     names, place, counts = groups[rows].unique(return_inverse=True, return_counts=True)
     if len(names) < n_agents:
         raise ValueError(
-            f"the training rows are of {len(names)} groups, wanted at least {n_agents}, one an agent; take fewer agents."
+            f"the training rows are of {len(names)} groups, wanted at least {n_agents}, one an"
+            " agent; take fewer agents."
         )
     rank = counts.argsort(descending=True, stable=True).argsort()
     width = int(counts.max())
-    index, size = gathered(rows.expand(len(keys), -1), rank[place].clamp(max=n_agents)[None], n_agents, width, keys)
+    index, size = gathered(
+        rows.expand(len(keys), -1), rank[place].clamp(max=n_agents)[None], n_agents, width, keys
+    )
     return (index, size) if max_size is None else (index[..., :max_size], size.clamp(max=max_size))
 
 

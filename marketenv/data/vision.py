@@ -1,9 +1,10 @@
 """The one place that imports torchvision, which is optional.
 
-A torchvision wheel built for a GPU fails to import next to a CPU build of torch: its compiled operators do not load,
-and ``import torchvision`` ends in "operator torchvision::nms does not exist", although data sets need no operator.
-Only where the import fails for that reason, the two operators whose absence stops it, ``nms`` and ``qnms``, are
-declared (a signature, no code) and the import is tried again. Calling either of them still fails, as it must.
+A torchvision wheel built for a GPU fails to import next to a CPU build of torch: its compiled
+operators do not load, and ``import torchvision`` ends in "operator torchvision::nms does not
+exist", although data sets need no operator. Only where the import fails for that reason, the two
+operators whose absence stops it, ``nms`` and ``qnms``, are declared (a signature, no code) and the
+import is tried again. Calling either of them still fails, as it must.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ _SIGNATURE = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 
 @cache
 def _declare_operators() -> torch.library.Library:
-    """Declare the absent operators; the cache keeps them alive, since they go with the returned object."""
+    """Declare the absent operators; the cache keeps them alive, since they go with the returned
+    object.
+    """
     library = torch.library.Library("torchvision", "DEF")
     for operator in ("nms", "qnms"):
         library.define(operator + _SIGNATURE)
@@ -41,6 +44,6 @@ def import_datasets() -> ModuleType:
             return importlib.import_module("torchvision.datasets")
     except (ImportError, RuntimeError) as error:
         raise ValueError(
-            f"torchvision cannot be imported ({error}). Install the release that goes with torch {torch.__version__}: "
-            "pip install 'marketenv[vision]'."
+            f"torchvision cannot be imported ({error}). Install the release that goes with torch"
+            f" {torch.__version__}: pip install 'marketenv[vision]'."
         ) from error

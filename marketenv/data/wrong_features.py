@@ -1,13 +1,16 @@
-"""Noisy and shifted features: for the rows of many owners at once, as data may be and as a dishonest seller may make them.
+"""Noisy and shifted features: for the rows of many owners at once, as data may be and as a
+dishonest seller may make them.
 
-x:     features of each owner's rows                                                float [*owners, n, *features]
-rates: how far each owner's features are changed; 0 leaves them as they are, to the bit       float [*owners]
+x:     features of each owner's rows   float [*owners, n, *features]
+rates: how far each owner's features are changed; 0 leaves them as they are, to
+    the bit   float [*owners]
 keys:  one random key an owner                                                      int64 [*owners]
-known: mean and deviation of each feature, by which a change is measured, such as those of a whole market; None: those of the
-       owner's own rows, of which then all must count
+known: mean and deviation of each feature, by which a change is measured, such as those of a whole
+       market; None: those of the owner's own rows, of which then all must count
 
-What happens to a row follows from its owner's key, its place and ``known``: with them, padding and other owners change nothing.
-All raise ValueError for rates out of range, for NaN, and for axes that do not agree.
+What happens to a row follows from its owner's key, its place and ``known``: with them, padding and
+other owners change nothing. All raise ValueError for rates out of range, for NaN, and for axes that
+do not agree.
 """
 
 from __future__ import annotations
@@ -21,13 +24,25 @@ from torch import Tensor
 
 from marketenv.core import draws
 from marketenv.core.checks import choice
-from marketenv.data.owned_rows import Features, Keys, Labels, Rates, check_features, check_rates, normals, over, where
+from marketenv.data.owned_rows import (
+    Features,
+    Keys,
+    Labels,
+    Rates,
+    check_features,
+    check_rates,
+    normals,
+    over,
+    where,
+)
 
 MOST_NOISE = 1e6  # deviations
 
 
 class Moments(NamedTuple):
-    """Mean and standard deviation of each feature [*owners, *features], which harm to features is measured by."""
+    """Mean and standard deviation of each feature [*owners, *features], which harm to features
+    is measured by.
+    """
 
     mean: Tensor
     spread: Tensor
@@ -42,10 +57,12 @@ def moments(x: Features, weights: Float[Tensor, "*owners n"]) -> Moments:
     Moments(mean=tensor([2.]), spread=tensor([1.]))
     """
     axis, total = weights.dim() - 1, weights.sum(-1, keepdim=True)
-    if x.shape[: axis + 1] != weights.shape or not bool(((weights >= 0).all(-1) & (total[..., 0] > 0)).all()):
+    if x.shape[: axis + 1] != weights.shape or not bool(
+        ((weights >= 0).all(-1) & (total[..., 0] > 0)).all()
+    ):
         raise ValueError(
-            f"weights {list(weights.shape)} of rows {list(x.shape)}, wanted numbers >= 0 {list(x.shape[: axis + 1])}, of which "
-            "no owner's are all 0."
+            f"weights {list(weights.shape)} of rows {list(x.shape)}, wanted numbers >= 0"
+            f" {list(x.shape[: axis + 1])}, of which no owner's are all 0."
         )
     share = over(weights / total, x)
     x = where(weights > 0, x, torch.zeros_like(x))  # padding may hold anything
@@ -59,7 +76,8 @@ def feature_noise(x: Features, rates: Rates, keys: Keys, known: Moments | None =
     x' = x + rate * spread * e,   e ~ N(0, 1)
 
     rates: from 0 to a million
-    known: moments by which noise is measured; None: those of the owner's own rows, of which then all count
+    known: moments by which noise is measured; None: those of the owner's own rows, of which then
+        all count
 
     >>> x = torch.tensor([[[0.0], [2.0]]]).repeat(1, 20000, 1)  # a deviation of 1
     >>> round(float((feature_noise(x, torch.tensor([0.5]), torch.tensor([1])) - x).std()), 2)
@@ -72,17 +90,23 @@ def feature_noise(x: Features, rates: Rates, keys: Keys, known: Moments | None =
 
 
 def brightness(x: Features, rates: Rates, keys: Keys, known: Moments) -> Features:
-    """Raise all features by one number, as more light does: x + rate * s, s the root mean square of all their deviations."""
+    """Raise all features by one number, as more light does: x + rate * s, s the root mean
+    square of all their deviations.
+    """
     return x + over(rates * _over_features(known.spread.square(), keys).mean(-1).sqrt(), x)
 
 
 def contrast(x: Features, rates: Rates, keys: Keys, known: Moments) -> Features:
-    """Bring all features nearer to one grey, as fog does: (1 - rate) x + rate * m, m the mean of all their means."""
+    """Bring all features nearer to one grey, as fog does: (1 - rate) x + rate * m, m the mean
+    of all their means.
+    """
     return x.lerp(over(_over_features(known.mean, keys).mean(-1), x), over(rates, x))
 
 
 def offset(x: Features, rates: Rates, keys: Keys, known: Moments) -> Features:
-    """Move all rows of an owner by one vector, as its own device does: x + rate * spread * e, e ~ N(0, 1) for each feature."""
+    """Move all rows of an owner by one vector, as its own device does: x + rate * spread * e, e
+    ~ N(0, 1) for each feature.
+    """
     vector = draws.normal(draws.fold(keys, "offset"), *x.shape[keys.dim() + 1 :]).to(x)
     return x + over(rates, x) * (known.spread * vector).unsqueeze(keys.dim())
 
@@ -94,16 +118,22 @@ SHIFTS: dict[str, Callable[[Tensor, Tensor, Tensor, Moments], Tensor]] = {
 }
 
 
-def covariate_shift(x: Features, rates: Rates, keys: Keys, known: Moments | None = None, *, kind: str = "brightness") -> Features:
-    """Change the features of all rows of an owner alike, whatever their labels: by a shift of ``SHIFTS``, smooth in ``rates``.
+def covariate_shift(
+    x: Features, rates: Rates, keys: Keys, known: Moments | None = None, *, kind: str = "brightness"
+) -> Features:
+    """Change the features of all rows of an owner alike, whatever their labels: by a shift of
+    ``SHIFTS``, smooth in ``rates``.
 
     rates: from 0 to 1, what one deviation or all contrast is
-    known: moments by which a shift is measured; None: those of the owner's own rows, of which then all count
+    known: moments by which a shift is measured; None: those of the owner's own rows, of which then
+        all count
 
     >>> x = torch.tensor([[[0.0], [2.0]]])  # a mean of 1 and a deviation of 1
     >>> covariate_shift(x, torch.tensor([0.5]), torch.tensor([1])).flatten().tolist()
     [0.5, 2.5]
-    >>> covariate_shift(x, torch.tensor([0.5]), torch.tensor([1]), kind="contrast").flatten().tolist()
+    >>> covariate_shift(
+    ...     x, torch.tensor([0.5]), torch.tensor([1]), kind="contrast"
+    ... ).flatten().tolist()
     [0.5, 1.5]
     """
     check_rates(rates, keys)
@@ -121,15 +151,21 @@ def toward(
     """Move each row towards a public row drawn for it: (1 - rate) x + rate * public.
 
     public: rows that everybody knows, such as validation data
-    labels: of the owners' rows and of the public ones: a row moves to one of its own class, where there is any; None: to any
+    labels: of the owners' rows and of the public ones: a row moves to one of its own class, where
+        there is any; None: to any
 
-    >>> toward(torch.zeros(1, 2, 1), torch.tensor([[4.0]]), torch.tensor([0.25]), torch.tensor([1])).flatten().tolist()
+    >>> toward(
+    ...     torch.zeros(1, 2, 1), torch.tensor([[4.0]]), torch.tensor([0.25]), torch.tensor([1])
+    ... ).flatten().tolist()
     [1.0, 1.0]
     """
     check_rates(rates, keys)
     check_features(x, keys)
     if not len(public) or public.shape[1:] != x.shape[keys.dim() + 1 :]:
-        raise ValueError(f"public is {list(public.shape)} but x {list(x.shape)}, wanted public rows with the features of x.")
+        raise ValueError(
+            f"public is {list(public.shape)} but x {list(x.shape)}, wanted public rows with the"
+            " features of x."
+        )
     lot = draws.uniform(draws.fold(keys, "toward"), x.shape[keys.dim()])
     aim = (lot * len(public)).long() if labels is None else _of_class(lot, *labels)
     return where(rates > 0, x.lerp(public[aim], over(rates, x)), x)

@@ -1,4 +1,5 @@
-"""Rows that are not what they seem: copies, and noise in place of examples; for many owners at once.
+"""Rows that are not what they seem: copies, and noise in place of examples; for many owners at
+once.
 
 Arguments are those of ``wrong_labels`` and ``wrong_features``.
 """
@@ -31,12 +32,17 @@ def duplicated(x: Features, y: Labels, unique: Int[Tensor, "*owners"]) -> tuple[
 
     unique: 1..n; n leaves the rows as they are
 
-    >>> duplicated(torch.tensor([[[5.0], [6.0], [7.0]]]), torch.tensor([[0, 1, 2]]), torch.tensor([2]))[1]
+    >>> duplicated(
+    ...     torch.tensor([[[5.0], [6.0], [7.0]]]), torch.tensor([[0, 1, 2]]), torch.tensor([2])
+    ... )[1]
     tensor([[0, 1, 0]])
     """
     n = y.shape[-1]
     if bool(((unique < 1) | (unique > n)).any()):
-        raise ValueError(f"unique runs from {int(unique.min())} to {int(unique.max())}, wanted 1..{n}, rows of an owner.")
+        raise ValueError(
+            f"unique runs from {int(unique.min())} to {int(unique.max())}, wanted 1..{n}, rows of"
+            " an owner."
+        )
     check_features(x, unique)
     place = torch.arange(n, device=y.device) % unique[..., None]
     return x.gather(unique.dim(), over(place, x).expand_as(x)), y.gather(-1, place)
@@ -45,13 +51,20 @@ def duplicated(x: Features, y: Labels, unique: Int[Tensor, "*owners"]) -> tuple[
 def noise_rows(
     x: Features, y: Labels, rates: Rates, keys: Keys, n_classes: int, known: Moments | None = None
 ) -> tuple[Features, Labels]:
-    """Put noise in place of each row with chance ``rates``: normal features of the same moments, with labels at random.
+    """Put noise in place of each row with chance ``rates``: normal features of the same moments,
+    with labels at random.
 
     This is what a seller delivers that showed good rows and keeps them.
 
     known: moments of the noise; None: those of the owner's own rows, of which then all count
 
-    >>> x, y = noise_rows(torch.ones(1, 2, 3), torch.zeros(1, 2).long(), torch.tensor([1.0]), torch.tensor([3]), n_classes=5)
+    >>> x, y = noise_rows(
+    ...     torch.ones(1, 2, 3),
+    ...     torch.zeros(1, 2).long(),
+    ...     torch.tensor([1.0]),
+    ...     torch.tensor([3]),
+    ...     n_classes=5,
+    ... )
     >>> x.unique().tolist(), y.tolist()  # noise of mean 1 and deviation 0
     ([1.0], [[3, 2]])
     """

@@ -1,4 +1,6 @@
-"""The agent-by-agent form of a market: PettingZoo's AEC environment, of our own, since a market may have several stages."""
+"""The agent-by-agent form of a market: PettingZoo's AEC environment, of our own, since a market
+may have several stages.
+"""
 
 from __future__ import annotations
 
@@ -17,15 +19,18 @@ from marketenv.envs.parallel import MarketParallelEnv
 
 
 class MarketAECEnv(AECEnv[str, np.ndarray, Any]):
-    """The agent-by-agent form: in every stage its movers are asked, one after another, without seeing each other's moves.
+    """The agent-by-agent form: in every stage its movers are asked, one after another, without
+    seeing each other's moves.
 
-    The next stage sees them. Rewards come when the round is over; ``last()`` gives an agent what came since its last move.
+    The next stage sees them. Rewards come when the round is over; ``last()`` gives an agent what
+    came since its last move.
     """
 
     def __init__(self, env: MarketParallelEnv) -> None:
         super().__init__()
         everybody = all(len(stage.moves) == len(env.market.roles) for stage in env.market.stages)
-        self.metadata = {**env.metadata, "is_parallelizable": everybody}  # only where all move in every stage
+        # only where all move in every stage
+        self.metadata = {**env.metadata, "is_parallelizable": everybody}
         self.env, self.render_mode, self.state_space = env, env.render_mode, env.state_space
         self.possible_agents = list(env.possible_agents)
         self.observation_spaces, self.action_spaces = env.observation_spaces, env.action_spaces
@@ -53,11 +58,18 @@ class MarketAECEnv(AECEnv[str, np.ndarray, Any]):
         """Start an episode, as the parallel form does."""
         self._begin(*self.env.reset(seed, options))
 
-    def _begin(self, observations: dict[str, np.ndarray], infos: dict[str, dict[str, float]]) -> None:
+    def _begin(
+        self, observations: dict[str, np.ndarray], infos: dict[str, dict[str, float]]
+    ) -> None:
         """Stand at a stage of which nobody has moved yet."""
-        self.agents, self._observations, self.infos = list(self.env.possible_agents), observations, infos
+        self.agents, self._observations, self.infos = (
+            list(self.env.possible_agents),
+            observations,
+            infos,
+        )
         over = not self.env.agents
-        terminated = over and (not self.market.cut or bool(self.env.situation.floor.ended[0]))  # a rule may end it before a cut
+        # a rule may end it before a cut
+        terminated = over and (not self.market.cut or bool(self.env.situation.floor.ended[0]))
         self.terminations = dict.fromkeys(self.agents, terminated)
         self.truncations = dict.fromkeys(self.agents, over and not terminated)
         self.rewards: dict[str, float] = dict.fromkeys(self.agents, 0.0)
@@ -77,7 +89,8 @@ class MarketAECEnv(AECEnv[str, np.ndarray, Any]):
             self._was_dead_step(action)
             return
         self.env.check_action(agent, action)
-        action = numbers(action, agent, torch.device("cpu")).numpy()  # a copy: the caller may reuse its array
+        # a copy: the caller may reuse its array
+        action = numbers(action, agent, torch.device("cpu")).numpy()
         waiting = self.env.movers
         if agent != waiting[-1]:
             self._actions[agent] = action
@@ -108,10 +121,13 @@ class MarketAECEnv(AECEnv[str, np.ndarray, Any]):
         return self.env.render()
 
     def save(self, path: str | Path) -> None:
-        """Write the running market to a file; ValueError where a stage is half played, since actions that wait are in no file."""
+        """Write the running market to a file; ValueError where a stage is half played, since
+        actions that wait are in no file.
+        """
         if self._actions:
             raise ValueError(
-                f"{', '.join(self._actions)} have moved in a stage that is not over; save before or after the stage."
+                f"{', '.join(self._actions)} have moved in a stage that is not over; save before or"
+                " after the stage."
             )
         self.env.save(path)
 
@@ -122,8 +138,12 @@ class MarketAECEnv(AECEnv[str, np.ndarray, Any]):
         """
         self._begin(*self.env.load(path))
         played = self.market.stages[: len(self.env.batch.standing().moves)]
-        moved = {agent for stage in played for move in stage.moves.values() for agent in move.agents}
-        earned = dict(zip(self.agents, self.env.batch.standing().finished.earned[0].tolist(), strict=True))
+        moved = {
+            agent for stage in played for move in stage.moves.values() for agent in move.agents
+        }
+        earned = dict(
+            zip(self.agents, self.env.batch.standing().finished.earned[0].tolist(), strict=True)
+        )
         self._cumulative_rewards = {a: 0.0 if a in moved else earned[a] for a in self.agents}
         self.rewards = self.rewards if played else earned
 
@@ -132,7 +152,9 @@ class MarketAECEnv(AECEnv[str, np.ndarray, Any]):
 
 
 class Ordered(OrderEnforcingWrapper[str, np.ndarray, Any]):
-    """PettingZoo's check of the order of calls, for which a loaded market has begun as one that was reset."""
+    """PettingZoo's check of the order of calls, for which a loaded market has begun as one that
+    was reset.
+    """
 
     def load(self, path: str | Path) -> None:
         """Take up a saved market; see ``MarketAECEnv.load``."""
@@ -144,6 +166,8 @@ class Ordered(OrderEnforcingWrapper[str, np.ndarray, Any]):
 
 
 def aec(env: MarketParallelEnv, ordered: bool = True) -> Any:
-    """The AEC view of a parallel market; ``ordered`` adds PettingZoo's check of the order of calls."""
+    """The AEC view of a parallel market; ``ordered`` adds PettingZoo's check of the order of
+    calls.
+    """
     raw = MarketAECEnv(env)
     return Ordered(raw) if ordered else raw

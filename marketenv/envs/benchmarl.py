@@ -1,4 +1,5 @@
-"""The markets as tasks of BenchMARL; ``pip install 'marketenv[benchmarl]'``. Nothing of BenchMARL is edited.
+"""The markets as tasks of BenchMARL; ``pip install 'marketenv[benchmarl]'``. Nothing of BenchMARL
+is edited.
 
 >>> task = MarketTask.REFERENCE_V0.get_task({"game": "double_auction"})
 >>> env = task.get_env_fun(num_envs=1, continuous_actions=True, seed=0, device="cpu")()
@@ -26,33 +27,55 @@ from marketenv.envs.seats import door_seat
 class Maker:
     """Makes one market's environments, each with episodes of its own.
 
-    BenchMARL gives one seed to all environments of an experiment, those for evaluation among them, and they would all play the
-    same episodes. Here the k-th environment of a process plays fold(seed, purpose, process, k).
+    BenchMARL gives one seed to all environments of an experiment, those for evaluation among them,
+    and they would all play the same episodes. Here the k-th environment of a process plays
+    fold(seed, purpose, process, k).
     """
 
-    def __init__(self, name: str, config: dict[str, Any], seed: int | None, purpose: int, device: Any) -> None:
-        self.name, self.config, self.seed, self.purpose, self.device = name, config, seed, purpose, device
+    def __init__(
+        self, name: str, config: dict[str, Any], seed: int | None, purpose: int, device: Any
+    ) -> None:
+        self.name, self.config, self.seed, self.purpose, self.device = (
+            name,
+            config,
+            seed,
+            purpose,
+            device,
+        )
         self.made = 0
 
     def __call__(self) -> EnvBase:
         """Make the next environment, in the form that BenchMARL wants."""
         self.made += 1
         env = make_parallel(self.name, render_mode="rgb_array", **self.config)
-        return PettingZooWrapper(env, return_state=True, categorical_actions=True, seed=self._next_seed(), device=self.device)
+        return PettingZooWrapper(
+            env,
+            return_state=True,
+            categorical_actions=True,
+            seed=self._next_seed(),
+            device=self.device,
+        )
 
     def _next_seed(self) -> int | None:
         if self.seed is None:
             return None
-        process = multiprocessing.current_process()._identity or (0,)  # with parallel collection: one number a worker
-        return int(draws.integers(draws.fold(torch.tensor([self.seed]), self.purpose, process[-1], self.made), 2**31))
+        # with parallel collection: one number a worker
+        process = multiprocessing.current_process()._identity or (0,)
+        return int(
+            draws.integers(
+                draws.fold(torch.tensor([self.seed]), self.purpose, process[-1], self.made), 2**31
+            )
+        )
 
 
 class MarketClass(PettingZooClass):
-    """A market as BenchMARL sees it: agents of one role form a group, the state is what all agents see.
+    """A market as BenchMARL sees it: agents of one role form a group, the state is what all agents
+    see.
 
     name:   a market's name in capitals, as in ``MarketTask``
-    config: the market's arguments; with ``action_levels`` actions are discrete. BenchMARL knows a single discrete action per
-            agent, which the reference markets have and the parameter market (bid, ask, effort) has not.
+    config: the market's arguments; with ``action_levels`` actions are discrete. BenchMARL knows a
+            single discrete action per agent, which the reference markets have and the parameter
+            market (bid, ask, effort) has not.
 
     Raises ValueError for an unknown argument, naming the nearest one.
     """
@@ -60,13 +83,24 @@ class MarketClass(PettingZooClass):
     def __init__(self, name: str, config: dict[str, Any] | None = None) -> None:
         super().__init__(name, dict(config or {}))
         levels = self.config.get("action_levels")
-        market = make_market(name.lower(), **{k: v for k, v in self.config.items() if k != "action_levels"})
-        if levels is not None and any(door_seat(market, role.name).action.dim > 1 for role in market.roles):
-            raise ValueError(f"{name} has several actions per agent, BenchMARL only one discrete one: leave out action_levels.")
+        market = make_market(
+            name.lower(), **{k: v for k, v in self.config.items() if k != "action_levels"}
+        )
+        if levels is not None and any(
+            door_seat(market, role.name).action.dim > 1 for role in market.roles
+        ):
+            raise ValueError(
+                f"{name} has several actions per agent, BenchMARL only one discrete one: leave out"
+                " action_levels."
+            )
         self._steps, self._asked = market.horizon * len(market.stages), 0
 
-    def get_env_fun(self, num_envs: int, continuous_actions: bool, seed: int | None, device: Any) -> Callable[[], EnvBase]:
-        """Return what makes an environment; BenchMARL asks twice an experiment, for evaluation and then for training."""
+    def get_env_fun(
+        self, num_envs: int, continuous_actions: bool, seed: int | None, device: Any
+    ) -> Callable[[], EnvBase]:
+        """Return what makes an environment; BenchMARL asks twice an experiment, for evaluation
+        and then for training.
+        """
         self._asked += 1
         return Maker(self.name.lower(), self.config, seed, self._asked % 2, device)
 
@@ -93,7 +127,9 @@ class MarketClass(PettingZooClass):
 
 
 class LibraryTask(Task):
-    """What every market of this library is as a task; ``get_task(config)`` takes its arguments, none means its defaults."""
+    """What every market of this library is as a task; ``get_task(config)`` takes its arguments,
+    none means its defaults.
+    """
 
     def get_task(self, config: dict[str, Any] | None = None) -> MarketClass:
         """Return the task with the market's arguments; ValueError for an unknown one."""

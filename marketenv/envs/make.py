@@ -27,7 +27,9 @@ def make_parallel(
     name: str, *, render_mode: str | None = None, action_levels: int | None = None, **config: Any
 ) -> MarketParallelEnv:
     """Build a PettingZoo parallel environment; see the market's config for its arguments."""
-    return MarketParallelEnv(make_market(name, **config), short_name(name), render_mode, action_levels)
+    return MarketParallelEnv(
+        make_market(name, **config), short_name(name), render_mode, action_levels
+    )
 
 
 def make_aec(name: str, **kwargs: Any) -> Any:
@@ -36,9 +38,15 @@ def make_aec(name: str, **kwargs: Any) -> Any:
 
 
 def make_single(
-    name: str, *, agent: str | None = None, opponents: Any = "truthful", stages: Sequence[str] | None = None, **kwargs: Any
+    name: str,
+    *,
+    agent: str | None = None,
+    opponents: Any = "truthful",
+    stages: Sequence[str] | None = None,
+    **kwargs: Any,
 ) -> SingleAgentEnv:
-    """Build the single-agent view of one market against given opponents; ``gymnasium.make(env.spec)`` builds it again.
+    """Build the single-agent view of one market against given opponents;
+    ``gymnasium.make(env.spec)`` builds it again.
 
     stages: in which the agent moves, None for all of its stages; a step leads to its next move
     """
@@ -58,9 +66,11 @@ def make_vec(
     stages: Sequence[str] | None = None,
     **config: Any,
 ) -> MarketVectorEnv:
-    """Build a Gymnasium vector environment of ``num_envs`` markets for one learning agent; None takes the first agent.
+    """Build a Gymnasium vector environment of ``num_envs`` markets for one learning agent; None
+    takes the first agent.
 
-    ``autoreset_mode`` says what follows the end of an episode, ``stages`` where the learner moves: see ``MarketVectorEnv``.
+    ``autoreset_mode`` says what follows the end of an episode, ``stages`` where the learner moves:
+    see ``MarketVectorEnv``.
 
     >>> venv = make_vec("reference_v0", 4, agent="buyer_0")
     >>> venv.reset(seed=0)[0].shape
@@ -68,10 +78,20 @@ def make_vec(
     """
     market = make_market(name, **config)
     learner = agent_names(market)[0] if agent is None else agent
-    venv = MarketVectorEnv(market, num_envs, learner, opponents, action_levels, autoreset_mode, stages)
+    venv = MarketVectorEnv(
+        market, num_envs, learner, opponents, action_levels, autoreset_mode, stages
+    )
     doors = {"agent": agent, "opponents": opponents, "action_levels": venv.action_levels}
-    doors["autoreset_mode"] = venv.autoreset_mode.name  # a word, so that the spec can be written as JSON
-    venv.spec = _spec(name, num_envs=venv.num_envs, vectorization_mode="vector_entry_point", **doors, **_named(stages), **config)
+    # a word, so that the spec can be written as JSON
+    doors["autoreset_mode"] = venv.autoreset_mode.name
+    venv.spec = _spec(
+        name,
+        num_envs=venv.num_envs,
+        vectorization_mode="vector_entry_point",
+        **doors,
+        **_named(stages),
+        **config,
+    )
     return venv
 
 
@@ -85,7 +105,8 @@ def make_sb3(
     stages: Sequence[str] | None = None,
     **config: Any,
 ) -> MarketSB3Env:
-    """Build a stable-baselines3 VecEnv; ``agent="all"``, or a role, trains one policy that these agents share.
+    """Build a stable-baselines3 VecEnv; ``agent="all"``, or a role, trains one policy that these
+    agents share.
 
     stages: in which the learner moves, None for all of its stages; a step leads to its next move
 
@@ -94,8 +115,12 @@ def make_sb3(
     try:
         from marketenv.envs.sb3 import MarketSB3Env
     except ImportError as error:
-        raise ImportError("make_sb3 needs stable-baselines3: pip install 'marketenv[sb3]'.") from error
-    return MarketSB3Env(make_market(name, **config), num_envs, agent, opponents, action_levels, stages)
+        raise ImportError(
+            "make_sb3 needs stable-baselines3: pip install 'marketenv[sb3]'."
+        ) from error
+    return MarketSB3Env(
+        make_market(name, **config), num_envs, agent, opponents, action_levels, stages
+    )
 
 
 def _named(stages: Sequence[str] | None) -> dict[str, Any]:
@@ -110,11 +135,15 @@ def identity(name: str) -> str:
 
 def _spec(name: str, **arguments: Any) -> EnvSpec:
     """What Gymnasium's registry says of a market, with the arguments that it was made with."""
-    return dataclasses.replace(gymnasium.spec(identity(name)), kwargs={"name": short_name(name), **arguments})
+    return dataclasses.replace(
+        gymnasium.spec(identity(name)), kwargs={"name": short_name(name), **arguments}
+    )
 
 
 def register_all() -> None:
-    """Register every market with PettingZoo (parallel and AEC) and its single-agent view with Gymnasium."""
+    """Register every market with PettingZoo (parallel and AEC) and its single-agent view with
+    Gymnasium.
+    """
     for name in MARKETS:
         if hasattr(pettingzoo, "register"):  # since 1.27
             pettingzoo.register("parallel", identity(name), f"marketenv.{name}:parallel_env")
@@ -146,7 +175,9 @@ class Doors:
         return aec(self.parallel_env(**kwargs))
 
 
-def doors(name: str) -> tuple[Callable[..., Any], Callable[..., MarketParallelEnv], Callable[..., Any]]:
+def doors(
+    name: str,
+) -> tuple[Callable[..., Any], Callable[..., MarketParallelEnv], Callable[..., Any]]:
     """``env``, ``parallel_env`` and ``raw_env`` of a market: all that its module ``x_v0`` holds.
 
     >>> env, parallel_env, raw_env = doors("reference_v0")

@@ -24,18 +24,20 @@ class MarketParallelEnv(ParallelEnv[str, np.ndarray, Any]):
 
     market:        a batch of markets of one kind (see ``marketenv.core.market.Market``)
     name:          what ``str(env)`` and PettingZoo's metadata show
-    render_mode:   ``rgb_array`` (a picture), ``ansi`` (the round told in words), ``human`` (the words, printed
-                   by ``reset`` and after every round) or None
-    action_levels: None for Box actions, or the number of grid points per action for learners that need discrete ones
+    render_mode:   ``rgb_array`` (a picture), ``ansi`` (the round told in words), ``human`` (the
+                   words, printed by ``reset`` and after every round) or None
+    action_levels: None for Box actions, or the number of grid points per action for learners that
+        need discrete ones
 
-    Observations are float32 inside their Box; infos hold the same numbers at reset and after every step; the whole
-    last round is at ``env.unwrapped.report``. In a market of several stages an agent's spaces join the fields of its stages, with
-    a flag each that is 1 where it is its turn there; ``movers`` names who moves. Actions of others may be left out.
-    Actions that are given are checked whole, of others too and in the fields of other stages, since a mistake is a mistake; only
-    a mover's fields of the present stage count.
+    Observations are float32 inside their Box; infos hold the same numbers at reset and after every
+    step; the whole last round is at ``env.unwrapped.report``. In a market of several stages an
+    agent's spaces join the fields of its stages, with a flag each that is 1 where it is its turn
+    there; ``movers`` names who moves. Actions of others may be left out. Actions that are given are
+    checked whole, of others too and in the fields of other stages, since a mistake is a mistake;
+    only a mover's fields of the present stage count.
 
-    Infos are facts of the last finished round, all 0 before the first one: ``cash`` too, while ``situation.floor`` has the cash
-    of now.
+    Infos are facts of the last finished round, all 0 before the first one: ``cash`` too, while
+    ``situation.floor`` has the cash of now.
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012  as in PettingZoo
@@ -44,14 +46,24 @@ class MarketParallelEnv(ParallelEnv[str, np.ndarray, Any]):
         "is_parallelizable": True,
     }
 
-    def __init__(self, market: Market, name: str, render_mode: str | None = None, action_levels: int | None = None) -> None:
+    def __init__(
+        self,
+        market: Market,
+        name: str,
+        render_mode: str | None = None,
+        action_levels: int | None = None,
+    ) -> None:
         self.metadata = {**type(self).metadata, "name": name}
         self.market, self.possible_agents = market, list(agent_names(market))
         self.screen, self.render_mode = Screen(render_mode, self.possible_agents), render_mode
         self.action_levels = action_levels = spaces.LEVELS(action_levels, "action_levels")
         self.agents: list[str] = []
         self._places = places = Places(market, action_levels)
-        self.observation_spaces, self.action_spaces, self.state_space = places.observations, places.actions, places.state
+        self.observation_spaces, self.action_spaces, self.state_space = (
+            places.observations,
+            places.actions,
+            places.state,
+        )
         self.batch = Batch(market, 1)
         self._observations: dict[str, np.ndarray] = {}
 
@@ -75,7 +87,9 @@ class MarketParallelEnv(ParallelEnv[str, np.ndarray, Any]):
 
     @property
     def situation(self) -> rounds.Situation:
-        """Where the market stands: its floor and each phase's memory, as tensors that lead with an axis of length 1."""
+        """Where the market stands: its floor and each phase's memory, as tensors that lead with
+        an axis of length 1.
+        """
         return self.batch.running()
 
     @property
@@ -88,7 +102,8 @@ class MarketParallelEnv(ParallelEnv[str, np.ndarray, Any]):
     def reset(
         self, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, np.ndarray], dict[str, dict[str, float]]]:
-        """Start an episode. A seed fixes everything; without one the next episode of the last seed is drawn.
+        """Start an episode. A seed fixes everything; without one the next episode of the last seed
+        is drawn.
 
         There are no options; PettingZoo's suites give one nevertheless, so they are ignored here.
         """
@@ -98,19 +113,23 @@ class MarketParallelEnv(ParallelEnv[str, np.ndarray, Any]):
         return started
 
     def step(self, actions: dict[str, Any]) -> tuple[dict[str, Any], ...]:
-        """Play one stage with an action of each mover; ValueError, and no change at all, for a bad action.
+        """Play one stage with an action of each mover; ValueError, and no change at all, for a bad
+        action.
 
-        An episode that is over takes no actions and gives empty dicts, as PettingZoo's environments do; SuperSuit's
-        ``black_death_v3`` goes one step too far.
+        An episode that is over takes no actions and gives empty dicts, as PettingZoo's environments
+        do; SuperSuit's ``black_death_v3`` goes one step too far.
         """
         if not self.agents and not actions and self.batch.running():
             return {}, {}, {}, {}, {}
         moves = self._places.moves(self.movers if self.agents else [], actions, self.situation)
-        with undone(self, self.batch):  # the round's words and infos are a phase's own code, which may fail
+        # the round's words and infos are a phase's own code, which may fail
+        with undone(self, self.batch):
             return self.told(self.batch.step(moves))
 
     def told(self, turn: Turn) -> tuple[dict[str, Any], ...]:
-        """What a step of the batch means to PettingZoo: observations, rewards, terminations, truncations, infos."""
+        """What a step of the batch means to PettingZoo: observations, rewards, terminations,
+        truncations, infos.
+        """
         rewards = turn.rewards[0].tolist()
         terminated, truncated = bool(turn.terminated[0]), bool(turn.truncated[0])
         agents = list(self.agents)
@@ -137,15 +156,21 @@ class MarketParallelEnv(ParallelEnv[str, np.ndarray, Any]):
         return np.concatenate([self._observations[a] for a in self.possible_agents])
 
     def render(self) -> np.ndarray | str | None:
-        """Show the last round: a uint8 picture, or words. None without a render mode and for ``human``, which was shown."""
+        """Show the last round: a uint8 picture, or words. None without a render mode and for
+        ``human``, which was shown.
+        """
         return self.screen.render(self.report)
 
     def save(self, path: str | Path) -> None:
-        """Write the running market to a file; an environment that loads it goes on to the bit on a CPU."""
+        """Write the running market to a file; an environment that loads it goes on to the bit
+        on a CPU.
+        """
         self.batch.save(path)
 
     def load(self, path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, dict[str, float]]]:
-        """Take up a saved market: its observations and last infos (``report`` is None); ValueError for a damaged file."""
+        """Take up a saved market: its observations and last infos (``report`` is None);
+        ValueError for a damaged file.
+        """
         with undone(self, self.batch):
             observations, infos = self._start(self.batch.load(path))
             if not self.batch.running().playing:
@@ -158,7 +183,9 @@ class MarketParallelEnv(ParallelEnv[str, np.ndarray, Any]):
     def __str__(self) -> str:
         return str(self.metadata["name"])
 
-    def _start(self, seen: rounds.ByRole) -> tuple[dict[str, np.ndarray], dict[str, dict[str, float]]]:
+    def _start(
+        self, seen: rounds.ByRole
+    ) -> tuple[dict[str, np.ndarray], dict[str, dict[str, float]]]:
         self.agents = list(self.possible_agents)
         return self._see(seen), self._infos(self.agents)
 
@@ -168,4 +195,7 @@ class MarketParallelEnv(ParallelEnv[str, np.ndarray, Any]):
 
     def _infos(self, agents: list[str]) -> dict[str, dict[str, float]]:
         columns = {key: values[0].tolist() for key, values in self.batch.infos().items()}
-        return {a: {key: float(values[i]) for key, values in columns.items()} for i, a in enumerate(agents)}
+        return {
+            a: {key: float(values[i]) for key, values in columns.items()}
+            for i, a in enumerate(agents)
+        }

@@ -32,13 +32,17 @@ class Places:
         self.observations = {agent: boxes[seat.name] for agent, seat in self.seats.items()}
         self.actions = {agent: grids[seat.name] for agent, seat in self.seats.items()}
         every = self.observations.values()
-        low, high = np.concatenate([box.low for box in every]), np.concatenate([box.high for box in every])
+        low, high = (
+            np.concatenate([box.low for box in every]),
+            np.concatenate([box.high for box in every]),
+        )
         self.state = gymnasium.spaces.Box(low, high, dtype=np.float32)
 
     def see(self, now: rounds.Situation, seen: rounds.ByRole) -> dict[str, np.ndarray]:
         """What every agent of a single market sees where the movers of its stage see this.
 
-        Where all is over it is the first stage's, without a turn flag unless a cut hides that the game ends.
+        Where all is over it is the first stage's, without a turn flag unless a cut hides that the
+        game ends.
         """
         stage = rounds.stage_of(self.market, now) if now.playing else self.market.stages[0]
         turn = now.playing or (self.market.cut and not bool(now.floor.ended[0]))
@@ -52,22 +56,34 @@ class Places:
 
     def check(self, agent: str, action: Any) -> Tensor:
         """Return one agent's action as a checked tensor; ValueError says what is wrong with it."""
-        return spaces.to_actions(action, self.seats[agent], self.levels, f"action of {agent}", self.market.device)
+        return spaces.to_actions(
+            action, self.seats[agent], self.levels, f"action of {agent}", self.market.device
+        )
 
-    def moves(self, movers: list[str], given: Mapping[str, Any], now: rounds.Situation) -> rounds.ByRole:
+    def moves(
+        self, movers: list[str], given: Mapping[str, Any], now: rounds.Situation
+    ) -> rounds.ByRole:
         """The movers' actions in the present stage, by role, from those that were given by agent.
 
-        Raises ValueError where one is missing, for those of nobody, and for what no agent may do, also of those not to move.
+        Raises ValueError where one is missing, for those of nobody, and for what no agent may do,
+        also of those not to move.
         """
         missing = [agent for agent in movers if agent not in given]
         if missing or not movers:
             hint = f"no action for {', '.join(missing)}" if missing else "the episode is over"
-            raise ValueError(f"{hint}; wanted one action for each of {movers or 'no agents: call reset()'}.")
+            raise ValueError(
+                f"{hint}; wanted one action for each of {movers or 'no agents: call reset()'}."
+            )
         for agent in given:
             if agent not in self.seats:
                 raise unknown("agent", agent, tuple(self.seats))
-        checked, stage = {agent: self.check(agent, action) for agent, action in given.items()}, rounds.stage_of(self.market, now)
+        checked, stage = (
+            {agent: self.check(agent, action) for agent, action in given.items()},
+            rounds.stage_of(self.market, now),
+        )
         return {
-            role: torch.stack([self.seats[agent].do(stage.name, checked[agent]) for agent in move.agents])[None]
+            role: torch.stack(
+                [self.seats[agent].do(stage.name, checked[agent]) for agent in move.agents]
+            )[None]
             for role, move in stage.moves.items()
         }

@@ -22,14 +22,16 @@ from marketenv.envs.learner import LearnerBatch
 class MarketSB3Env(VecEnv):
     """A stable-baselines3 VecEnv of ``num_envs`` markets.
 
-    agent:     one agent's name (the others are ``opponents``); a role, whose agents all learn; or ``"all"``: every agent. The
-               agents of a market are rows of the batch, market by market, and share one policy (with ``"all"`` roles must have
-               equal spaces and stages)
+    agent:     one agent's name (the others are ``opponents``); a role, whose agents all learn; or
+               ``"all"``: every agent. The agents of a market are rows of the batch, market by
+               market, and share one policy (with ``"all"`` roles must have equal spaces and stages)
     opponents: who plays the others; see ``marketenv.envs.opponents``
-    stages:    in which the learner moves, None for all of its stages; its other moves are played truthfully
+    stages:    in which the learner moves, None for all of its stages; its other moves are played
+               truthfully
 
-    A step leads to the learner's next move, and what it earns in between is summed without discount: use gamma=1 for it to mean
-    what a round earns. ``seat`` is what the learner sees and does.
+    A step leads to the learner's next move, and what it earns in between is summed without
+    discount: use gamma=1 for it to mean what a round earns. ``seat`` is what the learner sees and
+    does.
     """
 
     def __init__(
@@ -53,7 +55,9 @@ class MarketSB3Env(VecEnv):
         self.reset_infos = []
         self.render_mode = None
         super().__init__(
-            num_envs * len(self._rows), spaces.box(self.seat.observation), spaces.action_space(self.seat, action_levels)
+            num_envs * len(self._rows),
+            spaces.box(self.seat.observation),
+            spaces.action_space(self.seat, action_levels),
         )
 
     @property
@@ -63,11 +67,15 @@ class MarketSB3Env(VecEnv):
 
     @property
     def elsewhere(self) -> Policy:
-        """Who plays the learner's moves in other stages than ``stages``; of several learners, the first one's."""
+        """Who plays the learner's moves in other stages than ``stages``; of several learners,
+        the first one's.
+        """
         return self._learner.policies[agent_names(self.market)[self._rows[0]]]
 
     def reset(self) -> np.ndarray:
-        """Start all markets with the seed that ``seed()`` named, or the next episodes of the last one."""
+        """Start all markets with the seed that ``seed()`` named, or the next episodes of the
+        last one.
+        """
         with undone(self, self._batch):
             seen = self._learner.reset(self._seed)
             self._seed = None
@@ -76,15 +84,21 @@ class MarketSB3Env(VecEnv):
 
     def step_async(self, actions: Any) -> None:
         """Keep a checked copy of the actions [num_envs, ...] for ``step_wait``."""
-        self._given = spaces.to_actions(actions, self.seat, self.action_levels, "actions", self.market.device, (self.num_envs,))
+        self._given = spaces.to_actions(
+            actions, self.seat, self.action_levels, "actions", self.market.device, (self.num_envs,)
+        )
 
     def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
-        """Step all markets; a market that ends restarts at once and its last observation is in the infos."""
+        """Step all markets; a market that ends restarts at once and its last observation is in
+        the infos.
+        """
         if self._given is None:
             raise ValueError("no actions: call step_async(actions) before step_wait().")
         mine, self._given = self._given, None
         with undone(self._batch):
-            turn = self._learner.step(mine.unflatten(0, (self._markets, len(self._rows))), restart=True)
+            turn = self._learner.step(
+                mine.unflatten(0, (self._markets, len(self._rows))), restart=True
+            )
             infos = self._infos(turn.report)
         over = (turn.terminated | turn.truncated).repeat_interleave(len(self._rows)).cpu().numpy()
         cut = turn.truncated.repeat_interleave(len(self._rows)).tolist()
@@ -105,17 +119,24 @@ class MarketSB3Env(VecEnv):
     def set_options(self, options: list[dict[str, Any]] | dict[str, Any] | None = None) -> None:
         """Refuse options of the next reset: there are none."""
         if options and (isinstance(options, dict) or any(options)):
-            raise ValueError(f"options is {options!r}, but reset has no options: give what the market takes to make_sb3.")
+            raise ValueError(
+                f"options is {options!r}, but reset has no options: give what the market takes to"
+                " make_sb3."
+            )
 
     def close(self) -> None:
         """Nothing to release."""
 
     def save(self, path: str | Path) -> None:
-        """Write all running markets to a file; an environment that loads it goes on to the bit on a CPU."""
+        """Write all running markets to a file; an environment that loads it goes on to the bit
+        on a CPU.
+        """
         self._batch.save(path)
 
     def load(self, path: str | Path) -> np.ndarray:
-        """Take up saved markets: the observations of where they stood; ValueError for a damaged or foreign file."""
+        """Take up saved markets: the observations of where they stood; ValueError for a damaged
+        or foreign file.
+        """
         with undone(self, self._batch):
             seen = self._learner.load(path, restart=True)
             self.reset_infos = self._infos()
@@ -129,7 +150,9 @@ class MarketSB3Env(VecEnv):
         """Set an attribute of the whole batch; rows cannot differ."""
         setattr(self, attr_name, value)
 
-    def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
+    def env_method(
+        self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any
+    ) -> list[Any]:
         """Call a method of the batch once and repeat its answer."""
         return [getattr(self, method_name)(*args, **kwargs)] * self._count(indices)
 
@@ -138,7 +161,13 @@ class MarketSB3Env(VecEnv):
         return [False] * self._count(indices)
 
     def _count(self, indices: Any) -> int:
-        return self.num_envs if indices is None else len(list(indices)) if isinstance(indices, Iterable) else 1
+        return (
+            self.num_envs
+            if indices is None
+            else len(list(indices))
+            if isinstance(indices, Iterable)
+            else 1
+        )
 
     def _mine(self, seen: Tensor) -> np.ndarray:
         return seen.flatten(0, 1).cpu().numpy().copy()
@@ -146,4 +175,6 @@ class MarketSB3Env(VecEnv):
     def _infos(self, report: Report | None = None) -> list[dict[str, Any]]:
         facts = self._batch.infos() if report is None else report.infos()
         columns = {key: values[:, self._rows].flatten().tolist() for key, values in facts.items()}
-        return [{key: float(values[k]) for key, values in columns.items()} for k in range(self.num_envs)]
+        return [
+            {key: float(values[k]) for key, values in columns.items()} for k in range(self.num_envs)
+        ]

@@ -24,12 +24,15 @@ class Screen:
         self.mode, self.agents = or_none(choice, known=RENDER_MODES)(mode, "render_mode"), agents
 
     def render(self, report: Report | None) -> np.ndarray | str | None:
-        """A uint8 picture, or words. None without a mode, and for ``human``, in which a round is shown when it is over."""
+        """A uint8 picture, or words. None without a mode, and for ``human``, in which a round
+        is shown when it is over.
+        """
         if self.mode is None:
             gymnasium.logger.warn("render() was called without a render_mode; nothing is drawn.")
             return None
         if self.mode == "rgb_array":
-            from marketenv.render.pictures import draw_frame  # matplotlib is loaded where something is drawn
+            # matplotlib is loaded where something is drawn
+            from marketenv.render.pictures import draw_frame
 
             return draw_frame(report, self.agents)
         return tell_round(report, self.agents) if self.mode == "ansi" else None

@@ -16,16 +16,21 @@ from marketenv.envs.parallel import MarketParallelEnv
 
 
 class SingleAgentEnv(gymnasium.Env[np.ndarray, Any]):
-    """A parallel market seen by one agent while given opponents play the others; see ``MarketVectorEnv`` for many at once.
+    """A parallel market seen by one agent while given opponents play the others; see
+    ``MarketVectorEnv`` for many at once.
 
-    A step leads to the agent's next move; what it earns in between is summed. ``stages`` names those in which it moves, None for
-    all; its other moves are played truthfully.
+    A step leads to the agent's next move; what it earns in between is summed. ``stages`` names
+    those in which it moves, None for all; its other moves are played truthfully.
     """
 
     metadata: dict[str, Any] = MarketParallelEnv.metadata
 
     def __init__(
-        self, env: MarketParallelEnv, agent: str | None = None, opponents: Any = "truthful", stages: Sequence[str] | None = None
+        self,
+        env: MarketParallelEnv,
+        agent: str | None = None,
+        opponents: Any = "truthful",
+        stages: Sequence[str] | None = None,
     ) -> None:
         self.env, self.agent = env, agent_names(env.market)[0] if agent is None else agent
         role_of(env.market, self.agent)
@@ -40,10 +45,17 @@ class SingleAgentEnv(gymnasium.Env[np.ndarray, Any]):
         """The last finished round in full."""
         return self.env.report
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
-        """Start an episode; a seed fixes everything. Raises ValueError for options: there are none."""
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Start an episode; a seed fixes everything. Raises ValueError for options: there are
+        none.
+        """
         if options:
-            raise ValueError(f"options is {options!r}, but reset has no options: give what the market takes to make_single.")
+            raise ValueError(
+                f"options is {options!r}, but reset has no options: give what the market takes to"
+                " make_single."
+            )
         with undone(self.env.batch):
             seen = self._learner.reset(seed)
             self.env.screen.show(self.report)
@@ -70,4 +82,7 @@ class SingleAgentEnv(gymnasium.Env[np.ndarray, Any]):
         return seen[0, 0].cpu().numpy().copy()
 
     def _infos(self) -> dict[str, Any]:
-        return {name: float(values[0, self._learner.rows[0]]) for name, values in self.env.batch.infos().items()}
+        return {
+            name: float(values[0, self._learner.rows[0]])
+            for name, values in self.env.batch.infos().items()
+        }

@@ -27,14 +27,17 @@ MODES = {mode.name: mode for mode in AutoresetMode} | {mode.value: mode for mode
 class MarketVectorEnv(VectorEnv):
     """The single-agent view of ``num_envs`` markets, stepped as one batch on the market's device.
 
-    agent:     the learner's name; opponents: who plays the others (see ``marketenv.envs.opponents``).
-    stages:    in which the learner moves, None for all of its stages; its other moves are played truthfully. A step leads to its
-               next move, and what it earns in between is summed.
-    autoreset_mode: what follows an episode's end, as in Gymnasium's own vector environments: an ``AutoresetMode``, its name
-               or its value. ``SAME_STEP``: the observation is the new episode's first, the old one's last is
-               ``infos["final_obs"]``. ``NEXT_STEP``: the next step ignores that market's action, gives it reward 0 and the new
-               episode's first observation; for markets of one stage. ``DISABLED``, for learners that move first in a round:
-               ``reset(options={"reset_mask": mask})`` starts the next episodes, and ``step`` refuses to go on without it.
+    agent:     the learner's name; opponents: who plays the others (see
+               ``marketenv.envs.opponents``).
+    stages:    in which the learner moves, None for all of its stages; its other moves are played
+               truthfully. A step leads to its next move, and what it earns in between is summed.
+    autoreset_mode: what follows an episode's end, as in Gymnasium's own vector environments: an
+               ``AutoresetMode``, its name or its value. ``SAME_STEP``: the observation is the new
+               episode's first, the old one's last is ``infos["final_obs"]``. ``NEXT_STEP``: the
+               next step ignores that market's action, gives it reward 0 and the new episode's first
+               observation; for markets of one stage. ``DISABLED``, for learners that move first in
+               a round: ``reset(options={"reset_mask": mask})`` starts the next episodes, and
+               ``step`` refuses to go on without it.
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012  as in Gymnasium
@@ -78,25 +81,38 @@ class MarketVectorEnv(VectorEnv):
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Start all markets, or those of ``options["reset_mask"]`` (bool [num_envs]); the others stay where they are.
+        """Start all markets, or those of ``options["reset_mask"]`` (bool [num_envs]); the others
+        stay where they are.
 
-        An integer seeds market k with seed + k; a market without a seed goes on to the next episode of its last one.
-        Raises ValueError for another option, a mask that is none, and a mask that leaves markets out in mid-round.
+        An integer seeds market k with seed + k; a market without a seed goes on to the next episode
+        of its last one. Raises ValueError for another option, a mask that is none, and a mask that
+        leaves markets out in mid-round.
         """
         mask = self._reset_mask(options or {})
         everyone = np.ones(self.num_envs, dtype=bool)
         with undone(self._batch):
-            seen = self._learner.reset(seed, None if mask is None else torch.as_tensor(mask, device=self.market.device))
-            return self._mine(seen), self._info_columns(self._batch.infos(), everyone if mask is None else mask)
+            seen = self._learner.reset(
+                seed, None if mask is None else torch.as_tensor(mask, device=self.market.device)
+            )
+            return self._mine(seen), self._info_columns(
+                self._batch.infos(), everyone if mask is None else mask
+            )
 
-    def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """Step all markets with the learner's actions [num_envs, ...]; the opponents answer by their policies.
+    def step(
+        self, actions: Any
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Step all markets with the learner's actions [num_envs, ...]; the opponents answer by
+        their policies.
 
-        Raises ValueError for bad actions, and in mode ``DISABLED`` where a market is over; nothing changes then.
+        Raises ValueError for bad actions, and in mode ``DISABLED`` where a market is over; nothing
+        changes then.
         """
         if self._over.any() and self.autoreset_mode is AutoresetMode.DISABLED:
             over = self._over.nonzero()[0].tolist()
-            raise ValueError(f"markets {over} are over: start their next episodes with reset(options={{'reset_mask': mask}}).")
+            raise ValueError(
+                f"markets {over} are over: start their next episodes with"
+                " reset(options={'reset_mask': mask})."
+            )
         mine = self._checked(actions)
         same = self.autoreset_mode is AutoresetMode.SAME_STEP
         anew = torch.as_tensor(self._over, device=self.market.device) if self._over.any() else None
@@ -106,29 +122,47 @@ class MarketVectorEnv(VectorEnv):
             infos, over = self._infos(), terminated | truncated
             if same and turn.report is not None and over.any():
                 infos |= self._final(turn.final, turn.report, over)
-        return self._mine(turn.seen), turn.rewards[:, 0].cpu().numpy().copy(), terminated, truncated, infos
+        return (
+            self._mine(turn.seen),
+            turn.rewards[:, 0].cpu().numpy().copy(),
+            terminated,
+            truncated,
+            infos,
+        )
 
     def save(self, path: str | Path) -> None:
-        """Write all running markets to a file; an environment that loads it goes on to the bit on a CPU."""
+        """Write all running markets to a file; an environment that loads it goes on to the bit
+        on a CPU.
+        """
         self._batch.save(path)
 
     def load(self, path: str | Path) -> tuple[np.ndarray, dict[str, Any]]:
-        """Take up saved markets: observations and infos of where they stood; ValueError for a damaged or foreign file."""
+        """Take up saved markets: observations and infos of where they stood; ValueError for a
+        damaged or foreign file.
+        """
         with undone(self._batch):
             seen = self._learner.load(path, restart=self.autoreset_mode is AutoresetMode.SAME_STEP)
             return self._mine(seen), self._infos()
 
     def _checked(self, actions: Any) -> Tensor:
-        """The learner's actions; those of markets that are over count for nothing, so anything may be given for them."""
+        """The learner's actions; those of markets that are over count for nothing, so anything
+        may be given for them.
+        """
         device = self.market.device
         if self._over.any():
             actions = numbers(actions, "actions", device)
             if actions.shape in (self.action_space.shape, (self.num_envs, self._seat.action.dim)):
-                actions[torch.as_tensor(self._over, device=device)] = spaces.idle(self._seat, self.action_levels).to(device)
-        return spaces.to_actions(actions, self._seat, self.action_levels, "actions", device, (self.num_envs,))
+                actions[torch.as_tensor(self._over, device=device)] = spaces.idle(
+                    self._seat, self.action_levels
+                ).to(device)
+        return spaces.to_actions(
+            actions, self._seat, self.action_levels, "actions", device, (self.num_envs,)
+        )
 
     def _reset_mask(self, options: dict[str, Any]) -> np.ndarray | None:
-        """The markets to reset, None for all; the dictionary stays as it is, for wrappers read it afterwards."""
+        """The markets to reset, None for all; the dictionary stays as it is, for wrappers read
+        it afterwards.
+        """
         for name in options:
             if name != "reset_mask":
                 raise unknown("option of reset", name, ("reset_mask",))
@@ -136,7 +170,10 @@ class MarketVectorEnv(VectorEnv):
             return None
         mask = np.asarray(options["reset_mask"])
         if mask.dtype != bool or mask.shape != (self.num_envs,) or not mask.any():
-            raise ValueError(f"reset_mask is {options['reset_mask']!r}, wanted {self.num_envs} bools, one of them True at least.")
+            raise ValueError(
+                f"reset_mask is {options['reset_mask']!r}, wanted {self.num_envs} bools, one of"
+                " them True at least."
+            )
         return mask
 
     def _mine(self, seen: Tensor) -> np.ndarray:
@@ -153,22 +190,31 @@ class MarketVectorEnv(VectorEnv):
         return self._info_columns(self._batch.infos(), np.ones(self.num_envs, dtype=bool))
 
     def _info_columns(self, facts: Mapping[str, Tensor], mask: np.ndarray) -> dict[str, Any]:
-        """The learner's facts [num_envs] and, as Gymnasium does, the mask under ``_name``; 0 outside the mask."""
-        rows = {key: np.where(mask, values[:, self._row].cpu().double().numpy(), 0.0) for key, values in facts.items()}
+        """The learner's facts [num_envs] and, as Gymnasium does, the mask under ``_name``; 0
+        outside the mask.
+        """
+        rows = {
+            key: np.where(mask, values[:, self._row].cpu().double().numpy(), 0.0)
+            for key, values in facts.items()
+        }
         return rows | {f"_{key}": mask.copy() for key in rows}
 
 
 def _autoreset(mode: Any, market: Market, first: str) -> AutoresetMode:
-    """The mode of that name or value, if it fits the learner's first stage; ValueError otherwise."""
+    """The mode of that name or value, if it fits the learner's first stage; ValueError
+    otherwise.
+    """
     found = mode if isinstance(mode, AutoresetMode) else lookup(MODES, mode, "autoreset_mode")
     if found is AutoresetMode.NEXT_STEP and len(market.stages) > 1:
         raise ValueError(
-            f"autoreset_mode NEXT_STEP wants markets of one stage, this one has {len(market.stages)}: a market that begins anew "
-            "while others play their first stage would be a stage behind. Take SAME_STEP or DISABLED."
+            "autoreset_mode NEXT_STEP wants markets of one stage, this one has"
+            f" {len(market.stages)}: a market that begins anew while others play their first stage"
+            " would be a stage behind. Take SAME_STEP or DISABLED."
         )
     if found is AutoresetMode.DISABLED and first != market.stages[0].name:
         raise ValueError(
-            f"autoreset_mode DISABLED wants a learner that moves in the first stage, {market.stages[0].name!r}, this one moves "
-            f"first in {first!r}: markets that wait for a reset would be a stage behind. Take SAME_STEP."
+            "autoreset_mode DISABLED wants a learner that moves in the first stage,"
+            f" {market.stages[0].name!r}, this one moves first in {first!r}: markets that wait for"
+            " a reset would be a stage behind. Take SAME_STEP."
         )
     return found

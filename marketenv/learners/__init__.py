@@ -1,6 +1,7 @@
 """Room of learners: how many models are trained and scored in one call.
 
-``LEARNERS`` is the room's table. A new learner is one file with the methods of ``Learner`` and one line here.
+``LEARNERS`` is the room's table. A new learner is one file with the methods of ``Learner`` and one
+line here.
 """
 
 from __future__ import annotations

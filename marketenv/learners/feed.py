@@ -17,15 +17,19 @@ from marketenv.learners.training import Augment, Step
 def shuffled(shards: Shards, keys: Int[Tensor, "models"]) -> Int[Tensor, "models width"]:
     """Each owner's rows in a random order of their own, padding last: argsort of uniform draws.
 
-    The draws are counted from the shard's start, so padding changes nothing: a model has one order whatever its company.
+    The draws are counted from the shard's start, so padding changes nothing: a model has one order
+    whatever its company.
     """
-    chance = torch.where(shards.mask, draws.uniform(draws.fold(keys, "minibatches"), shards.index.shape[-1]), 2.0)
+    chance = torch.where(
+        shards.mask, draws.uniform(draws.fold(keys, "minibatches"), shards.index.shape[-1]), 2.0
+    )
     return shards.index.gather(-1, chance.argsort(-1))
 
 
 @dataclass(frozen=True)
 class Feed:
-    """Examples of a round, models sorted by effort; ``batch`` overwrites the workspace that it returned before.
+    """Examples of a round, models sorted by effort; ``batch`` overwrites the workspace that it
+    returned before.
 
     rows:  rows of the pool in the order of use                  [models, width]
     share: weight of each example in the mean loss of a step     [models or 1, batch or 1]
@@ -43,9 +47,11 @@ class Feed:
     seen: Callable[[Tensor, Step], Tensor]
 
     def batch(self, step: Step) -> tuple[Tensor, Tensor, Tensor]:
-        """The step's examples of the models that take part: x [active, batch, *features], y [active, batch], shares.
+        """The step's examples of the models that take part: x [active, batch, *features], y
+        [active, batch], shares.
 
-        Step s takes places (s * batch + j) mod size: without replacement until the shard is used up.
+        Step s takes places (s * batch + j) mod size: without replacement until the shard is used
+        up.
         """
         x, y = self.x[: step.active], self.y[: step.active]
         if self.full:
@@ -62,18 +68,24 @@ def _as_it_is(x: Tensor, step: Step) -> Tensor:
 
 
 def _augmented(
-    augment: Augment, shape: tuple[int, ...], keys: Int[Tensor, "models"], models: Int[Tensor, "models"]
+    augment: Augment,
+    shape: tuple[int, ...],
+    keys: Int[Tensor, "models"],
+    models: Int[Tensor, "models"],
 ) -> Callable[[Tensor, Step], Tensor]:
-    """Examples as the augmentation leaves them: a step's keys depend on the model's own and the step's number alone."""
+    """Examples as the augmentation leaves them: a step's keys depend on the model's own and the
+    step's number alone.
+    """
 
     def _seen(x: Tensor, step: Step) -> Tensor:
         own = draws.fold(keys[: step.active], "augment", step.number)
-        whole = x.reshape(*x.shape[:2], *shape).clone()  # a copy: nobody's examples change, whatever the function does
+        # a copy: nobody's examples change, whatever the function does
+        whole = x.reshape(*x.shape[:2], *shape).clone()
         new = augment(whole, own, models[: step.active])
         if new.shape != whole.shape or new.dtype != x.dtype:
             raise ValueError(
-                f"augment made {new.dtype} {list(new.shape)} of {x.dtype} {list(whole.shape)}, wanted the same: "
-                "[models, batch, *features]."
+                f"augment made {new.dtype} {list(new.shape)} of {x.dtype} {list(whole.shape)},"
+                " wanted the same: [models, batch, *features]."
             )
         return new.reshape(x.shape)
 
@@ -94,11 +106,29 @@ def open_feed(
     """
     models = torch.arange(len(keys), device=keys.device) if order is None else order
     if order is not None:
-        shards, keys = Shards(shards.x, shards.y, shards.index[order], shards.size[order]), keys[order]
-    seen = _as_it_is if augment is None else _augmented(augment, shape or tuple(shards.x.shape[1:]), keys, models)
+        shards, keys = (
+            Shards(shards.x, shards.y, shards.index[order], shards.size[order]),
+            keys[order],
+        )
+    seen = (
+        _as_it_is
+        if augment is None
+        else _augmented(augment, shape or tuple(shards.x.shape[1:]), keys, models)
+    )
     if batch_size is None:
         x, y, mask = shards.padded()
-        return Feed(shards, shards.index, shards.size, mask.float() / shards.size[:, None], x, y, True, seen)
+        return Feed(
+            shards, shards.index, shards.size, mask.float() / shards.size[:, None], x, y, True, seen
+        )
     places = (shards.index.shape[0], batch_size)
     x, y = shards.x.new_empty(*places, *shards.x.shape[1:]), shards.y.new_empty(places)
-    return Feed(shards, shuffled(shards, keys), shards.size, x.new_full((1, 1), 1.0 / batch_size), x, y, False, seen)
+    return Feed(
+        shards,
+        shuffled(shards, keys),
+        shards.size,
+        x.new_full((1, 1), 1.0 / batch_size),
+        x,
+        y,
+        False,
+        seen,
+    )

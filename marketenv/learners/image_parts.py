@@ -1,4 +1,6 @@
-"""What image networks have in common: their norms, the shape of an image, and the values they start with."""
+"""What image networks have in common: their norms, the shape of an image, and the values they
+start with.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,10 @@ from marketenv.core.checks import each, whole
 
 NORMS: dict[str, Callable[[int], nn.Module]] = {  # name -> norm of so many channels
     "none": lambda channels: nn.Identity(),
-    "group": lambda channels: nn.GroupNorm(1, channels),  # mean and variance of one example, over channels and pixels together
-    "batch": nn.BatchNorm2d,  # of one channel, over examples and pixels; as a learner it keeps none: see ModuleLearner
+    # mean and variance of one example, over channels and pixels together
+    "group": lambda channels: nn.GroupNorm(1, channels),
+    # of one channel, over examples and pixels; as a learner it keeps none: see ModuleLearner
+    "batch": nn.BatchNorm2d,
 }
 
 
@@ -24,14 +28,15 @@ def check_images(feature_shape: tuple[int, ...], least: int) -> int:
     each(feature_shape, "feature_shape", partial(whole, least=1), wanted="sizes")
     if len(feature_shape) != 3 or min(feature_shape[1:]) < least:
         raise ValueError(
-            f"feature_shape is {feature_shape}, wanted (channels, height, width) with sides >= {least}; "
-            "reshape the images, or use learner 'mlp', which takes flat features."
+            f"feature_shape is {feature_shape}, wanted (channels, height, width) with sides >="
+            f" {least}; reshape the images, or use learner 'mlp', which takes flat features."
         )
     return feature_shape[0]
 
 
 def filled(module: nn.Module) -> nn.Module:
-    """Give a module without values its first ones: norms 1, biases 0, weights of mean 0 and variance 2 / inputs.
+    """Give a module without values its first ones: norms 1, biases 0, weights of mean 0 and
+    variance 2 / inputs.
 
     From keyed draws, so that no global generator moves and equal settings give equal modules.
     """
@@ -41,8 +46,11 @@ def filled(module: nn.Module) -> nn.Module:
             if p.dim() == 1:
                 p.fill_(float(name.endswith("weight")))
                 continue
-            drawn = draws.normal(draws.fold(torch.tensor(0, device="cpu"), "networks", name), *p.shape)
-            drawn = (drawn - drawn.mean()) / drawn.std(correction=0)  # exact: ModuleLearner.init draws by these two moments
+            drawn = draws.normal(
+                draws.fold(torch.tensor(0, device="cpu"), "networks", name), *p.shape
+            )
+            # exact: ModuleLearner.init draws by these two moments
+            drawn = (drawn - drawn.mean()) / drawn.std(correction=0)
             p.copy_(math.sqrt(2.0 / p[0].numel()) * drawn)
     for part in module.modules():
         if isinstance(part, nn.BatchNorm2d):

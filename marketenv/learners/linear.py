@@ -48,7 +48,9 @@ class Gram:
 
     def joined(self, other: Gram) -> Gram:
         """The statistics of these owners and then of others."""
-        return Gram(*(torch.cat([getattr(one, name) for one in (self, other)]) for name in vars(self)))
+        return Gram(
+            *(torch.cat([getattr(one, name) for one in (self, other)]) for name in vars(self))
+        )
 
 
 def _moments(x: Tensor, y: Tensor, index: Tensor, size: Tensor) -> list[Tensor]:
@@ -56,11 +58,17 @@ def _moments(x: Tensor, y: Tensor, index: Tensor, size: Tensor) -> list[Tensor]:
     rows, targets = (x[index] * mask[..., None]).double(), (y[index] * mask).double()
     n = size.double()
     gram, cross = rows.mT @ rows, (rows.mT @ targets[..., None]).squeeze(-1)
-    return [gram / n[:, None, None], cross / n[:, None], targets.square().sum(1) / n, targets.sum(1) / n]
+    return [
+        gram / n[:, None, None],
+        cross / n[:, None],
+        targets.square().sum(1) / n,
+        targets.sum(1) / n,
+    ]
 
 
 def gram_of(shards: Shards, memory: int = 2**28) -> Gram:
-    """Compute each owner's statistics in float64, a few owners at a time so that their examples fit ``memory`` bytes.
+    """Compute each owner's statistics in float64, a few owners at a time so that their examples fit
+    ``memory`` bytes.
 
     >>> rows = torch.tensor([[0, 1]])
     >>> stats = gram_of(Shards(torch.eye(2), torch.tensor([3.0, 4.0]), rows, torch.tensor([2])))
@@ -70,27 +78,39 @@ def gram_of(shards: Shards, memory: int = 2**28) -> Gram:
     x = shards.x.flatten(1)
     at_once = max(1, memory // (16 * x.shape[1] * shards.index.shape[1]))
     parts = zip(shards.index.split(at_once), shards.size.split(at_once), strict=True)
-    return Gram(*(torch.cat(p) for p in zip(*(_moments(x, shards.y, i, s) for i, s in parts), strict=True)))
+    return Gram(
+        *(torch.cat(p) for p in zip(*(_moments(x, shards.y, i, s) for i, s in parts), strict=True))
+    )
 
 
 @dataclass(frozen=True)
 class Linear:
     """Train and score stacks of linear regressions y = x . theta by full-batch steps.
 
-    loss = |X theta - y|^2 / (2 n) = (theta^T G theta - 2 c^T theta + e) / 2,   gradient = G theta - c
-    with G = X^T X / n, c = X^T y / n, e = y^T y / n;   accuracy = R^2 = 1 - MSE / variance of y, clipped below at 0.
+    loss = |X theta - y|^2 / (2 n) = (theta^T G theta - 2 c^T theta + e) / 2,
+    gradient = G theta - c with G = X^T X / n, c = X^T y / n, e = y^T y / n;
+    accuracy = R^2 = 1 - MSE / variance of y, clipped below at 0.
 
-    A round costs d^2 per step whatever n is. ``init_rule`` "zeros" starts at 0, "normal" at standard normal numbers.
+    A round costs d^2 per step whatever n is. ``init_rule`` "zeros" starts at 0, "normal" at
+    standard normal numbers.
 
-    Raises ValueError for a task other than "regression" and for minibatches and augmentation, which a Gram matrix cannot
-    give.
+    Raises ValueError for a task other than "regression" and for minibatches and augmentation, which
+    a Gram matrix cannot give.
 
-    Source: Huang, Vishwakarma, Sala, NeurIPS 2023, linear experiment ("gradient of half the MSE" is derived: it
-    replays Fig. 3).
+    Source: Huang, Vishwakarma, Sala, NeurIPS 2023, linear experiment ("gradient of half the MSE" is
+    derived: it replays Fig. 3).
 
     >>> linear = Linear((2,), 1, "regression", Training(learning_rate=0.5, steps=1))
-    >>> data = Shards(torch.eye(2), torch.tensor([3.0, 4.0]), torch.tensor([[0, 1]]), torch.tensor([2]))
-    >>> linear.train(torch.zeros(1, 2), torch.zeros(1, 0), linear.prepare(data), torch.ones(1), torch.tensor([0]))[0]
+    >>> data = Shards(
+    ...     torch.eye(2), torch.tensor([3.0, 4.0]), torch.tensor([[0, 1]]), torch.tensor([2])
+    ... )
+    >>> linear.train(
+    ...     torch.zeros(1, 2),
+    ...     torch.zeros(1, 0),
+    ...     linear.prepare(data),
+    ...     torch.ones(1),
+    ...     torch.tensor([0]),
+    ... )[0]
     tensor([[0.7500, 1.0000]])
     """
 
@@ -105,14 +125,20 @@ class Linear:
         check_fields(self, {"init_rule": partial(choice, known=INITS)})
         optimizer_of(self.training)
         if self.task != "regression":
-            raise ValueError(f"task is {self.task!r}, but 'linear' is a regression; use learner 'mlp' with hidden=().")
+            raise ValueError(
+                f"task is {self.task!r}, but 'linear' is a regression; use learner 'mlp' with"
+                " hidden=()."
+            )
         if self.training.batch_size is not None:
             raise ValueError(
-                f"batch_size is {self.training.batch_size}, but 'linear' trains on whole shards; pass "
-                "training=Training(batch_size=None)."
+                f"batch_size is {self.training.batch_size}, but 'linear' trains on whole shards;"
+                " pass training=Training(batch_size=None)."
             )
         if self.training.augment is not None:
-            raise ValueError("training.augment is set, but 'linear' sees its examples once, as a Gram matrix; pass None.")
+            raise ValueError(
+                "training.augment is set, but 'linear' sees its examples once, as a Gram matrix;"
+                " pass None."
+            )
 
     layers = (("weight",),)
 
@@ -135,14 +161,18 @@ class Linear:
         """Start at zeros, or at standard normal numbers; one model per key."""
         return INITS[self.init_rule](keys, self.layout.size).float()
 
-    def fresh_slots(self, n_models: int, device: torch.device | str = "cpu") -> Float[Tensor, "models slots"]:
+    def fresh_slots(
+        self, n_models: int, device: torch.device | str = "cpu"
+    ) -> Float[Tensor, "models slots"]:
         """Optimiser numbers before the first step: zeros."""
         return torch.zeros(n_models, self.slots, dtype=torch.float32, device=device)
 
     def prepare(self, shards: Shards) -> Gram:
         """Statistics of every model's data, float32."""
         stats = self.exam(shards)
-        return Gram(stats.gram.float(), stats.cross.float(), stats.energy.float(), stats.mean.float())
+        return Gram(
+            stats.gram.float(), stats.cross.float(), stats.energy.float(), stats.mean.float()
+        )
 
     @full_precision()
     def train(
@@ -154,34 +184,54 @@ class Linear:
         keys: Int[Tensor, "models"],
         pull: Pull | None = None,
     ) -> tuple[Float[Tensor, "models params"], Float[Tensor, "models slots"]]:
-        """Take the round's steps theta - rate * weight * (G theta - c), and where pulled towards; ``keys`` are not used."""
+        """Take the round's steps theta - rate * weight * (G theta - c), and where pulled
+        towards; ``keys`` are not used.
+        """
         check_round(self.layout.size, self.slots, params, slots, effort, keys, pull)
         optimizer = optimizer_of(self.training)
         with torch.no_grad():
             order, steps = schedule(effort, self.training.steps)
             stacks = open_stacks(self.layout, optimizer, params, slots, order, pull)
-            gram, cross = (t if order is None else t[order] for t in (material.gram, material.cross))
+            gram, cross = (
+                t if order is None else t[order] for t in (material.gram, material.cross)
+            )
             theta, held = stacks.theta["weight"], stacks.held["weight"]
             for step in steps:
                 now, count = theta[: step.active], stacks.begin(step)
-                slope = torch.bmm(gram[: step.active], now[..., None]).squeeze(-1).sub_(cross[: step.active])
+                slope = (
+                    torch.bmm(gram[: step.active], now[..., None])
+                    .squeeze(-1)
+                    .sub_(cross[: step.active])
+                )
                 slope = stacks.pulled("weight", slope, step)
                 optimizer.descend(now, tuple(h[: step.active] for h in held), slope, step, count)
             return stacks.close()
 
-    def forward(self, views: dict[str, Tensor], x: Float[Tensor, "batch *features"]) -> Float[Tensor, "batch outputs"]:
-        """Outputs of one model by plain torch; differentiable, so that autograd can check the gradient."""
+    def forward(
+        self, views: dict[str, Tensor], x: Float[Tensor, "batch *features"]
+    ) -> Float[Tensor, "batch outputs"]:
+        """Outputs of one model by plain torch; differentiable, so that autograd can check the
+        gradient.
+        """
         return x.flatten(1) @ views["weight"][:, None]
 
     def exam(self, shards: Shards) -> Gram:
-        """Statistics of each owner's data, float64, as the loss is a small difference of large numbers."""
-        return gram_of(objectives.check_shards(shards, self.feature_shape, self.n_outputs, self.task))
+        """Statistics of each owner's data, float64, as the loss is a small difference of large
+        numbers.
+        """
+        return gram_of(
+            objectives.check_shards(shards, self.feature_shape, self.n_outputs, self.task)
+        )
 
     @full_precision()
     def scores(self, params: Float[Tensor, "markets k params"], exam: Gram) -> Scores:
-        """Score k models of every market by the quadratic form: half the MSE and R^2, each [markets, k]."""
+        """Score k models of every market by the quadratic form: half the MSE and R^2, each
+        [markets, k].
+        """
         exams.check_exam(params, self.layout.size, exam.gram.shape[0])
         theta, cross = params.double(), exam.cross[:, None]
         energy, variance = exam.energy[:, None], (exam.energy - exam.mean.square())[:, None]
         mse = ((theta @ exam.gram - 2.0 * cross) * theta).sum(-1).add(energy).clamp(min=0.0)
-        return exams.finite(params, 0.5 * mse, torch.where(variance > 0, 1.0 - mse / variance, 0.0).clamp(min=0.0))
+        return exams.finite(
+            params, 0.5 * mse, torch.where(variance > 0, 1.0 - mse / variance, 0.0).clamp(min=0.0)
+        )

@@ -1,4 +1,6 @@
-"""Multilayer perceptrons trained as stacked matrix products with a backward pass written by hand."""
+"""Multilayer perceptrons trained as stacked matrix products with a backward pass written by
+hand.
+"""
 
 from __future__ import annotations
 
@@ -28,13 +30,19 @@ from marketenv.learners.training import DEFAULT, Pull, Training, check_round, sc
 
 # inputs of a layer -> (bound of its weights, bound of its biases), both drawn uniformly
 INITS: dict[str, Callable[[int], tuple[float, float]]] = {
-    "he": lambda inputs: (math.sqrt(6.0 / inputs), 0.0),  # variance 2 / inputs (He et al., ICCV 2015, eq. 10)
+    # variance 2 / inputs (He et al., ICCV 2015, eq. 10)
+    "he": lambda inputs: (math.sqrt(6.0 / inputs), 0.0),
     "torch": lambda inputs: (inputs**-0.5, inputs**-0.5),  # what torch.nn.Linear draws
 }
 
 
 _FIELDS: dict[str, Check] = {
-    "hidden": partial(each, check=partial(whole, least=1), wanted="widths", fix=" such as (32,); () is a linear model"),
+    "hidden": partial(
+        each,
+        check=partial(whole, least=1),
+        wanted="widths",
+        fix=" such as (32,); () is a linear model",
+    ),
     "init_rule": partial(choice, known=INITS),
     "memory": or_none(whole, least=1, fix=": bytes, or None"),
 }
@@ -46,12 +54,16 @@ class MLP:
 
     h_0 = x;  h_l = max(W_l h_{l-1} + b_l, 0);  outputs = W_L h_{L-1} + b_L
 
-    Loss: cross-entropy of softmax(outputs), or half the squared error. Weights are [out, in], biases [out], named
-    ``layer0.weight``, ``layer0.bias``, ``layer1.weight``, ...; ``hidden=()`` is a linear model with bias.
+    Loss: cross-entropy of softmax(outputs), or half the squared error. Weights are [out, in],
+    biases [out], named ``layer0.weight``, ``layer0.bias``, ``layer1.weight``, ...; ``hidden=()`` is
+    a linear model with bias.
 
-    feature_shape: shape of one example, flattened    n_outputs: classes, or 1    task: "classification" | "regression"
-    hidden: width of each hidden layer    init_rule: a name of INITS    memory: bytes of temporaries in scores;
-    None: 8 MiB on a CPU, where they then stay in its cache and scoring is twice as fast, 256 MiB elsewhere
+    feature_shape: shape of one example, flattened   n_outputs: classes, or 1
+        task: "classification" | "regression"
+    hidden: width of each hidden layer   init_rule: a name of INITS
+        memory: bytes of temporaries in scores;
+    None: 8 MiB on a CPU, where they then stay in its cache and scoring is twice as fast, 256 MiB
+    elsewhere
 
     Raises ValueError for an unknown task, init or optimiser and for widths below 1.
 
@@ -92,9 +104,14 @@ class MLP:
 
     @cached_property
     def permutations(self) -> Permutations:
-        """The units of each hidden layer: rows of its weight and bias, columns of the next weight."""
+        """The units of each hidden layer: rows of its weight and bias, columns of the next
+        weight.
+        """
         pairs = zip(self.layers[:-1], self.layers[1:], strict=True)
-        return {f"hidden{i}": ((w, 0), (b, 0), (after, 1)) for i, ((w, b), (after, _)) in enumerate(pairs)}
+        return {
+            f"hidden{i}": ((w, 0), (b, 0), (after, 1))
+            for i, ((w, b), (after, _)) in enumerate(pairs)
+        }
 
     @property
     def slots(self) -> int:
@@ -102,15 +119,23 @@ class MLP:
         return slot_count(self.training, self.layout.size)
 
     def init(self, keys: Int[Tensor, "models"]) -> Float[Tensor, "models params"]:
-        """Draw weights and biases uniformly within the bounds of ``init_rule``; one model per key."""
+        """Draw weights and biases uniformly within the bounds of ``init_rule``; one model per
+        key.
+        """
         parts = []
-        for names, inputs, outputs in zip(self.layers, self.widths[:-1], self.widths[1:], strict=True):
+        for names, inputs, outputs in zip(
+            self.layers, self.widths[:-1], self.widths[1:], strict=True
+        ):
             bounds, sizes = INITS[self.init_rule](inputs), (outputs * inputs, outputs)
             for name, bound, size in zip(names, bounds, sizes, strict=True):
-                parts.append(bound * (2.0 * draws.uniform(draws.fold(keys, "init", name), size) - 1.0))
+                parts.append(
+                    bound * (2.0 * draws.uniform(draws.fold(keys, "init", name), size) - 1.0)
+                )
         return torch.cat(parts, 1).float()
 
-    def fresh_slots(self, n_models: int, device: torch.device | str = "cpu") -> Float[Tensor, "models slots"]:
+    def fresh_slots(
+        self, n_models: int, device: torch.device | str = "cpu"
+    ) -> Float[Tensor, "models slots"]:
         """Optimiser numbers before the first step: zeros."""
         return torch.zeros(n_models, self.slots, dtype=torch.float32, device=device)
 
@@ -129,23 +154,42 @@ class MLP:
         keys: Int[Tensor, "models"],
         pull: Pull | None = None,
     ) -> tuple[Float[Tensor, "models params"], Float[Tensor, "models slots"]]:
-        """Train every model for one round of steps; a model of effort 0 comes back as it was, to the bit.
+        """Train every model for one round of steps; a model of effort 0 comes back as it was, to
+        the bit.
 
-        Where a step's weight is below 1 its move is scaled; momentum and Adam's means advance by whole steps.
+        Where a step's weight is below 1 its move is scaled; momentum and Adam's means advance by
+        whole steps.
         """
         check_round(self.layout.size, self.slots, params, slots, effort, keys, pull)
         optimizer = optimizer_of(self.training)
         with torch.no_grad():
             order, steps = schedule(effort, self.training.steps)
             stacks = open_stacks(self.layout, optimizer, params, slots, order, pull)
-            feed = open_feed(material, self.training.batch_size, order, keys, self.training.augment, self.feature_shape)
-            descent = Descent(self.layers, objectives.OBJECTIVES[self.task], stacks, optimizer, workspace(self.widths, feed.x))
+            feed = open_feed(
+                material,
+                self.training.batch_size,
+                order,
+                keys,
+                self.training.augment,
+                self.feature_shape,
+            )
+            descent = Descent(
+                self.layers,
+                objectives.OBJECTIVES[self.task],
+                stacks,
+                optimizer,
+                workspace(self.widths, feed.x),
+            )
             for step in steps:
                 descent.take(step, *feed.batch(step))
             return stacks.close()
 
-    def forward(self, views: dict[str, Tensor], x: Float[Tensor, "batch *features"]) -> Float[Tensor, "batch outputs"]:
-        """Outputs of one model by plain torch; differentiable, so that autograd can check the backward pass."""
+    def forward(
+        self, views: dict[str, Tensor], x: Float[Tensor, "batch *features"]
+    ) -> Float[Tensor, "batch outputs"]:
+        """Outputs of one model by plain torch; differentiable, so that autograd can check the
+        backward pass.
+        """
         value = x.flatten(1)
         for i, (w, b) in enumerate(self.layers):
             value = value @ views[w].mT + views[b]
@@ -158,25 +202,40 @@ class MLP:
 
     @full_precision()
     def scores(self, params: Float[Tensor, "markets k params"], exam: Exam) -> Scores:
-        """Score k models of every market: mean loss, and share of right labels or R^2, each [markets, k]."""
+        """Score k models of every market: mean loss, and share of right labels or R^2, each
+        [markets, k].
+        """
         return self._scored(self._score, params, exam)
 
     @full_precision()
-    def losses(self, params: Float[Tensor, "markets k params"], exam: Exam) -> Float[Tensor, "markets k"]:
-        """Mean losses alone, equal to those of ``scores`` and a fifth faster: a search for weights asks for nothing else."""
+    def losses(
+        self, params: Float[Tensor, "markets k params"], exam: Exam
+    ) -> Float[Tensor, "markets k"]:
+        """Mean losses alone, equal to those of ``scores`` and a fifth faster: a search for
+        weights asks for nothing else.
+        """
         return self._scored(partial(self._score, graded=False), params, exam).loss
 
-    def _scored(self, score: Callable[[Tensor, Exam], Scores], params: Tensor, exam: Exam) -> Scores:
+    def _scored(
+        self, score: Callable[[Tensor, Exam], Scores], params: Tensor, exam: Exam
+    ) -> Scores:
         exams.check_exam(params, self.layout.size, exam.owners)
-        wide = sorted((*self.widths[1:], 2 * self.n_outputs))[-2:]  # two layers' outputs are alive at once
+        # two layers' outputs are alive at once
+        wide = sorted((*self.widths[1:], 2 * self.n_outputs))[-2:]
         cost = 4 * (sum(wide) * exam.x.shape[1] + self.layout.size)
         with torch.no_grad():
             limit = self.memory or (2**23 if params.device.type == "cpu" else 2**28)
             return exams.in_pieces(score, params, exam, cost, limit)
 
-    def _score(self, params: Float[Tensor, "markets k params"], exam: Exam, graded: bool = True) -> Scores:
+    def _score(
+        self, params: Float[Tensor, "markets k params"], exam: Exam, graded: bool = True
+    ) -> Scores:
         outputs = outputs_of(self.layers, self.layout, params, exam.x)
         objective = objectives.OBJECTIVES[self.task]
         y, share = exam.y[:, None].expand(*outputs.shape[:2], -1), exam.share[:, None]
         loss = (objective.losses(outputs, y) * share).sum(-1)
-        return exams.finite(params, loss, objective.accuracy(outputs, y, share) if graded else torch.zeros_like(loss))
+        return exams.finite(
+            params,
+            loss,
+            objective.accuracy(outputs, y, share) if graded else torch.zeros_like(loss),
+        )

@@ -1,4 +1,6 @@
-"""Passes over stacked perceptrons: forward alone for scores, and forward and backward for a step of training."""
+"""Passes over stacked perceptrons: forward alone for scores, and forward and backward for a
+step of training.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,11 @@ def outputs_of(
     params: Float[Tensor, "markets k params"],
     x: Float[Tensor, "owners n f"],
 ) -> Float[Tensor, "markets k outputs n"]:
-    """Outputs of k models of every market; models that share examples are joined to one product in the first layer.
+    """Outputs of k models of every market; models that share examples are joined to one product in
+    the first layer.
 
-    layers: names of each layer's weight and bias, input first    layout: where they lie in the flat parameters
+    layers: names of each layer's weight and bias, input first
+        layout: where they lie in the flat parameters
     """
     views, (w, b), owners = layout.views(params), layers[0], x.shape[0]
     weight = views[w].reshape(owners, -1, x.shape[-1])
@@ -36,7 +40,8 @@ def outputs_of(
 
 
 def workspace(widths: tuple[int, ...], x: Float[Tensor, "models batch features"]) -> list[Tensor]:
-    """Memory for each layer's outputs and, for hidden layers, their slopes: [models, width, batch] each.
+    """Memory for each layer's outputs and, for hidden layers, their slopes: [models, width, batch]
+    each.
 
     widths: numbers that enter and leave each layer, as in ``MLP.widths``
     """
@@ -46,7 +51,8 @@ def workspace(widths: tuple[int, ...], x: Float[Tensor, "models batch features"]
 
 @dataclass(frozen=True, eq=False)
 class Descent:
-    """Steps of one round of training: forward, then backward with each layer moved inside its own product.
+    """Steps of one round of training: forward, then backward with each layer moved inside its own
+    product.
 
     layers:    names of each layer's weight and bias, input first
     objective: what the models are trained for
@@ -67,7 +73,9 @@ class Descent:
         theta, space = self.stacks.theta, [s[: step.active] for s in self.space]
         weights = [theta[w][: step.active] for w, _ in self.layers]
         biases = [theta[b][: step.active, :, None] for _, b in self.layers]
-        values = [x.mT]  # examples stand last: a product then writes what the next one reads, and softmax runs over rows
+        # examples stand last: a product then writes what the next one reads, and softmax runs over
+        # rows
+        values = [x.mT]
         for i in range(depth):
             values.append(torch.baddbmm(biases[i], weights[i], values[i], out=space[i]))
             if i < depth - 1:
@@ -81,9 +89,14 @@ class Descent:
             slope = below
 
     def _descend(self, name: str, left: Tensor, right: Tensor, step: Step, count: Tensor) -> None:
-        """Move a tensor against left @ right inside that product; where models are pulled, against the sum, which is stored."""
+        """Move a tensor against left @ right inside that product; where models are pulled,
+        against the sum, which is stored.
+        """
         stacks = self.stacks
-        theta, *held = (t[: step.active].view(*left.shape[:2], -1) for t in (stacks.theta[name], *stacks.held[name]))
+        theta, *held = (
+            t[: step.active].view(*left.shape[:2], -1)
+            for t in (stacks.theta[name], *stacks.held[name])
+        )
         if stacks.pull is None:
             self.optimizer.descend_product(theta, tuple(held), left, right, step, count)
         else:

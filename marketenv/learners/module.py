@@ -1,4 +1,6 @@
-"""Any torch module as a learner: torch.func over all models on an accelerator, a plain loop over them on a CPU."""
+"""Any torch module as a learner: torch.func over all models on an accelerator, a plain loop
+over them on a CPU.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,10 @@ def _owners(names: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
 def _with_parameters(module: nn.Module, layout: Layout, flat: Tensor) -> nn.Module:
     """Copy the module to the device of these parameters and give it their values."""
     if flat.shape != (layout.size,):
-        raise ValueError(f"flat has shape {list(flat.shape)}, wanted [{layout.size}]: one model, such as params[0, 0].")
+        raise ValueError(
+            f"flat has shape {list(flat.shape)}, wanted [{layout.size}]: one model, such as"
+            " params[0, 0]."
+        )
     net = copy.deepcopy(module).to(flat.device)
     with torch.no_grad():
         for name, view in layout.views(flat).items():
@@ -52,23 +57,26 @@ def _with_parameters(module: nn.Module, layout: Layout, flat: Tensor) -> nn.Modu
 class ModuleLearner:
     """Train and score copies of any nn.Module that maps [batch, *features] to [batch, n_outputs].
 
-    init draws each tensor as its mean + its own standard deviation * normal, from the module as it was given: ones
-    and zeros stay, no global generator is touched, and a module's own rule is kept up to the distribution's shape.
+    init draws each tensor as its mean + its own standard deviation * normal, from the module as it
+    was given: ones and zeros stay, no global generator is touched, and a module's own rule is kept
+    up to the distribution's shape.
 
-    Batch norms keep no running statistics: training takes those of the minibatch, scoring those of the whole exam, so that
-    after a merge they are those of the merged model (RESET in Jordan et al., "REPAIR", 2022). Padding, and examples that stand
-    alone, are therefore refused; ``export`` gives a module that has statistics of its own.
+    Batch norms keep no running statistics: training takes those of the minibatch, scoring those of
+    the whole exam, so that after a merge they are those of the merged model (RESET in Jordan et
+    al., "REPAIR", 2022). Padding, and examples that stand alone, are therefore refused; ``export``
+    gives a module that has statistics of its own.
 
     module:       the model; it is copied, never changed
     permutations: permutation name -> (tensor name, axis) pairs; None: its models cannot be aligned
     layers:       tensor names of each layer; () groups parameters by the submodule that owns them
-    engine:       "loop" one model at a time | "vmap" all at once | "auto": the loop on a CPU, where vmap over
-                  convolutions took 1.4 to 1.6 times its time at 28 x 28 and 32 x 32 (half to all of it at 8 x 8 and
-                  12 x 12: name "vmap" there), and vmap elsewhere
-    memory:       bytes that one vmap over models may take, by the numbers that the module's parts put out and its parameters
+    engine:       "loop" one model at a time | "vmap" all at once | "auto": the loop on a CPU, where
+                  vmap over convolutions took 1.4 to 1.6 times its time at 28 x 28 and 32 x 32 (half
+                  to all of it at 8 x 8 and 12 x 12: name "vmap" there), and vmap elsewhere
+    memory:       bytes that one vmap over models may take, by the numbers that the module's parts
+                  put out and its parameters
 
-    Raises ValueError for dropout and other random draws, frozen parameters, outputs of another shape, and batch norms that are
-    trained on single examples or given padded ones.
+    Raises ValueError for dropout and other random draws, frozen parameters, outputs of another
+    shape, and batch norms that are trained on single examples or given padded ones.
 
     >>> net = ModuleLearner((4,), 3, "classification", Training(), module=nn.Linear(4, 3))
     >>> net.layout.shapes
@@ -84,7 +92,8 @@ class ModuleLearner:
     layers: tuple[tuple[str, ...], ...] = ()
     engine: str = "auto"
     memory: int = 2**28
-    _pure: nn.Module = field(init=False, repr=False)  # the module without running statistics: what is trained and scored
+    # the module without running statistics: what is trained and scored
+    _pure: nn.Module = field(init=False, repr=False)
     _activations: int = field(init=False, repr=False)  # numbers per example
 
     def __post_init__(self) -> None:
@@ -95,11 +104,19 @@ class ModuleLearner:
         object.__setattr__(self, "module", copy.deepcopy(self.module).cpu().eval())
         object.__setattr__(self, "_pure", batch_statistics.without_statistics(self.module))
         if self.pooled and self.training.batch_size == 1:
-            raise ValueError("batch_size is 1, but the module has batch norms, which need 2 examples or more.")
+            raise ValueError(
+                "batch_size is 1, but the module has batch norms, which need 2 examples or more."
+            )
         with full_precision():
-            object.__setattr__(self, "_activations", try_module(self._pure, self.feature_shape, self.n_outputs, self.task))
+            object.__setattr__(
+                self,
+                "_activations",
+                try_module(self._pure, self.feature_shape, self.n_outputs, self.task),
+            )
         check_augment(self.training.augment, self.feature_shape)
-        object.__setattr__(self, "layers", self.layers or _owners(tuple(dict(self.module.named_parameters()))))
+        object.__setattr__(
+            self, "layers", self.layers or _owners(tuple(dict(self.module.named_parameters())))
+        )
         check_names(self.permutations, self.layers, dict(self.layout.shapes))
 
     @cached_property
@@ -118,21 +135,27 @@ class ModuleLearner:
         return slot_count(self.training, self.layout.size)
 
     def init(self, keys: Int[Tensor, "models"]) -> Float[Tensor, "models params"]:
-        """Draw every tensor normally, with the mean and deviation that it has in the module; one model per key."""
+        """Draw every tensor normally, with the mean and deviation that it has in the module;
+        one model per key.
+        """
         parts = []
         for name, p in self.module.named_parameters():
             mean, deviation = float(p.detach().mean()), float(p.detach().std(correction=0))
             parts.append(mean + deviation * draws.normal(draws.fold(keys, "init", name), p.numel()))
         return torch.cat(parts, 1).float()
 
-    def fresh_slots(self, n_models: int, device: torch.device | str = "cpu") -> Float[Tensor, "models slots"]:
+    def fresh_slots(
+        self, n_models: int, device: torch.device | str = "cpu"
+    ) -> Float[Tensor, "models slots"]:
         """Optimiser numbers before the first step: zeros."""
         return torch.zeros(n_models, self.slots, dtype=torch.float32, device=device)
 
     def prepare(self, shards: Shards) -> Shards:
         """Check the models' data, which minibatches are drawn from as they are."""
         shards = objectives.check_shards(shards, self.feature_shape, self.n_outputs, self.task)
-        return batch_statistics.trainable(shards, self.training.batch_size) if self.pooled else shards
+        return (
+            batch_statistics.trainable(shards, self.training.batch_size) if self.pooled else shards
+        )
 
     @no_hidden_draws("the module", ADVICE)
     @full_precision()
@@ -145,7 +168,9 @@ class ModuleLearner:
         keys: Int[Tensor, "models"],
         pull: Pull | None = None,
     ) -> tuple[Float[Tensor, "models params"], Float[Tensor, "models slots"]]:
-        """Train every model for one round of steps; see MLP.train for what a weight below 1 scales."""
+        """Train every model for one round of steps; see MLP.train for what a weight below 1
+        scales.
+        """
         check_round(self.layout.size, self.slots, params, slots, effort, keys, pull)
         optimizer, whole = optimizer_of(self.training), Layout((("flat", (self.layout.size,)),))
         with torch.no_grad():
@@ -156,45 +181,74 @@ class ModuleLearner:
             for step in steps:
                 theta, count = stacks.theta["flat"][: step.active], stacks.begin(step)
                 gradient = stacks.pulled("flat", passes.gradients(theta, *feed.batch(step)), step)
-                optimizer.descend(theta, tuple(h[: step.active] for h in stacks.held["flat"]), gradient, step, count)
+                optimizer.descend(
+                    theta,
+                    tuple(h[: step.active] for h in stacks.held["flat"]),
+                    gradient,
+                    step,
+                    count,
+                )
             return stacks.close()
 
-    def forward(self, views: dict[str, Tensor], x: Float[Tensor, "batch *features"]) -> Float[Tensor, "batch outputs"]:
+    def forward(
+        self, views: dict[str, Tensor], x: Float[Tensor, "batch *features"]
+    ) -> Float[Tensor, "batch outputs"]:
         """Outputs of one model."""
         buffers = {name: b.to(x.device) for name, b in self._pure.named_buffers()}
         return functional_call(self._pure, views | buffers, (x,))
 
     def _passes(self) -> Passes:
         objective = objectives.OBJECTIVES[self.task]
-        return Passes(self.forward, self.module, self.layout, objective, self._activations, self.pooled, self.engine, self.memory)
+        return Passes(
+            self.forward,
+            self.module,
+            self.layout,
+            objective,
+            self._activations,
+            self.pooled,
+            self.engine,
+            self.memory,
+        )
 
     def exam(self, shards: Shards) -> Exam:
         """Gather each owner's examples; owners [markets], or [1] to be shared by all markets."""
         shards = objectives.check_shards(shards, self.feature_shape, self.n_outputs, self.task)
-        return exams.exam_of(batch_statistics.unpadded(shards, "this is an exam") if self.pooled else shards)
+        return exams.exam_of(
+            batch_statistics.unpadded(shards, "this is an exam") if self.pooled else shards
+        )
 
     @no_hidden_draws("the module", ADVICE)
     @full_precision()
     def scores(self, params: Float[Tensor, "markets k params"], exam: Exam) -> Scores:
-        """Score k models of every market: mean loss, and share of right labels or R^2, each [markets, k]."""
+        """Score k models of every market: mean loss, and share of right labels or R^2, each
+        [markets, k].
+        """
         exams.check_exam(params, self.layout.size, exam.owners)
         with torch.no_grad():
             return self._passes().scores(params, exam)
 
     @full_precision()
-    def export(self, flat: Float[Tensor, "params"], x: Float[Tensor, "rows *features"] | None = None) -> nn.Module:
-        """Give the user's own module with these parameters, in eval mode, as a plain module to use elsewhere.
+    def export(
+        self, flat: Float[Tensor, "params"], x: Float[Tensor, "rows *features"] | None = None
+    ) -> nn.Module:
+        """Give the user's own module with these parameters, in eval mode, as a plain module to use
+        elsewhere.
 
-        Running statistics of batch norms are set from x, all of it at once: mean and variance (biased: sum of squares / n) of
-        what each norm sees there, averaged over its calls. So the module answers x as scoring does, to rounding; torch
-        itself would keep the variance n / (n - 1) times as large. Instance norms stay without statistics, as they were trained.
+        Running statistics of batch norms are set from x, all of it at once: mean and variance
+        (biased: sum of squares / n) of what each norm sees there, averaged over its calls. So the
+        module answers x as scoring does, to rounding; torch itself would keep the variance n / (n -
+        1) times as large. Instance norms stay without statistics, as they were trained.
 
-        flat: one model's parameters [params];   x: examples for the statistics [rows, *features]; None where there are none
+        flat: one model's parameters [params];
+            x: examples for the statistics [rows, *features]; None where there are none
 
-        Raises ValueError where the statistics of batch norms need x, and for parameters or features of another shape.
+        Raises ValueError where the statistics of batch norms need x, and for parameters or features
+        of another shape.
 
         >>> net = ModuleLearner((4,), 3, "classification", module=nn.Linear(4, 3))
         >>> net.export(torch.ones(15))(torch.ones(1, 4)).tolist()
         [[5.0, 5.0, 5.0]]
         """
-        return batch_statistics.with_statistics(_with_parameters(self.module, self.layout, flat), x, self.feature_shape)
+        return batch_statistics.with_statistics(
+            _with_parameters(self.module, self.layout, flat), x, self.feature_shape
+        )

@@ -1,4 +1,6 @@
-"""Convolutional networks for image models, each with its permutations and layers as data, so that they can be aligned."""
+"""Convolutional networks for image models, each with its permutations and layers as data, so
+that they can be aligned.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +20,17 @@ from marketenv.learners.training import DEFAULT, Training
 Layers = tuple[tuple[str, ...], ...]
 
 STEM = 16  # channels of the first convolution
-GROUPS = (16, 32, 64)  # channels of each group of blocks at width 1 (Zagoruyko, Komodakis, 2016, table 1)
+# channels of each group of blocks at width 1 (Zagoruyko, Komodakis, 2016, table 1)
+GROUPS = (16, 32, 64)
 
 
-def small_cnn(feature_shape: tuple[int, ...], n_outputs: int, width: int = 8, *, norm: str = "none") -> nn.Module:
+def small_cnn(
+    feature_shape: tuple[int, ...], n_outputs: int, width: int = 8, *, norm: str = "none"
+) -> nn.Module:
     """Build a small image network: two convolutions and a global average.
 
-    images -> conv 3x3 (width) -> norm -> ReLU -> 2x2 average -> conv 3x3 (2 width) -> norm -> ReLU -> global average -> linear
+    images -> conv 3x3 (width) -> norm -> ReLU -> 2x2 average -> conv 3x3 (2 width) -> norm -> ReLU
+    -> global average -> linear
 
     feature_shape: (channels, height, width), sides >= 2;   norm: a name of NORMS
     Returns a module [batch, *features] -> [batch, n_outputs].
@@ -42,42 +48,62 @@ def small_cnn(feature_shape: tuple[int, ...], n_outputs: int, width: int = 8, *,
             "conv1": nn.Conv2d(channels, width, 3, padding=1),
             "norm1": normed(width),
             "relu1": nn.ReLU(),
-            "pool": nn.AvgPool2d(2),  # not the largest: its gradient has no fixed order of sums on a GPU
+            # not the largest: its gradient has no fixed order of sums on a GPU
+            "pool": nn.AvgPool2d(2),
             "conv2": nn.Conv2d(width, 2 * width, 3, padding=1),
             "norm2": normed(2 * width),
             "relu2": nn.ReLU(),
-            "average": nn.AdaptiveAvgPool2d(1),  # one feature per channel: the linear layer then has one axis to permute
+            # one feature per channel: the linear layer then has one axis to permute
+            "average": nn.AdaptiveAvgPool2d(1),
             "flatten": nn.Flatten(),
             "linear": nn.Linear(2 * width, n_outputs),
         }
-    return filled(nn.Sequential(OrderedDict((n, part) for n, part in parts.items() if not isinstance(part, nn.Identity))))
+    return filled(
+        nn.Sequential(
+            OrderedDict((n, part) for n, part in parts.items() if not isinstance(part, nn.Identity))
+        )
+    )
 
 
 def small_cnn_permutations(norm: str = "none") -> Permutations:
-    """List what each reordering of ``small_cnn``'s channels moves: permutation name -> (tensor name, axis) pairs.
+    """List what each reordering of ``small_cnn``'s channels moves: permutation name -> (tensor
+    name, axis) pairs.
 
     >>> small_cnn_permutations()["hidden1"]
     (('conv2.weight', 0), ('conv2.bias', 0), ('linear.weight', 1))
     """
     written = [tuple((tensor, 0) for tensor in layer) for layer in small_cnn_layers(norm)]
-    return {"hidden0": (*written[0], ("conv2.weight", 1)), "hidden1": (*written[1], ("linear.weight", 1))}
+    return {
+        "hidden0": (*written[0], ("conv2.weight", 1)),
+        "hidden1": (*written[1], ("linear.weight", 1)),
+    }
 
 
 def small_cnn_layers(norm: str = "none") -> Layers:
-    """List the tensor names of each layer of ``small_cnn``, input first: two convolutions, each with its norm, and the linear.
+    """List the tensor names of each layer of ``small_cnn``, input first: two convolutions, each
+    with its norm, and the linear.
 
     >>> small_cnn_layers("group")[0]
     ('conv1.weight', 'conv1.bias', 'norm1.weight', 'norm1.bias')
     """
     choice(norm, "norm", NORMS)
-    layers = [("conv1",), ("conv2",), ("linear",)] if norm == "none" else [("conv1", "norm1"), ("conv2", "norm2"), ("linear",)]
-    return tuple(tuple(f"{part}.{tensor}" for part in layer for tensor in ("weight", "bias")) for layer in layers)
+    layers = (
+        [("conv1",), ("conv2",), ("linear",)]
+        if norm == "none"
+        else [("conv1", "norm1"), ("conv2", "norm2"), ("linear",)]
+    )
+    return tuple(
+        tuple(f"{part}.{tensor}" for part in layer for tensor in ("weight", "bias"))
+        for layer in layers
+    )
 
 
 class Block(NamedTuple):
-    """One residual block of a wide ResNet: sizes, and the names of the channel orders that it reads and writes.
+    """One residual block of a wide ResNet: sizes, and the names of the channel orders that it reads
+    and writes.
 
-    source, stream: permutation of the channels that come in and go out; equal where the block adds to what came in
+    source, stream: permutation of the channels that come in and go out; equal where the block adds
+        to what came in
     """
 
     name: str
@@ -94,16 +120,21 @@ class Block(NamedTuple):
 
 
 def resnet_blocks(depth: int = 22, width: int = 1) -> tuple[Block, ...]:
-    """List the blocks of a wide ResNet, input first: the one list that module, permutations and layers are made from.
+    """List the blocks of a wide ResNet, input first: the one list that module, permutations and
+    layers are made from.
 
-    depth = 6 n + 4 with n blocks in each of three groups of 16, 32, 64 times width channels, strides 1, 2, 2
+    depth = 6 n + 4 with n blocks in each of three groups of 16, 32, 64 times width channels,
+    strides 1, 2, 2
 
     Raises ValueError for other depths and widths below 1.
 
     >>> resnet_blocks(10, 2)[1]
     Block(name='group2_block1', inputs=32, outputs=64, stride=2, source='group1', stream='group2')
     """
-    depth, width = whole(depth, "depth", 10, fix=": 6 n + 4 (10, 16, 22, ...)"), whole(width, "width", 1)
+    depth, width = (
+        whole(depth, "depth", 10, fix=": 6 n + 4 (10, 16, 22, ...)"),
+        whole(width, "width", 1),
+    )
     n, rest = divmod(depth - 4, 6)
     if rest:
         raise ValueError(f"depth is {depth}, wanted depth = 6 n + 4 (10, 16, 22, ...).")
@@ -113,7 +144,9 @@ def resnet_blocks(depth: int = 22, width: int = 1) -> tuple[Block, ...]:
     for group, base in enumerate(GROUPS, 1):
         for block in range(1, n + 1):
             stride, stream = 2 if group > 1 and block == 1 else 1, f"group{group}"
-            found.append(Block(f"{stream}_block{block}", inputs, base * width, stride, source, stream))
+            found.append(
+                Block(f"{stream}_block{block}", inputs, base * width, stride, source, stream)
+            )
             inputs, source = base * width, stream
     return tuple(found)
 
@@ -121,14 +154,22 @@ def resnet_blocks(depth: int = 22, width: int = 1) -> tuple[Block, ...]:
 class PreActivation(nn.Module):
     """A residual block that normalises before its convolutions.
 
-    a = max(norm1(x), 0);  out = conv2(max(norm2(conv1(a)), 0)) + (shortcut(a), or x where shapes stay)
+    a = max(norm1(x), 0);  out = conv2(max(norm2(conv1(a)), 0)) + (shortcut(a), or x where shapes
+    stay)
 
     norm: a name of NORMS
 
     Source: He et al., "Identity mappings in deep residual networks" (ECCV 2016), figure 4e.
     """
 
-    def __init__(self, inputs: int, outputs: int, stride: int = 1, shortcut: bool = False, norm: str = "group") -> None:
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        stride: int = 1,
+        shortcut: bool = False,
+        norm: str = "group",
+    ) -> None:
         super().__init__()
         self.norm1 = NORMS[norm](inputs)
         self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
@@ -136,7 +177,9 @@ class PreActivation(nn.Module):
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
         self.shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False) if shortcut else None
 
-    def forward(self, x: Float[Tensor, "batch inputs high wide"]) -> Float[Tensor, "batch outputs rows columns"]:
+    def forward(
+        self, x: Float[Tensor, "batch inputs high wide"]
+    ) -> Float[Tensor, "batch outputs rows columns"]:
         """Add what the two convolutions find to the input, or to its 1x1 convolution."""
         active = self.norm1(x).relu()
         change = self.conv2(self.norm2(self.conv1(active)).relu())
@@ -144,41 +187,56 @@ class PreActivation(nn.Module):
 
 
 def wide_resnet(
-    feature_shape: tuple[int, ...], n_outputs: int, *, depth: int = 22, width: int = 1, norm: str = "group"
+    feature_shape: tuple[int, ...],
+    n_outputs: int,
+    *,
+    depth: int = 22,
+    width: int = 1,
+    norm: str = "group",
 ) -> nn.Module:
     """Build a pre-activation wide ResNet.
 
-    images -> conv 3x3 (16) -> blocks of ``resnet_blocks`` -> norm -> ReLU -> global average -> linear
+    images -> conv 3x3 (16) -> blocks of ``resnet_blocks`` -> norm -> ReLU -> global average ->
+    linear
 
     feature_shape: (channels, height, width);   norm: "group" or "batch", see NORMS
     Returns a module [batch, *features] -> [batch, n_outputs].
 
-    Raises ValueError for other feature shapes, depths other than 6 n + 4, widths below 1 and other norms.
+    Raises ValueError for other feature shapes, depths other than 6 n + 4, widths below 1 and other
+    norms.
 
-    Source: Zagoruyko, Komodakis, "Wide residual networks" (2016), whose norm is "batch"; with depth 22, width 6 and "group"
-    (one group, which a merge does not break) the model of Train 'n Trade (NeurIPS 2023). We differ: no dropout.
+    Source: Zagoruyko, Komodakis, "Wide residual networks" (2016), whose norm is "batch"; with depth
+    22, width 6 and "group" (one group, which a merge does not break) the model of Train 'n Trade
+    (NeurIPS 2023). We differ: no dropout.
 
     >>> sum(p.numel() for p in wide_resnet((3, 32, 32), 10).parameters())
     272282
     """
     channels, blocks = check_images(feature_shape, 1), resnet_blocks(depth, width)
-    last, normed = blocks[-1].outputs, NORMS[choice(norm, "norm", [name for name in NORMS if name != "none"])]
+    last, normed = (
+        blocks[-1].outputs,
+        NORMS[choice(norm, "norm", [name for name in NORMS if name != "none"])],
+    )
     with torch.device("meta"):  # as in small_cnn
         parts: dict[str, nn.Module] = {"stem": nn.Conv2d(channels, STEM, 3, padding=1, bias=False)}
-        parts |= {b.name: PreActivation(b.inputs, b.outputs, b.stride, b.shortcut, norm) for b in blocks}
+        parts |= {
+            b.name: PreActivation(b.inputs, b.outputs, b.stride, b.shortcut, norm) for b in blocks
+        }
         parts |= {"norm": normed(last), "relu": nn.ReLU(), "average": nn.AdaptiveAvgPool2d(1)}
         parts |= {"flatten": nn.Flatten(), "linear": nn.Linear(last, n_outputs)}
     return filled(nn.Sequential(OrderedDict(parts)))
 
 
 def wide_resnet_permutations(depth: int = 22, width: int = 1) -> Permutations:
-    """List what each reordering of ``wide_resnet``'s channels moves: permutation name -> (tensor name, axis) pairs.
+    """List what each reordering of ``wide_resnet``'s channels moves: permutation name -> (tensor
+    name, axis) pairs.
 
-    One permutation for the stream of each group, whose blocks add to the same channels, one for the channels inside
-    each block, and one for the stem where width is above 1.
+    One permutation for the stream of each group, whose blocks add to the same channels, one for the
+    channels inside each block, and one for the stem where width is above 1.
 
     >>> wide_resnet_permutations(10)["group1_block1"]  # inside the block
-    (('group1_block1.conv1.weight', 0), ('group1_block1.norm2.weight', 0), ('group1_block1.norm2.bias', 0), \
+    (('group1_block1.conv1.weight', 0), ('group1_block1.norm2.weight', 0),
+    ('group1_block1.norm2.bias', 0), \
 ('group1_block1.conv2.weight', 1))
     """
     blocks = resnet_blocks(depth, width)
@@ -186,7 +244,10 @@ def wide_resnet_permutations(depth: int = 22, width: int = 1) -> Permutations:
     for b in blocks:
         read, written = [(f"{b.name}.conv1.weight", 1)], [(f"{b.name}.conv2.weight", 0)]
         if b.shortcut:
-            read, written = [*read, (f"{b.name}.shortcut.weight", 1)], [*written, (f"{b.name}.shortcut.weight", 0)]
+            read, written = (
+                [*read, (f"{b.name}.shortcut.weight", 1)],
+                [*written, (f"{b.name}.shortcut.weight", 0)],
+            )
         found[b.source] += [(f"{b.name}.norm1.weight", 0), (f"{b.name}.norm1.bias", 0), *read]
         inside = (("conv1.weight", 0), ("norm2.weight", 0), ("norm2.bias", 0), ("conv2.weight", 1))
         found[b.name] = [(f"{b.name}.{tensor}", axis) for tensor, axis in inside]
@@ -196,14 +257,25 @@ def wide_resnet_permutations(depth: int = 22, width: int = 1) -> Permutations:
 
 
 def wide_resnet_layers(depth: int = 22, width: int = 1) -> Layers:
-    """List the tensor names of each layer of ``wide_resnet``, input first: the stem, every block, the last norm and linear.
+    """List the tensor names of each layer of ``wide_resnet``, input first: the stem, every block,
+    the last norm and linear.
 
     >>> len(wide_resnet_layers(22))
     11
     """
-    inside = ("norm1.weight", "norm1.bias", "conv1.weight", "norm2.weight", "norm2.bias", "conv2.weight")
+    inside = (
+        "norm1.weight",
+        "norm1.bias",
+        "conv1.weight",
+        "norm2.weight",
+        "norm2.bias",
+        "conv2.weight",
+    )
     blocks = resnet_blocks(depth, width)
-    middle = tuple(tuple(f"{b.name}.{t}" for t in (*inside, *(("shortcut.weight",) * b.shortcut))) for b in blocks)
+    middle = tuple(
+        tuple(f"{b.name}.{t}" for t in (*inside, *(("shortcut.weight",) * b.shortcut)))
+        for b in blocks
+    )
     return (("stem.weight",), *middle, ("norm.weight", "norm.bias", "linear.weight", "linear.bias"))
 
 
@@ -218,7 +290,8 @@ def cnn(
     engine: str = "auto",
     memory: int = 2**28,
 ) -> ModuleLearner:
-    """Make a learner of ``small_cnn`` that can be aligned; norm is a name of NORMS, engine and memory as in ``ModuleLearner``.
+    """Make a learner of ``small_cnn`` that can be aligned; norm is a name of NORMS, engine and
+    memory as in ``ModuleLearner``.
 
     Raises ValueError as ``small_cnn`` and ``ModuleLearner`` do.
 
@@ -250,7 +323,8 @@ def resnet(
     engine: str = "auto",
     memory: int = 2**28,
 ) -> ModuleLearner:
-    """Make a learner of ``wide_resnet`` that can be aligned; engine and memory as in ``ModuleLearner``.
+    """Make a learner of ``wide_resnet`` that can be aligned; engine and memory as in
+    ``ModuleLearner``.
 
     Raises ValueError as ``wide_resnet`` and ``ModuleLearner`` do.
 

@@ -1,4 +1,6 @@
-"""What a model is trained for. Outputs stand as [..., outputs, examples], the order in which products write them fast."""
+"""What a model is trained for. Outputs stand as [..., outputs, examples], the order in which
+products write them fast.
+"""
 
 from __future__ import annotations
 
@@ -29,12 +31,17 @@ def cross_entropy(outputs: Outputs, y: Targets) -> Float[Tensor, "*batch example
 def cross_entropy_slope(outputs: Outputs, y: Targets) -> Outputs:
     """Derivative of each example's cross-entropy by its outputs: softmax(z) - onehot(y)."""
     slope = torch.softmax(outputs, -2)
-    return slope.scatter_add_(-2, y.unsqueeze(-2), slope.new_full((1,) * slope.dim(), -1.0).expand_as(y.unsqueeze(-2)))
+    return slope.scatter_add_(
+        -2, y.unsqueeze(-2), slope.new_full((1,) * slope.dim(), -1.0).expand_as(y.unsqueeze(-2))
+    )
 
 
-def right_share(outputs: Outputs, y: Targets, share: Float[Tensor, "*shares examples"]) -> Float[Tensor, "*batch"]:
+def right_share(
+    outputs: Outputs, y: Targets, share: Float[Tensor, "*shares examples"]
+) -> Float[Tensor, "*batch"]:
     """Share of examples whose largest output is the label's; on a tie the first one counts."""
-    return ((outputs.max(-2).indices == y).to(outputs.dtype) * share).sum(-1)  # max: argmax over this axis is 8 times slower
+    # max: argmax over this axis is 8 times slower
+    return ((outputs.max(-2).indices == y).to(outputs.dtype) * share).sum(-1)
 
 
 def half_square(outputs: Outputs, y: Targets) -> Float[Tensor, "*batch examples"]:
@@ -47,8 +54,12 @@ def half_square_slope(outputs: Outputs, y: Targets) -> Outputs:
     return outputs - y.unsqueeze(-2)
 
 
-def explained(outputs: Outputs, y: Targets, share: Float[Tensor, "*shares examples"]) -> Float[Tensor, "*batch"]:
-    """R^2 = 1 - MSE / variance of the targets, clipped below at 0; 0 where the targets do not vary."""
+def explained(
+    outputs: Outputs, y: Targets, share: Float[Tensor, "*shares examples"]
+) -> Float[Tensor, "*batch"]:
+    """R^2 = 1 - MSE / variance of the targets, clipped below at 0; 0 where the targets do not
+    vary.
+    """
     y = y.to(outputs.dtype)
     mean = (y * share).sum(-1, keepdim=True)
     variance = ((y - mean).square() * share).sum(-1)
@@ -58,7 +69,9 @@ def explained(outputs: Outputs, y: Targets, share: Float[Tensor, "*shares exampl
 
 @dataclass(frozen=True)
 class Objective:
-    """losses: per example; slope: its derivative by the outputs; accuracy: weighted over examples by their share."""
+    """losses: per example; slope: its derivative by the outputs; accuracy: weighted over
+    examples by their share.
+    """
 
     losses: Callable[[Tensor, Tensor], Tensor]
     slope: Callable[[Tensor, Tensor], Tensor]
@@ -80,34 +93,74 @@ FIELDS: dict[str, Check] = {
 
 
 def check_task(learner: Any) -> None:
-    """Check what every learner of the table is made for: an unknown task, empty features or wrong outputs are refused."""
+    """Check what every learner of the table is made for: an unknown task, empty features or
+    wrong outputs are refused.
+    """
     check_fields(learner, FIELDS)
     n_outputs, task = learner.n_outputs, learner.task
     if task == "classification" and n_outputs < 2:
-        raise ValueError(f"n_outputs is {n_outputs} for classification, wanted one output per class, >= 2.")
+        raise ValueError(
+            f"n_outputs is {n_outputs} for classification, wanted one output per class, >= 2."
+        )
     if task == "regression" and n_outputs != 1:
-        raise ValueError(f"n_outputs is {n_outputs} for regression, wanted 1: targets are one number per example.")
+        raise ValueError(
+            f"n_outputs is {n_outputs} for regression, wanted 1: targets are one number per"
+            " example."
+        )
 
 
-def check_shards(shards: Shards, feature_shape: tuple[int, ...], n_outputs: int, task: str) -> Shards:
-    """Return the shards, or refuse owners on several axes, foreign features or types, missing rows, NaN and unknown labels."""
+def check_shards(
+    shards: Shards, feature_shape: tuple[int, ...], n_outputs: int, task: str
+) -> Shards:
+    """Return the shards, or refuse owners on several axes, foreign features or types, missing
+    rows, NaN and unknown labels.
+    """
     if tuple(shards.x.shape[1:]) != tuple(feature_shape):
-        raise ValueError(f"features have shape {tuple(shards.x.shape[1:])}, the learner was built for {tuple(feature_shape)}.")
-    if shards.x.dtype != torch.float32 or (task == "regression" and shards.y.dtype != torch.float32):
-        raise ValueError(f"features are {shards.x.dtype} and targets {shards.y.dtype}, wanted torch.float32; use .float().")
+        raise ValueError(
+            f"features have shape {tuple(shards.x.shape[1:])}, the learner was built for"
+            f" {tuple(feature_shape)}."
+        )
+    if shards.x.dtype != torch.float32 or (
+        task == "regression" and shards.y.dtype != torch.float32
+    ):
+        raise ValueError(
+            f"features are {shards.x.dtype} and targets {shards.y.dtype}, wanted torch.float32; use"
+            " .float()."
+        )
     if shards.index.dim() != 2:
-        raise ValueError(f"shards.index has shape {tuple(shards.index.shape)}, wanted [owners, width]; pass shards.flat().")
+        raise ValueError(
+            f"shards.index has shape {tuple(shards.index.shape)}, wanted [owners, width]; pass"
+            " shards.flat()."
+        )
     if bool(((shards.size < 1) | (shards.size > shards.index.shape[1])).any()):
-        raise ValueError(f"shard sizes {shards.size.tolist()} must lie in 1..{shards.index.shape[1]}, the index's width.")
-    first, last, rows = int(shards.index.min()), int(shards.index.max()), min(len(shards.x), len(shards.y))
+        raise ValueError(
+            f"shard sizes {shards.size.tolist()} must lie in 1..{shards.index.shape[1]}, the"
+            " index's width."
+        )
+    first, last, rows = (
+        int(shards.index.min()),
+        int(shards.index.max()),
+        min(len(shards.x), len(shards.y)),
+    )
     if first < 0 or last >= rows:
-        raise ValueError(f"row numbers run from {first} to {last}, wanted 0..{rows - 1}, the rows of the pool; padding too.")
+        raise ValueError(
+            f"row numbers run from {first} to {last}, wanted 0..{rows - 1}, the rows of the pool;"
+            " padding too."
+        )
     if not all(bool(part.isfinite().all()) for part in shards.x.split(ROWS)):
-        raise ValueError("features have NaN or infinite numbers; clean the data before it is given to a learner.")
-    if task == "classification" and (shards.y.is_floating_point() or bool(((shards.y < 0) | (shards.y >= n_outputs)).any())):
-        raise ValueError(f"labels must be integers in 0..{n_outputs - 1}; leave unlabelled examples out of the index and pool.")
+        raise ValueError(
+            "features have NaN or infinite numbers; clean the data before it is given to a learner."
+        )
+    if task == "classification" and (
+        shards.y.is_floating_point() or bool(((shards.y < 0) | (shards.y >= n_outputs)).any())
+    ):
+        raise ValueError(
+            f"labels must be integers in 0..{n_outputs - 1}; leave unlabelled examples out of the"
+            " index and pool."
+        )
     if task == "regression" and not bool((shards.y.abs() <= LARGEST_TARGET).all()):
         raise ValueError(
-            f"targets have numbers beyond {LARGEST_TARGET:g}, or NaN; scale or clean the data before a learner gets them."
+            f"targets have numbers beyond {LARGEST_TARGET:g}, or NaN; scale or clean the data"
+            " before a learner gets them."
         )
     return shards

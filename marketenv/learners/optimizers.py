@@ -1,4 +1,6 @@
-"""Optimisers that move stacks of models in place, from a gradient or from the product that makes it."""
+"""Optimisers that move stacks of models in place, from a gradient or from the product that
+makes it.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ Held = tuple[Tensor, ...]  # this tensor's optimiser buffers, each shaped like i
 
 @runtime_checkable
 class Optimizer(Protocol):
-    """Moves stacks [active, *shape] in place. A step's weight scales the move; buffers advance by whole steps.
+    """Moves stacks [active, *shape] in place. A step's weight scales the move; buffers advance by
+    whole steps.
 
     buffers:  parameter-shaped numbers that are kept per parameter
     counters: further numbers per model (Adam's count of steps)
@@ -33,12 +36,20 @@ class Optimizer(Protocol):
         """Further numbers kept per model."""
         ...
 
-    def descend(self, theta: Tensor, held: Held, gradient: Tensor, step: Step, count: Tensor) -> None:
-        """Move theta [active, *shape] against its gradient; count: steps each model has begun [active]."""
+    def descend(
+        self, theta: Tensor, held: Held, gradient: Tensor, step: Step, count: Tensor
+    ) -> None:
+        """Move theta [active, *shape] against its gradient; count: steps each model has begun
+        [active].
+        """
         ...
 
-    def descend_product(self, theta: Tensor, held: Held, left: Tensor, right: Tensor, step: Step, count: Tensor) -> None:
-        """Move theta [active, m, n] against the gradient left [active, m, b] @ right [active, b, n]."""
+    def descend_product(
+        self, theta: Tensor, held: Held, left: Tensor, right: Tensor, step: Step, count: Tensor
+    ) -> None:
+        """Move theta [active, m, n] against the gradient left [active, m, b] @ right [active,
+        b, n].
+        """
         ...
 
 
@@ -54,7 +65,8 @@ def _move(theta: Tensor, direction: Tensor, rate: float, step: Step) -> None:
 class SGD:
     """Gradient descent, with momentum if it is not 0, as torch.optim.SGD without dampening.
 
-    velocity = momentum * velocity + gradient + weight_decay * theta;   theta -= learning_rate * weight * velocity
+    velocity = momentum * velocity + gradient + weight_decay * theta;
+    theta -= learning_rate * weight * velocity
     """
 
     training: Training
@@ -71,21 +83,29 @@ class SGD:
         _move(theta, velocity, self.training.learning_rate, step)
 
     def _decay(self, theta: Tensor, step: Step) -> float:
-        """Shrink theta now where weights differ (returns 1), or return the factor that the next product applies."""
+        """Shrink theta now where weights differ (returns 1), or return the factor that the next
+        product applies.
+        """
         factor = self.training.learning_rate * self.training.weight_decay
         if factor and step.partial:
             theta.mul_(1.0 - factor * step.shaped(theta))
         return 1.0 if step.partial else 1.0 - factor
 
-    def descend(self, theta: Tensor, held: Held, gradient: Tensor, step: Step, count: Tensor) -> None:
+    def descend(
+        self, theta: Tensor, held: Held, gradient: Tensor, step: Step, count: Tensor
+    ) -> None:
         """Move theta against a ready gradient."""
         if held:
             self._follow(theta, held[0].mul_(self.training.momentum).add_(gradient), step)
             return
         beta = self._decay(theta, step)
-        _move(theta if beta == 1.0 else theta.mul_(beta), gradient, self.training.learning_rate, step)
+        _move(
+            theta if beta == 1.0 else theta.mul_(beta), gradient, self.training.learning_rate, step
+        )
 
-    def descend_product(self, theta: Tensor, held: Held, left: Tensor, right: Tensor, step: Step, count: Tensor) -> None:
+    def descend_product(
+        self, theta: Tensor, held: Held, left: Tensor, right: Tensor, step: Step, count: Tensor
+    ) -> None:
         """Move theta inside the product that makes its gradient, which is then never stored."""
         if held:
             self._follow(theta, held[0].baddbmm_(left, right, beta=self.training.momentum), step)
@@ -97,7 +117,8 @@ class SGD:
 
 @dataclass(frozen=True)
 class Adam:
-    """Adam (Kingma, Ba, ICLR 2015, algorithm 1), with L2 weight decay in the gradient as torch.optim.Adam has it.
+    """Adam (Kingma, Ba, ICLR 2015, algorithm 1), with L2 weight decay in the gradient as
+    torch.optim.Adam has it.
 
     mean = b1 mean + (1-b1) g;  square = b2 square + (1-b2) g^2
     theta -= learning_rate * weight * (mean / (1-b1^t)) / (sqrt(square / (1-b2^t)) + epsilon)
@@ -110,21 +131,30 @@ class Adam:
     buffers: int = 2
     counters: int = 1
 
-    def descend(self, theta: Tensor, held: Held, gradient: Tensor, step: Step, count: Tensor) -> None:
+    def descend(
+        self, theta: Tensor, held: Held, gradient: Tensor, step: Step, count: Tensor
+    ) -> None:
         """Move theta against a ready gradient, which is not kept."""
         mean, square = held
         if self.training.weight_decay:
             gradient = gradient.add(theta, alpha=self.training.weight_decay)
         mean.lerp_(gradient, 1.0 - self.beta1)
         square.mul_(self.beta2).addcmul_(gradient, gradient, value=1.0 - self.beta2)
-        # the two bias corrections and the weight are numbers per model: they go into the denominator, one pass for all
-        inverse = (1.0 - self.beta1 ** count.double()) / (self.training.learning_rate * step.weight.double())
+        # the two bias corrections and the weight are numbers per model: they go into the
+        # denominator, one pass for all
+        inverse = (1.0 - self.beta1 ** count.double()) / (
+            self.training.learning_rate * step.weight.double()
+        )
         slope = inverse / (1.0 - self.beta2 ** count.double()).sqrt()
         shape = (-1, *[1] * (theta.dim() - 1))
         floor = (self.epsilon * inverse).to(theta.dtype).view(shape)
-        theta.addcdiv_(mean, torch.addcmul(floor, square.sqrt(), slope.to(theta.dtype).view(shape)), value=-1.0)
+        theta.addcdiv_(
+            mean, torch.addcmul(floor, square.sqrt(), slope.to(theta.dtype).view(shape)), value=-1.0
+        )
 
-    def descend_product(self, theta: Tensor, held: Held, left: Tensor, right: Tensor, step: Step, count: Tensor) -> None:
+    def descend_product(
+        self, theta: Tensor, held: Held, left: Tensor, right: Tensor, step: Step, count: Tensor
+    ) -> None:
         """Move theta against the gradient left @ right."""
         self.descend(theta, held, torch.bmm(left, right), step, count)
 
@@ -133,17 +163,25 @@ OPTIMIZERS: dict[str, Callable[[Training], Optimizer]] = {"sgd": SGD, "adam": Ad
 
 
 def optimizer_of(training: Training) -> Optimizer:
-    """Build the optimiser that a training names; raises ValueError for an unknown name, and for Adam with momentum."""
+    """Build the optimiser that a training names; raises ValueError for an unknown name, and for
+    Adam with momentum.
+    """
     optimizer = lookup(OPTIMIZERS, training.optimizer, "optimizer")(training)
     if training.momentum and not isinstance(optimizer, SGD):
-        raise ValueError(f"momentum is {training.momentum} with optimizer {training.optimizer!r}, wanted 0: only SGD has it.")
+        raise ValueError(
+            f"momentum is {training.momentum} with optimizer {training.optimizer!r}, wanted 0: only"
+            " SGD has it."
+        )
     return optimizer
 
 
 def slot_count(training: Training, size: int) -> int:
     """Optimiser numbers of one model with ``size`` parameters.
 
-    >>> [slot_count(Training(optimizer=o, momentum=m), 7) for o, m in (("sgd", 0.0), ("sgd", 0.9), ("adam", 0.0))]
+    >>> [
+    ...     slot_count(Training(optimizer=o, momentum=m), 7)
+    ...     for o, m in (("sgd", 0.0), ("sgd", 0.9), ("adam", 0.0))
+    ... ]
     [0, 7, 15]
     """
     optimizer = optimizer_of(training)

@@ -32,11 +32,13 @@ class Learner(Protocol):
 
     layout:       where each named tensor lies in the flat parameters
     layers:       tensor names of each layer, input first
-    permutations: permutation name -> the (tensor name, axis) pairs that it permutes together; {}: nothing to permute;
-                  None: unknown, cannot be aligned
-    slots:        optimiser numbers per model: 0 for plain SGD, params with momentum, 2 params + 1 for Adam
+    permutations: permutation name -> the (tensor name, axis) pairs that it permutes together; {}:
+                  nothing to permute; None: unknown, cannot be aligned
+    slots:        optimiser numbers per model: 0 for plain SGD, params with momentum, 2 params + 1
+                  for Adam
 
-    A learner may also have ``losses(params, exam)``, the losses of ``scores`` without the accuracy, where that is faster.
+    A learner may also have ``losses(params, exam)``, the losses of ``scores`` without the accuracy,
+    where that is faster.
     """
 
     @property
@@ -63,7 +65,9 @@ class Learner(Protocol):
         """Draw fresh parameters, one model per key: float32 [models, params]."""
         ...
 
-    def fresh_slots(self, n_models: int, device: torch.device | str = "cpu") -> Float[Tensor, "models slots"]:
+    def fresh_slots(
+        self, n_models: int, device: torch.device | str = "cpu"
+    ) -> Float[Tensor, "models slots"]:
         """Optimiser numbers before the first step: zeros [models, slots]."""
         ...
 
@@ -82,14 +86,17 @@ class Learner(Protocol):
     ) -> tuple[Float[Tensor, "models params"], Float[Tensor, "models slots"]]:
         """Train every model for one round; returns new (params, slots) and modifies nothing.
 
-        effort: share of the round's steps, 0..1; step s has weight clip(effort * steps - s, 0, 1)   [models]
-        keys:   seeds of the minibatch order                                                         [models]
+        effort: share of the round's steps, 0..1; step s has weight clip(effort * steps -
+            s, 0, 1)   [models]
+        keys:   seeds of the minibatch order   [models]
         pull:   adds strength / 2 * |theta - centre|^2 to every model's loss; None adds nothing
         """
         ...
 
     def exam(self, shards: Shards) -> Any:
-        """Compute once what scoring needs; shards have owners [markets], or [1] to be shared by all markets."""
+        """Compute once what scoring needs; shards have owners [markets], or [1] to be shared by
+        all markets.
+        """
         ...
 
     def scores(self, params: Float[Tensor, "markets k params"], exam: Any) -> Scores:

@@ -1,4 +1,6 @@
-"""Refuse modules and augmentations with randomness of their own: training is a function of its keys."""
+"""Refuse modules and augmentations with randomness of their own: training is a function of its
+keys.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +16,11 @@ ADVICE = "a function of parameters and examples, without noise or dropout"
 
 
 def check_pure(module: nn.Module, feature_shape: tuple[int, ...]) -> None:
-    """Refuse a module in eval mode that answers the same examples in two ways, or draws random numbers in either mode.
+    """Refuse a module in eval mode that answers the same examples in two ways, or draws random
+    numbers in either mode.
 
-    Models are trained and scored in eval mode, so what is drawn in training mode alone, as dropout is, would be left out.
+    Models are trained and scored in eval mode, so what is drawn in training mode alone, as dropout
+    is, would be left out.
 
     Raises ValueError that says which it is.
 
@@ -26,9 +30,15 @@ def check_pure(module: nn.Module, feature_shape: tuple[int, ...]) -> None:
     with torch.no_grad(), no_hidden_draws("the module", ADVICE):
         first, second = module(x), module(x)
     if not isinstance(first, Tensor):
-        raise ValueError(f"the module returned a {type(first).__name__}, wanted a tensor of outputs [examples, n_outputs].")
+        raise ValueError(
+            f"the module returned a {type(first).__name__}, wanted a tensor of outputs [examples,"
+            " n_outputs]."
+        )
     if not torch.equal(first.nan_to_num(), second.nan_to_num()):
-        raise ValueError(f"the module answers the same examples in two ways: it draws or remembers; wanted: {ADVICE}.")
+        raise ValueError(
+            "the module answers the same examples in two ways: it draws or remembers; wanted:"
+            f" {ADVICE}."
+        )
     with torch.no_grad(), no_hidden_draws("the module in training mode", ADVICE):
         copy.deepcopy(module).train()(x)
 
@@ -45,10 +55,14 @@ def check_augment(augment: Augment | None, feature_shape: tuple[int, ...]) -> No
     with torch.no_grad(), no_hidden_draws("augment", advice):
         first, second = (augment(x.clone(), zero, zero) for _ in range(2))
     if not torch.equal(first, second):
-        raise ValueError(f"augment changes the same examples in two ways for the same keys; wanted: {advice}.")
+        raise ValueError(
+            f"augment changes the same examples in two ways for the same keys; wanted: {advice}."
+        )
 
 
 def _ramp(*shape: int) -> Tensor:
-    """Numbers in [0, 1): not all 0, which hides what multiplies them, and 0 where a module reads them as indices."""
+    """Numbers in [0, 1): not all 0, which hides what multiplies them, and 0 where a module
+    reads them as indices.
+    """
     count = torch.Size(shape).numel()
     return (torch.arange(count, device="cpu").float() / max(count, 1)).view(shape)

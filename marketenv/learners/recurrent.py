@@ -1,4 +1,6 @@
-"""A small recurrent network that reads characters and says which one follows, written as matrix products."""
+"""A small recurrent network that reads characters and says which one follows, written as matrix
+products.
+"""
 
 from __future__ import annotations
 
@@ -24,20 +26,24 @@ class OneHot(nn.Module):
         self.size = size
 
     def forward(self, x: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch size"]:
-        """Compare every number with all of them: a product with the rows then picks weights, in a fixed order of sums."""
+        """Compare every number with all of them: a product with the rows then picks weights, in
+        a fixed order of sums.
+        """
         return (x[..., None] == torch.arange(self.size, device=x.device, dtype=x.dtype)).to(x.dtype)
 
 
 class CharacterGRU(nn.Module):
     """Read characters one by one into a hidden state, and score what follows the last one.
 
-    h_0 = 0;   r, z, n: three parts of length ``hidden`` of i_t = W_i e(x_t) + b_i and of s_t = W_h h_{t-1} + b_h
-    r = sigmoid(i_r + s_r);  z = sigmoid(i_z + s_z);  n = tanh(i_n + r * s_n);   h_t = (1 - z) n + z h_{t-1}
-    outputs = W h_length + b
+    h_0 = 0;
+    r, z, n: three parts of length ``hidden`` of i_t = W_i e(x_t) + b_i and of s_t = W_h h_{t-1} +
+    b_h r = sigmoid(i_r + s_r);  z = sigmoid(i_z + s_z);  n = tanh(i_n + r * s_n);
+    h_t = (1 - z) n + z h_{t-1} outputs = W h_length + b
 
     x: numbers of characters, as floats [batch, length];   returns scores [batch, n_outputs]
 
-    Source: Cho et al., EMNLP 2014, with the reset after the product as torch.nn.GRU has it, whose order of gates this is.
+    Source: Cho et al., EMNLP 2014, with the reset after the product as torch.nn.GRU has it, whose
+    order of gates this is.
     """
 
     def __init__(self, characters: int, n_outputs: int, hidden: int, embedding: int) -> None:
@@ -51,7 +57,8 @@ class CharacterGRU(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch length"]) -> Float[Tensor, "batch outputs"]:
         """Scores of what follows."""
-        given = self.inputs(self.embedding(self.characters(x)))  # of all places at once: only the state needs its turn
+        # of all places at once: only the state needs its turn
+        given = self.inputs(self.embedding(self.characters(x)))
         state = x.new_zeros(len(x), self.hidden)
         for place in given.unbind(1):
             state = self._next(state, place)
@@ -60,20 +67,28 @@ class CharacterGRU(nn.Module):
     def _next(self, state: Tensor, given: Tensor) -> Tensor:
         own_r, own_z, own_n = self.recurrent(state).chunk(3, -1)
         in_r, in_z, in_n = given.chunk(3, -1)
-        new, keep = torch.tanh(in_n + torch.sigmoid(in_r + own_r) * own_n), torch.sigmoid(in_z + own_z)
+        new, keep = (
+            torch.tanh(in_n + torch.sigmoid(in_r + own_r) * own_n),
+            torch.sigmoid(in_z + own_z),
+        )
         return new + keep * (state - new)
 
 
 def _filled(module: CharacterGRU) -> CharacterGRU:
-    """Give the module its first values from keyed draws: biases 0, characters of variance 1, weights of 1 / inputs."""
+    """Give the module its first values from keyed draws: biases 0, characters of variance 1,
+    weights of 1 / inputs.
+    """
     module = module.to_empty(device="cpu").float()  # whatever type torch makes by default
     with torch.no_grad():
         for name, p in module.named_parameters():
             if p.dim() == 1:
                 p.zero_()
                 continue
-            drawn = draws.normal(draws.fold(torch.tensor(0, device="cpu"), "recurrent", name), *p.shape)
-            inputs = 1 if name == "embedding.weight" else p.shape[1]  # of the characters one alone is not 0
+            drawn = draws.normal(
+                draws.fold(torch.tensor(0, device="cpu"), "recurrent", name), *p.shape
+            )
+            # of the characters one alone is not 0
+            inputs = 1 if name == "embedding.weight" else p.shape[1]
             p.copy_((drawn - drawn.mean()) / drawn.std(correction=0) / math.sqrt(inputs))
     return module
 
@@ -97,8 +112,9 @@ class CharacterLearner(ModuleLearner):
         wrong = (x < 0) | (x >= size) | (x != x.floor())
         if bool(wrong.any()):
             raise ValueError(
-                f"features hold {float(x[wrong][0]):g}, wanted numbers of characters, whole and in 0..{size - 1}; pass "
-                "characters=<how many there are>, or use learner 'mlp' for features that are no text."
+                f"features hold {float(x[wrong][0]):g}, wanted numbers of characters, whole and in"
+                f" 0..{size - 1}; pass characters=<how many there are>, or use learner 'mlp' for"
+                " features that are no text."
             )
         return shards
 
@@ -115,11 +131,15 @@ def recurrent(
     engine: str = "vmap",
     memory: int = 2**28,
 ) -> CharacterLearner:
-    """Make a learner that reads a window of characters and predicts the next one; its models cannot be aligned.
+    """Make a learner that reads a window of characters and predicts the next one; its models cannot
+    be aligned.
 
-    feature_shape: (length,), of characters' numbers as floats;   n_outputs: classes, the characters that may follow
-    hidden: numbers of the state    embedding: numbers of a character    characters: how many there are; None: n_outputs
-    engine, memory: as in ``ModuleLearner``, but "vmap" on a CPU too: as fast as the loop for 10 models, twice as fast for 50
+    feature_shape: (length,), of characters' numbers as floats;
+        n_outputs: classes, the characters that may follow
+    hidden: numbers of the state   embedding: numbers of a character
+        characters: how many there are; None: n_outputs
+    engine, memory: as in ``ModuleLearner``, but "vmap" on a CPU too: as fast as the loop for 10
+        models, twice as fast for 50
 
     Raises ValueError for other feature shapes and tasks, and sizes below 1.
 
@@ -127,12 +147,25 @@ def recurrent(
     ('embedding.weight',)
     """
     hidden, embedding = whole(hidden, "hidden", 1), whole(embedding, "embedding", 1)
-    known = n_outputs if characters is None else whole(characters, "characters", 1, fix=", or None for n_outputs")
+    known = (
+        n_outputs
+        if characters is None
+        else whole(characters, "characters", 1, fix=", or None for n_outputs")
+    )
     if len(feature_shape) != 1 or task != "classification":
         raise ValueError(
-            f"feature_shape is {feature_shape} and task is {task!r}, wanted (length,) and 'classification': windows of "
-            "characters and the one that follows; use learner 'cnn' for images and 'mlp' for other features."
+            f"feature_shape is {feature_shape} and task is {task!r}, wanted (length,) and"
+            " 'classification': windows of characters and the one that follows; use learner 'cnn'"
+            " for images and 'mlp' for other features."
         )
     with torch.device("meta"):  # no values: torch's own would come from the global generator
         module = CharacterGRU(known, n_outputs, hidden, embedding)
-    return CharacterLearner(feature_shape, n_outputs, task, training, module=_filled(module), engine=engine, memory=memory)
+    return CharacterLearner(
+        feature_shape,
+        n_outputs,
+        task,
+        training,
+        module=_filled(module),
+        engine=engine,
+        memory=memory,
+    )

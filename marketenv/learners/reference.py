@@ -1,4 +1,6 @@
-"""The plain way, one model after another with autograd and torch.optim: what every learner is tested against."""
+"""The plain way, one model after another with autograd and torch.optim: what every learner is
+tested against.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ from marketenv.learners.objectives import OBJECTIVES
 from marketenv.learners.training import DUST, Pull, Training
 
 
-def _optimizer(training: Training, layout: Layout, leaves: dict[str, Tensor], slots: Tensor) -> torch.optim.Optimizer:
+def _optimizer(
+    training: Training, layout: Layout, leaves: dict[str, Tensor], slots: Tensor
+) -> torch.optim.Optimizer:
     """The named torch optimiser over the leaves, its state taken from slots."""
     settings: dict[str, Any] = {"lr": training.learning_rate, "weight_decay": training.weight_decay}
     held = len(slots) - (training.optimizer == "adam")
@@ -35,7 +39,9 @@ def _optimizer(training: Training, layout: Layout, leaves: dict[str, Tensor], sl
     return sgd
 
 
-def _slots_of(training: Training, layout: Layout, leaves: dict[str, Tensor], state: dict[Tensor, Any]) -> list[Tensor]:
+def _slots_of(
+    training: Training, layout: Layout, leaves: dict[str, Tensor], state: dict[Tensor, Any]
+) -> list[Tensor]:
     """Read a torch optimiser's state back into slots."""
     adam = training.optimizer == "adam"
     names = ("exp_avg", "exp_avg_sq") if adam else ("momentum_buffer",) if training.momentum else ()
@@ -48,10 +54,14 @@ def _places(training: Training, size: int, key: Tensor, step: int) -> Tensor:
     if training.batch_size is None:
         return torch.arange(size, device=key.device)
     order = draws.permutation(draws.fold(key, "minibatches"), size)
-    return order[(step * training.batch_size + torch.arange(training.batch_size, device=key.device)) % size]
+    return order[
+        (step * training.batch_size + torch.arange(training.batch_size, device=key.device)) % size
+    ]
 
 
-def _examples(training: Training, shards: Shards, key: Tensor, step: int, number: int) -> tuple[Tensor, Tensor]:
+def _examples(
+    training: Training, shards: Shards, key: Tensor, step: int, number: int
+) -> tuple[Tensor, Tensor]:
     """What model ``number`` learns from in one step, augmented where the training says so."""
     rows = shards.index[_places(training, int(shards.size), key, step)]
     x, own = shards.x[rows], draws.fold(key[None], "augment", step)
@@ -66,7 +76,14 @@ def _tension(theta: Tensor, pull: Pull, number: int) -> Tensor:
 
 
 def _train_one(
-    learner: Any, params: Tensor, slots: Tensor, shards: Shards, effort: float, key: Tensor, number: int, pull: Pull | None
+    learner: Any,
+    params: Tensor,
+    slots: Tensor,
+    shards: Shards,
+    effort: float,
+    key: Tensor,
+    number: int,
+    pull: Pull | None,
 ) -> tuple[Tensor, Tensor]:
     """One model's round; shards have no owner axis."""
     training, layout = learner.training, learner.layout
@@ -87,7 +104,9 @@ def _train_one(
     if not steps:
         return params.clone(), slots.clone()
     held = _slots_of(training, layout, leaves, optimizer.state)
-    return layout.flat({n: leaf.detach() for n, leaf in leaves.items()}), torch.cat([slots[:0], *held])
+    return layout.flat({n: leaf.detach() for n, leaf in leaves.items()}), torch.cat(
+        [slots[:0], *held]
+    )
 
 
 @full_precision()
@@ -100,14 +119,26 @@ def loop_train(
     keys: Int[Tensor, "models"],
     pull: Pull | None = None,
 ) -> tuple[Float[Tensor, "models params"], Float[Tensor, "models slots"]]:
-    """Train models one by one with autograd and torch.optim: what ``learner.train`` does, made of other parts.
+    """Train models one by one with autograd and torch.optim: what ``learner.train`` does, made of
+    other parts.
 
-    learner: any learner of this room (its layout, task, training and ``forward``); shards: owners [models].
+    learner: any learner of this room (its layout, task, training and ``forward``); shards: owners
+        [models].
     pull: its term is added to the loss that autograd sees.
-    A step of weight w ends at params + w * (where torch's step ends - params). Slow: for tests and benchmarks, on a CPU.
+    A step of weight w ends at params + w * (where torch's step ends - params). Slow: for tests and
+    benchmarks, on a CPU.
     """
     done = [
-        _train_one(learner, params[i], slots[i], Shards(shards.x, shards.y, shards.index[i], shards.size[i]), e, keys[i], i, pull)
+        _train_one(
+            learner,
+            params[i],
+            slots[i],
+            Shards(shards.x, shards.y, shards.index[i], shards.size[i]),
+            e,
+            keys[i],
+            i,
+            pull,
+        )
         for i, e in enumerate(effort.double().tolist())
     ]
     return torch.stack([p for p, _ in done]), torch.stack([s for _, s in done])

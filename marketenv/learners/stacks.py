@@ -1,8 +1,9 @@
 """The working copy of a round: every tensor of every model as one stack, sorted by effort.
 
-Matrix products over a batch take MKL's batched path only when they write to contiguous memory. Views into the flat
-bank are not contiguous, and products of small matrices into them ran 2 to 4 times slower, so small tensors are worked
-on in stacks of their own and joined at the end. For large ones a loop over models is as fast, and the copy is not.
+Matrix products over a batch take MKL's batched path only when they write to contiguous memory.
+Views into the flat bank are not contiguous, and products of small matrices into them ran 2 to 4
+times slower, so small tensors are worked on in stacks of their own and joined at the end. For large
+ones a loop over models is as fast, and the copy is not.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ LARGE = 2**17  # numbers of a tensor from which it is worked on inside the bank
 def _loosen(views: dict[str, Tensor]) -> dict[str, Tensor]:
     """Small views as contiguous copies, large ones as they are."""
     return {
-        name: v if math.prod(v.shape[1:]) >= LARGE else v.clone(memory_format=torch.contiguous_format)
+        name: (
+            v if math.prod(v.shape[1:]) >= LARGE else v.clone(memory_format=torch.contiguous_format)
+        )
         for name, v in views.items()
     }
 
@@ -34,11 +37,12 @@ class Stacks:
     """Parameters and optimiser buffers of one round, owned by it and changed in place.
 
     order:  which model stands at each place, None where none moved           [models]
-    params, slots: the new banks, models in that order                        [models, params], [models, slots]
-    theta:  each tensor of all models                                         [models, *shape] by name
+    params, slots: the new banks, models in that order   [models, params], [models, slots]
+    theta:  each tensor of all models   [models, *shape] by name
     held:   the optimiser's buffers of each tensor                            each [models, *shape]
     count:  steps that each model has begun, where the optimiser counts       [models, counters]
-    pull:   what draws each model to a point of its own, models in that order; None where nothing does
+    pull:   what draws each model to a point of its own, models in that order; None where nothing
+            does
     """
 
     layout: Layout
@@ -51,17 +55,29 @@ class Stacks:
     pull: Pull | None = None
 
     def drift(self, name: str, step: Step) -> Tensor:
-        """What the pull adds to a tensor's gradient, strength * (theta - centre) [active, *shape], contiguous and new."""
+        """What the pull adds to a tensor's gradient, strength * (theta - centre) [active,
+        *shape], contiguous and new.
+        """
         assert self.pull is not None
-        theta, centre = self.theta[name][: step.active], self.pull.centre[: step.active, self.layout.slices[name]]
-        return theta.flatten(1).sub(centre).mul_(self.pull.strength[: step.active, None]).view(theta.shape)
+        theta, centre = (
+            self.theta[name][: step.active],
+            self.pull.centre[: step.active, self.layout.slices[name]],
+        )
+        return (
+            theta.flatten(1)
+            .sub(centre)
+            .mul_(self.pull.strength[: step.active, None])
+            .view(theta.shape)
+        )
 
     def pulled(self, name: str, gradient: Float[Tensor, "active *shape"], step: Step) -> Tensor:
         """A tensor's gradient with what the pull adds to it; itself where nothing does."""
         return gradient if self.pull is None else self.drift(name, step).add_(gradient)
 
     def begin(self, step: Step) -> Tensor:
-        """Count the step for the models that take part in it; returns their counts [active] (empty if none are kept)."""
+        """Count the step for the models that take part in it; returns their counts [active]
+        (empty if none are kept).
+        """
         return self.count[: step.active].add_(1.0).flatten()
 
     def close(self) -> tuple[Float[Tensor, "models params"], Float[Tensor, "models slots"]]:
@@ -89,12 +105,28 @@ def _by_buffer(held: dict[str, Held]) -> list[dict[str, Tensor]]:
 
 
 def open_stacks(
-    layout: Layout, optimizer: Optimizer, params: Tensor, slots: Tensor, order: Tensor | None, pull: Pull | None = None
+    layout: Layout,
+    optimizer: Optimizer,
+    params: Tensor,
+    slots: Tensor,
+    order: Tensor | None,
+    pull: Pull | None = None,
 ) -> Stacks:
-    """Copy flat parameters and slots, in the given order, and open them as stacks; a pull is sorted likewise, once."""
+    """Copy flat parameters and slots, in the given order, and open them as stacks; a pull is
+    sorted likewise, once.
+    """
     params, slots = (t.clone() if order is None else t[order] for t in (params, slots))
     buffers = [_loosen(views) for views in _buffers(layout, slots, optimizer.buffers)]
     held = {name: tuple(buffer[name] for buffer in buffers) for name, _ in layout.shapes}
     count = slots[:, optimizer.buffers * layout.size :]
     theta = _loosen(layout.views(params))
-    return Stacks(layout, order, params, slots, theta, held, count, None if pull is None else pull.ordered(order, params.dtype))
+    return Stacks(
+        layout,
+        order,
+        params,
+        slots,
+        theta,
+        held,
+        count,
+        None if pull is None else pull.ordered(order, params.dtype),
+    )

@@ -26,12 +26,14 @@ class Training:
     optimizer:     a name of OPTIMIZERS, "sgd" or "adam"
     learning_rate: size of a step
     momentum:      share of the last step's direction that is kept (SGD only; Adam has its own)
-    weight_decay:  L2 coefficient, added to the gradient as weight_decay * params (Adam too, as in torch.optim.Adam)
+    weight_decay:  L2 coefficient, added to the gradient as weight_decay * params (Adam too, as in
+                   torch.optim.Adam)
     batch_size:    examples per step; None takes the whole shard every step
     steps:         local steps per round at effort 1
-    augment:       changes a step's examples before they are learned from: augment(x, keys, models) -> x of the same shape,
-                   drawing from its keys alone; ``models`` are numbers in the caller's order. Data and scores never change.
-                   ``marketenv.data.augmentation`` makes one of names
+    augment:       changes a step's examples before they are learned from: augment(x, keys, models)
+                   -> x of the same shape, drawing from its keys alone; ``models`` are numbers in
+                   the caller's order. Data and scores never change. ``marketenv.data.augmentation``
+                   makes one of names
     """
 
     optimizer: str = "sgd"
@@ -68,8 +70,14 @@ DEFAULT = Training()
 def check_training(value: Any, name: str) -> Training:
     """Take a ``Training``; ValueError for anything else, such as a dict of its settings."""
     if not isinstance(value, Training):
-        settings = ", ".join(f"{key}={entry!r}" for key, entry in value.items()) if isinstance(value, Mapping) else "steps=10"
-        raise refused(name, value, f"a Training: pass Training({settings}), which marketenv.learners has")
+        settings = (
+            ", ".join(f"{key}={entry!r}" for key, entry in value.items())
+            if isinstance(value, Mapping)
+            else "steps=10"
+        )
+        raise refused(
+            name, value, f"a Training: pass Training({settings}), which marketenv.learners has"
+        )
     return value
 
 
@@ -77,16 +85,18 @@ def check_training(value: Any, name: str) -> Training:
 class Pull:
     """Draw each model of a round towards a point of its own.
 
-    loss + strength / 2 * |theta - centre|^2, so every gradient gains strength * (theta - centre), before weight decay,
-    momentum and Adam's means, as a term of a torch loss would; a model of strength 0 trains as without
+    loss + strength / 2 * |theta - centre|^2, so every gradient gains strength * (theta - centre),
+    before weight decay, momentum and Adam's means, as a term of a torch loss would; a model of
+    strength 0 trains as without
 
     centre:   where each model is drawn to, in the order of params    float [models, params]
     strength: how strongly, >= 0                                      float [models]
 
     Raises ValueError for other shapes, and numbers that are negative, NaN or infinite.
 
-    Source: Li et al., "Federated optimization in heterogeneous networks" (FedProx, MLSys 2020), eq. 2; Dinh, Tran, Nguyen,
-    "Personalized federated learning with Moreau envelopes" (NeurIPS 2020), eq. 2.
+    Source: Li et al., "Federated optimization in heterogeneous networks" (FedProx, MLSys 2020), eq.
+    2; Dinh, Tran, Nguyen, "Personalized federated learning with Moreau envelopes" (NeurIPS 2020),
+    eq. 2.
 
     >>> Pull(torch.zeros(2, 3), torch.tensor([0.1, -1.0]))
     Traceback (most recent call last):
@@ -100,28 +110,34 @@ class Pull:
         centre, strength = self.centre, self.strength
         if centre.dim() != 2 or strength.shape != centre.shape[:1]:
             raise ValueError(
-                f"centre and strength have shapes {list(centre.shape)} and {list(strength.shape)}, wanted [models, params] and "
-                "[models]: one point and one number for every model."
+                f"centre and strength have shapes {list(centre.shape)} and {list(strength.shape)},"
+                " wanted [models, params] and [models]: one point and one number for every model."
             )
         wrong = ~(strength.isfinite() & (strength >= 0))
         if bool(wrong.any()):
-            raise ValueError(f"strength has {strength[wrong][0]:g}, wanted finite numbers >= 0; 0 pulls nowhere.")
+            raise ValueError(
+                f"strength has {strength[wrong][0]:g}, wanted finite numbers >= 0; 0 pulls nowhere."
+            )
         wrong = ~centre.isfinite().all(1)
         if bool(wrong.any()):
             raise ValueError(
-                f"centre is not finite for model {int(wrong.nonzero()[0])}, wanted finite numbers: give a model that shall not "
-                "be pulled strength 0 and any finite centre, such as zeros."
+                f"centre is not finite for model {int(wrong.nonzero()[0])}, wanted finite numbers:"
+                " give a model that shall not be pulled strength 0 and any finite centre, such as"
+                " zeros."
             )
 
     def ordered(self, order: Int[Tensor, "models"] | None, dtype: torch.dtype) -> Pull:
-        """The pull of models that stand in another order (None: in this one), as numbers of the type."""
+        """The pull of models that stand in another order (None: in this one), as numbers of the
+        type.
+        """
         centre, strength = self.centre.to(dtype), self.strength.to(dtype)
         return Pull(centre, strength) if order is None else Pull(centre[order], strength[order])
 
 
 @dataclass(frozen=True)
 class Step:
-    """One local step of the models that take part in it: the first ``active`` ones, sorted by effort.
+    """One local step of the models that take part in it: the first ``active`` ones, sorted by
+    effort.
 
     number:  which step of the round it is, from 0
     active:  how many models take part
@@ -139,24 +155,33 @@ class Step:
         return self.weight.view(-1, *[1] * (like.dim() - 1))
 
 
-def schedule(effort: Float[Tensor, "models"], steps: int) -> tuple[Int[Tensor, "models"] | None, list[Step]]:
+def schedule(
+    effort: Float[Tensor, "models"], steps: int
+) -> tuple[Int[Tensor, "models"] | None, list[Step]]:
     """Sort models by falling effort, so that those that still train are always the first ones.
 
     weight[s, i] = clip(effort[i] * steps - s, 0, 1); steps in which nobody takes part are left out
 
-    Returns (order, steps of the round); order is None when all efforts are equal and nothing has to move.
+    Returns (order, steps of the round); order is None when all efforts are equal and nothing has to
+    move.
 
     >>> order, plan = schedule(torch.tensor([0.25, 1.0]), 2)
     >>> order, [(s.active, s.weight) for s in plan]
     (tensor([1, 0]), [(2, tensor([1.0000, 0.5000])), (1, tensor([1.]))])
     """
-    order = None if bool((effort == effort[:1]).all()) else effort.argsort(descending=True, stable=True)
+    order = (
+        None if bool((effort == effort[:1]).all()) else effort.argsort(descending=True, stable=True)
+    )
     work = (effort if order is None else effort[order]).float() * steps
     weights = (work - torch.arange(steps, device=effort.device)[:, None]).clamp(0.0, 1.0)
     weights = torch.where(weights < DUST, 0.0, weights)
     active = (weights > 0).sum(1).tolist()
     partial = ((weights > 0) & (weights < 1)).any(1).tolist()
-    return order, [Step(s, n, weights[s, :n], p) for s, (n, p) in enumerate(zip(active, partial, strict=True)) if n]
+    return order, [
+        Step(s, n, weights[s, :n], p)
+        for s, (n, p) in enumerate(zip(active, partial, strict=True))
+        if n
+    ]
 
 
 def check_round(
@@ -168,17 +193,24 @@ def check_round(
     keys: Int[Tensor, "models"],
     pull: Pull | None = None,
 ) -> None:
-    """Refuse arguments of ``train`` that do not fit each other or an effort outside [0, 1]; NaN is refused too."""
+    """Refuse arguments of ``train`` that do not fit each other or an effort outside [0, 1]; NaN
+    is refused too.
+    """
     n = params.shape[0]
     got = (tuple(params.shape), tuple(slots.shape), tuple(effort.shape), tuple(keys.shape))
     if got != ((n, size), (n, held), (n,), (n,)):
         raise ValueError(
-            f"train got params, slots, effort, keys of shapes {got}, wanted [models, {size}], [models, {held}], [models], "
-            "[models]. Flatten markets x agents to models; make slots with fresh_slots(n_models, device)."
+            f"train got params, slots, effort, keys of shapes {got}, wanted [models, {size}],"
+            f" [models, {held}], [models], [models]. Flatten markets x agents to models; make slots"
+            " with fresh_slots(n_models, device)."
         )
     if pull is not None and pull.centre.shape != (n, size):
         raise ValueError(
-            f"pull.centre has shape {list(pull.centre.shape)}, wanted {[n, size]} as params: one point for every model."
+            f"pull.centre has shape {list(pull.centre.shape)}, wanted {[n, size]} as params: one"
+            " point for every model."
         )
     if not bool(((effort >= 0) & (effort <= 1)).all()):
-        raise ValueError(f"effort has {effort[~((effort >= 0) & (effort <= 1))][0]:g}, wanted numbers in [0, 1]; clip it first.")
+        raise ValueError(
+            f"effort has {effort[~((effort >= 0) & (effort <= 1))][0]:g}, wanted numbers in [0, 1];"
+            " clip it first."
+        )

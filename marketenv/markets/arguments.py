@@ -10,17 +10,32 @@ from typing import Any
 import torch
 from torch import nn
 
-from marketenv.core.checks import Check, choice, flag, interval, keywords, number, options, or_none, path, refused, whole
+from marketenv.core.checks import (
+    Check,
+    choice,
+    flag,
+    interval,
+    keywords,
+    number,
+    options,
+    or_none,
+    path,
+    refused,
+    whole,
+)
 from marketenv.core.lookup import lookup
 from marketenv.data import CorruptedSource, Source, make_source
 from marketenv.learners import LEARNERS, Learner, Training
 from marketenv.learners.training import check_training
 
-HORIZONS = ("end", "cut")  # the last round ends the game, or cuts it where nobody sees that (see ``Market``)
-MADE_FOR = ("feature_shape", "n_outputs", "task", "training")  # what the market tells every learner of the table
+# the last round ends the game, or cuts it where nobody sees that (see ``Market``)
+HORIZONS = ("end", "cut")
+# what the market tells every learner of the table
+MADE_FOR = ("feature_shape", "n_outputs", "task", "training")
 LARGEST_MONEY = 1e30  # of what agents are shown as float32, and of its products
 PAYMENT_RULE = "a callable (bids, asks) -> Outcome"
-OWN_ARGUMENTS = ("data", "partition", "n_agents")  # of a market, which data_options cannot name a second time
+# of a market, which data_options cannot name a second time
+OWN_ARGUMENTS = ("data", "partition", "n_agents")
 
 
 def data_options(value: Any, name: str) -> dict[str, Any]:
@@ -28,7 +43,10 @@ def data_options(value: Any, name: str) -> dict[str, Any]:
     found = options(value, name)
     for key in OWN_ARGUMENTS:
         if key in found:
-            raise ValueError(f"{name} has {key!r}: {found[key]!r}, which is an argument of the market itself; pass {key}=...")
+            raise ValueError(
+                f"{name} has {key!r}: {found[key]!r}, which is an argument of the market itself;"
+                f" pass {key}=..."
+            )
     return found
 
 
@@ -49,19 +67,26 @@ TRAINED: dict[str, Check] = GAME | {
 }
 
 
-def source_of(config: Any, device: torch.device, n_agents: int | None = None, **defaults: Any) -> Source:
-    """Make the source of a market's data, which may be in any way that ``marketenv.data.make_source`` knows.
+def source_of(
+    config: Any, device: torch.device, n_agents: int | None = None, **defaults: Any
+) -> Source:
+    """Make the source of a market's data, which may be in any way that
+    ``marketenv.data.make_source`` knows.
 
     n_agents: who share the data; None: as many as the config says
     defaults: options of the data where ``data_options`` say nothing else
     """
     options = {"root": config.root, "download": config.download, **defaults, **config.data_options}
-    source: Source = make_source(config.data, config.partition, n_agents or config.n_agents, **options).to(device)
+    source: Source = make_source(
+        config.data, config.partition, n_agents or config.n_agents, **options
+    ).to(device)
     return source
 
 
 def check_labels(source: Source, device: torch.device) -> None:
-    """Raise ValueError where an agent knows none of its labels: it could learn nothing in a market that learns by them."""
+    """Raise ValueError where an agent knows none of its labels: it could learn nothing in a
+    market that learns by them.
+    """
     if isinstance(source, CorruptedSource):
         _ = source.federation(torch.zeros(1, dtype=torch.int64, device=device)).supervised
 
@@ -80,18 +105,23 @@ def makes_gains(part: Any) -> bool:
         return False
 
 
-def check_ready_made(learner: Any, learner_options: Mapping[str, Any], training: Training | None) -> None:
+def check_ready_made(
+    learner: Any, learner_options: Mapping[str, Any], training: Training | None
+) -> None:
     """Refuse settings that only a learner of the table could be told."""
     if not isinstance(learner, str) and (learner_options or training is not None):
         what = "None" if learner is None else f"a ready-made {type(learner).__name__}"
         raise ValueError(
-            f"learner is {what}, which is told neither learner_options nor training, wanted a name with them; leave them "
-            "out, or give them where the learner is made."
+            f"learner is {what}, which is told neither learner_options nor training, wanted a name"
+            " with them; leave them out, or give them where the learner is made."
         )
 
 
-def make_learner(learner: Any, source: Source, training: Training, learner_options: Mapping[str, Any]) -> Learner:
-    """Make the learner of that name for the source's data; one that is ready-made is taken as it is.
+def make_learner(
+    learner: Any, source: Source, training: Training, learner_options: Mapping[str, Any]
+) -> Learner:
+    """Make the learner of that name for the source's data; one that is ready-made is taken as it
+    is.
 
     Raises ValueError for an unknown name or option, an option that lacks, and what is no learner.
     """
@@ -101,16 +131,21 @@ def make_learner(learner: Any, source: Source, training: Training, learner_optio
     known = keywords(factory, len(MADE_FOR)) or ()
     given = options(learner_options, "learner_options", known)
     for name in known:
-        if name not in given and inspect.signature(factory).parameters[name].default is inspect.Parameter.empty:
+        if (
+            name not in given
+            and inspect.signature(factory).parameters[name].default is inspect.Parameter.empty
+        ):
             raise ValueError(
-                f"learner is {learner!r} and learner_options {given!r}, wanted an option {name!r} too: "
-                f"learner_options={{{name!r}: <your {name}>}}."
+                f"learner is {learner!r} and learner_options {given!r}, wanted an option {name!r}"
+                f" too: learner_options={{{name!r}: <your {name}>}}."
             )
     return factory(source.feature_shape, source.n_outputs, source.task, training, **given)
 
 
 def check_learner(learner: Any) -> Learner:
-    """Take an object that has all that a ``Learner`` has; ValueError for anything else, with what to do for a module."""
+    """Take an object that has all that a ``Learner`` has; ValueError for anything else, with
+    what to do for a module.
+    """
     methods = [name for name in dir(Learner) if not name.startswith("_")]
     lacking = [name for name in methods if not hasattr(learner, name)]
     if not lacking and not isinstance(learner, type):
@@ -118,7 +153,19 @@ def check_learner(learner: Any) -> Learner:
         return found
     wanted = f"a name ({', '.join(LEARNERS)}) or a Learner object"
     if isinstance(learner, nn.Module):
-        raise refused("learner", learner, f"{wanted}: pass learner='module', learner_options={{'module': <this module>}}")
+        raise refused(
+            "learner",
+            learner,
+            f"{wanted}: pass learner='module', learner_options={{'module': <this module>}}",
+        )
     if isinstance(learner, type):
-        raise refused("learner", learner, f"{wanted}: this is the class {learner.__name__}, make an object of it")
-    raise refused("learner", learner, wanted if lacking == methods else f"{wanted}, which has {', '.join(lacking)} too")
+        raise refused(
+            "learner",
+            learner,
+            f"{wanted}: this is the class {learner.__name__}, make an object of it",
+        )
+    raise refused(
+        "learner",
+        learner,
+        wanted if lacking == methods else f"{wanted}, which has {', '.join(lacking)} too",
+    )

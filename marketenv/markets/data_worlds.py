@@ -1,4 +1,6 @@
-"""What the seeds of a data market fix: what sellers own, and what the buyer judges models and distances by."""
+"""What the seeds of a data market fix: what sellers own, and what the buyer judges models and
+distances by.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +21,12 @@ from marketenv.valuation import FeatureMap, pca
 
 @dataclass(frozen=True, eq=False)
 class Buyer:
-    """The buyer's examples, and the features that distances see; one row where all worlds share them.
+    """The buyer's examples, and the features that distances see; one row where all worlds share
+    them.
 
     x, y, size: padded examples   [rows, width, *features], [rows, width], [rows]
-    mean, basis: an example's features are (x - mean) basis   float64 [rows, inputs], [rows, inputs, dimensions]
+    mean, basis: an example's features are (x -
+        mean) basis   float64 [rows, inputs], [rows, inputs, dimensions]
     baseline: accuracy of always saying the commonest class   float64 [rows]
     """
 
@@ -35,7 +39,9 @@ class Buyer:
 
     @classmethod
     def of(cls, validation: Shards, n_classes: int, dimensions: int | None) -> Buyer:
-        """Principal components of the examples, all scaled alike so that a feature's mean variance is 1."""
+        """Principal components of the examples, all scaled alike so that a feature's mean
+        variance is 1.
+        """
         x, y, mask = validation.padded()
         flat, weight = x.flatten(2).double(), mask.double()
         count = weight.sum(1, keepdim=True)
@@ -45,9 +51,18 @@ class Buyer:
         scale = torch.where(scale > 0, scale, 1.0)
         hits = torch.nn.functional.one_hot(y, n_classes).double() * weight[..., None]
         baseline = (hits.sum(1) / count).amax(-1)
-        return cls(x, y, validation.size, components.shift[:, 0], components.matrix / scale[:, None, None], baseline)
+        return cls(
+            x,
+            y,
+            validation.size,
+            components.shift[:, 0],
+            components.matrix / scale[:, None, None],
+            baseline,
+        )
 
-    def features(self, x: Float[Tensor, "markets rows *features"]) -> Float64[Tensor, "markets rows dimensions"]:
+    def features(
+        self, x: Float[Tensor, "markets rows *features"]
+    ) -> Float64[Tensor, "markets rows dimensions"]:
         """What distances see of examples: their principal components."""
         return FeatureMap(self.mean[:, None], self.basis)(x.flatten(2))
 
@@ -67,7 +82,10 @@ class Buyer:
 
     def _wide(self, width: int) -> list[Tensor]:
         more = width - self.y.shape[1]
-        x, y = (torch.cat([part, part[:, :1].expand(-1, more, *part.shape[2:])], 1) for part in (self.x, self.y))
+        x, y = (
+            torch.cat([part, part[:, :1].expand(-1, more, *part.shape[2:])], 1)
+            for part in (self.x, self.y)
+        )
         return [x, y, self.size, self.mean, self.basis, self.baseline]
 
 
@@ -76,8 +94,10 @@ class DataContent:
     """Data of the worlds.
 
     learner:  that exams are laid out for;   n_classes: of the labels
-    train:    what sellers own   owners [worlds, sellers];   labelled: which rows have a label [worlds, sellers, width], None: all
-    exam, test_exam: the buyer's examples, and those that nobody trades by;   buyer: the same examples for distances
+    train:    what sellers own   owners [worlds, sellers];
+              labelled: which rows have a label [worlds, sellers, width], None: all
+    exam, test_exam: the buyer's examples, and those that nobody trades by;
+        buyer: the same examples for distances
     """
 
     learner: Learner
@@ -112,15 +132,23 @@ class DataContent:
 
 
 def _joined(one: Tensor | None, other: Tensor | None) -> Tensor | None:
-    """Which rows have labels, of these worlds and then of the other ones; the narrower is filled up."""
+    """Which rows have labels, of these worlds and then of the other ones; the narrower is
+    filled up.
+    """
     if one is None or other is None:
         return None
     width = max(one.shape[-1], other.shape[-1])
-    return torch.cat([torch.nn.functional.pad(each, (0, width - each.shape[-1])) for each in (one, other)])
+    return torch.cat(
+        [torch.nn.functional.pad(each, (0, width - each.shape[-1])) for each in (one, other)]
+    )
 
 
 def open_content(
-    source: Source, learner: Learner, dimensions: int | None, shared: tuple[bool, bool], seeds: Int[Tensor, "worlds"]
+    source: Source,
+    learner: Learner,
+    dimensions: int | None,
+    shared: tuple[bool, bool],
+    seeds: Int[Tensor, "worlds"],
 ) -> DataContent:
     """Deal out the data of distinct seeds and lay them out for the learner and the distances."""
     federation, worlds = source.federation(seeds), len(seeds)
@@ -175,6 +203,15 @@ class DataWorlds(Worlds):
         """Accuracy of always saying the commonest class."""
         return self.content.buyer.select(self.at).baseline.expand(len(self.at))
 
-    def score(self, models: Float[Tensor, "markets k params"], rounds: Int[Tensor, "markets"], held_out: bool = False) -> Scores:
-        """Loss and accuracy of k models of every market on the buyer's examples, or on those that nobody trades by."""
-        return self.scores(self.content.learner, self.content.test_exam if held_out else self.content.exam, models)
+    def score(
+        self,
+        models: Float[Tensor, "markets k params"],
+        rounds: Int[Tensor, "markets"],
+        held_out: bool = False,
+    ) -> Scores:
+        """Loss and accuracy of k models of every market on the buyer's examples, or on those
+        that nobody trades by.
+        """
+        return self.scores(
+            self.content.learner, self.content.test_exam if held_out else self.content.exam, models
+        )

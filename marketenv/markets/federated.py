@@ -27,9 +27,9 @@ class Federated:
     strength: of the pull of an owner's training to the shared model: 0 is FedAvg, above it FedProx
     aligned:  whether the owners' models are matched to the shared one before they are averaged
 
-    Source: McMahan et al., "Communication-efficient learning of deep networks from decentralized data" (AISTATS 2017),
-    algorithm 1; Li et al., "Federated optimization in heterogeneous networks" (MLSys 2020), eq. 2; Ainsworth et al.,
-    "Git Re-Basin" (2022), algorithm 1, for the matching.
+    Source: McMahan et al., "Communication-efficient learning of deep networks from decentralized
+    data" (AISTATS 2017), algorithm 1; Li et al., "Federated optimization in heterogeneous networks"
+    (MLSys 2020), eq. 2; Ainsworth et al., "Git Re-Basin" (2022), algorithm 1, for the matching.
     """
 
     learner: Learner
@@ -47,24 +47,31 @@ class Federated:
     ) -> Float[Tensor, "models params"]:
         """Train each model on the rows of its owners; a model without owners stays as it is.
 
-        theta <- sum_o w_o theta_o,   w_o an owner's share of the model's weights, theta_o trained from theta
+        theta <- sum_o w_o theta_o,
+        w_o an owner's share of the model's weights, theta_o trained from theta
 
-        rows:  of every owner   owners [owners];   owner: the model that each belongs to;   weight: > 0, such as its rows
+        rows:  of every owner   owners [owners];   owner: the model that each belongs to;
+               weight: > 0, such as its rows
         keys:  of the owners' minibatches
         """
         if not len(owner):
             return params
         material = own_parts.prepare(self.learner, rows)
-        total = torch.zeros(len(params), dtype=torch.float64, device=params.device).index_add_(0, owner, weight.double())
+        total = torch.zeros(len(params), dtype=torch.float64, device=params.device).index_add_(
+            0, owner, weight.double()
+        )
         share = (weight / total[owner]).to(params)[:, None]
         for turn in range(self.communications):
             local = self.local(params[owner], material, draws.fold(keys, turn))
             mean = torch.zeros_like(params).index_add_(0, owner, share * local)
-            sound = mean.isfinite().all(1) & (total > 0)  # a model that diverges stays at its last finite parameters
+            # a model that diverges stays at its last finite parameters
+            sound = mean.isfinite().all(1) & (total > 0)
             params = torch.where(sound[:, None], mean, params)
         return params
 
-    def local(self, shared: Float[Tensor, "owners params"], material: Any, keys: Int[Tensor, "owners"]) -> Tensor:
+    def local(
+        self, shared: Float[Tensor, "owners params"], material: Any, keys: Int[Tensor, "owners"]
+    ) -> Tensor:
         """Every owner's model after its own training, on the units of the shared one."""
         slots = own_parts.fresh_slots(self.learner, len(shared), shared.device)
         pull = Pull(shared, torch.full_like(shared[:, 0], self.strength)) if self.strength else None
@@ -73,19 +80,28 @@ class Federated:
         if not self.aligned:
             return local
         layout, permutations = self.learner.layout, self.learner.permutations or {}
-        return permute(layout, permutations, local, match(layout, permutations, shared, local, keys))
+        return permute(
+            layout, permutations, local, match(layout, permutations, shared, local, keys)
+        )
 
 
-def federated_training(learner: Learner, communications: int, algorithm: str, alignment: str) -> Federated:
-    """Federated training by the names that markets are configured with; ``auto`` matches where the learner can be permuted."""
+def federated_training(
+    learner: Learner, communications: int, algorithm: str, alignment: str
+) -> Federated:
+    """Federated training by the names that markets are configured with; ``auto`` matches where
+    the learner can be permuted.
+    """
     aligned = bool(learner.permutations) if alignment == "auto" else alignment == "weight_matching"
     return Federated(learner, communications, ALGORITHMS[algorithm], aligned)
 
 
 def quotas(
-    mixtures: Float[Tensor, "markets mixtures sellers"], total: int, most: Int[Tensor, "markets sellers"]
+    mixtures: Float[Tensor, "markets mixtures sellers"],
+    total: int,
+    most: Int[Tensor, "markets sellers"],
 ) -> Int[Tensor, "markets mixtures sellers"]:
-    """Whole points of each seller, nearest to total * p: largest remainders first, and no more than a seller has.
+    """Whole points of each seller, nearest to total * p: largest remainders first, and no more than
+    a seller has.
 
     >>> quotas(torch.tensor([[[0.5, 0.25, 0.25]]]), 5, torch.tensor([[9, 9, 9]]))
     tensor([[[3, 1, 1]]])

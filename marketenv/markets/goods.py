@@ -13,7 +13,8 @@ from torch import Tensor
 class Goods:
     """Rows of every seller, padded: as many count as ``size`` says.
 
-    x: [markets, sellers, width, *features];   y, labelled: [markets, sellers, width];   size: [markets, sellers]
+    x: [markets, sellers, width, *features];   y, labelled: [markets, sellers, width];
+        size: [markets, sellers]
     """
 
     x: Float[Tensor, "markets sellers width *features"]
@@ -23,7 +24,12 @@ class Goods:
 
     def first(self, width: int) -> Goods:
         """No more than so many rows of each seller."""
-        return Goods(self.x[:, :, :width], self.y[:, :, :width], self.labelled[:, :, :width], self.size.clamp(max=width))
+        return Goods(
+            self.x[:, :, :width],
+            self.y[:, :, :width],
+            self.labelled[:, :, :width],
+            self.size.clamp(max=width),
+        )
 
     @property
     def mask(self) -> Float[Tensor, "markets sellers width"]:

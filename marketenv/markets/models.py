@@ -13,10 +13,12 @@ class Models:
     """Models of the agents of a role, and how they are trained next.
 
     params:   flattened parameters                                          [markets, count, params]
-    slots:    numbers of the optimisers; none where they start anew in every round   [markets, count, slots or 0]
+    slots:    numbers of the optimisers; none where they start anew
+              in every round   [markets, count, slots or 0]
     effort:   share of a full training that the next one does
     loss, accuracy: of the models as they are;   before: loss at the start of the round
-    centre, pull: what holds the next training, none where nothing ever does, and how hard   [markets, count, params or 0]
+    centre, pull: what holds the next training, none where nothing
+        ever does, and how hard   [markets, count, params or 0]
     """
 
     params: Float[Tensor, "markets count params"]
@@ -40,6 +42,10 @@ class Models:
         ones = params.new_ones(params.shape[:2])
         return cls(params, slots, ones, loss, loss, accuracy, params[..., :0], 0 * ones)
 
-    def held(self, centre: Float[Tensor, "markets count params"], pull: Float[Tensor, "markets count"]) -> Models:
-        """The same models, whose next training is held near ``centre``, and how hard; 0 holds nothing."""
+    def held(
+        self, centre: Float[Tensor, "markets count params"], pull: Float[Tensor, "markets count"]
+    ) -> Models:
+        """The same models, whose next training is held near ``centre``, and how hard; 0 holds
+        nothing.
+        """
         return replace(self, centre=centre, pull=pull)

@@ -1,4 +1,5 @@
-"""How the markets call parts that a user may have written: apart from the market's memory, and with all they return checked.
+"""How the markets call parts that a user may have written: apart from the market's memory, and with
+all they return checked.
 
 What is refused is refused by the part's name, before anything of the market changes.
 """
@@ -24,7 +25,7 @@ Models = Float[Tensor, "models params"]
 LEARNER_TYPES = (Linear, MLP, ModuleLearner, CharacterLearner)  # what the learners' table makes
 
 
-# --- learners ---------------------------------------------------------------------------------------------------------------
+# --- learners -------------------------------------------------------------------------------------
 
 
 def is_own(learner: Learner) -> bool:
@@ -33,12 +34,16 @@ def is_own(learner: Learner) -> bool:
 
 
 def prepare(learner: Learner, shards: Shards) -> Any:
-    """What a learner makes of examples to train on; one of a user's own gets a copy, since it may scale them in place."""
+    """What a learner makes of examples to train on; one of a user's own gets a copy, since it
+    may scale them in place.
+    """
     return learner.prepare(tree.copied(shards) if is_own(learner) else shards)
 
 
 def exam(learner: Learner, shards: Shards) -> Any:
-    """What a learner makes of examples to score on; one of a user's own gets a copy, since it may scale them in place."""
+    """What a learner makes of examples to score on; one of a user's own gets a copy, since it
+    may scale them in place.
+    """
     return learner.exam(tree.copied(shards) if is_own(learner) else shards)
 
 
@@ -53,14 +58,28 @@ def first_models(learner: Learner, keys: Int[Tensor, "models"]) -> Models:
         torch.float32,
     )
     if not bool(params.isfinite().all()):
-        raise ValueError("learner.init returned parameters that are not finite, wanted finite numbers to start training from.")
+        raise ValueError(
+            "learner.init returned parameters that are not finite, wanted finite numbers to start"
+            " training from."
+        )
     return params
 
 
-def fresh_slots(learner: Learner, n_models: int, device: torch.device) -> Float[Tensor, "models slots"]:
+def fresh_slots(
+    learner: Learner, n_models: int, device: torch.device
+) -> Float[Tensor, "models slots"]:
     """Optimiser numbers before the first step."""
-    wanted, said = torch.empty(1, 1, device=device).expand(n_models, learner.slots), "learner.fresh_slots returned numbers"
-    return taken(tree.apart(learner.fresh_slots, is_own(learner))(n_models, device), said, wanted, "models, slots", torch.float32)
+    wanted, said = (
+        torch.empty(1, 1, device=device).expand(n_models, learner.slots),
+        "learner.fresh_slots returned numbers",
+    )
+    return taken(
+        tree.apart(learner.fresh_slots, is_own(learner))(n_models, device),
+        said,
+        wanted,
+        "models, slots",
+        torch.float32,
+    )
 
 
 def train(
@@ -72,11 +91,14 @@ def train(
     keys: Int[Tensor, "models"],
     pull: Pull | None = None,
 ) -> tuple[Models, Float[Tensor, "models slots"]]:
-    """One round of training; a learner that knows no pull is only given one where something pulls."""
+    """One round of training; a learner that knows no pull is only given one where something
+    pulls.
+    """
     more = {} if pull is None else {"pull": pull}
 
     def lesson(params: Any, slots: Any, effort: Any, keys: Any, **more: Any) -> Any:
-        return learner.train(params, slots, material, effort, keys, **more)  # the material is the learner's, and is not copied
+        # the material is the learner's, and is not copied
+        return learner.train(params, slots, material, effort, keys, **more)
 
     done = tree.apart(lesson, is_own(learner))(params, slots, effort, keys, **more)
     if not isinstance(done, tuple) or len(done) != 2:
@@ -92,29 +114,49 @@ def scores(learner: Learner, models: Float[Tensor, "markets k params"], exam: An
     asked = tree.apart(lambda models: learner.scores(models, exam), is_own(learner))
     found, axes = made(asked(models), Scores, "learner.scores"), "markets, models"
     said = (f"learner.scores returned {name}" for name in Scores._fields)
-    return Scores(*(taken(part, words, models[..., 0], axes, torch.float32) for part, words in zip(found, said, strict=True)))
+    return Scores(
+        *(
+            taken(part, words, models[..., 0], axes, torch.float32)
+            for part, words in zip(found, said, strict=True)
+        )
+    )
 
 
-def losses(learner: Learner, models: Float[Tensor, "markets k params"], exam: Any) -> Float[Tensor, "markets k"]:
+def losses(
+    learner: Learner, models: Float[Tensor, "markets k params"], exam: Any
+) -> Float[Tensor, "markets k"]:
     """Losses of many models; a learner that can give them alone is asked for no more."""
     alone = getattr(learner, "losses", None)
     if alone is None:
         return scores(learner, models, exam).loss
     asked = tree.apart(lambda models: alone(models, exam), is_own(learner))
-    return taken(asked(models), "learner.losses returned losses", models[..., 0], "markets, models", torch.float32)
+    return taken(
+        asked(models),
+        "learner.losses returned losses",
+        models[..., 0],
+        "markets, models",
+        torch.float32,
+    )
 
 
-# --- payments ---------------------------------------------------------------------------------------------------------------
+# --- payments -------------------------------------------------------------------------------------
 
 
-def check_payable(part: str, prices: Float64[Tensor, "markets payers payees"], purse: Float64[Tensor, "markets payers"]) -> None:
-    """Refuse by the part's name what the books would refuse: payments beyond a purse, ValueError."""
+def check_payable(
+    part: str,
+    prices: Float64[Tensor, "markets payers payees"],
+    purse: Float64[Tensor, "markets payers"],
+) -> None:
+    """Refuse by the part's name what the books would refuse: payments beyond a purse,
+    ValueError.
+    """
     paid = prices.sum(2)
     over = paid > purse * (1 + ROUNDING) + ROUNDING
     if bool(over.any()):
         market, agent = over.nonzero()[0].tolist()
         much, most = float(paid[market, agent]), float(purse[market, agent])
         raise ValueError(
-            f"{part} returned prices that cannot be paid: agent {agent} of market {market} would pay {much:g} from a purse of "
-            f"{most:g}, more than its cash and credit. No money moved."
+            f"{part} returned prices that cannot be paid: agent {agent} of market {market} would"
+            f" pay {much:g} from a purse of {most:g}, more than its cash and credit. No money"
+            " moved."
         )

@@ -1,4 +1,5 @@
-"""Reference markets: sealed-bid auctions and the bilateral double auction, whose equilibria are known.
+"""Reference markets: sealed-bid auctions and the bilateral double auction, whose equilibria are
+known.
 
 Nothing is trained here. They are the oracles of everything that judges markets.
 """
@@ -15,7 +16,16 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from marketenv.core import draws
-from marketenv.core.checks import Check, check_fields, choice, interval, named_part, number, or_none, whole
+from marketenv.core.checks import (
+    Check,
+    check_fields,
+    choice,
+    interval,
+    named_part,
+    number,
+    or_none,
+    whole,
+)
 from marketenv.core.devices import device_of
 from marketenv.core.fields import Field, Fields, Money, just_above
 from marketenv.core.floor import Floor
@@ -45,14 +55,18 @@ GAMES = {
 class ReferenceConfig:
     """Arguments of ``reference_v0``.
 
-    game:       ``double_auction`` (one buyer, one seller), ``first_price`` or ``second_price`` (n buyers, a reserve price)
-    n_buyers:   buyers of an auction; None takes the game's own number (2; the double auction always has 1)
-    mechanism:  payment rule by name or as a callable (bids, asks) -> Outcome; None takes the game's own
+    game:       ``double_auction`` (one buyer, one seller), ``first_price`` or ``second_price`` (n
+                buyers, a reserve price)
+    n_buyers:   buyers of an auction; None takes the game's own number (2; the double auction always
+                has 1)
+    mechanism:  payment rule by name or as a callable (bids, asks) -> Outcome; None takes the game's
+                own
     values:     buyers' values are uniform on this interval, money
     costs:      the seller's cost is uniform on this interval, money (double auction)
     reserve:    lowest price of an auction, money
     max_cycles: rounds; values are drawn afresh each round
-    horizon:    ``end``: the last round ends the game; ``cut``: the game would go on, and no agent sees the cut
+    horizon:    ``end``: the last round ends the game; ``cut``: the game would go on, and no agent
+                sees the cut
     """
 
     game: str = "double_auction"
@@ -84,8 +98,9 @@ _FIELDS: dict[str, Check] = GAME | {
 class Auctioned(Outcome):
     """What everybody's good is worth, who offered what, and who traded.
 
-    types:  buyers' values, then the seller's cost or the reserve, money   float64 [markets, parties]
-    offers: bids, then the ask or the reserve, money                       float64 [markets, parties]
+    types:  buyers' values, then the seller's cost or the reserve,
+            money   float64 [markets, parties]
+    offers: bids, then the ask or the reserve, money   float64 [markets, parties]
     traded: goods bought or sold                                           float64 [markets, agents]
     """
 
@@ -108,7 +123,8 @@ def truthful(observation: Tensor, move: Move, keys: Tensor) -> Tensor:
 
 
 class Auction(Phase):
-    """Buyers bid for one good. Its seller asks a price; where it does not play, the operator sells at the reserve or above.
+    """Buyers bid for one good. Its seller asks a price; where it does not play, the operator sells
+    at the reserve or above.
 
     Its own memory: the price of the last sale, 0 if there was none [markets].
 
@@ -128,11 +144,21 @@ class Auction(Phase):
         seen = Fields(
             (
                 Field("type", 1, 0.0, self.price_max, "own value (buyer) or cost (seller), money"),
-                Field("last_price", 1, 0.0, self.price_max, "price of the last sale, 0 if none, money"),
-                Field("round", 1, 0.0, 1.0, "finished rounds / max_cycles; 0 where the horizon is a cut"),
+                Field(
+                    "last_price", 1, 0.0, self.price_max, "price of the last sale, 0 if none, money"
+                ),
+                Field(
+                    "round",
+                    1,
+                    0.0,
+                    1.0,
+                    "finished rounds / max_cycles; 0 where the horizon is a cut",
+                ),
             )
         )
-        price = Fields((Money("price", most=self.price_max, text="a bid (buyer) or an ask (seller)"),))
+        price = Fields(
+            (Money("price", most=self.price_max, text="a bid (buyer) or an ask (seller)"),)
+        )
         self.moves = {"buyer": Move(seen, price), "seller": Move(seen, price)}
 
     def begin(self, floor: Floor) -> Float64[Tensor, "markets"]:
@@ -140,24 +166,40 @@ class Auction(Phase):
         return torch.zeros_like(floor.seeds, dtype=torch.float64)
 
     def quote(self, floor: Floor, own: Tensor) -> Float64[Tensor, "markets parties"]:
-        """Draw this round's types: values uniform on ``values``, the cost on ``costs`` (or the reserve price)."""
-        u = draws.uniform(draws.fold(floor.seeds, *self.purpose("type"), floor.round), self.n_buyers + 1)
+        """Draw this round's types: values uniform on ``values``, the cost on ``costs`` (or the
+        reserve price).
+        """
+        u = draws.uniform(
+            draws.fold(floor.seeds, *self.purpose("type"), floor.round), self.n_buyers + 1
+        )
         (v0, v1), (c0, c1) = self.config.values, self.config.costs
-        cost = c0 + (c1 - c0) * u[:, -1:] if self.game.seller_plays else torch.full_like(u[:, -1:], self.config.reserve)
+        cost = (
+            c0 + (c1 - c0) * u[:, -1:]
+            if self.game.seller_plays
+            else torch.full_like(u[:, -1:], self.config.reserve)
+        )
         return torch.cat([v0 + (v1 - v0) * u[:, :-1], cost], 1)
 
     def show(self, floor: Floor, own: Tensor, quotes: Tensor) -> Shown:
         """Own type, last price, share of the rounds that is over."""
         types = {"buyer": quotes[:, :-1], "seller": quotes[:, -1:]}
-        return {role: {"type": types[role], **shared} for role, shared in self.show_end(floor, own).items()}
+        return {
+            role: {"type": types[role], **shared}
+            for role, shared in self.show_end(floor, own).items()
+        }
 
     def show_end(self, floor: Floor, own: Tensor) -> Shown:
         """The same without types."""
         counts = {"buyer": self.n_buyers, "seller": 1}
         shared = {"last_price": own, "round": floor.played}
-        return {role: {name: v[:, None].expand(-1, n) for name, v in shared.items()} for role, n in counts.items()}
+        return {
+            role: {name: v[:, None].expand(-1, n) for name, v in shared.items()}
+            for role, n in counts.items()
+        }
 
-    def act(self, floor: Floor, own: Tensor, quotes: Tensor, actions: Mapping[str, Tensor]) -> tuple[Floor, Tensor, Auctioned]:
+    def act(
+        self, floor: Floor, own: Tensor, quotes: Tensor, actions: Mapping[str, Tensor]
+    ) -> tuple[Floor, Tensor, Auctioned]:
         """Let the mechanism decide who buys at which price; the buyer pays the owner."""
         asks = self._prices(actions["seller"]) if self.game.seller_plays else quotes[:, -1:]
         offers = torch.cat([self._prices(actions["buyer"]), asks], 1)
@@ -172,7 +214,9 @@ class Auction(Phase):
         traded = floor.everyone(buyer=bought, seller=sold[:, : floor.count("seller")])
         return floor, last_price, Auctioned(quotes, offers, traded)
 
-    def _prices(self, actions: Float[Tensor, "markets count 1"]) -> Float64[Tensor, "markets count"]:
+    def _prices(
+        self, actions: Float[Tensor, "markets count 1"]
+    ) -> Float64[Tensor, "markets count"]:
         return self.moves["buyer"].action.read(actions)["price"][..., 0]
 
     def breakpoints(
@@ -184,10 +228,12 @@ class Auction(Phase):
         who: tuple[str, int],
         fields: Sequence[str] | None = None,
     ) -> Float[Tensor, "markets candidates 1"] | None:
-        """Actions among which a best reply of an agent to the others' offers always is; None for a payment rule of one's own.
+        """Actions among which a best reply of an agent to the others' offers always is; None for a
+        payment rule of one's own.
 
-        With every rule of the table the outcome changes only where an offer meets another, and between such points money is
-        linear in the offer. So a best reply is an offer of the others, the next one above or below, or an end of the box.
+        With every rule of the table the outcome changes only where an offer meets another, and
+        between such points money is linear in the offer. So a best reply is an offer of the others,
+        the next one above or below, or an end of the box.
         fields: None or ("price",), since there is no other;   the rest as in ``Breakpoints``
         """
         if self.mechanism not in MECHANISMS.values():
@@ -196,14 +242,22 @@ class Auction(Phase):
         others = {name: made[..., 0] for name, made in actions.items()}
         others[role] = torch.cat([others[role][:, :number], others[role][:, number + 1 :]], 1)
         price = self.moves[role].action["price"]
-        met = torch.cat([others["buyer"], others["seller"] if self.game.seller_plays else price.write(quotes[:, -1:])], 1)
+        met = torch.cat(
+            [
+                others["buyer"],
+                others["seller"] if self.game.seller_plays else price.write(quotes[:, -1:]),
+            ],
+            1,
+        )
         near = (met, just_above(met), -just_above(-met))
         ends = met.new_tensor([price.low, price.high]).expand(len(met), -1)
         return torch.cat([*near, ends], 1)[..., None]
 
 
 def reference(config: ReferenceConfig | None = None) -> Market:
-    """The market of one auction a round; where no seller plays, an account of the operator is paid."""
+    """The market of one auction a round; where no seller plays, an account of the operator is
+    paid.
+    """
     config = config or ReferenceConfig()
     auction = Auction(config)
     sellers = int(auction.game.seller_plays)
@@ -213,4 +267,11 @@ def reference(config: ReferenceConfig | None = None) -> Market:
         operators=("operator",),
         device=device_of(config.device),
     )
-    return Market(people, (auction,), horizon=config.max_cycles, cut=config.horizon == "cut", name="reference_v0", config=config)
+    return Market(
+        people,
+        (auction,),
+        horizon=config.max_cycles,
+        cut=config.horizon == "cut",
+        name="reference_v0",
+        config=config,
+    )

@@ -35,7 +35,9 @@ MARKETS: dict[str, Entry] = {
 
 def short_name(name: str) -> str:
     """``marketenv/reference-v0`` and ``reference_v0`` are one name: the latter."""
-    return text(name, "name", f": {', '.join(MARKETS)}").removeprefix("marketenv/").replace("-v", "_v")
+    return (
+        text(name, "name", f": {', '.join(MARKETS)}").removeprefix("marketenv/").replace("-v", "_v")
+    )
 
 
 def make_market(name: str, **config: Any) -> Market:

@@ -27,8 +27,12 @@ class TrainingWorld(Protocol):
         """What everybody trains on in a round, market by market."""
         ...
 
-    def score(self, models: Parameters, rounds: Int[Tensor, "markets"], held_out: bool = False) -> Scores:
-        """Loss and accuracy of models on the data that judge them in a round, or on those that nobody trains or trades by."""
+    def score(
+        self, models: Parameters, rounds: Int[Tensor, "markets"], held_out: bool = False
+    ) -> Scores:
+        """Loss and accuracy of models on the data that judge them in a round, or on those that
+        nobody trains or trades by.
+        """
         ...
 
 
@@ -36,9 +40,10 @@ class TrainingWorld(Protocol):
 class Trained(Outcome):
     """What the training of a role came to.
 
-    effort:   share of a full training that each agent did, 0 for other roles                        [markets, agents]
-    diverged: whose parameters or loss were not finite: it is back at its last finite parameters      [markets, count]
-    loss, accuracy: of the trained models                                                             [markets, count]
+    effort:   share of a full training that each agent did, 0 for other roles   [markets, agents]
+    diverged: whose parameters or loss were not finite: it is back at its last
+        finite parameters   [markets, count]
+    loss, accuracy: of the trained models   [markets, count]
     """
 
     FACTS: ClassVar[tuple[str, ...]] = ("effort",)
@@ -60,24 +65,29 @@ class Trained(Outcome):
 
 
 class Train(Phase):
-    """A role trains its models for one round, each agent at its effort; who is not present trains nothing.
+    """A role trains its models for one round, each agent at its effort; who is not present trains
+    nothing.
 
-    An agent whose training diverges is reset to its last finite parameters, with a fresh optimiser. Training costs
-    ``effort_cost * effort``: the type ``effort_cost`` of the role, a part of the utility called as the phase, ``effort`` for
-    the first one.
+    An agent whose training diverges is reset to its last finite parameters, with a fresh optimiser.
+    Training costs ``effort_cost * effort``: the type ``effort_cost`` of the role, a part of the
+    utility called as the phase, ``effort`` for the first one.
 
     learner: of the role's models; None trains nothing, and the efforts are paid all the same
-    second:  another entry of ``floor.models`` that is trained beside the role's own: by the same draws and efforts, held by
-             nothing, and reset together with it
+    second:  another entry of ``floor.models`` that is trained beside the role's own: by the same
+             draws and efforts, held by nothing, and reset together with it
     name:    of the phase; one that is not called ``train`` draws its own numbers
     """
 
     name, outcome = "train", Trained
 
-    def __init__(self, role: str, learner: Learner | None, second: str | None = None, name: str = "train") -> None:
+    def __init__(
+        self, role: str, learner: Learner | None, second: str | None = None, name: str = "train"
+    ) -> None:
         self.role, self.learner, self.second, self.name = role, learner, second, name
 
-    def act(self, floor: Floor, own: Any, quotes: Any, actions: Mapping[str, Tensor]) -> tuple[Floor, Any, Trained]:
+    def act(
+        self, floor: Floor, own: Any, quotes: Any, actions: Mapping[str, Tensor]
+    ) -> tuple[Floor, Any, Trained]:
         """Train, score, and charge the effort."""
         models = floor.models[self.role]
         effort = torch.where(floor.present[:, floor.where(self.role)], models.effort, 0.0)
@@ -86,54 +96,95 @@ class Train(Phase):
             trained, diverged = self._train(floor, self.learner, effort)
             floor = floor.but(models={**floor.models, **trained})
             models = trained[self.role]
-        floor = floor.term(self.named("effort"), self.role, -(floor.types[self.role]["effort_cost"] * effort))
+        floor = floor.term(
+            self.named("effort"), self.role, -(floor.types[self.role]["effort_cost"] * effort)
+        )
         made = floor.everyone(**{self.role: effort})
         return floor, own, Trained(self.role, made, diverged, models.loss, models.accuracy)
 
     def test_scores(self, floor: Floor, own: Any) -> Scores:
-        """Loss and accuracy [markets, count] on the held-out test set, which nobody ever sees. ValueError without a learner."""
+        """Loss and accuracy [markets, count] on the held-out test set, which nobody ever sees.
+        ValueError without a learner.
+        """
         if self.learner is None:
-            raise ValueError("learner is None, so there are no models to test; build the market with a learner.")
+            raise ValueError(
+                "learner is None, so there are no models to test; build the market with a learner."
+            )
         world: TrainingWorld = floor.world
         return world.score(floor.models[self.role].params, floor.round, held_out=True)
 
-    def _train(self, floor: Floor, learner: Learner, effort: Tensor) -> tuple[dict[str, Models], Bool[Tensor, "markets count"]]:
+    def _train(
+        self, floor: Floor, learner: Learner, effort: Tensor
+    ) -> tuple[dict[str, Models], Bool[Tensor, "markets count"]]:
         """The trained entries of ``floor.models``, and whose training diverged."""
         world: TrainingWorld = floor.world
         material, before = world.material(floor.round), floor.models[self.role]
         trained = {self.role: self._lesson(floor, learner, material, before, effort, _pull(before))}
         if self.second is not None:
-            trained[self.second] = self._lesson(floor, learner, material, floor.models[self.second], effort, None)
-        finite = torch.stack([models.params.isfinite().all(-1) for models in trained.values()]).all(0)
+            trained[self.second] = self._lesson(
+                floor, learner, material, floor.models[self.second], effort, None
+            )
+        finite = torch.stack([models.params.isfinite().all(-1) for models in trained.values()]).all(
+            0
+        )
         scores = world.score(trained[self.role].params, floor.round)
         diverged = ~(finite & scores.loss.isfinite())
         if bool(diverged.any()):
-            trained = {name: _reset(learner, floor.models[name], models, diverged) for name, models in trained.items()}
+            trained = {
+                name: _reset(learner, floor.models[name], models, diverged)
+                for name, models in trained.items()
+            }
             scores = world.score(trained[self.role].params, floor.round)
         trained[self.role] = replace(trained[self.role], loss=scores.loss, accuracy=scores.accuracy)
         return trained, diverged
 
-    def _lesson(self, floor: Floor, learner: Learner, material: Any, models: Models, effort: Tensor, pull: Pull | None) -> Models:
+    def _lesson(
+        self,
+        floor: Floor,
+        learner: Learner,
+        material: Any,
+        models: Models,
+        effort: Tensor,
+        pull: Pull | None,
+    ) -> Models:
         """One round of everybody's training."""
         count = models.params.shape[:2]
         keys = draws.agent_keys(floor.keys(), count[1], *self.purpose("train")).flatten()
         anew = models.slots.shape[-1] == 0
-        slots = own_parts.fresh_slots(learner, len(keys), keys.device) if anew else models.slots.flatten(0, 1)
-        params, slots = own_parts.train(learner, models.params.flatten(0, 1), slots, material, effort.flatten(), keys, pull)
-        return replace(models, params=params.unflatten(0, count), slots=models.slots if anew else slots.unflatten(0, count))
+        slots = (
+            own_parts.fresh_slots(learner, len(keys), keys.device)
+            if anew
+            else models.slots.flatten(0, 1)
+        )
+        params, slots = own_parts.train(
+            learner, models.params.flatten(0, 1), slots, material, effort.flatten(), keys, pull
+        )
+        return replace(
+            models,
+            params=params.unflatten(0, count),
+            slots=models.slots if anew else slots.unflatten(0, count),
+        )
 
 
 def _pull(models: Models) -> Pull | None:
-    """What holds a training, or None, so that a learner which knows no pull can train where nothing ever does."""
+    """What holds a training, or None, so that a learner which knows no pull can train where
+    nothing ever does.
+    """
     if models.centre.shape[-1] == 0 or not bool((models.pull > 0).any()):
         return None
     return Pull(models.centre.flatten(0, 1), models.pull.flatten())
 
 
-def _reset(learner: Learner, before: Models, models: Models, diverged: Bool[Tensor, "markets count"]) -> Models:
-    """The trained models, where those who diverged have their parameters of before, and a fresh optimiser."""
+def _reset(
+    learner: Learner, before: Models, models: Models, diverged: Bool[Tensor, "markets count"]
+) -> Models:
+    """The trained models, where those who diverged have their parameters of before, and a fresh
+    optimiser.
+    """
     row, slots = diverged[..., None], models.slots
     if slots.shape[-1]:
-        fresh = own_parts.fresh_slots(learner, diverged.numel(), diverged.device).unflatten(0, diverged.shape)
+        fresh = own_parts.fresh_slots(learner, diverged.numel(), diverged.device).unflatten(
+            0, diverged.shape
+        )
         slots = torch.where(row, fresh, slots)
     return replace(models, params=torch.where(row, before.params, models.params), slots=slots)

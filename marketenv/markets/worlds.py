@@ -1,4 +1,6 @@
-"""What seeds fix for good, such as data and exams: one world a distinct seed, shared by all markets that stand in it."""
+"""What seeds fix for good, such as data and exams: one world a distinct seed, shared by all
+markets that stand in it.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ from marketenv.markets import own_parts
 Parts = TypeVar("Parts", bound=tuple[Tensor, ...])
 
 
-# --- what a learner has made of data ------------------------------------------------------------------------------------------
+# --- what a learner has made of data --------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,8 @@ class Laid:
     made:   what ``make`` returned, which is the learner's ``prepare`` or ``exam``
     owners: how many there are;   worlds: how many worlds they belong to
     shared: one owner serves all worlds, as where all markets are judged by the same examples
-    shards: the data, where ``made`` is made anew for other owners; None where it can ``select`` and be ``joined`` itself
+    shards: the data, where ``made`` is made anew for other owners; None where it can ``select`` and
+        be ``joined`` itself
     """
 
     make: Callable[[Shards], Any]
@@ -43,24 +46,46 @@ class Laid:
     shards: Shards | None
 
     @staticmethod
-    def of(learner: Learner, make: Callable[[Learner, Shards], Any], shards: Shards, worlds: int, shared: bool = False) -> Laid:
+    def of(
+        learner: Learner,
+        make: Callable[[Learner, Shards], Any],
+        shards: Shards,
+        worlds: int,
+        shared: bool = False,
+    ) -> Laid:
         """Lay out the data of owners [owners] by ``own_parts.prepare`` or ``own_parts.exam``.
 
-        They are laid out anew where a learner of one's own may return anything, and where padding would change its answers.
+        They are laid out anew where a learner of one's own may return anything, and where padding
+        would change its answers.
         """
-        anew, shards = own_parts.is_own(learner) or getattr(learner, "pooled", False), shards.trimmed()
-        return Laid(partial(make, learner), make(learner, shards), len(shards.size), worlds, shared, shards if anew else None)
+        anew, shards = (
+            own_parts.is_own(learner) or getattr(learner, "pooled", False),
+            shards.trimmed(),
+        )
+        return Laid(
+            partial(make, learner),
+            make(learner, shards),
+            len(shards.size),
+            worlds,
+            shared,
+            shards if anew else None,
+        )
 
     def select(self, worlds: Int[Tensor, "some"]) -> Laid:
         """The same for some worlds; what all of them share stays as it is."""
         if self.shared:
             return replace(self, worlds=len(worlds))
         each = self.owners // self.worlds
-        return self.of_owners((worlds[:, None] * each + torch.arange(each, device=worlds.device)).flatten(), len(worlds))
+        return self.of_owners(
+            (worlds[:, None] * each + torch.arange(each, device=worlds.device)).flatten(),
+            len(worlds),
+        )
 
     def of_owners(self, owners: Int[Tensor, "some"], worlds: int) -> Laid:
         """The same for some owners; itself where they are all of them in their order."""
-        if len(owners) == self.owners and bool((owners == torch.arange(self.owners, device=owners.device)).all()):
+        if len(owners) == self.owners and bool(
+            (owners == torch.arange(self.owners, device=owners.device)).all()
+        ):
             return self
         if self.shards is not None:
             return self._anew(self.shards.select(owners), worlds)
@@ -73,14 +98,21 @@ class Laid:
             return replace(self, worlds=worlds)
         if self.shards is not None and other.shards is not None:
             return self._anew(self.shards.joined(other.shards), worlds)
-        return replace(self, made=self.made.joined(other.made), owners=self.owners + other.owners, worlds=worlds)
+        return replace(
+            self,
+            made=self.made.joined(other.made),
+            owners=self.owners + other.owners,
+            worlds=worlds,
+        )
 
     def _anew(self, shards: Shards, worlds: int) -> Laid:
         return Laid(self.make, self.make(shards), len(shards.size), worlds, self.shared, shards)
 
 
 def shared_exams(source: Source, device: torch.device) -> tuple[bool, bool]:
-    """Whether all markets share their validation examples, and their test examples, whatever the seeds."""
+    """Whether all markets share their validation examples, and their test examples, whatever
+    the seeds.
+    """
     if isinstance(source, CorruptedSource):
         return shared_exams(source.source, device)
     if isinstance(source, PartitionedSource | SyntheticLinear):
@@ -89,7 +121,7 @@ def shared_exams(source: Source, device: torch.device) -> tuple[bool, bool]:
     return len(federation.validation.index) == 1, len(federation.test.index) == 1
 
 
-# --- which world a market stands in ---------------------------------------------------------------------------------------------
+# --- which world a market stands in ---------------------------------------------------------------
 
 
 @runtime_checkable
@@ -107,7 +139,8 @@ class Content(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Worlds:
-    """Which shared world each market of a batch stands in: a node of its state, which follows from the markets' seeds.
+    """Which shared world each market of a batch stands in: a node of its state, which follows from
+    the markets' seeds.
 
     open:    from distinct seeds to what they fix, a pure function
     seeds:   of the worlds, in the order in which the markets first name them     [worlds]
@@ -127,8 +160,9 @@ class Worlds:
         content = open(distinct)
         if not isinstance(content, Content):
             raise ValueError(
-                f"the content of worlds is a {type(content).__name__}, wanted an object with select(worlds) and joined(other): "
-                "some of its worlds, and its worlds and then other ones."
+                f"the content of worlds is a {type(content).__name__}, wanted an object with"
+                " select(worlds) and joined(other): some of its worlds, and its worlds and then"
+                " other ones."
             )
         return cls(open, distinct, at, content)
 
@@ -137,7 +171,9 @@ class Worlds:
         return self._arranged(self.seeds[self.at[index]], self.seeds, self.content)
 
     def put(self, index: Int[Tensor, "some"], fresh: Any) -> Any:
-        """The worlds where the markets of an index stand in those of ``fresh``; nobody's own is opened again."""
+        """The worlds where the markets of an index stand in those of ``fresh``; nobody's own is
+        opened again.
+        """
         seeds = self.seeds[self.at].index_put((index,), fresh.seeds[fresh.at])
         distinct = first_named(seeds)[0]
         old = torch.isin(distinct, self.seeds)
@@ -146,15 +182,21 @@ class Worlds:
             return self._arranged(seeds, self.seeds, self.content)
         if not len(kept):
             return self._arranged(seeds, fresh.seeds, fresh.content)
-        content = self.content.select(_places(kept, self.seeds)).joined(fresh.content.select(_places(new, fresh.seeds)))
+        content = self.content.select(_places(kept, self.seeds)).joined(
+            fresh.content.select(_places(new, fresh.seeds))
+        )
         return self._arranged(seeds, torch.cat([kept, new]), content)
 
     def reopen(self, seeds: Int[Tensor, "markets"]) -> Any:
         """The worlds of other seeds."""
         return self.of(self.open, seeds)
 
-    def _arranged(self, seeds: Int[Tensor, "markets"], known: Int[Tensor, "worlds"], content: Any) -> Any:
-        """The worlds of markets of these seeds, taken from known ones: as if they were opened for them."""
+    def _arranged(
+        self, seeds: Int[Tensor, "markets"], known: Int[Tensor, "worlds"], content: Any
+    ) -> Any:
+        """The worlds of markets of these seeds, taken from known ones: as if they were opened
+        for them.
+        """
         distinct, at = first_named(seeds)
         same = len(distinct) == len(known) and bool((distinct == known).all())
         content = content if same else content.select(_places(distinct, known))
@@ -162,57 +204,85 @@ class Worlds:
 
     @cached_property
     def groups(self) -> tuple[tuple[Tensor, Tensor], ...]:
-        """Worlds in which equally many markets stand: (worlds [w], their markets [w, count]) for every count."""
+        """Worlds in which equally many markets stand: (worlds [w], their markets [w, count])
+        for every count.
+        """
         counts, order = self.at.bincount(minlength=len(self.seeds)), self.at.argsort(stable=True)
         starts = counts.cumsum(0) - counts
         found = []
         for count in counts.unique().tolist():
             worlds = (counts == count).nonzero()[:, 0]
-            found.append((worlds, order[starts[worlds][:, None] + torch.arange(count, device=order.device)]))
+            found.append(
+                (worlds, order[starts[worlds][:, None] + torch.arange(count, device=order.device)])
+            )
         return tuple(found)
 
     def lessons(self, laid: Laid) -> Any:
-        """What everybody trains on, market by market: ``laid`` for the owners of each market's world."""
+        """What everybody trains on, market by market: ``laid`` for the owners of each market's
+        world.
+        """
         each = laid.owners // laid.worlds
         owners = (self.at[:, None] * each + torch.arange(each, device=self.at.device)).flatten()
         return laid.of_owners(owners, len(self.at)).made
 
     def asked(self, laid: Laid, question: Callable[..., Parts], *tensors: Tensor) -> Parts:
-        """The answers of ``question(laid, *tensors)`` for tensors [markets, ...]: nothing is laid out twice for two markets.
+        """The answers of ``question(laid, *tensors)`` for tensors [markets, ...]: nothing is laid
+        out twice for two markets.
 
-        The question is put once for the worlds of every group, whose markets come world by world, equally many of each; its
-        answers are tensors that lead with the markets.
+        The question is put once for the worlds of every group, whose markets come world by world,
+        equally many of each; its answers are tensors that lead with the markets.
         """
         if laid.shared or len(self.seeds) == len(self.at):
             return question(laid, *tensors)
-        answers = [question(laid.select(w), *(t[m.flatten()] for t in tensors)) for w, m in self.groups]
+        answers = [
+            question(laid.select(w), *(t[m.flatten()] for t in tensors)) for w, m in self.groups
+        ]
         back = torch.cat([markets.flatten() for _, markets in self.groups]).argsort()
         joined = [torch.cat(parts)[back] for parts in zip(*answers, strict=True)]
         return type(answers[0])(*joined) if hasattr(answers[0], "_fields") else tuple(joined)  # type: ignore[return-value]
 
-    def scores(self, learner: Learner, laid: Laid, models: Float[Tensor, "markets k params"]) -> Scores:
+    def scores(
+        self, learner: Learner, laid: Laid, models: Float[Tensor, "markets k params"]
+    ) -> Scores:
         """Loss and accuracy of k models of every market on an exam."""
         return self.asked(laid, partial(_scores, learner), models)
 
-    def losses(self, learner: Learner, laid: Laid, models: Float[Tensor, "markets k params"]) -> Float[Tensor, "markets k"]:
+    def losses(
+        self, learner: Learner, laid: Laid, models: Float[Tensor, "markets k params"]
+    ) -> Float[Tensor, "markets k"]:
         """Losses of k models of every market on an exam."""
         return self.asked(laid, partial(_losses, learner), models)[0]
 
 
 def _scores(learner: Learner, laid: Laid, models: Tensor) -> Scores:
-    return Scores(*(part.view(models.shape[:2]) for part in own_parts.scores(learner, _by_world(laid, models), laid.made)))
+    return Scores(
+        *(
+            part.view(models.shape[:2])
+            for part in own_parts.scores(learner, _by_world(laid, models), laid.made)
+        )
+    )
 
 
 def _losses(learner: Learner, laid: Laid, models: Tensor) -> tuple[Tensor]:
     return (own_parts.losses(learner, _by_world(laid, models), laid.made).view(models.shape[:2]),)
 
 
-def _by_world(laid: Laid, models: Float[Tensor, "markets k params"]) -> Float[Tensor, "owners rest params"]:
-    """All models that take one exam side by side; where all worlds share it the markets stay apart."""
-    return models if laid.shared or laid.owners == len(models) else models.reshape(laid.owners, -1, models.shape[-1])
+def _by_world(
+    laid: Laid, models: Float[Tensor, "markets k params"]
+) -> Float[Tensor, "owners rest params"]:
+    """All models that take one exam side by side; where all worlds share it the markets stay
+    apart.
+    """
+    return (
+        models
+        if laid.shared or laid.owners == len(models)
+        else models.reshape(laid.owners, -1, models.shape[-1])
+    )
 
 
-def first_named(seeds: Int[Tensor, "markets"]) -> tuple[Int[Tensor, "distinct"], Int[Tensor, "markets"]]:
+def first_named(
+    seeds: Int[Tensor, "markets"],
+) -> tuple[Int[Tensor, "distinct"], Int[Tensor, "markets"]]:
     """Distinct seeds in the order of their first places, and which of them each place names.
 
     >>> first_named(torch.tensor([7, 3, 7]))

@@ -1,17 +1,27 @@
-"""Payment rules, ask rules and priors: pure functions from reports to who gets what and who pays whom.
+"""Payment rules, ask rules and priors: pure functions from reports to who gets what and who pays
+whom.
 
-A mechanism is ``(bids [markets, buyers, sellers], asks [markets, sellers]) -> Outcome``, in float64 money; further
-options are keywords with defaults. To add one, write such a function, name it below, and add a worked row to its test.
-Where models are shared instead, a graph says who buys whose (``GRAPHS``), a payment what for (``SHARING_PAYMENTS``), and a
-gain what data are worth (``GAINS``). Where one buyer procures data with a budget, a rule says who is bought at which price
-(``DATA_RULES``), and a hold-back how much of it waits for the delivery (``RELEASES``).
-Where a leader's payment is contested with data and computing, ``STACKELBERG_SOLVERS`` solve the game, owners and centres are
-matched by ``PREFERENCES``, fees are divided by ``COMPUTE_FEES``, and ``QUALITY_SCALES`` say what an audit's scores count.
+A mechanism is ``(bids [markets, buyers, sellers], asks [markets, sellers]) -> Outcome``, in float64
+money; further options are keywords with defaults. To add one, write such a function, name it below,
+and add a worked row to its test. Where models are shared instead, a graph says who buys whose
+(``GRAPHS``), a payment what for (``SHARING_PAYMENTS``), and a gain what data are worth (``GAINS``).
+Where one buyer procures data with a budget, a rule says who is bought at which price
+(``DATA_RULES``), and a hold-back how much of it waits for the delivery (``RELEASES``). Where a
+leader's payment is contested with data and computing, ``STACKELBERG_SOLVERS`` solve the game,
+owners and centres are matched by ``PREFERENCES``, fees are divided by ``COMPUTE_FEES``, and
+``QUALITY_SCALES`` say what an audit's scores count.
 """
 
 from collections.abc import Callable
 
-from marketenv.mechanisms.asks import ASK_RULES, AskRule, best_ask, best_midpoint, lower_bound, myerson
+from marketenv.mechanisms.asks import (
+    ASK_RULES,
+    AskRule,
+    best_ask,
+    best_midpoint,
+    lower_bound,
+    myerson,
+)
 from marketenv.mechanisms.bargaining import nash_bargaining
 from marketenv.mechanisms.collaboration_graph import (
     GRAPHS,
@@ -58,8 +68,19 @@ from marketenv.mechanisms.equilibrium import (
 )
 from marketenv.mechanisms.gain_families import GAINS, GainFamily
 from marketenv.mechanisms.hold_back import RELEASES, HeldBack, Release, hold_back
-from marketenv.mechanisms.matching import PREFERENCES, blocking_pairs, deferred_acceptance, preference_ranks
-from marketenv.mechanisms.outcome import Outcome, apply_rule, check_reports, check_unbounded, fair_prices
+from marketenv.mechanisms.matching import (
+    PREFERENCES,
+    blocking_pairs,
+    deferred_acceptance,
+    preference_ranks,
+)
+from marketenv.mechanisms.outcome import (
+    Outcome,
+    apply_rule,
+    check_reports,
+    check_unbounded,
+    fair_prices,
+)
 from marketenv.mechanisms.posted_price import posted_price
 from marketenv.mechanisms.priors import (
     PRIORS,

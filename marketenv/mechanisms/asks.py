@@ -1,4 +1,6 @@
-"""Ask rules: what a seller wants for a copy when it knows only a prior of the buyer's value. No payment rules."""
+"""Ask rules: what a seller wants for a copy when it knows only a prior of the buyer's value. No
+payment rules.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +23,12 @@ def myerson(prior: Prior, cost: Number) -> Float64[Tensor, "..."]:
 
     prior: F and f of the buyer's value   parameters that broadcast with the cost
     cost:  what a copy costs the seller   [...]
-    Returns asks >= max(lo, cost), float64 of the broadcast shape; the cost itself where no buyer can cover it.
+    Returns asks >= max(lo, cost), float64 of the broadcast shape; the cost itself where no buyer
+    can cover it.
 
-    The root is the maximum where the log of the value has an increasing hazard rate, as every prior of the table has.
-    Source: Myerson (1981); Huang et al., NeurIPS 2023, eq. 2, which leaves out the cost and the end of the support.
+    The root is the maximum where the log of the value has an increasing hazard rate, as every prior
+    of the table has. Source: Myerson (1981); Huang et al., NeurIPS 2023, eq. 2, which leaves out
+    the cost and the end of the support.
 
     >>> from marketenv.mechanisms.priors import Uniform
     >>> myerson(Uniform(0.0, 1.0), torch.tensor([0.0, 0.5]))  # (hi + c) / 2
@@ -38,8 +42,8 @@ def best_midpoint(prior: Prior, cost: Number) -> Float64[Tensor, "..."]:
 
     ask = argmax_s E[((v + s) / 2 - c) 1{v >= s}] = max(lo, root of s = c + (1 - F(s)) / (2 f(s)))
 
-    prior, cost, result as in ``myerson``. For a uniform prior it is max(lo, (hi + 2c) / 3), so that asking the lower
-    bound, as the paper's experiment does, is optimal at cost 0 only if hi <= 3 lo.
+    prior, cost, result as in ``myerson``. For a uniform prior it is max(lo, (hi + 2c) / 3), so that
+    asking the lower bound, as the paper's experiment does, is optimal at cost 0 only if hi <= 3 lo.
     Source: derived; Huang et al., NeurIPS 2023, use eq. 2 although they settle in the middle.
 
     >>> from marketenv.mechanisms.priors import Uniform
@@ -50,9 +54,11 @@ def best_midpoint(prior: Prior, cost: Number) -> Float64[Tensor, "..."]:
 
 
 def lower_bound(prior: Prior, cost: Number) -> Float64[Tensor, "..."]:
-    """Ask the least value that the buyer can have, or the cost if that is more: always sells what covers its cost.
+    """Ask the least value that the buyer can have, or the cost if that is more: always sells what
+    covers its cost.
 
-    prior, cost, result as in ``myerson``. Source: Huang et al., NeurIPS 2023, section 6.2, where the cost is 0.
+    prior, cost, result as in ``myerson``. Source: Huang et al., NeurIPS 2023, section 6.2, where
+    the cost is 0.
 
     >>> from marketenv.mechanisms.priors import Uniform
     >>> lower_bound(Uniform(1.0, 4.0), 0.0)
@@ -63,12 +69,15 @@ def lower_bound(prior: Prior, cost: Number) -> Float64[Tensor, "..."]:
 
 
 def best_ask(prior: Prior, cost: Number, weight: float) -> Float64[Tensor, "..."]:
-    """Ask that earns most against a truthful buyer when the price is weight * bid + (1 - weight) * ask.
+    """Ask that earns most against a truthful buyer when the price is weight * bid + (1 - weight) *
+    ask.
 
-    ask = max(lo, root of s = c + (1 - w)(1 - F(s)) / f(s)), found by bisection between max(lo, c) and max(hi, c)
+    ask = max(lo, root of s = c + (1 - w)(1 - F(s)) / f(s)), found by bisection between max(lo, c)
+    and max(hi, c)
 
-    The derivative of the seller's payoff is (1 - w)(1 - F(s)) - (s - c) f(s). prior, cost, result as in ``myerson``.
-    Raises ValueError for a weight outside [0, 1] and a cost that is negative or NaN.
+    The derivative of the seller's payoff is (1 - w)(1 - F(s)) - (s - c) f(s). prior, cost, result
+    as in ``myerson``. Raises ValueError for a weight outside [0, 1] and a cost that is negative or
+    NaN.
     """
     weight = number(weight, "weight", 0.0, 1.0, fix=", the bid's share in the price")
     low, high, c = _range(prior, cost)

@@ -1,13 +1,16 @@
-"""Capped proportional-share contests: all equilibria of one contest, from the smallest prize to the largest.
+"""Capped proportional-share contests: all equilibria of one contest, from the smallest prize to the
+largest.
 
-While the prize grows, total effort Q grows and Q / P falls, so that a contestant first stays out, then makes an effort inside
-its cap, then reaches its cap, and never turns back. Between two such events, with m contestants inside, C the sum of their
-costs, and H the sum of the caps that are reached, the condition that shares sum to 1 is
+While the prize grows, total effort Q grows and Q / P falls, so that a contestant first stays out,
+then makes an effort inside its cap, then reaches its cap, and never turns back. Between two such
+events, with m contestants inside, C the sum of their costs, and H the sum of the caps that are
+reached, the condition that shares sum to 1 is
 
     Q = m Q - C Q^2 / P + H,   so   P(Q) = C Q^2 / ((m - 1) Q + H)
 
-which is convex in Q. The events are found in order and in closed form, at most two for each contestant.
-Source: derived here, from the share functions of Cornes and Hartley, Economic Theory 26 (2005).
+which is convex in Q. The events are found in order and in closed form, at most two for each
+contestant. Source: derived here, from the share functions of Cornes and Hartley, Economic Theory 26
+(2005).
 """
 
 from __future__ import annotations
@@ -25,7 +28,8 @@ PerSegment = Float64[Tensor, "markets segments"]
 
 @dataclass(frozen=True)
 class Equilibria:
-    """Equilibria of a capped contest by segments between events; those beyond the last event repeat it.
+    """Equilibria of a capped contest by segments between events; those beyond the last event repeat
+    it.
 
     start, end: total effort Q where the segment begins and ends; inf where nothing ends it
     prize:      P where the segment begins
@@ -46,30 +50,40 @@ class Equilibria:
     def total(self, prize: PerMarket) -> PerMarket:
         """Total effort at a prize: Q [markets].
 
-        The root of C u^2 - (m - 1) u - H / P = 0 in u = Q / P, and Q = H where all caps are reached.
+        The root of C u^2 - (m - 1) u - H / P = 0 in u = Q / P, and Q = H where all caps are
+        reached.
         """
         last = (self.prize <= prize[:, None]).sum(-1, keepdim=True) - 1
-        inside, cost, capped = (x.gather(-1, last)[:, 0] for x in (self.inside, self.cost, self.capped))
+        inside, cost, capped = (
+            x.gather(-1, last)[:, 0] for x in (self.inside, self.cost, self.capped)
+        )
         positive = prize.clamp(min=torch.finfo(prize.dtype).tiny)
         root = ((inside - 1) ** 2 + 4 * cost * (capped / positive)).sqrt()
         rate = (inside - 1 + root) / torch.where(inside > 0, 2 * cost, 1.0)
         return torch.where(inside > 0, rate * prize, torch.where(prize > 0, capped, 0.0))
 
     def prizes(self, total: PerSegment) -> PerSegment:
-        """The prize at which total effort is Q, in every segment: P(Q) [markets, segments]; 0 at Q = 0."""
+        """The prize at which total effort is Q, in every segment: P(Q) [markets, segments]; 0
+        at Q = 0.
+        """
         per_effort = self.cost * total / ((self.inside - 1) * total + self.capped)
         return torch.where(total > 0, per_effort * total, 0.0)
 
     def slopes(self, total: PerSegment) -> PerSegment:
-        """What more total effort costs, dP/dQ = C Q ((m - 1) Q + 2 H) / ((m - 1) Q + H)^2, for Q > 0."""
+        """What more total effort costs, dP/dQ = C Q ((m - 1) Q + 2 H) / ((m - 1) Q + H)^2, for
+        Q > 0.
+        """
         below = (self.inside - 1) * total + self.capped
         return self.cost * total / below * ((below + self.capped) / below)
 
 
-def equilibria(costs: PerContestant, caps: PerContestant, active: Bool[Tensor, "markets contestants"]) -> Equilibria:
+def equilibria(
+    costs: PerContestant, caps: PerContestant, active: Bool[Tensor, "markets contestants"]
+) -> Equilibria:
     """Follow a capped contest from prize 0 on.
 
-    costs, caps: as in ``contest``;   active: who makes an effort where no cap binds, among those who
+    costs, caps: as in ``contest``;
+        active: who makes an effort where no cap binds, among those who
     take part                                                           [markets, contestants]
     """
     waiting = costs.isfinite() & (caps > 0) & ~active & active.any(-1, keepdim=True)
@@ -99,23 +113,29 @@ class _Walk:
             self._move(event, who, happens, sums)
 
     def _sums(self) -> tuple[Tensor, Tensor, Tensor]:
-        """m, C and H of where they stand now, each [markets, 1]; summed anew, so that no difference loses digits."""
+        """m, C and H of where they stand now, each [markets, 1]; summed anew, so that no
+        difference loses digits.
+        """
         inside = self.inside.sum(-1, keepdim=True).to(self.costs.dtype)
         cost = torch.where(self.inside, self.costs, 0.0).sum(-1, keepdim=True)
         return inside, cost, torch.where(self.capped, self.caps, 0.0).sum(-1, keepdim=True)
 
     def _events(self, inside: Tensor, cost: Tensor, capped: Tensor) -> Tensor:
-        """Total effort at which each contestant moves on, inf where it never does: [markets, contestants].
+        """Total effort at which each contestant moves on, inf where it never does: [markets,
+        contestants].
 
         enters: 1 = c_i Q / P, so Q = H / (C / c_i - (m - 1))
-        reaches its cap: Q (1 - c_i Q / P) = cap_i, so Q = (cap_i + c_i H / C) / (1 - c_i (m - 1) / C)
+        reaches its cap: Q (1 - c_i Q / P) = cap_i, so Q = (cap_i + c_i H / C) / (1 - c_i (m - 1) /
+        C)
         """
         waiting = torch.where(self.waiting, self.costs, torch.inf)
-        first = self.waiting & (waiting == waiting.amin(-1, keepdim=True))  # they enter in the order of their costs
+        # they enter in the order of their costs
+        first = self.waiting & (waiting == waiting.amin(-1, keepdim=True))
         rate = cost / self.costs - (inside - 1)
         entry = torch.where(first & (rate > 0) & (capped > 0), capped / rate, torch.inf)
         part = self.costs / cost
-        slack = (1 - part * (inside - 1)).clamp(min=0.0)  # 0 by rounding where somebody only just takes part
+        # 0 by rounding where somebody only just takes part
+        slack = (1 - part * (inside - 1)).clamp(min=0.0)
         limit = torch.where(self.inside, (self.caps + part * capped) / slack, torch.inf)
         return entry.minimum(limit).maximum(self.start)
 
@@ -125,7 +145,9 @@ class _Walk:
         chosen = torch.zeros_like(self.inside).scatter(-1, who, happens)
         enters, fills = chosen & self.waiting, chosen & self.inside
         at_cap = cost * event * (event / ((inside - 1) * event + capped))
-        there = torch.where(enters.any(-1, keepdim=True), self.costs.gather(-1, who) * event, at_cap)
+        there = torch.where(
+            enters.any(-1, keepdim=True), self.costs.gather(-1, who) * event, at_cap
+        )
         self.prize = torch.where(happens, there.maximum(self.prize), torch.inf)
         self.start = torch.where(happens, event, self.start)
         self.inside = self.inside & ~fills | enters

@@ -1,4 +1,6 @@
-"""Compute fees: which centre gets what an owner of data pays for the training of its contribution."""
+"""Compute fees: which centre gets what an owner of data pays for the training of its
+contribution.
+"""
 
 from __future__ import annotations
 
@@ -62,13 +64,18 @@ def check_fees(charges: Tensor, d: Tensor, matching: Tensor) -> None:
     shapes = [list(x.shape) for x in (charges, d, matching)]
     if charges.dim() != 2 or d.dim() != 2 or shapes[0][0] != shapes[1][0] or shapes[2] != shapes[0]:
         raise ValueError(
-            f"charges {shapes[0]}, d {shapes[1]} and matching {shapes[2]} do not fit; wanted charges and matching "
-            "[markets, owners] and d [markets, centres]."
+            f"charges {shapes[0]}, d {shapes[1]} and matching {shapes[2]} do not fit; wanted"
+            " charges and matching [markets, owners] and d [markets, centres]."
         )
     check_money(charges=charges, d=d)
     refuse("charge", charges, ~(charges.isfinite() & (charges >= 0)), "a finite amount >= 0")
     refuse("work", d, ~(d.isfinite() & (d >= 0)), "a finite number >= 0")
-    refuse("match", matching, ~((matching >= -1) & (matching < shapes[1][1])), "a centre's number, or -1 for none")
+    refuse(
+        "match",
+        matching,
+        ~((matching >= -1) & (matching < shapes[1][1])),
+        "a centre's number, or -1 for none",
+    )
 
 
 COMPUTE_FEES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {

@@ -1,8 +1,9 @@
 """Prices of computing where centres post them: an extension of the tripartite game.
 
-Centres post unit prices r at unit costs c = eps sigma, owners buy at the lowest, and the leader and the owners answer it as they
-answer lam rho in the game. Without caps the demand is sum x = G (alpha k / r - 1 / K), with K and G of the contest at r = 1, so
-that (r - c) sum x is largest at r = sqrt(c alpha k K).
+Centres post unit prices r at unit costs c = eps sigma, owners buy at the lowest, and the leader and
+the owners answer it as they answer lam rho in the game. Without caps the demand is sum x = G (alpha
+k / r - 1 / K), with K and G of the contest at r = 1, so that (r - c) sum x is largest at r = sqrt(c
+alpha k K).
 Source: ours; arXiv 2501.14588 takes the price as given.
 """
 
@@ -30,8 +31,11 @@ from marketenv.mechanisms.stackelberg import (
 )
 
 
-def bertrand_price(costs: PerCentre, quality: PerOwner, alpha: Number = 5.0, k: Number = 0.5) -> PerMarket:
-    """The price at which centres compete: what the second cheapest could take, at most the monopoly's.
+def bertrand_price(
+    costs: PerCentre, quality: PerOwner, alpha: Number = 5.0, k: Number = 0.5
+) -> PerMarket:
+    """The price at which centres compete: what the second cheapest could take, at most the
+    monopoly's.
 
     r = min(c_(2), sqrt(c_(1) alpha k K));   equal costs: r = c
 
@@ -52,7 +56,9 @@ def bertrand_price(costs: PerCentre, quality: PerOwner, alpha: Number = 5.0, k: 
     return monopoly.minimum(second)
 
 
-def collusive_price(costs: PerCentre, quality: PerOwner, alpha: Number = 5.0, k: Number = 0.5) -> PerMarket:
+def collusive_price(
+    costs: PerCentre, quality: PerOwner, alpha: Number = 5.0, k: Number = 0.5
+) -> PerMarket:
     """The price that is best for all centres together, the cheapest of whom does the work.
 
     r = max(c, sqrt(c alpha k K)),   c = min_m c_m;   nothing is traded at alpha k K or above
@@ -125,7 +131,13 @@ def posted_profits(
 
 
 def price_response(
-    prices: PerCentre, costs: PerCentre, quality: PerOwner, alpha: Number = 5.0, k: Number = 0.5, *, step: float | int = 1e-6
+    prices: PerCentre,
+    costs: PerCentre,
+    quality: PerOwner,
+    alpha: Number = 5.0,
+    k: Number = 0.5,
+    *,
+    step: float | int = 1e-6,
 ) -> PerCentre:
     """The best price of every centre against the prices of the others, without caps.
 
@@ -142,7 +154,9 @@ def price_response(
     """
     _check_costs(costs, quality)
     _check_costs(prices, quality, "price")
-    step = number(step, "step", above=0.0, below=1.0, fix=", the part by which a rival's price is undercut")
+    step = number(
+        step, "step", above=0.0, below=1.0, fix=", the part by which a rival's price is undercut"
+    )
     alone = (costs * reservation_price(quality, alpha, k)[:, None]).sqrt()
     return alone.minimum((1 - step) * _rival(prices)).maximum(costs)
 
@@ -158,11 +172,14 @@ def _rival(prices: Tensor) -> Tensor:
 def _check_costs(costs: Tensor, quality: Tensor, name: str = "cost") -> None:
     if costs.dim() != 2 or costs.shape[0] != quality.shape[0] or not costs.shape[1]:
         raise ValueError(
-            f"{name}s {list(costs.shape)} do not fit quality {list(quality.shape)}; wanted [markets, centres] of the same "
-            "markets, with at least one centre."
+            f"{name}s {list(costs.shape)} do not fit quality {list(quality.shape)}; wanted"
+            " [markets, centres] of the same markets, with at least one centre."
         )
     check_money(**{f"{name}s": costs})
     refuse(name, costs, ~(costs > 0), "money per unit of work > 0; inf takes no part")
 
 
-PRICINGS: dict[str, Callable[..., Float64[Tensor, "markets"]]] = {"bertrand": bertrand_price, "collusive": collusive_price}
+PRICINGS: dict[str, Callable[..., Float64[Tensor, "markets"]]] = {
+    "bertrand": bertrand_price,
+    "collusive": collusive_price,
+}

@@ -45,13 +45,18 @@ def contest(prize: Prize, costs: PerContestant, caps: PerContestant | None = Non
     takes_part = _taking_part(costs, caps)
     able = torch.where(takes_part, costs, torch.inf)
     efforts = interior_efforts(prize, able, active_set(able))
-    tight = (efforts > caps).any(-1).nonzero()[:, 0]  # elsewhere no cap binds, and the equilibrium is the one without caps
+    # elsewhere no cap binds, and the equilibrium is the one without caps
+    tight = (efforts > caps).any(-1).nonzero()[:, 0]
     if len(tight):
-        efforts = efforts.index_put((tight,), _capped(prize[tight], costs[tight], caps[tight], takes_part[tight]))
+        efforts = efforts.index_put(
+            (tight,), _capped(prize[tight], costs[tight], caps[tight], takes_part[tight])
+        )
     return efforts
 
 
-def _capped(prize: Prize, costs: PerContestant, caps: PerContestant, takes_part: Tensor) -> PerContestant:
+def _capped(
+    prize: Prize, costs: PerContestant, caps: PerContestant, takes_part: Tensor
+) -> PerContestant:
     """Efforts of ``contest`` where caps bind."""
     paths = equilibria(costs, caps, active_set(torch.where(takes_part, costs, torch.inf)))
     total = paths.total(prize)[:, None]
@@ -80,7 +85,9 @@ def active_set(costs: PerContestant) -> Bool[Tensor, "markets contestants"]:
     return active & (first.sum(-1, keepdim=True) >= 2)
 
 
-def interior_efforts(prize: Prize, costs: PerContestant, active: Bool[Tensor, "markets contestants"]) -> PerContestant:
+def interior_efforts(
+    prize: Prize, costs: PerContestant, active: Bool[Tensor, "markets contestants"]
+) -> PerContestant:
     """Efforts that meet the first-order conditions of those who are active, whatever their sign.
 
     q_i = K P (1 - c_i K),   K = ``intensity(costs, active)``
@@ -88,7 +95,9 @@ def interior_efforts(prize: Prize, costs: PerContestant, active: Bool[Tensor, "m
     The equilibrium where ``active`` is the active set. Where more are active, some q_i is <= 0.
 
     >>> everybody = torch.ones(1, 3, dtype=torch.bool)  # K = 2/5
-    >>> interior_efforts(torch.ones(1).double(), torch.tensor([[1.0, 1.0, 3.0]]).double(), everybody)
+    >>> interior_efforts(
+    ...     torch.ones(1).double(), torch.tensor([[1.0, 1.0, 3.0]]).double(), everybody
+    ... )
     tensor([[ 0.2400,  0.2400, -0.0800]], dtype=torch.float64)
     """
     rate = intensity(costs, active)[:, None]
@@ -108,8 +117,11 @@ def intensity(costs: PerContestant, active: Bool[Tensor, "markets contestants"])
     return torch.where(total > 0, (active.sum(-1) - 1) / total, 0.0)
 
 
-def proportional_shares(efforts: Float64[Tensor, "*batch contestants"]) -> Float64[Tensor, "*batch contestants"]:
-    """Each part of the sum, and 0 where the sum is 0: numbers >= 0 -> shares, both [..., contestants].
+def proportional_shares(
+    efforts: Float64[Tensor, "*batch contestants"],
+) -> Float64[Tensor, "*batch contestants"]:
+    """Each part of the sum, and 0 where the sum is 0: numbers >= 0 -> shares, both [...,
+    contestants].
 
     Also the weights p_n = x_n / sum x by which models are averaged (arXiv 2501.14588, objective).
 
@@ -184,14 +196,18 @@ def contest_response(
 
 
 def _others(efforts: Tensor) -> Tensor:
-    """Sum of the others' efforts, without a subtraction, which would lose the digits of small ones."""
+    """Sum of the others' efforts, without a subtraction, which would lose the digits of small
+    ones.
+    """
     before = torch.nn.functional.pad(efforts.cumsum(-1)[..., :-1], (1, 0))
     after = torch.nn.functional.pad(efforts.flip(-1).cumsum(-1)[..., :-1], (1, 0)).flip(-1)
     return before + after
 
 
 def _taking_part(costs: Tensor, caps: Tensor) -> Tensor:
-    """Whose effort can be above 0: bool [markets, contestants]; nobody where they are fewer than two."""
+    """Whose effort can be above 0: bool [markets, contestants]; nobody where they are fewer
+    than two.
+    """
     able = costs.isfinite() & (caps > 0)
     return able & (able.sum(-1, keepdim=True) >= 2)
 
@@ -202,8 +218,8 @@ def check_contest(prize: Tensor, costs: Tensor, caps: Tensor | None) -> None:
     if costs.dim() != 2 or shapes[0] != shapes[1][:1] or shapes[2:] not in ([], [shapes[1]]):
         said = "" if caps is None else f" and caps {shapes[2]}"
         raise ValueError(
-            f"prize {shapes[0]}, costs {shapes[1]}{said} do not fit; wanted prize [markets], and costs and caps "
-            "[markets, contestants] of the same markets."
+            f"prize {shapes[0]}, costs {shapes[1]}{said} do not fit; wanted prize [markets], and"
+            " costs and caps [markets, contestants] of the same markets."
         )
     check_money(prize=prize, costs=costs, **({} if caps is None else {"caps": caps}))
     refuse("prize", prize, ~(prize.isfinite() & (prize >= 0)), "a finite amount >= 0")
@@ -213,10 +229,13 @@ def check_contest(prize: Tensor, costs: Tensor, caps: Tensor | None) -> None:
 
 
 def check_efforts(efforts: Tensor, costs: Tensor) -> None:
-    """Refuse efforts of another shape or type than the costs, and those that are negative or not finite."""
+    """Refuse efforts of another shape or type than the costs, and those that are negative or
+    not finite.
+    """
     if efforts.shape != costs.shape:
         raise ValueError(
-            f"efforts {list(efforts.shape)} and costs {list(costs.shape)} do not fit; wanted both [markets, contestants]."
+            f"efforts {list(efforts.shape)} and costs {list(costs.shape)} do not fit; wanted both"
+            " [markets, contestants]."
         )
     check_money(efforts=efforts)
     refuse("effort", efforts, ~(efforts.isfinite() & (efforts >= 0)), "a finite number >= 0")

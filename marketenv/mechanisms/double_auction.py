@@ -10,7 +10,10 @@ from marketenv.mechanisms.outcome import Outcome, acceptable, between, check_rep
 
 
 def double_auction(
-    bids: Float64[Tensor, "markets buyers sellers"], asks: Float64[Tensor, "markets sellers"], *, weight: float = 0.5
+    bids: Float64[Tensor, "markets buyers sellers"],
+    asks: Float64[Tensor, "markets sellers"],
+    *,
+    weight: float = 0.5,
 ) -> Outcome:
     """Sell a copy wherever the bid reaches the ask, at a fixed mix of both.
 
@@ -21,11 +24,13 @@ def double_auction(
     weight: 1 charges the bid, 0 the ask, 1/2 settles in the middle
 
     Raises ValueError for reports that ``check_reports`` refuses and for a weight outside [0, 1].
-    Source: Chatterjee and Samuelson, Operations Research 31 (1983); with weight 1/2 the transfer of Algorithm 1 in
-    Huang et al., NeurIPS 2023.
+    Source: Chatterjee and Samuelson, Operations Research 31 (1983); with weight 1/2 the transfer of
+    Algorithm 1 in Huang et al., NeurIPS 2023.
 
     >>> import torch
-    >>> double_auction(torch.tensor([[[3.0, 1.0]]]).double(), torch.tensor([[1.0, 2.0]]).double()).prices
+    >>> double_auction(
+    ...     torch.tensor([[[3.0, 1.0]]]).double(), torch.tensor([[1.0, 2.0]]).double()
+    ... ).prices
     tensor([[[2., 0.]]], dtype=torch.float64)
     """
     check_reports(bids, asks)

@@ -10,19 +10,28 @@ from marketenv.mechanisms.priors import Number
 
 
 def linear_equilibrium_bid(
-    values: Float[Tensor, "..."], weight: float, v0: Number, v1: Number, c0: Number, c1: Number, *, check: bool = True
+    values: Float[Tensor, "..."],
+    weight: float,
+    v0: Number,
+    v1: Number,
+    c0: Number,
+    c1: Number,
+    *,
+    check: bool = True,
 ) -> Float[Tensor, "..."]:
     """Bid of the linear equilibrium of the k-double auction.
 
-    bid = min(v, (v + w A) / (1 + w)),   A = ((1 - w) v1 + (1 + w) c0) / 2, the lowest equilibrium ask
+    bid = min(v, (v + w A) / (1 + w)),
+    A = ((1 - w) v1 + (1 + w) c0) / 2, the lowest equilibrium ask
 
     values: the buyer's values v ~ U[v0, v1]     [...]
     weight: w, the bid's share in the price w * bid + (1 - w) * ask
     c0, c1: the seller's cost c ~ U[c0, c1]
 
-    An exact equilibrium against ``linear_equilibrium_ask`` where v0 <= A and c1 >= B; there is a continuum of others.
-    Raises ValueError where this fails; ``check=False`` returns the line all the same.
-    Source: Chatterjee and Samuelson, Operations Research 31 (1983), example 1, for general w.
+    An exact equilibrium against ``linear_equilibrium_ask`` where v0 <= A and c1 >= B; there is a
+    continuum of others. Raises ValueError where this fails; ``check=False`` returns the line all
+    the same. Source: Chatterjee and Samuelson, Operations Research 31 (1983), example 1, for
+    general w.
 
     >>> import torch
     >>> linear_equilibrium_bid(torch.tensor([1.0]), 0.5, 0, 1, 0, 1)  # 2/3 + 1/12
@@ -33,11 +42,19 @@ def linear_equilibrium_bid(
 
 
 def linear_equilibrium_ask(
-    costs: Float[Tensor, "..."], weight: float, v0: Number, v1: Number, c0: Number, c1: Number, *, check: bool = True
+    costs: Float[Tensor, "..."],
+    weight: float,
+    v0: Number,
+    v1: Number,
+    c0: Number,
+    c1: Number,
+    *,
+    check: bool = True,
 ) -> Float[Tensor, "..."]:
     """Ask of the linear equilibrium of the k-double auction.
 
-    ask = max(c, (c + (1 - w) B) / (2 - w)),   B = ((2 - w) v1 + w c0) / 2, the highest equilibrium bid
+    ask = max(c, (c + (1 - w) B) / (2 - w)),
+    B = ((2 - w) v1 + w c0) / 2, the highest equilibrium bid
 
     costs: the seller's costs c ~ U[c0, c1]     [...]; the other arguments, errors and source as in
     ``linear_equilibrium_bid``.
@@ -65,22 +82,29 @@ def first_price_equilibrium_bid(values: Float[Tensor, "..."], n: int) -> Float[T
     return values * (n - 1) / n
 
 
-def _ends(weight: float, v0: Number, v1: Number, c0: Number, c1: Number, check: bool) -> tuple[Number, Number]:
-    """Lowest equilibrium ask A and highest equilibrium bid B; every price of a trade lies between them."""
+def _ends(
+    weight: float, v0: Number, v1: Number, c0: Number, c1: Number, check: bool
+) -> tuple[Number, Number]:
+    """Lowest equilibrium ask A and highest equilibrium bid B; every price of a trade lies
+    between them.
+    """
     weight = number(weight, "weight", 0.0, 1.0, fix=", the bid's share in the price")
     lowest = ((1 - weight) * v1 + (1 + weight) * c0) / 2
     highest = ((2 - weight) * v1 + weight * c0) / 2
     fits = (v0 <= lowest) & (c1 >= highest)  # both are bools, or tensors of bools
     if check and not bool(fits if isinstance(fits, bool) else fits.all()):
         raise ValueError(
-            f"values U[{v0}, {v1}] and costs U[{c0}, {c1}] have no exact linear equilibrium at weight {weight}: it wants "
-            f"v0 <= {lowest} and c1 >= {highest}. Widen the priors, or pass check=False for the line itself."
+            f"values U[{v0}, {v1}] and costs U[{c0}, {c1}] have no exact linear equilibrium at"
+            f" weight {weight}: it wants v0 <= {lowest} and c1 >= {highest}. Widen the priors, or"
+            " pass check=False for the line itself."
         )
     return lowest, highest
 
 
 def grim_trigger_patience(
-    agreement: Float[Tensor, "..."], defection: Float[Tensor, "..."], punishment: Float[Tensor, "..."]
+    agreement: Float[Tensor, "..."],
+    defection: Float[Tensor, "..."],
+    punishment: Float[Tensor, "..."],
 ) -> Float[Tensor, "..."]:
     """The least discount factor at which an agreement holds if a defection ends it for ever.
 

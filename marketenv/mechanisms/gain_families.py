@@ -1,4 +1,6 @@
-"""What data are worth to a client: concave functions of the data total, and what the next data add."""
+"""What data are worth to a client: concave functions of the data total, and what the next data
+add.
+"""
 
 from __future__ import annotations
 
@@ -21,40 +23,52 @@ LARGE = 1e5  # cube root of a number beside whose cube 1 is rounding
 class GainFamily:
     """What a data total is worth, in money: a concave, increasing function g(x; K).
 
-    scale: samples that count as one unit of data, > 0; K says what the client needs it for, 0 is a pure seller
+    scale: samples that count as one unit of data, > 0; K says what the client needs it for, 0 is a
+        pure seller
 
-    A new family subclasses it with ``value`` and ``marginal``; ``beyond`` then follows by bisection, or is written in closed
-    form; ``threshold`` always follows from it. Who overrides ``marginal`` of a family that has its own ``beyond`` overrides both:
-    markets refuse a gain whose two disagree.
+    A new family subclasses it with ``value`` and ``marginal``; ``beyond`` then follows by
+    bisection, or is written in closed form; ``threshold`` always follows from it. Who overrides
+    ``marginal`` of a family that has its own ``beyond`` overrides both: markets refuse a gain whose
+    two disagree.
     Raises ValueError for a scale that is not a finite number > 0.
     """
 
     scale: float = 5000.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "scale", number(self.scale, f"{type(self).__name__}.scale", above=0.0, fix=": samples"))
+        object.__setattr__(
+            self,
+            "scale",
+            number(self.scale, f"{type(self).__name__}.scale", above=0.0, fix=": samples"),
+        )
 
     def value(self, total: Data, need: Data) -> Data:
         """Money that a data total is worth: g(x; K), up to a constant that no difference shows."""
         raise NotImplementedError
 
     def marginal(self, before: Data, added: Data, need: Data) -> Data:
-        """What added data are worth: g(before + added; K) - g(before; K), without cancellation; before > 0."""
+        """What added data are worth: g(before + added; K) - g(before; K), without cancellation;
+        before > 0.
+        """
         raise NotImplementedError
 
     def threshold(self, worth: Data, added: Data, need: Data) -> Data:
-        """The total at which the last ``added`` samples are worth exactly ``worth``: ``added`` and what lies beyond it.
+        """The total at which the last ``added`` samples are worth exactly ``worth``: ``added`` and
+        what lies beyond it.
 
-        x > added with g(x) - g(x - added) = worth; inf where worth <= 0, ``added`` where even the first are worth less
+        x > added with g(x) - g(x - added) = worth; inf where worth <= 0, ``added`` where even the
+        first are worth less
 
         Source: N^Th of Algorithm 2, arXiv 2505.02462.
         """
         return added + self.beyond(worth, added, need)
 
     def beyond(self, worth: Data, added: Data, need: Data) -> Data:
-        """How far the threshold lies above ``added``: y > 0 with g(y + added) - g(y) = worth, without cancellation.
+        """How far the threshold lies above ``added``: y > 0 with g(y + added) - g(y) = worth,
+        without cancellation.
 
-        inf where worth <= 0, 0 (to rounding) where even the first samples are worth less. Bisection on log y.
+        inf where worth <= 0, 0 (to rounding) where even the first samples are worth less. Bisection
+        on log y.
         """
         worth, added, need = torch.broadcast_tensors(worth, added, need)
         low, high = torch.full_like(worth, -700.0), torch.full_like(worth, 700.0)
@@ -83,18 +97,23 @@ class InverseSqrt(GainFamily):
         return -(need * self.scale / total).sqrt()
 
     def marginal(self, before: Data, added: Data, need: Data) -> Data:
-        """sqrt(K s) n / (sqrt(x) sqrt(y) (sqrt(x) + sqrt(y))) with y = x + n: the difference without a subtraction."""
+        """sqrt(K s) n / (sqrt(x) sqrt(y) (sqrt(x) + sqrt(y))) with y = x + n: the difference
+        without a subtraction.
+        """
         low, high = before.sqrt(), (before + added).sqrt()
-        return need.sqrt() * self.scale**0.5 / low * (added / high / (low + high))  # no product that overflows
+        # no product that overflows
+        return need.sqrt() * self.scale**0.5 / low * (added / high / (low + high))
 
     def beyond(self, worth: Data, added: Data, need: Data) -> Data:
         """As in ``GainFamily``, by Newton's method.
 
-        y = n ((z - 1/z) / 2)^2 with the root z >= 1 of z^4 - a z - 1 = 0, a = b / worth, b = 4 sqrt(K s / n)
+        y = n ((z - 1/z) / 2)^2 with the root z >= 1 of z^4 - a z - 1 = 0, a = b / worth, b = 4
+        sqrt(K s / n)
 
-        The unknown is w = z - 1, so that small roots keep all their digits; a is never formed, since it may overflow.
-        Started right of the root, where the function is convex, so that every step stays there.
-        Source: derived here, with y = n sinh^2(log z); the authors' own search can step over a root below 2 n.
+        The unknown is w = z - 1, so that small roots keep all their digits; a is never formed,
+        since it may overflow. Started right of the root, where the function is convex, so that
+        every step stays there. Source: derived here, with y = n sinh^2(log z); the authors' own
+        search can step over a root below 2 n.
         """
         free = worth <= 0
         worth, b = torch.where(free, 1.0, worth), 4 * need.sqrt() * self.scale**0.5 / added.sqrt()
@@ -162,4 +181,9 @@ class Hill(GainFamily):
         return need * (self.scale / start) * added / (start + added)
 
 
-GAINS: dict[str, type[GainFamily]] = {"inverse_sqrt": InverseSqrt, "log": Log, "sqrt": Sqrt, "hill": Hill}
+GAINS: dict[str, type[GainFamily]] = {
+    "inverse_sqrt": InverseSqrt,
+    "log": Log,
+    "sqrt": Sqrt,
+    "hill": Hill,
+}

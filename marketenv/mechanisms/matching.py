@@ -11,8 +11,12 @@ from torch import Tensor
 from marketenv.mechanisms.outcome import refuse
 
 Scores = Float[Tensor, "markets rows columns"]
-Proposers = Float[Tensor, "markets proposers receivers"] | Int[Tensor, "markets proposers receivers"]
-Receivers = Float[Tensor, "markets receivers proposers"] | Int[Tensor, "markets receivers proposers"]
+Proposers = (
+    Float[Tensor, "markets proposers receivers"] | Int[Tensor, "markets proposers receivers"]
+)
+Receivers = (
+    Float[Tensor, "markets receivers proposers"] | Int[Tensor, "markets receivers proposers"]
+)
 Matching = Int[Tensor, "markets proposers"]
 PerOwner = Float64[Tensor, "markets owners"]
 PerCentre = Float64[Tensor, "markets centres"]
@@ -30,8 +34,8 @@ def deferred_acceptance(proposers: Proposers, receivers: Receivers) -> Matching:
         preferences are scores, pass ``preference_ranks(scores)``.
     Returns the receiver of each proposer, -1 where it has none: int64 [markets, proposers].
 
-    Truthful for proposers, not for receivers. Takes at most proposers * receivers steps, each for all
-    markets at once.
+    Truthful for proposers, not for receivers. Takes at most proposers * receivers steps, each for
+    all markets at once.
     Raises ValueError for shapes that disagree and for NaN.
     Source: Gale and Shapley, American Mathematical Monthly 69 (1962); truthfulness: Dubins and
     Freedman 1981, Roth 1982. Owners propose in arXiv 2501.14588.
@@ -58,14 +62,18 @@ def deferred_acceptance(proposers: Proposers, receivers: Receivers) -> Matching:
 
 
 def _kept(wishes: Tensor, places: Tensor, worst: int) -> Tensor:
-    """Keep of all who hold or ask a receiver the one that it likes best: [markets, proposers], -1 for the others."""
+    """Keep of all who hold or ask a receiver the one that it likes best: [markets, proposers],
+    -1 for the others.
+    """
     wished = wishes.clamp(min=0)
     place = places.mT.gather(-1, wished[..., None])[..., 0].masked_fill(wishes < 0, worst)
     best = torch.full_like(places[..., 0], worst).scatter_reduce(-1, wished, place, "amin")
     return torch.where((wishes >= 0) & (place == best.gather(-1, wished)), wishes, -1)
 
 
-def blocking_pairs(matching: Matching, proposers: Proposers, receivers: Receivers) -> Bool[Tensor, "markets proposers receivers"]:
+def blocking_pairs(
+    matching: Matching, proposers: Proposers, receivers: Receivers
+) -> Bool[Tensor, "markets proposers receivers"]:
     """Pairs that would both rather have each other than what a matching gives them.
 
     matching: as ``deferred_acceptance`` returns;   proposers, receivers: the ranks given to it
@@ -86,7 +94,8 @@ def blocking_pairs(matching: Matching, proposers: Proposers, receivers: Receiver
 
 
 def preference_ranks(scores: Scores) -> Float64[Tensor, "markets rows columns"]:
-    """Turn scores into places of a list: 0 the best, equal scores by number, -inf unacceptable (inf).
+    """Turn scores into places of a list: 0 the best, equal scores by number, -inf unacceptable
+    (inf).
 
     scores: what each row thinks of each column, the higher the better   [markets, rows, columns]
     Returns float64 of the same shape. Raises ValueError for NaN.
@@ -131,7 +140,9 @@ def official_preferences(x: PerOwner, d: PerCentre, sigma: PerCentre) -> Ranks:
 
 
 def _ranks(x: Tensor, wanted: Tensor, liked: Tensor) -> Ranks:
-    """Ranks where all owners score centres alike, by ``wanted``, and centres score owners by ``liked``."""
+    """Ranks where all owners score centres alike, by ``wanted``, and centres score owners by
+    ``liked``.
+    """
     return preference_ranks(wanted[:, None].expand(-1, x.shape[1], -1)), preference_ranks(liked)
 
 
@@ -139,8 +150,8 @@ def check_ranks(proposers: Tensor, receivers: Tensor) -> None:
     """Refuse ranks whose shapes disagree, and NaN, by ValueError."""
     if proposers.dim() != 3 or receivers.shape != proposers.mT.shape:
         raise ValueError(
-            f"proposers {list(proposers.shape)} and receivers {list(receivers.shape)} do not fit; wanted "
-            "[markets, proposers, receivers] and [markets, receivers, proposers]."
+            f"proposers {list(proposers.shape)} and receivers {list(receivers.shape)} do not fit;"
+            " wanted [markets, proposers, receivers] and [markets, receivers, proposers]."
         )
     for name, ranks in (("proposers' rank", proposers), ("receivers' rank", receivers)):
         refuse(name, ranks, ranks.isnan(), "a number, the lower the better; inf is unacceptable")

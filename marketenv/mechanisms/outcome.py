@@ -14,15 +14,17 @@ from marketenv.core import tree
 from marketenv.core.parts import made, taken
 
 ROUNDING = 1e-9  # share of the bid by which a price may pass it
-LARGEST = 1e300  # money of a price that no bid bounds: sums of a hundred million such prices are numbers
+# money of a price that no bid bounds: sums of a hundred million such prices are numbers
+LARGEST = 1e300
 
 
 @dataclass(frozen=True)
 class Outcome:
     """Who gets which good, and what is paid for it.
 
-    allocation: True where the buyer gets a copy of the seller's good   bool [markets, buyers, sellers]
-    prices:     money per sold copy, 0 where nothing is sold            float64 [markets, buyers, sellers]
+    allocation: True where the buyer gets a copy of the seller's
+        good   bool [markets, buyers, sellers]
+    prices:     money per sold copy, 0 where nothing is sold   float64 [markets, buyers, sellers]
     """
 
     allocation: Bool[Tensor, "markets buyers sellers"]
@@ -30,52 +32,76 @@ class Outcome:
 
     @property
     def transfers(self) -> Float64[Tensor, "markets buyers sellers"]:
-        """Money from buyer to seller, >= 0: float64 [markets, buyers, sellers]; it equals the prices."""
+        """Money from buyer to seller, >= 0: float64 [markets, buyers, sellers]; it equals the
+        prices.
+        """
         return self.prices
 
 
-def sold(allocation: Bool[Tensor, "markets buyers sellers"], prices: Float64[Tensor, "markets buyers sellers"]) -> Outcome:
+def sold(
+    allocation: Bool[Tensor, "markets buyers sellers"],
+    prices: Float64[Tensor, "markets buyers sellers"],
+) -> Outcome:
     """Keep the prices of what is sold and put 0 elsewhere: both [markets, buyers, sellers]."""
     return Outcome(allocation, torch.where(allocation, prices, 0.0))
 
 
-def acceptable(bids: Float64[Tensor, "markets buyers sellers"], floor: Float64[Tensor, "markets sellers"]) -> Tensor:
-    """Where a buyer bids at all and bids at least the seller's floor: bool [markets, buyers, sellers]."""
+def acceptable(
+    bids: Float64[Tensor, "markets buyers sellers"], floor: Float64[Tensor, "markets sellers"]
+) -> Tensor:
+    """Where a buyer bids at all and bids at least the seller's floor: bool [markets, buyers,
+    sellers].
+    """
     return (bids > 0) & (bids >= floor[:, None])
 
 
 def between(
-    bids: Float64[Tensor, "markets buyers sellers"], asks: Float64[Tensor, "markets sellers"], weight: Tensor | float
+    bids: Float64[Tensor, "markets buyers sellers"],
+    asks: Float64[Tensor, "markets sellers"],
+    weight: Tensor | float,
 ) -> Float64[Tensor, "markets buyers sellers"]:
-    """Money between ask and bid: weight * bid + (1 - weight) * ask, kept inside [ask, bid] against rounding."""
+    """Money between ask and bid: weight * bid + (1 - weight) * ask, kept inside [ask, bid]
+    against rounding.
+    """
     wanted = asks[:, None]
     return (weight * bids + (1 - weight) * wanted).clamp(wanted, bids)
 
 
 def apply_rule(
-    rule: Callable[..., Outcome], bids: Float64[Tensor, "markets buyers sellers"], asks: Float64[Tensor, "markets sellers"]
+    rule: Callable[..., Outcome],
+    bids: Float64[Tensor, "markets buyers sellers"],
+    asks: Float64[Tensor, "markets sellers"],
 ) -> Outcome:
-    """Ask a payment rule who gets what at which price, and refuse what cannot be settled; every market does it here.
+    """Ask a payment rule who gets what at which price, and refuse what cannot be settled; every
+    market does it here.
 
     0 <= price <= bid where something is sold, and price = 0 elsewhere
 
     rule: ``(bids, asks) -> Outcome``;   bids, asks: as in ``check_reports``
-    Returns the outcome in float64. A price that passes its bid by rounding (1e-9 of the bid, or two rounding units of the type
-    that the rule computed in) is the bid.
+    Returns the outcome in float64. A price that passes its bid by rounding (1e-9 of the bid, or two
+    rounding units of the type that the rule computed in) is the bid.
 
     A rule of one's own works on copies, so that what it edits in place changes no bid.
 
-    Raises ValueError, by the word ``mechanism``, for anything but an ``Outcome`` of these shapes, and for other prices.
+    Raises ValueError, by the word ``mechanism``, for anything but an ``Outcome`` of these shapes,
+    and for other prices.
 
     >>> free = lambda bids, asks: Outcome(bids > 0, torch.zeros_like(bids))
     >>> apply_rule(free, torch.ones(1, 1, 1).double(), torch.ones(1, 1).double()).prices
     tensor([[[0.]]], dtype=torch.float64)
     """
-    own = not isinstance(rule, FunctionType) or not rule.__globals__["__name__"].startswith("marketenv.")
-    outcome, axes = made(tree.apart(rule, own)(bids, asks), Outcome, "mechanism"), "markets, buyers, sellers"
+    own = not isinstance(rule, FunctionType) or not rule.__globals__["__name__"].startswith(
+        "marketenv."
+    )
+    outcome, axes = (
+        made(tree.apart(rule, own)(bids, asks), Outcome, "mechanism"),
+        "markets, buyers, sellers",
+    )
     allocation = taken(outcome.allocation, "mechanism returned allocation", bids, axes, torch.bool)
     prices = taken(outcome.prices, "mechanism returned prices", bids, axes)
-    return Outcome(allocation, fair_prices("mechanism", allocation, prices, bids, outcome.prices.dtype))
+    return Outcome(
+        allocation, fair_prices("mechanism", allocation, prices, bids, outcome.prices.dtype)
+    )
 
 
 def fair_prices(
@@ -85,9 +111,11 @@ def fair_prices(
     bids: Float64[Tensor, "markets buyers sellers"],
     computed: torch.dtype,
 ) -> Float64[Tensor, "markets buyers sellers"]:
-    """Return prices from 0 to the bid where something is sold and 0 elsewhere, all [markets, buyers, sellers].
+    """Return prices from 0 to the bid where something is sold and 0 elsewhere, all [markets,
+    buyers, sellers].
 
-    computed: the type that the part computed in, two rounding units of which are no fault: such a price is the bid
+    computed: the type that the part computed in, two rounding units of which are no fault: such a
+        price is the bid
     Raises ValueError that names the part and the first price that is another.
     """
     unit = torch.finfo(computed).eps if computed.is_floating_point else 0.0
@@ -95,21 +123,30 @@ def fair_prices(
     fair = torch.where(allocation, (prices >= 0) & (prices <= most), prices == 0)
     if not bool(fair.all()):
         where = tuple((~fair).nonzero()[0].tolist())
-        raise ValueError(_unfair(part, float(prices[where]), float(bids[where]), bool(allocation[where]), list(where)))
+        raise ValueError(
+            _unfair(
+                part, float(prices[where]), float(bids[where]), bool(allocation[where]), list(where)
+            )
+        )
     return prices.minimum(bids)
 
 
 def check_unbounded(
-    part: str, allocation: Bool[Tensor, "markets buyers sellers"], prices: Float64[Tensor, "markets buyers sellers"]
+    part: str,
+    allocation: Bool[Tensor, "markets buyers sellers"],
+    prices: Float64[Tensor, "markets buyers sellers"],
 ) -> None:
-    """Refuse prices of a market without bids that are beyond +-1e300 where something is sold, or not 0 elsewhere.
+    """Refuse prices of a market without bids that are beyond +-1e300 where something is sold, or
+    not 0 elsewhere.
 
     Raises ValueError that names the part and the first of them.
     """
     fair = torch.where(allocation, prices.abs() <= LARGEST, prices == 0)
     if not bool(fair.all()):
         where = tuple((~fair).nonzero()[0].tolist())
-        raise ValueError(_unfair(part, float(prices[where]), None, bool(allocation[where]), list(where)))
+        raise ValueError(
+            _unfair(part, float(prices[where]), None, bool(allocation[where]), list(where))
+        )
 
 
 def _unfair(part: str, price: float, bid: float | None, sold: bool, where: list[int]) -> str:
@@ -130,21 +167,30 @@ def check_reports(bids: Tensor, asks: Tensor) -> None:
     bids: money offered, 0 means no bid                     float64 [markets, buyers, sellers]
     asks: money wanted per copy, inf means not for sale     float64 [markets, sellers]
 
-    Raises ValueError for shapes that disagree, another dtype, a negative, infinite or NaN bid, a negative or NaN ask.
+    Raises ValueError for shapes that disagree, another dtype, a negative, infinite or NaN bid, a
+    negative or NaN ask.
     """
     if bids.dim() != 3 or asks.shape != (bids.shape[0], bids.shape[-1]) or 0 in bids.shape[1:]:
         raise ValueError(
-            f"bids {list(bids.shape)} and asks {list(asks.shape)} do not fit; wanted bids [markets, buyers, sellers] and "
-            "asks [markets, sellers] of the same market and sellers, with at least one buyer and one seller."
+            f"bids {list(bids.shape)} and asks {list(asks.shape)} do not fit; wanted bids [markets,"
+            " buyers, sellers] and asks [markets, sellers] of the same market and sellers, with at"
+            " least one buyer and one seller."
         )
     if bids.dtype != torch.float64 or asks.dtype != torch.float64:
-        raise ValueError(f"bids are {bids.dtype} and asks {asks.dtype}; money is torch.float64. Convert with .double().")
+        raise ValueError(
+            f"bids are {bids.dtype} and asks {asks.dtype}; money is torch.float64. Convert with"
+            " .double()."
+        )
     refuse("bid", bids, ~(bids.isfinite() & (bids >= 0)), "a finite amount >= 0; 0 means no bid")
     refuse("ask", asks, ~(asks >= 0), "an amount >= 0; inf means not for sale")
 
 
 def refuse(what: str, values: Tensor, bad: Tensor, wanted: str) -> None:
-    """Raise ValueError that names the first of the numbers that are bad, if any is; values, bad: of one shape."""
+    """Raise ValueError that names the first of the numbers that are bad, if any is; values,
+    bad: of one shape.
+    """
     if bad.any():
         where = tuple(bad.nonzero()[0].tolist())
-        raise ValueError(f"{what} {float(values[where]):g} at index {list(where)}; wanted {wanted}.")
+        raise ValueError(
+            f"{what} {float(values[where]):g} at index {list(where)}; wanted {wanted}."
+        )

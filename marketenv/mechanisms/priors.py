@@ -8,12 +8,14 @@ from typing import ClassVar, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-Number = Tensor | float | int  # one number for all, or a float64 tensor that broadcasts with the prices
+# one number for all, or a float64 tensor that broadcasts with the prices
+Number = Tensor | float | int
 
 
 @runtime_checkable
 class Prior(Protocol):
-    """A distribution of one buyer's value; parameters are floats or tensors that broadcast with the prices.
+    """A distribution of one buyer's value; parameters are floats or tensors that broadcast with the
+    prices.
 
     lo, hi: ends of the support, lo <= hi
     cdf(p): probability of a value <= p
@@ -45,9 +47,10 @@ class Truncated:
 
     cdf(p) = mass(lo, p) / mass(lo, hi),   pdf(p) = density(p) / mass(lo, hi)
 
-    A new prior subclasses it with ``density`` and ``mass`` and names in ``POSITIVE`` and ``NOT_NEGATIVE`` the parameters
-    that must be so. lo = hi is a sure value: the cdf is a step, the pdf 0. Parameters left out are set from the interval.
-    Raises ValueError for lo > hi, numbers that are not finite, and an interval without mass.
+    A new prior subclasses it with ``density`` and ``mass`` and names in ``POSITIVE`` and
+    ``NOT_NEGATIVE`` the parameters that must be so. lo = hi is a sure value: the cdf is a step, the
+    pdf 0. Parameters left out are set from the interval. Raises ValueError for lo > hi, numbers
+    that are not finite, and an interval without mass.
     """
 
     POSITIVE: ClassVar[tuple[str, ...]] = ()
@@ -70,7 +73,10 @@ class Truncated:
         if bool((lo > hi).any()):
             raise ValueError(f"{kind} has lo {self.lo} > hi {self.hi}; wanted lo <= hi.")
         if bool(((hi > lo) & ~(self.mass(lo, hi) > 0)).any()):
-            raise ValueError(f"{kind} has no mass between lo {self.lo} and hi {self.hi}; move its centre into the interval.")
+            raise ValueError(
+                f"{kind} has no mass between lo {self.lo} and hi {self.hi}; move its centre into"
+                " the interval."
+            )
 
     def density(self, p: Tensor) -> Tensor:
         """Density at p up to a constant factor."""
@@ -135,7 +141,9 @@ class TruncatedExponential(Truncated):
 
 @dataclass(frozen=True)
 class TruncatedNormal(Truncated):
-    """density ~ exp(-z^2 / 2), z = (p - mean) / sd; by default the middle of the interval and a quarter of its width."""
+    """density ~ exp(-z^2 / 2), z = (p - mean) / sd; by default the middle of the interval and a
+    quarter of its width.
+    """
 
     POSITIVE = ("sd",)
 
@@ -154,12 +162,16 @@ class TruncatedNormal(Truncated):
         return (float64(self.hi) - self.lo) / 4 if self.sd is None else self.sd
 
     def _z(self, p: Tensor) -> Tensor:
-        return (p - ((float64(self.hi) + self.lo) / 2 if self.mean is None else self.mean)) / self._sd()
+        return (
+            p - ((float64(self.hi) + self.lo) / 2 if self.mean is None else self.mean)
+        ) / self._sd()
 
 
 @dataclass(frozen=True)
 class TruncatedLognormal(Truncated):
-    """log p is normal(mu, sigma); lo >= 0; by default mu is the log of the interval's middle and sigma 1/2."""
+    """log p is normal(mu, sigma); lo >= 0; by default mu is the log of the interval's middle
+    and sigma 1/2.
+    """
 
     POSITIVE = ("hi", "sigma")
     NOT_NEGATIVE = ("lo",)
@@ -176,7 +188,9 @@ class TruncatedLognormal(Truncated):
         return _normal_mass(self._z(a), self._z(b))
 
     def _z(self, p: Tensor) -> Tensor:
-        return (p.log() - (((float64(self.hi) + self.lo) / 2).log() if self.mu is None else self.mu)) / self.sigma
+        return (
+            p.log() - (((float64(self.hi) + self.lo) / 2).log() if self.mu is None else self.mu)
+        ) / self.sigma
 
 
 @dataclass(frozen=True)
@@ -230,12 +244,18 @@ class BoundedPareto(Truncated):
 
 
 def float64(value: Number) -> Tensor:
-    """A float64 tensor of the same shape and device; a plain number becomes a scalar that fits every device."""
-    return torch.as_tensor(value, dtype=torch.float64, device=value.device if isinstance(value, Tensor) else "cpu")
+    """A float64 tensor of the same shape and device; a plain number becomes a scalar that fits
+    every device.
+    """
+    return torch.as_tensor(
+        value, dtype=torch.float64, device=value.device if isinstance(value, Tensor) else "cpu"
+    )
 
 
 def alike(*values: Number) -> list[Tensor]:
-    """The values as float64 tensors of one broadcast shape, on the device of the first tensor among them."""
+    """The values as float64 tensors of one broadcast shape, on the device of the first tensor
+    among them.
+    """
     device = next((value.device for value in values if isinstance(value, Tensor)), None)
     return list(torch.broadcast_tensors(*(float64(value).to(device) for value in values)))
 
@@ -245,7 +265,10 @@ def _check(name: str, value: Number, least: float, closed: bool = False) -> None
     value = float64(value)
     if not bool((value.isfinite() & ((value >= least) if closed else (value > least))).all()):
         sign = ">=" if closed else ">"
-        raise ValueError(f"{name} is {value.tolist()}; wanted finite numbers{'' if least < 0 else f' {sign} {least:g}'}.")
+        raise ValueError(
+            f"{name} is {value.tolist()}; wanted finite"
+            f" numbers{'' if least < 0 else f' {sign} {least:g}'}."
+        )
 
 
 def _phi(z: Tensor) -> Tensor:
@@ -253,9 +276,12 @@ def _phi(z: Tensor) -> Tensor:
 
 
 def _normal_mass(a: Tensor, b: Tensor) -> Tensor:
-    """Phi(b) - Phi(a); mirrored right of the centre, where both are near 1 and their difference would lose its digits."""
+    """Phi(b) - Phi(a); mirrored right of the centre, where both are near 1 and their difference
+    would lose its digits.
+    """
     low, high = torch.where(a > 0, -b, a), torch.where(a > 0, -a, b)
-    return (torch.erfc(-high / 2**0.5) - torch.erfc(-low / 2**0.5)) / 2  # torch's ndtr is 0 below z = -8.3, erfc is not
+    # torch's ndtr is 0 below z = -8.3, erfc is not
+    return (torch.erfc(-high / 2**0.5) - torch.erfc(-low / 2**0.5)) / 2
 
 
 PRIORS: dict[str, type[Truncated]] = {

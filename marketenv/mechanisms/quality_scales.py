@@ -1,6 +1,8 @@
-"""Scales of quality: from scores of an audit, or of an owner's own report, to the f by which owners are paid.
+"""Scales of quality: from scores of an audit, or of an owner's own report, to the f by which owners
+are paid.
 
-A scale is ``scores [markets, owners] -> quality [markets, owners]``; further options are keywords with defaults.
+A scale is ``scores [markets, owners] -> quality [markets, owners]``; further options are keywords
+with defaults.
 """
 
 from __future__ import annotations
@@ -36,16 +38,21 @@ def minmax(scores: PerOwner, *, lowest: Number = 0.9) -> PerOwner:
     tensor([[0.9000, 0.9500, 1.0000]], dtype=torch.float64)
     """
     check_scores(scores)
-    unit = torch.where((width := _width(scores)) > 0, (scores - scores.amin(-1, keepdim=True)) / width, 1.0)
+    unit = torch.where(
+        (width := _width(scores)) > 0, (scores - scores.amin(-1, keepdim=True)) / width, 1.0
+    )
     return _between(lowest, unit)
 
 
-def fixed(scores: PerOwner, *, ends: tuple[Number, Number] = (0.0, 1.0), lowest: Number = 0.9) -> PerOwner:
+def fixed(
+    scores: PerOwner, *, ends: tuple[Number, Number] = (0.0, 1.0), lowest: Number = 0.9
+) -> PerOwner:
     """Measure scores on a scale that is set beforehand, whoever else takes part.
 
     f = lowest + (1 - lowest) min(1, max(0, (v - worst) / (best - worst)))
 
-    scores: v, the higher the better   [markets, owners];   ends: (worst, best), worst < best, in the
+    scores: v, the higher the better   [markets, owners];
+        ends: (worst, best), worst < best, in the
     scores' unit;   lowest: as in ``minmax``. By default for v = 1 - MSE of images in [0, 1].
     Returns f [markets, owners]. Raises ValueError as ``minmax``, and for other ends.
     Source: ours. No owner's score moves another's quality.
@@ -62,8 +69,8 @@ def ratchet(x: PerOwner, before: PerOwner) -> PerOwner:
     """Never let a contribution fall when the game is solved again: max(x_n, x_n before).
 
     x, before: contributions [markets, owners]. Returns the same.
-    Source: ``compare_elements`` of the authors' public code. Not in the paper's game: an owner whose
-    quality fell contributes more than its best response.
+    Source: ``compare_elements`` of the authors' public code. Not in the paper's game: an owner
+    whose quality fell contributes more than its best response.
 
     >>> ratchet(torch.tensor([[0.1, 0.3]]).double(), torch.tensor([[0.2, 0.2]]).double())
     tensor([[0.2000, 0.3000]], dtype=torch.float64)
@@ -82,11 +89,24 @@ def _between(lowest: Number, unit: Tensor) -> Tensor:
 
 
 def check_scores(scores: Tensor) -> None:
-    """Refuse scores of another shape or type than float64 [markets, owners], and those not finite."""
+    """Refuse scores of another shape or type than float64 [markets, owners], and those not
+    finite.
+    """
     if scores.dim() != 2 or not scores.shape[1]:
-        raise ValueError(f"scores have shape {list(scores.shape)}; wanted [markets, owners] with at least one owner.")
+        raise ValueError(
+            f"scores have shape {list(scores.shape)}; wanted [markets, owners] with at least one"
+            " owner."
+        )
     check_money(scores=scores)
-    refuse("score", scores, ~scores.isfinite(), "a finite number; give owners without one the worst score")
+    refuse(
+        "score",
+        scores,
+        ~scores.isfinite(),
+        "a finite number; give owners without one the worst score",
+    )
 
 
-QUALITY_SCALES: dict[str, Callable[..., Float64[Tensor, "markets owners"]]] = {"minmax": minmax, "fixed": fixed}
+QUALITY_SCALES: dict[str, Callable[..., Float64[Tensor, "markets owners"]]] = {
+    "minmax": minmax,
+    "fixed": fixed,
+}

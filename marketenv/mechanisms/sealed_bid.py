@@ -1,4 +1,6 @@
-"""Sealed-bid auctions of one exclusive copy per seller: references, since parameters themselves can be copied."""
+"""Sealed-bid auctions of one exclusive copy per seller: references, since parameters themselves
+can be copied.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +13,15 @@ from marketenv.mechanisms.outcome import Outcome, acceptable, check_reports, sol
 
 
 def first_price(
-    bids: Float64[Tensor, "markets buyers sellers"], asks: Float64[Tensor, "markets sellers"], *, reserve: float = 0.0
+    bids: Float64[Tensor, "markets buyers sellers"],
+    asks: Float64[Tensor, "markets sellers"],
+    *,
+    reserve: float = 0.0,
 ) -> Outcome:
     """Sell each seller's one copy to the highest bid, at that bid.
 
-    winner(s) = argmax_b bid[b, s] if that bid > 0 and >= max(ask[s], reserve);   price = bid of the winner
+    winner(s) = argmax_b bid[b, s] if that bid > 0 and >= max(ask[s], reserve);
+    price = bid of the winner
 
     bids: money offered, 0 means no bid   float64 [markets, buyers, sellers]
     asks: money wanted for the copy       float64 [markets, sellers]
@@ -26,14 +32,19 @@ def first_price(
     Source: Vickrey, Journal of Finance 16 (1961).
 
     >>> import torch
-    >>> first_price(torch.tensor([[[3.0], [5.0]]]).double(), torch.tensor([[1.0]]).double()).prices.flatten()
+    >>> first_price(
+    ...     torch.tensor([[[3.0], [5.0]]]).double(), torch.tensor([[1.0]]).double()
+    ... ).prices.flatten()
     tensor([0., 5.], dtype=torch.float64)
     """
     return sold(_winners(bids, _floor(bids, asks, reserve)), bids)
 
 
 def second_price(
-    bids: Float64[Tensor, "markets buyers sellers"], asks: Float64[Tensor, "markets sellers"], *, reserve: float = 0.0
+    bids: Float64[Tensor, "markets buyers sellers"],
+    asks: Float64[Tensor, "markets sellers"],
+    *,
+    reserve: float = 0.0,
 ) -> Outcome:
     """Sell each seller's one copy to the highest bid, at the least bid that would still have won.
 
@@ -48,7 +59,9 @@ def second_price(
     Source: Vickrey, Journal of Finance 16 (1961).
 
     >>> import torch
-    >>> second_price(torch.tensor([[[3.0], [5.0]]]).double(), torch.tensor([[1.0]]).double()).prices.flatten()
+    >>> second_price(
+    ...     torch.tensor([[[3.0], [5.0]]]).double(), torch.tensor([[1.0]]).double()
+    ... ).prices.flatten()
     tensor([0., 3.], dtype=torch.float64)
     """
     floor = _floor(bids, asks, reserve)
@@ -65,6 +78,8 @@ def _floor(bids: Tensor, asks: Tensor, reserve: float) -> Tensor:
 
 
 def _winners(bids: Tensor, floor: Tensor) -> Tensor:
-    """True for the highest acceptable bid of each seller, the lower index at a tie: [markets, buyers, sellers]."""
+    """True for the highest acceptable bid of each seller, the lower index at a tie: [markets,
+    buyers, sellers].
+    """
     best = torch.zeros_like(bids, dtype=torch.bool).scatter(1, bids.argmax(1, keepdim=True), True)
     return best & acceptable(bids, floor)

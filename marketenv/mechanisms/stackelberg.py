@@ -1,4 +1,5 @@
-"""The tripartite Stackelberg game: a model owner pays, data owners contribute, computing centres compute.
+"""The tripartite Stackelberg game: a model owner pays, data owners contribute, computing centres
+compute.
 
 The leader commits to a payment, owners contest it with their data, and centres contest the owners'
 fees. To solve it another way, write ``TripartiteGame -> Stackelberg`` and pass it as ``solver``.
@@ -18,7 +19,13 @@ from torch import Tensor
 from marketenv.core.checks import named_part, number
 from marketenv.core.parts import made
 from marketenv.mechanisms.capped_contest import Equilibria, equilibria
-from marketenv.mechanisms.contest import active_set, contest, contest_utilities, intensity, interior_efforts
+from marketenv.mechanisms.contest import (
+    active_set,
+    contest,
+    contest_utilities,
+    intensity,
+    interior_efforts,
+)
 from marketenv.mechanisms.outcome import refuse
 from marketenv.mechanisms.procurement import check_money
 
@@ -27,7 +34,8 @@ PerOwner = Float64[Tensor, "markets owners"]
 PerCentre = Float64[Tensor, "markets centres"]
 Number = float | int | PerMarket
 
-HALVINGS = 60  # of an interval in which the leader's gain is concave: below the spacing of float64 numbers
+# of an interval in which the leader's gain is concave: below the spacing of float64 numbers
+HALVINGS = 60
 
 
 class Stackelberg(NamedTuple):
@@ -76,8 +84,8 @@ class TripartiteGame:
         check_quality(self.quality, self.caps)
         if self.sigma.dim() != 2 or self.sigma.shape[0] != self.quality.shape[0]:
             raise ValueError(
-                f"sigma {list(self.sigma.shape)} does not fit quality {list(self.quality.shape)}; wanted [markets, centres] "
-                "of the same markets."
+                f"sigma {list(self.sigma.shape)} does not fit quality {list(self.quality.shape)};"
+                " wanted [markets, centres] of the same markets."
             )
         check_money(sigma=self.sigma)
         refuse("sigma", self.sigma, ~(self.sigma > 0), "a cost > 0; inf does not take part")
@@ -101,7 +109,9 @@ class TripartiteGame:
 
     @cached_property
     def computable(self) -> Tensor:
-        """Whether at least two centres take part, without which there is no trade: bool [markets]."""
+        """Whether at least two centres take part, without which there is no trade: bool
+        [markets].
+        """
         return self.sigma.isfinite().sum(-1) >= 2
 
 
@@ -127,8 +137,12 @@ def stackelberg(
     >>> [round(float(part[0].mean()), 6) for part in solved]
     [1.388889, 0.125, 0.1125, 0.638437, 0.013889, 0.0125]
     """
-    solve = named_part(solver, "solver", STACKELBERG_SOLVERS, "a callable TripartiteGame -> Stackelberg", takes=1)
-    return made(solve(TripartiteGame(quality, sigma, alpha, k, lam, rho, eps, caps)), Stackelberg, "solver")
+    solve = named_part(
+        solver, "solver", STACKELBERG_SOLVERS, "a callable TripartiteGame -> Stackelberg", takes=1
+    )
+    return made(
+        solve(TripartiteGame(quality, sigma, alpha, k, lam, rho, eps, caps)), Stackelberg, "solver"
+    )
 
 
 def sne(game: TripartiteGame) -> Stackelberg:
@@ -147,28 +161,35 @@ def sne(game: TripartiteGame) -> Stackelberg:
 
 
 def official_foc(game: TripartiteGame) -> Stackelberg:
-    """What the authors' public code computes: first-order conditions of everybody, whatever the signs.
+    """What the authors' public code computes: first-order conditions of everybody, whatever the
+    signs.
 
     as ``sne`` without caps, but K = (N - 1) / (c_1 + ... + c_N) over all owners, and centres alike
 
     Where the equilibrium leaves somebody out, this gives it a negative x or d, so it is no
     equilibrium. Owners of quality 0 are left out.
     Raises ValueError for caps, which the code does not know.
-    Source: ``find_stackelberg_equilibrium`` of leaveWhite9088/QD-RDFL. We differ: in closed form, so
-    it also answers where the code's root finder fails (N > 70); the code solves no centres.
+    Source: ``find_stackelberg_equilibrium`` of leaveWhite9088/QD-RDFL. We differ: in closed form,
+    so it also answers where the code's root finder fails (N > 70); the code solves no centres.
     """
     if game.caps is not None:
-        raise ValueError("caps are given, and official_foc knows none. Leave them out, or use solver='sne'.")
+        raise ValueError(
+            "caps are given, and official_foc knows none. Leave them out, or use solver='sne'."
+        )
     owners, centres = everybody(game.owner_costs), everybody(game.centre_costs)
     eta = _uncapped_optimum(cast(Tensor, game.alpha * game.k), intensity(game.owner_costs, owners))
     eta = torch.where(game.computable, eta, 0.0)
     q = interior_efforts(eta, game.owner_costs, owners)
     x = torch.where(owners, q / game.quality, 0.0)
-    return played(game, eta, x, interior_efforts(game.unit_cost * x.sum(-1), game.centre_costs, centres))
+    return played(
+        game, eta, x, interior_efforts(game.unit_cost * x.sum(-1), game.centre_costs, centres)
+    )
 
 
 def everybody(costs: Float64[Tensor, "markets contestants"]) -> Bool[Tensor, "markets contestants"]:
-    """All who have a finite cost, and nobody where those are fewer than two: bool [markets, contestants]."""
+    """All who have a finite cost, and nobody where those are fewer than two: bool [markets,
+    contestants].
+    """
     able = costs.isfinite()
     return able & (able.sum(-1, keepdim=True) >= 2)
 
@@ -189,7 +210,9 @@ def played(game: TripartiteGame, eta: PerMarket, x: PerOwner, d: PerCentre) -> S
     )
 
 
-def leader_utility(eta: PerMarket, total: PerMarket, alpha: Number = 5.0, k: Number = 0.5) -> PerMarket:
+def leader_utility(
+    eta: PerMarket, total: PerMarket, alpha: Number = 5.0, k: Number = 0.5
+) -> PerMarket:
     """U_s = alpha k ln(1 + sum q) - eta, money [markets].
 
     eta: money [markets];   total: sum of the true q_n [markets]. Source: as in ``TripartiteGame``.
@@ -200,7 +223,9 @@ def leader_utility(eta: PerMarket, total: PerMarket, alpha: Number = 5.0, k: Num
     return alpha * k * total.log1p() - eta
 
 
-def contributions(eta: PerMarket, quality: PerOwner, cost: Number, caps: PerOwner | None = None) -> PerOwner:
+def contributions(
+    eta: PerMarket, quality: PerOwner, cost: Number, caps: PerOwner | None = None
+) -> PerOwner:
     """What owners contribute to a payment in equilibrium: x_n = q_n / f_n of ``contest``.
 
     eta: money >= 0 [markets];   quality, caps: as in ``TripartiteGame``   [markets, owners]
@@ -217,7 +242,9 @@ def contributions(eta: PerMarket, quality: PerOwner, cost: Number, caps: PerOwne
     return x if caps is None else x.minimum(caps)
 
 
-def leader_optimum(quality: PerOwner, alpha: Number, k: Number, cost: Number, caps: PerOwner | None = None) -> PerMarket:
+def leader_optimum(
+    quality: PerOwner, alpha: Number, k: Number, cost: Number, caps: PerOwner | None = None
+) -> PerMarket:
     """The payment that is best for the leader, given that owners answer it by their equilibrium.
 
     without caps: eta* = max(0, alpha k - 1 / K), with K of ``contest``
@@ -225,9 +252,9 @@ def leader_optimum(quality: PerOwner, alpha: Number, k: Number, cost: Number, ca
     quality, caps: as in ``TripartiteGame``   [markets, owners]
     alpha, k, cost: > 0, floats or [markets]; cost is lam rho, money per unit of x
     Returns eta >= 0 [markets]; 0 where no trade is best, also with fewer than two owners.
-    With caps the utility may have several peaks; in a segment it is concave in sum q <= alpha k K - 1.
-    Caps lower the effort that a payment brings, so where none binds at the optimum without caps, that
-    is the optimum. Raises ValueError as ``TripartiteGame``.
+    With caps the utility may have several peaks; in a segment it is concave in sum q <= alpha k K -
+    1. Caps lower the effort that a payment brings, so where none binds at the optimum without caps,
+    that is the optimum. Raises ValueError as ``TripartiteGame``.
     Source: derived here; agrees with the results that the authors of arXiv 2501.14588 saved.
 
     >>> leader_optimum(torch.ones(1, 10).double(), 5.0, 0.5, 1.0)  # 2.5 - 10 / 9
@@ -265,7 +292,9 @@ def _best_prize(worth: Tensor, paths: Equilibria, rate: Tensor) -> Tensor:
         rising = worth[:, None] / (1 + middle) > paths.slopes(middle)
         low, high = torch.where(rising, middle, low), torch.where(rising, high, middle)
     prizes = paths.prizes(high)
-    gains = torch.where(growing & paths.prize.isfinite(), worth[:, None] * high.log1p() - prizes, -torch.inf)
+    gains = torch.where(
+        growing & paths.prize.isfinite(), worth[:, None] * high.log1p() - prizes, -torch.inf
+    )
     best, place = gains.max(-1, keepdim=True)
     return torch.where(best > 0, prizes.gather(-1, place), 0.0)[:, 0]
 
@@ -276,21 +305,35 @@ def per_market(value: Number, name: str, like: Float64[Tensor, "markets _"]) -> 
     Raises ValueError for another shape or type, and for numbers that are not finite and > 0.
     """
     if not isinstance(value, Tensor):
-        return torch.full_like(like[:, 0] if like.shape[1] else like.sum(-1), number(value, name, above=0.0))
+        return torch.full_like(
+            like[:, 0] if like.shape[1] else like.sum(-1), number(value, name, above=0.0)
+        )
     if value.shape != like.shape[:1]:
-        raise ValueError(f"{name} has shape {list(value.shape)}; wanted one number, or [{like.shape[0]}], one for each market.")
+        raise ValueError(
+            f"{name} has shape {list(value.shape)}; wanted one number, or [{like.shape[0]}], one"
+            " for each market."
+        )
     check_money(**{name: value})
     refuse(name, value, ~(value.isfinite() & (value > 0)), "a finite number > 0")
     return value
 
 
 def check_quality(quality: Tensor, caps: Tensor | None) -> None:
-    """Refuse qualities and caps that have no meaning: the ranges of ``TripartiteGame``, by ValueError."""
+    """Refuse qualities and caps that have no meaning: the ranges of ``TripartiteGame``, by
+    ValueError.
+    """
     if quality.dim() != 2 or (caps is not None and caps.shape != quality.shape):
         said = "" if caps is None else f" and caps {list(caps.shape)}"
-        raise ValueError(f"quality {list(quality.shape)}{said} do not fit; wanted [markets, owners].")
+        raise ValueError(
+            f"quality {list(quality.shape)}{said} do not fit; wanted [markets, owners]."
+        )
     check_money(quality=quality, **({} if caps is None else {"caps": caps}))
-    refuse("quality", quality, ~(quality.isfinite() & (quality >= 0)), "a finite number >= 0; 0 does not take part")
+    refuse(
+        "quality",
+        quality,
+        ~(quality.isfinite() & (quality >= 0)),
+        "a finite number >= 0; 0 does not take part",
+    )
     if caps is not None:
         refuse("cap", caps, ~(caps >= 0), "the most x, >= 0; 0 does not take part")
 

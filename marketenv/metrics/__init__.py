@@ -6,7 +6,12 @@ To add a metric, write a function of arrays, name it below, and add a worked row
 from collections.abc import Callable
 from typing import Any
 
-from marketenv.metrics.bayesian_games import BayesianResponse, bayesian_best_response, bayesian_nash_conv, joint_prior
+from marketenv.metrics.bayesian_games import (
+    BayesianResponse,
+    bayesian_best_response,
+    bayesian_nash_conv,
+    joint_prior,
+)
 from marketenv.metrics.equilibrium import (
     NashConv,
     exploitability,
@@ -17,7 +22,14 @@ from marketenv.metrics.equilibrium import (
     strategy_linf,
 )
 from marketenv.metrics.rationality import budget_balance, ir_violation, participation
-from marketenv.metrics.regret import InterimLoss, Regret, epsilon_equilibrium, ex_ante_loss, interim_loss, regret
+from marketenv.metrics.regret import (
+    InterimLoss,
+    Regret,
+    epsilon_equilibrium,
+    ex_ante_loss,
+    interim_loss,
+    regret,
+)
 from marketenv.metrics.statistics import (
     Interval,
     interquartile_interval,
@@ -30,7 +42,15 @@ from marketenv.metrics.statistics import (
     ratio_interval,
     share_interval,
 )
-from marketenv.metrics.welfare import efficiency, gini, mean_utilities, per_capita, price_of_anarchy, revenue, total_gain
+from marketenv.metrics.welfare import (
+    efficiency,
+    gini,
+    mean_utilities,
+    per_capita,
+    price_of_anarchy,
+    revenue,
+    total_gain,
+)
 
 METRICS: dict[str, Callable[..., Any]] = {
     "regret": regret,

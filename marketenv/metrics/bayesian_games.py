@@ -50,22 +50,27 @@ def bayesian_best_response(
 ) -> BayesianResponse:
     """Find the best response of one player of a finite Bayesian game, exactly.
 
-    V[t_i, a_i] = sum over t_-i, a_-i of  prior(t) * prod_{j != i} policy_j(a_j | t_j) * payoff_i(t, a)
-    gain = sum over t_i of  max_{legal a} V[t_i, a] - sum_a policy_i(a | t_i) V[t_i, a]
+    V[t_i, a_i] = sum over t_-i, a_-i of  prior(t) * prod_{j != i} policy_j(a_j | t_j) * payoff_i(t,
+    a) gain = sum over t_i of  max_{legal a} V[t_i, a] - sum_a policy_i(a | t_i) V[t_i, a]
 
-    payoffs:  payoff of each player   float64 [players, T_1, ..., T_n, A_1, ..., A_n]; a normal-form game has T_i = 1
-    prior:    joint distribution of types   float64 [T_1, ..., T_n]; ``joint_prior`` makes it from independent ones
+    payoffs:  payoff of each player   float64 [players, T_1, ..., T_n, A_1, ..., A_n];
+              a normal-form game has T_i = 1
+    prior:    joint distribution of types   float64 [T_1, ..., T_n];
+              ``joint_prior`` makes it from independent ones
     policies: chances of actions, one tensor a player   float64 [T_i, A_i], rows sum to 1
-    legal:    True where a type may take an action, one mask a player   bool [T_i, A_i]; None allows all.
+    legal:    True where a type may take an action, one mask a
+              player   bool [T_i, A_i]; None allows all.
               Payoffs of illegal actions count for nothing but must be finite.
 
-    Ties between actions go to the first. Raises ValueError for shapes that do not fit, for what is no distribution, for
-    chances of illegal actions and for an unknown player.
+    Ties between actions go to the first. Raises ValueError for shapes that do not fit, for what is
+    no distribution, for chances of illegal actions and for an unknown player.
 
     >>> pennies = torch.tensor([[[1.0, -1], [-1, 1]], [[-1, 1], [1, -1]]], dtype=torch.float64)
     >>> heads = torch.tensor([[1.0, 0.0]], dtype=torch.float64)
     >>> one = torch.ones(1, 1, dtype=torch.float64)
-    >>> bayesian_best_response(pennies[:, None, None], one, [heads, heads], player=1).policy.tolist()
+    >>> bayesian_best_response(
+    ...     pennies[:, None, None], one, [heads, heads], player=1
+    ... ).policy.tolist()
     [[0.0, 1.0]]
     """
     allowed = _checked(payoffs, prior, policies, legal)
@@ -88,15 +93,22 @@ def bayesian_nash_conv(
     NashConv = sum_i gain_i,   0 exactly where the policies are a Bayes-Nash equilibrium
 
     Arguments and errors are those of ``bayesian_best_response``.
-    Source: Lanctot et al., A unified game-theoretic approach to multiagent reinforcement learning, NeurIPS 2017, sec. 2.
+    Source: Lanctot et al., A unified game-theoretic approach to multiagent reinforcement learning,
+    NeurIPS 2017, sec. 2.
 
     >>> pennies = torch.tensor([[[1.0, -1], [-1, 1]], [[-1, 1], [1, -1]]], dtype=torch.float64)
     >>> heads = torch.tensor([[1.0, 0.0]], dtype=torch.float64)
     >>> one = torch.ones(1, 1, dtype=torch.float64)
-    >>> [response.gain for response in bayesian_nash_conv(pennies[:, None, None], one, [heads, heads])]
+    >>> [
+    ...     response.gain
+    ...     for response in bayesian_nash_conv(pennies[:, None, None], one, [heads, heads])
+    ... ]
     [0.0, 2.0]
     """
-    return tuple(bayesian_best_response(payoffs, prior, policies, player, legal) for player in range(len(policies)))
+    return tuple(
+        bayesian_best_response(payoffs, prior, policies, player, legal)
+        for player in range(len(policies))
+    )
 
 
 def _action_values(
@@ -107,7 +119,10 @@ def _action_values(
     expected = payoff * prior.reshape(*prior.shape, *[1] * n)
     for other, policy in enumerate(policies):
         if other != player:
-            shape = [policy.shape[0] if k == other else policy.shape[1] if k == n + other else 1 for k in range(2 * n)]
+            shape = [
+                policy.shape[0] if k == other else policy.shape[1] if k == n + other else 1
+                for k in range(2 * n)
+            ]
             expected = (expected * policy.reshape(shape)).sum((other, n + other), keepdim=True)
     return expected.reshape(policies[player].shape)
 
@@ -118,15 +133,24 @@ def _checked(payoffs: Payoffs, prior: Prior, policies: Policies, legal: Legal | 
     wanted = [len(policies), *types, *actions]
     if list(payoffs.shape) != wanted or list(prior.shape) != types:
         raise ValueError(
-            f"payoffs are {list(payoffs.shape)} and the prior is {list(prior.shape)}; {len(policies)} policies of shapes "
-            f"{[list(p.shape) for p in policies]} want payoffs {wanted} [players, types, actions] and a prior {types}."
+            f"payoffs are {list(payoffs.shape)} and the prior is {list(prior.shape)};"
+            f" {len(policies)} policies of shapes {[list(p.shape) for p in policies]} want payoffs"
+            f" {wanted} [players, types, actions] and a prior {types}."
         )
     allowed = [torch.ones_like(p, dtype=torch.bool) for p in policies] if legal is None else legal
-    if [mask.shape for mask in allowed] != [p.shape for p in policies] or not all(bool(mask.any(1).all()) for mask in allowed):
-        raise ValueError("legal wants one mask of its policy's shape per player, with a legal action for every type.")
+    if [mask.shape for mask in allowed] != [p.shape for p in policies] or not all(
+        bool(mask.any(1).all()) for mask in allowed
+    ):
+        raise ValueError(
+            "legal wants one mask of its policy's shape per player, with a legal action for every"
+            " type."
+        )
     for player, (policy, mask) in enumerate(zip(policies, allowed, strict=True)):
         if not is_distribution(policy) or bool((policy * ~mask).any()):
-            raise ValueError(f"policy {player} is no distribution over legal actions: rows >= 0 that sum to 1 were wanted.")
+            raise ValueError(
+                f"policy {player} is no distribution over legal actions: rows >= 0 that sum to 1"
+                " were wanted."
+            )
     if not is_distribution(prior.flatten()) or not bool(payoffs.isfinite().all()):
         raise ValueError("the prior is no distribution (>= 0, sum 1), or a payoff is not finite.")
     return allowed

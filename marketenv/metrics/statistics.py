@@ -1,4 +1,6 @@
-"""Means, interquartile means, ratios and shares with intervals that cover what they promise, or none."""
+"""Means, interquartile means, ratios and shares with intervals that cover what they promise, or
+none.
+"""
 
 from __future__ import annotations
 
@@ -15,30 +17,40 @@ from torch import Tensor
 from marketenv.core import draws
 
 MINIMUM = 20  # fewer samples: the studentised bootstrap covers too little; show the points instead
-MINIMUM_INFLATED = 256  # where half of the samples or more are one value, as gains that are mostly 0
+# where half of the samples or more are one value, as gains that are mostly 0
+MINIMUM_INFLATED = 256
 MINIMUM_INTERQUARTILE = 50  # for the percentile bootstrap of interquartile means
 _MOST = 4_000_000  # numbers of a resampling held at once
 
-Bounds = tuple[Float64[Tensor, "*batch"], Float64[Tensor, "*batch"], Float64[Tensor, "*batch"]]  # mean, low, high
+# mean, low, high
+Bounds = tuple[Float64[Tensor, "*batch"], Float64[Tensor, "*batch"], Float64[Tensor, "*batch"]]
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with its interval, 95 % unless said; the bounds are None where the samples are too few for an honest one."""
+    """A mean with its interval, 95 % unless said; the bounds are None where the samples are too
+    few for an honest one.
+    """
 
     mean: float
     low: float | None
     high: float | None
 
     def __str__(self) -> str:
-        return f"{self.mean:+.3f}" if self.low is None else f"{self.mean:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
+        return (
+            f"{self.mean:+.3f}"
+            if self.low is None
+            else f"{self.mean:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
+        )
 
 
 def least_samples(samples: Float64[Tensor, "*batch samples"]) -> Int[Tensor, "*batch"]:
-    """How many samples an interval of their mean needs at least: 20, or 256 where half or more are one and the same value.
+    """How many samples an interval of their mean needs at least: 20, or 256 where half or more are
+    one and the same value.
 
-    Samples mostly of one value (gains that are mostly 0, yes and no) hide how the rest varies; so do constant ones, which
-    may have missed what is rare. Values that differ by rounding only are the same.
+    Samples mostly of one value (gains that are mostly 0, yes and no) hide how the rest varies; so
+    do constant ones, which may have missed what is rare. Values that differ by rounding only are
+    the same.
 
     samples: independent along the last axis, any unit   float64 [*batch, samples]
     Returns counts [*batch]. Of yes and no, ``share_interval`` is exact for any number.
@@ -50,24 +62,31 @@ def least_samples(samples: Float64[Tensor, "*batch samples"]) -> Int[Tensor, "*b
 
 
 def mean_intervals(
-    samples: Float64[Tensor, "*batch samples"], resamples: int = 2000, seed: int = 0, level: float = 0.95
+    samples: Float64[Tensor, "*batch samples"],
+    resamples: int = 2000,
+    seed: int = 0,
+    level: float = 0.95,
 ) -> Bounds:
     """Means of many sets of independent samples at once, with studentised bootstrap intervals.
 
-    t* = (mean* - mean) / se*;  [mean - q(1 - a) se, mean - q(a) se], a = (1 - level) / 2, q the quantiles of t* over resamples
+    t* = (mean* - mean) / se*;  [mean - q(1 - a) se, mean - q(a) se], a = (1 - level) / 2, q the
+    quantiles of t* over resamples
 
     samples: independent along the last axis, any unit   float64 [*batch, samples]
     level:   chance that an interval covers the mean, in (0, 1)
-    Returns mean, low and high, each [*batch]; low and high are NaN below ``least_samples``. Every set meets the same
-    resampled places. Raises ValueError for NaN, no samples, and a level that so few resamples cannot tell.
+    Returns mean, low and high, each [*batch]; low and high are NaN below ``least_samples``. Every
+    set meets the same resampled places. Raises ValueError for NaN, no samples, and a level that so
+    few resamples cannot tell.
 
-    A resample of one value has se* = 0 and t* = -inf or inf. Where so many have that a quantile is infinite, low and high are
-    NaN: at 95 %, where only 1 to 3 samples differ from all others, for exp(-3) of the resamples miss 3. Equal samples of
-    ``least_samples`` or more keep [c, c]: it tells nothing of what is rarer than ``share_interval(0, n)`` allows, 1.4 % for 256.
+    A resample of one value has se* = 0 and t* = -inf or inf. Where so many have that a quantile is
+    infinite, low and high are NaN: at 95 %, where only 1 to 3 samples differ from all others, for
+    exp(-3) of the resamples miss 3. Equal samples of ``least_samples`` or more keep [c, c]: it
+    tells nothing of what is rarer than ``share_interval(0, n)`` allows, 1.4 % for 256.
 
-    Source: Efron and Tibshirani (1993), chapter 12. Measured coverage at 95 %: 20 normal or exponential samples
-    94 to 95 %, uniform 97 %, lognormal 91 %. 256 samples with up to 97 % zeros, the rest uniform, Exp(1) or 1: 95 to 98 %. Of
-    samples that are rarely not 0, that of the intervals that are given, but for [0, 0]:
+    Source: Efron and Tibshirani (1993), chapter 12. Measured coverage at 95 %: 20 normal or
+    exponential samples 94 to 95 %, uniform 97 %, lognormal 91 %. 256 samples with up to 97 % zeros,
+    the rest uniform, Exp(1) or 1: 95 to 98 %. Of samples that are rarely not 0, that of the
+    intervals that are given, but for [0, 0]:
 
         not 0   256 samples: given, covers     1,024 samples: given, covers
         2 %     73 %, 96 to 98 %               all, 94 to 96 %
@@ -86,18 +105,25 @@ def mean_intervals(
         return mean, torch.full_like(mean, math.nan), torch.full_like(mean, math.nan)
     spread = samples.std(-1).flatten()
     spread = spread.where(spread > _rounding(samples).flatten(), 0.0)
-    centred = (samples - mean[..., None]).reshape(-1, n)[known] / spread[known, None].where(spread[known, None] > 0, math.inf)
+    centred = (samples - mean[..., None]).reshape(-1, n)[known] / spread[known, None].where(
+        spread[known, None] > 0, math.inf
+    )
     t = _each(centred, resamples, seed, level, _studentised)
-    t = t.where(t.isfinite().all(0), math.nan)  # too many resamples of one value: the tail is not known
+    # too many resamples of one value: the tail is not known
+    t = t.where(t.isfinite().all(0), math.nan)
     bounds = samples.new_full((2, mean.numel()), math.nan)
     bounds[:, known] = mean.flatten()[known] - t.flip(0) * spread[known]
     return mean, bounds[0].reshape(mean.shape), bounds[1].reshape(mean.shape)
 
 
-def mean_interval(samples: Float64[Tensor, "samples"], resamples: int = 2000, seed: int = 0, level: float = 0.95) -> Interval:
-    """Mean of independent samples with a studentised bootstrap interval, None where ``least_samples`` wants more of them.
+def mean_interval(
+    samples: Float64[Tensor, "samples"], resamples: int = 2000, seed: int = 0, level: float = 0.95
+) -> Interval:
+    """Mean of independent samples with a studentised bootstrap interval, None where
+    ``least_samples`` wants more of them.
 
-    samples: independent values, any unit [samples]. Formula, options and errors are those of ``mean_intervals``.
+    samples: independent values, any unit [samples]. Formula, options and errors are those of
+        ``mean_intervals``.
 
     >>> mean_interval(torch.zeros(3, dtype=torch.float64))
     Interval(mean=0.0, low=None, high=None)
@@ -105,23 +131,33 @@ def mean_interval(samples: Float64[Tensor, "samples"], resamples: int = 2000, se
     return _interval(mean_intervals(samples, resamples, seed, level))
 
 
-def paired_difference(ours: Float64[Tensor, "samples"], theirs: Float64[Tensor, "others"], seed: int = 0) -> Interval:
-    """Mean of ours - theirs over pairs that share seeds (common random numbers), with its 95 % interval.
+def paired_difference(
+    ours: Float64[Tensor, "samples"], theirs: Float64[Tensor, "others"], seed: int = 0
+) -> Interval:
+    """Mean of ours - theirs over pairs that share seeds (common random numbers), with its 95 %
+    interval.
 
     Raises ValueError where the two differ in length.
     """
     if ours.shape != theirs.shape:
-        raise ValueError(f"paired_difference got {len(ours)} and {len(theirs)} samples; wanted one pair per seed.")
+        raise ValueError(
+            f"paired_difference got {len(ours)} and {len(theirs)} samples; wanted one pair per"
+            " seed."
+        )
     return mean_interval(ours - theirs, seed=seed)
 
 
-def ratio_interval(upper: Float64[Tensor, "samples"], lower: Float64[Tensor, "others"], seed: int = 0) -> Interval:
+def ratio_interval(
+    upper: Float64[Tensor, "samples"], lower: Float64[Tensor, "others"], seed: int = 0
+) -> Interval:
     """Ratio of two paired means with its 95 % interval, to first order in the noise of both.
 
-    R = mean(upper) / mean(lower);   the interval is that of the mean of R + (upper - R lower) / mean(lower)
+    R = mean(upper) / mean(lower);
+    the interval is that of the mean of R + (upper - R lower) / mean(lower)
 
     upper, lower: one pair per seed, any unit [samples]
-    Raises ValueError for NaN and where the mean of ``lower`` is not above 0: no ratio is meant then.
+    Raises ValueError for NaN and where the mean of ``lower`` is not above 0: no ratio is meant
+    then.
 
     Source: the delta method for ratio estimators, Cochran, Sampling Techniques (1977), sec. 6.3.
 
@@ -130,10 +166,15 @@ def ratio_interval(upper: Float64[Tensor, "samples"], lower: Float64[Tensor, "ot
     Interval(mean=0.5, low=0.5, high=0.5)
     """
     if upper.shape != lower.shape:
-        raise ValueError(f"ratio_interval got {len(upper)} and {len(lower)} samples; wanted one pair per seed.")
+        raise ValueError(
+            f"ratio_interval got {len(upper)} and {len(lower)} samples; wanted one pair per seed."
+        )
     _check(upper + lower, "ratio_interval")
     if float(lower.mean()) <= 0:
-        raise ValueError(f"ratio_interval got a mean of {float(lower.mean()):g} to divide by; wanted one above 0.")
+        raise ValueError(
+            f"ratio_interval got a mean of {float(lower.mean()):g} to divide by; wanted one"
+            " above 0."
+        )
     ratio = upper.mean() / lower.mean()
     found = mean_interval(ratio + (upper - ratio * lower) / lower.mean(), seed=seed)
     return found if len(upper) >= int(least_samples(upper)) else Interval(found.mean, None, None)
@@ -142,30 +183,38 @@ def ratio_interval(upper: Float64[Tensor, "samples"], lower: Float64[Tensor, "ot
 def interquartile_mean(samples: Float64[Tensor, "*batch samples"]) -> Float64[Tensor, "*batch"]:
     """Mean of the middle half of the samples, so that no outlier counts.
 
-    sum_k w_k x_(k) over the sorted samples, w_k = 2/n times the share of ((k-1)/n, k/n] that lies in (1/4, 3/4]
+    sum_k w_k x_(k) over the sorted samples, w_k = 2/n times the share of ((k-1)/n, k/n] that lies
+    in (1/4, 3/4]
 
     samples: any unit   float64 [*batch, samples]
-    Raises ValueError for NaN and no samples. Source: Agarwal et al., Deep reinforcement learning at the edge of the
-    statistical precipice, NeurIPS 2021. We differ where 4 does not divide the number of samples: the samples at the
-    quartiles count by their share, so that exactly one half counts.
+    Raises ValueError for NaN and no samples. Source: Agarwal et al., Deep reinforcement learning at
+    the edge of the statistical precipice, NeurIPS 2021. We differ where 4 does not divide the
+    number of samples: the samples at the quartiles count by their share, so that exactly one half
+    counts.
 
     >>> float(interquartile_mean(torch.tensor([1.0, 2, 3, 100], dtype=torch.float64)))
     2.5
     """
     _check(samples, "interquartile_mean")
-    return samples.sort(-1).values @ _interquartile_weights(torch.ones_like(samples[(0,) * (samples.dim() - 1)]))
+    return samples.sort(-1).values @ _interquartile_weights(
+        torch.ones_like(samples[(0,) * (samples.dim() - 1)])
+    )
 
 
 def interquartile_intervals(
-    samples: Float64[Tensor, "*batch samples"], resamples: int = 2000, seed: int = 0, level: float = 0.95
+    samples: Float64[Tensor, "*batch samples"],
+    resamples: int = 2000,
+    seed: int = 0,
+    level: float = 0.95,
 ) -> Bounds:
     """Interquartile means of many sets of samples at once, with percentile bootstrap intervals.
 
     [q(a), q(1 - a)], a = (1 - level) / 2, q the quantiles of the interquartile means of resamples
 
     samples: independent along the last axis, any unit   float64 [*batch, samples]
-    Returns mean, low and high, each [*batch]; low and high are NaN below 50 samples, and below 256 where half of them or more
-    are one value. Raises ValueError for NaN, no samples, and a level that so few resamples cannot tell.
+    Returns mean, low and high, each [*batch]; low and high are NaN below 50 samples, and below 256
+    where half of them or more are one value. Raises ValueError for NaN, no samples, and a level
+    that so few resamples cannot tell.
 
     >>> mean, low, high = interquartile_intervals(torch.arange(60, dtype=torch.float64))
     >>> bool(low < mean < high)
@@ -177,7 +226,9 @@ def interquartile_intervals(
     if n < MINIMUM_INTERQUARTILE:
         return mean, torch.full_like(mean, math.nan), torch.full_like(mean, math.nan)
     found = _each(samples.sort(-1).values.reshape(-1, n), resamples, seed, level, _interquartile)
-    low, high = found.masked_fill(least_samples(samples).flatten() > n, math.nan).reshape(2, *mean.shape)
+    low, high = found.masked_fill(least_samples(samples).flatten() > n, math.nan).reshape(
+        2, *mean.shape
+    )
     return mean, low, high
 
 
@@ -186,7 +237,8 @@ def interquartile_interval(
 ) -> Interval:
     """Interquartile mean with a percentile bootstrap interval; no bounds below 50 samples.
 
-    samples: independent values, any unit [samples]. Formula, options and errors are those of ``interquartile_intervals``.
+    samples: independent values, any unit [samples]. Formula, options and errors are those of
+        ``interquartile_intervals``.
 
     >>> interquartile_interval(torch.tensor([1.0, 2, 3, 100], dtype=torch.float64))
     Interval(mean=2.5, low=None, high=None)
@@ -197,35 +249,49 @@ def interquartile_interval(
 def share_interval(successes: int, n: int, level: float = 0.95) -> Interval:
     """How often something happens, with an exact interval for any number of trials.
 
-    low and high are the shares at which so many successes or more, or so few or fewer, have chance (1 - level) / 2
+    low and high are the shares at which so many successes or more, or so few or fewer, have chance
+    (1 - level) / 2
 
-    successes of n: counts of independent trials. Raises ValueError unless 0 <= successes <= n and n >= 1.
-    Source: Clopper and Pearson, Biometrika 26 (1934). Never covers less than it promises, often more.
+    successes of n: counts of independent trials. Raises ValueError unless 0 <= successes <= n and n
+    >= 1. Source: Clopper and Pearson, Biometrika 26 (1934). Never covers less than it promises,
+    often more.
 
     >>> str(share_interval(0, 100))  # high = 1 - .025^(1/100)
     '+0.000 [+0.000, +0.036]'
     """
     if not 0 <= successes <= n or n < 1:
-        raise ValueError(f"share_interval got {successes} of {n}; wanted 0 <= successes <= n and n >= 1.")
+        raise ValueError(
+            f"share_interval got {successes} of {n}; wanted 0 <= successes <= n and n >= 1."
+        )
     found = binomtest(successes, n).proportion_ci(level, method="exact")
     return Interval(successes / n, float(found.low), float(found.high))
 
 
-# --- resampling ------------------------------------------------------------------------------------------------------------
+# --- resampling -----------------------------------------------------------------------------------
 
 
 @lru_cache(maxsize=4)  # intervals come in many of one length; at most 128 MB
-def _resampled(n: int, resamples: int, seed: int, part: int, device: torch.device) -> Float64[Tensor, "resamples samples"]:
+def _resampled(
+    n: int, resamples: int, seed: int, part: int, device: torch.device
+) -> Float64[Tensor, "resamples samples"]:
     """How often each resample of one part holds each sample."""
     key = draws.fold(torch.tensor(seed, device=device), "bootstrap")
     places = draws.integers(draws.fold(key, part) if part else key, n, resamples, n)
-    return torch.zeros(places.shape, dtype=torch.float64, device=device).scatter_add_(1, places, torch.ones_like(places).double())
+    return torch.zeros(places.shape, dtype=torch.float64, device=device).scatter_add_(
+        1, places, torch.ones_like(places).double()
+    )
 
 
 def _each(
-    sets: Float64[Tensor, "sets samples"], resamples: int, seed: int, level: float, statistic: Callable[[Tensor, Tensor], Tensor]
+    sets: Float64[Tensor, "sets samples"],
+    resamples: int,
+    seed: int,
+    level: float,
+    statistic: Callable[[Tensor, Tensor], Tensor],
 ) -> Float64[Tensor, "2 sets"]:
-    """Lower and upper quantile of a statistic (sets, counts) -> [sets, resamples] over resamples, as memory allows."""
+    """Lower and upper quantile of a statistic (sets, counts) -> [sets, resamples] over
+    resamples, as memory allows.
+    """
     n, ends = sets.shape[1], sets.new_tensor([(1 - level) / 2, (1 + level) / 2])
     most = max(1, _MOST // n)
     sizes = [min(most, resamples - start) for start in range(0, resamples, most)]
@@ -242,7 +308,8 @@ def _studentised(centred: Tensor, counts: Tensor) -> Float64[Tensor, "sets resam
     n = counts.shape[1]
     mean = centred @ counts.T / n
     spread = ((centred.square() @ counts.T - n * mean.square()).clamp(min=0.0) / (n - 1)).sqrt()
-    alone = torch.where(mean.abs() > 1e-6, mean.sign() * math.inf, 0.0)  # a resample of one value: no spread to measure by
+    # a resample of one value: no spread to measure by
+    alone = torch.where(mean.abs() > 1e-6, mean.sign() * math.inf, 0.0)
     return torch.where(spread > 1e-6, mean / spread, alone)
 
 
@@ -251,14 +318,19 @@ def _interquartile(ranked: Tensor, counts: Tensor) -> Float64[Tensor, "sets resa
     return ranked @ _interquartile_weights(counts).T
 
 
-def _interquartile_weights(counts: Float64[Tensor, "*resamples samples"]) -> Float64[Tensor, "*resamples samples"]:
-    """Weight of each sorted sample in the interquartile mean of a resample that holds it so often."""
+def _interquartile_weights(
+    counts: Float64[Tensor, "*resamples samples"],
+) -> Float64[Tensor, "*resamples samples"]:
+    """Weight of each sorted sample in the interquartile mean of a resample that holds it so
+    often.
+    """
     n = counts.shape[-1]
-    below = ((counts.cumsum(-1) - n / 4) / (n / 2)).clamp(0.0, 1.0)  # share of the middle half at or below it
+    # share of the middle half at or below it
+    below = ((counts.cumsum(-1) - n / 4) / (n / 2)).clamp(0.0, 1.0)
     return below.diff(dim=-1, prepend=torch.zeros_like(below[..., :1]))
 
 
-# --- checks ----------------------------------------------------------------------------------------------------------------
+# --- checks ---------------------------------------------------------------------------------------
 
 
 def _rounding(samples: Float64[Tensor, "*batch samples"]) -> Float64[Tensor, "*batch"]:
@@ -269,18 +341,25 @@ def _rounding(samples: Float64[Tensor, "*batch samples"]) -> Float64[Tensor, "*b
 def _inflated(samples: Float64[Tensor, "*batch samples"]) -> Bool[Tensor, "*batch"]:
     """True where half of the samples or more are one and the same value."""
     half, ranked = (samples.shape[-1] + 1) // 2, samples.sort(-1).values
-    runs = ranked[..., half - 1 :] - ranked[..., : ranked.shape[-1] - half + 1]  # one run is short: half have one value
+    # one run is short: half have one value
+    runs = ranked[..., half - 1 :] - ranked[..., : ranked.shape[-1] - half + 1]
     return (runs <= _rounding(samples)[..., None]).any(-1)
 
 
 def _check(samples: Tensor, who: str) -> None:
     if samples.numel() == 0 or not bool(samples.isfinite().all()):
-        raise ValueError(f"{who} got samples {list(samples.shape)}, none or with NaN or infinity; wanted >= 1 finite ones.")
+        raise ValueError(
+            f"{who} got samples {list(samples.shape)}, none or with NaN or infinity; wanted >= 1"
+            " finite ones."
+        )
 
 
 def _check_level(level: float, resamples: int) -> None:
     if not 0 < level < 1 or resamples * (1 - level) / 2 < 1:
-        raise ValueError(f"a level of {level} of {resamples} resamples leaves none in a tail, or is outside (0, 1).")
+        raise ValueError(
+            f"a level of {level} of {resamples} resamples leaves none in a tail, or is outside"
+            " (0, 1)."
+        )
 
 
 def _interval(bounds: Bounds) -> Interval:

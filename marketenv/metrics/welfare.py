@@ -17,18 +17,26 @@ from marketenv.metrics.statistics import Interval, mean_interval, ratio_interval
 def mean_utilities(utilities: Float64[Tensor, "markets agents"]) -> tuple[Interval, ...]:
     """Mean utility of each agent over markets, money.
 
-    utilities: of the round or the episode   float64 [markets, agents]. Raises ValueError for NaN and no markets.
+    utilities: of the round or the episode   float64 [markets, agents]
 
-    >>> [found.mean for found in mean_utilities(torch.tensor([[1.0, 0.0], [3.0, 0.0]], dtype=torch.float64))]
+    Raises ValueError for NaN and no markets.
+
+    >>> [
+    ...     found.mean
+    ...     for found in mean_utilities(torch.tensor([[1.0, 0.0], [3.0, 0.0]], dtype=torch.float64))
+    ... ]
     [2.0, 0.0]
     """
     return tuple(mean_interval(column) for column in utilities.T)
 
 
 def total_gain(
-    before: Float64[Tensor, "markets agents"], after: Float64[Tensor, "markets agents"], lower_is_better: bool = False
+    before: Float64[Tensor, "markets agents"],
+    after: Float64[Tensor, "markets agents"],
+    lower_is_better: bool = False,
 ) -> Interval:
-    """What all agents of a market together gained: in accuracy, or in loss, which is better when lower.
+    """What all agents of a market together gained: in accuracy, or in loss, which is better when
+    lower.
 
     mean over markets of  sum_i after[m, i] - before[m, i];   of a loss  before - after
 
@@ -40,20 +48,29 @@ def total_gain(
     0.375
     """
     if before.shape != after.shape:
-        raise ValueError(f"before is {list(before.shape)} and after {list(after.shape)}; wanted the same markets and agents.")
+        raise ValueError(
+            f"before is {list(before.shape)} and after {list(after.shape)}; wanted the same markets"
+            " and agents."
+        )
     return mean_interval((before - after if lower_is_better else after - before).sum(1))
 
 
-def efficiency(welfare: Float64[Tensor, "markets"], optimum: Float64[Tensor, "markets"]) -> Interval:
+def efficiency(
+    welfare: Float64[Tensor, "markets"], optimum: Float64[Tensor, "markets"]
+) -> Interval:
     """Share of the best possible welfare that a market reaches.
 
     mean(welfare) / mean(optimum) over the same markets
 
     welfare: total utility, money, or total accuracy   float64 [markets]
-    optimum: the exact best of each market; or what pooled training reaches, which may be beaten   float64 [markets]
+    optimum: the exact best of each market; or what pooled training reaches,
+        which may be beaten   float64 [markets]
     Raises ValueError for NaN, and where the optimum is not above 0 on average.
 
-    >>> efficiency(torch.tensor([1.0, 2.0], dtype=torch.float64), torch.tensor([2.0, 2.0], dtype=torch.float64)).mean
+    >>> efficiency(
+    ...     torch.tensor([1.0, 2.0], dtype=torch.float64),
+    ...     torch.tensor([2.0, 2.0], dtype=torch.float64),
+    ... ).mean
     0.75
     """
     return ratio_interval(welfare, optimum)
@@ -64,26 +81,34 @@ def price_of_anarchy(optimum: float, equilibria: Float64[Tensor, "equilibria"]) 
 
     optimum / min_e equilibria[e], >= 1
 
-    optimum: best possible welfare, money;   equilibria: welfare of each known equilibrium, money [equilibria]
-    A lower bound where not all equilibria are known. Raises ValueError for welfare that is not above 0 or above the optimum.
-    Source: Koutsoupias and Papadimitriou, Worst-case equilibria, STACS 1999.
+    optimum: best possible welfare, money;
+        equilibria: welfare of each known equilibrium, money [equilibria]
+    A lower bound where not all equilibria are known. Raises ValueError for welfare that is not
+    above 0 or above the optimum. Source: Koutsoupias and Papadimitriou, Worst-case equilibria,
+    STACS 1999.
 
     >>> price_of_anarchy(4.0, torch.tensor([4.0, 2.0], dtype=torch.float64))
     2.0
     """
-    if not len(equilibria) or not bool((equilibria > 0).all() & (equilibria <= optimum * (1 + 1e-9)).all()):
-        raise ValueError(f"optimum is {optimum:g} and equilibria {equilibria.tolist()}; wanted 0 < equilibria <= optimum.")
+    if not len(equilibria) or not bool(
+        (equilibria > 0).all() & (equilibria <= optimum * (1 + 1e-9)).all()
+    ):
+        raise ValueError(
+            f"optimum is {optimum:g} and equilibria {equilibria.tolist()}; wanted 0 < equilibria <="
+            " optimum."
+        )
     return optimum / float(equilibria.min())
 
 
 def gini(amounts: Float64[Tensor, "markets agents"]) -> Float64[Tensor, "markets"]:
-    """How unequally amounts are spread over the agents of each market: 0 equally, 1 - 1/n where one of n has all.
+    """How unequally amounts are spread over the agents of each market: 0 equally, 1 - 1/n where one
+    of n has all.
 
     sum_ij |x_i - x_j| / (2 n sum_i x_i);   0 where nobody has anything
 
     amounts: >= 0, such as money received or accuracy   float64 [markets, agents]
-    Raises ValueError for amounts below 0 or not finite: the index means nothing there, so shift utilities first.
-    Source: Gini (1912), in the form for sorted amounts.
+    Raises ValueError for amounts below 0 or not finite: the index means nothing there, so shift
+    utilities first. Source: Gini (1912), in the form for sorted amounts.
 
     >>> gini(torch.tensor([[1.0, 1.0], [0.0, 2.0]], dtype=torch.float64)).tolist()
     [0.0, 0.5]
@@ -96,35 +121,53 @@ def gini(amounts: Float64[Tensor, "markets agents"]) -> Float64[Tensor, "markets
     return share.clamp(min=0.0)  # rounding of equal amounts
 
 
-def revenue(transfers: Float64[Tensor, "markets payers payees"] | Report, who: Sequence[int] | str) -> Interval:
+def revenue(
+    transfers: Float64[Tensor, "markets payers payees"] | Report, who: Sequence[int] | str
+) -> Interval:
     """What sellers, or an operator, take in less what they pay, per market.
 
     mean over markets of  sum over k of who of  net[m, k]
 
-    transfers: money from payer to payee   float64 [markets, payers, payees], square;   or a round's report
-    who:       whose revenue: sellers' or operators' places on the payee axis;   in a report the name of a role or an account
+    transfers: money from payer to payee   float64 [markets, payers, payees], square;
+        or a round's report
+    who:       whose revenue: sellers' or operators' places on the payee axis;
+               in a report the name of a role or an account
     Raises ValueError for unknown rows and names, NaN and no markets.
 
     >>> revenue(torch.tensor([[[0.0, 2.0], [0.5, 0.0]]], dtype=torch.float64), [1]).mean
     1.5
     """
     if isinstance(transfers, Report):
-        return mean_interval(transfers.net[:, transfers.rows[choice(who, "role or account", tuple(transfers.rows))]].sum(1))
+        return mean_interval(
+            transfers.net[
+                :, transfers.rows[choice(who, "role or account", tuple(transfers.rows))]
+            ].sum(1)
+        )
     if isinstance(who, str) or not who or not all(0 <= row < transfers.shape[2] for row in who):
-        raise ValueError(f"who is {who!r}; wanted one or more of 0 .. {transfers.shape[2] - 1}, or a report and a name in it.")
+        raise ValueError(
+            f"who is {who!r}; wanted one or more of 0 .. {transfers.shape[2] - 1}, or a report and"
+            " a name in it."
+        )
     return mean_interval(net(transfers)[:, list(who)].sum(1))
 
 
-def per_capita(utilities: Float64[Tensor, "markets agents"], focal: Bool[Tensor, "markets agents"]) -> Interval:
-    """Mean return of the focal agents, those that play the strategy under test, beside background agents held out from it.
+def per_capita(
+    utilities: Float64[Tensor, "markets agents"], focal: Bool[Tensor, "markets agents"]
+) -> Interval:
+    """Mean return of the focal agents, those that play the strategy under test, beside background
+    agents held out from it.
 
     mean over markets of  mean over focal i of  utilities[m, i]
 
-    utilities: of the episode, money   float64 [markets, agents];   focal: who plays the strategy   bool [markets, agents]
+    utilities: of the episode, money   float64 [markets, agents];   focal:
+        who plays the strategy   bool [markets, agents]
     Raises ValueError where a market has no focal agent, for NaN and no markets.
     Source: Leibo et al., Scalable evaluation of multi-agent RL with Melting Pot, ICML 2021, sec. 3.
 
-    >>> per_capita(torch.tensor([[1.0, 3.0, 9.0]], dtype=torch.float64), torch.tensor([[True, True, False]])).mean
+    >>> per_capita(
+    ...     torch.tensor([[1.0, 3.0, 9.0]], dtype=torch.float64),
+    ...     torch.tensor([[True, True, False]]),
+    ... ).mean
     2.0
     """
     if not bool(focal.any(1).all()):

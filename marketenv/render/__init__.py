@@ -10,9 +10,25 @@ from marketenv.render.words import tell_round
 
 if TYPE_CHECKING:
     from marketenv.render.html import Html, anchor, page, picture, png, table
-    from marketenv.render.pictures import draw_bands, draw_bars, draw_frame, draw_lines, draw_network, draw_points, figure
+    from marketenv.render.pictures import (
+        draw_bands,
+        draw_bars,
+        draw_frame,
+        draw_lines,
+        draw_network,
+        draw_points,
+        figure,
+    )
 
-PICTURES = {"draw_bands", "draw_bars", "draw_frame", "draw_lines", "draw_network", "draw_points", "figure"}
+PICTURES = {
+    "draw_bands",
+    "draw_bars",
+    "draw_frame",
+    "draw_lines",
+    "draw_network",
+    "draw_points",
+    "figure",
+}
 
 __all__ = [
     "Html",
@@ -36,4 +52,7 @@ def __getattr__(name: str) -> Any:
     """What draws, or makes pages, from its module."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module("marketenv.render.pictures" if name in PICTURES else "marketenv.render.html"), name)
+    return getattr(
+        import_module("marketenv.render.pictures" if name in PICTURES else "marketenv.render.html"),
+        name,
+    )

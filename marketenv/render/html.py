@@ -13,10 +13,12 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #1b1b1b; }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem;
+  color: #1b1b1b; }
 h1 { font-size: 1.6rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
 table { border-collapse: collapse; font-size: .87rem; } .wide { overflow-x: auto; }
-td, th { padding: .28rem .7rem; border-bottom: 1px solid #ddd; text-align: right; white-space: nowrap; }
+td, th { padding: .28rem .7rem; border-bottom: 1px solid #ddd; text-align: right;
+  white-space: nowrap; }
 td.long { white-space: normal; text-align: left; min-width: 18rem; }
 td:first-child, th:first-child { text-align: left; } thead th { border-bottom: 2px solid #888; }
 img { max-width: 100%; } .note { color: #555; font-size: .9rem; }
@@ -28,7 +30,9 @@ class Html(str):
 
 
 def png(fig: Figure) -> bytes:
-    """The figure as a PNG file's bytes, the same for the same figure; names are shown as they are, a $ begins no formula."""
+    """The figure as a PNG file's bytes, the same for the same figure; names are shown as they
+    are, a $ begins no formula.
+    """
     buffer = io.BytesIO()
     with matplotlib.rc_context({"text.parse_math": False}):  # of labels that are made while drawing
         for text in fig.findobj(Text):
@@ -48,7 +52,9 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """An HTML table; every cell is escaped that is not ``Html``."""
     top = "".join(f"<th>{escape(h)}</th>" for h in head)
     body = "".join("<tr>" + "".join(map(_cell, row)) + "</tr>" for row in rows)
-    return f'<div class="wide"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+    return (
+        f'<div class="wide"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+    )
 
 
 def _cell(value: object) -> str:
@@ -73,8 +79,14 @@ def page(title: str, intro: str, sections: Sequence[tuple[str, str]], style: str
 
     style: rules of CSS beside the page's own
     """
-    parts = "".join(f'<section id="{anchor(heading)}"><h2>{escape(heading)}</h2>{inner}</section>' for heading, inner in sections)
+    parts = "".join(
+        f'<section id="{anchor(heading)}"><h2>{escape(heading)}</h2>{inner}</section>'
+        for heading, inner in sections
+    )
     name, rules = escape(title), STYLE + style
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{name}</title><style>{rules}</style>'
+    head = (
+        '<meta charset="utf-8"><meta name="viewport"'
+        f' content="width=device-width"><title>{name}</title><style>{rules}</style>'
+    )
     body = f"<h1>{name}</h1><p>{escape(intro)}</p>{parts}"
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{body}</body></html>\n'

@@ -1,4 +1,6 @@
-"""Pictures: who paid whom, bars and curves. Figures are drawn without pyplot, so no global state is touched."""
+"""Pictures: who paid whom, bars and curves. Figures are drawn without pyplot, so no global
+state is touched.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +16,25 @@ from matplotlib.ticker import MaxNLocator
 
 from marketenv.core.report import Report
 
-# Ten that also the colour-blind can tell apart, from white and from grey too: the first six are Okabe and Ito's, the others
-# lie farthest from them in OKLab.
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f005f", "#60f2a9", "#0000cc", "#594200")
+# Ten that also the colour-blind can tell apart, from white and from grey too: the first six are
+# Okabe and Ito's, the others lie farthest from them in OKLab.
+COLOURS = (
+    "#0072b2",
+    "#d55e00",
+    "#009e73",
+    "#cc79a7",
+    "#e69f00",
+    "#56b4e9",
+    "#7f005f",
+    "#60f2a9",
+    "#0000cc",
+    "#594200",
+)
 SPAN = 1.25  # half a network's panel, in radii of its circle
 INNER = 0.3  # radius of the circle of accounts, in radii of that of agents
 BEND = 0.25  # of an arrow, in parts of its length
-ALONG = np.array([0.5, *(0.5 + sign * 0.03 * k for k in range(1, 10) for sign in (-1, 1))])  # where a number may sit, best first
+# where a number may sit, best first
+ALONG = np.array([0.5, *(0.5 + sign * 0.03 * k for k in range(1, 10) for sign in (-1, 1))])
 
 
 def figure(columns: int = 1, width: float = 4.5, height: float = 3.4) -> tuple[Figure, list[Axes]]:
@@ -38,14 +52,20 @@ def draw_network(
     edges: np.ndarray | None = None,
     accounts: int = 0,
 ) -> None:
-    """Draw who paid whom as arrows from payer to payee on a circle, in the payer's colour; width grows with the amount.
+    """Draw who paid whom as arrows from payer to payee on a circle, in the payer's colour; width
+    grows with the amount.
 
-    Every amount stands on its own arrow, framed in its colour, and all have the same number of decimals.
+    Every amount stands on its own arrow, framed in its colour, and all have the same number of
+    decimals.
 
-    money: amounts [payers, payees], >= 0;   edges: bool [payers, payees], arrows that are drawn thin even without money
-    accounts: how many of the last names are accounts: those are squares in the middle, agents are circles around them
+    money: amounts [payers, payees], >= 0;
+        edges: bool [payers, payees], arrows that are drawn thin even without money
+    accounts: how many of the last names are accounts: those are squares in the middle, agents are
+        circles around them
     """
-    places = np.concatenate([ring(len(names) - accounts, 1.0), ring(accounts, INNER * (accounts > 1))])
+    places = np.concatenate(
+        [ring(len(names) - accounts, 1.0), ring(accounts, INNER * (accounts > 1))]
+    )
     colours = [COLOURS[k % len(COLOURS)] for k in range(len(names))]
     axes.set(xlim=(-SPAN, SPAN), ylim=(-SPAN, SPAN), aspect="equal", title=title)
     axes.axis("off")
@@ -53,19 +73,33 @@ def draw_network(
     arrows = list(map(tuple, np.argwhere(drawn).tolist()))
     most = max(float(money.max(initial=0.0)), 1e-12)
     for payer, payee in arrows:
-        style = {"arrowstyle": "-|>", "lw": 0.6 + 5 * float(money[payer, payee]) / most, "color": colours[payer], "alpha": 0.75}
-        style |= {"shrinkA": 21, "shrinkB": 21, "mutation_scale": 14, "connectionstyle": f"arc3,rad={BEND}"}
+        style = {
+            "arrowstyle": "-|>",
+            "lw": 0.6 + 5 * float(money[payer, payee]) / most,
+            "color": colours[payer],
+            "alpha": 0.75,
+        }
+        style |= {
+            "shrinkA": 21,
+            "shrinkB": 21,
+            "mutation_scale": 14,
+            "connectionstyle": f"arc3,rad={BEND}",
+        }
         axes.annotate("", xy=tuple(places[payee]), xytext=tuple(places[payer]), arrowprops=style)
     agents = len(names) - accounts
     for marker, rows in (("o", slice(agents)), ("s", slice(agents, None))):
         x, y = places[rows].T
-        axes.scatter(x, y, s=1000, c="white", edgecolors=colours[rows], linewidths=3, zorder=2, marker=marker)
+        axes.scatter(
+            x, y, s=1000, c="white", edgecolors=colours[rows], linewidths=3, zorder=2, marker=marker
+        )
     for name, (x, y) in zip(names, places.tolist(), strict=True):
         axes.text(x, y, name.replace(" ", "\n"), ha="center", va="center", fontsize=7, zorder=3)
     paid = sorted((pair for pair in arrows if money[pair] > 1e-9), key=lambda pair: -money[pair])
     decimals = max(0, 2 - math.floor(math.log10(most)))  # three digits of the largest
     words = [f"{money[pair]:.{decimals}f}" for pair in paid]
-    for (payer, _), word, (x, y) in zip(paid, words, _label_places(axes, places, paid, words), strict=True):
+    for (payer, _), word, (x, y) in zip(
+        paid, words, _label_places(axes, places, paid, words), strict=True
+    ):
         frame = {"fc": "white", "ec": colours[payer], "lw": 0.9, "pad": 1.0}
         axes.text(x, y, word, fontsize=7, ha="center", va="center", bbox=frame, zorder=4)
 
@@ -77,23 +111,32 @@ def ring(count: int, radius: float) -> np.ndarray:
 
 
 def curve(start: np.ndarray, end: np.ndarray, along: np.ndarray) -> np.ndarray:
-    """Points of an arrow of ``draw_network``, a quadratic Bezier curve: start, end [2], along in [0, 1] [points]."""
+    """Points of an arrow of ``draw_network``, a quadratic Bezier curve: start, end [2], along
+    in [0, 1] [points].
+    """
     dx, dy = end - start
     middle = (start + end) / 2 + BEND * np.array([dy, -dx])
     t = along[:, None]
     return (1 - t) ** 2 * start + 2 * t * (1 - t) * middle + t**2 * end
 
 
-def _label_places(axes: Axes, places: np.ndarray, pairs: Sequence[tuple[int, ...]], words: Sequence[str]) -> list[np.ndarray]:
-    """Where each number sits on its own arrow: on no other number and no name, away from other arrows, near the middle."""
-    size = min(axes.get_window_extent().size) / axes.figure.dpi / (2 * SPAN)  # inches of one radius of the circle
-    taken = [(*place, 0.3 / size, 0.27 / size) for place in places]  # centres and half sizes of boxes: rings and names
+def _label_places(
+    axes: Axes, places: np.ndarray, pairs: Sequence[tuple[int, ...]], words: Sequence[str]
+) -> list[np.ndarray]:
+    """Where each number sits on its own arrow: on no other number and no name, away from other
+    arrows, near the middle.
+    """
+    # inches of one radius of the circle
+    size = min(axes.get_window_extent().size) / axes.figure.dpi / (2 * SPAN)
+    # centres and half sizes of boxes: rings and names
+    taken = [(*place, 0.3 / size, 0.27 / size) for place in places]
     lines = [curve(places[payer], places[payee], ALONG) for payer, payee in pairs]
     found = []
     for k, (spots, word) in enumerate(zip(lines, words, strict=True)):
         half = np.array([0.032 * len(word) + 0.03, 0.07]) / size  # of a number of 7 points
         boxes = np.array(taken)
-        free = (np.abs(spots[:, None] - boxes[:, :2]) - half - boxes[:, 2:]).max(2).min(1)  # to the nearest box, below 0 on it
+        # to the nearest box, below 0 on it
+        free = (np.abs(spots[:, None] - boxes[:, :2]) - half - boxes[:, 2:]).max(2).min(1)
         others = np.concatenate([*lines[:k], *lines[k + 1 :], np.full((1, 2), np.inf)])
         clear = np.linalg.norm(spots[:, None] - others, axis=2).min(1).clip(max=0.15)
         best = int(np.argmax(np.where(free >= 0, clear - 0.2 * np.abs(ALONG - 0.5), free - 9)))
@@ -105,9 +148,15 @@ def _label_places(axes: Axes, places: np.ndarray, pairs: Sequence[tuple[int, ...
 def draw_bars(axes: Axes, values: Mapping[str, float], title: str, unit: str = "") -> None:
     """Draw one horizontal bar per name, first name on top."""
     names = list(values)
-    axes.barh(names, list(values.values()), color=[COLOURS[k % len(COLOURS)] for k in range(len(names))], alpha=0.8)
+    axes.barh(
+        names,
+        list(values.values()),
+        color=[COLOURS[k % len(COLOURS)] for k in range(len(names))],
+        alpha=0.8,
+    )
     axes.axvline(0, color="black", lw=0.6)
-    axes.xaxis.set_major_locator(MaxNLocator(5))  # more would run into each other: -0.150-0.125-0.100
+    # more would run into each other: -0.150-0.125-0.100
+    axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.invert_yaxis()
     axes.set(title=title, xlabel=unit)
 
@@ -119,9 +168,10 @@ def draw_points(
     title: str,
     unit: str = "",
 ) -> None:
-    """Draw one row per name, first name on top: a grey dot a point, the mean in black, and its interval where there is one.
+    """Draw one row per name, first name on top: a grey dot a point, the mean in black, and its
+    interval where there is one.
 
-    points: any number by name;   intervals: (low, high) by name, None where the points are too few for one
+    points: any number by name;   intervals: (low, high) by name, None for too few points
     """
     for row, (name, values) in enumerate(points.items()):
         axes.plot(values, np.full(len(values), row), "o", color="grey", alpha=0.4, ms=3.5, mew=0)
@@ -137,9 +187,15 @@ def draw_points(
 
 
 def draw_lines(
-    axes: Axes, curves: Mapping[str, np.ndarray], title: str, x: str, y: str, styles: Mapping[str, tuple[str, str]] | None = None
+    axes: Axes,
+    curves: Mapping[str, np.ndarray],
+    title: str,
+    x: str,
+    y: str,
+    styles: Mapping[str, tuple[str, str]] | None = None,
 ) -> None:
-    """Draw one curve per name over rounds 1..n: the mean of [rounds], or of [runs, rounds] with its middle 50 % shaded.
+    """Draw one curve per name over rounds 1..n: the mean of [rounds], or of [runs, rounds] with its
+    middle 50 % shaded.
 
     styles: (colour, dashes) of some names, in place of the next colour and a solid line
     """
@@ -149,7 +205,9 @@ def draw_lines(
         rounds = np.arange(1, runs.shape[1] + 1)
         axes.plot(rounds, runs.mean(0), dashes, label=name, color=colour)
         if len(runs) > 1:
-            axes.fill_between(rounds, *np.quantile(runs, (0.25, 0.75), axis=0), color=colour, alpha=0.15, lw=0)
+            axes.fill_between(
+                rounds, *np.quantile(runs, (0.25, 0.75), axis=0), color=colour, alpha=0.15, lw=0
+            )
     axes.set(title=title, xlabel=x, ylabel=y)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(fontsize=7, frameon=False)
@@ -165,7 +223,8 @@ def draw_bands(
     labels: tuple[str, str] = ("", ""),
     name: str = "",
 ) -> None:
-    """Draw a curve with a band around it, in the next colour; further calls add curves to the same axes.
+    """Draw a curve with a band around it, in the next colour; further calls add curves to the same
+    axes.
 
     x, mean, low, high: [points]; None where no interval is known, and there no band is drawn
     labels: of x and y;   name: of the curve in the legend, "" for none
@@ -173,38 +232,65 @@ def draw_bands(
     """
     rows = (x, mean, low, high)
     if len(set(map(len, rows))) > 1:
-        raise ValueError(f"x, mean, low and high have {', '.join(str(len(row)) for row in rows)} points; wanted equal lengths.")
-    at, middle, bottom, top = (np.array([math.nan if v is None else v for v in row], dtype=float) for row in rows)
+        raise ValueError(
+            f"x, mean, low and high have {', '.join(str(len(row)) for row in rows)} points; wanted"
+            " equal lengths."
+        )
+    at, middle, bottom, top = (
+        np.array([math.nan if v is None else v for v in row], dtype=float) for row in rows
+    )
     colour = COLOURS[sum(line.get_gid() == "mean" for line in axes.lines) % len(COLOURS)]
     axes.axhline(0, color="black", lw=0.6)
     axes.fill_between(at, bottom, top, color=colour, alpha=0.2, lw=0)
-    axes.plot(at, middle, color=colour, label=name or None, marker="o" if len(at) < 30 else "", ms=3, gid="mean")
+    axes.plot(
+        at,
+        middle,
+        color=colour,
+        label=name or None,
+        marker="o" if len(at) < 30 else "",
+        ms=3,
+        gid="mean",
+    )
     axes.set(title=title, xlabel=labels[0], ylabel=labels[1])
     if name:
         axes.legend(fontsize=7, frameon=False)
 
 
 def draw_frame(report: Report | None, agents: Sequence[str]) -> np.ndarray:
-    """Draw the first market's last round as a picture: who paid whom, and every agent's utility. uint8 [height, width, 3].
+    """Draw the first market's last round as a picture: who paid whom, and every agent's utility.
+    uint8 [height, width, 3].
 
-    Who dealt with whom, where an outcome of the round says so, is drawn as the graph of it; an account of several rows as one.
+    Who dealt with whom, where an outcome of the round says so, is drawn as the graph of it; an
+    account of several rows as one.
     """
     n = len(agents)
     paid, names = (torch.zeros(1, n, n), list(agents)) if report is None else report.between_names()
     money = paid[0].cpu().numpy()
     room = 0.34 * len(names)  # inches, so that circles do not touch
-    fig, (left, right) = figure(2) if len(names) <= 5 else figure(2, max(6.0, room), max(5.6, room - 0.4))
+    fig, (left, right) = (
+        figure(2) if len(names) <= 5 else figure(2, max(6.0, room), max(5.6, room - 0.4))
+    )
     graphs = {
-        outcome.EDGES: edges for outcome in (report.done.values() if report else ()) if (edges := outcome.edges()) is not None
+        outcome.EDGES: edges
+        for outcome in (report.done.values() if report else ())
+        if (edges := outcome.edges()) is not None
     }
     edges = np.zeros(money.shape, dtype=bool)
     for graph in graphs.values():
         edges[:n, :n] |= graph[0].cpu().numpy()
-    told = f"{', '.join(graphs)} and money paid last round" if graphs else "money paid in the last round"
+    told = (
+        f"{', '.join(graphs)} and money paid last round"
+        if graphs
+        else "money paid in the last round"
+    )
     told = told if edges.any() or money.any() else "no money was paid in the last round"
-    draw_network(left, money, names, "no round yet" if report is None else told, edges, len(names) - n)
+    draw_network(
+        left, money, names, "no round yet" if report is None else told, edges, len(names) - n
+    )
     utility = np.zeros(n) if report is None else report.rewards[0].cpu().numpy()
-    draw_bars(right, dict(zip(agents, utility.tolist(), strict=True)), "utility of the round", "money")
+    draw_bars(
+        right, dict(zip(agents, utility.tolist(), strict=True)), "utility of the round", "money"
+    )
     canvas = fig.canvas
     assert isinstance(canvas, FigureCanvasAgg)
     canvas.draw()

@@ -1,4 +1,6 @@
-"""A distance that is added up from one upload a seller: sliced W2 from projected shares, which are linear in the mixture."""
+"""A distance that is added up from one upload a seller: sliced W2 from projected shares, which
+are linear in the mixture.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,8 @@ BLOCK = 2**22  # numbers that a block of mixtures may take at once
 class SlicedGrid:
     """What the platform announces before anybody uploads: directions, and equal bins along each.
 
-    directions: unit vectors [directions, e]   centres: of the bins, in ascending order [*batch, directions, bins]
+    directions: unit vectors [directions, e]
+        centres: of the bins, in ascending order [*batch, directions, bins]
     """
 
     directions: Float64[Tensor, "directions e"]
@@ -38,13 +41,16 @@ def sliced_grid(
     keys: Keys | None = None,
     n_directions: int = 200,
 ) -> SlicedGrid:
-    """Lay bins over the range of the target's projections, widened by ``margin`` times that range on either side.
+    """Lay bins over the range of the target's projections, widened by ``margin`` times that range
+    on either side.
 
     target [*batch, m, e]; target_weights [*batch, m] or None; n_bins >= 2; margin >= 0
     directions, keys, n_directions: as in ``wasserstein2``'s method "sliced"
     Raises ValueError as ``wasserstein2`` does, and for a target of a single place: its range is 0.
 
-    >>> sliced_grid(torch.tensor([[0.0], [4.0]]), n_bins=4, margin=0.0, directions=torch.ones(1, 1)).centres
+    >>> sliced_grid(
+    ...     torch.tensor([[0.0], [4.0]]), n_bins=4, margin=0.0, directions=torch.ones(1, 1)
+    ... ).centres
     tensor([[0.5000, 1.5000, 2.5000, 3.5000]], dtype=torch.float64)
     """
     n_bins, margin = whole(n_bins, "n_bins", 2), number(margin, "margin", 0)
@@ -54,7 +60,10 @@ def sliced_grid(
     low = torch.where(counted, places, torch.inf).amin(-1, keepdim=True)
     high = torch.where(counted, places, -torch.inf).amax(-1, keepdim=True)
     if not bool((high > low).any(-1).any(-1).all()):
-        raise ValueError("all points of the target are one: its range is 0 in every direction, so no bins can be laid over it.")
+        raise ValueError(
+            "all points of the target are one: its range is 0 in every direction, so no bins can be"
+            " laid over it."
+        )
     span = (high - low).clamp(min=1e-9 * float((high - low).max()))
     steps = (torch.arange(n_bins, device=points.device) + 0.5) / n_bins
     return SlicedGrid(directions, low - margin * span + steps * (1 + 2 * margin) * span)
@@ -64,9 +73,12 @@ def sliced_upload(points: Points, grid: SlicedGrid, weights: Weights | None = No
     """What one seller sends, once: along each direction the share of its weight up to each bin.
 
     points [*batch, n, e], whose leading axes broadcast with the grid's; weights [*batch, n] or None
-    Returns shares in [0, 1], ascending, 1 at the last bin [*batch, directions, bins]; what lies beyond counts in the end bins.
+    Returns shares in [0, 1], ascending, 1 at the last bin [*batch, directions, bins]; what lies
+    beyond counts in the end bins.
 
-    >>> grid = sliced_grid(torch.tensor([[0.0], [4.0]]), n_bins=4, margin=0.0, directions=torch.ones(1, 1))
+    >>> grid = sliced_grid(
+    ...     torch.tensor([[0.0], [4.0]]), n_bins=4, margin=0.0, directions=torch.ones(1, 1)
+    ... )
     >>> sliced_upload(torch.tensor([[1.2], [9.0]]), grid).tolist()
     [[0.0, 0.5, 0.5, 1.0]]
     """
@@ -89,23 +101,34 @@ def additive_wad(
 ) -> PerMixture:
     """Sliced W2 between every mixture and the target, from uploads alone.
 
-    share_p = sum_i p_i share_i along each direction; W2^2 = mean over directions of the integral of squared quantile gaps
+    share_p = sum_i p_i share_i along each direction; W2^2 = mean over directions of the integral of
+    squared quantile gaps
 
     uploads: of the sellers [*batch, sellers, directions, bins]   p [*batch, mixtures, sellers]
-    target: the buyer's own upload [*batch, directions, bins]     grid: the one that all of them used
+    target: the buyer's own upload [*batch, directions, bins]   grid: the one that all of them used
     Returns float64 [*batch, mixtures]. A place is known to half a bin's width only.
     Raises ValueError for shapes that do not fit, and mixtures off the simplex. Derived here.
 
     >>> grid = sliced_grid(torch.tensor([[0.0], [1.0]]), n_bins=4, margin=0.0, n_directions=1)
     >>> uploads = sliced_upload(torch.tensor([[[0.1], [0.2]], [[0.8], [0.9]]]), grid)
-    >>> additive_wad(uploads, torch.tensor([[1.0, 0.0], [0.5, 0.5]]), sliced_upload(torch.tensor([[0.0], [1.0]]), grid), grid)
+    >>> additive_wad(
+    ...     uploads,
+    ...     torch.tensor([[1.0, 0.0], [0.5, 0.5]]),
+    ...     sliced_upload(torch.tensor([[0.0], [1.0]]), grid),
+    ...     grid,
+    ... )
     tensor([0.5303, 0.0000], dtype=torch.float64)
     """
     p, expected = shares(p), grid.centres.shape[-2:]
-    if uploads.shape[-2:] != expected or target.shape[-2:] != expected or p.shape[-1] != uploads.shape[-3]:
+    if (
+        uploads.shape[-2:] != expected
+        or target.shape[-2:] != expected
+        or p.shape[-1] != uploads.shape[-3]
+    ):
         raise ValueError(
-            f"uploads {list(uploads.shape)}, p {list(p.shape)} and target {list(target.shape)} do not fit the grid's "
-            f"{list(expected)}; wanted [..., sellers, directions, bins], [..., mixtures, sellers], [..., directions, bins]."
+            f"uploads {list(uploads.shape)}, p {list(p.shape)} and target {list(target.shape)} do"
+            f" not fit the grid's {list(expected)}; wanted [..., sellers, directions, bins], [...,"
+            " mixtures, sellers], [..., directions, bins]."
         )
     sums, centres = uploads.double().flatten(-2), grid.centres[..., None, :, :]
     size, costs = max(1, BLOCK // sums[..., 0, :].numel()), []

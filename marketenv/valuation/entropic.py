@@ -39,24 +39,35 @@ def sinkhorn(
     tolerance: float = 1e-3,
     start: Potentials | None = None,
 ) -> Potentials:
-    """Approximate the transport problem by one that is smoothed with entropy; its cost is an upper bound of W2^2.
+    """Approximate the transport problem by one that is smoothed with entropy; its cost is an upper
+    bound of W2^2.
 
-    minimise <C, P> + eps' KL(P | a b^T),   eps' = eps max C;   cost = <C, P> of the plan rounded to its marginals
+    minimise <C, P> + eps' KL(P | a b^T),   eps' = eps max C;
+    cost = <C, P> of the plan rounded to its marginals
 
-    eps: smoothing as a share of the largest cost, in (0, 1]: at .01 W2 comes out 1 to 5 % too large, at .002 hardly any
-    iterations, tolerance: it ends where the column sums miss their weights by at most tolerance in all (L1), or after that many
-    start: potentials of a like problem, such as the last round's; without them eps falls to its value by halves
+    eps: smoothing as a share of the largest cost, in (0, 1]: at .01 W2 comes out 1 to 5 % too
+        large, at .002 hardly any
+    iterations, tolerance: it ends where the column sums miss their weights by at most tolerance in
+        all (L1), or after that many
+    start: potentials of a like problem, such as the last round's; without them eps falls to its
+        value by halves
     Other arguments and errors as in ``wasserstein2``.
     Source: Cuturi, NeurIPS 2013; rounding: Altschuler et al., NeurIPS 2017.
 
     >>> sinkhorn(torch.tensor([[0.0], [1.0]]), torch.tensor([[3.0], [4.0]])).cost.round(decimals=1)
     tensor(9., dtype=torch.float64)
     """
-    return sinkhorn_potentials(clouds(a, b, weights_a, weights_b), eps, iterations, tolerance, start)
+    return sinkhorn_potentials(
+        clouds(a, b, weights_a, weights_b), eps, iterations, tolerance, start
+    )
 
 
 def sinkhorn_potentials(
-    pair: Clouds, eps: float = 0.01, iterations: int = 1000, tolerance: float = 1e-3, start: Potentials | None = None
+    pair: Clouds,
+    eps: float = 0.01,
+    iterations: int = 1000,
+    tolerance: float = 1e-3,
+    start: Potentials | None = None,
 ) -> Potentials:
     """``sinkhorn`` for checked clouds."""
     eps, tolerance = number(eps, "eps", above=0, most=1), number(tolerance, "tolerance", 0)
@@ -72,13 +83,25 @@ def sinkhorn_potentials(
 
 
 def _iterated(
-    costs: Costs, a: PerRow, b: PerColumn, g: PerColumn, eps: Tensor, iterations: int, tolerance: float
+    costs: Costs,
+    a: PerRow,
+    b: PerColumn,
+    g: PerColumn,
+    eps: Tensor,
+    iterations: int,
+    tolerance: float,
 ) -> tuple[PerRow, PerColumn]:
-    """Fit rows and columns in turn until the columns miss by at most the tolerance in every problem."""
+    """Fit rows and columns in turn until the columns miss by at most the tolerance in every
+    problem.
+    """
     for _ in range(iterations):
-        f = -eps * ((g[..., None, :] - costs) / eps[..., None] + b.log()[..., None, :]).logsumexp(-1)
+        f = -eps * ((g[..., None, :] - costs) / eps[..., None] + b.log()[..., None, :]).logsumexp(
+            -1
+        )
         before = g
-        g = -eps * ((f[..., :, None] - costs) / eps[..., None] + a.log()[..., :, None]).logsumexp(-2)
+        g = -eps * ((f[..., :, None] - costs) / eps[..., None] + a.log()[..., :, None]).logsumexp(
+            -2
+        )
         missed = (((before - g) / eps).expm1() * b).abs().sum(-1)
         if bool((missed <= tolerance).all()):
             break
@@ -94,5 +117,8 @@ def _cost(costs: Costs, a: PerRow, b: PerColumn, f: PerRow, g: PerColumn, eps: T
 
 def _fitting(g: Tensor, b: PerColumn) -> PerColumn:
     if g.shape != b.shape or not bool(g.isfinite().all()):
-        raise ValueError(f"start.g is {list(g.shape)}, wanted finite potentials {list(b.shape)} of the same target points.")
+        raise ValueError(
+            f"start.g is {list(g.shape)}, wanted finite potentials {list(b.shape)} of the same"
+            " target points."
+        )
     return g.to(b.device, torch.float64)

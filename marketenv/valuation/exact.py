@@ -31,8 +31,8 @@ class Potentials:
     """What moving one cloud to another costs, and the prices that prove it.
 
     cost: of the plan, W2^2 where it is exact   [*batch]
-    f, g: dual potentials [*batch, n], [*batch, m]: what weight at a point costs, up to a constant. Exact ones hold
-      f_i + g_j <= cost_ij; sinkhorn's may exceed it by the smoothing
+    f, g: dual potentials [*batch, n], [*batch, m]: what weight at a point costs, up to a constant.
+      Exact ones hold f_i + g_j <= cost_ij; sinkhorn's may exceed it by the smoothing
     """
 
     cost: Float64[Tensor, "*batch"]
@@ -41,7 +41,10 @@ class Potentials:
 
 
 def exact_transport(
-    a: Points, b: OtherPoints, weights_a: Weights | None = None, weights_b: OtherWeights | None = None
+    a: Points,
+    b: OtherPoints,
+    weights_a: Weights | None = None,
+    weights_b: OtherWeights | None = None,
 ) -> Potentials:
     """Solve the transport problem to optimality, in float64 on the CPU.
 
@@ -60,10 +63,13 @@ def exact_potentials(pair: Clouds) -> Potentials:
     return Potentials(found.cost[..., 0], found.f[..., 0, :], found.g[..., 0, :])
 
 
-def solved(costs: Costs, a: Rows, b: Columns, wanted: Bool[Tensor, "*batch problems"] | None = None) -> Potentials:
+def solved(
+    costs: Costs, a: Rows, b: Columns, wanted: Bool[Tensor, "*batch problems"] | None = None
+) -> Potentials:
     """Optimal cost [*batch, problems] and potentials of problems that share their costs.
 
-    costs [*batch, n, m]; weights a [*batch, problems, n], b [*batch, problems, m]; wanted: problems to solve, None: all of them
+    costs [*batch, n, m]; weights a [*batch, problems, n], b [*batch, problems, m]; wanted: problems
+    to solve, None: all of them
     """
     wanted = torch.ones(a.shape[:-1], dtype=torch.bool) if wanted is None else wanted
     totals, g = a.new_zeros(a.shape[:-1]), torch.zeros_like(b)
@@ -74,11 +80,15 @@ def solved(costs: Costs, a: Rows, b: Columns, wanted: Bool[Tensor, "*batch probl
     return Potentials(totals, f, g)
 
 
-def coupling(costs: Costs, weights_a: PerRow, weights_b: PerColumn) -> Float64[Tensor, "*batch n m"]:
+def coupling(
+    costs: Costs, weights_a: PerRow, weights_b: PerColumn
+) -> Float64[Tensor, "*batch n m"]:
     """An optimal plan: how much of each point goes to which [*batch, n, m]."""
     plans = torch.zeros_like(costs)
     a, b = weights_a[..., None, :], weights_b[..., None, :]
-    for (*place, _), solution in _solutions(costs, a, b, torch.ones(a.shape[:-1], dtype=torch.bool)):
+    for (*place, _), solution in _solutions(
+        costs, a, b, torch.ones(a.shape[:-1], dtype=torch.bool)
+    ):
         plans[tuple(place)] = solution.plan.to(plans)
     return plans
 
@@ -90,16 +100,27 @@ class _Solution:
     g: Tensor
 
 
-def _solutions(costs: Tensor, a: Tensor, b: Tensor, wanted: Tensor) -> Iterator[tuple[tuple[int, ...], _Solution]]:
+def _solutions(
+    costs: Tensor, a: Tensor, b: Tensor, wanted: Tensor
+) -> Iterator[tuple[tuple[int, ...], _Solution]]:
     """Place [*batch, problem] and solution of each wanted problem.
 
-    The one loop over problems of this room: POT solves a problem at a time. POT is imported here because that takes a second.
+    The one loop over problems of this room: POT solves a problem at a time. POT is imported here
+    because that takes a second.
     """
     import ot
 
     arrays = [x.cpu().numpy() for x in (costs, a, b)]
     for place in map(tuple, wanted.nonzero().tolist()):
-        plan, log = ot.emd(arrays[1][place], arrays[2][place], arrays[0][place[:-1]], numItermax=PIVOTS, log=True)
+        plan, log = ot.emd(
+            arrays[1][place], arrays[2][place], arrays[0][place[:-1]], numItermax=PIVOTS, log=True
+        )
         if log["warning"] is not None:
-            raise ValueError(f"the exact solver gave up ({log['warning']}); use method='sinkhorn' or fewer points.")
-        yield place, _Solution(torch.from_numpy(plan), float(log["cost"]), torch.from_numpy(log["v"]))
+            raise ValueError(
+                f"the exact solver gave up ({log['warning']}); use method='sinkhorn' or fewer"
+                " points."
+            )
+        yield (
+            place,
+            _Solution(torch.from_numpy(plan), float(log["cost"]), torch.from_numpy(log["v"])),
+        )

@@ -1,4 +1,6 @@
-"""The distances of many mixtures at once: all share one cost matrix, so each step is one matrix product for all of them."""
+"""The distances of many mixtures at once: all share one cost matrix, so each step is one matrix
+product for all of them.
+"""
 
 from __future__ import annotations
 
@@ -16,16 +18,20 @@ from marketenv.valuation.scaling_kernel import Columns, Rows, conjugate, feasibl
 
 Schedule = tuple[tuple[float, int], ...]
 
-# (smoothing as a share of the largest cost, iterations): first steps for mixtures without a start, then a schedule for all, and
-# further ones for mixtures that are not known by then. Below .002 the kernel's smallest entries leave float64.
+# (smoothing as a share of the largest cost, iterations): first steps for mixtures without a start,
+# then a schedule for all, and further ones for mixtures that are not known by then. Below .002 the
+# kernel's smallest entries leave float64.
 FIRST: Schedule = ((0.05, 8), (0.02, 8))
 SCHEDULES: tuple[Schedule, ...] = (
     ((0.008, 8), (0.004, 10)),
     ((0.01, 15), (0.004, 10)),
     ((0.01, 40), (0.0025, 40)),
 )
-COARSE = 0.02  # smoothing from which float32 does: the kernel is at least exp(-50), and a product takes half as long
-OVERRELAXED = 0.8  # of its own length a column's step goes on: 20 iterations do what plain scaling does in 60
+# smoothing from which float32 does: the kernel is at least exp(-50), and a product takes half as
+# long
+COARSE = 0.02
+# of its own length a column's step goes on: 20 iterations do what plain scaling does in 60
+OVERRELAXED = 0.8
 LONGEST = 2.0  # factor by which it goes on at most: far from the solution longer steps diverge
 
 
@@ -34,8 +40,9 @@ class Combined:
     """What is known of W2 between every mixture and the target.
 
     wad: the value   low, high: what it surely lies between                     [*batch, mixtures]
-    gradient: d wad / d p, centred on the simplex (its entries sum to 0)        [*batch, mixtures, sellers]
-    g: potentials of the target's points: a start for the next like call        [*batch, mixtures, m]
+    gradient: d wad / d p, centred on the simplex (its entries sum to
+        0)   [*batch, mixtures, sellers]
+    g: potentials of the target's points: a start for the next like call   [*batch, mixtures, m]
     """
 
     wad: Float64[Tensor, "*batch mixtures"]
@@ -53,7 +60,9 @@ def exact_combination(pool: Pool) -> Combined:
 
 
 def fast_combination(pool: Pool, tolerance: float, start: Columns | None) -> Combined:
-    """Scale all mixtures together until each is known to the tolerance; solve those exactly that are not after that."""
+    """Scale all mixtures together until each is known to the tolerance; solve those exactly
+    that are not after that.
+    """
     tolerance = number(tolerance, "tolerance", above=0, infinite=True)
     costs, a, b = pool.costs(), pool.rows(), pool.columns()
     found = _bounded(costs, a, b, _begun(costs, a, b, start), SCHEDULES[0])
@@ -62,22 +71,29 @@ def fast_combination(pool: Pool, tolerance: float, start: Columns | None) -> Com
         if bool(known.all()):
             break
         places = _wanted_first(~known)
-        again = _bounded(costs, _taken(a, places), _taken(b, places), _taken(found.g, places), schedule)
-        # what is known and only fills up the width stays, so that it does not depend on the rest of the batch
+        again = _bounded(
+            costs, _taken(a, places), _taken(b, places), _taken(found.g, places), schedule
+        )
+        # what is known and only fills up the width stays, so that it does not depend on the rest of
+        # the batch
         found = found.replaced(~known, found.with_rows(places, again))
     unknown = ~found.known(tolerance)
     if bool(unknown.any()):
         solution = solved(costs, a, b, unknown)
-        found = found.replaced(unknown, _Bounds(solution.cost, solution.cost, solution.f, solution.g))
+        found = found.replaced(
+            unknown, _Bounds(solution.cost, solution.cost, solution.f, solution.g)
+        )
     low, high = found.low.sqrt(), found.high.sqrt()
     wad = (low + high) / 2
     return Combined(wad, low, high, gradient(pool, wad, found.f), found.g)
 
 
 def gradient(pool: Pool, wad: PerMixture, f: Rows) -> Float64[Tensor, "*batch mixtures sellers"]:
-    """d W / d p_i: the mean of seller i's potentials less the mean over sellers, over 2 W; 0 where W is 0.
+    """d W / d p_i: the mean of seller i's potentials less the mean over sellers, over 2 W; 0 where
+    W is 0.
 
-    Moving p within the simplex by dp changes W by gradient . dp; at a kink it is one of the subgradients of W^2.
+    Moving p within the simplex by dp changes W by gradient . dp; at a kink it is one of the
+    subgradients of W^2.
     """
     slopes = (f.unflatten(-1, pool.weights.shape[-2:]) * pool.weights[..., None, :, :]).sum(-1)
     slopes = slopes - slopes.mean(-1, keepdim=True)
@@ -94,11 +110,17 @@ class _Bounds:
     g: Tensor
 
     def known(self, tolerance: float) -> Bool[Tensor, "*batch mixtures"]:
-        """Whether the middle of the two roots misses W2 by at most that part of it; False where scaling left float64."""
-        return self.high.isfinite() & ((self.high.sqrt() - self.low.sqrt()) / 2 <= tolerance * self.low.sqrt())
+        """Whether the middle of the two roots misses W2 by at most that part of it; False where
+        scaling left float64.
+        """
+        return self.high.isfinite() & (
+            (self.high.sqrt() - self.low.sqrt()) / 2 <= tolerance * self.low.sqrt()
+        )
 
     def with_rows(self, places: Tensor, other: _Bounds) -> _Bounds:
-        """These bounds with those of the mixtures at the places [*batch, k] taken from another set."""
+        """These bounds with those of the mixtures at the places [*batch, k] taken from another
+        set.
+        """
 
         def put(mine: Tensor, new: Tensor) -> Tensor:
             index = places if mine.dim() == places.dim() else places[..., None].expand(new.shape)
@@ -114,7 +136,9 @@ class _Bounds:
 
 
 def _wanted_first(wanted: Tensor) -> Tensor:
-    """Places of the mixtures that are wanted, as many for each batch as the one that wants most [*batch, k]."""
+    """Places of the mixtures that are wanted, as many for each batch as the one that wants most
+    [*batch, k].
+    """
     return (~wanted).long().argsort(dim=-1, stable=True)[..., : int(wanted.sum(-1).max())]
 
 
@@ -123,28 +147,40 @@ def _taken(rows: Tensor, places: Tensor) -> Tensor:
 
 
 def _begun(costs: Costs, a: Rows, b: Columns, start: Columns | None) -> Columns:
-    """Potentials to go on from: those of the start, and where they are 0 for all of a mixture, what the first steps find."""
+    """Potentials to go on from: those of the start, and where they are 0 for all of a mixture,
+    what the first steps find.
+    """
     if start is None:
         return _scaled(costs, a, b, torch.zeros_like(b), FIRST)[0]
     if start.shape != b.shape:
-        raise ValueError(f"start has potentials {list(start.shape)}, wanted {list(b.shape)}; leave it out.")
+        raise ValueError(
+            f"start has potentials {list(start.shape)}, wanted {list(b.shape)}; leave it out."
+        )
     g, new = start.to(b), (start == 0).all(-1)
     if not bool(new.any()):
         return g
     places = _wanted_first(new)
     steps, *_ = _scaled(costs, _taken(a, places), _taken(b, places), _taken(g, places), FIRST)
-    # a start that only fills up the width stays, so that it does not depend on the rest of the batch
-    return torch.where(new[..., None], g.scatter(-2, places[..., None].expand(steps.shape), steps), g)
+    # a start that only fills up the width stays, so that it does not depend on the rest of the
+    # batch
+    return torch.where(
+        new[..., None], g.scatter(-2, places[..., None].expand(steps.shape), steps), g
+    )
 
 
 def _bounded(costs: Costs, a: Rows, b: Columns, g: Columns, schedule: Schedule) -> _Bounds:
-    g, v, kernel = _scaled(costs, a, b, torch.where(g.isfinite(), g, 0.0), schedule)  # one that left float64 begins anew
+    # one that left float64 begins anew
+    g, v, kernel = _scaled(costs, a, b, torch.where(g.isfinite(), g, 0.0), schedule)
     f, u = conjugate(costs, g, b), quotient(a, v @ kernel.mT)
-    high = without_rounding(feasible_cost(costs, kernel, u, v, a, b), costs.amax((-2, -1))[..., None])
+    high = without_rounding(
+        feasible_cost(costs, kernel, u, v, a, b), costs.amax((-2, -1))[..., None]
+    )
     return _Bounds(((a * f).sum(-1) + (b * g).sum(-1)).clamp(min=0), high, f, g)
 
 
-def _scaled(costs: Costs, a: Rows, b: Columns, g: Columns, schedule: Schedule) -> tuple[Columns, Columns, Costs]:
+def _scaled(
+    costs: Costs, a: Rows, b: Columns, g: Columns, schedule: Schedule
+) -> tuple[Columns, Columns, Costs]:
     """Potentials g after a schedule, the columns' scales of the last plan, and its kernel."""
     largest = costs.amax((-2, -1))[..., None, None]
     scale = torch.where(largest > 0, largest, 1.0)
@@ -152,7 +188,9 @@ def _scaled(costs: Costs, a: Rows, b: Columns, g: Columns, schedule: Schedule) -
         eps, dtype = share * scale, torch.float32 if share >= COARSE else torch.float64
         kernel = (-costs / eps).exp()
         start = torch.where(b > 0, (g / eps).exp(), 0.0)
-        v = _fitted(kernel.to(dtype), a.to(dtype), b.to(dtype), start.to(dtype), iterations).double()
+        v = _fitted(
+            kernel.to(dtype), a.to(dtype), b.to(dtype), start.to(dtype), iterations
+        ).double()
         g = torch.where(b > 0, eps * v.log(), 0.0)
     return g, v, kernel
 

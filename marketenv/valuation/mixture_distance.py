@@ -14,7 +14,16 @@ from marketenv.core.checks import choice, keywords, options
 from marketenv.core.lookup import lookup
 from marketenv.valuation.bures import gaussian_cost, moments
 from marketenv.valuation.fast import Combined, exact_combination, fast_combination
-from marketenv.valuation.pool import Mixtures, Parts, PartWeights, PerMixture, Pool, Target, TargetWeights, pool
+from marketenv.valuation.pool import (
+    Mixtures,
+    Parts,
+    PartWeights,
+    PerMixture,
+    Pool,
+    Target,
+    TargetWeights,
+    pool,
+)
 from marketenv.valuation.sliced import Directions, chosen_directions, line_cost, projected
 from marketenv.valuation.wasserstein import wasserstein2
 
@@ -39,16 +48,18 @@ def combine_wad(
     parts: sellers' points D_i, embedded                    [*batch, sellers, n, e]
     p: mixtures, shares >= 0 that sum to 1                  [*batch, mixtures, sellers]
     target: the buyer's points Q, embedded in the same way  [*batch, m, e]
-    weights [*batch, sellers, n], target_weights [*batch, m]: >= 0, or None for equal ones; a point of weight 0 is padding
-    method, with its options:
-      fast    all mixtures together, each within ``tolerance`` (.01 of W2) by its own bounds; start (see ``combine``)
-      exact   one transport problem for each mixture
-      sliced  the mean over directions: directions, or keys and n_directions=200
-      bures   of Gaussians with the mixtures' moments
+    weights [*batch, sellers, n], target_weights [*batch, m]: >= 0, or None for equal ones; a point
+    of weight 0 is padding method, with its options:
+      fast
+      all mixtures together, each within ``tolerance`` (.01 of W2) by its own bounds; start (see
+      ``combine``) exact
+      one transport problem for each mixture sliced  the mean over directions: directions, or keys
+      and n_directions=200 bures
+      of Gaussians with the mixtures' moments
     Returns W2, float64 [*batch, mixtures].
 
-    Raises ValueError for NaN and inf, sellers without points, mixtures off the simplex, shapes that do not fit, unknown names.
-    Source: arXiv 2509.18104.
+    Raises ValueError for NaN and inf, sellers without points, mixtures off the simplex, shapes that
+    do not fit, unknown names. Source: arXiv 2509.18104.
 
     >>> sellers, wanted = torch.tensor([[[0.0]], [[2.0]]]), torch.tensor([[0.0], [2.0]])
     >>> combine_wad(sellers, torch.tensor([[1.0, 0.0], [0.5, 0.5]]), wanted).round(decimals=4)
@@ -72,18 +83,25 @@ def combine(
     """``combine_wad`` with its bounds and its gradient in p.
 
     method: "fast" or "exact"; tolerance: > 0, inf accepts any bounds
-    start: ``g`` of a call for like data and mixtures, from which "fast" goes on; 0 for all of a mixture's: from nothing
-    Other arguments and errors as in ``combine_wad``. A mixture that the fast method does not know to the tolerance is solved
-    exactly, as is every mixture at distance 0.
+    start: ``g`` of a call for like data and mixtures, from which "fast" goes on; 0 for all of a
+        mixture's: from nothing
+    Other arguments and errors as in ``combine_wad``. A mixture that the fast method does not know
+    to the tolerance is solved exactly, as is every mixture at distance 0.
     Bounds: Altschuler et al., NeurIPS 2017 (high), the dual problem (low). Gradient: derived here.
 
     >>> sellers, wanted = torch.tensor([[[0.0]], [[3.0]]]), torch.tensor([[1.0]])
-    >>> combine(sellers, torch.tensor([[0.5, 0.5]]), wanted).gradient.round(decimals=4)  # W^2 = p_1 + 4 p_2
+    >>> combine(sellers, torch.tensor([[0.5, 0.5]]), wanted).gradient.round(
+    ...     decimals=4
+    ... )  # W^2 = p_1 + 4 p_2
     tensor([[-0.4743,  0.4743]], dtype=torch.float64)
     """
     known = choice(method, "method of combine", ("fast", "exact"))
     checked = pool(parts, p, target, weights, target_weights)
-    return exact_combination(checked) if known == "exact" else fast_combination(checked, tolerance, start)
+    return (
+        exact_combination(checked)
+        if known == "exact"
+        else fast_combination(checked, tolerance, start)
+    )
 
 
 def combine_gradient(
@@ -94,7 +112,9 @@ def combine_gradient(
     target_weights: TargetWeights | None = None,
     method: str = "fast",
 ) -> Float64[Tensor, "*batch mixtures sellers"]:
-    """How W2 of every mixture changes with its shares, centred on the simplex: ``combine(...).gradient``."""
+    """How W2 of every mixture changes with its shares, centred on the simplex:
+    ``combine(...).gradient``.
+    """
     return combine(parts, p, target, weights, target_weights, method).gradient
 
 
@@ -111,10 +131,13 @@ def agg_wad(
 
     AggWad(p) = sum_i p_i W2(D_i, Q)
 
-    Arguments and errors as in ``combine_wad``, methods as in ``wasserstein2``. Inferred from arXiv 2509.18104, its ablation.
+    Arguments and errors as in ``combine_wad``, methods as in ``wasserstein2``. Inferred from arXiv
+    2509.18104, its ablation.
 
     >>> sellers, wanted = torch.tensor([[[0.0]], [[2.0]]]), torch.tensor([[0.0], [2.0]])
-    >>> agg_wad(sellers, torch.tensor([[0.5, 0.5]]), wanted).round(decimals=4)  # together they are what is wanted
+    >>> agg_wad(sellers, torch.tensor([[0.5, 0.5]]), wanted).round(
+    ...     decimals=4
+    ... )  # together they are what is wanted
     tensor([1.4142], dtype=torch.float64)
     """
     checked = pool(parts, p, target, weights, target_weights)
@@ -131,7 +154,12 @@ def _exact(checked: Pool) -> PerMixture:
     return exact_combination(checked).wad
 
 
-def _sliced(checked: Pool, directions: Directions | None = None, keys: Keys | None = None, n_directions: int = 200) -> PerMixture:
+def _sliced(
+    checked: Pool,
+    directions: Directions | None = None,
+    keys: Keys | None = None,
+    n_directions: int = 200,
+) -> PerMixture:
     """Places are sorted once; a mixture only changes how much weight lies up to each."""
     directions = chosen_directions(directions, keys, n_directions, checked.target)
     x, order = (directions @ checked.points().mT).sort(-1)
@@ -141,7 +169,11 @@ def _sliced(checked: Pool, directions: Directions | None = None, keys: Keys | No
     for rows in checked.rows().split(size, -2):
         of_mixture = order[..., None, :, :].expand(*rows.shape[:-1], *order.shape[-2:])
         share_x = rows[..., None, :].expand(of_mixture.shape).gather(-1, of_mixture).cumsum(-1)
-        costs.append(line_cost(x[..., None, :, :], share_x, y[..., None, :, :], share_y[..., None, :, :]).mean(-1))
+        costs.append(
+            line_cost(
+                x[..., None, :, :], share_x, y[..., None, :, :], share_y[..., None, :, :]
+            ).mean(-1)
+        )
     return torch.cat(costs, -1).sqrt()
 
 
@@ -153,7 +185,14 @@ def _bures(checked: Pool) -> PerMixture:
     within = (checked.p @ covariances.flatten(-2)).unflatten(-1, covariances.shape[-2:])
     covariance = within + (checked.p[..., None] * apart).mT @ apart
     goal_mean, goal_covariance = moments(checked.target, checked.target_weights)
-    return gaussian_cost(mean, covariance, goal_mean[..., None, :], goal_covariance[..., None, :, :]).sqrt()
+    return gaussian_cost(
+        mean, covariance, goal_mean[..., None, :], goal_covariance[..., None, :, :]
+    ).sqrt()
 
 
-COMBINATIONS: dict[str, Callable[..., PerMixture]] = {"fast": _fast, "exact": _exact, "sliced": _sliced, "bures": _bures}
+COMBINATIONS: dict[str, Callable[..., PerMixture]] = {
+    "fast": _fast,
+    "exact": _exact,
+    "sliced": _sliced,
+    "bures": _bures,
+}

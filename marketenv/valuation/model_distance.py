@@ -1,4 +1,6 @@
-"""How far apart models are, what that distance pulls at, and the prox centres that follow; matrix products only."""
+"""How far apart models are, what that distance pulls at, and the prox centres that follow;
+matrix products only.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,8 @@ class ModelDistance:
     """A distance between models and the force with which weighted distances pull at each of them.
 
     between(params, start) -> d [markets, agents, agents], float64
-    pull(params, start, weights) -> -sum_j weights_ij grad d(theta_i, theta_j) with respect to theta_i, as the parameters
+    pull(params, start, weights) -> -sum_j weights_ij grad d(theta_i, theta_j) with respect to
+    theta_i, as the parameters
     """
 
     between: Callable[[Parameters, Start], PerPair]
@@ -42,8 +45,8 @@ def cosine_distance(params: Parameters, start: Start) -> PerPair:
     start:  the common start theta^0  [markets, 1, params], or one for each agent
     Returns d in [0, 2], symmetric, 0 on the diagonal: float64 [markets, agents, agents].
 
-    An update shorter than 1e-12, or so long that its norm overflows float32, has distance 1 to all others; one that is not
-    finite has distance inf: nobody can use it.
+    An update shorter than 1e-12, or so long that its norm overflows float32, has distance 1 to all
+    others; one that is not finite has distance inf: nobody can use it.
     Source: arXiv 2505.02462.
 
     >>> models = torch.tensor([[[1.0, 0.0], [0.0, 3.0], [-2.0, 0.0]]])
@@ -61,7 +64,8 @@ def cosine_pull(params: Parameters, start: Start, weights: PerPair) -> Parameter
     -sum_j w_ij grad_i d_ij = (sum_j w_ij u_j - (sum_j w_ij <u_i, u_j>) u_i) / ||theta_i - theta^0||
 
     params, start as in ``cosine_distance``; weights: w_ij   float64 [markets, agents, agents]
-    Returns as the parameters; 0 for an update that is not finite or shorter than 1e-12. Source: derived here.
+    Returns as the parameters; 0 for an update that is not finite or shorter than 1e-12. Source:
+    derived here.
     """
     direction, per_length = _directions(params, start)
     held = (weights * _products(direction)).sum(-1)
@@ -70,10 +74,11 @@ def cosine_pull(params: Parameters, start: Start, weights: PerPair) -> Parameter
 
 @full_precision()
 def squared_distance(params: Parameters, start: Start) -> PerPair:
-    """Squared Euclidean distance ||theta_i - theta_j||^2 for all pairs: float64 [markets, agents, agents].
+    """Squared Euclidean distance ||theta_i - theta_j||^2 for all pairs: float64 [markets, agents,
+    agents].
 
-    params, start as in ``cosine_distance``; the start changes only the rounding. A model that is not finite, or whose
-    squares overflow, has distance inf.
+    params, start as in ``cosine_distance``; the start changes only the rounding. A model that is
+    not finite, or whose squares overflow, has distance inf.
 
     >>> squared_distance(torch.tensor([[[1.0, 0.0], [0.0, 3.0]]]), torch.zeros(1, 1, 2))[0, 0]
     tensor([ 0., 10.], dtype=torch.float64)
@@ -81,12 +86,14 @@ def squared_distance(params: Parameters, start: Start) -> PerPair:
     product = _products(_updates(params, start))
     length = product.diagonal(dim1=-2, dim2=-1)
     distance = (length[..., None] + length[..., None, :] - 2 * product).clamp(min=0.0)
-    return _between(params, torch.where(distance.isnan(), torch.inf, distance))  # inf - inf: the squares overflowed
+    # inf - inf: the squares overflowed
+    return _between(params, torch.where(distance.isnan(), torch.inf, distance))
 
 
 @full_precision()
 def squared_pull(params: Parameters, start: Start, weights: PerPair) -> Parameters:
-    """Weighted sum of the descent directions of the squared distance: 2 sum_j w_ij (theta_j - theta_i).
+    """Weighted sum of the descent directions of the squared distance: 2 sum_j w_ij (theta_j -
+    theta_i).
 
     params, start, weights, result as in ``cosine_pull``.
     """
@@ -103,14 +110,16 @@ def prox_centres(
 ) -> Parameters:
     """Move every model towards those that its owner bought: where its next training is held.
 
-    centre_i = theta_i - eta sum_j a_ij (N_j / N_i) grad d(theta_i, theta_j), gradient with respect to theta_i
+    centre_i = theta_i - eta sum_j a_ij (N_j / N_i) grad d(theta_i, theta_j), gradient with respect
+    to theta_i
 
-    params, start: as in ``cosine_distance``      bought: a_ij, a row for each buyer   bool [markets, agents, agents]
-    sizes: reported samples N, > 0                eta: step, >= 0                      distance: a name of ``DISTANCES``
+    params, start: as in ``cosine_distance``   bought: a_ij, a row
+        for each buyer   bool [markets, agents, agents]
+    sizes: reported samples N, > 0   eta: step, >= 0   distance: a name of ``DISTANCES``
     Returns as the parameters.
 
-    Raises ValueError for shapes that disagree, an eta that is negative or not finite, such sizes or 0, and unknown names.
-    Source: arXiv 2505.02462.
+    Raises ValueError for shapes that disagree, an eta that is negative or not finite, such sizes or
+    0, and unknown names. Source: arXiv 2505.02462.
 
     >>> models = torch.tensor([[[2.0, 0.0], [0.0, 1.0]]])
     >>> bought = torch.tensor([[[False, True], [False, False]]])
@@ -120,32 +129,44 @@ def prox_centres(
     """
     if not 0 <= eta < float("inf") or not bool((sizes.isfinite() & (sizes > 0)).all()):
         raise ValueError(
-            f"eta is {eta} and the least size {float(sizes.min()):g}; wanted a finite eta >= 0 and finite sizes > 0."
+            f"eta is {eta} and the least size {float(sizes.min()):g}; wanted a finite eta >= 0 and"
+            " finite sizes > 0."
         )
     if sizes.shape != params.shape[:2] or bought.shape != (*sizes.shape, sizes.shape[1]):
         raise ValueError(
-            f"bought {list(bought.shape)} and sizes {list(sizes.shape)} do not fit params {list(params.shape)}; wanted "
-            "[markets, agents, agents] and [markets, agents]."
+            f"bought {list(bought.shape)} and sizes {list(sizes.shape)} do not fit params"
+            f" {list(params.shape)}; wanted [markets, agents, agents] and [markets, agents]."
         )
     weights = bought * sizes[:, None, :] / sizes[:, :, None]
-    kind: ModelDistance = named_part(distance, "distance", DISTANCES, "a ModelDistance object", kind=ModelDistance)
+    kind: ModelDistance = named_part(
+        distance, "distance", DISTANCES, "a ModelDistance object", kind=ModelDistance
+    )
     force = tree.apart(kind.pull, kind not in DISTANCES.values())(params, start, weights)
-    return params + eta * taken(force, "distance.pull returned forces", params, "markets, agents, params")
+    return params + eta * taken(
+        force, "distance.pull returned forces", params, "markets, agents, params"
+    )
 
 
 def _updates(params: Tensor, start: Tensor) -> Tensor:
-    """theta - theta^0, and 0 for a model that is not finite: it must not spoil the products of the others."""
-    if params.dim() != 3 or start.shape not in (params.shape, (params.shape[0], 1, params.shape[2])):
+    """theta - theta^0, and 0 for a model that is not finite: it must not spoil the products of
+    the others.
+    """
+    if params.dim() != 3 or start.shape not in (
+        params.shape,
+        (params.shape[0], 1, params.shape[2]),
+    ):
         raise ValueError(
-            f"params {list(params.shape)} and start {list(start.shape)} do not fit; wanted [markets, agents, params] and "
-            "[markets, 1, params], or a start for each agent."
+            f"params {list(params.shape)} and start {list(start.shape)} do not fit; wanted"
+            " [markets, agents, params] and [markets, 1, params], or a start for each agent."
         )
     updates = params - start
     return torch.where(updates.isfinite().all(-1, keepdim=True), updates, 0.0)
 
 
 def _directions(params: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
-    """Unit updates and 1 / their norm [markets, agents, 1]; both are 0 for an update without a direction."""
+    """Unit updates and 1 / their norm [markets, agents, 1]; both are 0 for an update without a
+    direction.
+    """
     updates = _updates(params, start)
     norm = updates.norm(dim=-1, keepdim=True)
     per_length = torch.where(norm >= LEAST_NORM, 1 / norm, 0.0)
@@ -166,7 +187,9 @@ def _between(params: Tensor, distance: Tensor) -> PerPair:
     """inf to and from models that are not finite, 0 on the diagonal."""
     broken = ~params.isfinite().all(-1)
     distance = distance.masked_fill(broken[:, :, None] | broken[:, None, :], torch.inf)
-    return distance.masked_fill(torch.eye(distance.shape[-1], dtype=torch.bool, device=distance.device), 0.0)
+    return distance.masked_fill(
+        torch.eye(distance.shape[-1], dtype=torch.bool, device=distance.device), 0.0
+    )
 
 
 DISTANCES: dict[str, ModelDistance] = {

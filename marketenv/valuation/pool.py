@@ -20,7 +20,8 @@ PerMixture = Float64[Tensor, "*batch mixtures"]
 
 @dataclass(frozen=True)
 class Pool:
-    """Sellers' points, mixtures of them and the target, in float64; the weights of every seller and of the target sum to 1.
+    """Sellers' points, mixtures of them and the target, in float64; the weights of every seller and
+    of the target sum to 1.
 
     parts [*batch, sellers, n, e], weights [*batch, sellers, n], p [*batch, mixtures, sellers]
     target [*batch, m, e], target_weights [*batch, m]
@@ -37,7 +38,9 @@ class Pool:
         return self.parts.flatten(-3, -2)
 
     def costs(self) -> Costs:
-        """Squared distance of every seller's points from the target's [*batch, sellers x n, m]: one matrix for all mixtures."""
+        """Squared distance of every seller's points from the target's [*batch, sellers x n, m]:
+        one matrix for all mixtures.
+        """
         return squared_costs(self.points(), self.target)
 
     def rows(self) -> Float64[Tensor, "*batch mixtures pooled"]:
@@ -49,17 +52,26 @@ class Pool:
         return self.target_weights[..., None, :].expand(*self.p.shape[:-1], -1)
 
 
-def pool(parts: Tensor, p: Tensor, target: Tensor, weights: Tensor | None = None, target_weights: Tensor | None = None) -> Pool:
+def pool(
+    parts: Tensor,
+    p: Tensor,
+    target: Tensor,
+    weights: Tensor | None = None,
+    target_weights: Tensor | None = None,
+) -> Pool:
     """Check sellers' points, mixtures and target; ValueError as ``combine_wad`` says."""
     if parts.dim() < 3 or p.dim() < 2 or p.shape[-1] != parts.shape[-3]:
         raise ValueError(
-            f"parts {list(parts.shape)} and p {list(p.shape)} do not fit; wanted [..., sellers, points, coordinates] and "
-            "[..., mixtures, sellers]."
+            f"parts {list(parts.shape)} and p {list(p.shape)} do not fit; wanted [..., sellers,"
+            " points, coordinates] and [..., mixtures, sellers]."
         )
-    if not parts.shape[:-3] == p.shape[:-2] == target.shape[:-2] or parts.shape[-1] != target.shape[-1]:
+    if (
+        not parts.shape[:-3] == p.shape[:-2] == target.shape[:-2]
+        or parts.shape[-1] != target.shape[-1]
+    ):
         raise ValueError(
-            f"parts {list(parts.shape)}, p {list(p.shape)} and target {list(target.shape)} differ in their leading axes or "
-            "coordinates."
+            f"parts {list(parts.shape)}, p {list(p.shape)} and target {list(target.shape)} differ"
+            " in their leading axes or coordinates."
         )
     parts, weights = cloud(parts, weights, "parts")
     target, target_weights = cloud(target, target_weights, "target")
@@ -67,6 +79,8 @@ def pool(parts: Tensor, p: Tensor, target: Tensor, weights: Tensor | None = None
 
 
 def shares(p: Tensor) -> Float64[Tensor, "*batch mixtures sellers"]:
-    """Mixtures as float64, divided by their sums, which may miss 1 by rounding; ValueError where one is off the simplex."""
+    """Mixtures as float64, divided by their sums, which may miss 1 by rounding; ValueError
+    where one is off the simplex.
+    """
     p = checked_mixtures(p).clamp(min=0)
     return p / p.sum(-1, keepdim=True)

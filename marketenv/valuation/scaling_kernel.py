@@ -1,6 +1,8 @@
-"""Plans of the form diag(u) K diag(v) for many weights and one kernel K: what they cost once they are made feasible.
+"""Plans of the form diag(u) K diag(v) for many weights and one kernel K: what they cost once they
+are made feasible.
 
-Every step is a product of [problems, n] or [problems, m] with the one kernel; no plan is ever written down.
+Every step is a product of [problems, n] or [problems, m] with the one kernel; no plan is ever
+written down.
 """
 
 from __future__ import annotations
@@ -24,10 +26,11 @@ def quotient(x: Tensor, y: Tensor) -> Tensor:
 
 
 def feasible_cost(costs: Costs, kernel: Costs, u: Rows, v: Columns, a: Rows, b: Columns) -> Totals:
-    """Cost of diag(u) K diag(v) after it is rounded to a plan with row sums a and column sums b: an upper bound of W2^2.
+    """Cost of diag(u) K diag(v) after it is rounded to a plan with row sums a and column sums b: an
+    upper bound of W2^2.
 
-    Rows that hold too much are scaled down, then columns; what is missing is added as err_a err_b^T / |err_a|_1.
-    Source: Altschuler, Weed, Rigollet, NeurIPS 2017, algorithm 2.
+    Rows that hold too much are scaled down, then columns; what is missing is added as err_a err_b^T
+    / |err_a|_1. Source: Altschuler, Weed, Rigollet, NeurIPS 2017, algorithm 2.
     """
     u = u * quotient(a, u * (v @ kernel.mT)).clamp(max=1.0)
     v = v * quotient(b, v * (u @ kernel)).clamp(max=1.0)
@@ -39,11 +42,14 @@ def feasible_cost(costs: Costs, kernel: Costs, u: Rows, v: Columns, a: Rows, b: 
 
 
 def conjugate(costs: Costs, g: Columns, b: Columns) -> Rows:
-    """f_i = min over j of cost_ij - g_j, the largest prices of the rows that are feasible beside g [*batch, problems, n].
+    """f_i = min over j of cost_ij - g_j, the largest prices of the rows that are feasible beside g
+    [*batch, problems, n].
 
     b: weights of the columns; a column of weight 0 binds nobody.
     """
     prices = torch.where(b > 0, g, -torch.inf)
     size = max(1, BLOCK // max(1, costs.numel()))
-    blocks = [(costs[..., None, :, :] - part[..., None, :]).amin(-1) for part in prices.split(size, -2)]
+    blocks = [
+        (costs[..., None, :, :] - part[..., None, :]).amin(-1) for part in prices.split(size, -2)
+    ]
     return torch.cat(blocks, -2)

@@ -1,4 +1,6 @@
-"""Sliced transport: the mean over directions of one-dimensional transport, which needs only sorting."""
+"""Sliced transport: the mean over directions of one-dimensional transport, which needs only
+sorting.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ from marketenv.valuation.clouds import Clouds, PerPair, without_rounding
 Directions = Float[Tensor, "directions e"]
 
 
-def random_directions(keys: Keys, n_directions: int, e: int) -> Float64[Tensor, "*batch directions e"]:
+def random_directions(
+    keys: Keys, n_directions: int, e: int
+) -> Float64[Tensor, "*batch directions e"]:
     """Draw unit vectors, uniform on the sphere: [*batch] keys -> [*batch, directions, e].
 
     >>> random_directions(torch.tensor(0), 5, 3).norm(dim=-1).float()
@@ -24,15 +28,23 @@ def random_directions(keys: Keys, n_directions: int, e: int) -> Float64[Tensor, 
     return drawn / drawn.norm(dim=-1, keepdim=True)
 
 
-def sliced_cost(pair: Clouds, directions: Directions | None = None, keys: Keys | None = None, n_directions: int = 200) -> PerPair:
-    """Mean over directions of the squared 1-D distance of the projected clouds [*batch]; at most W2^2.
+def sliced_cost(
+    pair: Clouds,
+    directions: Directions | None = None,
+    keys: Keys | None = None,
+    n_directions: int = 200,
+) -> PerPair:
+    """Mean over directions of the squared 1-D distance of the projected clouds [*batch]; at most
+    W2^2.
 
-    directions: unit vectors [directions, e]; without them ``n_directions`` are drawn from ``keys``, one key (default 0)
+    directions: unit vectors [directions, e]; without them ``n_directions`` are drawn from ``keys``,
+        one key (default 0)
     Source: Bonneel et al., 2015.
     """
     directions = chosen_directions(directions, keys, n_directions, pair.a)
     (x, share_x), (y, share_y) = (
-        projected(points, weights, directions) for points, weights in ((pair.a, pair.weights_a), (pair.b, pair.weights_b))
+        projected(points, weights, directions)
+        for points, weights in ((pair.a, pair.weights_a), (pair.b, pair.weights_b))
     )
     return line_cost(x, share_x, y, share_y).mean(-1)
 
@@ -40,14 +52,21 @@ def sliced_cost(pair: Clouds, directions: Directions | None = None, keys: Keys |
 def chosen_directions(
     directions: Tensor | None, keys: Tensor | None, n_directions: int, points: Tensor
 ) -> Float64[Tensor, "directions e"]:
-    """Directions as given, or drawn; ValueError for those that are no unit vectors of the points' space."""
+    """Directions as given, or drawn; ValueError for those that are no unit vectors of the
+    points' space.
+    """
     if directions is None:
         keys = torch.tensor(0) if keys is None else keys
         if keys.dim():
-            raise ValueError(f"keys are {list(keys.shape)}, wanted one key: all pairs are projected on the same directions.")
+            raise ValueError(
+                f"keys are {list(keys.shape)}, wanted one key: all pairs are projected on the same"
+                " directions."
+            )
         return random_directions(keys.to(points.device), n_directions, points.shape[-1])
     if directions.dim() != 2 or directions.shape[-1] != points.shape[-1] or not len(directions):
-        raise ValueError(f"directions are {list(directions.shape)}, wanted [directions, {points.shape[-1]}].")
+        raise ValueError(
+            f"directions are {list(directions.shape)}, wanted [directions, {points.shape[-1]}]."
+        )
     directions = directions.to(points.device, torch.float64)
     if not bool(((directions.norm(dim=-1) - 1).abs() < 1e-5).all()):
         raise ValueError("directions are not of length 1; divide each by its norm.")
@@ -55,9 +74,13 @@ def chosen_directions(
 
 
 def projected(
-    points: Float64[Tensor, "*batch n e"], weights: Float64[Tensor, "*batch n"], directions: Float64[Tensor, "directions e"]
+    points: Float64[Tensor, "*batch n e"],
+    weights: Float64[Tensor, "*batch n"],
+    directions: Float64[Tensor, "directions e"],
 ) -> tuple[Float64[Tensor, "*batch directions n"], Float64[Tensor, "*batch directions n"]]:
-    """Places of the points along each direction, in order, and the share of the weight up to each."""
+    """Places of the points along each direction, in order, and the share of the weight up to
+    each.
+    """
     places, order = (directions @ points.mT).sort(-1)
     shares = weights[..., None, :].expand(places.shape).gather(-1, order).cumsum(-1)
     return places, shares
@@ -71,7 +94,8 @@ def line_cost(
 ) -> PerPair:
     """Squared W2 on a line: the integral over q in (0, 1) of (quantile_x(q) - quantile_y(q))^2.
 
-    x, y: places in ascending order; share_x, share_y: share of the weight up to and with each place, 1 at the last
+    x, y: places in ascending order; share_x, share_y: share of the weight up to and with each
+        place, 1 at the last
     """
     batch = torch.broadcast_shapes(*(t.shape[:-1] for t in (x, share_x, y, share_y)))
     x, share_x, y, share_y = (t.expand(*batch, -1) for t in (x, share_x, y, share_y))
@@ -81,6 +105,8 @@ def line_cost(
     of_x = order < x.shape[-1]
     before_x = of_x.cumsum(-1) - of_x.long()
     before_y = torch.arange(levels.shape[-1], device=x.device) - before_x
-    moved = x.gather(-1, before_x.clamp(max=x.shape[-1] - 1)) - y.gather(-1, before_y.clamp(max=y.shape[-1] - 1))
+    moved = x.gather(-1, before_x.clamp(max=x.shape[-1] - 1)) - y.gather(
+        -1, before_y.clamp(max=y.shape[-1] - 1)
+    )
     span = torch.maximum(x[..., -1], y[..., -1]) - torch.minimum(x[..., 0], y[..., 0])
     return without_rounding((widths * moved**2).sum(-1), span**2)

@@ -1,4 +1,6 @@
-"""Speed of the tripartite game: many games as one batch against one game after another, with caps and without, in one run."""
+"""Speed of the tripartite game: many games as one batch against one game after another, with
+caps and without, in one run.
+"""
 
 from __future__ import annotations
 
@@ -16,17 +18,32 @@ Case = dict[str, Any]
 
 
 def drawn_games(n_games: int, n_owners: int) -> dict[str, Any]:
-    """Qualities and costs from .1 to 1, the leader's alpha from 1 to 21, and caps that bind for about half of the owners."""
+    """Qualities and costs from .1 to 1, the leader's alpha from 1 to 21, and caps that bind for
+    about half of the owners.
+    """
     key = torch.tensor(0)
-    u = {name: draws.uniform(draws.fold(key, name), n_games, n_owners) for name in ("quality", "sigma", "caps")}
+    u = {
+        name: draws.uniform(draws.fold(key, name), n_games, n_owners)
+        for name in ("quality", "sigma", "caps")
+    }
     alpha = 1 + 20 * draws.uniform(draws.fold(key, "alpha"), n_games)
-    return {"quality": 0.1 + 0.9 * u["quality"], "sigma": 0.1 + 0.9 * u["sigma"], "caps": 0.3 * u["caps"], "alpha": alpha}
+    return {
+        "quality": 0.1 + 0.9 * u["quality"],
+        "sigma": 0.1 + 0.9 * u["sigma"],
+        "caps": 0.3 * u["caps"],
+        "alpha": alpha,
+    }
 
 
 def batch_against_loop(n_games: int = 10_000, n_owners: int = 10, looped: int = 64) -> list[Case]:
-    """Seconds to solve the games as one batch and one by one, without caps and with them, and ratios; the loop is scaled up."""
+    """Seconds to solve the games as one batch and one by one, without caps and with them, and
+    ratios; the loop is scaled up.
+    """
     capped = drawn_games(n_games, n_owners)
-    kinds = {"no caps": {name: numbers for name, numbers in capped.items() if name != "caps"}, "caps": capped}
+    kinds = {
+        "no caps": {name: numbers for name, numbers in capped.items() if name != "caps"},
+        "caps": capped,
+    }
     name = f"stackelberg, {n_games} games x {n_owners} owners and centres"
     found: list[Case] = []
     batches = {}
@@ -34,25 +51,46 @@ def batch_against_loop(n_games: int = 10_000, n_owners: int = 10, looped: int = 
         batches[kind], threads = best_threads(partial(stackelberg, **games))
         each = one_by_one(games, min(looped, n_games)) * n_games
         found += [
-            {"name": f"{name}, {kind}: one batch", "value": batches[kind], "unit": "s", "threads": threads},
-            {"name": f"{name}, {kind}: game by game, from {min(looped, n_games)}", "value": each, "unit": "s"},
-            {"name": f"{name}, {kind}: loop / batch", "value": each / batches[kind], "unit": "times"},
+            {
+                "name": f"{name}, {kind}: one batch",
+                "value": batches[kind],
+                "unit": "s",
+                "threads": threads,
+            },
+            {
+                "name": f"{name}, {kind}: game by game, from {min(looped, n_games)}",
+                "value": each,
+                "unit": "s",
+            },
+            {
+                "name": f"{name}, {kind}: loop / batch",
+                "value": each / batches[kind],
+                "unit": "times",
+            },
         ]
     ratio = batches["caps"] / batches["no caps"]
     return [*found, {"name": f"{name}: batch with caps / without", "value": ratio, "unit": "times"}]
 
 
 def one_by_one(games: dict[str, Any], count: int) -> float:
-    """Seconds of a game where each of the first ones is solved alone, and comes out as in the batch."""
+    """Seconds of a game where each of the first ones is solved alone, and comes out as in the
+    batch.
+    """
     torch.set_num_threads(1)
     together = stackelberg(**games)
     start = time.perf_counter()
     alone: list[Stackelberg] = [
-        stackelberg(**{name: numbers[game : game + 1] for name, numbers in games.items()}) for game in range(count)
+        stackelberg(**{name: numbers[game : game + 1] for name, numbers in games.items()})
+        for game in range(count)
     ]
     seconds = (time.perf_counter() - start) / count
     for game, solved in enumerate(alone):  # so that the times compare
-        torch.testing.assert_close(solved, Stackelberg(*(part[game : game + 1] for part in together)), rtol=1e-9, atol=1e-12)
+        torch.testing.assert_close(
+            solved,
+            Stackelberg(*(part[game : game + 1] for part in together)),
+            rtol=1e-9,
+            atol=1e-12,
+        )
     return seconds
 
 

@@ -1,4 +1,6 @@
-"""Speed of the data market: rounds of a batch on digits split by phase, and seconds and memory of a round of many sellers."""
+"""Speed of the data market: rounds of a batch on digits split by phase, and seconds and memory
+of a round of many sellers.
+"""
 
 from __future__ import annotations
 
@@ -17,20 +19,33 @@ from marketenv.core import rounds
 from marketenv.core.market import Report
 from scripts.benchmarks.markets import ROOT, Case, peak_memory
 
-FEW_ROWS = {"data_options": {"size": 20, "overlap": True}, "communications": 1, "conduct": ()}  # of each of many sellers
+# of each of many sellers
+FEW_ROWS = {"data_options": {"size": 20, "overlap": True}, "communications": 1, "conduct": ()}
 QUICK = {"communications": 1, "pilots": (4, 8), "points": 16, "mixtures": 2}
 
 
 def data_rounds(n_markets: int = 64, n_rounds: int = 2, **config: Any) -> list[Case]:
-    """Market-rounds a second on digits with three truthful sellers, and seconds of each phase; the first round warms up."""
+    """Market-rounds a second on digits with three truthful sellers, and seconds of each phase;
+    the first round warms up.
+    """
     market = make_market("data_market_v0", max_cycles=n_rounds + 1, **config)
     torch.set_num_threads(1)
     played = [round_seconds(report) for report in _reports(market, n_markets)][1:]
     name = f"data_market_v0 on digits, {n_markets} markets x {market.config.n_sellers} sellers"
     whole = statistics.median(sum(one.values()) for one in played)
-    cases: list[Case] = [{"name": f"{name}: rounds", "value": n_markets / whole, "unit": "market-rounds/s", "threads": 1}]
+    cases: list[Case] = [
+        {
+            "name": f"{name}: rounds",
+            "value": n_markets / whole,
+            "unit": "market-rounds/s",
+            "threads": 1,
+        }
+    ]
     parts = {phase: statistics.median(one[phase] for one in played) for phase in played[0]}
-    return cases + [{"name": f"{name}: {phase}", "value": value, "unit": "s/round"} for phase, value in parts.items()]
+    return cases + [
+        {"name": f"{name}: {phase}", "value": value, "unit": "s/round"}
+        for phase, value in parts.items()
+    ]
 
 
 def _reports(market: Any, n_markets: int) -> list[Report]:
@@ -51,9 +66,24 @@ def round_seconds(report: Report) -> dict[str, float]:
 
 
 def many_sellers(n_sellers: int = 1000) -> list[Case]:
-    """Seconds of a round of one market with so many sellers, and the most memory that its process holds."""
-    config = {"n_sellers": n_sellers, "pilots": (n_sellers, 2 * n_sellers), "points": 4 * n_sellers, "mixtures": 16, **FEW_ROWS}
-    market = make_market("data_market_v0", max_cycles=1, rule="posted", selection="uniform", distance="sliced", **config)
+    """Seconds of a round of one market with so many sellers, and the most memory that its
+    process holds.
+    """
+    config = {
+        "n_sellers": n_sellers,
+        "pilots": (n_sellers, 2 * n_sellers),
+        "points": 4 * n_sellers,
+        "mixtures": 16,
+        **FEW_ROWS,
+    }
+    market = make_market(
+        "data_market_v0",
+        max_cycles=1,
+        rule="posted",
+        selection="uniform",
+        distance="sliced",
+        **config,
+    )
     start = time.perf_counter()
     _reports(market, 1)
     name = f"data_market_v0 on digits, one market x {n_sellers} sellers"
@@ -65,8 +95,13 @@ def many_sellers(n_sellers: int = 1000) -> list[Case]:
 
 def sellers_case(n_sellers: int) -> list[Case]:
     """``many_sellers`` in a process of its own, so that its peak memory is its own."""
-    code = "import json, sys; from scripts.benchmarks.data import many_sellers; print(json.dumps(many_sellers(int(sys.argv[1]))))"
-    run = subprocess.run([sys.executable, "-c", code, str(n_sellers)], capture_output=True, text=True, cwd=ROOT)
+    code = (
+        "import json, sys; from scripts.benchmarks.data import many_sellers;"
+        " print(json.dumps(many_sellers(int(sys.argv[1]))))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code, str(n_sellers)], capture_output=True, text=True, cwd=ROOT
+    )
     if run.returncode:
         raise RuntimeError(f"the benchmark of {n_sellers} sellers failed:\n{run.stderr[-2000:]}")
     found: list[Case] = json.loads(run.stdout)
@@ -75,4 +110,8 @@ def sellers_case(n_sellers: int) -> list[Case]:
 
 def cases(quick: bool = False) -> list[Case]:
     """All measurements of this file; ``quick`` runs small sizes, for tests."""
-    return data_rounds(2, 1, **QUICK) + sellers_case(10) if quick else data_rounds() + sellers_case(1000)
+    return (
+        data_rounds(2, 1, **QUICK) + sellers_case(10)
+        if quick
+        else data_rounds() + sellers_case(1000)
+    )

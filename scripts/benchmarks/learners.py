@@ -1,7 +1,8 @@
 """How fast stacked training is, as ratios measured side by side in one run.
 
-Each figure is a median over repeats, and each side runs at the number of threads that suits it best. Times on a busy
-machine are noisy; the two sides of a ratio are measured in turns, so both suffer alike.
+Each figure is a median over repeats, and each side runs at the number of threads that suits it
+best. Times on a busy machine are noisy; the two sides of a ratio are measured in turns, so both
+suffer alike.
 """
 
 from __future__ import annotations
@@ -35,8 +36,12 @@ def synthetic(models: int, width: int, features: int, classes: int) -> Shards:
     )
 
 
-def seconds(sides: dict[str, Callable[[], Any]], repeats: int, threads: tuple[int, ...]) -> dict[str, float]:
-    """Median seconds of each side, in turns, at the number of threads (of those given) that suits it best."""
+def seconds(
+    sides: dict[str, Callable[[], Any]], repeats: int, threads: tuple[int, ...]
+) -> dict[str, float]:
+    """Median seconds of each side, in turns, at the number of threads (of those given) that
+    suits it best.
+    """
     before, best = torch.get_num_threads(), dict.fromkeys(sides, float("inf"))
     for count in threads:
         torch.set_num_threads(count)
@@ -57,10 +62,17 @@ def _tension(net: nn.Module, strength: float, centre: list[Tensor]) -> Tensor | 
     return 0.5 * strength * sum((p - c).square().sum() for p, c in pairs) if strength else 0.0
 
 
-def _loop(learner: MLP, params: Tensor, shards: Shards, steps: int, pull: Pull | None = None) -> Callable[[], list[nn.Module]]:
-    """The usual way: a module and an optimiser per model, autograd; batches are gathered beforehand, free of charge."""
+def _loop(
+    learner: MLP, params: Tensor, shards: Shards, steps: int, pull: Pull | None = None
+) -> Callable[[], list[nn.Module]]:
+    """The usual way: a module and an optimiser per model, autograd; batches are gathered
+    beforehand, free of charge.
+    """
     pulls = [0.0] * len(params) if pull is None else pull.strength.tolist()
-    centres = [list(learner.layout.views(flat).values()) for flat in (params if pull is None else pull.centre)]
+    centres = [
+        list(learner.layout.views(flat).values())
+        for flat in (params if pull is None else pull.centre)
+    ]
     batch, widths = learner.training.batch_size, learner.widths
     examples = [(shards.x[rows[:batch]], shards.y[rows[:batch]]) for rows in shards.index]
     nets, optimizers = [], []
@@ -73,10 +85,14 @@ def _loop(learner: MLP, params: Tensor, shards: Shards, steps: int, pull: Pull |
         optimizers.append(torch.optim.SGD(net.parameters(), lr=learner.training.learning_rate))
 
     def run() -> list[nn.Module]:
-        for net, optimizer, (x, y), strength, centre in zip(nets, optimizers, examples, pulls, centres, strict=True):
+        for net, optimizer, (x, y), strength, centre in zip(
+            nets, optimizers, examples, pulls, centres, strict=True
+        ):
             for _ in range(steps):
                 optimizer.zero_grad()
-                (nn.functional.cross_entropy(net(x), y) + _tension(net, strength, centre)).backward()
+                (
+                    nn.functional.cross_entropy(net(x), y) + _tension(net, strength, centre)
+                ).backward()
                 optimizer.step()
         return nets
 
@@ -84,10 +100,18 @@ def _loop(learner: MLP, params: Tensor, shards: Shards, steps: int, pull: Pull |
 
 
 def stacked_against_loop(
-    models: int = 512, batch: int = 32, steps: int = 5, repeats: int = 5, threads: tuple[int, ...] = (1, 2)
+    models: int = 512,
+    batch: int = 32,
+    steps: int = 5,
+    repeats: int = 5,
+    threads: tuple[int, ...] = (1, 2),
 ) -> list[Row]:
-    """Stacked training of 64-32-10 networks against a loop over nn.Modules, and how equal one step leaves them."""
-    learner = MLP((64,), 10, "classification", Training(batch_size=batch, steps=steps), hidden=(32,))
+    """Stacked training of 64-32-10 networks against a loop over nn.Modules, and how equal one
+    step leaves them.
+    """
+    learner = MLP(
+        (64,), 10, "classification", Training(batch_size=batch, steps=steps), hidden=(32,)
+    )
     shards, keys = synthetic(models, 4 * batch, 64, 10), torch.arange(models)
     params, slots, effort = learner.init(keys), learner.fresh_slots(models), torch.ones(models)
     material = learner.prepare(shards)
@@ -97,35 +121,76 @@ def stacked_against_loop(
     }
     taken = seconds(sides, repeats, threads)
     one = MLP((64,), 10, "classification", Training(batch_size=batch, steps=1), hidden=(32,))
-    apart = one.train(params, slots, material, effort, keys)[0] - loop_train(one, params, slots, shards, effort, keys)[0]
+    apart = (
+        one.train(params, slots, material, effort, keys)[0]
+        - loop_train(one, params, slots, shards, effort, keys)[0]
+    )
     name = f"{models} MLPs 64-32-10, batch {batch}"
     return [
-        {"name": f"{name}: stacked, per step", "value": taken["stacked"] / steps * 1e3, "unit": "ms"},
-        {"name": f"{name}: loop over nn.Modules, per step", "value": taken["loop"] / steps * 1e3, "unit": "ms"},
-        {"name": f"{name}: stacked is faster", "value": taken["loop"] / taken["stacked"], "unit": "times"},
-        {"name": f"{name}: largest difference after a step", "value": float(apart.abs().max()), "unit": "absolute"},
+        {
+            "name": f"{name}: stacked, per step",
+            "value": taken["stacked"] / steps * 1e3,
+            "unit": "ms",
+        },
+        {
+            "name": f"{name}: loop over nn.Modules, per step",
+            "value": taken["loop"] / steps * 1e3,
+            "unit": "ms",
+        },
+        {
+            "name": f"{name}: stacked is faster",
+            "value": taken["loop"] / taken["stacked"],
+            "unit": "times",
+        },
+        {
+            "name": f"{name}: largest difference after a step",
+            "value": float(apart.abs().max()),
+            "unit": "absolute",
+        },
     ]
 
 
 def pulled_against_loop(
-    models: int = 256, batch: int = 32, steps: int = 5, repeats: int = 5, threads: tuple[int, ...] = (1, 2)
+    models: int = 256,
+    batch: int = 32,
+    steps: int = 5,
+    repeats: int = 5,
+    threads: tuple[int, ...] = (1, 2),
 ) -> list[Row]:
-    """Clients that are pulled to centres of their own, stacked against a loop, and how equal one step leaves them; target 8."""
-    learner = MLP((64,), 10, "classification", Training(batch_size=batch, steps=steps), hidden=(32,))
+    """Clients that are pulled to centres of their own, stacked against a loop, and how equal
+    one step leaves them; target 8.
+    """
+    learner = MLP(
+        (64,), 10, "classification", Training(batch_size=batch, steps=steps), hidden=(32,)
+    )
     shards, keys = synthetic(models, 4 * batch, 64, 10), torch.arange(models)
     params, slots, effort = learner.init(keys), learner.fresh_slots(models), torch.ones(models)
-    pull, material = Pull(learner.init(keys + models), torch.full((models,), 0.1)), learner.prepare(shards)
+    pull, material = (
+        Pull(learner.init(keys + models), torch.full((models,), 0.1)),
+        learner.prepare(shards),
+    )
     sides = {
         "stacked": lambda: learner.train(params, slots, material, effort, keys, pull),
         "loop": _loop(learner, params, shards, steps, pull),
     }
     taken = seconds(sides, repeats, threads)
     one = MLP((64,), 10, "classification", Training(batch_size=batch, steps=1), hidden=(32,))
-    pairs = (one.train(params, slots, material, effort, keys, pull), loop_train(one, params, slots, shards, effort, keys, pull))
+    pairs = (
+        one.train(params, slots, material, effort, keys, pull),
+        loop_train(one, params, slots, shards, effort, keys, pull),
+    )
     name = f"{models} MLP clients with a pull"
     return [
-        {"name": f"{name}: stacked, per step", "value": taken["stacked"] / steps * 1e3, "unit": "ms"},
-        {"name": f"{name}, stacked against the loop", "value": taken["loop"] / taken["stacked"], "unit": "times"},
+        {
+            "name": f"{name}: stacked, per step",
+            "value": taken["stacked"] / steps * 1e3,
+            "unit": "ms",
+        },
+        {
+            "name": f"{name}, stacked against the loop",
+            "value": taken["loop"] / taken["stacked"],
+            "unit": "times",
+        },
         {
             "name": f"{name}: largest difference after a step",
             "value": float((pairs[0][0] - pairs[1][0]).abs().max()),
@@ -135,7 +200,13 @@ def pulled_against_loop(
 
 
 def _engines(
-    name: str, shape: tuple[int, ...], shards: Shards, outputs: int, steps: int, repeats: int, threads: tuple[int, ...]
+    name: str,
+    shape: tuple[int, ...],
+    shards: Shards,
+    outputs: int,
+    steps: int,
+    repeats: int,
+    threads: tuple[int, ...],
 ) -> list[Row]:
     """Training steps of a named learner by each engine of ``ModuleLearner``."""
     models = len(shards.size)
@@ -147,16 +218,36 @@ def _engines(
     sides = {}
     for engine in ("loop", "vmap"):
         learner = LEARNERS[name](shape, outputs, "classification", training, engine=engine)
-        start = (learner.init(keys), learner.fresh_slots(models), learner.prepare(shards), effort, keys)
+        start = (
+            learner.init(keys),
+            learner.fresh_slots(models),
+            learner.prepare(shards),
+            effort,
+            keys,
+        )
         sides[engine] = partial(learner.train, *start)
     taken = seconds(sides, repeats, threads)
     title = f"{models} learners {name!r}, batch {training.batch_size}"
-    per_step = [{"name": f"{title}: {e}, per step", "value": t / steps * 1e3, "unit": "ms"} for e, t in taken.items()]
-    return [*per_step, {"name": f"{title}: vmap against the loop", "value": taken["loop"] / taken["vmap"], "unit": "times"}]
+    per_step = [
+        {"name": f"{title}: {e}, per step", "value": t / steps * 1e3, "unit": "ms"}
+        for e, t in taken.items()
+    ]
+    return [
+        *per_step,
+        {
+            "name": f"{title}: vmap against the loop",
+            "value": taken["loop"] / taken["vmap"],
+            "unit": "times",
+        },
+    ]
 
 
 def images_by_engine(
-    models: int = 32, batch: int = 32, steps: int = 3, repeats: int = 3, threads: tuple[int, ...] = (1, 2)
+    models: int = 32,
+    batch: int = 32,
+    steps: int = 3,
+    repeats: int = 3,
+    threads: tuple[int, ...] = (1, 2),
 ) -> list[Row]:
     """CNNs on 1x12x12 images: one after another, and all at once by vmap."""
     flat = synthetic(models, 4 * batch, 144, 10)
@@ -165,18 +256,31 @@ def images_by_engine(
 
 
 def text_by_engine(
-    models: int = 32, batch: int = 32, steps: int = 3, repeats: int = 3, threads: tuple[int, ...] = (1, 2)
+    models: int = 32,
+    batch: int = 32,
+    steps: int = 3,
+    repeats: int = 3,
+    threads: tuple[int, ...] = (1, 2),
 ) -> list[Row]:
-    """Recurrent networks on windows of 20 out of 65 characters: one after another, and all at once by vmap."""
+    """Recurrent networks on windows of 20 out of 65 characters: one after another, and all at
+    once by vmap.
+    """
     drawn = synthetic(models, 4 * batch, 1, 65)
     x = draws.integers(draws.fold(torch.arange(len(drawn.y)), "text"), 65, 20).float()
-    return _engines("recurrent", (20,), Shards(x, drawn.y, drawn.index, drawn.size), 65, steps, repeats, threads)
+    return _engines(
+        "recurrent", (20,), Shards(x, drawn.y, drawn.index, drawn.size), 65, steps, repeats, threads
+    )
 
 
 def _products(models: int, batch: int, widths: tuple[int, ...]) -> tuple[Callable[[], None], float]:
-    """The bare matrix products of one training step into memory at hand, and their floating-point operations."""
+    """The bare matrix products of one training step into memory at hand, and their
+    floating-point operations.
+    """
     weights = [torch.full((models, m, n), 0.01) for n, m in itertools.pairwise(widths)]
-    values = [torch.ones(models, batch, widths[0]).mT, *(torch.ones(models, width, batch) for width in widths[1:])]
+    values = [
+        torch.ones(models, batch, widths[0]).mT,
+        *(torch.ones(models, width, batch) for width in widths[1:]),
+    ]
     grads = [torch.empty_like(w) for w in weights]
 
     def run() -> None:
@@ -188,14 +292,23 @@ def _products(models: int, batch: int, widths: tuple[int, ...]) -> tuple[Callabl
                 torch.bmm(weights[i].mT, values[i + 1], out=values[i])
 
     pairs = list(itertools.pairwise(widths))
-    return run, 2.0 * models * batch * (3 * sum(n * m for n, m in pairs) - pairs[0][0] * pairs[0][1])
+    return run, 2.0 * models * batch * (
+        3 * sum(n * m for n, m in pairs) - pairs[0][0] * pairs[0][1]
+    )
 
 
 def step_against_products(
-    models: int = 64, hidden: int = 256, batch: int = 64, steps: int = 5, repeats: int = 5, threads: tuple[int, ...] = (1, 2)
+    models: int = 64,
+    hidden: int = 256,
+    batch: int = 64,
+    steps: int = 5,
+    repeats: int = 5,
+    threads: tuple[int, ...] = (1, 2),
 ) -> list[Row]:
     """Training steps of 784-hidden-10 networks against the matrix products that they consist of."""
-    learner = MLP((784,), 10, "classification", Training(batch_size=batch, steps=steps), hidden=(hidden,))
+    learner = MLP(
+        (784,), 10, "classification", Training(batch_size=batch, steps=steps), hidden=(hidden,)
+    )
     keys, effort = torch.arange(models), torch.ones(models)
     params, slots = learner.init(keys), learner.fresh_slots(models)
     material = learner.prepare(synthetic(models, 4 * batch, 784, 10))
@@ -211,16 +324,30 @@ def step_against_products(
         )
     name = f"{models} MLPs 784-{hidden}-10, batch {batch}"
     return [
-        {"name": f"{name}: bare products", "value": flops * steps / taken["products"] / 1e9, "unit": "GFLOP/s"},
+        {
+            "name": f"{name}: bare products",
+            "value": flops * steps / taken["products"] / 1e9,
+            "unit": "GFLOP/s",
+        },
         {
             "name": f"{name}: training, round of {steps} steps, all costs",
             "value": taken["round"] / steps * 1e3,
             "unit": "ms/step",
         },
-        {"name": f"{name}: speed against bare products", "value": taken["products"] / taken["round"] * 100, "unit": "%"},
+        {
+            "name": f"{name}: speed against bare products",
+            "value": taken["products"] / taken["round"] * 100,
+            "unit": "%",
+        },
     ]
 
 
 def cases() -> list[Callable[..., list[Row]]]:
     """The benchmarks of this file; each runs at its full size by default and takes smaller ones."""
-    return [stacked_against_loop, pulled_against_loop, step_against_products, images_by_engine, text_by_engine]
+    return [
+        stacked_against_loop,
+        pulled_against_loop,
+        step_against_products,
+        images_by_engine,
+        text_by_engine,
+    ]

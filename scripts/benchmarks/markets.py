@@ -24,7 +24,12 @@ from marketenv.learners import Training
 
 ROOT = Path(__file__).resolve().parents[2]
 Case = dict[str, Any]
-LINEAR = {"data": "linear", "learner": "linear", "partition": "balanced", "data_options": {"dimension": 100}}
+LINEAR = {
+    "data": "linear",
+    "learner": "linear",
+    "partition": "balanced",
+    "data_options": {"dimension": 100},
+}
 SETTINGS: dict[str, dict[str, Any]] = {"linear_d100": LINEAR, "digits_mlp": {}}
 
 
@@ -44,7 +49,9 @@ def best_threads(call: Any, repeats: int = 5) -> tuple[float, int]:
 
 
 def reference_steps(n_markets: int = 4096, steps: int = 20) -> list[Case]:
-    """Agent-steps a second of the reference market's vector environment, both agents of every market counted."""
+    """Agent-steps a second of the reference market's vector environment, both agents of every
+    market counted.
+    """
     venv = make_vec("reference_v0", n_markets, agent="buyer_0")
     venv.reset(seed=0)
     actions = venv.action_space.sample()
@@ -56,13 +63,24 @@ def reference_steps(n_markets: int = 4096, steps: int = 20) -> list[Case]:
     seconds, threads = best_threads(some_steps)
     value = 2 * n_markets * steps / seconds
     return [
-        {"name": f"reference_v0 vector step, {n_markets} markets", "value": value, "unit": "agent-steps/s", "threads": threads}
+        {
+            "name": f"reference_v0 vector step, {n_markets} markets",
+            "value": value,
+            "unit": "agent-steps/s",
+            "threads": threads,
+        }
     ]
 
 
-def trading_rounds(setting: str, n_markets: int, n_rounds: int = 5, device: str = "cpu") -> list[Case]:
-    """Agent-steps a second, seconds of each phase of a round, and the process's peak memory of one setting and size."""
-    market = make_market("parameter_trading_v0", max_cycles=n_rounds + 1, device=device, **SETTINGS[setting])
+def trading_rounds(
+    setting: str, n_markets: int, n_rounds: int = 5, device: str = "cpu"
+) -> list[Case]:
+    """Agent-steps a second, seconds of each phase of a round, and the process's peak memory of
+    one setting and size.
+    """
+    market = make_market(
+        "parameter_trading_v0", max_cycles=n_rounds + 1, device=device, **SETTINGS[setting]
+    )
     policies = dict.fromkeys(agent_names(market), market.policies["truthful"])
     now = rounds.begin(market, torch.arange(n_markets))
     phases: list[Mapping[str, float]] = []
@@ -77,19 +95,37 @@ def trading_rounds(setting: str, n_markets: int, n_rounds: int = 5, device: str 
     rate = n_markets * market.people.count / statistics.median(times)
     cases: list[Case] = [{"name": f"{name}: steps", "value": rate, "unit": "agent-steps/s"}]
     for phase in phases[0]:
-        cases.append({"name": f"{name}: {phase}", "value": statistics.median(s[phase] for s in phases), "unit": "s/round"})
-    return [*cases, {"name": f"{name}: peak memory of the process", "value": peak_memory(), "unit": "GiB"}]
+        cases.append(
+            {
+                "name": f"{name}: {phase}",
+                "value": statistics.median(s[phase] for s in phases),
+                "unit": "s/round",
+            }
+        )
+    return [
+        *cases,
+        {"name": f"{name}: peak memory of the process", "value": peak_memory(), "unit": "GiB"},
+    ]
 
 
 def paper_epoch(examples: int = 60_000, n_rounds: int = 3) -> list[Case]:
-    """Seconds of a market epoch in the paper's MNIST setting, split by phase: two agents, trade with alignment every round.
+    """Seconds of a market epoch in the paper's MNIST setting, split by phase: two agents, trade
+    with alignment every round.
 
-    On arrays of MNIST's shape and number, filled at random: speed does not depend on what is in them.
+    On arrays of MNIST's shape and number, filled at random: speed does not depend on what is in
+    them.
     """
     tests = max(64, examples // 6)
     rows = torch.arange(examples + tests)
     pixels = draws.uniform(draws.fold(rows, "pixels"), 784).float().view(-1, 1, 28, 28)
-    data = Dataset("mnist-like", pixels[:examples], rows[:examples] % 10, 10, pixels[examples:], rows[examples:] % 10)
+    data = Dataset(
+        "mnist-like",
+        pixels[:examples],
+        rows[:examples] % 10,
+        10,
+        pixels[examples:],
+        rows[examples:] % 10,
+    )
     market = make_market(
         "parameter_trading_v0",
         n_agents=2,
@@ -98,7 +134,9 @@ def paper_epoch(examples: int = 60_000, n_rounds: int = 3) -> list[Case]:
         data_options={"keep": 0.1, "overlap": True, "broker_data": "test"},
         learner="mlp",
         learner_options={"hidden": (32, 32, 32, 16)},
-        training=Training(learning_rate=0.01, batch_size=512, steps=math.ceil(examples * 0.55 / 512)),
+        training=Training(
+            learning_rate=0.01, batch_size=512, steps=math.ceil(examples * 0.55 / 512)
+        ),
         valuation="relative_loss",
     )
     policies = dict.fromkeys(agent_names(market), market.policies["truthful"])
@@ -113,36 +151,57 @@ def paper_epoch(examples: int = 60_000, n_rounds: int = 3) -> list[Case]:
             reports.append(report.seconds)
         phases = {phase: statistics.median(r[phase] for r in reports) for phase in reports[0]}
         parts = {"all phases": sum(phases.values())} | phases
-        found.append([{"name": f"{name}: {k}", "value": v, "unit": "s", "threads": threads} for k, v in parts.items()])
+        found.append(
+            [
+                {"name": f"{name}: {k}", "value": v, "unit": "s", "threads": threads}
+                for k, v in parts.items()
+            ]
+        )
     return min(found, key=lambda cases: cases[0]["value"])
 
 
 def peak_memory() -> float:
-    """Most memory that this process has held, GiB. Linux's own count, since getrusage starts from the parent's."""
+    """Most memory that this process has held, GiB. Linux's own count, since getrusage starts
+    from the parent's.
+    """
     status = Path("/proc/self/status")
     if not status.exists():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM")) / 2**20
+    return (
+        next(
+            int(line.split()[1])
+            for line in status.read_text().splitlines()
+            if line.startswith("VmHWM")
+        )
+        / 2**20
+    )
 
 
 def trading_case(setting: str, n_markets: int) -> list[Case]:
-    """``trading_rounds`` in a process of its own, so that its peak memory is its own; the faster of 1 and 2 threads."""
+    """``trading_rounds`` in a process of its own, so that its peak memory is its own; the
+    faster of 1 and 2 threads.
+    """
     code = (
-        "import json, sys, torch; torch.set_num_threads(int(sys.argv[3])); "
-        "from scripts.benchmarks.markets import trading_rounds; print(json.dumps(trading_rounds(sys.argv[1], int(sys.argv[2]))))"
+        "import json, sys, torch; torch.set_num_threads(int(sys.argv[3])); from"
+        " scripts.benchmarks.markets import trading_rounds;"
+        " print(json.dumps(trading_rounds(sys.argv[1], int(sys.argv[2]))))"
     )
     found = []
     for threads in ("1", "2"):
         command = [sys.executable, "-c", code, setting, str(n_markets), threads]
         run = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
         if run.returncode:
-            raise RuntimeError(f"the benchmark of {setting} with {n_markets} markets failed:\n{run.stderr[-2000:]}")
+            raise RuntimeError(
+                f"the benchmark of {setting} with {n_markets} markets failed:\n{run.stderr[-2000:]}"
+            )
         found.append([case | {"threads": int(threads)} for case in json.loads(run.stdout)])
     return max(found, key=lambda cases: cases[0]["value"])
 
 
 def door(steps: int = 20) -> list[Case]:
-    """Milliseconds that a PettingZoo step of one digits market spends outside the phases, medians."""
+    """Milliseconds that a PettingZoo step of one digits market spends outside the phases,
+    medians.
+    """
     torch.set_num_threads(1)
     env = make_parallel("parameter_trading_v0", max_cycles=steps + 1)
     env.reset(seed=0)
@@ -153,16 +212,25 @@ def door(steps: int = 20) -> list[Case]:
         env.step(actions)
         whole = time.perf_counter() - start
         assert env.report is not None
-        begun = sum(env.situation.seconds.values())  # a step ends this round, and trains and quotes the next
+        # a step ends this round, and trains and quotes the next
+        begun = sum(env.situation.seconds.values())
         ended = sum(env.report.seconds[phase] for phase in ("trade", "score"))
         outside.append(whole - ended - begun)
-    return [{"name": "PettingZoo step of one digits market: door", "value": 1e3 * statistics.median(outside), "unit": "ms"}]
+    return [
+        {
+            "name": "PettingZoo step of one digits market: door",
+            "value": 1e3 * statistics.median(outside),
+            "unit": "ms",
+        }
+    ]
 
 
 def replays(line_ups: int = 10, seeds: int = 40) -> list[Case]:
-    """How much faster line-ups replay the markets of their seeds than a market for every line-up takes to open.
+    """How much faster line-ups replay the markets of their seeds than a market for every line-up
+    takes to open.
 
-    ratio = seconds(open one market a line-up and seed) / seconds(open one a seed, and index it for every line-up)
+    ratio = seconds(open one market a line-up and seed) / seconds(open one a seed, and index it for
+    every line-up)
     """
     torch.set_num_threads(1)
     found: list[Case] = []
@@ -172,11 +240,20 @@ def replays(line_ups: int = 10, seeds: int = 40) -> list[Case]:
         "model_sharing_v0 digits_mlp": make_market("model_sharing_v0"),
     }
     for name, market in markets.items():
-        calls = (partial(rounds.opened, market, torch.arange(line_ups * seeds)), partial(_replayed, market, line_ups, seeds))
+        calls = (
+            partial(rounds.opened, market, torch.arange(line_ups * seeds)),
+            partial(_replayed, market, line_ups, seeds),
+        )
         apart, shared = (statistics.median(_seconds(call) for _ in range(3)) for call in calls)
         case = f"{line_ups} line-ups x {seeds} seeds of {name}"
         found += [{"name": f"{case}: opened once a seed", "value": shared, "unit": "s"}]
-        found += [{"name": f"{case}: against once a market", "value": apart / shared, "unit": "times faster"}]
+        found += [
+            {
+                "name": f"{case}: against once a market",
+                "value": apart / shared,
+                "unit": "times faster",
+            }
+        ]
     return found
 
 

@@ -1,4 +1,6 @@
-"""Speed of the resource market: rounds of the game alone and with training, split by phase, and one batch against one by one."""
+"""Speed of the resource market: rounds of the game alone and with training, split by phase, and
+one batch against one by one.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,8 @@ def played(market: Market, seeds: torch.Tensor) -> list[tuple[float, Report]]:
 
 
 def resource_rounds(kind: str, n_markets: int, n_rounds: int = 3, **config: Any) -> list[Case]:
-    """Market-rounds a second, seconds of each phase, and of all that is no phase: solving the game and telling who sees what.
+    """Market-rounds a second, seconds of each phase, and of all that is no phase: solving the game
+    and telling who sees what.
 
     The first round warms up.
     """
@@ -45,18 +48,39 @@ def resource_rounds(kind: str, n_markets: int, n_rounds: int = 3, **config: Any)
     parts["all but phases"] = statistics.median(
         seconds - sum(one.values()) for (seconds, _), one in zip(found, split, strict=True)
     )
-    name = f"{MARKET} {kind}, {n_markets} markets x {market.config.n_owners} owners and {market.config.n_centres} centres"
-    rate: Case = {"name": f"{name}: rounds", "value": n_markets / whole, "unit": "market-rounds/s", "threads": 1}
-    return [rate, *({"name": f"{name}: {part}", "value": value, "unit": "s/round"} for part, value in parts.items())]
+    name = (
+        f"{MARKET} {kind}, {n_markets} markets x {market.config.n_owners} owners and"
+        f" {market.config.n_centres} centres"
+    )
+    rate: Case = {
+        "name": f"{name}: rounds",
+        "value": n_markets / whole,
+        "unit": "market-rounds/s",
+        "threads": 1,
+    }
+    return [
+        rate,
+        *(
+            {"name": f"{name}: {part}", "value": value, "unit": "s/round"}
+            for part, value in parts.items()
+        ),
+    ]
 
 
 def batch_against_loop(n_markets: int = 4096, looped: int = 32) -> list[Case]:
-    """How much faster one batch of the game plays a round than one market after another, with the same utilities."""
+    """How much faster one batch of the game plays a round than one market after another, with
+    the same utilities.
+    """
     market = make_market(MARKET, learner=None, max_cycles=2)
     torch.set_num_threads(1)
     together, report = played(market, torch.arange(n_markets))[-1]
     alone = [played(market, torch.tensor([seed]))[-1] for seed in range(min(looped, n_markets))]
-    torch.testing.assert_close(torch.cat([one.rewards for _, one in alone]), report.rewards[: len(alone)], rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(
+        torch.cat([one.rewards for _, one in alone]),
+        report.rewards[: len(alone)],
+        rtol=1e-6,
+        atol=1e-6,
+    )
     each = statistics.median(seconds for seconds, _ in alone) * n_markets
     name = f"{MARKET} the game alone, {n_markets} markets"
     return [{"name": f"{name}: loop / batch", "value": each / together, "unit": "times"}]
@@ -70,9 +94,17 @@ def audits(n_markets: int = 4, **config: Any) -> list[Case]:
         torch.set_num_threads(1)
         found[audit] = round_seconds(played(market, torch.arange(n_markets))[-1][1])["audit"]
     name = f"{MARKET} audit, {n_markets} markets"
-    cases: list[Case] = [{"name": f"{name}: {audit}", "value": value, "unit": "s/round"} for audit, value in found.items()]
-    ratios = {audit: value / found["loss_drop"] for audit, value in found.items() if audit != "loss_drop"}
-    return cases + [{"name": f"{name}: {audit} / loss_drop", "value": value, "unit": "times"} for audit, value in ratios.items()]
+    cases: list[Case] = [
+        {"name": f"{name}: {audit}", "value": value, "unit": "s/round"}
+        for audit, value in found.items()
+    ]
+    ratios = {
+        audit: value / found["loss_drop"] for audit, value in found.items() if audit != "loss_drop"
+    }
+    return cases + [
+        {"name": f"{name}: {audit} / loss_drop", "value": value, "unit": "times"}
+        for audit, value in ratios.items()
+    ]
 
 
 def cases(quick: bool = False) -> list[Case]:

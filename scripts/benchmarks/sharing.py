@@ -1,4 +1,6 @@
-"""Speed of the model-sharing market: one batch against one market after another, a thousand clients, and a round of training."""
+"""Speed of the model-sharing market: one batch against one market after another, a thousand
+clients, and a round of training.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,8 @@ Case = dict[str, Any]
 
 
 def batch_against_loop(n_markets: int = 1024, n_clients: int = 10, looped: int = 64) -> list[Case]:
-    """Seconds to clear a round of many markets as one batch, market by market, and their ratio; the loop is scaled up.
+    """Seconds to clear a round of many markets as one batch, market by market, and their ratio; the
+    loop is scaled up.
 
     Distances are drawn, nobody trains. Both settle the same markets with the same actions.
     """
@@ -34,7 +37,9 @@ def batch_against_loop(n_markets: int = 1024, n_clients: int = 10, looped: int =
     torch.set_num_threads(1)
     alone, together = [_cleared(market, one) for one in ones], _cleared(market, now)
     torch.testing.assert_close(torch.cat(alone), together[: len(ones)])  # so that the times compare
-    each = _seconds(lambda: [rounds.play_stage(market, *one) for one in ones]) / len(ones) * n_markets
+    each = (
+        _seconds(lambda: [rounds.play_stage(market, *one) for one in ones]) / len(ones) * n_markets
+    )
     name = f"model_sharing_v0 clear, {n_markets} markets x {n_clients}"
     return [
         {"name": f"{name}: one batch", "value": whole, "unit": "s", "threads": threads},
@@ -43,7 +48,9 @@ def batch_against_loop(n_markets: int = 1024, n_clients: int = 10, looped: int =
     ]
 
 
-def _begun(market: Market, n_markets: int, first: int = 0) -> tuple[rounds.Situation, rounds.ByRole]:
+def _begun(
+    market: Market, n_markets: int, first: int = 0
+) -> tuple[rounds.Situation, rounds.ByRole]:
     """Where truthful clients stand in their first round, and what they do."""
     now = rounds.begin(market, torch.arange(first, first + n_markets))
     return now, rounds.act(market, find_profile(market), now)
@@ -69,8 +76,17 @@ def many_clients(n_clients: int = 1000) -> list[Case]:
     """Seconds for graph and payments of one large market."""
     said = drawn_terms(1, n_clients)
     # terms remember their queue, so each call gets new ones
-    seconds, threads = best_threads(lambda: share_models(SharingTerms(said.reported, said.discounts)), 3)
-    return [{"name": f"graph and payments, {n_clients} clients", "value": seconds, "unit": "s", "threads": threads}]
+    seconds, threads = best_threads(
+        lambda: share_models(SharingTerms(said.reported, said.discounts)), 3
+    )
+    return [
+        {
+            "name": f"graph and payments, {n_clients} clients",
+            "value": seconds,
+            "unit": "s",
+            "threads": threads,
+        }
+    ]
 
 
 def training_round(n_rounds: int = 5, **arguments: Any) -> list[Case]:
@@ -86,7 +102,10 @@ def training_round(n_rounds: int = 5, **arguments: Any) -> list[Case]:
         phases.append(report.seconds)
     name = f"model_sharing_v0 on digits, {market.people.count} clients, one round"
     parts = {phase: statistics.median(s[phase] for s in phases) for phase in phases[0]}
-    return [{"name": f"{name}: {k}", "value": v, "unit": "s"} for k, v in ({"all": statistics.median(times)} | parts).items()]
+    return [
+        {"name": f"{name}: {k}", "value": v, "unit": "s"}
+        for k, v in ({"all": statistics.median(times)} | parts).items()
+    ]
 
 
 def cases(quick: bool = False) -> list[Case]:

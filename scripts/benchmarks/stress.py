@@ -1,4 +1,6 @@
-"""Speed of the stress layer: a grid of deviations as one batch against a loop over single environments, in one run."""
+"""Speed of the stress layer: a grid of deviations as one batch against a loop over single
+environments, in one run.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +21,14 @@ Case = dict[str, Any]
 GAME, AGENT = {"game": "double_auction"}, "buyer_0"
 
 
-def one_by_one(market: Market, family: Family, points: Tensor, seeds: Tensor, episodes: int) -> tuple[float, Tensor]:
-    """Seconds of an episode in a loop of reset and step, and what the deviator earned in each [episodes].
+def one_by_one(
+    market: Market, family: Family, points: Tensor, seeds: Tensor, episodes: int
+) -> tuple[float, Tensor]:
+    """Seconds of an episode in a loop of reset and step, and what the deviator earned in each
+    [episodes].
 
-    Episode k takes point and seed k, evenly spread over the grid, and the same policies as the batch.
+    Episode k takes point and seed k, evenly spread over the grid, and the same policies as the
+    batch.
     """
     env = make_parallel("reference_v0", **GAME)
     truth, keys = market.policies["truthful"], torch.zeros(1, dtype=torch.long)
@@ -35,7 +41,11 @@ def one_by_one(market: Market, family: Family, points: Tensor, seeds: Tensor, ep
         total = 0.0
         while env.agents:
             actions = {
-                agent: policies[agent](torch.from_numpy(seen[agent])[None], move_of(market, agent), keys)[0].numpy()
+                agent: (
+                    policies[agent](
+                        torch.from_numpy(seen[agent])[None], move_of(market, agent), keys
+                    )[0].numpy()
+                )
                 for agent in env.agents
             }
             seen, rewards, *_ = env.step(actions)
@@ -45,7 +55,9 @@ def one_by_one(market: Market, family: Family, points: Tensor, seeds: Tensor, ep
 
 
 def deviation_grid(points: int = 101, pairs: int = 256, episodes: int = 1024) -> list[Case]:
-    """Seconds of the whole grid both ways and their ratio; the loop plays ``episodes`` of them and is scaled up."""
+    """Seconds of the whole grid both ways and their ratio; the loop plays ``episodes`` of them
+    and is scaled up.
+    """
     market = make_market("reference_v0", **GAME)
     seeds, family = seeds_of(JUDGE, pairs), families(move_of(market, AGENT))["scale price"]
     attack = Attack(market, find_profile(market), (AGENT,), seeds)
@@ -56,12 +68,17 @@ def deviation_grid(points: int = 101, pairs: int = 256, episodes: int = 1024) ->
     each, earned = one_by_one(market, family, line, seeds, episodes)
     at = torch.arange(episodes)
     expected = (found.gains + attack.base)[at % len(line), at % pairs]
-    torch.testing.assert_close(earned, expected, atol=1e-6, rtol=1e-5)  # the same episodes, so that the times compare
+    # the same episodes, so that the times compare
+    torch.testing.assert_close(earned, expected, atol=1e-6, rtol=1e-5)
     count = len(line) * pairs
     name = f"deviation grid, {len(line)} deviations x {pairs} seeds, double auction"
     return [
         {"name": f"{name}: one batch", "value": batch, "unit": "s", "threads": threads},
-        {"name": f"{name}: loop of single environments, from {episodes} of {count} episodes", "value": each * count, "unit": "s"},
+        {
+            "name": f"{name}: loop of single environments, from {episodes} of {count} episodes",
+            "value": each * count,
+            "unit": "s",
+        },
         {"name": f"{name}: loop / batch", "value": each * count / batch, "unit": "times"},
     ]
 

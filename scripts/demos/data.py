@@ -1,4 +1,6 @@
-"""The demo's third market: a seller of digits cheats in every known way, and the buyer guards itself in none, one or two."""
+"""The demo's third market: a seller of digits cheats in every known way, and the buyer guards
+itself in none, one or two.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,14 @@ from scripts.demos.line_ups import STANDS, TRUTHFUL, market_of
 from scripts.units import Unit, beat
 
 MARKET = "data_market_v0"
-SMALL = ("rule=posted", "communications=4", "mixtures=6", "points=120", "pilots=(20, 40)", "private=False")
+SMALL = (
+    "rule=posted",
+    "communications=4",
+    "mixtures=6",
+    "points=120",
+    "pilots=(20, 40)",
+    "private=False",
+)
 GUARDS = {  # by the head of a column
     "no guard": (),
     "all audited": ("verify=1.0",),
@@ -46,32 +55,48 @@ def units(seeds: int) -> list[Unit]:
 
 
 def play(folder: Path, words: Sequence[str], seeds: int) -> dict[str, Any]:
-    """One round in which seller_0 plays each strategy and all others the truth, on the same seeds, as plain data."""
+    """One round in which seller_0 plays each strategy and all others the truth, on the same
+    seeds, as plain data.
+    """
     market = market_of(MARKET, words, 1)
     who = torch.zeros(len(SELLERS), seeds, market.people.count, dtype=torch.int64)
     who[:, :, 0] = torch.arange(len(SELLERS))[:, None]
     policies = [STRATEGIES[name].build(market) for name in SELLERS]
     now, report = rounds.begin(market, torch.arange(seeds).repeat(len(SELLERS))), None
     while report is None:
-        now, report = rounds.advance(market, now, rounds.act_mixed(market, policies, who.flatten(0, 1), now))
+        now, report = rounds.advance(
+            market, now, rounds.act_mixed(market, policies, who.flatten(0, 1), now)
+        )
     beat(folder, len(who.flatten(0, 1)))
     earned, accuracy = report.rewards[:, 0], report.of(TrainedOnPurchase).realised
-    return {"earned": earned.view(-1, seeds).tolist(), "accuracy": accuracy.view(-1, seeds).tolist()}
+    return {
+        "earned": earned.view(-1, seeds).tolist(),
+        "accuracy": accuracy.view(-1, seeds).tolist(),
+    }
 
 
 def rows(results: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
-    """One line a strategy: what it earns under each guard, and the accuracy of the model without one; means over seeds."""
+    """One line a strategy: what it earns under each guard, and the accuracy of the model
+    without one; means over seeds.
+    """
     earned = [torch.tensor(one["earned"]).mean(1).tolist() for one in results]
     accuracy = torch.tensor(results[0]["accuracy"]).mean(1).tolist()
-    return [(name, *(f"{column[k]:.2f}" for column in earned), f"{accuracy[k]:.3f}") for k, name in enumerate(SELLERS)]
+    return [
+        (name, *(f"{column[k]:.2f}" for column in earned), f"{accuracy[k]:.3f}")
+        for k, name in enumerate(SELLERS)
+    ]
 
 
 def section(results: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
     """The report's section of this market as (heading, HTML)."""
     seeds = len(results[0]["earned"][0])
     text = (
-        f"A buyer procures {SMALL[3].split('=')[1]} digits of three sellers at a posted price; one of them cheats. What it earns "
-        f"in one procurement, in money, mean over {seeds} seeds. An audit compares deliveries with pilots; named labels make two "
-        "classes differ by more than their moments; what is held back is paid by realised accuracy."
+        f"A buyer procures {SMALL[3].split('=')[1]} digits of three sellers at a posted price; one"
+        f" of them cheats. What it earns in one procurement, in money, mean over {seeds} seeds. An"
+        " audit compares deliveries with pilots; named labels make two classes differ by more than"
+        " their moments; what is held back is paid by realised accuracy."
     )
-    return "Data market: one seller cheats", table(HEAD, rows(results)) + f'<p class="note">{text}</p>'
+    return (
+        "Data market: one seller cheats",
+        table(HEAD, rows(results)) + f'<p class="note">{text}</p>',
+    )

@@ -1,4 +1,6 @@
-"""Wrong judges: searches for deviations, meta-games, rankings, and the experiments and verdicts of claims."""
+"""Wrong judges: searches for deviations, meta-games, rankings, and the experiments and verdicts
+of claims.
+"""
 
 from __future__ import annotations
 
@@ -38,14 +40,26 @@ MUTANTS: tuple[Mutant, ...] = (
     *of(
         f"{ROOM}/exact.py",
         f"{TESTS}/test_stress_stages.py",
-        ("who moves later is believed to stay as it was", "and move.stage == market.stages[-1].name", "and move.stage"),
+        (
+            "who moves later is believed to stay as it was",
+            "and move.stage == market.stages[-1].name",
+            "and move.stage",
+        ),
     ),
     *of(
         f"{ROOM}/exact.py",
         f"{TESTS}/test_stress_hindsight.py",
-        ("options are not combined in hindsight", ", *_options(own, move.action, fields)]", "]"),
-        ("hindsight forgets the truth", "honest[:, None], ", ""),
-        ("breakpoints outside the box are believed", "return box.check(", "return (lambda named, said: named)("),
+        (
+            "options are not combined in hindsight",
+            (",\n                *_options(own, move.action, fields),\n            ]"),
+            "]",
+        ),
+        ("hindsight forgets the truth", "honest[:, None],", ""),
+        (
+            "breakpoints outside the box are believed",
+            "return box.check(",
+            "return (lambda named, said: named)(",
+        ),
     ),
     *of(
         f"{ROOM}/search.py",
@@ -59,8 +73,16 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     *of(
         f"{ROOM}/leaderboard.py",
-        some(f"{TESTS}/test_stress_scenarios.py", "standings_by_hand", "a_policy_may_play_some_scenarios_only"),
-        ("few scenarios make no difference", "(-item[1][0], -item[1][1].mean, item[0])", "(-item[1][1].mean, item[0])"),
+        some(
+            f"{TESTS}/test_stress_scenarios.py",
+            "standings_by_hand",
+            "a_policy_may_play_some_scenarios_only",
+        ),
+        (
+            "few scenarios make no difference",
+            "(-item[1][0], -item[1][1].mean, item[0])",
+            "(-item[1][1].mean, item[0])",
+        ),
     ),
     *of(
         f"{ROOM}/scenarios.py",
@@ -70,7 +92,11 @@ MUTANTS: tuple[Mutant, ...] = (
             "a_seller_among_shaders_by_hand",
             "intervals_are_paired",
         ),
-        ("every policy has its own scale", "Focal(row, truthful, scale)", "Focal(row, truthful, float(row.abs().mean()))"),
+        (
+            "every policy has its own scale",
+            "Focal(row, truthful, scale)",
+            "Focal(row, truthful, float(row.abs().mean()))",
+        ),
     ),
     *of(
         f"{ROOM}/meta_game.py",
@@ -83,7 +109,10 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
         (
             "seats are not drawn",
-            'start + draws.permutation(draws.fold(seeds, "meta-game seats", role.name), role.count)',
+            (
+                'start + draws.permutation(draws.fold(seeds, "meta-game seats", role.name),'
+                " role.count)"
+            ),
             "start + torch.arange(role.count).expand(len(seeds), -1)",
         ),
         (
@@ -111,35 +140,75 @@ MUTANTS: tuple[Mutant, ...] = (
         f"{TESTS}/test_stress_deviation.py",
         (
             "runs of several rows are mixed",
-            "repeat_interleave(len(observation) // len(self.parameters), 0)",
+            (
+                "repeat_interleave(\n"
+                "            len(observation) // len(self.parameters), 0\n"
+                "        )"
+            ),
             "repeat(len(observation) // len(self.parameters), 1)",
         ),
-        ("what stays as it is is rounded", "torch.where(new == before[name], actions", "torch.where(new != new, actions"),
-        ("points stay that hardly differ from the truth", "0.25 * (high - low)", "1e-9 * (high - low)"),
-        ("factors are spaced evenly", "low, high, same = low.log10(), high.log10(), same.log10()", "pass"),
+        (
+            "what stays as it is is rounded",
+            ("torch.where(\n                new == before[name], actions"),
+            "torch.where(new != new, actions",
+        ),
+        (
+            "points stay that hardly differ from the truth",
+            "0.25 * (high - low)",
+            "1e-9 * (high - low)",
+        ),
+        (
+            "factors are spaced evenly",
+            "low, high, same = low.log10(), high.log10(), same.log10()",
+            "pass",
+        ),
     ),
     *of(
         f"{ROOM}/deviation.py",
         f"{TESTS}/test_stress_stages.py",
-        ("a policy is one's own in every stage", "if self.stage not in (None, move.stage)", "if self.stage == move.name"),
+        (
+            "a policy is one's own in every stage",
+            "if self.stage not in (None, move.stage)",
+            "if self.stage == move.name",
+        ),
     ),
     *of(
         f"{ROOM}/attack.py",
         f"{TESTS}/test_stress_stages.py",
-        ("words never name the stage", "return len(self.market.moves_of(role_of(self.market, agent).name)) > 1", "return False"),
+        (
+            "words never name the stage",
+            "return len(self.market.moves_of(role_of(self.market, agent).name)) > 1",
+            "return False",
+        ),
     ),
     *of(
         f"{ROOM}/kinds.py",
         f"{TESTS}/test_stress_deviation.py",
-        ("a line goes on where all is clipped", "high=(min(family.high[0], most),)", "high=(family.high[0],)"),
-        ("the same is scaled and shifted", "one.low < one.high and not _by_scaling(one, every, usual)", "one.low < one.high"),
+        (
+            "a line goes on where all is clipped",
+            "high=(min(family.high[0], most),)",
+            "high=(family.high[0],)",
+        ),
+        (
+            "the same is scaled and shifted",
+            "one.low < one.high and not _by_scaling(one, every, usual)",
+            "one.low < one.high",
+        ),
         ("a line may hold nothing but truth", "if one.low < one.high and not", "if not"),
-        ("multiples are bent as they are", "clamp(min=TINY).log10() if _by_powers(field) else reports", "clamp(min=TINY)"),
+        (
+            "multiples are bent as they are",
+            "clamp(min=TINY).log10() if _by_powers(field) else reports",
+            "clamp(min=TINY)",
+        ),
     ),
     *of(
         "agents/lineups.py",
         f"{TESTS}/test_lineups.py",
-        ("markets that are over go on earning", "report.rewards.masked_fill(over[:, None], 0.0)", "report.rewards"),
+        (
+            "markets that are over go on earning",
+            "report.rewards.masked_fill(over[:, None], 0.0)",
+            "report.rewards",
+        ),
     ),
     *of(
         f"{CLAIMS}/claim.py",
@@ -168,9 +237,21 @@ MUTANTS: tuple[Mutant, ...] = (
             "training_alone_is_beaten_by_what_is_better_and_by_nothing_else",
         ),
         ("isolation counts the first, honest round", "seeds).dealt()[1:]", "seeds).dealt()"),
-        ("a rider is held to eight tenths", '- 0.9 * earned["truthful"]', '- 0.8 * earned["truthful"]'),
-        ("accuracy is compared with the wrong side", 'found["ipfl"] - found["local"]', 'found["local"] - found["ipfl"]'),
-        ("an attacker claims its own size only", "dataclasses.replace(policy, size=size)", "policy"),
+        (
+            "a rider is held to eight tenths",
+            '- 0.9 * earned["truthful"]',
+            '- 0.8 * earned["truthful"]',
+        ),
+        (
+            "accuracy is compared with the wrong side",
+            'found["ipfl"] - found["local"]',
+            'found["local"] - found["ipfl"]',
+        ),
+        (
+            "an attacker claims its own size only",
+            "dataclasses.replace(policy, size=size)",
+            "policy",
+        ),
     ),
     *of(
         f"{CLAIMS}/sharing_names.py",
@@ -181,10 +262,26 @@ MUTANTS: tuple[Mutant, ...] = (
             "every_sale_of_either_name_costs",
             "false_names_that_pay_are_found",
         ),
-        ("the second name pays nothing", "- done.prices[:, own].sum((1, 2))", "- done.prices[:, 0].sum(1)"),
-        ("the second name sells for nothing", "done.prices[:, :, own].sum((1, 2)) -", "done.prices[:, :, 0].sum(1) -"),
-        ("sales of the second name cost nothing", "done.allocation[:, :, own].sum((1, 2))", "done.allocation[:, :, 0].sum(1)"),
-        ("two names deal with each other", "away[:, [0, SIX], [SIX, 0]] = torch.inf", "away = away + 0"),
+        (
+            "the second name pays nothing",
+            "- done.prices[:, own].sum((1, 2))",
+            "- done.prices[:, 0].sum(1)",
+        ),
+        (
+            "the second name sells for nothing",
+            "done.prices[:, :, own].sum((1, 2)) -",
+            "done.prices[:, :, 0].sum(1) -",
+        ),
+        (
+            "sales of the second name cost nothing",
+            "done.allocation[:, :, own].sum((1, 2))",
+            "done.allocation[:, :, 0].sum(1)",
+        ),
+        (
+            "two names deal with each other",
+            "away[:, [0, SIX], [SIX, 0]] = torch.inf",
+            "away = away + 0",
+        ),
     ),
     *of(
         f"{CLAIMS}/trading_experiments.py",
@@ -198,9 +295,21 @@ MUTANTS: tuple[Mutant, ...] = (
             "quick_verdicts_are_those_that_theory_knows",
         ),
         ("no gain lies below the lower bound", 'low / seen["gain"]', '0 * low / seen["gain"]'),
-        ("no gain lies above the upper bound", 'parts = seen["gain"] / high', 'parts = 0 * seen["gain"] / high'),
-        ("the middle earns as much again", "(0.0 if takes_it else 0.5) * between", "(0.0 if takes_it else 1.0) * between"),
-        ("a step of any length counts", 'RATE * d["smoothness"] < 1', 'RATE * d["smoothness"] < 1e9'),
+        (
+            "no gain lies above the upper bound",
+            'parts = seen["gain"] / high',
+            'parts = 0 * seen["gain"] / high',
+        ),
+        (
+            "the middle earns as much again",
+            "(0.0 if takes_it else 0.5) * between",
+            "(0.0 if takes_it else 1.0) * between",
+        ),
+        (
+            "a step of any length counts",
+            'RATE * d["smoothness"] < 1',
+            'RATE * d["smoothness"] < 1e9',
+        ),
         (
             "a promise counts after a round without a gain",
             "promised <= good[:, None], n_rounds",
@@ -216,8 +325,16 @@ MUTANTS: tuple[Mutant, ...] = (
             "both_halves_of_theorem_4_1_are_told_apart",
             "quick_verdicts_are_those_that_theory_knows",
         ),
-        ("twice the gain is once", "rate * goals[..., None] + 2 * delta", "rate * goals[..., None] + delta"),
-        ("the best weight is the other's", "((errors.a - errors.ab) /", "((errors.b - errors.ab) /"),
+        (
+            "twice the gain is once",
+            "rate * goals[..., None] + 2 * delta",
+            "rate * goals[..., None] + delta",
+        ),
+        (
+            "the best weight is the other's",
+            "((errors.a - errors.ab) /",
+            "((errors.b - errors.ab) /",
+        ),
     ),
     *of(
         f"{CLAIMS}/tables.py",
@@ -228,14 +345,22 @@ MUTANTS: tuple[Mutant, ...] = (
             "agents_join_the_market_after_a_twelfth_of_the_rounds",
         ),
         ("the order of figure 4 is reversed", "-saved.diff(dim=0)", "saved.diff(dim=0)"),
-        ("a fall is told as a rise", "1 - inside.loss / outside.loss", "1 - outside.loss / inside.loss"),
+        (
+            "a fall is told as a rise",
+            "1 - inside.loss / outside.loss",
+            "1 - outside.loss / inside.loss",
+        ),
         ("figure 3 has one side only", "(-off).tolist()", "off.tolist()"),
         (
             "methods are compared the other way round",
             "done[more].accuracy - done[less].accuracy",
             "done[less].accuracy - done[more].accuracy",
         ),
-        ("agents trade from the first round on", "(join - 0.5) / market.horizon", "(0 * join - 0.5) / market.horizon"),
+        (
+            "agents trade from the first round on",
+            "(join - 0.5) / market.horizon",
+            "(0 * join - 0.5) / market.horizon",
+        ),
         ("averaging begins at once", "(terms.round < join)", "(terms.round < 0)"),
     ),
     *of(
@@ -252,7 +377,11 @@ MUTANTS: tuple[Mutant, ...] = (
             "judged = Attack(market, profile, agents, seeds_of(JUDGE,",
             "judged = Attack(market, profile, agents, seeds_of(SELECT,",
         ),
-        ("others never lie", "rest = self.play if self.others is None else self.others", "rest = self.play"),
+        (
+            "others never lie",
+            "rest = self.play if self.others is None else self.others",
+            "rest = self.play",
+        ),
         ("what changes nothing is judged", "abs() > SAME, -torch.inf)", "abs() > -1, -torch.inf)"),
         ("hindsight proves rounds to come", "seen.exact and market.horizon == 1", "seen.exact"),
     ),

@@ -7,7 +7,10 @@ from scripts.mutants.mutant import Mutant, of, some
 ROOMS, TESTS = "marketenv/markets", "tests/markets"
 ROOM = f"{ROOMS}/data_market"
 ROUNDS, CONDUCT = f"{TESTS}/test_data_market_rounds.py", f"{TESTS}/test_data_market_conduct.py"
-BATCHES, SCENARIOS = f"{TESTS}/test_data_market_batches.py", f"{TESTS}/test_data_market_scenarios.py"
+BATCHES, SCENARIOS = (
+    f"{TESTS}/test_data_market_batches.py",
+    f"{TESTS}/test_data_market_scenarios.py",
+)
 
 MUTANTS: tuple[Mutant, ...] = (
     *of(
@@ -19,10 +22,22 @@ MUTANTS: tuple[Mutant, ...] = (
             "padded_and_repeated_rows_are_copies",
             "a_seller_pays_for_different_right_rows",
         ),
-        ("a pilot holds the bait too", "if delivered and bool((conduct.bait", "if bool((conduct.bait"),
-        ("classes are renamed in the pilot only", 'if delivered else "always"', 'if not delivered else "always"'),
+        (
+            "a pilot holds the bait too",
+            "if delivered and bool((conduct.bait",
+            "if bool((conduct.bait",
+        ),
+        (
+            "classes are renamed in the pilot only",
+            'if delivered else "always"',
+            'if not delivered else "always"',
+        ),
         ("copies are different rows", "* unique // declared", "% train.size[..., None]"),
-        ("a renamed label costs its labelling", "torch.where(self.permute > 0, 1.0, self.flip)", "self.flip"),
+        (
+            "a renamed label costs its labelling",
+            "torch.where(self.permute > 0, 1.0, self.flip)",
+            "self.flip",
+        ),
     ),
     *of(
         f"{ROOMS}/federated.py",
@@ -42,9 +57,21 @@ MUTANTS: tuple[Mutant, ...] = (
             "who_is_paid_less_than_its_reserve_does_not_sell",
             "a_chance_of_an_audit_is_a_chance_for_each_delivery",
         ),
-        ("a reserve binds nobody", "(settled.prices[:, 0] >= offered.reserve * points)", "(settled.prices[:, 0] >= 0)"),
-        ("the fee comes on top of the whole budget", "/ ((1 + self.fee) * CUSHION**2)", "/ CUSHION**2"),
-        ("who sold nothing is audited", '_drawn(floor, said["verify"]) & sold', '_drawn(floor, said["verify"])'),
+        (
+            "a reserve binds nobody",
+            "(settled.prices[:, 0] >= offered.reserve * points)",
+            "(settled.prices[:, 0] >= 0)",
+        ),
+        (
+            "the fee comes on top of the whole budget",
+            ("/ (\n            (1 + self.fee) * CUSHION**2\n        )"),
+            "/ CUSHION**2",
+        ),
+        (
+            "who sold nothing is audited",
+            '_drawn(floor, said["verify"]) & sold',
+            '_drawn(floor, said["verify"])',
+        ),
     ),
     *of(
         f"{ROOM}/deliver.py",
@@ -56,21 +83,41 @@ MUTANTS: tuple[Mutant, ...] = (
             "what_is_held_back_is_released_for_what_is_realised",
             "reputations_and_cash_are_carried_over_and_types_stay",
         ),
-        ("a caught seller is paid", "torch.where(caught[:, None], 0.0, money)", "torch.where(caught[:, None], money, money)"),
-        ("a caught seller keeps its name", "new = torch.where(caught, 0.0, kept)", "new = kept.expand_as(old)"),
-        ("who sold nothing gets a name for it", "return torch.where(sold, (1", "return torch.where(sold | True, (1"),
+        (
+            "a caught seller is paid",
+            "torch.where(caught[:, None], 0.0, money)",
+            "torch.where(caught[:, None], money, money)",
+        ),
+        (
+            "a caught seller keeps its name",
+            "new = torch.where(caught, 0.0, kept)",
+            "new = kept.expand_as(old)",
+        ),
+        (
+            "who sold nothing gets a name for it",
+            "return torch.where(sold, (1",
+            "return torch.where(sold | True, (1",
+        ),
         ("audits are free", "self.audit_cost * selected.audited", "0.0 * selected.audited"),
         (
             "memory is the weight of the past",
             "(1 - self.memory) * old + self.memory * new",
             "self.memory * old + (1 - self.memory) * new",
         ),
-        ("noise costs as much as rows", "rows * (1 - conduct.bait) *", "rows *"),
+        (
+            "noise costs as much as rows",
+            ("rows\n        * (1 - conduct.bait)\n        *"),
+            "rows *",
+        ),
     ),
     *of(
         f"{ROOM}/deliver.py",
         some(CONDUCT, "an_audit_catches_who_delivers_other_rows_than_it_showed"),
-        ("who is not audited is caught", "return selected.audited & (self", "return (selected.points > 0) & (self"),
+        (
+            "who is not audited is caught",
+            ("return selected.audited & (\n            self"),
+            "return (selected.points > 0) & (self",
+        ),
         (
             "audits look at pilots",
             "delivered=True, pseudo=self.distances.pseudo)",
@@ -82,10 +129,15 @@ MUTANTS: tuple[Mutant, ...] = (
         some(CONDUCT, "a_pilot_lies_nearer_the_more_of_it_is_spoofed_or_moved")
         + " "
         + some(
-            CONDUCT, "no_labels_are_seen_where_features_alone_are_measured", "with_a_vocabulary_renamed_classes_lie_farther_off"
+            CONDUCT,
+            "no_labels_are_seen_where_features_alone_are_measured",
+            "with_a_vocabulary_renamed_classes_lie_farther_off",
         )
         + " "
-        + some(SCENARIOS, "labels_are_hidden_where_the_corruption_says_so_and_only_pseudo_labels_differ_from_the_truth"),
+        + some(
+            SCENARIOS,
+            "labels_are_hidden_where_the_corruption_says_so_and_only_pseudo_labels_are_others",
+        ),
         (
             "nothing can be spoofed",
             "< spoof[..., None])[..., None], fake, parts)",
@@ -106,26 +158,45 @@ MUTANTS: tuple[Mutant, ...] = (
     *of(
         f"{ROOMS}/distances.py",
         some(BATCHES, "a_round_measures_on_from_the_last_one"),
-        ("a mixture begins where another one ended", ".masked_fill(apart > 0, 0.0)", ""),
+        (
+            "a mixture begins where another one ended",
+            (".masked_fill(\n            apart > 0, 0.0\n        )"),
+            "",
+        ),
     ),
     *of(
         f"{ROOM}/pilot.py",
         some(BATCHES, "a_round_measures_on_from_the_last_one"),
-        ("every round measures from nothing", "own = replace(own, potentials=potentials)", "own = replace(own)"),
+        (
+            "every round measures from nothing",
+            "own = replace(own, potentials=potentials)",
+            "own = replace(own)",
+        ),
     ),
     *of(
         f"{ROOMS}/data_worlds.py",
         some(SCENARIOS, "the_principal_components_are_the_buyers_and_have_a_mean_variance_of_one"),
         (
             "features are as large as pixels",
-            "components.matrix / scale[:, None, None], baseline)",
+            ("components.matrix / scale[:, None, None],\n            baseline,\n        )"),
             "components.matrix, baseline)",
         ),
-        ("the baseline is the rarest class", "(hits.sum(1) / count).amax(-1)", "(hits.sum(1) / count).amin(-1)"),
+        (
+            "the baseline is the rarest class",
+            "(hits.sum(1) / count).amax(-1)",
+            "(hits.sum(1) / count).amin(-1)",
+        ),
     ),
     *of(
         "agents/scripted/data_market.py",
-        some("tests/agents/test_scripted_data_market.py", "shade_spends_a_part_of_what_the_gain_is_worth"),
-        ("who shades spends the truth", '(self.budget * meant["budget"])', '(1.0 * meant["budget"])'),
+        some(
+            "tests/agents/test_scripted_data_market.py",
+            "shade_spends_a_part_of_what_the_gain_is_worth",
+        ),
+        (
+            "who shades spends the truth",
+            '(self.budget * meant["budget"])',
+            '(1.0 * meant["budget"])',
+        ),
     ),
 )

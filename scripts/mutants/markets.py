@@ -1,4 +1,6 @@
-"""Wrong markets: what is traded, what is told, what is paid, and by which examples models are judged."""
+"""Wrong markets: what is traded, what is told, what is paid, and by which examples models are
+judged.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,11 @@ MUTANTS: tuple[Mutant, ...] = (
     *of(
         "marketenv/markets/model_sharing/own_parts.py",
         "tests/markets/test_market_arguments.py",
-        ("a gain's two halves may disagree", "wrong = (worth > 0) & ~((near >=", "wrong = (worth > 1e300) & ~((near >="),
+        (
+            "a gain's two halves may disagree",
+            "wrong = (worth > 0) & ~((near >=",
+            "wrong = (worth > 1e300) & ~((near >=",
+        ),
     ),
     *of(
         "marketenv/markets/arguments.py",
@@ -22,8 +28,16 @@ MUTANTS: tuple[Mutant, ...] = (
             "not isinstance(learner, str) and (learner_options",
             "False and (learner_options",
         ),
-        ("an option that must be given may lack", "if name not in given and inspect", "if False and inspect"),
-        ("data options name the market's arguments", "        if key in found:", "        if False:"),
+        (
+            "an option that must be given may lack",
+            "            name not in given\n            and inspect",
+            "            False\n            and inspect",
+        ),
+        (
+            "data options name the market's arguments",
+            "        if key in found:",
+            "        if False:",
+        ),
     ),
     *of(
         f"{ROOM}/reference.py",
@@ -39,14 +53,29 @@ MUTANTS: tuple[Mutant, ...] = (
             "torch.where(sold[:, 0] > 0, trade.prices.amax((1, 2)), own)",
             "trade.prices.amax((1, 2))",
         ),
-        ("types are the same in every round", '*self.purpose("type"), floor.round)', '*self.purpose("type"))'),
+        (
+            "types are the same in every round",
+            '*self.purpose("type"), floor.round)',
+            '*self.purpose("type"))',
+        ),
         ("sellers sell at no cost", "-sold * quotes", "0 * sold * quotes"),
     ),
     *of(
         f"{ROOM}/reference.py",
-        some(f"{TESTS}/test_reference.py", "breakpoints_are_the_others_offers_what_lies_beside_them_and_the_ends"),
-        ("hindsight does not overbid a tie", "near = (met, just_above(met), -just_above(-met))", "near = (met,)"),
-        ("a bidder does not know the reserve", "else price.write(quotes[:, -1:])", "else others[role][:, :0]"),
+        some(
+            f"{TESTS}/test_reference.py",
+            "breakpoints_are_the_others_offers_what_lies_beside_them_and_the_ends",
+        ),
+        (
+            "hindsight does not overbid a tie",
+            "near = (met, just_above(met), -just_above(-met))",
+            "near = (met,)",
+        ),
+        (
+            "a bidder does not know the reserve",
+            "else price.write(quotes[:, -1:])",
+            "else others[role][:, :0]",
+        ),
     ),
     *of(
         f"{SHARING}/share.py",
@@ -59,11 +88,27 @@ MUTANTS: tuple[Mutant, ...] = (
         )
         + " "
         + some(f"{TESTS}/test_sharing_leave.py", "joining_and_leaving_in_the_middle"),
-        ("last_paid and last_earned are exchanged", "money.sum(2), money.sum(1)", "money.sum(1), money.sum(2)"),
-        ("last_paid is shown in last_earned's place", '"last_earned": own.earned,', '"last_earned": own.paid,'),
-        ("truth reports the mean for a type of 0", "> 0).double() for name", ">= 0).double() for name"),
+        (
+            "last_paid and last_earned are exchanged",
+            "money.sum(2), money.sum(1)",
+            "money.sum(1), money.sum(2)",
+        ),
+        (
+            "last_paid is shown in last_earned's place",
+            '"last_earned": own.earned,',
+            '"last_earned": own.paid,',
+        ),
+        (
+            "truth reports the mean for a type of 0",
+            ("> 0).double()\n            for name"),
+            ">= 0).double() for name",
+        ),
         ("sales cost nothing", "gain - sale_costs(types, done.bought)", "gain"),
-        ("who leaves stays for the others to see", "floor.but(present=said.present, models", "floor.but(models"),
+        (
+            "who leaves stays for the others to see",
+            "floor.but(present=said.present, models",
+            "floor.but(models",
+        ),
     ),
     *of(
         f"{SHARING}/rules.py",
@@ -74,19 +119,37 @@ MUTANTS: tuple[Mutant, ...] = (
             "reports_are_read_once_or_each_round",
         )
         + " "
-        + some(f"{TESTS}/test_sharing_money.py", "who_diverges_is_out_of_the_round_and_back_in_the_next"),
+        + some(
+            f"{TESTS}/test_sharing_money.py",
+            "who_diverges_is_out_of_the_round_and_back_in_the_next",
+        ),
         (
             "a diverged client's model is sold",
-            "torch.where(floor.of(Trained, role=CLIENT).diverged[..., None], torch.nan, uploads)",
+            (
+                "torch.where(\n            floor.of(Trained, role=CLIENT)"
+                ".diverged[..., None], torch.nan, uploads\n        )"
+            ),
             "uploads",
         ),
-        ("effort is mapped by its square root", 'means["effort"].float()', 'means["effort"].sqrt().float()'),
+        (
+            "effort is mapped by its square root",
+            'means["effort"].float()',
+            'means["effort"].sqrt().float()',
+        ),
         (
             "a type of 0 is always reported",
-            "torch.where(types[kind] > 0, types[kind], types[kind].mean(1, keepdim=True))",
+            (
+                "torch.where(\n"
+                "                types[kind] > 0, types[kind], types[kind].mean(1, keepdim=True)\n"
+                "            )"
+            ),
             "types[kind]",
         ),
-        ("reports are read anew in every round", '| (self.reports == "each_round"), {}', '| (self.reports != "never"), {}'),
+        (
+            "reports are read anew in every round",
+            '| (self.reports == "each_round"), {}',
+            '| (self.reports != "never"), {}',
+        ),
     ),
     *of(
         f"{SHARING}/moves.py",
@@ -95,9 +158,20 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     *of(
         f"{SHARING}/merges.py",
-        some(f"{TESTS}/test_sharing_merges.py", "who_would_get_a_broken_model_gets_none_and_pays_nothing"),
-        ("a model whose loss overflows is shared", "            if starts:\n", "            if False:\n"),
-        ("who gets nobody's model pays", '"prices": done.prices.masked_fill(row, 0.0)', '"prices": done.prices'),
+        some(
+            f"{TESTS}/test_sharing_merges.py",
+            "who_would_get_a_broken_model_gets_none_and_pays_nothing",
+        ),
+        (
+            "a model whose loss overflows is shared",
+            "            if starts:\n",
+            "            if False:\n",
+        ),
+        (
+            "who gets nobody's model pays",
+            '"prices": done.prices.masked_fill(row, 0.0)',
+            '"prices": done.prices',
+        ),
     ),
     *of(
         f"{SHARING}/leave.py",
@@ -112,17 +186,33 @@ MUTANTS: tuple[Mutant, ...] = (
             "joining_and_leaving_in_the_middle",
             "rounding_drives_nobody_out",
         ),
-        ("costs and needs drift by one draw", "steps.unbind(-1)", "steps[..., :1].expand(steps.shape).unbind(-1)"),
+        (
+            "costs and needs drift by one draw",
+            "steps.unbind(-1)",
+            "steps[..., :1].expand(steps.shape).unbind(-1)",
+        ),
         ("nine losers of ten leave", "chance < 0.5", "chance < 0.9"),
-        ("of equal models the one of most loss is best", "(scores.loss < own.loss)", "(scores.loss > own.loss)"),
+        (
+            "of equal models the one of most loss is best",
+            "(scores.loss < own.loss)",
+            "(scores.loss > own.loss)",
+        ),
         ("who joins does not train", "torch.where(joining, 1.0,", "torch.where(joining, 0.0,"),
         (
             "the best model is chosen on validation data",
             "score(models.params, floor.round, held_out=True)",
             "score(models.params, floor.round)",
         ),
-        ("the held-out test set is the validation set", ".clamp(min=0), held_out=True)", ".clamp(min=0))"),
-        ("the best model is the last one", '"best": own.params}', '"best": floor.models[AS_TRAINED].params}'),
+        (
+            "the held-out test set is the validation set",
+            ".clamp(min=0), held_out=True)",
+            ".clamp(min=0))",
+        ),
+        (
+            "the best model is the last one",
+            '"best": own.params}',
+            '"best": floor.models[AS_TRAINED].params}',
+        ),
         ("rounding drives clients out", "utility < -DUST * _stakes(floor)", "utility < 0"),
         ("who has left comes back", "self.joins) & ~gone", "self.joins)"),
     ),
@@ -134,7 +224,11 @@ MUTANTS: tuple[Mutant, ...] = (
     *of(
         f"{SHARING}/opening.py",
         some(f"{TESTS}/test_sharing_data.py", "needs_are_multiples_of_the_mean_size"),
-        ("needs do not grow with the data", "needs * sizes.mean(1, keepdim=True) if paper", "needs if paper"),
+        (
+            "needs do not grow with the data",
+            "needs * sizes.mean(1, keepdim=True) if paper",
+            "needs if paper",
+        ),
     ),
     *of(
         f"{SHARING}/schemes.py",
@@ -150,21 +244,33 @@ MUTANTS: tuple[Mutant, ...] = (
             "_members(given) * given.terms.reported.sizes[:, None]",
             "_members(given).double()",
         ),
-        ("distance counts twice in a graph of one's own", "alpha / 2 * torch.where", "alpha * torch.where"),
+        (
+            "distance counts twice in a graph of one's own",
+            "alpha / 2 * torch.where",
+            "alpha * torch.where",
+        ),
         ("who bought nothing is pulled", "pull = buys", "pull = (buys | True)"),
         ("nobody is told to be broke", '"broke": broke}', '"broke": broke & False}'),
     ),
     *of(
         f"{ROOM}/worlds.py",
         f"{TESTS}/test_worlds.py",
-        ("a market stands in its neighbour's world", "order.argsort()[inverse]", "order.argsort()[inverse.roll(1)]"),
+        (
+            "a market stands in its neighbour's world",
+            "order.argsort()[inverse]",
+            "order.argsort()[inverse.roll(1)]",
+        ),
         (
             "answers come back in the order of the groups",
             "for _, markets in self.groups]).argsort()",
             "for _, markets in self.groups])",
         ),
         ("a restart forgets the worlds that stay", "if not len(kept):", "if len(kept):"),
-        ("all worlds share the first one's exams", "len(federation.validation.index) == 1,", "True,"),
+        (
+            "all worlds share the first one's exams",
+            "len(federation.validation.index) == 1,",
+            "True,",
+        ),
     ),
     *of(
         f"{SHARING}/worlds.py",
@@ -173,7 +279,11 @@ MUTANTS: tuple[Mutant, ...] = (
             "data_drift_exchanges_a_growing_share_of_the_examples",
             "under_drift_scores_count_the_labels_of_the_round",
         ),
-        ("data drift stops after a round", "self.content.drift * rounds", "self.content.drift * rounds.clamp(max=1)"),
+        (
+            "data drift stops after a round",
+            "self.content.drift * rounds",
+            "self.content.drift * rounds.clamp(max=1)",
+        ),
         (
             "all classes count alike",
             "return counts / counts.sum(0).clamp(min=1.0)",
@@ -188,7 +298,15 @@ MUTANTS: tuple[Mutant, ...] = (
             "(total - here * models.trained) / (count - here)",
             "total.expand_as(models.trained) / count",
         ),
-        ("noise is as large as the model", "(models.trained - models.start).square()", "models.trained.square()"),
-        ("a far upload is as near as its buyer's", "keep[:, :, None] * keep[:, None, :]", "keep[:, :, None]"),
+        (
+            "noise is as large as the model",
+            "(models.trained - models.start).square()",
+            "models.trained.square()",
+        ),
+        (
+            "a far upload is as near as its buyer's",
+            "keep[:, :, None] * keep[:, None, :]",
+            "keep[:, :, None]",
+        ),
     ),
 )

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 class Mutant:
     """One wrong version of one file.
 
-    name: what is wrong, in words;   old: text that stands in the file exactly once;   new: what stands there instead
-    tests: files or single tests, as pytest takes them; the examples of the file itself are run with them
+    name: what is wrong, in words;   old: text that stands in the file exactly once;
+        new: what stands there instead
+    tests: files or single tests, as pytest takes them; the examples of the file itself are run with
+        them
     equivalent: why no test can tell it from the code, where that is so
     """
 
@@ -34,7 +36,10 @@ class Mutant:
         """
         count = text.count(self.old)
         if count != 1:
-            raise ValueError(f"{self.label}: {self.old!r} is there {count} times, wanted once; mend it in scripts/mutants.")
+            raise ValueError(
+                f"{self.label}: {self.old!r} is there {count} times, wanted once; mend it in"
+                " scripts/mutants."
+            )
         return text.replace(self.old, self.new)
 
 
@@ -43,11 +48,14 @@ def of(file: str, tests: str, *rows: tuple[str, ...]) -> tuple[Mutant, ...]:
 
     tests: separated by blanks;   rows: (name, old, new), or (name, old, new, why it is equivalent)
     """
-    return tuple(Mutant(file, name, old, new, tuple(tests.split()), *why) for name, old, new, *why in rows)
+    return tuple(
+        Mutant(file, name, old, new, tuple(tests.split()), *why) for name, old, new, *why in rows
+    )
 
 
 def some(file: str, *tests: str) -> str:
-    """Single tests of a file that takes long, as ``of`` takes them; every name without its ``test_``.
+    """Single tests of a file that takes long, as ``of`` takes them; every name without its
+    ``test_``.
 
     >>> some("tests/test_a.py", "one", "two")
     'tests/test_a.py::test_one tests/test_a.py::test_two'

@@ -7,30 +7,53 @@ from scripts.mutants.mutant import Mutant, of
 ROOM, TESTS = "agents/papers/data_valuation", "tests/agents/papers"
 GAME, RESOURCES = "agents/papers/resources_decoupled", f"{TESTS}/test_resources_decoupled.py"
 PLAYED = f"{TESTS}/test_resources_decoupled_market.py"
-MIXTURES, SELLERS = f"{TESTS}/test_data_valuation_mixtures.py", f"{TESTS}/test_data_valuation_sellers.py"
+MIXTURES, SELLERS = (
+    f"{TESTS}/test_data_valuation_mixtures.py",
+    f"{TESTS}/test_data_valuation_sellers.py",
+)
 
 MUTANTS: tuple[Mutant, ...] = (
     *of(
         f"{ROOM}/correlation.py",
         MIXTURES,
-        ("a correlation of the wrong sign passes", "[-x for x in r[COMBINE]]", "[x for x in r[COMBINE]]"),
+        (
+            "a correlation of the wrong sign passes",
+            "[-x for x in r[COMBINE]]",
+            "[x for x in r[COMBINE]]",
+        ),
         ("AggWad is compared with itself", "_less(r[AGG], r[COMBINE])", "_less(r[AGG], r[AGG])"),
     ),
     *of(
         f"{ROOM}/mixtures.py",
         MIXTURES,
-        ("pilots are taken for one another", "extrapolate(n0, first, n1, second,", "extrapolate(n0, second, n1, first,"),
-        ("unlabeled sellers train as other ones", 'scenario="label_skew") if setting', 'scenario="mislabeled") if setting'),
+        (
+            "pilots are taken for one another",
+            "extrapolate(n0, first, n1, second,",
+            "extrapolate(n0, second, n1, first,",
+        ),
+        (
+            "unlabeled sellers train as other ones",
+            ('scenario="label_skew")\n        if setting'),
+            'scenario="mislabeled") if setting',
+        ),
     ),
     *of(
         f"{ROOM}/selection.py",
         MIXTURES,
-        ("the farthest mixture is chosen", "found.distances[name].argmin(-1)", "found.distances[name].argmax(-1)"),
+        (
+            "the farthest mixture is chosen",
+            "found.distances[name].argmin(-1)",
+            "found.distances[name].argmax(-1)",
+        ),
     ),
     *of(
         f"{ROOM}/sellers_data.py",
         MIXTURES,
-        ("rows do not come again", "torch.arange(width) % size[..., None]", "torch.arange(width).expand(*size.shape, width)"),
+        (
+            "rows do not come again",
+            "torch.arange(width) % size[..., None]",
+            "torch.arange(width).expand(*size.shape, width)",
+        ),
         ("a vocabulary has no unit", "vocabulary * unit", "vocabulary * 1.0"),
     ),
     *of(
@@ -41,12 +64,20 @@ MUTANTS: tuple[Mutant, ...] = (
     *of(
         f"{ROOM}/attacks.py",
         SELLERS,
-        ("bait is shown too", '"noise delivered": Attack(own, noise)', '"noise delivered": Attack(noise, noise)'),
+        (
+            "bait is shown too",
+            '"noise delivered": Attack(own, noise)',
+            '"noise delivered": Attack(noise, noise)',
+        ),
     ),
     *of(
         f"{ROOM}/exploits.py",
         SELLERS,
-        ("an audit looks at the pilot twice", "pilot[:, 0], delivery[:, 0], goal", "pilot[:, 0], pilot[:, 0], goal"),
+        (
+            "an audit looks at the pilot twice",
+            "pilot[:, 0], delivery[:, 0], goal",
+            "pilot[:, 0], pilot[:, 0], goal",
+        ),
         ("nothing waits", "torch.full((len(value), 1), held,", "torch.full((len(value), 1), 0.0,"),
     ),
     *of(
@@ -66,7 +97,11 @@ MUTANTS: tuple[Mutant, ...] = (
             "places * (1 - BESIDE), places * (1 + BESIDE), middle, beyond",
             "places * (1 + BESIDE), beyond",
         ),
-        ("the regret of an ask is its gain", "(gains.amax(-1) - earned).clamp(min=0)", "gains.amax(-1).clamp(min=0)"),
+        (
+            "the regret of an ask is its gain",
+            "(gains.amax(-1) - earned).clamp(min=0)",
+            "gains.amax(-1).clamp(min=0)",
+        ),
     ),
     *of(
         f"{ROOM}/private.py",
@@ -85,7 +120,11 @@ MUTANTS: tuple[Mutant, ...] = (
     *of(
         f"{GAME}/settings.py",
         RESOURCES,
-        ("all owners' data are alike", 'NOISE * draws.uniform(draws.fold(key, "spread"), n)', "torch.full((n,), NOISE).double()"),
+        (
+            "all owners' data are alike",
+            'NOISE * draws.uniform(draws.fold(key, "spread"), n)',
+            "torch.full((n,), NOISE).double()",
+        ),
         ("some own nothing", "return owner.scatter(0, first, torch.arange(n))", "return owner"),
         ("sizes are not skewed", "if split == SKEWED:", "if split != split:"),
     ),
@@ -94,7 +133,11 @@ MUTANTS: tuple[Mutant, ...] = (
         RESOURCES,
         ("a draw is of all payments", "0.5 + 0.5 * draws.uniform", "draws.uniform"),
         ("a gain is a difference", "100 * (own / other - 1)", "100 * (own - other)"),
-        ("the range is missed to one side alone", "[g - most for g in gain]", "[least - g for g in gain]"),
+        (
+            "the range is missed to one side alone",
+            "[g - most for g in gain]",
+            "[least - g for g in gain]",
+        ),
     ),
     *of(
         f"{GAME}/equilibrium.py",
@@ -104,8 +147,16 @@ MUTANTS: tuple[Mutant, ...] = (
             "apart = ~torch.eye(costs.shape[-1], dtype=torch.bool)",
             "apart = torch.ones_like(costs[0])[None] > 0",
         ),
-        ("dynamics never leave their start", "now = now + (contest_response(", "now = now + 0 * (contest_response("),
-        ("the search stays where it begins", "width, tries = 4 * width / tries, TRIES", "width, tries = 0 * width, TRIES"),
+        (
+            "dynamics never leave their start",
+            "now = now + (contest_response(",
+            "now = now + 0 * (contest_response(",
+        ),
+        (
+            "the search stays where it begins",
+            "width, tries = 4 * width / tries, TRIES",
+            "width, tries = 0 * width, TRIES",
+        ),
         (
             "followers answer in the printed definition",
             "if condition != AS_STATED:",
@@ -131,12 +182,20 @@ MUTANTS: tuple[Mutant, ...] = (
         f"{GAME}/agreements.py",
         RESOURCES,
         ("a breach lasts", "(1 - delta) * self.breach + delta * self.usual", "self.breach"),
-        ("all break the agreement at once", "one[:, i] = best[:, i]\n        breaches", "one = best.clone()\n        breaches"),
+        (
+            "all break the agreement at once",
+            "one[:, i] = best[:, i]\n        breaches",
+            "one = best.clone()\n        breaches",
+        ),
     ),
     *of(
         f"{GAME}/preferences.py",
         RESOURCES,
-        ("an owner moves to the top alone", "(-1, centres.shape[2])):", "(centres.shape[2],)):"),
+        (
+            "an owner moves to the top alone",
+            ("(-1, centres.shape[2])\n    ):"),
+            "(centres.shape[2],)):",
+        ),
         ("the code reports volumes", 'else "official"', 'else "volume"'),
     ),
     *of(
@@ -147,8 +206,16 @@ MUTANTS: tuple[Mutant, ...] = (
     *of(
         f"{GAME}/market.py",
         PLAYED,
-        ("nobody deviates", "who[k, :, agents.index(agent)] = k + 1", "who[k, :, agents.index(agent)] = 0"),
-        ("a random leader pays any share", "part = 0.5 + 0.5 * draws.uniform", "part = draws.uniform"),
+        (
+            "nobody deviates",
+            "who[k, :, agents.index(agent)] = k + 1",
+            "who[k, :, agents.index(agent)] = 0",
+        ),
+        (
+            "a random leader pays any share",
+            "part = 0.5 + 0.5 * draws.uniform",
+            "part = draws.uniform",
+        ),
     ),
     *of(
         f"{GAME}/audits.py",
@@ -164,6 +231,10 @@ MUTANTS: tuple[Mutant, ...] = (
     *of(
         f"{GAME}/accuracy.py",
         PLAYED,
-        ("the adjustment is compared with itself", "for name in (WITH, WITHOUT)", "for name in (WITH, WITH)"),
+        (
+            "the adjustment is compared with itself",
+            "for name in (WITH, WITHOUT)",
+            "for name in (WITH, WITH)",
+        ),
     ),
 )

@@ -10,10 +10,27 @@ TOLD = "tests/agents/test_resource_market_entry.py"
 MUTANTS: tuple[Mutant, ...] = (
     *of(
         "agents/scripted/resource_players.py",
-        some(TESTS, "claim_owner_colluder", "claim_owner_defector", "a_strategy_changes_its_own_role_alone"),
-        ("nobody punishes a defector", "(last > factor**0.5 * equilibrium)", "(last > 9 * equilibrium)"),
-        ("colluders punish one another", "(last > factor**0.5 * equilibrium)", "(last > 0.9 * factor * equilibrium)"),
-        ("other roles are no longer truthful", "if move.name == self.role else observation", "if True else observation"),
+        some(
+            TESTS,
+            "claim_owner_colluder",
+            "claim_owner_defector",
+            "a_strategy_changes_its_own_role_alone",
+        ),
+        (
+            "nobody punishes a defector",
+            "(last > factor**0.5 * equilibrium)",
+            "(last > 9 * equilibrium)",
+        ),
+        (
+            "colluders punish one another",
+            "(last > factor**0.5 * equilibrium)",
+            "(last > 0.9 * factor * equilibrium)",
+        ),
+        (
+            "other roles are no longer truthful",
+            "if move.name == self.role else observation",
+            "if True else observation",
+        ),
     ),
     *of(
         "agents/scripted/resource_market.py",
@@ -28,18 +45,44 @@ MUTANTS: tuple[Mutant, ...] = (
             "claim_best_replying_owner",
         ),
         ("half the supply is no dearer", "partial(torch.mul, 1 / HALF)", "partial(torch.mul, 1.0)"),
-        ("who shades commits to more than it has", '(factor * truth).minimum(seen["money"])', "factor * truth"),
-        ("random payments are from nothing to the best", "torch.lerp(truth / 2, truth", "torch.lerp(0 * truth, truth"),
+        (
+            "who shades commits to more than it has",
+            '(factor * truth).minimum(seen["money"])',
+            "factor * truth",
+        ),
+        (
+            "random payments are from nothing to the best",
+            "torch.lerp(truth / 2, truth",
+            "torch.lerp(0 * truth, truth",
+        ),
         ("two names contribute as one", "=2)[:, :1]", "=1)[:, :1]"),
         ("a reply counts data without their quality", 'x * seen["quality"]], 1)', "x], 1)"),
         ("a reply is quality, not data", "part(best, own)", "best"),
-        ("who replies begins at the equilibrium", 'first(seen["last_share"]), HALF * truth', 'first(seen["last_share"]), truth'),
+        (
+            "who replies begins at the equilibrium",
+            'first(seen["last_share"]), HALF * truth',
+            'first(seen["last_share"]), truth',
+        ),
     ),
     *of(
         "agents/scripted/resource_centres.py",
-        some(TESTS, "claim_centre_defector", "claim_price_colluder", "claim_price_undercutter", "claim_best_replying_centre"),
-        ("a reply is work, not money", 'part(seen["own_cost"] * contest_response', "part(contest_response"),
-        ("who undercuts is not punished", "(others < (1 - UNDERCUT / 10) * together)", "(others < 0 * together)"),
+        some(
+            TESTS,
+            "claim_centre_defector",
+            "claim_price_colluder",
+            "claim_price_undercutter",
+            "claim_best_replying_centre",
+        ),
+        (
+            "a reply is work, not money",
+            ('part(\n        seen["own_cost"] * contest_response'),
+            "part(contest_response",
+        ),
+        (
+            "who undercuts is not punished",
+            "(others < (1 - UNDERCUT / 10) * together)",
+            "(others < 0 * together)",
+        ),
         (
             "who has posted nothing is undercut",
             'torch.where(seen["last_price"] > 0, seen["last_price"], torch.inf)',
@@ -56,14 +99,34 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
         ("the payment is told of owners", "committed, each[LEADER])", "committed, each[OWNER])"),
         ("reports are compared with the best", "spread(OWNER, quality))}", "each[OWNER])}"),
-        ("honest owners are told as liars", "contributed.conduct > 0)", "contributed.conduct >= 0)"),
-        ("what is said is told as true", "float(contributed.true[0, k])", "float(contributed.reported[0, k])"),
+        (
+            "honest owners are told as liars",
+            "contributed.conduct > 0)",
+            "contributed.conduct >= 0)",
+        ),
+        (
+            "what is said is told as true",
+            "float(contributed.true[0, k])",
+            "float(contributed.reported[0, k])",
+        ),
     ),
     *of(
         "agents/markets/resource_market.py",
         some("tests/agents/test_stress_claims_money.py", "books_that_add_up_hold"),
-        ("junk is worth something", "* soundness(contributed.conduct, market.phase(Contribute).conduct)", "* 1.0"),
-        ("a broken commitment is owed whole", "report.of(Paid).kept * report.of(Committed).eta", "report.of(Committed).eta"),
-        ("posted prices do not count", "report.of(Posted).price.amin(1, keepdim=True) if posted", "config.lam if posted"),
+        (
+            "junk is worth something",
+            ("* soundness(\n        contributed.conduct, market.phase(Contribute).conduct\n    )"),
+            "* 1.0",
+        ),
+        (
+            "a broken commitment is owed whole",
+            "report.of(Paid).kept * report.of(Committed).eta",
+            "report.of(Committed).eta",
+        ),
+        (
+            "posted prices do not count",
+            "report.of(Posted).price.amin(1, keepdim=True) if posted",
+            "config.lam if posted",
+        ),
     ),
 )

@@ -40,7 +40,8 @@ ROOMS = (
 )
 MUTANTS: tuple[Mutant, ...] = tuple(one for room in ROOMS for one in room.MUTANTS)
 
-# Related tests that take long and would tell hardly more, by the beginning of their names: left out of every trial
+# Related tests that take long and would tell hardly more, by the beginning of their names: left out
+# of every trial
 SLOW = (
     "tests/valuation/test_private.py::test_fedwad_on_the_pages_gaussians",
     "tests/markets/test_parameter_trading.py::test_every_place_that_a_permutation_misses_is_seen",

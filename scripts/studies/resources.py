@@ -1,4 +1,6 @@
-"""Studies of the tripartite game alone (arXiv 2501.14588), in rows and pictures: nothing is trained here."""
+"""Studies of the tripartite game alone (arXiv 2501.14588), in rows and pictures: nothing is
+trained here.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ from scripts.units import Unit
 EMBEDDED = ("digits", "breast_cancer")
 
 
-# --- rdfl_utilities -----------------------------------------------------------------------------------------------------
+# --- rdfl_utilities -------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +30,8 @@ class Utilities(Common):
     """Arguments of the study of utilities against the baselines.
 
     Args:
-        data: images and tables; those in files are skipped with a reason where MARKETENV_DATA names no folder that has them
+        data: images and tables; those in files are skipped with a reason where MARKETENV_DATA names
+            no folder that has them
         seeds: draws of the owners' noise; below 20 no interval is shown
         counts: numbers of owners
     """
@@ -42,7 +45,9 @@ class Utilities(Common):
         for name in self.data:
             lookup(dict.fromkeys((*IMAGES, *TABLES)), name, "data set")
         if self.seeds < 1 or not self.data or not self.counts or min(self.counts) < 2:
-            raise ValueError("wanted one data set and seed or more, and numbers of owners that are two or more.")
+            raise ValueError(
+                "wanted one data set and seed or more, and numbers of owners that are two or more."
+            )
 
     def here(self) -> tuple[str, ...]:
         """The data sets that can be read; ValueError where there is none."""
@@ -52,15 +57,25 @@ class Utilities(Common):
         return found
 
 
-def earned(folder: Path, data: str, split: str, counts: Sequence[int], seeds: int) -> dict[str, Any]:
-    """Utilities of leader and mean owner by payment and number of owners, and gains over the baselines, a number a seed."""
+def earned(
+    folder: Path, data: str, split: str, counts: Sequence[int], seeds: int
+) -> dict[str, Any]:
+    """Utilities of leader and mean owner by payment and number of owners, and gains over the
+    baselines, a number a seed.
+    """
     found = {n: compared.compared(data, split, n, seeds) for n in counts}
     paid = {
-        side: {name: {str(n): getattr(one[name], side).tolist() for n, one in found.items()} for name in PAYMENTS}
+        side: {
+            name: {str(n): getattr(one[name], side).tolist() for n, one in found.items()}
+            for name in PAYMENTS
+        }
         for side in compared.SIDES
     }
     gains = {
-        side: {base: compared.gains(data, split, base, side, seeds, tuple(counts)) for base in compared.BASELINES}
+        side: {
+            base: compared.gains(data, split, base, side, seeds, tuple(counts))
+            for base in compared.BASELINES
+        }
         for side in compared.SIDES
     }
     return {"paid": paid, "gains": gains}
@@ -70,37 +85,63 @@ PAYMENTS = (compared.EQUILIBRIUM, *compared.BASELINES)
 
 
 def rdfl_utilities(config: Utilities) -> None:
-    """Utility of the leader and of the mean owner in equilibrium, N = 10..60, against eta = 1 and eta = U(.5, 1) eta*."""
+    """Utility of the leader and of the mean owner in equilibrium, N = 10..60, against eta = 1
+    and eta = U(.5, 1) eta*.
+    """
     cases = [(data, split) for data in config.here() for split in SPLITS]
     told = {"counts": list(config.counts), "seeds": config.seeds}
-    work = [Unit(earned, {"data": data, "split": split, **told}, stands=STANDS) for data, split in cases]
+    work = [
+        Unit(earned, {"data": data, "split": split, **told}, stands=STANDS) for data, split in cases
+    ]
     found = dict(zip(cases, run(work, config, "rdfl_utilities"), strict=True))
     rows, dots = [], {}
     for (data, split), one in found.items():
         for side, base in ((side, base) for side in compared.SIDES for base in compared.BASELINES):
             known = numbers.IID_GAINS.get((data, side, base)) if split == IID else None
             points = one["gains"][side][base]
-            rows.append(row(f"{data}, {split}: gain of the {side} over {base}, sums over N", "%", points, known))
+            rows.append(
+                row(
+                    f"{data}, {split}: gain of the {side} over {base}, sums over N",
+                    "%",
+                    points,
+                    known,
+                )
+            )
             dots[f"{data}, {split}: {side} over {base}"] = points
     rows += list(_by_count(config, found))
     first = next(iter(found.values()))["paid"]
     curves = {
-        side: {name: [_mean(first[side][name][str(n)]) for n in config.counts] for name in PAYMENTS} for side in compared.SIDES
+        side: {name: [_mean(first[side][name][str(n)]) for n in config.counts] for name in PAYMENTS}
+        for side in compared.SIDES
     }
-    spans = {side: " to ".join(f"{one.value:g}" for one in numbers.RANGES[side]) for side in compared.SIDES}
+    spans = {
+        side: " to ".join(f"{one.value:g}" for one in numbers.RANGES[side])
+        for side in compared.SIDES
+    }
     Study(
         name="rdfl_utilities",
         title="Utilities in equilibrium against two other payments",
         scaled="",
         about=about(config),
         rows=tuple(rows),
-        fig=figures.utilities(config.counts, curves[compared.LEADER], curves[compared.OWNERS], dots),
+        fig=figures.utilities(
+            config.counts, curves[compared.LEADER], curves[compared.OWNERS], dots
+        ),
         notes=(
-            f"Reported over all data sets and splits: leader +{spans['leader']} %, mean owner +{spans['owners']} %, from one run "
-            "each. Sums of the authors' tables of i.i.d. data stand beside ours where the data set is the same.",
-            "The game sees data by f alone, and the scale stretches any noise to [.9, 1]: data sets and splits hardly differ.",
-            "No payment is better for the leader than eta*, so that its gain is >= 0 by definition. Owners earn in proportion to "
-            "the payment: over FIXED they gain where eta* > 1, over RANDOM whenever its draw is below 1.",
+            (
+                f"Reported over all data sets and splits: leader +{spans['leader']} %, mean owner"
+                f" +{spans['owners']} %, from one run each. Sums of the authors' tables of i.i.d."
+                " data stand beside ours where the data set is the same."
+            ),
+            (
+                "The game sees data by f alone, and the scale stretches any noise to [.9, 1]: data"
+                " sets and splits hardly differ."
+            ),
+            (
+                "No payment is better for the leader than eta*, so that its gain is >= 0 by"
+                " definition. Owners earn in proportion to the payment: over FIXED they gain where"
+                " eta* > 1, over RANDOM whenever its draw is below 1."
+            ),
             *(f"Skipped: {missing(name)}." for name in config.data if missing(name)),
         ),
         curves=curves,
@@ -109,15 +150,21 @@ def rdfl_utilities(config: Utilities) -> None:
 
 def _by_count(config: Utilities, found: Mapping[tuple[str, str], Any]) -> Iterator[Row]:
     for (data, split), one in ((case, one) for case, one in found.items() if case[1] == SKEWED):
-        for side, n, name in ((s, n, p) for s in compared.SIDES for n in config.counts for p in PAYMENTS):
-            yield row(f"{data}, {split}, N = {n}: utility of the {side}, {name}", "money", one["paid"][side][name][str(n)])
+        for side, n, name in (
+            (s, n, p) for s in compared.SIDES for n in config.counts for p in PAYMENTS
+        ):
+            yield row(
+                f"{data}, {split}, N = {n}: utility of the {side}, {name}",
+                "money",
+                one["paid"][side][name][str(n)],
+            )
 
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
-# --- rdfl_sweeps --------------------------------------------------------------------------------------------------------
+# --- rdfl_sweeps ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,8 +199,12 @@ LOOKED_AT = {
 
 
 def rdfl_sweeps(config: Sweeps) -> None:
-    """Utilities of all roles by alpha, by the payment, by one owner's contribution and by one centre's cost."""
-    work = [Unit(swept, {"what": what, "seeds": config.seeds}, stands=STANDS) for what in sweeps.SWEEPS]
+    """Utilities of all roles by alpha, by the payment, by one owner's contribution and by one
+    centre's cost.
+    """
+    work = [
+        Unit(swept, {"what": what, "seeds": config.seeds}, stands=STANDS) for what in sweeps.SWEEPS
+    ]
     found = dict(zip(sweeps.SWEEPS, run(work, config, "rdfl_sweeps"), strict=True))
     rows = []
     for what, one in found.items():
@@ -163,11 +214,21 @@ def rdfl_sweeps(config: Sweeps) -> None:
                     continue
                 known = numbers.SWEPT.get(point) if what == "alpha" else None
                 reported = known and {sweeps.LEADER: known[0], sweeps.OWNER: known[1]}.get(role)
-                rows.append(row(f"{what} = {point:g}: utility of the {role}", "money", values, reported or None))
+                rows.append(
+                    row(
+                        f"{what} = {point:g}: utility of the {role}",
+                        "money",
+                        values,
+                        reported or None,
+                    )
+                )
     peaks = [max(lists) for lists in zip(*found["eta"]["utilities"][sweeps.LEADER], strict=True)]
     rows.append(row("eta: greatest utility of the leader", "money", peaks, numbers.PEAK))
     lines = {
-        LOOKED_AT[what]: (one["points"], {role: [_mean(v) for v in lists] for role, lists in one["utilities"].items()})
+        LOOKED_AT[what]: (
+            one["points"],
+            {role: [_mean(v) for v in lists] for role, lists in one["utilities"].items()},
+        )
         for what, one in found.items()
     }
     Study(
@@ -178,8 +239,11 @@ def rdfl_sweeps(config: Sweeps) -> None:
         rows=tuple(rows),
         fig=figures.sweeps(lines),
         notes=(
-            "Ten owners of noisy digits (size skew), ten centres of sigma 1. The authors' qualities are not told, ours are other "
-            "draws of the same noise. Along x and sigma the owner and the centre are the one that changes.",
+            (
+                "Ten owners of noisy digits (size skew), ten centres of sigma 1. The authors'"
+                " qualities are not told, ours are other draws of the same noise. Along x and sigma"
+                " the owner and the centre are the one that changes."
+            ),
         ),
         curves={what: {"points": points, **curves} for what, (points, curves) in lines.items()},
     ).write(config.out)

@@ -1,4 +1,6 @@
-"""Studies of deviations in the tripartite game alone (arXiv 2501.14588): best-response dynamics, false reports, agreements."""
+"""Studies of deviations in the tripartite game alone (arXiv 2501.14588): best-response
+dynamics, false reports, agreements.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +11,21 @@ from typing import Any
 
 import torch
 
-from agents.papers.resources_decoupled import agreements, dynamics, figures, golden, misreports, numbers, preferences
+from agents.papers.resources_decoupled import (
+    agreements,
+    dynamics,
+    figures,
+    golden,
+    misreports,
+    numbers,
+    preferences,
+)
 from agents.papers.resources_decoupled.settings import OWNERS, equals, paper_games
 from scripts.studies.rows import STANDS, about, row
 from scripts.studies.study import Common, Study, run
 from scripts.units import Unit
 
-# --- rdfl_dynamics ------------------------------------------------------------------------------------------------------
+# --- rdfl_dynamics --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,17 +47,25 @@ STEPS = {"the whole way": 1.0, "half": 0.5, "a quarter": 0.25, "2 / N": None}
 
 
 def followed(folder: Path, owners: int, step: float, games: int, rounds: int) -> dict[str, Any]:
-    """Median distance by round, and of each game the last distance and how far total effort still swings."""
+    """Median distance by round, and of each game the last distance and how far total effort
+    still swings.
+    """
     path = dynamics.distances(owners, step, games, rounds)
     swing = dynamics.spread(owners, step, games, rounds)
-    return {"median": path.median(-1).values.tolist(), "last": path[-1].tolist(), "swing": swing.tolist()}
+    return {
+        "median": path.median(-1).values.tolist(),
+        "last": path[-1].tolist(),
+        "swing": swing.tolist(),
+    }
 
 
 def rdfl_dynamics(config: Dynamics) -> None:
     """Owners that answer each other all at once, the whole way or a part of it."""
     cases = [(n, name, step or 2 / n) for n in config.owners for name, step in STEPS.items()]
     told = {"games": config.games, "rounds": config.rounds}
-    work = [Unit(followed, {"owners": n, "step": step, **told}, stands=STANDS) for n, _, step in cases]
+    work = [
+        Unit(followed, {"owners": n, "step": step, **told}, stands=STANDS) for n, _, step in cases
+    ]
     done = run(work, config, "rdfl_dynamics")
     found = {(n, name): one for (n, name, _), one in zip(cases, done, strict=True)}
     rows = []
@@ -69,15 +87,21 @@ def rdfl_dynamics(config: Dynamics) -> None:
         rows=tuple(rows),
         fig=figures.dynamics(lines, damped),
         notes=(
-            "Points are random games: qualities from .9 to 1, start from 0 to twice the equilibrium. Swing: the greatest less "
-            "the least total effort of the last 20 rounds, in parts of the equilibrium's.",
-            "Near the equilibrium of N equal owners a common deviation is multiplied by 1 - step N / 2 in a round.",
+            (
+                "Points are random games: qualities from .9 to 1, start from 0 to twice the"
+                " equilibrium. Swing: the greatest less the least total effort of the last 20"
+                " rounds, in parts of the equilibrium's."
+            ),
+            (
+                "Near the equilibrium of N equal owners a common deviation is multiplied by 1 -"
+                " step N / 2 in a round."
+            ),
         ),
         curves={"median distance": lines, f"{shown} owners, median distance": damped},
     ).write(config.out)
 
 
-# --- rdfl_misreport -----------------------------------------------------------------------------------------------------
+# --- rdfl_misreport -------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +118,9 @@ class Misreport(Common):
 
 
 def deviated(folder: Path, games: int, reports: Sequence[float]) -> dict[str, Any]:
-    """The derived numbers measured again, curves of one owner's report, and random games of every kind of deviation."""
+    """The derived numbers measured again, curves of one owner's report, and random games of
+    every kind of deviation.
+    """
     truth = equals(OWNERS, golden.TOLD)
     told = misreports.by_report(truth, torch.tensor(reports, dtype=torch.float64))
     some = paper_games(games).quality
@@ -104,38 +130,66 @@ def deviated(folder: Path, games: int, reports: Sequence[float]) -> dict[str, An
     cartel = agreements.owners(some)
     return {
         "golden": golden.measured(),
-        "curves": {"its utility": told.owners[:, 0, 0].tolist(), "another's": told.owners[:, 0, 1].tolist()},
+        "curves": {
+            "its utility": told.owners[:, 0, 0].tolist(),
+            "another's": told.owners[:, 0, 1].tolist(),
+        },
         "leader": told.leader[:, 0].tolist(),
         "random": {
-            "an owner reports 1: times its utility": (lied.owners[0, :, 0] / own.owners[:, 0]).tolist(),
+            "an owner reports 1: times its utility": (
+                (lied.owners[0, :, 0] / own.owners[:, 0]).tolist()
+            ),
             "an owner reports 1: the leader's loss": (own.leader - lied.leader[0]).tolist(),
             "an owner comes as two: times its utility": (two / one).tolist(),
-            "owners on half the supply: patience of the least patient": cartel.patience.amax(-1).tolist(),
+            "owners on half the supply: patience of the least patient": (
+                cartel.patience.amax(-1).tolist()
+            ),
         },
-        "gainers": {name: preferences.gainers(name, games).tolist() for name in preferences.CONDITIONS},
-        "patience": {name: float(party().patience.max()) for name, party in agreements.PARTIES.items()},
+        "gainers": {
+            name: preferences.gainers(name, games).tolist() for name in preferences.CONDITIONS
+        },
+        "patience": {
+            name: float(party().patience.max()) for name, party in agreements.PARTIES.items()
+        },
     }
 
 
 def rdfl_misreport(config: Misreport) -> None:
-    """What owners and centres gain by false reports, second names and agreements, beside what was derived beforehand."""
+    """What owners and centres gain by false reports, second names and agreements, beside what
+    was derived beforehand.
+    """
     told = {"games": config.games, "reports": list(config.reports)}
     (found,) = run([Unit(deviated, told, stands=STANDS)], config, "rdfl_misreport")
     digits = numbers.GOLDEN
     rows = [
-        row(name, "-", [value], numbers.Reported(float(digits[name]), numbers.DERIVED)) for name, value in found["golden"].items()
+        row(name, "-", [value], numbers.Reported(float(digits[name]), numbers.DERIVED))
+        for name, value in found["golden"].items()
     ]
     rows += [row(f"random games, {name}", "-", values) for name, values in found["random"].items()]
     for name, values in found["gainers"].items():
         known = numbers.MISMATCHED if name == preferences.OFFICIAL else None
-        rows.append(row(f"centres paid by their match that gain by another order, {name}", f"of {OWNERS}", values, known))
-    rows += [row(f"agreement of {name}: patience", "discount factor", [value]) for name, value in found["patience"].items()]
+        rows.append(
+            row(
+                f"centres paid by their match that gain by another order, {name}",
+                f"of {OWNERS}",
+                values,
+                known,
+            )
+        )
+    rows += [
+        row(f"agreement of {name}: patience", "discount factor", [value])
+        for name, value in found["patience"].items()
+    ]
     own = found["golden"]
     times = {
-        "reports 1 in place of .95": own["all .95, one reports 1: its U_n"] / own["all .95, all report it: U_n"],
+        "reports 1 in place of .95": (
+            own["all .95, one reports 1: its U_n"] / own["all .95, all report it: U_n"]
+        ),
         "comes as two": own["two identities: U_n"] / own["one identity: U_n"],
         "owners on half the supply": own["owners on half the supply: times U_n"],
-        "breaks that agreement": own["owners on half the supply: best breach"] / own["one identity: U_n"],
+        "breaks that agreement": (
+            own["owners on half the supply: best breach"] / own["one identity: U_n"]
+        ),
         "centres on no work": own["centres on no work: times U_m"],
     }
     Study(
@@ -146,11 +200,17 @@ def rdfl_misreport(config: Misreport) -> None:
         rows=tuple(rows),
         fig=figures.misreports(config.reports, found["curves"], times, found["patience"]),
         notes=(
-            "Ten equal owners and centres where nothing else is said; random games have qualities from .9 to 1 and costs from .1 "
-            "to 1. Owners are paid by what they report. Who delivers junk and reports .95 is paid as who delivers .95.",
-            "Orders: a centre moves one owner to the top or the bottom of what the public code reports for it. At sigma = 1 the "
-            "code likes all owners alike, ties go by number, and a centre gains unless its owner is the largest of those that "
-            "are left: 10 - (1 + 1/2 + .. + 1/10) = 7.07 of 10.",
+            (
+                "Ten equal owners and centres where nothing else is said; random games have"
+                " qualities from .9 to 1 and costs from .1 to 1. Owners are paid by what they"
+                " report. Who delivers junk and reports .95 is paid as who delivers .95."
+            ),
+            (
+                "Orders: a centre moves one owner to the top or the bottom of what the public code"
+                " reports for it. At sigma = 1 the code likes all owners alike, ties go by number,"
+                " and a centre gains unless its owner is the largest of those that are left: 10 -"
+                " (1 + 1/2 + .. + 1/10) = 7.07 of 10."
+            ),
         ),
         curves={"by report": found["curves"], "U_s on the true data by report": found["leader"]},
     ).write(config.out)

@@ -1,4 +1,6 @@
-"""Studies of play in ``resource_market_v0`` (arXiv 2501.14588), in rows and pictures: what audits pay, and accuracy."""
+"""Studies of play in ``resource_market_v0`` (arXiv 2501.14588), in rows and pictures: what
+audits pay, and accuracy.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from scripts.studies.rows import STANDS, about, row
 from scripts.studies.study import Common, Row, Study, run
 from scripts.units import Unit
 
-# --- rdfl_audit_gaming --------------------------------------------------------------------------------------------------
+# --- rdfl_audit_gaming ----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,13 +43,20 @@ class Audits(Common):
 def audited(folder: Path, defence: str, seeds: int) -> dict[str, Any]:
     """Utility of the deviant and of the leader by conduct, a number a seed."""
     found = audits.earned(defence, seeds)
-    return {name: {"own": own.tolist(), "leader": leader.tolist()} for name, (own, leader) in found.items()}
+    return {
+        name: {"own": own.tolist(), "leader": leader.tolist()}
+        for name, (own, leader) in found.items()
+    }
 
 
 def rdfl_audit_gaming(config: Audits) -> None:
-    """Every audit against every conduct of one of ten owners of digits: what it earns once the leader solves for the audit."""
+    """Every audit against every conduct of one of ten owners of digits: what it earns once the
+    leader solves for the audit.
+    """
     names = config.audits or tuple(audits.DEFENCES)
-    work = [Unit(audited, {"defence": name, "seeds": config.seeds}, stands=STANDS) for name in names]
+    work = [
+        Unit(audited, {"defence": name, "seeds": config.seeds}, stands=STANDS) for name in names
+    ]
     found = dict(zip(names, run(work, config, "rdfl_audit_gaming"), strict=True))
     rows, money, points = [], {}, {}
     for name, conducts in found.items():
@@ -55,11 +64,20 @@ def rdfl_audit_gaming(config: Audits) -> None:
         for conduct, one in conducts.items():
             known = numbers.AUDITED.get(conduct)
             derived = known and {audits.DISTANCE: known[0], audits.VOCABULARY: known[1]}.get(name)
-            rows.append(row(f"{name}, {conduct}: utility of the owner", "money", one["own"], derived or None))
-            change = [a - b for a, b in zip(one["leader"], conducts[audits.HONEST]["leader"], strict=True)]
+            rows.append(
+                row(
+                    f"{name}, {conduct}: utility of the owner", "money", one["own"], derived or None
+                )
+            )
+            change = [
+                a - b for a, b in zip(one["leader"], conducts[audits.HONEST]["leader"], strict=True)
+            ]
             rows.append(row(f"{name}, {conduct}: what the leader earns more", "money", change))
             money.setdefault(conduct, {})[name] = 100 * _mean(one["own"]) / honest
-        points |= {f"{name}, {conduct}": conducts[conduct]["own"] for conduct in (audits.HONEST, "random_labels")}
+        points |= {
+            f"{name}, {conduct}": conducts[conduct]["own"]
+            for conduct in (audits.HONEST, "random_labels")
+        }
     Study(
         name="rdfl_audit_gaming",
         title="What bad data earn under every audit",
@@ -68,15 +86,21 @@ def rdfl_audit_gaming(config: Audits) -> None:
         rows=tuple(rows),
         fig=figures.audits(money, points),
         notes=(
-            "The third of three rounds: in the second one the audit pays, and for the third the leader and the owners solve the "
-            "game for the audited qualities, f = .9 + .1 (v - min) / (max - min). All data are clean.",
-            "The derived numbers are of other draws of the same data: 8 seeds, the global model trained beforehand.",
+            (
+                "The third of three rounds: in the second one the audit pays, and for the third the"
+                " leader and the owners solve the game for the audited qualities, f = .9 + .1 (v -"
+                " min) / (max - min). All data are clean."
+            ),
+            (
+                "The derived numbers are of other draws of the same data: 8 seeds, the global model"
+                " trained beforehand."
+            ),
         ),
         curves={"earned, % of an honest owner": money},
     ).write(config.out)
 
 
-# --- rdfl_accuracy ------------------------------------------------------------------------------------------------------
+# --- rdfl_accuracy --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +108,8 @@ class Accuracy(Common):
     """Arguments of the study of accuracy.
 
     Args:
-        data: data sets; those in files are skipped with a reason where MARKETENV_DATA names no folder that has them
+        data: data sets; those in files are skipped with a reason where MARKETENV_DATA names no
+            folder that has them
         seeds: markets; below 20 no interval is shown
         rounds: of each
         sequential: also keep a model only if it is better, as the public code does
@@ -103,21 +128,30 @@ class Accuracy(Common):
             raise ValueError("wanted one data set and seed or more, and two rounds or more.")
 
 
-def trained(folder: Path, data: str, adjusted: str, rounds: int, seeds: int, sequential: bool) -> dict[str, Any]:
+def trained(
+    folder: Path, data: str, adjusted: str, rounds: int, seeds: int, sequential: bool
+) -> dict[str, Any]:
     """Test accuracy after every round by the leader's payment, a list of seeds each."""
     found = accuracy.accuracies(data, adjusted, rounds, seeds, sequential)
     return {name: values.tolist() for name, values in found.items()}
 
 
 def rdfl_accuracy(config: Accuracy) -> None:
-    """Test accuracy with and without the dynamic adjustment, in equilibrium and under the baselines' payments."""
+    """Test accuracy with and without the dynamic adjustment, in equilibrium and under the
+    baselines' payments.
+    """
     here = tuple(name for name in config.data if not missing(name))
     if not here:
         raise ValueError("; ".join(map(missing, config.data)) + ".")
     ways = (False, True) if config.sequential else (False,)
-    cases = [(data, way, adjusted) for data in here for way in ways for adjusted in accuracy.ADJUSTED]
+    cases = [
+        (data, way, adjusted) for data in here for way in ways for adjusted in accuracy.ADJUSTED
+    ]
     told = {"rounds": config.rounds, "seeds": config.seeds}
-    work = [Unit(trained, {"data": d, "adjusted": a, "sequential": w, **told}, stands=STANDS) for d, w, a in cases]
+    work = [
+        Unit(trained, {"data": d, "adjusted": a, "sequential": w, **told}, stands=STANDS)
+        for d, w, a in cases
+    ]
     found = dict(zip(cases, run(work, config, "rdfl_accuracy"), strict=True))
     curves = _curves(found)
     Study(
@@ -128,17 +162,23 @@ def rdfl_accuracy(config: Accuracy) -> None:
         rows=tuple(_rows(found)),
         fig=figures.accuracy(curves),
         notes=(
-            "The adjustment audits the owners' data from the second round on, by the fall of the training loss per row (the "
-            "public code's) or by that of the leader's own loss, and the game is solved anew for what it finds.",
-            "Accuracy is that on rows that nobody trades by. What is accepted one by one is decided on the leader's examples, "
-            "where the public code takes test rows.",
+            (
+                "The adjustment audits the owners' data from the second round on, by the fall of"
+                " the training loss per row (the public code's) or by that of the leader's own"
+                " loss, and the game is solved anew for what it finds."
+            ),
+            (
+                "Accuracy is that on rows that nobody trades by. What is accepted one by one is"
+                " decided on the leader's examples, where the public code takes test rows."
+            ),
             *(f"Skipped: {missing(name)}." for name in config.data if missing(name)),
         ),
         curves=curves,
     ).write(config.out)
 
 
-Found = Mapping[tuple[str, bool, str], dict[str, list[list[float]]]]  # data, whether one by one, adjustment -> payment -> rounds
+# data, whether one by one, adjustment -> payment -> rounds
+Found = Mapping[tuple[str, bool, str], dict[str, list[list[float]]]]
 
 
 def _where(data: str, one_by_one: bool) -> str:
@@ -146,25 +186,45 @@ def _where(data: str, one_by_one: bool) -> str:
 
 
 def _rows(found: Found) -> Iterator[Row]:
-    """Final accuracies, what the adjustment adds to them, and what the equilibrium's payment does."""
+    """Final accuracies, what the adjustment adds to them, and what the equilibrium's payment
+    does.
+    """
     for (data, way, adjusted), one in found.items():
         plain = found[data, way, accuracy.WITHOUT]
         for payment, values in one.items():
             what = f"{_where(data, way)}, {adjusted}, {payment}"
             known = numbers.ADJUSTED.get(data) if way and payment == "equilibrium" else None
             reported = known and {accuracy.WITH: known[0], accuracy.WITHOUT: known[1]}.get(adjusted)
-            yield row(f"{what}: final accuracy", "%", [100 * a for a in values[-1]], reported or None)
+            yield row(
+                f"{what}: final accuracy", "%", [100 * a for a in values[-1]], reported or None
+            )
             if adjusted != accuracy.WITHOUT:
                 more = [100 * (a - b) for a, b in zip(values[-1], plain[payment][-1], strict=True)]
                 yield row(f"{what}: final accuracy more than without", "points", more)
-        for payment, (name, k) in itertools.product(("FIXED", "RANDOM"), (("first", 0), ("final", -1))):
-            gain = [100 * (a / b - 1) for a, b in zip(one["equilibrium"][k], one[payment][k], strict=True)]
-            claimed = numbers.SUMMARISED["accuracy"] if (name, adjusted) == ("final", accuracy.WITH) else None
-            yield row(f"{_where(data, way)}, {adjusted}: {name} accuracy over {payment}", "% more", gain, claimed)
+        for payment, (name, k) in itertools.product(
+            ("FIXED", "RANDOM"), (("first", 0), ("final", -1))
+        ):
+            gain = [
+                100 * (a / b - 1)
+                for a, b in zip(one["equilibrium"][k], one[payment][k], strict=True)
+            ]
+            claimed = (
+                numbers.SUMMARISED["accuracy"]
+                if (name, adjusted) == ("final", accuracy.WITH)
+                else None
+            )
+            yield row(
+                f"{_where(data, way)}, {adjusted}: {name} accuracy over {payment}",
+                "% more",
+                gain,
+                claimed,
+            )
 
 
 def _curves(found: Found) -> dict[str, dict[str, list[float]]]:
-    """Mean accuracy by round, %: of every adjustment in equilibrium, and without one under the baselines' payments."""
+    """Mean accuracy by round, %: of every adjustment in equilibrium, and without one under the
+    baselines' payments.
+    """
     curves: dict[str, dict[str, list[float]]] = {}
     for (data, way, adjusted), one in found.items():
         payments = one if adjusted == accuracy.WITHOUT else ("equilibrium",)

@@ -16,7 +16,13 @@ STANDS = ("marketenv", "agents")  # what such a study's units stand on
 def row(what: str, unit: str, points: Any, reported: Reported | None = None) -> Row:
     """One number beside what is reported."""
     values = tuple(points.tolist() if isinstance(points, Tensor) else points)
-    return Row(what=what, unit=unit, paper=reported and reported.value, points=values, source=reported.place if reported else "")
+    return Row(
+        what=what,
+        unit=unit,
+        paper=reported and reported.value,
+        points=values,
+        source=reported.place if reported else "",
+    )
 
 
 def about(config: Common) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""What the studies of the model-sharing market train on, and one market played through: settings, tables from files, rounds."""
+"""What the studies of the model-sharing market train on, and one market played through:
+settings, tables from files, rounds.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,8 @@ EVERY = 60.0  # seconds between checkpoints inside a unit
 class Setting:
     """A data set, how it is dealt out, and what trains on it.
 
-    data:  a name of ``DATASETS``, or under the folder of data sets an .npz file;   partitions: names of ``DEALT``
+    data:  a name of ``DATASETS``, or under the folder of data sets an .npz file;
+           partitions: names of ``DEALT``
     strength, eta: the paper's, where it names them;   scaled: what is not as in the paper
     """
 
@@ -50,14 +53,22 @@ class Setting:
 NOT_PAPER = "a task of ours"
 SETTINGS = {
     "digits": Setting("digits", "mlp", 1.0, 5.0, "digits of 8 x 8 pixels", NOT_PAPER),
-    "mnist": Setting("small/mnist_6k_1k.npz", "mlp", 1.0, 5.0, "MNIST", f"{NOT_PAPER}, 6,000 training and 1,000 test rows"),
+    "mnist": Setting(
+        "small/mnist_6k_1k.npz",
+        "mlp",
+        1.0,
+        5.0,
+        "MNIST",
+        f"{NOT_PAPER}, 6,000 training and 1,000 test rows",
+    ),
     "fashion_mnist": Setting(
         "small/fashion_mnist_6k_1k.npz",
         "cnn",
         0.001,
         5.0,
         "Fashion-MNIST",
-        "6,000 training and 1,000 test rows for 60,000 and 10,000; two small convolutions for the paper's CNN",
+        "6,000 training and 1,000 test rows for 60,000 and 10,000; two small convolutions for the"
+        " paper's CNN",
     ),
     "cifar10": Setting(
         "small/cifar10_8k_2k.npz",
@@ -65,7 +76,8 @@ SETTINGS = {
         2.0,
         5.0,
         "CIFAR-10",
-        "8,000 training and 2,000 test rows for 50,000 and 10,000; two small convolutions for the paper's CNN",
+        "8,000 training and 2,000 test rows for 50,000 and 10,000; two small convolutions for the"
+        " paper's CNN",
     ),
     "finance": Setting(
         "german_credit",
@@ -73,7 +85,8 @@ SETTINGS = {
         5.0,
         1.0,
         "finance: German credit",
-        "credit decisions by a small network for the paper's instruction tuning of a language model",
+        "credit decisions by a small network for the paper's instruction tuning of a language"
+        " model",
         partitions=("dirichlet",),
     ),
     "shakespeare": Setting(
@@ -92,16 +105,19 @@ DEALT: dict[str, dict[str, Any]] = {
     "by_group": {},
 }
 SHORT = {"dirichlet": "Dirichlet .1", "label_skew": "5 classes each", "by_group": "by speaker"}
-LAZY = ("relay", "copy")  # attacks that need no model of one's own: after the first round they train no more
+# attacks that need no model of one's own: after the first round they train no more
+LAZY = ("relay", "copy")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sharing(Common):
-    """Arguments of the studies in which clients train and share models; the training is the paper's.
+    """Arguments of the studies in which clients train and share models; the training is the
+    paper's.
 
     Args:
         setting: digits, mnist, fashion_mnist, cifar10, finance or shakespeare
-        data: an .npz file in place of the setting's own data (see marketenv.data.read_npz; also x_num, x_cat and y of a table)
+        data: an .npz file in place of the setting's own data (see marketenv.data.read_npz; also
+            x_num, x_cat and y of a table)
         seeds: markets per scheme; below 20 no interval is shown
         rounds: rounds of training and trade
         clients: of a market
@@ -134,7 +150,9 @@ class Sharing(Common):
         return SETTINGS[self.setting]
 
     def arguments(self) -> dict[str, Any]:
-        """What a unit of work is told beside scheme, partition and seed; refuses data and learners that are not there."""
+        """What a unit of work is told beside scheme, partition and seed; refuses data and
+        learners that are not there.
+        """
         setting, place = self.chosen, str(self.data or self.chosen.data)
         if self.data is None and place.endswith(".npz"):
             place = str(SHARED / place)
@@ -152,11 +170,17 @@ class Sharing(Common):
     def scaled(self) -> str:
         """What is not as in the paper or as the setting has it, in words."""
         own = "data from a file of one's own" if self.data else ""
-        told = (f"{name} {now:g}, {whose} {usual:g}" for name, now, whose, usual in self.compared() if now not in (None, usual))
+        told = (
+            f"{name} {now:g}, {whose} {usual:g}"
+            for name, now, whose, usual in self.compared()
+            if now not in (None, usual)
+        )
         return "; ".join(part for part in (self.chosen.scaled, own, *told) if part)
 
     def compared(self) -> list[tuple[str, float | None, str, float]]:
-        """Arguments beside the usual: name, ours (None: as the setting has it), whose the usual one is, and that one."""
+        """Arguments beside the usual: name, ours (None: as the setting has it), whose the usual
+        one is, and that one.
+        """
         return [
             ("rounds", self.rounds, "the paper's", 50),
             ("clients", self.clients, "the paper's", 10),
@@ -166,20 +190,29 @@ class Sharing(Common):
         ]
 
 
-# --- data -----------------------------------------------------------------------------------------------------------------
+# --- data -----------------------------------------------------------------------------------------
 
 
 @cache
 def dataset(place: str) -> Any:
-    """What ``make_source`` takes: a name, a file of images, or a table of numbers and categories once it is read."""
+    """What ``make_source`` takes: a name, a file of images, or a table of numbers and
+    categories once it is read.
+    """
     if place == "shakespeare":
         return find_dataset(place, root=SHARED / "text")
     if not place.endswith(".npz"):
         return place
     if not Path(place).is_file():
-        raise ValueError(f"no data at {place}: give --data FILE.npz, or set MARKETENV_DATA to the folder of data sets.")
+        raise ValueError(
+            f"no data at {place}: give --data FILE.npz, or set MARKETENV_DATA to the folder of data"
+            " sets."
+        )
     with np.load(place, allow_pickle=False) as box:
-        return of_table(box["x_num"], box["x_cat"], box["y"], Path(place).name) if "x_num" in box.files else place
+        return (
+            of_table(box["x_num"], box["x_cat"], box["y"], Path(place).name)
+            if "x_num" in box.files
+            else place
+        )
 
 
 def of_table(numbers: np.ndarray, categories: np.ndarray, y: np.ndarray, name: str) -> Dataset:
@@ -189,7 +222,9 @@ def of_table(numbers: np.ndarray, categories: np.ndarray, y: np.ndarray, name: s
     """
     scaled = (numbers - numbers.mean(0)) / np.maximum(numbers.std(0), 1e-9)
     hot = [column[:, None] == np.unique(column[column >= 0]) for column in categories.T]
-    return from_arrays(np.concatenate([scaled, *hot], 1).astype(np.float32), y.astype(np.int64), name=name)
+    return from_arrays(
+        np.concatenate([scaled, *hot], 1).astype(np.float32), y.astype(np.int64), name=name
+    )
 
 
 def market_of(
@@ -206,7 +241,9 @@ def market_of(
     device: str,
     **more: Any,
 ) -> Market:
-    """The market of a unit, with the paper's types and training; ``more`` are further arguments of the market."""
+    """The market of a unit, with the paper's types and training; ``more`` are further arguments
+    of the market.
+    """
     chosen = SETTINGS[setting]
     return make_market(
         "model_sharing_v0",
@@ -216,7 +253,14 @@ def market_of(
         partition=partition,
         data_options=DEALT[partition],
         learner=chosen.learner,
-        training=Training(optimizer="sgd", learning_rate=0.01, momentum=0.9, weight_decay=1e-5, batch_size=64, steps=steps),
+        training=Training(
+            optimizer="sgd",
+            learning_rate=0.01,
+            momentum=0.9,
+            weight_decay=1e-5,
+            batch_size=64,
+            steps=steps,
+        ),
         scheme=scheme,
         strength=strength,
         eta=eta,
@@ -226,11 +270,17 @@ def market_of(
     )
 
 
-# --- one market -----------------------------------------------------------------------------------------------------------
+# --- one market -----------------------------------------------------------------------------------
 
 
 def trade(
-    folder: Path, partition: str, scheme: str, seed: int, attack: str = "honest", cost: float = 1.0, **arguments: Any
+    folder: Path,
+    partition: str,
+    scheme: str,
+    seed: int,
+    attack: str = "honest",
+    cost: float = 1.0,
+    **arguments: Any,
 ) -> list[dict[str, Any]]:
     """Play one market through all rounds and keep what ``seen`` tells of each.
 
@@ -245,11 +295,20 @@ def trade(
 
 
 def seen(market: Market, batch: Batch) -> dict[str, Any]:
-    """What is kept of a round, one entry a client; after the last one also the test accuracy of both kinds of model, %."""
+    """What is kept of a round, one entry a client; after the last one also the test accuracy of
+    both kinds of model, %.
+    """
     report, now = batch.report, batch.running()
     assert report is not None
     done = report.of(Shared)
-    facts = {"utility": done.utility, "bought": done.bought, "sold": done.sold, "validation": 100 * report.of(Left).accuracy}
+    facts = {
+        "utility": done.utility,
+        "bought": done.bought,
+        "sold": done.sold,
+        "validation": 100 * report.of(Left).accuracy,
+    }
     if not now.playing:  # test data are read once, when all is over
-        facts |= {at: 100 * rounds.test_scores(market, now, at=at).accuracy for at in ("last", "best")}
+        facts |= {
+            at: 100 * rounds.test_scores(market, now, at=at).accuracy for at in ("last", "best")
+        }
     return {name: [number(value) for value in values[0].tolist()] for name, values in facts.items()}

@@ -1,4 +1,6 @@
-"""What every study stands on: units of work that survive a kill, and results beside the paper's as JSON, CSV and a picture."""
+"""What every study stands on: units of work that survive a kill, and results beside the paper's
+as JSON, CSV and a picture.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,9 @@ class Common:
 
 
 def run(work: Sequence[Unit], common: Common, label: str, device: str = "cpu") -> list[Any]:
-    """Do the units that are not done yet and return all results in their order; RuntimeError where one failed again."""
+    """Do the units that are not done yet and return all results in their order; RuntimeError
+    where one failed again.
+    """
     crew = Crew(workers=common.workers or (0 if device == "cpu" else 1))
     return units.run(work, common.out / "units", label, crew, common.fresh).all()
 
@@ -59,7 +63,8 @@ def play(
     folder: Path,
     every: float = 60.0,
 ) -> list[dict[str, Any]]:
-    """Play one episode and note what ``watch`` sees after each round; a killed one goes on from its last checkpoint.
+    """Play one episode and note what ``watch`` sees after each round; a killed one goes on from its
+    last checkpoint.
 
     every: seconds between checkpoints; where they fall changes no result
     """
@@ -77,20 +82,22 @@ def play(
         seen.append(watch(batch))
         beat(folder, len(seen))
         if time.monotonic() - last > every:
-            replace(notes, json.dumps(seen).encode())  # first the notes: they may run ahead of the state, never behind
+            # first the notes: they may run ahead of the state, never behind
+            replace(notes, json.dumps(seen).encode())
             batch.save(state)
             last = time.monotonic()
     return seen
 
 
-# --- results ------------------------------------------------------------------------------------------------------------
+# --- results --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
     """One number of the paper beside ours, one point a seed.
 
-    paper: what the paper reports, None where it reports nothing;   points: ours;   source: where the paper's number stands
+    paper: what the paper reports, None where it reports nothing;   points: ours;
+        source: where the paper's number stands
     """
 
     what: str
@@ -100,21 +107,40 @@ class Row:
     source: str = ""
 
     def shown(self) -> dict[str, Any]:
-        """The row as plain data, of the points that are finite: mean, range, every point, and the 95 % interval.
+        """The row as plain data, of the points that are finite: mean, range, every point, and the
+        95 % interval.
 
-        The interval needs 20 points, and 256 where half or more of them are one value (see ``mean_interval``).
+        The interval needs 20 points, and 256 where half or more of them are one value (see
+        ``mean_interval``).
         """
         known = [point for point in self.points if math.isfinite(point)]
-        about: dict[str, Any] = {"what": self.what, "unit": self.unit, "paper": self.paper, "source": self.source}
+        about: dict[str, Any] = {
+            "what": self.what,
+            "unit": self.unit,
+            "paper": self.paper,
+            "source": self.source,
+        }
         counts = {"seeds": len(known), "not_finite": len(self.points) - len(known)}
-        found = mean_interval(torch.tensor(known, dtype=torch.float64)) if known else Interval(math.nan, None, None)
+        found = (
+            mean_interval(torch.tensor(known, dtype=torch.float64))
+            if known
+            else Interval(math.nan, None, None)
+        )
         bounds = {"low": found.low, "high": found.high}
         ends = {"least": min(known, default=None), "most": max(known, default=None)}
-        return about | {"ours": number(found.mean), **bounds, **ends, **counts, "points": [number(p) for p in self.points]}
+        return about | {
+            "ours": number(found.mean),
+            **bounds,
+            **ends,
+            **counts,
+            "points": [number(p) for p in self.points],
+        }
 
 
 def told(row: Mapping[str, Any]) -> tuple[str, str, str, str, str, str]:
-    """A row's cells: what, unit, the paper's number, ours, its 95 % interval or range, and seeds."""
+    """A row's cells: what, unit, the paper's number, ours, its 95 % interval or range, and
+    seeds.
+    """
     low, high = (row["least"], row["most"]) if row["low"] is None else (row["low"], row["high"])
     paper, ours = ("-" if row[name] is None else f"{row[name]:.4g}" for name in ("paper", "ours"))
     between = "-" if low is None else f"{low:.4g} .. {high:.4g}"
@@ -127,7 +153,8 @@ class Study:
     """A finished study.
 
     scaled: what is smaller than in the paper, in words; "" where nothing is
-    about:  settings that were used;   curves: further numbers for whoever wants to draw them;   notes: what to know
+    about:  settings that were used;   curves: further numbers for whoever wants to draw them;
+            notes: what to know
     """
 
     name: str
@@ -143,13 +170,21 @@ class Study:
         """Write name.json, name.csv and name.png into the folder, and print the rows."""
         out.mkdir(parents=True, exist_ok=True)
         rows = [row.shown() for row in self.rows]
-        facts = {"title": self.title, "scaled_down": self.scaled, "settings": self.about, "notes": self.notes}
+        facts = {
+            "title": self.title,
+            "scaled_down": self.scaled,
+            "settings": self.about,
+            "notes": self.notes,
+        }
         text = json.dumps(facts | {"rows": rows, "curves": self.curves}, indent=1, default=str)
         replace(out / f"{self.name}.json", text.encode())
         table = io.StringIO(newline="")
         writer = csv.DictWriter(table, list(rows[0]))
         writer.writeheader()
-        writer.writerows(row | {"points": " ".join("-" if p is None else f"{p:.6g}" for p in row["points"])} for row in rows)
+        writer.writerows(
+            row | {"points": " ".join("-" if p is None else f"{p:.6g}" for p in row["points"])}
+            for row in rows
+        )
         replace(out / f"{self.name}.csv", table.getvalue().encode())
         replace(out / f"{self.name}.png", png(self.fig))
         self.print(rows, out)

@@ -1,4 +1,6 @@
-"""A market that is a matrix game: the tests' oracle of everything that measures and solves meta-games."""
+"""A market that is a matrix game: the tests' oracle of everything that measures and solves
+meta-games.
+"""
 
 from dataclasses import dataclass
 
@@ -10,7 +12,8 @@ from marketenv.core.market import Market, Move, Outcome, People, Phase
 
 
 class Matrix(Phase):
-    """A game in normal form; an action is a share, cut into equal parts, and each part is a strategy.
+    """A game in normal form; an action is a share, cut into equal parts, and each part is a
+    strategy.
 
     No choice, so that there are a thousand ways to play a strategy, as in a market.
     """
@@ -31,11 +34,15 @@ class Matrix(Phase):
 
     def act(self, floor, own, quotes, actions):
         sizes = torch.tensor(self.payoffs.shape[1:])
-        shares = [self.moves[role].action.read(some)["move"][..., 0] for role, some in actions.items()]
+        shares = [
+            self.moves[role].action.read(some)["move"][..., 0] for role, some in actions.items()
+        ]
         moves = (torch.cat(shares, 1) * sizes).long().minimum(sizes - 1)
         earned = self.payoffs[(slice(None), *moves.T)].T
         if self.noise:
-            earned = earned + self.noise * (2 * draws.uniform(draws.fold(floor.seeds, "noise"), len(self.payoffs)) - 1)
+            earned = earned + self.noise * (
+                2 * draws.uniform(draws.fold(floor.seeds, "noise"), len(self.payoffs)) - 1
+            )
         for role in self.moves:
             floor = floor.term("payoff", role, earned[:, floor.where(role)])
         return floor, own, Outcome()
@@ -76,7 +83,9 @@ def constants(names):
 
 
 def symmetric(n, size, payoff):
-    """Payoffs [n, size, ..., size] of a symmetric game from payoff(own, counts of all players' strategies)."""
+    """Payoffs [n, size, ..., size] of a symmetric game from payoff(own, counts of all players'
+    strategies).
+    """
     payoffs = torch.zeros(n, *[size] * n, dtype=torch.float64)
     for place in torch.cartesian_prod(*[torch.arange(size)] * n).tolist():
         counts = [place.count(k) for k in range(size)]
@@ -85,7 +94,9 @@ def symmetric(n, size, payoff):
     return payoffs
 
 
-ROCK_PAPER_SCISSORS = symmetric(2, 3, lambda own, counts: counts[(own - 1) % 3] - counts[(own + 1) % 3])
+ROCK_PAPER_SCISSORS = symmetric(
+    2, 3, lambda own, counts: counts[(own - 1) % 3] - counts[(own + 1) % 3]
+)
 COOPERATE, DEFECT = 0, 1
 
 

@@ -1,4 +1,6 @@
-"""What the tests of the scripted strategies share: building, playing, and means with their standard errors."""
+"""What the tests of the scripted strategies share: building, playing, and means with their
+standard errors.
+"""
 
 import torch
 
@@ -12,7 +14,13 @@ SMALL = {
     "parameter_trading_v0": {"max_cycles": 2},
     "model_sharing_v0": {"max_cycles": 2, "learner": None},
     "data_market_v0": {
-        **{"max_cycles": 2, "learner_options": {"hidden": (4,)}, "communications": 1, "pilots": (4, 8), "points": 16},
+        **{
+            "max_cycles": 2,
+            "learner_options": {"hidden": (4,)},
+            "communications": 1,
+            "pilots": (4, 8),
+            "points": 16,
+        },
         **{"mixtures": 2, "dimensions": 4, "private": False, "selection": "uniform"},
     },
     "resource_market_v0": {"max_cycles": 2, "learner": None, "n_owners": 3, "n_centres": 3},
@@ -26,16 +34,29 @@ def policy(name, market):
 
 
 def play_once(market, policies, n_markets=MANY):
-    """Report of the first round, where agent k plays policies[k]; a single policy is played by all."""
+    """Report of the first round, where agent k plays policies[k]; a single policy is played by
+    all.
+    """
     names = agent_names(market)
     policies = policies if isinstance(policies, list) else [policies] * len(names)
     chosen = dict(zip(names, policies, strict=True))
-    return next(report for _, _, report in rounds.play(market, chosen, torch.arange(n_markets)) if report is not None)
+    return next(
+        report
+        for _, _, report in rounds.play(market, chosen, torch.arange(n_markets))
+        if report is not None
+    )
 
 
 def trade(market, who, policies, start=None, n_rounds=None):
-    """Reports of every round; who [markets, agents] numbers the policies, start is where no round has begun."""
-    now, reports = rounds.begun(market, rounds.opened(market, torch.arange(len(who))) if start is None else start), []
+    """Reports of every round; who [markets, agents] numbers the policies, start is where no
+    round has begun.
+    """
+    now, reports = (
+        rounds.begun(
+            market, rounds.opened(market, torch.arange(len(who))) if start is None else start
+        ),
+        [],
+    )
     while len(reports) < (n_rounds or market.horizon):
         now, report = rounds.advance(market, now, rounds.act_mixed(market, policies, who, now))
         if report is not None:
@@ -47,7 +68,9 @@ def assert_mean(sample, expected):
     """The mean of independent draws is as expected, within its own standard error."""
     error = float(sample.std() / len(sample) ** 0.5)
     found = float(sample.mean())
-    assert abs(found - expected) <= SIGMAS * error + 1e-9, f"mean {found:.5f} +- {error:.5f}, expected {expected:.5f}"
+    assert abs(found - expected) <= SIGMAS * error + 1e-9, (
+        f"mean {found:.5f} +- {error:.5f}, expected {expected:.5f}"
+    )
 
 
 def market_for(name, kind, **more):

@@ -56,5 +56,7 @@ def test_arguments_with_an_option_of_their_own_are_refused():
 
 
 def test_an_argument_is_given_once():
-    with pytest.raises(ValueError, match=r"'n_buyers=4' and another n_buyers before it; give it once"):
+    with pytest.raises(
+        ValueError, match=r"'n_buyers=4' and another n_buyers before it; give it once"
+    ):
         read_arguments("reference_v0", ("n_buyers=3", "n_buyers=4"))

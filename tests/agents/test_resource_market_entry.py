@@ -1,4 +1,6 @@
-"""What is told of a round of the resource market: numbers by name, and what was true beside what was said."""
+"""What is told of a round of the resource market: numbers by name, and what was true beside
+what was said.
+"""
 
 import math
 
@@ -13,7 +15,13 @@ from marketenv.core import rounds
 from marketenv.core.market import agent_names
 
 KIND = "resource_market_v0"
-GAME = {"learner": None, "n_owners": 2, "n_centres": 2, "max_cycles": 2, "types": {"quality": (1.0, 0.8)}}
+GAME = {
+    "learner": None,
+    "n_owners": 2,
+    "n_centres": 2,
+    "max_cycles": 2,
+    "types": {"quality": (1.0, 0.8)},
+}
 
 
 def told(market, parts=None):
@@ -24,7 +32,9 @@ def told(market, parts=None):
 
 
 def test_facts_are_those_of_the_role_that_they_tell_of():
-    """kappa = 1 / (1 + 1/.8) = 4/9, eta* = 2.5 - 9/4 = .25; x = kappa eta (1 - c kappa) / f = .0617284 each; V = .1234568."""
+    """kappa = 1 / (1 + 1/.8) = 4/9, eta* = 2.5 - 9/4 = .25; x = kappa eta (1 - c kappa) / f =
+    .0617284 each; V = .1234568.
+    """
     facts = told(make_market(KIND, **GAME))
     assert facts["payment"] == pytest.approx([0.25, 0, 0, 0, 0], rel=1e-5)
     assert facts["kept"] == [1, 0, 0, 0, 0] and facts["dishonest"] == [0] * 5
@@ -32,7 +42,9 @@ def test_facts_are_those_of_the_role_that_they_tell_of():
     assert facts["report / quality"] == pytest.approx([0, 1, 1, 0, 0], abs=1e-6)
     assert facts["names"] == [0, 1, 1, 0, 0]
     assert facts["work"] == pytest.approx([0, 0, 0, 0.0308642, 0.0308642], rel=1e-4)
-    assert facts["gain"][0] == pytest.approx(2.5 * math.log(1 + 0.25 * 4 / 9), rel=1e-4) and not any(facts["gain"][1:])
+    assert facts["gain"][0] == pytest.approx(
+        2.5 * math.log(1 + 0.25 * 4 / 9), rel=1e-4
+    ) and not any(facts["gain"][1:])
     assert not {"price", "accuracy"} & set(facts)
 
 
@@ -61,5 +73,7 @@ def test_what_was_said_stands_beside_what_was_true():
         before = now
         now, report = rounds.advance(market, now, rounds.act(market, profile, now))
     said = list(ENTRIES[KIND].said(market, before, report, agent_names(market)))
-    assert [line[:3] for line in said] == [(f"owner_{k}", "quality and report", "report") for k in (0, 1)]
+    assert [line[:3] for line in said] == [
+        (f"owner_{k}", "quality and report", "report") for k in (0, 1)
+    ]
     assert [line[3:] for line in said] == [pytest.approx((1, 1)), pytest.approx((0, 0.9), abs=1e-6)]

@@ -19,7 +19,8 @@ TOY = {"n_agents": 3, "max_cycles": 2}
 def test_evaluations_begin_where_no_training_run_does():
     last = training_seed(MOST_SEED - 1) + MOST_ENVS - 1
     assert last < WHILE_TRAINING and training_seed(0) == 0
-    assert training_seed(1) - training_seed(0) >= MOST_ENVS  # seeds of training share no first episode
+    # seeds of training share no first episode
+    assert training_seed(1) - training_seed(0) >= MOST_ENVS
     many = 1_000_000
     assert int(evaluation_seeds(many, WHILE_TRAINING).max()) < FINAL
     assert int(evaluation_seeds(many).max()) < 2**63 - 1 and int(evaluation_seeds(3).min()) == FINAL
@@ -38,7 +39,8 @@ def test_truth_against_truth_is_exactly_nothing(name, arguments, agent):
     market = make_market(name, **arguments)
     found = compare(market, market.policies["truthful"], agent, pairs=20)
     assert torch.equal(found.learned, found.truthful) and len(found.learned) == 20
-    assert (found.difference.mean, found.difference.low) == (0.0, None)  # 20 equal numbers are too few for an interval
+    # 20 equal numbers are too few for an interval
+    assert (found.difference.mean, found.difference.low) == (0.0, None)
     assert (found.deviation is not None) == (agent == "all")
     assert found.deviation is None or found.deviation.mean == 0.0
     assert all(ours == theirs for ours, theirs in found.behaviour.values())
@@ -47,7 +49,10 @@ def test_truth_against_truth_is_exactly_nothing(name, arguments, agent):
 def test_both_sides_of_a_pair_play_the_evaluations_seeds():
     market = make_market("reference_v0")
     found = compare(market, shade(0.5).build(market), "buyer_0", pairs=30)
-    for policy, utility in ((shade(0.5).build(market), found.learned), (market.policies["truthful"], found.truthful)):
+    for policy, utility in (
+        (shade(0.5).build(market), found.learned),
+        (market.policies["truthful"], found.truthful),
+    ):
         policies = {"buyer_0": policy, "seller_0": market.policies["truthful"]}
         _, _, report = next(rounds.play(market, policies, evaluation_seeds(30)))
         assert torch.equal(report.rewards[:, 0], utility)
@@ -57,7 +62,10 @@ def test_opponents_are_who_they_are_said_to_be():
     market = make_market("reference_v0")
     policy = market.policies["truthful"]
     never = STRATEGIES["never_trade"].build(market)
-    assert float(compare(market, policy, "buyer_0", {"seller": never}, pairs=5).learned.abs().max()) == 0
+    assert (
+        float(compare(market, policy, "buyer_0", {"seller": never}, pairs=5).learned.abs().max())
+        == 0
+    )
     assert float(compare(market, policy, "buyer_0", "truthful", pairs=5).learned.abs().max()) > 0
 
 
@@ -78,13 +86,18 @@ def test_behaviour_says_what_the_strategy_does():
 
 
 def test_everybody_in_turn_goes_back_to_truth():
-    # a second-price auction in which all bid half their value: truth wins more and never pays more than its value
+    # a second-price auction in which all bid half their value: truth wins more and never pays more
+    # than its value
     market = make_market("reference_v0", game="second_price", n_buyers=2)
     found = compare(market, shade(0.5).build(market), "all", pairs=400)
-    # two half bids: the larger value wins and pays half of the smaller: E (max - min/2) / 2 = (2/3 - 1/6) / 2 = 1/4 each
+    # two half bids: the larger value wins and pays half of the smaller: E (max - min/2) / 2 = (2/3
+    # - 1/6) / 2 = 1/4 each
     assert float(found.learned.mean()) == pytest.approx(1 / 4, abs=0.02)
-    # truth against w/2: wins where v > w/2: E = int int_{w < 2v} (v - w/2) = 7/24 (v < 1/2: v^2, 1/24; above: v - 1/4, 1/4)
-    assert found.deviation.mean == pytest.approx(7 / 24 - 1 / 4, abs=0.03) and found.deviation.low > 0
+    # truth against w/2: wins where v > w/2: E = int int_{w < 2v} (v - w/2) = 7/24 (v < 1/2: v^2,
+    # 1/24; above: v - 1/4, 1/4)
+    assert (
+        found.deviation.mean == pytest.approx(7 / 24 - 1 / 4, abs=0.03) and found.deviation.low > 0
+    )
 
 
 def test_below_twenty_pairs_there_is_no_interval():
@@ -97,10 +110,18 @@ def test_while_training_other_seeds_are_used_than_at_the_end():
     market = make_market("reference_v0")
     truth = market.policies["truthful"]
     seen = mean_utility(market, truth, agent="buyer_0", pairs=30)
-    played = play(market, [truth], torch.zeros(1, 30, 2).long(), evaluation_seeds(30, WHILE_TRAINING))
-    assert seen == float(played.utility[0, :, 0].mean()) != float(compare(market, truth, "buyer_0", pairs=30).learned.mean())
+    played = play(
+        market, [truth], torch.zeros(1, 30, 2).long(), evaluation_seeds(30, WHILE_TRAINING)
+    )
+    assert (
+        seen
+        == float(played.utility[0, :, 0].mean())
+        != float(compare(market, truth, "buyer_0", pairs=30).learned.mean())
+    )
     first = make_market("reference_v0", game="first_price")
-    assert mean_utility(first, shade(0.5).build(first), agent="all", pairs=2000) == pytest.approx(1 / 6, abs=0.01)
+    assert mean_utility(first, shade(0.5).build(first), agent="all", pairs=2000) == pytest.approx(
+        1 / 6, abs=0.01
+    )
 
 
 def test_unknown_agents_and_opponents_are_refused():

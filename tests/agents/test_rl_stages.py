@@ -1,7 +1,9 @@
-"""Learning to move in some stages of a round: of the relay market, whose numbers can be worked out by hand.
+"""Learning to move in some stages of a round: of the relay market, whose numbers can be worked out
+by hand.
 
-Truth asks 1/2, and a buyer buys where its type, uniform on [0, 1], is at least that. The seller then earns 1/2 less ``COST`` for
-each buyer where it ships the good, and nothing where it ships junk.
+Truth asks 1/2, and a buyer buys where its type, uniform on [0, 1], is at least that. The seller
+then earns 1/2 less ``COST`` for each buyer where it ships the good, and nothing where it ships
+junk.
 """
 
 import itertools
@@ -28,9 +30,19 @@ STAGES = ("ship",)
 
 def config(tmp_path, algorithm="ppo", stages=STAGES, **more):
     """A run of seconds: 16 markets, of which each plays 3 rounds an episode."""
-    small = {"num_envs": 16, "steps": 512, "n_steps": 8, "batch_size": 32, "updates": 4, "network": (8,), "evaluations": 0}
+    small = {
+        "num_envs": 16,
+        "steps": 512,
+        "n_steps": 8,
+        "batch_size": 32,
+        "updates": 4,
+        "network": (8,),
+        "evaluations": 0,
+    }
     small |= {"n_steps": 1, "updates": 8, "entropy": 0.01} if algorithm == "sac" else {}
-    chosen = small | {"market": "any", "agent": "seller_0", "episodes": 4, "learning_rate": 0.01} | more
+    chosen = (
+        small | {"market": "any", "agent": "seller_0", "episodes": 4, "learning_rate": 0.01} | more
+    )
     return TrainConfig(algorithm=algorithm, stages=stages, out=tmp_path / "out", **chosen)
 
 
@@ -39,7 +51,9 @@ def market(horizon=3):
 
 
 def played(policy, seeds):
-    """The reports of an episode in which the policy is the seller, and all others tell the truth."""
+    """The reports of an episode in which the policy is the seller, and all others tell the
+    truth.
+    """
     game = market()
     policies = dict.fromkeys(agent_names(game), game.policies["truthful"]) | {"seller_0": policy}
     return [report for *_, report in rounds.play(game, policies, seeds) if report is not None]
@@ -49,7 +63,8 @@ def played(policy, seeds):
 def test_a_seller_learns_to_ship_what_it_is_paid_for_and_offers_truthfully(algorithm, tmp_path):
     result = train(config(tmp_path, algorithm), 0, market=market())
     policy = load_policy(tmp_path / "out" / "seed_0", market())
-    assert policy.seat.stages == STAGES and len(policy.mean) == 2  # it sees orders and the round, and no flags
+    # it sees orders and the round, and no flags
+    assert policy.seat.stages == STAGES and len(policy.mean) == 2
     reports = played(policy, torch.arange(50))
     assert all(bool((report.of(Offered).price == 0.5).all()) for report in reports)
     sold = torch.cat([report.flows["hold"].money.sum((1, 2)) > 0 for report in reports])
@@ -61,13 +76,16 @@ def test_a_seller_learns_to_ship_what_it_is_paid_for_and_offers_truthfully(algor
 def test_both_of_a_sellers_stages_are_learned_where_none_is_named(tmp_path):
     train(config(tmp_path, stages=None, steps=128), 0, market=market())
     policy = load_policy(tmp_path / "out" / "seed_0", market())
-    assert policy.seat.stages == ("offer", "ship") and len(policy.mean) == 5  # a flag and the round; a flag, orders and the round
+    # a flag and the round; a flag, orders and the round
+    assert policy.seat.stages == ("offer", "ship") and len(policy.mean) == 5
     prices = torch.cat([report.of(Offered).price for report in played(policy, torch.arange(4))])
     assert not bool((prices == 0.5).any())  # a network's prices, which no truth gives exactly
 
 
 def test_what_it_earns_while_it_trains_is_what_the_evaluation_finds(tmp_path):
-    """Learned in one stage, evaluated in all: the same policy at the door and as any policy earns the same."""
+    """Learned in one stage, evaluated in all: the same policy at the door and as any policy
+    earns the same.
+    """
     train(config(tmp_path, steps=128), 0, market=market())
     policy = load_policy(tmp_path / "out" / "seed_0", market())
     door = MarketVectorEnv(market(), 8, "seller_0", stages=STAGES)
@@ -78,7 +96,9 @@ def test_what_it_earns_while_it_trains_is_what_the_evaluation_finds(tmp_path):
         seen, rewards, *_ = door.step(actions.numpy())
         total += rewards
     utility = sum(report.rewards[:, 0] for report in played(policy, torch.arange(5, 13)))
-    assert total == pytest.approx(utility.numpy(), abs=1e-12) and 0 < total.max() <= 3 * 2 * (0.5 - COST)
+    assert total == pytest.approx(utility.numpy(), abs=1e-12) and 0 < total.max() <= 3 * 2 * (
+        0.5 - COST
+    )
 
 
 @pytest.mark.parametrize(("stages", "dim"), [(STAGES, 2), (("offer",), 1), (None, 5)])
@@ -88,12 +108,18 @@ def test_a_search_from_truth_begins_with_the_truth_of_its_stages(stages, dim, tm
     model = ALGORITHMS["ppo"].build(config(tmp_path, stages=stages).settled(), 0, envs)
     assert imitate(model, envs, game.policies["truthful"]) < 0.2
     policy = learned(model)
-    assert envs.observation_space.shape == (dim,) and policy.seat.stages == (stages or ("offer", "ship"))
+    assert envs.observation_space.shape == (dim,) and policy.seat.stages == (
+        stages or ("offer", "ship")
+    )
     truth = game.policies["truthful"]
     for move, seen in itertools.product(game.moves_of("seller"), (0.0, 1.0)):
-        observation, keys = torch.full((1, move.observation.dim), seen), torch.zeros(1, dtype=torch.int64)
+        observation, keys = (
+            torch.full((1, move.observation.dim), seen),
+            torch.zeros(1, dtype=torch.int64),
+        )
         error = (policy(observation, move, keys) - truth(observation, move, keys)).abs().max()
-        assert error < 0.5 and (error == 0 or move.stage in policy.seat.stages)  # where it learned nothing it is the truth itself
+        # where it learned nothing it is the truth itself
+        assert error < 0.5 and (error == 0 or move.stage in policy.seat.stages)
 
 
 def test_a_run_of_stages_goes_on_to_more_steps_and_is_none_of_other_stages(tmp_path):
@@ -101,10 +127,13 @@ def test_a_run_of_stages_goes_on_to_more_steps_and_is_none_of_other_stages(tmp_p
         train(config(tmp_path, steps=steps), 0, market=market())
     train(config(tmp_path / "whole", steps=256), 0, market=market())
     one, other = (
-        json.loads((folder / "out" / "seed_0" / "result.json").read_text()) for folder in (tmp_path, tmp_path / "whole")
+        json.loads((folder / "out" / "seed_0" / "result.json").read_text())
+        for folder in (tmp_path, tmp_path / "whole")
     )
     assert one["learned"] == other["learned"] and one["settings"]["stages"] == ["ship"]
-    with pytest.raises(ValueError, match=r"a run of other settings: stages \['ship'\], not \['offer'\]"):
+    with pytest.raises(
+        ValueError, match=r"a run of other settings: stages \['ship'\], not \['offer'\]"
+    ):
         train(config(tmp_path, stages=("offer",), steps=256), 0, market=market())
 
 
@@ -112,7 +141,9 @@ def test_a_policy_of_some_stages_that_nobody_completes_says_so(tmp_path):
     train(config(tmp_path, steps=128), 0, market=market())
     alone = load_policy(tmp_path / "out" / "seed_0")
     move = move_of(market(), "seller_0", "offer")
-    with pytest.raises(ValueError, match=r"trained on 2 numbers, this seller sees 1.*give it to load_policy"):
+    with pytest.raises(
+        ValueError, match=r"trained on 2 numbers, this seller sees 1.*give it to load_policy"
+    ):
         alone(torch.zeros(1, 1), move, torch.zeros(1, dtype=torch.int64))
 
 

@@ -1,4 +1,6 @@
-"""Training: it learns, it resumes to the bit, it writes what it says, and it refuses what it cannot do."""
+"""Training: it learns, it resumes to the bit, it writes what it says, and it refuses what it
+cannot do.
+"""
 
 import dataclasses
 import functools
@@ -16,7 +18,16 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 import agents.rl
 from agents.markets import STRATEGIES, shade
-from agents.rl import ALGORITHMS, SETTINGS, TrainConfig, key_values, load_policy, seed_folder, train, training
+from agents.rl import (
+    ALGORITHMS,
+    SETTINGS,
+    TrainConfig,
+    key_values,
+    load_policy,
+    seed_folder,
+    train,
+    training,
+)
 from agents.rl import checkpoint as checkpoints
 from agents.rl.files import LOCK
 from agents.rl.identity import identity
@@ -29,13 +40,14 @@ from agents.rl.training import _environments
 from marketenv import make_market, make_sb3
 from marketenv.envs.make import MARKETS
 
-# --- learning -----------------------------------------------------------------------------------------------------------
+# --- learning -------------------------------------------------------------------------------------
 
 
 def test_ppo_shades_its_bid_in_the_double_auction(tmp_path):
     config = TrainConfig(steps=20_480, evaluations=0, episodes=20, out=tmp_path)
     found = train(config, 0)["exact"]
-    # truth earns 1/12 = .0833 and the best response 1/9 = .1111; the worst of 10 seeds reached .1097
+    # truth earns 1/12 = .0833 and the best response 1/9 = .1111; the worst of 10 seeds reached
+    # .1097
     assert found["exact/payoff"] > 0.1 and found["exact/truth"] == pytest.approx(1 / 12, abs=1e-9)
 
 
@@ -43,7 +55,12 @@ TOYS = {
     "ppo": {"n_steps": 8, "num_envs": 4, "batch_size": 16, "updates": 2, "steps": 160},
     "sac": {"n_steps": 1, "num_envs": 4, "batch_size": 8, "updates": 1, "steps": 48},
 }
-TOY_TRADING = {"market": "parameter_trading_v0", "arguments": ("n_agents=2", "max_cycles=3"), "num_envs": 2, "n_steps": 4}
+TOY_TRADING = {
+    "market": "parameter_trading_v0",
+    "arguments": ("n_agents=2", "max_cycles=3"),
+    "num_envs": 2,
+    "n_steps": 4,
+}
 
 
 def toy(algorithm, **more):
@@ -71,12 +88,35 @@ class Kill(BaseCallback):
         return True
 
 
-CASES = {  # settings, and the rollout at which the run is killed: later than a checkpoint, which then is not the last step
+# settings, and the rollout at which the run is killed: later than a checkpoint, which then is not
+# the last step
+CASES = {
     "ppo": (toy("ppo"), 3),
     "sac": (toy("sac", checkpoint_every=16), 10),
-    # rollouts end in the middle of episodes of 3 rounds: running markets and returns are part of the checkpoint
-    "trading": (toy("ppo", **TOY_TRADING, batch_size=8, steps=40, start="truthful", agent="trader_1", checkpoint_every=16), 3),
-    "all": (toy("ppo", arguments=("game=first_price", "max_cycles=3"), agent="all", steps=320, checkpoint_every=100), 3),
+    # rollouts end in the middle of episodes of 3 rounds: running markets and returns are part of
+    # the checkpoint
+    "trading": (
+        toy(
+            "ppo",
+            **TOY_TRADING,
+            batch_size=8,
+            steps=40,
+            start="truthful",
+            agent="trader_1",
+            checkpoint_every=16,
+        ),
+        3,
+    ),
+    "all": (
+        toy(
+            "ppo",
+            arguments=("game=first_price", "max_cycles=3"),
+            agent="all",
+            steps=320,
+            checkpoint_every=100,
+        ),
+        3,
+    ),
 }
 PPO = CASES["ppo"][0]
 
@@ -89,7 +129,12 @@ def test_a_killed_run_ends_as_if_nothing_had_happened(case, tmp_path):
     with pytest.raises(Killed):
         train(cut, 3, callbacks=[Kill(rollout)])
     kept = checkpoints.latest(seed_folder(cut, 3))
-    assert 0 < int(kept.name) < read_rows(seed_folder(cut, 3) / "progress.csv")[-1]["steps"] < wanted["steps"]
+    assert (
+        0
+        < int(kept.name)
+        < read_rows(seed_folder(cut, 3) / "progress.csv")[-1]["steps"]
+        < wanted["steps"]
+    )
     torch.manual_seed(99)  # whatever else this process drew meanwhile
     np.random.seed(99)
     found = train(cut, 3)
@@ -135,7 +180,9 @@ def test_a_finished_run_is_not_trained_again(tmp_path):
 def test_a_run_goes_on_to_more_steps_as_if_it_had_been_given_them_at_once(case, finished, tmp_path):
     settings, rollout = CASES[case]
     more = 2 * settings.steps + 2  # no whole number of rollouts
-    once, twice = (dataclasses.replace(settings, out=tmp_path / name, steps=more) for name in ("once", "twice"))
+    once, twice = (
+        dataclasses.replace(settings, out=tmp_path / name, steps=more) for name in ("once", "twice")
+    )
     first = dataclasses.replace(twice, steps=settings.steps + 2)
     wanted = train(once, 3)
     if finished:
@@ -160,10 +207,14 @@ def test_steps_are_only_raised(tmp_path):
 
 def test_a_memory_that_grows_keeps_what_it_holds_oldest_first(tmp_path):
     for rounds in (2, 3, 4):  # before it is full, just full, and gone round once
-        model = SAC("MlpPolicy", make_sb3("reference_v0", 2, agent="buyer_0"), buffer_size=6, device="cpu")
+        model = SAC(
+            "MlpPolicy", make_sb3("reference_v0", 2, agent="buyer_0"), buffer_size=6, device="cpu"
+        )
         memory = model.replay_buffer
         for k in range(rounds):
-            memory.add(*np.full((2, 2, 3), k), np.zeros((2, 1)), np.array([k, k]), np.zeros(2), [{}, {}])
+            memory.add(
+                *np.full((2, 2, 3), k), np.zeros((2, 1)), np.array([k, k]), np.zeros(2), [{}, {}]
+            )
         held = list(range(max(rounds - 3, 0), rounds))  # three rounds of two rows fit
         enlarge(model, 5)
         assert memory.size() == len(held) and memory.rewards[: len(held), 0].tolist() == held
@@ -186,8 +237,10 @@ def test_a_checkpoint_is_whole_or_not_there(tmp_path, monkeypatch):
         train(config, 0, callbacks=[Kill(3)])
     folder = seed_folder(config, 0)
     kept = checkpoints.latest(folder)
-    assert [path.name for path in (folder / "checkpoints").iterdir()] == [kept.name]  # only the latest is kept
-    part = folder / "checkpoints" / "000000999999.part"  # as a run leaves it that is killed while it writes
+    # only the latest is kept
+    assert [path.name for path in (folder / "checkpoints").iterdir()] == [kept.name]
+    # as a run leaves it that is killed while it writes
+    part = folder / "checkpoints" / "000000999999.part"
     shutil.copytree(kept, part)
     assert checkpoints.latest(folder) == kept
     train(config, 0)
@@ -196,10 +249,16 @@ def test_a_checkpoint_is_whole_or_not_there(tmp_path, monkeypatch):
 
 def test_opponents_are_told_apart_or_not_named():
     market = make_market("reference_v0")
-    assert identity("truthful") == "truthful" and identity({"seller": "random"}) != identity({"seller": "truthful"})
+    assert identity("truthful") == "truthful" and identity({"seller": "random"}) != identity(
+        {"seller": "truthful"}
+    )
     half, most = (functools.partial(max, factor) for factor in (0.5, 0.9))
     assert identity(half) == identity(functools.partial(max, 0.5)) != identity(most)
-    assert identity(functools.partial(np.multiply, 0.5)) != identity(functools.partial(np.multiply, 0.9)) is not None
+    assert (
+        identity(functools.partial(np.multiply, 0.5))
+        != identity(functools.partial(np.multiply, 0.9))
+        is not None
+    )
     built = {
         name: s.build(market)
         for name, s in STRATEGIES.items()
@@ -209,7 +268,11 @@ def test_opponents_are_told_apart_or_not_named():
     assert None not in words and len(set(words)) == len({id(policy) for policy in built.values()})
     told = [identity(shade(factor).build(market)) for factor in (0.5, 0.5, 0.9)]
     assert told[0] == told[1] != told[2] and None not in told
-    assert identity(lambda *seen: seen) == identity(lambda *seen: seen) != identity(lambda *seen: seen[0])
+    assert (
+        identity(lambda *seen: seen)
+        == identity(lambda *seen: seen)
+        != identity(lambda *seen: seen[0])
+    )
     for nameless in (threading.Lock(), {"seller": functools.partial(max, threading.Lock())}):
         assert identity(nameless) is None
 
@@ -218,7 +281,9 @@ def test_the_code_behind_a_name_counts(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     told = []
     for name, factor in (("mine_1", 1), ("mine_2", 2)):
-        (tmp_path / f"{name}.py").write_text(f"def bid(observation, role, keys):\n    return {factor} * observation[:, :1]\n")
+        (tmp_path / f"{name}.py").write_text(
+            f"def bid(observation, role, keys):\n    return {factor} * observation[:, :1]\n"
+        )
         told.append(identity(f"{name}:bid"))
     assert told[0] != told[1] and None not in told
 
@@ -229,10 +294,17 @@ def test_learned_opponents_go_by_their_weights(tmp_path):
     train(other, 1)
     folders = [seed_folder(one, 0), seed_folder(other, 1)]
     first, second = (identity(f"run:{folder}") for folder in folders)
-    assert first == identity(load_policy(folders[0])) and first != second and first.startswith("PPO ")
+    assert (
+        first == identity(load_policy(folders[0])) and first != second and first.startswith("PPO ")
+    )
     train(one, 0)  # writes the same weights anew, at another time
     assert identity(f"run:{folders[0]}") == first
-    assert identity(f"ppo:{folders[0] / 'model.zip'}") == identity(load_policy(folders[0]).model) != first  # without scaling
+    # without scaling
+    assert (
+        identity(f"ppo:{folders[0] / 'model.zip'}")
+        == identity(load_policy(folders[0]).model)
+        != first
+    )
 
 
 def test_a_run_against_others_is_not_gone_on_with(tmp_path):
@@ -260,7 +332,9 @@ def test_a_run_against_others_is_not_gone_on_with(tmp_path):
 def test_going_on_builds_no_second_market(tmp_path, monkeypatch):
     train(dataclasses.replace(PPO, out=tmp_path), 0)
     built = []
-    monkeypatch.setattr(training, "_environments", lambda *given: built.append(given) or _environments(*given))
+    monkeypatch.setattr(
+        training, "_environments", lambda *given: built.append(given) or _environments(*given)
+    )
     train(dataclasses.replace(PPO, out=tmp_path), 0)
     assert len(built) == 1
 
@@ -277,13 +351,20 @@ def test_a_new_run_leaves_nothing_of_the_old_one(tmp_path):
     train(config, 0)
     with pytest.raises(Killed):
         train(dataclasses.replace(config, resume=False), 0, callbacks=[Kill(0)])
-    assert {path.name for path in seed_folder(config, 0).iterdir()} <= {"tensorboard", "checkpoints", LOCK}
+    assert {path.name for path in seed_folder(config, 0).iterdir()} <= {
+        "tensorboard",
+        "checkpoints",
+        LOCK,
+    }
 
 
 def test_one_process_trains_in_a_folder(tmp_path):
     config = dataclasses.replace(PPO, out=tmp_path)
     folder = seed_folder(config, 0)
-    code = f"import sys, time; from pathlib import Path; from agents.rl.files import held\nwith held(Path({str(folder)!r})):\n"
+    code = (
+        "import sys, time; from pathlib import Path; from agents.rl.files import held\nwith"
+        f" held(Path({str(folder)!r})):\n"
+    )
     code += "    print('held', flush=True)\n    time.sleep(60)"
     other = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert other.stdout.readline() == "held\n"
@@ -311,7 +392,7 @@ def test_an_error_while_the_policy_is_written_leaves_the_former_one(tmp_path, mo
     assert (seed_folder(config, 0) / "policy.json").read_bytes() == kept
 
 
-# --- what is written and read ---------------------------------------------------------------------------------------------
+# --- what is written and read ---------------------------------------------------------------------
 
 
 def test_seeds_give_different_models_and_the_same_seed_the_same(tmp_path):
@@ -330,8 +411,12 @@ def test_the_rows_say_what_was_earned(tmp_path):
     rows, speed = read_rows(folder / "progress.csv"), read_rows(folder / "speed.csv")
     assert [row["steps"] for row in rows] == [row["steps"] for row in speed] == [32, 64, 96]
     assert sum(row["episodes"] for row in rows) == 96  # one-round episodes
-    assert [row["steps"] for row in rows if "utility" in row] == [64, 96]  # twice, at half of the steps and at the end
-    assert rows[-1]["exact/payoff"] == result["exact"]["exact/payoff"] and rows[-1]["truthful"] == rows[1]["truthful"]
+    # twice, at half of the steps and at the end
+    assert [row["steps"] for row in rows if "utility" in row] == [64, 96]
+    assert (
+        rows[-1]["exact/payoff"] == result["exact"]["exact/payoff"]
+        and rows[-1]["truthful"] == rows[1]["truthful"]
+    )
     assert all(0 < row["env_share"] <= 1 and row["steps_per_second"] > 0 for row in speed)
     assert list((folder / "tensorboard").glob("events.*"))
     assert json.loads((folder / "result.json").read_text()) == json.loads(json.dumps(result))
@@ -347,10 +432,15 @@ def test_rows_are_read_as_they_were_written(tmp_path):
 def test_a_loaded_policy_plays_what_the_model_predicts(tmp_path):
     config = dataclasses.replace(CASES["all"][0], out=tmp_path)
     train(config, 0)
-    policy, market = load_policy(seed_folder(config, 0)), make_market("reference_v0", game="first_price", max_cycles=3)
+    policy, market = (
+        load_policy(seed_folder(config, 0)),
+        make_market("reference_v0", game="first_price", max_cycles=3),
+    )
     role = market.moves[0]
     seen = torch.rand(5, role.observation.dim)
-    scaled = np.clip((seen.numpy() - policy.mean) / np.sqrt(policy.var + 1e-8), -10, 10).astype(np.float32)
+    scaled = np.clip((seen.numpy() - policy.mean) / np.sqrt(policy.var + 1e-8), -10, 10).astype(
+        np.float32
+    )
     wanted, _ = policy.model.predict(scaled, deterministic=True)
     found = policy(seen, role, torch.arange(5))
     assert np.array_equal(found.numpy(), wanted) and found.dtype == torch.float32
@@ -363,11 +453,22 @@ def test_a_loaded_policy_plays_what_the_model_predicts(tmp_path):
 def test_a_learned_policy_can_be_an_opponent(tmp_path):
     config = toy("ppo", out=tmp_path / "first")
     train(config, 0)
-    answer = toy("ppo", agent="seller_0", opponents=f"run:{seed_folder(config, 0)}", out=tmp_path / "second")
+    answer = toy(
+        "ppo", agent="seller_0", opponents=f"run:{seed_folder(config, 0)}", out=tmp_path / "second"
+    )
     found = train(answer, 0)
-    given = train(dataclasses.replace(answer, out=tmp_path / "third"), 0, opponents=load_policy(seed_folder(config, 0)))
+    given = train(
+        dataclasses.replace(answer, out=tmp_path / "third"),
+        0,
+        opponents=load_policy(seed_folder(config, 0)),
+    )
     assert found["learned"] == given["learned"]
-    assert found["learned"] != train(dataclasses.replace(answer, opponents="truthful", out=tmp_path / "t"), 0)["learned"]
+    assert (
+        found["learned"]
+        != train(dataclasses.replace(answer, opponents="truthful", out=tmp_path / "t"), 0)[
+            "learned"
+        ]
+    )
 
 
 def test_without_scaling_a_policy_sees_what_the_market_shows(tmp_path):
@@ -377,12 +478,16 @@ def test_without_scaling_a_policy_sees_what_the_market_shows(tmp_path):
     assert not policy.mean.any() and (policy.var == 1).all()
 
 
-# --- the door ---------------------------------------------------------------------------------------------------------------
+# --- the door -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("horizon", ["end", "cut"])
 def test_the_meter_adds_up_and_leaves_the_horizon_as_it_is(horizon):
-    meter = Meter(make_sb3("parameter_trading_v0", 2, agent="trader_0", n_agents=2, max_cycles=2, horizon=horizon))
+    meter = Meter(
+        make_sb3(
+            "parameter_trading_v0", 2, agent="trader_0", n_agents=2, max_cycles=2, horizon=horizon
+        )
+    )
     meter.seed(0)
     meter.reset()
     earned = np.zeros(2)
@@ -390,16 +495,24 @@ def test_the_meter_adds_up_and_leaves_the_horizon_as_it_is(horizon):
         _, rewards, over, infos = meter.step(np.tile(np.float32([0, -1, 1]), (2, 1)))
         earned += rewards
         cut = step == 1 and horizon == "cut"
-        assert over.all() == (step == 1) and [info["TimeLimit.truncated"] for info in infos] == [cut] * 2
+        assert (
+            over.all() == (step == 1)
+            and [info["TimeLimit.truncated"] for info in infos] == [cut] * 2
+        )
     assert meter.take() == (pytest.approx(earned.mean()), 2) and meter.take() == (0.0, 0)
     assert meter.seconds > 0 and not meter.returns.any()
 
 
 @pytest.mark.parametrize("algorithm", ["ppo", "sac"])
 def test_models_shared_without_training_can_be_learned(tmp_path, algorithm):
-    market = {"market": "model_sharing_v0", "arguments": ("n_agents=4", "max_cycles=3", "learner=None", "reports=each_round")}
+    market = {
+        "market": "model_sharing_v0",
+        "arguments": ("n_agents=4", "max_cycles=3", "learner=None", "reports=each_round"),
+    }
     found = train(toy(algorithm, **market, out=tmp_path), 0)
-    assert np.isfinite(found["learned"]).all() and found["behaviour"]["cost / type"]["truthful"] == pytest.approx(1)
+    assert np.isfinite(found["learned"]).all() and found["behaviour"]["cost / type"][
+        "truthful"
+    ] == pytest.approx(1)
 
 
 def test_sac_learns_from_the_first_rollout_on(tmp_path):
@@ -412,16 +525,27 @@ def test_sac_learns_from_the_first_rollout_on(tmp_path):
 def test_exact_payoffs_are_given_against_truth_only(tmp_path):
     config = toy("ppo", steps=32, evaluations=0, out=tmp_path / "truth")
     assert {"exact/payoff", "exact/above_truth"} < set(train(config, 0)["exact"])
-    assert train(dataclasses.replace(config, out=tmp_path / "same"), 0, opponents={"seller_0": "truthful"})["exact"]
-    assert not train(dataclasses.replace(config, opponents="random", out=tmp_path / "random"), 0)["exact"]
-    auction = dataclasses.replace(config, arguments=("game=first_price",), agent="all", out=tmp_path / "all")
-    assert set(train(auction, 0)["exact"]) == {"exact/distance", "exact/payoff", "exact/exploitability"}
+    assert train(
+        dataclasses.replace(config, out=tmp_path / "same"), 0, opponents={"seller_0": "truthful"}
+    )["exact"]
+    assert not train(dataclasses.replace(config, opponents="random", out=tmp_path / "random"), 0)[
+        "exact"
+    ]
+    auction = dataclasses.replace(
+        config, arguments=("game=first_price",), agent="all", out=tmp_path / "all"
+    )
+    assert set(train(auction, 0)["exact"]) == {
+        "exact/distance",
+        "exact/payoff",
+        "exact/exploitability",
+    }
 
 
 def test_a_folder_may_be_text(tmp_path):
     # in a process of its own: here every call's types are checked, which users' are not
     code = (
-        f"from agents.rl import *; c = TrainConfig(out={str(tmp_path)!r}); print(*(seed_folder(x, 1) for x in (c, c.settled())))"
+        f"from agents.rl import *; c = TrainConfig(out={str(tmp_path)!r}); print(*(seed_folder(x,"
+        " 1) for x in (c, c.settled())))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.split() == [str(tmp_path / "seed_1")] * 2, done.stderr
@@ -445,10 +569,11 @@ def test_a_search_from_truth_begins_with_truth(algorithm):
     market = make_market("reference_v0")
     envs = _environments(config, market, "buyer_0", "truthful")
     error = imitate(ALGORITHMS[algorithm].build(config, 0, envs), envs, market.policies["truthful"])
-    assert error < 0.15  # of a box that is 2 wide; the bid is not constant here, so it cannot be exact
+    # of a box that is 2 wide; the bid is not constant here, so it cannot be exact
+    assert error < 0.15
 
 
-# --- names and sizes --------------------------------------------------------------------------------------------------------
+# --- names and sizes ------------------------------------------------------------------------------
 
 
 def test_every_algorithm_has_settings_for_any_market_and_no_others():
@@ -459,8 +584,15 @@ def test_every_algorithm_has_settings_for_any_market_and_no_others():
     for algorithm in ALGORITHMS:
         for market in MARKETS:
             settled = TrainConfig(market=market, algorithm=algorithm).settled()
-            left = [field.name for field in dataclasses.fields(settled) if getattr(settled, field.name) is None]
-            assert set(left) <= {"agent", "entropy", "gae_lambda", "stages"} and settled.settled() == settled
+            left = [
+                field.name
+                for field in dataclasses.fields(settled)
+                if getattr(settled, field.name) is None
+            ]
+            assert (
+                set(left) <= {"agent", "entropy", "gae_lambda", "stages"}
+                and settled.settled() == settled
+            )
 
 
 def test_every_field_is_documented():
@@ -478,7 +610,10 @@ def test_arguments_are_python_values_or_words():
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"market": "reference_v1"}, "no market 'reference_v1'. Did you mean 'reference_v0'.*train\\(config, seed, market="),
+        (
+            {"market": "reference_v1"},
+            "no market 'reference_v1'. Did you mean 'reference_v0'.*train\\(config, seed, market=",
+        ),
         ({"market": "bounty"}, "no market 'bounty'. Known: data_market_v0, model_sharing_v0, "),
         ({"algorithm": "pppo"}, "Did you mean 'ppo'"),
         ({"start": "truth"}, "Did you mean 'truthful'"),
@@ -507,7 +642,14 @@ def test_arguments_are_python_values_or_words():
 )
 def test_wrong_settings_are_refused_with_what_was_wanted(wrong, message, tmp_path):
     with pytest.raises(ValueError, match=message):
-        train(toy("ppo", **{"out": tmp_path, **wrong}) if "algorithm" not in wrong else TrainConfig(**wrong, out=tmp_path), 0)
+        train(
+            (
+                toy("ppo", **{"out": tmp_path, **wrong})
+                if "algorithm" not in wrong
+                else TrainConfig(**wrong, out=tmp_path)
+            ),
+            0,
+        )
 
 
 @pytest.mark.parametrize(

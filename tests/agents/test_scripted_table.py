@@ -38,9 +38,9 @@ DRAWN = {
 def test_agents_is_the_package_of_this_repository():
     found = Path(agents.__file__).resolve()
     assert found.is_relative_to(ROOT), (
-        f"'import agents' found {found}, outside {ROOT}: another distribution owns the name. The likely culprit is the wheel of "
-        "openai-agents, whose top-level package is also called agents: uninstall it here, or install this repository in an "
-        "environment of its own."
+        f"'import agents' found {found}, outside {ROOT}: another distribution owns the name. The"
+        " likely culprit is the wheel of openai-agents, whose top-level package is also called"
+        " agents: uninstall it here, or install this repository in an environment of its own."
     )
 
 
@@ -76,7 +76,9 @@ def truths(market):
 
 @pytest.fixture(scope="module")
 def seen():
-    """Observations by stage and role of every kind of market in the table, one batch each, however many strategies ask."""
+    """Observations by stage and role of every kind of market in the table, one batch each,
+    however many strategies ask.
+    """
     known = {}
 
     def look(market, kind):
@@ -85,7 +87,10 @@ def seen():
             now, known[key] = rounds.begin(market, torch.arange(DRAWN[kind])), {}
             for _ in market.stages:
                 stage, observed = rounds.stage_of(market, now).name, rounds.observe(market, now)
-                known[key] |= {(stage, role): some.repeat(BATCH // DRAWN[kind], 1, 1) for role, some in observed.items()}
+                known[key] |= {
+                    (stage, role): some.repeat(BATCH // DRAWN[kind], 1, 1)
+                    for role, some in observed.items()
+                }
                 now, _ = rounds.advance(market, now, rounds.act(market, truths(market), now))
         return known[key]
 
@@ -102,9 +107,12 @@ def test_actions_of_a_batch_are_finite_inside_the_box_and_those_of_its_singles(n
         keys = draws.fold(torch.arange(len(flat)), move.name)
         actions = playing(flat, move, keys)
         assert actions.shape == (len(flat), move.action.dim) and actions.dtype == torch.float32
-        assert torch.equal(move.action.check(actions, name), actions)  # refuses NaN and clips what lies outside
+        # refuses NaN and clips what lies outside
+        assert torch.equal(move.action.check(actions, name), actions)
         for k in (0, 7, len(flat) - 1):
-            torch.testing.assert_close(playing(flat[k : k + 1], move, keys[k : k + 1])[0], actions[k], rtol=0, atol=1e-6)
+            torch.testing.assert_close(
+                playing(flat[k : k + 1], move, keys[k : k + 1])[0], actions[k], rtol=0, atol=1e-6
+            )
 
 
 @pytest.mark.parametrize(("name", "kind"), PAIRS)
@@ -117,10 +125,12 @@ def test_the_same_policy_plays_one_pettingzoo_environment(name, kind):
         stage, actions = rounds.stage_of(market, env.unwrapped.situation), {}
         for i, agent in enumerate(env.agents):
             actions[agent], start, done = np.zeros(env.action_space(agent).shape, np.float32), 0, 0
-            for move in seats[agent].moves:  # side by side: of each stage a turn flag, if there are any, and what is seen
+            # side by side: of each stage a turn flag, if there are any, and what is seen
+            for move in seats[agent].moves:
                 start += seats[agent].flagged
                 flat = torch.from_numpy(observed[agent][start : start + move.observation.dim])[None]
-                said = playing(flat, move, torch.tensor([100 * steps + i]))[0].numpy()  # also of zeros, outside its stage
+                # also of zeros, outside its stage
+                said = playing(flat, move, torch.tensor([100 * steps + i]))[0].numpy()
                 if move.stage == stage.name:
                     actions[agent][done : done + move.action.dim] = said
                 start, done = start + move.observation.dim, done + move.action.dim
@@ -136,11 +146,15 @@ def test_policies_can_be_sent_to_other_processes(name, kind, seen):
     market = market_for(name, kind)
     playing, move = policy(name, market), market.moves[0]
     flat, keys = seen(market, kind)[move.stage, move.name][:5, 0], torch.arange(5)
-    assert torch.equal(pickle.loads(pickle.dumps(playing))(flat, move, keys), playing(flat, move, keys))
+    assert torch.equal(
+        pickle.loads(pickle.dumps(playing))(flat, move, keys), playing(flat, move, keys)
+    )
 
 
 def test_a_strategy_refuses_markets_that_it_cannot_play():
-    with pytest.raises(ValueError, match=r"no builder for market 'reference_v0'.*Known: parameter_trading_v0"):
+    with pytest.raises(
+        ValueError, match=r"no builder for market 'reference_v0'.*Known: parameter_trading_v0"
+    ):
         STRATEGIES["free_rider"].build(make_market("reference_v0"))
     with pytest.raises(ValueError, match="game 'double_auction'"):
         STRATEGIES["linear_equilibrium"].build(make_market("reference_v0", game="first_price"))
@@ -149,7 +163,9 @@ def test_a_strategy_refuses_markets_that_it_cannot_play():
     with pytest.raises(ValueError, match="game 'first_price'"):
         STRATEGIES["first_price_equilibrium"].build(make_market("reference_v0"))
     with pytest.raises(ValueError, match="binding reserve"):
-        STRATEGIES["first_price_equilibrium"].build(make_market("reference_v0", game="first_price", reserve=0.2))
+        STRATEGIES["first_price_equilibrium"].build(
+            make_market("reference_v0", game="first_price", reserve=0.2)
+        )
 
 
 @pytest.mark.parametrize("factor", [-0.1, 2.1, float("nan")])

@@ -1,4 +1,6 @@
-"""Claims about money can fail: cheats of every kind are planted in every market, and each turns both claims."""
+"""Claims about money can fail: cheats of every kind are planted in every market, and each turns
+both claims.
+"""
 
 import dataclasses
 from functools import partial
@@ -22,7 +24,9 @@ from marketenv.mechanisms import MECHANISMS, double_auction
 from marketenv.mechanisms.outcome import Outcome as Settled
 from marketenv.mechanisms.outcome import check_reports
 
-DATA = {name: value for name, value in SMALL["data_market_v0"].items() if name != "max_cycles"} | {"max_cycles": 1}
+DATA = {name: value for name, value in SMALL["data_market_v0"].items() if name != "max_cycles"} | {
+    "max_cycles": 1
+}
 RESOURCES = SMALL["resource_market_v0"]
 TRAINED = {
     "max_cycles": 2,
@@ -36,12 +40,20 @@ BUILDS = {
     "double auction": partial(make_market, "reference_v0", game="double_auction"),
     "first price": partial(make_market, "reference_v0", game="first_price"),
     "second price": partial(make_market, "reference_v0", game="second_price"),
-    "parameter trading": partial(make_market, "parameter_trading_v0", n_agents=3, max_cycles=2, externality=0.1),
-    "model sharing": partial(make_market, "model_sharing_v0", learner=None, n_agents=6, max_cycles=2),
+    "parameter trading": partial(
+        make_market, "parameter_trading_v0", n_agents=3, max_cycles=2, externality=0.1
+    ),
+    "model sharing": partial(
+        make_market, "model_sharing_v0", learner=None, n_agents=6, max_cycles=2
+    ),
     "data": partial(make_market, "data_market_v0", rule="posted", fee=0.1, verify=0.5, **DATA),
     "resources": partial(make_market, "resource_market_v0", identities=2, **RESOURCES),
-    "resources at posted prices": partial(make_market, "resource_market_v0", escrow=False, pricing="posted", **RESOURCES),
-    "resources with an audit": partial(make_market, "resource_market_v0", audit="heldout", gain="accuracy", **TRAINED),
+    "resources at posted prices": partial(
+        make_market, "resource_market_v0", escrow=False, pricing="posted", **RESOURCES
+    ),
+    "resources with an audit": partial(
+        make_market, "resource_market_v0", audit="heldout", gain="accuracy", **TRAINED
+    ),
 }
 TRAINS = ("parameter trading", "data", "resources with an audit")
 BOTH = pytest.mark.parametrize("claim", [balance, accounts])
@@ -67,7 +79,9 @@ def fee_lost(money, agents):
 
 
 class Cheat(Phase):
-    """What comes last in a round and changes what is told of utilities, of cash, or of both; payments are as they were."""
+    """What comes last in a round and changes what is told of utilities, of cash, or of both;
+    payments are as they were.
+    """
 
     name = "cheat"
 
@@ -116,7 +130,8 @@ CASES = [
     for cheat in (never_pays, paid_twice, fee_lost)
     for where in ("utility", "cash", "utility and cash")
     if not (name.endswith("price") and cheat is paid_twice)  # no agent is paid there
-    if name != "data" or (cheat, where) in ((fee_lost, "cash"), (paid_twice, "utility"))  # it takes the longest
+    # it takes the longest
+    if name != "data" or (cheat, where) in ((fee_lost, "cash"), (paid_twice, "utility"))
 ]
 
 
@@ -129,7 +144,9 @@ def test_a_cheat_is_found(name, cheat, where, claim, few):
 @BOTH
 @pytest.mark.parametrize("name", list(BUILDS))
 def test_books_that_add_up_hold(name, claim, monkeypatch):
-    """The same markets without a cheat: 1,024 episodes tell 1 %, 32 of a market that trains tell less."""
+    """The same markets without a cheat: 1,024 episodes tell 1 %, 32 of a market that trains
+    tell less.
+    """
     trains = name in TRAINS
     if trains:
         monkeypatch.setattr(money, "MOST", 32)
@@ -140,7 +157,11 @@ def test_books_that_add_up_hold(name, claim, monkeypatch):
 
 
 RULES = {
-    **{f"{name}, {most} purchases": {"mechanism": name, "max_purchases": most} for name in MECHANISMS for most in (1, 3)},
+    **{
+        f"{name}, {most} purchases": {"mechanism": name, "max_purchases": most}
+        for name in MECHANISMS
+        for most in (1, 3)
+    },
     "of one's own": {"mechanism": partial(double_auction, weight=0.25)},
     "averaged": {"exchange": "fedavg"},
 }
@@ -148,17 +169,30 @@ RULES = {
 
 @pytest.mark.parametrize("rule", RULES)
 def test_every_rule_of_the_parameter_market_is_what_payments_are_compared_with(rule, few):
-    """Honest markets: nothing is left unexplained; also where a price depends on requests that were not met."""
-    build = partial(make_market, "parameter_trading_v0", n_agents=4, max_cycles=2, externality=0.1, **RULES[rule])
+    """Honest markets: nothing is left unexplained; also where a price depends on requests that
+    were not met.
+    """
+    build = partial(
+        make_market,
+        "parameter_trading_v0",
+        n_agents=4,
+        max_cycles=2,
+        externality=0.1,
+        **RULES[rule],
+    )
     found = judged(accounts, lambda condition, effort: build())
     if rule == "averaged":
         assert "no money moves" in found.why
     else:
-        assert all(figure.most < 1e-12 for figure in found.found[0].figures) and found.found[0].figures
+        assert (
+            all(figure.most < 1e-12 for figure in found.found[0].figures) and found.found[0].figures
+        )
 
 
 def test_another_price_than_the_rules_is_found(few):
-    """The market settles at the ask, while the rule that it names asks for the middle of bid and ask."""
+    """The market settles at the ask, while the rule that it names asks for the middle of bid
+    and ask.
+    """
 
     def cheating(condition, effort):
         market = BUILDS["parameter trading"](mechanism="posted_price")
@@ -174,7 +208,10 @@ def test_another_price_than_the_rules_is_found(few):
         trade.act = posted
         return market
 
-    assert str(judged(accounts, cheating)) == "fails" and str(judged(balance, cheating)) == "inconclusive"
+    assert (
+        str(judged(accounts, cheating)) == "fails"
+        and str(judged(balance, cheating)) == "inconclusive"
+    )
 
 
 def test_the_accounts_of_an_exchange_of_ones_own_are_refused(few):
@@ -189,7 +226,9 @@ def test_the_accounts_of_an_exchange_of_ones_own_are_refused(few):
 
 @BOTH
 def test_money_that_is_kept_twice_in_equal_parts_is_seen_by_the_accounts_alone(claim, few):
-    """The payer keeps its money and the payee gets none: nothing is lost among them, and both are told that it moved."""
+    """The payer keeps its money and the payee gets none: nothing is lost among them, and both
+    are told that it moved.
+    """
 
     def nobody_moves(money, agents):
         return (money.sum(2) - money.sum(1))[:, :agents]
@@ -213,7 +252,11 @@ def test_an_operator_that_adds_money_is_found(few):
         return with_phase(BUILDS["second price"](), Subsidy())
 
     found = judged(balance, subsidised)
-    assert found.word == "fails" and "that the operator adds" in found.why and "appears" not in found.why.split("found")[1]
+    assert (
+        found.word == "fails"
+        and "that the operator adds" in found.why
+        and "appears" not in found.why.split("found")[1]
+    )
 
 
 def test_nothing_is_said_where_no_money_moves(few):
@@ -243,4 +286,7 @@ def test_a_market_of_ones_own_brings_its_books():
     with pytest.raises(ValueError, match=r"whose outcomes are Mine\. Pass books=Books"):
         books_of(market)
     own = books_of(like)
-    assert str(judged(balance, lambda condition, effort: market, books=Books(own.goods, own.agreed))) == "holds"
+    assert (
+        str(judged(balance, lambda condition, effort: market, books=Books(own.goods, own.agreed)))
+        == "holds"
+    )

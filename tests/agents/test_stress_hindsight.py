@@ -1,4 +1,6 @@
-"""Hindsight where no breakpoints are named (options in all combinations, and the truth), and what a phase may name."""
+"""Hindsight where no breakpoints are named (options in all combinations, and the truth), and
+what a phase may name.
+"""
 
 import dataclasses
 
@@ -18,7 +20,9 @@ SEEDS = torch.arange(5)
 
 
 class Load(Phase):
-    """A carrier loads two holds; only the wanted pair in this order, at the wanted fee, is worth 1."""
+    """A carrier loads two holds; only the wanted pair in this order, at the wanted fee, is
+    worth 1.
+    """
 
     name, moves = "load", {"carrier": Move(SEEN, Fields((CARGO, FEE)))}
     wanted, fee = (0.0, 2.0), 0.0
@@ -33,7 +37,9 @@ class Load(Phase):
 
     def act(self, floor, own, quotes, actions):
         meant = self.moves["carrier"].action.read(actions["carrier"])
-        right = (meant["cargo"] == torch.tensor(self.wanted)).all(2) & ((meant["fee"] - self.fee).abs()[..., 0] < 1e-6)
+        right = (meant["cargo"] == torch.tensor(self.wanted)).all(2) & (
+            (meant["fee"] - self.fee).abs()[..., 0] < 1e-6
+        )
         return floor.term("value", "carrier", right.double()), own, Outcome()
 
 
@@ -47,11 +53,15 @@ def regret(market, **how):
     def plays(observation, move, keys):
         return move.write(observation, cargo="corn", fee=0.0)
 
-    return ex_post_regret(market, find_profile(market, {"carrier": plays}), "carrier_0", SEEDS, points=5, **how)
+    return ex_post_regret(
+        market, find_profile(market, {"carrier": plays}), "carrier_0", SEEDS, points=5, **how
+    )
 
 
 def test_options_of_several_numbers_are_tried_in_all_combinations():
-    """Corn and wine alone earn 1: no option for both holds does. The truth is another pair here, so that it cannot help."""
+    """Corn and wine alone earn 1: no option for both holds does. The truth is another pair
+    here, so that it cannot help.
+    """
 
     class Elsewhere(Load):
         def truthful(self, observation, move, keys):
@@ -60,7 +70,8 @@ def test_options_of_several_numbers_are_tried_in_all_combinations():
     found = regret(market_of(Elsewhere()))
     assert found.regret.eq(1).all() and not found.exact
     assert found.reports["cargo"].eq(torch.tensor(Load.wanted)).all()
-    assert regret(market_of(Elsewhere()), fields=("fee",)).regret.eq(0).all()  # the cargo stays as it was
+    # the cargo stays as it was
+    assert regret(market_of(Elsewhere()), fields=("fee",)).regret.eq(0).all()
 
 
 def test_the_truth_is_a_candidate():
@@ -70,7 +81,8 @@ def test_the_truth_is_a_candidate():
         fee = 1 / 3
 
     assert regret(market_of(Odd())).regret.eq(1).all()
-    assert regret(market_of(Odd()), fields=("cargo",)).regret.eq(0).all()  # the truth of the cargo at the old fee
+    # the truth of the cargo at the old fee
+    assert regret(market_of(Odd()), fields=("cargo",)).regret.eq(0).all()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,6 @@
-"""Meta-games: profiles are measured exactly, solved exactly where theory is exact, and refused where they explode."""
+"""Meta-games: profiles are measured exactly, solved exactly where theory is exact, and refused
+where they explode.
+"""
 
 import itertools
 import sys
@@ -7,7 +9,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from matrix_market import PRISONERS_DILEMMA, ROCK_PAPER_SCISSORS, Constant, constants, matrix_game, symmetric
+from matrix_market import (
+    PRISONERS_DILEMMA,
+    ROCK_PAPER_SCISSORS,
+    Constant,
+    constants,
+    matrix_game,
+    symmetric,
+)
 
 from agents.lineups import Mixture
 from agents.stress import meta_game
@@ -24,7 +33,9 @@ TWO_ROLES = {"row": 1, "column": 1}
 def played(payoffs, names, roles=None, seeds=SEEDS, noise=0.0, **options):
     """The game as measured by playing the market that it is."""
     market = matrix_game(payoffs, roles, noise)
-    return estimate(market, {role.name: constants(names) for role in market.roles}, seeds, **options)
+    return estimate(
+        market, {role.name: constants(names) for role in market.roles}, seeds, **options
+    )
 
 
 def random_payoffs(seed, sizes, integers=False):
@@ -35,7 +46,7 @@ def random_payoffs(seed, sizes, integers=False):
     return torch.rand(shape, generator=generator, dtype=torch.float64)
 
 
-# --- oracles -------------------------------------------------------------------------------------------------------------
+# --- oracles --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("roles", [TWO_ROLES, None])
@@ -50,7 +61,9 @@ def test_rock_paper_scissors(roles):
 
 @pytest.mark.parametrize("roles", [TWO_ROLES, None])
 def test_prisoners_dilemma(roles):
-    """Defection dominates; both get the punishment of 1, and cooperating alone would lose it (0 - 1)."""
+    """Defection dominates; both get the punishment of 1, and cooperating alone would lose it (0
+    - 1).
+    """
     found = solve(played(PRISONERS_DILEMMA, PD, roles))
     assert found.method == "pure"
     for role, mix in found.mix.items():
@@ -61,9 +74,11 @@ def test_prisoners_dilemma(roles):
 
 @pytest.mark.parametrize("cost", [0.25, 0.36, 0.81])
 def test_volunteers_dilemma_of_three(cost):
-    """Diekmann (1985): each of n stays away with chance (cost / benefit)^(1 / (n - 1)), so two others never come at sqrt(cost).
+    """Diekmann (1985): each of n stays away with chance (cost / benefit)^(1 / (n - 1)), so two
+    others never come at sqrt(cost).
 
-    A volunteer gets 1 - cost; who stays away gets 1 if anybody volunteers. Indifference: 1 - cost = 1 - q^2.
+    A volunteer gets 1 - cost; who stays away gets 1 if anybody volunteers. Indifference: 1 - cost =
+    1 - q^2.
     """
     payoffs = symmetric(3, 2, lambda own, counts: (1 - cost) if own == 0 else float(counts[0] > 0))
     found = solve(played(payoffs, ("come", "stay")))
@@ -75,7 +90,8 @@ def test_volunteers_dilemma_of_three(cost):
 def test_first_price_equilibrium_survives():
     """Two buyers, U[0, 1]: against bids of v/2 truth earns 0, v/2 earns 1/6 and 2v/3 earns
 
-    int v/3 min(1, 4v/3) dv = 1/16 + 7/96 = 13/96, so the regrets are -1/6, 0 and 13/96 - 1/6 = -1/32.
+    int v/3 min(1, 4v/3) dv = 1/16 + 7/96 = 13/96, so the regrets are -1/6, 0 and 13/96 - 1/6 =
+    -1/32.
     """
     market = make_market("reference_v0", game="first_price")
     names = {"truth": "truthful", "equilibrium": "first_price_equilibrium", "shade": "shade"}
@@ -85,17 +101,23 @@ def test_first_price_equilibrium_survives():
     for name, expected in {"truth": -1 / 6, "equilibrium": 0.0, "shade": -1 / 32}.items():
         gain = regrets(game, found.mix)["buyer"][name]
         assert gain.mean == pytest.approx(expected, abs=0.01)  # four standard errors at most
-        assert gain.low - 0.002 <= expected <= gain.high + 0.002  # the seeds are fixed; a 95 % interval may miss by a little
+        # the seeds are fixed; a 95 % interval may miss by a little
+        assert gain.low - 0.002 <= expected <= gain.high + 0.002
 
 
 def test_the_better_of_two_pure_equilibria_is_taken():
-    """A stag hunt has two, worth 4 and 3 each; of equal regrets the larger sum of payoffs decides."""
+    """A stag hunt has two, worth 4 and 3 each; of equal regrets the larger sum of payoffs
+    decides.
+    """
     stag = torch.tensor([[4.0, 0], [3, 3]], dtype=torch.float64)
     found = solve(game_of(torch.stack([stag, stag.T])))
-    assert found.mix["player_0"]["0"] == found.mix["player_1"]["0"] == 1.0 and found.value["player_0"] == 4.0
+    assert (
+        found.mix["player_0"]["0"] == found.mix["player_1"]["0"] == 1.0
+        and found.value["player_0"] == 4.0
+    )
 
 
-# --- measuring -----------------------------------------------------------------------------------------------------------
+# --- measuring ------------------------------------------------------------------------------------
 
 
 def test_playing_measures_the_tensor():
@@ -103,7 +125,9 @@ def test_playing_measures_the_tensor():
     roles = {"a": 1, "b": 1, "c": 1}
     game, plain = played(payoffs, "xy", roles), game_of(payoffs)
     assert torch.equal(game.counts, plain.counts)
-    assert torch.equal(game.payoffs.nan_to_num(), plain.payoffs.nan_to_num().expand(-1, -1, len(SEEDS)))
+    assert torch.equal(
+        game.payoffs.nan_to_num(), plain.payoffs.nan_to_num().expand(-1, -1, len(SEEDS))
+    )
     assert torch.equal(game.payoffs.isnan()[..., 0], game.counts == 0)
 
 
@@ -112,23 +136,31 @@ def test_profiles_are_multisets_of_each_role():
     payoffs = random_payoffs(1, (2,) * 4)
     game = played(payoffs, "xy", {"many": 3, "one": 1})
     assert len(game.counts) == 8 and len(game.counts.unique(dim=0)) == 8
-    assert bool((game.counts[:, :2].sum(1) == 3).all()) and bool((game.counts[:, 2:].sum(1) == 1).all())
+    assert bool((game.counts[:, :2].sum(1) == 3).all()) and bool(
+        (game.counts[:, 2:].sum(1) == 1).all()
+    )
 
 
 def test_a_strategy_gets_the_mean_of_all_seats():
-    """Player 0 gets 1 more than player 1 whatever they do, so each strategy of their role earns 1/2 more on average."""
+    """Player 0 gets 1 more than player 1 whatever they do, so each strategy of their role earns
+    1/2 more on average.
+    """
     payoffs = torch.zeros(2, 2, 2, dtype=torch.float64)
     payoffs[0] = 1.0
     game = played(payoffs, "xy", seeds=torch.arange(4000))
     mixed = game.counts.tolist().index([1, 1])
     each = game.payoffs[mixed].mean(1)
-    assert each.tolist() == pytest.approx([0.5, 0.5], abs=4 * 0.5 / 4000**0.5)  # four standard errors of a coin
+    # four standard errors of a coin
+    assert each.tolist() == pytest.approx([0.5, 0.5], abs=4 * 0.5 / 4000**0.5)
     assert game.payoffs[mixed].sum(0).eq(1).all()  # one of the two sits in each seat
-    assert game.payoffs[game.counts.tolist().index([2, 0]), 0].eq(0.5).all()  # both seats of one strategy: their mean
+    # both seats of one strategy: their mean
+    assert game.payoffs[game.counts.tolist().index([2, 0]), 0].eq(0.5).all()
 
 
 def test_common_random_numbers_cancel():
-    """The error of a payoff depends on seed and player, not on the strategy: regrets are exact all the same."""
+    """The error of a payoff depends on seed and player, not on the strategy: regrets are exact
+    all the same.
+    """
     mix = {"row": {"rock": 1.0}, "column": {"rock": 1.0}}
     loud = played(ROCK_PAPER_SCISSORS, RPS, TWO_ROLES, torch.arange(300), noise=5.0)
     assert float(loud.payoffs.nan_to_num().std(2).max()) > 1  # there is an error to cancel
@@ -136,7 +168,9 @@ def test_common_random_numbers_cancel():
 
 
 def test_pieces_make_the_same_game():
-    whole, cut = (played(ROCK_PAPER_SCISSORS, RPS, noise=1.0, most_markets=most) for most in (2**16, 20))
+    whole, cut = (
+        played(ROCK_PAPER_SCISSORS, RPS, noise=1.0, most_markets=most) for most in (2**16, 20)
+    )
     assert torch.equal(whole.payoffs.nan_to_num(), cut.payoffs.nan_to_num())
 
 
@@ -144,22 +178,31 @@ def test_all_profiles_are_told_in_words():
     rows = played(ROCK_PAPER_SCISSORS, RPS, seeds=torch.arange(300)).rows()
     # 3 profiles of one strategy, 3 of two strategies with a payoff for both
     assert len(rows) == 3 + 2 * 3
-    paper = next(row for row in rows if row["strategy"] == "paper" and row["profile"] == "1 player rock, 1 player paper")
+    paper = next(
+        row
+        for row in rows
+        if row["strategy"] == "paper" and row["profile"] == "1 player rock, 1 player paper"
+    )
     assert (paper["role"], paper["mean"], paper["low"], paper["high"]) == ("player", 1.0, 1.0, 1.0)
 
 
 def test_few_seeds_have_no_interval():
     game = played(ROCK_PAPER_SCISSORS, RPS)
-    assert game.rows()[0]["low"] is None and regrets(game, {"player": {"rock": 1.0}})["player"]["paper"].low is None
+    assert (
+        game.rows()[0]["low"] is None
+        and regrets(game, {"player": {"rock": 1.0}})["player"]["paper"].low is None
+    )
 
 
-# --- regrets and solutions, for all games -------------------------------------------------------------------------------
+# --- regrets and solutions, for all games ---------------------------------------------------------
 
 
 @settings(max_examples=30)
 @given(st.integers(0, 10**6), st.floats(0, 1), st.floats(0, 1))
 def test_reduced_regrets_are_those_of_the_whole_tensor(seed, x, y):
-    """Two agents of one role and one of another: sums over multisets equal sums over the full tensor."""
+    """Two agents of one role and one of another: sums over multisets equal sums over the full
+    tensor.
+    """
     payoffs = random_payoffs(seed, (2, 2, 2))
     payoffs[1] = payoffs[0].transpose(0, 1)  # agents of a role are alike
     payoffs[2] = (payoffs[2] + payoffs[2].transpose(0, 1)) / 2
@@ -174,7 +217,9 @@ def test_reduced_regrets_are_those_of_the_whole_tensor(seed, x, y):
 @settings(max_examples=60)
 @given(st.integers(0, 10**6), st.integers(1, 4), st.integers(1, 4), st.booleans())
 def test_two_players_are_solved(seed, rows, columns, integers):
-    """Every finite game has an equilibrium (Nash 1950); degenerate ones too. The judge is the full tensor's regret."""
+    """Every finite game has an equilibrium (Nash 1950); degenerate ones too. The judge is the
+    full tensor's regret.
+    """
     payoffs = random_payoffs(seed, (rows, columns), integers)
     found = solve(game_of(payoffs))
     mixes = [torch.tensor(list(mix.values()), dtype=torch.float64) for mix in found.mix.values()]
@@ -189,13 +234,21 @@ def test_one_role_of_two_gets_one_mix(seed, size):
     own = random_payoffs(seed, (size, size))[0]
     found = solve(played(torch.stack([own, own.T]), [str(k) for k in range(size)], seeds=SEEDS[:1]))
     mix = torch.tensor(list(found.mix["player"].values()), dtype=torch.float64)
-    assert max(float(row.max()) for row in meta_regret(torch.stack([own, own.T]), [mix, mix])) <= 1e-8
+    assert (
+        max(float(row.max()) for row in meta_regret(torch.stack([own, own.T]), [mix, mix])) <= 1e-8
+    )
 
 
 @pytest.mark.parametrize("roles", [TWO_ROLES, None])
 def test_many_strategies_go_to_lemke_howson(roles):
-    """Rock, paper, scissors of nine: each beats the four before it, so a ninth each by symmetry (unique: an odd tournament)."""
-    payoffs = symmetric(2, 9, lambda own, counts: sum(counts[(own - k) % 9] - counts[(own + k) % 9] for k in range(1, 5)))
+    """Rock, paper, scissors of nine: each beats the four before it, so a ninth each by symmetry
+    (unique: an odd tournament).
+    """
+    payoffs = symmetric(
+        2,
+        9,
+        lambda own, counts: sum(counts[(own - k) % 9] - counts[(own + k) % 9] for k in range(1, 5)),
+    )
     found = solve(played(payoffs, [str(k) for k in range(9)], roles))
     assert found.method == "Lemke-Howson" and found.distance <= 1e-9
     for mix in found.mix.values():
@@ -211,11 +264,16 @@ def test_large_games_are_solved(seed, size, integers, one_role):
     names = [str(k) for k in range(size)]
     found = solve(played(payoffs, names, None if one_role else TWO_ROLES, SEEDS[:1]))
     mixes = [torch.tensor(list(mix.values()), dtype=torch.float64) for mix in found.mix.values()]
-    assert max(float(row.max()) for row in meta_regret(payoffs, mixes * (2 if one_role else 1))) <= 1e-7
+    assert (
+        max(float(row.max()) for row in meta_regret(payoffs, mixes * (2 if one_role else 1)))
+        <= 1e-7
+    )
 
 
 def test_every_complementary_path_ends_in_degenerate_games():
-    """Few values make ties, in which a path could circle; broken lexicographically each label's path ends at an equilibrium."""
+    """Few values make ties, in which a path could circle; broken lexicographically each label's
+    path ends at an equilibrium.
+    """
     for seed in range(100):
         size = 2 + seed % 6
         own = random_payoffs(seed, (size, size), integers=True)[0]
@@ -227,7 +285,9 @@ def test_every_complementary_path_ends_in_degenerate_games():
 
 
 def test_complementary_paths_find_what_supports_find():
-    """A game with one equilibrium, by hand: [[2, 0], [0, 1]] against [[0, 1], [1, 0]]: row 1/2, column 1/3."""
+    """A game with one equilibrium, by hand: [[2, 0], [0, 1]] against [[0, 1], [1, 0]]: row 1/2,
+    column 1/3.
+    """
     game = game_of(torch.tensor([[[2.0, 0], [0, 1]], [[0, 1], [1, 0]]], dtype=torch.float64))
     for method in (supports, lemke_howson):
         ((mixes, _),) = method(game)
@@ -236,20 +296,25 @@ def test_complementary_paths_find_what_supports_find():
 
 
 def test_the_time_average_solves_what_circles():
-    """In a zero-sum game without a pure equilibrium the dynamics circle and their time average converges.
+    """In a zero-sum game without a pure equilibrium the dynamics circle and their time average
+    converges.
 
     [[2, -1], [-1, 1]]: q solves 2q - (1 - q) = -q + (1 - q), so q = 2/5 for both sides.
     """
     own = torch.tensor([[2.0, -1], [-1, 1]], dtype=torch.float64)
     game = game_of(torch.stack([own, -own]))
     ((mixes, _),) = replicator(game)
-    least = min(max(float(r.max()) for r in meta_regret(torch.stack([own, -own]), [m[:2], m[2:]])) for m in mixes)
+    least = min(
+        max(float(r.max()) for r in meta_regret(torch.stack([own, -own]), [m[:2], m[2:]]))
+        for m in mixes
+    )
     assert least < 0.02
     assert solve(game).mix["player_0"]["0"] == pytest.approx(2 / 5, abs=1e-9)
 
 
 def test_many_mixes_are_judged_in_pieces(monkeypatch):
-    """Of the 4,096 pure profiles of 64 x 64, all as one, chances of every column and profile would take 17 GB.
+    """Of the 4,096 pure profiles of 64 x 64, all as one, chances of every column and profile would
+    take 17 GB.
 
     Against column j row i earns payoffs[0, i, j], and against row i column j payoffs[1, i, j].
     """
@@ -268,7 +333,8 @@ def test_what_is_no_equilibrium_says_how_far_it_is():
     """One point of the dynamics alone, near rock: paper gains, and the result tells it."""
     game = played(ROCK_PAPER_SCISSORS, RPS)
     gain = regrets(game, {"player": {"rock": 0.5, "paper": 0.25, "scissors": 0.25}})["player"]
-    # paper earns .5 - .25 = .25 against it, rock .25 - .25 = 0, scissors .25 - .5 = -.25; the mix 0 - .25/4 + .25/4 = 0
+    # paper earns .5 - .25 = .25 against it, rock .25 - .25 = 0, scissors .25 - .5 = -.25; the mix 0
+    # - .25/4 + .25/4 = 0
     assert [round(one.mean, 12) for one in gain.values()] == [0.0, 0.25, -0.25]
 
 
@@ -277,7 +343,7 @@ def test_the_same_game_has_the_same_solution():
     assert solve(game_of(payoffs)) == solve(game_of(payoffs.clone()))
 
 
-# --- refusals ------------------------------------------------------------------------------------------------------------
+# --- refusals -------------------------------------------------------------------------------------
 
 
 def test_explosions_are_refused_before_they_start():
@@ -351,5 +417,7 @@ def test_a_mixture_holds_what_has_a_chance():
 def test_multisets_are_complete():
     """Every choice of the agents is one of the profiles, and each profile is such a choice."""
     game = played(random_payoffs(2, (3, 3, 3)), "xyz")
-    choices = {tuple(choice.count(k) for k in range(3)) for choice in itertools.product(range(3), repeat=3)}
+    choices = {
+        tuple(choice.count(k) for k in range(3)) for choice in itertools.product(range(3), repeat=3)
+    }
     assert choices == set(map(tuple, game.counts.tolist()))

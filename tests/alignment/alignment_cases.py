@@ -1,4 +1,6 @@
-"""Small models shared by the tests of this room: MLPs in the learner's words, their forward pass, and planted copies."""
+"""Small models shared by the tests of this room: MLPs in the learner's words, their forward
+pass, and planted copies.
+"""
 
 from itertools import pairwise
 
@@ -13,11 +15,20 @@ from marketenv.learners import LEARNERS
 
 
 def mlp(*widths):
-    """Layout, layers and permutations of an MLP: layer k has a weight [out, in] and a bias [out]."""
+    """Layout, layers and permutations of an MLP: layer k has a weight [out, in] and a bias
+    [out].
+    """
     pairs = list(pairwise(widths))
-    shapes = tuple(item for k, (i, o) in enumerate(pairs) for item in ((f"weight_{k}", (o, i)), (f"bias_{k}", (o,))))
+    shapes = tuple(
+        item
+        for k, (i, o) in enumerate(pairs)
+        for item in ((f"weight_{k}", (o, i)), (f"bias_{k}", (o,)))
+    )
     layers = tuple((f"weight_{k}", f"bias_{k}") for k in range(len(pairs)))
-    hidden = {f"hidden_{k}": ((f"weight_{k}", 0), (f"bias_{k}", 0), (f"weight_{k + 1}", 1)) for k in range(len(pairs) - 1)}
+    hidden = {
+        f"hidden_{k}": ((f"weight_{k}", 0), (f"bias_{k}", 0), (f"weight_{k + 1}", 1))
+        for k in range(len(pairs) - 1)
+    }
     return Layout(shapes), layers, hidden
 
 
@@ -55,7 +66,9 @@ def learner_of(kind):
 
 
 def plain_phases(spec):
-    """Each permutation joins the first phase in which none shares a tensor with it; for one spec, step by step."""
+    """Each permutation joins the first phase in which none shares a tensor with it; for one
+    spec, step by step.
+    """
     found = []
     for name, places in spec.items():
         tensors = {tensor for tensor, _ in places}
@@ -69,18 +82,27 @@ def plain_phases(spec):
 
 
 def plain_ascent(layout, spec, target, source, start, turns):
-    """Coordinate ascent for one pair, as plainly as it can be written: numpy, SciPy, nothing cached, nothing skipped.
+    """Coordinate ascent for one pair, as plainly as it can be written: numpy, SciPy, nothing
+    cached, nothing skipped.
 
-    start: name -> order [n];   turns: sweep number -> names in the order in which that sweep visits them
+    start: name -> order [n];
+        turns: sweep number -> names in the order in which that sweep visits them
     """
-    a, b = ({n: v.double().numpy() for n, v in layout.views(model).items()} for model in (target, source))
+    a, b = (
+        {n: v.double().numpy() for n, v in layout.views(model).items()}
+        for model in (target, source)
+    )
     orders = {name: np.array(order) for name, order in start.items()}
 
     def moved(tensor, skip=None, trial=None):
         value = b[tensor]
         for name, places in spec.items():
             for of, at in places:
-                value = value.take((trial or orders)[name], at) if of == tensor and at != skip else value
+                value = (
+                    value.take((trial or orders)[name], at)
+                    if of == tensor and at != skip
+                    else value
+                )
         return value
 
     def total(trial):
@@ -91,7 +113,10 @@ def plain_ascent(layout, spec, target, source, start, turns):
         for name in turns(sweep):
             score = 0.0
             for tensor, axis in spec[name]:
-                to, of = (np.moveaxis(w, axis, 0).reshape(w.shape[axis], -1) for w in (a[tensor], moved(tensor, axis)))
+                to, of = (
+                    np.moveaxis(w, axis, 0).reshape(w.shape[axis], -1)
+                    for w in (a[tensor], moved(tensor, axis))
+                )
                 score = score + to @ of.T
             trial = orders | {name: linear_sum_assignment(score, maximize=True)[1]}
             if total(trial) > total(orders) + 1e-9:
@@ -104,4 +129,7 @@ def plain_ascent(layout, spec, target, source, start, turns):
 def identities(layout, spec, n_pairs):
     """Orders that change nothing: name -> [n_pairs, n]."""
     shapes = dict(layout.shapes)
-    return {name: torch.arange(shapes[places[0][0]][places[0][1]]).repeat(n_pairs, 1) for name, places in spec.items()}
+    return {
+        name: torch.arange(shapes[places[0][0]][places[0][1]]).repeat(n_pairs, 1)
+        for name, places in spec.items()
+    }

@@ -28,22 +28,34 @@ TWO_UNITS, SWAP = Layout((("w", (2, 1)), ("v", (1, 2)))), {"hidden_0": (("w", 0)
 A, B = [3.0, 1.0, 2.0, 0.0], [1.0, 2.0, 0.0, 1.0]
 WORKED = {
     # name: (offers[buyer][seller] for agents A and B, why)
-    "none": ([[A, B], [A, B]], "parameter_trading.md, table 1's row 'no alignment': the seller's model as it is"),
-    # <A, B> = 3*1 + 1*2 + 2*0 + 0*1 = 5;   swapped B is (2, 1, 1, 0) and <A, swapped B> = 6 + 1 + 2 + 0 = 9 > 5.
-    # A to B by the inverse swap: (1, 3, 0, 2), and <B, swapped A> = 1 + 6 + 0 + 2 = 9 too.
-    "weight_matching": ([[A, [2.0, 1.0, 1.0, 0.0]], [[1.0, 3.0, 0.0, 2.0], B]], "Git Re-Basin (2022), eq. 1: 9 > 5 by hand"),
+    "none": (
+        [[A, B], [A, B]],
+        "parameter_trading.md, table 1's row 'no alignment': the seller's model as it is",
+    ),
+    # <A, B> = 3*1 + 1*2 + 2*0 + 0*1 = 5;
+    # swapped B is (2, 1, 1, 0) and <A, swapped B> = 6 + 1 + 2 + 0 = 9 > 5. A to B by the inverse
+    # swap: (1, 3, 0, 2), and <B, swapped A> = 1 + 6 + 0 + 2 = 9 too.
+    "weight_matching": (
+        [[A, [2.0, 1.0, 1.0, 0.0]], [[1.0, 3.0, 0.0, 2.0], B]],
+        "Git Re-Basin (2022), eq. 1: 9 > 5 by hand",
+    ),
 }
 
 
 def test_every_alignment_has_a_worked_example():
-    assert ALIGNMENTS.keys() == WORKED.keys(), "add the new alignment to WORKED with a number worked by hand and its source"
+    assert ALIGNMENTS.keys() == WORKED.keys(), (
+        "add the new alignment to WORKED with a number worked by hand and its source"
+    )
 
 
 @pytest.mark.parametrize("name", ALIGNMENTS)
 def test_worked_example(name):
     expected, reason = WORKED[name]
     assert reason
-    assert cold(ALIGNMENTS[name], torch.tensor([[A, B]]), TWO_UNITS, SWAP, KEYS[:1])[0].tolist() == expected
+    assert (
+        cold(ALIGNMENTS[name], torch.tensor([[A, B]]), TWO_UNITS, SWAP, KEYS[:1])[0].tolist()
+        == expected
+    )
 
 
 @pytest.mark.parametrize("name", ALIGNMENTS)
@@ -68,8 +80,10 @@ def test_a_broken_model_is_passed_on_and_harms_no_other_pair(name):
     params[0, 2, 7] = torch.nan
     offers = cold(ALIGNMENTS[name], params, layout, hidden, KEYS)
     assert offers[0].isnan().sum() == 4  # one NaN in the row of each buyer, the owner among them
-    assert offers[0, :, 2].nan_to_num(9.0).equal(params[0, 2].nan_to_num(9.0).expand(4, -1))  # as it is
-    assert offers[0, 2].nan_to_num(9.0).equal(params[0].nan_to_num(9.0))  # and it sees the others as they are
+    # as it is
+    assert offers[0, :, 2].nan_to_num(9.0).equal(params[0, 2].nan_to_num(9.0).expand(4, -1))
+    # and it sees the others as they are
+    assert offers[0, 2].nan_to_num(9.0).equal(params[0].nan_to_num(9.0))
     sound = torch.tensor([0, 1, 3])
     assert offers[0][sound][:, sound].equal(clean[0][sound][:, sound]) and offers[1].equal(clean[1])
 
@@ -79,7 +93,9 @@ def test_a_batch_of_markets_equals_its_singles(name):
     layout, _, hidden = mlp(5, 8, 6, 3)
     params = random_models(layout, KEYS, 3)
     batch = cold(ALIGNMENTS[name], params, layout, hidden, KEYS)
-    singles = [cold(ALIGNMENTS[name], params[m : m + 1], layout, hidden, KEYS[m : m + 1]) for m in range(2)]
+    singles = [
+        cold(ALIGNMENTS[name], params[m : m + 1], layout, hidden, KEYS[m : m + 1]) for m in range(2)
+    ]
     assert batch.equal(torch.cat(singles))
 
 
@@ -95,7 +111,8 @@ def test_offers_follow_the_plain_matching_of_each_pair():
     params = random_models(layout, KEYS, 3)
     offers = align(params, layout, hidden, KEYS)
     for b in range(3):
-        for s in range(3):  # one hidden layer has one optimum, so solving both directions gives what the inverse gives
+        # one hidden layer has one optimum, so solving both directions gives what the inverse gives
+        for s in range(3):
             orders = match(layout, hidden, params[:, b], params[:, s], KEYS)
             assert offers[:, b, s].equal(permute(layout, hidden, params[:, s], orders))
 
@@ -105,7 +122,9 @@ def test_restarts_can_be_bound():
     layout, _, hidden = mlp(5, 8, 8, 8, 3)
     params = random_models(layout, torch.arange(20), 2)
     gaps = [
-        (params[:, 0] - cold(rule, params, layout, hidden, torch.arange(20))[:, 0, 1]).square().sum(-1)
+        (params[:, 0] - cold(rule, params, layout, hidden, torch.arange(20))[:, 0, 1])
+        .square()
+        .sum(-1)
         for rule in (matching, partial(matching, restarts=4))
     ]
     assert (gaps[1] <= gaps[0] + 1e-4).all() and gaps[1].mean() < gaps[0].mean()
@@ -113,7 +132,11 @@ def test_restarts_can_be_bound():
 
 def drifted(params, size):
     """The same models after a little more training: every parameter moved by ``size``."""
-    return params + size * draws.normal(draws.fold(torch.arange(len(params)), "drift"), *params.shape[1:]).float()
+    return (
+        params
+        + size
+        * draws.normal(draws.fold(torch.arange(len(params)), "drift"), *params.shape[1:]).float()
+    )
 
 
 def two_rounds(matching, save=lambda orders: orders):
@@ -127,8 +150,11 @@ def two_rounds(matching, save=lambda orders: orders):
 def test_orders_are_those_of_the_pairs_side_by_side():
     layout, _, hidden = mlp(5, 8, 6, 3)
     params = random_models(layout, KEYS, 3)
-    found = ALIGNMENTS["weight_matching"](params, layout, hidden, KEYS, no_orders(2, 3, hidden, layout))
-    assert found.orders.shape == (2, 3, 8 + 6)  # pairs (0, 1), (0, 2), (1, 2); the widths of two hidden layers
+    found = ALIGNMENTS["weight_matching"](
+        params, layout, hidden, KEYS, no_orders(2, 3, hidden, layout)
+    )
+    # pairs (0, 1), (0, 2), (1, 2); the widths of two hidden layers
+    assert found.orders.shape == (2, 3, 8 + 6)
     for pair, (b, s) in enumerate([(0, 1), (0, 2), (1, 2)]):
         orders = {"hidden_0": found.orders[:, pair, :8], "hidden_1": found.orders[:, pair, 8:]}
         assert found.offers[:, b, s].equal(permute(layout, hidden, params[:, s], orders))
@@ -145,7 +171,9 @@ def test_without_units_the_orders_are_handed_on(rule):
 def test_none_returns_the_orders_that_it_got():
     layout, _, hidden = mlp(5, 8, 6, 3)
     orders = torch.arange(14).repeat(2, 6, 1)
-    assert ALIGNMENTS["none"](random_models(layout, KEYS, 4), layout, hidden, KEYS, orders).orders.equal(orders)
+    assert ALIGNMENTS["none"](
+        random_models(layout, KEYS, 4), layout, hidden, KEYS, orders
+    ).orders.equal(orders)
 
 
 def test_a_saved_and_restored_market_goes_on_to_the_bit():
@@ -156,7 +184,8 @@ def test_a_saved_and_restored_market_goes_on_to_the_bit():
 
 
 def test_a_warm_start_follows_the_optimum_and_can_be_switched_off():
-    # two hidden layers or more have many optima: the warm one stays near the last round's, the cold one may be another
+    # two hidden layers or more have many optima: the warm one stays near the last round's, the cold
+    # one may be another
     layout, _, hidden = mlp(5, 8, 7, 6, 3)
     matching = ALIGNMENTS["weight_matching"]
     params = random_models(layout, torch.arange(10), 4)
@@ -164,7 +193,8 @@ def test_a_warm_start_follows_the_optimum_and_can_be_switched_off():
     later = drifted(params, 1e-4)
     warm = matching(later, layout, hidden, torch.arange(10), first.orders)
     assert warm.orders.equal(first.orders)  # models that hardly moved keep their optimum
-    swapped = first.orders.roll(1, 0)  # another market's orders: a start like any other, whose end is often another
+    # another market's orders: a start like any other, whose end is often another
+    swapped = first.orders.roll(1, 0)
     other = matching(params, layout, hidden, torch.arange(10), swapped)
     assert not other.orders.equal(first.orders)
     off = partial(matching, warm=False)(params, layout, hidden, torch.arange(10), swapped)
@@ -181,7 +211,11 @@ def test_pairs_of_a_broken_model_have_no_orders_and_start_anew():
     found = matching(broken, layout, hidden, KEYS, clean.orders)
     pairs = torch.tensor([[0, 1], [0, 2], [0, 3], [1, 2], [1, 3], [2, 3]])
     bad = (pairs == 2).any(1)
-    assert (found.orders[0, bad] == -1).all() and (found.orders[0, ~bad] >= 0).all() and (found.orders[1] >= 0).all()
+    assert (
+        (found.orders[0, bad] == -1).all()
+        and (found.orders[0, ~bad] >= 0).all()
+        and (found.orders[1] >= 0).all()
+    )
     healed = matching(params, layout, hidden, KEYS, found.orders)
     assert healed.orders.equal(clean.orders) and healed.offers.equal(clean.offers)
 
@@ -195,18 +229,24 @@ def test_orders_of_another_shape_are_refused(shape):
 
 
 SHAPES = {
-    # learner: (feature shape, options) for its smallest form; an entry that is missing fails the test below
+    # learner: (feature shape, options) for its smallest form; an entry that is missing fails the
+    # test below
     "linear": ((4,), {}),
     "mlp": ((4,), {"hidden": (5, 3)}),
     "cnn": ((1, 4, 4), {"width": 2}),
     "resnet": ((1, 4, 4), {"depth": 10}),
     "recurrent": ((4,), {"hidden": 3, "embedding": 2, "characters": 5}),
-    "module": ((4,), {"module": nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2)), "permutations": {}}),
+    "module": (
+        (4,),
+        {"module": nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2)), "permutations": {}},
+    ),
 }
 
 
 def test_layer_subsets_are_tried_with_every_learner():
-    assert SHAPES.keys() == LEARNERS.keys(), "add the new learner to SHAPES with a feature shape and its options"
+    assert SHAPES.keys() == LEARNERS.keys(), (
+        "add the new learner to SHAPES with a feature shape and its options"
+    )
 
 
 @pytest.mark.parametrize("kind", LEARNERS)
@@ -218,10 +258,21 @@ def test_trading_the_first_layer_changes_only_its_tensors(kind):
     params = random_models(layout, KEYS, 3)
     offers = cold(ALIGNMENTS["weight_matching" if spec else "none"], params, layout, spec, KEYS)
     for number, names in enumerate(learner.layers):
-        merged = merge(params, offers, torch.full((2, 3, 3), 0.5), layer_mask(layout, learner.layers, (number,)))
-        moved = [name for name, part in layout.slices.items() if not merged[:, 0, 1, part].equal(params[:, 0, part])]
-        assert moved == [name for name in layout.slices if name in names]  # all of its tensors: random ones never agree
-    assert {name for names in learner.layers for name in names} == set(layout.slices)  # no tensor outside all layers
+        merged = merge(
+            params,
+            offers,
+            torch.full((2, 3, 3), 0.5),
+            layer_mask(layout, learner.layers, (number,)),
+        )
+        moved = [
+            name
+            for name, part in layout.slices.items()
+            if not merged[:, 0, 1, part].equal(params[:, 0, part])
+        ]
+        # all of its tensors: random ones never agree
+        assert moved == [name for name in layout.slices if name in names]
+    # no tensor outside all layers
+    assert {name for names in learner.layers for name in names} == set(layout.slices)
 
 
 @settings(max_examples=20)
@@ -234,24 +285,44 @@ def test_names_of_agents_do_not_matter(order, seed, name):
     alpha, mask = draws.uniform(draws.fold(keys, "alpha"), 4, 4).float(), torch.ones(layout.size)
     merged = merge(params, cold(ALIGNMENTS[name], params, layout, hidden, keys), alpha, mask)
     other = params[:, order]
-    renamed = merge(other, cold(ALIGNMENTS[name], other, layout, hidden, keys), alpha[:, order][:, :, order], mask)
+    renamed = merge(
+        other,
+        cold(ALIGNMENTS[name], other, layout, hidden, keys),
+        alpha[:, order][:, :, order],
+        mask,
+    )
     assert renamed.equal(merged[:, order][:, :, order])
 
 
 @pytest.mark.parametrize("widths", [(6, 12, 3), (6, 10, 10, 3)])
 def test_the_aligned_midpoint_is_no_worse_than_the_naive_one(widths):
-    # both models are one teacher plus noise, the second one reordered; aligned, their middle is the teacher plus less noise
+    # both models are one teacher plus noise, the second one reordered; aligned, their middle is the
+    # teacher plus less noise
     layout, _, hidden = mlp(*widths)
     teacher = random_models(layout, torch.arange(30))
     _, copy, _ = planted(layout, hidden, 30, 0.2)
     noise = 0.2 * draws.normal(draws.fold(torch.arange(30), "own"), layout.size).float()
-    hidden_copy = permute(layout, hidden, teacher, match(layout, hidden, copy, teacher, torch.arange(30)))
+    hidden_copy = permute(
+        layout, hidden, teacher, match(layout, hidden, copy, teacher, torch.arange(30))
+    )
     params = torch.stack([teacher + noise, hidden_copy + noise], 1)
     x = draws.normal(torch.tensor(1), 200, widths[0]).float()
     truth = forward(layout, teacher, x)[:, None, None]
     half, mask = torch.full((30, 2, 2), 0.5), torch.ones(layout.size)
     aligned, naive = (
-        (forward(layout, merge(params, cold(ALIGNMENTS[n], params, layout, hidden, torch.arange(30)), half, mask), x) - truth)
+        (
+            forward(
+                layout,
+                merge(
+                    params,
+                    cold(ALIGNMENTS[n], params, layout, hidden, torch.arange(30)),
+                    half,
+                    mask,
+                ),
+                x,
+            )
+            - truth
+        )
         .square()
         .mean((-2, -1))[:, 0, 1]
         for n in ("weight_matching", "none")
@@ -260,9 +331,12 @@ def test_the_aligned_midpoint_is_no_worse_than_the_naive_one(widths):
 
 
 def test_merge_by_hand():
-    # own 2 and offer 6 with weight 1/4: 2 + (6 - 2) / 4 = 3; the second parameter is not traded and stays 5
+    # own 2 and offer 6 with weight 1/4: 2 + (6 - 2) / 4 = 3; the second parameter is not traded and
+    # stays 5
     own, offers = torch.tensor([[[2.0, 5.0]]]), torch.tensor([[[[6.0, 9.0]]]])
-    assert merge(own, offers, torch.tensor([[[0.25]]]), torch.tensor([1.0, 0.0])).tolist() == [[[[3.0, 5.0]]]]
+    assert merge(own, offers, torch.tensor([[[0.25]]]), torch.tensor([1.0, 0.0])).tolist() == [
+        [[[3.0, 5.0]]]
+    ]
 
 
 @settings(max_examples=20)
@@ -275,11 +349,14 @@ def test_merge_stays_between_both_models(seed, alpha):
     merged = merge(own, offers, torch.full((2, 3, 3), alpha), mask)
     low, high = torch.minimum(own[:, :, None], offers), torch.maximum(own[:, :, None], offers)
     assert ((merged >= low - 1e-6) & (merged <= high + 1e-6)).all()
-    assert merged[..., [1, 4]].equal(own[:, :, None, [1, 4]].expand(-1, -1, 3, -1)) and offers.equal(before)
+    assert merged[..., [1, 4]].equal(
+        own[:, :, None, [1, 4]].expand(-1, -1, 3, -1)
+    ) and offers.equal(before)
 
 
 def test_a_traded_subset_of_layers_fits_the_buyers_own_other_layers():
-    # the seller is the buyer in another order, so taking any of its aligned layers whole changes nothing
+    # the seller is the buyer in another order, so taking any of its aligned layers whole changes
+    # nothing
     layout, layers, hidden = mlp(4, 9, 7, 3)
     buyer, seller, _ = planted(layout, hidden, 2, 0.0)
     params = torch.stack([buyer, seller], 1)

@@ -13,7 +13,8 @@ LAYOUT, _, HIDDEN = mlp(3, 4, 5, 2)
 
 
 def test_lengths_of_an_mlp():
-    assert check_spec(LAYOUT, HIDDEN) == {"hidden_0": 4, "hidden_1": 5}  # the widths of its two hidden layers
+    # the widths of its two hidden layers
+    assert check_spec(LAYOUT, HIDDEN) == {"hidden_0": 4, "hidden_1": 5}
 
 
 @pytest.mark.parametrize(
@@ -25,7 +26,10 @@ def test_lengths_of_an_mlp():
         ({"h": (("bias_0", -1),)}, ["('bias_0', -1)", "out of range"]),
         ({"h": (("weight_0", 0), ("weight_1", 0))}, ["('weight_1', 0)", "length 5", "4"]),
         ({"h": (("weight_0", 0), ("weight_0", 0))}, ["('weight_0', 0)", "used twice", "'h'"]),
-        ({"h": (("weight_0", 0),), "g": (("weight_0", 0),)}, ["'g'", "('weight_0', 0)", "used twice", "'h'"]),
+        (
+            {"h": (("weight_0", 0),), "g": (("weight_0", 0),)},
+            ["'g'", "('weight_0', 0)", "used twice", "'h'"],
+        ),
     ],
 )
 def test_a_wrong_spec_is_refused_by_name(spec, words):
@@ -37,14 +41,16 @@ def test_a_wrong_spec_is_refused_by_name(spec, words):
 def test_one_tensor_may_be_reordered_twice_by_one_permutation():
     square = Layout((("w", (3, 3)),))
     spec = {"h": (("w", 0), ("w", 1))}
-    # P W P^T for the order (1, 2, 0): entry [i, j] of the result is W[order[i], order[j]]; W = 0..8 in rows of three
+    # P W P^T for the order (1, 2, 0): entry [i, j] of the result is W[order[i], order[j]]; W = 0..8
+    # in rows of three
     found = permute(square, spec, torch.arange(9.0)[None], {"h": torch.tensor([[1, 2, 0]])})
     assert found.tolist() == [[4.0, 5.0, 3.0, 7.0, 8.0, 6.0, 1.0, 2.0, 0.0]]
 
 
 def test_convolutions_have_axes_of_any_number():
     layout = Layout((("conv", (2, 2, 1, 3)),))
-    flat = torch.arange(12.0)[None]  # [out, in, 1, 3]; swapping the inputs swaps the threes within each output
+    # [out, in, 1, 3]; swapping the inputs swaps the threes within each output
+    flat = torch.arange(12.0)[None]
     found = permute(layout, {"h": (("conv", 1),)}, flat, {"h": torch.tensor([[1, 0]])})
     assert found.tolist() == [[3.0, 4, 5, 0, 1, 2, 9, 10, 11, 6, 7, 8]]
 
@@ -58,7 +64,8 @@ def test_a_reordered_network_computes_the_same_and_can_be_put_back(widths, seed)
     moved = permute(layout, hidden, models, orders)
     x = torch.linspace(-1, 1, 5 * widths[0]).reshape(5, -1)
     before, after = forward(layout, models, x), forward(layout, moved, x)
-    assert (before - after).abs().max() <= 1e-5 * max(1.0, float(before.abs().max()))  # float32 sums in another order
+    # float32 sums in another order
+    assert (before - after).abs().max() <= 1e-5 * max(1.0, float(before.abs().max()))
     assert permute(layout, hidden, moved, invert(orders)).equal(models)
 
 
@@ -77,19 +84,37 @@ def test_missing_orders_are_refused(orders):
 
 
 def test_orders_of_another_length_are_refused():
-    short = {"hidden_0": torch.zeros(1, 3, dtype=torch.int64), "hidden_1": torch.zeros(1, 5, dtype=torch.int64)}
+    short = {
+        "hidden_0": torch.zeros(1, 3, dtype=torch.int64),
+        "hidden_1": torch.zeros(1, 5, dtype=torch.int64),
+    }
     with pytest.raises(ValueError, match=r"'hidden_0': \[1, 3\]"):
         permute(LAYOUT, HIDDEN, torch.zeros(1, LAYOUT.size), short)
 
 
 def model_of(kind):
-    """Layout, permutations, outputs as a function of parameters, and two models of all-different random parameters."""
+    """Layout, permutations, outputs as a function of parameters, and two models of
+    all-different random parameters.
+    """
     learner, shape = learner_of(kind)
-    models, x = random_models(learner.layout, torch.arange(2)), draws.normal(torch.tensor(5), 4, *shape).float()
+    models, x = (
+        random_models(learner.layout, torch.arange(2)),
+        draws.normal(torch.tensor(5), 4, *shape).float(),
+    )
     if kind == "mlp":
-        return learner.layout, learner.permutations, lambda flat: _outputs_of_mlp(learner, flat, x), models
+        return (
+            learner.layout,
+            learner.permutations,
+            lambda flat: _outputs_of_mlp(learner, flat, x),
+            models,
+        )
     call = lambda flat: functional_call(learner.module, learner.layout.views(flat), x)  # noqa: E731
-    return learner.layout, learner.permutations, lambda flat: torch.stack([call(one) for one in flat]), models
+    return (
+        learner.layout,
+        learner.permutations,
+        lambda flat: torch.stack([call(one) for one in flat]),
+        models,
+    )
 
 
 def _outputs_of_mlp(learner, flat, x):
@@ -104,7 +129,8 @@ def without(spec, name, place):
 def test_right_specs_pass(kind):
     layout, spec, outputs, models = model_of(kind)
     check_function(outputs, layout, spec, models)
-    check_function(lambda flat: outputs(flat).square().mean((-2, -1)), layout, spec, models)  # losses [models] do as well
+    # losses [models] do as well
+    check_function(lambda flat: outputs(flat).square().mean((-2, -1)), layout, spec, models)
 
 
 @pytest.mark.parametrize("kind", ["mlp", "cnn"])
@@ -115,13 +141,17 @@ def test_every_missing_place_is_named(kind):
             with pytest.raises(ValueError) as error:
                 check_function(outputs, layout, without(spec, name, place), models)
             words = str(error.value)
-            assert words.startswith(f"permutation {name!r} changes what the model computes (outputs differ by ")
+            assert words.startswith(
+                f"permutation {name!r} changes what the model computes (outputs differ by "
+            )
             assert f"it misses {place}; list it too." in words
 
 
 @pytest.mark.parametrize(
     ("name", "place"),
-    [  # a norm's bias inside a block, the stream's way through a shortcut, the last norm: the least visible places
+    # a norm's bias inside a block, the stream's way through a shortcut, the last norm: the least
+    # visible places
+    [
         ("group1_block1", ("group1_block1.norm2.bias", 0)),
         ("group1", ("group2_block1.shortcut.weight", 1)),
         ("group3", ("norm.bias", 0)),
@@ -151,7 +181,9 @@ def test_a_place_that_does_not_belong_is_named(kind, name, place):
 
 
 def _wide_kernel():
-    """A convolution of 4 channels with a kernel 4 wide, over the whole image, then a linear layer."""
+    """A convolution of 4 channels with a kernel 4 wide, over the whole image, then a linear
+    layer.
+    """
     layout = Layout((("conv", (4, 1, 2, 4)), ("linear", (3, 4))))
     x = draws.normal(torch.tensor(1), 5, 1, 2, 4).float()
 
@@ -160,7 +192,12 @@ def _wide_kernel():
         hidden = torch.einsum("mochw,nchw->mno", views["conv"], x).relu()
         return hidden @ views["linear"].mT
 
-    return layout, {"h": (("conv", 0), ("linear", 1))}, outputs, random_models(layout, torch.arange(2))
+    return (
+        layout,
+        {"h": (("conv", 0), ("linear", 1))},
+        outputs,
+        random_models(layout, torch.arange(2)),
+    )
 
 
 def test_a_place_listed_by_the_wrong_permutation_is_named_with_its_owner():
@@ -177,13 +214,15 @@ def test_two_errors_at_once_have_no_single_remedy():
     check_function(outputs, layout, {}, models)
     with pytest.raises(ValueError, match="'hidden0' changes"):
         check_function(outputs, layout, wrong, models)
-    twice = {"hidden2": (("layer2.weight", 0), ("layer0.bias", 0))}  # two are missing and one is too many
+    # two are missing and one is too many
+    twice = {"hidden2": (("layer2.weight", 0), ("layer0.bias", 0))}
     with pytest.raises(ValueError, match="neither adding nor taking out a single"):
         check_function(outputs, layout, twice, models)
 
 
 def test_what_is_alike_cannot_be_seen():
-    # a missing bias changes nothing while all biases are 0: the reason why the models have to be random throughout
+    # a missing bias changes nothing while all biases are 0: the reason why the models have to be
+    # random throughout
     layout, spec, outputs, models = model_of("mlp")
     wrong = without(spec, "hidden1", ("layer1.bias", 0))
     layout.views(models)["layer1.bias"].zero_()

@@ -1,7 +1,8 @@
 """The relay market at PettingZoo's doors, and a round of it whose numbers are known.
 
-Numbers of ``the_good``: price (1 + .2) / 2 = .6, which buyer_0 takes and buyer_1 leaves; the good, which costs the seller .1, is
-shipped for a fee of (1 + 0) / 2 * .2 = .1. So the seller earns .6 - .1 - .1, the carrier .1, and buyer_0 its type less .6.
+Numbers of ``the_good``: price (1 + .2) / 2 = .6, which buyer_0 takes and buyer_1 leaves; the good,
+which costs the seller .1, is shipped for a fee of (1 + 0) / 2 * .2 = .1. So the seller earns .6 -
+.1 - .1, the carrier .1, and buyer_0 its type less .6.
 """
 
 import numpy as np

@@ -1,10 +1,11 @@
 """A toy market of three stages and three unlike roles, for the tests: offer, reply, ship.
 
-Every number can be worked out by hand. First the buyers' types are drawn (nobody moves). A seller names a price; two buyers who
-see it buy or leave, and their money is held; the seller ships the good or junk, and a carrier, where there is one, names its fee
-for each good that is shipped. A buyer of type v who gets the good at price p has v - p; junk is worth nothing, and its price goes
-back. A good costs the seller ``COST``. A market ends when buyer_0 storms out (``stay`` below -0.9), after its round. Where the
-horizon is a cut, every round shows 0.
+Every number can be worked out by hand. First the buyers' types are drawn (nobody moves). A seller
+names a price; two buyers who see it buy or leave, and their money is held; the seller ships the
+good or junk, and a carrier, where there is one, names its fee for each good that is shipped. A
+buyer of type v who gets the good at price p has v - p; junk is worth nothing, and its price goes
+back. A good costs the seller ``COST``. A market ends when buyer_0 storms out (``stay`` below -0.9),
+after its round. Where the horizon is a cut, every round shows 0.
 """
 
 from __future__ import annotations
@@ -85,9 +86,13 @@ class Offer(Phase):
 
 
 class Peek(Offer):
-    """An offer whose seller sees the buyers' types, so that its first observation differs from round to round."""
+    """An offer whose seller sees the buyers' types, so that its first observation differs from
+    round to round.
+    """
 
-    moves: ClassVar = {"seller": Move(Fields((Field("types", 2, 0.0, 1.0), ROUND)), Offer.moves["seller"].action)}
+    moves: ClassVar = {
+        "seller": Move(Fields((Field("types", 2, 0.0, 1.0), ROUND)), Offer.moves["seller"].action)
+    }
 
     def show(self, floor, own, quotes):
         return {"seller": {"types": floor.of(Drawn).types[:, None], "round": floor.played[:, None]}}
@@ -102,8 +107,17 @@ class Reply(Phase):
     name, outcome = "reply", Replied
     moves: ClassVar = {
         "buyer": Move(
-            Fields((Field("type", 1, 0.0, 1.0), Field("price", 1, 0.0, 1.0), Field("times", 1, 0.0, 99.0), ROUND)),
-            Fields((Field("take", text="buys where > 0"), Field("stay", text="storms out below -0.9"))),
+            Fields(
+                (
+                    Field("type", 1, 0.0, 1.0),
+                    Field("price", 1, 0.0, 1.0),
+                    Field("times", 1, 0.0, 99.0),
+                    ROUND,
+                )
+            ),
+            Fields(
+                (Field("take", text="buys where > 0"), Field("stay", text="storms out below -0.9"))
+            ),
         )
     }
 
@@ -115,12 +129,16 @@ class Reply(Phase):
 
     def show(self, floor, own, quotes):
         types, played = floor.of(Drawn).types, floor.played[:, None].expand(-1, 2)
-        return {"buyer": {"type": types, "price": quotes.expand(-1, 2), "times": own, "round": played}}
+        return {
+            "buyer": {"type": types, "price": quotes.expand(-1, 2), "times": own, "round": played}
+        }
 
     def truthful(self, observation, move, keys):
         """Say yes where the price is at most the type, and stay."""
         seen = move.observation.unpack(observation)
-        return move.write(observation, take=torch.where(seen["type"] >= seen["price"], 1.0, -1.0), stay=1.0)
+        return move.write(
+            observation, take=torch.where(seen["type"] >= seen["price"], 1.0, -1.0), stay=1.0
+        )
 
     def act(self, floor, own, quotes, actions):
         says = self.moves["buyer"].action.read(actions["buyer"])
@@ -140,16 +158,27 @@ class Ship(Phase):
     def show(self, floor, own, quotes):
         orders = floor.of(Replied).bought.double().sum(1, keepdim=True)
         carriers = orders.expand(-1, floor.count("carrier"))
-        return {"seller": {"orders": orders, "round": floor.played[:, None]}, "carrier": {"orders": carriers}}
+        return {
+            "seller": {"orders": orders, "round": floor.played[:, None]},
+            "carrier": {"orders": carriers},
+        }
 
     def truthful(self, observation, move, keys):
         """Ship the good, and carry it for half of the largest fee."""
-        return move.write(observation, ships="good") if move.name == "seller" else move.write(observation, fee=MOST_FEE / 2)
+        return (
+            move.write(observation, ships="good")
+            if move.name == "seller"
+            else move.write(observation, fee=MOST_FEE / 2)
+        )
 
     def act(self, floor, own, quotes, actions):
         good = SHIPS.read(actions["seller"])[:, 0] == SHIPS.number("good")
         bought, types, held = floor.of(Replied).bought, floor.of(Drawn).types, floor.cash("escrow")
-        fees = self.moves["carrier"].action.read(actions["carrier"])["fee"][..., 0] * bought.sum(1, keepdim=True) * good
+        fees = (
+            self.moves["carrier"].action.read(actions["carrier"])["fee"][..., 0]
+            * bought.sum(1, keepdim=True)
+            * good
+        )
         fees = fees.minimum(floor.purse("seller") / max(floor.count("carrier"), 1))
         floor = floor.pay("price", "escrow", "seller", (held * good)[..., None])
         floor = floor.pay("refund", "escrow", "buyer", torch.diag_embed(held * ~good))
@@ -161,16 +190,25 @@ class Ship(Phase):
 
 def relay_market(horizon=3, cash=1.0, cut=False, carriers=0, offer=Offer):
     people = People(
-        roles={"seller": 1, "buyer": 2, "carrier": carriers}, accounts={"escrow": 2}, empty=("escrow",), cash=cash, credit=0.0
+        roles={"seller": 1, "buyer": 2, "carrier": carriers},
+        accounts={"escrow": 2},
+        empty=("escrow",),
+        cash=cash,
+        credit=0.0,
     )
-    return Market(people, (Draw(), offer(), Reply(), Ship()), horizon=horizon, cut=cut, name="relay")
+    return Market(
+        people, (Draw(), offer(), Reply(), Ship()), horizon=horizon, cut=cut, name="relay"
+    )
 
 
-MEANT = {"price": 0.5, "take": 1.0, "stay": 1.0, "ships": "good", "fee": 0.1}  # by field of an action
+# by field of an action
+MEANT = {"price": 0.5, "take": 1.0, "stay": 1.0, "ships": "good", "fee": 0.1}
 
 
 def moves(market, now, **meant):
-    """What the movers do now, in words: ``moves(market, now, price=0.25, take=[1, -1])``; a list has a number an agent."""
+    """What the movers do now, in words: ``moves(market, now, price=0.25, take=[1, -1])``; a
+    list has a number an agent.
+    """
     said, seen = MEANT | meant, rounds.observe(market, now)
 
     def one(role, move):

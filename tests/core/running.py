@@ -8,7 +8,8 @@ from marketenv.core.batch import Batch
 from marketenv.core.market import agent_names
 
 STAGES = 3  # of a round
-TURN = ("seen", "rewards", "terminated", "truncated", "over", "last", "final_seen")  # and a report, which no file holds
+# and a report, which no file holds
+TURN = ("seen", "rewards", "terminated", "truncated", "over", "last", "final_seen")
 
 
 def batch_of(n_markets=3, **config):
@@ -41,7 +42,9 @@ def play(batch, rounds, stages=0, restart=True):
 def alike(one, two):
     """Whether two trees are equal to the bit; what is seen and done by role is a tree too."""
     held, wanted = tree.leaves(one), tree.leaves(two)
-    return held.keys() == wanted.keys() and all(torch.equal(held[name], wanted[name]) for name in wanted)
+    return held.keys() == wanted.keys() and all(
+        torch.equal(held[name], wanted[name]) for name in wanted
+    )
 
 
 def same(one, two):

@@ -1,4 +1,6 @@
-"""Spies for the tests: which part of the floor each phase reads, and what each draws random numbers for."""
+"""Spies for the tests: which part of the floor each phase reads, and what each draws random
+numbers for.
+"""
 
 import sys
 from collections import defaultdict
@@ -11,17 +13,22 @@ from marketenv.core.floor import Floor
 from marketenv.core.market import agent_names
 
 METHODS = ("begin", "quote", "show", "show_end", "act")  # those of a round
-PARTS = ("world", "flows", "terms", "done", "present", "ended", "ledger", "models", "types")  # of the floor
-SILENT = ("marketenv.core.", "dataclasses", "jaxtyping", "beartype")  # whose reading is none of a phase
+# of the floor
+PARTS = ("world", "flows", "terms", "done", "present", "ended", "ledger", "models", "types")
+# whose reading is none of a phase
+SILENT = ("marketenv.core.", "dataclasses", "jaxtyping", "beartype")
 
 
 class Log:
-    """What each phase did, by its name; "people" is who furnishes the floor. Nothing is noted while no phase is at work."""
+    """What each phase did, by its name; "people" is who furnishes the floor. Nothing is noted
+    while no phase is at work.
+    """
 
     def __init__(self):
         self.phase, self.round = "", 0
         self.reads = defaultdict(set)
-        self.drawn = defaultdict(lambda: defaultdict(lambda: defaultdict(set)))  # by phase, purpose and round: the keys
+        # by phase, purpose and round: the keys
+        self.drawn = defaultdict(lambda: defaultdict(lambda: defaultdict(set)))
 
     def keys(self, phase, but=frozenset()):
         """All keys that a phase drew by, by round; ``but`` for some purposes."""
@@ -85,7 +92,11 @@ class Watched(Floor):
 
 
 def watched(floor):
-    return floor if isinstance(floor, Watched) else Watched(**{name: vars(floor)[name] for name in Floor.__dataclass_fields__})
+    return (
+        floor
+        if isinstance(floor, Watched)
+        else Watched(**{name: vars(floor)[name] for name in Floor.__dataclass_fields__})
+    )
 
 
 def watch(market, monkeypatch):
@@ -126,7 +137,9 @@ def play(market, policy="random", n_markets=2, seed=0):
     LOG.phase = "people" if market.people.furnish is not None else ""
     floor = market.people.open(seed + torch.arange(n_markets), market.horizon, market.cut)
     LOG.phase = ""
-    now = rounds.begun(market, rounds.Situation(floor, {phase.name: phase.begin(floor) for phase in market.phases}))
+    now = rounds.begun(
+        market, rounds.Situation(floor, {phase.name: phase.begin(floor) for phase in market.phases})
+    )
     while now.playing:
         rounds.observe(market, now)
         now, _ = rounds.advance(market, now, rounds.act(market, policies, now))

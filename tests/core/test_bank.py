@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 
 from marketenv.core.bank import Layout
 
-SHAPES = st.lists(st.lists(st.integers(1, 4), min_size=1, max_size=3).map(tuple), min_size=1, max_size=5)
+SHAPES = st.lists(
+    st.lists(st.integers(1, 4), min_size=1, max_size=3).map(tuple), min_size=1, max_size=5
+)
 
 
 def test_tensors_lie_one_after_the_other():

@@ -25,7 +25,7 @@ def next_seed(seed):
     return int(draws.fold(torch.tensor(seed), "episode", 1))
 
 
-# --- seeds --------------------------------------------------------------------------------------------------------------------
+# --- seeds ----------------------------------------------------------------------------------------
 
 
 def later(batch, number):
@@ -34,7 +34,10 @@ def later(batch, number):
     return Episodes(now.base, now.number + number).seeds
 
 
-@pytest.mark.parametrize("use", [lambda b: b.step({}), lambda b: b.act({}), lambda b: b.save("x"), lambda b: b.in_round()])
+@pytest.mark.parametrize(
+    "use",
+    [lambda b: b.step({}), lambda b: b.act({}), lambda b: b.save("x"), lambda b: b.in_round()],
+)
 def test_nothing_runs_before_the_first_reset(use):
     with pytest.raises(ValueError, match=r"call reset\(\) first"):
         use(batch_of())
@@ -53,13 +56,28 @@ def test_seeds_of_any_integer_kind_are_the_same(seed):
 
 
 @pytest.mark.parametrize(
-    "seed", [-1, 2**63 - 1, 2**63, [1, 2], [1, 2, -3], 1.7, [1, None, "2"], [1, None, -1], "4", True, [0, True, 1]]
+    "seed",
+    [
+        -1,
+        2**63 - 1,
+        2**63,
+        [1, 2],
+        [1, 2, -3],
+        1.7,
+        [1, None, "2"],
+        [1, None, -1],
+        "4",
+        True,
+        [0, True, 1],
+    ],
 )
 def test_impossible_seeds_are_refused_and_nothing_changes(seed):
     fresh, one, two = batch_of(), batch_of(), batch_of()
     one.reset(1), two.reset(1)
     for batch in (fresh, one):
-        with pytest.raises(ValueError, match=r"seed is .*wanted an integer >= 0, or 3 of them, below 2\*\*63"):
+        with pytest.raises(
+            ValueError, match=r"seed is .*wanted an integer >= 0, or 3 of them, below 2\*\*63"
+        ):
             batch.reset(seed)
     one.reset(None), two.reset(None)
     assert fresh.now is None and alike(one.now, two.now)
@@ -67,14 +85,17 @@ def test_impossible_seeds_are_refused_and_nothing_changes(seed):
 
 def test_resets_without_a_seed_go_on_to_fresh_but_repeatable_episodes():
     one, two = batch_of(offer=Peek), batch_of(offer=Peek)
-    first, second = ([batch.reset(seed)["seller"] for seed in (5, None, None)] for batch in (one, two))
+    first, second = (
+        [batch.reset(seed)["seller"] for seed in (5, None, None)] for batch in (one, two)
+    )
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
     assert not torch.equal(first[0], first[1]) and not torch.equal(first[1], first[2])
     assert torch.equal(one.reset(5)["seller"], first[0])  # naming the seed again starts over
 
 
 def test_two_batches_that_were_never_seeded_differ():
-    assert not alike(batch_of(offer=Peek).reset(None), batch_of(offer=Peek).reset(None))  # 40 random bits
+    # 40 random bits
+    assert not alike(batch_of(offer=Peek).reset(None), batch_of(offer=Peek).reset(None))
 
 
 def test_a_market_without_a_seed_in_a_list_goes_on_to_its_next_episode():
@@ -84,7 +105,8 @@ def test_a_market_without_a_seed_in_a_list_goes_on_to_its_next_episode():
     seeds = two.running().floor.seeds.tolist()
     one.reset([1, None, 2])
     assert one.running().floor.seeds.tolist() == [1, seeds[1], 2]
-    assert len(set(read_seeds([None, 7, None], 3, torch.device("cpu"), first=False).tolist())) == 2  # -1 twice: they go on
+    # -1 twice: they go on
+    assert len(set(read_seeds([None, 7, None], 3, torch.device("cpu"), first=False).tolist())) == 2
 
 
 def test_every_market_counts_its_own_episodes():
@@ -99,7 +121,7 @@ def test_every_market_counts_its_own_episodes():
     assert not torch.equal(seeds[:1], batch.standing().episodes.base[:1])
 
 
-# --- stages -------------------------------------------------------------------------------------------------------------------
+# --- stages ---------------------------------------------------------------------------------------
 
 
 def test_a_step_inside_a_round_pays_nothing_ends_nothing_and_shows_the_next_stage():
@@ -111,7 +133,11 @@ def test_a_step_inside_a_round_pays_nothing_ends_nothing_and_shows_the_next_stag
         assert not turn.rewards.any() and not turn.terminated.any() and not turn.truncated.any()
         assert list(turn.seen) == movers and alike(turn.seen, batch.seen()) and batch.in_round()
     turn = batch.step(calm(batch))
-    assert turn.report is not None and torch.equal(turn.rewards, turn.report.rewards) and not batch.in_round()
+    assert (
+        turn.report is not None
+        and torch.equal(turn.rewards, turn.report.rewards)
+        and not batch.in_round()
+    )
     assert list(turn.seen) == ["seller"] and batch.standing().moves == ()
 
 
@@ -122,7 +148,9 @@ def test_the_moves_of_earlier_stages_are_kept_until_the_round_is_over():
     batch.step(first)
     second = calm(batch)
     batch.step(second)
-    assert alike(batch.standing().moves, (first, second)) and batch.standing().start.floor.round.tolist() == [0, 0, 0]
+    assert alike(
+        batch.standing().moves, (first, second)
+    ) and batch.standing().start.floor.round.tolist() == [0, 0, 0]
 
 
 def test_where_a_stage_is_refused_nothing_has_changed():
@@ -138,7 +166,9 @@ def test_where_a_stage_is_refused_nothing_has_changed():
 def test_infos_have_one_set_of_keys_from_the_start():
     batch, names = batch_of(), ["utility", "paid", "received", "cash", "takes"]
     batch.reset(0)
-    assert list(batch.infos()) == names and not any(values.any() for values in batch.infos().values())
+    assert list(batch.infos()) == names and not any(
+        values.any() for values in batch.infos().values()
+    )
     play(batch, 1)
     facts = batch.infos()
     assert list(facts) == names and torch.equal(facts["cash"], batch.report.ledger.cash[:, :3])
@@ -146,7 +176,7 @@ def test_infos_have_one_set_of_keys_from_the_start():
     assert batch.infos() is facts  # in mid-round those of the last round stay
 
 
-# --- ends and restarts --------------------------------------------------------------------------------------------------------
+# --- ends and restarts ----------------------------------------------------------------------------
 
 
 def test_a_market_that_is_over_restarts_in_the_same_step_and_the_others_go_on():
@@ -156,18 +186,30 @@ def test_a_market_that_is_over_restarts_in_the_same_step_and_the_others_go_on():
     batch.step(storm(batch, 1), restart=True)
     kept = batch.running().owns["reply"] * 1
     turn = batch.step(calm(batch), restart=True)
-    assert turn.terminated.tolist() == [False, True, False] and not turn.truncated.any() and turn.over.tolist() == [1]
+    assert (
+        turn.terminated.tolist() == [False, True, False]
+        and not turn.truncated.any()
+        and turn.over.tolist() == [1]
+    )
     now, seeds = batch.running(), [0, next_seed(1), 2]
     assert now.floor.round.tolist() == [1, 0, 1] and now.floor.seeds.tolist() == seeds
     assert now.floor.ledger.cash[1].tolist() == [1, 1, 1, 0, 0]  # the new episode's books
-    assert now.owns["reply"][1].tolist() == [0, 0] and torch.equal(now.owns["reply"][::2], kept[::2])
+    assert now.owns["reply"][1].tolist() == [0, 0] and torch.equal(
+        now.owns["reply"][::2], kept[::2]
+    )
     fresh = torch.stack([types_of([0], 1)[0], types_of(seeds[1:2])[0], types_of([2], 1)[0]])
-    assert torch.equal(now.floor.of(Drawn).types, fresh) and torch.equal(turn.seen["seller"][:, 0, :2], fresh.float())
-    assert turn.final_seen["seller"].tolist() == [[[0, 0, 0.5]]]  # of market 1: an end shows no types, 1 of 2 rounds is over
+    assert torch.equal(now.floor.of(Drawn).types, fresh) and torch.equal(
+        turn.seen["seller"][:, 0, :2], fresh.float()
+    )
+    # of market 1: an end shows no types, 1 of 2 rounds is over
+    assert turn.final_seen["seller"].tolist() == [[[0, 0, 0.5]]]
     assert turn.last.floor.seeds.tolist() == [1] and turn.last.floor.round.tolist() == [1]
-    assert batch.infos()["utility"][1].tolist() == [0, 0, 0] and torch.equal(batch.infos()["utility"][::2], turn.rewards[::2])
+    assert batch.infos()["utility"][1].tolist() == [0, 0, 0] and torch.equal(
+        batch.infos()["utility"][::2], turn.rewards[::2]
+    )
     turn = play(batch, 1)
-    assert turn.terminated.tolist() == [True, False, True]  # markets 0 and 2 reach the horizon, market 1 has a round to go
+    # markets 0 and 2 reach the horizon, market 1 has a round to go
+    assert turn.terminated.tolist() == [True, False, True]
     assert batch.running().floor.round.tolist() == [0, 1, 0]
 
 
@@ -186,7 +228,11 @@ def test_termination_goes_before_truncation():
     batch.step(calm(batch))
     batch.step(storm(batch, 0))
     turn = batch.step(calm(batch))
-    assert turn.terminated.tolist() == [True, False, False] and turn.truncated.tolist() == [False, True, True]
+    assert turn.terminated.tolist() == [True, False, False] and turn.truncated.tolist() == [
+        False,
+        True,
+        True,
+    ]
     assert turn.over.tolist() == [0, 1, 2]
 
 
@@ -207,9 +253,12 @@ def test_a_cut_shows_the_next_round_and_an_end_shows_nothing():
     batch.step(storm(batch, 0), restart=True)
     left = batch.step(calm(batch), restart=True)
     cut = play(batch, 1)  # market 0 has a round to go
-    assert left.terminated.tolist() == [True, False, False] and left.final_seen["seller"].tolist() == [[[0, 0, 0]]]
+    assert left.terminated.tolist() == [True, False, False] and left.final_seen[
+        "seller"
+    ].tolist() == [[[0, 0, 0]]]
     assert cut.truncated.tolist() == [False, True, True] and cut.over.tolist() == [1, 2]
-    assert torch.equal(cut.final_seen["seller"][:, 0, :2], types_of([1, 2], 2).float())  # of round three, which nobody plays
+    # of round three, which nobody plays
+    assert torch.equal(cut.final_seen["seller"][:, 0, :2], types_of([1, 2], 2).float())
 
 
 def test_without_a_restart_markets_that_are_over_see_their_end_while_others_go_on():
@@ -218,22 +267,39 @@ def test_without_a_restart_markets_that_are_over_see_their_end_while_others_go_o
     batch.step(calm(batch))
     batch.step(storm(batch, 1))
     turn = batch.step(calm(batch))
-    assert turn.terminated.tolist() == [False, True, False] and batch.standing().over.tolist() == [False, True, False]
-    assert turn.seen["seller"][1].tolist() == turn.final_seen["seller"][0].tolist() == [[0, 0, pytest.approx(1 / 3)]]
+    assert turn.terminated.tolist() == [False, True, False] and batch.standing().over.tolist() == [
+        False,
+        True,
+        False,
+    ]
+    assert (
+        turn.seen["seller"][1].tolist()
+        == turn.final_seen["seller"][0].tolist()
+        == [[0, 0, pytest.approx(1 / 3)]]
+    )
     assert torch.equal(turn.seen["seller"][::2, 0, :2], types_of([0, 2], 1).float())
     first, rewards = batch.standing(), turn.rewards[1]
     turn = play(batch, 1, restart=False)
-    assert turn.terminated.tolist() == [False, True, False] and turn.over is None  # over is over, and its end is told once
+    # over is over, and its end is told once
+    assert turn.terminated.tolist() == [False, True, False] and turn.over is None
     again = batch.standing()
-    assert alike(tree.rows(again.start, torch.tensor([1])), tree.rows(first.start, torch.tensor([1])))
-    assert not turn.rewards[1].any() and torch.equal(batch.infos()["utility"][1], rewards)  # it has not played another round
-    assert torch.equal(batch.report.rewards[1], rewards) and turn.seen["seller"][1].tolist() == [[0, 0, pytest.approx(1 / 3)]]
+    assert alike(
+        tree.rows(again.start, torch.tensor([1])), tree.rows(first.start, torch.tensor([1]))
+    )
+    # it has not played another round
+    assert not turn.rewards[1].any() and torch.equal(batch.infos()["utility"][1], rewards)
+    assert torch.equal(batch.report.rewards[1], rewards) and turn.seen["seller"][1].tolist() == [
+        [0, 0, pytest.approx(1 / 3)]
+    ]
     assert play(batch, 1, restart=False).terminated.all() and not batch.running().playing
 
 
 @pytest.mark.parametrize("cut", [False, True])
 def test_markets_that_end_at_different_times_play_what_they_would_play_alone(cut):
-    many, singles = batch_of(horizon=2, cut=cut, offer=Peek), [batch_of(1, horizon=2, cut=cut, offer=Peek) for _ in range(3)]
+    many, singles = (
+        batch_of(horizon=2, cut=cut, offer=Peek),
+        [batch_of(1, horizon=2, cut=cut, offer=Peek) for _ in range(3)],
+    )
     many.reset(1)
     for k, one in enumerate(singles):
         one.reset(1 + k)
@@ -241,7 +307,8 @@ def test_markets_that_end_at_different_times_play_what_they_would_play_alone(cut
     for _ in range(20 * STAGES):
         actions = calm(many)
         if "buyer" in actions:
-            actions["buyer"][:, 0, 1] = torch.tensor(np.where(draw.random(3) < 0.3, -1.0, 1.0))  # now and then one storms out
+            # now and then one storms out
+            actions["buyer"][:, 0, 1] = torch.tensor(np.where(draw.random(3) < 0.3, -1.0, 1.0))
         turn = many.step(actions, restart=True)
         place = {} if turn.over is None else {m: k for k, m in enumerate(turn.over.tolist())}
         for k, one in enumerate(singles):
@@ -249,7 +316,9 @@ def test_markets_that_end_at_different_times_play_what_they_would_play_alone(cut
             row = torch.tensor([k])
             for name in ("seen", "rewards", "terminated", "truncated"):
                 assert alike(tree.rows(getattr(turn, name), row), getattr(alone, name))
-            assert all(torch.equal(many.infos()[name][row], one.infos()[name]) for name in one.infos())
+            assert all(
+                torch.equal(many.infos()[name][row], one.infos()[name]) for name in one.infos()
+            )
             assert (alone.over is not None and len(alone.over) == 1) == (k in place)
             if k in place:
                 assert alike(tree.rows(turn.final_seen, torch.tensor([place[k]])), alone.final_seen)
@@ -285,7 +354,7 @@ def test_where_the_next_episode_cannot_begin_nothing_has_changed():
     )
 
 
-# --- masks --------------------------------------------------------------------------------------------------------------------
+# --- masks ----------------------------------------------------------------------------------------
 
 
 def test_a_mask_starts_its_markets_and_the_others_stay_where_they_are():
@@ -294,11 +363,17 @@ def test_a_mask_starts_its_markets_and_the_others_stay_where_they_are():
         batch.reset(0)
         play(batch, 1)
     seen = one.reset([50, 0, 0], torch.tensor([True, False, False]))
-    assert one.running().floor.seeds.tolist() == [50, 1, 2] and one.running().floor.round.tolist() == [0, 1, 1]
+    assert one.running().floor.seeds.tolist() == [
+        50,
+        1,
+        2,
+    ] and one.running().floor.round.tolist() == [0, 1, 1]
     assert torch.equal(seen["seller"][1:], two.seen()["seller"][1:]) and torch.equal(
         seen["seller"][0, 0, :2], types_of([50])[0].float()
     )
-    assert not one.infos()["cash"][0].any() and torch.equal(one.infos()["cash"][1:], two.infos()["cash"][1:])
+    assert not one.infos()["cash"][0].any() and torch.equal(
+        one.infos()["cash"][1:], two.infos()["cash"][1:]
+    )
     others = torch.tensor([1, 2])
     assert alike(tree.rows(one.now, others), tree.rows(two.now, others))
     actions = calm(one)
@@ -320,7 +395,9 @@ def test_in_mid_round_all_markets_are_reset_or_none(stages):
     for batch in (one, two):
         batch.reset(0)
         play(batch, 0, stages=stages)
-    with pytest.raises(ValueError, match="a round is not over: all markets of a batch play a stage together"):
+    with pytest.raises(
+        ValueError, match="a round is not over: all markets of a batch play a stage together"
+    ):
         one.reset(9, torch.tensor([True, False, True]))
     assert same(one.step(calm(two)), two.step(calm(two)))
     one.reset(9, torch.ones(3, dtype=torch.bool))
@@ -334,7 +411,7 @@ def test_a_mask_that_leaves_markets_out_before_they_started_is_refused():
     assert batch.now is None
 
 
-# --- holds --------------------------------------------------------------------------------------------------------------------
+# --- holds ----------------------------------------------------------------------------------------
 
 
 def bids(n_markets, *prices):
@@ -353,10 +430,13 @@ def test_a_market_that_is_held_stays_where_it_is_while_the_others_play():
     turn, wanted = held.step(bids(3, 0.75, 0.25), hold=mask), free.step(bids(3, 0.75, 0.25))
     assert held.running().floor.round.tolist() == [2, 1, 2] and turn.rewards[1].tolist() == [0, 0]
     assert torch.equal(turn.rewards[::2], wanted.rewards[::2])
-    assert held.running().owns["auction"].tolist() == [0.75, 0.5, 0.75]  # the last price of market 1 is the old one
+    # the last price of market 1 is the old one
+    assert held.running().owns["auction"].tolist() == [0.75, 0.5, 0.75]
     assert held.running().floor.ledger.cash[1].tolist() == [-0.5, 0, 0.5]
-    assert held.report.of(Auctioned).offers[1].tolist() == [0.5, 0.25, 0]  # its last round is the one before
-    kept = torch.stack([turn.rewards[0], before["utility"][1], turn.rewards[2]])  # as is what is told of it
+    # its last round is the one before
+    assert held.report.of(Auctioned).offers[1].tolist() == [0.5, 0.25, 0]
+    # as is what is told of it
+    kept = torch.stack([turn.rewards[0], before["utility"][1], turn.rewards[2]])
     assert torch.equal(held.infos()["utility"], kept)
     again, once = held.step(bids(3, 0.75, 0.25)), free.step(bids(3, 0.75, 0.25))
     assert again.terminated.tolist() == [True, False, True] and once.terminated.all()
@@ -368,19 +448,25 @@ def test_markets_that_are_held_when_the_others_end_do_not_end():
     batch = Batch(market, 2)
     batch.reset(0)
     turn = batch.step(bids(2, 0.5, 0.25), hold=torch.tensor([True, False]))
-    assert turn.truncated.tolist() == [False, True] and not turn.terminated.any() and turn.over.tolist() == [1]
+    assert (
+        turn.truncated.tolist() == [False, True]
+        and not turn.terminated.any()
+        and turn.over.tolist() == [1]
+    )
     assert batch.running().floor.round.tolist() == [0, 1] and batch.running().playing
 
 
 def test_nobody_waits_in_a_market_of_several_stages():
     one, two = batch_of(), batch_of()
     one.reset(0), two.reset(0)
-    with pytest.raises(ValueError, match="hold was given in a market of 3 stages, wanted one of one stage"):
+    with pytest.raises(
+        ValueError, match="hold was given in a market of 3 stages, wanted one of one stage"
+    ):
         one.step(calm(one), hold=torch.tensor([True, False, False]))
     assert same(one.step(calm(two)), two.step(calm(two)))
 
 
-# --- who plays ----------------------------------------------------------------------------------------------------------------
+# --- who plays ------------------------------------------------------------------------------------
 
 
 def test_a_batch_asks_the_movers_policies_but_those_to_be_skipped():
@@ -390,7 +476,10 @@ def test_a_batch_asks_the_movers_policies_but_those_to_be_skipped():
     policies = dict.fromkeys(agent_names(batch.market), batch.market.policies["truthful"])
     actions = batch.act(policies, frozenset({"carrier_0"}))
     assert actions["seller"].tolist() == [[[1]]] * 3 and actions["carrier"].tolist() == [[[0]]] * 3
-    assert alike(actions | {"carrier": batch.act(policies)["carrier"]}, rounds.act(batch.market, policies, batch.running()))
+    assert alike(
+        actions | {"carrier": batch.act(policies)["carrier"]},
+        rounds.act(batch.market, policies, batch.running()),
+    )
 
 
 def test_a_turn_is_what_happened_and_holds_no_part_of_the_batch():

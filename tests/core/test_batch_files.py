@@ -1,4 +1,6 @@
-"""A batch on disk: saved in any stage, loaded to the bit, and refused where the file is none of this market's."""
+"""A batch on disk: saved in any stage, loaded to the bit, and refused where the file is none of
+this market's.
+"""
 
 import dataclasses
 import functools
@@ -45,7 +47,9 @@ def test_a_loaded_batch_goes_on_to_the_bit_from_any_stage(tmp_path, stages, carr
 
 
 def test_a_batch_with_markets_that_are_over_is_loaded_as_it_was(tmp_path):
-    """Market 1 is over and did not restart; the file says so, and where it is loaded with a restart it begins anew."""
+    """Market 1 is over and did not restart; the file says so, and where it is loaded with a
+    restart it begins anew.
+    """
     for stages in range(STAGES):
         one, two, three = (batch_of(cut=True, offer=Peek) for _ in range(3))
         one.reset(0)
@@ -63,13 +67,21 @@ def test_a_batch_with_markets_that_are_over_is_loaded_as_it_was(tmp_path):
             assert three.now is None
         else:
             three.load(tmp_path / "state", restart=True)
-            assert not three.standing().over.any() and three.running().floor.round.tolist() == [1, 0, 1]
+            assert not three.standing().over.any() and three.running().floor.round.tolist() == [
+                1,
+                0,
+                1,
+            ]
 
 
 @pytest.mark.parametrize("stages", range(STAGES))
 @pytest.mark.parametrize("cut", [False, True])
-def test_markets_that_wait_at_the_horizon_while_another_plays_on_are_loaded_as_they_wait(tmp_path, cut, stages):
-    """Market 0 began anew, so markets 1 and 2 are over first: they play no round beyond the horizon, and no file says so."""
+def test_markets_that_wait_at_the_horizon_while_another_plays_on_are_loaded_as_they_wait(
+    tmp_path, cut, stages
+):
+    """Market 0 began anew, so markets 1 and 2 are over first: they play no round beyond the
+    horizon, and no file says so.
+    """
     one, two = (batch_of(horizon=3, cut=cut, offer=Peek) for _ in range(2))
     one.reset(0)
     play(one, 2)
@@ -77,7 +89,11 @@ def test_markets_that_wait_at_the_horizon_while_another_plays_on_are_loaded_as_t
     play(one, 2, restart=False)
     play(one, 0, stages=stages, restart=False)
     one.save(tmp_path / "state")
-    assert one.running().floor.round.tolist() == [2, 3, 3] and one.standing().over.tolist() == [False, True, True]
+    assert one.running().floor.round.tolist() == [2, 3, 3] and one.standing().over.tolist() == [
+        False,
+        True,
+        True,
+    ]
     assert alike(two.load(tmp_path / "state"), one.seen()) and alike(one.now, two.now)
     assert same(one.step(calm(two)), two.step(calm(two)))
 
@@ -90,7 +106,8 @@ def test_a_finished_batch_is_loaded_as_finished(tmp_path, cut):
     one.save(tmp_path / "state")
     seen = two.load(tmp_path / "state")
     assert alike(seen, turn.seen) and alike(seen, turn.final_seen) and not two.running().playing
-    assert bool(seen["seller"][..., :2].any()) == cut  # the next round's types, which only a cut shows
+    # the next round's types, which only a cut shows
+    assert bool(seen["seller"][..., :2].any()) == cut
     with pytest.raises(ValueError, match="the episode is over"):
         two.step({"seller": torch.zeros(3, 1, 1)})
     assert alike(one.reset(None), two.load(tmp_path / "state", restart=True))
@@ -101,7 +118,9 @@ def foreign(path, kind):
     if kind == "text":
         path.write_text("hello")
         return
-    other = {"market": Batch(make_market("reference_v0"), 3), "number": batch_of(2)}.get(kind, batch_of())
+    other = {"market": Batch(make_market("reference_v0"), 3), "number": batch_of(2)}.get(
+        kind, batch_of()
+    )
     other.reset(1)
     other.save(path)
     if kind == "cut":
@@ -149,7 +168,11 @@ def whole(tmp_path_factory):
 def forge(path, tensors, about):
     """Write such a file with a right checksum."""
     text, held = json.dumps(about), {name: tensor.contiguous() for name, tensor in tensors.items()}
-    save_file(held, str(path), {"format": storage.FORMAT, "about": text, "sha256": storage._fingerprint(held, text)})
+    save_file(
+        held,
+        str(path),
+        {"format": storage.FORMAT, "about": text, "sha256": storage._fingerprint(held, text)},
+    )
 
 
 def refused(path):
@@ -186,11 +209,18 @@ ALTERED = {
 @given(data=st.data())
 def test_a_forged_tensor_is_refused_and_nothing_changes(tmp_path, whole, data):
     tensors, about = whole
-    name, kind = data.draw(st.sampled_from(sorted(tensors))), data.draw(st.sampled_from(sorted(ALTERED)))
+    name, kind = (
+        data.draw(st.sampled_from(sorted(tensors))),
+        data.draw(st.sampled_from(sorted(ALTERED))),
+    )
     altered = ALTERED[kind](tensors[name])
     forge(
         tmp_path / "state",
-        {n: altered if n == name else t for n, t in tensors.items() if n != name or altered is not None},
+        {
+            n: altered if n == name else t
+            for n, t in tensors.items()
+            if n != name or altered is not None
+        },
         about,
     )
     assert refused(tmp_path / "state")
@@ -200,7 +230,11 @@ def test_a_forged_tensor_is_refused_and_nothing_changes(tmp_path, whole, data):
 @given(data=st.data())
 def test_a_forged_header_is_refused_and_nothing_changes(tmp_path, whole, data):
     tensors, about = whole
-    name = data.draw(st.sampled_from(["all", "market", "stage", "more", *(f"market.{fact}" for fact in about["market"])]))
+    name = data.draw(
+        st.sampled_from(
+            ["all", "market", "stage", "more", *(f"market.{fact}" for fact in about["market"])]
+        )
+    )
     value = data.draw(st.sampled_from(OTHER))
     forged = json.loads(json.dumps(about))
     assume(name != "stage" or type(value) is not int or value != about["stage"])
@@ -234,7 +268,9 @@ IMPOSSIBLE = {
     "a round beyond the horizon": {"state.floor.round": torch.tensor([1, 1, 4])},
     "a round below 0": {"state.floor.round": torch.tensor([1, 1, -1])},
     "beyond the last round and yet going on": {"state.floor.round": torch.tensor([1, 3, 1])},
-    "ended by its own rule and yet going on": {"state.floor.ended": torch.tensor([False, True, False])},
+    "ended by its own rule and yet going on": {
+        "state.floor.ended": torch.tensor([False, True, False])
+    },
     "all over in the middle of a round": {"extra.ended": torch.tensor([True, True, True])},
     "over before anything was played": {
         "state.floor.round": torch.tensor([0, 1, 1]),
@@ -249,12 +285,19 @@ IMPOSSIBLE = {
 @pytest.mark.parametrize("kind", IMPOSSIBLE)
 def test_an_impossible_file_is_refused_and_nothing_changes(tmp_path, whole, kind):
     tensors, about = whole
-    forge(tmp_path / "state", {n: t for n, t in (tensors | IMPOSSIBLE[kind]).items() if t is not None}, about)
+    forge(
+        tmp_path / "state",
+        {n: t for n, t in (tensors | IMPOSSIBLE[kind]).items() if t is not None},
+        about,
+    )
     assert refused(tmp_path / "state")
 
 
 def test_another_market_is_named_before_its_state_is_compared(tmp_path):
-    three, four = (Batch(make_market("model_sharing_v0", learner=None, n_agents=n, max_cycles=2), 2) for n in (3, 4))
+    three, four = (
+        Batch(make_market("model_sharing_v0", learner=None, n_agents=n, max_cycles=2), 2)
+        for n in (3, 4)
+    )
     four.reset(0)
     four.save(tmp_path / "state")
     with pytest.raises(ValueError, match="n_agents=4, wanted n_agents=3"):
@@ -263,8 +306,13 @@ def test_another_market_is_named_before_its_state_is_compared(tmp_path):
     sellers = Batch(make_market("data_market_v0", **options, data_options={"size": 20}), 1)
     sellers.reset(0)
     sellers.save(tmp_path / "data")
-    said = "wanted n_sellers=4; data.n_agents=3, wanted data.n_agents=4; data.options={size: 20}, wanted data.options={}. Build"
-    with pytest.raises(ValueError, match=re.escape(f"holds a data_market_v0 with n_sellers=3, {said}")):
+    said = (
+        "wanted n_sellers=4; data.n_agents=3, wanted data.n_agents=4; data.options={size: 20},"
+        " wanted data.options={}. Build"
+    )
+    with pytest.raises(
+        ValueError, match=re.escape(f"holds a data_market_v0 with n_sellers=3, {said}")
+    ):
         Batch(make_market("data_market_v0", **options, n_sellers=4), 1).load(tmp_path / "data")
     with pytest.raises(ValueError, match=r"holds a .*haring.*, wanted a reference"):
         Batch(make_market("reference_v0"), 2).load(tmp_path / "state")
@@ -280,7 +328,9 @@ class Bought(Reply):
 
 
 def test_a_state_that_its_market_refuses_changes_nothing(tmp_path):
-    """All is computed before anything is assigned: here a phase finds what cannot be, as the round is played again."""
+    """All is computed before anything is assigned: here a phase finds what cannot be, as the
+    round is played again.
+    """
     market = Market(relay_market().people, (Draw(), Offer(), Bought(), Ship()))
     one, two = Batch(market, 2), Batch(market, 2)
     for batch in (one, two):
@@ -288,7 +338,11 @@ def test_a_state_that_its_market_refuses_changes_nothing(tmp_path):
         batch.step(calm(batch))
     one.save(tmp_path / "state")
     header, tensors = storage._read(tmp_path / "state")
-    forge(tmp_path / "state", tensors | {"state.owns.reply": torch.full((2, 2), -1.0)}, json.loads(header["about"]))
+    forge(
+        tmp_path / "state",
+        tensors | {"state.owns.reply": torch.full((2, 2), -1.0)},
+        json.loads(header["about"]),
+    )
     with pytest.raises(ValueError, match="times below 0"):
         one.load(tmp_path / "state")
     actions = calm(two)
@@ -303,7 +357,12 @@ class Priced(Offer):
 
 
 def priced(part, horizon=3):
-    return Market(relay_market().people, (Draw(), Priced(part), Reply(), Ship()), horizon=horizon, name="priced")
+    return Market(
+        relay_market().people,
+        (Draw(), Priced(part), Reply(), Ship()),
+        horizon=horizon,
+        name="priced",
+    )
 
 
 def test_a_market_without_a_config_goes_by_all_that_it_holds(tmp_path):
@@ -337,7 +396,10 @@ def test_markets_of_one_name_are_told_apart_by_people_phases_and_horizon(tmp_pat
 def test_the_order_of_the_phases_counts(tmp_path):
     """Two orders of the same phases are two markets."""
     people, quiet = relay_market().people, dataclasses.replace
-    one, two = (Market(quiet(people), (*first, Offer(), Reply(), Ship())) for first in ((Draw(), renamed()), (renamed(), Draw())))
+    one, two = (
+        Market(quiet(people), (*first, Offer(), Reply(), Ship()))
+        for first in ((Draw(), renamed()), (renamed(), Draw()))
+    )
     batch = Batch(one, 2)
     batch.reset(0)
     batch.save(tmp_path / "state")
@@ -352,10 +414,14 @@ def renamed():
 
 
 def test_what_cannot_be_compared_is_said(tmp_path):
-    market = make_market("reference_v0", mechanism=functools.partial(double_auction, weight=Locked(0.5)))
+    market = make_market(
+        "reference_v0", mechanism=functools.partial(double_auction, weight=Locked(0.5))
+    )
     batch = Batch(market, 2)
     batch.reset(0)
-    with pytest.warns(UserWarning, match="mechanism holds an object that cannot be compared, so load"):
+    with pytest.warns(
+        UserWarning, match="mechanism holds an object that cannot be compared, so load"
+    ):
         batch.save(tmp_path / "state")
     with pytest.raises(ValueError, match=r"cannot be checked .* mechanism holds .* __getstate__"):
         batch.load(tmp_path / "state")
@@ -370,7 +436,10 @@ class Locked(float):
 
 
 def test_two_markets_with_states_of_one_shape_are_told_apart(tmp_path):
-    other = Batch(Market(relay_market().people, (Draw(), Offer(), Reply(), Ship()), horizon=3, name="other"), 3)
+    other = Batch(
+        Market(relay_market().people, (Draw(), Offer(), Reply(), Ship()), horizon=3, name="other"),
+        3,
+    )
     other.reset(0)
     other.save(tmp_path / "state")
     with pytest.raises(ValueError, match="holds a other, wanted a relay"):

@@ -1,4 +1,6 @@
-"""Arguments come in one plain form or are refused in words: what came, what was wanted, what to do."""
+"""Arguments come in one plain form or are refused in words: what came, what was wanted, what to
+do.
+"""
 
 import math
 from fractions import Fraction
@@ -12,7 +14,19 @@ from hypothesis import strategies as st
 from marketenv.core import checks
 
 ARRAYS = [[3], np.array([3]), torch.tensor([3])]
-NONE_OF_THEM = [None, "3", b"3", math.nan, object(), [], {}, 1j, np.complex64(1), np.ma.masked, *ARRAYS]
+NONE_OF_THEM = [
+    None,
+    "3",
+    b"3",
+    math.nan,
+    object(),
+    [],
+    {},
+    1j,
+    np.complex64(1),
+    np.ma.masked,
+    *ARRAYS,
+]
 TRUTHS = [True, np.True_, np.array(True), torch.tensor(True)]
 TABLE = {"total": sum, "most": max}
 
@@ -24,18 +38,31 @@ def refusal(check, value, *rest, **more):
     return str(caught.value)
 
 
-@pytest.mark.parametrize("value", [3, np.int64(3), np.uint8(3), np.array(3), torch.tensor(3), torch.tensor(3, dtype=torch.uint8)])
+@pytest.mark.parametrize(
+    "value",
+    [3, np.int64(3), np.uint8(3), np.array(3), torch.tensor(3), torch.tensor(3, dtype=torch.uint8)],
+)
 def test_a_whole_number_of_any_kind_is_an_int(value):
     assert type(checks.whole(value, "size")) is int and checks.whole(value, "size", 3, 3) == 3
 
 
 @pytest.mark.parametrize(
-    "value", [*NONE_OF_THEM, True, np.True_, torch.tensor(True), 3.0, np.float64(3), torch.tensor(3.0), math.inf]
+    "value",
+    [
+        *NONE_OF_THEM,
+        True,
+        np.True_,
+        torch.tensor(True),
+        3.0,
+        np.float64(3),
+        torch.tensor(3.0),
+        math.inf,
+    ],
 )
 def test_what_is_no_whole_number_is_refused_by_its_name(value):
-    assert refusal(checks.whole, value, 1).startswith("size is ") and "wanted a whole number >= 1." in refusal(
-        checks.whole, value, 1
-    )
+    assert refusal(checks.whole, value, 1).startswith(
+        "size is "
+    ) and "wanted a whole number >= 1." in refusal(checks.whole, value, 1)
 
 
 @given(st.integers(), st.integers(-5, 5), st.integers(0, 9))
@@ -43,8 +70,9 @@ def test_whole_numbers_from_least_to_most_are_taken_and_no_others(value, least, 
     if least <= value <= least + width:
         assert checks.whole(value, "size", least, least + width) == value
     else:
-        assert refusal(checks.whole, value, least, least + width) == (
-            f"size is {value}, wanted a whole number from {least} to {least + width}."
+        assert (
+            refusal(checks.whole, value, least, least + width)
+            == f"size is {value}, wanted a whole number from {least} to {least + width}."
         )
 
 
@@ -59,7 +87,17 @@ def test_whole_numbers_end_where_those_of_tensors_do():
 
 
 @pytest.mark.parametrize(
-    "value", [2, 2.0, np.float32(2), np.int8(2), np.array(2.0), torch.tensor(2.0), torch.tensor(2), Fraction(2)]
+    "value",
+    [
+        2,
+        2.0,
+        np.float32(2),
+        np.int8(2),
+        np.array(2.0),
+        torch.tensor(2.0),
+        torch.tensor(2),
+        Fraction(2),
+    ],
 )
 def test_a_real_number_of_any_kind_is_a_float(value):
     assert type(checks.number(value, "size")) is float and checks.number(value, "size") == 2.0
@@ -67,12 +105,21 @@ def test_a_real_number_of_any_kind_is_a_float(value):
 
 @pytest.mark.parametrize(
     "value",
-    [*NONE_OF_THEM, True, np.True_, torch.tensor(True), torch.tensor(1j), torch.tensor(1.0, device="meta"), 10**400, math.inf],
+    [
+        *NONE_OF_THEM,
+        True,
+        np.True_,
+        torch.tensor(True),
+        torch.tensor(1j),
+        torch.tensor(1.0, device="meta"),
+        10**400,
+        math.inf,
+    ],
 )
 def test_what_is_no_finite_number_is_refused_by_its_name(value):
-    assert refusal(checks.number, value, 0).startswith("size is ") and "wanted a finite number >= 0." in refusal(
-        checks.number, value, 0
-    )
+    assert refusal(checks.number, value, 0).startswith(
+        "size is "
+    ) and "wanted a finite number >= 0." in refusal(checks.number, value, 0)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +173,10 @@ def test_a_named_part_is_an_entry_or_an_object_of_its_kind():
         ("totel", "no size 'totel'. Did you mean 'total'? Known: most, total."),
         (
             dict,
-            "size is <class 'dict'>, wanted a name (total, most) or a callable numbers -> number: this is the class dict, make",
+            (
+                "size is <class 'dict'>, wanted a name (total, most) or a callable numbers ->"
+                " number: this is the class dict, make"
+            ),
         ),
     ],
 )
@@ -135,60 +185,97 @@ def test_another_part_is_refused(value, said):
 
 
 def test_a_callable_of_other_arguments_is_refused_before_it_is_called():
-    assert "it is called with 2 arguments" in refusal(checks.named_part, lambda bids: bids, TABLE, "a callable", takes=2)
+    assert "it is called with 2 arguments" in refusal(
+        checks.named_part, lambda bids: bids, TABLE, "a callable", takes=2
+    )
 
 
-@pytest.mark.parametrize("value", [(0, 2), [0, 2], np.array([0, 2]), torch.tensor([0.0, 2.0]), (np.float32(0), Fraction(2))])
+@pytest.mark.parametrize(
+    "value",
+    [(0, 2), [0, 2], np.array([0, 2]), torch.tensor([0.0, 2.0]), (np.float32(0), Fraction(2))],
+)
 def test_an_interval_is_two_floats(value):
     low, high = checks.interval(value, "size", 0.0)
     assert (low, high) == (0.0, 2.0) and type(low) is type(high) is float
 
 
 @pytest.mark.parametrize(
-    "value", [*NONE_OF_THEM, 5.0, (1,), (0, 1, 2), (2, 1), (-1, 1), (0, math.inf), (0, math.nan), ("0", "1"), "01", {0: 1, 1: 2}]
+    "value",
+    [
+        *NONE_OF_THEM,
+        5.0,
+        (1,),
+        (0, 1, 2),
+        (2, 1),
+        (-1, 1),
+        (0, math.inf),
+        (0, math.nan),
+        ("0", "1"),
+        "01",
+        {0: 1, 1: 2},
+    ],
 )
 def test_what_is_no_interval_is_refused(value):
-    assert "wanted an interval (low, high), 0 <= low <= high, both finite" in refusal(checks.interval, value, 0.0)
+    assert "wanted an interval (low, high), 0 <= low <= high, both finite" in refusal(
+        checks.interval, value, 0.0
+    )
 
 
 def test_an_interval_has_a_top_and_may_have_to_be_more_than_a_point():
     assert (
-        refusal(checks.interval, (0, 11), 0.0, 10.0) == "size is (0, 11), wanted an interval (low, high), 0 <= low <= high <= 10."
+        refusal(checks.interval, (0, 11), 0.0, 10.0)
+        == "size is (0, 11), wanted an interval (low, high), 0 <= low <= high <= 10."
     )
     assert checks.interval((1, 1), "size", 0.0) == (1.0, 1.0)
     assert "0 <= low < high" in refusal(checks.interval, (1, 1), 0.0, apart=True)
 
 
-@pytest.mark.parametrize("value", [(1, 2), [1, 2], range(1, 3), np.array([1, 2]), torch.tensor([1, 2])])
+@pytest.mark.parametrize(
+    "value", [(1, 2), [1, 2], range(1, 3), np.array([1, 2]), torch.tensor([1, 2])]
+)
 def test_entries_come_as_a_tuple(value):
     assert checks.each(value, "size", checks.whole, 2) == (1, 2)
 
 
-@pytest.mark.parametrize("value", [None, 5, "12", b"12", object(), {}, {1, 2}, (1,), (1, 2, 3), np.ones((2, 2))])
+@pytest.mark.parametrize(
+    "value", [None, 5, "12", b"12", object(), {}, {1, 2}, (1,), (1, 2, 3), np.ones((2, 2))]
+)
 def test_another_number_of_entries_is_refused(value):
     said = refusal(checks.each, value, checks.whole, 2, "rounds", ", or None")
     assert said.endswith("wanted a tuple of 2 rounds, one for each agent, or None.")
 
 
 def test_an_entry_is_refused_by_its_place():
-    assert refusal(checks.each, (1, "2"), checks.whole) == "size[1] is '2', wanted a whole number >= 0."
+    assert (
+        refusal(checks.each, (1, "2"), checks.whole)
+        == "size[1] is '2', wanted a whole number >= 0."
+    )
     nested = lambda value, name: checks.each(value, name, checks.whole)  # noqa: E731
-    assert refusal(checks.each, ((1,), (1, None)), nested) == "size[1][1] is None, wanted a whole number >= 0."
+    assert (
+        refusal(checks.each, ((1,), (1, None)), nested)
+        == "size[1][1] is None, wanted a whole number >= 0."
+    )
 
 
 def test_one_stands_for_all_or_there_is_one_for_each():
     assert checks.one_or_each(1, "size", checks.number, 2, "numbers") == 1.0
     assert checks.one_or_each([1, 2], "size", checks.number, 2, "numbers") == (1.0, 2.0)
-    assert "2 numbers, one for each agent, or one for all" in refusal(checks.one_or_each, [1], checks.number, 2, "numbers")
-    assert refusal(checks.one_or_each, "1", checks.number, 2, "numbers") == "size is '1', wanted a finite number."
+    assert "2 numbers, one for each agent, or one for all" in refusal(
+        checks.one_or_each, [1], checks.number, 2, "numbers"
+    )
+    assert (
+        refusal(checks.one_or_each, "1", checks.number, 2, "numbers")
+        == "size is '1', wanted a finite number."
+    )
 
 
 def test_options_are_copied_and_unknown_ones_get_a_neighbour():
     given_ = {"hidden": 1}
     taken = checks.options(given_, "size", ("hidden",))
     assert taken == given_ and taken is not given_
-    assert refusal(checks.options, {"hiden": 1}, ("hidden", "memory")) == (
-        "no entry of size 'hiden'. Did you mean 'hidden'? Known: hidden, memory."
+    assert (
+        refusal(checks.options, {"hiden": 1}, ("hidden", "memory"))
+        == "no entry of size 'hiden'. Did you mean 'hidden'? Known: hidden, memory."
     )
 
 
@@ -208,7 +295,15 @@ def test_a_long_value_is_shown_in_one_short_line():
 
 
 @pytest.mark.parametrize(
-    "value", [b"ab", bytearray(b"ab"), memoryview(b"ab"), torch.ones(2).to_sparse(), torch.ones(2, device="meta")], ids=type
+    "value",
+    [
+        b"ab",
+        bytearray(b"ab"),
+        memoryview(b"ab"),
+        torch.ones(2).to_sparse(),
+        torch.ones(2, device="meta"),
+    ],
+    ids=type,
 )
 def test_what_lists_no_numbers_is_no_interval(value):
     """Bytes are numbers to Python, and a tensor without values has none to list."""

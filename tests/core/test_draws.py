@@ -18,7 +18,10 @@ GOLDEN = {
     "uniform": [[0.933820287693287, 0.3877459655243315], [0.5626233300913935, 0.3845125017327514]],
     "integers": [[93, 38, 74, 28], [56, 38, 58, 56]],
     "permutation": [[4, 3, 1, 5, 2, 0], [4, 1, 0, 3, 2, 5]],
-    "normal": [[1.504862525464416, -0.28519868071218285], [0.15762368390101691, -0.2936504727722466]],
+    "normal": [
+        [1.504862525464416, -0.28519868071218285],
+        [0.15762368390101691, -0.2936504727722466],
+    ],
 }
 
 
@@ -37,7 +40,11 @@ def signed(z):
 def test_fold_is_the_finaliser_in_exact_integers(key, part):
     golden = ((part + 1) * 0x9E3779B97F4A7C15) % 2**64
     expected = signed(splitmix((key + splitmix(golden)) % 2**64))
-    assert int(draws.fold(torch.tensor(key), torch.tensor(part))) == int(draws.fold(torch.tensor(key), part)) == expected
+    assert (
+        int(draws.fold(torch.tensor(key), torch.tensor(part)))
+        == int(draws.fold(torch.tensor(key), part))
+        == expected
+    )
 
 
 def test_the_first_output_of_splitmix64_is_the_published_one():
@@ -46,8 +53,8 @@ def test_the_first_output_of_splitmix64_is_the_published_one():
 
 
 def test_draws_never_change_between_versions():
-    # Stability values: what this library drew in version 0.1.0. Saved markets and playthroughs depend on them;
-    # a change here is a new environment version.
+    # Stability values: what this library drew in version 0.1.0. Saved markets and playthroughs
+    # depend on them; a change here is a new environment version.
     keys = draws.fold(torch.tensor([0, 1]), "noise", 3)
     assert keys.tolist() == GOLDEN["keys"]
     assert draws.uniform(keys, 2).tolist() == GOLDEN["uniform"]
@@ -64,12 +71,14 @@ def test_uniform_numbers_pass_kolmogorov_smirnov(name):
         "many keys, one number": draws.uniform(torch.arange(N), 1).flatten(),
         "agents": draws.uniform(draws.agent_keys(torch.arange(N // 4), 4, "type"), 1).flatten(),
     }[name]
-    assert stats.kstest(numbers.numpy(), "uniform").pvalue > 0.01  # seeds are fixed: this either holds for ever or never
+    # seeds are fixed: this either holds for ever or never
+    assert stats.kstest(numbers.numpy(), "uniform").pvalue > 0.01
 
 
 def test_normal_numbers_have_the_moments_of_the_standard_normal():
     z = draws.normal(torch.tensor(11), N)
-    # standard errors: mean 1/sqrt(N), variance sqrt(2/N), third moment sqrt(15/N), fourth sqrt(96/N); within 4 of each
+    # standard errors: mean 1/sqrt(N), variance sqrt(2/N), third moment sqrt(15/N), fourth
+    # sqrt(96/N); within 4 of each
     for power, moment, error in ((1, 0, 1), (2, 1, 2), (3, 0, 15), (4, 3, 96)):
         assert abs(float((z**power).mean()) - moment) < 4 * math.sqrt(error / N)
     assert stats.kstest(z.numpy(), "norm").pvalue > 0.01
@@ -92,7 +101,8 @@ def test_uniform_lies_strictly_inside_the_unit_interval_and_longer_draws_begin_a
 
 
 def test_the_extreme_bit_patterns_stay_inside_the_unit_interval(monkeypatch):
-    monkeypatch.setattr(draws, "fold", lambda keys, *parts: torch.tensor([0, -1]))  # all bits 0, all bits 1
+    # all bits 0, all bits 1
+    monkeypatch.setattr(draws, "fold", lambda keys, *parts: torch.tensor([0, -1]))
     u = draws.uniform(torch.tensor(0), 2)
     assert u.tolist() == [2.0**-53, 1 - 2.0**-53]  # half a step of 2^-52 from either end
 
@@ -126,17 +136,22 @@ def test_agents_rounds_and_purposes_draw_independent_numbers():
     seeds = torch.arange(N)
     base = draws.uniform(draws.fold(seeds, "a", 0), 1)[:, 0]
     agents = draws.uniform(draws.agent_keys(seeds, 2, "a"), 1)[..., 0]
-    others = [draws.uniform(draws.fold(seeds, *parts), 1)[:, 0] for parts in (("b", 0), ("a", 1), (0, "a"))]
+    others = [
+        draws.uniform(draws.fold(seeds, *parts), 1)[:, 0]
+        for parts in (("b", 0), ("a", 1), (0, "a"))
+    ]
     others += [draws.uniform(draws.fold(seeds + 1, "a", 0), 1)[:, 0], agents[:, 1]]
     for other in others:
         correlation = torch.corrcoef(torch.stack([base, other]))[0, 1]
-        assert abs(float(correlation)) < 4 / math.sqrt(N)  # standard error of a correlation of independent numbers
+        # standard error of a correlation of independent numbers
+        assert abs(float(correlation)) < 4 / math.sqrt(N)
     assert torch.equal(agents[:, 0], base)  # agent i's key is the fold with part i
 
 
 def test_folds_do_not_collide():
     keys = draws.agent_keys(draws.fold(torch.arange(1000), "round", 2), 100)
-    assert len(keys.unique()) == 100_000  # a collision of 64-bit keys has probability 1e5^2 / 2 / 2^64 = 3e-10
+    # a collision of 64-bit keys has probability 1e5^2 / 2 / 2^64 = 3e-10
+    assert len(keys.unique()) == 100_000
 
 
 def test_the_global_generator_is_not_touched():

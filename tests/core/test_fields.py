@@ -1,4 +1,6 @@
-"""Named fields: where they lie, how they are packed, what their actions mean, and what is refused."""
+"""Named fields: where they lie, how they are packed, what their actions mean, and what is
+refused.
+"""
 
 import pytest
 import torch
@@ -48,8 +50,14 @@ def test_check_returns_values_clipped_to_the_box():
 @pytest.mark.parametrize(
     ("values", "says"),
     [
-        ([[0.0, torch.nan, 0.0]], r"action: 'bid' is nan at index \[0, 1\], wanted a number in \[-1, 1\]"),
-        ([[0.0, 0.0, 0.0], [0.0, 0.0, 4.001]], r"'effort' is 4.001 at index \[1, 2\], wanted a number in \[0, 4\]"),
+        (
+            [[0.0, torch.nan, 0.0]],
+            r"action: 'bid' is nan at index \[0, 1\], wanted a number in \[-1, 1\]",
+        ),
+        (
+            [[0.0, 0.0, 0.0], [0.0, 0.0, 4.001]],
+            r"'effort' is 4.001 at index \[1, 2\], wanted a number in \[0, 4\]",
+        ),
         ([0.0, -torch.inf, 0.0], r"'bid' is -inf at index \[1\]"),
         ([[0.0, 0.0]], r"action has shape \[1, 2\], wanted \[..., 3\]: bid \(2\), effort \(1\)"),
         (0.0, r"action has shape \[\], wanted \[..., 3\]"),
@@ -72,7 +80,9 @@ def test_check_refuses_exactly_what_lies_further_out_than_the_tolerance(x):
 
 def test_a_field_is_found_by_its_name():
     assert FIELDS["effort"] is FIELDS.items[1]
-    with pytest.raises(ValueError, match=r"no field 'efort'\. Did you mean 'effort'\? Known: bid, effort"):
+    with pytest.raises(
+        ValueError, match=r"no field 'efort'\. Did you mean 'effort'\? Known: bid, effort"
+    ):
         FIELDS["efort"]
 
 
@@ -81,7 +91,7 @@ def test_two_fields_of_one_name_are_refused():
         Fields((Money("bid"), Money("ask"), Share("bid")))
 
 
-# --- what actions mean --------------------------------------------------------------------------------------------------
+# --- what actions mean ----------------------------------------------------------------------------
 
 
 WIDE = {"low": 2.0, "high": 10.0}  # a box of another size: 6 is its middle
@@ -105,14 +115,16 @@ def tensor(*values):
 
 def test_what_the_kinds_mean_by_hand():
     assert EVEN["itself"].read(tensor(2.0, 5.5)).tolist() == [2.0, 5.5]
-    assert EVEN["money"].read(tensor(-1.0, 0.0, 0.5, 1.0)).tolist() == [1, 5, 7, 9]  # 1 + (1 + a) / 2 * 8
+    # 1 + (1 + a) / 2 * 8
+    assert EVEN["money"].read(tensor(-1.0, 0.0, 0.5, 1.0)).tolist() == [1, 5, 7, 9]
     assert EVEN["money"].write(tensor(1.0, 3.0, 9.0)).tolist() == [-1, -0.5, 1]
     assert EVEN["money in another box"].read(tensor(2.0, 6.0, 10.0)).tolist() == [0, 1.5, 3]
     assert EVEN["multiple"].read(tensor(-1.0, 0.0, 1.0)).tolist() == [0, 1, 2]  # 0 is the truth
     assert EVEN["share"].write(tensor(0.0, 0.25, 1.0)).tolist() == [-1, -0.5, 1]
     assert TENS["by tens"].write(tensor(0.1, 1.0, 10.0)).tolist() == [-1, 0, 1]
     assert TENS["by tens"].read(tensor(0.5)).item() == pytest.approx(3.16227766)  # the root of ten
-    assert TENS["by hundreds"].write(tensor(0.01, 1.0, 10.0)).tolist() == [2, 6, 8]  # 10^2 lies at the upper end, 10^1 halfway
+    # 10^2 lies at the upper end, 10^1 halfway
+    assert TENS["by hundreds"].write(tensor(0.01, 1.0, 10.0)).tolist() == [2, 6, 8]
 
 
 @numbers
@@ -129,9 +141,14 @@ def test_reading_undoes_writing(field, part):
     meaning = tensor(least + part * (most - least))
     action = field.write(meaning)
     assert action.dtype == torch.float32 and field.low <= float(action) <= field.high
-    # half a unit of float32 in the box is 2^-24 of its larger end; a multiple by tens changes by ln 10 times as much
+    # half a unit of float32 in the box is 2^-24 of its larger end; a multiple by tens changes by ln
+    # 10 times as much
     room = 2**-24 * max(abs(field.low), abs(field.high)) / (field.high - field.low)
-    slope = 2 * 2.31 * getattr(field, "decades", 0.0) * float(meaning) if field in TENS.values() else most - least
+    slope = (
+        2 * 2.31 * getattr(field, "decades", 0.0) * float(meaning)
+        if field in TENS.values()
+        else most - least
+    )
     assert float((field.read(action) - meaning).abs()) <= 1.01 * room * slope + 1e-15
 
 
@@ -162,29 +179,38 @@ def test_more_of_the_box_never_means_less(places):
 
 def test_a_money_without_room_means_nothing_else():
     nothing = Money("ask", most=0.0)
-    assert nothing.read(tensor(-1.0, 1.0)).tolist() == [0, 0] and nothing.write(tensor(0.0, 5.0)).tolist() == [-1, -1]
+    assert nothing.read(tensor(-1.0, 1.0)).tolist() == [0, 0] and nothing.write(
+        tensor(0.0, 5.0)
+    ).tolist() == [-1, -1]
 
 
 def test_a_multiple_of_nothing_is_a_multiple_of_what_stands_in_its_place():
-    """A type of 0 has no multiples: there the action says 1 + a times a stand-in, so that -1 is the truth, 0."""
+    """A type of 0 has no multiples: there the action says 1 + a times a stand-in, so that -1 is
+    the truth, 0.
+    """
     cost, truth = TENS["by tens"], tensor(0.0, 0.0, 0.0, 3.0)
     assert cost.read(tensor(-1.0, 0.0, 1.0, 1.0), truth).tolist() == [0, 1, 2, 10]
     assert cost.write(tensor(0.0, 1.0, 2.0, 10.0), truth).tolist() == [-1, 0, 1, 1]
     assert cost.write(tensor(-1.0, 7.0), tensor(0.0, 0.0)).tolist() == [-1, 1]
-    assert EVEN["multiple"].read(tensor(0.5), tensor(0.0)).item() == 1.5  # evenly, any multiple of 0 is 0 anyway
+    # evenly, any multiple of 0 is 0 anyway
+    assert EVEN["multiple"].read(tensor(0.5), tensor(0.0)).item() == 1.5
 
 
 @given(meaning=st.floats(0.1, 2), zero=st.booleans())
 def test_reading_undoes_writing_at_a_truth_of_0_too(meaning, zero):
     truth, cost = tensor(0.0 if zero else 5.0), TENS["by tens"]
-    assert float(cost.read(cost.write(tensor(meaning), truth), truth)) == pytest.approx(meaning, rel=1e-6, abs=1e-6)
+    assert float(cost.read(cost.write(tensor(meaning), truth), truth)) == pytest.approx(
+        meaning, rel=1e-6, abs=1e-6
+    )
 
 
-# --- options ------------------------------------------------------------------------------------------------------------
+# --- options --------------------------------------------------------------------------------------
 
 
 def test_a_choice_is_bins_and_an_edge_belongs_to_the_option_above():
-    third = 1 / 3  # the edges of three equal bins are -1/3 and 1/3; the float32 of -1/3 lies below it, that of 1/3 above
+    # the edges of three equal bins are -1/3 and 1/3; the float32 of -1/3 lies below it, that of 1/3
+    # above
+    third = 1 / 3
     near = torch.tensor([-1.0, -third - 1e-6, -third + 1e-6, 0.0, third - 1e-6, third + 1e-6, 1.0])
     assert NAMED.read(near).tolist() == [0, 0, 1, 1, 1, 2, 2]
     assert STAY.read(tensor(-1.0, -0.9 - 1e-9, -0.9, -0.9 + 1e-9, 1.0)).tolist() == [0, 0, 1, 1, 1]
@@ -198,14 +224,18 @@ def test_every_option_is_written_in_its_bin(n, box):
     field = Choice("x", options=tuple("abcdefghijkl"[:n]), **box)
     each = torch.arange(n).double()
     written = field.write(each)
-    assert field.read(written).tolist() == each.tolist() and written.tolist() == sorted(written.tolist())
+    assert field.read(written).tolist() == each.tolist() and written.tolist() == sorted(
+        written.tolist()
+    )
     assert float(written[0]) == field.low and (n == 1 or float(written[-1]) == field.high)
     assert torch.equal(field.grid(2), written)  # whatever the number of points
 
 
 def test_an_option_is_known_by_name():
     assert NAMED.number("noise") == 1 and NAMED.write(NAMED.number("noise")) == 0
-    with pytest.raises(ValueError, match=r"no upload 'noize'\. Did you mean 'noise'\? Known: honest, noise, ones"):
+    with pytest.raises(
+        ValueError, match=r"no upload 'noize'\. Did you mean 'noise'\? Known: honest, noise, ones"
+    ):
         NAMED.number("noize")
 
 
@@ -222,7 +252,9 @@ def test_an_option_is_known_by_name():
     ],
 )
 def test_options_that_are_no_bins_are_refused(options, edges):
-    with pytest.raises(ValueError, match="wanted options, no two alike, and rising edges between them"):
+    with pytest.raises(
+        ValueError, match="wanted options, no two alike, and rising edges between them"
+    ):
         Choice("x", options=options, edges=edges)
 
 
@@ -230,10 +262,16 @@ def test_options_that_are_no_bins_are_refused(options, edges):
 @pytest.mark.parametrize(
     ("made", "said"),
     [
-        (lambda: Choice("x", options=("a", "b"), edges=(float("nan"),)), r"edges of 'x'\[0\] is nan, wanted a finite number"),
+        (
+            lambda: Choice("x", options=("a", "b"), edges=(float("nan"),)),
+            r"edges of 'x'\[0\] is nan, wanted a finite number",
+        ),
         (lambda: Choice("x", options=("a", 1)), r"options of 'x'\[1\] is 1, wanted text"),
         (lambda: Choice("x", options="abc"), "options of 'x' is 'abc', wanted a tuple of entries"),
-        (lambda: Money("x", most=float("nan")), r"what field 'x' runs over is \(0.0, nan\), wanted an interval"),
+        (
+            lambda: Money("x", most=float("nan")),
+            r"what field 'x' runs over is \(0.0, nan\), wanted an interval",
+        ),
         (lambda: Money("x", least=2.0, most=1.0), r"what field 'x' runs over is \(2.0, 1.0\)"),
         (lambda: Multiple("x", decades=-1.0), "what field 'x' runs over"),
         (lambda: Share("x", 0), "size of field 'x' is 0, wanted a whole number >= 1"),
@@ -256,17 +294,27 @@ def test_a_grid_runs_evenly_from_end_to_end():
     assert Money("x", most=9.0).grid(3).tolist() == [-1, 0, 1]
 
 
-# --- all fields of an action --------------------------------------------------------------------------------------------
+# --- all fields of an action ----------------------------------------------------------------------
 
 
-ACTION = Fields((Money("bid", 2, most=4.0), Multiple("cost", decades=1.0, of="cost"), Share("effort"), NAMED))
-MEANT = {"bid": torch.tensor([[1.0, 3.0], [4.0, 0.0]]), "cost": 10.0, "effort": 0.5, "upload": "ones"}
+ACTION = Fields(
+    (Money("bid", 2, most=4.0), Multiple("cost", decades=1.0, of="cost"), Share("effort"), NAMED)
+)
+MEANT = {
+    "bid": torch.tensor([[1.0, 3.0], [4.0, 0.0]]),
+    "cost": 10.0,
+    "effort": 0.5,
+    "upload": "ones",
+}
 LIKE = torch.zeros(2, 7)
 
 
 def test_fields_write_numbers_rows_and_options():
     written = ACTION.write(LIKE, **MEANT)
-    assert written.tolist() == [[-0.5, 0.5, 1, 0, 1], [1, -1, 1, 0, 1]] and written.dtype == torch.float32
+    assert (
+        written.tolist() == [[-0.5, 0.5, 1, 0, 1], [1, -1, 1, 0, 1]]
+        and written.dtype == torch.float32
+    )
     means = ACTION.read(written)
     assert means["bid"].tolist() == [[1, 3], [4, 0]] and means["upload"].tolist() == [[2], [2]]
     assert means["cost"].tolist() == [[10], [10]] and means["effort"].tolist() == [[0.5], [0.5]]
@@ -274,9 +322,17 @@ def test_fields_write_numbers_rows_and_options():
 
 def test_a_meaning_may_be_whatever_broadcasts_to_its_field():
     one = ACTION.write(LIKE, **MEANT)
-    for bid in (torch.tensor([1.0, 3.0]), torch.tensor([[1.0, 3.0]]), torch.tensor([[1, 3], [1, 3]])):
+    for bid in (
+        torch.tensor([1.0, 3.0]),
+        torch.tensor([[1.0, 3.0]]),
+        torch.tensor([[1, 3], [1, 3]]),
+    ):
         assert ACTION.write(LIKE, **(MEANT | {"bid": bid}))[:, :2].tolist() == [[-0.5, 0.5]] * 2
-    more = {"cost": torch.tensor(10.0), "effort": torch.tensor([[0.5], [0.5]]), "upload": torch.tensor([[2.0], [2.0]])}
+    more = {
+        "cost": torch.tensor(10.0),
+        "effort": torch.tensor([[0.5], [0.5]]),
+        "upload": torch.tensor([[2.0], [2.0]]),
+    }
     assert torch.equal(ACTION.write(LIKE, **(MEANT | more)), one)
     assert ACTION.write(torch.zeros(3, 2, 7), **(MEANT | {"bid": 1.0})).shape == (3, 2, 5)
 
@@ -287,18 +343,39 @@ NO_OPTION = "'upload' is to mean no option, wanted numbers of its options, from 
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"bids": 1.0}, r"write got \['bid', 'bids', 'cost', 'effort', 'upload'\], wanted \['bid', 'cost', 'effort', 'upload'\]"),
+        (
+            {"bids": 1.0},
+            (
+                r"write got \['bid', 'bids', 'cost', 'effort', 'upload'\], wanted \['bid', 'cost',"
+                r" 'effort', 'upload'\]"
+            ),
+        ),
         ({"effort": float("nan")}, "'effort' is to mean NaN"),
         ({"bid": torch.tensor([1.0, torch.nan])}, "'bid' is to mean NaN"),
         *(
-            ({"upload": torch.tensor([[0.0], [bad]])}, "'upload' is to mean no option, wanted numbers of its options, from 0 to")
+            (
+                {"upload": torch.tensor([[0.0], [bad]])},
+                "'upload' is to mean no option, wanted numbers of its options, from 0 to",
+            )
             for bad in (torch.nan, torch.inf, 42.0, -1.0, 0.5)
         ),
         ({"upload": "one"}, r"no upload 'one'\. Did you mean 'ones'"),
-        ({"effort": "full"}, "'effort' is to mean 'full', wanted a number: it is no choice between options"),
-        ({"bid": torch.zeros(2, 3)}, r"what 'bid' is to mean has shape \[2, 3\], wanted \[2, 2\] or one number for all"),
-        ({"cost": torch.ones(2)}, r"what 'cost' is to mean has shape \[2\], wanted \[2, 1\] or one number for all"),
-        ({"bid": torch.zeros(2, dtype=torch.complex64)}, "what 'bid' is to mean is .*wanted real numbers"),
+        (
+            {"effort": "full"},
+            "'effort' is to mean 'full', wanted a number: it is no choice between options",
+        ),
+        (
+            {"bid": torch.zeros(2, 3)},
+            r"what 'bid' is to mean has shape \[2, 3\], wanted \[2, 2\] or one number for all",
+        ),
+        (
+            {"cost": torch.ones(2)},
+            r"what 'cost' is to mean has shape \[2\], wanted \[2, 1\] or one number for all",
+        ),
+        (
+            {"bid": torch.zeros(2, dtype=torch.complex64)},
+            "what 'bid' is to mean is .*wanted real numbers",
+        ),
     ],
 )
 def test_fields_refuse_meanings_and_name_them(change, says):
@@ -311,7 +388,7 @@ def test_write_wants_every_field():
         ACTION.write(LIKE, bid=1.0)
 
 
-# --- a move -------------------------------------------------------------------------------------------------------------
+# --- a move ---------------------------------------------------------------------------------------
 
 
 SEEN = Fields((Field("loss", 1, 0.0, 9.0), Field("cost", 1, 0.0, 9.0)))
@@ -321,13 +398,19 @@ CLIENT = Move(SEEN, ACTION, "client", 2)
 def test_a_move_reads_and_writes_multiples_of_what_the_agent_sees():
     seen = SEEN.pack(loss=torch.ones(2, 1), cost=torch.tensor([[3.0], [0.0]]))
     written = CLIENT.write(seen, **(MEANT | {"cost": torch.tensor([[10.0], [0.0]])}))
-    assert written[:, 2].tolist() == [1, -1]  # ten times a cost of 3, and the truth about a cost of 0
+    # ten times a cost of 3, and the truth about a cost of 0
+    assert written[:, 2].tolist() == [1, -1]
     assert CLIENT.read(seen, written)["cost"].tolist() == [[10], [0]]
-    assert CLIENT.read(seen, torch.zeros(2, 5))["cost"].tolist() == [[1], [1]]  # the truth, and the stand-in of a cost of 0
+    # the truth, and the stand-in of a cost of 0
+    assert CLIENT.read(seen, torch.zeros(2, 5))["cost"].tolist() == [[1], [1]]
 
 
 def test_a_multiple_of_what_nobody_sees_is_refused():
-    with pytest.raises(ValueError, match=r"no observed field for 'cost' to be a multiple of: 'cots'\. Did you mean 'cost'"):
+    with pytest.raises(
+        ValueError,
+        match=r"no observed field for 'cost' to be a multiple of: 'cots'\. Did you mean 'cost'",
+    ):
         Move(SEEN, Fields((Multiple("cost", decades=1.0, of="cots"),)))
-    free = Move(SEEN, Fields((Multiple("cost", decades=1.0),)))  # of something that only the market knows
+    # of something that only the market knows
+    free = Move(SEEN, Fields((Multiple("cost", decades=1.0),)))
     assert free.write(torch.zeros(1, 2), cost=10.0).tolist() == [[1]]

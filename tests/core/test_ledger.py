@@ -1,4 +1,6 @@
-"""Money: nothing appears or vanishes, nobody pays what it does not have, and a refused payment moves nothing."""
+"""Money: nothing appears or vanishes, nobody pays what it does not have, and a refused payment
+moves nothing.
+"""
 
 import dataclasses
 
@@ -12,7 +14,8 @@ from marketenv.core.fields import Field, Fields, Money
 from marketenv.core.ledger import Flow, Ledger, check, dense, net
 from marketenv.core.market import Market, Move, Outcome, People, Phase
 
-ROWS = {"seller": slice(0, 1), "buyer": slice(1, 3), "pot": slice(3, 4)}  # three agents and an account
+# three agents and an account
+ROWS = {"seller": slice(0, 1), "buyer": slice(1, 3), "pot": slice(3, 4)}
 AGENTS = 3
 
 
@@ -21,8 +24,13 @@ def money(rows):
 
 
 def booked(ledger, *flows):
-    """The books after flows (payer, payee, money of one market), and these by name, checked as an engine does."""
-    named = {f"flow {k}": Flow(payer, payee, money([amount])) for k, (payer, payee, amount) in enumerate(flows)}
+    """The books after flows (payer, payee, money of one market), and these by name, checked as
+    an engine does.
+    """
+    named = {
+        f"flow {k}": Flow(payer, payee, money([amount]))
+        for k, (payer, payee, amount) in enumerate(flows)
+    }
     after = ledger
     for flow in named.values():
         after = after.book(ROWS[flow.payer], ROWS[flow.payee], flow.money)
@@ -45,10 +53,13 @@ def rounds_of_flows(draw):
         count = shape[0] * shape[1] * shape[2]
         amounts = draw(st.lists(st.floats(0, 1e6), min_size=count, max_size=count))
         flows[f"flow {k}"] = Flow(payer, payee, money(amounts).reshape(shape))
-    return Ledger.of(money(cash).reshape(2, 4), torch.full((2, 4), torch.inf, dtype=torch.float64)), flows
+    return (
+        Ledger.of(money(cash).reshape(2, 4), torch.full((2, 4), torch.inf, dtype=torch.float64)),
+        flows,
+    )
 
 
-# --- properties of all books ------------------------------------------------------------------------------------------------
+# --- properties of all books ----------------------------------------------------------------------
 
 
 @given(rounds_of_flows())
@@ -57,17 +68,30 @@ def test_money_is_conserved_and_each_rows_change_is_the_sum_of_its_flows(made):
     after = before
     for flow in flows.values():
         after = after.book(ROWS[flow.payer], ROWS[flow.payee], flow.money)
-    check(before, after, flows, ROWS, AGENTS)  # credit is unlimited: whatever is finite and >= 0 can be paid
-    scale = 1 + float(before.cash.abs().max()) + sum(float(flow.money.sum()) for flow in flows.values())
+    # credit is unlimited: whatever is finite and >= 0 can be paid
+    check(before, after, flows, ROWS, AGENTS)
+    scale = (
+        1 + float(before.cash.abs().max()) + sum(float(flow.money.sum()) for flow in flows.values())
+    )
     assert float((after.cash.sum(1) - before.cash.sum(1)).abs().max()) <= 1e-12 * scale
     assert torch.allclose(after.cash - before.cash, after.net, rtol=0, atol=1e-12 * scale)
     for market in range(2):
         for name, where in ROWS.items():
             for place in range(where.stop - where.start):
-                got = sum(float(f.money[market, :, place].sum()) for f in flows.values() if f.payee == name)
-                gave = sum(float(f.money[market, place].sum()) for f in flows.values() if f.payer == name)
-                assert float(after.net[market, where.start + place]) == pytest.approx(got - gave, abs=1e-12 * scale)
-    assert torch.allclose(net(dense(flows, ROWS, before.cash)), after.net, rtol=0, atol=1e-12 * scale)
+                got = sum(
+                    float(f.money[market, :, place].sum())
+                    for f in flows.values()
+                    if f.payee == name
+                )
+                gave = sum(
+                    float(f.money[market, place].sum()) for f in flows.values() if f.payer == name
+                )
+                assert float(after.net[market, where.start + place]) == pytest.approx(
+                    got - gave, abs=1e-12 * scale
+                )
+    assert torch.allclose(
+        net(dense(flows, ROWS, before.cash)), after.net, rtol=0, atol=1e-12 * scale
+    )
 
 
 @given(st.floats(0, 1e5), st.floats(0, 1e5), st.lists(st.floats(0, 1e5), min_size=4, max_size=4))
@@ -85,7 +109,7 @@ def test_nobody_falls_below_its_credit(cash, credit, paid):
     assert ledger.cash.tolist() == [[0, cash, cash, 0]]
 
 
-# --- by hand ------------------------------------------------------------------------------------------------------------------
+# --- by hand --------------------------------------------------------------------------------------
 
 
 def test_net_is_received_less_paid():
@@ -101,9 +125,15 @@ def test_a_flow_has_payers_and_payees_of_its_own_sizes():
 
 def test_all_flows_stand_in_one_matrix_for_who_asks():
     _, flows = booked(
-        books([1, 5, 5, 0]), ("buyer", "seller", [[1], [2]]), ("buyer", "pot", [[0], [1]]), ("buyer", "seller", [[1], [0]])
+        books([1, 5, 5, 0]),
+        ("buyer", "seller", [[1], [2]]),
+        ("buyer", "pot", [[0], [1]]),
+        ("buyer", "seller", [[1], [0]]),
     )
-    assert dense(flows, ROWS, money([[0] * 4])).tolist() == [[[0] * 4, [2, 0, 0, 0], [2, 0, 0, 1], [0] * 4]]  # 1 + 1, 2 + 0
+    # 1 + 1, 2 + 0
+    assert dense(flows, ROWS, money([[0] * 4])).tolist() == [
+        [[0] * 4, [2, 0, 0, 0], [2, 0, 0, 1], [0] * 4]
+    ]
 
 
 def test_a_new_round_keeps_the_cash_and_counts_from_0():
@@ -114,30 +144,41 @@ def test_a_new_round_keeps_the_cash_and_counts_from_0():
 
 
 def test_the_purse_is_cash_and_credit_but_never_negative():
-    assert books([1, -3, 0, 0], (2, 1, torch.inf, 0)).purse.tolist() == [[3, 0, torch.inf, 0]]  # -3 + 1 < 0: an empty purse
+    # -3 + 1 < 0: an empty purse
+    assert books([1, -3, 0, 0], (2, 1, torch.inf, 0)).purse.tolist() == [[3, 0, torch.inf, 0]]
 
 
 def test_credit_lets_cash_fall_below_zero_to_its_limit():
     ledger = books([1, 0, 0, 0], (2, 0, 0, 0))
     assert booked(ledger, ("seller", "pot", [[3]]))[0].cash.tolist() == [[-2, 0, 0, 3]]
     with pytest.raises(
-        ValueError, match=r"seller_0 of market 0 would pay 3\.5 \(flow 0\) from a purse of 3: more than its cash and credit"
+        ValueError,
+        match=(
+            r"seller_0 of market 0 would pay 3\.5 \(flow 0\) from a purse of 3: more than its cash"
+            r" and credit"
+        ),
     ):
         booked(ledger, ("seller", "pot", [[3.5]]))
 
 
 def test_only_rounding_may_overdraw_a_purse():
     ledger = books([3, 0, 0, 0])
-    assert booked(ledger, ("seller", "pot", [[3 + 1e-12]]))[0].cash[0, 0].item() == pytest.approx(0, abs=1e-11)
+    assert booked(ledger, ("seller", "pot", [[3 + 1e-12]]))[0].cash[0, 0].item() == pytest.approx(
+        0, abs=1e-11
+    )
     with pytest.raises(ValueError, match="from a purse of 3"):
         booked(ledger, ("seller", "pot", [[3 + 1e-6]]))
 
 
 def test_the_flows_of_a_phase_are_checked_together():
-    """Each of the two could be paid alone; a payer has one purse for both, and the message names both."""
+    """Each of the two could be paid alone; a payer has one purse for both, and the message
+    names both.
+    """
     ledger = books([0, 3, 0, 0])
     booked(ledger, ("buyer", "pot", [[2], [0]]))
-    with pytest.raises(ValueError, match=r"buyer_0 of market 0 would pay 4 \(flow 0, flow 1\) from a purse of 3"):
+    with pytest.raises(
+        ValueError, match=r"buyer_0 of market 0 would pay 4 \(flow 0, flow 1\) from a purse of 3"
+    ):
         booked(ledger, ("buyer", "pot", [[2], [0]]), ("buyer", "seller", [[2], [0]]))
 
 
@@ -151,7 +192,9 @@ def test_an_account_may_pass_on_what_it_is_paid_but_no_more():
     ledger = books([5, 0, 0, 1])
     after, _ = booked(ledger, ("seller", "pot", [[5]]), ("pot", "buyer", [[2, 4]]))
     assert after.cash.tolist() == [[0, 2, 4, 0]]
-    with pytest.raises(ValueError, match=r"pot_0 of market 0 would pay 7 \(flow 1\) from a purse of 1"):
+    with pytest.raises(
+        ValueError, match=r"pot_0 of market 0 would pay 7 \(flow 1\) from a purse of 1"
+    ):
         booked(ledger, ("seller", "pot", [[5]]), ("pot", "buyer", [[2, 5]]))
 
 
@@ -164,7 +207,9 @@ def test_an_operators_account_may_pay_whatever_it_likes():
 def test_impossible_amounts_are_refused_whoever_pays(amount):
     said = f"a payment 'flow 0' is {amount}, wanted a finite amount >= 0: "
     unlimited = (torch.inf,) * 4
-    with pytest.raises(ValueError, match=said + r"buyer_1 of market 0 would pay it to seller_0\. No money moved"):
+    with pytest.raises(
+        ValueError, match=said + r"buyer_1 of market 0 would pay it to seller_0\. No money moved"
+    ):
         booked(books([9, 9, 9, 9], unlimited), ("buyer", "seller", [[1], [amount]]))
     with pytest.raises(ValueError, match=said + "pot_0 of market 0 would pay it to buyer_1"):
         booked(books([9, 9, 9, 9], unlimited), ("pot", "buyer", [[0, amount]]))
@@ -180,14 +225,16 @@ def test_without_payments_there_is_nothing_to_refuse():
     assert check(broke, broke, {}, ROWS, AGENTS) is None
 
 
-# --- accounts in a market -------------------------------------------------------------------------------------------------
+# --- accounts in a market -------------------------------------------------------------------------
 
 
 class Deposit(Phase):
     """Every buyer puts what it says into its own row of the escrow."""
 
     name = "deposit"
-    moves = {"buyer": Move(Fields((Field("cash", 1, 0.0, 99.0),)), Fields((Money("deposit", most=8.0),)))}  # noqa: RUF012
+    moves = {  # noqa: RUF012
+        "buyer": Move(Fields((Field("cash", 1, 0.0, 99.0),)), Fields((Money("deposit", most=8.0),)))
+    }
 
     def show(self, floor, own, quotes):
         return {"buyer": {"cash": floor.cash("buyer")}}
@@ -198,7 +245,9 @@ class Deposit(Phase):
 
 
 class Return(Phase):
-    """The escrow pays the seller a part of its balance, the rest back to whom it belongs; ``kept`` stays in it."""
+    """The escrow pays the seller a part of its balance, the rest back to whom it belongs;
+    ``kept`` stays in it.
+    """
 
     name = "return"
 
@@ -216,7 +265,11 @@ class Wait(Deposit):
     """The seller moves too, for nothing."""
 
     name = "wait"
-    moves = {"seller": Move(Fields((Field("cash", 1, 0.0, 99.0),)), Fields((Money("deposit", most=8.0),)))}  # noqa: RUF012
+    moves = {  # noqa: RUF012
+        "seller": Move(
+            Fields((Field("cash", 1, 0.0, 99.0),)), Fields((Money("deposit", most=8.0),))
+        )
+    }
 
     def show(self, floor, own, quotes):
         return {"seller": {"cash": floor.cash("seller")}}
@@ -226,7 +279,9 @@ class Wait(Deposit):
 
 
 def escrow_market(*back, empty=("escrow",), cash=4.0):
-    people = People(roles={"seller": 1, "buyer": 2}, accounts={"escrow": 2}, empty=empty, cash=cash, credit=0.0)
+    people = People(
+        roles={"seller": 1, "buyer": 2}, accounts={"escrow": 2}, empty=empty, cash=cash, credit=0.0
+    )
     return Market(people, (Wait(), Deposit(), *back), horizon=2, name="escrows")
 
 
@@ -239,16 +294,26 @@ def deposits(market, *held):
 
 def test_what_is_held_comes_back_and_the_account_ends_at_exactly_0():
     now, report = deposits(escrow_market(Return()), 3.0, 1.0)
-    assert report.ledger.cash.tolist() == [[6, 2.5, 3.5, 0, 0]]  # the seller gets half of 3 and of 1
-    assert report.rewards.tolist() == [[2, -1.5, -0.5]] and now.floor.cash("escrow").tolist() == [[0, 0]]
+    # the seller gets half of 3 and of 1
+    assert report.ledger.cash.tolist() == [[6, 2.5, 3.5, 0, 0]]
+    assert report.rewards.tolist() == [[2, -1.5, -0.5]] and now.floor.cash("escrow").tolist() == [
+        [0, 0]
+    ]
     assert report.paid.tolist() == [[0, 3, 1]] and report.received.tolist() == [[2, 1.5, 0.5]]
-    assert report.names == ["seller_0", "buyer_0", "buyer_1", "account escrow_0", "account escrow_1"]
+    assert report.names == [
+        "seller_0",
+        "buyer_0",
+        "buyer_1",
+        "account escrow_0",
+        "account escrow_1",
+    ]
 
 
 @given(st.floats(0, 4, width=32), st.floats(0, 4, width=32), st.floats(0, 1))
 def test_an_account_declared_empty_ends_at_exactly_0_for_all_amounts(one, two, part):
     now, report = deposits(escrow_market(Return(part)), one, two)
-    assert now.floor.cash("escrow").tolist() == [[0, 0]]  # to the bit: what is left is paid back by the balance
+    # to the bit: what is left is paid back by the balance
+    assert now.floor.cash("escrow").tolist() == [[0, 0]]
     assert float(report.ledger.cash.sum()) == pytest.approx(12, abs=1e-12)
 
 
@@ -256,15 +321,20 @@ def test_money_that_stays_in_an_account_declared_empty_is_refused():
     market = escrow_market(Return(kept=0.25))
     now = rounds.begin(market, torch.tensor([0, 1]))
     now, _ = rounds.advance(market, now, {"seller": torch.zeros(2, 1, 1)})
-    actions = {"buyer": torch.tensor([[[-1.0], [-1.0]], [[-1.0], [0.0]]])}  # buyer_1 of market 1 deposits 4
+    # buyer_1 of market 1 deposits 4
+    actions = {"buyer": torch.tensor([[[-1.0], [-1.0]], [[-1.0], [0.0]]])}
     with pytest.raises(
         ValueError,
-        match=r"account escrow_1 of market 1 ends the round with 0\.25, wanted exactly 0: pay what is left back by its balance, "
-        r"floor\.cash\('escrow'\)",
+        match=(
+            r"account escrow_1 of market 1 ends the round with 0\.25, wanted exactly 0: pay what is"
+            r" left back by its balance, "
+            r"floor\.cash\('escrow'\)"
+        ),
     ):
         rounds.advance(market, now, actions)
     kept, _ = deposits(escrow_market(Return(kept=0.25), empty=()), 4.0, 0.0)
-    assert kept.floor.cash("escrow").tolist() == [[0.25, 0]]  # not declared: it stays there for the next round
+    # not declared: it stays there for the next round
+    assert kept.floor.cash("escrow").tolist() == [[0.25, 0]]
 
 
 def test_nobodys_escrow_pays_anothers_bill():
@@ -272,7 +342,9 @@ def test_nobodys_escrow_pays_anothers_bill():
         def act(self, floor, own, quotes, actions):
             return floor.pay("loot", "escrow", "seller", money([[[0.0], [3.0]]])), own, Outcome()
 
-    with pytest.raises(ValueError, match=r"escrow_1 of market 0 would pay 3 \(loot\) from a purse of 0"):
+    with pytest.raises(
+        ValueError, match=r"escrow_1 of market 0 would pay 3 \(loot\) from a purse of 0"
+    ):
         deposits(escrow_market(Robbery()), 4.0, 0.0)
 
 
@@ -285,9 +357,12 @@ def test_what_is_received_in_one_phase_may_be_spent_in_the_next():
 
     market = escrow_market(Return(1.0), Spend(), empty=())
     now, _ = deposits(market, 1.0, 0.0)
-    assert now.floor.ledger.cash.tolist() == [[0, 3, 4, 5, 0]]  # 4 of its own and the 1 of the phase before
+    # 4 of its own and the 1 of the phase before
+    assert now.floor.ledger.cash.tolist() == [[0, 3, 4, 5, 0]]
     late = escrow_market(Spend(), Return(1.0), empty=())
-    with pytest.raises(ValueError, match=r"seller_0 of market 0 would pay 5 \(dinner\) from a purse of 4"):
+    with pytest.raises(
+        ValueError, match=r"seller_0 of market 0 would pay 5 \(dinner\) from a purse of 4"
+    ):
         deposits(late, 1.0, 0.0)
 
 
@@ -296,7 +371,9 @@ def test_a_refused_payment_moves_nothing_and_the_stage_can_be_played_again():
     now = rounds.begin(market, torch.tensor([0]))
     now, _ = rounds.advance(market, now, {"seller": torch.zeros(1, 1, 1)})
     before = dataclasses.replace(now.floor.ledger, cash=now.floor.ledger.cash.clone())
-    with pytest.raises(ValueError, match=r"buyer_0 of market 0 would pay 8 \(deposit\) from a purse of 4"):
+    with pytest.raises(
+        ValueError, match=r"buyer_0 of market 0 would pay 8 \(deposit\) from a purse of 4"
+    ):
         rounds.advance(market, now, {"buyer": torch.ones(1, 2, 1)})
     assert torch.equal(now.floor.ledger.cash, before.cash) and not now.floor.flows
     _, report = rounds.advance(market, now, {"buyer": torch.zeros(1, 2, 1)})

@@ -1,4 +1,6 @@
-"""What a market is made of: phases, roles, stages, fields; and what is refused when it is put together."""
+"""What a market is made of: phases, roles, stages, fields; and what is refused when it is put
+together.
+"""
 
 import dataclasses
 from typing import ClassVar
@@ -44,7 +46,11 @@ def market_of(*phases, roles=None, **options):
 
 def test_roles_stages_and_moves_of_the_relay():
     market = relay_market(carriers=1)
-    assert [(role.name, role.count) for role in market.roles] == [("seller", 1), ("buyer", 2), ("carrier", 1)]
+    assert [(role.name, role.count) for role in market.roles] == [
+        ("seller", 1),
+        ("buyer", 2),
+        ("carrier", 1),
+    ]
     assert [(stage.name, stage.movers) for stage in market.stages] == [
         ("offer", ("seller",)),
         ("reply", ("buyer",)),
@@ -56,16 +62,24 @@ def test_roles_stages_and_moves_of_the_relay():
         ("ship", "seller", 1),
         ("ship", "carrier", 1),
     ]
-    assert agent_names(market) == ("seller_0", "buyer_0", "buyer_1", "carrier_0") and market.people.count == 4
+    assert (
+        agent_names(market) == ("seller_0", "buyer_0", "buyer_1", "carrier_0")
+        and market.people.count == 4
+    )
     assert market.moves[1].agents == ("buyer_0", "buyer_1")
 
 
 def test_a_role_of_count_0_is_skipped_everywhere():
     market = relay_market(carriers=0)
     assert [role.name for role in market.roles] == ["seller", "buyer"]
-    assert market.stages[-1].movers == ("seller",) and agent_names(market) == ("seller_0", "buyer_0", "buyer_1")
+    assert market.stages[-1].movers == ("seller",) and agent_names(market) == (
+        "seller_0",
+        "buyer_0",
+        "buyer_1",
+    )
     _, report = a_round(market, rounds.begin(market, SEEDS))
-    assert report.rewards.shape == (3, 3) and report.flows["fee"].money.shape == (3, 1, 0)  # nobody is there to be paid
+    # nobody is there to be paid
+    assert report.rewards.shape == (3, 3) and report.flows["fee"].money.shape == (3, 1, 0)
 
 
 def test_a_phase_whose_movers_are_all_absent_is_played_like_one_without_movers():
@@ -88,10 +102,16 @@ def test_a_phase_whose_movers_are_all_absent_is_played_like_one_without_movers()
 def test_moves_are_found_by_role_agent_and_stage():
     market = relay_market(carriers=1)
     assert [move.stage for move in market.moves_of("seller")] == ["offer", "ship"]
-    assert move_of(market, "seller_0").stage == "offer" and move_of(market, "seller_0", "ship").action.slices.keys() == {"ships"}
+    assert move_of(market, "seller_0").stage == "offer" and move_of(
+        market, "seller_0", "ship"
+    ).action.slices.keys() == {"ships"}
     assert role_of(market, "buyer_1").agents == ("buyer_0", "buyer_1")
     with pytest.raises(
-        ValueError, match=r"no agent 'buyer_2'\. Did you mean 'buyer_0'\?|no agent 'buyer_2'\. Did you mean 'buyer_1'"
+        ValueError,
+        match=(
+            r"no agent 'buyer_2'\. Did you mean 'buyer_0'\?|no agent 'buyer_2'\. Did you mean"
+            r" 'buyer_1'"
+        ),
     ):
         role_of(market, "buyer_2")
     with pytest.raises(ValueError, match=r"no role 'sellers'\. Did you mean 'seller'"):
@@ -103,7 +123,9 @@ def test_moves_are_found_by_role_agent_and_stage():
 def test_a_phase_is_found_by_its_class_or_by_what_it_can_do():
     market = relay_market()
     assert market.phase(Reply) is market.phases[2]
-    with pytest.raises(ValueError, match="relay has no phase Breakpoints: Draw, Offer, Reply, Ship"):
+    with pytest.raises(
+        ValueError, match="relay has no phase Breakpoints: Draw, Offer, Reply, Ship"
+    ):
         market.phase(Breakpoints)
 
     class Known(Reply):
@@ -151,7 +173,11 @@ class Temper(Ask):
 
 def test_a_fact_that_two_phases_tell_is_refused_and_one_of_them_may_be_named_otherwise():
     with pytest.raises(
-        ValueError, match=r"phases 'humour' and 'temper' both tell the fact 'mood', wanted every fact once: rename"
+        ValueError,
+        match=(
+            r"phases 'humour' and 'temper' both tell the fact 'mood', wanted every fact once:"
+            r" rename"
+        ),
     ):
         market_of(Humour(), Temper())
     assert market_of(Humour(), named(Temper, "evening")).facts[4:] == ("mood", "mood of evening")
@@ -164,7 +190,10 @@ def test_a_phase_that_names_itself_and_whose_class_has_no_name_is_the_usual_one(
     phase = named(Unnamed, "free")
     assert (phase.named("mood"), phase.purpose("draw", 3)) == ("mood", ("draw", 3))
     other = named(Temper, "evening")
-    assert (other.named("mood"), other.purpose("draw", 3)) == ("mood of evening", ("draw", 3, "evening"))
+    assert (other.named("mood"), other.purpose("draw", 3)) == (
+        "mood of evening",
+        ("draw", 3, "evening"),
+    )
 
 
 def test_the_facts_of_a_report_are_the_markets_facts():
@@ -174,7 +203,10 @@ def test_the_facts_of_a_report_are_the_markets_facts():
     assert tuple(infos) == market.facts and all(values.shape == (3, 3) for values in infos.values())
     assert infos["takes"].tolist() == [[0, 1, 0]] * 3  # the seller takes nothing, buyer_0 does
     assert infos["cash"].tolist() == [[1.5, 0.5, 1.0]] * 3  # 1 each; buyer_0 pays 1/2
-    assert infos["paid"].tolist() == [[0, 0.5, 0]] * 3 and infos["received"].tolist() == [[0.5, 0, 0]] * 3
+    assert (
+        infos["paid"].tolist() == [[0, 0.5, 0]] * 3
+        and infos["received"].tolist() == [[0.5, 0, 0]] * 3
+    )
 
 
 def test_truth_is_told_by_the_phase_of_the_stage():
@@ -186,8 +218,12 @@ def test_truth_is_told_by_the_phase_of_the_stage():
         for k, (_, acts, _) in enumerate(steps[:3])
     ]
     types = steps[1][0]["buyer"][..., 0]
-    assert meant[0]["seller"]["price"].item() == 0.5 and meant[2]["carrier"]["fee"].item() == pytest.approx(0.1)
-    assert (meant[1]["buyer"]["take"][..., 0] > 0).tolist() == (types >= 0.5).tolist() and meant[2]["seller"]["ships"].item() == 1
+    assert meant[0]["seller"]["price"].item() == 0.5 and meant[2]["carrier"][
+        "fee"
+    ].item() == pytest.approx(0.1)
+    assert (meant[1]["buyer"]["take"][..., 0] > 0).tolist() == (types >= 0.5).tolist() and meant[2][
+        "seller"
+    ]["ships"].item() == 1
 
 
 @pytest.mark.parametrize("names", [("ask", "ask"), ("", "ask")])
@@ -197,7 +233,9 @@ def test_phases_have_names_of_their_own(names):
 
 
 def test_a_role_that_nobody_has_is_refused_with_its_neighbour():
-    with pytest.raises(ValueError, match=r"no role of phase 'ask' 'buyer'\. Did you mean 'buyers'\? Known: buyers"):
+    with pytest.raises(
+        ValueError, match=r"no role of phase 'ask' 'buyer'\. Did you mean 'buyers'\? Known: buyers"
+    ):
         market_of(Ask(), roles={"buyers": 2})
 
 
@@ -209,7 +247,11 @@ def test_a_chain_in_which_nobody_moves_is_refused(phases):
 
 def test_a_role_that_moves_nowhere_is_refused():
     with pytest.raises(
-        ValueError, match="clerk moves in no phase, wanted every role to move: leave it out, or make it an account"
+        ValueError,
+        match=(
+            "clerk moves in no phase, wanted every role to move: leave it out, or make it an"
+            " account"
+        ),
     ):
         market_of(Ask(), roles={"buyer": 1, "clerk": 1})
     market_of(Ask(), roles={"buyer": 1, "clerk": 0})
@@ -240,8 +282,14 @@ def test_two_fields_of_one_name_are_refused_before_there_is_a_market():
         ({"roles": {"all": 2}}, "'all' names a role or account, wanted another name"),
         ({"roles": {"a": 1}, "cash": float("nan")}, "cash is nan"),
         ({"roles": {"a": 1}, "credit": -9}, "credit is -9"),
-        ({"roles": {"a": 1}, "accounts": {"e": 1}, "empty": "e"}, "empty is 'e', wanted several names"),
-        ({"roles": {"a": 1}, "accounts": {"pot": 1}, "empty": ("pit",)}, r"no account 'pit'\. Did you mean 'pot'"),
+        (
+            {"roles": {"a": 1}, "accounts": {"e": 1}, "empty": "e"},
+            "empty is 'e', wanted several names",
+        ),
+        (
+            {"roles": {"a": 1}, "accounts": {"pot": 1}, "empty": ("pit",)},
+            r"no account 'pit'\. Did you mean 'pot'",
+        ),
         ({"roles": {"a": 1}, "operators": ("a",)}, "no account 'a'"),
     ],
 )
@@ -251,37 +299,73 @@ def test_people_that_cannot_be_are_refused(people, said):
 
 
 def test_people_open_with_cash_credit_and_rows_in_order():
-    people = People(roles={"a": 2, "none": 0}, accounts={"pot": 1, "bank": 2}, operators=("bank",), cash=3.0, credit=1.0)
+    people = People(
+        roles={"a": 2, "none": 0},
+        accounts={"pot": 1, "bank": 2},
+        operators=("bank",),
+        cash=3.0,
+        credit=1.0,
+    )
     floor = people.open(torch.tensor([7, 8]), horizon=4, cut=False)
-    assert people.rows == {"a": slice(0, 2), "none": slice(2, 2), "pot": slice(2, 3), "bank": slice(3, 5)}
+    assert people.rows == {
+        "a": slice(0, 2),
+        "none": slice(2, 2),
+        "pot": slice(2, 3),
+        "bank": slice(3, 5),
+    }
     assert floor.ledger.cash.tolist() == [[3, 3, 0, 0, 0]] * 2  # accounts begin with nothing
-    assert floor.ledger.credit.tolist() == [[1, 1, 0, torch.inf, torch.inf]] * 2 and not floor.ledger.net.any()
-    assert floor.present.tolist() == [[True, True]] * 2 and not floor.ended.any() and floor.round.tolist() == [0, 0]
+    assert (
+        floor.ledger.credit.tolist() == [[1, 1, 0, torch.inf, torch.inf]] * 2
+        and not floor.ledger.net.any()
+    )
+    assert (
+        floor.present.tolist() == [[True, True]] * 2
+        and not floor.ended.any()
+        and floor.round.tolist() == [0, 0]
+    )
 
 
 def test_people_may_furnish_the_floor():
     def furnish(floor):
-        return dataclasses.replace(floor, types={"buyer": {"size": floor.seeds[:, None].expand(-1, 2).double()}})
+        return dataclasses.replace(
+            floor, types={"buyer": {"size": floor.seeds[:, None].expand(-1, 2).double()}}
+        )
 
     market = Market(People(roles={"buyer": 2}, furnish=furnish), (Ask(),))
-    assert rounds.opened(market, SEEDS).floor.types["buyer"]["size"].tolist() == [[0, 0], [1, 1], [2, 2]]
+    assert rounds.opened(market, SEEDS).floor.types["buyer"]["size"].tolist() == [
+        [0, 0],
+        [1, 1],
+        [2, 2],
+    ]
 
 
 def test_the_story_tells_every_phases_part_then_the_money_then_the_utilities():
     market = relay_market(carriers=1)
     _, report = a_round(market, rounds.begin(market, SEEDS), take=[1.0, -1.0], price=0.25)
     story = report.story(agent_names(market))
-    assert story[0] == "The good is shipped." and report.of(Replied).bought[0].tolist() == [True, False]
-    assert "account escrow pays seller_0 0.2500." in story and "buyer_0 pays account escrow 0.2500." in story
+    assert story[0] == "The good is shipped." and report.of(Replied).bought[0].tolist() == [
+        True,
+        False,
+    ]
+    assert (
+        "account escrow pays seller_0 0.2500." in story
+        and "buyer_0 pays account escrow 0.2500." in story
+    )
     assert "seller_0 pays carrier_0 0.1000." in story
-    assert story[-1].startswith("Utility: seller_0 +0.0500, ")  # 0.25 - 0.1 for the carrier - 0.1, the good's cost
+    # 0.25 - 0.1 for the carrier - 0.1, the good's cost
+    assert story[-1].startswith("Utility: seller_0 +0.0500, ")
 
 
 def test_the_story_leaves_out_what_a_hold_leaves_over_by_rounding():
     market = relay_market(carriers=1)
     _, report = a_round(market, rounds.begin(market, SEEDS), take=[1.0, -1.0], price=0.25)
     for left, is_told in ((2e-16, False), (2e-9, True)):
-        flows = {**report.flows, "left": Flow("escrow", "buyer", torch.tensor([[[left, 0.0]]]).double().expand(3, -1, -1))}
+        flows = {
+            **report.flows,
+            "left": Flow(
+                "escrow", "buyer", torch.tensor([[[left, 0.0]]]).double().expand(3, -1, -1)
+            ),
+        }
         story = dataclasses.replace(report, flows=flows).story(agent_names(market))
         assert ("account escrow pays buyer_0 0.0000." in story) == is_told
 
@@ -289,4 +373,10 @@ def test_the_story_leaves_out_what_a_hold_leaves_over_by_rounding():
 def test_moves_in_words_say_what_they_mean():
     market = relay_market()
     now = rounds.begin(market, SEEDS)
-    assert market.moves[0].action.read(moves(market, now, price=0.25)["seller"])["price"].flatten().tolist() == [0.25] * 3
+    assert (
+        market.moves[0]
+        .action.read(moves(market, now, price=0.25)["seller"])["price"]
+        .flatten()
+        .tolist()
+        == [0.25] * 3
+    )

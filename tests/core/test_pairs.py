@@ -15,10 +15,14 @@ def test_rows_keep_the_others_in_order():
     assert pairs_of(others(pairs)).tolist() == [[[0, 1, 2], [3, 0, 5], [6, 7, 0]]]
 
 
-@given(st.integers(1, 4), st.integers(2, 7), st.sampled_from([torch.float64, torch.int64, torch.bool]))
+@given(
+    st.integers(1, 4), st.integers(2, 7), st.sampled_from([torch.float64, torch.int64, torch.bool])
+)
 def test_each_undoes_the_other(markets, n, dtype):
     numbers = torch.arange(1, markets * n * n + 1).reshape(markets, n, n)
-    pairs = (numbers % 2 == 0 if dtype == torch.bool else numbers.to(dtype)).masked_fill(torch.eye(n, dtype=torch.bool), 0)
+    pairs = (numbers % 2 == 0 if dtype == torch.bool else numbers.to(dtype)).masked_fill(
+        torch.eye(n, dtype=torch.bool), 0
+    )
     seen = others(pairs)
     assert seen.shape == (markets, n, n - 1) and seen.dtype == dtype
     assert torch.equal(pairs_of(seen), pairs)

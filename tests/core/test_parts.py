@@ -1,4 +1,6 @@
-"""What a user's own part returns is taken in the wanted type, or refused in words that say what to do."""
+"""What a user's own part returns is taken in the wanted type, or refused in words that say what
+to do.
+"""
 
 import dataclasses
 from typing import NamedTuple
@@ -22,11 +24,15 @@ def prices(value, dtype=None):
     [
         (
             torch.ones(3, 2),
-            r"of shape \[3, 2\] float32, wanted \[4, 3, 2\] float64 \(markets, .*all 4 markets, so keep that axis",
+            (
+                r"of shape \[3, 2\] float32, wanted \[4, 3, 2\] float64 \(markets, .*all 4 markets,"
+                r" so keep that axis"
+            ),
         ),
         (torch.ones(4, 2, 3), r"of shape \[4, 2, 3\] float32, .*its axes stand in another order"),
         (torch.ones(4, 3), r"of shape \[4, 3\] float32, .*make it of that shape"),
-        (torch.ones(1, 3, 2), r"of shape \[1, 3, 2\] float32, .*make it of that shape"),  # would broadcast
+        # would broadcast
+        (torch.ones(1, 3, 2), r"of shape \[1, 3, 2\] float32, .*make it of that shape"),
         (torch.tensor(1.0), r"of shape \[\] float32"),
         (None, "as None, wanted .*return a torch tensor"),
         (np.ones((4, 3, 2)), "as a ndarray, wanted .*return a torch tensor"),
@@ -35,7 +41,10 @@ def prices(value, dtype=None):
         (torch.ones(4, 3, 2).half(), "float16 is not converted"),
         (torch.ones(4, 3, 2).bool(), "bool is not converted"),
         (torch.ones(4, 3, 2).cfloat(), "complex64 is not converted"),
-        (torch.ones(4, 3, 2, dtype=torch.float64, device="meta"), "lies on meta, wanted cpu; make it from the tensors"),
+        (
+            torch.ones(4, 3, 2, dtype=torch.float64, device="meta"),
+            "lies on meta, wanted cpu; make it from the tensors",
+        ),
     ],
 )
 def test_what_cannot_be_taken_is_refused_by_name(value, said):
@@ -87,5 +96,15 @@ def test_an_object_of_another_class_is_refused_with_the_fields_of_the_wanted_one
 
 
 def test_a_sparse_tensor_is_refused_by_name():
-    with pytest.raises(ValueError, match=r"mechanism returned prices as a sparse or nested tensor, wanted a dense one \[2, 2\]"):
-        taken(torch.eye(2).to_sparse(), "mechanism returned prices", torch.zeros(2, 2), "buyers, sellers")
+    with pytest.raises(
+        ValueError,
+        match=(
+            r"mechanism returned prices as a sparse or nested tensor, wanted a dense one \[2, 2\]"
+        ),
+    ):
+        taken(
+            torch.eye(2).to_sparse(),
+            "mechanism returned prices",
+            torch.zeros(2, 2),
+            "buyers, sellers",
+        )

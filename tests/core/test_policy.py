@@ -11,7 +11,10 @@ from marketenv.core.market import Move
 from marketenv.core.policy import actions_of, find_policy, uniform_random
 
 TABLE = {"random": uniform_random}
-SEEN, DONE = Fields((Field("type", 1, 0.0, 1.0),)), Fields((Field("bid", 2, -1.0, 1.0), Field("ask", 1, 2.0, 6.0)))
+SEEN, DONE = (
+    Fields((Field("type", 1, 0.0, 1.0),)),
+    Fields((Field("bid", 2, -1.0, 1.0), Field("ask", 1, 2.0, 6.0))),
+)
 MOVE = Move(SEEN, DONE, "buyer", 2, "bidding")
 
 
@@ -77,11 +80,26 @@ def returned(answer):
         [torch.tensor(row, requires_grad=True) for row in GIVEN],
         [torch.tensor(row, dtype=torch.bfloat16) for row in GIVEN],
     ],
-    ids=["float32", "float64", "bfloat16", "grad", "numpy", "numpy32", "unmasked", "lists", "list of grad", "list of bfloat16"],
+    ids=[
+        "float32",
+        "float64",
+        "bfloat16",
+        "grad",
+        "numpy",
+        "numpy32",
+        "unmasked",
+        "lists",
+        "list of grad",
+        "list of bfloat16",
+    ],
 )
 def test_actions_of_every_kind_are_taken_as_float32_without_gradients(answer):
     actions = returned(answer)
-    assert torch.equal(actions, torch.tensor(GIVEN)) and actions.dtype == torch.float32 and not actions.requires_grad
+    assert (
+        torch.equal(actions, torch.tensor(GIVEN))
+        and actions.dtype == torch.float32
+        and not actions.requires_grad
+    )
 
 
 @pytest.mark.parametrize(
@@ -95,7 +113,11 @@ def test_actions_of_every_kind_are_taken_as_float32_without_gradients(answer):
         ([np.ma.array(row, mask=True) for row in GIVEN], "masked entries; give a number for each"),
         (torch.tensor(GIVEN).to_sparse(), "sparse_coo.*give a dense tensor"),
         (np.zeros((2, 3), bool), r"is bool \[2, 3\], wanted float32"),
-        (torch.tensor(GIVEN[0]), r"is float32 \[3\], wanted float32 \[2, 3\]: one row an observation"),  # would be broadcast
+        # would be broadcast
+        (
+            torch.tensor(GIVEN[0]),
+            r"is float32 \[3\], wanted float32 \[2, 3\]: one row an observation",
+        ),
         (torch.zeros(2, 2), r"is float32 \[2, 2\], wanted float32 \[2, 3\]"),
         (torch.zeros(2, 3).bool(), r"is bool \[2, 3\], wanted float32"),
         (torch.tensor(GIVEN).cfloat(), r"complex64.*give a dense tensor of real numbers"),
@@ -104,7 +126,10 @@ def test_actions_of_every_kind_are_taken_as_float32_without_gradients(answer):
     ],
 )
 def test_other_answers_are_refused_with_the_role_and_the_policys_name(answer, said):
-    with pytest.raises(ValueError, match=r"(?s)what a buyer's policy returned \(returned.<locals>.policy\).*" + said):
+    with pytest.raises(
+        ValueError,
+        match=r"(?s)what a buyer's policy returned \(returned.<locals>.policy\).*" + said,
+    ):
         returned(answer)
 
 

@@ -1,4 +1,6 @@
-"""A market of three stages agent by agent: in each stage its movers are asked, who do not see each other's moves."""
+"""A market of three stages agent by agent: in each stage its movers are asked, who do not see
+each other's moves.
+"""
 
 import pickle
 
@@ -23,8 +25,10 @@ def test_only_the_movers_of_a_stage_are_asked():
     env = aec(relay(horizon=2))
     env.reset(seed=0)
     assert [act(env, the_good())[0] for _ in range(10)] == ORDER * 2
-    assert not env.unwrapped.metadata["is_parallelizable"]  # PettingZoo's conversion would ask everybody in every stage
-    assert [act(env, the_good())[0] for _ in EVERYBODY] == EVERYBODY and env.agents == []  # those that are done, one by one
+    # PettingZoo's conversion would ask everybody in every stage
+    assert not env.unwrapped.metadata["is_parallelizable"]
+    # those that are done, one by one
+    assert [act(env, the_good())[0] for _ in EVERYBODY] == EVERYBODY and env.agents == []
 
 
 def test_nobody_sees_anothers_move_of_the_stage_and_the_next_stage_sees_it():
@@ -34,11 +38,18 @@ def test_nobody_sees_anothers_move_of_the_stage_and_the_next_stage_sees_it():
     shown = {agent: env.observe(agent) for agent in EVERYBODY}
     assert shown["buyer_1"][2] == pytest.approx(0.6)  # the price that was named
     act(env, the_good())  # buyer_0 takes it
-    assert all(np.array_equal(env.observe(agent), shown[agent]) for agent in EVERYBODY) and env.agent_selection == "buyer_1"
+    assert (
+        all(np.array_equal(env.observe(agent), shown[agent]) for agent in EVERYBODY)
+        and env.agent_selection == "buyer_1"
+    )
     act(env, the_good())
-    assert env.observe(SELLER).tolist() == [0, 0, 1, 1, 0] and env.observe(CARRIER).tolist() == [1, 1]
+    assert env.observe(SELLER).tolist() == [0, 0, 1, 1, 0] and env.observe(CARRIER).tolist() == [
+        1,
+        1,
+    ]
     act(env, the_good())
-    assert env.observe(CARRIER).tolist() == [1, 1]  # whether the good was shipped is not seen before the stage is over
+    # whether the good was shipped is not seen before the stage is over
+    assert env.observe(CARRIER).tolist() == [1, 1]
 
 
 def test_what_is_told_may_be_written_into():
@@ -58,11 +69,17 @@ def test_an_agent_is_told_what_it_earned_since_its_last_move(cut):
     rewards = [(agent, reward) for agent, (_, reward, *_) in told]
     nothing = [(agent, 0.0) for agent in ORDER]
     first = {agent: earned[0][agent] for agent in EVERYBODY}
-    # in round two everybody hears of round one at its first move, and the seller of nothing new at its second
+    # in round two everybody hears of round one at its first move, and the seller of nothing new at
+    # its second
     assert rewards[:5] == nothing
-    assert rewards[5:10] == [(a, first[a]) for a in (SELLER, *BUYERS)] + [(SELLER, 0.0), (CARRIER, first[CARRIER])]
+    assert rewards[5:10] == [(a, first[a]) for a in (SELLER, *BUYERS)] + [
+        (SELLER, 0.0),
+        (CARRIER, first[CARRIER]),
+    ]
     assert rewards[10:] == [(agent, earned[1][agent]) for agent in EVERYBODY]
-    assert [flags[2:4] for _, flags in told[10:]] == [(not cut, cut)] * 4 and not any(any(t[1][2:4]) for t in told[:10])
+    assert [flags[2:4] for _, flags in told[10:]] == [(not cut, cut)] * 4 and not any(
+        any(t[1][2:4]) for t in told[:10]
+    )
 
 
 @pytest.mark.parametrize("moves", range(15))
@@ -72,7 +89,9 @@ def test_saved_between_stages_it_goes_on_to_the_bit_and_in_a_stage_it_is_refused
     for _ in range(moves):
         act(one, the_good())
     if moves in (2, 4, 7, 9):  # after the first of two movers
-        with pytest.raises(ValueError, match=f"{ORDER[moves % 5 - 1]} have moved in a stage that is not over"):
+        with pytest.raises(
+            ValueError, match=f"{ORDER[moves % 5 - 1]} have moved in a stage that is not over"
+        ):
             one.unwrapped.save(tmp_path / "state")
         return
     one.unwrapped.save(tmp_path / "state")
@@ -88,7 +107,9 @@ def test_saved_between_stages_it_goes_on_to_the_bit_and_in_a_stage_it_is_refused
 
 @pytest.mark.parametrize(("stay", "rounds"), [(-1.0, 1), (1.0, 3)])
 def test_a_loaded_end_is_what_it_was_where_the_horizon_is_a_cut(tmp_path, stay, rounds):
-    """Where buyer_0 storms out the market's own rule ends the game in round one; else three rounds are cut."""
+    """Where buyer_0 storms out the market's own rule ends the game in round one; else three
+    rounds are cut.
+    """
     one, two = aec(relay(cut=True)), aec(relay(cut=True))
     one.reset(seed=0)
     for _ in range(len(ORDER) * rounds):
@@ -96,7 +117,9 @@ def test_a_loaded_end_is_what_it_was_where_the_horizon_is_a_cut(tmp_path, stay, 
     one.unwrapped.save(tmp_path / "state")
     two.load(tmp_path / "state")
     assert (two.terminations, two.truncations) == (one.terminations, one.truncations)
-    assert set(two.terminations.values()) == {stay < 0} and set(two.truncations.values()) == {stay > 0}
+    assert set(two.terminations.values()) == {stay < 0} and set(two.truncations.values()) == {
+        stay > 0
+    }
 
 
 def test_a_copy_made_in_the_middle_of_a_stage_goes_on():
@@ -125,5 +148,8 @@ def test_the_agent_by_agent_form_shows_the_market():
     assert env.unwrapped.report is None and env.unwrapped.market.name == "relay"
     for _ in ORDER:
         act(env, the_good())
-    assert env.unwrapped.report.rewards[0, 0] == pytest.approx(0.4) and "The good is shipped." in env.render()
+    assert (
+        env.unwrapped.report.rewards[0, 0] == pytest.approx(0.4)
+        and "The good is shipped." in env.render()
+    )
     assert np.array_equal(env.state(), env.unwrapped.env.state())

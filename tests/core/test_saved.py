@@ -1,4 +1,6 @@
-"""A saved market goes on only with the data and the parts that it was saved with, wherever they lie."""
+"""A saved market goes on only with the data and the parts that it was saved with, wherever they
+lie.
+"""
 
 import numpy as np
 import pytest
@@ -17,14 +19,22 @@ OTHER = ROWS + (np.arange(240).reshape(60, 4) == 7)  # one number of 240 differs
 
 
 def trading(**config):
-    small = {"n_agents": 2, "max_cycles": 2, "data": (ROWS, LABELS), "partition": "balanced", "training": Training(steps=1)}
+    small = {
+        "n_agents": 2,
+        "max_cycles": 2,
+        "data": (ROWS, LABELS),
+        "partition": "balanced",
+        "training": Training(steps=1),
+    }
     env = make_parallel("parameter_trading_v0", **(small | config))
     env.reset(seed=3)
     return env
 
 
 def sharing(**config):
-    env = make_parallel("model_sharing_v0", **({"n_agents": 3, "max_cycles": 2, "learner": None} | config))
+    env = make_parallel(
+        "model_sharing_v0", **({"n_agents": 3, "max_cycles": 2, "learner": None} | config)
+    )
     env.reset(seed=3)
     return env
 
@@ -67,10 +77,22 @@ PARTS = {  # how a market is made, and two parts of which the second is another
     "a data set": (lambda rows: trading(data=from_arrays(rows, LABELS)), ROWS, OTHER),
     "a source": (lambda rows: trading(data=source_of(rows)), ROWS, OTHER),
     "a lambda": (lambda factor: trading(mechanism=asks_more(factor)), 1.0, 1.1),
-    "a partition's option": (lambda keep: trading(partition="class_imbalance", data_options={"keep": keep}), 0.2, 0.3),
+    "a partition's option": (
+        lambda keep: trading(partition="class_imbalance", data_options={"keep": keep}),
+        0.2,
+        0.3,
+    ),
     "a corruption's rate": (lambda rate: trading(data_options=wrong_labels(rate)), 0.2, (0.2, 0.3)),
-    "a module's parameters": (lambda seed: trading(learner=learner(seed=seed), training=None), 0, 1),
-    "a module's options": (lambda slope: trading(learner=learner(slope=slope), training=None), 0.1, 0.2),
+    "a module's parameters": (
+        lambda seed: trading(learner=learner(seed=seed), training=None),
+        0,
+        1,
+    ),
+    "a module's options": (
+        lambda slope: trading(learner=learner(slope=slope), training=None),
+        0.1,
+        0.2,
+    ),
     "a payment": (lambda share: sharing(payment=pays(share)), 0.5, 0.6),
 }
 
@@ -83,13 +105,17 @@ def test_an_equal_part_goes_on_and_another_is_refused(tmp_path, kind):
     make(part).load(tmp_path / "state")
     refuses = make(other)
     before = refuses.state().copy()
-    with pytest.raises(ValueError, match="Build the market with the arguments that it was saved with"):
+    with pytest.raises(
+        ValueError, match="Build the market with the arguments that it was saved with"
+    ):
         refuses.load(tmp_path / "state")
     assert np.array_equal(refuses.state(), before)
 
 
 def test_a_file_of_data_goes_by_its_content_and_not_by_its_place(tmp_path):
-    here, there, other = (npz(tmp_path / name, rows) for name, rows in (("a", ROWS), ("b", ROWS), ("c", OTHER)))
+    here, there, other = (
+        npz(tmp_path / name, rows) for name, rows in (("a", ROWS), ("b", ROWS), ("c", OTHER))
+    )
     trading(data=here).save(tmp_path / "state")
     trading(data=str(there)).load(tmp_path / "state")
     with pytest.raises(ValueError, match=r"data\.split\.x=torch\.float32\[60, 4\] \w+, wanted"):
@@ -98,7 +124,9 @@ def test_a_file_of_data_goes_by_its_content_and_not_by_its_place(tmp_path):
 
 def test_data_are_read_once_however_often_a_market_is_saved(tmp_path, monkeypatch):
     env, read = trading(), []
-    monkeypatch.setattr("marketenv.core.saved.facts_of", lambda market: read.append(market) or facts_of(market))
+    monkeypatch.setattr(
+        "marketenv.core.saved.facts_of", lambda market: read.append(market) or facts_of(market)
+    )
     for _ in range(3):
         env.save(tmp_path / "state")
     env.load(tmp_path / "state")

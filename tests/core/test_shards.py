@@ -4,7 +4,8 @@ import torch
 
 from marketenv.core.shards import Shards
 
-# a pool of 5 examples x = 0, 10, .. 40; market 0's owners hold rows (3, 1) and (4); market 1's (0, 2) and (2, 3)
+# a pool of 5 examples x = 0, 10, .. 40; market 0's owners hold rows (3, 1) and (4); market 1's (0,
+# 2) and (2, 3)
 POOL = Shards(
     x=torch.arange(5.0)[:, None] * 10,
     y=torch.arange(5),
@@ -19,7 +20,12 @@ def test_the_mask_marks_what_counts():
 
 def test_flat_joins_the_owners_of_all_markets():
     flat = POOL.flat()
-    assert flat.index.tolist() == [[3, 1], [4, 0], [0, 2], [2, 3]] and flat.size.tolist() == [2, 1, 2, 2]
+    assert flat.index.tolist() == [[3, 1], [4, 0], [0, 2], [2, 3]] and flat.size.tolist() == [
+        2,
+        1,
+        2,
+        2,
+    ]
     assert flat.x is POOL.x  # examples are stored once
 
 
@@ -34,7 +40,11 @@ def test_select_takes_owners_in_order_and_no_wider_than_they_need():
 def test_owners_of_one_pool_are_joined_without_copying_it():
     flat = POOL.flat()
     both = flat.select(torch.tensor([1])).joined(flat.select(torch.tensor([2])))
-    assert both.index.tolist() == [[4, 4], [0, 2]] and both.size.tolist() == [1, 2] and both.x is POOL.x
+    assert (
+        both.index.tolist() == [[4, 4], [0, 2]]
+        and both.size.tolist() == [1, 2]
+        and both.x is POOL.x
+    )
 
 
 def test_two_pools_become_one_without_the_rows_that_nobody_owns():

@@ -25,7 +25,10 @@ class State:
 
 
 def state(n=2, agents=3):
-    return State(torch.arange(n), torch.linspace(-1, 1, n * agents, dtype=torch.float64).reshape(n, agents) / 3)
+    return State(
+        torch.arange(n),
+        torch.linspace(-1, 1, n * agents, dtype=torch.float64).reshape(n, agents) / 3,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +90,10 @@ def test_another_programs_safetensors_are_refused(tmp_path, header):
     ("like", "says"),
     [
         (state(agents=4), r"cash is torch.float64 \[2, 3\], wanted torch.float64 \[2, 4\]"),
-        (dataclasses.replace(state(), cash=torch.zeros(2, 3)), r"cash is torch.float64 \[2, 3\], wanted torch.float32"),
+        (
+            dataclasses.replace(state(), cash=torch.zeros(2, 3)),
+            r"cash is torch.float64 \[2, 3\], wanted torch.float32",
+        ),
     ],
 )
 def test_a_state_of_another_shape_or_type_is_refused(written, like, says):
@@ -113,18 +119,27 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path):
     with pytest.raises(Killed), storage.whole_file(tmp_path / "a.json") as part:
         part.write_text("ne")
         raise Killed
-    assert [path.name for path in tmp_path.iterdir()] == ["a.json"] and (tmp_path / "a.json").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"] and (
+        tmp_path / "a.json"
+    ).read_text() == "old"
     with storage.whole_file(tmp_path / "a.json") as part:
         part.write_text("new")
-    assert [path.name for path in tmp_path.iterdir()] == ["a.json"] and (tmp_path / "a.json").read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"] and (
+        tmp_path / "a.json"
+    ).read_text() == "new"
 
 
 def test_a_file_of_ones_own_beside_it_is_left_alone(tmp_path):
     (tmp_path / "a.json.part").write_text("mine")
-    with storage.whole_file(tmp_path / "a.json") as one, storage.whole_file(tmp_path / "a.json") as other:
+    with (
+        storage.whole_file(tmp_path / "a.json") as one,
+        storage.whole_file(tmp_path / "a.json") as other,
+    ):
         one.write_text("one")  # two processes that write one file do not write into each other's
         other.write_text("other")
-    assert (tmp_path / "a.json.part").read_text() == "mine" and (tmp_path / "a.json").read_text() == "one"
+    assert (tmp_path / "a.json.part").read_text() == "mine" and (
+        tmp_path / "a.json"
+    ).read_text() == "one"
     assert len(list(tmp_path.iterdir())) == 2
 
 
@@ -154,21 +169,34 @@ def test_permissions_are_those_of_any_new_file_and_stay(tmp_path):
 def test_where_no_file_can_be_written_nothing_is(tmp_path, place):
     (tmp_path / "plain").write_text("a file, no folder")
     os.mkfifo(tmp_path / "pipe")  # stands for a device, which must never be replaced by a file
-    with pytest.raises(ValueError, match=r"cannot write .*\. Wanted the path of a file, in a folder that exists"):
+    with pytest.raises(
+        ValueError, match=r"cannot write .*\. Wanted the path of a file, in a folder that exists"
+    ):
         storage.save(tmp_path / place, state(), {})
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["pipe", "plain"] and (tmp_path / "pipe").is_fifo()
+    assert (
+        sorted(path.name for path in tmp_path.iterdir()) == ["pipe", "plain"]
+        and (tmp_path / "pipe").is_fifo()
+    )
 
 
 def test_files_of_another_format_are_refused_in_words(tmp_path):
-    save_file({"extra.base": torch.zeros(2)}, str(tmp_path / "old"), {"format": "marketenv-state-1"})
-    with pytest.raises(ValueError, match=r"format 'marketenv-state-1', wanted .* or by another release"):
+    save_file(
+        {"extra.base": torch.zeros(2)}, str(tmp_path / "old"), {"format": "marketenv-state-1"}
+    )
+    with pytest.raises(
+        ValueError, match=r"format 'marketenv-state-1', wanted .* or by another release"
+    ):
         storage.load(tmp_path / "old", state(), CPU)
 
 
 @pytest.mark.parametrize("about", ["", "[]", "null", "{", "[" * 100_000, '"text"'])
 def test_a_header_without_facts_is_refused(tmp_path, about):
     tensors = {f"state.{name}": tensor for name, tensor in vars(state()).items()}
-    header = {"format": storage.FORMAT, "about": about, "sha256": storage._fingerprint(tensors, about)}
+    header = {
+        "format": storage.FORMAT,
+        "about": about,
+        "sha256": storage._fingerprint(tensors, about),
+    }
     save_file(tensors, str(tmp_path / "forged"), header)
     with pytest.raises(ValueError, match="holds no facts"):
         storage.load(tmp_path / "forged", state(), CPU)
@@ -197,18 +225,26 @@ def test_a_header_that_was_changed_is_refused(tmp_path):
     with safe_open(str(path), "pt") as file:
         header, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     (name,) = [name for name, text in header.items() if '"episode": 3' in text]
-    save_file(tensors, str(path), header | {name: header[name].replace('"episode": 3', '"episode": 4')})
+    save_file(
+        tensors, str(path), header | {name: header[name].replace('"episode": 3', '"episode": 4')}
+    )
     with pytest.raises(ValueError, match="damaged"):
         storage.load(path, state(), CPU)
 
 
 def test_tensors_under_another_name_are_refused(tmp_path):
-    """The same numbers in the same order, of which one got another name: the checksum is of the names too."""
+    """The same numbers in the same order, of which one got another name: the checksum is of the
+    names too.
+    """
     path = tmp_path / "state.safetensors"
     storage.save(path, state(), {}, {"base": torch.tensor([5, 6])})
     with safe_open(str(path), "pt") as file:
         header, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    save_file({name.replace("base", "basis"): tensor for name, tensor in tensors.items()}, str(path), header)
+    save_file(
+        {name.replace("base", "basis"): tensor for name, tensor in tensors.items()},
+        str(path),
+        header,
+    )
     with pytest.raises(ValueError, match="damaged"):
         storage.load(path, state(), CPU)
 

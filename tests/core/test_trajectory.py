@@ -22,7 +22,11 @@ def test_arrays_hold_every_stage_of_every_round_by_role(tmp_path):
     market = relay_market(horizon=4, carriers=1)
     steps = steps_of(market)
     kept = collect(market, steps)
-    shapes = {(stage, role): tuple(a.shape) for stage, roles in kept.observations.items() for role, a in roles.items()}
+    shapes = {
+        (stage, role): tuple(a.shape)
+        for stage, roles in kept.observations.items()
+        for role, a in roles.items()
+    }
     assert shapes == {  # 4 rounds, 2 markets, so many of the role, the numbers that it sees
         ("offer", "seller"): (4, 2, 1, 1),
         ("reply", "buyer"): (4, 2, 2, 4),
@@ -37,21 +41,41 @@ def test_arrays_hold_every_stage_of_every_round_by_role(tmp_path):
         assert torch.equal(kept.actions["ship"]["carrier"][number], ship[1]["carrier"])
         assert torch.equal(kept.rewards[number], ship[2].rewards)
         assert torch.equal(kept.payments["hold"][number], ship[2].flows["hold"].money)
-    assert kept.terminated.any(1).tolist() == [report.terminated.any().item() for *_, report in steps if report is not None]
+    assert kept.terminated.any(1).tolist() == [
+        report.terminated.any().item() for *_, report in steps if report is not None
+    ]
     kept.save(tmp_path / "played.npz")
     with np.load(tmp_path / "played.npz") as file:  # without pickle
         assert sorted(file) == [
-            "actions.offer.seller", "actions.reply.buyer", "actions.ship.carrier", "actions.ship.seller",
-            "observations.offer.seller", "observations.reply.buyer", "observations.ship.carrier", "observations.ship.seller",
-            "parties.fee", "parties.hold", "parties.price", "parties.refund",
-            "payments.fee", "payments.hold", "payments.price", "payments.refund", "rewards", "terminated",
-        ]  # fmt: skip
+            "actions.offer.seller",
+            "actions.reply.buyer",
+            "actions.ship.carrier",
+            "actions.ship.seller",
+            "observations.offer.seller",
+            "observations.reply.buyer",
+            "observations.ship.carrier",
+            "observations.ship.seller",
+            "parties.fee",
+            "parties.hold",
+            "parties.price",
+            "parties.refund",
+            "payments.fee",
+            "payments.hold",
+            "payments.price",
+            "payments.refund",
+            "rewards",
+            "terminated",
+        ]
         assert np.array_equal(file["actions.reply.buyer"], kept.actions["reply"]["buyer"].numpy())
-        assert file["parties.price"].tolist() == ["escrow", "seller"] and file["payments.price"].shape == (4, 2, 2, 1)
+        assert file["parties.price"].tolist() == ["escrow", "seller"] and file[
+            "payments.price"
+        ].shape == (4, 2, 2, 1)
 
 
 def test_rewards_are_what_payments_and_terms_come_to(tmp_path):
-    """In the second-price auction nobody but buyers and the operator has money; the arrays alone say who paid."""
+    """In the second-price auction nobody but buyers and the operator has money; the arrays
+    alone say who paid.
+    """
     market = make_market("reference_v0", game="second_price", max_cycles=3)
     steps = steps_of(market, n_markets=5)
     kept = collect(market, steps)
@@ -63,7 +87,9 @@ def test_rewards_are_what_payments_and_terms_come_to(tmp_path):
 
 def test_json_lines_hold_infos_and_payments_by_name(tmp_path):
     market = relay_market(carriers=1)
-    _, report = a_round(market, rounds.begin(market, torch.tensor([0, 1])), price=0.5, take=[1.0, -1.0], fee=0.125)
+    _, report = a_round(
+        market, rounds.begin(market, torch.tensor([0, 1])), price=0.5, take=[1.0, -1.0], fee=0.125
+    )
     lines = list(describe(report, agent_names(market)))
     assert write_json_lines(tmp_path / "rounds.jsonl", lines) == 2
     read = [json.loads(line) for line in (tmp_path / "rounds.jsonl").read_text().splitlines()]
@@ -74,9 +100,14 @@ def test_json_lines_hold_infos_and_payments_by_name(tmp_path):
         {"name": "fee", "payer": "seller_0", "payee": "carrier_0", "money": 0.125},
     ]  # nothing is refunded, and payments of 0 are left out
     assert list(read[1]["agents"]) == ["seller_0", "buyer_0", "buyer_1", "carrier_0"]
-    assert list(read[1]["agents"]["buyer_0"]) == list(market.facts) and read[1]["agents"]["carrier_0"]["cash"] == 1.125
+    assert (
+        list(read[1]["agents"]["buyer_0"]) == list(market.facts)
+        and read[1]["agents"]["carrier_0"]["cash"] == 1.125
+    )
     for m, line in enumerate(read):
-        assert sum(paid["money"] for paid in line["payments"]) == pytest.approx(float(report.transfers[m].sum()))
+        assert sum(paid["money"] for paid in line["payments"]) == pytest.approx(
+            float(report.transfers[m].sum())
+        )
 
 
 def test_nothing_played_a_part_of_a_round_and_nan_are_refused(tmp_path):
@@ -84,7 +115,10 @@ def test_nothing_played_a_part_of_a_round_and_nan_are_refused(tmp_path):
     steps = steps_of(market)
     for some in ([], steps[:2], steps[:4], steps[1:4]):
         with pytest.raises(
-            ValueError, match=r"collect got .* steps and .*wanted whole rounds of 3 stages \(offer, reply, ship\)"
+            ValueError,
+            match=(
+                r"collect got .* steps and .*wanted whole rounds of 3 stages \(offer, reply, ship\)"
+            ),
         ):
             collect(market, some)
     assert len(collect(market, steps[:3]).rewards) == 1

@@ -58,26 +58,53 @@ def outer(seeds, note="kept"):
     numbers = torch.tensor(seeds)
     wide = numbers[:, None].double()
     types = {"size": wide, "need": wide + 0.5}
-    return Outer(numbers, Inner(wide, note), Shared(seeds), types, Pair(wide, -wide), (Inner(wide), Inner(wide)), {"train": 1.0})
+    return Outer(
+        numbers,
+        Inner(wide, note),
+        Shared(seeds),
+        types,
+        Pair(wide, -wide),
+        (Inner(wide), Inner(wide)),
+        {"train": 1.0},
+    )
 
 
-NAMES = ["seeds", "inner.cash", "types.size", "types.need", "bounds.low", "bounds.high", "past.0.cash", "past.1.cash"]
+NAMES = [
+    "seeds",
+    "inner.cash",
+    "types.size",
+    "types.need",
+    "bounds.low",
+    "bounds.high",
+    "past.0.cash",
+    "past.1.cash",
+]
 
 
 def same(one, other):
     a, b = tree.leaves(one), tree.leaves(other)
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a) and one.world == other.world
+    return (
+        a.keys() == b.keys()
+        and all(torch.equal(a[name], b[name]) for name in a)
+        and one.world == other.world
+    )
 
 
 def test_leaves_have_dotted_names_through_dataclasses_dicts_and_tuples():
-    assert list(tree.leaves(outer([1, 2]))) == NAMES  # neither what is static, nor None, nor a node with rules of its own
+    # neither what is static, nor None, nor a node with rules of its own
+    assert list(tree.leaves(outer([1, 2]))) == NAMES
 
 
 def test_replaced_takes_tensors_by_name_and_keeps_the_rest():
     old = outer([1, 2])
     new = tree.replaced(old, {name: torch.full((2, 1), 7.0) for name in NAMES})
     assert all((tensor == 7).all() for tensor in tree.leaves(new).values())
-    assert new.inner.note == "kept" and new.seconds == {"train": 1.0} and new.optimum is None and new.world == old.world
+    assert (
+        new.inner.note == "kept"
+        and new.seconds == {"train": 1.0}
+        and new.optimum is None
+        and new.world == old.world
+    )
     assert type(new.bounds) is Pair and old.seeds.tolist() == [1, 2]
 
 
@@ -118,7 +145,9 @@ def test_reopened_asks_every_node_for_other_seeds():
     ],
 )
 def test_what_is_no_tree_is_refused_by_its_name_wherever_it_stands(stray, said):
-    """A stray part would be neither indexed nor saved: two markets would share it, and a loaded one would lack it."""
+    """A stray part would be neither indexed nor saved: two markets would share it, and a loaded
+    one would lack it.
+    """
     state = dataclasses.replace(outer([1]), past=(Inner(torch.zeros(1)), stray))
     uses = {
         "leaves": tree.leaves,
@@ -138,7 +167,8 @@ def test_keys_that_could_name_another_tensor_are_refused(types):
 
 
 def test_size_counts_the_bytes_of_all_tensors():
-    assert tree.size(outer([4, 5])) == 2 * 8 + 7 * 2 * 8  # of two markets: int64 seeds, and seven float64 columns
+    # of two markets: int64 seeds, and seven float64 columns
+    assert tree.size(outer([4, 5])) == 2 * 8 + 7 * 2 * 8
 
 
 def test_copies_share_no_memory_and_what_holds_none_stays():

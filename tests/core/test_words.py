@@ -30,8 +30,13 @@ def test_parts_are_told_without_addresses():
     # a function's own repr holds where it lies in memory, which differs from process to process
     told = plain(Training(augment=Augmentation(("flip", crop, partial(crop, pad=1)), 3)))
     home = "marketenv.data.augmentation"
-    wanted = f"augment={home}.Augmentation(names=('flip', {home}.crop, {home}.crop(; {{pad: 1}})), n_agents=3))"
-    assert told.startswith("marketenv.learners.training.Training(optimizer='sgd', learning_rate=0.1,") and told.endswith(wanted)
+    wanted = (
+        f"augment={home}.Augmentation(names=('flip', {home}.crop, {home}.crop(; {{pad: 1}})),"
+        " n_agents=3))"
+    )
+    assert told.startswith(
+        "marketenv.learners.training.Training(optimizer='sgd', learning_rate=0.1,"
+    ) and told.endswith(wanted)
 
 
 def test_numbers_of_numpy_are_told_by_value():
@@ -63,7 +68,9 @@ def test_arrays_are_told_apart_by_all_that_they_hold(kind):
     assert plain(X) == plain(X.copy(order="F")) != plain(ARRAYS[kind])
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.bool, torch.int64, torch.float64])
+@pytest.mark.parametrize(
+    "dtype", [torch.float32, torch.bfloat16, torch.bool, torch.int64, torch.float64]
+)
 def test_tensors_are_told_apart_by_all_that_they_hold(dtype):
     x = torch.tensor([[0, 1], [1, 1]]).to(dtype)
     assert plain(x) == plain(x.T.contiguous().T) != plain(torch.ones(2, 2, dtype=dtype))
@@ -105,7 +112,8 @@ def counts_down(n):
 
 def test_functions_are_told_apart_by_code_constants_defaults_and_closures():
     assert plain(scaled(2)) == plain(scaled(2)) != plain(scaled(3))
-    first, second = (lambda x: 2 * x), (lambda x: 3 * x)  # of one line: their source is the same text
+    # of one line: their source is the same text
+    first, second = (lambda x: 2 * x), (lambda x: 3 * x)
     assert plain(first) != plain(second)
     assert plain(lambda x, k=1: k * x) != plain(lambda x, k=2: k * x)
     assert plain(lambda x, *, k=1: k * x) != plain(lambda x, *, k=2: k * x)
@@ -115,7 +123,8 @@ def test_functions_are_told_apart_by_code_constants_defaults_and_closures():
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "reads"), [("RATE", 0.6, reads_a_global), ("helps", lambda price: price + 2, calls_a_helper)]
+    ("name", "value", "reads"),
+    [("RATE", 0.6, reads_a_global), ("helps", lambda price: price + 2, calls_a_helper)],
 )
 def test_functions_are_told_apart_by_the_globals_that_they_read(monkeypatch, name, value, reads):
     before, scale = plain(reads), plain(scaled(2))
@@ -127,11 +136,14 @@ def test_decorated_and_bound_functions_are_told_apart():
     def twice(function, times):
         return functools.wraps(function)(lambda *given: times * function(*given))
 
-    assert plain(twice(helps, 2)) != plain(twice(helps, 3)) and plain(twice(helps, 2)) != plain(twice(counts_down, 2))
+    assert plain(twice(helps, 2)) != plain(twice(helps, 3)) and plain(twice(helps, 2)) != plain(
+        twice(counts_down, 2)
+    )
     assert plain(functools.lru_cache(helps)) != plain(functools.lru_cache(counts_down))
     assert plain(Rule(1).price) != plain(Rule(2).price) and plain([1].count) != plain([2].count)
-    assert plain([max, torch.relu, np.multiply, math.sqrt, F.linear]) == (
-        "(max, torch.relu, numpy.multiply, math.sqrt, torch._C._nn.linear)"
+    assert (
+        plain([max, torch.relu, np.multiply, math.sqrt, F.linear])
+        == "(max, torch.relu, numpy.multiply, math.sqrt, torch._C._nn.linear)"
     )
 
 
@@ -169,14 +181,19 @@ class Weighed:
 def test_objects_are_told_apart_by_class_and_content():
     used = Rule(1)
     assert plain(used) == plain(Rule(1)) != plain(Rule(2))
-    assert used.double == 2 and plain(used) == plain(Rule(1))  # what it has worked out since is no part of it
+    # what it has worked out since is no part of it
+    assert used.double == 2 and plain(used) == plain(Rule(1))
     assert plain(own_class(1)) == plain(own_class(1)) != plain(own_class(2))
     assert plain(own_class(1)()) != plain(own_class(2)())
     assert plain(Weighed(1.0)) == plain(Weighed(1.0)) != plain(Weighed(2.0))
     ring = Rule(1)
     ring.rate = ring  # it holds itself
     assert plain(ring) == plain(ring)
-    assert plain(np.random.default_rng(1)) == plain(np.random.default_rng(1)) != plain(np.random.default_rng(2))
+    assert (
+        plain(np.random.default_rng(1))
+        == plain(np.random.default_rng(1))
+        != plain(np.random.default_rng(2))
+    )
 
 
 def network(seed=0, width=3, negative_slope=0.01):
@@ -251,14 +268,17 @@ class Rule:
     def __call__(self, bid): return helper(bid) if bid in {"x", "y", "z"} else self.rate
 def helper(bid): return 2 * bid
 torch.manual_seed(0)
-print(plain([Rule(1), lambda x: helper(x), functools.partial(helper, 2), torch.nn.Linear(2, 2), torch.arange(3)]))
+twice = functools.partial(helper, 2)
+print(plain([Rule(1), lambda x: helper(x), twice, torch.nn.Linear(2, 2), torch.arange(3)]))
 """
 
 
 def test_words_are_equal_in_every_process():
     told = [
         subprocess.run(
-            [sys.executable, "-c", SCRIPT], env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)}, capture_output=True
+            [sys.executable, "-c", SCRIPT],
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)},
+            capture_output=True,
         )
         for seed in ("1", "2")
     ]
@@ -266,7 +286,9 @@ def test_words_are_equal_in_every_process():
 
 
 def test_a_borrowed_name_does_not_hide_a_part():
-    """functools.wraps gives a wrapper the name of a library's function; its own rate tells it from another."""
+    """functools.wraps gives a wrapper the name of a library's function; its own rate tells it
+    from another.
+    """
     base = MECHANISMS["first_price"]
 
     def taxed(rate):
@@ -277,7 +299,10 @@ def test_a_borrowed_name_does_not_hide_a_part():
 
         return rule
 
-    assert plain(taxed(0.5)) == plain(taxed(0.5)) != plain(taxed(0.9)) and plain(base) not in (plain(taxed(0.5)), None)
+    assert plain(taxed(0.5)) == plain(taxed(0.5)) != plain(taxed(0.9)) and plain(base) not in (
+        plain(taxed(0.5)),
+        None,
+    )
 
 
 def test_a_module_of_ones_own_is_told_by_what_it_holds_now(tmp_path, monkeypatch):

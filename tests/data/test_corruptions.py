@@ -1,11 +1,21 @@
-"""Sources of bad data: every corruption of the table, what stays clean, and the same rows alone and in a batch."""
+"""Sources of bad data: every corruption of the table, what stays clean, and the same rows alone
+and in a batch.
+"""
 
 import numpy as np
 import pytest
 import torch
 
 from marketenv.core.shards import Shards
-from marketenv.data import CORRUPTIONS, CorruptedSource, Federation, Source, SyntheticLinear, from_arrays, make_source
+from marketenv.data import (
+    CORRUPTIONS,
+    CorruptedSource,
+    Federation,
+    Source,
+    SyntheticLinear,
+    from_arrays,
+    make_source,
+)
 
 SEEDS = torch.tensor([5, 0, 1])
 CASES = [(name, kind) for name, rule in CORRUPTIONS.items() for kind in rule.kinds or (None,)]
@@ -17,14 +27,20 @@ def options_of(kind, rate=RATE):
 
 
 def bad(name, kind=None, rate=RATE, data="digits", partition="dirichlet", **options):
-    return make_source(data, partition, 3, corruption=name, corruption_options=options_of(kind, rate), **options)
+    return make_source(
+        data, partition, 3, corruption=name, corruption_options=options_of(kind, rate), **options
+    )
 
 
 def held(federation, market, agent):
     """What one agent owns: features, labels, and which of these it knows."""
     shards, n = federation.train, int(federation.train.size[market, agent])
     rows = shards.index[market, agent, :n]
-    known = torch.ones(n, dtype=torch.bool) if federation.labelled is None else federation.labelled[market, agent, :n]
+    known = (
+        torch.ones(n, dtype=torch.bool)
+        if federation.labelled is None
+        else federation.labelled[market, agent, :n]
+    )
     return shards.x[rows], shards.y[rows], known
 
 
@@ -32,15 +48,18 @@ def same(one, other):
     return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
 
 
-# --- by hand ------------------------------------------------------------------------------------------------------------------
+# --- by hand --------------------------------------------------------------------------------------
 
-# 8 rows of two classes and one feature for two agents; 4 validation rows of features 0, 0, 2, 2: mean 1, deviation 1
+# 8 rows of two classes and one feature for two agents; 4 validation rows of features 0, 0, 2, 2:
+# mean 1, deviation 1
 HAND_X = torch.tensor([[10.0]] * 8 + [[0.0], [0.0], [2.0], [2.0]] + [[7.0]] * 2)
 HAND_Y = torch.tensor([0, 1] * 7)
 
 
 class Hand:
-    """A source of one's own, worked by hand: agent 0 owns rows 0, 1, 2 and agent 1 rows 3, 4, 5, 6, 7."""
+    """A source of one's own, worked by hand: agent 0 owns rows 0, 1, 2 and agent 1 rows 3, 4,
+    5, 6, 7.
+    """
 
     n_agents, feature_shape, n_outputs, task = 2, (1,), 2, "classification"
 
@@ -48,13 +67,16 @@ class Hand:
         index = torch.tensor([[0, 1, 2, 0, 0, 0], [3, 4, 5, 6, 7, 3]]).repeat(len(seeds), 1, 1)
         train = Shards(HAND_X, HAND_Y, index, torch.tensor([[3, 5]]).repeat(len(seeds), 1))
         judge = Shards(HAND_X, HAND_Y, torch.tensor([[8, 9, 10, 11]]), torch.tensor([4]))
-        return Federation(train, judge, Shards(HAND_X, HAND_Y, torch.tensor([[12, 13]]), torch.tensor([2])))
+        return Federation(
+            train, judge, Shards(HAND_X, HAND_Y, torch.tensor([[12, 13]]), torch.tensor([2]))
+        )
 
     def to(self, device):
         return self
 
 
-# name -> (options, features of agent 1, its labels, how many of these it knows); agent 0 has a rate of 0
+# name -> (options, features of agent 1, its labels, how many of these it knows); agent 0 has a rate
+# of 0
 WORKED = {
     # at rate 1 of two classes every label is the other one: 1, 0, 1, 0, 1 become 0, 1, 0, 1, 0
     "mislabeled": ({"rate": (0.0, 1.0)}, [10.0] * 5, [0, 1, 0, 1, 0], 5),
@@ -62,7 +84,8 @@ WORKED = {
     "unlabeled": ({"rate": (0.0, 0.5)}, [10.0] * 5, [1, 0, 1, 0, 1], 3),
     # half the deviation of the one feature among the broker's examples, 1: brighter by .5
     "covariate_shift": ({"rate": (0.0, 0.5)}, [10.5] * 5, [1, 0, 1, 0, 1], 5),
-    # a millionth of a deviation is less than float32 can add to 10; what noise is otherwise is said by its size below
+    # a millionth of a deviation is less than float32 can add to 10; what noise is otherwise is said
+    # by its size below
     "feature_noise": ({"rate": (0.0, 1e-9)}, [10.0] * 5, [1, 0, 1, 0, 1], 5),
 }
 
@@ -77,32 +100,51 @@ def test_every_corruption_has_a_worked_example(name):
         x, y, knows = held(federation, market, 1)
         assert x[:, 0].tolist() == features and y.tolist() == labels and int(knows.sum()) == known
         assert same(held(federation, market, 0), held(clean, market, 0))
-    assert federation.train.size.tolist() == [[3, 5]] * 3 and federation.train.index.shape == (3, 2, 6)
+    assert federation.train.size.tolist() == [[3, 5]] * 3 and federation.train.index.shape == (
+        3,
+        2,
+        6,
+    )
 
 
 def test_noise_is_measured_among_the_brokers_examples():
-    # their deviation is 1 while the training rows have none at all; 1,000 markets x 5 rows at rate .5: within 4 / sqrt(10,000)
-    source = CorruptedSource(source=Hand(), corruption="feature_noise", options={"rate": (0.0, 0.5)})
+    # their deviation is 1 while the training rows have none at all; 1,000 markets x 5 rows at rate
+    # .5: within 4 / sqrt(10,000)
+    source = CorruptedSource(
+        source=Hand(), corruption="feature_noise", options={"rate": (0.0, 0.5)}
+    )
     x, _, mask = source.federation(torch.arange(1000)).train.padded()
     assert float(x[:, 1][mask[:, 1]].std()) == pytest.approx(0.5, rel=0.04)
     assert x[:, 0].unique().tolist() == [10.0]
 
 
-# --- of every corruption --------------------------------------------------------------------------------------------------------
+# --- of every corruption --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("name", "kind"), CASES)
 def test_it_is_a_source_whose_clean_parts_are_untouched(name, kind):
     source = bad(name, kind)
     assert isinstance(source, Source) and isinstance(source, CorruptedSource)
-    assert (source.n_agents, source.feature_shape, source.n_outputs, source.task) == (3, (64,), 10, "classification")
+    assert (source.n_agents, source.feature_shape, source.n_outputs, source.task) == (
+        3,
+        (64,),
+        10,
+        "classification",
+    )
     federation, clean = source.federation(SEEDS), source.source.federation(SEEDS)
     for part in ("validation", "test"):
-        assert getattr(federation, part).x is source.source.split.x and getattr(federation, part).y is source.source.split.y
+        assert (
+            getattr(federation, part).x is source.source.split.x
+            and getattr(federation, part).y is source.source.split.y
+        )
         assert torch.equal(getattr(federation, part).index, getattr(clean, part).index)
-    assert torch.equal(source.source.split.y, make_source("digits", "dirichlet", 3).split.y)  # nothing was written into it
+    # nothing was written into it
+    assert torch.equal(source.source.split.y, make_source("digits", "dirichlet", 3).split.y)
     assert torch.equal(source.source.split.x, make_source("digits", "dirichlet", 3).split.x)
-    assert torch.equal(federation.train.size, clean.train.size) and federation.train.index.shape == clean.train.index.shape
+    assert (
+        torch.equal(federation.train.size, clean.train.size)
+        and federation.train.index.shape == clean.train.index.shape
+    )
     for market in range(3):
         assert same(held(federation, market, 0), held(clean, market, 0))  # a rate of 0
         assert not same(held(federation, market, 2), held(clean, market, 2))
@@ -123,7 +165,9 @@ def test_a_market_alone_gets_what_it_gets_in_a_batch(name, kind):
 def test_padding_shows_an_agents_own_rows_as_they_are_now(name, kind):
     federation = bad(name, kind).federation(SEEDS)
     shards = federation.train
-    for rows, n in zip(shards.index.flatten(0, 1).tolist(), shards.size.flatten().tolist(), strict=True):
+    for rows, n in zip(
+        shards.index.flatten(0, 1).tolist(), shards.size.flatten().tolist(), strict=True
+    ):
         assert set(rows[n:]) <= set(rows[:n])
 
 
@@ -131,7 +175,9 @@ def test_padding_shows_an_agents_own_rows_as_they_are_now(name, kind):
 def test_where_nothing_is_bad_nothing_is_copied(name, kind):
     source = bad(name, kind, rate=0)
     federation = source.federation(SEEDS)
-    assert federation.train.x is source.source.split.x and federation.train.y is source.source.split.y
+    assert (
+        federation.train.x is source.source.split.x and federation.train.y is source.source.split.y
+    )
     assert torch.equal(federation.train.index, source.source.federation(SEEDS).train.index)
     assert federation.supervised.size.tolist() == federation.train.size.tolist()
 
@@ -139,18 +185,23 @@ def test_where_nothing_is_bad_nothing_is_copied(name, kind):
 def test_only_rows_that_changed_are_copied():
     source = bad("mislabeled", rate=(0, 0, 0.1), partition="balanced")
     federation, clean = source.federation(SEEDS), source.source.federation(SEEDS)
-    wrong = (federation.train.y[federation.train.index] != clean.train.y[clean.train.index]) & clean.train.mask
+    wrong = (
+        federation.train.y[federation.train.index] != clean.train.y[clean.train.index]
+    ) & clean.train.mask
     assert len(federation.train.x) == len(source.source.split.x) + int(wrong.sum())
     mask = clean.train.mask
-    assert torch.equal(federation.train.x[federation.train.index][mask], clean.train.x[clean.train.index][mask])
+    assert torch.equal(
+        federation.train.x[federation.train.index][mask], clean.train.x[clean.train.index][mask]
+    )
 
 
-# --- rates ----------------------------------------------------------------------------------------------------------------------
+# --- rates ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", CORRUPTIONS["mislabeled"].kinds)
 def test_wrong_labels_come_as_often_as_each_agents_rate_says(kind):
-    # 60 markets of about 360 rows an agent: 21,600 labels, of which .2 and .5 are wrong with a deviation of .0027 and .0034
+    # 60 markets of about 360 rows an agent: 21,600 labels, of which .2 and .5 are wrong with a
+    # deviation of .0027 and .0034
     source = bad("mislabeled", kind, partition="balanced")
     seeds = torch.arange(60)
     before, after = source.source.federation(seeds).train, source.federation(seeds).train
@@ -176,7 +227,10 @@ def test_below_a_rate_of_1_every_agent_knows_a_label_and_at_1_none():
     assert bad("unlabeled", rate=0.99, **one_row).federation(SEEDS).labelled[..., 0].all()
     nothing = bad("unlabeled", rate=(0, 0, 1)).federation(SEEDS)
     assert not bool((nothing.labelled & nothing.train.mask)[:, 2].any())
-    with pytest.raises(ValueError, match=r"agent 2 of market 0 knows no label at all, wanted one or more .* a rate below 1"):
+    with pytest.raises(
+        ValueError,
+        match=r"agent 2 of market 0 knows no label at all, wanted one or more .* a rate below 1",
+    ):
         _ = nothing.supervised
 
 
@@ -195,38 +249,56 @@ def test_supervised_are_the_rows_whose_labels_are_known_in_their_order():
     assert whole.labelled is None and whole.supervised is whole.train
 
 
-# --- any source ----------------------------------------------------------------------------------------------------------------
+# --- any source -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["unlabeled", "feature_noise", "covariate_shift"])
 def test_generated_data_of_many_pools_can_be_bad_too(name):
     source = make_source(
-        "linear", "balanced", 3, dimension=4, examples=(5, 9, 9), corruption=name, corruption_options={"rate": RATE}
+        "linear",
+        "balanced",
+        3,
+        dimension=4,
+        examples=(5, 9, 9),
+        corruption=name,
+        corruption_options={"rate": RATE},
     )
-    assert source.source == SyntheticLinear(n_agents=3, dimension=4, examples=(5, 9, 9)) and source.task == "regression"
+    assert (
+        source.source == SyntheticLinear(n_agents=3, dimension=4, examples=(5, 9, 9))
+        and source.task == "regression"
+    )
     federation, clean = source.federation(SEEDS), source.source.federation(SEEDS)
     assert torch.equal(federation.optimum, clean.optimum)
     for market, seed in enumerate(SEEDS):
         alone = source.federation(seed[None])
         assert same(held(federation, market, 0), held(clean, market, 0))
-        assert all(same(held(federation, market, agent), held(alone, 0, agent)) for agent in range(3))
+        assert all(
+            same(held(federation, market, agent), held(alone, 0, agent)) for agent in range(3)
+        )
         assert not same(held(federation, market, 2), held(clean, market, 2))
 
 
 def test_one_corruption_may_stand_on_another():
     inner = bad("mislabeled")
-    outer = make_source(inner, "balanced", 3, corruption="unlabeled", corruption_options={"rate": 0.5})
+    outer = make_source(
+        inner, "balanced", 3, corruption="unlabeled", corruption_options={"rate": 0.5}
+    )
     both, wrong = outer.federation(SEEDS), inner.federation(SEEDS)
     assert torch.equal(both.train.y[both.train.index], wrong.train.y[wrong.train.index])
-    assert not bool(both.labelled[both.train.mask].all()) and not inner.one_pool and not outer.one_pool
+    assert (
+        not bool(both.labelled[both.train.mask].all()) and not inner.one_pool and not outer.one_pool
+    )
     hidden = CorruptedSource(source=bad("unlabeled"), corruption="unlabeled", options={"rate": 0.5})
     assert hidden.one_pool
     known, first = hidden.federation(SEEDS), hidden.source.federation(SEEDS).labelled
     assert bool((known.labelled <= first).all())  # what was hidden stays hidden
-    # half of the rows that are known are hidden by draws of their own: a quarter of agent 2's is known, within 4 / sqrt(400)
+    # half of the rows that are known are hidden by draws of their own: a quarter of agent 2's is
+    # known, within 4 / sqrt(400)
     share = (known.labelled & known.train.mask)[:, 2].sum() / known.train.size[:, 2].sum()
     assert float(share) == pytest.approx(0.25, abs=0.1)
-    noisy = CorruptedSource(source=bad("unlabeled"), corruption="feature_noise", options={"rate": 0.5})
+    noisy = CorruptedSource(
+        source=bad("unlabeled"), corruption="feature_noise", options={"rate": 0.5}
+    )
     assert torch.equal(noisy.federation(SEEDS).labelled, noisy.source.federation(SEEDS).labelled)
 
 
@@ -240,8 +312,14 @@ def test_images_are_shifted_as_they_lie():
 def test_a_plain_rate_is_one_for_all_and_settings_have_plain_forms():
     one = bad("mislabeled", rate=np.float64(0.25))
     assert one.options == {"rate": 0.25, "kind": "symmetric"}
-    assert bad("mislabeled", "pairwise", rate=[0, 0, 1]).options == {"rate": (0.0, 0.0, 1.0), "kind": "pairwise"}
-    assert make_source("digits", "balanced", 3, corruption_options={}).__class__.__name__ == "PartitionedSource"
+    assert bad("mislabeled", "pairwise", rate=[0, 0, 1]).options == {
+        "rate": (0.0, 0.0, 1.0),
+        "kind": "pairwise",
+    }
+    assert (
+        make_source("digits", "balanced", 3, corruption_options={}).__class__.__name__
+        == "PartitionedSource"
+    )
     assert one.to("cpu") is one
 
 
@@ -249,8 +327,14 @@ def test_a_plain_rate_is_one_for_all_and_settings_have_plain_forms():
     ("call", "message"),
     [
         (lambda: bad("mislabelled"), "no corruption 'mislabelled'. Did you mean 'mislabeled'"),
-        (lambda: make_source("digits", "balanced", 3, corruption=5), "no corruption 5. Known: covariate_shift, feature_noise"),
-        (lambda: make_source("digits", "balanced", 3, corruption="unlabeled"), "corruption_options is {}, wanted a rate too"),
+        (
+            lambda: make_source("digits", "balanced", 3, corruption=5),
+            "no corruption 5. Known: covariate_shift, feature_noise",
+        ),
+        (
+            lambda: make_source("digits", "balanced", 3, corruption="unlabeled"),
+            "corruption_options is {}, wanted a rate too",
+        ),
         (lambda: bad("mislabeled", rate=1.2), "rate is 1.2, wanted a finite number >= 0 and <= 1"),
         (
             lambda: bad("mislabeled", rate=(0, 0.1)),
@@ -258,29 +342,47 @@ def test_a_plain_rate_is_one_for_all_and_settings_have_plain_forms():
         ),
         (lambda: bad("mislabeled", rate=(0, 0, -0.1)), r"rate\[2\] is -0.1"),
         (lambda: bad("feature_noise", rate=float("nan")), "rate is nan"),
-        (lambda: bad("feature_noise", rate=1e7), r"rate is 10000000.0, wanted a finite number >= 0 and <= 1e\+06"),
+        (
+            lambda: bad("feature_noise", rate=1e7),
+            r"rate is 10000000.0, wanted a finite number >= 0 and <= 1e\+06",
+        ),
         (lambda: bad("mislabeled", "pairs"), "no kind 'pairs'. Did you mean 'pairwise'"),
         (lambda: bad("unlabeled", "pairwise"), "no entry of corruption_options 'kind'"),
         (
-            lambda: make_source("digits", "balanced", 3, corruption="unlabeled", corruption_options={"rates": 0.1}),
+            lambda: make_source(
+                "digits", "balanced", 3, corruption="unlabeled", corruption_options={"rates": 0.1}
+            ),
             "no entry of corruption_options 'rates'. Did you mean 'rate'",
         ),
         (
-            lambda: make_source("digits", "balanced", 3, corruption="unlabeled", corruption_options=0.1),
+            lambda: make_source(
+                "digits", "balanced", 3, corruption="unlabeled", corruption_options=0.1
+            ),
             "corruption_options is 0.1, wanted a mapping",
         ),
         (
             lambda: make_source("digits", "balanced", 3, corruption_options={"rate": 0.1}),
-            r"corruption_options is {'rate': 0.1}, wanted nothing without corruption=, one of mislabeled",
+            (
+                r"corruption_options is {'rate': 0.1}, wanted nothing without corruption=, one of"
+                r" mislabeled"
+            ),
         ),
         (
             lambda: bad("mislabeled", data="linear"),
-            "corruption is 'mislabeled', wanted one that is not for classes alone: the data are a regression",
+            (
+                "corruption is 'mislabeled', wanted one that is not for classes alone: the data are"
+                " a regression"
+            ),
         ),
-        (lambda: make_source("digits", "balanced", 3, coruption="unlabeled"), "'coruption'. Did you mean 'corruption'"),
+        (
+            lambda: make_source("digits", "balanced", 3, coruption="unlabeled"),
+            "'coruption'. Did you mean 'corruption'",
+        ),
         (lambda: make_source("linear", "balanced", 3, corupt=1), "Known: .*corruption"),
         (
-            lambda: bad("feature_noise", data=from_arrays(np.eye(30), np.arange(30) % 2), validation_size=1).federation(SEEDS),
+            lambda: bad(
+                "feature_noise", data=from_arrays(np.eye(30), np.arange(30) % 2), validation_size=1
+            ).federation(SEEDS),
             "the broker has a single validation example, which shows no feature's deviation",
         ),
     ],

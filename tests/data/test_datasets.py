@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from marketenv.data import DATASETS, Dataset, find_dataset, from_arrays, make_source, read_npz
 from marketenv.data.embedded import standardise
 
-# name -> rows, feature shape, class counts, needs files. Counts: UCI pages of the three embedded sets and LeCun's,
-# Zalando's, Krizhevsky's and Le's pages of the others (equal classes in the last three).
+# name -> rows, feature shape, class counts, needs files. Counts: UCI pages of the three embedded
+# sets and LeCun's, Zalando's, Krizhevsky's and Le's pages of the others (equal classes in the last
+# three).
 MNIST_COUNTS = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
 FACTS = {
     "digits": (1797, (64,), [178, 182, 177, 183, 181, 182, 181, 179, 174, 180], False),
@@ -20,7 +21,8 @@ FACTS = {
     "fashion_mnist": (60000, (1, 28, 28), [6000] * 10, True),
     "cifar10": (50000, (3, 32, 32), [5000] * 10, True),
     "tiny_imagenet": (100000, (3, 64, 64), [500] * 200, True),
-    "shakespeare": (0, (20,), [], True),  # as many rows as the user's file has windows: counted in test_text.py
+    # as many rows as the user's file has windows: counted in test_text.py
+    "shakespeare": (0, (20,), [], True),
 }
 
 
@@ -40,13 +42,17 @@ def test_every_data_set_has_its_facts(name):
 def test_digits_are_scaled_pixels():
     x = find_dataset("digits").x
     assert (float(x.min()), float(x.max())) == (0.0, 1.0)
-    # the first digit's top row is 0 0 5 13 9 1 0 0 sixteenths (scikit-learn's documentation prints it)
+    # the first digit's top row is 0 0 5 13 9 1 0 0 sixteenths (scikit-learn's documentation prints
+    # it)
     assert (x[0, :8] * 16).tolist() == [0, 0, 5, 13, 9, 1, 0, 0]
 
 
 def test_german_credit_is_one_hot_and_standardised():
     x = find_dataset("german_credit").x
-    assert x[:, :7].mean(0).abs().max() < 1e-5 and (x[:, :7].std(0, correction=0) - 1).abs().max() < 1e-5
+    assert (
+        x[:, :7].mean(0).abs().max() < 1e-5
+        and (x[:, :7].std(0, correction=0) - 1).abs().max() < 1e-5
+    )
     assert set(x[:, 7:].unique().tolist()) == {0.0, 1.0}
     assert (x[:, 7:].sum(1) == 13).all()  # one level of each of 13 categories
     # UCI: the first loan has checking A11, the first of 4 levels, and history A34, the fifth of 5
@@ -102,7 +108,11 @@ def test_byte_images_become_channels_first_in_zero_to_one(shape, wanted):
     [
         (np.ones((3, 2)), [0, 1], r"shapes \[3, 2\] and \[2\]"),
         (np.ones((0, 2)), np.zeros(0, int), "labels are \\[\\], wanted integers 0..C-1"),
-        (np.array([[1.0], [np.nan]]), [0, 1], "x has NaN or infinite numbers in 1 rows, the first is row 1"),
+        (
+            np.array([[1.0], [np.nan]]),
+            [0, 1],
+            "x has NaN or infinite numbers in 1 rows, the first is row 1",
+        ),
         (np.array([[1.0], [np.inf]]), [0, 1], "NaN or infinite"),
         (np.array([[1.0], [1e300]]), [0, 1], "x has 1e\\+300, which float32 cannot hold"),
         (np.ones((2, 1)), [0.5, np.nan], "y has NaN"),
@@ -117,10 +127,18 @@ def test_byte_images_become_channels_first_in_zero_to_one(shape, wanted):
         (np.ones((2, 1)) * 1j, [0, 1], "x has type complex128"),
         (np.ones((2, 1), object), [0, 1], "x has type object"),
         (torch.eye(2).to_sparse(), [0, 1], r"x is a sparse tensor.*x\.to_dense"),
-        (np.ma.array([[1.0], [2.0]], mask=[[True], [False]]), [0, 1], "x is masked in places.*drop or fill"),
+        (
+            np.ma.array([[1.0], [2.0]], mask=[[True], [False]]),
+            [0, 1],
+            "x is masked in places.*drop or fill",
+        ),
         ([np.ma.array([1.0], mask=[True]), np.ma.array([2.0])], [0, 1], "x is masked"),
         (np.ones((2, 1)), np.ma.array([0, 1], mask=[True, False]), "y is masked"),
-        (np.array([[2**63], [1]], dtype=np.uint64), [0, 1], r"x has 9223372036854775808, wanted numbers below 2\*\*63"),
+        (
+            np.array([[2**63], [1]], dtype=np.uint64),
+            [0, 1],
+            r"x has 9223372036854775808, wanted numbers below 2\*\*63",
+        ),
         (torch.tensor([[2**63], [1]], dtype=torch.uint64), [0, 1], r"wanted numbers below 2\*\*63"),
         (np.ones((2, 1)), [0.5, 1e300], "y has 1e\\+300, which float32 cannot hold; scale y"),
         (np.ones((2, 1)), [0.5, -1e19], r"targets reach 1e\+19, wanted at most 1e\+18: scale them"),
@@ -134,7 +152,8 @@ def test_bad_arrays_are_refused(x, y, message):
 @pytest.mark.parametrize(
     ("x", "wanted"),
     [
-        (np.array([[0.1], [2.0]], dtype=np.float16), [0.0999755859375, 2.0]),  # the nearest number of 11 bits to 0.1
+        # the nearest number of 11 bits to 0.1
+        (np.array([[0.1], [2.0]], dtype=np.float16), [0.0999755859375, 2.0]),
         (torch.tensor([[0.1], [2.0]], dtype=torch.bfloat16), [0.10009765625, 2.0]),  # and of 8 bits
         (np.array([[0.5], [2.0]], dtype=np.longdouble), [0.5, 2.0]),
         (np.array([[0.5], [2.0]], dtype=">f8"), [0.5, 2.0]),
@@ -149,7 +168,11 @@ def test_bad_arrays_are_refused(x, y, message):
 )
 def test_other_number_types_are_converted(x, wanted):
     data = from_arrays(x, [0, 1])
-    assert data.x.dtype == torch.float32 and data.x[:, 0].tolist() == wanted and not data.x.requires_grad
+    assert (
+        data.x.dtype == torch.float32
+        and data.x[:, 0].tolist() == wanted
+        and not data.x.requires_grad
+    )
 
 
 @pytest.mark.parametrize("kind", [bool, np.uint8, np.int16, np.uint64])
@@ -167,7 +190,11 @@ def test_a_users_tensors_are_copied(make):
     x += 100.0
     y.fill_(0)
     split = source.split
-    assert torch.equal(split.x, wanted.x) and torch.equal(split.y, wanted.y) and torch.equal(split.labels, wanted.y)
+    assert (
+        torch.equal(split.x, wanted.x)
+        and torch.equal(split.y, wanted.y)
+        and torch.equal(split.labels, wanted.y)
+    )
     if make is from_arrays:
         assert torch.equal(data.x, wanted.x) and torch.equal(data.y, wanted.y)
 
@@ -188,11 +215,14 @@ def test_a_data_set_checks_itself():
         Dataset("mine", x, torch.tensor([0, 2]), 2)
     with pytest.raises(ValueError, match="wanted float32 features and float32 targets"):
         Dataset("mine", x, torch.tensor([0, 2]), 0)
-    with pytest.raises(ValueError, match=r"torch\.float64, wanted float32 features and float32 targets"):
+    with pytest.raises(
+        ValueError, match=r"torch\.float64, wanted float32 features and float32 targets"
+    ):
         Dataset("mine", x, torch.tensor([0.5, 2.0], dtype=torch.float64), 0)
     with pytest.raises(ValueError, match="one of x_test and y_test"):
         Dataset("mine", x, torch.tensor([0, 1]), 2, x_test=x)
-    assert Dataset("mine", x, torch.tensor([0, 2]), 10).n_classes == 10  # absent classes are fine when said
+    # absent classes are fine when said
+    assert Dataset("mine", x, torch.tensor([0, 2]), 10).n_classes == 10
 
 
 def test_npz_layouts(tmp_path):
@@ -200,16 +230,29 @@ def test_npz_layouts(tmp_path):
     for names in (("x", "y"), ("images", "labels"), ("x_train", "y_train")):
         np.savez(tmp_path / "a.npz", extra=np.array(["note"]), **dict(zip(names, (x, y))))
         data = read_npz(tmp_path / "a.npz")
-        assert torch.equal(data.x, torch.tensor(x).float()) and data.x_test is None and data.name == "a.npz"
+        assert (
+            torch.equal(data.x, torch.tensor(x).float())
+            and data.x_test is None
+            and data.name == "a.npz"
+        )
     np.savez(tmp_path / "b.npz", x_train=x, y_train=y, x_test=x[:1], y_test=y[:1])
     assert len(read_npz(tmp_path / "b.npz").x_test) == 1
-    assert find_dataset(str(tmp_path / "b.npz")).n_classes == find_dataset(tmp_path / "b.npz").n_classes == 2
+    assert (
+        find_dataset(str(tmp_path / "b.npz")).n_classes
+        == find_dataset(tmp_path / "b.npz").n_classes
+        == 2
+    )
 
 
 def test_groups_come_with_the_rows(tmp_path):
     x, y = np.arange(8.0).reshape(4, 2), np.array([0, 1, 0, 1])
     assert from_arrays(x, y).groups is None
-    assert from_arrays(x, y, groups=np.array([5, 0, 5, 2], np.uint8)).groups.tolist() == [5, 0, 5, 2]
+    assert from_arrays(x, y, groups=np.array([5, 0, 5, 2], np.uint8)).groups.tolist() == [
+        5,
+        0,
+        5,
+        2,
+    ]
     np.savez(tmp_path / "a.npz", x=x, y=y, groups=[1, 1, 0, 0])
     assert read_npz(tmp_path / "a.npz").groups.tolist() == [1, 1, 0, 0]
 

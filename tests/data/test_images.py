@@ -16,12 +16,18 @@ from hypothesis import strategies as st
 from marketenv.data import find_dataset, vision
 from marketenv.data.images import IDX_FILES, from_torchvision, read_idx
 
-wants_torchvision = pytest.mark.skipif(importlib.util.find_spec("torchvision") is None, reason="torchvision is not installed")
+wants_torchvision = pytest.mark.skipif(
+    importlib.util.find_spec("torchvision") is None, reason="torchvision is not installed"
+)
 
 
 def idx_bytes(array):
     """An array of bytes in idx form."""
-    return bytes([0, 0, 8, array.ndim]) + b"".join(int(n).to_bytes(4, "big") for n in array.shape) + array.tobytes()
+    return (
+        bytes([0, 0, 8, array.ndim])
+        + b"".join(int(n).to_bytes(4, "big") for n in array.shape)
+        + array.tobytes()
+    )
 
 
 def write_tiny(folder, gz):
@@ -44,7 +50,9 @@ def test_idx_files_come_back_as_written(tmp_path_factory, shape, gz):
     assert torch.equal(read_idx(path), torch.tensor(array))
 
 
-@pytest.mark.parametrize("raw", [b"", b"\0\0", b"\0\0\x0d\1\0\0\0\0", b"\0\0\x08\2\0\0", b"\0\0\x08\1\0\0\0\5abc"])
+@pytest.mark.parametrize(
+    "raw", [b"", b"\0\0", b"\0\0\x0d\1\0\0\0\0", b"\0\0\x08\2\0\0", b"\0\0\x08\1\0\0\0\5abc"]
+)
 def test_damaged_idx_files_are_refused(tmp_path, raw):
     (tmp_path / "a").write_bytes(raw)
     with pytest.raises(ValueError, match="no whole idx file"):
@@ -69,22 +77,32 @@ def test_idx_files_are_found_where_they_may_lie(tmp_path, name, place, gz):
     pictures, labels = write_tiny(tmp_path / place, gz)
     data = find_dataset(name, root=str(tmp_path))
     assert data.feature_shape == (1, 28, 28) and len(data.x_test) == 10 and data.n_classes == 10
-    assert torch.equal(data.x[:, 0], torch.tensor(pictures) / 255) and data.y.tolist() == labels.tolist()
+    assert (
+        torch.equal(data.x[:, 0], torch.tensor(pictures) / 255)
+        and data.y.tolist() == labels.tolist()
+    )
 
 
 def test_missing_files_are_named(tmp_path):
     write_tiny(tmp_path / "mnist", True)
     (tmp_path / "mnist" / "train-labels-idx1-ubyte.gz").unlink()
-    with pytest.raises(ValueError, match=r"mnist lacks train-labels-idx1-ubyte \(plain or .gz.*download=True"):
+    with pytest.raises(
+        ValueError, match=r"mnist lacks train-labels-idx1-ubyte \(plain or .gz.*download=True"
+    ):
         find_dataset("mnist", root=tmp_path)
 
 
 @wants_torchvision
-@pytest.mark.parametrize(("name", "folder"), [("mnist", "MNIST"), ("fashion_mnist", "FashionMNIST")])
+@pytest.mark.parametrize(
+    ("name", "folder"), [("mnist", "MNIST"), ("fashion_mnist", "FashionMNIST")]
+)
 def test_torchvisions_own_class_reads_the_same(tmp_path, name, folder):
     # torchvision wants the plain files, not .gz, and downloads nothing where they are
     write_tiny(tmp_path / folder / "raw", False)
-    ours, theirs = find_dataset(name, root=tmp_path), from_torchvision(name, folder, tmp_path, download=True)
+    ours, theirs = (
+        find_dataset(name, root=tmp_path),
+        from_torchvision(name, folder, tmp_path, download=True),
+    )
     assert torch.equal(ours.x, theirs.x) and torch.equal(ours.y, theirs.y)
     assert torch.equal(ours.x_test, theirs.x_test) and torch.equal(ours.y_test, theirs.y_test)
 
@@ -92,10 +110,17 @@ def test_torchvisions_own_class_reads_the_same(tmp_path, name, folder):
 @wants_torchvision
 def test_real_mnist_both_ways(tmp_path, data_root):
     ours = find_dataset("mnist", root=data_root / "mnist")
-    # LeCun's page: 60,000 and 10,000, these counts a digit; mean pixel .1307 and deviation .3081, as every tutorial normalises by
+    # LeCun's page: 60,000 and 10,000, these counts a digit; mean pixel .1307 and deviation .3081,
+    # as every tutorial normalises by
     counts = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
-    assert (len(ours.x), len(ours.x_test), torch.bincount(ours.y).tolist()) == (60000, 10000, counts)
-    assert float(ours.x.mean()) == pytest.approx(0.1307, abs=5e-5) and float(ours.x.std()) == pytest.approx(0.3081, abs=5e-5)
+    assert (len(ours.x), len(ours.x_test), torch.bincount(ours.y).tolist()) == (
+        60000,
+        10000,
+        counts,
+    )
+    assert float(ours.x.mean()) == pytest.approx(0.1307, abs=5e-5) and float(
+        ours.x.std()
+    ) == pytest.approx(0.3081, abs=5e-5)
     raw = tmp_path / "MNIST" / "raw"
     raw.mkdir(parents=True)
     for stem in IDX_FILES:
@@ -117,13 +142,21 @@ def test_cifar10_is_read_by_torchvisions_own_class(tmp_path, monkeypatch):
         return [name, hashlib.md5((folder / name).read_bytes()).hexdigest()]
 
     # only the list of files and checksums is ours: the check itself is torchvision's
-    monkeypatch.setattr(CIFAR10, "train_list", [write("data_batch_1", {"data": bytes_of, "labels": labels})])
-    monkeypatch.setattr(CIFAR10, "test_list", [write("test_batch", {"data": bytes_of[:10], "labels": labels[:10]})])
+    monkeypatch.setattr(
+        CIFAR10, "train_list", [write("data_batch_1", {"data": bytes_of, "labels": labels})]
+    )
+    monkeypatch.setattr(
+        CIFAR10, "test_list", [write("test_batch", {"data": bytes_of[:10], "labels": labels[:10]})]
+    )
     name, md5 = write("batches.meta", {"label_names": list("abcdefghij")})
     monkeypatch.setattr(CIFAR10, "meta", {"filename": name, "key": "label_names", "md5": md5})
     data = find_dataset("cifar10", root=tmp_path)
-    # a batch file stores each picture as 1,024 red, then green, then blue bytes, row by row: channels first already
-    assert torch.equal(data.x, torch.tensor(bytes_of.reshape(20, 3, 32, 32)) / 255) and data.y.tolist() == labels
+    # a batch file stores each picture as 1,024 red, then green, then blue bytes, row by row:
+    # channels first already
+    assert (
+        torch.equal(data.x, torch.tensor(bytes_of.reshape(20, 3, 32, 32)) / 255)
+        and data.y.tolist() == labels
+    )
     (folder / "test_batch").write_bytes(b"damaged")
     with pytest.raises(ValueError, match=r"'cifar10' cannot be read .*corrupted.*download=True"):
         find_dataset("cifar10", root=tmp_path)
@@ -153,20 +186,25 @@ def test_download_is_asked_of_torchvision_only_where_files_are_absent(tmp_path, 
 
 @wants_torchvision
 def test_torchvision_imports_in_a_fresh_process():
-    # where the plain import fails for want of compiled operators, ours succeeds, and the data sets work
+    # where the plain import fails for want of compiled operators, ours succeeds, and the data sets
+    # work
     code = (
-        "import importlib\n"
-        "try:\n    import torchvision\n    print('plain import works')\n"
-        "except RuntimeError as error:\n    assert 'torchvision::nms does not exist' in str(error), error\n"
-        "from marketenv.data.vision import import_datasets\n"
-        "print(import_datasets().MNIST.__name__, import_datasets() is import_datasets())"
+        "import importlib\ntry:\n    import torchvision\n    print('plain import works')\nexcept"
+        " RuntimeError as error:\n    assert 'torchvision::nms does not exist' in str(error),"
+        " error\nfrom marketenv.data.vision import"
+        " import_datasets\nprint(import_datasets().MNIST.__name__, import_datasets() is"
+        " import_datasets())"
     )
-    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "MNIST True"
 
 
-@pytest.mark.parametrize("error", [ImportError("No module named 'torchvision'"), RuntimeError("some other failure")])
+@pytest.mark.parametrize(
+    "error", [ImportError("No module named 'torchvision'"), RuntimeError("some other failure")]
+)
 def test_other_import_failures_say_what_to_install(monkeypatch, error):
     def fail(name):
         raise error

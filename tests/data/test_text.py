@@ -8,7 +8,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marketenv.data import find_dataset, from_arrays, make_source, next_characters, read_npz, read_text, speeches
+from marketenv.data import (
+    find_dataset,
+    from_arrays,
+    make_source,
+    next_characters,
+    read_npz,
+    read_text,
+    speeches,
+)
 from marketenv.data.partitions import by_group
 
 PLAY = """A prologue that nobody speaks.
@@ -38,11 +46,16 @@ SAID = {
 def decoded(data, said):
     """Every example as text, and its next character."""
     letters = sorted(set("".join(said.values())))
-    return [("".join(letters[int(i)] for i in row), letters[n]) for row, n in zip(data.x.tolist(), data.y.tolist())]
+    return [
+        ("".join(letters[int(i)] for i in row), letters[n])
+        for row, n in zip(data.x.tolist(), data.y.tolist())
+    ]
 
 
 def test_speeches_are_joined_by_speaker():
-    assert speeches(PLAY) == speeches(PLAY.replace("\n", "\r\n")) == SAID and list(speeches(PLAY)) == list(SAID)
+    assert speeches(PLAY) == speeches(PLAY.replace("\n", "\r\n")) == SAID and list(
+        speeches(PLAY)
+    ) == list(SAID)
 
 
 def test_a_text_without_speakers_is_refused():
@@ -52,25 +65,37 @@ def test_a_text_without_speakers_is_refused():
 
 def test_windows_share_no_character_and_know_their_speaker():
     data = next_characters(SAID, 5)
-    # 57 + 25 + 4 characters in pieces of 5 + 1: 9 and 4, the last piece of each too short; "Ha.\n" has 4, so none
-    assert [len(said) for said in SAID.values()] == [57, 25, 4] and data.groups.tolist() == [0] * 9 + [1] * 4
-    assert decoded(data, SAID)[:2] == [("But s", "o"), ("ft, w", "h")] and decoded(data, SAID)[9] == ("Ay me", "!")
+    # 57 + 25 + 4 characters in pieces of 5 + 1: 9 and 4, the last piece of each too short; "Ha.\n"
+    # has 4, so none
+    assert [len(said) for said in SAID.values()] == [57, 25, 4] and data.groups.tolist() == [
+        0
+    ] * 9 + [1] * 4
+    assert decoded(data, SAID)[:2] == [("But s", "o"), ("ft, w", "h")] and decoded(data, SAID)[
+        9
+    ] == ("Ay me", "!")
     assert data.n_classes == len(set("".join(SAID.values()))) and data.x.dtype == torch.float32
 
 
 @given(
-    st.dictionaries(st.sampled_from("ABCDE"), st.text("abc é😀\n", min_size=1, max_size=30), min_size=1),
+    st.dictionaries(
+        st.sampled_from("ABCDE"), st.text("abc é😀\n", min_size=1, max_size=30), min_size=1
+    ),
     st.integers(1, 4),
     st.integers(1, 6),
 )
 def test_every_window_stands_in_its_speakers_text(said, length, stride):
-    windows = {name: [(s[i : i + length], s[i + length]) for i in range(0, len(s) - length, stride)] for name, s in said.items()}
+    windows = {
+        name: [(s[i : i + length], s[i + length]) for i in range(0, len(s) - length, stride)]
+        for name, s in said.items()
+    }
     if not any(windows.values()) or len(set("".join(said.values()))) < 2:
         return
     data = next_characters(said, length, stride=stride)
     found = decoded(data, said)
     names = sorted(said, key=lambda name: -len(said[name]))  # stable, as the numbers are
-    assert [names[g] for g in data.groups.tolist()] == [name for name in names for _ in windows[name]]
+    assert [names[g] for g in data.groups.tolist()] == [
+        name for name in names for _ in windows[name]
+    ]
     assert found == [window for name in names for window in windows[name]]
 
 
@@ -83,14 +108,20 @@ def test_windows_that_cannot_be_cut_are_refused(length, stride, message):
         next_characters(SAID, length, stride=stride)
 
 
-@pytest.mark.parametrize("name", ["tinyshakespeare.txt", "shakespeare_plays.txt.gz", "text/my-shakespeare.txt.gz"])
+@pytest.mark.parametrize(
+    "name", ["tinyshakespeare.txt", "shakespeare_plays.txt.gz", "text/my-shakespeare.txt.gz"]
+)
 def test_the_file_is_found_plain_or_gzipped(tmp_path, name):
     path = tmp_path / name
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(gzip.compress(PLAY.encode()) if name.endswith("gz") else PLAY.encode())
     data = find_dataset("shakespeare", root=tmp_path)
     # 57 characters hold 2 pieces of 20 + 1, 25 hold 1
-    assert (data.feature_shape, data.groups.tolist(), data.task) == ((20,), [0, 0, 1], "classification")
+    assert (data.feature_shape, data.groups.tolist(), data.task) == (
+        (20,),
+        [0, 0, 1],
+        "classification",
+    )
 
 
 def test_files_that_are_refused(tmp_path):
@@ -121,7 +152,10 @@ def test_arrays_with_an_official_test_part_are_dealt_by_group():
     source = make_source(data, "by_group", 4, validation_size=0.1)
     assert source.split.groups[40:].tolist() == [-1] * 6
     fed = source.federation(torch.tensor([3]))
-    owned = [set((fed.train.x[rows[:n], 0] // 10).tolist()) for rows, n in zip(fed.train.index[0], fed.train.size[0].tolist())]
+    owned = [
+        set((fed.train.x[rows[:n], 0] // 10).tolist())
+        for rows, n in zip(fed.train.index[0], fed.train.size[0].tolist())
+    ]
     assert sorted(owned, key=min) == [{0.0}, {1.0}, {2.0}, {3.0}]
 
 
@@ -130,14 +164,19 @@ def test_data_without_groups_and_options_of_the_source_are_refused():
         make_source("digits", "by_group", 2)
     with pytest.raises(ValueError, match=r"by_group.*'groups'.*max_size"):
         make_source("digits", "by_group", 2, groups=torch.zeros(1797).long())
-    assert "balanced" in str(make_source(next_characters(SAID, 1), "balanced", 2).partition)  # others do not look at groups
+    # others do not look at groups
+    assert "balanced" in str(make_source(next_characters(SAID, 1), "balanced", 2).partition)
 
 
 def test_the_real_plays(data_root):
-    data = find_dataset("shakespeare", root=data_root / "text" if (data_root / "text").is_dir() else data_root)
-    # the file has 65 kinds of character (Karpathy's char-rnn counts them); names, left out here, add none of their own
+    data = find_dataset(
+        "shakespeare", root=data_root / "text" if (data_root / "text").is_dir() else data_root
+    )
+    # the file has 65 kinds of character (Karpathy's char-rnn counts them); names, left out here,
+    # add none of their own
     assert data.feature_shape == (20,) and data.n_classes == 65
-    assert 45_000 < len(data.x) < 1_115_394 / 21  # the file's 1,115,394 characters, less names, in pieces of 21
+    # the file's 1,115,394 characters, less names, in pieces of 21
+    assert 45_000 < len(data.x) < 1_115_394 / 21
     counts = torch.bincount(data.groups)
     assert (counts.diff() <= 0).all() and len(counts) > 200  # speakers by falling length
     rows = torch.arange(len(data.x))
@@ -150,4 +189,6 @@ def test_real_speakers_of_a_table(data_root):
     with np.load(data_root / "tabular" / "vowel.npz", allow_pickle=False) as box:
         data = from_arrays(table.x, table.y, groups=box["speaker"])
     # 15 speakers say each of 11 vowels 6 times: 66 rows each
-    assert by_group(data.y, torch.arange(990), 15, torch.tensor([0]), groups=data.groups)[1].tolist() == [[66] * 15]
+    assert by_group(data.y, torch.arange(990), 15, torch.tensor([0]), groups=data.groups)[
+        1
+    ].tolist() == [[66] * 15]

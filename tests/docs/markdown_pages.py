@@ -9,7 +9,9 @@ FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 
 def blocks(text):
     """Python blocks as (number of lines before the code, code)."""
-    return [(text[: m.start(2)].count("\n"), m[2]) for m in FENCED.finditer(text) if m[1] == "python"]
+    return [
+        (text[: m.start(2)].count("\n"), m[2]) for m in FENCED.finditer(text) if m[1] == "python"
+    ]
 
 
 def links(text):
@@ -30,8 +32,13 @@ def section(text, title):
 
 def cells(text):
     """All table lines as lists of cells; rules like |---|---| are left out."""
-    lines = [line for line in text.splitlines() if line.startswith("|") and not set(line) <= set("|- ")]
-    return [[c.strip().replace("\\|", "|") for c in re.split(r"(?<!\\)\|", line.strip()[1:-1])] for line in lines]
+    lines = [
+        line for line in text.splitlines() if line.startswith("|") and not set(line) <= set("|- ")
+    ]
+    return [
+        [c.strip().replace("\\|", "|") for c in re.split(r"(?<!\\)\|", line.strip()[1:-1])]
+        for line in lines
+    ]
 
 
 def table(text, first):

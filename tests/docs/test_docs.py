@@ -1,4 +1,6 @@
-"""What is written is run: every code block of README and docs, every relative link, every table that repeats the code."""
+"""What is written is run: every code block of README and docs, every relative link, every table
+that repeats the code.
+"""
 
 import dataclasses
 import math
@@ -48,40 +50,102 @@ from marketenv.mechanisms import (
 )
 from marketenv.valuation import DISTANCES, FORMS, VALUATIONS
 
-PAGES = [*(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 RUN = [page for page in PAGES if blocks(page.read_text("utf8"))]
 TOP_TO_BOTTOM = [page for page in RUN if page.name != "README.md"]  # whose blocks run alone
-ENVIRONMENTS = {name: (ROOT / "docs/environments" / f"{name.removesuffix('_v0')}.md").read_text("utf8") for name in MARKETS}
+ENVIRONMENTS = {
+    name: (ROOT / "docs/environments" / f"{name.removesuffix('_v0')}.md").read_text("utf8")
+    for name in MARKETS
+}
 TRADING, SHARING = ENVIRONMENTS["parameter_trading_v0"], ENVIRONMENTS["model_sharing_v0"]
 RESOURCES = ENVIRONMENTS["resource_market_v0"]
-REASONS = {"parameter_trading_v0": parameter_trading.REASONS, "model_sharing_v0": sharing_reports.REASONS}
-WORLD = {"data": {*DATASETS, "linear"}, "partition": PARTITIONS, "corruption": CORRUPTIONS, "learner": LEARNERS}
+REASONS = {
+    "parameter_trading_v0": parameter_trading.REASONS,
+    "model_sharing_v0": sharing_reports.REASONS,
+}
+WORLD = {
+    "data": {*DATASETS, "linear"},
+    "partition": PARTITIONS,
+    "corruption": CORRUPTIONS,
+    "learner": LEARNERS,
+}
 PARTS = {
-    "parameter_trading_v0": WORLD
-    | {"alignment": ALIGNMENTS, "augmentation": AUGMENTATIONS}
-    | {"alpha": WEIGHTS, "valuation": VALUATIONS, "mechanism": MECHANISMS, "exchange": EXCHANGES},
-    "data_market_v0": WORLD
-    | {"estimator": FORMS, "selection": SELECTIONS, "rule": DATA_RULES, "release": RELEASES, "conduct": CONDUCT},
-    "model_sharing_v0": WORLD
-    | {"distance": DISTANCES, "gain": GAINS, "graph": GRAPHS, "payment": SHARING_PAYMENTS, "scheme": SCHEMES},
-    "resource_market_v0": WORLD
-    | {"solver": STACKELBERG_SOLVERS, "fees": COMPUTE_FEES, "preferences": PREFERENCES, "scale": QUALITY_SCALES}
-    | {"audit": AUDITS, "conduct": CONDUCTS},
+    "parameter_trading_v0": (
+        WORLD
+        | {"alignment": ALIGNMENTS, "augmentation": AUGMENTATIONS}
+        | {
+            "alpha": WEIGHTS,
+            "valuation": VALUATIONS,
+            "mechanism": MECHANISMS,
+            "exchange": EXCHANGES,
+        }
+    ),
+    "data_market_v0": (
+        WORLD
+        | {
+            "estimator": FORMS,
+            "selection": SELECTIONS,
+            "rule": DATA_RULES,
+            "release": RELEASES,
+            "conduct": CONDUCT,
+        }
+    ),
+    "model_sharing_v0": (
+        WORLD
+        | {
+            "distance": DISTANCES,
+            "gain": GAINS,
+            "graph": GRAPHS,
+            "payment": SHARING_PAYMENTS,
+            "scheme": SCHEMES,
+        }
+    ),
+    "resource_market_v0": (
+        WORLD
+        | {
+            "solver": STACKELBERG_SOLVERS,
+            "fees": COMPUTE_FEES,
+            "preferences": PREFERENCES,
+            "scale": QUALITY_SCALES,
+        }
+        | {"audit": AUDITS, "conduct": CONDUCTS}
+    ),
 }
 
-# arguments under which the pages' field tables must hold: the defaults, and others that move every bound and size
+# arguments under which the pages' field tables must hold: the defaults, and others that move every
+# bound and size
 ARGUMENTS = {
     "parameter_trading_v0": (
         {},
-        {"n_agents": 3, "money_per_loss": (1.0, 4.0), "effort_cost": (0.0, 7.0), "data": "german_credit"},
+        {
+            "n_agents": 3,
+            "money_per_loss": (1.0, 4.0),
+            "effort_cost": (0.0, 7.0),
+            "data": "german_credit",
+        },
         {"n_agents": 2, "bid_max": 9.0, "ask_max": 2.0},
         {"bid_mode": "absolute", "bid_max": 3.0},
     ),
     "model_sharing_v0": ({}, {"n_agents": 3, "effort_cost": (0.0, 7.0), "learner": None}),
-    "data_market_v0": ({}, {"n_sellers": 5, "cost_per_point": (0.0, 3.0), "money_per_accuracy": (1.0, 7.0)}),
+    "data_market_v0": (
+        {},
+        {"n_sellers": 5, "cost_per_point": (0.0, 3.0), "money_per_accuracy": (1.0, 7.0)},
+    ),
     "resource_market_v0": (
         {},
-        {"n_owners": 3, "n_centres": 4, "alpha": 3.0, "k": 1.0, "lam": 2.0, "rho": 3.0, "identities": 2, "rank": True},
+        {
+            "n_owners": 3,
+            "n_centres": 4,
+            "alpha": 3.0,
+            "k": 1.0,
+            "lam": 2.0,
+            "rho": 3.0,
+            "identities": 2,
+            "rank": True,
+        },
         {"n_owners": 3, "n_centres": 4, "alpha": 3.0, "pricing": "posted", "escrow": False},
     ),
     "reference_v0": (
@@ -91,7 +155,11 @@ ARGUMENTS = {
         {"game": "second_price", "costs": (0.0, 9.0)},
     ),
 }
-CASES = [pytest.param(name, config, id=f"{name}-{k}") for name, some in ARGUMENTS.items() for k, config in enumerate(some)]
+CASES = [
+    pytest.param(name, config, id=f"{name}-{k}")
+    for name, some in ARGUMENTS.items()
+    for k, config in enumerate(some)
+]
 
 
 def label(page):
@@ -99,9 +167,13 @@ def label(page):
 
 
 def test_pages_are_found():
-    assert {"README.md", "docs/index.md", "docs/guides/my_own_market.md"} <= {label(page) for page in PAGES}
+    assert {"README.md", "docs/index.md", "docs/guides/my_own_market.md"} <= {
+        label(page) for page in PAGES
+    }
     # a block that is not marked as Python would never run; README and each guide show code
-    assert {label(page) for page in RUN} >= {"README.md"} | {label(page) for page in (ROOT / "docs/guides").glob("*.md")}
+    assert {label(page) for page in RUN} >= {"README.md"} | {
+        label(page) for page in (ROOT / "docs/guides").glob("*.md")
+    }
 
 
 @pytest.fixture
@@ -115,7 +187,8 @@ def page_module(monkeypatch):
 @pytest.mark.parametrize("page", TOP_TO_BOTTOM, ids=label)
 def test_code_runs(page, page_module, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(gymnasium.logger, "min_level", 100)  # advice to users is no failure of a page
+    # advice to users is no failure of a page
+    monkeypatch.setattr(gymnasium.logger, "min_level", 100)
     found = blocks(page.read_text("utf8"))
     assert all(code.strip() for _, code in found), "an empty code block tests nothing"
     for line, code in found:
@@ -126,11 +199,16 @@ def test_code_runs(page, page_module, tmp_path, monkeypatch):
 README_BLOCKS = blocks((ROOT / "README.md").read_text("utf8"))
 
 
-@pytest.mark.parametrize(("line", "code"), README_BLOCKS, ids=[f"line-{line}" for line, _ in README_BLOCKS])
+@pytest.mark.parametrize(
+    ("line", "code"), README_BLOCKS, ids=[f"line-{line}" for line, _ in README_BLOCKS]
+)
 def test_a_block_of_the_readme_runs_alone(line, code, page_module, tmp_path, monkeypatch):
-    """Who copies one block has no other: every name in it is its own, so its imports are complete."""
+    """Who copies one block has no other: every name in it is its own, so its imports are
+    complete.
+    """
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(gymnasium.logger, "min_level", 100)  # advice to users is no failure of a page
+    # advice to users is no failure of a page
+    monkeypatch.setattr(gymnasium.logger, "min_level", 100)
     assert code.strip(), "an empty code block tests nothing"
     exec(compile("\n" * line + code, "README.md", "exec"), page_module.__dict__)
 
@@ -143,13 +221,22 @@ def test_relative_links_resolve(page):
         assert found.is_relative_to(ROOT), f"{label(page)} links out of the repository: {target}"
         if anchor:
             headings = re.findall(r"^#+ (.*)$", found.read_text("utf8"), re.M)
-            slugs = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
-            assert anchor in slugs, f"{label(page)} links to #{anchor}; {target} has {sorted(slugs)}"
+            slugs = {
+                re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings
+            }
+            assert anchor in slugs, (
+                f"{label(page)} links to #{anchor}; {target} has {sorted(slugs)}"
+            )
 
 
 def test_index_reaches_every_page():
-    reached = {(ROOT / "docs" / target).resolve() for target, _ in links((ROOT / "docs/index.md").read_text("utf8"))}
-    assert {page for page in PAGES if page.is_relative_to(ROOT / "docs")} - {ROOT / "docs/index.md"} <= reached
+    reached = {
+        (ROOT / "docs" / target).resolve()
+        for target, _ in links((ROOT / "docs/index.md").read_text("utf8"))
+    }
+    assert {page for page in PAGES if page.is_relative_to(ROOT / "docs")} - {
+        ROOT / "docs/index.md"
+    } <= reached
 
 
 def scales(market):
@@ -160,13 +247,20 @@ def scales(market):
         if isinstance(phase, Auction):
             found["price_max"] = phase.price_max
         if isinstance(phase, Trade):
-            found |= {"bid_max": phase.scales.bid_max, "ask_max": phase.scales.ask_max, "m_high": config.money_per_loss[1]}
+            found |= {
+                "bid_max": phase.scales.bid_max,
+                "ask_max": phase.scales.ask_max,
+                "m_high": config.money_per_loss[1],
+            }
     if isinstance(config, DataMarketConfig):
         found |= {"n_sellers": config.n_sellers}
         found |= {"cost_most": config.cost_per_point[1], "worth_most": config.money_per_accuracy[1]}
     if isinstance(config, ResourceMarketConfig):
         found |= {"n_owners": config.n_owners, "n_centres": config.n_centres}
-        found |= {"worth": config.alpha * config.k, "fees_most": config.lam * config.rho * config.n_owners}
+        found |= {
+            "worth": config.alpha * config.k,
+            "fees_most": config.lam * config.rho * config.n_owners,
+        }
     return found | ({"cost_high": config.effort_cost[1]} if hasattr(config, "effort_cost") else {})
 
 
@@ -182,10 +276,16 @@ def test_what_agents_see_is_that_of_the_code(name, config):
     known = scales(market)
     for move in market.moves:
         rows = table(of_move(ENVIRONMENTS[name], "Observation", move), "Field")
-        assert [row[0].strip("`") for row in rows] == [field.name for field in move.observation.items]
+        assert [row[0].strip("`") for row in rows] == [
+            field.name for field in move.observation.items
+        ]
         for row, field in zip(rows, move.observation.items, strict=True):
             size, low, high = (eval(text, {"__builtins__": {}}, known) for text in row[1:4])
-            assert (size, low, high) == (field.size, pytest.approx(field.low), pytest.approx(field.high)), field.name
+            assert (size, low, high) == (
+                field.size,
+                pytest.approx(field.low),
+                pytest.approx(field.high),
+            ), field.name
             assert row[4], f"{field.name} has no meaning"
 
 
@@ -215,11 +315,21 @@ def test_what_agents_do_is_that_of_the_code(name, config):
         assert list(rows) == [field.name for field in move.action.items]
         for row, field in zip(rows.values(), move.action.items, strict=True):
             size = eval(row[1], {"__builtins__": {}}, known)
-            assert [size, row[2], *row[5:]] == [field.size, kind(field), field.unit, field.text], field.name
+            assert [size, row[2], *row[5:]] == [
+                field.size,
+                kind(field),
+                field.unit,
+                field.text,
+            ], field.name
             if isinstance(field, Choice):
-                assert [row[3].strip("`"), row[4].strip("`")] == [field.options[0], field.options[-1]]
+                assert [row[3].strip("`"), row[4].strip("`")] == [
+                    field.options[0],
+                    field.options[-1],
+                ]
             else:
-                assert [eval(text, {"__builtins__": {}}, known) for text in row[3:5]] == pytest.approx(field.range), field.name
+                assert [
+                    eval(text, {"__builtins__": {}}, known) for text in row[3:5]
+                ] == pytest.approx(field.range), field.name
             assert (field.low, field.high) == (-1, 1)  # as every page says above the table
 
 
@@ -230,8 +340,12 @@ def test_arguments_are_those_of_the_code(name):
         f.name: f.default_factory() if f.default is dataclasses.MISSING else f.default
         for f in dataclasses.fields(MARKETS[name].config)
     }
-    wanted = fields | {"render_mode": None, "action_levels": None}  # the doors' own, see make_parallel
-    found = {row[0].strip("`"): eval(row[1].strip("`"), {"__builtins__": {}, "inf": math.inf}) for row in rows}
+    # the doors' own, see make_parallel
+    wanted = fields | {"render_mode": None, "action_levels": None}
+    found = {
+        row[0].strip("`"): eval(row[1].strip("`"), {"__builtins__": {}, "inf": math.inf})
+        for row in rows
+    }
     assert found == wanted
     assert len(rows) == len(found) and all(row[2] for row in rows)
 
@@ -243,7 +357,10 @@ def test_head_table_is_that_of_the_code(name):
     assert head["Import"] == f"`from marketenv import {name}`"
     shapes = [("State shape", env.state_space)]
     for agent in (role.agents[0] for role in env.unwrapped.market.roles):  # roles may be unlike
-        shapes += [("Action shape", env.action_space(agent)), ("Observation shape", env.observation_space(agent))]
+        shapes += [
+            ("Action shape", env.action_space(agent)),
+            ("Observation shape", env.observation_space(agent)),
+        ]
     for key, space in shapes:
         assert f"({space.shape[0]},)" in head[key], f"{key} is {space.shape}"
 
@@ -264,11 +381,15 @@ def test_reasons_are_those_of_the_code(name):
 
 def test_uploads_are_those_of_the_code():
     rows = table(section(SHARING, "Uploads"), "Upload")
-    assert [(name.strip("`"), text) for name, text in rows] == [(name, upload.text) for name, upload in UPLOADS.items()]
+    assert [(name.strip("`"), text) for name, text in rows] == [
+        (name, upload.text) for name, upload in UPLOADS.items()
+    ]
 
 
 def test_schemes_are_those_of_the_code():
-    assert [row[0].strip("`") for row in table(section(SHARING, "Schemes"), "Scheme")] == list(SCHEMES)
+    assert [row[0].strip("`") for row in table(section(SHARING, "Schemes"), "Scheme")] == list(
+        SCHEMES
+    )
 
 
 def test_disclosures_are_those_of_the_code():
@@ -283,29 +404,45 @@ def test_parts_are_those_of_the_code(name):
     assert found == {k: set(v) for k, v in PARTS[name].items()}
 
 
-RESOURCE_PARTS = {"Solver": STACKELBERG_SOLVERS, "Fees": COMPUTE_FEES, "Preferences": PREFERENCES, "Scale": QUALITY_SCALES}
+RESOURCE_PARTS = {
+    "Solver": STACKELBERG_SOLVERS,
+    "Fees": COMPUTE_FEES,
+    "Preferences": PREFERENCES,
+    "Scale": QUALITY_SCALES,
+}
 RESOURCE_PARTS |= {"Pricing": PRICINGS, "Audit": AUDITS, "Conduct": CONDUCTS}
 
 
 @pytest.mark.parametrize("head", RESOURCE_PARTS)
 def test_every_part_of_the_resource_market_is_explained(head):
     rows = table(RESOURCES, head)
-    assert [row[0].strip("`") for row in rows] == list(RESOURCE_PARTS[head]) and all(row[1] for row in rows)
+    assert [row[0].strip("`") for row in rows] == list(RESOURCE_PARTS[head]) and all(
+        row[1] for row in rows
+    )
 
 
 def test_what_is_sound_of_a_conduct_is_that_of_the_code():
     rows = table(RESOURCES, "Conduct")
-    assert {row[0].strip("`"): eval(row[2]) for row in rows} == {name: conduct.sound for name, conduct in CONDUCTS.items()}
+    assert {row[0].strip("`"): eval(row[2]) for row in rows} == {
+        name: conduct.sound for name, conduct in CONDUCTS.items()
+    }
 
 
 def test_corruptions_and_their_kinds_are_those_of_the_code():
-    rows = table(section((ROOT / "docs/guides/my_own_data.md").read_text("utf8"), "Bad data"), "Corruption")
+    rows = table(
+        section((ROOT / "docs/guides/my_own_data.md").read_text("utf8"), "Bad data"), "Corruption"
+    )
     found = {row[0].strip("`"): tuple(re.findall(r"`(\w+)`", row[3])) for row in rows}
     assert found == {name: rule.kinds for name, rule in CORRUPTIONS.items()}
 
 
 def test_autoreset_modes_are_those_of_gymnasium_and_its_wrapper_takes_what_the_table_says():
-    rows = table(section((ROOT / "docs/guides/training_agents.md").read_text("utf8"), "A vector environment"), "`autoreset_mode`")
+    rows = table(
+        section(
+            (ROOT / "docs/guides/training_agents.md").read_text("utf8"), "A vector environment"
+        ),
+        "`autoreset_mode`",
+    )
     modes = [re.match(r'`"(\w+)"`', row[0])[1] for row in rows]
     assert sorted(modes) == sorted(mode.name for mode in AutoresetMode) and "default" in rows[0][0]
     assert make_vec("reference_v0", 1).metadata["autoreset_mode"].name == modes[0]
@@ -320,51 +457,87 @@ def test_autoreset_modes_are_those_of_gymnasium_and_its_wrapper_takes_what_the_t
 
 
 def test_what_the_floor_offers_is_all_that_it_has():
-    page = section((ROOT / "docs/guides/my_own_market.md").read_text("utf8"), "What the floor offers")
+    page = section(
+        (ROOT / "docs/guides/my_own_market.md").read_text("utf8"), "What the floor offers"
+    )
     listed = [name for row in table(page, "name") for name in re.findall(r"`(\w+)", row[0])]
     beneath = re.findall(r"`(\w+)`", page.split("Beneath them lie")[1].split(". ")[0])
-    offered = {name for name in (*vars(Floor), *Floor.__dataclass_fields__) if not name.startswith("_")}
+    offered = {
+        name for name in (*vars(Floor), *Floor.__dataclass_fields__) if not name.startswith("_")
+    }
     assert sorted(listed + beneath) == sorted(offered)
 
 
 def test_recipes_pass_over_the_stages_that_end_no_round():
-    """``rounds.play`` gives None there, and a reader will take a recipe to a market of several stages."""
-    loops = [line for page in PAGES for _, code in blocks(page.read_text("utf8")) for line in code.splitlines()]
+    """``rounds.play`` gives None there, and a reader will take a recipe to a market of several
+    stages.
+    """
+    loops = [
+        line
+        for page in PAGES
+        for _, code in blocks(page.read_text("utf8"))
+        for line in code.splitlines()
+    ]
     loops = [line for line in loops if re.search(r"for (_, _|\*_), report in", line)]
     assert len(loops) >= 4 and all("if report is not None" in line for line in loops), loops
 
 
-def test_the_recipe_that_keeps_what_was_played_holds_in_a_market_of_several_stages(tmp_path, monkeypatch):
+def test_the_recipe_that_keeps_what_was_played_holds_in_a_market_of_several_stages(
+    tmp_path, monkeypatch
+):
     """The block as it stands, with the relay market of three stages in place of its own."""
     monkeypatch.chdir(tmp_path)
-    (code,) = blocks(section((ROOT / "docs/guides/training_agents.md").read_text("utf8"), "Keep what was played"))
+    (code,) = blocks(
+        section((ROOT / "docs/guides/training_agents.md").read_text("utf8"), "Keep what was played")
+    )
     own = 'marketenv.make_market("parameter_trading_v0", n_agents=2, max_cycles=2)'
     assert own in code[1] and '["trade"]["trader"]' in code[1]
-    recipe = code[1].replace(own, "relay_market(horizon=2)").replace('["trade"]["trader"]', '["ship"]["seller"]')
+    recipe = (
+        code[1]
+        .replace(own, "relay_market(horizon=2)")
+        .replace('["trade"]["trader"]', '["ship"]["seller"]')
+    )
     names = {"relay_market": relay_market}
     exec("import marketenv\n" + recipe, names)
-    assert len(names["lines"]) == 2 * 3 and names["played"].rewards.shape == (2, 3, 3)  # rounds, markets, agents
+    # rounds, markets, agents
+    assert len(names["lines"]) == 2 * 3 and names["played"].rewards.shape == (2, 3, 3)
 
 
 def test_utility_is_the_reward_in_words_and_the_papers_u_in_the_infos_of_model_sharing():
     """The two differ by the cost of effort, as the page says in so many words."""
     cost = 0.5
-    env = make_parallel("model_sharing_v0", n_agents=3, learner=None, effort_cost=(cost, cost), render_mode="ansi")
+    env = make_parallel(
+        "model_sharing_v0", n_agents=3, learner=None, effort_cost=(cost, cost), render_mode="ansi"
+    )
     env.reset(seed=0)
     ones = {agent: np.ones(env.action_space(agent).shape, np.float32) for agent in env.agents}
     _, rewards, _, _, infos = env.step(ones)
     for agent, told in infos.items():
-        assert told["effort"] > 0 and rewards[agent] == pytest.approx(told["utility"] - cost * told["effort"])
-    shown = re.findall(r"(-?\d+\.\d+)", next(line for line in env.render().splitlines() if line.startswith("Utility")))
+        assert told["effort"] > 0 and rewards[agent] == pytest.approx(
+            told["utility"] - cost * told["effort"]
+        )
+    shown = re.findall(
+        r"(-?\d+\.\d+)",
+        next(line for line in env.render().splitlines() if line.startswith("Utility")),
+    )
     assert [float(number) for number in shown] == pytest.approx(list(rewards.values()), abs=1e-2)
-    assert '"Utility" in the words and pictures of a round is the reward' in " ".join(SHARING.split())
-    (meant,) = [row[1] for row in table((ROOT / "docs/glossary.md").read_text("utf8"), "Term") if row[0] == "utility"]
+    assert '"Utility" in the words and pictures of a round is the reward' in " ".join(
+        SHARING.split()
+    )
+    (meant,) = [
+        row[1]
+        for row in table((ROOT / "docs/glossary.md").read_text("utf8"), "Term")
+        if row[0] == "utility"
+    ]
     assert "only in the infos of the model-sharing market the paper's U" in meant
 
 
 def test_stress_testing_claims_a_bound_only_where_hindsight_is_exact():
     page = " ".join((ROOT / "docs/guides/stress_testing.md").read_text("utf8").split())
-    assert "Where it is exact, it bounds what any could gain in that round and stage; where it is not, it bounds nothing." in page
+    assert (
+        "Where it is exact, it bounds what any could gain in that round and stage; where it is not,"
+        " it bounds nothing." in page
+    )
     assert "serve the shipped markets only" in page
 
 
@@ -378,23 +551,40 @@ def test_readme_lists_every_environment():
 def test_readme_commands_exist():
     rules = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf8"), re.M)
     for page in PAGES:
-        assert set(re.findall(r"\bmake ([a-z]+)\b(?=`|    |\s*#|\))", page.read_text("utf8"))) <= set(rules), label(page)
+        assert set(
+            re.findall(r"\bmake ([a-z]+)\b(?=`|    |\s*#|\))", page.read_text("utf8"))
+        ) <= set(rules), label(page)
 
 
 def test_glossary_has_one_meaning_for_each_term():
-    terms = [term for row in table((ROOT / "docs/glossary.md").read_text("utf8"), "Term") for term in row[0].split(", ")]
+    terms = [
+        term
+        for row in table((ROOT / "docs/glossary.md").read_text("utf8"), "Term")
+        for term in row[0].split(", ")
+    ]
     assert [t for t in terms if terms.count(t) > 1] == []
-    needed = "bid ask price payment transfer value utility report type allocation gain-from-trade effort disclosure"
+    needed = (
+        "bid ask price payment transfer value utility report type allocation gain-from-trade effort"
+        " disclosure"
+    )
     shared = "lambda hurdle threshold relay need upload scheme"
     assert {*needed.split(), *shared.split(), "round", "stage", "market", "batch"} <= set(terms)
 
 
 def test_citation_file():
-    # YAML is no dependency of the project, so this reads only what the file needs: top-level keys and the references' titles
+    # YAML is no dependency of the project, so this reads only what the file needs: top-level keys
+    # and the references' titles
     text = (ROOT / "CITATION.cff").read_text("utf8")
     assert "\t" not in text and text.count('"') % 2 == 0
     keys = re.findall(r"^([a-z-]+):", text, re.M)
-    assert len(keys) == len(set(keys)) and {"cff-version", "message", "title", "authors", "version", "license"} <= set(keys)
+    assert len(keys) == len(set(keys)) and {
+        "cff-version",
+        "message",
+        "title",
+        "authors",
+        "version",
+        "license",
+    } <= set(keys)
     top = dict(re.findall(r"^([a-z-]+): (.+)$", text, re.M))
     project = loads((ROOT / "pyproject.toml").read_text("utf8"))["project"]
     assert top["version"] == marketenv.__version__ == project["version"]
@@ -402,7 +592,17 @@ def test_citation_file():
     assert f'name: "{project["authors"][0]["name"]}"' in text
     references = text.split("references:")[1]
     assert references.count("  - type:") == references.count("    title:") == 4  # the four papers
-    assert all(name in references for name in ("Huang", "Vishwakarma", "Sala", "2501.14588", "2509.18104", "s41467-025-62959-5"))
+    assert all(
+        name in references
+        for name in (
+            "Huang",
+            "Vishwakarma",
+            "Sala",
+            "2501.14588",
+            "2509.18104",
+            "s41467-025-62959-5",
+        )
+    )
 
 
 def test_changelog_has_the_version():
@@ -417,6 +617,9 @@ def test_pages_name_no_package_host():
 
 def test_links_and_tables_are_read():
     """The readers of this file, on a page small enough to check by eye."""
-    page = "# A\n| x | y |\n|---|---|\n| `1` | a \\| b |\n\n## B\n[t](u.md#v) `[no](code)`\n```python\n[k](l)\n```\n"
+    page = (
+        "# A\n| x | y |\n|---|---|\n| `1` | a \\| b |\n\n## B\n[t](u.md#v)"
+        " `[no](code)`\n```python\n[k](l)\n```\n"
+    )
     assert table(page, "x") == [["`1`", "a | b"]] and section(page, "B").startswith("[t]")
     assert links(page) == [("u.md", "v")] and [code for _, code in blocks(page)] == ["[k](l)\n"]

@@ -1,4 +1,6 @@
-"""The environments that every door is tested with: each reference game, and small markets of parameters and of models."""
+"""The environments that every door is tested with: each reference game, and small markets of
+parameters and of models.
+"""
 
 import gymnasium
 import numpy as np
@@ -7,17 +9,22 @@ from marketenv import model_sharing_v0, parameter_trading_v0, reference_v0
 from marketenv.core.market import Market
 from marketenv.markets.reference import Auction, ReferenceConfig, reference
 
-SMALL = {"n_agents": 3, "max_cycles": 3}  # real digits, a few steps of training a round: well under a second an episode
+# real digits, a few steps of training a round: well under a second an episode
+SMALL = {"n_agents": 3, "max_cycles": 3}
 CASES = {
     "double_auction": (reference_v0, {"game": "double_auction", "max_cycles": 3}),
     "first_price": (reference_v0, {"game": "first_price", "n_buyers": 3, "max_cycles": 3}),
     "second_price": (reference_v0, {"game": "second_price", "reserve": 0.25, "max_cycles": 3}),
     "parameter_trading": (parameter_trading_v0, SMALL),
     "model_sharing": (model_sharing_v0, SMALL),
-    "model_sharing_drawn": (model_sharing_v0, SMALL | {"learner": None, "reports": "each_round", "exits": "ir_prob"}),
+    "model_sharing_drawn": (
+        model_sharing_v0,
+        SMALL | {"learner": None, "reports": "each_round", "exits": "ir_prob"},
+    ),
 }
 GAMES = [case for case, (module, _) in CASES.items() if module is reference_v0]
-TRAINED = ["parameter_trading", "model_sharing"]  # batched matrix products: their rounding depends on the batch
+# batched matrix products: their rounding depends on the batch
+TRAINED = ["parameter_trading", "model_sharing"]
 
 
 def parallel(case, **more):

@@ -36,9 +36,14 @@ def sampled(agent, stages, steps):
     space = single(agent, stages).action_space
     space.seed(0)
     actions = [space.sample() for _ in range(steps)]
-    return [np.array([action[0], 1], dtype=np.float32) if agent.startswith("buyer") else action for action in actions]
+    return [
+        np.array([action[0], 1], dtype=np.float32) if agent.startswith("buyer") else action
+        for action in actions
+    ]
 
 
 def eager(observation, move, keys):
-    """Buys whatever it costs; ships the good for half of the largest fee, or offers it at half of the largest price."""
+    """Buys whatever it costs; ships the good for half of the largest fee, or offers it at half
+    of the largest price.
+    """
     return torch.full((len(observation), move.action.dim), 0.0 if move.action.dim == 1 else 1.0)

@@ -1,4 +1,6 @@
-"""Actions on a grid: Discrete and MultiDiscrete levels mean evenly spaced points of the Box, and the options of a choice."""
+"""Actions on a grid: Discrete and MultiDiscrete levels mean evenly spaced points of the Box,
+and the options of a choice.
+"""
 
 import numpy as np
 import pytest
@@ -47,11 +49,16 @@ def test_levels_are_evenly_spaced(levels, data):
 
 
 def test_a_choice_has_one_level_an_option():
-    # the ends of the box for the first and the last option, the middles of the bins [-.5, 0] and [0, .5] for those between
+    # the ends of the box for the first and the last option, the middles of the bins [-.5, 0] and
+    # [0, .5] for those between
     assert grid([4, 0, 3, 1], CHOOSING).tolist() == [1, -1, 1, 1]
     assert grid([0, 1, 2, 0], CHOOSING).tolist() == [-1, -0.25, 0.25, -1]
-    assert action_space(CHOOSING, 5) == MultiDiscrete([5, 4, 4, 2]) and action_space(CHOOSING, 2) == MultiDiscrete([2, 4, 4, 2])
-    assert action_space(PICKING, 7) == Discrete(3) and [grid(k, PICKING, 7).tolist() for k in range(3)] == [[-1], [0], [1]]
+    assert action_space(CHOOSING, 5) == MultiDiscrete([5, 4, 4, 2]) and action_space(
+        CHOOSING, 2
+    ) == MultiDiscrete([2, 4, 4, 2])
+    assert action_space(PICKING, 7) == Discrete(3) and [
+        grid(k, PICKING, 7).tolist() for k in range(3)
+    ] == [[-1], [0], [1]]
 
 
 @given(st.integers(2, 9), st.data())
@@ -66,10 +73,16 @@ def test_the_level_of_a_choice_is_read_as_its_option(levels, data):
 @pytest.mark.parametrize("levels", [2, 3, 4, 11])
 def test_the_levels_of_a_space_are_known_again(role, levels):
     again = levels_of(action_space(role, levels), role)
-    assert action_space(role, again) == action_space(role, levels) and levels_of(action_space(role, None), role) is None
+    assert (
+        action_space(role, again) == action_space(role, levels)
+        and levels_of(action_space(role, None), role) is None
+    )
 
 
-@pytest.mark.parametrize(("space", "role"), [(Discrete(4), PICKING), (MultiDiscrete([5, 4, 4, 5]), CHOOSING), (Discrete(5), TWO)])
+@pytest.mark.parametrize(
+    ("space", "role"),
+    [(Discrete(4), PICKING), (MultiDiscrete([5, 4, 4, 5]), CHOOSING), (Discrete(5), TWO)],
+)
 def test_the_space_of_another_role_is_refused(space, role):
     with pytest.raises(ValueError, match=f"wanted the actions of a {role.name}: (Multi)?Discrete"):
         levels_of(space, role)
@@ -140,7 +153,8 @@ def test_the_end_levels_are_the_ends_of_the_box(case):
     discrete, continuous = parallel(case, action_levels=3), parallel(case)
     space = discrete.action_space(discrete.possible_agents[0])
     last = np.array(space.n - 1) if isinstance(space, Discrete) else space.nvec - 1
-    middle = np.where(last == 1, 1, last // 2)  # of two options 0 is the second, whose bin begins at -.9
+    # of two options 0 is the second, whose bin begins at -.9
+    middle = np.where(last == 1, 1, last // 2)
     for levels, value in ((0 * last, -1.0), (middle, 0.0), (last, 1.0)):
         results = []
         for env, fill in ((discrete, levels), (continuous, value)):
@@ -156,7 +170,8 @@ def test_batches_take_levels(make, n):
     venv = make("reference_v0", n, agent="buyer_0", action_levels=3)
     venv.reset()
     venv.step(np.full(n, 2))
-    assert venv.report.of(Auctioned).offers[:, 0].tolist() == [1.0] * n  # the highest level is the highest price
+    # the highest level is the highest price
+    assert venv.report.of(Auctioned).offers[:, 0].tolist() == [1.0] * n
     with pytest.raises(ValueError, match=r"shape \[2\], wanted"):
         venv.step(np.zeros(2) if n != 2 else np.zeros(3))
 
@@ -198,7 +213,13 @@ def many(value):
         return np.ma.stack([value, value])
     if isinstance(value, torch.Tensor) and value.layout == torch.strided:
         return value.expand(2, 1)
-    return [value] * 2 if isinstance(value, list) else np.stack([value] * 2) if isinstance(value, np.ndarray) else value
+    return (
+        [value] * 2
+        if isinstance(value, list)
+        else np.stack([value] * 2)
+        if isinstance(value, np.ndarray)
+        else value
+    )
 
 
 def step_parallel(value, levels):
@@ -255,15 +276,34 @@ def test_every_door_says_what_is_no_number(step, value, says):
         step(value, None)
 
 
-WHOLE = [np.uint8, np.uint16, np.uint32, np.uint64, np.int8, np.int16, np.int32, np.int64, np.float32]
-TENSORS = [torch.uint8, torch.uint16, torch.uint32, torch.uint64, torch.int8, torch.int64, torch.bfloat16]
+WHOLE = [
+    np.uint8,
+    np.uint16,
+    np.uint32,
+    np.uint64,
+    np.int8,
+    np.int16,
+    np.int32,
+    np.int64,
+    np.float32,
+]
+TENSORS = [
+    torch.uint8,
+    torch.uint16,
+    torch.uint32,
+    torch.uint64,
+    torch.int8,
+    torch.int64,
+    torch.bfloat16,
+]
 
 
 @every_door
 @pytest.mark.parametrize("kind", [*WHOLE, *TENSORS], ids=str)
 def test_every_door_takes_levels_of_every_type(step, kind):
     given = torch.tensor([2]).to(kind) if isinstance(kind, torch.dtype) else np.array([2], kind)
-    assert step(given, 5).of(Auctioned).offers[0, 0] == 0.5  # level 2 of 5 is the middle of [-1, 1], a price of 1/2
+    # level 2 of 5 is the middle of [-1, 1], a price of 1/2
+    assert step(given, 5).of(Auctioned).offers[0, 0] == 0.5
 
 
 @pytest.mark.parametrize("kind", [*WHOLE, np.bool_, int, bool], ids=str)
@@ -272,13 +312,16 @@ def test_a_scalar_of_every_type_is_a_level(kind):
     assert grid(np.array([1, 0]).astype(kind), TWO, levels=2).tolist() == [1, 0]
 
 
-@pytest.mark.parametrize("value", [np.uint64(2**64 - 1), np.uint32(5), np.int8(-1), np.float16(1.5), np.inf])
+@pytest.mark.parametrize(
+    "value", [np.uint64(2**64 - 1), np.uint32(5), np.int8(-1), np.float16(1.5), np.inf]
+)
 def test_a_level_outside_is_refused_in_every_type(value):
     with pytest.raises(ValueError, match="wanted integers from 0 to 4"):
         grid(value)
 
 
-CLIENT = [3, 3, 3, 4, list(UPLOADS).index("noise"), 1]  # ten to the power of 1/2 times every type, full effort, stays
+# ten to the power of 1/2 times every type, full effort, stays
+CLIENT = [3, 3, 3, 4, list(UPLOADS).index("noise"), 1]
 SHARING = {"learner": None, "n_agents": 3, "max_cycles": 1, "action_levels": 5}
 
 
@@ -323,4 +366,6 @@ SHARE = {
 @pytest.mark.parametrize("step", SHARE.values(), ids=SHARE)
 def test_every_door_takes_the_number_of_an_option(step):
     report = step()
-    assert int(report.of(Shared).upload[0, 0]) == CLIENT[4] and bool(report.of(Shared).present[0, 0])
+    assert int(report.of(Shared).upload[0, 0]) == CLIENT[4] and bool(
+        report.of(Shared).present[0, 0]
+    )

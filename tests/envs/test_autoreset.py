@@ -1,4 +1,6 @@
-"""What follows the end of an episode in the vector door: Gymnasium's own vector of single environments is the judge."""
+"""What follows the end of an episode in the vector door: Gymnasium's own vector of single
+environments is the judge.
+"""
 
 import dataclasses
 from functools import partial
@@ -21,12 +23,16 @@ from marketenv.envs.vector import _autoreset
 from marketenv.markets.reference import Auction, Auctioned
 
 N = 4
-every_mode = pytest.mark.parametrize("mode", list(AutoresetMode), ids=[mode.name for mode in AutoresetMode])
+every_mode = pytest.mark.parametrize(
+    "mode", list(AutoresetMode), ids=[mode.name for mode in AutoresetMode]
+)
 exact_case = pytest.mark.parametrize("case", [c for c in CASES if c not in TRAINED])
 
 
 class Walkout(Auction):
-    """Over at once where buyer_0 names a price above 3/4 (an action above 1/2); else after its rounds."""
+    """Over at once where buyer_0 names a price above 3/4 (an action above 1/2); else after its
+    rounds.
+    """
 
     def act(self, floor, own, quotes, actions):
         floor, own, outcome = super().act(floor, own, quotes, actions)
@@ -43,12 +49,16 @@ def singles(build, mode, n=N):
 
 def same(one, two):
     """Equal observations, rewards, flags and infos, of reset or of step."""
-    assert all(np.array_equal(a, b) and a.dtype == b.dtype for a, b in zip(one[:-1], two[:-1], strict=True))
+    assert all(
+        np.array_equal(a, b) and a.dtype == b.dtype for a, b in zip(one[:-1], two[:-1], strict=True)
+    )
     same_infos(one[-1], two[-1])
 
 
 def play_both(own, theirs, steps, seed=0):
-    """Step both with the same actions, reset by a mask what is over in mode DISABLED; yields which markets were over."""
+    """Step both with the same actions, reset by a mask what is over in mode DISABLED; yields
+    which markets were over.
+    """
     same(own.reset(seed=5), theirs.reset(seed=5))
     draw = np.random.default_rng(seed)
     for k, actions in enumerate(random_column(own.single_action_space, steps, N, seed)):
@@ -57,32 +67,49 @@ def play_both(own, theirs, steps, seed=0):
         over = mine[2] | mine[3]
         yield over
         if own.autoreset_mode is AutoresetMode.DISABLED and over.any():
-            seeds = [None if draw.random() < 0.5 else 100 * k + m for m in range(N)]  # some seeded anew, some go on
-            same(*(env.reset(seed=list(seeds), options={"reset_mask": over.copy()}) for env in (own, theirs)))
+            # some seeded anew, some go on
+            seeds = [None if draw.random() < 0.5 else 100 * k + m for m in range(N)]
+            same(
+                *(
+                    env.reset(seed=list(seeds), options={"reset_mask": over.copy()})
+                    for env in (own, theirs)
+                )
+            )
 
 
 @exact_case
 @every_mode
 def test_every_mode_equals_gymnasiums_own_vector_of_single_environments(case, mode):
     config = CASES[case][1] | {"opponents": "random"}
-    own, theirs = vector(case, autoreset_mode=mode), singles(partial(make_single, name_of(case), **config), mode)
-    ends = np.array(list(play_both(own, theirs, 9)))  # two horizons of 3, with a step between where NEXT_STEP begins anew
+    own, theirs = (
+        vector(case, autoreset_mode=mode),
+        singles(partial(make_single, name_of(case), **config), mode),
+    )
+    # two horizons of 3, with a step between where NEXT_STEP begins anew
+    ends = np.array(list(play_both(own, theirs, 9)))
     gap = 4 if mode is AutoresetMode.NEXT_STEP else 3
     assert [bool(over.all()) for over in ends] == [k % gap == 2 for k in range(9)]
     theirs.close()
 
 
 @every_mode
-@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "seed", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)]
+)
 def test_markets_that_end_at_different_times_play_what_they_would_play_alone(mode, seed):
     own = MarketVectorEnv(walkout(), N, "buyer_0", "random", autoreset_mode=mode)
-    theirs = singles(lambda: SingleAgentEnv(MarketParallelEnv(walkout(), "walkout_v0"), "buyer_0", "random"), mode)
+    theirs = singles(
+        lambda: SingleAgentEnv(MarketParallelEnv(walkout(), "walkout_v0"), "buyer_0", "random"),
+        mode,
+    )
     ends = {tuple(over) for over in play_both(own, theirs, 24, seed)}
     assert len(ends) > 4  # they did end at different times
     theirs.close()
 
 
-LEARNERS = {  # of the relay market's three stages: who moves first and last, who in the middle, who last, and one stage of two
+# of the relay market's three stages: who moves first and last, who in the middle, who last, and one
+# stage of two
+LEARNERS = {
     "twice": ("seller_0", None),
     "in the middle": ("buyer_0", None),
     "last": ("carrier_0", None),
@@ -90,10 +117,22 @@ LEARNERS = {  # of the relay market's three stages: who moves first and last, wh
     "first of two": ("seller_0", ("offer",)),
 }
 REFUSED = {  # why such a learner's markets are no batch in this mode
-    **{(AutoresetMode.NEXT_STEP, who): "NEXT_STEP wants markets of one stage, this one has 3" for who in LEARNERS},
-    (AutoresetMode.DISABLED, "in the middle"): "DISABLED wants a learner that moves in the first stage, 'offer', .* in 'reply'",
-    (AutoresetMode.DISABLED, "last"): "DISABLED wants a learner that moves in the first stage, 'offer', .* in 'ship'",
-    (AutoresetMode.DISABLED, "last of two"): "DISABLED wants a learner that moves in the first stage, 'offer', .* in 'ship'",
+    **{
+        (AutoresetMode.NEXT_STEP, who): "NEXT_STEP wants markets of one stage, this one has 3"
+        for who in LEARNERS
+    },
+    (
+        AutoresetMode.DISABLED,
+        "in the middle",
+    ): "DISABLED wants a learner that moves in the first stage, 'offer', .* in 'reply'",
+    (
+        AutoresetMode.DISABLED,
+        "last",
+    ): "DISABLED wants a learner that moves in the first stage, 'offer', .* in 'ship'",
+    (
+        AutoresetMode.DISABLED,
+        "last of two",
+    ): "DISABLED wants a learner that moves in the first stage, 'offer', .* in 'ship'",
 }
 
 
@@ -101,7 +140,9 @@ def sometimes_out(observation, move, keys):
     """Random, but one buyer in four storms out, so that markets end at different times."""
     actions = uniform_random(observation, move, keys)
     if move.name == "buyer":
-        actions[:, 1] = torch.where(draws.uniform(draws.fold(keys, "out"), 1)[:, 0] < 0.25, -1.0, 1.0)
+        actions[:, 1] = torch.where(
+            draws.uniform(draws.fold(keys, "out"), 1)[:, 0] < 0.25, -1.0, 1.0
+        )
     return actions
 
 
@@ -116,7 +157,12 @@ def test_a_market_of_three_stages_equals_its_singles_where_it_can_be_a_batch(mod
             MarketVectorEnv(build(), N, agent, autoreset_mode=mode, stages=stages)
         return
     own = MarketVectorEnv(build(), N, agent, sometimes_out, autoreset_mode=mode, stages=stages)
-    theirs = singles(lambda: SingleAgentEnv(MarketParallelEnv(build(), "relay_v0"), agent, sometimes_out, stages), mode)
+    theirs = singles(
+        lambda: SingleAgentEnv(
+            MarketParallelEnv(build(), "relay_v0"), agent, sometimes_out, stages
+        ),
+        mode,
+    )
     ends = [tuple(over) for over in play_both(own, theirs, 24)]
     assert len(set(ends)) > 4  # they did end at different times
     theirs.close()
@@ -124,18 +170,29 @@ def test_a_market_of_three_stages_equals_its_singles_where_it_can_be_a_batch(mod
 
 @pytest.mark.parametrize("name", ["NEXT_STEP", "NextStep", AutoresetMode.NEXT_STEP])
 def test_a_mode_is_given_as_itself_by_name_or_by_value(name):
-    assert vector("first_price", autoreset_mode=name).metadata["autoreset_mode"] is AutoresetMode.NEXT_STEP
+    assert (
+        vector("first_price", autoreset_mode=name).metadata["autoreset_mode"]
+        is AutoresetMode.NEXT_STEP
+    )
     registered = gymnasium.make_vec("marketenv/reference-v0", num_envs=2, autoreset_mode=name)
     assert registered.metadata["autoreset_mode"] is AutoresetMode.NEXT_STEP
-    assert MarketVectorEnv.metadata["autoreset_mode"] is AutoresetMode.SAME_STEP  # the class's own stays
+    # the class's own stays
+    assert MarketVectorEnv.metadata["autoreset_mode"] is AutoresetMode.SAME_STEP
 
 
 @pytest.mark.parametrize("mode", ["NEXTSTEP", "next", 1, None])
 def test_another_mode_is_refused(mode):
-    with pytest.raises(ValueError, match=r"no autoreset_mode .*Known: DISABLED, Disabled, NEXT_STEP, NextStep, "):
+    with pytest.raises(
+        ValueError, match=r"no autoreset_mode .*Known: DISABLED, Disabled, NEXT_STEP, NextStep, "
+    ):
         _autoreset(mode, walkout(), "auction")
     if isinstance(mode, str):
-        with pytest.raises(ValueError, match="no autoreset_mode .*Did you mean 'NEXT_STEP'" if mode == "NEXTSTEP" else "Known: "):
+        with pytest.raises(
+            ValueError,
+            match=(
+                "no autoreset_mode .*Did you mean 'NEXT_STEP'" if mode == "NEXTSTEP" else "Known: "
+            ),
+        ):
             vector("first_price", autoreset_mode=mode)
 
 
@@ -154,7 +211,9 @@ def test_the_step_after_an_end_ignores_that_markets_action_and_nobody_elses(igno
     actions = np.array([[ignored], [0.25], [ignored], [-0.5]])
     mine = one.step(actions)
     same(mine, two.step(np.array([[0], [0.25], [0], [-0.5]])))
-    assert mine[1][[0, 2]].tolist() == [0, 0] and one.report.of(Auctioned).offers[[1, 3], 0].tolist() == [
+    assert mine[1][[0, 2]].tolist() == [0, 0] and one.report.of(Auctioned).offers[
+        [1, 3], 0
+    ].tolist() == [
         0.625,
         0.25,
     ]  # price = (1 + a) / 2
@@ -167,9 +226,9 @@ def test_the_report_keeps_the_last_round_of_a_market_that_begins_anew():
     venv = ended("NEXT_STEP")
     before = venv.report
     venv.step(np.zeros((N, 1)))
-    assert torch.equal(venv.report.of(Auctioned).offers[::2], before.of(Auctioned).offers[::2]) and not torch.equal(
-        venv.report.of(Auctioned).offers, before.of(Auctioned).offers
-    )
+    assert torch.equal(
+        venv.report.of(Auctioned).offers[::2], before.of(Auctioned).offers[::2]
+    ) and not torch.equal(venv.report.of(Auctioned).offers, before.of(Auctioned).offers)
     assert venv.report.terminated.tolist() == [True, False, True, False]
 
 
@@ -193,12 +252,20 @@ def test_without_autoreset_a_market_that_is_over_takes_no_step():
 
 def test_markets_that_ended_together_may_begin_one_after_the_other():
     own = vector("first_price", autoreset_mode="DISABLED")
-    theirs = singles(partial(make_single, "reference_v0", **CASES["first_price"][1], opponents="random"), AutoresetMode.DISABLED)
+    theirs = singles(
+        partial(make_single, "reference_v0", **CASES["first_price"][1], opponents="random"),
+        AutoresetMode.DISABLED,
+    )
     same(own.reset(seed=2), theirs.reset(seed=2))
     for actions in random_column(own.single_action_space, 3, N):
         same(own.step(actions), theirs.step(actions))
     for k in (2, 0, 3, 1):
-        same(*(env.reset(seed=9 * k, options={"reset_mask": np.arange(N) == k}) for env in (own, theirs)))
+        same(
+            *(
+                env.reset(seed=9 * k, options={"reset_mask": np.arange(N) == k})
+                for env in (own, theirs)
+            )
+        )
     same(own.step(np.zeros((N, 1), np.float32)), theirs.step(np.zeros((N, 1), np.float32)))
     theirs.close()
 
@@ -206,16 +273,27 @@ def test_markets_that_ended_together_may_begin_one_after_the_other():
 @every_mode
 def test_a_mask_resets_its_markets_in_every_mode(mode):
     own = vector("first_price", autoreset_mode=mode)
-    theirs = singles(partial(make_single, "reference_v0", **CASES["first_price"][1], opponents="random"), mode)
+    theirs = singles(
+        partial(make_single, "reference_v0", **CASES["first_price"][1], opponents="random"), mode
+    )
     same(own.reset(seed=3), theirs.reset(seed=3))
-    for seed in (None, 7, [4, None, None, 8]):  # the two others reach their last round of 3 with the last step
-        same(*(env.reset(seed=seed, options={"reset_mask": np.array([True, False, False, True])}) for env in (own, theirs)))
+    # the two others reach their last round of 3 with the last step
+    for seed in (None, 7, [4, None, None, 8]):
+        same(
+            *(
+                env.reset(seed=seed, options={"reset_mask": np.array([True, False, False, True])})
+                for env in (own, theirs)
+            )
+        )
         same(*(env.step(np.zeros((N, 1), np.float32)) for env in (own, theirs)))
     theirs.close()
 
 
 BAD_OPTIONS = {
-    "unknown": ({"reset_maks": np.ones(N, bool)}, r"no option of reset 'reset_maks'\. Did you mean 'reset_mask'"),
+    "unknown": (
+        {"reset_maks": np.ones(N, bool)},
+        r"no option of reset 'reset_maks'\. Did you mean 'reset_mask'",
+    ),
     "numbers": ({"reset_mask": np.ones(N)}, "wanted 4 bools"),
     "short": ({"reset_mask": np.ones(3, bool)}, "wanted 4 bools"),
     "nobody": ({"reset_mask": np.zeros(N, bool)}, "one of them True at least"),
@@ -291,7 +369,9 @@ def test_an_error_of_a_policy_leaves_the_ends_as_they_were():
 
 
 def lengths(venv, steps):
-    """Lengths and returns that Gymnasium's wrapper records, beside our own sums of the rewards that it passes on."""
+    """Lengths and returns that Gymnasium's wrapper records, beside our own sums of the rewards
+    that it passes on.
+    """
     venv = wrappers.RecordEpisodeStatistics(venv)
     venv.reset(seed=0)
     sums, recorded, summed = np.zeros(N), [], []
@@ -300,7 +380,13 @@ def lengths(venv, steps):
         sums += rewards
         over = terminated | truncated
         if over.any():
-            recorded += list(zip(infos["episode"]["l"][over].tolist(), infos["episode"]["r"][over].tolist(), strict=True))
+            recorded += list(
+                zip(
+                    infos["episode"]["l"][over].tolist(),
+                    infos["episode"]["r"][over].tolist(),
+                    strict=True,
+                )
+            )
             summed += [(3, total) for total in sums[over].tolist()]
             sums[over] = 0
             if venv.unwrapped.autoreset_mode is AutoresetMode.DISABLED:
@@ -310,7 +396,8 @@ def lengths(venv, steps):
 
 @every_mode
 def test_gymnasiums_statistics_are_right_in_every_mode(mode):
-    # gymnasium 1.2 and 1.3 count 2 steps of 3 in the second episode of a SAME_STEP vector environment
+    # gymnasium 1.2 and 1.3 count 2 steps of 3 in the second episode of a SAME_STEP vector
+    # environment
     recorded, summed = lengths(vector("first_price", opponents="truthful", autoreset_mode=mode), 12)
     assert len(recorded) == N * (3 if mode is AutoresetMode.NEXT_STEP else 4)
     assert [length for length, _ in recorded] == [3] * len(recorded)
@@ -319,12 +406,17 @@ def test_gymnasiums_statistics_are_right_in_every_mode(mode):
 
 def test_gymnasium_normalises_observations_and_rewards_with_next_step_autoreset():
     venv = wrappers.NormalizeReward(
-        wrappers.NormalizeObservation(make_vec("reference_v0", 64, max_cycles=2, autoreset_mode="NEXT_STEP"))
+        wrappers.NormalizeObservation(
+            make_vec("reference_v0", 64, max_cycles=2, autoreset_mode="NEXT_STEP")
+        )
     )
     venv.reset(seed=0)
     for actions in random_column(venv.single_action_space, 60, 64):
         seen, rewards, *_ = venv.step(actions)
         assert np.isfinite(seen).all() and np.isfinite(rewards).all()
-    # types are uniform on [0, 1] and one observation in three, an episode's last, shows 0 in their place: mean 1/3 and
-    # variance 2/3 * 1/3 - 1/9 = 1/9, over 3904 observations of at least 1280 types: standard error of the mean below .01
-    assert (venv.env.obs_rms.mean[0], venv.env.obs_rms.var[0]) == pytest.approx((1 / 3, 1 / 9), abs=0.03)
+    # types are uniform on [0, 1] and one observation in three, an episode's last, shows 0 in their
+    # place: mean 1/3 and variance 2/3 * 1/3 - 1/9 = 1/9, over 3904 observations of at least 1280
+    # types: standard error of the mean below .01
+    assert (venv.env.obs_rms.mean[0], venv.env.obs_rms.var[0]) == pytest.approx(
+        (1 / 3, 1 / 9), abs=0.03
+    )

@@ -1,4 +1,6 @@
-"""The horizon through every door: it ends the game, or it is a cut that nobody can see; and what a learner makes of either."""
+"""The horizon through every door: it ends the game, or it is a cut that nobody can see; and
+what a learner makes of either.
+"""
 
 import gymnasium
 import numpy as np
@@ -25,7 +27,9 @@ def of_parallel(case, **config):
     env, draw = parallel(case, **config), np.random.default_rng(0)
     env.reset(seed=0)
     for _ in range(ROUNDS):
-        yield [*zip(*(part.values() for part in env.step(seeded_actions(env, draw))[2:4]), strict=True)]
+        yield [
+            *zip(*(part.values() for part in env.step(seeded_actions(env, draw))[2:4]), strict=True)
+        ]
 
 
 def of_aec(case, **config):
@@ -48,7 +52,9 @@ def of_vector(env):
     env.reset(seed=0)
     env.action_space.seed(0)
     for _ in range(ROUNDS):
-        yield [*zip(*(part.tolist() for part in env.step(env.action_space.sample())[2:4]), strict=True)]
+        yield [
+            *zip(*(part.tolist() for part in env.step(env.action_space.sample())[2:4]), strict=True)
+        ]
 
 
 def of_sb3(venv):
@@ -56,7 +62,8 @@ def of_sb3(venv):
     for actions in random_column(venv.action_space, ROUNDS, venv.num_envs):
         _, _, dones, infos = venv.step(actions)
         cut = [info["TimeLimit.truncated"] for info in infos]
-        yield [(bool(over) and not late, late) for over, late in zip(dones, cut, strict=True)]  # as its algorithms read them
+        # as its algorithms read them
+        yield [(bool(over) and not late, late) for over, late in zip(dones, cut, strict=True)]
 
 
 def arguments(case, more):
@@ -66,13 +73,21 @@ def arguments(case, more):
 DOORS = {  # (terminated, truncated) of every agent or market, step by step
     "parallel": of_parallel,
     "aec": of_aec,
-    "single": lambda case, **more: of_gymnasium(make_single(name_of(case), **arguments(case, more))),
-    "gymnasium": lambda case, **more: of_gymnasium(gymnasium.make(identity(case), **arguments(case, more))),
+    "single": lambda case, **more: of_gymnasium(
+        make_single(name_of(case), **arguments(case, more))
+    ),
+    "gymnasium": lambda case, **more: of_gymnasium(
+        gymnasium.make(identity(case), **arguments(case, more))
+    ),
     "vector": lambda case, **more: of_vector(make_vec(name_of(case), N, **arguments(case, more))),
     "gymnasium_vector": lambda case, **more: of_vector(
-        gymnasium.make_vec(identity(case), N, vectorization_mode="vector_entry_point", **arguments(case, more))
+        gymnasium.make_vec(
+            identity(case), N, vectorization_mode="vector_entry_point", **arguments(case, more)
+        )
     ),
-    "sb3": lambda case, **more: of_sb3(make_sb3(name_of(case), N, agent="all", **arguments(case, more))),
+    "sb3": lambda case, **more: of_sb3(
+        make_sb3(name_of(case), N, agent="all", **arguments(case, more))
+    ),
 }
 
 
@@ -92,8 +107,15 @@ def test_the_last_round_ends_the_game_by_default(case):
 
 
 def shown(case, rounds, steps):
-    """What steps of a market that is cut after so many rounds show: observations and rewards, the last one's included."""
-    venv = make_vec(name_of(case), N, opponents="random", **arguments(case, {"horizon": "cut", "max_cycles": rounds}))
+    """What steps of a market that is cut after so many rounds show: observations and rewards,
+    the last one's included.
+    """
+    venv = make_vec(
+        name_of(case),
+        N,
+        opponents="random",
+        **arguments(case, {"horizon": "cut", "max_cycles": rounds}),
+    )
     yield venv.reset(seed=0)[0]
     for actions in random_column(venv.single_action_space, steps, N):
         seen, rewards, _, _, infos = venv.step(actions)
@@ -105,7 +127,9 @@ def shown(case, rounds, steps):
 
 @every_case
 def test_a_cut_cannot_be_seen(case):
-    """Not in any observation up to the last, which a learner values: a market that is cut twice as late shows the same."""
+    """Not in any observation up to the last, which a learner values: a market that is cut twice
+    as late shows the same.
+    """
     early, late = shown(case, ROUNDS, ROUNDS), shown(case, 2 * ROUNDS, ROUNDS)
     assert all(np.array_equal(one, other) for one, other in zip(early, late, strict=True))
 
@@ -113,7 +137,13 @@ def test_a_cut_cannot_be_seen(case):
 @pytest.mark.parametrize("case", CHEAP)
 def test_the_last_observation_is_the_same_at_every_door(case):
     venv = make_vec(name_of(case), 1, opponents="random", **arguments(case, {"horizon": "cut"}))
-    many = make_sb3(name_of(case), 1, agent=venv.agent, opponents="random", **arguments(case, {"horizon": "cut"}))
+    many = make_sb3(
+        name_of(case),
+        1,
+        agent=venv.agent,
+        opponents="random",
+        **arguments(case, {"horizon": "cut"}),
+    )
     single = make_single(name_of(case), opponents="random", **arguments(case, {"horizon": "cut"}))
     many.seed(0)
     venv.reset(seed=0), many.reset(), single.reset(seed=0)
@@ -121,7 +151,9 @@ def test_the_last_observation_is_the_same_at_every_door(case):
         *_, infos = venv.step(actions)
         *_, (info,) = many.step(actions)
         seen, *_ = single.step(actions[0])
-    assert np.array_equal(infos["final_obs"][0], seen) and np.array_equal(info["terminal_observation"], seen)
+    assert np.array_equal(infos["final_obs"][0], seen) and np.array_equal(
+        info["terminal_observation"], seen
+    )
 
 
 @pytest.mark.parametrize("case", CHEAP)
@@ -129,7 +161,7 @@ def test_a_cut_market_keeps_every_promise(case):
     assert check_market_env(parallel(case, horizon="cut")) == tuple(CHECKS)
 
 
-# --- what learners make of it ---------------------------------------------------------------------------------------------
+# --- what learners make of it ---------------------------------------------------------------------
 
 TRADE = {"agent": "all", "n_agents": 3, "max_cycles": 2, "learner": None, "effort_cost": (0.0, 0.0)}
 
@@ -147,12 +179,21 @@ def earned_and_expected(model, venv, episodes=16):
 
 
 def test_learned_values_stay_near_returns():
-    """A critic that adds a value of its own after the last round drifts for ever, by -4 and more in so many steps.
+    """A critic that adds a value of its own after the last round drifts for ever, by -4 and more in
+    so many steps.
 
-    The policy hardly moves (clip_range), so that returns of about 1 are what the critic has to learn.
+    The policy hardly moves (clip_range), so that returns of about 1 are what the critic has to
+    learn.
     """
     venv = make_sb3("model_sharing_v0", 16, **TRADE)
-    settings = {"n_steps": 8, "batch_size": 64, "n_epochs": 4, "clip_range": 1e-3, "learning_rate": 3e-3, "gamma": 1.0}
+    settings = {
+        "n_steps": 8,
+        "batch_size": 64,
+        "n_epochs": 4,
+        "clip_range": 1e-3,
+        "learning_rate": 3e-3,
+        "gamma": 1.0,
+    }
     model = PPO("MlpPolicy", venv, **settings, seed=1, device="cpu").learn(3000)
     returns, values = earned_and_expected(model, venv)
     assert 0.5 < returns < 1.5 and values == pytest.approx(returns, abs=0.5)
@@ -162,7 +203,9 @@ def test_learned_values_stay_near_returns():
 def test_sac_keeps_what_the_horizon_means(horizon):
     """Its target is r + gamma (1 - done) V, where done means terminated; a cut is no end."""
     venv = make_sb3("model_sharing_v0", 4, horizon=horizon, **TRADE)
-    model = SAC("MlpPolicy", venv, learning_starts=100, buffer_size=64, gamma=0.9, device="cpu").learn(4 * venv.num_envs)
+    model = SAC(
+        "MlpPolicy", venv, learning_starts=100, buffer_size=64, gamma=0.9, device="cpu"
+    ).learn(4 * venv.num_envs)
     kept = model.replay_buffer.sample(256)
     finished = model.replay_buffer.dones[: model.replay_buffer.pos]
     assert finished[1::2].all() and not finished[::2].any()  # episodes of two rounds

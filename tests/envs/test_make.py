@@ -7,7 +7,15 @@ import pytest
 from pettingzoo.utils.wrappers import OrderEnforcingWrapper
 
 import marketenv
-from marketenv.envs import MARKETS, make_aec, make_market, make_parallel, make_sb3, make_single, make_vec
+from marketenv.envs import (
+    MARKETS,
+    make_aec,
+    make_market,
+    make_parallel,
+    make_sb3,
+    make_single,
+    make_vec,
+)
 from marketenv.envs.agent_by_agent import MarketAECEnv
 from marketenv.envs.make import identity, register_all, short_name
 
@@ -26,19 +34,28 @@ every_door = pytest.mark.parametrize("door", DOORS.values(), ids=DOORS)
 def test_an_unknown_market_gets_its_neighbour(door):
     with pytest.raises(
         ValueError,
-        match=r"no market 'referense_v0'\. Did you mean 'reference_v0'\? Known: data_market_v0, model_sharing_v0, "
-        r"parameter_trading_v0, reference_v0, resource_market_v0\.",
+        match=(
+            r"no market 'referense_v0'\. Did you mean 'reference_v0'\? Known: data_market_v0,"
+            r" model_sharing_v0, "
+            r"parameter_trading_v0, reference_v0, resource_market_v0\."
+        ),
     ):
         door("referense_v0")
 
 
 @every_door
 def test_an_unknown_keyword_gets_its_neighbour(door):
-    with pytest.raises(ValueError, match=r"no argument of reference_v0 'n_buyer'\. Did you mean 'n_buyers'"):
+    with pytest.raises(
+        ValueError, match=r"no argument of reference_v0 'n_buyer'\. Did you mean 'n_buyers'"
+    ):
         door("reference_v0", n_buyer=3)
-    with pytest.raises(ValueError, match=r"no argument of parameter_trading_v0 'lerner'\. Did you mean 'learner'"):
+    with pytest.raises(
+        ValueError, match=r"no argument of parameter_trading_v0 'lerner'\. Did you mean 'learner'"
+    ):
         door("parameter_trading_v0", lerner="mlp")
-    with pytest.raises(ValueError, match=r"no argument of model_sharing_v0 'schema'\. Did you mean 'scheme'"):
+    with pytest.raises(
+        ValueError, match=r"no argument of model_sharing_v0 'schema'\. Did you mean 'scheme'"
+    ):
         door("model_sharing_v0", schema="ipfl")
 
 
@@ -52,11 +69,18 @@ def test_one_market_has_one_name_in_every_spelling(name):
 @pytest.mark.parametrize("name", MARKETS)
 def test_every_market_has_a_module_with_three_doors(name):
     module = getattr(marketenv, name)
-    assert module.__name__ == f"marketenv.{name}" and {"env", "parallel_env", "raw_env"} <= set(module.__all__)
-    assert isinstance(module.env(), OrderEnforcingWrapper) and isinstance(module.raw_env(), MarketAECEnv)
+    assert module.__name__ == f"marketenv.{name}" and {"env", "parallel_env", "raw_env"} <= set(
+        module.__all__
+    )
+    assert isinstance(module.env(), OrderEnforcingWrapper) and isinstance(
+        module.raw_env(), MarketAECEnv
+    )
     assert str(module.parallel_env()) == name
     if hasattr(pettingzoo, "make"):
-        assert pettingzoo.make("parallel", identity(name)).possible_agents == module.env().possible_agents
+        assert (
+            pettingzoo.make("parallel", identity(name)).possible_agents
+            == module.env().possible_agents
+        )
 
 
 def test_a_pettingzoo_without_a_registry_is_enough(monkeypatch):
@@ -72,11 +96,18 @@ def shade(observation, move, keys):
     return observation[..., :1] - 1
 
 
-@pytest.mark.parametrize("opponents", ["random", shade, {"seller": shade}], ids=["name", "function", "mapping"])
+@pytest.mark.parametrize(
+    "opponents", ["random", shade, {"seller": shade}], ids=["name", "function", "mapping"]
+)
 def test_gymnasium_makes_the_same_single_environment_from_its_spec(opponents):
-    env = make_single("reference_v0", agent="buyer_0", opponents=opponents, max_cycles=2, render_mode="ansi")
+    env = make_single(
+        "reference_v0", agent="buyer_0", opponents=opponents, max_cycles=2, render_mode="ansi"
+    )
     again = gymnasium.make(env.spec)
-    assert env.spec.id == again.spec.id == "marketenv/reference-v0" and again.spec.kwargs == env.spec.kwargs
+    assert (
+        env.spec.id == again.spec.id == "marketenv/reference-v0"
+        and again.spec.kwargs == env.spec.kwargs
+    )
     assert again.unwrapped.agent == "buyer_0" and again.render_mode == "ansi"
     assert np.array_equal(env.reset(seed=3)[0], again.reset(seed=3)[0])
     action = np.zeros(1, dtype=np.float32)
@@ -92,11 +123,23 @@ def test_a_spec_of_plain_arguments_can_be_written_as_json():
 
 
 def test_gymnasium_makes_the_same_vector_from_its_spec():
-    venv = make_vec("reference_v0", 3, agent="seller_0", opponents="random", autoreset_mode="DISABLED", max_cycles=2)
+    venv = make_vec(
+        "reference_v0",
+        3,
+        agent="seller_0",
+        opponents="random",
+        autoreset_mode="DISABLED",
+        max_cycles=2,
+    )
     again = gymnasium.make_vec(venv.spec)
     assert '"autoreset_mode": "DISABLED"' in venv.spec.to_json()
-    assert again.spec.kwargs == venv.spec.kwargs and (again.num_envs, again.unwrapped.agent) == (3, "seller_0")
-    assert again.metadata == venv.metadata and np.array_equal(venv.reset(seed=3)[0], again.reset(seed=3)[0])
+    assert again.spec.kwargs == venv.spec.kwargs and (again.num_envs, again.unwrapped.agent) == (
+        3,
+        "seller_0",
+    )
+    assert again.metadata == venv.metadata and np.array_equal(
+        venv.reset(seed=3)[0], again.reset(seed=3)[0]
+    )
     assert np.array_equal(*(env.step(np.zeros((3, 1), np.float32))[1] for env in (venv, again)))
 
 

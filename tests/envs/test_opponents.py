@@ -1,4 +1,6 @@
-"""Who plays the others: names, objects, places in modules, saved models, one for all or one per role and agent."""
+"""Who plays the others: names, objects, places in modules, saved models, one for all or one per
+role and agent.
+"""
 
 import numpy as np
 import pytest
@@ -26,20 +28,33 @@ def played(opponents, steps=3, **config):
     """Rewards of buyer_0 against these opponents in four markets."""
     venv = make_vec("reference_v0", 4, agent="buyer_0", opponents=opponents, **(GAME | config))
     venv.reset(seed=0)
-    return np.stack([venv.step(action)[1] for action in random_column(venv.single_action_space, steps, 4)])
+    return np.stack(
+        [venv.step(action)[1] for action in random_column(venv.single_action_space, steps, 4)]
+    )
 
 
 def test_every_way_to_name_one_policy_plays_alike():
     by_name = played("truthful")
-    for same in (truthful, "marketenv.markets.reference:truthful", {"buyer": "truthful"}, {"buyer_1": truthful}, {}):
+    for same in (
+        truthful,
+        "marketenv.markets.reference:truthful",
+        {"buyer": "truthful"},
+        {"buyer_1": truthful},
+        {},
+    ):
         assert np.array_equal(by_name, played(same))
-    assert not np.array_equal(by_name, played("random")) and not np.array_equal(by_name, played(half))
+    assert not np.array_equal(by_name, played("random")) and not np.array_equal(
+        by_name, played(half)
+    )
 
 
 def test_an_agents_own_policy_goes_before_its_roles_and_the_rest_is_truthful():
     found = find_opponents({"buyer": half, "buyer_2": "random"}, MARKET)
     assert found == {"buyer_0": half, "buyer_1": half, "buyer_2": uniform_random}
-    assert find_opponents({"buyer": half}, DOUBLE) == {"buyer_0": half, "seller_0": DOUBLE.policies["truthful"]}
+    assert find_opponents({"buyer": half}, DOUBLE) == {
+        "buyer_0": half,
+        "seller_0": DOUBLE.policies["truthful"],
+    }
 
 
 @pytest.mark.parametrize(
@@ -53,12 +68,18 @@ def test_an_agents_own_policy_goes_before_its_roles_and_the_rest_is_truthful():
             r"no policy in marketenv.markets.reference 'truthfull'\. Did you mean 'truthful'",
         ),
         ("no_such_module:bid", "cannot import 'no_such_module'"),
-        ("pp:model.zip", r"no stable-baselines3 algorithm 'pp'\. Did you mean 'PPO'|Did you mean 'ppo'"),
+        (
+            "pp:model.zip",
+            r"no stable-baselines3 algorithm 'pp'\. Did you mean 'PPO'|Did you mean 'ppo'",
+        ),
         ("ppo:nowhere.zip", "cannot load 'nowhere.zip' as a ppo model"),
         (7, "policy 7 is not callable"),
     ],
 )
-@pytest.mark.parametrize("door", [make_single, lambda *a, **k: make_vec(*a, 2, **k), lambda *a, **k: make_sb3(*a, 2, **k)])
+@pytest.mark.parametrize(
+    "door",
+    [make_single, lambda *a, **k: make_vec(*a, 2, **k), lambda *a, **k: make_sb3(*a, 2, **k)],
+)
 def test_what_is_no_policy_is_refused_at_every_door(door, opponents, says):
     with pytest.raises(ValueError, match=says):
         door("reference_v0", agent="buyer_0", opponents=opponents)
@@ -74,13 +95,17 @@ def test_a_file_that_is_no_model_is_refused(tmp_path):
 @pytest.fixture(scope="module", params=[None, 5], ids=["box", "discrete"])
 def model(request):
     venv = make_sb3("reference_v0", 4, agent="all", action_levels=request.param, **GAME)
-    return PPO("MlpPolicy", venv, n_steps=16, batch_size=64, n_epochs=1, device="cpu", seed=0).learn(64)
+    return PPO(
+        "MlpPolicy", venv, n_steps=16, batch_size=64, n_epochs=1, device="cpu", seed=0
+    ).learn(64)
 
 
 def test_a_saved_model_plays_as_the_model_itself(model, tmp_path):
     model.save(tmp_path / "bidder.zip")
     from_file = played(f"ppo:{tmp_path / 'bidder.zip'}")
-    assert np.array_equal(from_file, played(model)) and np.array_equal(from_file, played({"buyer": model}))
+    assert np.array_equal(from_file, played(model)) and np.array_equal(
+        from_file, played({"buyer": model})
+    )
     assert not np.array_equal(from_file, played("truthful"))
 
 
@@ -105,7 +130,8 @@ def test_opponents_draw_alike_in_a_vector_and_alone():
     env.step(action[1])
     assert torch.equal(env.report.of(Auctioned).offers[0], venv.report.of(Auctioned).offers[1])
     assert (
-        env.report.of(Auctioned).offers[0, 0] == 0.5 and len(env.report.of(Auctioned).offers.unique()) == 4
+        env.report.of(Auctioned).offers[0, 0] == 0.5
+        and len(env.report.of(Auctioned).offers.unique()) == 4
     )  # the learner's, two drawn, the reserve 0
 
 
@@ -143,11 +169,17 @@ PLAYED = {
     "list": lambda n: ([[0.0]] * n, None),
 }
 ODD = {
-    "recurrent": (lambda n: (zeros(n), (zeros(n), zeros(n))), r"Model is recurrent: its predict returned a state\."),
+    "recurrent": (
+        lambda n: (zeros(n), (zeros(n), zeros(n))),
+        r"Model is recurrent: its predict returned a state\.",
+    ),
     "no pair": (zeros, r"Model\.predict returned a ndarray, wanted a pair \(actions, None\)"),
     "nothing": (lambda n: None, r"Model\.predict returned a NoneType"),
     "three": (lambda n: (zeros(n), None, None), r"Model\.predict returned a tuple"),
-    "objects": (lambda n: (zeros(n).astype(object), None), r"(?s)the model's action is .* \(dtype object\)"),
+    "objects": (
+        lambda n: (zeros(n).astype(object), None),
+        r"(?s)the model's action is .* \(dtype object\)",
+    ),
     "nan": (lambda n: (zeros(n) * np.nan, None), "the model's action: 'price' is nan"),
     "short": (lambda n: (zeros(n + 1), None), r"the model's action has shape"),
 }
@@ -161,16 +193,22 @@ def test_a_models_numbers_are_taken_in_every_type(answer):
 @pytest.mark.parametrize(("answer", "says"), ODD.values(), ids=ODD)
 def test_a_model_that_answers_oddly_is_refused_and_nothing_changes(answer, says):
     venv, clean = (
-        make_vec("reference_v0", 2, agent="buyer_0", opponents={"seller_0": part}) for part in (Model(answer), "truthful")
+        make_vec("reference_v0", 2, agent="buyer_0", opponents={"seller_0": part})
+        for part in (Model(answer), "truthful")
     )
     venv.reset(seed=0), clean.reset(seed=0)
     with pytest.raises(ValueError, match=says):
         venv.step(zeros(2))
-    assert venv.report is None and torch.equal(venv._batch.now.floor.round, clean._batch.now.floor.round)
+    assert venv.report is None and torch.equal(
+        venv._batch.now.floor.round, clean._batch.now.floor.round
+    )
 
 
 @pytest.mark.parametrize("name", ["recurrent", "no pair", "nothing", "three"])
-@pytest.mark.parametrize("door", [make_single, lambda *a, **k: make_vec(*a, 2, **k), lambda *a, **k: make_sb3(*a, 2, **k)])
+@pytest.mark.parametrize(
+    "door",
+    [make_single, lambda *a, **k: make_vec(*a, 2, **k), lambda *a, **k: make_sb3(*a, 2, **k)],
+)
 def test_a_model_that_tells_what_it_sees_is_asked_before_the_game_starts(door, name):
     answer, says = ODD[name]
     model = Model(answer, make_single("reference_v0").observation_space)
@@ -186,13 +224,18 @@ def test_a_model_that_takes_other_arguments_is_refused():
 
     venv = make_vec("reference_v0", 2, agent="buyer_0", opponents=Regressor())
     venv.reset(seed=0)
-    with pytest.raises(ValueError, match=r"Regressor\.predict\(observation, deterministic=True\) failed: .*deterministic"):
+    with pytest.raises(
+        ValueError,
+        match=r"Regressor\.predict\(observation, deterministic=True\) failed: .*deterministic",
+    ):
         venv.step(zeros(2))
 
 
 def test_sb3_contribs_recurrent_model_is_refused_itself_and_from_its_file(tmp_path):
     contrib = pytest.importorskip("sb3_contrib")
-    model = contrib.RecurrentPPO("MlpLstmPolicy", make_sb3("reference_v0", 2, agent="all", **GAME), n_steps=4, batch_size=8)
+    model = contrib.RecurrentPPO(
+        "MlpLstmPolicy", make_sb3("reference_v0", 2, agent="all", **GAME), n_steps=4, batch_size=8
+    )
     model.save(tmp_path / "recurrent.zip")
     for opponents in (model, f"ppo:{tmp_path / 'recurrent.zip'}"):
         with pytest.raises(ValueError, match="is recurrent"):

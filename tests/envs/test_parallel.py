@@ -42,18 +42,25 @@ def test_spaces_are_cached_and_shared_by_the_agents_of_one_role(case):
     env = parallel(case)
     for agent in env.possible_agents:
         space = env.observation_space(agent)
-        assert space is env.observation_space(agent) and isinstance(space, Box) and space.dtype == np.float32
+        assert (
+            space is env.observation_space(agent)
+            and isinstance(space, Box)
+            and space.dtype == np.float32
+        )
         assert env.action_space(agent) is env.action_space(agent) is env.action_spaces[agent]
         assert space is env.observation_spaces[agent]
         assert agent.rsplit("_", 1)[1].isdigit()
     assert list(env.observation_spaces) == list(env.action_spaces) == env.possible_agents
-    first, *others = [a for a in env.possible_agents if a.startswith(env.possible_agents[0].rsplit("_", 1)[0])]
+    first, *others = [
+        a for a in env.possible_agents if a.startswith(env.possible_agents[0].rsplit("_", 1)[0])
+    ]
     assert all(env.observation_space(a) is env.observation_space(first) for a in others)
 
 
 @every_case
 def test_an_episode_of_fresh_copies_is_the_same_to_its_last_step(case):
-    # PettingZoo 1.27's parallel_seed_test stops after one step, so the whole episode is compared here
+    # PettingZoo 1.27's parallel_seed_test stops after one step, so the whole episode is compared
+    # here
     one, two = started(case), started(case)
     played = go_on(one)
     assert len(played) == 3 and one.agents == [] and _same(played, go_on(two))
@@ -77,7 +84,9 @@ def test_a_saved_environment_goes_on_equally(tmp_path, case, steps):
     env.save(tmp_path / "state.safetensors")
     observations, infos = other.load(tmp_path / "state.safetensors")
     assert _same(observations, results[-1][0]) and other.agents == env.agents
-    assert infos == (results[-1][-1] if env.agents else {a: dict(infos[a]) for a in env.possible_agents})
+    assert infos == (
+        results[-1][-1] if env.agents else {a: dict(infos[a]) for a in env.possible_agents}
+    )
     assert np.array_equal(other.state(), env.state()) and other.report is None
     assert _same(go_on(env, 3), go_on(other, 3))
 
@@ -143,7 +152,11 @@ def test_agent_by_agent_a_refused_action_can_be_given_again(value, turn):
             assert env.agent_selection == f"buyer_{k}"
         for copy in (env, clean):
             copy.step(np.array([0.1 * k], dtype=np.float32))
-    assert env.rewards == clean.rewards and any(env.rewards.values()) and all(env.terminations.values())
+    assert (
+        env.rewards == clean.rewards
+        and any(env.rewards.values())
+        and all(env.terminations.values())
+    )
 
 
 def test_agent_by_agent_the_caller_may_reuse_its_array():
@@ -154,15 +167,21 @@ def test_agent_by_agent_the_caller_may_reuse_its_array():
         reused[:] = 0.1 * k
         env.step(reused)
         clean.step(np.array([0.1 * k], dtype=np.float32))
-    assert env.rewards == clean.rewards and env.unwrapped.report.of(Auctioned).offers[0, :3].tolist() == pytest.approx(
-        [0.5, 0.55, 0.6]
-    )
+    assert env.rewards == clean.rewards and env.unwrapped.report.of(Auctioned).offers[
+        0, :3
+    ].tolist() == pytest.approx([0.5, 0.55, 0.6])
 
 
 def test_an_action_within_the_tolerance_is_clipped_to_the_box():
     env, clean = started("double_auction"), started("double_auction")
-    nearly = {"buyer_0": np.array([1 + 9e-7], dtype=np.float32), "seller_0": np.array([-1 - 5e-7], dtype=np.float32)}
-    exact = {"buyer_0": np.array([1.0], dtype=np.float32), "seller_0": np.array([-1.0], dtype=np.float32)}
+    nearly = {
+        "buyer_0": np.array([1 + 9e-7], dtype=np.float32),
+        "seller_0": np.array([-1 - 5e-7], dtype=np.float32),
+    }
+    exact = {
+        "buyer_0": np.array([1.0], dtype=np.float32),
+        "seller_0": np.array([-1.0], dtype=np.float32),
+    }
     assert _same(env.step(nearly), clean.step(exact))
     assert env.report.of(Auctioned).offers.tolist() == [[1.0, 0.0]]  # price = (1 + a) / 2
 
@@ -182,12 +201,18 @@ def test_missing_unknown_and_late_actions_are_refused():
 @every_case
 def test_no_actions_after_the_end_are_nothing(case):
     env = started(case)
-    with pytest.raises(ValueError, match="no action for"):  # in the middle of an episode they are a mistake
+    # in the middle of an episode they are a mistake
+    with pytest.raises(ValueError, match="no action for"):
         env.step({})
     go_on(env)
     last, state, report = env.situation, env.state(), env.report
     assert env.step({}) == ({}, {}, {}, {}, {})
-    assert env.agents == [] and env.situation is last and env.report is report and np.array_equal(env.state(), state)
+    assert (
+        env.agents == []
+        and env.situation is last
+        and env.report is report
+        and np.array_equal(env.state(), state)
+    )
 
 
 def test_nothing_works_before_reset():
@@ -209,7 +234,9 @@ def test_the_whole_round_can_be_read():
     env = started("double_auction")
     types = env.quotes
     go_on(env, 1)
-    assert torch.equal(env.report.of(Auctioned).types, types) and env.situation.floor.round.tolist() == [1]
+    assert torch.equal(
+        env.report.of(Auctioned).types, types
+    ) and env.situation.floor.round.tolist() == [1]
     go_on(env)
     assert env.quotes is None
 
@@ -236,14 +263,19 @@ def test_rendering_without_a_mode_warns_and_gives_nothing(case):
 
 @every_case
 def test_pictures_and_words_follow_the_round(case, capsys):
-    picture, words, human = (started(case, render_mode=mode) for mode in ("rgb_array", "ansi", "human"))
+    picture, words, human = (
+        started(case, render_mode=mode) for mode in ("rgb_array", "ansi", "human")
+    )
     blank = picture.render()
     assert words.render() == "No round has been played yet."
     for env in (picture, words, human):
         go_on(env, 1)
     drawn = picture.render()
-    assert drawn.dtype == np.uint8 and drawn.shape == blank.shape and not np.array_equal(drawn, blank)
-    assert capsys.readouterr().out == f"No round has been played yet.\n{words.render()}\n"  # human: by reset and by step
+    assert (
+        drawn.dtype == np.uint8 and drawn.shape == blank.shape and not np.array_equal(drawn, blank)
+    )
+    # human: by reset and by step
+    assert capsys.readouterr().out == f"No round has been played yet.\n{words.render()}\n"
     assert human.render() is None and capsys.readouterr().out == ""  # and by nothing else
     assert words.render().endswith(words.report.story(words.possible_agents)[-1])
 
@@ -269,7 +301,11 @@ def test_human_mode_shows_each_round_once_at_every_door(case, door, capsys):
             rounds.step(dict(zip(rounds.agents, acts, strict=True)))
     else:
         kwargs = {"render_mode": "human", **config}
-        env = make_single(name_of(case), **kwargs) if door == "single" else gymnasium.make(identity(name_of(case)), **kwargs)
+        env = (
+            make_single(name_of(case), **kwargs)
+            if door == "single"
+            else gymnasium.make(identity(name_of(case)), **kwargs)
+        )
         env.reset(seed=0)
         for action in actions:
             env.step(action)
@@ -285,7 +321,10 @@ def test_a_round_of_three_stages_is_shown_when_it_is_over(capsys):
     for _ in range(3):
         env.step(actions)
         shown.append(capsys.readouterr().out)
-    assert shown[:3] == ["No round has been played yet.\n", "", ""] and "The good is shipped." in shown[3]
+    assert (
+        shown[:3] == ["No round has been played yet.\n", "", ""]
+        and "The good is shipped." in shown[3]
+    )
 
 
 def test_an_unknown_render_mode_gets_its_neighbour():
@@ -295,7 +334,11 @@ def test_an_unknown_render_mode_gets_its_neighbour():
 
 def test_metadata_names_the_environment():
     one, two = parallel("first_price"), MarketParallelEnv(make_market("reference_v0"), "other_v0")
-    assert (one.metadata["name"], two.metadata["name"]) == ("reference_v0", "other_v0") == (str(one), str(two))
+    assert (
+        (one.metadata["name"], two.metadata["name"])
+        == ("reference_v0", "other_v0")
+        == (str(one), str(two))
+    )
     assert one.metadata["is_parallelizable"] is True and "name" not in MarketParallelEnv.metadata
 
 
@@ -309,7 +352,10 @@ def test_a_file_of_the_same_market_with_other_arguments_is_refused(tmp_path):
 
 
 def test_a_file_of_the_same_rule_with_another_weight_is_refused(tmp_path):
-    one, other = (make_parallel("reference_v0", mechanism=partial(double_auction, weight=w)) for w in (0.5, 0.3))
+    one, other = (
+        make_parallel("reference_v0", mechanism=partial(double_auction, weight=w))
+        for w in (0.5, 0.3)
+    )
     one.reset(seed=0)
     one.save(tmp_path / "state")
     with pytest.raises(ValueError, match=r"weight: 0\.5"):

@@ -1,4 +1,6 @@
-"""``marketenv.testing`` must bite: for every check a market that breaks its promise, and no other."""
+"""``marketenv.testing`` must bite: for every check a market that breaks its promise, and no
+other.
+"""
 
 import copy
 import dataclasses
@@ -151,7 +153,9 @@ class NegativePayment(Env):
         told = super().report
         if told is None:
             return None
-        flows = {name: Flow(flow.payee, flow.payer, -flow.money.mT) for name, flow in told.flows.items()}
+        flows = {
+            name: Flow(flow.payee, flow.payer, -flow.money.mT) for name, flow in told.flows.items()
+        }
         return dataclasses.replace(told, flows=flows)
 
 
@@ -170,7 +174,11 @@ class MintingAuction(Auction):
         floor, own, outcome = super().act(floor, own, quotes, actions)
         cash = floor.ledger.cash.clone()
         cash[:, floor.where("buyer")] += 0.5
-        return dataclasses.replace(floor, ledger=dataclasses.replace(floor.ledger, cash=cash)), own, outcome
+        return (
+            dataclasses.replace(floor, ledger=dataclasses.replace(floor.ledger, cash=cash)),
+            own,
+            outcome,
+        )
 
 
 class Minting(Env):
@@ -187,7 +195,11 @@ class ForgetfulAuction(Auction):
     def act(self, floor, own, quotes, actions):
         self.count += 1
         floor, own, outcome = super().act(floor, own, quotes, actions)
-        return floor.term("luck", "buyer", torch.full_like(quotes[:, :-1], self.count)), own, outcome
+        return (
+            floor.term("luck", "buyer", torch.full_like(quotes[:, :-1], self.count)),
+            own,
+            outcome,
+        )
 
 
 class HiddenMemory(Env):
@@ -249,7 +261,9 @@ class FirstMarketsAuction(Auction):
     """Every market of a batch draws the types of the first one."""
 
     def quote(self, floor, own):
-        return super().quote(dataclasses.replace(floor, seeds=floor.seeds[:1].expand_as(floor.seeds).clone()), own)
+        return super().quote(
+            dataclasses.replace(floor, seeds=floor.seeds[:1].expand_as(floor.seeds).clone()), own
+        )
 
 
 class FirstMarketsTypes(Env):
@@ -258,18 +272,36 @@ class FirstMarketsTypes(Env):
 
 BROKEN = {  # check: (a market that breaks this promise alone, the words of the refusal)
     "suites": (NewSpaces, "observation_space should return the exact same space object"),
-    "determinism": (UsesNoSeed, "another seed and the same actions give the same episode: the seed is not used"),
+    "determinism": (
+        UsesNoSeed,
+        "another seed and the same actions give the same episode: the seed is not used",
+    ),
     "bounds": (OutsideState, r"step 0: state\(\) lies outside state_space"),
-    "fresh_objects": (SharedObservations, r"step 0: state\(\) changed after the caller wrote into what was returned"),
+    "fresh_objects": (
+        SharedObservations,
+        r"step 0: state\(\) changed after the caller wrote into what was returned",
+    ),
     "infos": (LateInfo, "step 1: info keys of buyer_0 are .*'late'"),
-    "conservation": (SelfPaying, "step 1: a transfer is negative, not finite, or from an agent to itself"),
+    "conservation": (
+        SelfPaying,
+        "step 1: a transfer is negative, not finite, or from an agent to itself",
+    ),
     "resume": (HiddenMemory, "step 0 after resuming differs: state is missing from the file"),
-    "bad_input": (ClipsInSilence, r"the action array\(\[nan\]\) of buyer_1 was not refused with a ValueError"),
+    "bad_input": (
+        ClipsInSilence,
+        r"the action array\(\[nan\]\) of buyer_1 was not refused with a ValueError",
+    ),
     "policies": (
         WildTruth,
-        "stage 'auction': the policy 'truthful' gives no action inside the box: what a buyer's policy returned",
+        (
+            "stage 'auction': the policy 'truthful' gives no action inside the box: what a buyer's"
+            " policy returned"
+        ),
     ),
-    "batches": (FirstMarketsTypes, "the last of three markets shows each buyer .* draws for all by the first one's seed"),
+    "batches": (
+        FirstMarketsTypes,
+        "the last of three markets shows each buyer .* draws for all by the first one's seed",
+    ),
 }
 MORE = (  # further breaches of the same promises, which other checks may see as well
     ("determinism", GlobalRandomness, "part at step 1: a draw is not keyed by the seed"),
@@ -277,7 +309,11 @@ MORE = (  # further breaches of the same promises, which other checks may see as
     ("bounds", NumpyRewards, "wanted finite Python floats"),
     ("bounds", NumpyFlags, "must be Python bools"),
     ("bounds", WideObservations, "step 0: observation of buyer_0 lies outside its space"),
-    ("fresh_objects", SharedInfos, "step 1: results changed after the caller wrote into earlier ones"),
+    (
+        "fresh_objects",
+        SharedInfos,
+        "step 1: results changed after the caller wrote into earlier ones",
+    ),
     ("infos", WordyInfo, "holds something that is no Python number"),
     ("conservation", NegativePayment, "a transfer is negative"),
     ("conservation", OtherRewards, "are not those of the report"),
@@ -312,7 +348,9 @@ def test_every_check_has_a_broken_market_that_it_alone_catches(name):
             check(broken, 0)
 
 
-@pytest.mark.parametrize(("name", "broken", "says"), MORE, ids=[broken.__name__ for _, broken, _ in MORE])
+@pytest.mark.parametrize(
+    ("name", "broken", "says"), MORE, ids=[broken.__name__ for _, broken, _ in MORE]
+)
 def test_a_check_catches_each_of_its_breaches(name, broken, says, blind):
     with pytest.raises(AssertionError, match=says):
         CHECKS[name](broken, 0)
@@ -327,7 +365,9 @@ def test_the_whole_checker_raises_what_its_check_raises(name):
 def test_an_endless_episode_is_cut_off(blind, monkeypatch):
     class Endless(Auction):
         def act(self, floor, own, quotes, actions):
-            return super().act(dataclasses.replace(floor, round=floor.round * 0 - 1), own, quotes, actions)
+            return super().act(
+                dataclasses.replace(floor, round=floor.round * 0 - 1), own, quotes, actions
+            )
 
     def make():
         return MarketParallelEnv(auctions(Endless, max_cycles=3), "endless_v0")

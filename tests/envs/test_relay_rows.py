@@ -1,4 +1,6 @@
-"""A market of three stages for a learner in stable-baselines3; copies, files and failures at every door of a learner."""
+"""A market of three stages for a learner in stable-baselines3; copies, files and failures at
+every door of a learner.
+"""
 
 import pickle
 from typing import ClassVar
@@ -24,13 +26,18 @@ def test_a_roles_agents_are_rows_market_by_market():
     seen = venv.reset()
     types = venv._batch.now.floor.done["draw"].types.flatten().numpy()
     assert venv.num_envs == 4 and seen[:, 0] == pytest.approx(types) and (seen[:, 1] == 0.5).all()
-    _, rewards, dones, infos = venv.step(np.array([[1, 1], [-1, 1], [-1, 1], [1, 1]], dtype=np.float32))
+    _, rewards, dones, infos = venv.step(
+        np.array([[1, 1], [-1, 1], [-1, 1], [1, 1]], dtype=np.float32)
+    )
     assert rewards == pytest.approx([types[0] - 0.5, 0, 0, types[3] - 0.5])  # who takes it for 1/2
     assert not dones.any() and [info["takes"] for info in infos] == [1, 0, 0, 1]
 
 
 def test_roles_of_unlike_stages_are_no_one_learner():
-    with pytest.raises(ValueError, match='agent="all" wants roles of equal spaces and stages; choose one agent, or one role'):
+    with pytest.raises(
+        ValueError,
+        match='agent="all" wants roles of equal spaces and stages; choose one agent, or one role',
+    ):
         rows("all")
     with pytest.raises(ValueError, match=r"no agent 'byer'\. Did you mean 'buyer'"):
         rows("byer")
@@ -45,30 +52,55 @@ def test_the_last_observation_of_an_episode_is_in_the_infos(agent):
         seen, rewards, dones, infos = venv.step(np.ones((venv.num_envs, *venv.action_space.shape)))
     last = np.stack([info["terminal_observation"] for info in infos])
     assert dones.all() and not any(info["TimeLimit.truncated"] for info in infos)
-    # it is over: the seller sees that all rounds are, and the others, who do not move first, nothing
-    assert last.tolist() == [[0, 1, 0, 0, 0] if agent == "seller" else [0] * seen.shape[1]] * venv.num_envs
-    assert rewards.dtype == np.float32 and rewards.tolist() == pytest.approx([info["utility"] for info in infos])
+    # it is over: the seller sees that all rounds are, and the others, who do not move first,
+    # nothing
+    assert (
+        last.tolist()
+        == [[0, 1, 0, 0, 0] if agent == "seller" else [0] * seen.shape[1]] * venv.num_envs
+    )
+    assert rewards.dtype == np.float32 and rewards.tolist() == pytest.approx(
+        [info["utility"] for info in infos]
+    )
 
 
-@pytest.mark.parametrize(("agent", "stages", "levels"), [("seller", None, None), ("buyer", None, 3), (SELLER, ("ship",), 2)])
+@pytest.mark.parametrize(
+    ("agent", "stages", "levels"),
+    [("seller", None, None), ("buyer", None, 3), (SELLER, ("ship",), 2)],
+)
 def test_ppo_learns(agent, stages, levels):
     venv = rows(agent, 4, stages, levels=levels)
-    model = PPO("MlpPolicy", venv, n_steps=16, batch_size=32, n_epochs=2, gamma=1.0, device="cpu", seed=0)
+    model = PPO(
+        "MlpPolicy", venv, n_steps=16, batch_size=32, n_epochs=2, gamma=1.0, device="cpu", seed=0
+    )
     before = [p.detach().clone() for p in model.policy.parameters()]
     model.learn(32 * venv.num_envs)
-    assert any(not torch.equal(a, b) for a, b in zip(before, model.policy.parameters(), strict=True))
+    assert any(
+        not torch.equal(a, b) for a, b in zip(before, model.policy.parameters(), strict=True)
+    )
 
 
 def test_ppo_learns_to_ship_the_good():
-    """A good that is shipped earns its price less .2, junk nothing: 0 at first in half of the rounds with orders."""
+    """A good that is shipped earns its price less .2, junk nothing: 0 at first in half of the
+    rounds with orders.
+    """
     venv = rows("seller", 32, ("ship",), horizon=1, levels=2)
-    model = PPO("MlpPolicy", venv, n_steps=16, batch_size=128, n_epochs=4, gamma=1.0, learning_rate=3e-3, device="cpu", seed=0)
+    model = PPO(
+        "MlpPolicy",
+        venv,
+        n_steps=16,
+        batch_size=128,
+        n_epochs=4,
+        gamma=1.0,
+        learning_rate=3e-3,
+        device="cpu",
+        seed=0,
+    )
     model.learn(6 * 16 * 32)
     orders = np.array([[1, 0], [2, 0]], dtype=np.float32)
     assert model.predict(orders, deterministic=True)[0].tolist() == [1, 1]
 
 
-# --- anything in between --------------------------------------------------------------------------------------------------
+# --- anything in between --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("steps", range(4))
@@ -83,17 +115,25 @@ def test_a_copy_made_anywhere_goes_on_alone(door, agent, steps):
     two = pickle.loads(pickle.dumps(one))
     for _ in range(3):  # in turns: neither knows of the other
         results = one.step(np.full(shape, 0.5)), two.step(np.full(shape, 0.5))
-        assert all(np.array_equal(a, b) for a, b in zip(*(result[:3] for result in results), strict=True))
+        assert all(
+            np.array_equal(a, b) for a, b in zip(*(result[:3] for result in results), strict=True)
+        )
 
 
 @pytest.mark.parametrize("agent", ["buyer_0", SELLER, CARRIER])
 @pytest.mark.parametrize("steps", range(3))
-def test_a_file_of_one_door_is_taken_up_by_another_at_the_learners_next_move(tmp_path, agent, steps):
-    """The parallel form saves at any stage; the others go on to where their learner moves, by the opponents' policies."""
+def test_a_file_of_one_door_is_taken_up_by_another_at_the_learners_next_move(
+    tmp_path, agent, steps
+):
+    """The parallel form saves at any stage; the others go on to where their learner moves, by
+    the opponents' policies.
+    """
     whole = relay()
     whole.reset(seed=7)
     for _ in range(steps):
-        whole.step({a: np.zeros(whole.action_space(a).shape, dtype=np.float32) for a in whole.agents})
+        whole.step(
+            {a: np.zeros(whole.action_space(a).shape, dtype=np.float32) for a in whole.agents}
+        )
     whole.save(tmp_path / "state")
     one, many, sb3 = single(agent), vector(agent, 1), rows(agent, 1)
     if agent == "buyer_0" and steps == 2:
@@ -113,7 +153,9 @@ def test_a_file_of_one_door_is_taken_up_by_another_at_the_learners_next_move(tmp
 @pytest.mark.parametrize("horizon", [1, 3])
 @pytest.mark.parametrize("door", [vector, rows])
 def test_a_file_is_refused_from_which_a_rounds_reward_would_be_lost(tmp_path, door, horizon):
-    """buyer_0 has moved and the goods are not shipped: playing on to its next move would close the round, told to nobody."""
+    """buyer_0 has moved and the goods are not shipped: playing on to its next move would close
+    the round, told to nobody.
+    """
     whole, many = relay(horizon=horizon), door("buyer_0", 1, horizon=horizon)
     whole.reset(seed=0)
     for _ in range(2):
@@ -121,7 +163,10 @@ def test_a_file_is_refused_from_which_a_rounds_reward_would_be_lost(tmp_path, do
     whole.save(tmp_path / "state")
     many.reset()
     before = dict(vars(many._batch))
-    with pytest.raises(ValueError, match=r"stands at stage 'ship'.*Load it in the door that saved it, or save at a move of"):
+    with pytest.raises(
+        ValueError,
+        match=r"stands at stage 'ship'.*Load it in the door that saved it, or save at a move of",
+    ):
         many.load(tmp_path / "state")
     assert all(vars(many._batch)[name] is value for name, value in before.items())
 
@@ -144,7 +189,8 @@ class Fragile(Ship):
         return super().act(floor, own, quotes, actions)
 
 
-BREAKS = [  # (learner, horizon, where): on its way through a round, and in the round that would follow a cut
+# (learner, horizon, where): on its way through a round, and in the round that would follow a cut
+BREAKS = [
     *((agent, 3, where) for agent in (SELLER, "buyer_0", CARRIER) for where in ("show", "act")),
     (CARRIER, 1, "show"),
 ]
@@ -152,9 +198,13 @@ BREAKS = [  # (learner, horizon, where): on its way through a round, and in the 
 
 @pytest.mark.parametrize(("agent", "horizon", "where"), BREAKS)
 @pytest.mark.parametrize("door", ["single", "vector", "sb3"])
-def test_where_a_phase_fails_on_the_way_to_the_next_move_nothing_has_changed(monkeypatch, agent, horizon, where, door):
+def test_where_a_phase_fails_on_the_way_to_the_next_move_nothing_has_changed(
+    monkeypatch, agent, horizon, where, door
+):
     plain = relay_market(carriers=1)
-    market = Market(plain.people, (*plain.phases[:3], Fragile()), horizon=horizon, cut=True, name="relay")
+    market = Market(
+        plain.people, (*plain.phases[:3], Fragile()), horizon=horizon, cut=True, name="relay"
+    )
     build = {
         "single": lambda: SingleAgentEnv(MarketParallelEnv(market, "relay_v0"), agent, eager),
         "vector": lambda: MarketVectorEnv(market, 2, agent, eager),
@@ -176,7 +226,9 @@ def test_where_a_phase_fails_on_the_way_to_the_next_move_nothing_has_changed(mon
             monkeypatch.setattr(Fragile, "fails_in", "")
             result = one.step(action)
         monkeypatch.setattr(Fragile, "fails_in", "")
-        assert all(np.array_equal(a, b) for a, b in zip(result[:3], two.step(action)[:3], strict=True))
+        assert all(
+            np.array_equal(a, b) for a, b in zip(result[:3], two.step(action)[:3], strict=True)
+        )
     assert broken
 
 
@@ -207,13 +259,17 @@ class Untellable(Ship):
 @pytest.mark.parametrize("wrong", ["story", "facts"])
 @pytest.mark.parametrize("door", ["parallel", "aec", "single"])
 def test_where_a_round_cannot_be_told_it_is_not_lost(monkeypatch, wrong, door):
-    """The step fails and changes nothing, so that it gives the whole result when the words are mended."""
+    """The step fails and changes nothing, so that it gives the whole result when the words are
+    mended.
+    """
     plain = relay_market(carriers=1)
     market = Market(plain.people, (*plain.phases[:3], Untellable()), horizon=1, name="relay")
 
     def build():
         env = MarketParallelEnv(market, "relay_v0", "human")
-        return {"parallel": env, "aec": MarketAECEnv(env), "single": SingleAgentEnv(env, CARRIER)}[door]
+        return {"parallel": env, "aec": MarketAECEnv(env), "single": SingleAgentEnv(env, CARRIER)}[
+            door
+        ]
 
     def step(env):
         if door == "single":

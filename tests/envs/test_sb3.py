@@ -1,4 +1,6 @@
-"""The stable-baselines3 door: the contract of its VecEnv, judged by its own vector of single environments and by PPO."""
+"""The stable-baselines3 door: the contract of its VecEnv, judged by its own vector of single
+environments and by PPO.
+"""
 
 import dataclasses
 import sys
@@ -32,12 +34,18 @@ def same_info(one, two):
 @pytest.mark.parametrize("case", GAMES)
 def test_it_equals_stable_baselines3s_own_vector_of_single_environments(case):
     config = CASES[case][1] | {"opponents": "random", "agent": "buyer_0"}
-    own, theirs = vector(case, **config), DummyVecEnv([lambda: make_single(name_of(case), **config)] * N)
+    own, theirs = (
+        vector(case, **config),
+        DummyVecEnv([lambda: make_single(name_of(case), **config)] * N),
+    )
     own.seed(6), theirs.seed(6)
     assert np.array_equal(own.reset(), theirs.reset())
     for actions in random_column(own.action_space, 8, N):  # past two horizons of 3
         mine, others = own.step(actions), theirs.step(actions)
-        assert all(np.array_equal(a, b) and a.dtype == b.dtype for a, b in zip(mine[:3], others[:3], strict=True))
+        assert all(
+            np.array_equal(a, b) and a.dtype == b.dtype
+            for a, b in zip(mine[:3], others[:3], strict=True)
+        )
         assert all(same_info(a, b) for a, b in zip(mine[3], others[3], strict=True))
 
 
@@ -48,10 +56,12 @@ def test_the_last_observation_of_an_episode_is_in_the_infos(case):
     venv.reset()
     for actions in random_column(venv.action_space, 3, venv.num_envs):
         seen, _, dones, infos = venv.step(actions)
-    where = venv.seat.observation.slices["round"]  # finished rounds / max_cycles: 1 at the end, 0 at the start
+    # finished rounds / max_cycles: 1 at the end, 0 at the start
+    where = venv.seat.observation.slices["round"]
     assert dones.all() and (seen[:, where] == 0).all()
     assert all((info["terminal_observation"][where] == 1).all() for info in infos)
-    assert not any(info["TimeLimit.truncated"] for info in infos)  # the game is over: nothing may be expected after it
+    # the game is over: nothing may be expected after it
+    assert not any(info["TimeLimit.truncated"] for info in infos)
 
 
 def test_all_agents_of_all_markets_are_the_rows_market_by_market():
@@ -89,8 +99,12 @@ def test_only_the_rows_of_a_market_that_is_over_are_done():
     [
         lambda move: dataclasses.replace(move, action=Fields((Field("price", 2, -1.0, 1.0),))),
         lambda move: dataclasses.replace(move, action=Fields((Field("price", 1, 0.0, 1.0),))),
-        lambda move: dataclasses.replace(move, action=Fields((Choice("price", options=("low", "middle", "high")),))),
-        lambda move: dataclasses.replace(move, observation=Fields((*move.observation.items[:-1], Field("round", 1, 0.0, 2.0)))),
+        lambda move: dataclasses.replace(
+            move, action=Fields((Choice("price", options=("low", "middle", "high")),))
+        ),
+        lambda move: dataclasses.replace(
+            move, observation=Fields((*move.observation.items[:-1], Field("round", 1, 0.0, 2.0)))
+        ),
     ],
     ids=["one number more", "another box", "other levels", "another box that is seen"],
 )
@@ -111,7 +125,10 @@ def test_seeds_repeat():
     first = one.reset()
     assert np.array_equal(first, two.reset())
     for actions in random_column(one.action_space, 4, 9):
-        assert all(np.array_equal(a, b) for a, b in zip(one.step(actions)[:3], two.step(actions)[:3], strict=True))
+        assert all(
+            np.array_equal(a, b)
+            for a, b in zip(one.step(actions)[:3], two.step(actions)[:3], strict=True)
+        )
     assert not np.array_equal(first, one.reset())  # without a new seed the next episode
     one.seed(3)
     assert np.array_equal(first, one.reset())
@@ -138,11 +155,16 @@ def test_attributes_and_methods_are_the_batchs():
     venv.set_attr("note", "hello")
     assert venv.get_attr("note") == ["hello"] * N and venv.get_attr("agent", 0) == ["buyer_1"]
     assert venv.env_method("seed", 4, indices=[0, 2]) == [[4, 5, 6]] * 2
-    assert venv.env_is_wrapped(VecMonitor) == [False] * N and venv.get_attr("render_mode") == [None] * N
+    assert (
+        venv.env_is_wrapped(VecMonitor) == [False] * N
+        and venv.get_attr("render_mode") == [None] * N
+    )
     assert venv.close() is None
 
 
-@pytest.mark.parametrize("value", [np.full((N, 1), np.nan), np.full((N, 1), 1.1), np.zeros((N + 1, 1)), np.zeros(N)])
+@pytest.mark.parametrize(
+    "value", [np.full((N, 1), np.nan), np.full((N, 1), 1.1), np.zeros((N + 1, 1)), np.zeros(N)]
+)
 def test_bad_actions_are_refused_and_change_nothing(value):
     one, two = vector("first_price", agent="buyer_0"), vector("first_price", agent="buyer_0")
     for venv in (one, two):
@@ -161,7 +183,9 @@ def test_a_wrong_number_of_markets_or_agent_is_refused():
         vector("first_price", agent="buyer_7")
 
 
-@pytest.mark.parametrize(("case", "agent", "levels"), [("double_auction", "buyer_0", None), ("first_price", "all", 11)])
+@pytest.mark.parametrize(
+    ("case", "agent", "levels"), [("double_auction", "buyer_0", None), ("first_price", "all", 11)]
+)
 def test_ppo_learns_on_it_and_repeats_itself(case, agent, levels):
     weights = []
     for _ in range(2):
@@ -186,4 +210,7 @@ def test_saved_markets_go_on_to_the_bit(tmp_path):
     before = one.step(action)[0]
     one.save(tmp_path / "state")
     assert np.array_equal(two.load(tmp_path / "state"), before)
-    assert all(np.array_equal(a, b) for a, b in zip(one.step(action)[:3], two.step(action)[:3], strict=True))
+    assert all(
+        np.array_equal(a, b)
+        for a, b in zip(one.step(action)[:3], two.step(action)[:3], strict=True)
+    )

@@ -7,8 +7,17 @@ import pytest
 import stable_baselines3.common.env_checker
 from env_cases import CASES, name_of, parallel
 from gymnasium.utils.env_checker import check_env
-from pettingzoo.test import api_test, max_cycles_test, parallel_api_test, render_test, seed_test, state_test
-from supersuit import concat_vec_envs_v1, pettingzoo_env_to_vec_env_v1  # by name: doctest cannot walk the package itself
+from pettingzoo.test import (
+    api_test,
+    max_cycles_test,
+    parallel_api_test,
+    render_test,
+    seed_test,
+    state_test,
+)
+
+# by name: doctest cannot walk the package itself
+from supersuit import concat_vec_envs_v1, pettingzoo_env_to_vec_env_v1
 
 from marketenv.testing import CHECKS, check_market_env
 
@@ -61,7 +70,8 @@ def test_pettingzoo_renders_every_mode(case, capsys):
     seen = {"rgb_array": [], "ansi": []}
     keep = {mode: (lambda result, mode=mode: seen[mode].append(result) is None) for mode in seen}
     render_test(lambda render_mode: aec_of(case, render_mode=render_mode), custom_tests=keep)
-    assert all(picture.dtype == np.uint8 and picture.std() > 0 for picture in seen["rgb_array"])  # not one flat colour
+    # not one flat colour
+    assert all(picture.dtype == np.uint8 and picture.std() > 0 for picture in seen["rgb_array"])
     assert seen["ansi"][0] == "No round has been played yet." and "Utility: " in seen["ansi"][-1]
     assert "Utility: " in capsys.readouterr().out  # mode human prints
 
@@ -78,7 +88,9 @@ def test_pettingzoo_registry(case):
 def test_gymnasium_checks_the_single_agent_view(case):
     env = gymnasium.make(identity(case), **CASES[case][1])
     check_env(env.unwrapped)
-    assert env.spec.id == identity(case) and env.unwrapped.agent == parallel(case).possible_agents[0]
+    assert (
+        env.spec.id == identity(case) and env.unwrapped.agent == parallel(case).possible_agents[0]
+    )
 
 
 def test_stable_baselines3_checks_the_single_agent_view(case):
@@ -98,7 +110,11 @@ def test_supersuit_makes_a_vector_environment(case, num_cpus):
         actions = np.stack([venv.action_space.sample() for _ in range(n)])
         seen, rewards, done, infos = venv.step(actions)
         dones.append(done)
-        assert seen.shape == (n, *venv.observation_space.shape) and np.isfinite(seen).all() and np.isfinite(rewards).all()
+        assert (
+            seen.shape == (n, *venv.observation_space.shape)
+            and np.isfinite(seen).all()
+            and np.isfinite(rewards).all()
+        )
     assert np.array(dones).all(1).tolist() == [False, False, True, False]
     assert "terminal_observation" in infos[0] or len(infos) == n
     venv.close()

@@ -1,4 +1,6 @@
-"""The Gymnasium vector door: shapes, seeds, same-step restarts, and a batch that plays as its singles."""
+"""The Gymnasium vector door: shapes, seeds, same-step restarts, and a batch that plays as its
+singles.
+"""
 
 import gymnasium
 import numpy as np
@@ -35,12 +37,23 @@ def same_infos(one, two):
 def test_shapes_and_types(case):
     venv = vector(case)
     seen, infos = venv.reset(seed=0)
-    assert venv.observation_space.contains(seen) and seen.shape == (N, *venv.single_observation_space.shape)
+    assert venv.observation_space.contains(seen) and seen.shape == (
+        N,
+        *venv.single_observation_space.shape,
+    )
     action = random_column(venv.single_action_space, 1, N)[0]
     seen, rewards, terminated, truncated, infos = venv.step(action)
-    assert venv.observation_space.contains(seen) and rewards.shape == (N,) and rewards.dtype == np.float64
-    assert terminated.dtype == truncated.dtype == bool and terminated.shape == truncated.shape == (N,)
-    assert all(infos[k].shape == (N,) and infos[f"_{k}"].all() for k in infos if not k.startswith("_"))
+    assert (
+        venv.observation_space.contains(seen)
+        and rewards.shape == (N,)
+        and rewards.dtype == np.float64
+    )
+    assert terminated.dtype == truncated.dtype == bool and terminated.shape == truncated.shape == (
+        N,
+    )
+    assert all(
+        infos[k].shape == (N,) and infos[f"_{k}"].all() for k in infos if not k.startswith("_")
+    )
     assert venv.report.rewards[:, 0].tolist() == rewards.tolist()
 
 
@@ -87,8 +100,12 @@ def test_markets_that_end_restart_in_the_same_step(case):
     seen, _, terminated, truncated, infos = last
     assert (terminated | truncated).all() and not (terminated & truncated).any()
     assert infos["_final_obs"].all() and infos["_final_info"].all()
-    round_column = venv._seat.observation.slices["round"]  # finished rounds / max_cycles: 1 at the end, 0 at the start
-    assert all(final[round_column] == 1 for final in infos["final_obs"]) and (seen[:, round_column] == 0).all()
+    # finished rounds / max_cycles: 1 at the end, 0 at the start
+    round_column = venv._seat.observation.slices["round"]
+    assert (
+        all(final[round_column] == 1 for final in infos["final_obs"])
+        and (seen[:, round_column] == 0).all()
+    )
     assert (infos["final_info"]["utility"] == venv.report.infos()["utility"][:, 0].numpy()).all()
     assert not infos["utility"].any() and not np.array_equal(seen, first)
 
@@ -100,7 +117,10 @@ def test_seeds_repeat_and_differ(case):
     assert np.array_equal(first, two.reset(seed=[3, 4, 5, 6])[0])
     assert len(np.unique(first, axis=0)) == N
     for action in random_column(one.single_action_space, 4, N):
-        assert all(np.array_equal(a, b) for a, b in zip(one.step(action)[:4], two.step(action)[:4], strict=True))
+        assert all(
+            np.array_equal(a, b)
+            for a, b in zip(one.step(action)[:4], two.step(action)[:4], strict=True)
+        )
     assert not np.array_equal(first, one.reset()[0]) and np.array_equal(first, one.reset(seed=3)[0])
 
 
@@ -115,7 +135,10 @@ def test_what_is_returned_may_be_written_into():
             array[...] = 0
 
 
-@pytest.mark.parametrize("value", [np.full((N, 1), np.nan), np.full((N, 1), 1.1), np.zeros((N + 1, 1)), np.zeros(N), "buy"])
+@pytest.mark.parametrize(
+    "value",
+    [np.full((N, 1), np.nan), np.full((N, 1), 1.1), np.zeros((N + 1, 1)), np.zeros(N), "buy"],
+)
 def test_bad_actions_are_refused_and_change_nothing(value):
     one, two = vector("first_price"), vector("first_price")
     one.reset(seed=0), two.reset(seed=0)
@@ -129,16 +152,22 @@ def test_gymnasium_makes_it_from_its_registry():
     venv = gymnasium.make_vec("marketenv/reference-v0", num_envs=3, agent="seller_0", max_cycles=2)
     assert venv.unwrapped.agent == "seller_0" and venv.num_envs == 3
     assert venv.spec.kwargs["num_envs"] == 3 and venv.spec.id == "marketenv/reference-v0"
-    default = gymnasium.make_vec("marketenv/reference-v0", num_envs=2, vectorization_mode="vector_entry_point")
+    default = gymnasium.make_vec(
+        "marketenv/reference-v0", num_envs=2, vectorization_mode="vector_entry_point"
+    )
     singles = gymnasium.make_vec("marketenv/reference-v0", num_envs=2, vectorization_mode="sync")
-    assert np.array_equal(default.reset(seed=9)[0], singles.reset(seed=9)[0])  # both play the first agent
+    # both play the first agent
+    assert np.array_equal(default.reset(seed=9)[0], singles.reset(seed=9)[0])
     singles.close()
 
 
 def test_at_least_one_market_and_a_known_agent_are_wanted():
     with pytest.raises(ValueError, match="num_envs is 0, wanted a whole number >= 1"):
         vector("first_price", 0)
-    with pytest.raises(ValueError, match=r"no agent 'seller_0'\. Did you mean 'buyer_0'\? Known: buyer_0, buyer_1, buyer_2"):
+    with pytest.raises(
+        ValueError,
+        match=r"no agent 'seller_0'\. Did you mean 'buyer_0'\? Known: buyer_0, buyer_1, buyer_2",
+    ):
         vector("first_price", agent="seller_0")
 
 

@@ -1,4 +1,6 @@
-"""What the recipes share: the markets, the frameworks' imports, and the page whose code they run."""
+"""What the recipes share: the markets, the frameworks' imports, and the page whose code they
+run.
+"""
 
 import importlib
 import os
@@ -18,11 +20,15 @@ PAGE = ROOT / "docs/guides/frameworks.md"
 
 
 class Relay:
-    """The tests' market of three stages and three unlike roles as a module: one round of it takes three steps."""
+    """The tests' market of three stages and three unlike roles as a module: one round of it
+    takes three steps.
+    """
 
     @staticmethod
     def parallel_env(horizon="end", action_levels=None):
-        return MarketParallelEnv(relay_market(1, carriers=1, cut=horizon == "cut"), "relay_v0", None, action_levels)
+        return MarketParallelEnv(
+            relay_market(1, carriers=1, cut=horizon == "cut"), "relay_v0", None, action_levels
+        )
 
     @classmethod
     def env(cls, **config):
@@ -36,18 +42,23 @@ MARKETS = {
     "model_sharing_v0": (model_sharing_v0, {"n_agents": 3, "max_cycles": 3, "learner": None}),
 }
 STAGED = MARKETS | {"relay": (Relay, {})}  # for frameworks that take any environment, of any roles
-HORIZONS = {"end": (True, False), "cut": (False, True)}  # terminated, truncated after the last of three rounds
+# terminated, truncated after the last of three rounds
+HORIZONS = {"end": (True, False), "cut": (False, True)}
 # frameworks warn of their own and each other's old names; ours stay errors
 RELAXED = [pytest.mark.filterwarnings("ignore"), pytest.mark.filterwarnings("error:::marketenv")]
 
 
 def need(extra, module):
-    """Import a framework quietly: where it is absent the tests are skipped, in its own virtual environment they fail."""
+    """Import a framework quietly: where it is absent the tests are skipped, in its own virtual
+    environment they fail.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if os.environ.get("MARKETENV_FRAMEWORK") == extra:
             return importlib.import_module(module)
-        return pytest.importorskip(module, reason=f"no {module}: run `make test-{extra}`", exc_type=ImportError)
+        return pytest.importorskip(
+            module, reason=f"no {module}: run `make test-{extra}`", exc_type=ImportError
+        )
 
 
 def parallel(name, **more):
@@ -66,13 +77,19 @@ def role(agent):
 
 
 def page_code(title, language="py"):
-    """Code of a section of the page, one string per block, padded so that a traceback names the page's own line."""
+    """Code of a section of the page, one string per block, padded so that a traceback names the
+    page's own line.
+    """
     text = PAGE.read_text("utf8")
     start = re.search(rf"^## {re.escape(title)}$", text, re.M)
     assert start, f"no section {title!r} in {PAGE.name}"
     end = re.compile(r"^## ", re.M).search(text, start.end())
-    found = re.finditer(rf"^```{language}\n(.*?)^```$", text[: end.start() if end else len(text)], re.M | re.S)
-    return ["\n" * text[: m.start(1)].count("\n") + m[1] for m in found if m.start() > start.start()]
+    found = re.finditer(
+        rf"^```{language}\n(.*?)^```$", text[: end.start() if end else len(text)], re.M | re.S
+    )
+    return [
+        "\n" * text[: m.start(1)].count("\n") + m[1] for m in found if m.start() > start.start()
+    ]
 
 
 def run_page(title, language="py"):

@@ -1,7 +1,8 @@
-"""Print one line per framework from pytest's JUnit files; the exit status says whether all of them passed.
+"""Print one line per framework from pytest's JUnit files; the exit status says whether all of them
+passed.
 
-A file that is missing or cut off (the installation failed), a skipped test or none at all counts as a failure: in a framework's
-own virtual environment everything must run.
+A file that is missing or cut off (the installation failed), a skipped test or none at all counts as
+a failure: in a framework's own virtual environment everything must run.
 """
 
 import sys
@@ -16,11 +17,17 @@ def read(path):
     except (OSError, ElementTree.ParseError):
         return "FAILED  no result: see the output above", False
     total, failed, errors, skipped = (
-        sum(int(s.get(key, 0)) for s in suites) for key in ("tests", "failures", "errors", "skipped")
+        sum(int(s.get(key, 0)) for s in suites)
+        for key in ("tests", "failures", "errors", "skipped")
     )
     passed = total - failed - errors - skipped
     versions = " ".join(
-        dict.fromkeys(p.get("value", "") for s in suites for p in s.iter("property") if p.get("name") == "version")
+        dict.fromkeys(
+            p.get("value", "")
+            for s in suites
+            for p in s.iter("property")
+            if p.get("name") == "version"
+        )
     )
     seconds = sum(float(s.get("time", 0)) for s in suites)
     good = passed > 0 and passed == total

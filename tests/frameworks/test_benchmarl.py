@@ -1,4 +1,6 @@
-"""BenchMARL: the task class of this library under MAPPO and IPPO, with nothing of BenchMARL edited."""
+"""BenchMARL: the task class of this library under MAPPO and IPPO, with nothing of BenchMARL
+edited.
+"""
 
 import doctest
 import functools
@@ -38,8 +40,14 @@ def makers(task, seed=0):
 
 def experiment(task, algorithm, folder):
     config = ExperimentConfig.get_from_yaml()
-    config.max_n_iters, config.loggers, config.create_json, config.save_folder = 1, [], False, str(folder)
-    config.on_policy_collected_frames_per_batch = config.on_policy_minibatch_size = 12  # two episodes of three in each of two
+    config.max_n_iters, config.loggers, config.create_json, config.save_folder = (
+        1,
+        [],
+        False,
+        str(folder),
+    )
+    # two episodes of three in each of two
+    config.on_policy_collected_frames_per_batch = config.on_policy_minibatch_size = 12
     config.on_policy_n_envs_per_worker = config.on_policy_n_minibatch_iters = 2
     config.evaluation, config.evaluation_interval, config.evaluation_episodes = True, 12, 2
     return Experiment(
@@ -53,7 +61,11 @@ def experiment(task, algorithm, folder):
 
 
 def weights(run):
-    return {f"{g} {k}": v.detach().clone() for g, loss in run.losses.items() for k, v in loss.named_parameters()}
+    return {
+        f"{g} {k}": v.detach().clone()
+        for g, loss in run.losses.items()
+        for k, v in loss.named_parameters()
+    }
 
 
 def test_every_market_is_a_task():
@@ -73,10 +85,16 @@ def test_specs(name):
     env = makers(task)[0]()
     check_env_specs(env)
     assert task.supports_continuous_actions() and not task.supports_discrete_actions()
-    assert sorted(a for agents in task.group_map(env).values() for a in agents) == sorted(market.possible_agents)
+    assert sorted(a for agents in task.group_map(env).values() for a in agents) == sorted(
+        market.possible_agents
+    )
     assert task.state_spec(env)["state"].shape == market.state_space.shape
     assert task.action_mask_spec(env) is None and task.has_render(env) and task.max_steps(env) == 3
-    assert set(task.observation_spec(env).keys()) == set(task.info_spec(env).keys()) == set(task.group_map(env))
+    assert (
+        set(task.observation_spec(env).keys())
+        == set(task.info_spec(env).keys())
+        == set(task.group_map(env))
+    )
 
 
 @pytest.mark.parametrize("name", MARKETS)
@@ -89,7 +107,11 @@ def test_one_iteration(name, algorithm, tmp_path):
     after = weights(run)
     assert run.n_iters_performed == 1 and run.total_frames == 12 and math.isfinite(run.mean_return)
     for group in run.group_map:  # actor and critic of every role learned
-        learned = {k.split()[1].split("_")[0] for k in after if k.startswith(group) and not torch.equal(before[k], after[k])}
+        learned = {
+            k.split()[1].split("_")[0]
+            for k in after
+            if k.startswith(group) and not torch.equal(before[k], after[k])
+        }
         assert {"actor", "critic"} <= learned, (group, sorted(after))
     assert all(torch.isfinite(v).all() for v in after.values())
 
@@ -103,10 +125,15 @@ def test_what_comes_after_the_horizon_is_valued_as_the_market_means_it(name, hor
     for group in run.group_map:
         played = run.algorithm.process_batch(group, batch.clone())
         last = played["next", group, "done"].flatten()
-        rewards, target = (played[key].flatten()[last] for key in (("next", group, "reward"), (group, "value_target")))
+        rewards, target = (
+            played[key].flatten()[last]
+            for key in (("next", group, "reward"), (group, "value_target"))
+        )
         after = played["next", group, "state_value"].flatten()[last]
         assert last.sum() * 3 == last.numel() and after.abs().min() > 0
-        assert torch.allclose(target, rewards + run.config.gamma * after * (not terminated), atol=1e-5)
+        assert torch.allclose(
+            target, rewards + run.config.gamma * after * (not terminated), atol=1e-5
+        )
 
 
 def test_discrete_actions(tmp_path):
@@ -126,16 +153,20 @@ def test_what_it_refuses():
 
 def first_seen(env):
     """What all environments show of two episodes: [environments, episodes, dims]."""
-    return torch.stack([env.reset()["state"] for _ in range(2)], -2).reshape(-1, 2, env.observation_spec["state"].shape[-1])
+    return torch.stack([env.reset()["state"] for _ in range(2)], -2).reshape(
+        -1, 2, env.observation_spec["state"].shape[-1]
+    )
 
 
 def test_every_environment_plays_its_own_episodes():
-    # given one seed each, as PettingZooEnv of BenchMARL does, all environments of an experiment would play the same types
+    # given one seed each, as PettingZooEnv of BenchMARL does, all environments of an experiment
+    # would play the same types
     evaluation, training = makers(task_of("reference_v0"))
     seen = torch.cat([first_seen(SerialEnv(2, training)), first_seen(evaluation())]).flatten(0, 1)
     assert len(torch.unique(seen, dim=0)) == 6  # three environments, two episodes
     one, other = makers(task_of("reference_v0"))
-    assert not torch.equal(first_seen(one()), first_seen(other()))  # nor is training's first environment that of evaluation
+    # nor is training's first environment that of evaluation
+    assert not torch.equal(first_seen(one()), first_seen(other()))
     again = makers(task_of("reference_v0"))
     same = torch.cat([first_seen(SerialEnv(2, again[1])), first_seen(again[0]())]).flatten(0, 1)
     other = first_seen(makers(task_of("reference_v0"), seed=1)[1]())
@@ -154,11 +185,14 @@ def test_processes_play_their_own_episodes():
 def test_without_a_seed_and_pickled():
     free, _ = makers(task_of("reference_v0"), seed=None)
     assert not torch.equal(free().reset()["state"], free().reset()["state"])
-    task = pickle.loads(pickle.dumps(task_of("reference_v0")))  # BenchMARL keeps the task in its checkpoints
+    # BenchMARL keeps the task in its checkpoints
+    task = pickle.loads(pickle.dumps(task_of("reference_v0")))
     assert task == task_of("reference_v0")
 
 
 def test_page(record_testsuite_property, tmp_path, monkeypatch):
-    record_testsuite_property("version", f"benchmarl {version('benchmarl')}, torchrl {version('torchrl')}")
+    record_testsuite_property(
+        "version", f"benchmarl {version('benchmarl')}, torchrl {version('torchrl')}"
+    )
     monkeypatch.chdir(tmp_path)
     assert run_page("BenchMARL")["experiment"].total_frames == 8

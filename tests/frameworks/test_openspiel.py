@@ -1,4 +1,6 @@
-"""OpenSpiel's first-price auction and ours, two independent programs, agree on every player's best-response gain."""
+"""OpenSpiel's first-price auction and ours, two independent programs, agree on every player's
+best-response gain.
+"""
 
 from importlib.metadata import version
 from itertools import permutations
@@ -22,12 +24,16 @@ def legal_bids(k):
 
 
 def payoffs(k, players):
-    """Payoff of each player for all values and bids, ties drawn fairly: [players, values..., bids...].
+    """Payoff of each player for all values and bids, ties drawn fairly: [players, values...,
+    bids...].
 
-    OpenSpiel sells at a bid of 0 as well, which to us is no bid: everybody bids one more, and the winner gets it back. Our rule
-    gives ties to the lower index, so the mean over all orders of seats is the fair draw.
+    OpenSpiel sells at a bid of 0 as well, which to us is no bid: everybody bids one more, and the
+    winner gets it back. Our rule gives ties to the lower index, so the mean over all orders of
+    seats is the fair draw.
     """
-    grid = torch.cartesian_prod(*[torch.arange(1, k + 1)] * players, *[torch.arange(k)] * players).to(DOUBLE)
+    grid = torch.cartesian_prod(
+        *[torch.arange(1, k + 1)] * players, *[torch.arange(k)] * players
+    ).to(DOUBLE)
     values, bids = grid[:, :players], grid[:, players:]
     total = torch.zeros_like(values)
     orders = list(permutations(range(players)))
@@ -45,9 +51,12 @@ def policies(name, k, players):
         "uniform": lambda i: legal.to(DOUBLE),
         "truth": lambda i: torch.eye(k, dtype=DOUBLE),  # as near to the value as is allowed: v - 1
         "zero": lambda i: torch.eye(k, dtype=DOUBLE)[torch.zeros(k, dtype=torch.long)],
-        "half": lambda i: torch.eye(k, dtype=DOUBLE)[top // 2],  # about the continuous game's equilibrium of two players
+        # about the continuous game's equilibrium of two players
+        "half": lambda i: torch.eye(k, dtype=DOUBLE)[top // 2],
         "unlike": lambda i: torch.eye(k, dtype=DOUBLE)[top] if i == 0 else legal.to(DOUBLE),
-        "random": lambda i: torch.rand(k, k, dtype=DOUBLE, generator=torch.Generator().manual_seed(i)) * legal,
+        "random": lambda i: (
+            torch.rand(k, k, dtype=DOUBLE, generator=torch.Generator().manual_seed(i)) * legal
+        ),
     }
     return [table / table.sum(1, keepdim=True) for table in map(tables[name], range(players))]
 
@@ -61,7 +70,9 @@ def theirs(k, tables):
     played = TabularPolicy(game)
     for i, table in enumerate(tables):
         for value in range(1, k + 1):
-            played.action_probability_array[played.state_lookup[f"p{i} val {value}"]] = table[value - 1].numpy()
+            played.action_probability_array[played.state_lookup[f"p{i} val {value}"]] = table[
+                value - 1
+            ].numpy()
     found = exploitability.nash_conv(game, played, return_only_nash_conv=False)
     return float(found.nash_conv), [float(gain) for gain in found.player_improvements]
 
@@ -71,16 +82,22 @@ def theirs(k, tables):
 def test_nash_conv_is_openspiels(name, k, players):
     tables = policies(name, k, players)
     prior = joint_prior([torch.full((k,), 1 / k, dtype=DOUBLE)] * players)
-    ours = [r.gain for r in bayesian_nash_conv(payoffs(k, players), prior, tables, [legal_bids(k)] * players)]
+    ours = [
+        r.gain
+        for r in bayesian_nash_conv(payoffs(k, players), prior, tables, [legal_bids(k)] * players)
+    ]
     nash_conv, gains = theirs(k, tables)
-    assert ours == pytest.approx(gains, abs=1e-9) and sum(ours) == pytest.approx(nash_conv, abs=1e-9)
-    assert name != "uniform" or sum(ours) > 0.06  # 1/16 for two values and two buyers, see below; more otherwise
+    assert ours == pytest.approx(gains, abs=1e-9) and sum(ours) == pytest.approx(
+        nash_conv, abs=1e-9
+    )
+    # 1/16 for two values and two buyers, see below; more otherwise
+    assert name != "uniform" or sum(ours) > 0.06
 
 
 def test_two_values_by_hand():
-    # values 1, 2, opponent uniform: it bids 0 with chance 3/4, 1 with chance 1/4. Value 1 has one bid. Value 2 earns by
-    # bidding 0: 2 * 3/4 / 2 = 3/4; bidding 1: 3/4 + 1/4 / 2 = 7/8; mixing both evenly: 13/16.
-    # gain = 1/2 * (7/8 - 13/16) = 1/32 for each player
+    # values 1, 2, opponent uniform: it bids 0 with chance 3/4, 1 with chance 1/4. Value 1 has one
+    # bid. Value 2 earns by bidding 0: 2 * 3/4 / 2 = 3/4; bidding 1: 3/4 + 1/4 / 2 = 7/8; mixing
+    # both evenly: 13/16. gain = 1/2 * (7/8 - 13/16) = 1/32 for each player
     tables = policies("uniform", 2, 2)
     prior = joint_prior([torch.full((2,), 0.5, dtype=DOUBLE)] * 2)
     ours = bayesian_nash_conv(payoffs(2, 2), prior, tables, [legal_bids(2)] * 2)

@@ -1,4 +1,6 @@
-"""Frameworks are complete: a target, an extra, a section and tests for each; the summary tells every way to fail."""
+"""Frameworks are complete: a target, an extra, a section and tests for each; the summary tells
+every way to fail.
+"""
 
 import re
 import tomllib
@@ -9,12 +11,16 @@ from recipes import PAGE, ROOT, page_code
 
 TITLES = re.findall(r"^## (.+)$", PAGE.read_text("utf8"), re.M)
 FRAMEWORKS = [title.lower() for title in TITLES]
-EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf8"))["project"]["optional-dependencies"]
+EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf8"))["project"][
+    "optional-dependencies"
+]
 
 
 def test_every_framework_is_complete():
     made = re.search(r"^FRAMEWORKS := (.+)$", (ROOT / "Makefile").read_text("utf8"), re.M)
-    tested = {path.stem.removeprefix("test_") for path in (ROOT / "tests/frameworks").glob("test_*.py")} - {"recipes"}
+    tested = {
+        path.stem.removeprefix("test_") for path in (ROOT / "tests/frameworks").glob("test_*.py")
+    } - {"recipes"}
     assert set(made[1].split()) == set(FRAMEWORKS) == tested <= set(EXTRAS)
     for title in TITLES:
         assert f'| {title} | `pip install -e ".[{title.lower()}]"` |' in PAGE.read_text("utf8")
@@ -27,7 +33,12 @@ def test_blocks_that_the_usual_tests_leave_out_stand_on_one_page():
     pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
     marked = {page for page in pages if re.search(r"^```py$", page.read_text("utf8"), re.M)}
     assert marked == {PAGE}
-    every = [code.strip() for title in TITLES for language in ("py", "python") for code in page_code(title, language)]
+    every = [
+        code.strip()
+        for title in TITLES
+        for language in ("py", "python")
+        for code in page_code(title, language)
+    ]
     assert len(every) == len(re.findall(r"^```py", PAGE.read_text("utf8"), re.M)) and all(every)
 
 
@@ -44,7 +55,8 @@ VERSION = '<property name="version" value="x 1.2"/>'
         ((3, 0, 0, 0), "passed  3 passed, 0 failed, 0 skipped in 2 s  x 1.2", True),
         ((3, 1, 0, 0), "FAILED  2 passed, 1 failed, 0 skipped in 2 s  x 1.2", False),
         ((3, 0, 1, 0), "FAILED  2 passed, 1 failed, 0 skipped in 2 s  x 1.2", False),
-        ((3, 0, 0, 1), "FAILED  2 passed, 0 failed, 1 skipped in 2 s  x 1.2", False),  # in its own environment all must run
+        # in its own environment all must run
+        ((3, 0, 0, 1), "FAILED  2 passed, 0 failed, 1 skipped in 2 s  x 1.2", False),
         ((0, 0, 0, 0), "FAILED  0 passed, 0 failed, 0 skipped in 2 s  x 1.2", False),
     ],
 )

@@ -1,4 +1,6 @@
-"""RLlib: its own checks of multi-agent environments, and PPO on the new API stack with one policy per role."""
+"""RLlib: its own checks of multi-agent environments, and PPO on the new API stack with one
+policy per role.
+"""
 
 import math
 import os
@@ -19,7 +21,9 @@ STEPS = 12  # environment steps an iteration: four episodes of three
 
 @pytest.fixture(scope="module", autouse=True)
 def cluster():
-    """Two nodes of a Ray cluster on this machine: the driver's has no processor to lend, so runners live on the other."""
+    """Two nodes of a Ray cluster on this machine: the driver's has no processor to lend, so
+    runners live on the other.
+    """
     from ray.cluster_utils import Cluster
 
     quiet = {"include_dashboard": False, "object_store_memory": 10**8}
@@ -53,7 +57,10 @@ def ppo(name, runners, **more):
     return (
         PPOConfig()
         .environment(name)
-        .multi_agent(policies={role(a) for a in parallel(name).possible_agents}, policy_mapping_fn=lambda a, *_, **__: role(a))
+        .multi_agent(
+            policies={role(a) for a in parallel(name).possible_agents},
+            policy_mapping_fn=lambda a, *_, **__: role(a),
+        )
         .env_runners(num_env_runners=runners, rollout_fragment_length=STEPS)
         .training(gamma=1.0, train_batch_size=STEPS, minibatch_size=STEPS, num_epochs=1)
         .debugging(seed=0)
@@ -88,12 +95,16 @@ def test_the_wrapped_market_is_the_market(name):
 @pytest.mark.parametrize("name", STAGED)
 @pytest.mark.parametrize(("horizon", "flags"), [("end", (True, False)), ("cut", (True, True))])
 def test_every_horizon_is_an_end(name, horizon, flags):
-    """RLlib calls an episode terminated where all agents are truncated, as the page says: a cut is no cut there."""
+    """RLlib calls an episode terminated where all agents are truncated, as the page says: a cut
+    is no cut there.
+    """
     algorithm = ppo(name, 0, horizon=horizon).build_algo()
     try:
         episodes = algorithm.env_runner.sample(num_episodes=2)
         assert [len(episode) for episode in episodes] == [3, 3]
-        for part in (part for episode in episodes for part in (episode, *episode.agent_episodes.values())):
+        for part in (
+            part for episode in episodes for part in (episode, *episode.agent_episodes.values())
+        ):
             assert (part.is_terminated, part.is_truncated) == flags
     finally:
         algorithm.stop()
@@ -105,16 +116,29 @@ def test_ppo_with_one_policy_per_role(name, runners):
     roles = {role(a) for a in parallel(name).possible_agents}
     algorithm = ppo(name, runners).build_algo()
     try:
-        where = algorithm.env_runner_group.foreach_env_runner(node_of_runner, local_env_runner=not runners)
-        assert [place == ray.get_runtime_context().get_node_id() for place in where] == [not runners]
-        before = {r: {k: v.copy() for k, v in algorithm.get_module(r).get_state().items()} for r in roles}
+        where = algorithm.env_runner_group.foreach_env_runner(
+            node_of_runner, local_env_runner=not runners
+        )
+        assert [place == ray.get_runtime_context().get_node_id() for place in where] == [
+            not runners
+        ]
+        before = {
+            r: {k: v.copy() for k, v in algorithm.get_module(r).get_state().items()} for r in roles
+        }
         for _ in range(2):
             result = algorithm.train()
-        assert roles <= set(result["learners"]) and all(math.isfinite(result["learners"][r]["total_loss"]) for r in roles)
+        assert roles <= set(result["learners"]) and all(
+            math.isfinite(result["learners"][r]["total_loss"]) for r in roles
+        )
         assert result["env_runners"]["num_env_steps_sampled_lifetime"] == 2 * STEPS
-        assert set(result["env_runners"]["agent_episode_returns_mean"]) == set(parallel(name).possible_agents)
+        assert set(result["env_runners"]["agent_episode_returns_mean"]) == set(
+            parallel(name).possible_agents
+        )
         after = {r: algorithm.learner_group.get_weights()[r] for r in roles}
-        assert all(any(not np.array_equal(before[r][k], after[r][k]) for k in after[r]) for r in roles)  # every role learned
+        # every role learned
+        assert all(
+            any(not np.array_equal(before[r][k], after[r][k]) for k in after[r]) for r in roles
+        )
     finally:
         algorithm.stop()
 

@@ -27,7 +27,9 @@ def test_specs_of_the_parallel_form(name, levels, more):
     env = PettingZooWrapper(parallel(name, action_levels=levels), **more)
     check_env_specs(env)
     roles = {role(a) for a in parallel(name).possible_agents}
-    assert set(env.group_map) == roles and all(set(map(role, agents)) == {group} for group, agents in env.group_map.items())
+    assert set(env.group_map) == roles and all(
+        set(map(role, agents)) == {group} for group, agents in env.group_map.items()
+    )
     assert ("state" in set(env.observation_spec.keys())) == more.get("return_state", False)
 
 
@@ -36,7 +38,9 @@ def test_specs_of_the_parallel_form(name, levels, more):
 def test_specs_of_the_aec_form(name, levels, state):
     env = PettingZooWrapper(aec(name, action_levels=levels), use_mask=True, return_state=state)
     check_env_specs(env)
-    assert sorted(a for agents in env.group_map.values() for a in agents) == sorted(parallel(name).possible_agents)
+    assert sorted(a for agents in env.group_map.values() for a in agents) == sorted(
+        parallel(name).possible_agents
+    )
 
 
 def test_a_parallel_rollout_is_the_market(name):
@@ -45,21 +49,32 @@ def test_a_parallel_rollout_is_the_market(name):
     torch.manual_seed(0)  # TorchRL draws its random actions from torch's generator
     episode = env.rollout(100)
     plain.reset(seed=7)
-    seen, _ = plain.reset()  # a rollout begins with a reset of its own: the second episode of seed 7
+    # a rollout begins with a reset of its own: the second episode of seed 7
+    seen, _ = plain.reset()
     assert episode.batch_size == (3,)
     for step in episode:
         assert torch.equal(step["state"], torch.as_tensor(plain.state()))
-        row = {a: (group, k) for group, agents in env.group_map.items() for k, a in enumerate(agents)}
+        row = {
+            a: (group, k) for group, agents in env.group_map.items() for k, a in enumerate(agents)
+        }
         actions = {a: step[group, "action"][k].numpy() for a, (group, k) in row.items()}
-        assert all(torch.equal(step[group, "observation"][k], torch.as_tensor(seen[a])) for a, (group, k) in row.items())
+        assert all(
+            torch.equal(step[group, "observation"][k], torch.as_tensor(seen[a]))
+            for a, (group, k) in row.items()
+        )
         seen, rewards, terminated, truncated, infos = plain.step(actions)
         for a, (group, k) in row.items():
-            assert float(step["next", group, "reward"][k]) == pytest.approx(rewards[a], rel=1e-6)  # they keep float32
+            # they keep float32
+            assert float(step["next", group, "reward"][k]) == pytest.approx(rewards[a], rel=1e-6)
             assert bool(step["next", group, "terminated"][k]) == terminated[a]
             assert bool(step["next", group, "truncated"][k]) == truncated[a]
             for key, value in infos[a].items():
                 assert float(step["next", group, "info", key][k]) == pytest.approx(value, rel=1e-6)
-    assert plain.agents == [] and bool(episode["next", "done"][-1]) and not episode["next", "done"][:-1].any()
+    assert (
+        plain.agents == []
+        and bool(episode["next", "done"][-1])
+        and not episode["next", "done"][:-1].any()
+    )
 
 
 def test_an_aec_rollout_is_the_market(name):
@@ -78,17 +93,22 @@ def test_an_aec_rollout_is_the_market(name):
         for agent in movers:
             step = episode[at]
             assert [a for a in agents if step[group[a], "mask"][place[a]]] == [agent]
-            assert torch.equal(step[group[agent], "observation"][place[agent]], torch.as_tensor(seen[agent]))
+            assert torch.equal(
+                step[group[agent], "observation"][place[agent]], torch.as_tensor(seen[agent])
+            )
             actions[agent] = step[group[agent], "action"][place[agent]].numpy()
             at += 1
         seen, rewards, *_ = plain.step(actions)
-        given = [float(step["next", group[a], "reward"][place[a]]) for a in agents]  # after the last mover of the stage
+        # after the last mover of the stage
+        given = [float(step["next", group[a], "reward"][place[a]]) for a in agents]
         assert given == pytest.approx([rewards[a] for a in agents], rel=1e-6)
     assert episode.batch_size == (at,)
 
 
 def test_the_turn_flags_are_a_mask_of_who_moves(name):
-    """The parallel form steps everybody in every stage: where a market has several, a loss counts the rows with a flag."""
+    """The parallel form steps everybody in every stage: where a market has several, a loss
+    counts the rows with a flag.
+    """
     env, plain = PettingZooWrapper(parallel(name)), parallel(name)
     episode = env.rollout(100)
     plain.reset()
@@ -97,7 +117,11 @@ def test_the_turn_flags_are_a_mask_of_who_moves(name):
         for group, agents in env.group_map.items():
             fields = door_seat(plain.market, group).observation.slices
             flags = [where for field, where in fields.items() if field.rpartition(".")[2] == "turn"]
-            turns = torch.stack([step[group, "observation"][..., where] for where in flags]).sum(0) if flags else None
+            turns = (
+                torch.stack([step[group, "observation"][..., where] for where in flags]).sum(0)
+                if flags
+                else None
+            )
             movers |= {a for k, a in enumerate(agents) if turns is None or turns[k] == 1}
         assert movers == set(plain.movers)
         plain.step({a: plain.action_space(a).sample() for a in plain.agents})
@@ -109,13 +133,22 @@ def test_what_comes_after_the_horizon_is_valued_as_the_market_means_it(name, hor
     group, (terminated, truncated) = role(parallel(name).possible_agents[0]), HORIZONS[horizon]
     for flags in (episode["next"], episode["next", group]):
         assert not flags["done"][:2].any() and flags["done"][2].all()
-        assert (flags["terminated"][2] == terminated).all() and (flags["truncated"][2] == truncated).all()
-    rewards, after = episode["next", group, "reward"], torch.full_like(episode["next", group, "reward"], 7.0)
+        assert (flags["terminated"][2] == terminated).all() and (
+            flags["truncated"][2] == truncated
+        ).all()
+    rewards, after = (
+        episode["next", group, "reward"],
+        torch.full_like(episode["next", group, "reward"], 7.0),
+    )
     parts = {name: episode["next", group, name] for name in ("done", "terminated")}
     target = TD0Estimator(gamma=0.9, value_network=None).value_estimate(
-        TensorDict({"next": {"reward": rewards, **parts, "state_value": after}}, (3, rewards.shape[1])), next_value=after
+        TensorDict(
+            {"next": {"reward": rewards, **parts, "state_value": after}}, (3, rewards.shape[1])
+        ),
+        next_value=after,
     )
-    assert torch.allclose(target[2], rewards[2] + 0.9 * 7.0 * (not terminated))  # 7: what anybody thinks of the next round
+    # 7: what anybody thinks of the next round
+    assert torch.allclose(target[2], rewards[2] + 0.9 * 7.0 * (not terminated))
 
 
 def test_many_in_one(name):
@@ -123,12 +156,16 @@ def test_many_in_one(name):
     many.set_seed(0)
     episode = many.rollout(3)
     assert (
-        episode.batch_size == (2, 3) and torch.isfinite(episode["next", role(parallel(name).possible_agents[0]), "reward"]).all()
+        episode.batch_size == (2, 3)
+        and torch.isfinite(episode["next", role(parallel(name).possible_agents[0]), "reward"]).all()
     )
-    assert not torch.equal(*episode["state"][:, :2])  # two markets, not one twice; the relay's first stage shows a round alone
+    # two markets, not one twice; the relay's first stage shows a round alone
+    assert not torch.equal(*episode["state"][:, :2])
 
 
 def test_page(name, record_testsuite_property):
-    record_testsuite_property("version", f"torchrl {version('torchrl')}, tensordict {version('tensordict')}")
+    record_testsuite_property(
+        "version", f"torchrl {version('torchrl')}, tensordict {version('tensordict')}"
+    )
     names = run_page("TorchRL")
     assert names["episode"]["next", "trader", "reward"].shape == (3, 2, 1)

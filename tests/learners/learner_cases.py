@@ -8,7 +8,9 @@ from marketenv.learners import MLP, Linear, Training
 
 
 def blobs(owners=3, width=24, features=5, classes=3, uneven=True, spread=0.4, seed=0):
-    """Classes as Gaussian blobs around +-2 corners; owner i holds width - i rows of its own where uneven."""
+    """Classes as Gaussian blobs around +-2 corners; owner i holds width - i rows of its own
+    where uneven.
+    """
     rows = torch.arange(owners * width)
     labels = rows % classes
     centres = 2.0 * draws.normal(torch.tensor([seed, 1]), classes, features)[0]

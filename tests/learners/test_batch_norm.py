@@ -19,7 +19,9 @@ from marketenv.learners.reference import loop_train
 
 
 def mixed():
-    """Every way a norm may be set up, over 5 features; torch draws its weights, so with a seed of their own."""
+    """Every way a norm may be set up, over 5 features; torch draws its weights, so with a seed
+    of their own.
+    """
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return _mixed()
@@ -40,7 +42,9 @@ def _mixed():
 
 def learner_of(engine="loop", training=None, memory=2**28, module=None):
     training = training or Training(steps=2, batch_size=8)
-    return ModuleLearner((5,), 3, "classification", training, module=module or mixed(), engine=engine, memory=memory)
+    return ModuleLearner(
+        (5,), 3, "classification", training, module=module or mixed(), engine=engine, memory=memory
+    )
 
 
 def even(owners=3):
@@ -48,37 +52,58 @@ def even(owners=3):
 
 
 @pytest.mark.parametrize("effort", [[1.0, 1.0, 1.0], [0.4, 1.0, 0.0]])
-@pytest.mark.parametrize("training", [Training(steps=2), Training(steps=2, batch_size=8, momentum=0.9)], ids=["whole", "batches"])
+@pytest.mark.parametrize(
+    "training",
+    [Training(steps=2), Training(steps=2, batch_size=8, momentum=0.9)],
+    ids=["whole", "batches"],
+)
 @pytest.mark.parametrize("engine", ["loop", "vmap"])
 def test_training_equals_the_loop(engine, training, effort):
     learner, shards, effort = learner_of(engine, training), even(), torch.tensor(effort)
     keys, params, slots, _ = start(learner, 3)
-    slots = slots + 0.01 * (slots.shape[1] > 0)  # a running velocity: torch's own first step has none
+    # a running velocity: torch's own first step has none
+    slots = slots + 0.01 * (slots.shape[1] > 0)
     new, _ = learner.train(params, slots, learner.prepare(shards), effort, keys)
-    torch.testing.assert_close(new, loop_train(learner, params, slots, shards, effort, keys)[0], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        new, loop_train(learner, params, slots, shards, effort, keys)[0], atol=1e-4, rtol=1e-4
+    )
     assert ((new - params).abs().amax(1) > 1e-6).tolist() == [e > 0 for e in effort.tolist()]
 
 
 def test_golden_scores_are_those_of_the_whole_exam():
-    # x = 0, 2, 4: mean 2, biased variance 8/3; normalised -1.2247, 0, 1.2247 (= sqrt(3/2)); targets 0: loss mean square / 2 = 1/2
+    # x = 0, 2, 4: mean 2, biased variance 8/3; normalised -1.2247, 0, 1.2247 (= sqrt(3/2)); targets
+    # 0: loss mean square / 2 = 1/2
     net = nn.BatchNorm1d(1)
     net.running_mean.fill_(7.0)  # what the user's module had seen counts for nothing
     learner = ModuleLearner((1,), 1, "regression", Training(batch_size=2), module=net)
-    shards = Shards(torch.tensor([[0.0], [2.0], [4.0]]), torch.zeros(3), torch.tensor([[0, 1, 2]]), torch.tensor([3]))
+    shards = Shards(
+        torch.tensor([[0.0], [2.0], [4.0]]),
+        torch.zeros(3),
+        torch.tensor([[0, 1, 2]]),
+        torch.tensor([3]),
+    )
     scores = learner.scores(torch.tensor([[[1.0, 0.0]]]), learner.exam(shards))
     assert scores.loss.item() == pytest.approx(0.5, rel=1e-4)
     answers = learner.forward(learner.layout.views(torch.tensor([1.0, 0.0])), shards.x)
-    torch.testing.assert_close(answers[:, 0], torch.tensor([-(1.5**0.5), 0.0, 1.5**0.5]), atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        answers[:, 0], torch.tensor([-(1.5**0.5), 0.0, 1.5**0.5]), atol=1e-4, rtol=0
+    )
 
 
 @pytest.mark.parametrize("engine", ["loop", "vmap"])
 def test_scores_never_split_an_exam(engine):
-    # one byte of memory: one model at a time, and still all its examples together; halves of the exam score otherwise
+    # one byte of memory: one model at a time, and still all its examples together; halves of the
+    # exam score otherwise
     whole, tight = learner_of(engine), learner_of(engine, memory=1)
     params, shards = whole.init(torch.arange(6)).unflatten(0, (2, 3)), even(2)
     wanted = whole.scores(params, whole.exam(shards))
-    torch.testing.assert_close(tight.scores(params, tight.exam(shards)).loss, wanted.loss, atol=1e-5, rtol=1e-5)
-    halves = [Shards(shards.x, shards.y, part, torch.tensor([12, 12])) for part in shards.index.split(12, 1)]
+    torch.testing.assert_close(
+        tight.scores(params, tight.exam(shards)).loss, wanted.loss, atol=1e-5, rtol=1e-5
+    )
+    halves = [
+        Shards(shards.x, shards.y, part, torch.tensor([12, 12]))
+        for part in shards.index.split(12, 1)
+    ]
     split = torch.stack([whole.scores(params, whole.exam(half)).loss for half in halves]).mean(0)
     assert float((split - wanted.loss).abs().max()) > 1e-3
 
@@ -88,12 +113,13 @@ def test_scores_belong_to_parameters_alone():
     exam, params = learner.exam(shards), learner.init(torch.arange(2))
     first = learner.scores(params[None], exam)
     keys, _, slots, effort = start(learner, 1)
-    learner.train(params[:1], slots, learner.prepare(shards), effort, keys)  # nothing is remembered between calls
+    # nothing is remembered between calls
+    learner.train(params[:1], slots, learner.prepare(shards), effort, keys)
     again = learner.scores(params[None], exam)
     assert torch.equal(first.loss, again.loss)
 
 
-# --- what is refused -----------------------------------------------------------------------------------------------------
+# --- what is refused ------------------------------------------------------------------------------
 
 
 def test_padding_and_single_examples_are_refused():
@@ -101,7 +127,10 @@ def test_padding_and_single_examples_are_refused():
     learner, whole = learner_of(), learner_of(training=Training(steps=1))
     assert learner.prepare(shards) is shards  # minibatches hold no padding
     for call in (lambda: whole.prepare(shards), lambda: learner.exam(shards)):
-        with pytest.raises(ValueError, match=r"owners have \[18, 21, 24\] examples.*one size for all.*'?norm \"group\""):
+        with pytest.raises(
+            ValueError,
+            match=r"owners have \[18, 21, 24\] examples.*one size for all.*'?norm \"group\"",
+        ):
             call()
     for call in (lambda: whole.prepare(single), lambda: learner.exam(single)):
         with pytest.raises(ValueError, match=r"owners have \[1\] examples.* at least 2"):
@@ -123,37 +152,54 @@ def test_shards_of_one_size_lose_their_padding():
     wide = Shards(shards.x, shards.y, torch.nn.functional.pad(shards.index, (0, 5)), shards.size)
     learner = learner_of(training=Training(steps=1))
     keys, params, slots, effort = start(learner, 3)
-    one, other = (learner.train(params, slots, learner.prepare(s), effort, keys)[0] for s in (shards, wide))
+    one, other = (
+        learner.train(params, slots, learner.prepare(s), effort, keys)[0] for s in (shards, wide)
+    )
     assert torch.equal(one, other) and torch.equal(learner.exam(wide).x, learner.exam(shards).x)
 
 
 def test_norms_of_one_example_take_padding():
     # group norms, and instance norms once they keep no statistics, look at one example alone
     for part in (nn.GroupNorm(1, 3), nn.InstanceNorm1d(3, track_running_stats=True)):
-        net = nn.Sequential(nn.Linear(5, 6), nn.Unflatten(1, (3, 2)), part, nn.Flatten(), nn.Linear(6, 3))
+        net = nn.Sequential(
+            nn.Linear(5, 6), nn.Unflatten(1, (3, 2)), part, nn.Flatten(), nn.Linear(6, 3)
+        )
         learner = learner_of(training=Training(steps=1), module=net)
-        assert not learner.pooled and len(learner.exam(blobs()).x) == len(learner.prepare(blobs()).index) == 3
+        assert (
+            not learner.pooled
+            and len(learner.exam(blobs()).x) == len(learner.prepare(blobs()).index) == 3
+        )
 
 
-# --- export --------------------------------------------------------------------------------------------------------------
+# --- export ---------------------------------------------------------------------------------------
 
 
 def test_an_exported_module_answers_as_scoring_does():
     learner, shards = learner_of(), even(1)
     flat, x = learner.init(torch.tensor([4]))[0], even(1).x
     net = learner.export(flat, x)
-    assert not net.training and net is not learner.export(flat, x) and isinstance(net, nn.Sequential)
-    # equal to rounding, not only up to n / (n - 1): the variance kept is the biased one, which scoring normalises by
-    torch.testing.assert_close(net(x), learner.forward(learner.layout.views(flat), x), atol=1e-4, rtol=1e-4)
+    assert (
+        not net.training and net is not learner.export(flat, x) and isinstance(net, nn.Sequential)
+    )
+    # equal to rounding, not only up to n / (n - 1): the variance kept is the biased one, which
+    # scoring normalises by
+    torch.testing.assert_close(
+        net(x), learner.forward(learner.layout.views(flat), x), atol=1e-4, rtol=1e-4
+    )
     loss = nn.functional.cross_entropy(net(x), shards.y)
     torch.testing.assert_close(
-        loss[None, None], learner.scores(flat[None, None], learner.exam(shards)).loss, atol=1e-4, rtol=1e-4
+        loss[None, None],
+        learner.scores(flat[None, None], learner.exam(shards)).loss,
+        atol=1e-4,
+        rtol=1e-4,
     )
-    torch.testing.assert_close(net(x[:1]), net(x)[:1], atol=1e-4, rtol=1e-4)  # one example is answered alone, as in the batch
+    # one example is answered alone, as in the batch
+    torch.testing.assert_close(net(x[:1]), net(x)[:1], atol=1e-4, rtol=1e-4)
 
 
 def test_exported_statistics_are_cumulative_averages():
-    # torch's own way to one: momentum None, one pass in training mode; its variance is n / (n - 1) = 24/23 of ours
+    # torch's own way to one: momentum None, one pass in training mode; its variance is n / (n - 1)
+    # = 24/23 of ours
     net = nn.Sequential(nn.BatchNorm1d(5, momentum=None), nn.Linear(5, 3))
     learner, x = learner_of(module=net), even(1).x[:24]
     made = learner.export(learner.init(torch.tensor([0]))[0], x)
@@ -188,8 +234,11 @@ def test_export_without_batch_norms_needs_no_examples():
     learner = learner_of(module=net)
     flat = learner.init(torch.tensor([1]))[0]
     made = learner.export(flat)
-    torch.testing.assert_close(made(even(1).x), learner.forward(learner.layout.views(flat), even(1).x))
-    assert all(torch.equal(was[name], value) for name, value in net.state_dict().items())  # the user's module is as it was
+    torch.testing.assert_close(
+        made(even(1).x), learner.forward(learner.layout.views(flat), even(1).x)
+    )
+    # the user's module is as it was
+    assert all(torch.equal(was[name], value) for name, value in net.state_dict().items())
     with torch.no_grad():
         made[0].weight.zero_()
     assert not torch.equal(learner.export(flat)[0].weight, made[0].weight)  # and nothing shared
@@ -205,12 +254,13 @@ def test_what_export_refuses():
         learner.export(flat[:-1], even(1).x)
 
 
-# --- merging -------------------------------------------------------------------------------------------------------------
+# --- merging --------------------------------------------------------------------------------------
 
 
 def test_statistics_of_the_merged_model_beat_averaged_ones():
-    # digits, two aligned CNNs from different first parameters: at the midpoint the channels' variance falls, so averaged
-    # running statistics no longer fit what the norms see (REPAIR, 2022, section 3); recomputed ones do
+    # digits, two aligned CNNs from different first parameters: at the midpoint the channels'
+    # variance falls, so averaged running statistics no longer fit what the norms see (REPAIR, 2022,
+    # section 3); recomputed ones do
     digits = find_dataset("digits")
     x, y = digits.x.view(-1, 1, 8, 8), digits.y
     rows = torch.arange(1400)
@@ -222,7 +272,9 @@ def test_statistics_of_the_merged_model_beat_averaged_ones():
     keys, params, slots, effort = start(learner, 2)
     trained, _ = learner.train(params, slots, learner.prepare(shards), effort, keys)
     orders = match(learner.layout, learner.permutations, trained[:1], trained[1:], keys[:1])
-    pair = torch.cat([trained[:1], permute(learner.layout, learner.permutations, trained[1:], orders)])
+    pair = torch.cat(
+        [trained[:1], permute(learner.layout, learner.permutations, trained[1:], orders)]
+    )
     middle = pair.mean(0)
     reset = learner.scores(torch.stack([*pair, middle])[None], learner.exam(held_out))
     assert bool((reset.accuracy[0, :2] > 0.85).all())  # both learned something worth merging
@@ -233,19 +285,24 @@ def test_statistics_of_the_merged_model_beat_averaged_ones():
     with torch.no_grad():
         answers = averaged(x[exam_rows])
         without = nn.functional.cross_entropy(answers, y[exam_rows])
-        repaired = nn.functional.cross_entropy(learner.export(middle, x[rows])(x[exam_rows]), y[exam_rows])
+        repaired = nn.functional.cross_entropy(
+            learner.export(middle, x[rows])(x[exam_rows]), y[exam_rows]
+        )
     assert float(reset.loss[0, 2]) < float(without) - 0.1 and float(repaired) < float(without) - 0.1
 
 
-# --- memory --------------------------------------------------------------------------------------------------------------
+# --- memory ---------------------------------------------------------------------------------------
 
 
 def test_golden_activations():
-    # images 1*8*8 = 64; conv1 and relu1 8*64 each, pool 8*16, conv2 and relu2 16*16 each, average 16, flatten 16, linear 3;
-    # group norms add what their convolutions put out
+    # images 1*8*8 = 64; conv1 and relu1 8*64 each, pool 8*16, conv2 and relu2 16*16 each, average
+    # 16, flatten 16, linear 3; group norms add what their convolutions put out
     bare = 64 + 2 * 512 + 128 + 2 * 256 + 16 + 16 + 3
     assert count_activations(small_cnn((1, 8, 8), 3), torch.zeros(2, 1, 8, 8)) == (bare, (2, 3))
-    assert count_activations(small_cnn((1, 8, 8), 3, norm="group"), torch.zeros(2, 1, 8, 8))[0] == bare + 512 + 256
+    assert (
+        count_activations(small_cnn((1, 8, 8), 3, norm="group"), torch.zeros(2, 1, 8, 8))[0]
+        == bare + 512 + 256
+    )
 
 
 def test_activations_of_a_resnet_are_many_times_its_input():
@@ -260,7 +317,9 @@ def test_memory_bounds_how_many_models_are_stacked(limit, wanted, monkeypatch):
     cost = 4 * (2 * activations * 8 + COPIES * size)
     learner, seen = learner_of("vmap", memory=int(limit * cost)), []
     monkeypatch.setattr(
-        module_passes, "vmap", lambda f, chunk_size=None, **more: seen.append(chunk_size) or torch.vmap(f, **more)
+        module_passes,
+        "vmap",
+        lambda f, chunk_size=None, **more: seen.append(chunk_size) or torch.vmap(f, **more),
     )
     keys, params, slots, effort = start(learner, 4)
     learner.train(params, slots, learner.prepare(even(4)), effort, keys)

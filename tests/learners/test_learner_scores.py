@@ -1,4 +1,6 @@
-"""Scores against numbers worked by hand, in pieces and shared or owned exams, and of broken models."""
+"""Scores against numbers worked by hand, in pieces and shared or owned exams, and of broken
+models.
+"""
 
 import math
 
@@ -21,14 +23,17 @@ def learners(engine="loop", memory=2**28):
         "linear classifier": build("mlp", memory=memory, hidden=()),
         "regression mlp": build("mlp", "regression", memory=memory),
         "linear": build("linear", "regression", init_rule="normal"),
-        "module": ModuleLearner((5,), 3, "classification", Training(), module=net, engine=engine, memory=memory),
+        "module": ModuleLearner(
+            (5,), 3, "classification", Training(), module=net, engine=engine, memory=memory
+        ),
     }
 
 
 @pytest.mark.parametrize("engine", ["loop", "vmap"])
 @pytest.mark.parametrize("kind", learners())
 def test_scores_are_those_of_plain_torch(kind, engine):
-    # uneven exams of two markets, 4 models each, against one model and one market at a time with torch's own losses
+    # uneven exams of two markets, 4 models each, against one model and one market at a time with
+    # torch's own losses
     learner = learners(engine)[kind]
     shards = data_for(learner.task, owners=2)
     params = learner.init(torch.arange(8)).unflatten(0, (2, 4))
@@ -39,12 +44,19 @@ def test_scores_are_those_of_plain_torch(kind, engine):
         for model in range(4):
             outputs = learner.forward(learner.layout.views(params[market, model]), x)
             if learner.task == "classification":
-                loss, accuracy = nn.functional.cross_entropy(outputs, y), (outputs.argmax(1) == y).float().mean()
+                loss, accuracy = (
+                    nn.functional.cross_entropy(outputs, y),
+                    (outputs.argmax(1) == y).float().mean(),
+                )
             else:
                 mse = nn.functional.mse_loss(outputs[:, 0], y)
                 loss, accuracy = mse / 2, (1 - mse / y.var(correction=0)).clamp(min=0)
-            torch.testing.assert_close(scores.loss[market, model], loss.detach(), atol=1e-5, rtol=1e-5)
-            torch.testing.assert_close(scores.accuracy[market, model], accuracy.detach(), atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(
+                scores.loss[market, model], loss.detach(), atol=1e-5, rtol=1e-5
+            )
+            torch.testing.assert_close(
+                scores.accuracy[market, model], accuracy.detach(), atol=1e-5, rtol=1e-5
+            )
 
 
 @pytest.mark.parametrize("engine", ["loop", "vmap"])
@@ -82,20 +94,26 @@ def test_models_that_are_not_finite_have_infinite_loss_and_no_accuracy(kind, eng
 
 def test_finite_parameters_that_overflow_have_infinite_loss():
     learner = build("mlp", "regression")
-    scores = learner.scores(torch.full((1, 1, learner.layout.size), 3e37), learner.exam(lines(owners=1)))
+    scores = learner.scores(
+        torch.full((1, 1, learner.layout.size), 3e37), learner.exam(lines(owners=1))
+    )
     assert scores.loss.item() == math.inf and scores.accuracy.item() == 0.0
 
 
 def test_golden_zero_model():
-    # equal logits of 3 classes: loss log 3; the first class wins the tie and 8 of 24 labels are 0: accuracy 1/3
+    # equal logits of 3 classes: loss log 3; the first class wins the tie and 8 of 24 labels are 0:
+    # accuracy 1/3
     learner = build("mlp")
     scores = learner.scores(torch.zeros(1, 1, learner.layout.size), learner.exam(blobs(owners=1)))
-    assert scores.loss.item() == pytest.approx(math.log(3)) and scores.accuracy.item() == pytest.approx(1 / 3)
+    assert scores.loss.item() == pytest.approx(
+        math.log(3)
+    ) and scores.accuracy.item() == pytest.approx(1 / 3)
 
 
 def test_golden_linear_exam():
-    # x = (1, 2), y = (2, 2): at theta 1 errors are 1 and 0: MSE 1/2, loss 1/4; y does not vary, so R^2 is 0 by definition
-    # y = (1, 3), theta 1: errors 0, -1: MSE 1/2, variance 1, R^2 = 1/2, loss 1/4; theta 0: MSE 5, loss 2.5, R^2 clipped to 0
+    # x = (1, 2), y = (2, 2): at theta 1 errors are 1 and 0: MSE 1/2, loss 1/4; y does not vary, so
+    # R^2 is 0 by definition y = (1, 3), theta 1: errors 0, -1: MSE 1/2, variance 1, R^2 = 1/2, loss
+    # 1/4; theta 0: MSE 5, loss 2.5, R^2 clipped to 0
     learner = Linear((1,), 1, "regression")
     mlp = MLP((1,), 1, "regression", hidden=())
     rows, size = torch.tensor([[0, 1]]), torch.tensor([2])
@@ -113,11 +131,18 @@ def test_golden_linear_exam():
 
 
 def test_linear_exam_exposes_its_statistics():
-    # X = I, y = (3, 4), n = 2: X'X/2 = I/2, X'y/2 = (1.5, 2), y'y/2 = 12.5, mean 3.5; the third row is padding
+    # X = I, y = (3, 4), n = 2: X'X/2 = I/2, X'y/2 = (1.5, 2), y'y/2 = 12.5, mean 3.5; the third row
+    # is padding
     x, y = torch.tensor([[1.0, 0.0], [0.0, 1.0], [9.0, 9.0]]), torch.tensor([3.0, 4.0, 9.0])
-    exam = Linear((2,), 1, "regression").exam(Shards(x, y, torch.tensor([[0, 1, 2]]), torch.tensor([2])))
+    exam = Linear((2,), 1, "regression").exam(
+        Shards(x, y, torch.tensor([[0, 1, 2]]), torch.tensor([2]))
+    )
     torch.testing.assert_close(exam.gram, torch.eye(2, dtype=torch.float64)[None] / 2)
-    assert exam.cross.tolist() == [[1.5, 2.0]] and exam.energy.tolist() == [12.5] and exam.mean.tolist() == [3.5]
+    assert (
+        exam.cross.tolist() == [[1.5, 2.0]]
+        and exam.energy.tolist() == [12.5]
+        and exam.mean.tolist() == [3.5]
+    )
 
 
 def test_a_perfect_line_scores_zero_loss_and_full_accuracy():
@@ -137,7 +162,9 @@ def test_slopes_are_the_derivatives_of_the_losses(seed):
     ):
         z = torch.randn(2, outputs, 3, generator=draw, dtype=torch.float64, requires_grad=True)
         OBJECTIVES[task].losses(z, y).sum().backward()
-        torch.testing.assert_close(OBJECTIVES[task].slope(z.detach(), y).double(), z.grad, atol=1e-12, rtol=1e-12)
+        torch.testing.assert_close(
+            OBJECTIVES[task].slope(z.detach(), y).double(), z.grad, atol=1e-12, rtol=1e-12
+        )
 
 
 def test_permuted_hidden_units_compute_the_same():
@@ -150,13 +177,16 @@ def test_permuted_hidden_units_compute_the_same():
             views[tensor] = views[tensor].index_select(1 + axis, order)
     moved, exam = learner.layout.flat(views), learner.exam(blobs(owners=1))
     assert not torch.equal(moved, params)
-    torch.testing.assert_close(learner.scores(moved[None], exam).loss, learner.scores(params[None], exam).loss)
+    torch.testing.assert_close(
+        learner.scores(moved[None], exam).loss, learner.scores(params[None], exam).loss
+    )
 
 
 @pytest.mark.parametrize("engine", ["loop", "vmap"])
 @pytest.mark.parametrize("task", ["classification", "regression"])
 def test_large_exams_are_answered_in_slices_and_graded_whole(engine, task):
-    # 3 + 2 + 1 numbers an example (in, hidden twice, out): 64 bytes hold two examples, so that 24 are answered in 12 slices
+    # 3 + 2 + 1 numbers an example (in, hidden twice, out): 64 bytes hold two examples, so that 24
+    # are answered in 12 slices
     outputs, sizes = (3 if task == "classification" else 1), []
     net = nn.Sequential(nn.Linear(5, 2), nn.Tanh(), nn.Linear(2, outputs))
     net.register_forward_pre_hook(lambda part, given: sizes.append(len(given[0])))

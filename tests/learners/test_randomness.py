@@ -1,4 +1,6 @@
-"""Modules and augmentations with randomness of their own are refused by name, and no global generator moves."""
+"""Modules and augmentations with randomness of their own are refused by name, and no global
+generator moves.
+"""
 
 import random
 
@@ -62,13 +64,19 @@ def test_a_module_with_hidden_randomness_is_refused(what):
     before, numpys = torch.get_rng_state(), np.random.get_state()[1].copy()
     with pytest.raises(ValueError, match=SAID[what]):
         ModuleLearner((5,), 3, "classification", module=net)
-    assert torch.equal(torch.get_rng_state(), before) and np.array_equal(np.random.get_state()[1], numpys)
+    assert torch.equal(torch.get_rng_state(), before) and np.array_equal(
+        np.random.get_state()[1], numpys
+    )
 
 
 def test_a_market_refuses_it_when_it_is_built():
     net = Hidden(HIDDEN["dropout in training mode"], 64, 10)
-    with pytest.raises(ValueError, match=r"training mode draws from torch's generator.*without noise or dropout"):
-        make_market("parameter_trading_v0", n_agents=2, learner="module", learner_options={"module": net})
+    with pytest.raises(
+        ValueError, match=r"training mode draws from torch's generator.*without noise or dropout"
+    ):
+        make_market(
+            "parameter_trading_v0", n_agents=2, learner="module", learner_options={"module": net}
+        )
 
 
 @pytest.mark.parametrize(
@@ -84,7 +92,9 @@ def test_modules_without_it_are_taken(net):
     before = torch.get_rng_state()
     learner = ModuleLearner((5,), 3, "classification", Training(steps=2, batch_size=4), module=net)
     keys, params, slots, effort = start(learner, 3)
-    first, again = (learner.train(params, slots, learner.prepare(blobs()), effort, keys)[0] for _ in range(2))
+    first, again = (
+        learner.train(params, slots, learner.prepare(blobs()), effort, keys)[0] for _ in range(2)
+    )
     assert torch.equal(first, again) and torch.equal(torch.get_rng_state(), before)
 
 
@@ -97,15 +107,23 @@ def test_a_module_that_reads_numbers_as_indices_is_taken():
         def forward(self, x):
             return self.linear(self.embedding(x.long()).flatten(1))
 
-    assert ModuleLearner((5,), 3, "classification", module=Reads()).layout.size == 2 * 4 + 20 * 3 + 3
+    assert (
+        ModuleLearner((5,), 3, "classification", module=Reads()).layout.size == 2 * 4 + 20 * 3 + 3
+    )
 
 
 @pytest.mark.parametrize(
     "augment, said",
     [
-        (lambda x, keys, models: x + torch.randn_like(x), "augment draws from torch's generator.*draws from the keys"),
+        (
+            lambda x, keys, models: x + torch.randn_like(x),
+            "augment draws from torch's generator.*draws from the keys",
+        ),
         (lambda x, keys, models: x * float(np.random.rand()), "augment draws from NumPy's random"),
-        (lambda x, keys, models: x * random.random(), "augment changes the same examples in two ways"),
+        (
+            lambda x, keys, models: x * random.random(),
+            "augment changes the same examples in two ways",
+        ),
     ],
     ids=["torch", "NumPy", "Python"],
 )
@@ -123,12 +141,18 @@ def test_a_market_refuses_such_an_augmentation():
     images = (np.arange(60 * 64.0).reshape(60, 1, 8, 8) / 4000, np.arange(60) % 2)
     with pytest.raises(ValueError, match="augment draws from torch's generator"):
         make_market(
-            "parameter_trading_v0", n_agents=2, data=images, learner="cnn", augmentation=lambda x, keys: x + torch.rand_like(x)
+            "parameter_trading_v0",
+            n_agents=2,
+            data=images,
+            learner="cnn",
+            augmentation=lambda x, keys: x + torch.rand_like(x),
         )
 
 
 class Sly(nn.Module):
-    """Adds noise only where it was not tried when the learner was made: on more than two examples."""
+    """Adds noise only where it was not tried when the learner was made: on more than two
+    examples.
+    """
 
     def __init__(self):
         super().__init__()
@@ -139,7 +163,11 @@ class Sly(nn.Module):
 
 
 def test_noise_that_hides_when_the_module_is_tried_is_refused_where_it_is_drawn():
-    env = make_parallel("parameter_trading_v0", n_agents=2, learner=ModuleLearner((64,), 10, "classification", module=Sly()))
+    env = make_parallel(
+        "parameter_trading_v0",
+        n_agents=2,
+        learner=ModuleLearner((64,), 10, "classification", module=Sly()),
+    )
     before = torch.get_rng_state()
     with pytest.raises(ValueError, match="the module draws from torch's generator"):
         env.reset(seed=0)

@@ -1,4 +1,6 @@
-"""Small resource markets for the tests: how they are made, played by edited truthful actions, and what a round came to."""
+"""Small resource markets for the tests: how they are made, played by edited truthful actions,
+and what a round came to.
+"""
 
 import torch
 
@@ -10,10 +12,16 @@ from marketenv.learners import Training
 NAME = "resource_market_v0"
 TRAINING = Training(optimizer="sgd", learning_rate=0.5, batch_size=16, steps=2)
 COUNTS = {"n_owners": 3, "n_centres": 3, "max_cycles": 2}
-SMALL = COUNTS | {"learner_options": {"hidden": (4,)}, "training": TRAINING, "communications": 1, "dimensions": 4}
+SMALL = COUNTS | {
+    "learner_options": {"hidden": (4,)},
+    "training": TRAINING,
+    "communications": 1,
+    "dimensions": 4,
+}
 ALONE = COUNTS | {"learner": None}
 FLOAT32 = {"rel": 2e-6, "abs": 1e-7}  # policies see and say numbers of float32
-SIX = {"quality": (1.0, 0.97, 0.95, 0.92, 0.90, 0.60), "sigma": (0.1, 0.3, 0.5, 0.7, 0.9, 1.0)}  # of the design page
+# of the design page
+SIX = {"quality": (1.0, 0.97, 0.95, 0.92, 0.90, 0.60), "sigma": (0.1, 0.3, 0.5, 0.7, 0.9, 1.0)}
 
 
 def market_of(**config):
@@ -28,12 +36,18 @@ def game_of(**config):
 
 def equals(count, **config):
     """The page's symmetric game: so many owners and centres of quality 1 and equal costs."""
-    return make_market(NAME, learner=None, n_owners=count, n_centres=count, quality=(1.0, 1.0), **config)
+    return make_market(
+        NAME, learner=None, n_owners=count, n_centres=count, quality=(1.0, 1.0), **config
+    )
 
 
 def acted(market, now, edits=()):
-    """Truthful actions with some meanings changed; edits: by number of the mover: {field: meaning}; "all": of everybody."""
-    actions = rounds.act(market, dict.fromkeys(agent_names(market), market.policies["truthful"]), now)
+    """Truthful actions with some meanings changed; edits: by number of the mover: {field:
+    meaning}; "all": of everybody.
+    """
+    actions = rounds.act(
+        market, dict.fromkeys(agent_names(market), market.policies["truthful"]), now
+    )
     observed = rounds.observe(market, now)
     for role, move in rounds.stage_of(market, now).moves.items():
         for k in range(move.count):
@@ -80,7 +94,9 @@ def of_role(report, role, values=None):
 
 
 def owners(market, *told):
-    """Edits by which owner_0 does as said in each market of a batch; what is not said is honest and as before."""
+    """Edits by which owner_0 does as said in each market of a batch; what is not said is honest
+    and as before.
+    """
     number = market.config.conduct.index
     return {0: {"conduct": torch.tensor([[float(number(name))] for name in told]).double()}}
 
@@ -90,6 +106,8 @@ def drawn(now, market, seed, spread):
     draw = torch.Generator().manual_seed(seed)
     made = {}
     for role, move in rounds.stage_of(market, now).moves.items():
-        numbers = spread * (2 * torch.rand(len(now.floor.seeds), move.count, move.action.dim, generator=draw) - 1)
+        numbers = spread * (
+            2 * torch.rand(len(now.floor.seeds), move.count, move.action.dim, generator=draw) - 1
+        )
         made[role] = numbers.clamp(-1.0, 1.0)
     return made

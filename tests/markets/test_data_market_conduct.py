@@ -1,4 +1,6 @@
-"""What sellers of the data market may do with their data: what the platform sees of it, and what it is paid for."""
+"""What sellers of the data market may do with their data: what the platform sees of it, and
+what it is paid for.
+"""
 
 import dataclasses
 
@@ -19,7 +21,9 @@ WIDE = {"pilots": (16, 32), "points": 32, "distance": "exact"}
 
 
 def offered(market, *told):
-    """Where markets of one seed stand when seller_0 of each has offered what is told; the others are honest."""
+    """Where markets of one seed stand when seller_0 of each has offered what is told; the
+    others are honest.
+    """
     now = rounds.begin(market, torch.zeros(len(told), dtype=torch.int64))
     return rounds.play_stage(market, now, acted(market, now, lies(*told)))[0].floor
 
@@ -34,7 +38,7 @@ def apart(market, *told):
     return offered(market, *told).of(Piloted).apart[:, 0]
 
 
-# --- what is shown and what is delivered ------------------------------------------------------------------------------------
+# --- what is shown and what is delivered ----------------------------------------------------------
 
 
 def test_an_honest_delivery_begins_with_the_pilot_which_is_the_sellers_first_rows():
@@ -42,7 +46,9 @@ def test_an_honest_delivery_begins_with_the_pilot_which_is_the_sellers_first_row
     shown, delivered = (goods_of(floor, delivered=late) for late in (False, True))
     assert torch.equal(shown.x, delivered.x) and torch.equal(shown.y, delivered.y)
     first = floor.world.train.index[:, :, :8]
-    assert torch.equal(shown.x, floor.world.train.x[first]) and torch.equal(shown.y, floor.world.train.y[first])
+    assert torch.equal(shown.x, floor.world.train.x[first]) and torch.equal(
+        shown.y, floor.world.train.y[first]
+    )
     assert shown.size.tolist() == [[8] * 3] and shown.labelled.all()
 
 
@@ -52,23 +58,32 @@ def test_what_is_done_to_the_delivery_alone_is_not_in_the_pilot():
     for lie in (1, 2):
         assert torch.equal(shown.x[lie], shown.x[0]) and torch.equal(shown.y[lie], shown.y[0])
         assert not torch.equal(delivered.y[lie, 0], delivered.y[0, 0])
-        assert torch.equal(delivered.x[lie, 1:], delivered.x[0, 1:])  # the others deliver what they have
+        # the others deliver what they have
+        assert torch.equal(delivered.x[lie, 1:], delivered.x[0, 1:])
         assert torch.equal(delivered.y[lie, 1:], delivered.y[0, 1:])
-    assert (delivered.x[1, 0] != delivered.x[0, 0]).any() and torch.equal(delivered.x[2, 0], delivered.x[0, 0])
+    assert (delivered.x[1, 0] != delivered.x[0, 0]).any() and torch.equal(
+        delivered.x[2, 0], delivered.x[0, 0]
+    )
 
 
 def test_labels_are_renamed_or_wrong_and_features_move_to_the_buyers():
     floor = offered(market_of(), TRUE, RENAMED, WRONG, {"shift": 1.0})
     rows = goods_of(floor, delivered=False)
     honest, renamed, wrong, moved = rows.y[:, 0]
-    assert torch.equal(renamed, (honest + 1) % 10) and (wrong != honest).all() and torch.equal(moved, honest)
+    assert (
+        torch.equal(renamed, (honest + 1) % 10)
+        and (wrong != honest).all()
+        and torch.equal(moved, honest)
+    )
     assert torch.equal(rows.x[1:3, 0], rows.x[:1, 0].expand(2, -1, -1))
     public = floor.world.buyer.x[0]
     assert all(any(torch.allclose(row, wanted) for wanted in public) for row in rows.x[3, 0])
 
 
 def test_padded_and_repeated_rows_are_copies():
-    """Without any different rows one is left; of five times the rows each comes five times before the next one."""
+    """Without any different rows one is left; of five times the rows each comes five times
+    before the next one.
+    """
     market = market_of(data_options={"size": 10})
     floor = offered(market, {"distinct": 0.0}, {"declared": 5.0})
     size = floor.world.size[0]
@@ -79,13 +94,15 @@ def test_padded_and_repeated_rows_are_copies():
     assert torch.equal(rows.x[1, 0], train.x[train.index[1, 0, torch.arange(16) // 5]])
 
 
-# --- what the platform sees -------------------------------------------------------------------------------------------------
+# --- what the platform sees -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("method", ["exact", "sliced"])
 @pytest.mark.parametrize("private", [False, True])
 def test_renaming_classes_changes_no_distance_unless_a_vocabulary_is_agreed_on(method, private):
-    """The label is seen by the moments of its class alone, which a permutation of names leaves as they are."""
+    """The label is seen by the moments of its class alone, which a permutation of names leaves
+    as they are.
+    """
     measured = {"distance": method, "private": private, "anchors": 4}
     honest, renamed = apart(market_of(**measured), TRUE, RENAMED).tolist()
     assert renamed == pytest.approx(honest, rel=1e-9)
@@ -100,7 +117,9 @@ def test_with_a_vocabulary_renamed_classes_lie_farther_off():
 
 def test_wrong_labels_raise_the_distance_where_data_are_alike():
     """Of balanced sellers classes are what tells rows apart: random labels mix their moments."""
-    honest, wrong = apart(market_of(**WIDE | {"dimensions": 8}, partition="balanced"), TRUE, WRONG).tolist()
+    honest, wrong = apart(
+        market_of(**WIDE | {"dimensions": 8}, partition="balanced"), TRUE, WRONG
+    ).tolist()
     assert wrong > 1.02 * honest
 
 
@@ -108,15 +127,18 @@ def test_a_pilot_lies_nearer_the_more_of_it_is_spoofed_or_moved():
     honest, half, spoofed, moved = apart(
         market_of(**WIDE | {"pilots": (16, 64), "points": 64}), TRUE, HALF_SPOOFED, SPOOFED, MOVED
     ).tolist()
-    assert spoofed < 1e-6 < 0.1 < half < 0.9 * honest and moved < honest  # 64 rows for the 64 that distances are taken to
+    # 64 rows for the 64 that distances are taken to
+    assert spoofed < 1e-6 < 0.1 < half < 0.9 * honest and moved < honest
 
 
 def test_no_labels_are_seen_where_features_alone_are_measured():
-    honest, wrong, renamed = apart(market_of(labels="features", distance="exact"), TRUE, WRONG, RENAMED).tolist()
+    honest, wrong, renamed = apart(
+        market_of(labels="features", distance="exact"), TRUE, WRONG, RENAMED
+    ).tolist()
     assert wrong == renamed == honest
 
 
-# --- what it is paid for, and what an audit finds -----------------------------------------------------------------------------
+# --- what it is paid for, and what an audit finds -------------------------------------------------
 
 
 CAUGHT = [  # lie, whether an audit sees it, and whether it does where labels have names
@@ -130,13 +152,19 @@ CAUGHT = [  # lie, whether an audit sees it, and whether it does where labels ha
 ]
 
 
-@pytest.mark.parametrize(("vocabulary", "private"), [(0.0, False), (0.0, True), (1.0, False), (1.0, True)])
+@pytest.mark.parametrize(
+    ("vocabulary", "private"), [(0.0, False), (0.0, True), (1.0, False), (1.0, True)]
+)
 def test_an_audit_catches_who_delivers_other_rows_than_it_showed(vocabulary, private):
-    """Without an audit all are paid in full; with one, those that are caught get nothing and the others as much as before."""
+    """Without an audit all are paid in full; with one, those that are caught get nothing and
+    the others as much as before.
+    """
     market = market_of(rule="posted", vocabulary=vocabulary, private=private, anchors=4)
     told = [lie for lie, _, _ in CAUGHT]
     verify = torch.tensor([[0.0]] * len(told) + [[1.0]] * len(told)).double()
-    report = one_round(market, lies(*told, *told), LOUD | {"verify": verify}, seeds=[0] * 2 * len(told))
+    report = one_round(
+        market, lies(*told, *told), LOUD | {"verify": verify}, seeds=[0] * 2 * len(told)
+    )
     alone, checked = report.flows["price"].received[:, 0].chunk(2)
     assert alone.tolist() == pytest.approx([500 * 6 / 16] * len(told), rel=1e-6)
     caught = torch.tensor([with_names if vocabulary else seen for _, seen, with_names in CAUGHT])
@@ -155,7 +183,8 @@ def test_noise_passes_an_audit_of_a_wide_tolerance():
     assert not delivered.caught.any()
 
 
-COSTS = {  # lie -> rows of seller_0's 6 that it has to pay for, where half of a row's cost is its label
+# lie -> rows of seller_0's 6 that it has to pay for, where half of a row's cost is its label
+COSTS = {
     "truth": (TRUE, 6.0),
     "wrong labels": (WRONG, 3.0),
     "half of them": ({"flip": 0.5}, 4.5),
@@ -170,13 +199,23 @@ COSTS = {  # lie -> rows of seller_0's 6 that it has to pay for, where half of a
 def test_a_seller_pays_for_different_right_rows():
     market = market_of(rule="posted", cost_per_point=(2.0, 2.0))
     report = one_round(market, lies(*(lie for lie, _ in COSTS.values())), seeds=[0] * len(COSTS))
-    assert report.terms["cost"]["seller"][:, 0].tolist() == pytest.approx([-2 * rows for _, rows in COSTS.values()], rel=1e-6)
+    assert report.terms["cost"]["seller"][:, 0].tolist() == pytest.approx(
+        [-2 * rows for _, rows in COSTS.values()], rel=1e-6
+    )
     assert (report.terms["cost"]["seller"][:, 1:] == -10.0).all()
 
 
 def test_copies_beyond_ones_rows_cost_nothing_more():
-    """Thirty points of fifty and more that are offered, each row five times: six rows are paid for."""
-    market = market_of(rule="posted", cost_per_point=(2.0, 2.0), points=60, data_options={"size": 10}, labelling=0.0)
+    """Thirty points of fifty and more that are offered, each row five times: six rows are paid
+    for.
+    """
+    market = market_of(
+        rule="posted",
+        cost_per_point=(2.0, 2.0),
+        points=60,
+        data_options={"size": 10},
+        labelling=0.0,
+    )
     before = rounds.begin(market, torch.tensor([0]))
     size = int(before.floor.world.size[0, 0])
     buyer = {"budget": 1.0, "mixture": torch.tensor([[0.5, 0.25, 0.25]]).double()}
@@ -204,7 +243,9 @@ def test_the_truthful_policy_is_honest():
 
 
 def test_noise_among_copies_is_noise_that_an_audit_sees():
-    """Copies have no deviation of their own; noise has the buyer's, so that it cannot be the honest row again."""
+    """Copies have no deviation of their own; noise has the buyer's, so that it cannot be the
+    honest row again.
+    """
     market = market_of(rule="posted", cost_per_point=(1.0, 1.0), pilots=(8, 16), points=48)
     cheats = lies({}, {"bait": 1.0}, {"distinct": 0.0}, {"distinct": 0.0, "bait": 1.0})
     delivered = parts(one_round(market, cheats, LOUD | {"verify": 1.0}, [0] * 4))[4]
@@ -212,9 +253,13 @@ def test_noise_among_copies_is_noise_that_an_audit_sees():
 
 
 def test_a_label_that_nobody_reads_saves_nothing():
-    """Rows without labels cost their collection alone, whatever is done to labels that they do not have."""
+    """Rows without labels cost their collection alone, whatever is done to labels that they do
+    not have.
+    """
     hidden = {"corruption": "unlabeled", "corruption_options": {"rate": 1.0}}
-    market = market_of(rule="posted", labels="pseudo", cost_per_point=(1.0, 1.0), data_options=hidden)
+    market = market_of(
+        rule="posted", labels="pseudo", cost_per_point=(1.0, 1.0), data_options=hidden
+    )
     report = one_round(market, lies({}, {"flip": 1.0}, {"permute": "delivered"}), LOUD, [0] * 3)
     cost, points = -report.terms["cost"]["seller"][:, 0], parts(report)[2].points[:, 0]
     assert torch.allclose(cost, 0.5 * points.double())

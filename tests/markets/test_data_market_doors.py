@@ -24,7 +24,8 @@ def test_the_public_checks_hold_with_discrete_actions():
     assert check_market_env(data_market_v0.parallel_env(**TINY, action_levels=3)) == tuple(CHECKS)
 
 
-@pytest.mark.filterwarnings("ignore:Agents have different", "ignore:Observations are different")  # as those of roles may be
+# as those of roles may be
+@pytest.mark.filterwarnings("ignore:Agents have different", "ignore:Observations are different")
 def test_the_suites_of_pettingzoo(capsys):
     env = data_market_v0.parallel_env(**TINY)
     parallel_api_test(env, num_cycles=8)
@@ -36,8 +37,12 @@ def test_the_suites_of_pettingzoo(capsys):
 def test_a_step_is_a_stage_and_each_role_has_its_own_box():
     env = data_market_v0.parallel_env(**TINY)
     seen, _ = env.reset(seed=0)
-    assert {a: env.observation_space(a).shape for a in env.agents} == dict.fromkeys(SELLERS, (7,)) | {"buyer_0": (24,)}
-    assert {a: env.action_space(a).shape for a in env.agents} == dict.fromkeys(SELLERS, (9,)) | {"buyer_0": (6,)}
+    assert {a: env.observation_space(a).shape for a in env.agents} == dict.fromkeys(
+        SELLERS, (7,)
+    ) | {"buyer_0": (24,)}
+    assert {a: env.action_space(a).shape for a in env.agents} == dict.fromkeys(SELLERS, (9,)) | {
+        "buyer_0": (6,)
+    }
     assert env.state().shape == (45,) and env.movers == SELLERS
     assert not seen["buyer_0"].any() and seen["seller_0"][0] == 1.0  # a turn flag
     middle = {a: np.zeros(space.shape, space.dtype) for a, space in env.action_spaces.items()}
@@ -45,7 +50,11 @@ def test_a_step_is_a_stage_and_each_role_has_its_own_box():
     assert env.movers == ["buyer_0"] and not any(rewards.values()) and env.report is None
     assert seen["buyer_0"][0] == 1.0 and not seen["seller_0"].any()
     _, rewards, terminated, *_ = env.step(middle)
-    assert env.report.of(Selected).points.any() and any(rewards.values()) and not any(terminated.values())
+    assert (
+        env.report.of(Selected).points.any()
+        and any(rewards.values())
+        and not any(terminated.values())
+    )
     assert env.movers == SELLERS
 
 
@@ -89,7 +98,8 @@ def test_many_markets_at_once_are_those_of_single_ones():
 def test_a_role_of_stable_baselines3_moves_together():
     sellers, buyers = (make_sb3(NAME, 2, agent=agent, **TINY) for agent in ("seller", "buyer"))
     assert sellers.num_envs == 6 and buyers.num_envs == 2
-    assert sellers.reset().shape == (6, 6) and buyers.reset().shape == (2, 23)  # of one stage, so without a turn flag
+    # of one stage, so without a turn flag
+    assert sellers.reset().shape == (6, 6) and buyers.reset().shape == (2, 23)
     _, rewards, dones, _ = sellers.step(np.zeros((6, 9), np.float32))
     assert rewards.shape == (6,) and not dones.any()
     with pytest.raises(ValueError, match="all"):
@@ -98,7 +108,14 @@ def test_a_role_of_stable_baselines3_moves_together():
 
 @pytest.mark.parametrize("agent", ["seller_0", "buyer_0"])
 def test_ppo_learns_in_either_role(agent):
-    model = PPO("MlpPolicy", make_sb3(NAME, 2, agent=agent, **TINY), n_steps=4, batch_size=8, n_epochs=1, seed=0)
+    model = PPO(
+        "MlpPolicy",
+        make_sb3(NAME, 2, agent=agent, **TINY),
+        n_steps=4,
+        batch_size=8,
+        n_epochs=1,
+        seed=0,
+    )
     assert model.learn(8).num_timesteps == 8
 
 
@@ -107,7 +124,12 @@ def test_a_round_is_shown_in_words_and_as_a_picture():
         env = data_market_v0.parallel_env(**TINY, render_mode=mode)
         env.reset(seed=0)
         for _ in range(2):
-            env.step({agent: np.zeros(space.shape, space.dtype) for agent, space in env.action_spaces.items()})
+            env.step(
+                {
+                    agent: np.zeros(space.shape, space.dtype)
+                    for agent, space in env.action_spaces.items()
+                }
+            )
         shown = env.render()
         if mode == "ansi":
             assert "seller_0 offers" in shown and "Utility: " in shown and "predicted" in shown

@@ -42,7 +42,9 @@ def drawn(now, market, seed, spread):
     draw = torch.Generator().manual_seed(seed)
     made = {}
     for role, move in rounds.stage_of(market, now).moves.items():
-        numbers = spread * (2 * torch.rand(len(now.floor.seeds), move.count, move.action.dim, generator=draw) - 1)
+        numbers = spread * (
+            2 * torch.rand(len(now.floor.seeds), move.count, move.action.dim, generator=draw) - 1
+        )
         made[role] = numbers.clamp(-1.0, 1.0)
     return made
 
@@ -63,19 +65,30 @@ def check_round(market, start, report):
     assert (prices.sum(1) <= selected.budget * (1 + 1e-12)).all()
     paid = report.flows["price"].received + report.flows["released"].received
     assert (paid <= prices * (1 + 1e-12) + 1e-12).all() and not paid[delivered.caught].any()
-    assert not (delivered.caught & ~selected.audited).any() and (selected.audited <= (points > 0)).all()
+    assert (
+        not (delivered.caught & ~selected.audited).any()
+        and (selected.audited <= (points > 0)).all()
+    )
     flows = {name: flow.money.sum((1, 2)) for name, flow in report.flows.items()}
     spent = flows["price"] + flows["released"] + flows["fee"] + flows["returned"]
     assert torch.allclose(flows["held"], spent, rtol=1e-12, atol=1e-9)
-    assert torch.allclose(flows["fee"], c.fee * (flows["price"] + flows["released"]), rtol=1e-9, atol=1e-9)
+    assert torch.allclose(
+        flows["fee"], c.fee * (flows["price"] + flows["released"]), rtol=1e-9, atol=1e-9
+    )
     terms = torch.zeros_like(report.rewards)
     for by_role in report.terms.values():
         for role, value in by_role.items():
             terms[:, report.rows[role]] += value
-    assert torch.allclose(report.rewards, report.net[:, : terms.shape[1]] + terms, rtol=1e-9, atol=1e-9)
+    assert torch.allclose(
+        report.rewards, report.net[:, : terms.shape[1]] + terms, rtol=1e-9, atol=1e-9
+    )
     assert (report.terms["cost"]["seller"] <= 0).all()
     names = delivered.reputation[:, report.rows["seller"]]
-    assert ((names >= 0) & (names <= 1)).all() and (delivered.kept >= 0).all() and (delivered.kept <= 1).all()
+    assert (
+        ((names >= 0) & (names <= 1)).all()
+        and (delivered.kept >= 0).all()
+        and (delivered.kept <= 1).all()
+    )
 
 
 def play(market, seed, spread):
@@ -84,15 +97,24 @@ def play(market, seed, spread):
         start = now = rounds.begun(market, now)
         report = None
         while report is None:
-            now, report = rounds.play_stage(market, now, drawn(now, market, seed + 7 * turn + now.at, spread))
+            now, report = rounds.play_stage(
+                market, now, drawn(now, market, seed + 7 * turn + now.at, spread)
+            )
         check_round(market, start, report)
     return report
 
 
-@settings(max_examples=12, derandomize=True, phases=(Phase.explicit, Phase.generate))  # to shrink a market takes minutes
-@given(st.fixed_dictionaries({}, optional={n: st.sampled_from(v) for n, v in CHOICES.items()}), st.integers(0, 999), st.data())
+# to shrink a market takes minutes
+@settings(max_examples=12, derandomize=True, phases=(Phase.explicit, Phase.generate))
+@given(
+    st.fixed_dictionaries({}, optional={n: st.sampled_from(v) for n, v in CHOICES.items()}),
+    st.integers(0, 999),
+    st.data(),
+)
 def test_money_adds_up_for_every_combination_of_parts_and_whatever_is_played(chosen, seed, data):
-    """By random actions and by those at the ends of their boxes, on clean data and on data of which half has no label."""
+    """By random actions and by those at the ends of their boxes, on clean data and on data of
+    which half has no label.
+    """
     bad = data.draw(st.sampled_from([{}, UNLABELED]))
     market = market_of(anchors=3, data_options=bad, **chosen)
     play(market, seed, data.draw(st.sampled_from([1.0, 5.0])))
@@ -101,13 +123,16 @@ def test_money_adds_up_for_every_combination_of_parts_and_whatever_is_played(cho
 @pytest.mark.parametrize("rule", DATA_RULES)
 @pytest.mark.parametrize("release", RELEASES)
 def test_every_rule_sells_something_and_every_release_returns_what_it_keeps(rule, release):
-    """Each rule where sellers ask their cost of nothing and the buyer has all to spend, with everything held back."""
+    """Each rule where sellers ask their cost of nothing and the buyer has all to spend, with
+    everything held back.
+    """
     market = market_of(rule=rule, release=release, cost_per_point=(0.0, 0.0), fee=0.1)
     now = rounds.begin(market, torch.arange(6))
     start = now
     actions = drawn(now, market, 0, 0.0)  # middle of the box: asks of the cost
     now, _ = rounds.play_stage(market, now, actions)
-    actions = {"buyer": torch.ones_like(drawn(now, market, 0, 0.0)["buyer"])}  # the whole budget, all audited, all held back
+    # the whole budget, all audited, all held back
+    actions = {"buyer": torch.ones_like(drawn(now, market, 0, 0.0)["buyer"])}
     _, report = rounds.play_stage(market, now, actions)
     check_round(market, start, report)
     assert parts(report)[2].points.any() and not report.flows["price"].money.any()

@@ -1,4 +1,6 @@
-"""A user's own part in every market: what it returns is checked by its name, and gradients end there."""
+"""A user's own part in every market: what it returns is checked by its name, and gradients end
+there.
+"""
 
 import dataclasses
 from functools import partial
@@ -21,7 +23,13 @@ from marketenv.valuation import DISTANCES, VALUATIONS
 
 SEEDS = torch.arange(4)  # four markets of three agents, so that no two axes are of one length
 SMALL = {"dimension": 5, "examples": 20, "validation_size": 30, "test_size": 30, "noise": 0.5}
-LINEAR = {"n_agents": 3, "max_cycles": 2, "data": "linear", "data_options": SMALL, "partition": "balanced"}
+LINEAR = {
+    "n_agents": 3,
+    "max_cycles": 2,
+    "data": "linear",
+    "data_options": SMALL,
+    "partition": "balanced",
+}
 TRAINING = Training(optimizer="sgd", learning_rate=0.05, momentum=0.5, steps=2)
 
 pytestmark = pytest.mark.usefixtures("as_for_a_user")
@@ -41,7 +49,9 @@ def traded(**config):
 
 def shared(**config):
     learner = config.pop("learner", LEARNERS["linear"]((5,), 1, "regression", TRAINING))
-    return played("model_sharing_v0", learner=learner, costs=(0.1, 0.2), strength=0.1, **LINEAR, **config)
+    return played(
+        "model_sharing_v0", learner=learner, costs=(0.1, 0.2), strength=0.1, **LINEAR, **config
+    )
 
 
 def field(part, name, change):
@@ -69,7 +79,9 @@ class Teacher:
 
     method: str
     change: object
-    real: object = dataclasses.field(default_factory=lambda: LEARNERS["linear"]((5,), 1, "regression", TRAINING))
+    real: object = dataclasses.field(
+        default_factory=lambda: LEARNERS["linear"]((5,), 1, "regression", TRAINING)
+    )
 
     def __getattr__(self, name):
         real = getattr(LEARNERS["linear"]((5,), 1, "regression", TRAINING), name)
@@ -79,7 +91,9 @@ class Teacher:
 
 
 def teacher(method, place=None):
-    """Builds that learner from a change of the whole that a method returns, or of one place in a tuple."""
+    """Builds that learner from a change of the whole that a method returns, or of one place in
+    a tuple.
+    """
 
     def build(change):
         def changed(returned):
@@ -97,15 +111,25 @@ def spoiled(kind, name, change):
 
 
 def scheme(name, part):
-    return lambda change: dataclasses.replace(SCHEMES[name], settle=field(SCHEMES[name].settle, part, change))
+    return lambda change: dataclasses.replace(
+        SCHEMES[name], settle=field(SCHEMES[name].settle, part, change)
+    )
 
 
 # words that the error begins with -> what plays a market whose own part's result is changed
 PARTS = {
-    "mechanism returned allocation": lambda c: traded(mechanism=field(MECHANISMS["nash_bargaining"], "allocation", c)),
-    "mechanism returned prices": lambda c: traded(mechanism=field(MECHANISMS["nash_bargaining"], "prices", c)),
-    "valuation returned shown": lambda c: traded(valuation=field(VALUATIONS["error_ratio"], "shown", c)),
-    "valuation returned worth": lambda c: traded(valuation=field(VALUATIONS["error_ratio"], "worth", c)),
+    "mechanism returned allocation": lambda c: traded(
+        mechanism=field(MECHANISMS["nash_bargaining"], "allocation", c)
+    ),
+    "mechanism returned prices": lambda c: traded(
+        mechanism=field(MECHANISMS["nash_bargaining"], "prices", c)
+    ),
+    "valuation returned shown": lambda c: traded(
+        valuation=field(VALUATIONS["error_ratio"], "shown", c)
+    ),
+    "valuation returned worth": lambda c: traded(
+        valuation=field(VALUATIONS["error_ratio"], "worth", c)
+    ),
     "alignment returned offers": lambda c: traded(alignment=field(ALIGNMENTS["none"], "offers", c)),
     "alignment returned orders": lambda c: traded(alignment=field(ALIGNMENTS["none"], "orders", c)),
     "alpha returned alpha": lambda c: traded(alpha=field(WEIGHTS["closed_form"], "alpha", c)),
@@ -116,8 +140,12 @@ PARTS = {
     "exchange returned reason": lambda c: traded(exchange=field(EXCHANGES["trade"], "reason", c)),
     "graph returned who buys": lambda c: shared(graph=whole(GRAPHS["break"], c)),
     "payment returned prices": lambda c: shared(payment=whole(SHARING_PAYMENTS["marginal"], c)),
-    "distance.between returned distances": lambda c: shared(distance=spoiled(DISTANCES["cosine"], "between", c)),
-    "distance.pull returned forces": lambda c: shared(distance=spoiled(DISTANCES["cosine"], "pull", c)),
+    "distance.between returned distances": lambda c: shared(
+        distance=spoiled(DISTANCES["cosine"], "between", c)
+    ),
+    "distance.pull returned forces": lambda c: shared(
+        distance=spoiled(DISTANCES["cosine"], "pull", c)
+    ),
     **{
         f"scheme returned {part}": lambda c, part=part: shared(scheme=scheme("ditto", part)(c))
         for part in ("bought", "prices", "params", "centre", "pull", "second", "broke")
@@ -142,7 +170,10 @@ PARTS = {
     [
         (lambda t: t[0], "wanted .*the first axis is missing; one call is for all"),
         (lambda t: t[:1], "of shape .*make it of that shape"),  # today's kind of silent broadcast
-        (lambda t: t.mT if t.dim() > 1 else t, "its axes stand in another order|make it of that shape"),
+        (
+            lambda t: t.mT if t.dim() > 1 else t,
+            "its axes stand in another order|make it of that shape",
+        ),
         (lambda t: t.to(torch.complex64), "complex64 is not converted"),
         (lambda t: t.to("meta"), "lies on meta, wanted cpu"),
         (lambda t: t.tolist(), "as a list, wanted"),
@@ -151,7 +182,17 @@ PARTS = {
     ids=["no markets", "one market", "swapped", "complex", "device", "list", "None"],
 )
 def test_what_an_own_part_returns_is_refused_by_its_name(said, change, why):
-    square = said.split()[-1] in ("allocation", "prices", "shown", "worth", "bought", "buys", "distances", "alpha", "loss")
+    square = said.split()[-1] in (
+        "allocation",
+        "prices",
+        "shown",
+        "worth",
+        "bought",
+        "buys",
+        "distances",
+        "alpha",
+        "loss",
+    )
     if "another order" in why and square:
         change = lambda t: t.movedim(0, 1)  # noqa: E731 - markets and buyers change places
     with pytest.raises(ValueError, match=f"^{said} .*({why})"):
@@ -185,18 +226,39 @@ TRADING = ("mechanism", "valuation", "alignment", "alpha", "exchange")
 @pytest.mark.parametrize(
     ("part", "said"),
     [
-        ({"mechanism": lambda bids, asks: bids}, r"mechanism returned a Tensor, wanted Outcome\(allocation, prices\)"),
-        ({"mechanism": lambda bids, asks: (bids > 0, bids)}, "mechanism returned a tuple of 2, wanted Outcome"),
+        (
+            {"mechanism": lambda bids, asks: bids},
+            r"mechanism returned a Tensor, wanted Outcome\(allocation, prices\)",
+        ),
+        (
+            {"mechanism": lambda bids, asks: (bids > 0, bids)},
+            "mechanism returned a tuple of 2, wanted Outcome",
+        ),
         ({"mechanism": lambda bids, asks: None}, "mechanism returned None, wanted Outcome"),
-        ({"valuation": lambda trial: trial.loss_after}, r"valuation returned a Tensor, wanted Gain\(shown, worth\)"),
-        ({"alignment": lambda params, *rest: params}, r"alignment returned a Tensor, wanted Aligned\(offers, orders\)"),
-        ({"exchange": lambda *given: None}, r"exchange returned None, wanted Exchange\(params, bought, prices, reason\)"),
-        ({"learner": Teacher("train", lambda done: done[0])}, r"learner.train returned a Tensor, wanted \(params, slots\)"),
+        (
+            {"valuation": lambda trial: trial.loss_after},
+            r"valuation returned a Tensor, wanted Gain\(shown, worth\)",
+        ),
+        (
+            {"alignment": lambda params, *rest: params},
+            r"alignment returned a Tensor, wanted Aligned\(offers, orders\)",
+        ),
+        (
+            {"exchange": lambda *given: None},
+            r"exchange returned None, wanted Exchange\(params, bought, prices, reason\)",
+        ),
+        (
+            {"learner": Teacher("train", lambda done: done[0])},
+            r"learner.train returned a Tensor, wanted \(params, slots\)",
+        ),
         (
             {"learner": Teacher("scores", lambda done: done.loss)},
             r"learner.scores returned a Tensor, wanted Scores\(loss, accuracy\)",
         ),
-        ({"learner": Teacher("init", lambda params: params / 0)}, "learner.init returned parameters that are not finite"),
+        (
+            {"learner": Teacher("init", lambda params: params / 0)},
+            "learner.init returned parameters that are not finite",
+        ),
     ],
 )
 def test_another_object_is_refused_with_what_was_wanted(part, said):
@@ -208,7 +270,9 @@ def test_a_pair_of_tensors_is_an_alignment_and_scores():
     pair = lambda *given: tuple(ALIGNMENTS["none"](*given))  # noqa: E731
     learner = Teacher("scores", tuple)
     assert torch.equal(traded(alignment=pair, learner=learner)[-1].rewards, traded()[-1].rewards)
-    assert isinstance(pair(torch.zeros(1, 2, 1), None, None, None, None), tuple) and not isinstance(pair, Aligned)
+    assert isinstance(pair(torch.zeros(1, 2, 1), None, None, None, None), tuple) and not isinstance(
+        pair, Aligned
+    )
 
 
 def test_a_learners_own_losses_are_checked_too():
@@ -218,7 +282,10 @@ def test_a_learners_own_losses_are_checked_too():
         return learner
 
     assert torch.equal(traded(learner=losses(lambda t: t))[-1].rewards, traded()[-1].rewards)
-    with pytest.raises(ValueError, match=r"learner.losses returned losses of shape \[1, 60\] float32, wanted \[4, 60\]"):
+    with pytest.raises(
+        ValueError,
+        match=r"learner.losses returned losses of shape \[1, 60\] float32, wanted \[4, 60\]",
+    ):
         traded(learner=losses(lambda t: t[:1]), alpha="grid")  # 3 buyers x 2 sellers x 10 weights
 
 
@@ -227,7 +294,7 @@ def test_nan_gains_are_refused_where_they_would_be_shown_as_the_largest():
         traded(valuation=field(VALUATIONS["error_ratio"], "worth", lambda t: t * torch.nan))
 
 
-# --- prices -----------------------------------------------------------------------------------------------------------------
+# --- prices ---------------------------------------------------------------------------------------
 
 BIDS = torch.tensor([[[3.0], [0.1]]], dtype=torch.float64)  # one market, two buyers, one seller
 ASKS = torch.ones(1, 1).double()
@@ -235,16 +302,24 @@ ASKS = torch.ones(1, 1).double()
 
 def rule(prices, sold=(True, False)):
     """A rule that always says the same; prices and sales of the two buyers."""
-    return lambda bids, asks: Outcome(torch.tensor([[[sold[0]], [sold[1]]]]), torch.as_tensor(prices).view(1, 2, 1))
+    return lambda bids, asks: Outcome(
+        torch.tensor([[[sold[0]], [sold[1]]]]), torch.as_tensor(prices).view(1, 2, 1)
+    )
 
 
 @pytest.mark.parametrize(
     ("prices", "said"),
     [
-        ([-5.0, 0.0], r"a price of -5 at index \[0, 0, 0\], wanted a finite amount >= 0. No money moved"),
+        (
+            [-5.0, 0.0],
+            r"a price of -5 at index \[0, 0, 0\], wanted a finite amount >= 0. No money moved",
+        ),
         ([torch.nan, 0.0], "a price of nan .*wanted a finite amount"),
         ([torch.inf, 0.0], "a price of inf .*which is more than the bid of 3"),
-        ([3.0001, 0.0], "a price of 3.0001 at index .*more than the bid of 3; wanted prices <= bids"),
+        (
+            [3.0001, 0.0],
+            "a price of 3.0001 at index .*more than the bid of 3; wanted prices <= bids",
+        ),
         ([2.0, 0.5], r"a price of 0.5 at index \[0, 1, 0\], where nothing is sold; wanted 0 there"),
         ([2.0, torch.nan], "a price of nan .*where nothing is sold"),
     ],
@@ -256,22 +331,34 @@ def test_every_market_refuses_the_same_prices(prices, said, where):
             apply_rule(rule(torch.tensor(prices).double()), BIDS, ASKS)
         return
 
-    def spoiled(bids, asks):  # the same relation to the bid; of all bids for a seller the highest wins
+    # the same relation to the bid; of all bids for a seller the highest wins
+    def spoiled(bids, asks):
         fair = MECHANISMS["first_price"](bids, asks)
         charged = torch.tensor(prices[0]).double() / 3 * bids
         return Outcome(fair.allocation, torch.where(fair.allocation, charged, prices[1]))
 
-    name = {"reference_v0": {"game": "first_price"}, "parameter_trading_v0": LINEAR | {"learner": "linear"}}
-    words = "where nothing is sold" if prices[1] else "wanted a finite amount" if not prices[0] > 3 else "more than the bid"
+    name = {
+        "reference_v0": {"game": "first_price"},
+        "parameter_trading_v0": LINEAR | {"learner": "linear"},
+    }
+    words = (
+        "where nothing is sold"
+        if prices[1]
+        else "wanted a finite amount"
+        if not prices[0] > 3
+        else "more than the bid"
+    )
     with pytest.raises(ValueError, match="mechanism returned a price of .*" + words):
         played(where, mechanism=spoiled, **name[where])
 
 
 def test_prices_of_a_coarser_type_may_pass_the_bid_by_its_rounding_and_are_the_bid_then():
-    # float32(0.1) = 0.1 + 1.5e-9, which is 1.5e-8 of the bid: within two rounding units of float32, 2.4e-7
+    # float32(0.1) = 0.1 + 1.5e-9, which is 1.5e-8 of the bid: within two rounding units of float32,
+    # 2.4e-7
     done = apply_rule(rule(torch.tensor([0.0, 0.1]), (False, True)), BIDS, ASKS)
     assert done.prices.dtype == torch.float64 and float(done.prices[0, 1, 0]) == 0.1
-    with pytest.raises(ValueError, match="more than the bid"):  # in float64 the same number is no rounding
+    # in float64 the same number is no rounding
+    with pytest.raises(ValueError, match="more than the bid"):
         apply_rule(rule(torch.tensor([0.0, 0.1]).double(), (False, True)), BIDS, ASKS)
     whole = apply_rule(rule(torch.tensor([2, 0])), BIDS, ASKS)
     assert whole.prices.flatten().tolist() == [2, 0]
@@ -287,7 +374,10 @@ def test_a_rule_in_float32_trades_as_in_float64():
         assert torch.equal(mine.of(Traded).trades, same.of(Traded).trades)
     first = played("reference_v0", game="first_price", mechanism=coarse, max_cycles=3)
     same = played("reference_v0", game="first_price", max_cycles=3)
-    assert all(torch.allclose(a.transfers, b.transfers, rtol=1e-6) for a, b in zip(first, same, strict=True))
+    assert all(
+        torch.allclose(a.transfers, b.transfers, rtol=1e-6)
+        for a, b in zip(first, same, strict=True)
+    )
 
 
 @pytest.mark.parametrize(
@@ -297,7 +387,11 @@ def test_a_rule_in_float32_trades_as_in_float64():
         ("prices", lambda t: t / 0, "exchange returned a price of (nan|inf)"),
         ("prices", lambda t: t * 5, "exchange returned a price of .* more than the bid"),
         ("bought", torch.ones_like, "exchange let agent 0 of market 0 buy from itself"),
-        ("reason", lambda t: t * 0 + 99, "exchange returned a reason of 99, wanted numbers of REASONS"),
+        (
+            "reason",
+            lambda t: t * 0 + 99,
+            "exchange returned a reason of 99, wanted numbers of REASONS",
+        ),
     ],
 )
 def test_an_own_exchange_is_held_to_fair_prices(name, change, said):
@@ -309,8 +403,16 @@ def test_an_own_exchange_is_held_to_fair_prices(name, change, said):
     ("name", "change", "said"),
     [
         ("prices", lambda t: t + 7, "scheme returned a price of 7 .*nothing is sold"),
-        ("bought", torch.ones_like, "scheme let agent 0 of market 0 buy from 0, whose model is its own"),
-        ("pull", lambda t: torch.full_like(t, -1), "scheme returned a pull of -1, wanted finite numbers >= 0"),
+        (
+            "bought",
+            torch.ones_like,
+            "scheme let agent 0 of market 0 buy from 0, whose model is its own",
+        ),
+        (
+            "pull",
+            lambda t: torch.full_like(t, -1),
+            "scheme returned a pull of -1, wanted finite numbers >= 0",
+        ),
     ],
 )
 def test_an_own_scheme_is_held_to_fair_prices(name, change, said):
@@ -318,14 +420,20 @@ def test_an_own_scheme_is_held_to_fair_prices(name, change, said):
         shared(scheme=scheme("ditto", name)(change))
 
 
-# --- what is lent is not changed ------------------------------------------------------------------------------------------
+# --- what is lent is not changed ------------------------------------------------------------------
 
 
 def tensors_of(value):
     """All tensors in what a part is given; worlds are shared, and not its own to copy."""
     if isinstance(value, torch.Tensor):
         return [value]
-    held = vars(value).values() if dataclasses.is_dataclass(value) else value if isinstance(value, tuple) else ()
+    held = (
+        vars(value).values()
+        if dataclasses.is_dataclass(value)
+        else value
+        if isinstance(value, tuple)
+        else ()
+    )
     return [] if tree.is_node(value) else [tensor for part in held for tensor in tensors_of(part)]
 
 
@@ -353,7 +461,9 @@ class Wiper(Teacher):
         real = getattr(LEARNERS["linear"]((5,), 1, "regression", TRAINING), name)
         if name != self.method:
             return real
-        return lambda models, *given, **more: vandal(lambda models: real(models, *given, **more))(models)
+        return lambda models, *given, **more: vandal(lambda models: real(models, *given, **more))(
+            models
+        )
 
 
 @pytest.mark.parametrize(
@@ -370,14 +480,27 @@ class Wiper(Teacher):
         (shared, {"scheme": "ditto"}, {"scheme": wiping(SCHEMES["ditto"], "settle")}),
         (shared, {}, {"learner": Wiper("train", None)}),
     ],
-    ids=["rule", "valuation", "alpha", "exchange", "train", "scores", "graph", "distance", "scheme", "sharing train"],
+    ids=[
+        "rule",
+        "valuation",
+        "alpha",
+        "exchange",
+        "train",
+        "scores",
+        "graph",
+        "distance",
+        "scheme",
+        "sharing train",
+    ],
 )
 def test_a_part_that_edits_what_it_was_given_changes_nothing(play, plain, spoiled):
     for one, other in zip(play(**plain), play(**spoiled), strict=True):
-        assert torch.equal(one.rewards, other.rewards) and torch.equal(one.transfers, other.transfers)
+        assert torch.equal(one.rewards, other.rewards) and torch.equal(
+            one.transfers, other.transfers
+        )
 
 
-# --- graphs, payments and gains of one's own --------------------------------------------------------------------------------
+# --- graphs, payments and gains of one's own ------------------------------------------------------
 
 
 def test_a_graph_buys_only_what_is_for_sale():
@@ -385,7 +508,9 @@ def test_a_graph_buys_only_what_is_for_sale():
     others = shared(graph=lambda terms: terms.pairs)
     for mine, same in zip(everything, others, strict=True):
         trades = mine.of(Shared).trades
-        assert torch.equal(trades, same.of(Shared).trades) and torch.equal(mine.rewards, same.rewards)
+        assert torch.equal(trades, same.of(Shared).trades) and torch.equal(
+            mine.rewards, same.rewards
+        )
         assert not trades.diagonal(dim1=1, dim2=2).any() and trades.sum(2).eq(2).all()
 
 
@@ -412,10 +537,22 @@ class OwnGain(GAINS["log"]):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda t: t[0], r"gain.marginal returned money of shape \[3, 4\] float64, wanted \[2, 3, 4\]"),
-        (lambda t: t.mean(0, keepdim=True).expand_as(t), "gain.marginal returned other money for a market alone"),
-        (lambda t: t.float(), "gain.marginal returned money as torch.float32, wanted torch.float64"),
-        (lambda t: t * torch.ones((), requires_grad=True), "gain.marginal returned money with gradients"),
+        (
+            lambda t: t[0],
+            r"gain.marginal returned money of shape \[3, 4\] float64, wanted \[2, 3, 4\]",
+        ),
+        (
+            lambda t: t.mean(0, keepdim=True).expand_as(t),
+            "gain.marginal returned other money for a market alone",
+        ),
+        (
+            lambda t: t.float(),
+            "gain.marginal returned money as torch.float32, wanted torch.float64",
+        ),
+        (
+            lambda t: t * torch.ones((), requires_grad=True),
+            "gain.marginal returned money with gradients",
+        ),
         (lambda t: None, "gain.marginal returned money as None"),
     ],
 )
@@ -429,15 +566,29 @@ def test_a_gain_of_ones_own_is_tried_when_the_market_is_made(change, said):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda t: t.float(), "gain.beyond returned samples as torch.float32, wanted torch.float64"),
-        (lambda t: t[0], r"gain.beyond returned samples of shape \[3, 4\] float64, wanted \[2, 3, 4\]"),
-        (lambda t: t.mean(0, keepdim=True).expand_as(t), "gain.beyond returned other samples for a market alone"),
-        (lambda t: t * torch.ones((), requires_grad=True), "gain.beyond returned samples with gradients"),
+        (
+            lambda t: t.float(),
+            "gain.beyond returned samples as torch.float32, wanted torch.float64",
+        ),
+        (
+            lambda t: t[0],
+            r"gain.beyond returned samples of shape \[3, 4\] float64, wanted \[2, 3, 4\]",
+        ),
+        (
+            lambda t: t.mean(0, keepdim=True).expand_as(t),
+            "gain.beyond returned other samples for a market alone",
+        ),
+        (
+            lambda t: t * torch.ones((), requires_grad=True),
+            "gain.beyond returned samples with gradients",
+        ),
     ],
 )
 def test_the_method_that_a_graph_asks_of_a_gain_is_tried(change, said):
     with pytest.raises(ValueError, match=said):
-        make_market("model_sharing_v0", learner=None, gain=OwnGain(change=lambda t: t, beyond_change=change))
+        make_market(
+            "model_sharing_v0", learner=None, gain=OwnGain(change=lambda t: t, beyond_change=change)
+        )
 
 
 def test_a_threshold_of_ones_own_is_refused_since_no_market_asks_it():
@@ -460,15 +611,20 @@ def test_a_gain_that_is_none_is_refused_and_a_right_one_is_taken():
     assert market.phase(Share).rules.gain.scale == 2
 
 
-# --- gradients --------------------------------------------------------------------------------------------------------------
+# --- gradients ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["reference_v0", "parameter_trading_v0", "model_sharing_v0"])
 @pytest.mark.parametrize("mode", [torch.enable_grad, torch.no_grad, torch.inference_mode])
 def test_networks_as_policies_leave_no_graph_behind_and_the_users_mode_as_it_was(name, mode):
-    market = make_market(name, **({} if name == "reference_v0" else LINEAR | {"learner": "linear", "training": TRAINING}))
+    market = make_market(
+        name,
+        **({} if name == "reference_v0" else LINEAR | {"learner": "linear", "training": TRAINING}),
+    )
     torch.manual_seed(0)
-    nets = {move.name: torch.nn.Linear(move.observation.dim, move.action.dim) for move in market.moves}
+    nets = {
+        move.name: torch.nn.Linear(move.observation.dim, move.action.dim) for move in market.moves
+    }
 
     def policy(observation, move, keys):
         return nets[move.name](observation / (1 + observation.abs())).tanh()
@@ -479,17 +635,25 @@ def test_networks_as_policies_leave_no_graph_behind_and_the_users_mode_as_it_was
             assert not any(seen.requires_grad for seen in rounds.observe(market, now).values())
             actions = rounds.act(market, dict.fromkeys(agent_names(market), policy), now)
             assert not any(values.requires_grad for values in actions.values())
-            leaves = {role: values.clone().requires_grad_(enabled) for role, values in actions.items()}
+            leaves = {
+                role: values.clone().requires_grad_(enabled) for role, values in actions.items()
+            }
             now, report = rounds.advance(market, now, leaves)
             everything = tree.leaves(now) | tree.leaves(report)
-            assert len(everything) > 5 and not any(tensor.requires_grad for tensor in everything.values())
+            assert len(everything) > 5 and not any(
+                tensor.requires_grad for tensor in everything.values()
+            )
             assert torch.is_grad_enabled() == enabled
 
 
 @pytest.mark.parametrize("options", [{"engine": "loop"}, {"engine": "vmap"}], ids=str)
 def test_training_under_no_grad_and_inference_mode_is_the_same(options):
     network = torch.nn.Sequential(torch.nn.Linear(5, 1))
-    config = LINEAR | {"learner": "module", "learner_options": {"module": network} | options, "training": TRAINING}
+    config = LINEAR | {
+        "learner": "module",
+        "learner_options": {"module": network} | options,
+        "training": TRAINING,
+    }
     plain = played("parameter_trading_v0", **config)
     for mode in (torch.no_grad, torch.inference_mode):
         with mode():
@@ -498,9 +662,15 @@ def test_training_under_no_grad_and_inference_mode_is_the_same(options):
 
 
 def test_true_parameters_count_only_for_models_of_their_form():
-    """The linear data's true parameters say nothing of a model with a bias: it is traded by its loss, as any other."""
+    """The linear data's true parameters say nothing of a model with a bias: it is traded by its
+    loss, as any other.
+    """
     network = torch.nn.Linear(5, 1)
-    config = LINEAR | {"learner": "module", "learner_options": {"module": network}, "training": TRAINING}
+    config = LINEAR | {
+        "learner": "module",
+        "learner_options": {"module": network},
+        "training": TRAINING,
+    }
     assert played("parameter_trading_v0", **config)[0].transfers.any()
     with pytest.raises(ValueError, match="error_ratio got a trial without parameter errors"):
         played("parameter_trading_v0", valuation="error_ratio", **config)

@@ -1,4 +1,6 @@
-"""Whole episodes as readable text: what a market plays changes only on purpose (scripts/rewrite_playthroughs.py)."""
+"""Whole episodes as readable text: what a market plays changes only on purpose
+(scripts/rewrite_playthroughs.py).
+"""
 
 import re
 import runpy
@@ -9,9 +11,14 @@ import pytest
 from marketenv.envs import MARKETS
 
 FOLDER = Path(__file__).parent / "playthroughs"
-SCRIPT = runpy.run_path(str(Path(__file__).resolve().parents[2] / "scripts" / "rewrite_playthroughs.py"))
+SCRIPT = runpy.run_path(
+    str(Path(__file__).resolve().parents[2] / "scripts" / "rewrite_playthroughs.py")
+)
 NUMBER = re.compile(r"(?<![\w.])[-+]?\d+\.\d+")
-ADVICE = "if the market is meant to play otherwise, run scripts/rewrite_playthroughs.py and read the difference"
+ADVICE = (
+    "if the market is meant to play otherwise, run scripts/rewrite_playthroughs.py and read the"
+    " difference"
+)
 
 
 def words_and_numbers(text):
@@ -25,10 +32,17 @@ def test_every_environment_has_a_playthrough():
 
 @pytest.mark.parametrize("name", SCRIPT["EPISODES"])
 def test_it_is_played_as_it_was(name):
-    stored, played = (FOLDER / f"{name}.txt").read_text(encoding="utf8"), SCRIPT["playthrough"](name)
-    (words, numbers), (expected_words, expected) = words_and_numbers(played), words_and_numbers(stored)
+    stored, played = (
+        (FOLDER / f"{name}.txt").read_text(encoding="utf8"),
+        SCRIPT["playthrough"](name),
+    )
+    (words, numbers), (expected_words, expected) = (
+        words_and_numbers(played),
+        words_and_numbers(stored),
+    )
     assert words == expected_words, ADVICE
-    # numbers are printed to four digits, and matrix products round differently from one processor to the next
+    # numbers are printed to four digits, and matrix products round differently from one processor
+    # to the next
     assert numbers == pytest.approx(expected, abs=1e-3, rel=1e-3), ADVICE
     assert len(numbers) > 50
 
@@ -39,7 +53,9 @@ def test_the_comparison_sees_a_changed_number_and_a_changed_word():
     assert words_and_numbers(stored.replace("pays", "owes"))[0] != words
     first = NUMBER.search(stored)
     changed = stored[: first.start()] + f"{float(first[0]) + 0.01:.4f}" + stored[first.end() :]
-    assert words_and_numbers(changed)[0] == words and words_and_numbers(changed)[1] != pytest.approx(numbers, abs=1e-3)
+    assert words_and_numbers(changed)[0] == words and words_and_numbers(changed)[
+        1
+    ] != pytest.approx(numbers, abs=1e-3)
 
 
 def test_the_script_writes_what_the_tests_read(tmp_path, capsys):

@@ -1,4 +1,6 @@
-"""The resource market in batches: singles, seeds, files from every stage, restarts, devices by name."""
+"""The resource market in batches: singles, seeds, files from every stage, restarts, devices by
+name.
+"""
 
 import pytest
 import torch
@@ -14,13 +16,32 @@ SEEDS = [4, 5, 6]
 CASES = {
     "the game alone": (game_of, {"quality": (0.5, 1.0), "sigma": (0.1, 2.0)}),
     "posted prices": (game_of, {"pricing": "posted", "sigma": (0.5, 1.5)}),
-    "names, ranks, no escrow": (game_of, {"identities": 3, "rank": True, "escrow": False, "fees": "matched"}),
-    "authors' play": (game_of, {"solver": "official_foc", "preferences": "official", "ratchet": True}),
+    "names, ranks, no escrow": (
+        game_of,
+        {"identities": 3, "rank": True, "escrow": False, "fees": "matched"},
+    ),
+    "authors' play": (
+        game_of,
+        {"solver": "official_foc", "preferences": "official", "ratchet": True},
+    ),
     "trained": (market_of, {"max_cycles": 2}),
-    "unlike sizes": (market_of, {"partition": "dirichlet", "data_options": {"alpha": 0.3}, "aggregation": "sequential_accept"}),
+    "unlike sizes": (
+        market_of,
+        {
+            "partition": "dirichlet",
+            "data_options": {"alpha": 0.3},
+            "aggregation": "sequential_accept",
+        },
+    ),
     "loss drop": (market_of, {"audit": "loss_drop"}),
-    "held-out drop": (market_of, {"audit": "heldout", "gain": "accuracy", "conduct": ("honest", "junk", "few")}),
-    "shapley": (market_of, {"audit": "shapley", "partition": "dirichlet", "data_options": {"alpha": 0.3}}),
+    "held-out drop": (
+        market_of,
+        {"audit": "heldout", "gain": "accuracy", "conduct": ("honest", "junk", "few")},
+    ),
+    "shapley": (
+        market_of,
+        {"audit": "shapley", "partition": "dirichlet", "data_options": {"alpha": 0.3}},
+    ),
     "distances": (market_of, {"audit": "wasserstein", "audit_rows": 16, "vocabulary": 1.0}),
 }
 
@@ -40,7 +61,9 @@ def test_a_batch_and_its_singles_agree(name, policy):
     for k, seed in enumerate(SEEDS):
         for one, two in zip(together, played_out(market, [seed], policy), strict=True):
             for fact, values in one.infos().items():
-                assert torch.allclose(values[k].double(), two.infos()[fact][0].double(), atol=1e-4, rtol=1e-4), fact
+                assert torch.allclose(
+                    values[k].double(), two.infos()[fact][0].double(), atol=1e-4, rtol=1e-4
+                ), fact
             for kind, outcome in one.done.items():
                 assert type(two.done[kind]) is type(outcome)
             assert torch.equal(one.done["match"].centre[k], two.done["match"].centre[0])
@@ -53,11 +76,17 @@ def test_one_owners_conduct_is_its_own_markets_business():
     cheats = [part for name in names for part in ("honest", name)]
     now = rounds.begin(market, torch.full((len(cheats),), 3))
     for stage in market.stages:
-        actions = rounds.act(market, dict.fromkeys(agent_names(market), market.policies["truthful"]), now)
+        actions = rounds.act(
+            market, dict.fromkeys(agent_names(market), market.policies["truthful"]), now
+        )
         if stage.name == "contribute":
             move = stage.moves["owner"]
             seen = rounds.observe(market, now)["owner"][:, 0]
-            meant = move.read(seen, actions["owner"][:, 0]) | owners(market, *cheats)[0] | {"share": 1.0}
+            meant = (
+                move.read(seen, actions["owner"][:, 0])
+                | owners(market, *cheats)[0]
+                | {"share": 1.0}
+            )
             actions["owner"][:, 0] = move.write(seen, **meant)
         now, report = rounds.play_stage(market, now, actions)
     scores = report.done["audit"].scores
@@ -97,13 +126,18 @@ def test_a_saved_market_goes_on_to_the_bit_from_any_stage(tmp_path, stages, pric
         a.step(a.act(policies))
     a.save(tmp_path / "market.safetensors")
     seen = b.load(tmp_path / "market.safetensors")
-    assert all(torch.equal(seen[role], values) for role, values in rounds.observe(market, a.running()).items())
+    assert all(
+        torch.equal(seen[role], values)
+        for role, values in rounds.observe(market, a.running()).items()
+    )
     for _ in range(4):
         x, y = a.step(a.act(policies)), b.step(b.act(policies))
         assert all(torch.equal(y.seen[role], values) for role, values in x.seen.items())
         assert torch.equal(x.rewards, y.rewards) and torch.equal(x.terminated, y.terminated)
     held, wanted = tree.leaves(a.now), tree.leaves(b.now)
-    assert held.keys() == wanted.keys() and all(torch.equal(held[name], wanted[name]) for name in held)
+    assert held.keys() == wanted.keys() and all(
+        torch.equal(held[name], wanted[name]) for name in held
+    )
 
 
 def test_a_file_of_another_game_is_refused(tmp_path):
@@ -125,7 +159,10 @@ def test_what_is_over_starts_anew_with_other_data_and_the_same_seed_comes_again(
     assert not torch.equal(turn.seen["leader"], first["leader"])
     assert torch.equal(batch.reset(3)["leader"], first["leader"])
     types = batch.running().floor.types
-    assert torch.equal(types["owner"]["standing"], types["owner"]["quality"]) and (types["owner"]["identities"] == 1).all()
+    assert (
+        torch.equal(types["owner"]["standing"], types["owner"]["quality"])
+        and (types["owner"]["identities"] == 1).all()
+    )
     assert not types["owner"]["last_share"].any() and not types["centre"]["last_work"].any()
 
 
@@ -136,16 +173,26 @@ def test_types_and_cash_are_carried_over_and_costs_stay():
     first, second = played_out(market, [0, 1], "truthful")
     assert torch.allclose(second.ledger.cash, first.ledger.cash + second.net, atol=1e-9)
     low, high = before["centre"]["sigma"].aminmax()
-    assert 0.5 <= float(low) < float(high) <= 2.0 and torch.equal(before["centre"]["sigma"], before["centre"]["cost"])
+    assert 0.5 <= float(low) < float(high) <= 2.0 and torch.equal(
+        before["centre"]["sigma"], before["centre"]["cost"]
+    )
     assert not torch.equal(before["centre"]["sigma"][0], before["centre"]["sigma"][1])
-    assert 0.5 <= float(before["owner"]["quality"].min()) < float(before["owner"]["quality"].max()) <= 1.0
+    assert (
+        0.5
+        <= float(before["owner"]["quality"].min())
+        < float(before["owner"]["quality"].max())
+        <= 1.0
+    )
     # in a stationary game every round is played alike
     assert torch.allclose(of_role(first, "owner"), of_role(second, "owner"), atol=1e-6)
 
 
 def test_a_device_is_named():
     market = make_market(NAME, **ALONE, device="cpu")
-    assert market.device == torch.device("cpu") and played_out(market, [0], "truthful")[0].rewards.device.type == "cpu"
+    assert (
+        market.device == torch.device("cpu")
+        and played_out(market, [0], "truthful")[0].rewards.device.type == "cpu"
+    )
 
 
 def test_a_device_that_is_none_is_refused():

@@ -1,4 +1,6 @@
-"""What a client of model sharing gains by another report or effort: the costs that matter, and effort that is not paid for."""
+"""What a client of model sharing gains by another report or effort: the costs that matter, and
+effort that is not paid for.
+"""
 
 import math
 
@@ -30,7 +32,9 @@ def test_no_cost_of_a_grid_is_better_than_the_markets_breakpoints(graph, payment
         for k in range(mine.shape[1]):
             tried = actions.clone()
             tried[:, 2] = mine[:, k]
-            found.append(rounds.play_stage(market, now, {"client": tried})[1].of(Shared).utility[:, 2])
+            found.append(
+                rounds.play_stage(market, now, {"client": tried})[1].of(Shared).utility[:, 2]
+            )
         return torch.stack(found, 1)
 
     candidates = breakpoints(market, now, {"client": actions}, 2)
@@ -53,7 +57,10 @@ def test_breakpoints_are_none_where_they_are_not_known():
     assert found() is not None
     assert found(scheme="fedavg") is None
     assert found(graph=GRAPHS["break"]) is None
-    assert found(joins=(1, 0, 0, 0)) is None and found(joins=(1, 0, 0, 0), reports="each_round") is not None
+    assert (
+        found(joins=(1, 0, 0, 0)) is None
+        and found(joins=(1, 0, 0, 0), reports="each_round") is not None
+    )
     assert found(types={"costs": (0.0, 1.0, 1.0, 1.0)}) is None
 
 
@@ -65,23 +72,29 @@ def test_no_breakpoints_are_named_where_a_buyer_can_go_broke():
         assert (found is not None) == named
 
 
-# --- effort is not paid for -----------------------------------------------------------------------------------------------
+# --- effort is not paid for -----------------------------------------------------------------------
 
 
 COSTLESS = (0.0, *(1.0,) * 9)
 
 
-# Client 0 costs nothing, the others 1; K = 100 times the mean size; the paper's 50 rounds. Known from simulations made before
-# this market: bought by 7.5 to 9 of 9 a round, and a mean ratio over 8 seeds in [.9, 1.05]. Measured here, and with two other
-# groups of 8 seeds: label skew (alpha .1) and equal sizes 1.01, 1.02, 1.01; even labels .92, .93, .92; 9.0 sales in all. It takes
-# so many rounds: after 20 the ratios are 1.05 and .86.
+# Client 0 costs nothing, the others 1; K = 100 times the mean size; the paper's 50 rounds. Known
+# from simulations made before this market: bought by 7.5 to 9 of 9 a round, and a mean ratio over 8
+# seeds in [.9, 1.05]. Measured here, and with two other groups of 8 seeds: label skew (alpha .1)
+# and equal sizes 1.01, 1.02, 1.01; even labels .92, .93, .92; 9.0 sales in all. It takes so many
+# rounds: after 20 the ratios are 1.05 and .86.
 @pytest.mark.parametrize(
     "config",
-    [{"types": {"costs": COSTLESS, "sizes": (140.0,) * 10}}, {"types": {"costs": COSTLESS}, "partition": "balanced"}],
+    [
+        {"types": {"costs": COSTLESS, "sizes": (140.0,) * 10}},
+        {"types": {"costs": COSTLESS}, "partition": "balanced"},
+    ],
     ids=["label skew", "balanced"],
 )
 def test_effort_is_not_paid_for(config):
-    """Who trains once and relays what it was sent earns about what it would earn by training in the same market."""
+    """Who trains once and relays what it was sent earns about what it would earn by training in
+    the same market.
+    """
     market = make_market("model_sharing_v0", max_cycles=50, needs=(100.0, 100.0), **config)
     lazy = [r for *_, r in episode(market, range(8), (0, "effort", -1.0), (0, "upload", "relay"))]
     works = [r for *_, r in episode(market, range(8))]

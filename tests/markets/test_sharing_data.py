@@ -1,4 +1,6 @@
-"""What the clients of model sharing own: every kind of data, types drawn and given, and data that drift."""
+"""What the clients of model sharing own: every kind of data, types drawn and given, and data
+that drift.
+"""
 
 import itertools
 
@@ -57,7 +59,8 @@ def test_every_kind_of_data_trades_with_the_default_arguments(kind, tmp_path):
     assert report.loss.isfinite().all() and report.rewards.isfinite().all()
     sizes = type_of(rounds.opened(market, torch.arange(20)), "sizes")
     uneven = bool((sizes.amax(1) > 1.5 * sizes.amin(1)).any())
-    assert uneven == ("linear" not in kind and kind != "finished source")  # dealt out by Dirichlet .1
+    # dealt out by Dirichlet .1
+    assert uneven == ("linear" not in kind and kind != "finished source")
     assert sizes.min() >= 5  # its min_size
 
 
@@ -69,12 +72,16 @@ def test_the_scale_of_a_gain_is_the_mean_size_of_a_client():
     given = {"types": {"sizes": (10.0, 20.0, 30.0, 60.0)}}
     assert scale_of(market_of(gain="log", **given)) == 30  # (10 + 20 + 30 + 60) / 4
     assert scale_of(market_of(gain="log", sizes=(100.0, 300.0))) == 200  # the interval's middle
-    assert scale_of(market_of(gain="log", sizes=(100.0, 300.0), **given)) == 30  # given types stand before drawn ones
-    drawn = market_of(gain="log")  # a lognormal of median 5000 and deviation .6 has the mean 5000 exp(.18) = 5986
+    # given types stand before drawn ones
+    assert scale_of(market_of(gain="log", sizes=(100.0, 300.0), **given)) == 30
+    # a lognormal of median 5000 and deviation .6 has the mean 5000 exp(.18) = 5986
+    drawn = market_of(gain="log")
     assert scale_of(drawn) == pytest.approx(5986.1, abs=0.1)
     sizes = type_of(rounds.opened(drawn, torch.arange(5000)), "sizes")
-    assert float(sizes.mean()) == pytest.approx(scale_of(drawn), rel=0.02)  # 20,000 draws of deviation .66: .5 %
-    assert scale_of(trained_market(gain="log")) == pytest.approx(1079 / 4, abs=1)  # training rows of digits
+    # 20,000 draws of deviation .66: .5 %
+    assert float(sizes.mean()) == pytest.approx(scale_of(drawn), rel=0.02)
+    # training rows of digits
+    assert scale_of(trained_market(gain="log")) == pytest.approx(1079 / 4, abs=1)
     assert scale_of(trained_market(gain="log", sizes=(100.0, 300.0))) == 200
     assert scale_of(market_of(sizes=(100.0, 300.0))) == 1  # the paper's gain has none
 
@@ -87,7 +94,8 @@ def test_given_types_are_copied():
 
 
 def test_needs_are_multiples_of_the_mean_size():
-    # of the paper's gain K runs from 50 to 100 times the mean size of a client, which is about 5,000
+    # of the paper's gain K runs from 50 to 100 times the mean size of a client, which is about
+    # 5,000
     now = rounds.opened(market_of(n_agents=6), torch.arange(50))
     ratio = type_of(now, "needs") / type_of(now, "sizes").mean(1, keepdim=True)
     assert 50 <= float(ratio.min()) < 52 and 98 < float(ratio.max()) <= 100
@@ -95,16 +103,20 @@ def test_needs_are_multiples_of_the_mean_size():
 
 @pytest.mark.parametrize("gain", GAINS)
 @pytest.mark.parametrize("name", ["sizes", "costs", "needs"])
-@pytest.mark.parametrize("values", [(1e-12, 1e-12, 1e-12), (1e-12, 1.0, 1e100), (1e100, 1e100, 1e100)], ids=str)
+@pytest.mark.parametrize(
+    "values", [(1e-12, 1e-12, 1e-12), (1e-12, 1.0, 1e100), (1e100, 1e100, 1e100)], ids=str
+)
 def test_types_at_the_ends_of_their_range_have_finite_rewards(gain, name, values):
-    market = make_market("model_sharing_v0", learner=None, n_agents=3, max_cycles=2, gain=gain, types={name: values})
+    market = make_market(
+        "model_sharing_v0", learner=None, n_agents=3, max_cycles=2, gain=gain, types={name: values}
+    )
     for policy in ("truthful", "random"):
         policies = dict.fromkeys(agent_names(market), market.policies[policy])
         for seen, _, report in rounds.play(market, policies, torch.arange(5)):
             assert bool(report.rewards.isfinite().all()) and bool(seen["client"].isfinite().all())
 
 
-# --- data that drift ------------------------------------------------------------------------------------------------------
+# --- data that drift ------------------------------------------------------------------------------
 
 
 BY_GROUP = {"data": from_arrays(ROWS, LABELS, groups=np.arange(90) // 15), "partition": "by_group"}
@@ -125,19 +137,28 @@ def test_data_drift_exchanges_a_growing_share_of_the_examples():
     a, b = episode(market, [0, 1]), episode(market, [0, 1])
     assert torch.equal(models_of(a[-1][1]).params, models_of(b[-1][1]).params)
     c = episode(still, [0, 1])
-    assert torch.equal(models_of(a[0][0]).params, models_of(c[0][0]).params)  # nothing has moved in the first round
+    # nothing has moved in the first round
+    assert torch.equal(models_of(a[0][0]).params, models_of(c[0][0]).params)
     assert not torch.equal(models_of(a[2][0]).params, models_of(c[2][0]).params)
 
 
 def test_under_drift_scores_count_the_labels_of_the_round():
-    """All examples are exchanged after the first round, so the second one's classes count as in the later partition."""
+    """All examples are exchanged after the first round, so the second one's classes count as in
+    the later partition.
+    """
     market, seeds = trained_market(data_drift=1.0, select="test"), torch.arange(2)
     (_, first, _), (before, after, _), _ = episode(market, seeds)
-    world, learner, federation = before.floor.world, market.phase(Train).learner, market.source.federation(seeds)
+    world, learner, federation = (
+        before.floor.world,
+        market.phase(Train).learner,
+        market.source.federation(seeds),
+    )
     owned = world.owned(torch.ones(2).long())
 
     def expected(judge):
-        """Accuracy by hand: on each class's examples, times the share of the class in the client's own."""
+        """Accuracy by hand: on each class's examples, times the share of the class in the
+        client's own.
+        """
         right = torch.zeros(2, 4)
         for label in range(10):
             rows = judge.index[0][judge.y[judge.index[0]] == label]
@@ -149,7 +170,9 @@ def test_under_drift_scores_count_the_labels_of_the_round():
     assert torch.allclose(models_of(before).accuracy, expected(federation.validation), atol=1e-6)
     tested = expected(federation.test)
     assert torch.allclose(scored(market, after).accuracy, tested, atol=1e-6)
-    assert torch.allclose(best_of(after).accuracy, best_of(first).accuracy.maximum(tested), atol=1e-6)
+    assert torch.allclose(
+        best_of(after).accuracy, best_of(first).accuracy.maximum(tested), atol=1e-6
+    )
     old = world.score(models_of(before).params, torch.zeros(2).long()).accuracy
     assert not torch.allclose(
         models_of(before).accuracy, old, atol=1e-2
@@ -160,7 +183,10 @@ def test_under_drift_scores_count_the_labels_of_the_round():
     ("config", "said"),
     [
         ({"data": "linear"}, "every seed draws examples of its own"),
-        ({"data": SyntheticLinear(n_agents=4, dimension=3)}, "every seed draws examples of its own"),
+        (
+            {"data": SyntheticLinear(n_agents=4, dimension=3)},
+            "every seed draws examples of its own",
+        ),
         (BY_GROUP, "own the same rows whatever the seed"),
     ],
     ids=["linear", "a finished linear source", "by_group"],
@@ -174,4 +200,7 @@ def test_data_that_cannot_drift_are_refused(config, said):
 def test_groups_can_drift_where_each_client_draws_some_rows_of_its_own():
     market = trained_market(data_drift=1.0, data_options={"max_size": 3}, **BY_GROUP)
     world = rounds.opened(market, torch.arange(2)).floor.world
-    assert not torch.equal(world.owned(torch.ones(2).long()).index.sort(-1).values, world.content.train.index.sort(-1).values)
+    assert not torch.equal(
+        world.owned(torch.ones(2).long()).index.sort(-1).values,
+        world.content.train.index.sort(-1).values,
+    )

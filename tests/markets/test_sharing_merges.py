@@ -12,13 +12,23 @@ from marketenv.markets.model_sharing.schemes import SCHEMES, Scheme
 def sharing(**config):
     """What an episode of three markets comes to, all truthful."""
     return episode(
-        trained_market(**({"learner_options": {"hidden": (8, 8)}, "costs": (0.2, 0.3), "max_cycles": 4} | config)), range(3)
+        trained_market(
+            **(
+                {"learner_options": {"hidden": (8, 8)}, "costs": (0.2, 0.3), "max_cycles": 4}
+                | config
+            )
+        ),
+        range(3),
     )
 
 
 def finite(told, after):
     numbers = (told.rewards, told.transfers, told.cash, *told.infos().values())
-    models = [tensor for part in after.floor.models.values() for tensor in (part.params, part.centre, part.pull)]
+    models = [
+        tensor
+        for part in after.floor.models.values()
+        for tensor in (part.params, part.centre, part.pull)
+    ]
     return all(bool(tensor.isfinite().all()) for tensor in (*numbers, *models))
 
 
@@ -28,7 +38,9 @@ def spoiled(name, part, value, client=0):
 
     def settle(given):
         done = scheme.settle(given)
-        return dataclasses.replace(done, **{part: getattr(done, part).index_fill(1, torch.tensor([client]), value)})
+        return dataclasses.replace(
+            done, **{part: getattr(done, part).index_fill(1, torch.tensor([client]), value)}
+        )
 
     return Scheme(settle, scheme.second, scheme.money)
 
@@ -51,10 +63,16 @@ def test_who_would_get_a_broken_model_gets_none_and_pays_nothing(name, part, val
     plain = sharing(scheme=name)
     (before, after, report), (_, plain_after, same) = found[0], plain[0]
     assert same.trades[:, 0].any() and report.reason[:, 0].eq(9).all()
-    assert not report.trades[:, 0].any() and not report.transfers[:, 0].any() and not report.gain[:, 0].any()
+    assert (
+        not report.trades[:, 0].any()
+        and not report.transfers[:, 0].any()
+        and not report.gain[:, 0].any()
+    )
     assert torch.equal(models_of(after).params[:, 0], models_of(before).params[:, 0])
     assert not models_of(after).pull[:, 0].any()
-    assert torch.equal(report.transfers[:, 1:], same.transfers[:, 1:]) and torch.equal(report.reason[:, 1:], same.reason[:, 1:])
+    assert torch.equal(report.transfers[:, 1:], same.transfers[:, 1:]) and torch.equal(
+        report.reason[:, 1:], same.reason[:, 1:]
+    )
     assert torch.equal(models_of(after).params[:, 1:], models_of(plain_after).params[:, 1:])
     for _, end, told in found:
         assert finite(told, end)
@@ -62,8 +80,12 @@ def test_who_would_get_a_broken_model_gets_none_and_pays_nothing(name, part, val
 
 
 def test_a_prox_centre_that_overflows_is_no_purchase():
-    # eta = 1e39 is beyond float32's 3.4e38: every centre that pulls anywhere is inf, at a pull of 1 / 1e39
+    # eta = 1e39 is beyond float32's 3.4e38: every centre that pulls anywhere is inf, at a pull of 1
+    # / 1e39
     for before, after, report in sharing(eta=1e39):
         assert not report.trades.any() and not report.transfers.any() and finite(report, after)
-        assert torch.equal(models_of(after).centre, models_of(before).params) and not models_of(after).pull.any()
+        assert (
+            torch.equal(models_of(after).centre, models_of(before).params)
+            and not models_of(after).pull.any()
+        )
     assert (report.reason == 9).any()

@@ -1,4 +1,6 @@
-"""Money and broken models in model sharing: purses, credit, trainings that diverge, models that overflow."""
+"""Money and broken models in model sharing: purses, credit, trainings that diverge, models that
+overflow.
+"""
 
 import dataclasses
 import math
@@ -31,17 +33,26 @@ from marketenv.mechanisms import GRAPHS, SHARING_PAYMENTS
 
 
 def test_who_lacks_credit_buys_nothing_and_no_money_moves():
-    rich, poor, least = (one_round(market_of(n_agents=3, types=THREE, strength=0.0, credit=c)) for c in (3.0, 2.9, 0.0))
-    assert rich.reason.tolist() == [[0, 2, 2]] and rich.cash[0].tolist() == pytest.approx([-2.9289, 2.9289, 0], abs=6e-5)
+    rich, poor, least = (
+        one_round(market_of(n_agents=3, types=THREE, strength=0.0, credit=c))
+        for c in (3.0, 2.9, 0.0)
+    )
+    assert rich.reason.tolist() == [[0, 2, 2]] and rich.cash[0].tolist() == pytest.approx(
+        [-2.9289, 2.9289, 0], abs=6e-5
+    )
     for report in (poor, least):  # the price is 2.9289
         assert report.reason.tolist() == [[4, 2, 2]] and not report.trades.any()
         assert not report.cash.any() and not report.transfers.any() and not report.utility.any()
 
 
 def test_cash_never_falls_below_its_credit():
-    for _, _, report in episode(market_of(credit=4.0, cash=1.0, max_cycles=6, n_agents=6), range(50)):
+    for _, _, report in episode(
+        market_of(credit=4.0, cash=1.0, max_cycles=6, n_agents=6), range(50)
+    ):
         assert report.cash.min() >= -4 - 1e-9
-        assert torch.allclose(report.cash.sum(1), torch.full((50,), 6.0, dtype=torch.float64), atol=1e-9)
+        assert torch.allclose(
+            report.cash.sum(1), torch.full((50,), 6.0, dtype=torch.float64), atol=1e-9
+        )
 
 
 def everybody(terms):
@@ -54,34 +65,65 @@ def anybody(terms):
 
 
 def half(terms, bought, graph):
-    """A payment of one's own: half of what a model adds, less the discount, which may be below 0."""
-    return SHARING_PAYMENTS["marginal"](terms, bought, graph) - 0.5 * terms.reported.costs[:, None] * bought
+    """A payment of one's own: half of what a model adds, less the discount, which may be below
+    0.
+    """
+    return (
+        SHARING_PAYMENTS["marginal"](terms, bought, graph)
+        - 0.5 * terms.reported.costs[:, None] * bought
+    )
 
 
-MONEY = [*LEGAL, *[(own, pay) for own in (everybody, anybody) for pay in ("marginal", half)], *[(g, half) for g in GRAPHS]]
+MONEY = [
+    *LEGAL,
+    *[(own, pay) for own in (everybody, anybody) for pay in ("marginal", half)],
+    *[(g, half) for g in GRAPHS],
+]
 
 
 @pytest.mark.parametrize("policy", ["truthful", "random"])
 @pytest.mark.parametrize(("graph", "payment"), MONEY)
 def test_no_purse_is_overdrawn_and_no_batch_stops(graph, payment, policy):
-    """strength 5 makes distant models worth less than their discount: prices below 0, which the seller owes the buyer."""
-    market = market_of(graph=graph, payment=payment, strength=5.0, cash=0.0, credit=5.0, max_cycles=3, reports="each_round")
+    """strength 5 makes distant models worth less than their discount: prices below 0, which the
+    seller owes the buyer.
+    """
+    market = market_of(
+        graph=graph,
+        payment=payment,
+        strength=5.0,
+        cash=0.0,
+        credit=5.0,
+        max_cycles=3,
+        reports="each_round",
+    )
     batch, players = Batch(market, 200), dict.fromkeys(agent_names(market), market.policies[policy])
     batch.reset(0)
     for turn in range(3):
         report = told(batch.step(batch.act(players)).report)
         assert report.cash.min() >= -5 - 1e-9 and report.cash.sum(1).abs().max() < 1e-9
-        assert not report.trades.diagonal(dim1=1, dim2=2).any() and report.discounts[report.trades].isfinite().all()
+        assert (
+            not report.trades.diagonal(dim1=1, dim2=2).any()
+            and report.discounts[report.trades].isfinite().all()
+        )
         if graph is everybody and turn == 0:
-            assert (report.prices < 0).any() and (report.reason == 4).any()  # what this test is for does happen
+            # what this test is for does happen
+            assert (report.prices < 0).any() and (report.reason == 4).any()
 
 
 def isolated(market, now, *edits):
     """Play the rest of a round; client 0 must be out of it and all the others in it."""
     after, report = rounds.play_stage(market, now, truth(market, now, edits))
     report = told(report)
-    assert not report.trades[:, 0].any() and not report.trades[:, :, 0].any() and not report.transfers[:, 0].any()
-    assert report.trades[:, 1:].any() and report.rewards.isfinite().all() and report.cash.isfinite().all()
+    assert (
+        not report.trades[:, 0].any()
+        and not report.trades[:, :, 0].any()
+        and not report.transfers[:, 0].any()
+    )
+    assert (
+        report.trades[:, 1:].any()
+        and report.rewards.isfinite().all()
+        and report.cash.isfinite().all()
+    )
     assert models_of(after).centre.isfinite().all()
     assert all(models.params.isfinite().all() for models in after.floor.models.values())
     return after, report
@@ -94,7 +136,9 @@ def test_who_diverges_is_out_of_the_round_and_back_in_the_next(scheme):
     first = torch.zeros(3, 4, dtype=torch.bool)
     first[:, 0] = True
     done = now.floor.done | {"train": dataclasses.replace(now.floor.of(Trained), diverged=first)}
-    after, report = isolated(market, dataclasses.replace(now, floor=dataclasses.replace(now.floor, done=done)))
+    after, report = isolated(
+        market, dataclasses.replace(now, floor=dataclasses.replace(now.floor, done=done))
+    )
     assert report.reason[:, 0].eq(6).all() and not report.reason[:, 1:].eq(6).any()
     now = rounds.begun(market, after)
     _, report = rounds.play_stage(market, now, truth(market, now))
@@ -113,7 +157,9 @@ def test_an_upload_that_overflows_is_out_of_the_round(distance):
     for _ in range(2):
         now = rounds.begun(market, after)
         assert rounds.observe(market, now)["client"].isfinite().all()
-        after, report = rounds.play_stage(market, now, truth(market, now, ((0, "upload", "scaled"),)))
+        after, report = rounds.play_stage(
+            market, now, truth(market, now, ((0, "upload", "scaled"),))
+        )
         assert models_of(after).params.isfinite().all() and report.rewards.isfinite().all()
         assert report.of(Shared).trades[:, 1:, 1:].any()
 
@@ -128,21 +174,38 @@ def test_a_huge_model_that_is_finite_stops_no_market(distance):
     now = with_models(now, params=trained)
     after, report = rounds.play_stage(market, now, truth(market, now))
     shared = report.of(Shared)
-    assert not shared.distance.isnan().any() and shared.trades[:, 2:, 2:].any() and report.rewards.isfinite().all()
-    assert models_of(after).centre[:, 2:].isfinite().all() and models_of(rounds.begun(market, after)).params.isfinite().all()
+    assert (
+        not shared.distance.isnan().any()
+        and shared.trades[:, 2:, 2:].any()
+        and report.rewards.isfinite().all()
+    )
+    assert (
+        models_of(after).centre[:, 2:].isfinite().all()
+        and models_of(rounds.begun(market, after)).params.isfinite().all()
+    )
 
 
 def test_where_everybody_diverges_everybody_goes_back_to_the_start():
-    market = trained_market(training=Training(optimizer="sgd", learning_rate=1e30, batch_size=16, steps=3))
+    market = trained_market(
+        training=Training(optimizer="sgd", learning_rate=1e30, batch_size=16, steps=3)
+    )
     for before, after, report in episode(market, range(2)):
-        assert before.floor.of(Trained).diverged.all() and report.reason.eq(6).all() and not report.transfers.any()
-        assert torch.equal(models_of(after).params, before.owns["share"].start.expand_as(models_of(after).params))
+        assert (
+            before.floor.of(Trained).diverged.all()
+            and report.reason.eq(6).all()
+            and not report.transfers.any()
+        )
+        assert torch.equal(
+            models_of(after).params, before.owns["share"].start.expand_as(models_of(after).params)
+        )
         assert report.loss.isfinite().all()
 
 
 @dataclasses.dataclass
 class Overflowing:
-    """A learner that ends a client's training with finite numbers that are too large to compute with."""
+    """A learner that ends a client's training with finite numbers that are too large to compute
+    with.
+    """
 
     learner: Any
     clients: int
@@ -153,17 +216,27 @@ class Overflowing:
 
     def train(self, *args, **more):
         params, slots = self.learner.train(*args, **more)
-        return params.unflatten(0, (-1, self.clients)).index_fill(1, torch.tensor([self.client]), 1e30).flatten(0, 1), slots
+        return (
+            params.unflatten(0, (-1, self.clients))
+            .index_fill(1, torch.tensor([self.client]), 1e30)
+            .flatten(0, 1),
+            slots,
+        )
 
 
 def test_a_model_whose_outputs_overflow_counts_as_diverged():
     plain, seeds = trained_market(costs=(0.2, 0.3)), torch.arange(2)
     market = market_of(costs=(0.2, 0.3), learner=Overflowing(plain.phase(Train).learner, 4))
-    honest, now, start = rounds.begin(plain, seeds), rounds.begin(market, seeds), rounds.opened(market, seeds)
+    honest, now, start = (
+        rounds.begin(plain, seeds),
+        rounds.begin(market, seeds),
+        rounds.opened(market, seeds),
+    )
     assert now.floor.of(Trained).diverged.tolist() == [[True, False, False, False]] * 2
     assert torch.equal(models_of(now).params[:, 0], models_of(start).params[:, 0])
     assert torch.equal(models_of(now).params[:, 1:], models_of(honest).params[:, 1:])
-    # judged again, by what it goes on from: everybody's first model knows nothing of ten classes, whose loss is log 10
+    # judged again, by what it goes on from: everybody's first model knows nothing of ten classes,
+    # whose loss is log 10
     assert models_of(now).loss[:, 0] == pytest.approx(torch.full((2,), math.log(10)), abs=0.5)
     _, report = isolated(market, now)
     assert report.reason[:, 0].eq(6).all() and torch.equal(report.loss, models_of(now).loss)
@@ -174,7 +247,10 @@ def test_where_even_the_last_finite_model_overflows_all_that_is_told_is_finite()
     start = rounds.opened(market, torch.arange(2))
     huge = models_of(start).params.index_fill(1, torch.tensor([0]), 1e30)
     now = rounds.begun(market, with_models(start, params=huge))
-    assert now.floor.of(Trained).diverged[:, 0].all() and rounds.observe(market, now)["client"].isfinite().all()
+    assert (
+        now.floor.of(Trained).diverged[:, 0].all()
+        and rounds.observe(market, now)["client"].isfinite().all()
+    )
     after, report = isolated(market, now)
     assert report.loss[:, 0].eq(100).all()  # the observation's bound
     loss = market.moves[0].observation.slices["loss"]

@@ -32,16 +32,28 @@ def test_a_bad_action_through_the_door_changes_nothing(bad):
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        ({"types": {"sizes": (1.0, 1.0, 0.0, 1.0)}}, r"types\['sizes'\]\[2\] is 0.0, wanted a finite number >= 1e-12"),
+        (
+            {"types": {"sizes": (1.0, 1.0, 0.0, 1.0)}},
+            r"types\['sizes'\]\[2\] is 0.0, wanted a finite number >= 1e-12",
+        ),
         ({"types": {"sizes": (1.0, 1.0, -2.0, 1.0)}}, r"types\['sizes'\]"),
-        ({"types": {"costs": (1.0, 1.0, -1.0, 1.0)}}, r"types\['costs'\]\[2\] is -1.0, wanted a finite number >= 0"),
+        (
+            {"types": {"costs": (1.0, 1.0, -1.0, 1.0)}},
+            r"types\['costs'\]\[2\] is -1.0, wanted a finite number >= 0",
+        ),
         ({"types": {"needs": (1.0, 1.0, -1.0, 1.0)}}, r"types\['needs'\]"),
         ({"types": {"costs": (1.0, 1.0, math.nan, 1.0)}}, r"types\['costs'\]"),
         ({"types": {"needs": (1.0, 1.0, math.inf, 1.0)}}, r"types\['needs'\]"),
-        ({"types": {"sizes": (1e-300,) * 4}}, r"types\['sizes'\].*finite number >= 1e-12 and <= 1e\+100"),
+        (
+            {"types": {"sizes": (1e-300,) * 4}},
+            r"types\['sizes'\].*finite number >= 1e-12 and <= 1e\+100",
+        ),
         ({"types": {"sizes": (1.0, 1.0, 1.0, 1e101)}}, r"types\['sizes'\]"),
         ({"types": {"needs": (1.0, 1.0, 1.0, 1e308)}}, r"types\['needs'\]"),
-        ({"sizes": (1e-300, 1e-300)}, r"sizes is .*wanted an interval \(low, high\), 1e-12 <= low <= high <= 1e\+100"),
+        (
+            {"sizes": (1e-300, 1e-300)},
+            r"sizes is .*wanted an interval \(low, high\), 1e-12 <= low <= high <= 1e\+100",
+        ),
         ({"needs": (1.0, 1e308)}, "needs is"),
         ({"types": {"costs": (1.0, 1.0)}}, "wanted a tuple of 4 numbers >= 0, one for each agent"),
         ({"types": {"cost": (1.0,) * 4}}, "no entry of types 'cost'. Did you mean 'costs'"),
@@ -73,8 +85,14 @@ def test_a_bad_action_through_the_door_changes_nothing(bad):
         ({"data_drift": 0.1}, "learner=None has no data"),
         ({"effort_cost": (0.0, math.inf)}, "effort_cost is"),
         ({"joins": ()}, r"joins is \(\), wanted a tuple of 4 rounds"),
-        ({"strength": 1.0, "eta": 1e-40}, "strength / eta is 1.0 / 1e-40, wanted a pull of at most 3.4e"),
-        ({"learner_options": {"hidden": (8,)}}, "learner is None, which is told neither learner_options nor training"),
+        (
+            {"strength": 1.0, "eta": 1e-40},
+            "strength / eta is 1.0 / 1e-40, wanted a pull of at most 3.4e",
+        ),
+        (
+            {"learner_options": {"hidden": (8,)}},
+            "learner is None, which is told neither learner_options nor training",
+        ),
         ({"training": Training()}, "learner is None"),
     ],
     ids=str,
@@ -84,9 +102,13 @@ def test_bad_arguments_are_refused(config, said):
         market_of(**config)
 
 
-@pytest.mark.parametrize("payment", ["critical", SHARING_PAYMENTS["critical"]], ids=["by name", "a function"])
+@pytest.mark.parametrize(
+    "payment", ["critical", SHARING_PAYMENTS["critical"]], ids=["by name", "a function"]
+)
 def test_critical_payments_want_a_graph_by_name(payment):
-    with pytest.raises(ValueError, match=r"payment is 'critical' with graph .*wanted a graph by name"):
+    with pytest.raises(
+        ValueError, match=r"payment is 'critical' with graph .*wanted a graph by name"
+    ):
         market_of(payment=payment, graph=GRAPHS["break"])
 
 
@@ -138,7 +160,9 @@ def test_numbers_of_other_types_are_taken():
     assert one_round(market_of(eta=0.0)).trades.any()
 
 
-@pytest.mark.parametrize("told", [{"learner_options": {"hidden": (8,)}}, {"training": Training()}], ids=str)
+@pytest.mark.parametrize(
+    "told", [{"learner_options": {"hidden": (8,)}}, {"training": Training()}], ids=str
+)
 def test_a_ready_made_learner_is_told_nothing_more(told):
     learner = trained_market().phase(Train).learner
     assert one_round(market_of(learner=learner)).loss.isfinite().all()

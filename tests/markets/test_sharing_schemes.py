@@ -1,4 +1,6 @@
-"""Every way to share models: by hand on three clients with two parameters, and the projection by another method."""
+"""Every way to share models: by hand on three clients with two parameters, and the projection
+by another method.
+"""
 
 import dataclasses
 
@@ -11,8 +13,23 @@ from sharing_market import models_of, with_models
 from marketenv import make_market
 from marketenv.core import rounds
 from marketenv.markets.model_sharing import Shared
-from marketenv.markets.model_sharing.schemes import SCHEMES, Given, _simplex, affordable, ditto, fedprox, ipfl, pfedgraph
-from marketenv.mechanisms import GAINS, ClientTypes, SharingOutcome, SharingTerms, distance_discounts
+from marketenv.markets.model_sharing.schemes import (
+    SCHEMES,
+    Given,
+    _simplex,
+    affordable,
+    ditto,
+    fedprox,
+    ipfl,
+    pfedgraph,
+)
+from marketenv.mechanisms import (
+    GAINS,
+    ClientTypes,
+    SharingOutcome,
+    SharingTerms,
+    distance_discounts,
+)
 from marketenv.valuation import DISTANCES
 
 UPLOADS = torch.tensor([[[4.0, 0.0], [0.0, 4.0], [0.0, 8.0]]])
@@ -22,28 +39,61 @@ def money(values):
     return torch.tensor([values], dtype=torch.float64)
 
 
-def made(uploads=UPLOADS, sizes=(1.0, 1.0, 2.0), needs=(100.0, 0.0, 0.0), present=None, purse=torch.inf, strength=0.0, **parts):
-    """What three clients give: N = 1, 1, 2; c = 0, 1.5, 2; buyer 0 has K = 100, lambda = 0, own models = uploads."""
+def made(
+    uploads=UPLOADS,
+    sizes=(1.0, 1.0, 2.0),
+    needs=(100.0, 0.0, 0.0),
+    present=None,
+    purse=torch.inf,
+    strength=0.0,
+    **parts,
+):
+    """What three clients give: N = 1, 1, 2; c = 0, 1.5, 2; buyer 0 has K = 100, lambda = 0, own
+    models = uploads.
+    """
     start = torch.zeros(1, 1, 2)
     reported = ClientTypes(money(sizes), money([0.0, 1.5, 2.0]), money(needs))
     distance = parts.pop("distance", DISTANCES["cosine"].between(uploads, start))
     here = None if present is None else torch.tensor([present])
-    terms = SharingTerms(reported, distance_discounts(reported.sizes, distance, strength), GAINS["inverse_sqrt"](), here)
+    terms = SharingTerms(
+        reported,
+        distance_discounts(reported.sizes, distance, strength),
+        GAINS["inverse_sqrt"](),
+        here,
+    )
     trained = parts.pop("trained", UPLOADS)
     options = {"eta": 5.0, "kind": "cosine", "graph": "break", "payment": "marginal"} | parts
-    return Given(uploads, trained, start, distance, terms, money([purse] * 3), strength=strength, **options)
+    return Given(
+        uploads, trained, start, distance, terms, money([purse] * 3), strength=strength, **options
+    )
 
 
 MEAN = [1.0, 5.0]  # sizes 1, 1, 2 of 4: (4, 0) / 4 + (0, 4) / 4 + (0, 8) / 2
-CENTRE = [4.0, 2.5]  # (4, 0) + eta (N_2 / N_0) (u_2 - <u_0, u_2> u_0) / |theta_0| = (4, 0) + 5 * 2 * (0, 1) / 4
-# pfedgraph with alpha = .8: shares (1/4, 1/4, 1/2) less .4 * distances (0, 1, 1) are (.25, -.15, .1), which sum to .2; the
-# nearest point of the simplex adds .8 / 3 to each: (31, 7, 22) / 60
+# (4, 0) + eta (N_2 / N_0) (u_2 - <u_0, u_2> u_0) / |theta_0| = (4, 0) + 5 * 2 * (0, 1) / 4
+CENTRE = [4.0, 2.5]
+# pfedgraph with alpha = .8: shares (1/4, 1/4, 1/2) less .4 * distances (0, 1, 1) are (.25, -.15,
+# .1), which sum to .2; the nearest point of the simplex adds .8 / 3 to each: (31, 7, 22) / 60
 NEAR = [31 / 60 * 4, 7 / 60 * 4 + 22 / 60 * 8]
-# client 0's row of: whose models it gets, where its training starts, what holds it, how hard, the second model; and why
+# client 0's row of: whose models it gets, where its training starts, what holds it, how hard, the
+# second model; and why
 WORKED = {
-    "ipfl": ([0, 0, 1], [4, 0], CENTRE, 0, None, "seller 2: 10 - 10 / sqrt(3) = 4.2 > 2; then 5.8 - 5 < 1.5; u_2 = (0, 1)"),
+    "ipfl": (
+        [0, 0, 1],
+        [4, 0],
+        CENTRE,
+        0,
+        None,
+        "seller 2: 10 - 10 / sqrt(3) = 4.2 > 2; then 5.8 - 5 < 1.5; u_2 = (0, 1)",
+    ),
     "local": ([0, 0, 0], [4, 0], [4, 0], 0, None, "0 models"),
-    "fedavg": ([0, 1, 1], MEAN, MEAN, 0, None, "McMahan et al. 2017: shares 1/4, 1/4, 1/2; the mean is sent and pulls at 0"),
+    "fedavg": (
+        [0, 1, 1],
+        MEAN,
+        MEAN,
+        0,
+        None,
+        "McMahan et al. 2017: shares 1/4, 1/4, 1/2; the mean is sent and pulls at 0",
+    ),
     "fedprox": ([0, 1, 1], MEAN, MEAN, 0.1, None, "Li et al. 2020 with mu = .1 as iPFL's authors"),
     "ditto": (
         [0, 1, 1],
@@ -84,22 +134,31 @@ def test_the_market_charges_and_pulls_by_lambda_over_eta():
     assert float(done.pull[0, 0]) == pytest.approx(1 / 5)  # lambda 1, eta 5
     assert done.pull[0, 1:].tolist() == [0, 0]  # who bought nothing trains alone
     assert float(done.prices[0, 0, 2]) == pytest.approx(10 - 10 / 3**0.5)  # g(3) - g(1), K = 100
-    assert ipfl(made(strength=1.0, eta=0.0, distance=torch.zeros(1, 3, 3).double())).pull.tolist() == [[0, 0, 0]]
+    assert ipfl(
+        made(strength=1.0, eta=0.0, distance=torch.zeros(1, 3, 3).double())
+    ).pull.tolist() == [[0, 0, 0]]
 
 
 def test_the_prox_centre_starts_at_the_upload():
-    """The broker knows uploads only, so who shows another model is sent the centre of that one; it trains on from its own."""
+    """The broker knows uploads only, so who shows another model is sent the centre of that one;
+    it trains on from its own.
+    """
     own = torch.tensor([[[-3.0, 9.0], [0.0, 4.0], [0.0, 8.0]]])
     done = ipfl(made(trained=own))
     assert done.centre[0, 0].tolist() == pytest.approx(CENTRE)
-    assert torch.equal(done.params, own) and torch.equal(done.centre[0, 1:], own[0, 1:])  # and who bought nothing keeps its own
+    # and who bought nothing keeps its own
+    assert torch.equal(done.params, own) and torch.equal(done.centre[0, 1:], own[0, 1:])
 
 
 def test_who_cannot_pay_all_buys_nothing():
     # the one model costs 10 - 10 / sqrt(3) = 4.2265
     rich, poor = ipfl(made(purse=4.23)), ipfl(made(purse=4.22))
     assert rich.bought[0, 0, 2] and not rich.broke.any()
-    assert not poor.bought.any() and not poor.prices.any() and poor.broke[0].tolist() == [True, False, False]
+    assert (
+        not poor.bought.any()
+        and not poor.prices.any()
+        and poor.broke[0].tolist() == [True, False, False]
+    )
     assert torch.equal(poor.centre, UPLOADS) and not poor.pull.any()
 
 
@@ -109,8 +168,12 @@ def test_a_model_that_is_not_finite_reaches_nobody(name):
     uploads[0, 2] = torch.nan
     done = SCHEMES[name].settle(made(uploads))
     assert not done.bought[0, 2].any() and not done.bought[0, :, 2].any()
-    assert all(getattr(done, part).isfinite().all() for part in ("params", "centre", "second", "prices", "pull"))
-    assert torch.equal(done.params[0, 2], UPLOADS[0, 2]) and done.pull[0, 2] == 0  # it goes on from its own
+    assert all(
+        getattr(done, part).isfinite().all()
+        for part in ("params", "centre", "second", "prices", "pull")
+    )
+    # it goes on from its own
+    assert torch.equal(done.params[0, 2], UPLOADS[0, 2]) and done.pull[0, 2] == 0
     if name == "fedavg":
         assert done.params[0, 0].tolist() == [2, 2]  # shares 1/2 and 1/2 of (4, 0) and (0, 4)
 
@@ -119,7 +182,9 @@ def test_a_model_that_is_not_finite_reaches_nobody(name):
 def test_who_is_absent_gives_and_gets_nothing(name):
     done = SCHEMES[name].settle(made(present=(True, True, False), needs=(100.0, 100.0, 100.0)))
     assert not done.bought[0, 2].any() and not done.bought[0, :, 2].any()
-    assert torch.equal(done.params[0, 2], UPLOADS[0, 2]) and torch.equal(done.centre[0, 2], UPLOADS[0, 2])
+    assert torch.equal(done.params[0, 2], UPLOADS[0, 2]) and torch.equal(
+        done.centre[0, 2], UPLOADS[0, 2]
+    )
     assert done.pull[0, 2] == 0
 
 
@@ -136,12 +201,16 @@ def test_fedprox_pulls_by_its_mu():
 
 
 def nearest(values, members):
-    """The projection on the simplex by bisection of the shift: weights max(v - shift, 0) with sum 1."""
+    """The projection on the simplex by bisection of the shift: weights max(v - shift, 0) with
+    sum 1.
+    """
     chosen = [v for v, m in zip(values, members, strict=True) if m]
     low, high = min(chosen) - 1.0, max(chosen)
     for _ in range(100):
         middle = (low + high) / 2
-        low, high = (middle, high) if sum(max(v - middle, 0.0) for v in chosen) > 1 else (low, middle)
+        low, high = (
+            (middle, high) if sum(max(v - middle, 0.0) for v in chosen) > 1 else (low, middle)
+        )
     return [max(v - low, 0.0) if m else 0.0 for v, m in zip(values, members, strict=True)]
 
 
@@ -155,7 +224,9 @@ def test_the_simplex_projection_is_the_nearest_point(row):
 
 
 def test_pfedgraph_weights_beat_all_others_of_a_grid():
-    given = made(distance=torch.tensor([[[0.0, 0.3, 0.6], [0.3, 0.0, 0.1], [0.6, 0.1, 0.0]]]).double())
+    given = made(
+        distance=torch.tensor([[[0.0, 0.3, 0.6], [0.3, 0.0, 0.1], [0.6, 0.1, 0.0]]]).double()
+    )
     basis = dataclasses.replace(
         given, uploads=torch.eye(3)[None], trained=torch.eye(3)[None], start=torch.zeros(1, 1, 3)
     )  # the mean shows the weights
@@ -165,20 +236,28 @@ def test_pfedgraph_weights_beat_all_others_of_a_grid():
     grid = torch.cat([pairs, 1 - pairs.sum(1, keepdim=True)], 1)
     grid = grid[grid[:, 2] >= 0]
     for i in range(3):
-        cost = lambda w, d=given.distance[0, i]: (0.8 * w * d).sum(-1) + (w - shares).square().sum(-1)  # noqa: E731
+        cost = lambda w, d=given.distance[0, i]: (  # noqa: E731
+            (0.8 * w * d).sum(-1) + (w - shares).square().sum(-1)
+        )
         assert cost(weights[i]) <= cost(grid).min() + 1e-6
 
 
 def test_with_alpha_0_pfedgraph_starts_where_fedavg_does():
-    assert torch.allclose(pfedgraph(made(), alpha=0.0).params, SCHEMES["fedavg"].settle(made()).params)
+    assert torch.allclose(
+        pfedgraph(made(), alpha=0.0).params, SCHEMES["fedavg"].settle(made()).params
+    )
 
 
 def test_who_is_alone_keeps_the_model_that_it_trains_for_the_others():
-    """Under Ditto a client with nobody to share with goes on with both of its models, not with one in place of the other."""
+    """Under Ditto a client with nobody to share with goes on with both of its models, not with
+    one in place of the other.
+    """
     market = make_market("model_sharing_v0", n_agents=2, scheme="ditto", joins=(0, 9), max_cycles=2)
     now = rounds.begin(market, torch.arange(1))
     trained, second = models_of(now).params, models_of(now, "second").params + 1.0
-    after, report = rounds.play_stage(market, with_models(now, "second", params=second), {"client": torch.zeros(1, 2, 6)})
+    after, report = rounds.play_stage(
+        market, with_models(now, "second", params=second), {"client": torch.zeros(1, 2, 6)}
+    )
     assert torch.equal(models_of(after, "second").params[:, 0], second[:, 0])
     assert torch.equal(models_of(after).params[:, 0], trained[:, 0])
     assert report.of(Shared).reason.tolist() == [[8, 1]]  # alone, and not there yet
@@ -186,15 +265,42 @@ def test_who_is_alone_keeps_the_model_that_it_trains_for_the_others():
 
 AFFORDABLE = [  # prices, buyers by sellers; purses; what is kept; why
     ([[0, 2, 3], [0, 0, 0], [0, 0, 0]], [5, 0, 0], [(0, 1), (0, 2)], "2 + 3 = 5 can just be paid"),
-    ([[0, 2, 3], [0, 0, 1], [0, 0, 0]], [4, 9, 0], [(1, 2)], "client 0 cannot pay 5 from 4: it buys nothing"),
-    ([[0, 0, 0], [-2, 0, 0], [-3, 0, 0]], [5, 0, 0], [(1, 0), (2, 0)], "client 0 owes 5 on its sales, and holds 5"),
-    ([[0, 1, 0], [-2, 0, 0], [-3, 0, 0]], [5, 0, 0], [(1, 0), (2, 0)], "5 of debts and 1: the purchase goes, the debts stay"),
-    ([[0, 1, 0], [-2, 0, 0], [-3, 0, 0]], [4, 0, 0], [], "debts of 5 from 4: then it does not sell at these prices either"),
-    ([[0, 1, 4], [-2, 0, 4], [-3, 0, 0]], [4, 3, 0], [(2, 0)], "client 1 buys nothing, so client 0 owes 3 of its 4"),
+    (
+        [[0, 2, 3], [0, 0, 1], [0, 0, 0]],
+        [4, 9, 0],
+        [(1, 2)],
+        "client 0 cannot pay 5 from 4: it buys nothing",
+    ),
+    (
+        [[0, 0, 0], [-2, 0, 0], [-3, 0, 0]],
+        [5, 0, 0],
+        [(1, 0), (2, 0)],
+        "client 0 owes 5 on its sales, and holds 5",
+    ),
+    (
+        [[0, 1, 0], [-2, 0, 0], [-3, 0, 0]],
+        [5, 0, 0],
+        [(1, 0), (2, 0)],
+        "5 of debts and 1: the purchase goes, the debts stay",
+    ),
+    (
+        [[0, 1, 0], [-2, 0, 0], [-3, 0, 0]],
+        [4, 0, 0],
+        [],
+        "debts of 5 from 4: then it does not sell at these prices either",
+    ),
+    (
+        [[0, 1, 4], [-2, 0, 4], [-3, 0, 0]],
+        [4, 3, 0],
+        [(2, 0)],
+        "client 1 buys nothing, so client 0 owes 3 of its 4",
+    ),
 ]
 
 
-@pytest.mark.parametrize(("prices", "purse", "kept", "reason"), AFFORDABLE, ids=[row[-1] for row in AFFORDABLE])
+@pytest.mark.parametrize(
+    ("prices", "purse", "kept", "reason"), AFFORDABLE, ids=[row[-1] for row in AFFORDABLE]
+)
 def test_what_cannot_be_paid_is_not_traded(prices, purse, kept, reason):
     prices = money(prices)
     outcome = SharingOutcome(prices != 0, prices)

@@ -1,4 +1,6 @@
-"""The training phase that markets share: efforts, second models, pulls, who is absent, and who diverges."""
+"""The training phase that markets share: efforts, second models, pulls, who is absent, and who
+diverges.
+"""
 
 import dataclasses
 
@@ -17,7 +19,9 @@ SEEDS = torch.arange(3)
 
 
 def market_of(training=SGD, **config):
-    return make_market("parameter_trading_v0", n_agents=3, max_cycles=2, training=training, **config)
+    return make_market(
+        "parameter_trading_v0", n_agents=3, max_cycles=2, training=training, **config
+    )
 
 
 def start(**config):
@@ -27,7 +31,9 @@ def start(**config):
 
 
 def with_models(floor, name="trader", of="trader", **changes):
-    return dataclasses.replace(floor, models={**floor.models, name: dataclasses.replace(floor.models[of], **changes)})
+    return dataclasses.replace(
+        floor, models={**floor.models, name: dataclasses.replace(floor.models[of], **changes)}
+    )
 
 
 def trained(phase, floor):
@@ -39,11 +45,15 @@ def trained(phase, floor):
 def test_a_trade_trains_nothing_and_training_trades_nothing():
     market, floor, phase = start()
     after, outcome = trained(phase, floor)
-    assert not torch.equal(after.models["trader"].params, floor.models["trader"].params) and not after.flows
+    assert (
+        not torch.equal(after.models["trader"].params, floor.models["trader"].params)
+        and not after.flows
+    )
     now = rounds.begun(market, rounds.opened(market, SEEDS))
     assert torch.equal(now.quotes.trained, after.models["trader"].params)
     assert torch.equal(outcome.loss, after.models["trader"].loss)
-    assert torch.equal(after.models["trader"].before, floor.models["trader"].loss)  # the round's start is before training
+    # the round's start is before training
+    assert torch.equal(after.models["trader"].before, floor.models["trader"].loss)
 
 
 def test_effort_is_charged_at_its_price_and_the_absent_neither_train_nor_pay():
@@ -89,13 +99,17 @@ def test_models_without_slots_begin_every_round_with_a_fresh_optimiser():
     anew = with_models(floor, slots=own.slots[..., :0])
     used = with_models(floor, slots=torch.ones_like(own.slots))
     fresh, first, carried = (trained(phase, x)[0].models["trader"] for x in (anew, floor, used))
-    assert fresh.slots.shape[-1] == 0 and torch.equal(fresh.params, first.params)  # the first round's are fresh
-    assert first.slots.any() and not torch.equal(carried.params, first.params)  # the momentum moves it
+    # the first round's are fresh
+    assert fresh.slots.shape[-1] == 0 and torch.equal(fresh.params, first.params)
+    # the momentum moves it
+    assert first.slots.any() and not torch.equal(carried.params, first.params)
 
 
 @pytest.mark.parametrize("spoiled", ["trader", "second"])
 def test_whose_training_diverges_is_reset_in_both_models_and_nobody_else(spoiled):
-    """Parameters of 1e38 overflow in the first layer's products: no number of theirs stays finite."""
+    """Parameters of 1e38 overflow in the first layer's products: no number of theirs stays
+    finite.
+    """
     _, floor, phase = start()
     floor = with_models(floor, "second")
     own = floor.models[spoiled].params
@@ -120,7 +134,8 @@ def test_a_second_training_phase_draws_numbers_of_its_own_and_names_its_cost():
     truth = dict.fromkeys(chain.roles[0].agents, chain.policies["truthful"])
     now = rounds.begin(chain, SEEDS)
     _, report = rounds.play_stage(chain, now, rounds.act(chain, truth, now))
-    assert report.of(Trained) is report.done["more"]  # the latest, from whose models the trade goes on
+    # the latest, from whose models the trade goes on
+    assert report.of(Trained) is report.done["more"]
     assert torch.equal(now.floor.models["trader"].loss, report.done["more"].loss)
     assert not torch.equal(report.done["train"].loss, report.done["more"].loss)
     charged = report.terms["effort"]["trader"] + report.terms["effort of more"]["trader"]
@@ -142,7 +157,10 @@ def test_it_says_who_trained_at_which_effort_to_which_loss():
     _, floor, phase = start()
     _, outcome = trained(phase, with_models(floor, effort=torch.full((3, 3), 0.25)))
     lines = outcome.story(["trader_0", "trader_1", "trader_2"])
-    assert lines[1] == f"trader_1 trains at effort 0.25 to a loss of {float(outcome.loss[0, 1]):.4f}." and len(lines) == 3
+    assert (
+        lines[1] == f"trader_1 trains at effort 0.25 to a loss of {float(outcome.loss[0, 1]):.4f}."
+        and len(lines) == 3
+    )
 
 
 def test_it_is_the_phase_that_knows_test_scores():

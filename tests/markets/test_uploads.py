@@ -1,4 +1,6 @@
-"""Uploads: every kind by hand, the actions that choose them, and what they do to drawn distances."""
+"""Uploads: every kind by hand, the actions that choose them, and what they do to drawn
+distances.
+"""
 
 import math
 
@@ -8,7 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from marketenv.core import draws
-from marketenv.markets.model_sharing.uploads import SCALE, UPLOADS, Makings, drawn_distance, make_uploads
+from marketenv.markets.model_sharing.uploads import (
+    SCALE,
+    UPLOADS,
+    Makings,
+    drawn_distance,
+    make_uploads,
+)
 
 TRAINED = torch.tensor([[[1.0, 2.0], [3.0, 5.0], [5.0, 11.0]]])
 START = torch.tensor([[[1.0, 1.0]]])
@@ -21,13 +29,26 @@ def models(present=(True, True, True)):
     return Makings(TRAINED, START, CENTRE, torch.tensor([present]), KEYS)
 
 
-# Client 1 trained (3, 5) from the start (1, 1): kind -> (what it uploads, what it does to distances (keep, far), why)
+# Client 1 trained (3, 5) from the start (1, 1): kind -> (what it uploads, what it does to distances
+# (keep, far), why)
 WORKED = {
     "honest": ([3, 5], (1, 0), "1: what it trained"),
-    "relay": ([8, 8], (0.5, 0), "its centre is (8, 8); others' work is near them: .5 of the distance"),
+    "relay": (
+        [8, 8],
+        (0.5, 0),
+        "its centre is (8, 8); others' work is near them: .5 of the distance",
+    ),
     "copy": ([3, 6.5], (0.5, 0), "((1, 2) + (5, 11)) / 2; .5 of the distance"),
-    "noise": ([3 + math.sqrt(10) * NORMAL[1, 0], 5 + math.sqrt(10) * NORMAL[1, 1]], (1, 0.5), "rms of (2, 4) is sqrt(20 / 2)"),
-    "scaled": ([21, 41], (1, 0), "1 + 10 * 2, 1 + 10 * 4; the angle of an update has no length: keep 1"),
+    "noise": (
+        [3 + math.sqrt(10) * NORMAL[1, 0], 5 + math.sqrt(10) * NORMAL[1, 1]],
+        (1, 0.5),
+        "rms of (2, 4) is sqrt(20 / 2)",
+    ),
+    "scaled": (
+        [21, 41],
+        (1, 0),
+        "1 + 10 * 2, 1 + 10 * 4; the angle of an update has no length: keep 1",
+    ),
     "shuffled": (None, (0, 1), "2 numbers in either order; unrelated: a right angle, 1"),
     "gauss": (NORMAL[1].tolist(), (0, 1), "2 standard normal numbers of its key; 1 as above"),
     "ones": ([1, 1], (0, 1), "1 and 1"),
@@ -36,8 +57,11 @@ WORKED = {
 
 
 def test_every_upload_has_a_worked_example():
-    assert list(WORKED) == list(UPLOADS) and next(iter(UPLOADS)) == "honest"  # the order is the actions'
-    assert all(any(ch.isdigit() for ch in reason) or "." in reason for *_, reason in WORKED.values())
+    # the order is the actions'
+    assert list(WORKED) == list(UPLOADS) and next(iter(UPLOADS)) == "honest"
+    assert all(
+        any(ch.isdigit() for ch in reason) or "." in reason for *_, reason in WORKED.values()
+    )
     assert all(upload.text for upload in UPLOADS.values()) and SCALE == 10
 
 
@@ -66,8 +90,10 @@ def test_a_shuffle_is_a_permutation_that_differs_by_key():
 
 def test_a_copy_is_of_those_who_are_there():
     kind = torch.full((1, 3), list(UPLOADS).index("copy"))
-    assert make_uploads(models((True, True, False)), kind)[0, 0].tolist() == [3, 5]  # client 1 alone
-    assert make_uploads(models((True, False, False)), kind)[0, 0].tolist() == [0, 0]  # of nobody: no model at all
+    # client 1 alone
+    assert make_uploads(models((True, True, False)), kind)[0, 0].tolist() == [3, 5]
+    # of nobody: no model at all
+    assert make_uploads(models((True, False, False)), kind)[0, 0].tolist() == [0, 0]
 
 
 @settings(max_examples=20)
@@ -95,4 +121,5 @@ def test_an_upload_changes_its_own_distances_alone(name):
 
 def test_two_relays_are_a_quarter_of_the_distance_apart():
     keys, relay = torch.arange(4), torch.ones(4, 3, dtype=torch.int64)
-    assert torch.allclose(drawn_distance(keys, relay), 0.25 * drawn_distance(keys, 0 * relay))  # .5 * .5
+    # .5 * .5
+    assert torch.allclose(drawn_distance(keys, relay), 0.25 * drawn_distance(keys, 0 * relay))

@@ -1,8 +1,9 @@
-"""The floor is no blackboard: which part of it each phase reads, and what each phase draws, stand in tables.
+"""The floor is no blackboard: which part of it each phase reads, and what each phase draws, stand
+in tables.
 
-A phase hands on by its outcome, by models and by who is present; by nothing else. Who adds a market adds a row here; who lets
-a phase read more sees it here first. Names: an outcome's class; ``models.`` and ``types.`` with their
-entries; whose cash and whose purses.
+A phase hands on by its outcome, by models and by who is present; by nothing else. Who adds a market
+adds a row here; who lets a phase read more sees it here first. Names: an outcome's class;
+``models.`` and ``types.`` with their entries; whose cash and whose purses.
 """
 
 from copy import copy
@@ -29,7 +30,8 @@ WORLDS = {"data drift"}  # drawn by what all phases share, the same for each
 
 
 class Row(NamedTuple):
-    """The arguments a market is played with; what its phases read; what they, and who furnishes the floor, draw.
+    """The arguments a market is played with; what its phases read; what they, and who furnishes the
+    floor, draw.
 
     alike: purposes for which several phases draw the same numbers on purpose
     """
@@ -47,7 +49,9 @@ SHOWN = {"goods", "flip", "other class", "toward"}
 GOODS = SHOWN | {"noise rows", "which", "row", "label"}
 FIRST = LAYERS | {"buyer's model"}
 RESOURCES = {name: value for name, value in SHARED_OUT.items() if name != "max_cycles"}
-KNOWN_OF_OWNERS = {f"types.owner.{name}" for name in ("standing", "identities", "cap", "last_share")}
+KNOWN_OF_OWNERS = {
+    f"types.owner.{name}" for name in ("standing", "identities", "cap", "last_share")
+}
 CONDUCT = {"rows", "flip", "other class", "random label", "noise rows", "which", "row", "label"}
 TABLE = {
     "reference_v0": Row(
@@ -56,12 +60,20 @@ TABLE = {
         draws={"people": set(), "auction": {"type"}},
     ),
     "parameter_trading_v0": Row(
-        played=({"n_agents": 2}, {"n_agents": 3, "sabotage": 0.1, "horizon": "cut", "disclosure": "full"}),
+        played=(
+            {"n_agents": 2},
+            {"n_agents": 3, "sabotage": 0.1, "horizon": "cut", "disclosure": "full"},
+        ),
         reads={
             "train": {"models.trader", "present", "types.trader.effort_cost", "world"},
             "trade": {
-                "Trained", "models.trader", "types.trader.effort_cost", "types.trader.money_per_loss",
-                "cash of trader", "purse of trader", "world",
+                "Trained",
+                "models.trader",
+                "types.trader.effort_cost",
+                "types.trader.money_per_loss",
+                "cash of trader",
+                "purse of trader",
+                "world",
             },
             "score": {"models.trader", "types.trader.money_per_loss"},
         },
@@ -76,18 +88,57 @@ TABLE = {
         played=(
             {"n_agents": 3},
             {"n_agents": 3, "scheme": "ditto", "select": "test", "data_drift": 0.1},
-            {"n_agents": 3, "learner": None, "cost_drift": 0.1, "exits": "ir_prob", "horizon": "cut"},
+            {
+                "n_agents": 3,
+                "learner": None,
+                "cost_drift": 0.1,
+                "exits": "ir_prob",
+                "horizon": "cut",
+            },
         ),
         reads={
-            "train": {"models.client", "models.second", "present", "types.client.effort_cost", "world"},
-            "share": {"Trained", "models.client", "models.second", "present", "purse of client", "world", *SHARING_TYPES},
-            "leave": {"Shared", "models.client", "models.trained", "present", "types.client.costs", "world"},
+            "train": {
+                "models.client",
+                "models.second",
+                "present",
+                "types.client.effort_cost",
+                "world",
+            },
+            "share": {
+                "Trained",
+                "models.client",
+                "models.second",
+                "present",
+                "purse of client",
+                "world",
+                *SHARING_TYPES,
+            },
+            "leave": {
+                "Shared",
+                "models.client",
+                "models.trained",
+                "present",
+                "types.client.costs",
+                "world",
+            },
         },
         draws={
-            "people": DATA | LAYERS | {
-                "dirichlet", "dirichlet shares", "gamma", "boost", "later",
-                "first model", "costs", "needs", "sizes", "effort cost",
-            },
+            "people": (
+                DATA
+                | LAYERS
+                | {
+                    "dirichlet",
+                    "dirichlet shares",
+                    "gamma",
+                    "boost",
+                    "later",
+                    "first model",
+                    "costs",
+                    "needs",
+                    "sizes",
+                    "effort cost",
+                }
+            ),
             "train": {"train", "minibatches", "data drift"},
             "share": {"upload", "shuffle", "distance", "data drift"},
             "leave": {"exit", "drift", "data drift"},
@@ -96,70 +147,154 @@ TABLE = {
     "data_market_v0": Row(
         played=(
             SMALL,
-            SMALL | {"private": True, "anchors": 2, "selection": "random", "rule": "shapley", "horizon": "cut"},
-            SMALL | {"n_sellers": 5, "mixtures": 3, "rule": "posted", "labels": "pseudo", **UNLABELED},
+            SMALL
+            | {
+                "private": True,
+                "anchors": 2,
+                "selection": "random",
+                "rule": "shapley",
+                "horizon": "cut",
+            },
+            SMALL
+            | {
+                "n_sellers": 5,
+                "mixtures": 3,
+                "rule": "posted",
+                "labels": "pseudo",
+                **UNLABELED,
+            },
         ),
         reads={
             "offer": {"types.seller.cost", "purse of buyer", "world"},
             "pilot": {"Offered", "world"},
             "select": {
-                "Offered", "Piloted", "types.buyer.money_per_accuracy", "types.seller.reputation",
-                "purse of buyer", "world",
+                "Offered",
+                "Piloted",
+                "types.buyer.money_per_accuracy",
+                "types.seller.reputation",
+                "purse of buyer",
+                "world",
             },
             "train_selected": {"Offered", "Selected", "models.buyer", "world"},
             "deliver": {
-                "Offered", "Piloted", "Selected", "TrainedOnPurchase", "types.buyer.money_per_accuracy",
-                "types.seller.cost", "types.seller.reputation", "cash of held", "world",
+                "Offered",
+                "Piloted",
+                "Selected",
+                "TrainedOnPurchase",
+                "types.buyer.money_per_accuracy",
+                "types.seller.cost",
+                "types.seller.reputation",
+                "cash of held",
+                "world",
             },
         },
         draws={
-            "people": DATA | FIRST | {
-                "class_blocks", "by class", "rounding", "corruption", "unlabeled", "hidden", "types",
-            },
+            "people": (
+                DATA
+                | FIRST
+                | {
+                    "class_blocks",
+                    "by class",
+                    "rounding",
+                    "corruption",
+                    "unlabeled",
+                    "hidden",
+                    "types",
+                }
+            ),
             "offer": set(),
-            "pilot": SHOWN | FIRST | {"anchors", "mixtures", "random", "selection", "pilot", "minibatches"},
+            "pilot": (
+                SHOWN
+                | FIRST
+                | {"anchors", "mixtures", "random", "selection", "pilot", "minibatches"}
+            ),
             "select": {"audit", "values"},
             "train_selected": GOODS | FIRST | {"train", "minibatches"},
             "deliver": GOODS | {"anchors"},
         },
-        # a pilot, a delivery and its audit are of the same rows, and all models of a market begin as one
+        # a pilot, a delivery and its audit are of the same rows, and all models of a market begin
+        # as one
         alike=frozenset(GOODS | FIRST | {"anchors"}),
     ),
     "resource_market_v0": Row(
         played=(
             RESOURCES | {"escrow": False, "audit": "shapley", "audit_round": 0, "n_owners": 11},
-            RESOURCES | {"audit": "wasserstein", "aggregation": "sequential_accept", "rank": True, "horizon": "cut"},
-            {"n_owners": 3, "n_centres": 3, "learner": None, "pricing": "posted", "identities": 2, "ratchet": True},
+            RESOURCES
+            | {
+                "audit": "wasserstein",
+                "aggregation": "sequential_accept",
+                "rank": True,
+                "horizon": "cut",
+            },
+            {
+                "n_owners": 3,
+                "n_centres": 3,
+                "learner": None,
+                "pricing": "posted",
+                "identities": 2,
+                "ratchet": True,
+            },
         ),
         reads={
             "post": {
-                "types.centre.cost", "types.centre.last_price", "types.owner.standing", "types.owner.identities",
+                "types.centre.cost",
+                "types.centre.last_price",
+                "types.owner.standing",
+                "types.owner.identities",
                 "purse of centre",
             },
             "commit": {"Posted", "types.centre.sigma", "purse of leader", *KNOWN_OF_OWNERS},
-            "contribute": {"Posted", "Committed", "types.owner.quality", "purse of owner", *KNOWN_OF_OWNERS},
-            "compute": {"Contributed", "types.centre.cost", "types.centre.last_work", "purse of centre"},
+            "contribute": {
+                "Posted",
+                "Committed",
+                "types.owner.quality",
+                "purse of owner",
+                *KNOWN_OF_OWNERS,
+            },
+            "compute": {
+                "Contributed",
+                "types.centre.cost",
+                "types.centre.last_work",
+                "purse of centre",
+            },
             "serve": {"Posted", "Contributed", "types.centre.cost"},
-            "match": {"Contributed", "Computed", "types.centre.sigma", "present"},  # present says how many agents there are
+            # present says how many agents there are
+            "match": {"Contributed", "Computed", "types.centre.sigma", "present"},
             "train_matched": {"Contributed", "Matched", "models.leader", "world"},
             "audit": {"Contributed", "models.leader", "world"},
             "pay": {
-                "Audited", "Committed", "Computed", "Contributed", "Matched", "TrainedMatched",
-                "cash of escrow", "cash of fees", "purse of leader",
+                "Audited",
+                "Committed",
+                "Computed",
+                "Contributed",
+                "Matched",
+                "TrainedMatched",
+                "cash of escrow",
+                "cash of fees",
+                "purse of leader",
             },
         },
         draws={
-            "people": DATA | LAYERS | {"balanced", "noise", "rate", "feature noise", "row", "leader's model", "types"},
-            **{phase: set() for phase in ("post", "commit", "contribute", "compute", "serve", "match", "pay")},
+            "people": (
+                DATA
+                | LAYERS
+                | {"balanced", "noise", "rate", "feature noise", "row", "leader's model", "types"}
+            ),
+            **{
+                phase: set()
+                for phase in ("post", "commit", "contribute", "compute", "serve", "match", "pay")
+            },
             "train_matched": CONDUCT | {"train", "minibatches"},
             "audit": CONDUCT | {"rows audit", "audit", "audit orders", "shapley", "minibatches"},
         },
     ),
-}  # fmt: skip
+}
 
 
 def noted(name, monkeypatch):
-    """What the phases of a market read and draw in all its plays, by random and by truthful policies."""
+    """What the phases of a market read and draw in all its plays, by random and by truthful
+    policies.
+    """
     reads, drawn = {}, {}
     for config in TABLE[name].played:
         market = make_market(name, max_cycles=ROUNDS, **config)
@@ -187,12 +322,16 @@ def test_phases_read_and_draw_what_the_table_says_and_nothing_else(name, monkeyp
 
 @pytest.mark.parametrize("name", MARKETS)
 def test_no_phase_reads_payments_terms_or_the_books_of_others(name):
-    """What was paid and what it was worth are for the report: a phase that reads them would judge what another one decided."""
+    """What was paid and what it was worth are for the report: a phase that reads them would
+    judge what another one decided.
+    """
     for reads in TABLE[name].reads.values():
         assert not reads & {"flows", "terms", "done", "ledger", "ended"}
 
 
-@pytest.mark.parametrize(("name", "config"), [(name, config) for name, row in TABLE.items() for config in row.played])
+@pytest.mark.parametrize(
+    ("name", "config"), [(name, config) for name, row in TABLE.items() for config in row.played]
+)
 def test_no_two_phases_and_no_two_rounds_draw_by_one_key(name, config, monkeypatch):
     market = make_market(name, max_cycles=ROUNDS, **config)
     log = watch(market, monkeypatch)
@@ -209,7 +348,7 @@ def all_keys(log, phase, but=WORLDS):
     return set().union(*log.keys(phase, but=but).values())
 
 
-# --- a second phase of one kind -----------------------------------------------------------------------------------------------
+# --- a second phase of one kind -------------------------------------------------------------------
 
 
 NOT_TWICE = ("deliver", "pay")  # a purchase is settled once
@@ -228,7 +367,11 @@ def test_a_second_phase_of_a_kind_draws_by_keys_of_its_own(name, config, kind, m
     place = [phase.name for phase in market.phases].index(kind)
     twin = copy(market.phases[place])
     twin.name = "again"
-    market = Market(market.people, (*market.phases[: place + 1], twin, *market.phases[place + 1 :]), horizon=ROUNDS)
+    market = Market(
+        market.people,
+        (*market.phases[: place + 1], twin, *market.phases[place + 1 :]),
+        horizon=ROUNDS,
+    )
     log = watch(market, monkeypatch)
     play(market)
     but = WORLDS | TABLE[name].alike
@@ -244,7 +387,7 @@ def test_every_kind_of_phase_may_be_named_otherwise():
         Market(markets[0].people, markets[0].phases * 2)
 
 
-# --- the spies ----------------------------------------------------------------------------------------------------------------
+# --- the spies ------------------------------------------------------------------------------------
 
 
 def test_the_spies_note_what_the_relay_reads_by_hand(monkeypatch):
@@ -252,7 +395,8 @@ def test_the_spies_note_what_the_relay_reads_by_hand(monkeypatch):
     log = watch(market, monkeypatch)
     play(market)
     assert dict(log.reads) == {
-        "reply": {"Offered", "Drawn", "purse of buyer", "ended"},  # the price, one's type, whether it can be paid, who left
+        # the price, one's type, whether it can be paid, who left
+        "reply": {"Offered", "Drawn", "purse of buyer", "ended"},
         "ship": {"Replied", "Drawn", "cash of escrow", "purse of seller"},
     }
     assert {phase: set(drawn) for phase, drawn in log.drawn.items()} == {"draw": {"type"}}
@@ -276,18 +420,30 @@ def test_the_spies_note_what_no_phase_should_read(monkeypatch):
     assert log.reads["nosy"] == {"flows", "done", "present", "ledger"}
 
 
-def test_copying_a_part_of_the_floor_is_not_reading_it_and_an_entry_is_read_by_its_name(monkeypatch):
+def test_copying_a_part_of_the_floor_is_not_reading_it_and_an_entry_is_read_by_its_name(
+    monkeypatch,
+):
     class Passes(Nosy):
         def act(self, floor, own, quotes, actions):
             models = {**floor.models, "b": floor.models["a"] + 1}
-            types = {**floor.types, "seller": dict(floor.types["seller"], size=floor.types["seller"]["size"] + 1)}
+            types = {
+                **floor.types,
+                "seller": dict(floor.types["seller"], size=floor.types["seller"]["size"] + 1),
+            }
             return replace(floor, models=models, types=types), own, Outcome()
 
     def furnish(floor):
         zero = torch.zeros(2)
-        return replace(floor, models={"a": zero, "b": zero}, types={"seller": {"size": zero, "need": zero}})
+        return replace(
+            floor, models={"a": zero, "b": zero}, types={"seller": {"size": zero, "need": zero}}
+        )
 
-    people = People(roles={"seller": 1, "buyer": 2, "carrier": 0}, accounts={"escrow": 2}, cash=1.0, furnish=furnish)
+    people = People(
+        roles={"seller": 1, "buyer": 2, "carrier": 0},
+        accounts={"escrow": 2},
+        cash=1.0,
+        furnish=furnish,
+    )
     market = Market(people, (Draw(), Offer(), Reply(), Passes(), Ship()))
     log = watch(market, monkeypatch)
     play(market)

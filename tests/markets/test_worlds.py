@@ -1,4 +1,6 @@
-"""Worlds: one a distinct seed, shared by the markets of a batch, and always what their seeds would open anew."""
+"""Worlds: one a distinct seed, shared by the markets of a batch, and always what their seeds
+would open anew.
+"""
 
 from __future__ import annotations
 
@@ -34,20 +36,43 @@ class OwnLinear(type(LEARNERS["linear"]((3,), 1, "regression", WHOLE))):
 
 CASES = {
     "digits": ("parameter_trading_v0", {"n_agents": 3, "learner_options": {"hidden": (4,)}}),
-    "linear": ("parameter_trading_v0", {"n_agents": 3, "data": "linear", "learner": "linear", "data_options": SMALL}),
+    "linear": (
+        "parameter_trading_v0",
+        {"n_agents": 3, "data": "linear", "learner": "linear", "data_options": SMALL},
+    ),
     "linear data, mlp": (
         "parameter_trading_v0",
-        {"n_agents": 3, "data": "linear", "learner_options": {"hidden": (4,)}, "data_options": SMALL, "training": BATCHES},
+        {
+            "n_agents": 3,
+            "data": "linear",
+            "learner_options": {"hidden": (4,)},
+            "data_options": SMALL,
+            "training": BATCHES,
+        },
     ),
     "own learner": (
         "parameter_trading_v0",
-        {"n_agents": 3, "data": "linear", "learner": OwnLinear((3,), 1, "regression", WHOLE), "data_options": SMALL},
+        {
+            "n_agents": 3,
+            "data": "linear",
+            "learner": OwnLinear((3,), 1, "regression", WHOLE),
+            "data_options": SMALL,
+        },
     ),
     "sharing": ("model_sharing_v0", {"n_agents": 3, "learner_options": {"hidden": (4,)}}),
-    "sharing, drift": ("model_sharing_v0", {"n_agents": 3, "learner_options": {"hidden": (4,)}, "data_drift": 0.4}),
+    "sharing, drift": (
+        "model_sharing_v0",
+        {"n_agents": 3, "learner_options": {"hidden": (4,)}, "data_drift": 0.4},
+    ),
     "sharing, linear": (
         "model_sharing_v0",
-        {"n_agents": 3, "data": "linear", "learner": "linear", "data_options": SMALL, "training": WHOLE},
+        {
+            "n_agents": 3,
+            "data": "linear",
+            "learner": "linear",
+            "data_options": SMALL,
+            "training": WHOLE,
+        },
     ),
 }
 
@@ -73,7 +98,9 @@ def opened(monkeypatch):
     for source in (PartitionedSource, SyntheticLinear):
         real = source.federation
         monkeypatch.setattr(
-            source, "federation", lambda self, keys, real=real: (seeds.extend(keys.tolist()), real(self, keys))[1]
+            source,
+            "federation",
+            lambda self, keys, real=real: (seeds.extend(keys.tolist()), real(self, keys))[1],
         )
     return seeds
 
@@ -106,13 +133,18 @@ def same(one, other):
 
 
 def numbers(worlds):
-    """All that can be asked of worlds: row numbers of a pool may differ, so examples are compared, not their places."""
+    """All that can be asked of worlds: row numbers of a pool may differ, so examples are
+    compared, not their places.
+    """
     everything = {}
 
     def look(name, part):
         if isinstance(part, Shards):
             x, y, counts = part.padded()  # what does not count may be any example
-            part = (torch.where(counts.view(*counts.shape, *[1] * (x.dim() - counts.dim())), x, 0), y * counts)
+            part = (
+                torch.where(counts.view(*counts.shape, *[1] * (x.dim() - counts.dim())), x, 0),
+                y * counts,
+            )
         if isinstance(part, torch.Tensor):
             everything[name] = part
         elif dataclasses.is_dataclass(part) and not isinstance(part, type):
@@ -140,14 +172,20 @@ SEEDS = st.lists(st.integers(0, 5), min_size=1, max_size=5)
 @pytest.mark.parametrize("case", CASES)
 @settings(max_examples=5, deadline=None)
 @given(seeds=SEEDS, data=st.data())
-def test_worlds_that_are_indexed_and_put_are_those_that_the_seeds_open_anew(market, case, seeds, data):
-    """The one law: whatever happened to a batch, its worlds are a function of its markets' seeds, to the bit."""
+def test_worlds_that_are_indexed_and_put_are_those_that_the_seeds_open_anew(
+    market, case, seeds, data
+):
+    """The one law: whatever happened to a batch, its worlds are a function of its markets'
+    seeds, to the bit.
+    """
     built = market(case)
     now = worlds_of(built, seeds)
     equal(now, worlds_of(built, seeds))
     index = data.draw(st.lists(st.integers(0, len(seeds) - 1), min_size=1, max_size=6))
     equal(now.rows(torch.tensor(index)), worlds_of(built, [seeds[k] for k in index]))
-    places = data.draw(st.lists(st.integers(0, len(seeds) - 1), min_size=1, max_size=len(seeds), unique=True))
+    places = data.draw(
+        st.lists(st.integers(0, len(seeds) - 1), min_size=1, max_size=len(seeds), unique=True)
+    )
     fresh = data.draw(st.lists(st.integers(3, 8), min_size=len(places), max_size=len(places)))
     mixed = list(seeds)
     for place, seed in zip(places, fresh, strict=True):
@@ -165,12 +203,15 @@ def test_distinct_seeds_come_in_the_order_of_their_first_places(seeds):
 
 @pytest.mark.parametrize("case", CASES)
 def test_replayed_line_ups_open_one_world_a_seed(market, case, opened):
-    """Ten line-ups of one seed differ by what is done in them alone; before there was a world for each of the 40."""
+    """Ten line-ups of one seed differ by what is done in them alone; before there was a world
+    for each of the 40.
+    """
     built = market(case)
     opened.clear()
     who = torch.zeros(10, 4, 3, dtype=torch.int64)
     play(built, [built.policies["truthful"]], who, torch.arange(4))
-    assert set(opened[:4]) == {0, 1, 2, 3} and len(opened) == (8 if "drift" in case else 4)  # 4 more that they drift to
+    # 4 more that they drift to
+    assert set(opened[:4]) == {0, 1, 2, 3} and len(opened) == (8 if "drift" in case else 4)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -183,18 +224,27 @@ def test_markets_that_share_a_world_play_as_those_that_have_one_alone(market, ca
         apart, report = rounds.advance(built, apart, actions)
         shared, alike = rounds.advance(built, shared, picked(actions, index))
         assert torch.allclose(report.rewards[index], alike.rewards, atol=1e-5)
-        assert torch.allclose(models(built, apart).params[index], models(built, shared).params, atol=1e-5)
+        assert torch.allclose(
+            models(built, apart).params[index], models(built, shared).params, atol=1e-5
+        )
     losses = [held_out(built, now).loss for now in (apart, shared)]
     assert torch.allclose(losses[0][index], losses[1], atol=1e-5)
 
 
 class Ends(Phase):
-    """The stage of a market that agent 0 ends when it asks for that; everything else is the market's own stage."""
+    """The stage of a market that agent 0 ends when it asks for that; everything else is the
+    market's own stage.
+    """
 
     def __init__(self, inner, asked):
         self.inner, self.asked = inner, asked
         self.name, self.moves, self.outcome = inner.name, inner.moves, inner.outcome
-        self.begin, self.show, self.show_end, self.truthful = inner.begin, inner.show, inner.show_end, inner.truthful
+        self.begin, self.show, self.show_end, self.truthful = (
+            inner.begin,
+            inner.show,
+            inner.show_end,
+            inner.truthful,
+        )
 
     def quote(self, floor, own):
         self.asked.append(("quote", len(floor.seeds)))
@@ -203,11 +253,17 @@ class Ends(Phase):
     def act(self, floor, own, quotes, actions):
         (stage,) = actions.values()
         floor, own, outcome = self.inner.act(floor, own, quotes, actions)
-        return dataclasses.replace(floor, ended=floor.ended | (stage[:, 0, 0] < -0.99)), own, outcome
+        return (
+            dataclasses.replace(floor, ended=floor.ended | (stage[:, 0, 0] < -0.99)),
+            own,
+            outcome,
+        )
 
 
 def ending(market, cut=False):
-    """The market with such a stage, and a list of what it is asked: worlds opened and quotes, by how many markets."""
+    """The market with such a stage, and a list of what it is asked: worlds opened and quotes,
+    by how many markets.
+    """
     asked = []
 
     def furnish(floor):
@@ -240,7 +296,8 @@ def test_a_restart_opens_only_the_market_that_is_over(market, case, cut, opened)
     opened.clear()
     turn = batch.step(actions, restart=True)
     assert turn.terminated.tolist() == [k == 3 for k in range(8)]
-    assert asked == [("open", 1), ("quote", 8)] and len(opened) == 1  # the new round is quoted once, for all together
+    # the new round is quoted once, for all together
+    assert asked == [("open", 1), ("quote", 8)] and len(opened) == 1
     assert batch.running().floor.round.tolist() == [0 if k == 3 else 1 for k in range(8)]
     asked.clear()
     batch.reset(None, torch.arange(8) == 5)
@@ -268,7 +325,9 @@ def test_a_batch_in_which_markets_ended_is_loaded_to_the_bit(market, case, opene
 
 @pytest.mark.parametrize("case", ["digits", "sharing", "sharing, drift"])
 def test_a_batch_of_which_some_were_reset_is_loaded_to_the_bit(market, case, tmp_path):
-    """Sums of another batch round otherwise, so markets that begin apart are quoted with the others, as a file's are."""
+    """Sums of another batch round otherwise, so markets that begin apart are quoted with the
+    others, as a file's are.
+    """
     built = market(case)
     batch, other = Batch(built, 5), Batch(built, 5)
     batch.reset(0)
@@ -297,19 +356,34 @@ class Anew:
     def federation(self, seeds):
         found = self.source.federation(seeds)
         parts = {name: getattr(found, name) for name in ("train", "validation", "test")}
-        return dataclasses.replace(found, **{n: dataclasses.replace(p, x=p.x.clone(), y=p.y.clone()) for n, p in parts.items()})
+        return dataclasses.replace(
+            found,
+            **{n: dataclasses.replace(p, x=p.x.clone(), y=p.y.clone()) for n, p in parts.items()},
+        )
 
 
 @pytest.mark.parametrize("drift", [0.0, 0.4])
 def test_pools_that_are_made_anew_are_one_pool(market, drift):
     source = Anew(market("sharing").source)
-    built = make_market("model_sharing_v0", n_agents=3, data=source, learner_options={"hidden": (4,)}, data_drift=drift)
+    built = make_market(
+        "model_sharing_v0",
+        n_agents=3,
+        data=source,
+        learner_options={"hidden": (4,)},
+        data_drift=drift,
+    )
     worlds = worlds_of(built, [1, 2])
     put = worlds.put(torch.tensor([1]), worlds_of(built, [9]))
     put = put.put(torch.tensor([0]), worlds_of(built, [4]))
     fresh, round_two = worlds_of(built, [4, 9]), torch.tensor([2, 2])
-    (x, y, counts), (x2, y2, counts2) = (worlds.owned(round_two).padded() for worlds in (put, fresh))
-    assert torch.equal(counts, counts2) and torch.equal(x[counts], x2[counts]) and torch.equal(y[counts], y2[counts])
+    (x, y, counts), (x2, y2, counts2) = (
+        worlds.owned(round_two).padded() for worlds in (put, fresh)
+    )
+    assert (
+        torch.equal(counts, counts2)
+        and torch.equal(x[counts], x2[counts])
+        and torch.equal(y[counts], y2[counts])
+    )
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -321,15 +395,20 @@ def test_a_market_holds_nothing_that_its_rounds_change(market, case):
         rounds.advance(built, now, rounds.act(built, truthful(built), now))
         return list(vars(built)), len(pickle.dumps(built))
 
-    once = played(7, 8)  # what is worked out of the arguments at first use, such as where a layer lies
+    # what is worked out of the arguments at first use, such as where a layer lies
+    once = played(7, 8)
     assert played(9, 10) == played(11, 7) == once
     now = rounds.begin(built, torch.tensor([7, 8]))
     again = pickle.loads(pickle.dumps(built))
-    assert same(rounds.observe(built, now), rounds.observe(again, rounds.begin(again, torch.tensor([7, 8]))))
+    assert same(
+        rounds.observe(built, now), rounds.observe(again, rounds.begin(again, torch.tensor([7, 8])))
+    )
 
 
 class PerMarket:
-    """A source whose broker has other examples in every market: of two classes, which differ in how many there are."""
+    """A source whose broker has other examples in every market: of two classes, which differ in
+    how many there are.
+    """
 
     n_agents, feature_shape, n_outputs, task = 3, (2,), 2, "classification"
 
@@ -343,21 +422,31 @@ class PerMarket:
         y = (torch.arange(40) % 3 == 0).long()
         start = (seeds % 5)[:, None]
         own = start[..., None] + torch.arange(12).view(3, 4)
-        judge = Shards(x, y, start + torch.arange(20, 30), torch.full((len(seeds),), 10) - seeds % 2)
+        judge = Shards(
+            x, y, start + torch.arange(20, 30), torch.full((len(seeds),), 10) - seeds % 2
+        )
         train = Shards(x, y, own, torch.full((len(seeds), 3), 4))
         return Federation(train, judge, judge)
 
 
 @pytest.mark.parametrize("name", ["parameter_trading_v0", "model_sharing_v0"])
 def test_a_judge_of_each_market_alone_judges_it_alike_in_a_batch(name):
-    options = {"n_agents": 3, "data": PerMarket(), "learner_options": {"hidden": (4,)}, "training": BATCHES}
+    options = {
+        "n_agents": 3,
+        "data": PerMarket(),
+        "learner_options": {"hidden": (4,)},
+        "training": BATCHES,
+    }
     built = make_market(name, max_cycles=2, **options)
     together = rounds.begin(built, torch.tensor([3, 4, 3, 9]))
     for k, seed in enumerate((3, 4, 3, 9)):
         alone = rounds.begin(built, torch.tensor([seed]))
-        assert torch.allclose(models(built, together).loss[k], models(built, alone).loss[0], atol=1e-5)
+        assert torch.allclose(
+            models(built, together).loss[k], models(built, alone).loss[0], atol=1e-5
+        )
     alike = worlds_of(built, [0, 1]).put(torch.tensor([1]), worlds_of(built, [10]))
-    equal(alike, worlds_of(built, [0, 10]))  # whose examples are the same, though all markets do not share them
+    # whose examples are the same, though all markets do not share them
+    equal(alike, worlds_of(built, [0, 10]))
     equal(alike.put(torch.tensor([1]), worlds_of(built, [6])), worlds_of(built, [0, 6]))
     put = together.floor.world.put(torch.tensor([1]), alone.floor.world)
     equal(put, worlds_of(built, [3, 9, 3, 9]))

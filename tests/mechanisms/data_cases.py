@@ -28,7 +28,9 @@ def coarse_auctions(seed, markets, sellers):
 
 
 def extreme_auctions(seed, markets, sellers):
-    """Asks, values and budgets from 1e-140 to 1e140, each market's around a magnitude of its own."""
+    """Asks, values and budgets from 1e-140 to 1e140, each market's around a magnitude of its
+    own.
+    """
     key = torch.tensor(seed)
     u = [draws.uniform(draws.fold(key, k), markets, sellers) for k in range(2)]
     v = [draws.uniform(draws.fold(key, k), markets, 1) for k in range(2, 6)]
@@ -46,10 +48,12 @@ def mixed_auctions(seed, markets, sellers):
 
 
 def asks_to_try(asks, values, budget, seller):
-    """All asks of one seller between which nothing changes, their neighbours, and what lies between: [markets, tries].
+    """All asks of one seller between which nothing changes, their neighbours, and what lies
+    between: [markets, tries].
 
-    Under the rules of the table a sale can turn on these alone: another's ask / value; the value's share of the budget among
-    any number of the others in the order of ask / value, or among all; the value itself; the budget.
+    Under the rules of the table a sale can turn on these alone: another's ask / value; the value's
+    share of the budget among any number of the others in the order of ask / value, or among all;
+    the value itself; the budget.
     """
     others = [j for j in range(asks.shape[1]) if j != seller]
     value = values[:, seller, None]
@@ -82,7 +86,8 @@ def with_asks(pay, asks, values, budget, seller, tries):
 
 
 def gains_by_asks(pay, asks, values, budget):
-    """The most that each seller gains by another ask than its cost, as a part of its price or cost: [markets, sellers].
+    """The most that each seller gains by another ask than its cost, as a part of its price or cost:
+    [markets, sellers].
 
     The given asks are the costs; inf, not for sale, is a cost that no price covers.
     """
@@ -90,8 +95,12 @@ def gains_by_asks(pay, asks, values, budget):
     truth = pay(asks, values, budget)
     for seller in range(asks.shape[1]):
         cost = asks[:, seller, None]
-        sold, price = with_asks(pay, asks, values, budget, seller, asks_to_try(asks, values, budget, seller))
-        honest = torch.where(truth.allocation, truth.prices - asks[:, None], 0.0)[:, 0, seller, None]
+        sold, price = with_asks(
+            pay, asks, values, budget, seller, asks_to_try(asks, values, budget, seller)
+        )
+        honest = torch.where(truth.allocation, truth.prices - asks[:, None], 0.0)[
+            :, 0, seller, None
+        ]
         gain = torch.where(sold, price - cost, 0.0) - honest
         size = torch.maximum(price, truth.prices[:, 0, seller, None]).maximum(cost)
         gains.append(torch.where(gain == 0, 0.0, gain / size).nan_to_num(neginf=-1.0).amax(-1))

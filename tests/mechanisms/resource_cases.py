@@ -6,12 +6,15 @@ from data_cases import money
 from marketenv.core import draws
 from marketenv.mechanisms import contest_response, contest_utilities, contributions, leader_utility
 
-QUALITY = money([[1.0, 0.97, 0.95, 0.92, 0.90, 0.60]])  # the example of the design page, with its sigma
+# the example of the design page, with its sigma
+QUALITY = money([[1.0, 0.97, 0.95, 0.92, 0.90, 0.60]])
 SIGMA = money([[0.1, 0.3, 0.5, 0.7, 0.9, 1.0]])
 
 
 def random_contests(seed, markets, contestants):
-    """Prizes, costs and caps: costs of one size in some markets, of many in others; some caps are 0 and some inf."""
+    """Prizes, costs and caps: costs of one size in some markets, of many in others; some caps
+    are 0 and some inf.
+    """
     key = torch.tensor(seed)
     u = [draws.uniform(draws.fold(key, k), markets, contestants) for k in range(3)]
     v = [draws.uniform(draws.fold(key, k), markets, 1) for k in range(3, 6)]
@@ -23,14 +26,18 @@ def random_contests(seed, markets, contestants):
 
 
 def random_games(seed, markets, owners):
-    """Qualities from .1 to 1, caps that bind for about half of the owners, and the leader's alpha."""
+    """Qualities from .1 to 1, caps that bind for about half of the owners, and the leader's
+    alpha.
+    """
     key = torch.tensor(seed)
     u = [draws.uniform(draws.fold(key, k), markets, owners) for k in range(2)]
     return 0.1 + 0.9 * u[0], 0.3 * u[1], 1 + 20 * draws.uniform(draws.fold(key, 2), markets)
 
 
 def gains_by_efforts(prize, costs, efforts, caps=None):
-    """What the best other effort of each would gain, as a part of the prize: [markets, contestants]."""
+    """What the best other effort of each would gain, as a part of the prize: [markets,
+    contestants].
+    """
     response = contest_response(prize, costs, efforts, caps)
     now = contest_utilities(prize, costs, efforts)
     gains = []
@@ -42,7 +49,9 @@ def gains_by_efforts(prize, costs, efforts, caps=None):
 
 
 def leader_curve(etas, quality, alpha, k, cost, caps=None):
-    """The leader's utility at many payments, followers re-equilibrated: etas [markets, tries] -> [markets, tries]."""
+    """The leader's utility at many payments, followers re-equilibrated: etas [markets, tries]
+    -> [markets, tries].
+    """
     tries = etas.shape[1]
     repeat = [None if x is None else x.repeat_interleave(tries, 0) for x in (quality, caps)]
     x = contributions(etas.flatten(), repeat[0], cost, repeat[1])

@@ -11,7 +11,9 @@ def money(values):
 
 
 def random_market(seed, markets, clients, spread=0.6):
-    """N lognormal(log 5000, spread), c ~ U(.2, 2), K ~ U(2.5e5, 5e5), d symmetric in (0, 1): types and distances."""
+    """N lognormal(log 5000, spread), c ~ U(.2, 2), K ~ U(2.5e5, 5e5), d symmetric in (0, 1):
+    types and distances.
+    """
     key = torch.tensor(seed)
     u = [draws.uniform(draws.fold(key, k), markets, clients) for k in range(2)]
     sizes = 5000 * torch.exp(spread * draws.normal(draws.fold(key, 2), markets, clients))
@@ -32,7 +34,9 @@ def alone(terms, m):
     one = slice(m, m + 1)
     types = (terms.reported.sizes, terms.reported.costs, terms.reported.needs)
     present = None if terms.present is None else terms.present[one]
-    return SharingTerms(ClientTypes(*(x[one] for x in types)), terms.discounts[one], terms.gain, present)
+    return SharingTerms(
+        ClientTypes(*(x[one] for x in types)), terms.discounts[one], terms.gain, present
+    )
 
 
 def three(sizes=(1, 1, 1), costs=(0, 1.5, 2), needs=(100, 0, 0)):

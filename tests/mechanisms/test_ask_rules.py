@@ -1,4 +1,6 @@
-"""Every ask rule of the table: golden values, closed forms, and a grid of asks that none may beat."""
+"""Every ask rule of the table: golden values, closed forms, and a grid of asks that none may
+beat.
+"""
 
 import math
 
@@ -29,10 +31,16 @@ from marketenv.mechanisms import (
 WORKED = {
     "myerson": (Uniform(1.0, 4.0), 0.0, 2.0, "Myerson 1981: hi / 2 = 2"),
     "best_midpoint": (Uniform(1.0, 4.0), 1.0, 2.0, "derived: (hi + 2c) / 3 = (4 + 2) / 3 = 2"),
-    "lower_bound": (Uniform(1.0, 4.0), 0.0, 1.0, "Huang et al. 2023, section 6.2: the lower bound lo = 1"),
+    "lower_bound": (
+        Uniform(1.0, 4.0),
+        0.0,
+        1.0,
+        "Huang et al. 2023, section 6.2: the lower bound lo = 1",
+    ),
 }
 
-GOLDEN = [  # Myerson's price at cost 0; each is the root of eq. 2, and equal to a grid argmax (tested below)
+# Myerson's price at cost 0; each is the root of eq. 2, and equal to a grid argmax (tested below)
+GOLDEN = [
     (Uniform(1.0, 4.0), 2.0),
     (TruncatedExponential(1.0, 4.0, 0.5), 1.44307),
     (TruncatedExponential(1.0, 4.0, 2.0), 1.0),
@@ -45,11 +53,14 @@ GOLDEN = [  # Myerson's price at cost 0; each is the root of eq. 2, and equal to
     (TruncatedNormal(0.0, 1.0, 0.5, 0.25), 0.41119),
     (TruncatedLognormal(0.0, 1.0, math.log(0.5), 0.5), 0.36454),
 ]
-WEIGHT = {"myerson": 0.0, "best_midpoint": 0.5}  # the bid's share in the price that each rule is best for
+# the bid's share in the price that each rule is best for
+WEIGHT = {"myerson": 0.0, "best_midpoint": 0.5}
 
 
 def payoff(prior, cost, weight, asks):
-    """E[(w v + (1-w) s - c) 1{v >= s}] = (s - c)(1 - F(s)) + w * integral of 1 - F from s, by the trapezoid rule."""
+    """E[(w v + (1-w) s - c) 1{v >= s}] = (s - c)(1 - F(s)) + w * integral of 1 - F from s, by
+    the trapezoid rule.
+    """
     tail = 1 - prior.cdf(asks)
     above = torch.cumulative_trapezoid(tail, asks)
     rest = above[-1] - torch.cat([torch.zeros(1).double(), above])
@@ -75,7 +86,8 @@ def test_worked_example(name):
 def test_golden_prices_are_the_best_on_a_grid(prior, price):
     asks = grid(prior)
     best = asks[payoff(prior, 0.0, 0.0, asks).argmax()]
-    assert float(myerson(prior, 0.0)) == pytest.approx(price, abs=5e-6)  # the page rounds to 5 digits
+    # the page rounds to 5 digits
+    assert float(myerson(prior, 0.0)) == pytest.approx(price, abs=5e-6)
     assert float(best) == pytest.approx(price, abs=float(asks[1] - asks[0]))
 
 
@@ -85,8 +97,12 @@ def test_uniform_closed_forms(lo, width, cost):
     hi = lo + width
     prior = Uniform(lo, hi)
     least = max(lo, cost)
-    assert float(myerson(prior, cost)) == pytest.approx(max(least, (hi + cost) / 2) if cost < hi else cost)
-    assert float(best_midpoint(prior, cost)) == pytest.approx(max(least, (hi + 2 * cost) / 3) if cost < hi else cost)
+    assert float(myerson(prior, cost)) == pytest.approx(
+        max(least, (hi + cost) / 2) if cost < hi else cost
+    )
+    assert float(best_midpoint(prior, cost)) == pytest.approx(
+        max(least, (hi + 2 * cost) / 3) if cost < hi else cost
+    )
 
 
 @settings(max_examples=40)
@@ -94,14 +110,18 @@ def test_uniform_closed_forms(lo, width, cost):
 def test_exponential_closed_form(hi, rate, cost):
     # P = c + (1 - e^(-l (hi - P))) / l has the root (1 + l c - W0(e^(1 + l c - l hi))) / l
     root = (1 + rate * cost - lambertw(math.exp(1 + rate * cost - rate * hi)).real) / rate
-    assert float(myerson(TruncatedExponential(0.0, hi, rate), cost)) == pytest.approx(root, rel=1e-8)
+    assert float(myerson(TruncatedExponential(0.0, hi, rate), cost)) == pytest.approx(
+        root, rel=1e-8
+    )
 
 
 @settings(max_examples=40)
 @given(hi=st.floats(0.1, 10.0), q=st.floats(0.2, 5.0), part=st.floats(0.01, 0.99))
 def test_power_family_closed_forms(hi, q, part):
     lo = part * hi
-    assert float(myerson(Power(0.0, hi, q), 0.0)) == pytest.approx(hi * (1 + q) ** (-1 / q), rel=1e-8)
+    assert float(myerson(Power(0.0, hi, q), 0.0)) == pytest.approx(
+        hi * (1 + q) ** (-1 / q), rel=1e-8
+    )
     assert float(myerson(LogUniform(lo, hi), 0.0)) == pytest.approx(max(lo, hi / math.e))
     assert float(myerson(BoundedPareto(lo, hi, 1 + q), 0.0)) == pytest.approx(lo)
 
@@ -123,16 +143,23 @@ def test_no_ask_on_a_grid_earns_more(rule, name, lo, width, part):
 @settings(max_examples=30)
 @given(weight=st.floats(0.0, 1.0), cost=st.floats(0.0, 0.9))
 def test_best_ask_for_any_weight_of_the_bid(weight, cost):
-    # uniform on [0, 1]: s = c + (1 - w)(1 - s), so s = (c + 1 - w) / (2 - w); w = 1 makes the cost the best ask
-    assert float(best_ask(Uniform(0.0, 1.0), cost, weight)) == pytest.approx((cost + 1 - weight) / (2 - weight))
+    # uniform on [0, 1]: s = c + (1 - w)(1 - s), so s = (c + 1 - w) / (2 - w); w = 1 makes the cost
+    # the best ask
+    assert float(best_ask(Uniform(0.0, 1.0), cost, weight)) == pytest.approx(
+        (cost + 1 - weight) / (2 - weight)
+    )
 
 
 def test_revenue_under_midpoint_settlement():
-    """A truthful buyer with v ~ U[0, 1]: the mean midpoint price at three asks (integral of (v + s) / 2 from s to 1)."""
+    """A truthful buyer with v ~ U[0, 1]: the mean midpoint price at three asks (integral of (v
+    + s) / 2 from s to 1).
+    """
     n = 20000
     values = ((torch.arange(n).double() + 0.5) / n)[None, :, None].expand(3, n, 1)
     prior = Uniform(0.0, 1.0)
-    asks = torch.stack([best_midpoint(prior, 0.0), myerson(prior, 0.0), lower_bound(prior, 0.0)])[:, None]
+    asks = torch.stack([best_midpoint(prior, 0.0), myerson(prior, 0.0), lower_bound(prior, 0.0)])[
+        :, None
+    ]
     revenue = double_auction(values.contiguous(), asks).prices.mean((1, 2))
     assert revenue.tolist() == pytest.approx([1 / 3, 0.3125, 0.25], abs=1e-4)  # (1 + 2s - 3s^2) / 4
 
@@ -153,7 +180,9 @@ def test_a_batch_is_its_singles(rule, name):
     assert whole.shape == (2, 2) and whole.dtype == torch.float64
     for m in range(2):
         for s in range(2):
-            alone = ASK_RULES[rule](PRIORS[name](float(lo[m, 0]), float(hi[m, s])), float(cost[m, s]))
+            alone = ASK_RULES[rule](
+                PRIORS[name](float(lo[m, 0]), float(hi[m, s])), float(cost[m, s])
+            )
             assert float(whole[m, s]) == pytest.approx(float(alone), rel=1e-12)
 
 
@@ -162,7 +191,8 @@ def test_ends_of_the_range(rule):
     ask = ASK_RULES[rule]
     assert float(ask(Uniform(2.0, 2.0), 0.0)) == 2.0  # a sure value is asked in full
     assert float(ask(Uniform(2.0, 3.0), 5.0)) == 5.0  # no buyer covers the cost: ask it
-    assert float(ask(Uniform(-1.0, -0.5), 0.0)) == 0.0  # a harmful good (Delta - 1 < 0) is still not given below its cost
+    # a harmful good (Delta - 1 < 0) is still not given below its cost
+    assert float(ask(Uniform(-1.0, -0.5), 0.0)) == 0.0
     for bad in (-1.0, math.nan):
         with pytest.raises(ValueError, match="cost is"):
             ask(Uniform(0.0, 1.0), bad)

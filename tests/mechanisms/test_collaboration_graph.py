@@ -10,19 +10,39 @@ from hypothesis import strategies as st
 from sharing_cases import alone, money, random_market, random_terms, terms_of
 
 from marketenv.core import draws
-from marketenv.mechanisms import GAINS, GRAPHS, ClientTypes, SharingTerms, distance_discounts, never_bought
+from marketenv.mechanisms import (
+    GAINS,
+    GRAPHS,
+    ClientTypes,
+    SharingTerms,
+    distance_discounts,
+    never_bought,
+)
 from marketenv.mechanisms.collaboration_graph import break_graph, continue_graph, exact_graph
 
-# Buyer 0: N = 1, K = 100; sellers' (N, c); without distance. Alone, g(1 + N) - g(1) = 10 - 10 / sqrt(1 + N).
-# Thresholds: (4, 6): 6 > 10 - 10 / sqrt(5) = 5.53, so over 4 but under 5;  (1, 1): 3.46;  (1, 1.5): 2.78 (1 + the root y
-# of 1 / sqrt(y) - 1 / sqrt(y + 1) = c / 10).
+# Buyer 0: N = 1, K = 100; sellers' (N, c); without distance. Alone, g(1 + N) - g(1) = 10 - 10 /
+# sqrt(1 + N).
+# Thresholds: (4, 6): 6 > 10 - 10 / sqrt(5) = 5.53, so over 4 but under 5;  (1, 1): 3.46;  (1, 1.5):
+# 2.78 (1 + the root y of 1 / sqrt(y) - 1 / sqrt(y + 1) = c / 10).
 # In that order the first is not worth 6, the others are: 10 - 10 / sqrt(2) = 2.93 > 1, and then
 # 10 / sqrt(2) - 10 / sqrt(3) = 1.30 > 1 but not > 1.5.
 SELLERS = [(4.0, 6.0), (1.0, 1.5), (1.0, 1.0)]
 WORKED = {  # name: (what buyer 0 buys, why)
-    "break": ([], "Algorithm 2, arXiv 2505.02462: seller 1 has the largest threshold, 4.x, and fails: 5.53 < 6"),
+    "break": (
+        [],
+        (
+            "Algorithm 2, arXiv 2505.02462: seller 1 has the largest threshold, 4.x, and fails:"
+            " 5.53 < 6"
+        ),
+    ),
     "continue": ([3], "after seller 1 failed: 2.93 > 1 buys seller 3, 1.30 < 1.5 leaves seller 2"),
-    "exact": ([3], "surplus 2.93 - 1 = 1.93 of seller 3 is the best of the 8 sets; both small ones: 4.23 - 2.5 = 1.73"),
+    "exact": (
+        [3],
+        (
+            "surplus 2.93 - 1 = 1.93 of seller 3 is the best of the 8 sets; both small ones: 4.23 -"
+            " 2.5 = 1.73"
+        ),
+    ),
 }
 EVERY = pytest.mark.parametrize("name", sorted(GRAPHS))
 
@@ -57,7 +77,11 @@ def surplus(terms, bought):
 def best_by_hand(terms, market, buyer):
     """The best surplus of one row over all sets, by the gain's values."""
     sizes, need = terms.reported.sizes[market], terms.reported.needs[market, buyer]
-    others = [j for j in range(len(sizes)) if j != buyer and math.isfinite(terms.hurdles[market, buyer, j])]
+    others = [
+        j
+        for j in range(len(sizes))
+        if j != buyer and math.isfinite(terms.hurdles[market, buyer, j])
+    ]
     best = 0.0
     for count in range(1, len(others) + 1):
         for chosen in map(list, itertools.combinations(others, count)):
@@ -73,7 +97,9 @@ def test_with_equal_sizes_the_paper_is_brute_force(seed, clients):
     terms = random_terms(seed, 2, clients, spread=0.0)
     found = surplus(terms, break_graph(terms))
     for market, buyer in itertools.product(range(2), range(clients)):
-        assert float(found[market, buyer]) == pytest.approx(best_by_hand(terms, market, buyer), abs=1e-9)
+        assert float(found[market, buyer]) == pytest.approx(
+            best_by_hand(terms, market, buyer), abs=1e-9
+        )
     assert torch.equal(break_graph(terms), exact_graph(terms))
 
 
@@ -85,8 +111,12 @@ def test_exact_is_brute_force_and_nothing_beats_it(seed, clients, gain):
     terms = terms_of(ClientTypes(types.sizes, types.costs, needs), distance, gain=GAINS[gain]())
     rows = {name: surplus(terms, graph(terms)) for name, graph in GRAPHS.items()}
     for market, buyer in itertools.product(range(2), range(clients)):
-        assert float(rows["exact"][market, buyer]) == pytest.approx(best_by_hand(terms, market, buyer), abs=1e-9)
-    assert (rows["continue"] >= rows["break"] - 1e-9).all() and (rows["exact"] >= rows["continue"] - 1e-9).all()
+        assert float(rows["exact"][market, buyer]) == pytest.approx(
+            best_by_hand(terms, market, buyer), abs=1e-9
+        )
+    assert (rows["continue"] >= rows["break"] - 1e-9).all() and (
+        rows["exact"] >= rows["continue"] - 1e-9
+    ).all()
 
 
 def walked(terms, market, buyer, stop):
@@ -101,7 +131,9 @@ def walked(terms, market, buyer, stop):
         low, high = -40.0, 60.0  # of log(x - N_j)
         for _ in range(80):
             middle = (low + high) / 2
-            low, high = (middle, high) if adds(math.exp(middle), size[j]) > hurdle[j] else (low, middle)
+            low, high = (
+                (middle, high) if adds(math.exp(middle), size[j]) > hurdle[j] else (low, middle)
+            )
         return size[j] + math.exp(low)
 
     total, bought = size[buyer], []
@@ -120,7 +152,9 @@ def test_the_batched_pass_is_the_algorithm_row_by_row(name, stop, seed, clients)
     terms = random_terms(seed, 2, clients)
     bought = GRAPHS[name](terms)
     for market, buyer in itertools.product(range(2), range(clients)):
-        assert bought[market, buyer].nonzero().flatten().tolist() == walked(terms, market, buyer, stop)
+        assert bought[market, buyer].nonzero().flatten().tolist() == walked(
+            terms, market, buyer, stop
+        )
 
 
 @EVERY
@@ -156,7 +190,10 @@ def test_names_do_not_matter(name, seed, clients):
     order = draws.permutation(torch.tensor(seed), clients)
     renamed = ClientTypes(types.sizes[:, order], types.costs[:, order], types.needs[:, order])
     plain = GRAPHS[name](terms_of(types, distance))
-    assert torch.equal(GRAPHS[name](terms_of(renamed, distance[:, order][:, :, order])), plain[:, order][:, :, order])
+    assert torch.equal(
+        GRAPHS[name](terms_of(renamed, distance[:, order][:, :, order])),
+        plain[:, order][:, :, order],
+    )
 
 
 @EVERY
@@ -192,12 +229,18 @@ def test_an_unusable_model_is_not_bought_even_for_nothing(name):
 
 
 def test_one_oversized_report_ends_a_row_of_the_paper():
-    # seller 1 with N = 9 at lambda d = 1 costs .2 + 9 and adds only 10 - 10 / sqrt(10) = 6.84, yet its threshold is above 9
-    # and so comes first: Algorithm 2 stops there and the honest seller 2 (2.93 > 2) sells nothing
-    reported = ClientTypes(money([[1.0, 9.0, 1.0]]), money([[0.0, 0.2, 2.0]]), money([[100.0, 0.0, 0.0]]))
+    # seller 1 with N = 9 at lambda d = 1 costs .2 + 9 and adds only 10 - 10 / sqrt(10) = 6.84, yet
+    # its threshold is above 9 and so comes first: Algorithm 2 stops there and the honest seller 2
+    # (2.93 > 2) sells nothing
+    reported = ClientTypes(
+        money([[1.0, 9.0, 1.0]]), money([[0.0, 0.2, 2.0]]), money([[100.0, 0.0, 0.0]])
+    )
     distance = torch.zeros(1, 3, 3).double()
     distance[0, 0, 1] = 1.0
-    found = {name: graph(terms_of(reported, distance))[0, 0].nonzero().flatten().tolist() for name, graph in GRAPHS.items()}
+    found = {
+        name: graph(terms_of(reported, distance))[0, 0].nonzero().flatten().tolist()
+        for name, graph in GRAPHS.items()
+    }
     assert found == {"break": [], "continue": [2], "exact": [2]}
 
 
@@ -222,7 +265,12 @@ def test_isolation_by_hand():
     # theorem 3: 10 - 10 / sqrt(2) = 2.9289 against c + lambda d = 1.5 + 1.42 and 1.5 + 1.43
     reported = ClientTypes(money([[1.0, 1.0]]), money([[0.0, 1.5]]), money([[100.0, 0.0]]))
     for distance, isolated in ((1.42, False), (1.43, True)):
-        assert bool(never_bought(terms_of(reported, torch.full((1, 2, 2), distance).double()))[0, 0, 1]) is isolated
+        assert (
+            bool(
+                never_bought(terms_of(reported, torch.full((1, 2, 2), distance).double()))[0, 0, 1]
+            )
+            is isolated
+        )
 
 
 def test_dearer_means_bought_no_more_often():
@@ -277,7 +325,10 @@ def test_bad_distances_are_refused(value):
     with pytest.raises(ValueError, match=r"discount .* at index \[0, 0, 1\]"):
         SharingTerms(ClientTypes(sizes, sizes, sizes), distance)
     gone = torch.tensor([[True, False]])
-    assert not break_graph(SharingTerms(ClientTypes(sizes, sizes, sizes), distance, present=gone)).any()  # nobody reads it
+    # nobody reads it
+    assert not break_graph(
+        SharingTerms(ClientTypes(sizes, sizes, sizes), distance, present=gone)
+    ).any()
 
 
 @pytest.mark.parametrize("strength", [-1.0, math.nan, math.inf])
@@ -288,7 +339,8 @@ def test_bad_strengths_are_refused(strength):
 
 def test_shapes_and_dtypes_that_disagree_are_refused():
     ones = torch.ones(2, 3).double()
-    with pytest.raises((ValueError, TypeError)):  # jaxtyping's own error is a TypeError; without it the class refuses
+    # jaxtyping's own error is a TypeError; without it the class refuses
+    with pytest.raises((ValueError, TypeError)):
         ClientTypes(ones, ones[:, :2], ones)
     with pytest.raises((ValueError, TypeError)):
         ClientTypes(ones.float(), ones.float(), ones.float())
@@ -298,12 +350,16 @@ def test_shapes_and_dtypes_that_disagree_are_refused():
     with pytest.raises(ValueError, match=r"discounts \[2, 2, 2\].*do not fit sizes \[2, 3\]"):
         SharingTerms(types, torch.zeros(2, 2, 2).double())
     with pytest.raises(ValueError, match="present"):
-        SharingTerms(types, torch.zeros(2, 3, 3).double(), present=torch.ones(2, 2, dtype=torch.bool))
+        SharingTerms(
+            types, torch.zeros(2, 3, 3).double(), present=torch.ones(2, 2, dtype=torch.bool)
+        )
 
 
 @EVERY
 def test_who_needs_nothing_buys_nothing_even_where_it_is_free(name):
-    """At K = 0 and hurdle 0 every set of sellers is worth 0, as much as none at all: nothing is bought for nothing."""
+    """At K = 0 and hurdle 0 every set of sellers is worth 0, as much as none at all: nothing is
+    bought for nothing.
+    """
     ones = torch.ones(1, 3).double()
     free = SharingTerms(ClientTypes(ones, 0 * ones, 0 * ones), torch.zeros(1, 3, 3).double())
     assert not GRAPHS[name](free).any() and bool(never_bought(free).all())

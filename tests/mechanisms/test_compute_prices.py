@@ -27,11 +27,23 @@ from marketenv.mechanisms import (
 INF = math.inf
 TEN = torch.ones(1, 10).double()
 
-# --- fees -----------------------------------------------------------------------------------------------------------------
+# --- fees -----------------------------------------------------------------------------------------
 
 FEES = {  # name: (charges, d, matching, fees, where they come from)
-    "proportional": ([6, 3], [1, 2], [0, 0], [2, 4, 1, 2], "U_m: d / sum d = 1/3, 2/3 of every charge"),
-    "matched": ([6, 3], [1, 2], [1, -1], [0, 6, 0, 0], "owner 0 has centre 1, owner 1 has none and pays nothing"),
+    "proportional": (
+        [6, 3],
+        [1, 2],
+        [0, 0],
+        [2, 4, 1, 2],
+        "U_m: d / sum d = 1/3, 2/3 of every charge",
+    ),
+    "matched": (
+        [6, 3],
+        [1, 2],
+        [1, -1],
+        [0, 6, 0, 0],
+        "owner 0 has centre 1, owner 1 has none and pays nothing",
+    ),
 }
 ZERO = {  # whoever is charged or works
     "an owner contributes nothing": ([0, 3], [1, 2], [0, 1]),
@@ -64,7 +76,10 @@ def test_contributions_of_zero_pay_no_fee(name, rule):
 @given(seed=st.integers(0, 2**40), owners=st.integers(1, 6), centres=st.integers(1, 6))
 def test_no_owner_pays_more_than_its_charge(name, seed, owners, centres):
     key = torch.tensor(seed)
-    charges, d = draws.uniform(draws.fold(key, 0), 5, owners), draws.uniform(draws.fold(key, 1), 5, centres)
+    charges, d = (
+        draws.uniform(draws.fold(key, 0), 5, owners),
+        draws.uniform(draws.fold(key, 1), 5, centres),
+    )
     d[0] = 0  # no centre offers work
     matching = draws.integers(draws.fold(key, 2), centres + 1, 5, owners) - 1
     fees = COMPUTE_FEES[name](charges, d, matching)
@@ -81,10 +96,18 @@ def test_the_centres_receive_what_their_utility_says():
 
 
 FAULTS = {
-    "charges \\[1, 2\\], d \\[1, 2\\] and matching \\[1, 1\\] do not fit": (TEN[:, :2], TEN[:, :2], torch.zeros(1, 1).long()),
+    "charges \\[1, 2\\], d \\[1, 2\\] and matching \\[1, 1\\] do not fit": (
+        TEN[:, :2],
+        TEN[:, :2],
+        torch.zeros(1, 1).long(),
+    ),
     "charge -1 at index": (-TEN[:, :2], TEN[:, :2], torch.zeros(1, 2).long()),
     "work inf at index": (TEN[:, :2], INF * TEN[:, :2], torch.zeros(1, 2).long()),
-    "match 2 at index \\[0, 0\\]; wanted a centre's number, or -1": (TEN[:, :2], TEN[:, :2], 2 * torch.ones(1, 2).long()),
+    "match 2 at index \\[0, 0\\]; wanted a centre's number, or -1": (
+        TEN[:, :2],
+        TEN[:, :2],
+        2 * torch.ones(1, 2).long(),
+    ),
     "charges is torch.float32": (TEN[:, :2].float(), TEN[:, :2], torch.zeros(1, 2).long()),
 }
 
@@ -97,9 +120,10 @@ def test_what_no_fee_rule_can_divide_is_refused(name, message):
         COMPUTE_FEES[name](*FAULTS[message])
 
 
-# --- prices ---------------------------------------------------------------------------------------------------------------
+# --- prices ---------------------------------------------------------------------------------------
 
-PRICES = {  # name: rows of (costs, price, where it comes from); ten owners of f = 1: alpha k K = 2.25
+# name: rows of (costs, price, where it comes from); ten owners of f = 1: alpha k K = 2.25
+PRICES = {
     "bertrand": [
         ([1, 1], 1, "design page: equal costs, r = c"),
         ([1, 1.2, 3], 1.2, "the second cheapest cost, below 1.5"),
@@ -129,8 +153,12 @@ def test_collusion_in_golden_numbers():
     # design page, c = 1: r = 1.5, joint profit .25, U_s .638 -> .180
     costs = torch.ones(1, 3).double()
     price = collusive_price(costs, TEN)
-    assert float(posted_profits(price[:, None].expand(-1, 3), costs, TEN).sum()) == pytest.approx(0.25, rel=1e-12)
-    utilities = [float(stackelberg(TEN, TEN, rho=r).leader) for r in (bertrand_price(costs, TEN), price)]
+    assert float(posted_profits(price[:, None].expand(-1, 3), costs, TEN).sum()) == pytest.approx(
+        0.25, rel=1e-12
+    )
+    utilities = [
+        float(stackelberg(TEN, TEN, rho=r).leader) for r in (bertrand_price(costs, TEN), price)
+    ]
     assert utilities == pytest.approx([0.638, 0.180], abs=5e-4)
     assert utilities[1] == pytest.approx(2.5 * math.log(1.5) - 2.5 + 1.5 / 0.9, rel=1e-12)
     assert float(posted_profits(costs, costs, TEN).abs().max()) == 0
@@ -139,7 +167,11 @@ def test_collusion_in_golden_numbers():
 def random_prices(seed, markets, centres):
     key = torch.tensor(seed)
     u = [draws.uniform(draws.fold(key, k), markets, centres) for k in range(2)]
-    return 0.1 + u[0], (0.1 + u[0]) * (0.5 + 2 * u[1]), 0.5 + 0.5 * draws.uniform(draws.fold(key, 2), markets, 5)
+    return (
+        0.1 + u[0],
+        (0.1 + u[0]) * (0.5 + 2 * u[1]),
+        0.5 + 0.5 * draws.uniform(draws.fold(key, 2), markets, 5),
+    )
 
 
 def profits_on_grid(costs, prices, quality, centre, grid):
@@ -160,7 +192,9 @@ def test_the_best_response_by_brute_force():
         profits = profits_on_grid(costs, prices, quality, centre, tried)
         assert (profits[:, :1] >= profits - 1e-5).all()  # it undercuts by a millionth
         gains.append(profits[:, 0])
-    assert (torch.stack(gains) >= 0).all() and float((torch.stack(gains) > 1e-3).double().mean()) > 0.2
+    assert (torch.stack(gains) >= 0).all() and float(
+        (torch.stack(gains) > 1e-3).double().mean()
+    ) > 0.2
 
 
 def test_competition_at_equal_costs_is_an_equilibrium_and_collusion_is_none():
@@ -169,7 +203,8 @@ def test_competition_at_equal_costs_is_an_equilibrium_and_collusion_is_none():
     assert float(profits_on_grid(costs, costs, TEN, 0, grid).max()) <= 1e-12
     agreed = 1.5 * costs
     assert float(posted_profits(agreed, costs, TEN)[0, 0]) == pytest.approx(0.25 / 3, rel=1e-12)
-    assert float(profits_on_grid(costs, agreed, TEN, 0, grid).max()) > 0.249  # undercutting takes the whole
+    # undercutting takes the whole
+    assert float(profits_on_grid(costs, agreed, TEN, 0, grid).max()) > 0.249
     undercut = price_response(agreed, costs, TEN, step=1e-3)
     assert torch.allclose(undercut, 0.999 * agreed, rtol=1e-14)
 
@@ -181,7 +216,9 @@ def test_no_common_price_earns_more_than_the_collusive_one():
     cheapest = costs.amin(-1, keepdim=True)
 
     def joint(price):
-        return posted_profits(torch.nn.functional.pad(price, (0, 1), value=INF), cheapest.expand(-1, 2), quality).sum(-1)
+        return posted_profits(
+            torch.nn.functional.pad(price, (0, 1), value=INF), cheapest.expand(-1, 2), quality
+        ).sum(-1)
 
     reached = joint(best[:, None])
     assert (reached >= 0).all() and float((reached > 1e-3).double().mean()) > 0.5
@@ -226,8 +263,12 @@ def test_costs_that_are_none_are_refused(message):
 @pytest.mark.usefixtures("as_for_a_user")
 def test_prices_and_steps_that_are_none_are_refused():
     costs = torch.ones(1, 2).double()
-    with pytest.raises(ValueError, match=r"price -1 at index \[0, 0\]; wanted money per unit of work > 0"):
+    with pytest.raises(
+        ValueError, match=r"price -1 at index \[0, 0\]; wanted money per unit of work > 0"
+    ):
         posted_profits(-costs, costs, TEN)
     for step in (0.0, 1.0, math.nan):
-        with pytest.raises(ValueError, match=r"step is .* the part by which a rival's price is undercut"):
+        with pytest.raises(
+            ValueError, match=r"step is .* the part by which a rival's price is undercut"
+        ):
             price_response(costs, costs, TEN, step=step)

@@ -1,4 +1,6 @@
-"""Proportional-share contests: worked rows, the equilibrium by brute force, and that nobody gains by another effort."""
+"""Proportional-share contests: worked rows, the equilibrium by brute force, and that nobody
+gains by another effort.
+"""
 
 import math
 
@@ -24,11 +26,29 @@ from marketenv.mechanisms.contest import intensity
 INF = math.inf
 
 WORKED = {  # name: (prize, costs, caps, efforts, where they come from)
-    "one is too expensive": (1, [1, 1, 3], None, [0.25, 0.25, 0], "3 (3 - 2) >= 1 + 1; K = 1/2; 1/2 (1 - 1/2)"),
+    "one is too expensive": (
+        1,
+        [1, 1, 3],
+        None,
+        [0.25, 0.25, 0],
+        "3 (3 - 2) >= 1 + 1; K = 1/2; 1/2 (1 - 1/2)",
+    ),
     "a tie stays out": (1, [1, 2, 1], None, [0.25, 0, 0.25], "2 (3 - 2) >= 1 + 1; K = 1/2"),
-    "ten equal owners": (25 / 18, [1] * 10, None, [0.125] * 10, "design page, N = 10: x = .125 at eta* = 1.3888889"),
+    "ten equal owners": (
+        25 / 18,
+        [1] * 10,
+        None,
+        [0.125] * 10,
+        "design page, N = 10: x = .125 at eta* = 1.3888889",
+    ),
     "two unlike ones": (9, [1, 2], None, [2, 1], "K = 1/3; 3 (1 - 1/3), 3 (1 - 2/3)"),
-    "one cap binds": (1, [1, 1], [0.1, INF], [0.1, math.sqrt(0.1) - 0.1], "sqrt(P R / c) - R with R = .1"),
+    "one cap binds": (
+        1,
+        [1, 1],
+        [0.1, INF],
+        [0.1, math.sqrt(0.1) - 0.1],
+        "sqrt(P R / c) - R with R = .1",
+    ),
     "all caps bind": (1, [1, 1], [0.1, 0.1], [0.1, 0.1], "sqrt(.1) - .1 = .216 > .1 for both"),
     "a cap lets another in": (
         1,
@@ -51,19 +71,28 @@ def test_worked_example(name):
     prize, costs, caps, efforts, reason = WORKED[name]
     found = contest(money([prize]), money([costs]), None if caps is None else money([caps]))
     assert found[0].tolist() == pytest.approx(efforts, rel=1e-14, abs=1e-16), reason
-    assert caps is not None or active_set(money([costs]))[0].tolist() == [effort > 0 for effort in efforts], reason
+    assert caps is not None or active_set(money([costs]))[0].tolist() == [
+        effort > 0 for effort in efforts
+    ], reason
 
 
-# --- the equilibrium ------------------------------------------------------------------------------------------------------
+# --- the equilibrium ------------------------------------------------------------------------------
 
 
 def by_share_functions(prize, costs, caps):
     """The only root of the sum of shares, by bisection with 40 digits: Cornes and Hartley 2005."""
     with mpmath.workdps(40):
-        cost, cap, prize = [mpmath.mpf(c) for c in costs], [mpmath.mpf(c) for c in caps], mpmath.mpf(prize)
+        cost, cap, prize = (
+            [mpmath.mpf(c) for c in costs],
+            [mpmath.mpf(c) for c in caps],
+            mpmath.mpf(prize),
+        )
 
         def efforts(total):
-            return [max(mpmath.mpf(0), min(total * (1 - c * total / prize), k)) for c, k in zip(cost, cap, strict=True)]
+            return [
+                max(mpmath.mpf(0), min(total * (1 - c * total / prize), k))
+                for c, k in zip(cost, cap, strict=True)
+            ]
 
         low, high = mpmath.mpf(10) ** -30, prize / min(cost)
         for _ in range(220):
@@ -94,7 +123,8 @@ def test_no_other_effort_gains(contestants, capped):
     assert (efforts >= 0).all() and (efforts <= caps).all() | (not capped)
     assert float((efforts > 0).any(-1)[able].double().mean()) == 1.0
     at_cap = (efforts == caps) & (caps > 0)
-    assert not capped or 0.05 < float(at_cap.double().mean()) < 0.95  # caps bind for some and not for others
+    # caps bind for some and not for others
+    assert not capped or 0.05 < float(at_cap.double().mean()) < 0.95
 
 
 def test_the_search_finds_a_gain_where_there_is_one():
@@ -106,7 +136,8 @@ def test_the_search_finds_a_gain_where_there_is_one():
 
 def random_start(prize, costs, caps):
     return (
-        torch.minimum(caps, prize[:, None] / costs) * torch.rand(costs.shape, generator=torch.Generator().manual_seed(1)).double()
+        torch.minimum(caps, prize[:, None] / costs)
+        * torch.rand(costs.shape, generator=torch.Generator().manual_seed(1)).double()
     )
 
 
@@ -149,7 +180,9 @@ def test_money_and_efforts_have_no_unit(seed, scale):
     prize, costs, caps = random_contests(seed, 10, 5)
     plain, factor = contest(prize, costs, caps), 2.0**scale
     assert torch.allclose(contest(prize * factor, costs * factor, caps), plain, rtol=1e-12, atol=0)
-    assert torch.allclose(contest(prize * factor, costs, caps * factor), plain * factor, rtol=1e-12, atol=0)
+    assert torch.allclose(
+        contest(prize * factor, costs, caps * factor), plain * factor, rtol=1e-12, atol=0
+    )
 
 
 @settings(max_examples=20)
@@ -157,13 +190,17 @@ def test_money_and_efforts_have_no_unit(seed, scale):
 def test_a_contest_is_solved_alike_alone_in_another_order_and_with_others_who_take_no_part(seed):
     prize, costs, caps = random_contests(seed, 6, 5)
     batch, order = contest(prize, costs, caps), torch.tensor([3, 1, 4, 0, 2])
-    assert torch.allclose(contest(prize, costs[:, order], caps[:, order]), batch[:, order], rtol=1e-12, atol=0)
+    assert torch.allclose(
+        contest(prize, costs[:, order], caps[:, order]), batch[:, order], rtol=1e-12, atol=0
+    )
     for m in range(6):
         longer = (
             torch.nn.functional.pad(costs[m : m + 1], (0, 2), value=INF),
             torch.nn.functional.pad(caps[m : m + 1], (0, 2), value=1.0),
         )
-        assert torch.allclose(contest(prize[m : m + 1], *longer)[0, :5], batch[m], rtol=1e-13, atol=0)
+        assert torch.allclose(
+            contest(prize[m : m + 1], *longer)[0, :5], batch[m], rtol=1e-13, atol=0
+        )
 
 
 @settings(max_examples=30)
@@ -194,7 +231,9 @@ def test_rounding_at_the_margin_of_the_active_set_fills_no_cap():
     for away in (0.0, 0.0, math.inf):
         wide = torch.cat([costs, margin[:, None]], -1)
         one = torch.ones(3000).double()
-        assert torch.allclose(contest(one, wide, torch.ones_like(wide)), contest(one, wide), rtol=0, atol=1e-14)
+        assert torch.allclose(
+            contest(one, wide, torch.ones_like(wide)), contest(one, wide), rtol=0, atol=1e-14
+        )
         margin = torch.nextafter(margin, torch.full_like(margin, away))
 
 
@@ -205,7 +244,7 @@ def test_a_thousand_contestants_with_caps():
     assert torch.allclose(response, efforts, rtol=1e-9, atol=1e-12)
 
 
-# --- best responses as dynamics -------------------------------------------------------------------------------------------
+# --- best responses as dynamics -------------------------------------------------------------------
 
 
 def after_responses(contestants, start, steps):
@@ -217,7 +256,8 @@ def after_responses(contestants, start, steps):
 
 
 def test_best_responses_converge_for_three_and_cycle_for_five():
-    # design page: simultaneous best response converges for N <= 3, and cycles or diverges for N >= 5
+    # design page: simultaneous best response converges for N <= 3, and cycles or diverges for N >=
+    # 5
     assert after_responses(2, 1.2, 60) < 1e-9 and after_responses(3, 1.2, 60) < 1e-9
     assert after_responses(5, 1.001, 60) > 0.2 and after_responses(10, 1.001, 60) > 0.2
 
@@ -227,7 +267,9 @@ def test_the_eigenvalue_of_the_responses(contestants):
     # d q / d R = N / (2 (N - 1)) - 1 and R = (N - 1) q, so all together move by -(N - 2) / 2
     prize, costs, h = money([1.0]), torch.ones(1, contestants).double(), 1e-6
     at = contest(prize, costs)
-    moved = contest_response(prize, costs, at * (1 + h)) - contest_response(prize, costs, at * (1 - h))
+    moved = contest_response(prize, costs, at * (1 + h)) - contest_response(
+        prize, costs, at * (1 - h)
+    )
     assert float((moved / (2 * h * at))[0, 0]) == pytest.approx(-(contestants - 2) / 2, abs=1e-6)
 
 
@@ -235,32 +277,44 @@ def test_no_effort_of_anybody_is_a_trap():
     prize, costs, nothing = money([1.0]), torch.ones(1, 3).double(), torch.zeros(1, 3).double()
     assert torch.equal(contest_response(prize, costs, nothing), nothing)
     assert contest_response(prize, costs, nothing, least=0.01).tolist() == [[0.01] * 3]
-    assert contest_response(prize, costs, nothing, caps=money([[0.005, 1, 0]]), least=0.01).tolist() == [[0.005, 0.01, 0]]
+    assert contest_response(
+        prize, costs, nothing, caps=money([[0.005, 1, 0]]), least=0.01
+    ).tolist() == [[0.005, 0.01, 0]]
     assert contest_response(money([0.0]), costs, nothing, least=0.01).tolist() == [[0.0] * 3]
-    alone = money([[0.001, 0.0, 0.0]])  # it wins the whole prize, and half of it would too: it gains by the least effort
+    # it wins the whole prize, and half of it would too: it gains by the least effort
+    alone = money([[0.001, 0.0, 0.0]])
     assert float(contest_response(prize, costs, alone, least=1e-9)[0, 0]) == 1e-9
 
 
-# --- parts, and refusals --------------------------------------------------------------------------------------------------
+# --- parts, and refusals --------------------------------------------------------------------------
 
 
 @settings(max_examples=60)
-@given(efforts=st.lists(st.just(0.0) | st.floats(1e-290, 1e12), min_size=1, max_size=9), prize=st.floats(0, 1e12))
+@given(
+    efforts=st.lists(st.just(0.0) | st.floats(1e-290, 1e12), min_size=1, max_size=9),
+    prize=st.floats(0, 1e12),
+)
 def test_payments_never_sum_to_more_than_the_prize(efforts, prize):
     paid = proportional_payments(money([prize]), money([efforts]))
     assert float(paid.sum()) <= prize and (paid >= 0).all()  # to the bit
     if sum(efforts):
         assert float(paid.sum()) == pytest.approx(prize, rel=1e-13)
-        assert paid[0].tolist() == pytest.approx([prize * (q / sum(efforts)) for q in efforts], rel=1e-13, abs=1e-300)
+        assert paid[0].tolist() == pytest.approx(
+            [prize * (q / sum(efforts)) for q in efforts], rel=1e-13, abs=1e-300
+        )
 
 
 def test_who_contributes_nothing_is_paid_nothing():
-    assert proportional_payments(money([8.0, 8.0]), money([[0.0, 3.0, 1.0], [0.0, 0.0, 0.0]])).tolist() == [[0, 6, 2], [0, 0, 0]]
+    assert proportional_payments(
+        money([8.0, 8.0]), money([[0.0, 3.0, 1.0], [0.0, 0.0, 0.0]])
+    ).tolist() == [[0, 6, 2], [0, 0, 0]]
 
 
 def test_shares_of_nothing_are_nothing():
     assert proportional_shares(money([[0.0, 0.0]])).tolist() == [[0, 0]]
-    assert contest_utilities(money([1.0]), money([[1.0, INF]]), money([[0.0, 0.0]])).tolist() == [[0, 0]]
+    assert contest_utilities(money([1.0]), money([[1.0, INF]]), money([[0.0, 0.0]])).tolist() == [
+        [0, 0]
+    ]
 
 
 ONE, TWO = money([1.0]), money([[1.0, 1.0]])
@@ -295,5 +349,8 @@ def test_efforts_that_are_none_are_refused():
     ):
         with pytest.raises(ValueError, match=message):
             contest_response(ONE, TWO, efforts)
-    with pytest.raises(ValueError, match=r"least is -1, wanted a finite number >= 0: the effort against no effort of others"):
+    with pytest.raises(
+        ValueError,
+        match=r"least is -1, wanted a finite number >= 0: the effort against no effort of others",
+    ):
         contest_response(ONE, TWO, TWO, least=-1)

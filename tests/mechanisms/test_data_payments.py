@@ -1,4 +1,6 @@
-"""Every data payment rule: a worked row, what it is truthful in and what not, and which rules of a user's own are refused."""
+"""Every data payment rule: a worked row, what it is truthful in and what not, and which rules
+of a user's own are refused.
+"""
 
 import dataclasses
 import itertools
@@ -36,9 +38,27 @@ WORKED = {
         [4, 4, 0],
         "Singer 2010: 3 <= 12 * 2 / 4, 8 > 12 * 4 / 8; 2 min(12 / 4, 8 / 4)",
     ),
-    "leave_one_out": ([5, 0, 3], [3, -1, 1], 8, [6, 0, 0], "shares 8 * 3 / 4 = 6, none, 8 * 1 / 4 = 2 < 3"),
-    "shapley": ([4, 2, 3], [2, 1, 1], 8, [4, 2, 0], "shares 8 * 2 / 4 = 4, 2 and 2; 3 > 2 is refused"),
-    "shadow_price": ([4, 3, 0], [6, 3, -2], 6, [4, 0, 0], "6 + 3 > 6, so offers 6 * 6 / 9 = 4 and 2; 3 > 2"),
+    "leave_one_out": (
+        [5, 0, 3],
+        [3, -1, 1],
+        8,
+        [6, 0, 0],
+        "shares 8 * 3 / 4 = 6, none, 8 * 1 / 4 = 2 < 3",
+    ),
+    "shapley": (
+        [4, 2, 3],
+        [2, 1, 1],
+        8,
+        [4, 2, 0],
+        "shares 8 * 2 / 4 = 4, 2 and 2; 3 > 2 is refused",
+    ),
+    "shadow_price": (
+        [4, 3, 0],
+        [6, 3, -2],
+        6,
+        [4, 0, 0],
+        "6 + 3 > 6, so offers 6 * 6 / 9 = 4 and 2; 3 > 2",
+    ),
 }
 EVERY = pytest.mark.parametrize("name", sorted(DATA_RULES))
 
@@ -55,7 +75,9 @@ def test_worked_row(name):
     outcome = DATA_RULES[name].pay(money([asks]), money([values]), money([budget]))
     assert outcome.prices[0, 0].tolist() == pytest.approx(prices, rel=1e-14), reason
     assert outcome.allocation[0, 0].tolist() == [p > 0 for p in prices]
-    assert apply_data_rule(name, money([asks]), money([values]), money([budget])).prices.equal(outcome.prices)
+    assert apply_data_rule(name, money([asks]), money([values]), money([budget])).prices.equal(
+        outcome.prices
+    )
 
 
 def test_a_shadow_price_is_not_scaled_up():
@@ -73,7 +95,7 @@ def test_a_price_per_point():
             posted(money([[1]]), money([[1]]), money([1]), price=price)
 
 
-# --- for all reports ------------------------------------------------------------------------------------------------------
+# --- for all reports ------------------------------------------------------------------------------
 
 
 @EVERY
@@ -85,7 +107,9 @@ def test_money_stays_between_the_asks_and_the_budget(name, sellers):
     assert outcome.prices.shape == (3000, 1, sellers)
     assert (outcome.prices.sum(-1)[:, 0] <= budget).all()  # to the bit
     assert (prices >= asks * (1 - 1e-12))[bought].all() and (prices[~bought] == 0).all()
-    assert not bought[(values <= 0) | asks.isinf()].any() and bought.any() and prices.isfinite().all()
+    assert (
+        not bought[(values <= 0) | asks.isinf()].any() and bought.any() and prices.isfinite().all()
+    )
 
 
 @EVERY
@@ -96,7 +120,9 @@ def test_a_batch_is_its_singles(name, seed):
     batch = DATA_RULES[name].pay(*auctions)
     for m in range(4):
         alone = DATA_RULES[name].pay(*(x[m : m + 1] for x in auctions))
-        assert torch.equal(alone.allocation[0], batch.allocation[m]) and torch.equal(alone.prices[0], batch.prices[m])
+        assert torch.equal(alone.allocation[0], batch.allocation[m]) and torch.equal(
+            alone.prices[0], batch.prices[m]
+        )
 
 
 @EVERY
@@ -105,13 +131,17 @@ def test_a_batch_is_its_singles(name, seed):
 def test_money_has_no_unit(name, seed, scale):
     asks, values, budget = coarse_auctions(seed, 10, 5)
     factor = 2.0**scale
-    worth = values * factor if DATA_RULES[name].value in ("points", "shadow_price") else values  # these are money
+    # these are money
+    worth = values * factor if DATA_RULES[name].value in ("points", "shadow_price") else values
     plain = DATA_RULES[name].pay(asks, values, budget)
     scaled = DATA_RULES[name].pay(asks * factor, worth, budget * factor)
-    assert torch.equal(scaled.allocation, plain.allocation) and torch.equal(scaled.prices, plain.prices * factor)
+    assert torch.equal(scaled.allocation, plain.allocation) and torch.equal(
+        scaled.prices, plain.prices * factor
+    )
 
 
-@pytest.mark.parametrize("name", sorted(DATA_RULES.keys() - {"posted"}))  # a queue by number is one by name
+# a queue by number is one by name
+@pytest.mark.parametrize("name", sorted(DATA_RULES.keys() - {"posted"}))
 @settings(max_examples=15)
 @given(seed=st.integers(0, 2**40))
 def test_names_do_not_matter(name, seed):
@@ -140,7 +170,7 @@ def test_the_ledger_takes_its_prices(name):
     assert (after >= 0).all()  # the buyer had no more than its budget
 
 
-# --- what a rule is truthful in -------------------------------------------------------------------------------------------
+# --- what a rule is truthful in -------------------------------------------------------------------
 
 
 @EVERY
@@ -158,17 +188,21 @@ def test_no_other_ask_gains(name):
 
 @EVERY
 def test_no_ask_changes_what_another_is_offered(name):
-    # but under procurement, where prices are the others' bids, and in a queue, where what is left depends on who accepts
+    # but under procurement, where prices are the others' bids, and in a queue, where what is left
+    # depends on who accepts
     asks, values, budget = smooth_auctions(3, 500, 4)
     other = asks.clone()
     other[:, 0] = 2 * draws.uniform(torch.tensor(1), 500)
-    before, after = (DATA_RULES[name].pay(a, values, budget).prices[:, 0, 1:] for a in (asks, other))
+    before, after = (
+        DATA_RULES[name].pay(a, values, budget).prices[:, 0, 1:] for a in (asks, other)
+    )
     assert torch.equal(before, after) == (name not in ("procurement", "posted"))
 
 
 @pytest.mark.parametrize("name", ["posted", "procurement", "shadow_price"])
 def test_a_higher_value_is_bought_sooner_and_paid_more(name):
-    # "not in the points", "not in what the values are made of", "not in the quantity": twice of it, for the same data
+    # "not in the points", "not in what the values are made of", "not in the quantity": twice of it,
+    # for the same data
     asks, values, budget = smooth_auctions(4, 2000, 4)
     double = values.clone()
     double[:, 0] *= 2
@@ -182,14 +216,19 @@ def test_a_higher_value_is_bought_sooner_and_paid_more(name):
 
 def test_sharing_out_what_is_refused_would_pay_for_asking_less():
     def shared_out(asks, values, budget):
-        """Refuse who asks more than its share, and share its money out among the others, until nobody is refused."""
+        """Refuse who asks more than its share, and share its money out among the others, until
+        nobody is refused.
+        """
         left = values > 0
         for _ in range(asks.shape[1]):
-            offers = DATA_RULES["shapley"].pay(torch.zeros_like(asks), torch.where(left, values, 0.0), budget)
+            offers = DATA_RULES["shapley"].pay(
+                torch.zeros_like(asks), torch.where(left, values, 0.0), budget
+            )
             left = left & (asks <= offers.prices[:, 0])
         return offers
 
-    # shares of 3 refuse both 3.5 and 4, so that seller 0 gets 9; who asks 3 instead of 3.5 gets 4.5 beside seller 0
+    # shares of 3 refuse both 3.5 and 4, so that seller 0 gets 9; who asks 3 instead of 3.5 gets 4.5
+    # beside seller 0
     costs, equal, budget = money([[1, 3.5, 4]]), money([[1, 1, 1]]), money([9])
     assert shared_out(costs, equal, budget).prices[0, 0].tolist() == [9, 0, 0]
     assert shared_out(money([[1, 3, 4]]), equal, budget).prices[0, 0].tolist() == [4.5, 4.5, 0]
@@ -209,13 +248,21 @@ def leave_one_out(worth, n):
 
 def shapley(worth, n):
     orders = list(itertools.permutations(range(n)))
-    added = [[worth(order[: order.index(i) + 1]) - worth(order[: order.index(i)]) for order in orders] for i in range(n)]
+    added = [
+        [worth(order[: order.index(i) + 1]) - worth(order[: order.index(i)]) for order in orders]
+        for i in range(n)
+    ]
     return [sum(row) / len(orders) for row in added]
 
 
 def shares(name, value, held, budget=12):
     values = money([value(sources(held), len(held))])
-    return DATA_RULES[name].pay(torch.zeros_like(values), values, money([budget])).prices[0, 0].tolist()
+    return (
+        DATA_RULES[name]
+        .pay(torch.zeros_like(values), values, money([budget]))
+        .prices[0, 0]
+        .tolist()
+    )
 
 
 def test_a_copy_under_a_second_name_takes_anothers_leave_one_out_value():
@@ -230,7 +277,7 @@ def test_the_same_data_under_two_names_get_a_larger_shapley_share():
     assert shares("shapley", shapley, "xxxx") == pytest.approx([3, 3, 3, 3])
 
 
-# --- rules of a user's own ------------------------------------------------------------------------------------------------
+# --- rules of a user's own ------------------------------------------------------------------------
 
 
 def own(pay):
@@ -244,25 +291,41 @@ def offers():
 
 def paying(prices, bought=None):
     prices = money([[row] for row in prices])
-    return own(lambda asks, values, budget: Outcome(prices > 0 if bought is None else torch.tensor(bought), prices))
+    return own(
+        lambda asks, values, budget: Outcome(
+            prices > 0 if bought is None else torch.tensor(bought), prices
+        )
+    )
 
 
 def test_a_rule_of_ones_own_is_applied():
     outcome = apply_data_rule(paying([[1, 2], [5, 0], [0, 0]]), *offers())
     assert outcome.prices[:, 0].tolist() == [[1, 2], [5, 0], [0, 0]]
     assert outcome.allocation[:, 0].tolist() == [[True, True], [True, False], [False, False]]
-    assert apply_data_rule(DATA_RULES["posted"], *offers()).prices.equal(apply_data_rule("posted", *offers()).prices)
+    assert apply_data_rule(DATA_RULES["posted"], *offers()).prices.equal(
+        apply_data_rule("posted", *offers()).prices
+    )
 
 
 REFUSED = {  # words of the error: the rule
-    r"price of 0.5 at index \[0, 0, 0\], wanted a finite amount, at least the ask of 1": paying([[0.5, 0], [1, 0], [1, 0]]),
-    r"price of nan at index \[1, 0, 1\], wanted a finite": paying([[1, 2], [1, math.nan], [1, 0]], [[[True, True]]] * 3),
+    r"price of 0.5 at index \[0, 0, 0\], wanted a finite amount, at least the ask of 1": paying(
+        [[0.5, 0], [1, 0], [1, 0]]
+    ),
+    r"price of nan at index \[1, 0, 1\], wanted a finite": paying(
+        [[1, 2], [1, math.nan], [1, 0]], [[[True, True]]] * 3
+    ),
     r"price of inf at index \[1, 0, 1\], wanted a finite": paying([[1, 2], [1, math.inf], [1, 0]]),
-    r"price of 2 at index \[2, 0, 1\], where nothing is bought": paying([[0, 0], [0, 0], [0, 2]], [[[False, False]]] * 3),
-    "sum to 6 in market 2; wanted at most the budget of 5. No money moved": paying([[1, 2], [1, 4], [2, 4]]),
+    r"price of 2 at index \[2, 0, 1\], where nothing is bought": paying(
+        [[0, 0], [0, 0], [0, 2]], [[[False, False]]] * 3
+    ),
+    "sum to 6 in market 2; wanted at most the budget of 5. No money moved": paying(
+        [[1, 2], [1, 4], [2, 4]]
+    ),
     r"rule returned allocation of shape \[3, 2\] bool": own(lambda a, v, b: Outcome(a > 9, a)),
     r"rule returned prices of shape \[2\]": own(lambda a, v, b: Outcome(a[:, None] > 0, b[:2])),
-    "rule returned allocation .* float64, wanted": own(lambda a, v, b: Outcome(a[:, None], a[:, None])),
+    "rule returned allocation .* float64, wanted": own(
+        lambda a, v, b: Outcome(a[:, None], a[:, None])
+    ),
     "rule returned prices as None": own(lambda a, v, b: Outcome(a[:, None] > 9, None)),
     "rule returned a Tensor, wanted Outcome": own(lambda a, v, b: a),
     "no rule 'shaply'. Did you mean 'shapley'": "shaply",
@@ -283,7 +346,11 @@ def test_reports_are_checked_before_the_rule_is_asked():
     asked = []
     rule = own(lambda *given: asked.append(given))
     asks, values, budget = offers()
-    for bad in ((asks, values, budget[:2]), (-asks, values, budget), (asks, values / 0 * 0, budget)):
+    for bad in (
+        (asks, values, budget[:2]),
+        (-asks, values, budget),
+        (asks, values / 0 * 0, budget),
+    ):
         with pytest.raises(ValueError, match="wanted"):
             apply_data_rule(rule, *bad)
     assert not asked
@@ -295,12 +362,17 @@ def test_rounding_is_no_fault():
         third = (budget / 3).float()[:, None, None].expand(-1, 1, 3)
         return Outcome(third > 0, third)
 
-    # a third of 1 in float32 is 1e-8 more than it should be, and more than that below an ask of .33333335
-    outcome = apply_data_rule(own(single), money([[1 / 3, 1 / 3 + 1e-8, 0]]), money([[1, 1, 1]]), money([1]))
+    # a third of 1 in float32 is 1e-8 more than it should be, and more than that below an ask of
+    # .33333335
+    outcome = apply_data_rule(
+        own(single), money([[1 / 3, 1 / 3 + 1e-8, 0]]), money([[1, 1, 1]]), money([1])
+    )
     prices = outcome.prices[0, 0].tolist()
     assert prices == pytest.approx([1 / 3] * 3, abs=2e-8) and float(outcome.prices.sum(-1)) <= 1
     below = paying([[1 - 1e-10, 0], [1, 0], [5 + 1e-10, 0]])
-    assert apply_data_rule(below, *offers()).prices[:, 0, 0].tolist() == pytest.approx([1, 1, 5], rel=1e-15)
+    assert apply_data_rule(below, *offers()).prices[:, 0, 0].tolist() == pytest.approx(
+        [1, 1, 5], rel=1e-15
+    )
     assert float(apply_data_rule(below, *offers()).prices[2].sum()) <= 5
 
 
@@ -323,7 +395,10 @@ def test_a_rule_says_which_values_it_wants():
     for change, message in (
         ({"value": "shaply"}, "no value 'shaply'. Did you mean 'shapley'"),
         ({"pay": "posted"}, "pay is 'posted', wanted a callable"),
-        ({"pay": lambda asks, values: None}, "pay is .*wanted a callable \\(asks, values, budget\\)"),
+        (
+            {"pay": lambda asks, values: None},
+            "pay is .*wanted a callable \\(asks, values, budget\\)",
+        ),
         ({"truthful": None}, "truthful is None, wanted text"),
     ):
         with pytest.raises(ValueError, match=message):

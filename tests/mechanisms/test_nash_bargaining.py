@@ -1,4 +1,6 @@
-"""Nash bargaining against its definition: the largest product of utilities, found by trying prices."""
+"""Nash bargaining against its definition: the largest product of utilities, found by trying
+prices.
+"""
 
 import pytest
 import torch
@@ -21,17 +23,29 @@ def pair(ask_a, bid_b, ask_b, bid_a):
 
 
 def tried(ask_a, bid_b, ask_b, bid_a, part_a=0.5, steps=801):
-    """P_A - P_B and utilities at the largest U_A^part * U_B^(1-part), U >= 0, over a grid of both prices."""
+    """P_A - P_B and utilities at the largest U_A^part * U_B^(1-part), U >= 0, over a grid of
+    both prices.
+    """
     price_a = torch.linspace(ask_a, bid_b, steps, dtype=torch.float64)[:, None]
     price_b = torch.linspace(ask_b, bid_a, steps, dtype=torch.float64)[None, :]
     u_a = ((price_a - ask_a) + (bid_a - price_b)).clamp(min=0)
     u_b = ((price_b - ask_b) + (bid_b - price_a)).clamp(min=0)
     best = int((u_a**part_a * u_b ** (1 - part_a)).argmax())
-    return float((price_a - price_b).flatten()[best]), float(u_a.flatten()[best]), float(u_b.flatten()[best])
+    return (
+        float((price_a - price_b).flatten()[best]),
+        float(u_a.flatten()[best]),
+        float(u_b.flatten()[best]),
+    )
 
 
 @settings(max_examples=25)
-@given(a=amount, gain_a=surplus, b=amount, gain_b=surplus, power=st.tuples(st.floats(0.2, 5.0), st.floats(0.2, 5.0)))
+@given(
+    a=amount,
+    gain_a=surplus,
+    b=amount,
+    gain_b=surplus,
+    power=st.tuples(st.floats(0.2, 5.0), st.floats(0.2, 5.0)),
+)
 def test_trying_all_prices_finds_the_same_difference(a, gain_a, b, gain_b, power):
     y, x, total = a + gain_a, b + gain_b, gain_a + gain_b
     step = total / 800
@@ -44,19 +58,22 @@ def test_trying_all_prices_finds_the_same_difference(a, gain_a, b, gain_b, power
         assert (price_a - a) + (x - price_b) == pytest.approx(part * total)  # U_A = w S
         assert (u_a, u_b) == pytest.approx((part * total, (1 - part) * total), abs=1.5 * step)
     equal = nash_bargaining(*pair(a, y, b, x)).prices
-    assert float(equal[0, 1, 0] - equal[0, 0, 1]) == pytest.approx((y + a - x - b) / 2)  # Huang et al., eq. 1
+    # Huang et al., eq. 1
+    assert float(equal[0, 1, 0] - equal[0, 0, 1]) == pytest.approx((y + a - x - b) / 2)
 
 
 def test_the_printed_box_would_exclude_the_papers_own_solution():
-    # a = 0, y = 1, b = 0, x = 8: eq. 1 gives P_A - P_B = (1 + 0 - 8 - 0) / 2 = -3.5. The printed P_A <= v_A(theta_B) = x
-    # would let B pay up to 8 for what it values at 1; ours keeps P_A in [a, y] = [0, 1] and P_B in [b, x] = [0, 8].
+    # a = 0, y = 1, b = 0, x = 8: eq. 1 gives P_A - P_B = (1 + 0 - 8 - 0) / 2 = -3.5. The printed
+    # P_A <= v_A(theta_B) = x would let B pay up to 8 for what it values at 1; ours keeps P_A in [a,
+    # y] = [0, 1] and P_B in [b, x] = [0, 8].
     prices = nash_bargaining(*pair(0.0, 1.0, 0.0, 8.0)).prices[0]
     assert (float(prices[1, 0]), float(prices[0, 1])) == (0.5, 4.0)
 
 
 def test_net_payment_is_the_difference_of_the_gains():
-    # asks equal to the bids (section 4's best case), Delta_b = 5 for A's model, Delta_a = 2 for B's:
-    # B pays 5, A pays 2, so P_A - P_B = Delta_b - Delta_a = 3; the paper prints Delta_a - Delta_b.
+    # asks equal to the bids (section 4's best case), Delta_b = 5 for A's model, Delta_a = 2 for
+    # B's: B pays 5, A pays 2, so P_A - P_B = Delta_b - Delta_a = 3; the paper prints Delta_a -
+    # Delta_b.
     prices = nash_bargaining(*pair(5.0, 5.0, 2.0, 2.0)).prices[0]
     assert float(prices[1, 0] - prices[0, 1]) == 3.0
 
@@ -79,8 +96,11 @@ def test_as_many_sellers_as_buyers_need_not_be_the_same_agents():
 
 
 def test_power_belongs_to_the_agent_on_both_sides():
-    # A is three times as strong: of each surplus 4 it keeps 3, as seller (price 3) and as buyer (price 1)
-    prices = nash_bargaining(*pair(0.0, 4.0, 0.0, 4.0), power=torch.tensor([[3.0, 1.0]]).double()).prices[0]
+    # A is three times as strong: of each surplus 4 it keeps 3, as seller (price 3) and as buyer
+    # (price 1)
+    prices = nash_bargaining(
+        *pair(0.0, 4.0, 0.0, 4.0), power=torch.tensor([[3.0, 1.0]]).double()
+    ).prices[0]
     assert (float(prices[1, 0]), float(prices[0, 1])) == (3.0, 1.0)
 
 

@@ -1,4 +1,6 @@
-"""Every payment rule of the table: a worked example with its reason, and what must hold for all reports."""
+"""Every payment rule of the table: a worked example with its reason, and what must hold for all
+reports.
+"""
 
 import math
 
@@ -9,23 +11,42 @@ from hypothesis import strategies as st
 
 from marketenv.core import draws
 from marketenv.core.ledger import Ledger, net
-from marketenv.mechanisms import MECHANISMS, check_reports, double_auction, first_price, nash_bargaining, second_price
+from marketenv.mechanisms import (
+    MECHANISMS,
+    check_reports,
+    double_auction,
+    first_price,
+    nash_bargaining,
+    second_price,
+)
 
-# name: (bids [buyers, sellers], asks [sellers], prices [buyers, sellers], where the prices come from)
+# name: (bids [buyers, sellers], asks [sellers], prices [buyers, sellers], where the prices come
+# from)
 WORKED = {
     "nash_bargaining": (
         [[0, 4], [6, 0]],
         [2, 1],
         [[0, 2.5], [4, 0]],
-        "Huang et al. 2023, eq. 1: P_A - P_B = (y + a - x - b) / 2 = (6 + 2 - 4 - 1) / 2 = 1.5, canonical (2+6)/2 and (1+4)/2",
+        (
+            "Huang et al. 2023, eq. 1: P_A - P_B = (y + a - x - b) / 2 = (6 + 2 - 4 - 1) / 2 = 1.5,"
+            " canonical (2+6)/2 and (1+4)/2"
+        ),
     ),
     "double_auction": (
         [[6, 0.5], [1, 4]],
         [2, 4],
         [[4, 0], [0, 4]],
-        "Huang et al. 2023, Algorithm 1: (bid + ask) / 2 where bid >= ask: (6+2)/2, (4+4)/2; .5 < 4 and 1 < 2 fail",
+        (
+            "Huang et al. 2023, Algorithm 1: (bid + ask) / 2 where bid >= ask: (6+2)/2, (4+4)/2; .5"
+            " < 4 and 1 < 2 fail"
+        ),
     ),
-    "posted_price": ([[6, 0.5], [1, 4]], [2, 4], [[2, 0], [0, 4]], "Myerson 1981: take it or leave it, the price is the ask"),
+    "posted_price": (
+        [[6, 0.5], [1, 4]],
+        [2, 4],
+        [[2, 0], [0, 4]],
+        "Myerson 1981: take it or leave it, the price is the ask",
+    ),
     "first_price": (
         [[6, 3], [1, 4]],
         [2, 5],
@@ -36,7 +57,10 @@ WORKED = {
         [[6, 3], [4, 5], [1, 1]],
         [2, 4.5],
         [[4, 0], [0, 4.5], [0, 0]],
-        "Vickrey 1961: the second bid 4 is above the ask 2; the second bid 3 is below the ask 4.5, which is paid",
+        (
+            "Vickrey 1961: the second bid 4 is above the ask 2; the second bid 3 is below the ask"
+            " 4.5, which is paid"
+        ),
     ),
 }
 EVERY = pytest.mark.parametrize("name", sorted(MECHANISMS))
@@ -62,7 +86,9 @@ def test_worked_example(name):
 
 @st.composite
 def coarse_reports(draw):
-    """Reports on a coarse grid, so that ties, zeros, equal bids and asks, and goods not for sale are common."""
+    """Reports on a coarse grid, so that ties, zeros, equal bids and asks, and goods not for
+    sale are common.
+    """
     markets, buyers, sellers = (draw(st.integers(1, 4)) for _ in range(3))
     key = torch.tensor(draw(st.integers(0, 2**40)))
     bids = draws.integers(key, 5, markets, buyers, sellers) * 0.1
@@ -100,7 +126,9 @@ def test_a_batch_is_its_singles(name, reports):
     whole = MECHANISMS[name](bids, asks)
     for m in range(len(bids)):
         alone = MECHANISMS[name](bids[m : m + 1], asks[m : m + 1])
-        assert torch.equal(alone.allocation[0], whole.allocation[m]) and torch.equal(alone.prices[0], whole.prices[m])
+        assert torch.equal(alone.allocation[0], whole.allocation[m]) and torch.equal(
+            alone.prices[0], whole.prices[m]
+        )
 
 
 @EVERY
@@ -153,7 +181,8 @@ def test_a_tie_goes_to_the_lower_index_at_the_full_bid(rule):
 
 def test_reserve():
     bids, asks = money([[[3.0], [1.0]]]), money([[0.5]])
-    assert float(second_price(bids, asks, reserve=2.0).prices.sum()) == 2.0  # above the second bid 1 and the ask .5
+    # above the second bid 1 and the ask .5
+    assert float(second_price(bids, asks, reserve=2.0).prices.sum()) == 2.0
     assert not first_price(bids, asks, reserve=3.5).allocation.any()  # above the best bid 3
 
 
@@ -189,7 +218,11 @@ def test_bad_numbers_are_refused(name, message):
 
 @pytest.mark.parametrize(
     ("bids", "asks"),
-    [(torch.ones(2, 2), torch.ones(2, 2)), (torch.ones(2, 3, 2), torch.ones(2, 3)), (torch.ones(1, 0, 2), torch.ones(1, 2))],
+    [
+        (torch.ones(2, 2), torch.ones(2, 2)),
+        (torch.ones(2, 3, 2), torch.ones(2, 3)),
+        (torch.ones(1, 0, 2), torch.ones(1, 2)),
+    ],
 )
 def test_shapes_that_disagree_are_refused(bids, asks):
     with pytest.raises(ValueError, match="do not fit"):
@@ -203,7 +236,8 @@ def test_money_of_another_dtype_is_refused():
 
 @EVERY
 def test_wrong_shapes_do_not_get_through(name):
-    with pytest.raises((ValueError, TypeError)):  # jaxtyping's own error is a TypeError; without it check_reports refuses
+    # jaxtyping's own error is a TypeError; without it check_reports refuses
+    with pytest.raises((ValueError, TypeError)):
         MECHANISMS[name](torch.ones(1, 2, 3).double(), torch.ones(1, 2).double())
 
 

@@ -35,17 +35,35 @@ WORKED = {
         2.5,
         0.5,
         math.exp(0) / math.sqrt(2 * math.pi) / 0.75 / 0.9544997361036416,
-        "symmetric about 2.5; sd (4-1)/4, so that the ends lie at z = 2 and hold .9545 (the two-sigma rule)",
+        (
+            "symmetric about 2.5; sd (4-1)/4, so that the ends lie at z = 2 and hold .9545 (the"
+            " two-sigma rule)"
+        ),
     ),
     "truncated_lognormal": (
         TruncatedLognormal(1.0, 4.0, math.log(2.0), 0.5),
         2.0,
         0.5,
         1 / math.sqrt(2 * math.pi) / (2 * 0.5) / math.erf(2 * math.log(2.0) / math.sqrt(2)),
-        "symmetric in the log about ln 2, ends at z = 2 ln 2, between which erf(2 ln 2 / sqrt 2) lies",
+        (
+            "symmetric in the log about ln 2, ends at z = 2 ln 2, between which erf(2 ln 2 / sqrt"
+            " 2) lies"
+        ),
     ),
-    "log_uniform": (LogUniform(1.0, 4.0), 2.0, 0.5, 1 / (2 * math.log(4.0)), "closed form log(p/lo)/log(hi/lo) = 1/2"),
-    "power": (Power(0.0, 4.0, 2.0), 2.0, 0.25, 0.25, "closed form (p/hi)^q = (1/2)^2 and q p / hi^2 = 4/16"),
+    "log_uniform": (
+        LogUniform(1.0, 4.0),
+        2.0,
+        0.5,
+        1 / (2 * math.log(4.0)),
+        "closed form log(p/lo)/log(hi/lo) = 1/2",
+    ),
+    "power": (
+        Power(0.0, 4.0, 2.0),
+        2.0,
+        0.25,
+        0.25,
+        "closed form (p/hi)^q = (1/2)^2 and q p / hi^2 = 4/16",
+    ),
     "bounded_pareto": (
         BoundedPareto(1.0, 4.0, 1.0),
         2.0,
@@ -59,7 +77,10 @@ EVERY = pytest.mark.parametrize("name", sorted(PRIORS))
 
 def test_every_prior_has_a_worked_example():
     assert WORKED.keys() == PRIORS.keys()
-    assert all(isinstance(prior, PRIORS[name]) and isinstance(prior, Prior) for name, (prior, *_) in WORKED.items())
+    assert all(
+        isinstance(prior, PRIORS[name]) and isinstance(prior, Prior)
+        for name, (prior, *_) in WORKED.items()
+    )
 
 
 @EVERY
@@ -102,14 +123,19 @@ def test_against_scipy():
     theirs = {
         TruncatedExponential(1.0, 4.0, 2.0): stats.truncexpon(6.0, loc=1.0, scale=0.5),
         TruncatedNormal(1.0, 4.0, 3.0, 0.4): stats.truncnorm(-5.0, 2.5, loc=3.0, scale=0.4),
-        TruncatedNormal(1.0, 4.0, -3.0, 0.4): stats.truncnorm(10.0, 17.5, loc=-3.0, scale=0.4),  # far in the right tail
+        # far in the right tail
+        TruncatedNormal(1.0, 4.0, -3.0, 0.4): stats.truncnorm(10.0, 17.5, loc=-3.0, scale=0.4),
         LogUniform(1.0, 4.0): stats.loguniform(1.0, 4.0),
         BoundedPareto(1.0, 4.0, 2.5): stats.truncpareto(2.5, 4.0),
         Power(0.0, 4.0, 0.3): stats.powerlaw(0.3, scale=4.0),
     }
     for ours, scipys in theirs.items():
-        assert torch.allclose(ours.cdf(at), torch.from_numpy(scipys.cdf(at.numpy())), rtol=1e-9, atol=1e-12), ours
-        assert torch.allclose(ours.pdf(at), torch.from_numpy(scipys.pdf(at.numpy())), rtol=1e-9, atol=1e-12), ours
+        assert torch.allclose(
+            ours.cdf(at), torch.from_numpy(scipys.cdf(at.numpy())), rtol=1e-9, atol=1e-12
+        ), ours
+        assert torch.allclose(
+            ours.pdf(at), torch.from_numpy(scipys.pdf(at.numpy())), rtol=1e-9, atol=1e-12
+        ), ours
 
 
 @EVERY
@@ -140,7 +166,9 @@ def test_impossible_parameters_are_refused(make, message):
 
 
 def test_defaults_are_set_from_the_interval():
-    """Exponential: rate 2 / (hi - lo), so the density falls by e^2; normal: a quarter of the width, so by e^(2^2 / 2)."""
+    """Exponential: rate 2 / (hi - lo), so the density falls by e^2; normal: a quarter of the
+    width, so by e^(2^2 / 2).
+    """
     ends, middle = torch.tensor([1.0, 5.0]).double(), torch.tensor(3.0).double()
     low, high = TruncatedExponential(1.0, 5.0).pdf(ends)
     assert float(low / high) == pytest.approx(math.exp(2))

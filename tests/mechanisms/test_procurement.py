@@ -1,4 +1,6 @@
-"""Budget-feasible procurement: worked rows, exact arithmetic by brute force, and what no ask and no magnitude changes."""
+"""Budget-feasible procurement: worked rows, exact arithmetic by brute force, and what no ask
+and no magnitude changes.
+"""
 
 import itertools
 import math
@@ -53,11 +55,29 @@ WORKED = {  # name: (asks, values, budget, prices, where they come from)
         "2 <= 4 / 2 and 2 > 4 / 3; min(4 / 2, 2) = 2",
     ),
     "one seller": ([3], [5], 10, [10], "its largest ask that sells is the budget: 3 <= 10 * 5 / 5"),
-    "an ask of the whole budget": ([10], [5], 10, [10], "10 <= 10 * 5 / 5, paid min(10 / 5, inf) 5"),
+    "an ask of the whole budget": (
+        [10],
+        [5],
+        10,
+        [10],
+        "10 <= 10 * 5 / 5, paid min(10 / 5, inf) 5",
+    ),
     "a free offer": ([0, 4], [1, 3], 8, [2, 6], "4 <= 8 * 3 / 4; all are bought, each at 8 v / 4"),
     "no budget": ([0, 1], [1, 1], 0, [0, 0], "0 <= 0, so the first is bought, for 0"),
-    "values that are not positive": ([0, 0, 2], [0, -3, 1], 4, [0, 0, 4], "only v = 1 is bought: 4 * 1 / 1"),
-    "what is not for sale": ([INF, 1], [9, 1], 4, [0, 4], "inf > 4; 4 * 1 / 1, as if there were nobody else"),
+    "values that are not positive": (
+        [0, 0, 2],
+        [0, -3, 1],
+        4,
+        [0, 0, 4],
+        "only v = 1 is bought: 4 * 1 / 1",
+    ),
+    "what is not for sale": (
+        [INF, 1],
+        [9, 1],
+        4,
+        [0, 4],
+        "inf > 4; 4 * 1 / 1, as if there were nobody else",
+    ),
     "who asks more than the budget": (
         [10, 4],
         [100, 1],
@@ -77,26 +97,42 @@ def test_worked_example(name):
     assert outcome.allocation[0, 0].tolist() == bought, reason
 
 
-# --- the definition, in exact arithmetic ----------------------------------------------------------------------------------
+# --- the definition, in exact arithmetic ----------------------------------------------------------
 
 
 def defined(asks, values, budget):
     """Who is bought, by the definition: fractions, one market."""
-    for_sale = [i for i, (a, v) in enumerate(zip(asks, values, strict=True)) if v > 0 and a <= budget]
+    for_sale = [
+        i for i, (a, v) in enumerate(zip(asks, values, strict=True)) if v > 0 and a <= budget
+    ]
     queue = sorted(for_sale, key=lambda i: (asks[i] / values[i], i))
-    fits = [asks[i] * sum(values[j] for j in queue[: k + 1]) <= budget * values[i] for k, i in enumerate(queue)]
+    fits = [
+        asks[i] * sum(values[j] for j in queue[: k + 1]) <= budget * values[i]
+        for k, i in enumerate(queue)
+    ]
     return set(queue[: max((k + 1 for k, fit in enumerate(fits) if fit), default=0)])
 
 
 def largest_ask(asks, values, budget, seller):
-    """The least upper bound of the asks at which the seller is bought, by trying every ask at which anything may change."""
+    """The least upper bound of the asks at which the seller is bought, by trying every ask at
+    which anything may change.
+    """
     others = [j for j in range(len(asks)) if j != seller and values[j] > 0 and asks[j] <= budget]
-    sums = {sum(values[j] for j in part) for n in range(len(others) + 1) for part in itertools.combinations(others, n)}
+    sums = {
+        sum(values[j] for j in part)
+        for n in range(len(others) + 1)
+        for part in itertools.combinations(others, n)
+    }
     turns = {values[seller] * asks[j] / values[j] for j in others} | {Fraction(0)}
     turns = sorted(turns | {budget * values[seller] / (total + values[seller]) for total in sums})
     between = [(a + b) / 2 for a, b in itertools.pairwise(turns)]
-    tries = [(t, t) for t in turns] + list(zip(between, turns[1:], strict=True))  # an interval sells up to its end
-    sells = [end for ask, end in tries if seller in defined([*asks[:seller], ask, *asks[seller + 1 :]], values, budget)]
+    # an interval sells up to its end
+    tries = [(t, t) for t in turns] + list(zip(between, turns[1:], strict=True))
+    sells = [
+        end
+        for ask, end in tries
+        if seller in defined([*asks[:seller], ask, *asks[seller + 1 :]], values, budget)
+    ]
     return max(sells)
 
 
@@ -117,7 +153,7 @@ def test_the_price_is_the_largest_ask_that_still_sells(kind, sellers):
     assert sold > 16
 
 
-# --- asks -----------------------------------------------------------------------------------------------------------------
+# --- asks -----------------------------------------------------------------------------------------
 
 
 def pays_the_ask(asks, values, budget):
@@ -126,7 +162,9 @@ def pays_the_ask(asks, values, budget):
 
 
 def spends_it_all(asks, values, budget):
-    """Each that is bought gets its value's share of the whole budget, which may be more than its threshold."""
+    """Each that is bought gets its value's share of the whole budget, which may be more than
+    its threshold.
+    """
     bought = procurement(asks, values, budget).allocation[:, 0]
     worth = torch.where(bought, values, 0.0)
     return settled(bought, budget[:, None] * (worth / worth.sum(-1, keepdim=True)), budget)
@@ -140,9 +178,12 @@ def test_no_other_ask_gains(sellers):
 
 def test_the_search_finds_a_gain_where_there_is_one():
     auctions = smooth_auctions(1, 1000, 4)
-    over, under = (gains_by_asks(pay, *auctions).amax(-1) > 1e-3 for pay in (pays_the_ask, spends_it_all))
+    over, under = (
+        gains_by_asks(pay, *auctions).amax(-1) > 1e-3 for pay in (pays_the_ask, spends_it_all)
+    )
     assert float(over.double().mean()) > 0.8  # asking more is, wherever it does not end the sale
-    assert float(under.double().mean()) > 0.1  # asking less than the cost is, where the next ask bounds the price
+    # asking less than the cost is, where the next ask bounds the price
+    assert float(under.double().mean()) > 0.1
 
 
 @pytest.mark.parametrize("sellers", [1, 4])
@@ -155,10 +196,14 @@ def test_a_seller_sells_at_every_ask_up_to_its_price_and_at_none_above(sellers):
         bought, paid = outcome.allocation[:, 0, seller, None], outcome.prices[:, 0, seller, None]
         assert (sold | (tries >= paid * (1 - 1e-12)) | ~bought).all()
         assert (~sold | (tries <= paid * (1 + 1e-12)) | ~bought).all()
-        assert torch.allclose(price[sold & bought], paid.expand_as(price)[sold & bought], rtol=1e-12, atol=0)
+        assert torch.allclose(
+            price[sold & bought], paid.expand_as(price)[sold & bought], rtol=1e-12, atol=0
+        )
 
 
-@pytest.mark.parametrize(("markets", "sellers"), [(10_000, 1), (10_000, 2), (10_000, 5), (300, 1000)])
+@pytest.mark.parametrize(
+    ("markets", "sellers"), [(10_000, 1), (10_000, 2), (10_000, 5), (300, 1000)]
+)
 def test_never_over_the_budget_and_never_below_the_ask(markets, sellers):
     asks, values, budget = mixed_auctions(3, markets, sellers)
     outcome = procurement(asks, values, budget)
@@ -181,11 +226,14 @@ def test_a_free_offer_of_worth_is_always_bought():
     assert torch.equal(procurement(asks, values, budget).allocation[:, 0, 2], values[:, 2] > 0)
 
 
-# --- what it buys ---------------------------------------------------------------------------------------------------------
+# --- what it buys ---------------------------------------------------------------------------------
 
 
 def test_what_is_bought_is_worth_half_of_the_best_less_the_largest_value():
-    asks, values, budget = (torch.cat(x) for x in zip(smooth_auctions(2, 1000, 6), coarse_auctions(2, 1000, 6), strict=True))
+    asks, values, budget = (
+        torch.cat(x)
+        for x in zip(smooth_auctions(2, 1000, 6), coarse_auctions(2, 1000, 6), strict=True)
+    )
     sets = (torch.arange(64)[:, None] >> torch.arange(6) & 1).double()  # all of 6 sellers
     cost, worth = asks.nan_to_num(posinf=1e9) @ sets.mT, values.clamp(min=0) @ sets.mT
     best = torch.where(cost <= budget[:, None], worth, 0.0).amax(-1)
@@ -201,7 +249,9 @@ def test_money_and_values_have_no_unit(seed, scale):
     asks, values, budget = coarse_auctions(seed, 20, 5)
     plain, factor = procurement(asks, values, budget), 2.0**scale
     scaled = procurement(asks * factor, values / factor, budget * factor)
-    assert torch.equal(scaled.allocation, plain.allocation) and torch.equal(scaled.prices, plain.prices * factor)
+    assert torch.equal(scaled.allocation, plain.allocation) and torch.equal(
+        scaled.prices, plain.prices * factor
+    )
 
 
 @settings(max_examples=20)
@@ -211,14 +261,18 @@ def test_a_market_is_bought_alike_alone_and_with_others_not_for_sale(seed):
     batch = procurement(asks, values, budget)
     for m in range(4):
         more = torch.full((1, 3), INF, dtype=torch.float64)
-        longer = torch.cat([asks[m : m + 1], more], -1), torch.cat([values[m : m + 1], torch.ones_like(more)], -1)
+        longer = (
+            torch.cat([asks[m : m + 1], more], -1),
+            torch.cat([values[m : m + 1], torch.ones_like(more)], -1),
+        )
         alone = procurement(*longer, budget[m : m + 1])
         assert torch.equal(alone.allocation[0, 0, :5], batch.allocation[m, 0])
         assert torch.allclose(alone.prices[0, 0, :5], batch.prices[m, 0], rtol=1e-15, atol=0)
 
 
 def test_a_value_may_be_nothing_beside_another():
-    # 1e-300 / 1e300 is below every float64 number: its seller is bought if it is free, and stops nobody
+    # 1e-300 / 1e300 is below every float64 number: its seller is bought if it is free, and stops
+    # nobody
     values = money([[1e-300, 1e300], [1e-300, 1e300]])
     outcome = procurement(money([[0.0, 3.0], [1e-9, 3.0]]), values, money([4.0, 4.0]))
     assert outcome.allocation[:, 0].tolist() == [[True, True], [False, True]]
@@ -229,10 +283,12 @@ def test_a_hundred_thousand_sellers():
     # a table of all pairs would hold 1e10 numbers
     asks, values, budget = smooth_auctions(7, 1, 100_000)
     outcome = procurement(asks, values, budget)
-    assert 1000 < int(outcome.allocation.sum()) < 100_000 and float(outcome.prices.sum()) <= float(budget)
+    assert 1000 < int(outcome.allocation.sum()) < 100_000 and float(outcome.prices.sum()) <= float(
+        budget
+    )
 
 
-# --- parts, and refusals --------------------------------------------------------------------------------------------------
+# --- parts, and refusals --------------------------------------------------------------------------
 
 
 def test_prices_are_scaled_to_the_budget():
@@ -255,8 +311,16 @@ BAD = {
     "value inf at index": ([[1.0, 1.0]], [[1.0, INF]], [1.0]),
     "budget -2 at index \\[0\\]": ([[1.0]], [[1.0]], [-2.0]),
     "budget nan at index": ([[1.0]], [[1.0]], [math.nan]),
-    "budget inf at index \\[0\\]; wanted a finite amount >= 0, at most 1e\\+300": ([[1.0]], [[1.0]], [INF]),
-    "asks \\[1, 2\\], values \\[1, 1\\] and budget \\[1\\] do not fit": ([[1.0, 1.0]], [[1.0]], [1.0]),
+    "budget inf at index \\[0\\]; wanted a finite amount >= 0, at most 1e\\+300": (
+        [[1.0]],
+        [[1.0]],
+        [INF],
+    ),
+    "asks \\[1, 2\\], values \\[1, 1\\] and budget \\[1\\] do not fit": (
+        [[1.0, 1.0]],
+        [[1.0]],
+        [1.0],
+    ),
     "values \\[1, 1\\] and budget \\[2\\] do not fit": ([[1.0]], [[1.0]], [1.0, 1.0]),
     "at least one seller": ([[]], [[]], [1.0]),
 }

@@ -36,7 +36,9 @@ def test_every_scale_has_a_worked_row():
 @EVERY
 def test_worked_rows(name):
     for scores, options, quality, reason in WORKED[name]:
-        assert QUALITY_SCALES[name](money([scores]), **options)[0].tolist() == pytest.approx(quality, rel=1e-14), reason
+        assert QUALITY_SCALES[name](money([scores]), **options)[0].tolist() == pytest.approx(
+            quality, rel=1e-14
+        ), reason
 
 
 @EVERY
@@ -45,7 +47,9 @@ def test_worked_rows(name):
 def test_a_better_score_is_never_a_worse_quality(name, scores, lowest):
     quality = QUALITY_SCALES[name](money([scores]), lowest=lowest)[0]
     ordered = quality[money(scores).argsort()]
-    assert (ordered.diff() >= 0).all() and (quality <= 1).all() and (quality >= lowest - 1e-15).all()
+    assert (
+        (ordered.diff() >= 0).all() and (quality <= 1).all() and (quality >= lowest - 1e-15).all()
+    )
 
 
 @settings(max_examples=40)
@@ -53,7 +57,9 @@ def test_a_better_score_is_never_a_worse_quality(name, scores, lowest):
 def test_minmax_gives_the_best_1_and_the_worst_the_lowest_in_any_unit(scores):
     quality = minmax(money([scores]))
     assert float(quality.max()) == 1.0  # to the bit
-    assert float(quality.min()) == pytest.approx(0.9 if max(scores) > min(scores) else 1.0, rel=1e-14)
+    assert float(quality.min()) == pytest.approx(
+        0.9 if max(scores) > min(scores) else 1.0, rel=1e-14
+    )
     assert torch.equal(minmax(money([scores]) * 4), quality)
 
 
@@ -68,11 +74,15 @@ def test_a_ratchet_never_lets_a_contribution_fall():
 
 
 BAD = {
-    "score nan at index \\[0, 1\\]; wanted a finite number": partial(minmax, money([[1.0, math.nan]])),
+    "score nan at index \\[0, 1\\]; wanted a finite number": partial(
+        minmax, money([[1.0, math.nan]])
+    ),
     "score -inf at index": partial(fixed, money([[1.0, -math.inf]])),
     "scores have shape \\[1, 0\\]; wanted \\[markets, owners\\]": partial(minmax, money([[]])),
     "scores is torch.float32": partial(fixed, torch.ones(1, 2)),
-    "lowest is 1.1, wanted a finite number >= 0 and <= 1": partial(minmax, money([[1.0]]), lowest=1.1),
+    "lowest is 1.1, wanted a finite number >= 0 and <= 1": partial(
+        minmax, money([[1.0]]), lowest=1.1
+    ),
     "ends is \\(1, 1\\), wanted an interval": partial(fixed, money([[1.0]]), ends=(1, 1)),
 }
 

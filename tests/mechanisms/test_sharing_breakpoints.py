@@ -1,4 +1,6 @@
-"""Where a cost may change a graph: no report of a fine grid is better than the best of the breakpoints."""
+"""Where a cost may change a graph: no report of a fine grid is better than the best of the
+breakpoints.
+"""
 
 import dataclasses
 
@@ -6,7 +8,15 @@ import pytest
 import torch
 from sharing_cases import random_market, terms_of, three
 
-from marketenv.mechanisms import GAINS, GRAPHS, SHARING_PAYMENTS, SharingTerms, cost_breakpoints, share_models, utilities
+from marketenv.mechanisms import (
+    GAINS,
+    GRAPHS,
+    SHARING_PAYMENTS,
+    SharingTerms,
+    cost_breakpoints,
+    share_models,
+    utilities,
+)
 
 LEGAL = [(g, p) for g in GRAPHS for p in SHARING_PAYMENTS if p != "vcg" or g == "exact"]
 EVERY = pytest.mark.parametrize(("graph", "payment"), LEGAL)
@@ -27,15 +37,22 @@ def best_of(points, *market, **options):
     """The best over costs [markets, points] that are real reports, in one batch."""
     types, distance, seller, *rest = market
     reports = points.shape[1]
-    wide = dataclasses.replace(types, **{n: getattr(types, n).repeat_interleave(reports, 0) for n in ("sizes", "costs", "needs")})
+    wide = dataclasses.replace(
+        types,
+        **{n: getattr(types, n).repeat_interleave(reports, 0) for n in ("sizes", "costs", "needs")},
+    )
     if options.get("present") is not None:
         options["present"] = options["present"].repeat_interleave(reports, 0)
-    found = left(wide, distance.repeat_interleave(reports, 0), seller, points.flatten(), *rest, **options)
+    found = left(
+        wide, distance.repeat_interleave(reports, 0), seller, points.flatten(), *rest, **options
+    )
     return found.view(-1, reports)
 
 
 def around(points, truth):
-    """Breakpoints, a little below and above each, and the ends; what is no report becomes the truth."""
+    """Breakpoints, a little below and above each, and the ends; what is no report becomes the
+    truth.
+    """
     real = torch.where(points.isfinite() & (points > 0), points, truth[:, None])
     ends = truth[:, None] * torch.tensor([0.0, 1.0, 1e3], dtype=torch.float64)
     return torch.cat([real * (1 - 1e-9), real * (1 + 1e-9), ends], 1)
@@ -47,16 +64,23 @@ def test_no_cost_of_a_grid_is_better_than_the_best_breakpoint(graph, payment, ga
     family = GAINS[gain]() if gain == "inverse_sqrt" else GAINS[gain](scale=5000.0)
     types, distance = random_market(3, MARKETS, CLIENTS)
     if gain != "inverse_sqrt":
-        types = dataclasses.replace(types, needs=types.needs / 5e4)  # money of 5 to 10, as the costs
+        # money of 5 to 10, as the costs
+        types = dataclasses.replace(types, needs=types.needs / 5e4)
     for seller in (0, 3):
         truth = types.costs[:, seller]
-        points = around(cost_breakpoints(terms_of(types, distance, gain=family), seller, graph), truth)
+        points = around(
+            cost_breakpoints(terms_of(types, distance, gain=family), seller, graph), truth
+        )
         grid = truth[:, None] * 10 ** torch.linspace(-1.5, 1.5, 121, dtype=torch.float64)
         market = (types, distance, seller, graph, payment)
         honest = left(types, distance, seller, truth, graph, payment, family)
         best, fine = best_of(points, *market, gain=family), best_of(grid, *market, gain=family)
         assert (fine.amax(1) <= best.amax(1) + 1e-9).all()
-        assert (fine[grid > truth[:, None]] <= honest[:, None].expand_as(fine)[grid > truth[:, None]] + 1e-9).all()  # overstating
+        # overstating
+        assert (
+            fine[grid > truth[:, None]]
+            <= honest[:, None].expand_as(fine)[grid > truth[:, None]] + 1e-9
+        ).all()
         if payment != "marginal":
             assert (best <= honest[:, None] + 1e-9).all()  # truthful: no lie about the cost gains
 
@@ -65,8 +89,11 @@ def test_the_papers_payment_has_lies_that_the_breakpoints_find():
     types, distance = random_market(3, 200, 10)
     truth = types.costs[:, 0]
     points = around(cost_breakpoints(terms_of(types, distance), 0, "break"), truth)
-    gain = best_of(points, types, distance, 0, "break", "marginal").amax(1) - left(types, distance, 0, truth, "break", "marginal")
-    # the design's simulation of such markets says that 47 % gain by understating on a grid; 200 markets: deviation 3.5 %
+    gain = best_of(points, types, distance, 0, "break", "marginal").amax(1) - left(
+        types, distance, 0, truth, "break", "marginal"
+    )
+    # the design's simulation of such markets says that 47 % gain by understating on a grid; 200
+    # markets: deviation 3.5 %
     assert 0.35 < float((gain > 1e-6).double().mean()) < 0.65
 
 
@@ -75,7 +102,9 @@ def test_who_is_absent_makes_no_breakpoint_better(graph):
     types, distance = random_market(5, MARKETS, CLIENTS)
     present = torch.ones(MARKETS, CLIENTS, dtype=torch.bool)
     present[:, 1] = False
-    points = around(cost_breakpoints(terms_of(types, distance, present=present), 0, graph), types.costs[:, 0])
+    points = around(
+        cost_breakpoints(terms_of(types, distance, present=present), 0, graph), types.costs[:, 0]
+    )
     grid = types.costs[:, :1] * 10 ** torch.linspace(-1.5, 1.5, 121, dtype=torch.float64)
     market = (types, distance, 0, graph, "marginal")
     fine, best = (best_of(x, *market, present=present) for x in (grid, points))
@@ -91,15 +120,19 @@ def test_the_own_cost_is_not_read():
 
 
 def test_undercutting_by_hand():
-    # buyer 0, K = 100, N = 1 each: seller 1 is overtaken where it asks the other's cost 2, and falls out above 10 - 10/sqrt(2);
-    # and at the place behind the other it is worth 10/sqrt(2) - 10/sqrt(3) = 1.297565
+    # buyer 0, K = 100, N = 1 each: seller 1 is overtaken where it asks the other's cost 2, and
+    # falls out above 10 - 10/sqrt(2); and at the place behind the other it is worth 10/sqrt(2) -
+    # 10/sqrt(3) = 1.297565
     points = cost_breakpoints(SharingTerms(three(), torch.zeros(1, 3, 3).double()), 1, "break")[0]
     for cost in (2.0, 10 - 10 / 2**0.5, 10 / 2**0.5 - 10 / 3**0.5):
         assert float((points - cost).nan_to_num(9.0).abs().min()) < 1e-9
     exact = cost_breakpoints(SharingTerms(three(), torch.zeros(1, 3, 3).double()), 1, "exact")[0]
-    assert float(exact[0]) == pytest.approx(2.0)  # Clarke: the other would leave 2.9289 - 2 of 2.9289
+    # Clarke: the other would leave 2.9289 - 2 of 2.9289
+    assert float(exact[0]) == pytest.approx(2.0)
 
 
 def test_a_graph_of_ones_own_has_no_known_breakpoints():
-    with pytest.raises(ValueError, match=r"no graph whose breakpoints are known 'brake'\. Did you mean 'break'"):
+    with pytest.raises(
+        ValueError, match=r"no graph whose breakpoints are known 'brake'\. Did you mean 'break'"
+    ):
         cost_breakpoints(SharingTerms(three(), torch.zeros(1, 3, 3).double()), 1, "brake")

@@ -1,4 +1,6 @@
-"""Distances from equilibrium, rationality, welfare: worked cases, properties, and what is refused."""
+"""Distances from equilibrium, rationality, welfare: worked cases, properties, and what is
+refused.
+"""
 
 import math
 
@@ -37,11 +39,13 @@ def tensor(*values):
     return torch.tensor(values, dtype=torch.float64)
 
 
-# --- equilibrium --------------------------------------------------------------------------------------------------------------
+# --- equilibrium ----------------------------------------------------------------------------------
 
 
 def test_truth_in_a_double_auction_loses_to_the_linear_equilibrium():
-    """Chatterjee and Samuelson: against the seller's ask 2/3 c + 1/4, the bid 2/3 v + 1/12 earns 9/128, the truth 91/1728."""
+    """Chatterjee and Samuelson: against the seller's ask 2/3 c + 1/4, the bid 2/3 v + 1/12
+    earns 9/128, the truth 91/1728.
+    """
     v, c = draws.uniform(torch.tensor(1), 2, 4000)
     ask = 2 / 3 * c + 1 / 4
 
@@ -50,8 +54,8 @@ def test_truth_in_a_double_auction_loses_to_the_linear_equilibrium():
 
     best = buyer(2 / 3 * v + 1 / 12)
     assert float(best.mean()) == pytest.approx(9 / 128, abs=4 * float(best.std()) / 4000**0.5)
-    # a truthful bid earns (v - ask) / 2 where the ask, uniform on 1/4 .. 11/12, is below v: with x = v - 1/4
-    # int 3/8 x^2 over x < 2/3, and int 3/8 (x^2 - (x - 2/3)^2) up to 3/4: 1/27 + 1/64
+    # a truthful bid earns (v - ask) / 2 where the ask, uniform on 1/4 .. 11/12, is below v: with x
+    # = v - 1/4 int 3/8 x^2 over x < 2/3, and int 3/8 (x^2 - (x - 2/3)^2) up to 3/4: 1/27 + 1/64
     truth = 1 / 27 + 1 / 64
     found = relative_loss(buyer(v), best)
     assert found.low <= 1 - truth / (9 / 128) <= found.high and found.low > 0
@@ -59,7 +63,9 @@ def test_truth_in_a_double_auction_loses_to_the_linear_equilibrium():
 
 
 def test_a_relative_loss_turns_its_interval_round():
-    found = relative_loss(0.5 + draws.uniform(torch.tensor(1), 100), torch.full((100,), 2.0).double())
+    found = relative_loss(
+        0.5 + draws.uniform(torch.tensor(1), 100), torch.full((100,), 2.0).double()
+    )
     assert found.low < found.mean < found.high
 
 
@@ -75,7 +81,8 @@ def test_strategy_distances(seed, n, scale):
 
 def test_players_share_the_seeds_of_their_nash_conv():
     noise = draws.normal(torch.tensor(2), 300)
-    found = nash_conv(torch.stack([1 + noise, 2 - noise]))  # what one gains by luck the other loses: the sum is always 3
+    # what one gains by luck the other loses: the sum is always 3
+    found = nash_conv(torch.stack([1 + noise, 2 - noise]))
     assert found.total.mean == pytest.approx(3.0) and found.total.high - found.total.low < 1e-9
     assert found.players[0].high - found.players[0].low > 0.1 and len(found.players) == 2
 
@@ -87,7 +94,9 @@ def test_a_mix_earns_the_mean_of_its_strategies(seed, shape):
     mixes = [draws.uniform(draws.fold(torch.tensor(seed), k), n) for k, n in enumerate(shape)]
     mixes = [mix / mix.sum() for mix in mixes]
     for mix, regrets in zip(mixes, meta_regret(payoffs, mixes), strict=True):
-        assert float(mix @ regrets) == pytest.approx(0.0, abs=1e-12) and float(regrets.max()) >= -1e-12
+        assert (
+            float(mix @ regrets) == pytest.approx(0.0, abs=1e-12) and float(regrets.max()) >= -1e-12
+        )
 
 
 def test_exploitability_is_only_for_two_players_and_a_constant_sum():
@@ -102,7 +111,7 @@ def test_exploitability_is_only_for_two_players_and_a_constant_sum():
             exploitability(gains, payoffs)
 
 
-# --- rationality --------------------------------------------------------------------------------------------------------------
+# --- rationality ----------------------------------------------------------------------------------
 
 
 @settings(max_examples=25)
@@ -110,32 +119,60 @@ def test_exploitability_is_only_for_two_players_and_a_constant_sum():
 def test_violations_scale_and_vanish_where_nobody_loses(seed, scale):
     utilities = draws.normal(torch.tensor(seed), 30, 3)
     found = ir_violation(utilities)
-    assert ir_violation(scale * utilities).mean == pytest.approx(scale * found.mean) and found.mean >= 0
+    assert (
+        ir_violation(scale * utilities).mean == pytest.approx(scale * found.mean)
+        and found.mean >= 0
+    )
     assert ir_violation(utilities.abs()).mean == 0.0
     assert ir_violation(utilities, outside=float(utilities.min())).mean == 0.0
-    assert ir_violation(utilities, outside=1.0).mean == pytest.approx(ir_violation(utilities - 1).mean)
+    assert ir_violation(utilities, outside=1.0).mean == pytest.approx(
+        ir_violation(utilities - 1).mean
+    )
 
 
 def relay_report(**meant):
-    """A round of the relay market: of its two buyers only the first one buys, at 1/2; a carrier takes 1/8."""
+    """A round of the relay market: of its two buyers only the first one buys, at 1/2; a carrier
+    takes 1/8.
+    """
     market = relay_market(carriers=1)
-    return a_round(market, rounds.begin(market, torch.arange(3)), price=0.5, take=[1.0, -1.0], fee=0.125, **meant)[1]
+    return a_round(
+        market,
+        rounds.begin(market, torch.arange(3)),
+        price=0.5,
+        take=[1.0, -1.0],
+        fee=0.125,
+        **meant,
+    )[1]
 
 
 def test_a_report_knows_who_took_in_what():
     report = relay_report()
-    assert revenue(report, "seller").mean == 0.375 and revenue(report, "carrier").mean == 0.125  # 1/2 - 1/8, and 1/8
-    assert revenue(report, "buyer").mean == -0.5 and revenue(report, "escrow").mean == 0  # both buyers together
+    # 1/2 - 1/8, and 1/8
+    assert revenue(report, "seller").mean == 0.375 and revenue(report, "carrier").mean == 0.125
+    # both buyers together
+    assert revenue(report, "buyer").mean == -0.5 and revenue(report, "escrow").mean == 0
     assert budget_balance(report).tolist() == [0, 0, 0]  # what was held has come back
-    assert torch.equal(report.net, net(report.transfers)) and report.net[0].tolist() == [0.375, -0.5, 0, 0.125, 0, 0]
+    assert torch.equal(report.net, net(report.transfers)) and report.net[0].tolist() == [
+        0.375,
+        -0.5,
+        0,
+        0.125,
+        0,
+        0,
+    ]
 
 
 def test_what_an_auctions_operator_takes_in_is_its_revenue_and_no_agents():
     market = make_market("reference_v0", game="first_price", reserve=0.1)
-    ((_, _, report),) = rounds.play(market, dict.fromkeys(agent_names(market), market.policies["truthful"]), torch.arange(40))
+    ((_, _, report),) = rounds.play(
+        market, dict.fromkeys(agent_names(market), market.policies["truthful"]), torch.arange(40)
+    )
     assert revenue(report, "operator") == revenue(report.transfers, [2])
-    assert budget_balance(report).tolist() == pytest.approx(budget_balance(report.transfers, 2).tolist(), abs=1e-12)
-    assert float(budget_balance(report).min()) >= 0 and revenue(report, "seller").mean == 0  # no seller plays
+    assert budget_balance(report).tolist() == pytest.approx(
+        budget_balance(report.transfers, 2).tolist(), abs=1e-12
+    )
+    # no seller plays
+    assert float(budget_balance(report).min()) >= 0 and revenue(report, "seller").mean == 0
 
 
 def test_agents_of_one_market_are_one_sample():
@@ -149,12 +186,18 @@ def test_agents_of_one_market_are_one_sample():
 def test_money_is_conserved(seed, agents, rows, scale):
     transfers = scale * draws.uniform(torch.tensor(seed), 5, agents + rows, agents + rows)
     balance = budget_balance(transfers, agents)
-    paid, received = transfers[:, :agents, agents:].sum((1, 2)), transfers[:, agents:, :agents].sum((1, 2))
-    assert balance.tolist() == pytest.approx((paid - received).tolist(), abs=1e-9 * scale)  # the agents' own cancel
-    assert float(revenue(transfers, list(range(agents + rows))).mean) == pytest.approx(0.0, abs=1e-9 * scale)
+    paid, received = (
+        transfers[:, :agents, agents:].sum((1, 2)),
+        transfers[:, agents:, :agents].sum((1, 2)),
+    )
+    # the agents' own cancel
+    assert balance.tolist() == pytest.approx((paid - received).tolist(), abs=1e-9 * scale)
+    assert float(revenue(transfers, list(range(agents + rows))).mean) == pytest.approx(
+        0.0, abs=1e-9 * scale
+    )
 
 
-# --- welfare ------------------------------------------------------------------------------------------------------------------
+# --- welfare --------------------------------------------------------------------------------------
 
 
 @settings(max_examples=25)
@@ -165,12 +208,14 @@ def test_gini_lies_in_0_to_1_and_knows_no_unit(seed, n, scale):
     assert bool((found >= 0).all()) and bool((found <= 1 - 1 / n + 1e-12).all())
     assert gini(scale * amounts).tolist() == pytest.approx(found.tolist())
     assert gini(amounts.flip(1)).tolist() == pytest.approx(found.tolist())
-    apart = (amounts[:, :, None] - amounts[:, None]).abs().sum((1, 2)) / (2 * n * amounts.sum(1))  # the definition
+    # the definition
+    apart = (amounts[:, :, None] - amounts[:, None]).abs().sum((1, 2)) / (2 * n * amounts.sum(1))
     assert found.tolist() == pytest.approx(apart.tolist(), abs=1e-12)
 
 
 def test_gini_at_its_ends():
-    assert gini(tensor((2, 2, 2, 2), (0, 0, 0, 1), (0, 0, 0, 0))).tolist() == [0.0, 0.75, 0.0]  # equal; one has all; nothing
+    # equal; one has all; nothing
+    assert gini(tensor((2, 2, 2, 2), (0, 0, 0, 1), (0, 0, 0, 0))).tolist() == [0.0, 0.75, 0.0]
 
 
 def test_total_gain_has_the_sign_of_what_is_better():
@@ -189,7 +234,7 @@ def test_only_focal_agents_count():
     assert per_capita(utilities, focal).mean == 3.5  # (2 + 5) / 2: each market counts once
 
 
-# --- errors -------------------------------------------------------------------------------------------------------------------
+# --- errors ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -199,25 +244,43 @@ def test_only_focal_agents_count():
         (lambda: strategy_l2(tensor(math.nan), tensor(1.0)), "finite"),
         (lambda: strategy_linf(tensor(), tensor()), "finite"),
         (lambda: nash_conv(tensor((math.nan, 1.0))), "finite"),
-        (lambda: meta_regret(torch.zeros(2, 2, 2).double(), [tensor(1, 0), tensor(0.5, 0.6)]), "distribution"),
-        (lambda: meta_regret(torch.zeros(2, 2, 3).double(), [tensor(1, 0), tensor(1, 0)]), "wanted"),
-        (lambda: meta_regret(torch.full((2, 1, 1), math.nan).double(), [tensor(1), tensor(1)]), "not finite"),
+        (
+            lambda: meta_regret(torch.zeros(2, 2, 2).double(), [tensor(1, 0), tensor(0.5, 0.6)]),
+            "distribution",
+        ),
+        (
+            lambda: meta_regret(torch.zeros(2, 2, 3).double(), [tensor(1, 0), tensor(1, 0)]),
+            "wanted",
+        ),
+        (
+            lambda: meta_regret(torch.full((2, 1, 1), math.nan).double(), [tensor(1), tensor(1)]),
+            "not finite",
+        ),
         (lambda: ir_violation(tensor((math.nan, 1.0))), "finite"),
         (lambda: budget_balance(torch.zeros(1, 2, 3).double(), 2), "square"),
         (lambda: budget_balance(torch.zeros(1, 2, 2).double(), 3), "agents"),
         (lambda: budget_balance(-torch.ones(1, 2, 2).double(), 2), "negative"),
         (lambda: budget_balance(torch.full((1, 2, 2), math.inf).double(), 2), "not finite"),
-        (lambda: total_gain(torch.zeros(2, 2).double(), torch.zeros(2, 2).double() * math.nan), "finite"),
+        (
+            lambda: total_gain(torch.zeros(2, 2).double(), torch.zeros(2, 2).double() * math.nan),
+            "finite",
+        ),
         (lambda: price_of_anarchy(4.0, tensor(5.0)), "equilibria"),
         (lambda: price_of_anarchy(4.0, tensor(0.0)), "equilibria"),
         (lambda: price_of_anarchy(4.0, tensor()), "equilibria"),
         (lambda: gini(tensor((-1.0, 2.0))), "finite amounts"),
         (lambda: gini(tensor((math.nan, 2.0))), "finite amounts"),
         (lambda: budget_balance(torch.zeros(1, 2, 2).double()), "agents"),
-        (lambda: revenue(torch.zeros(1, 2, 2).double(), [2]), r"who is \[2\]; wanted one or more of 0 .. 1"),
+        (
+            lambda: revenue(torch.zeros(1, 2, 2).double(), [2]),
+            r"who is \[2\]; wanted one or more of 0 .. 1",
+        ),
         (lambda: revenue(torch.zeros(1, 2, 2).double(), []), "wanted one or more of"),
         (lambda: revenue(torch.zeros(1, 2, 2).double(), "seller"), "or a report and a name in it"),
-        (lambda: revenue(relay_report(), "sellers"), r"no role or account 'sellers'\. Did you mean 'seller'"),
+        (
+            lambda: revenue(relay_report(), "sellers"),
+            r"no role or account 'sellers'\. Did you mean 'seller'",
+        ),
         (lambda: per_capita(tensor((1.0, 2.0)), torch.tensor([[False, False]])), "focal"),
     ],
 )

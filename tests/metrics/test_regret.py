@@ -15,7 +15,9 @@ FACTORS = torch.linspace(0, 1.5, 61, dtype=torch.float64)  # of the own value; .
 
 
 def auction(first_price, n=PAIRS):
-    """Own value, utilities of bidding each factor of it, and of the truth, against one truthful rival; values uniform."""
+    """Own value, utilities of bidding each factor of it, and of the truth, against one truthful
+    rival; values uniform.
+    """
     v, w = draws.uniform(torch.tensor(11), 2, n)
     bids = FACTORS[:, None] * v
     paid = bids if first_price else w
@@ -27,9 +29,11 @@ def test_first_price_regrets_have_closed_forms():
     _, utilities, truthful = auction(first_price=True)
     found = regret(utilities, truthful, scale=0.5)
     assert float(FACTORS[40]) == 1.0 and float(truthful.abs().max()) == 0.0  # truth pays its value
-    # ex post the best bid is just w: gain max(0, v - w), mean 1/6, nearly reached by 61 factors: a lower bound
+    # ex post the best bid is just w: gain max(0, v - w), mean 1/6, nearly reached by 61 factors: a
+    # lower bound
     assert 1 / 6 - 0.02 < found.mean_lower_bound.mean < 1 / 6 + 0.005
-    assert found.max_lower_bound <= 1.0 and found.quantile_lower_bound <= 0.91  # P(v - w > x) = (1 - x)^2 / 2 = .01 at .86
+    # P(v - w > x) = (1 - x)^2 / 2 = .01 at .86
+    assert found.max_lower_bound <= 1.0 and found.quantile_lower_bound <= 0.91
     assert found.relative_lower_bound == pytest.approx(2 * found.mean_lower_bound.mean)
     # one factor c for all: E (1 - c) v c v = c (1 - c) / 3, best at 1/2: 1/12
     assert float(FACTORS[found.deviation]) == pytest.approx(0.5, abs=0.08)
@@ -39,37 +43,61 @@ def test_first_price_regrets_have_closed_forms():
 def test_second_price_has_no_regret():
     _, utilities, truthful = auction(first_price=False)
     found = regret(utilities, truthful)
-    assert (found.mean_lower_bound.mean, found.max_lower_bound, found.quantile_lower_bound) == (0.0, 0.0, 0.0)  # Vickrey 1961
-    assert found.single_lower_bound == Interval(0.0, 0.0, 0.0) and found.relative_lower_bound is None
+    # Vickrey 1961
+    assert (found.mean_lower_bound.mean, found.max_lower_bound, found.quantile_lower_bound) == (
+        0.0,
+        0.0,
+        0.0,
+    )
+    assert (
+        found.single_lower_bound == Interval(0.0, 0.0, 0.0) and found.relative_lower_bound is None
+    )
 
 
 def test_an_overbid_alone_is_worse_than_the_truth_and_says_so():
     _, utilities, truthful = auction(first_price=False)
     found = regret(utilities[-1:], truthful)
     assert found.max_lower_bound == 0.0  # clipped: one may stay truthful
-    # bidding 1.5 v wins wrongly where v < w < 1.5 v, and loses w - v there: v^2 / 8 below v = 2/3, (1 - v)^2 / 2 above:
-    # (2/3)^3 / 24 + (1/3)^3 / 6 = 1/54
+    # bidding 1.5 v wins wrongly where v < w < 1.5 v, and loses w - v there: v^2 / 8 below v = 2/3,
+    # (1 - v)^2 / 2 above: (2/3)^3 / 24 + (1/3)^3 / 6 = 1/54
     assert found.single_lower_bound.low <= -1 / 54 <= found.single_lower_bound.high < 0
 
 
 def test_choosing_among_noise_shows_no_gain():
-    """40 deviations of pure noise: the clipped maximum says 2, the judged single one covers 0 in about 95 % of 100 cases."""
+    """40 deviations of pure noise: the clipped maximum says 2, the judged single one covers 0
+    in about 95 % of 100 cases.
+    """
     hits = 0
     for simulation in range(100):
-        found = regret(draws.normal(torch.tensor(simulation), 40, 80), torch.zeros(80, dtype=torch.float64))
+        found = regret(
+            draws.normal(torch.tensor(simulation), 40, 80), torch.zeros(80, dtype=torch.float64)
+        )
         hits += found.single_lower_bound.low <= 0 <= found.single_lower_bound.high
-        assert found.mean_lower_bound.low > 1.5  # the mean of the largest of 40 normal numbers is 2.16
+        # the mean of the largest of 40 normal numbers is 2.16
+        assert found.mean_lower_bound.low > 1.5
     assert hits >= 88  # 95 less three standard errors of 2.2
 
 
 @settings(max_examples=25)
-@given(seed=st.integers(0, 2**40), deviations=st.integers(1, 5), pairs=st.integers(2, 60), scale=st.floats(1e-3, 1e3))
+@given(
+    seed=st.integers(0, 2**40),
+    deviations=st.integers(1, 5),
+    pairs=st.integers(2, 60),
+    scale=st.floats(1e-3, 1e3),
+)
 def test_regrets_scale_and_are_never_negative(seed, deviations, pairs, scale):
-    utilities, truthful = draws.normal(torch.tensor(seed), deviations, pairs), draws.normal(torch.tensor(seed + 1), pairs)
+    utilities, truthful = (
+        draws.normal(torch.tensor(seed), deviations, pairs),
+        draws.normal(torch.tensor(seed + 1), pairs),
+    )
     found = regret(utilities, truthful, scale=1.0)
-    with_truth = regret(torch.cat([utilities, truthful[None]]), truthful)  # clipping stands for staying truthful
+    # clipping stands for staying truthful
+    with_truth = regret(torch.cat([utilities, truthful[None]]), truthful)
     assert with_truth.mean_lower_bound == found.mean_lower_bound
-    assert 0 <= found.mean_lower_bound.mean <= found.max_lower_bound and found.quantile_lower_bound <= found.max_lower_bound
+    assert (
+        0 <= found.mean_lower_bound.mean <= found.max_lower_bound
+        and found.quantile_lower_bound <= found.max_lower_bound
+    )
     assert found.single_lower_bound.mean <= found.max_lower_bound
     scaled = regret(scale * utilities, scale * truthful, scale=scale)
     assert scaled.max_lower_bound == pytest.approx(scale * found.max_lower_bound)
@@ -77,44 +105,60 @@ def test_regrets_scale_and_are_never_negative(seed, deviations, pairs, scale):
     assert scaled.deviation == found.deviation
 
 
-# --- at each type ---------------------------------------------------------------------------------------------------------------
+# --- at each type ---------------------------------------------------------------------------------
 
 
 def test_interim_loss_of_a_first_price_auction_grows_with_the_square_of_the_value():
     v, utilities, truthful = auction(first_price=True)
     found = interim_loss(v, utilities, truthful, bins=4)
     middle = (found.edges[1:] + found.edges[:-1]) / 2
-    for value, loss, best in zip(middle.tolist(), found.loss_lower_bounds, found.deviation, strict=True):
-        # value v bids b < v: b (v - b), best v^2 / 4 at v / 2; a bin 1/4 wide adds 1/4^2 / 48 to the mean of v^2 / 4
+    for value, loss, best in zip(
+        middle.tolist(), found.loss_lower_bounds, found.deviation, strict=True
+    ):
+        # value v bids b < v: b (v - b), best v^2 / 4 at v / 2; a bin 1/4 wide adds 1/4^2 / 48 to
+        # the mean of v^2 / 4
         assert loss.low <= value**2 / 4 + 1 / 768 <= loss.high
-        assert value < 0.25 or float(FACTORS[best]) == pytest.approx(0.5, abs=0.16)  # low values win too seldom to tell
+        # low values win too seldom to tell
+        assert value < 0.25 or float(FACTORS[best]) == pytest.approx(0.5, abs=0.16)
     assert found.ex_ante.low <= 1 / 12 <= found.ex_ante.high  # E v^2 / 4
     assert ex_ante_loss(v, utilities, truthful, bins=4) == found.ex_ante
 
 
 def test_each_type_may_have_its_own_deviation():
     types = torch.arange(512).double() // 256  # first zeros, then ones
-    gains = torch.stack([1 - 2 * types, 2 * types - 1])  # the first deviation helps type 0, the second type 1
+    # the first deviation helps type 0, the second type 1
+    gains = torch.stack([1 - 2 * types, 2 * types - 1])
     found = interim_loss(types, gains, torch.zeros(512).double(), bins=2)
     assert found.deviation.tolist() == [0, 1]
-    assert [loss.mean for loss in found.loss_lower_bounds] == [1.0, 1.0] and found.ex_ante == Interval(1.0, 1.0, 1.0)
+    assert [loss.mean for loss in found.loss_lower_bounds] == [
+        1.0,
+        1.0,
+    ] and found.ex_ante == Interval(1.0, 1.0, 1.0)
     single = regret(gains, torch.zeros(512).double())
-    assert single.single_lower_bound.mean == pytest.approx(0.0)  # one deviation for all types wins here and loses there
+    # one deviation for all types wins here and loses there
+    assert single.single_lower_bound.mean == pytest.approx(0.0)
 
 
 def test_a_lowest_type_that_repeats_is_a_bin_of_its_own():
-    """37 % of the pairs have type 0, where the deviation gains 1, the others type 1, where it loses 1."""
+    """37 % of the pairs have type 0, where the deviation gains 1, the others type 1, where it
+    loses 1.
+    """
     types = (torch.arange(1000) % 100 >= 37).double()
     gains = (1 - 2 * types)[None]
     found = interim_loss(types, gains, torch.zeros(1000).double(), bins=10)
     assert found.edges.tolist() == [0.0, 0.0, 1.0]
     assert [loss.mean for loss in found.loss_lower_bounds] == [1.0, -1.0]
-    assert found.ex_ante.mean == pytest.approx(0.36 - 0.64)  # judged on the odd pairs: of each 50 of them 18 have type 0
+    # judged on the odd pairs: of each 50 of them 18 have type 0
+    assert found.ex_ante.mean == pytest.approx(0.36 - 0.64)
 
 
 def test_one_type_is_one_bin():
-    found = interim_loss(torch.ones(600).double(), torch.ones(1, 600).double(), torch.zeros(600).double(), bins=10)
-    assert found.edges.tolist() == [1.0, 1.0] and found.loss_lower_bounds == (Interval(1.0, 1.0, 1.0),)
+    found = interim_loss(
+        torch.ones(600).double(), torch.ones(1, 600).double(), torch.zeros(600).double(), bins=10
+    )
+    assert found.edges.tolist() == [1.0, 1.0] and found.loss_lower_bounds == (
+        Interval(1.0, 1.0, 1.0),
+    )
 
 
 def test_repeated_types_share_a_bin():
@@ -124,7 +168,9 @@ def test_repeated_types_share_a_bin():
 
 
 def test_all_bins_hold_at_once():
-    """Pure noise in four bins: each with 95 % they would all hold in 81 % of 40 cases, 33; together they shall in 38."""
+    """Pure noise in four bins: each with 95 % they would all hold in 81 % of 40 cases, 33;
+    together they shall in 38.
+    """
     hits, together = 0, 0
     for simulation in range(40):
         key = torch.tensor(simulation)
@@ -132,7 +178,8 @@ def test_all_bins_hold_at_once():
         found = interim_loss(draws.uniform(key, 400), noise, torch.zeros(400).double(), bins=4)
         hits += all(loss.low <= 0 <= loss.high for loss in found.loss_lower_bounds)
         together += found.ex_ante.low <= 0 <= found.ex_ante.high
-    assert hits >= 35 and together >= 35  # 38 less two standard errors of 1.4; who judges on the chosen pairs sees gains
+    # 38 less two standard errors of 1.4; who judges on the chosen pairs sees gains
+    assert hits >= 35 and together >= 35
 
 
 @pytest.mark.parametrize(
@@ -149,7 +196,7 @@ def test_epsilon_equilibrium(losses, epsilon, verdict):
     assert epsilon_equilibrium([Interval(*loss) for loss in losses], epsilon) is verdict
 
 
-# --- errors ---------------------------------------------------------------------------------------------------------------------
+# --- errors ---------------------------------------------------------------------------------------
 
 ZEROS = torch.zeros(4, dtype=torch.float64)
 
@@ -179,6 +226,8 @@ def test_what_does_not_fit_is_refused():
 
 
 def test_the_quantile_is_that_of_99_percent():
-    """Gains of 0, 1, ..., 199: 99 % of the 199 steps is 197.01, so 197 is the highest observed one below it."""
+    """Gains of 0, 1, ..., 199: 99 % of the 199 steps is 197.01, so 197 is the highest observed
+    one below it.
+    """
     gains = torch.arange(200).double()[None]
     assert regret(gains, torch.zeros(200).double()).quantile_lower_bound == 197

@@ -49,43 +49,73 @@ def test_frame_is_a_picture_that_depends_on_the_round():
 
 
 def a_shared_round(**config):
-    """A round of three clients of equal size: client 0 needs data, the others sell at costs of 0.5 and 0.6."""
+    """A round of three clients of equal size: client 0 needs data, the others sell at costs of
+    0.5 and 0.6.
+    """
     types = {"sizes": [1.0, 1.0, 1.0], "costs": [9.0, 0.5, 0.6], "needs": [100.0, 0.0, 0.0]}
-    market = make_market("model_sharing_v0", n_agents=3, max_cycles=1, learner=None, strength=0.0, types=types, **config)
+    market = make_market(
+        "model_sharing_v0",
+        n_agents=3,
+        max_cycles=1,
+        learner=None,
+        strength=0.0,
+        types=types,
+        **config,
+    )
     policies = dict.fromkeys(("client_0", "client_1", "client_2"), market.policies["truthful"])
     return next(rounds.play(market, policies, torch.tensor([0])))[2]
 
 
 def arrows_of(axes):
-    return [text.arrow_patch for text in axes.texts if getattr(text, "arrow_patch", None) is not None]
+    return [
+        text.arrow_patch for text in axes.texts if getattr(text, "arrow_patch", None) is not None
+    ]
 
 
 def test_the_frame_of_shared_models_is_their_graph(monkeypatch):
     seen = []
-    monkeypatch.setattr("marketenv.render.pictures.draw_bars", lambda axes, *rest: seen.append(axes.figure.axes[0]))
+    monkeypatch.setattr(
+        "marketenv.render.pictures.draw_bars", lambda axes, *rest: seen.append(axes.figure.axes[0])
+    )
     names = ["client_0", "client_1", "client_2"]
     draw_frame(a_shared_round(), names)
-    # sqrt(100) (1 - 1 / sqrt(2)) = 2.93 > .5, sqrt(100) (1 / sqrt(2) - 1 / sqrt(3)) = 1.30 > .6: both sell, both at 1.30
+    # sqrt(100) (1 - 1 / sqrt(2)) = 2.93 > .5, sqrt(100) (1 / sqrt(2) - 1 / sqrt(3)) = 1.30 > .6:
+    # both sell, both at 1.30
     assert [round(arrow.get_linewidth(), 6) for arrow in arrows_of(seen[0])] == [5.6, 5.6]
     draw_frame(a_shared_round(scheme="fedavg"), names)
-    assert [arrow.get_linewidth() for arrow in arrows_of(seen[1])] == [0.6] * 6  # everybody gets every model; no money moves
+    # everybody gets every model; no money moves
+    assert [arrow.get_linewidth() for arrow in arrows_of(seen[1])] == [0.6] * 6
     assert not [text for text in seen[1].texts if text.get_text() not in ("", *names)]
     assert seen[0].get_title() == "models bought and money paid last round"
 
 
 def test_the_frame_of_a_data_market_says_that_data_are_bought_and_names_its_accounts(monkeypatch):
     seen = []
-    monkeypatch.setattr("marketenv.render.pictures.draw_bars", lambda axes, *rest: seen.append(axes.figure.axes[0]))
-    options = {"points": 8, "pilots": (2, 4), "mixtures": 2, "communications": 1, "learner_options": {"hidden": (4,)}}
+    monkeypatch.setattr(
+        "marketenv.render.pictures.draw_bars", lambda axes, *rest: seen.append(axes.figure.axes[0])
+    )
+    options = {
+        "points": 8,
+        "pilots": (2, 4),
+        "mixtures": 2,
+        "communications": 1,
+        "learner_options": {"hidden": (4,)},
+    }
     market = make_market("data_market_v0", n_sellers=2, rule="posted", **options)
     names = agent_names(market)
-    report = next(r for _, _, r in rounds.play(market, dict.fromkeys(names, market.policies["random"]), torch.tensor([0])) if r)
+    report = next(
+        r
+        for _, _, r in rounds.play(
+            market, dict.fromkeys(names, market.policies["random"]), torch.tensor([0])
+        )
+        if r
+    )
     draw_frame(report, names)
     assert seen[0].get_title() == "data bought and money paid last round"
     assert report.names == [*names, "account held", "account platform"]
-    assert "account\nheld" in [text.get_text() for text in seen[0].texts] and "buyer_0 pays account held" in tell_round(
-        report, names
-    )
+    assert "account\nheld" in [
+        text.get_text() for text in seen[0].texts
+    ] and "buyer_0 pays account held" in tell_round(report, names)
 
 
 def test_network_draws_one_arrow_per_payment():
@@ -108,7 +138,9 @@ def a_network(n, seed, share=0.28):
     return axes, money, np.stack([np.sin(turns), np.cos(turns)], 1)
 
 
-NETWORKS = pytest.mark.parametrize(("n", "seed", "share"), [(2, 0, 1.0), (4, 1, 1.0), (10, 2, 0.28), (10, 3, 0.33)])
+NETWORKS = pytest.mark.parametrize(
+    ("n", "seed", "share"), [(2, 0, 1.0), (4, 1, 1.0), (10, 2, 0.28), (10, 3, 0.33)]
+)
 
 
 def numbers_of(axes):
@@ -119,9 +151,15 @@ def numbers_of(axes):
 def test_every_number_of_a_network_stands_on_its_own_arrow(n, seed, share):
     axes, money, places = a_network(n, seed, share)
     pairs = sorted(zip(*np.nonzero(money), strict=True), key=lambda pair: -money[pair])
-    assert [text.get_text() for text in numbers_of(axes)] == [f"{money[pair]:.1f}" for pair in pairs]  # three digits of 10 to 30
+    # three digits of 10 to 30
+    assert [text.get_text() for text in numbers_of(axes)] == [
+        f"{money[pair]:.1f}" for pair in pairs
+    ]
     for (payer, payee), text in zip(pairs, numbers_of(axes), strict=True):
-        drawn = ConnectionStyle("arc3", rad=BEND)(places[payer], places[payee], shrinkA=0, shrinkB=0)  # matplotlib's own arrow
+        # matplotlib's own arrow
+        drawn = ConnectionStyle("arc3", rad=BEND)(
+            places[payer], places[payee], shrinkA=0, shrinkB=0
+        )
         points = np.array(BezierSegment(drawn.vertices)(np.linspace(0.2, 0.8, 200)))
         assert np.linalg.norm(points - text.get_position(), axis=1).min() < 0.01
         assert to_hex(text.get_bbox_patch().get_edgecolor()) == COLOURS[payer]
@@ -131,19 +169,26 @@ def test_every_number_of_a_network_stands_on_its_own_arrow(n, seed, share):
 def test_no_number_of_a_network_hides_another_or_a_name(n, seed, share):
     axes = a_network(n, seed, share)[0]
     boxes = [text.get_bbox_patch().get_window_extent() for text in numbers_of(axes)]
-    names = [text.get_window_extent() for text in axes.texts if text.get_text().startswith("client")]
+    names = [
+        text.get_window_extent() for text in axes.texts if text.get_text().startswith("client")
+    ]
     for k, box in enumerate(boxes):
         assert not any(box.overlaps(other) for other in [*boxes[:k], *names])
 
 
 def test_numbers_of_a_network_have_one_format():
     _fig, (axes,) = figure()
-    draw_network(axes, np.array([[0.0, 2.0, 0.04], [0.5, 0.0, 0.0], [0.0, 0.0, 0.0]]), ["a", "b", "c"])
-    assert [text.get_text() for text in numbers_of(axes)] == ["2.00", "0.50", "0.04"]  # three digits of the largest
+    draw_network(
+        axes, np.array([[0.0, 2.0, 0.04], [0.5, 0.0, 0.0], [0.0, 0.0, 0.0]]), ["a", "b", "c"]
+    )
+    # three digits of the largest
+    assert [text.get_text() for text in numbers_of(axes)] == ["2.00", "0.50", "0.04"]
 
 
 def test_there_and_back_the_numbers_stand_apart_from_the_other_arrow():
-    """A hold of 0.6 and its refund, between one of four agents and one of two accounts in the middle, in a panel of a frame."""
+    """A hold of 0.6 and its refund, between one of four agents and one of two accounts in the
+    middle, in a panel of a frame.
+    """
     fig, (axes, _) = figure(2)
     money = np.zeros((6, 6))
     money[1, 5] = money[5, 1] = 0.6
@@ -152,7 +197,8 @@ def test_there_and_back_the_numbers_stand_apart_from_the_other_arrow():
     places = {1: np.array([1.0, 0.0]), 5: np.array([0.0, -0.3])}  # on the right; below the middle
     assert np.allclose(axes.collections[0].get_offsets()[1], places[1])
     assert np.allclose(axes.collections[1].get_offsets()[1], places[5])
-    other = [curve(places[5], places[1], ALONG), curve(places[1], places[5], ALONG)]  # of the back way, of the way there
+    # of the back way, of the way there
+    other = [curve(places[5], places[1], ALONG), curve(places[1], places[5], ALONG)]
     for text, points in zip(numbers_of(axes), other, strict=True):
         box = text.get_bbox_patch().get_window_extent()
         assert not any(box.contains(*axes.transData.transform(point)) for point in points)
@@ -161,24 +207,37 @@ def test_there_and_back_the_numbers_stand_apart_from_the_other_arrow():
 def test_accounts_are_squares_and_agents_are_circles():
     _fig, (axes,) = figure()
     draw_network(axes, np.zeros((3, 3)), ["buyer_0", "seller_0", "account escrow"], accounts=1)
-    assert [text.get_text() for text in axes.texts] == ["buyer_0", "seller_0", "account\nescrow"]  # so that it fits in
+    # so that it fits in
+    assert [text.get_text() for text in axes.texts] == ["buyer_0", "seller_0", "account\nescrow"]
     circles, squares = axes.collections
     assert [len(some.get_offsets()) for some in (circles, squares)] == [2, 1]
-    assert circles.get_paths()[0].codes is not None and len(squares.get_paths()[0].vertices) == 5  # curves; four corners, closed
+    # curves; four corners, closed
+    assert circles.get_paths()[0].codes is not None and len(squares.get_paths()[0].vertices) == 5
 
 
 def titles_of(report, names):
     """The title of the frame's network, its names, and its arrows' payments [names, names]."""
     seen = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("marketenv.render.pictures.draw_network", lambda axes, *rest: seen.append(rest))
+        patch.setattr(
+            "marketenv.render.pictures.draw_network", lambda axes, *rest: seen.append(rest)
+        )
         draw_frame(report, names)
     return seen[0]
 
 
 def a_round_of_resources():
-    """Three owners and two centres: the golden payments of N = 3, f = 1: eta = 5 / 2 - 3 / 2 = 1, x = 2 / 9 each."""
-    market = make_market("resource_market_v0", learner=None, n_owners=3, n_centres=2, quality=(1.0, 1.0), max_cycles=1)
+    """Three owners and two centres: the golden payments of N = 3, f = 1: eta = 5 / 2 - 3 / 2 =
+    1, x = 2 / 9 each.
+    """
+    market = make_market(
+        "resource_market_v0",
+        learner=None,
+        n_owners=3,
+        n_centres=2,
+        quality=(1.0, 1.0),
+        max_cycles=1,
+    )
     policies = dict.fromkeys(agent_names(market), market.policies["truthful"])
     *_, (_, _, report) = rounds.play(market, policies, torch.tensor([0]))
     return report
@@ -188,21 +247,36 @@ def test_all_rows_of_an_account_are_one_square_and_the_title_says_what_links_are
     report = a_round_of_resources()
     agents = report.names[:6]
     money, names, title, edges, accounts = titles_of(report, agents)
-    assert names == [*agents, "account escrow", "account fees"] and accounts == 2 and title == "matches and money paid last round"
-    assert np.allclose(money[7, 4:6], 1 / 3) and np.allclose(money[1:4, 7], 2 / 9)  # each centre gets half of the fees of all
+    assert (
+        names == [*agents, "account escrow", "account fees"]
+        and accounts == 2
+        and title == "matches and money paid last round"
+    )
+    # each centre gets half of the fees of all
+    assert np.allclose(money[7, 4:6], 1 / 3) and np.allclose(money[1:4, 7], 2 / 9)
     assert np.isclose(money[0, 6], 1.0) and np.allclose(money[6, 1:4], 1 / 3)
-    assert np.isclose(money.sum(), float(report.transfers.sum())) and edges[:, 4:6].sum() == 3  # every owner has a centre
-    assert not any(line.endswith("0.0000.") for line in report.story(agents))  # what is left by rounding is told nowhere
+    # every owner has a centre
+    assert np.isclose(money.sum(), float(report.transfers.sum())) and edges[:, 4:6].sum() == 3
+    # what is left by rounding is told nowhere
+    assert not any(line.endswith("0.0000.") for line in report.story(agents))
 
 
 def test_the_title_says_what_was_bought():
-    assert titles_of(a_shared_round(), ["client_0", "client_1", "client_2"])[2] == "models bought and money paid last round"
+    assert (
+        titles_of(a_shared_round(), ["client_0", "client_1", "client_2"])[2]
+        == "models bought and money paid last round"
+    )
 
 
 @pytest.mark.parametrize("low", [-0.15, -0.0015, -1234.0])
 def test_ticks_of_utilities_do_not_run_into_each_other(low):
     fig, (_, axes) = figure(2)
-    draw_bars(axes, {"buyer_0": low, "a_provider_of_a_long_name_0": -low / 9}, "utility of the round", "money")
+    draw_bars(
+        axes,
+        {"buyer_0": low, "a_provider_of_a_long_name_0": -low / 9},
+        "utility of the round",
+        "money",
+    )
     png(fig)
     boxes = [label.get_window_extent() for label in axes.get_xticklabels() if label.get_text()]
     assert len(boxes) > 2 and all(b.x0 - a.x1 > 5 for a, b in itertools.pairwise(boxes))  # pixels
@@ -212,22 +286,32 @@ def test_a_round_without_payments_says_so():
     def title(report):
         seen = []
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("marketenv.render.pictures.draw_network", lambda axes, *rest: seen.append(rest[2]))
+            patch.setattr(
+                "marketenv.render.pictures.draw_network", lambda axes, *rest: seen.append(rest[2])
+            )
             draw_frame(report, ["buyer_0", "seller_0"])
         return seen[0]
 
     market = make_market("reference_v0")
-    asks = {"buyer": torch.full((1, 1, 1), -1.0), "seller": torch.full((1, 1, 1), 1.0)}  # a bid of 0, an ask of 1
+    # a bid of 0, an ask of 1
+    asks = {"buyer": torch.full((1, 1, 1), -1.0), "seller": torch.full((1, 1, 1), 1.0)}
     _, report = rounds.advance(market, rounds.begin(market, torch.tensor([0])), asks)
-    assert title(report) == "no money was paid in the last round" and title(a_round()) != title(report)
+    assert title(report) == "no money was paid in the last round" and title(a_round()) != title(
+        report
+    )
 
 
 def oklab(colour):
     """Ottosson's OKLab, in which equal distances look equally far: black to white is 1."""
-    light = np.array([c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)])
+    light = np.array(
+        [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+    )
     cones = [[0.4122214708, 0.5363325363, 0.0514459929], [0.2119034982, 0.6806995451, 0.1073969566]]
     cones += [[0.0883024619, 0.2817188376, 0.6299787005]]
-    opponents = [[0.2104542553, 0.7936177850, -0.0040720468], [1.9779984951, -2.4285922050, 0.4505937099]]
+    opponents = [
+        [0.2104542553, 0.7936177850, -0.0040720468],
+        [1.9779984951, -2.4285922050, 0.4505937099],
+    ]
     opponents += [[0.0259040371, 0.7827717662, -0.8086757660]]
     return np.array(opponents) @ np.cbrt(np.array(cones) @ light)
 
@@ -236,7 +320,8 @@ def test_ten_agents_have_ten_colours_that_differ_from_each_other_and_from_what_i
     assert np.allclose(oklab("white"), [1, 0, 0], atol=1e-3)
     shades = [oklab(colour) for colour in (*COLOURS, "white", "grey", "black")]
     apart = [np.linalg.norm(a - b) for k, a in enumerate(shades) for b in shades[:k]]
-    assert len(COLOURS) == 10 and min(apart) > 0.12  # red and orange of a screen are 0.25 apart, its two nearest greens 0.05
+    # red and orange of a screen are 0.25 apart, its two nearest greens 0.05
+    assert len(COLOURS) == 10 and min(apart) > 0.12
     axes = a_network(10, 0)[0]
     rings = axes.collections[0].get_edgecolors()
     assert [to_hex(ring) for ring in rings] == list(COLOURS)
@@ -244,11 +329,18 @@ def test_ten_agents_have_ten_colours_that_differ_from_each_other_and_from_what_i
 
 def test_points_show_every_sample_the_mean_and_the_interval():
     _fig, (axes,) = figure()
-    draw_points(axes, {"a": [1.0, 3.0], "b": [-1.0, 1.0]}, {"a": (1.5, 2.5), "b": None}, "t", "money")
+    draw_points(
+        axes, {"a": [1.0, 3.0], "b": [-1.0, 1.0]}, {"a": (1.5, 2.5), "b": None}, "t", "money"
+    )
     dots = [line.get_xdata() for line in axes.lines if line.get_gid() is None][:2]
     assert [list(line) for line in dots] == [[1.0, 3.0], [-1.0, 1.0]]
-    assert [list(line.get_xdata()) for line in axes.lines if line.get_gid() == "mean"] == [[2.0], [0.0]]
-    assert [list(line.get_xdata()) for line in axes.lines if line.get_gid() == "interval"] == [[1.5, 2.5]]
+    assert [list(line.get_xdata()) for line in axes.lines if line.get_gid() == "mean"] == [
+        [2.0],
+        [0.0],
+    ]
+    assert [list(line.get_xdata()) for line in axes.lines if line.get_gid() == "interval"] == [
+        [1.5, 2.5]
+    ]
 
 
 def test_lines_and_bars_hold_their_data():
@@ -261,13 +353,23 @@ def test_lines_and_bars_hold_their_data():
 
 def test_bands_hold_their_data_and_gaps():
     _fig, (axes,) = figure()
-    draw_bands(axes, [0, 1, 2], [1.0, 2.0, None], [0.5, 1.5, None], [1.5, 2.5, None], "t", ("deviation", "gain"), "grid")
+    draw_bands(
+        axes,
+        [0, 1, 2],
+        [1.0, 2.0, None],
+        [0.5, 1.5, None],
+        [1.5, 2.5, None],
+        "t",
+        ("deviation", "gain"),
+        "grid",
+    )
     draw_bands(axes, [0, 1], [3.0, 3.0], [None, None], [None, None], name="other")
     curves = [line for line in axes.lines if line.get_gid() == "mean"]
     assert curves[0].get_ydata()[:2].tolist() == [1.0, 2.0] and np.isnan(curves[0].get_ydata()[2])
     assert curves[0].get_color() != curves[1].get_color()
     first, second = (band.get_paths() for band in axes.collections)
-    assert first[0].vertices[:, 1].min() == 0.5 and first[0].vertices[:, 1].max() == 2.5  # the band's ends, as given
+    # the band's ends, as given
+    assert first[0].vertices[:, 1].min() == 0.5 and first[0].vertices[:, 1].max() == 2.5
     assert not second  # no interval, no band
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["grid", "other"]
 
@@ -279,7 +381,12 @@ def test_bands_of_unequal_lengths_are_refused():
 
 
 def test_cells_of_html_are_shown_as_they_are_and_sections_can_be_linked():
-    text = page("t", "i", [("claim/one: best?", table(["a"], [[Html('<a href="#x">b</a>')], ["<i>"]]))], "p { color: red; }")
+    text = page(
+        "t",
+        "i",
+        [("claim/one: best?", table(["a"], [[Html('<a href="#x">b</a>')], ["<i>"]]))],
+        "p { color: red; }",
+    )
     assert '<a href="#x">b</a>' in text and "&lt;i&gt;" in text and "<i>" not in text
     assert f'<section id="{anchor("claim/one: best?")}">' in text and "p { color: red; }" in text
 

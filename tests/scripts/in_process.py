@@ -1,4 +1,6 @@
-"""Scripts run in this process, as a shell would run them: a process of its own would spend seconds on imports."""
+"""Scripts run in this process, as a shell would run them: a process of its own would spend
+seconds on imports.
+"""
 
 import runpy
 import signal

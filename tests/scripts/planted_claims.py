@@ -1,4 +1,6 @@
-"""Claims whose outcome is known, for tests of the audit: they measure made-up numbers in no time, or fail on demand."""
+"""Claims whose outcome is known, for tests of the audit: they measure made-up numbers in no
+time, or fail on demand.
+"""
 
 from __future__ import annotations
 
@@ -26,14 +28,47 @@ def around(mean: float, name: str, **more: object) -> Evidence:
     """Samples around a mean, with one picture of every kind and a table."""
     pause()
     grid = [0.5, 1.0, 1.5]
-    regret = {"kind": "regret", "title": "gain <of> scaling", "x": "scale", "y": "money", "parameters": grid}
+    regret = {
+        "kind": "regret",
+        "title": "gain <of> scaling",
+        "x": "scale",
+        "y": "money",
+        "parameters": grid,
+    }
     regret |= {"mean": [0.1, 0.0, -0.2], "low": [0.05, None, -0.3], "high": [0.15, None, -0.1]}
-    learning = {"kind": "learning", "title": "a learner", "steps": [0, 10, 20], "utility": [0.0, 0.5, 0.7], "truthful": [0.6] * 3}
-    lines = {"kind": "lines", "title": "prices", "x": "round", "y": "money", "curves": {"a": [[1, 2, 3], [2, 3, 4]]}}
-    network = {"kind": "network", "title": "trades", "names": ["a", "b"], "money": [[0.0, 1.0], [0.0, 0.0]]}
-    table = {"title": "attackers", "head": ["attacker", "gain"], "rows": [["grid", 0.123456], ["<script>", None]]}
+    learning = {
+        "kind": "learning",
+        "title": "a learner",
+        "steps": [0, 10, 20],
+        "utility": [0.0, 0.5, 0.7],
+        "truthful": [0.6] * 3,
+    }
+    lines = {
+        "kind": "lines",
+        "title": "prices",
+        "x": "round",
+        "y": "money",
+        "curves": {"a": [[1, 2, 3], [2, 3, 4]]},
+    }
+    network = {
+        "kind": "network",
+        "title": "trades",
+        "names": ["a", "b"],
+        "money": [[0.0, 1.0], [0.0, 0.0]],
+    }
+    table = {
+        "title": "attackers",
+        "head": ["attacker", "gain"],
+        "rows": [["grid", 0.123456], ["<script>", None]],
+    }
     samples = {"gain": [mean + value for value in noise(name)]}
-    return Evidence(samples=samples, seeds="0..63", series=(regret, learning, lines, network), tables=(table,), **more)
+    return Evidence(
+        samples=samples,
+        seeds="0..63",
+        series=(regret, learning, lines, network),
+        tables=(table,),
+        **more,
+    )
 
 
 def holds(condition: str, effort: Effort) -> Evidence:
@@ -57,7 +92,9 @@ def straddles(condition: str, effort: Effort) -> Evidence:
 
 
 def breaks(condition: str, effort: Effort) -> Evidence:
-    """Fails as often as the file that PLANTED_FAILURES names has lines; every run of it takes one line away."""
+    """Fails as often as the file that PLANTED_FAILURES names has lines; every run of it takes
+    one line away.
+    """
     pause()
     file = Path(os.environ.get("PLANTED_FAILURES", "/nowhere"))
     lines = file.read_text().splitlines() if file.exists() else []
@@ -71,8 +108,21 @@ def breaks(condition: str, effort: Effort) -> Evidence:
 
 def claim(name: str, market: str, experiment: object, rule: object, **more: object) -> Claim:
     """A claim about nothing."""
-    about = {"paper": "Planted & Sons (2026)", "place": "section 1", "words": f"It {name}, <always>.", "statistic": "gain"}
-    return Claim(id=f"planted/{name}", market=market, unit="money", experiment=experiment, rule=rule, **about, **more)
+    about = {
+        "paper": "Planted & Sons (2026)",
+        "place": "section 1",
+        "words": f"It {name}, <always>.",
+        "statistic": "gain",
+    }
+    return Claim(
+        id=f"planted/{name}",
+        market=market,
+        unit="money",
+        experiment=experiment,
+        rule=rule,
+        **about,
+        **more,
+    )
 
 
 BOTH = ("as stated", "with patience")

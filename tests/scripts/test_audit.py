@@ -1,4 +1,6 @@
-"""The audit: planted claims reach every verdict; kills, failures and engines change no byte of what it writes."""
+"""The audit: planted claims reach every verdict; kills, failures and engines change no byte of
+what it writes.
+"""
 
 import json
 import os
@@ -17,13 +19,16 @@ from scripts.units import ROOT
 
 HERE = Path(__file__).parent
 TABLE = "planted_claims:CLAIMS"
-# why each: planted_claims puts noise of spread 0.1 / sqrt(64) around these means, far from or right at the tolerance
+# why each: planted_claims puts noise of spread 0.1 / sqrt(64) around these means, far from or right
+# at the tolerance
 WORDS = {
     "holds": "holds",  # 1 against at least 0.5
     "fails": "fails",  # 1 against at most 0
-    "depends": "fails as stated; holds under: with patience",  # 1 as stated, -1 with patience, against at most 0
+    # 1 as stated, -1 with patience, against at most 0
+    "depends": "fails as stated; holds under: with patience",
     "straddles": "inconclusive",  # 0 against at most 0
-    "searched": "not tested as stated; no gain above eps found under: with patience",  # -1 against at most 0, but only searched
+    # -1 against at most 0, but only searched
+    "searched": "not tested as stated; no gain above eps found under: with patience",
     "rarely": "inconclusive",  # none of 64 above: the share may be 5 %, and 1 % is wanted
     "breaks": "holds",  # -1 against at most 0
     "untested": "not tested here",
@@ -32,7 +37,9 @@ WORDS = {
 
 @pytest.fixture(scope="session", autouse=True)
 def failures(tmp_path_factory):
-    """The file that makes planted/breaks fail; its place is fixed, since processes keep the environment they began with."""
+    """The file that makes planted/breaks fail; its place is fixed, since processes keep the
+    environment they began with.
+    """
     file = tmp_path_factory.mktemp("failures") / "lines"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PLANTED_FAILURES", str(file))
@@ -40,7 +47,10 @@ def failures(tmp_path_factory):
 
 
 def audit(out, code=0, **options):
-    assert main(AuditConfig(module=TABLE, budget="quick", out=out, **({"workers": 1} | options))) == code
+    assert (
+        main(AuditConfig(module=TABLE, budget="quick", out=out, **({"workers": 1} | options)))
+        == code
+    )
     return (out / "claims.json").read_bytes()
 
 
@@ -52,14 +62,26 @@ def whole(tmp_path_factory, failures):
 
 
 def command(out, *more):
-    return [sys.executable, "scripts/audit.py", "--module", TABLE, "--budget", "quick", "--out", str(out), *more]
+    return [
+        sys.executable,
+        "scripts/audit.py",
+        "--module",
+        TABLE,
+        "--budget",
+        "quick",
+        "--out",
+        str(out),
+        *more,
+    ]
 
 
 def begin(out, *more, stdout=subprocess.PIPE, **variables):
     """The audit as a process of its own."""
     paths = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
     told = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "COLUMNS": "120"} | variables
-    return subprocess.Popen(command(out, *more), cwd=ROOT, env=told, stdout=stdout, stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen(
+        command(out, *more), cwd=ROOT, env=told, stdout=stdout, stderr=subprocess.STDOUT, text=True
+    )
 
 
 def kept(out):
@@ -68,7 +90,9 @@ def kept(out):
 
 
 def kill(out, more_than, later, *more, seconds):
-    """Begin an audit, and kill it a while after it has more experiments than that; its processes may outlive it a little."""
+    """Begin an audit, and kill it a while after it has more experiments than that; its
+    processes may outlive it a little.
+    """
     child = begin(out, *more, stdout=subprocess.DEVNULL, PLANTED_SECONDS=seconds)
     limit = time.monotonic() + 120
     while len(kept(out)) <= more_than and child.poll() is None and time.monotonic() < limit:
@@ -92,13 +116,25 @@ def test_every_verdict_is_reached_and_told(whole, capsys):
     assert stated["wanted"] == "mean <= 0 money"
     assert audit(whole[0]) == whole[1]
     printed = capsys.readouterr().out
-    for words in ("planted/", "fails as stated; holds under", "inconclusive", "not tested here", "claims.json", "report.html"):
+    for words in (
+        "planted/",
+        "fails as stated; holds under",
+        "inconclusive",
+        "not tested here",
+        "claims.json",
+        "report.html",
+    ):
         assert words in printed
 
 
 def test_the_evidence_holds_no_times_and_no_places(whole):
     text = whole[1].decode()
-    assert "seconds" not in text and str(whole[0]) not in text and str(ROOT) not in text and "NaN" not in text
+    assert (
+        "seconds" not in text
+        and str(whole[0]) not in text
+        and str(ROOT) not in text
+        and "NaN" not in text
+    )
     assert text == json.dumps(json.loads(text), indent=1, sort_keys=True) + "\n"
 
 
@@ -115,7 +151,14 @@ def test_what_is_measured_is_kept_unless_it_is_not_wanted(whole, tmp_path):
 def test_an_audit_killed_at_random_moments_ends_with_the_same_bytes(whole, tmp_path):
     moments = random.Random(0)
     for workers in ("2", "1", "2"):
-        kill(tmp_path, len(kept(tmp_path)), moments.uniform(0, 0.5), "--workers", workers, seconds="0.3")
+        kill(
+            tmp_path,
+            len(kept(tmp_path)),
+            moments.uniform(0, 0.5),
+            "--workers",
+            workers,
+            seconds="0.3",
+        )
     before = kept(tmp_path)
     assert len(before) >= 3 and not (tmp_path / "claims.json").exists()
     assert audit(tmp_path, workers=2) == whole[1]  # what is left, in processes
@@ -131,12 +174,16 @@ def test_an_experiment_that_fails_once_is_tried_again(whole, tmp_path, failures)
     assert audit(tmp_path) == whole[1]
 
 
-def test_an_experiment_that_cannot_be_run_is_reported_and_the_others_are_kept(whole, tmp_path, failures, capsys):
+def test_an_experiment_that_cannot_be_run_is_reported_and_the_others_are_kept(
+    whole, tmp_path, failures, capsys
+):
     failures.write_text("once\ntwice")
     found, printed = parsed(audit(tmp_path, code=1)), capsys.readouterr().out
     assert "planted: twice" in printed and "could not" in printed
     assert found["planted/breaks"]["errors"] == {"as stated": "RuntimeError: planted: twice"}
-    assert {name.split("/")[1]: one["verdict"] for name, one in found.items()} == WORDS | {"breaks": "could not be run"}
+    assert {name.split("/")[1]: one["verdict"] for name, one in found.items()} == WORDS | {
+        "breaks": "could not be run"
+    }
     page = (tmp_path / "report.html").read_text()
     assert "planted: twice" in page and "could not be run" in page
     assert "planted: twice" in next((tmp_path / "units").glob("*.error")).read_text()
@@ -146,19 +193,24 @@ def test_an_experiment_that_cannot_be_run_is_reported_and_the_others_are_kept(wh
 def test_a_worker_that_dies_takes_no_other_experiment_with_it(whole, tmp_path, failures):
     failures.write_text("die\ndie")
     found = parsed(audit(tmp_path, code=1, workers=2))
-    assert {name: list(one["errors"]) for name, one in found.items() if one["errors"]} == {"planted/breaks": ["as stated"]}
+    assert {name: list(one["errors"]) for name, one in found.items() if one["errors"]} == {
+        "planted/breaks": ["as stated"]
+    }
     assert "worker was lost" in found["planted/breaks"]["errors"]["as stated"]
     assert audit(tmp_path) == whole[1]
 
 
-# --- a cluster ----------------------------------------------------------------------------------------------------------
+# --- a cluster ------------------------------------------------------------------------------------
 
 
-def test_an_audit_on_two_processes_of_ray_that_is_killed_ends_with_the_bytes_of_one_process(whole, tmp_path):
+def test_an_audit_on_two_processes_of_ray_that_is_killed_ends_with_the_bytes_of_one_process(
+    whole, tmp_path
+):
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'marketenv[ray]'")
     kill(tmp_path, 0, 0.0, "--engine", "ray", "--workers", "2", seconds="1")
     before = kept(tmp_path)
-    assert 0 < len(before) < 9 and not (tmp_path / "claims.json").exists()  # kept as they came, before all were done
+    # kept as they came, before all were done
+    assert 0 < len(before) < 9 and not (tmp_path / "claims.json").exists()
     again = begin(tmp_path, "--engine", "ray", "--workers", "2")
     printed = again.communicate(timeout=280)[0]
     assert again.returncode == 0, printed[-3000:]
@@ -166,7 +218,7 @@ def test_an_audit_on_two_processes_of_ray_that_is_killed_ends_with_the_bytes_of_
     assert (tmp_path / "claims.json").read_bytes() == whole[1]
 
 
-# --- choosing -----------------------------------------------------------------------------------------------------------
+# --- choosing -------------------------------------------------------------------------------------
 
 
 def test_claims_are_chosen_by_market_and_pattern():
@@ -200,4 +252,8 @@ def test_the_command_line_lists_claims_and_measures_nothing(tmp_path):
     child = begin(tmp_path, "--list")
     printed = child.communicate(timeout=120)[0]
     assert child.returncode == 0, printed
-    assert "planted/untested" in printed and "it needs a moon" in printed and not list(tmp_path.iterdir())
+    assert (
+        "planted/untested" in printed
+        and "it needs a moon" in printed
+        and not list(tmp_path.iterdir())
+    )

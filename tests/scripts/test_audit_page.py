@@ -1,4 +1,6 @@
-"""The audit's page in a real browser: it opens offline, shows every claim and every picture, and its links lead somewhere."""
+"""The audit's page in a real browser: it opens offline, shows every claim and every picture,
+and its links lead somewhere.
+"""
 
 import json
 import os
@@ -11,7 +13,9 @@ import pytest
 from scripts.audit import AuditConfig, main
 from scripts.audits.page import PICTURES
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+BROWSER = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
 
 
 @pytest.fixture(scope="module")
@@ -21,19 +25,26 @@ def folder(tmp_path_factory):
     failures.write_text("once\ntwice")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PLANTED_FAILURES", str(failures))
-        assert main(AuditConfig(module="planted_claims:CLAIMS", budget="quick", out=out, workers=1)) == 1
+        assert (
+            main(AuditConfig(module="planted_claims:CLAIMS", budget="quick", out=out, workers=1))
+            == 1
+        )
     return out
 
 
 @pytest.fixture(scope="module")
 def opened(folder):
     """The page in a browser, and what it asked for and complained of."""
-    sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install 'marketenv[test]'")
+    sync = pytest.importorskip(
+        "playwright.sync_api", reason="playwright is not installed: pip install 'marketenv[test]'"
+    )
     if BROWSER is None:
         pytest.skip("no Chromium on this machine: install Debian's chromium")
     asked, complaints = [], []
     with sync.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"] if os.geteuid() == 0 else [])
+        browser = play.chromium.launch(
+            executable_path=BROWSER, args=["--no-sandbox"] if os.geteuid() == 0 else []
+        )
         page = browser.new_page()
         page.on("request", lambda request: asked.append(request.url))
         page.on("console", lambda message: complaints.append(message.text))
@@ -52,7 +63,11 @@ def test_the_page_has_a_row_and_a_section_for_every_claim(folder, opened):
     assert {(name.strip(), verdict.strip(), words.strip()) for name, verdict, words in told} == {
         (name.split("/")[1], one["verdict"], one["words"]) for name, one in claims.items()
     }
-    assert page.locator("section h2").all_inner_texts() == ["Market: east", "Market: west", *(c for c in listed(folder))]
+    assert page.locator("section h2").all_inner_texts() == [
+        "Market: east",
+        "Market: west",
+        *(c for c in listed(folder)),
+    ]
 
 
 def listed(folder):
@@ -65,7 +80,8 @@ def listed(folder):
 def test_a_line_is_drawn_on_the_scale_of_its_parameter():
     """Factors by their powers, options by their names, and what changes nothing as itself."""
     for told, kind, ticks in (
-        ({"parameters": [0.1, 1.0, 10.0], "powers": True}, "log", ["0.1", "1", "10"]),  # no formulas: the page sets none
+        # no formulas: the page sets none
+        ({"parameters": [0.1, 1.0, 10.0], "powers": True}, "log", ["0.1", "1", "10"]),
         (
             {"parameters": [-1.0, 0.0, 1.0], "powers": False, "options": ["honest", "ones"]},
             "linear",
@@ -74,12 +90,29 @@ def test_a_line_is_drawn_on_the_scale_of_its_parameter():
     ):
         _, axes = plt.subplots()
         draw, _ = PICTURES["regret"]
-        draw(axes, told | {"mean": [0, 1, 2], "low": [None] * 3, "high": [None] * 3, "title": "-", "x": "size", "y": "money"})
+        draw(
+            axes,
+            told
+            | {
+                "mean": [0, 1, 2],
+                "low": [None] * 3,
+                "high": [None] * 3,
+                "title": "-",
+                "x": "size",
+                "y": "money",
+            },
+        )
         assert axes.get_xscale() == kind and axes.get_xlabel() == "size"
         axes.figure.canvas.draw()
         low, high = axes.get_xlim()
-        shown = [label.get_text() for label in axes.get_xticklabels() if low <= label.get_position()[0] <= high]
-        assert shown == ticks and not any(label.get_text() for label in axes.get_xticklabels(minor=True))
+        shown = [
+            label.get_text()
+            for label in axes.get_xticklabels()
+            if low <= label.get_position()[0] <= high
+        ]
+        assert shown == ticks and not any(
+            label.get_text() for label in axes.get_xticklabels(minor=True)
+        )
         plt.close()
 
 
@@ -91,8 +124,20 @@ def test_every_word_of_a_verdict_has_a_colour_of_its_own(opened):
     )
     parts = {part for part, _ in seen}
     assert parts == {
-        *("holds", "holds under", "fails", "fails as stated", "inconclusive", "no gain above eps found"),
-        *("no gain above eps found under", "not tested here", "not tested as stated", "could not be run"),
+        *(
+            "holds",
+            "holds under",
+            "fails",
+            "fails as stated",
+            "inconclusive",
+            "no gain above eps found",
+        ),
+        *(
+            "no gain above eps found under",
+            "not tested here",
+            "not tested as stated",
+            "could not be run",
+        ),
     }
     words = ("holds", "fails", "inconclusive", "no gain", "not tested", "could not be run")
     colours = [{colour for part, colour in seen if part.startswith(word)} for word in words]
@@ -102,8 +147,14 @@ def test_every_word_of_a_verdict_has_a_colour_of_its_own(opened):
 def test_all_pictures_are_there(folder, opened):
     widths = opened[0].evaluate("[...document.images].map(image => image.naturalWidth)")
     claims = json.loads((folder / "claims.json").read_text())["claims"]
-    drawn = [len(part["evidence"]["series"]) for one in claims.values() for part in one["found"].values() if part["evidence"]]
-    assert len(widths) == sum(drawn) == 28 and min(widths) > 300  # seven conditions with one picture of each kind
+    drawn = [
+        len(part["evidence"]["series"])
+        for one in claims.values()
+        for part in one["found"].values()
+        if part["evidence"]
+    ]
+    # seven conditions with one picture of each kind
+    assert len(widths) == sum(drawn) == 28 and min(widths) > 300
 
 
 def test_every_link_leads_to_a_place_on_the_page(opened):
@@ -112,11 +163,16 @@ def test_every_link_leads_to_a_place_on_the_page(opened):
         "[...document.querySelectorAll('a')].map(link => link.getAttribute('href'))"
         ".filter(href => !href.startsWith('#') || !document.getElementById(href.slice(1)))"
     )
-    assert page.locator("a").count() >= 3 * 8 and broken == []  # two in a row of the table, one back
+    # two in a row of the table, one back
+    assert page.locator("a").count() >= 3 * 8 and broken == []
     page.evaluate("window.scrollTo(0, 0)")
     page.locator(".summary a.verdict", has_text="could not be run").click()
     top = page.evaluate("document.getElementById('planted-breaks').getBoundingClientRect().top")
-    assert page.url.endswith("#planted-breaks") and abs(top) < 800 and page.evaluate("window.scrollY") > 0
+    assert (
+        page.url.endswith("#planted-breaks")
+        and abs(top) < 800
+        and page.evaluate("window.scrollY") > 0
+    )
 
 
 def test_the_page_asks_nobody_and_complains_of_nothing(opened):
@@ -128,7 +184,14 @@ def test_the_page_fits_its_window_and_tells_failures_seeds_and_counterexamples(o
     page = opened[0]
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     text = page.inner_text("body")
-    for words in ("planted: twice", "seeds\n0..63", "seed 3 gains 1.2", "it needs a moon", "<script>", "It fails, <always>."):
+    for words in (
+        "planted: twice",
+        "seeds\n0..63",
+        "seed 3 gains 1.2",
+        "it needs a moon",
+        "<script>",
+        "It fails, <always>.",
+    ):
         assert words in text
 
 

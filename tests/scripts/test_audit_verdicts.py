@@ -1,4 +1,6 @@
-"""The documentation's tables of verdicts are what an audit computed, of the claims as they stand."""
+"""The documentation's tables of verdicts are what an audit computed, of the claims as they
+stand.
+"""
 
 import json
 import subprocess
@@ -8,7 +10,18 @@ import pytest
 
 from agents.stress.claims import CLAIMS, EFFORTS, WORDS, Evidence, measured, verdict
 from scripts.audits.evidence import Audited, plain
-from scripts.audits.verdicts import DOCS, KEPT, NOT_RUN, PAGES, ROOT, VerdictsConfig, filled, main, summarized, table
+from scripts.audits.verdicts import (
+    DOCS,
+    KEPT,
+    NOT_RUN,
+    PAGES,
+    ROOT,
+    VerdictsConfig,
+    filled,
+    main,
+    summarized,
+    table,
+)
 
 KEPT_NOW = json.loads((DOCS / KEPT).read_text())
 
@@ -20,14 +33,18 @@ def test_a_page_shows_the_verdicts_that_are_kept(paper):
 
 
 def test_every_claim_has_a_verdict_in_its_present_words():
-    assert {name: one["words"] for name, one in KEPT_NOW.items()} == {name: claim.words for name, claim in CLAIMS.items()}
+    assert {name: one["words"] for name, one in KEPT_NOW.items()} == {
+        name: claim.words for name, claim in CLAIMS.items()
+    }
     assert {name.partition("/")[0] for name in KEPT_NOW} == set(PAGES)
     for name, one in KEPT_NOW.items():
         if one["verdict"] == NOT_RUN:
             continue
         kind, _, condition = one["verdict"].partition(": ")
         assert kind.split("; ")[-1].removesuffix(" under") in WORDS and one["budget"] in EFFORTS
-        assert not condition or condition in set(CLAIMS[name].conditions) - set(CLAIMS[name].corrections)
+        assert not condition or condition in set(CLAIMS[name].conditions) - set(
+            CLAIMS[name].corrections
+        )
 
 
 def audited(names):
@@ -35,7 +52,9 @@ def audited(names):
     found = []
     for name in names:
         claim = CLAIMS[name]
-        evidence = {condition: measured(claim, condition, "quick") for condition in claim.conditions}
+        evidence = {
+            condition: measured(claim, condition, "quick") for condition in claim.conditions
+        }
         found.append(Audited(claim, verdict(claim, evidence), evidence, {}, {}))
     return json.loads(json.dumps(plain(found, "quick")))
 
@@ -47,7 +66,10 @@ def test_samples_are_judged_anew_and_told_with_their_units():
     short = summarized(evidence)
     assert [one["verdict"] for one in short.values()] == ["holds", "holds"]
     text = table("reference", short)
-    found = "what is not explained of utilities: greatest 0 money, 1024 samples (and 1 more) | quick |"  # the other: of cash
+    # the other: of cash
+    found = (
+        "what is not explained of utilities: greatest 0 money, 1024 samples (and 1 more) | quick |"
+    )
     assert "2 claims: 2 holds." in text and found in text
     page = "a\n<!-- verdicts of reference -->\nold\n<!-- end of verdicts -->\nb\n"
     assert filled(page, "reference", short) == page.replace("old", f"\n{text}")
@@ -59,17 +81,22 @@ def test_samples_are_judged_anew_and_told_with_their_units():
 
 
 def test_words_with_a_bar_do_not_break_a_row():
-    short = {"x/y": {"words": "|a| is 1.", "verdict": "holds", "found": "1 money", "budget": "quick"}}
+    short = {
+        "x/y": {"words": "|a| is 1.", "verdict": "holds", "found": "1 money", "budget": "quick"}
+    }
     assert table("x", short).splitlines()[-1] == "| y | \\|a\\| is 1. | holds | 1 money | quick |"
 
 
-# --- the command line ---------------------------------------------------------------------------------------------------
+# --- the command line -----------------------------------------------------------------------------
 
-ACCOUNTS, RATIONALITY = "reference/accounts", "reference/rationality"  # samples above 0 break either
+# samples above 0 break either
+ACCOUNTS, RATIONALITY = "reference/accounts", "reference/rationality"
 
 
 def made_up(file, budget, **breaches):
-    """Write a claims.json of 300 equal samples a claim, enough to decide (256 where they are one value): money."""
+    """Write a claims.json of 300 equal samples a claim, enough to decide (256 where they are
+    one value): money.
+    """
     names, claims = {"accounts": ACCOUNTS, "rationality": RATIONALITY}, {}
     for short, breach in breaches.items():
         claim = CLAIMS[names[short]]
@@ -82,20 +109,38 @@ def made_up(file, budget, **breaches):
 
 @pytest.fixture
 def docs(tmp_path):
-    """A documentation in which accounts hold by a standard audit, and nothing is known of rationality."""
+    """A documentation in which accounts hold by a standard audit, and nothing is known of
+    rationality.
+    """
     for name in (*PAGES.values(), KEPT):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text((DOCS / name).read_text())
-    known = KEPT_NOW | {RATIONALITY: {"words": CLAIMS[RATIONALITY].words, "verdict": NOT_RUN, "found": "-", "budget": "-"}}
-    known[ACCOUNTS] = {"words": CLAIMS[ACCOUNTS].words, "verdict": "holds", "found": "all of it", "budget": "standard"}
+    known = KEPT_NOW | {
+        RATIONALITY: {
+            "words": CLAIMS[RATIONALITY].words,
+            "verdict": NOT_RUN,
+            "found": "-",
+            "budget": "-",
+        }
+    }
+    known[ACCOUNTS] = {
+        "words": CLAIMS[ACCOUNTS].words,
+        "verdict": "holds",
+        "found": "all of it",
+        "budget": "standard",
+    }
     (tmp_path / KEPT).write_text(json.dumps(known))
     return tmp_path
 
 
 def now(docs):
-    """Verdict and budget of the two claims; the others are as they were, and the page says what the file says."""
+    """Verdict and budget of the two claims; the others are as they were, and the page says what
+    the file says.
+    """
     kept = json.loads((docs / KEPT).read_text())
-    assert list(kept) == list(CLAIMS) and all(kept[name] == KEPT_NOW[name] for name in set(CLAIMS) - {ACCOUNTS, RATIONALITY})
+    assert list(kept) == list(CLAIMS) and all(
+        kept[name] == KEPT_NOW[name] for name in set(CLAIMS) - {ACCOUNTS, RATIONALITY}
+    )
     for paper, name in PAGES.items():
         assert filled((docs / name).read_text(), paper, kept) == (docs / name).read_text()
     return [(kept[name]["verdict"], kept[name]["budget"]) for name in (ACCOUNTS, RATIONALITY)]
@@ -113,12 +158,16 @@ def now(docs):
         ([], False, ("holds", "standard")),
     ],
 )
-def test_newer_or_larger_evidence_of_a_claim_replaces_its_verdict_alone(budgets, smaller, accounts, docs, capsys):
+def test_newer_or_larger_evidence_of_a_claim_replaces_its_verdict_alone(
+    budgets, smaller, accounts, docs, capsys
+):
     files = tuple(made_up(docs / f"{budget}.json", budget, accounts=1.0) for budget in budgets)
     main(VerdictsConfig(evidence=files, docs=docs, smaller=smaller))
     assert now(docs) == [accounts, (NOT_RUN, "-")]
     said = capsys.readouterr().out
-    assert (f"    {ACCOUNTS}: that of budget" in said) == (budgets in (["quick"], ["full", "standard"]) and not smaller)
+    assert (f"    {ACCOUNTS}: that of budget" in said) == (
+        budgets in (["quick"], ["full", "standard"]) and not smaller
+    )
 
 
 def test_of_two_files_of_one_budget_the_later_counts_and_what_was_never_run_takes_any(docs, capsys):
@@ -144,7 +193,10 @@ BAD = {
     "another file": ('{"a": 1}', "holds no evidence, wanted a claims.json"),
     "a list": ("[]", "holds no evidence, wanted a claims.json"),
     "another budget": ('{"budget": "huge", "claims": {}}', "no budget 'huge'"),
-    "another claim": ('{"budget": "full", "claims": {"reference/acounts": {}}}', "Did you mean 'reference/accounts'"),
+    "another claim": (
+        '{"budget": "full", "claims": {"reference/acounts": {}}}',
+        "Did you mean 'reference/accounts'",
+    ),
 }
 
 
@@ -163,13 +215,22 @@ def test_a_page_without_a_place_is_refused_before_anything_is_written(docs):
     (docs / PAGES["ipfl"]).write_text("no place")
     before = (docs / KEPT).read_text()
     with pytest.raises(ValueError, match="no place for verdicts"):
-        main(VerdictsConfig(evidence=(made_up(docs / "full.json", "full", accounts=1.0),), docs=docs))
+        main(
+            VerdictsConfig(evidence=(made_up(docs / "full.json", "full", accounts=1.0),), docs=docs)
+        )
     assert (docs / KEPT).read_text() == before
 
 
 def test_the_script_takes_files_and_a_folder(docs):
     file = made_up(docs / "full.json", "full", accounts=1.0)
-    line = [sys.executable, "scripts/audits/verdicts.py", "--evidence", str(file), "--docs", str(docs)]
+    line = [
+        sys.executable,
+        "scripts/audits/verdicts.py",
+        "--evidence",
+        str(file),
+        "--docs",
+        str(docs),
+    ]
     done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout) == (0, f"{file}: 1 of 1 verdicts taken.\n"), done.stderr
     assert now(docs)[0] == ("fails", "full")

@@ -1,4 +1,6 @@
-"""What all command lines share: one line for what was given wrongly, Ctrl-C that loses nothing, help for every option."""
+"""What all command lines share: one line for what was given wrongly, Ctrl-C that loses nothing,
+help for every option.
+"""
 
 import dataclasses
 import os
@@ -22,7 +24,18 @@ from agents.stress.claims.claim import EFFORTS
 from marketenv.data.augmentation import AUGMENTATIONS
 from marketenv.envs.make import MARKETS
 from marketenv.markets.model_sharing.uploads import UPLOADS
-from scripts import audit, benchmark, command, demo, mutate, play, reproduce, rewrite_playthroughs, train, units
+from scripts import (
+    audit,
+    benchmark,
+    command,
+    demo,
+    mutate,
+    play,
+    reproduce,
+    rewrite_playthroughs,
+    train,
+    units,
+)
 from scripts.audits import verdicts
 from scripts.studies import barrier, deep, sharing_data, sharing_reports
 
@@ -38,10 +51,13 @@ CONFIGS = {
     "mutate": mutate.MutateConfig,
     "rewrite_playthroughs": rewrite_playthroughs.PlaythroughConfig,
     "audits/verdicts": verdicts.VerdictsConfig,
-    **{f"reproduce {name}": typing.get_type_hints(study)["config"] for name, study in reproduce.STUDIES.items()},
+    **{
+        f"reproduce {name}": typing.get_type_hints(study)["config"]
+        for name, study in reproduce.STUDIES.items()
+    },
 }
 
-# --- help ---------------------------------------------------------------------------------------------------------------
+# --- help -----------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +73,10 @@ def helps():
                 command.read(config, "about it", ["--help"])
             text = " ".join(re.sub(r"\x1b\[[0-9;]*m|[│╭╮╰╯─]", " ", "".join(parts)).split())
             text = text.split("show this help message and exit")[-1]
-            found[script] = {name: option_text(text, name) for name in (field.name for field in dataclasses.fields(config))}
+            found[script] = {
+                name: option_text(text, name)
+                for name in (field.name for field in dataclasses.fields(config))
+            }
     return found
 
 
@@ -76,7 +95,9 @@ def test_every_option_says_what_it_is(script, helps):
 
 def test_the_search_for_missing_help_can_fail():
     text = "options --seeds {None}|INT (default: 20) --out PATH a folder (default: x)"
-    assert option_text(text, "out") == "a folder (default: x)" and not re.match(r"\w[^(]*\w", option_text(text, "seeds"))
+    assert option_text(text, "out") == "a folder (default: x)" and not re.match(
+        r"\w[^(]*\w", option_text(text, "seeds")
+    )
 
 
 CHOICES = {
@@ -100,7 +121,9 @@ CHOICES = {
 
 @pytest.mark.parametrize(("script", "option"), CHOICES)
 def test_options_with_choices_name_all_of_them(script, option, helps):
-    missing = [name for name in CHOICES[script, option] if name not in whole_help(script, option, helps)]
+    missing = [
+        name for name in CHOICES[script, option] if name not in whole_help(script, option, helps)
+    ]
     assert not missing
 
 
@@ -110,41 +133,77 @@ def whole_help(script, option, helps):
     return helps[script][option] + " ".join(map(str, typing.get_args(hint)))
 
 
-# --- what is given wrongly ----------------------------------------------------------------------------------------------
+# --- what is given wrongly ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("script", "arguments", "said"),
     [
         ("demo", ("--audit", "nope"), "no claim 'nope'"),
-        ("demo", ("--arguments", "max_cycles=3"), "--arguments has 'max_cycles=3'; give max_cycles by --rounds."),
-        ("demo", ("--workers", "-2"), "--workers is -2, wanted a whole number >= 0; 0 takes one per processor."),
+        (
+            "demo",
+            ("--arguments", "max_cycles=3"),
+            "--arguments has 'max_cycles=3'; give max_cycles by --rounds.",
+        ),
+        (
+            "demo",
+            ("--workers", "-2"),
+            "--workers is -2, wanted a whole number >= 0; 0 takes one per processor.",
+        ),
         ("play", ("--rounds", "0"), "--rounds is 0, wanted a whole number >= 1."),
         (
             "play",
             ("--arguments", "n_agents=x"),
             "--arguments has 'n_agents=x': n_agents of parameter_trading_v0 is 'x', wanted int.",
         ),
-        ("train", ("--arguments", "device=cuda"), "--arguments has 'device=cuda'; give device by --device."),
+        (
+            "train",
+            ("--arguments", "device=cuda"),
+            "--arguments has 'device=cuda'; give device by --device.",
+        ),
         ("train", ("--gamma", "2"), "--gamma is 2.0"),
         (
             "train",
             ("--market", "bounty"),
-            "no market 'bounty'. Known: data_market_v0, model_sharing_v0, parameter_trading_v0, reference_v0, resource_",
+            (
+                "no market 'bounty'. Known: data_market_v0, model_sharing_v0, parameter_trading_v0,"
+                " reference_v0, resource_"
+            ),
         ),
-        ("train", ("--batch-size", "7", "--steps", "64"), "--batch-size is 7, wanted a divisor of the rollout"),
+        (
+            "train",
+            ("--batch-size", "7", "--steps", "64"),
+            "--batch-size is 7, wanted a divisor of the rollout",
+        ),
         ("benchmark", ("--only", "marketts"), "Did you mean 'markets'"),
         ("mutate", ("--only", "nothing-like-it"), "no mutant is called like nothing-like-it"),
         ("reproduce", ("fig3", "--rate", "-1"), "--rate is -1.0, wanted a finite number > 0."),
-        ("rewrite_playthroughs", ("--seed", "-1"), "--seed is -1, wanted a whole number from 0 to 2**63 - 1."),
-        ("audits/verdicts", ("--evidence", "README.md"), "README.md holds no evidence, wanted a claims.json"),
+        (
+            "rewrite_playthroughs",
+            ("--seed", "-1"),
+            "--seed is -1, wanted a whole number from 0 to 2**63 - 1.",
+        ),
+        (
+            "audits/verdicts",
+            ("--evidence", "README.md"),
+            "README.md holds no evidence, wanted a claims.json",
+        ),
     ],
 )
-def test_what_cannot_be_used_is_said_in_one_line_before_any_work(script, arguments, said, tmp_path, capsys):
-    out = {"play": (), "audits/verdicts": ("--docs", tmp_path / "out")}.get(script, ("--out", tmp_path / "out"))
+def test_what_cannot_be_used_is_said_in_one_line_before_any_work(
+    script, arguments, said, tmp_path, capsys
+):
+    out = {"play": (), "audits/verdicts": ("--docs", tmp_path / "out")}.get(
+        script, ("--out", tmp_path / "out")
+    )
     assert exit_code(script, *arguments, *out, COLUMNS="40") == 2
     text = capsys.readouterr().err
-    assert text.startswith("error: ") and said in text and text.count("\n") == 1 and not (tmp_path / "out").exists()
+    assert (
+        text.startswith("error: ")
+        and said in text
+        and text.count("\n") == 1
+        and not (tmp_path / "out").exists()
+    )
 
 
 def read(script, *words):
@@ -166,20 +225,38 @@ def read(script, *words):
     ("script", "words", "said"),
     [
         ("audit", "--tries 0", "--tries is 0, wanted a whole number >= 1."),
-        ("audit", "--workers -1", "--workers is -1, wanted a whole number >= 0; 0 takes one per processor."),
-        ("audit", "--address here", "--address is 'here' but the engine is 'local'; only ray has one: --engine ray."),
+        (
+            "audit",
+            "--workers -1",
+            "--workers is -1, wanted a whole number >= 0; 0 takes one per processor.",
+        ),
+        (
+            "audit",
+            "--address here",
+            "--address is 'here' but the engine is 'local'; only ray has one: --engine ray.",
+        ),
         ("audit", "--budget nope", "--budget: no budget 'nope'. Known: full, quick, standard."),
         ("demo", "--seeds 0", "--seeds is 0, wanted a whole number >= 1."),
-        ("demo", "--rounds -3 --seeds 0", "--seeds is 0, wanted a whole number >= 1."),  # one at a time
+        # one at a time
+        ("demo", "--rounds -3 --seeds 0", "--seeds is 0, wanted a whole number >= 1."),
         ("mutate", "--jobs -1", "--jobs is -1, wanted a whole number >= 0."),
         ("mutate", "--timeout 0", "--timeout is 0, wanted a number of seconds > 0."),
         ("play", "--seed -1", "--seed is -1, wanted a whole number from 0 to 2**63 - 1."),
-        ("play", f"--seed {2**63}", f"--seed is {2**63}, wanted a whole number from 0 to 2**63 - 1."),
+        (
+            "play",
+            f"--seed {2**63}",
+            f"--seed is {2**63}, wanted a whole number from 0 to 2**63 - 1.",
+        ),
         ("train", "--num_envs 0", "--num-envs is 0, wanted a whole number from 1 to 1048576."),
-        ("reproduce fig3", "--rate -1", "--rate is -1.0, wanted a finite number > 0."),  # what it trains with has no rate
+        # what it trains with has no rate
+        ("reproduce fig3", "--rate -1", "--rate is -1.0, wanted a finite number > 0."),
         ("reproduce fig3", "--variance 0 -1", "--variance is (0.0, -1.0), wanted numbers >= 0."),
         ("reproduce ipfl_niid", "--setting nope", "--setting: no setting 'nope'."),
-        ("reproduce table1", "--full", "--full is for setting cifar10; mnist always runs at full size."),
+        (
+            "reproduce table1",
+            "--full",
+            "--full is for setting cifar10; mnist always runs at full size.",
+        ),
     ],
 )
 def test_a_refusal_names_the_option_that_is_wrong_and_no_other(script, words, said):
@@ -203,8 +280,10 @@ def test_the_option_is_named_whatever_its_config_calls_it():
     assert command.read(Config, "about it", ["--second", "2"]) == Config(1, 2.0)
     for words, said in {
         "--second -1": "--second is -1.0, wanted a number >= 0.",
-        "--second 9": "--second: total is 10.0, wanted at most 3.",  # its own value is not what is told
-        "--first 2 --second 2": "total is 4.0, wanted at most 3.",  # without either the other would do: neither is to blame
+        # its own value is not what is told
+        "--second 9": "--second: total is 10.0, wanted at most 3.",
+        # without either the other would do: neither is to blame
+        "--first 2 --second 2": "total is 4.0, wanted at most 3.",
     }.items():
         with pytest.raises(ValueError) as refusal:
             command.read(Config, "about it", words.split())
@@ -212,14 +291,19 @@ def test_the_option_is_named_whatever_its_config_calls_it():
 
 
 PATHS = [
-    (s, name) for s, config in CONFIGS.items() for name, kind in typing.get_type_hints(config).items() if "Path" in str(kind)
+    (s, name)
+    for s, config in CONFIGS.items()
+    for name, kind in typing.get_type_hints(config).items()
+    if "Path" in str(kind)
 ]
 
 
 @pytest.mark.parametrize("typed", ["", " "])
 @pytest.mark.parametrize(("script", "name"), PATHS)
 def test_an_empty_path_is_refused_and_a_dot_is_not(script, name, typed):
-    with pytest.raises(ValueError, match=f"^--{name} is empty, wanted a path; a dot is the present folder"):
+    with pytest.raises(
+        ValueError, match=f"^--{name} is empty, wanted a path; a dot is the present folder"
+    ):
         read(script, f"--{name}", typed)
     read(script, f"--{name}", ".")
 
@@ -228,11 +312,15 @@ def test_ray_that_is_not_there_is_refused_before_anything_is_written(tmp_path, m
     monkeypatch.setitem(sys.modules, "ray", None)  # as if it were not installed
     monkeypatch.setattr(command, "check_folder", pytest.fail)
     with pytest.raises(ImportError, match=r"needs Ray: pip install 'marketenv\[ray\]'"):
-        audit.main(command.read(audit.AuditConfig, "about it", ["--engine", "ray", "--out", str(tmp_path)]))
+        audit.main(
+            command.read(audit.AuditConfig, "about it", ["--engine", "ray", "--out", str(tmp_path)])
+        )
 
 
 def study(name, *parts):
-    return lambda out: reproduce.checked(reproduce.STUDIES[name])(CONFIGS[f"reproduce {name}"](out=out))
+    return lambda out: reproduce.checked(reproduce.STUDIES[name])(
+        CONFIGS[f"reproduce {name}"](out=out)
+    )
 
 
 WRITERS = {
@@ -241,7 +329,9 @@ WRITERS = {
     "train": lambda out: train.main(TrainConfig(out=out)),
     "benchmark": lambda out: benchmark.main(benchmark.BenchmarkConfig(out=out / "figures.json")),
     "mutate": lambda out: mutate.main(mutate.MutateConfig(out=out / "mutants.json")),
-    "rewrite_playthroughs": lambda out: rewrite_playthroughs.main(rewrite_playthroughs.PlaythroughConfig(out=out)),
+    "rewrite_playthroughs": lambda out: rewrite_playthroughs.main(
+        rewrite_playthroughs.PlaythroughConfig(out=out)
+    ),
     "fig3": study("fig3"),
     "ipfl_niid": study("ipfl_niid"),
 }
@@ -251,14 +341,23 @@ WRITERS = {
 def test_a_folder_that_cannot_be_written_is_refused_before_any_work(writer, tmp_path, monkeypatch):
     works = ((units, "run"), (train, "one_seed"), (benchmark, "GROUPS"), (mutate, "copy_code"))
     for module, work in (*works, (rewrite_playthroughs, "playthrough")):
-        monkeypatch.setattr(module, work, {"work": pytest.fail} if work == "GROUPS" else pytest.fail)
+        monkeypatch.setattr(
+            module, work, {"work": pytest.fail} if work == "GROUPS" else pytest.fail
+        )
     (tmp_path / "file").touch()
-    with pytest.raises(ValueError, match=r"nothing can be written to .*file.*Not a directory\. Give another --out"):
+    with pytest.raises(
+        ValueError, match=r"nothing can be written to .*file.*Not a directory\. Give another --out"
+    ):
         WRITERS[writer](tmp_path / "file" / "out")
 
 
-@pytest.mark.parametrize(("script", "config"), [(benchmark.main, benchmark.BenchmarkConfig), (mutate.main, mutate.MutateConfig)])
-def test_a_folder_in_a_files_place_is_refused_before_any_work(script, config, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("script", "config"),
+    [(benchmark.main, benchmark.BenchmarkConfig), (mutate.main, mutate.MutateConfig)],
+)
+def test_a_folder_in_a_files_place_is_refused_before_any_work(
+    script, config, tmp_path, monkeypatch
+):
     monkeypatch.setattr(benchmark, "GROUPS", {"work": pytest.fail})
     monkeypatch.setattr(mutate, "copy_code", pytest.fail)
     with pytest.raises(ValueError, match=r"^--out: .* is no file\. Give another --out"):
@@ -294,10 +393,15 @@ def test_a_script_ends_with_one_line_and_its_code(error, code, said, capsys):
     assert ended.value.code == code and capsys.readouterr().err == said
 
 
-# --- Ctrl-C -------------------------------------------------------------------------------------------------------------
+# --- Ctrl-C ---------------------------------------------------------------------------------------
 
-STUDY = "--seeds 6 --rounds 6 --dimension 400 --examples 60 80 --validation 200 --test 200 --workers 2"
-TRAINING = "--steps 2048 --num-envs 16 --evaluations 4 --episodes 4 --checkpoint-every 512 --seeds 0 1 --workers 2"
+STUDY = (
+    "--seeds 6 --rounds 6 --dimension 400 --examples 60 80 --validation 200 --test 200 --workers 2"
+)
+TRAINING = (
+    "--steps 2048 --num-envs 16 --evaluations 4 --episodes 4 --checkpoint-every 512 --seeds 0 1"
+    " --workers 2"
+)
 LONG = {  # arguments, and what the folder holds as soon as something is kept
     "audit": ("--module planted_claims:CLAIMS --budget quick --workers 2", "units/*.json"),
     "demo": ("--seeds 1 --rounds 1 --workers 2 --audit", "units/*.json"),
@@ -307,28 +411,40 @@ LONG = {  # arguments, and what the folder holds as soon as something is kept
 SLOW = ("demo", "reproduce fig3")  # they keep what is done as the audit does, by units
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in LONG])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in LONG]
+)
 def test_ctrl_c_ends_in_one_line_and_the_same_command_goes_on(name, tmp_path, monkeypatch):
     (script, *sub), (arguments, kept) = name.split(), LONG[name]
     words = [*sub, *arguments.split(), "--out", str(tmp_path / "out")]
     line = [sys.executable, f"scripts/{script}.py", *words]
     paths = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
-    told = os.environ | {"PYTHONPATH": paths, "PLANTED_SECONDS": "0.5", "PLANTED_FAILURES": str(tmp_path / "none")}
+    told = os.environ | {
+        "PYTHONPATH": paths,
+        "PLANTED_SECONDS": "0.5",
+        "PLANTED_FAILURES": str(tmp_path / "none"),
+    }
     streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
     child = subprocess.Popen(line, cwd=ROOT, env=told, start_new_session=True, text=True, **streams)
     limit = time.monotonic() + 240
-    while not list((tmp_path / "out").glob(kept)) and child.poll() is None and time.monotonic() < limit:
+    while (
+        not list((tmp_path / "out").glob(kept))
+        and child.poll() is None
+        and time.monotonic() < limit
+    ):
         time.sleep(0.02)
     os.killpg(child.pid, signal.SIGINT)  # as a terminal does: to the workers too
     error = child.communicate(timeout=120)[1]
     assert error == f"Interrupted. {command.GOES_ON}\n" and child.returncode == 130
     before = {file: file.stat().st_mtime_ns for file in (tmp_path / "out").glob("units/*.json")}
     monkeypatch.setenv("PLANTED_FAILURES", told["PLANTED_FAILURES"])
-    assert exit_code(script, *words, "--workers", "1") == 0  # in this process: the number of workers changes no result
-    assert {file: file.stat().st_mtime_ns for file in before} == before  # nothing finished was done again
+    # in this process: the number of workers changes no result
+    assert exit_code(script, *words, "--workers", "1") == 0
+    # nothing finished was done again
+    assert {file: file.stat().st_mtime_ns for file in before} == before
 
 
-# --- tables -------------------------------------------------------------------------------------------------------------
+# --- tables ---------------------------------------------------------------------------------------
 
 
 def test_no_cell_of_a_table_is_cut_in_a_narrow_terminal(capsys, monkeypatch):
@@ -346,7 +462,10 @@ def test_no_cell_of_a_table_is_cut_in_a_narrow_terminal(capsys, monkeypatch):
 
 LISTS = {
     "claims": (lambda: audit.main(audit.AuditConfig(list=True)), list(CLAIMS)),
-    "mutants": (lambda: mutate.main(mutate.MutateConfig(list=True)), [one.label for one in mutate.MUTANTS]),
+    "mutants": (
+        lambda: mutate.main(mutate.MutateConfig(list=True)),
+        [one.label for one in mutate.MUTANTS],
+    ),
 }
 
 
@@ -357,4 +476,6 @@ def test_a_list_gives_every_id_a_line_of_its_own(things, columns, capsys, monkey
     script, names = LISTS[things]
     assert script() == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line for line in lines if line and not line.startswith(" ")] == names and "…" not in "".join(lines)
+    assert [
+        line for line in lines if line and not line.startswith(" ")
+    ] == names and "…" not in "".join(lines)

@@ -1,4 +1,6 @@
-"""The studies of data valuation run end to end at toy size, with the reported numbers beside ours."""
+"""The studies of data valuation run end to end at toy size, with the reported numbers beside
+ours.
+"""
 
 import csv
 import json
@@ -18,8 +20,19 @@ SMALL = {"seeds": 1, "workers": 1}
 def out(tmp_path_factory):
     """All six studies in one folder."""
     folder = tmp_path_factory.mktemp("out")
-    few = {"data": ("digits", "cifar10"), "scenarios": ("label_skew", "unlabeled"), "steps": 2, "out": folder}
-    private = {"points": 30, "sigmas": (0.2, 1.0), "shares": (0.1, 0.5), "anchors": (1,), "steps": 2}
+    few = {
+        "data": ("digits", "cifar10"),
+        "scenarios": ("label_skew", "unlabeled"),
+        "steps": 2,
+        "out": folder,
+    }
+    private = {
+        "points": 30,
+        "sigmas": (0.2, 1.0),
+        "shares": (0.1, 0.5),
+        "anchors": (1,),
+        "steps": 2,
+    }
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MARKETENV_DATA", raising=False)
         mixed.wad_correlation(mixed.Correlation(**few, **SMALL))
@@ -40,12 +53,17 @@ def read(out, name):
 def test_every_study_writes_rows_and_a_picture(out, name):
     facts, rows = read(out, name)
     assert len(rows) == len(facts["rows"]) and facts["notes"] and facts["curves"]  # no row twice
-    assert [line["what"] for line in csv.DictReader((out / f"{name}.csv").read_text().splitlines())] == list(rows)
+    assert [
+        line["what"] for line in csv.DictReader((out / f"{name}.csv").read_text().splitlines())
+    ] == list(rows)
     assert (out / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_three_studies_share_one_measurement_and_name_what_is_not_here(out):
-    assert len(list((out / "units").glob("*.json"))) == 2 + 4 + 1 + 2 + 2 + 2 + len(exploits.DEFENCES) + 2 - _shared()
+    assert (
+        len(list((out / "units").glob("*.json")))
+        == 2 + 4 + 1 + 2 + 2 + 2 + len(exploits.DEFENCES) + 2 - _shared()
+    )
     for name in ("wad_correlation", "wad_scaling", "wad_selection"):
         facts, rows = read(out, name)
         assert any("small/cifar10_8k_2k.npz" in note for note in facts["notes"])
@@ -55,8 +73,11 @@ def test_three_studies_share_one_measurement_and_name_what_is_not_here(out):
 
 def test_fedprox_stands_beside_fedavg(out):
     _, rows = read(out, "wad_correlation")
-    free, pulled = (rows[f"digits, label_skew{by}: r of CombineWad, N = 200"] for by in ("", ", fedprox"))
-    assert pulled["ours"] != free["ours"] and pulled["paper"] is None  # -.87 was measured with FedAvg
+    free, pulled = (
+        rows[f"digits, label_skew{by}: r of CombineWad, N = 200"] for by in ("", ", fedprox")
+    )
+    # -.87 was measured with FedAvg
+    assert pulled["ours"] != free["ours"] and pulled["paper"] is None
     less = rows["digits, label_skew, fedprox less fedavg: r of CombineWad, N = 200"]
     assert less["ours"] == pytest.approx(pulled["ours"] - free["ours"])
     _, rows = read(out, "wad_scaling")
@@ -68,7 +89,9 @@ def test_fedprox_stands_beside_fedavg(out):
 
 
 def _shared():
-    """Of the sweep of TriangleWad: its one k, 2 x 2 and 3 reported settings, of which some are the same."""
+    """Of the sweep of TriangleWad: its one k, 2 x 2 and 3 reported settings, of which some are
+    the same.
+    """
     cases = {(1, 1.0, 0.5, 1.0)} | {(100, s, t, 1.0) for s in (0.2, 1.0) for t in (0.1, 0.5)}
     return 1 + 4 + 2 - len(cases | {(100, *key) for key in numbers.TRIANGLE_ERRORS})
 
@@ -95,13 +118,19 @@ def test_reported_numbers_stand_beside_ours(out):
 
 def test_rows_of_rules_attacks_and_sellers(out):
     _, rows = read(out, "wad_selection")
-    assert all(rows[f"digits, label_skew: regret, {rule}"]["ours"] >= 0 for rule in (*selection.ESTIMATED, selection.ANY))
+    assert all(
+        rows[f"digits, label_skew: regret, {rule}"]["ours"] >= 0
+        for rule in (*selection.ESTIMATED, selection.ANY)
+    )
     facts, rows = read(out, "wad_exploits")
     assert rows["audit by the pilot, spoofs, random labels: money"]["points"] == [0.0]
     shares = facts["curves"]["money, % of honest"]
     assert set(shares) == set(ATTACKS) and set(shares["honest"].values()) == {100.0}
     _, rows = read(out, "wad_sellers")
-    assert rows["12 sellers: r of sliced with exact"]["paper"] == 0.954 and rows["3 sellers: 6 mixtures"]["ours"] > 0
+    assert (
+        rows["12 sellers: r of sliced with exact"]["paper"] == 0.954
+        and rows["3 sellers: 6 mixtures"]["ours"] > 0
+    )
 
 
 def test_wrong_arguments_are_refused(monkeypatch):

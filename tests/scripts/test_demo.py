@@ -17,16 +17,21 @@ def test_the_focal_agent_takes_turns_and_only_partners_join_it():
     truth, pair, out = seats(["truthful", "colluding_pair", OUTSIDE], focal, 3)
     one = torch.tensor([[1, 0, 0], [0, 1, 0], [0, 0, 1]])
     assert torch.equal(truth, one.repeat(2, 1))
-    assert torch.equal(pair, 2 * (one + one.roll(2, 1)).repeat(2, 1))  # the partner sits two seats on
+    # the partner sits two seats on
+    assert torch.equal(pair, 2 * (one + one.roll(2, 1)).repeat(2, 1))
     assert torch.equal(out, torch.full((6, 3), 3))
 
 
 def test_liars_stand_on_all_seeds_and_schemes_on_few():
     compared, lied = sharing.units(20, 20)
-    assert {unit.arguments["seeds"] for unit in lied} == {20} and {unit.arguments["seeds"] for unit in compared} == {2}
+    assert {unit.arguments["seeds"] for unit in lied} == {20} and {
+        unit.arguments["seeds"] for unit in compared
+    } == {2}
     names = [name for unit in lied for name in unit.arguments["names"]]
     assert names == line_ups.names_of("model_sharing_v0") and "truthful" in names
-    assert {unit.arguments["n_rounds"] for unit in lied} == {5} and {unit.arguments["n_rounds"] for unit in compared} == {20}
+    assert {unit.arguments["n_rounds"] for unit in lied} == {5} and {
+        unit.arguments["n_rounds"] for unit in compared
+    } == {20}
 
 
 def a_tournament(names, seeds=2, n_rounds=2, n=3):
@@ -52,7 +57,10 @@ def a_tournament(names, seeds=2, n_rounds=2, n=3):
 def test_gaps_and_rows_are_those_of_the_focal_agent():
     played = a_tournament(["truthful", "copy"])
     # two rounds, each 100 more than truth on the same seed
-    assert {name: row.tolist() for name, row in played.gaps().items()} == {"truthful": [0.0, 0.0], "copy": [200.0, 200.0]}
+    assert {name: row.tolist() for name, row in played.gaps().items()} == {
+        "truthful": [0.0, 0.0],
+        "copy": [200.0, 200.0],
+    }
     (_, earned, _, sales, others), second = sharing.liar_rows(played)
     # seed 0, agent 0: rounds 0 and 1; seed 1, agent 1: 10.1 and 11.1; mean 5.55
     assert (earned, sales) == ("5.55", "5.55") and second[1] == "105.55" and second[2] == "+100.000"
@@ -62,11 +70,17 @@ def test_gaps_and_rows_are_those_of_the_focal_agent():
 
 def test_title_and_caption_of_the_models_bought_name_the_same_seed(monkeypatch):
     titles = []
-    monkeypatch.setattr(sharing, "draw_network", lambda axes, money, names, title: titles.append(title))
+    monkeypatch.setattr(
+        sharing, "draw_network", lambda axes, money, names, title: titles.append(title)
+    )
     played = a_tournament(["truthful", "copy"])
-    html = dict(sharing.sections({"ipfl": played}, played))["Model sharing: the paper's market and others"]
+    html = dict(sharing.sections({"ipfl": played}, played))[
+        "Model sharing: the paper's market and others"
+    ]
     (caption,) = re.findall(r"<figcaption[^>]*>(.*?)</figcaption>", html)
-    assert titles[0].split(": ")[1] == "iPFL, seed 0, 2 rounds" and "iPFL, seed 0, 2 rounds" in caption
+    assert (
+        titles[0].split(": ")[1] == "iPFL, seed 0, 2 rounds" and "iPFL, seed 0, 2 rounds" in caption
+    )
 
 
 def test_all_but_agents_is_black_and_grey():
@@ -101,9 +115,16 @@ def test_a_column_promises_intervals_only_where_there_are_some(gaps, head, noted
 
 def test_reports_of_few_seeds_say_how_many_an_interval_wants():
     played = a_tournament(["truthful", *trading.PRICED, OUTSIDE])
-    first, second = trading.sections(played, trading.pictures(played))[0][1], sharing.sections({"ipfl": played}, played)[1][1]
+    first, second = (
+        trading.sections(played, trading.pictures(played))[0][1],
+        sharing.sections({"ipfl": played}, played)[1][1],
+    )
     for html in (first, second):
-        assert "less truthful (mean)" in html and "an interval wants at least 20" in html and "[95 %]" not in html
+        assert (
+            "less truthful (mean)" in html
+            and "an interval wants at least 20" in html
+            and "[95 %]" not in html
+        )
 
 
 @pytest.mark.parametrize(("seeds", "bars"), [(19, 0), (20, 1)])
@@ -118,7 +139,9 @@ def test_differences_are_points_and_from_twenty_seeds_on_intervals_too(seeds, ba
 
 
 def test_a_cheat_is_told_by_what_it_earns_under_each_guard():
-    """Strategy k earns k + 10 g under guard g on the first seed and 2 more on the second, so that the mean is 1 more."""
+    """Strategy k earns k + 10 g under guard g on the first seed and 2 more on the second, so
+    that the mean is 1 more.
+    """
     results = [
         {
             "earned": [[k + 10.0 * g, k + 10.0 * g + 2] for k in range(len(data.SELLERS))],
@@ -127,17 +150,32 @@ def test_a_cheat_is_told_by_what_it_earns_under_each_guard():
         for g in range(len(data.GUARDS))
     ]
     rows = data.rows(results)
-    assert rows[1] == ("price_shader", "2.00", "12.00", "22.00", "32.00", "0.500") and len(rows) == len(data.SELLERS)
+    assert rows[1] == ("price_shader", "2.00", "12.00", "22.00", "32.00", "0.500") and len(
+        rows
+    ) == len(data.SELLERS)
     heading, html = data.section(results)
-    assert heading == "Data market: one seller cheats" and "mean over 2 seeds" in html and "120 digits" in html
+    assert (
+        heading == "Data market: one seller cheats"
+        and "mean over 2 seeds" in html
+        and "120 digits" in html
+    )
 
 
 def test_in_the_demo_an_audit_takes_all_from_who_delivers_noise(tmp_path):
-    """Two seeds on digits: noise is paid without a guard, and not with one; honest sellers earn alike."""
-    free, audited = (data.play(tmp_path, (*data.SMALL, *data.GUARDS[name]), 2) for name in ("no guard", "all audited"))
+    """Two seeds on digits: noise is paid without a guard, and not with one; honest sellers earn
+    alike.
+    """
+    free, audited = (
+        data.play(tmp_path, (*data.SMALL, *data.GUARDS[name]), 2)
+        for name in ("no guard", "all audited")
+    )
     noise, truth = data.SELLERS.index("bait_and_switch"), 0
-    assert all(one > other for one, other in zip(free["earned"][noise], free["earned"][truth], strict=True))
-    assert audited["earned"][noise] == [0.0, 0.0] and audited["earned"][truth] == free["earned"][truth]
+    assert all(
+        one > other for one, other in zip(free["earned"][noise], free["earned"][truth], strict=True)
+    )
+    assert (
+        audited["earned"][noise] == [0.0, 0.0] and audited["earned"][truth] == free["earned"][truth]
+    )
 
 
 def the_game():
@@ -151,29 +189,52 @@ def the_game():
 
 
 def test_leaders_and_cheats_of_the_resource_market_are_told_by_their_means():
-    """Strategy k earns k + 10 a under audit a on the first seed and 2 more on the second, so that the mean is 1 more."""
+    """Strategy k earns k + 10 a under audit a on the first seed and 2 more on the second, so
+    that the mean is 1 more.
+    """
     rows = resources.leader_rows(the_game())
-    assert rows[0] == ("truthful", "1.5000", "0.5000", "0.2500", "0.1250") and [row[0] for row in rows] == [*resources.LEADERS]
-    found = [[[k + 10.0 * a, k + 10.0 * a + 2] for k in range(len(resources.OWNERS))] for a in range(len(resources.AUDITS))]
-    assert resources.owner_rows(found)[1] == ("over_reporter", "2.0000", "12.0000", "22.0000", "32.0000")
+    assert rows[0] == ("truthful", "1.5000", "0.5000", "0.2500", "0.1250") and [
+        row[0] for row in rows
+    ] == [*resources.LEADERS]
+    found = [
+        [[k + 10.0 * a, k + 10.0 * a + 2] for k in range(len(resources.OWNERS))]
+        for a in range(len(resources.AUDITS))
+    ]
+    assert resources.owner_rows(found)[1] == (
+        "over_reporter",
+        "2.0000",
+        "12.0000",
+        "22.0000",
+        "32.0000",
+    )
     (leader, _), (cheat, html) = resources.sections(the_game(), found)
-    assert leader == "Resource market: the leader's payment" and cheat == "Resource market: one owner cheats"
+    assert (
+        leader == "Resource market: the leader's payment"
+        and cheat == "Resource market: one owner cheats"
+    )
     assert "mean over 2 seeds" in html
 
 
 def test_pictures_of_the_resource_market_show_its_numbers():
     network, curve = resources.game_picture(the_game()).axes
     numbers = [text.get_text() for text in network.texts if text.get_bbox_patch() is not None]
-    assert sorted(numbers) == ["2.00", "2.00"] and len(network.collections[1].get_offsets()) == 1  # one account
-    points = {line.get_label(): (line.get_xdata()[0], line.get_ydata()[0]) for line in curve.lines if line.get_marker() in "Ds"}
-    assert points == {"equilibrium": (1.5, 0.375), "fixed": (1.0, 0.5)}  # on the curve, straight between its points
+    # one account
+    assert sorted(numbers) == ["2.00", "2.00"] and len(network.collections[1].get_offsets()) == 1
+    points = {
+        line.get_label(): (line.get_xdata()[0], line.get_ydata()[0])
+        for line in curve.lines
+        if line.get_marker() in "Ds"
+    }
+    # on the curve, straight between its points
+    assert points == {"equilibrium": (1.5, 0.375), "fixed": (1.0, 0.5)}
     found = [[[float(k), k + 2.0] for k in range(len(resources.OWNERS))] for _ in resources.AUDITS]
     panels = resources.audit_picture(found).axes
     assert [axes.get_title() for axes in panels] == list(resources.AUDITS)
     for axes in panels:
         means = [line.get_xdata()[0] for line in axes.lines if line.get_gid() == "mean"]
         assert means == [k + 1.0 for k in range(len(resources.OWNERS))]
-        low, high = axes.get_xlim()  # one scale, on which no dot is cut off: 0 to the last strategy's k + 2
+        # one scale, on which no dot is cut off: 0 to the last strategy's k + 2
+        low, high = axes.get_xlim()
         assert low < 0 and len(resources.OWNERS) + 1 < high and (low, high) == panels[0].get_xlim()
 
 
@@ -184,19 +245,33 @@ def test_in_the_demo_no_payment_is_better_than_the_equilibriums(tmp_path):
     assert earned[0] > earned[1] > 0 and earned[0] > earned[2] > 0  # FIXED, RANDOM
     assert paid[1] == pytest.approx(1.0) and 0.5 * paid[0] < paid[2] < paid[0]
     best = int(np.argmax(game["curve"]))
-    assert abs(game["etas"][best] - game["best"]) <= 2.5 / 100  # the nearest of the curve's payments, 0 to alpha k
+    # the nearest of the curve's payments, 0 to alpha k
+    assert abs(game["etas"][best] - game["best"]) <= 2.5 / 100
     assert game["names"][-2:] == ["account escrow", "account fees"]
     assert sum(map(sum, game["matches"])) == 5  # every owner has a centre
 
 
 def test_in_the_demo_reports_are_believed_and_the_loss_drop_pays_for_copies(tmp_path):
-    """Two seeds on digits. By report 1.0 earns what it earns of ten owners of .95: .02645 in place of .01330."""
-    said, dropped, held = (resources.cheat(tmp_path, (*resources.TRAINED, *resources.AUDITS[name]), 2) for name in NAMES)
-    truth, boast, copies, junk = map(resources.OWNERS.index, ("truthful", "over_reporter", "copier", "junk_supplier"))
-    assert said[truth] == pytest.approx([0.013304] * 2, rel=1e-4) and said[boast] == pytest.approx([0.026455] * 2, rel=1e-4)
+    """Two seeds on digits. By report 1.0 earns what it earns of ten owners of .95: .02645 in
+    place of .01330.
+    """
+    said, dropped, held = (
+        resources.cheat(tmp_path, (*resources.TRAINED, *resources.AUDITS[name]), 2)
+        for name in NAMES
+    )
+    truth, boast, copies, junk = map(
+        resources.OWNERS.index, ("truthful", "over_reporter", "copier", "junk_supplier")
+    )
+    assert said[truth] == pytest.approx([0.013304] * 2, rel=1e-4) and said[boast] == pytest.approx(
+        [0.026455] * 2, rel=1e-4
+    )
     assert said[junk] == said[truth]  # nobody looks
-    assert np.mean(dropped[copies]) > 2 * np.mean(dropped[truth])  # the loss drop pays for rows that are alike
-    assert np.mean(held[copies]) < np.mean(held[truth]) / 2 and np.mean(held[junk]) < np.mean(held[truth]) / 4
+    # the loss drop pays for rows that are alike
+    assert np.mean(dropped[copies]) > 2 * np.mean(dropped[truth])
+    assert (
+        np.mean(held[copies]) < np.mean(held[truth]) / 2
+        and np.mean(held[junk]) < np.mean(held[truth]) / 4
+    )
 
 
 NAMES = ("as reported", "loss drop", "held out")

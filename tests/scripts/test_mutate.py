@@ -1,4 +1,6 @@
-"""Mutants: a toy package whose answers are known, and the table, which has to fit the code as it is."""
+"""Mutants: a toy package whose answers are known, and the table, which has to fit the code as
+it is.
+"""
 
 import json
 import subprocess
@@ -22,16 +24,21 @@ def test_every_mutant_fits_the_code_and_compiles(mutant):
     assert mutant.new != mutant.old and mutant.tests
     for test in (*mutant.tests, *SLOW):
         file, *names = test.split("::")
-        assert f"def {names[0].partition('[')[0]}(" in (ROOT / file).read_text("utf8") if names else (ROOT / file).is_file()
+        assert (
+            f"def {names[0].partition('[')[0]}(" in (ROOT / file).read_text("utf8")
+            if names
+            else (ROOT / file).is_file()
+        )
         assert "playthrough" not in test  # they notice any change and judge none
 
 
 def test_the_table_is_large_and_names_each_mutant_once():
     assert len(MUTANTS) >= 125 and len({mutant.label for mutant in MUTANTS}) == len(MUTANTS)
-    assert sum(bool(mutant.equivalent) for mutant in MUTANTS) <= len(MUTANTS) / 20  # few are, or the table is no measure
+    # few are, or the table is no measure
+    assert sum(bool(mutant.equivalent) for mutant in MUTANTS) <= len(MUTANTS) / 20
 
 
-# --- a toy package --------------------------------------------------------------------------------------------------------
+# --- a toy package --------------------------------------------------------------------------------
 
 TOY = of(
     "toy/__init__.py",
@@ -48,9 +55,14 @@ TOY = of(
 def toy(tmp_path):
     (tmp_path / "toy").mkdir()
     (tmp_path / "tests").mkdir()
-    code = "def add(x, y):\n    return x + y\n\n\ndef times(x, y):\n    return x * y\n\n\ndef zero(z):\n    return 0 * z\n"
+    code = (
+        "def add(x, y):\n    return x + y\n\n\ndef times(x, y):\n    return x * y\n\n\ndef"
+        " zero(z):\n    return 0 * z\n"
+    )
     (tmp_path / "toy" / "__init__.py").write_text(code)
-    (tmp_path / "tests" / "test_toy.py").write_text("import toy\n\n\ndef test_add():\n    assert toy.add(1, 2) == 3\n")
+    (tmp_path / "tests" / "test_toy.py").write_text(
+        "import toy\n\n\ndef test_add():\n    assert toy.add(1, 2) == 3\n"
+    )
     (tmp_path / ".gitignore").write_text("results/\n")
     subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
     return tmp_path
@@ -65,7 +77,8 @@ def tried(toy, *names, **options):
 def test_a_mutant_is_killed_or_lives_or_is_gone(toy, capsys):
     before = (toy / "toy" / "__init__.py").read_text()
     code, rows = tried(toy)
-    assert code == 1 and (toy / "toy" / "__init__.py").read_text() == before  # what is tried is a copy
+    # what is tried is a copy
+    assert code == 1 and (toy / "toy" / "__init__.py").read_text() == before
     told = {label.partition(": ")[2]: row["status"] for label, row in rows.items()}
     assert told == {
         "a sum is a difference": "killed",
@@ -75,8 +88,14 @@ def test_a_mutant_is_killed_or_lives_or_is_gone(toy, capsys):
         "it is there twice": "text is gone",
     }
     by_name = {label.partition(": ")[2]: row["told"] for label, row in rows.items()}
-    assert by_name["a sum is a difference"] == "tests/test_toy.py::test_add" and "infinite" in by_name["zero is another zero"]
-    assert "is there 0 times" in by_name["it is gone"] and "is there 3 times" in by_name["it is there twice"]
+    assert (
+        by_name["a sum is a difference"] == "tests/test_toy.py::test_add"
+        and "infinite" in by_name["zero is another zero"]
+    )
+    assert (
+        "is there 0 times" in by_name["it is gone"]
+        and "is there 3 times" in by_name["it is there twice"]
+    )
     assert "25.0 %" in capsys.readouterr().out  # 1 of 4: equivalent ones do not count
 
 
@@ -91,8 +110,12 @@ def test_what_is_killed_or_equivalent_is_fine_and_known_the_next_time(toy, monke
 
 
 def test_an_example_of_the_file_itself_kills_and_time_runs_out(toy):
-    (toy / "toy" / "__init__.py").write_text('def times(x, y):\n    """\n    >>> times(2, 3)\n    6\n    """\n    return x * y\n')
-    (toy / "pyproject.toml").write_text('[tool.pytest.ini_options]\naddopts = "--doctest-modules"\n')
+    (toy / "toy" / "__init__.py").write_text(
+        'def times(x, y):\n    """\n    >>> times(2, 3)\n    6\n    """\n    return x * y\n'
+    )
+    (toy / "pyproject.toml").write_text(
+        '[tool.pytest.ini_options]\naddopts = "--doctest-modules"\n'
+    )
     (toy / "tests" / "test_toy.py").write_text("def test_nothing():\n    assert True\n")
     code, rows = tried(toy, "products")
     assert code == 0 and [row["told"] for row in rows.values()] == ["toy/__init__.py::toy.times"]
@@ -114,13 +137,19 @@ def test_tests_that_cannot_be_run_stop_no_other_trial_and_are_tried_again(toy, m
     added, multiplied = rows.values()
     assert code == 1 and added["status"] == "could not be tried" and "exit code 7" in added["told"]
     assert multiplied["status"] == "lived"
-    monkeypatch.setattr("scripts.mutate.run_tests", lambda *given: (int(len(given) == 3), ""))  # all is well as things are
-    assert {row["status"] for row in tried(toy, "sum", "products")[1].values()} == {"killed", "lived"}
+    # all is well as things are
+    monkeypatch.setattr("scripts.mutate.run_tests", lambda *given: (int(len(given) == 3), ""))
+    assert {row["status"] for row in tried(toy, "sum", "products")[1].values()} == {
+        "killed",
+        "lived",
+    }
 
 
 def test_tests_that_cannot_be_run_as_things_are_judge_nothing(toy):
     (toy / "tests" / "test_toy.py").write_text("import os\n\n\ndef test_add():\n    os._exit(7)\n")
-    with pytest.raises(ValueError, match=r"as things are pytest could not run .* \(exit code 7\).*mend it first"):
+    with pytest.raises(
+        ValueError, match=r"as things are pytest could not run .* \(exit code 7\).*mend it first"
+    ):
         tried(toy, "a sum")
 
 
@@ -131,10 +160,14 @@ def test_results_take_only_the_place_of_results(toy):
     (toy / "results" / "mutants.json").symlink_to(toy / "kept.json")
     assert tried(toy, "a sum")[0] == 0
     assert (toy / "results" / "mutants.part").read_text() == "a user's own"
-    assert (toy / "results" / "mutants.json").is_symlink() and "killed" in (toy / "kept.json").read_text()
+    assert (toy / "results" / "mutants.json").is_symlink() and "killed" in (
+        toy / "kept.json"
+    ).read_text()
 
 
-@pytest.mark.parametrize("text", ["a text", "[]", '{"name": 1}', '[{"name": "value"}]', '{"x": {"status": "killed"}}'])
+@pytest.mark.parametrize(
+    "text", ["a text", "[]", '{"name": 1}', '[{"name": "value"}]', '{"x": {"status": "killed"}}']
+)
 def test_a_file_of_something_else_is_left_alone(text, toy):
     (toy / "results").mkdir()
     (toy / "results" / "mutants.json").write_text(text)
@@ -152,20 +185,25 @@ def test_what_git_ignores_is_not_copied(toy, tmp_path_factory):
     copy, bare = (tmp_path_factory.mktemp(name) for name in ("copy", "bare"))
     copy_code(toy, copy)
     names = {str(file.relative_to(copy)) for file in copy.rglob("*") if file.is_file()}
-    assert names == {".gitignore", "toy/__init__.py", "tests/test_toy.py", "shared/a b.txt"}  # git ignores results alone
+    # git ignores results alone
+    assert names == {".gitignore", "toy/__init__.py", "tests/test_toy.py", "shared/a b.txt"}
     with pytest.raises(ValueError, match="wanted a repository"):
         copy_code(bare, copy)
 
 
 def test_every_line_of_the_list_is_a_pattern_of_its_mutant():
     for mutant in MUTANTS:
-        assert fnmatch(mutant.label, mutant.label)  # no sign in a label means anything else in a pattern
+        # no sign in a label means anything else in a pattern
+        assert fnmatch(mutant.label, mutant.label)
 
 
 def test_wrong_arguments_are_refused(toy):
     with pytest.raises(ValueError, match="no mutant is called like a summ"):
         tried(toy, "a summ")
-    for wrong, said in (({"jobs": -1}, "jobs is -1, wanted a whole number >= 0."), ({"timeout": 0.0}, "timeout is 0, wanted")):
+    for wrong, said in (
+        ({"jobs": -1}, "jobs is -1, wanted a whole number >= 0."),
+        ({"timeout": 0.0}, "timeout is 0, wanted"),
+    ):
         with pytest.raises(ValueError, match=f"^{said}"):
             MutateConfig(**wrong)
 
@@ -176,10 +214,18 @@ def test_the_command_line_explains_itself_and_lists_the_mutants():
         a: subprocess.run([*command, *a], cwd=ROOT, capture_output=True, text=True, timeout=120)
         for a in (("--help",), ("--list",))
     }
-    assert all(done.returncode == 0 for done in told.values()), [done.stderr for done in told.values()]
+    assert all(done.returncode == 0 for done in told.values()), [
+        done.stderr for done in told.values()
+    ]
     assert "--only" in told[("--help",)].stdout and "exit code" in told[("--help",)].stdout
     assert len(told[("--list",)].stdout.splitlines()) > len(MUTANTS)
-    wrong = subprocess.run([*command, "--only", "nothing-like-it"], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    wrong = subprocess.run(
+        [*command, "--only", "nothing-like-it"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert wrong.returncode == 2 and len(wrong.stderr.splitlines()) == 1
 
 

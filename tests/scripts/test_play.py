@@ -1,4 +1,6 @@
-"""An episode told in the terminal: the truth stands beside what was said, and lies are seen at once."""
+"""An episode told in the terminal: the truth stands beside what was said, and lies are seen at
+once.
+"""
 
 import re
 
@@ -22,8 +24,13 @@ def told(capsys, **config):
 
 
 def test_bids_stand_beside_the_worth_and_asks_beside_the_cost(capsys):
-    # shade bids 2/3 of the worth; a sale costs its seller the externality of .25 per unit of the buyer's gain
-    rows = told(capsys, focal="shade", arguments=("n_agents=2", "externality=0.25", "money_per_loss=(1.0, 1.0)"))
+    # shade bids 2/3 of the worth; a sale costs its seller the externality of .25 per unit of the
+    # buyer's gain
+    rows = told(
+        capsys,
+        focal="shade",
+        arguments=("n_agents=2", "externality=0.25", "money_per_loss=(1.0, 1.0)"),
+    )
     assert set(rows) == {
         ("trader_0", "worth of trader_1's model and bid"),
         ("trader_0", "cost of selling to trader_1 and ask"),
@@ -32,35 +39,56 @@ def test_bids_stand_beside_the_worth_and_asks_beside_the_cost(capsys):
     }
     assert rows["trader_0", "worth of trader_1's model and bid"][2] == "0.667"
     assert rows["trader_1", "worth of trader_0's model and bid"][2] == "1.000"
-    worth = float(rows["trader_1", "worth of trader_0's model and bid"][0])  # at one unit of money a unit of loss: the gain
+    # at one unit of money a unit of loss: the gain
+    worth = float(rows["trader_1", "worth of trader_0's model and bid"][0])
     cost, ask, _ = rows["trader_0", "cost of selling to trader_1 and ask"]
     assert worth > 0 and cost == ask and float(cost) == pytest.approx(0.25 * worth, abs=1e-4)
 
 
 def test_true_types_stand_beside_reported_ones(capsys):
-    shared = {"market": "model_sharing_v0", "arguments": ("n_agents=3", "learner=None", "costs=(0.5, 0.5)")}
+    shared = {
+        "market": "model_sharing_v0",
+        "arguments": ("n_agents=3", "learner=None", "costs=(0.5, 0.5)"),
+    }
     rows = told(capsys, focal="cost_liar", **shared)
-    assert rows["client_0", "cost and report"] == ("0.5000", "1.0000", "2.000")  # it doubles its cost
+    # it doubles its cost
+    assert rows["client_0", "cost and report"] == ("0.5000", "1.0000", "2.000")
     assert rows["client_1", "cost and report"] == ("0.5000", "0.5000", "1.000")
-    assert len(rows) == 9 and all(ratio == "1.000" for (agent, _), (*_, ratio) in rows.items() if agent != "client_0")
+    assert len(rows) == 9 and all(
+        ratio == "1.000" for (agent, _), (*_, ratio) in rows.items() if agent != "client_0"
+    )
 
 
 def test_values_and_costs_stand_beside_bids_and_asks(capsys):
     rows = told(capsys, market="reference_v0", focal="shade")
-    assert rows["buyer_0", "value and bid"][2] == "0.667" and rows["seller_0", "cost and ask"][2] == "1.000"
+    assert (
+        rows["buyer_0", "value and bid"][2] == "0.667"
+        and rows["seller_0", "cost and ask"][2] == "1.000"
+    )
 
 
 def test_a_round_is_told_for_each_of_the_episode_and_rounds_have_one_option(capsys):
     main(PlayConfig(market="reference_v0", rounds=2, arguments=("game=first_price", "n_buyers=3")))
     printed = capsys.readouterr().out
-    assert "round 2" in printed and "round 3" not in printed and "buyer_2 (truthful): utility" in printed
+    assert (
+        "round 2" in printed
+        and "round 3" not in printed
+        and "buyer_2 (truthful): utility" in printed
+    )
     with pytest.raises(ValueError, match="give max_cycles by --rounds"):
         main(PlayConfig(arguments=("max_cycles=2",)))
 
 
 def players(capsys, **config):
     """What every agent played, by the last lines."""
-    main(PlayConfig(market="reference_v0", focal="shade", arguments=("game=first_price", "n_buyers=3"), **config))
+    main(
+        PlayConfig(
+            market="reference_v0",
+            focal="shade",
+            arguments=("game=first_price", "n_buyers=3"),
+            **config,
+        )
+    )
     return re.findall(r"^(\w+) \((\w+)\): utility", capsys.readouterr().out, re.M)
 
 
@@ -68,7 +96,9 @@ def test_the_focal_agent_is_the_first_or_the_named_one_or_all_of_a_role(capsys):
     buyers = ["buyer_0", "buyer_1", "buyer_2"]
     for agent, chosen in ((None, buyers[:1]), ("buyer_2", buyers[2:]), ("buyer", buyers)):
         found = dict(players(capsys, agent=agent))
-        assert [name for name, strategy in found.items() if strategy == "shade"] == chosen and set(buyers) <= set(found)
+        assert [name for name, strategy in found.items() if strategy == "shade"] == chosen and set(
+            buyers
+        ) <= set(found)
     with pytest.raises(ValueError, match=r"no agent 'buyer_3'. Did you mean 'buyer_2'"):
         players(capsys, agent="buyer_3")
 
@@ -78,14 +108,22 @@ def test_a_strategy_of_another_market_is_told_in_plain_words(option):
     with pytest.raises(ValueError) as refusal:
         main(PlayConfig(market="marketenv/reference-v0", **{option: "cost_liar"}))
     assert str(refusal.value).startswith(
-        f"--{option} is 'cost_liar', which plays model_sharing_v0 only, not reference_v0. Give --market model_sharing_v0, "
-        "or one that plays reference_v0: truthful, random, never_trade, shade, myerson_seller, "
+        f"--{option} is 'cost_liar', which plays model_sharing_v0 only, not reference_v0. Give"
+        " --market model_sharing_v0, or one that plays reference_v0: truthful, random,"
+        " never_trade, shade, myerson_seller, "
     )
     assert "saboteur" not in str(refusal.value)  # it plays the parameter market alone
 
 
 def test_the_strategy_that_is_named_instead_is_played(capsys):
-    main(PlayConfig(market="model_sharing_v0", focal="cost_liar", rounds=1, arguments=("n_agents=3", "learner=None")))
+    main(
+        PlayConfig(
+            market="model_sharing_v0",
+            focal="cost_liar",
+            rounds=1,
+            arguments=("n_agents=3", "learner=None"),
+        )
+    )
     assert "client_0 (cost_liar): utility" in capsys.readouterr().out
 
 
@@ -101,10 +139,15 @@ ARGUMENTS = {
 
 
 def marked(name, strategy):
-    """Of everything that was said in an episode where all play a strategy: whether it is shown as a lie."""
+    """Of everything that was said in an episode where all play a strategy: whether it is shown
+    as a lie.
+    """
     market = make_market(name, max_cycles=ROUNDS[name], **ARGUMENTS.get(name, {}))
     names, lies = agent_names(market), []
-    policies, now = dict.fromkeys(names, strategy.build(market)), rounds.begin(market, torch.tensor([0]))
+    policies, now = (
+        dict.fromkeys(names, strategy.build(market)),
+        rounds.begin(market, torch.tensor([0])),
+    )
     while now.playing:
         before, (now, report) = now, rounds.advance(market, now, rounds.act(market, policies, now))
         lies += [row.style == "bold" for row in beside(market, before, report, names).rows]
@@ -118,5 +161,6 @@ def test_no_truthful_report_is_shown_as_a_lie(name):
 
 def test_small_lies_are_shown_as_lies():
     lies = marked("reference_v0", shade(0.999))
-    # a value is off by a thousandth of itself, and nine in ten of U[0, 1] are above 0.1: off by 1e-4 of the range
+    # a value is off by a thousandth of itself, and nine in ten of U[0, 1] are above 0.1: off by
+    # 1e-4 of the range
     assert sum(lies) > 0.9 * len(lies) / 2 and not any(lies[1::2])  # sellers stay truthful

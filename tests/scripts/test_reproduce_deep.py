@@ -21,7 +21,15 @@ from scripts.studies import deep
 from scripts.units import Unit
 
 ROOT = Path(__file__).resolve().parents[2]
-TOY = {"seeds": 1, "rounds": 4, "join": 1, "examples": 120, "validation": 40, "test": 40, "workers": 1}
+TOY = {
+    "seeds": 1,
+    "rounds": 4,
+    "join": 1,
+    "examples": 120,
+    "validation": 40,
+    "test": 40,
+    "workers": 1,
+}
 
 # Train 'n Trade, Table 1 and Table 2: test accuracy of agents A and B, %
 TABLE_1 = {
@@ -99,7 +107,16 @@ def done(digits, pictures, tmp_path_factory):
 
 
 def barrier(out, root, **more):
-    settings = {"seeds": 2, "examples": 100, "test": 40, "epochs": 2, "width": 8, "workers": 1, "root": root, "out": out}
+    settings = {
+        "seeds": 2,
+        "examples": 100,
+        "test": 40,
+        "epochs": 2,
+        "width": 8,
+        "workers": 1,
+        "root": root,
+        "out": out,
+    }
     return barriers.Barrier(**settings | more)
 
 
@@ -124,7 +141,8 @@ def test_every_study_writes_json_csv_and_a_picture(done, name):
 
 
 @pytest.mark.parametrize(
-    ("name", "paper"), [("table1", TABLE_1["mnist"]), ("table2", TABLE_2), ("table1_cifar10", TABLE_1["cifar10"])]
+    ("name", "paper"),
+    [("table1", TABLE_1["mnist"]), ("table2", TABLE_2), ("table1_cifar10", TABLE_1["cifar10"])],
 )
 def test_the_papers_numbers_stand_beside_ours_for_both_brokers(done, name, paper):
     facts = read(done[0], name)
@@ -136,14 +154,18 @@ def test_the_papers_numbers_stand_beside_ours_for_both_brokers(done, name, paper
 
 
 def test_tiny_imagenets_numbers_are_the_papers():
-    told = {deep.METHODS[name].label: figures for name, figures in deep.PAPER_1["tinyimagenet"].items()}
+    told = {
+        deep.METHODS[name].label: figures for name, figures in deep.PAPER_1["tinyimagenet"].items()
+    }
     assert told == TABLE_1["tinyimagenet"]
 
 
 def test_gaps_and_leaks_are_differences_of_the_same_seeds(done):
     facts = read(done[0], "table1")
     ours = {
-        (m, b): row(facts, f"{m}, A, broker: {b}, epoch 4")["points"] for m in TABLE_1["mnist"] for b in ("test data", "own data")
+        (m, b): row(facts, f"{m}, A, broker: {b}, epoch 4")["points"]
+        for m in TABLE_1["mnist"]
+        for b in ("test data", "own data")
     }
     gap = row(facts, "aligned less out-of-market, A, broker: own data")
     assert gap["points"] == [ours["aligned", "own data"][0] - ours["out-of-market", "own data"][0]]
@@ -154,14 +176,18 @@ def test_gaps_and_leaks_are_differences_of_the_same_seeds(done):
 
 
 def test_nothing_is_done_twice(done):
-    # 4 methods x 2 brokers; the figure needs the same; the table of layers 4 subsets x 2 brokers more; 2 networks x 2 pairs
+    # 4 methods x 2 brokers; the figure needs the same; the table of layers 4 subsets x 2 brokers
+    # more; 2 networks x 2 pairs
     assert done[1] == {"table1": 8, "fig2": 0, "table2": 8, "table1_cifar10": 8, "barrier": 4}
 
 
 def test_agents_train_apart_until_they_join(done):
     curves = read(done[0], "table1")["curves"]
-    out, fedavg, aligned = (curves[f"{method}, test"] for method in ("out_of_market", "fedavg", "aligned"))
-    assert out["loss"][0][0] == fedavg["loss"][0][0] == aligned["loss"][0][0]  # join=1: one epoch alone
+    out, fedavg, aligned = (
+        curves[f"{method}, test"] for method in ("out_of_market", "fedavg", "aligned")
+    )
+    # join=1: one epoch alone
+    assert out["loss"][0][0] == fedavg["loss"][0][0] == aligned["loss"][0][0]
     assert fedavg["loss"][0][1] != out["loss"][0][1] != aligned["loss"][0][1]
     assert fedavg["loss"][0][1][0] == fedavg["loss"][0][1][1]  # averaged: both have one model
     assert all(alpha == [0, 0] for alpha in out["alpha"][0])  # nobody buys outside
@@ -183,23 +209,40 @@ def test_the_market_is_the_papers(digits):
     setting = dataclasses.replace(deep.SETTINGS["mnist"], examples=100, validation=20)
     market = deep.market_of(setting, deep.METHODS["aligned"], "test", 0, str(digits), None, "cpu")
     c, train = market.config, market.source.federation(torch.tensor([0])).train
-    assert (c.n_agents, c.max_cycles, c.valuation, c.after_purchase) == (2, 60, "relative_loss", "reset")
-    assert c.training.steps == 1 and c.training.batch_size == 512 and c.training.learning_rate == 0.01
+    assert (c.n_agents, c.max_cycles, c.valuation, c.after_purchase) == (
+        2,
+        60,
+        "relative_loss",
+        "reset",
+    )
+    assert (
+        c.training.steps == 1 and c.training.batch_size == 512 and c.training.learning_rate == 0.01
+    )
     assert len(market.phase(Train).learner.layers) == 5  # 784-32-32-32-16-10
     labels = [train.y[train.index[0, k, : train.size[0, k]]] for k in (0, 1)]
     # 10 rows of each class, of which A keeps one of each of 0-4 and B one of each of 5-9
-    assert labels[0].bincount().tolist() == [1] * 5 + [10] * 5 and labels[1].bincount().tolist() == [10] * 5 + [1] * 5
+    assert (
+        labels[0].bincount().tolist() == [1] * 5 + [10] * 5
+        and labels[1].bincount().tolist() == [10] * 5 + [1] * 5
+    )
 
 
 def test_a_trader_joins_after_the_epochs_it_was_told(digits):
-    setting = dataclasses.replace(deep.SETTINGS["mnist"], examples=100, validation=20, rounds=9, join=5)
-    market = deep.market_of(setting, deep.METHODS["aligned"], "validation", 0, str(digits), None, "cpu")
+    setting = dataclasses.replace(
+        deep.SETTINGS["mnist"], examples=100, validation=20, rounds=9, join=5
+    )
+    market = deep.market_of(
+        setting, deep.METHODS["aligned"], "validation", 0, str(digits), None, "cpu"
+    )
     move, width = market.moves[0], market.moves[0].observation.dim
     out, inside = (lambda o, r, k, v=v: torch.full((len(o), 3), v) for v in (-1.0, 0.0))
     policy = deep.Joins(out, inside, (5 - 0.5) / 9)
     seen = torch.zeros(10, width)
     seen[:, move.observation.slices["round"]] = (torch.arange(10) / 9)[:, None]
-    assert policy(seen, move, torch.zeros(10, dtype=torch.int64))[:, 0].tolist() == [-1.0] * 5 + [0.0] * 5
+    assert (
+        policy(seen, move, torch.zeros(10, dtype=torch.int64))[:, 0].tolist()
+        == [-1.0] * 5 + [0.0] * 5
+    )
     assert agent_names(market) == ("trader_0", "trader_1")
 
 
@@ -216,7 +259,8 @@ def test_the_ends_of_a_path_are_the_models_and_alignment_keeps_them(done):
         for pair in pairs:
             naive, aligned = pair["naive"], pair["aligned"]
             assert naive["loss"][0] == aligned["loss"][0]  # weight 0: the first model itself
-            assert abs(naive["loss"][-1] - aligned["loss"][-1]) < 1e-5  # a permuted model computes what it did
+            # a permuted model computes what it did
+            assert abs(naive["loss"][-1] - aligned["loss"][-1]) < 1e-5
             assert naive["accuracy"][-1] == aligned["accuracy"][-1]
 
 
@@ -228,18 +272,26 @@ def test_barriers_are_worked_out_of_the_path():
     assert found[f"{label}: barrier, aligned"].points == (3.5,)  # 5 - (1 + 2) / 2
     assert found[f"{label}: loss of the trained models"].points == (1.5,)
     # the design's reference for an MLP of 512 units: 99.1 / .035 at the ends, 82.4 / .573 permuted
-    assert [found[f"{label}: {what}"].paper for what in barriers._ROWS[:4]] == [99.1, 0.035, 82.4, 0.573]
+    assert [found[f"{label}: {what}"].paper for what in barriers._ROWS[:4]] == [
+        99.1,
+        0.035,
+        82.4,
+        0.573,
+    ]
     assert found[f"{label}: accuracy at the midpoint, naive"].paper is None
 
 
-# --- killed and resumed -----------------------------------------------------------------------------------------------------
+# --- killed and resumed ---------------------------------------------------------------------------
 
 
-class Killed(BaseException):  # as an interrupt is: what is only an Exception fails one unit, and the others go on
+# as an interrupt is: what is only an Exception fails one unit, and the others go on
+class Killed(BaseException):
     pass
 
 
-def test_a_study_that_fails_inside_a_unit_goes_on_and_ends_with_the_same_bytes(digits, done, tmp_path, monkeypatch):
+def test_a_study_that_fails_inside_a_unit_goes_on_and_ends_with_the_same_bytes(
+    digits, done, tmp_path, monkeypatch
+):
     monkeypatch.setattr(deep, "EVERY", 0.0)  # a checkpoint after every epoch
     rounds, seen = [], deep.seen
 
@@ -282,18 +334,22 @@ def test_twins_go_on_from_their_last_epoch(digits, done, tmp_path, monkeypatch):
 def test_a_study_killed_by_the_system_goes_on(digits, done, tmp_path):
     settings = TOY | {"root": str(digits), "out": str(tmp_path)}
     code = (
-        "import sys, time; from pathlib import Path; from scripts.studies import deep; deep.EVERY = 0.0; seen = deep.seen\n"
-        "def slow(market, batch):\n    time.sleep(0.2); return seen(market, batch)\n"
-        "deep.seen = slow\n"
-        f"config = {settings!r}\n"
-        "config |= {'root': Path(config['root']), 'out': Path(config['out'])}\n"
-        "deep.table1(deep.Table1(**config))\n"
+        "import sys, time; from pathlib import Path; from scripts.studies import deep; deep.EVERY"
+        " = 0.0; seen = deep.seen\ndef slow(market, batch):\n    time.sleep(0.2); return"
+        f" seen(market, batch)\ndeep.seen = slow\nconfig = {settings!r}\nconfig |= {{'root':"
+        " Path(config['root']), 'out': Path(config['out'])}\ndeep.table1(deep.Table1(**config))\n"
     )
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    child = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+    child = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL
+    )
     try:
         limit = time.monotonic() + 60
-        while not list(tmp_path.glob("units/*/state.safetensors")) and time.monotonic() < limit and child.poll() is None:
+        while (
+            not list(tmp_path.glob("units/*/state.safetensors"))
+            and time.monotonic() < limit
+            and child.poll() is None
+        ):
             time.sleep(0.02)
         assert list(tmp_path.glob("units/*/state.safetensors"))
     finally:
@@ -304,15 +360,35 @@ def test_a_study_killed_by_the_system_goes_on(digits, done, tmp_path):
     assert (tmp_path / "table1.json").read_bytes() == (done[0] / "table1.json").read_bytes()
 
 
-# --- what is refused, and what makes new work -------------------------------------------------------------------------------
+# --- what is refused, and what makes new work -----------------------------------------------------
 
 
 def test_changed_settings_are_other_units(tmp_path):
-    same = {"method": "aligned", "broker": "test", "seed": 0, "data": "mnist", "root": None, "device": "cpu"}
+    same = {
+        "method": "aligned",
+        "broker": "test",
+        "seed": 0,
+        "data": "mnist",
+        "root": None,
+        "device": "cpu",
+    }
     units = [Unit(deep.trade, same | {"setting": deep.SETTINGS["mnist"]})]
-    changes = ({"rounds": 50}, {"join": 4}, {"learning_rate": 0.02}, {"examples": 100}, {"batch": 256}, {"pixels": None})
-    units += [Unit(deep.trade, same | {"setting": dataclasses.replace(deep.SETTINGS["mnist"], **c)}) for c in changes]
-    units += [Unit(deep.trade, units[0].arguments | c) for c in ({"seed": 1}, {"broker": "validation"}, {"method": "fedavg"})]
+    changes = (
+        {"rounds": 50},
+        {"join": 4},
+        {"learning_rate": 0.02},
+        {"examples": 100},
+        {"batch": 256},
+        {"pixels": None},
+    )
+    units += [
+        Unit(deep.trade, same | {"setting": dataclasses.replace(deep.SETTINGS["mnist"], **c)})
+        for c in changes
+    ]
+    units += [
+        Unit(deep.trade, units[0].arguments | c)
+        for c in ({"seed": 1}, {"broker": "validation"}, {"method": "fedavg"})
+    ]
     assert len({unit.name() for unit in units}) == len(units)
     assert units[0].name() == Unit(deep.trade, dict(reversed(units[0].arguments.items()))).name()
 
@@ -343,7 +419,9 @@ def test_wrong_arguments_are_refused_with_the_fix(make, message):
 
 def test_missing_data_is_refused_with_the_fix(tmp_path, monkeypatch):
     monkeypatch.setattr(deep, "SHARED", tmp_path / "nothing")
-    with pytest.raises(ValueError, match=r"no data for 'tinyimagenet': give --root FOLDER \(or an .npz file\)\."):
+    with pytest.raises(
+        ValueError, match=r"no data for 'tinyimagenet': give --root FOLDER \(or an .npz file\)\."
+    ):
         deep.table1(deep.Table1(out=tmp_path, setting="tinyimagenet"))
     with pytest.raises(ValueError, match=r"no data for 'mnist': .* or --download"):
         deep.fig2(deep.Neural(out=tmp_path))
@@ -369,14 +447,27 @@ def test_data_is_found_where_it_lies(tmp_path, monkeypatch):
     (tmp_path / "small" / "cifar10_8k_2k.npz").touch()
     (tmp_path / "mnist").mkdir()
     assert deep.place("mnist", None, False, tmp_path) == ("mnist", str(tmp_path / "mnist"))
-    assert deep.place("cifar10", None, False, tmp_path) == (str(tmp_path / "small" / "cifar10_8k_2k.npz"), None)
+    assert deep.place("cifar10", None, False, tmp_path) == (
+        str(tmp_path / "small" / "cifar10_8k_2k.npz"),
+        None,
+    )
     assert deep.place("cifar10", Path("/x"), False, tmp_path) == ("cifar10", "/x")
-    assert deep.place("cifar10_full", None, True, tmp_path) == ("cifar10", str(tmp_path / "data"))  # not the small file
+    # not the small file
+    assert deep.place("cifar10_full", None, True, tmp_path) == ("cifar10", str(tmp_path / "data"))
     assert deep.place("mnist", Path("/x/y.npz"), False, tmp_path) == ("/x/y.npz", None)
 
 
 def test_mnist_has_the_papers_sizes(data_root):
-    market = deep.market_of(deep.SETTINGS["mnist"], deep.METHODS["fedavg"], "test", 0, "mnist", str(data_root / "mnist"), "cpu")
-    # the authors' class counts 5923, 6742, ..., with a tenth of five of them: 32,463 and 33,537 of 60,000
+    market = deep.market_of(
+        deep.SETTINGS["mnist"],
+        deep.METHODS["fedavg"],
+        "test",
+        0,
+        "mnist",
+        str(data_root / "mnist"),
+        "cpu",
+    )
+    # the authors' class counts 5923, 6742, ..., with a tenth of five of them: 32,463 and 33,537 of
+    # 60,000
     assert market.source.federation(torch.tensor([0])).train.size.tolist() == [[32463, 33537]]
     assert market.config.training.steps == 66  # 33,537 / 512 = 65.5

@@ -1,4 +1,6 @@
-"""The studies of the tripartite game run end to end at toy size, with the reported numbers beside ours."""
+"""The studies of the tripartite game run end to end at toy size, with the reported numbers
+beside ours.
+"""
 
 import csv
 import json
@@ -19,10 +21,16 @@ def out(tmp_path_factory):
     where = {"out": folder, "workers": 1}
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MARKETENV_DATA", raising=False)
-        resources.rdfl_utilities(resources.Utilities(data=("digits", "mnist"), seeds=2, counts=(2, 10), **where))
+        resources.rdfl_utilities(
+            resources.Utilities(data=("digits", "mnist"), seeds=2, counts=(2, 10), **where)
+        )
         resources.rdfl_sweeps(resources.Sweeps(seeds=2, **where))
-        resources_deviations.rdfl_dynamics(resources_deviations.Dynamics(owners=(3, 5), games=4, rounds=60, **where))
-        resources_deviations.rdfl_misreport(resources_deviations.Misreport(games=4, reports=(0.9, 0.95, 1.0), **where))
+        resources_deviations.rdfl_dynamics(
+            resources_deviations.Dynamics(owners=(3, 5), games=4, rounds=60, **where)
+        )
+        resources_deviations.rdfl_misreport(
+            resources_deviations.Misreport(games=4, reports=(0.9, 0.95, 1.0), **where)
+        )
     return folder
 
 
@@ -36,13 +44,17 @@ def test_every_study_writes_rows_and_a_picture(out, name):
     assert name in reproduce.STUDIES
     facts, rows = read(out, name)
     assert len(rows) == len(facts["rows"]) and facts["notes"] and facts["curves"]  # no row twice
-    assert [line["what"] for line in csv.DictReader((out / f"{name}.csv").read_text().splitlines())] == list(rows)
+    assert [
+        line["what"] for line in csv.DictReader((out / f"{name}.csv").read_text().splitlines())
+    ] == list(rows)
     assert (out / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_what_is_not_here_is_named(out):
     facts, rows = read(out, "rdfl_utilities")
-    assert any("small/mnist_6k_1k.npz" in note for note in facts["notes"]) and not any(what.startswith("mnist") for what in rows)
+    assert any("small/mnist_6k_1k.npz" in note for note in facts["notes"]) and not any(
+        what.startswith("mnist") for what in rows
+    )
     assert rows["digits, size skew, N = 2: utility of the owners, FIXED"]["ours"] == pytest.approx(
         0.25, abs=0.01
     )  # (1 - 1/2) / 2
@@ -51,7 +63,8 @@ def test_what_is_not_here_is_named(out):
 def test_reported_numbers_stand_beside_ours(out):
     _, rows = read(out, "rdfl_sweeps")
     assert (
-        rows["alpha = 5: utility of the leader"]["paper"] == 0.6044 and rows["alpha = 5: utility of the centres"]["paper"] is None
+        rows["alpha = 5: utility of the leader"]["paper"] == 0.6044
+        and rows["alpha = 5: utility of the centres"]["paper"] is None
     )
     assert rows["eta: greatest utility of the leader"]["paper"] == 0.571
     _, rows = read(out, "rdfl_misreport")
@@ -83,7 +96,7 @@ def test_wrong_arguments_are_refused(monkeypatch):
         resources.Utilities(data=("mnist",)).here()
 
 
-# --- play in the market -------------------------------------------------------------------------------------------------
+# --- play in the market ---------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -93,9 +106,13 @@ def in_market(tmp_path_factory):
     where = {"out": folder, "workers": 1}
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MARKETENV_DATA", raising=False)
-        resources_market.rdfl_audit_gaming(resources_market.Audits(seeds=1, audits=("no audit", "loss_drop"), **where))
+        resources_market.rdfl_audit_gaming(
+            resources_market.Audits(seeds=1, audits=("no audit", "loss_drop"), **where)
+        )
         resources_market.rdfl_accuracy(
-            resources_market.Accuracy(data=("digits", "mnist"), seeds=1, rounds=2, sequential=False, **where)
+            resources_market.Accuracy(
+                data=("digits", "mnist"), seeds=1, rounds=2, sequential=False, **where
+            )
         )
     return folder
 
@@ -119,7 +136,10 @@ def test_what_bad_data_earn_is_told_beside_the_honest(in_market):
 
 def test_the_summarys_accuracy_stands_beside_what_it_could_mean(in_market):
     facts, rows = read(in_market, "rdfl_accuracy")
-    assert rows["digits, weighted mean, with the adjustment: final accuracy over FIXED"]["paper"] == 12.7
+    assert (
+        rows["digits, weighted mean, with the adjustment: final accuracy over FIXED"]["paper"]
+        == 12.7
+    )
     assert rows["digits, weighted mean, without: final accuracy over FIXED"]["paper"] is None
     assert any("small/mnist_6k_1k.npz" in note for note in facts["notes"])
     assert len(facts["curves"]["digits, weighted mean"]["FIXED, without"]) == 2

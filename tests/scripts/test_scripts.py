@@ -13,7 +13,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def run(*arguments):
-    done = subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=280)
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=280
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 
@@ -33,24 +35,49 @@ def test_demo_writes_its_report_pictures_and_rounds(tmp_path):
     assert len(lines) == (len(names) + 1) * 4 * 2  # line-ups (and the one outside) x seeds x rounds
     outside = [line for line in lines if line["strategy"] == "out of the market"]
     assert outside and all(not line["payments"] for line in outside)
-    assert out.count("less truthful (mean)") == 2 and out.count("an interval wants at least 20") == 1 and "[95 %]" not in out
+    assert (
+        out.count("less truthful (mean)") == 2
+        and out.count("an interval wants at least 20") == 1
+        and "[95 %]" not in out
+    )
     assert "report.html" in out and "reference/budget_balance" in out  # it ends with an audit
     assert "reference/budget_balance" in (tmp_path / "audit" / "report.html").read_text()
-    assert list(json.loads((tmp_path / "audit" / "claims.json").read_text())["claims"]) == ["reference/budget_balance"]
-    assert "Data market: one seller cheats" in page and all(name in page for name in ("bait_and_switch", "all audited"))
-    assert "Resource market: one owner cheats" in page and all(name in page for name in ("over_reporter", "fixed_leader"))
+    assert list(json.loads((tmp_path / "audit" / "claims.json").read_text())["claims"]) == [
+        "reference/budget_balance"
+    ]
+    assert "Data market: one seller cheats" in page and all(
+        name in page for name in ("bait_and_switch", "all audited")
+    )
+    assert "Resource market: one owner cheats" in page and all(
+        name in page for name in ("over_reporter", "fixed_leader")
+    )
     sharers = [name for name, s in STRATEGIES.items() if "model_sharing_v0" in s.markets]
-    assert all(name in page for name in (*sharers, "ipfl", "pfedgraph")) and page.count("data:image/png;base64,") == 8
+    assert (
+        all(name in page for name in (*sharers, "ipfl", "pfedgraph"))
+        and page.count("data:image/png;base64,") == 8
+    )
 
 
 @pytest.mark.parametrize(
-    "script", ["demo", "audit", "benchmark", "play", "train", "reproduce", "rewrite_playthroughs", "mutate", "audits/verdicts"]
+    "script",
+    [
+        "demo",
+        "audit",
+        "benchmark",
+        "play",
+        "train",
+        "reproduce",
+        "rewrite_playthroughs",
+        "mutate",
+        "audits/verdicts",
+    ],
 )
 def test_every_script_explains_itself(script, capsys):
     assert exit_code(script, "--help") == 0 and "--" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("script", ["rewrite_playthroughs", "mutate"])  # other tests run the others as processes
+# other tests run the others as processes
+@pytest.mark.parametrize("script", ["rewrite_playthroughs", "mutate"])
 def test_a_script_needs_nothing_that_another_has_imported(script):
     assert "--" in run(f"scripts/{script}.py", "--help")
 
@@ -60,12 +87,20 @@ def test_benchmark_writes_a_list_of_figures(tmp_path):
     found = json.loads((tmp_path / "b.json").read_text())
     assert all({"name", "value", "unit", "command"} <= case.keys() for case in found)
     assert all(case["value"] > 0 for case in found if "overhead" not in case["name"])
-    assert any("reference_v0" in case["name"] for case in found) and any("digits" in case["name"] for case in found)
-    assert any("data_market_v0" in case["name"] and case["unit"] == "market-rounds/s" for case in found)
+    assert any("reference_v0" in case["name"] for case in found) and any(
+        "digits" in case["name"] for case in found
+    )
+    assert any(
+        "data_market_v0" in case["name"] and case["unit"] == "market-rounds/s" for case in found
+    )
     resource = [case for case in found if case["name"].startswith("resource_market_v0")]
     assert {case["unit"] for case in resource} == {"market-rounds/s", "s/round", "times"}
-    assert any("model_sharing_v0 clear" in case["name"] and case["unit"] == "times" for case in found)
-    assert any("stackelberg" in case["name"] and "with caps / without" in case["name"] for case in found)
+    assert any(
+        "model_sharing_v0 clear" in case["name"] and case["unit"] == "times" for case in found
+    )
+    assert any(
+        "stackelberg" in case["name"] and "with caps / without" in case["name"] for case in found
+    )
 
 
 def test_play_tells_every_round_and_adds_up():
@@ -78,17 +113,31 @@ def test_play_tells_every_round_and_adds_up():
 
 
 def test_play_names_the_neighbour_of_an_unknown_strategy(capsys):
-    assert exit_code("play", "--focal", "shad") != 0 and "Did you mean 'shade'" in capsys.readouterr().err
+    assert (
+        exit_code("play", "--focal", "shad") != 0
+        and "Did you mean 'shade'" in capsys.readouterr().err
+    )
 
 
 def test_reproduce_joins_what_was_run_into_one_page(tmp_path):
-    toy = "--seeds 1 --cases 50 --rounds 2 --dimension 8 --examples 6 8 --validation 20 --test 20 --dimensions 2 --workers 1"
+    toy = (
+        "--seeds 1 --cases 50 --rounds 2 --dimension 8 --examples 6 8 --validation 20 --test 20"
+        " --dimensions 2 --workers 1"
+    )
     run("scripts/reproduce.py", "thm41", *toy.split(), "--out", str(tmp_path))
     assert exit_code("reproduce", "report", "--out", tmp_path) == 0
-    page, found = (tmp_path / "report.html").read_text(), json.loads((tmp_path / "thm41.json").read_text())
-    assert all(escape(words) in page for words in (found["title"], *(row["what"] for row in found["rows"])))
+    page, found = (
+        (tmp_path / "report.html").read_text(),
+        json.loads((tmp_path / "thm41.json").read_text()),
+    )
+    assert all(
+        escape(words) in page for words in (found["title"], *(row["what"] for row in found["rows"]))
+    )
     assert "data:image/png;base64," in page and "http://" not in page and "https://" not in page
 
 
 def test_a_report_of_nothing_names_the_fix(tmp_path, capsys):
-    assert exit_code("reproduce", "report", "--out", tmp_path) != 0 and "run a study first" in capsys.readouterr().err
+    assert (
+        exit_code("reproduce", "report", "--out", tmp_path) != 0
+        and "run a study first" in capsys.readouterr().err
+    )

@@ -29,11 +29,19 @@ def test_an_interval_needs_twenty_points_that_mostly_differ():
 
 def test_points_that_are_not_finite_are_counted_and_left_out():
     row = shown(1.0, float("inf"), 3.0, float("nan"))
-    assert (row["ours"], row["least"], row["most"], row["seeds"], row["not_finite"]) == (2.0, 1.0, 3.0, 2, 2)
+    assert (row["ours"], row["least"], row["most"], row["seeds"], row["not_finite"]) == (
+        2.0,
+        1.0,
+        3.0,
+        2,
+        2,
+    )
     assert row["points"] == [1.0, None, 3.0, None] and "2 (2 not finite)" in study.told(row)
     json.dumps(row, allow_nan=False)
     nothing = shown(float("inf"))
-    assert nothing["ours"] is None and nothing["seeds"] == 0 and study.told(nothing)[3:5] == ("-", "-")
+    assert (
+        nothing["ours"] is None and nothing["seeds"] == 0 and study.told(nothing)[3:5] == ("-", "-")
+    )
 
 
 def test_a_share_of_nothing_is_no_number():
@@ -51,7 +59,9 @@ def double(folder, value, path="", fail=False):
 def test_done_units_are_kept_and_failed_ones_are_not(tmp_path):
     common = study.Common(out=tmp_path, workers=1)
     with pytest.raises(RuntimeError, match="killed"):
-        study.run([Unit(double, {"value": 1}), Unit(double, {"value": 2, "fail": True})], common, "units")
+        study.run(
+            [Unit(double, {"value": 1}), Unit(double, {"value": 2, "fail": True})], common, "units"
+        )
     assert len(list((tmp_path / "units").glob("*.json"))) == 1
     assert study.run([Unit(double, {"value": 1})], common, "units") == [2]
 
@@ -68,6 +78,11 @@ def test_a_unit_on_a_changed_file_is_another_unit(tmp_path):
 def test_two_runs_in_one_folder_do_not_disturb_each_other(tmp_path):
     toy = "--seeds 2 --rounds 3 --dimension 8 --examples 6 8 --validation 20 --test 20 --workers 1"
     command = [sys.executable, "scripts/reproduce.py", "fig3", *toy.split(), "--out", str(tmp_path)]
-    both = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    both = [
+        subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
     ends = [(*run.communicate(timeout=200), run.returncode) for run in both]
     assert [code for *_, code in ends] == [0, 0], [error[-2000:] for _, error, _ in ends]

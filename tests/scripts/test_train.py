@@ -15,12 +15,29 @@ from agents.rl import TrainConfig, train
 from marketenv import make_market
 
 ROOT = Path(__file__).resolve().parents[2]
-TOY = ["--num-envs", "4", "--n-steps", "4", "--batch-size", "8", "--updates", "1", "--episodes", "2", "--evaluations", "2"]
+TOY = [
+    "--num-envs",
+    "4",
+    "--n-steps",
+    "4",
+    "--batch-size",
+    "8",
+    "--updates",
+    "1",
+    "--episodes",
+    "2",
+    "--evaluations",
+    "2",
+]
 
 
 def run(*arguments):
     return subprocess.run(
-        [sys.executable, "scripts/train.py", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=280
+        [sys.executable, "scripts/train.py", *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=280,
     )
 
 
@@ -36,21 +53,46 @@ def test_help_lists_every_field_with_what_it_means(capsys):
 def test_two_seeds_side_by_side_write_all_files_and_go_on(tmp_path):
     done = run(*TOY, "--steps", "64", "--seeds", "0", "1", "--workers", "2", "--out", tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "exact/payoff" in done.stdout and "price / type" in done.stdout and "steps a second" in done.stdout
+    assert (
+        "exact/payoff" in done.stdout
+        and "price / type" in done.stdout
+        and "steps a second" in done.stdout
+    )
     assert re.search(r"all seeds, steps.*128/128", done.stdout)  # one bar for both
     found = json.loads((tmp_path / "result.json").read_text())["seeds"]
-    assert [result["seed"] for result in found] == [0, 1] and found[0]["learned"] != found[1]["learned"]
+    assert [result["seed"] for result in found] == [0, 1] and found[0]["learned"] != found[1][
+        "learned"
+    ]
     assert (tmp_path / "learning.png").read_bytes().startswith(b"\x89PNG")
     for seed in (0, 1):
         folder = tmp_path / f"seed_{seed}"
         names = {path.name for path in folder.iterdir()}
-        wanted = {"model.zip", "policy.json", "result.json", "progress.csv", "speed.csv", "tensorboard", "checkpoints", "lock"}
+        wanted = {
+            "model.zip",
+            "policy.json",
+            "result.json",
+            "progress.csv",
+            "speed.csv",
+            "tensorboard",
+            "checkpoints",
+            "lock",
+        }
         assert names == wanted and list((folder / "tensorboard").glob("events.*"))
-    toy = {"num_envs": 4, "n_steps": 4, "batch_size": 8, "updates": 1, "episodes": 2, "evaluations": 2, "steps": 64}
+    toy = {
+        "num_envs": 4,
+        "n_steps": 4,
+        "batch_size": 8,
+        "updates": 1,
+        "episodes": 2,
+        "evaluations": 2,
+        "steps": 64,
+    }
     config = TrainConfig(**toy, out=tmp_path)
-    assert json.loads(json.dumps(train(config, 1))) == found[1]  # taken up from its folder: nothing is left to train
+    # taken up from its folder: nothing is left to train
+    assert json.loads(json.dumps(train(config, 1))) == found[1]
     alone = json.loads(json.dumps(train(dataclasses.replace(config, out=tmp_path / "alone"), 1)))
-    assert {**alone, "speed": 0} == {**found[1], "speed": 0}  # and a run alone gives the same numbers
+    # and a run alone gives the same numbers
+    assert {**alone, "speed": 0} == {**found[1], "speed": 0}
 
 
 @pytest.fixture(scope="module")
@@ -69,24 +111,55 @@ def script():
     ],
 )
 def test_everybody_can_learn_one_policy(settings, script, tmp_path, capsys):
-    plain = {"num_envs": 2, "n_steps": 2, "batch_size": 8, "updates": 1, "episodes": 2, "evaluations": 1, "steps": 16}
+    plain = {
+        "num_envs": 2,
+        "n_steps": 2,
+        "batch_size": 8,
+        "updates": 1,
+        "episodes": 2,
+        "evaluations": 1,
+        "steps": 16,
+    }
     script.main(TrainConfig(**{**plain, **settings}, agent="all", out=tmp_path))
     printed = capsys.readouterr().out
-    assert "difference (mean)" in printed and "one back to truth (mean)" in printed and "[95 %]" not in printed
+    assert (
+        "difference (mean)" in printed
+        and "one back to truth (mean)" in printed
+        and "[95 %]" not in printed
+    )
     assert "stands on too few episodes: an interval wants at least 20" in " ".join(printed.split())
     (found,) = json.loads((tmp_path / "result.json").read_text())["seeds"]
-    assert found["agent"] == "all" and found["deviation_to_truth"]["low"] is None  # two pairs make no interval
+    # two pairs make no interval
+    assert found["agent"] == "all" and found["deviation_to_truth"]["low"] is None
     assert (tmp_path / "learning.png").is_file()
 
 
 def test_a_picture_without_evaluations_is_drawn_too(script, tmp_path):
-    config = TrainConfig(agent="seller_0", num_envs=4, n_steps=4, batch_size=8, steps=16, evaluations=0, episodes=2, out=tmp_path)
+    config = TrainConfig(
+        agent="seller_0",
+        num_envs=4,
+        n_steps=4,
+        batch_size=8,
+        steps=16,
+        evaluations=0,
+        episodes=2,
+        out=tmp_path,
+    )
     script.main(config)
     assert (tmp_path / "learning.png").is_file()
 
 
 def test_steps_of_all_seeds_are_added_up(script, tmp_path):
-    config = TrainConfig(seeds=(0, 1), num_envs=4, n_steps=4, batch_size=8, steps=32, evaluations=0, episodes=2, out=tmp_path)
+    config = TrainConfig(
+        seeds=(0, 1),
+        num_envs=4,
+        n_steps=4,
+        batch_size=8,
+        steps=32,
+        evaluations=0,
+        episodes=2,
+        out=tmp_path,
+    )
     assert script.steps_done(config) == 0
     train(config, 1)
     assert script.steps_done(config) == 32
@@ -94,14 +167,27 @@ def test_steps_of_all_seeds_are_added_up(script, tmp_path):
 
 def test_intervals_stand_in_a_column_that_says_so(script):
     found = {"mean": 1.0, "low": 0.5, "high": 1.5}
-    one = {"seed": 0, "learned_mean": 2.0, "truthful_mean": 1.0, "difference": found, "deviation_to_truth": None, "exact": {}}
+    one = {
+        "seed": 0,
+        "learned_mean": 2.0,
+        "truthful_mean": 1.0,
+        "difference": found,
+        "deviation_to_truth": None,
+        "exact": {},
+    }
     few = one | {"seed": 1, "difference": {"mean": 1.0, "low": None, "high": None}}
-    heads = {len(rows): [column.header for column in script.earnings(rows).columns] for rows in ([one, few], [few])}
+    heads = {
+        len(rows): [column.header for column in script.earnings(rows).columns]
+        for rows in ([one, few], [few])
+    }
     assert heads == {
         2: ["seed", "learned", "truthful", "difference [95 %]"],
         1: ["seed", "learned", "truthful", "difference (mean)"],
     }
-    assert list(script.earnings([one, few]).columns[3].cells) == ["+1.000 [+0.500, +1.500]", "+1.000"]
+    assert list(script.earnings([one, few]).columns[3].cells) == [
+        "+1.000 [+0.500, +1.500]",
+        "+1.000",
+    ]
 
 
 DOUBLE = {"truth", "best against truth", "linear equilibrium"}
@@ -111,7 +197,8 @@ DOUBLE = {"truth", "best against truth", "linear equilibrium"}
     ("arguments", "wanted"),
     [
         ({}, DOUBLE),
-        # A = (v1 / 2 + 3 c0 / 2) / 2 = 1/4 at weight 1/2 (Chatterjee and Samuelson 1983): a lowest value above has no such line
+        # A = (v1 / 2 + 3 c0 / 2) / 2 = 1/4 at weight 1/2 (Chatterjee and Samuelson 1983): a lowest
+        # value above has no such line
         ({"values": (0.3, 1.0)}, DOUBLE - {"linear equilibrium"}),
         ({"mechanism": "posted_price"}, {"truth"}),
         ({"max_cycles": 2}, {"truth"}),
@@ -131,7 +218,9 @@ def test_without_the_learning_library_the_script_says_what_to_install():
     code = "import runpy, sys; sys.modules['stable_baselines3'] = None; sys.argv[1:] = ['--help']; "
     code += "runpy.run_path('scripts/train.py', run_name='__main__')"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 2 and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+    assert (
+        done.returncode == 2 and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+    )
     assert "pip install 'marketenv[sb3,scripts]'" in done.stderr
 
 

@@ -31,7 +31,8 @@ def some(tmp_path, times):
 
 @pytest.fixture(autouse=True)
 def _stable(monkeypatch):
-    monkeypatch.setattr(units, "_stamp", lambda text: [])  # the marks change while a unit runs; here they name no data
+    # the marks change while a unit runs; here they name no data
+    monkeypatch.setattr(units, "_stamp", lambda text: [])
 
 
 @pytest.mark.parametrize("crew", [ONE, Crew(workers=2)], ids=["here", "processes"])
@@ -46,10 +47,13 @@ def test_a_unit_that_fails_again_is_reported_and_the_others_are_kept(tmp_path):
     assert ran.results == [2, None, 6] and ran.errors == {1: "RuntimeError: planted failure 2"}
     (told,) = (tmp_path / "units").glob("*.error")
     assert "planted failure 2" in told.read_text() and "Traceback" in told.read_text()
-    with pytest.raises(RuntimeError, match=r"1 of 3 units failed.*unit 1: RuntimeError: planted failure 2"):
+    with pytest.raises(
+        RuntimeError, match=r"1 of 3 units failed.*unit 1: RuntimeError: planted failure 2"
+    ):
         ran.all()
     kept = {file: file.stat().st_mtime_ns for file in (tmp_path / "units").glob("*.json")}
-    assert run(some(tmp_path, 2), tmp_path / "units", "units", ONE).all() == [2, "at last", 6]  # the third try
+    # the third try
+    assert run(some(tmp_path, 2), tmp_path / "units", "units", ONE).all() == [2, "at last", 6]
     assert all(file.stat().st_mtime_ns == time for file, time in kept.items())
 
 
@@ -57,7 +61,8 @@ def test_how_often_a_unit_is_tried_is_a_choice(tmp_path):
     assert run(some(tmp_path, 1), tmp_path / "a", "units", Crew(workers=1, tries=1)).errors == {
         1: "RuntimeError: planted failure 1"
     }
-    assert run(some(tmp_path, 3), tmp_path / "b", "units", Crew(workers=1, tries=3)).errors == {}  # one failure was spent before
+    # one failure was spent before
+    assert run(some(tmp_path, 3), tmp_path / "b", "units", Crew(workers=1, tries=3)).errors == {}
 
 
 def test_fresh_does_everything_again(tmp_path):
@@ -77,7 +82,12 @@ def test_a_unit_is_another_where_what_it_stands_on_changes(tmp_path, monkeypatch
     for text in ("one = 1", "one = 2", "one = 1"):
         file.write_text(text)
         units._code.cache_clear()
-        names.append([Unit(double, {"value": 1}, stands=stands).name() for stands in (("agents",), ("marketenv",))])
+        names.append(
+            [
+                Unit(double, {"value": 1}, stands=stands).name()
+                for stands in (("agents",), ("marketenv",))
+            ]
+        )
     units._code.cache_clear()
     (first, apart), (second, apart_too), (third, _) = names
     assert first == third != second and apart == apart_too  # only what it stands on counts
@@ -90,7 +100,9 @@ def test_audit_units_stand_on_library_and_all_agents():
 
     def note(work, *arguments, **options):
         seen.extend(work)
-        return units.Ran([None] * len(work), [0.0] * len(work), dict.fromkeys(range(len(work)), "none"))
+        return units.Ran(
+            [None] * len(work), [0.0] * len(work), dict.fromkeys(range(len(work)), "none")
+        )
 
     claims = dict(list(evidence.find_claims("planted_claims:CLAIMS").items())[:1])
     with pytest.MonkeyPatch.context() as patch:
@@ -104,7 +116,10 @@ def test_crews_that_cannot_work_are_refused():
     for wrong, said in (
         ({"engine": "rai"}, "Did you mean 'ray'"),
         ({"address": "1.2.3.4:6379"}, "only ray has one"),
-        ({"workers": -1}, "^workers is -1, wanted a whole number >= 0; 0 takes one per processor.$"),
+        (
+            {"workers": -1},
+            "^workers is -1, wanted a whole number >= 0; 0 takes one per processor.$",
+        ),
         ({"tries": 0}, "^tries is 0, wanted a whole number >= 1.$"),
     ):
         with pytest.raises(ValueError, match=said):

@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from mixed_sellers import GRID, problem, skewed_digits
 
 from marketenv.core import draws
-from marketenv.valuation import additive, additive_wad, combine_wad, sliced_grid, sliced_upload, wasserstein2
+from marketenv.valuation import (
+    additive,
+    additive_wad,
+    combine_wad,
+    sliced_grid,
+    sliced_upload,
+    wasserstein2,
+)
 
 
 def added(parts, p, target, weights=None, target_weights=None, **options):
@@ -24,14 +31,19 @@ def on_sellers(grid):
 
 def test_worked_example():
     # bins of width 1 with centres .5, 1.5, 2.5, 3.5 over the target's range 0 to 4
-    grid = sliced_grid(torch.tensor([[0.0], [4.0]]), n_bins=4, margin=0.0, directions=torch.ones(1, 1))
+    grid = sliced_grid(
+        torch.tensor([[0.0], [4.0]]), n_bins=4, margin=0.0, directions=torch.ones(1, 1)
+    )
     assert grid.centres.tolist() == [[0.5, 1.5, 2.5, 3.5]]
     target = sliced_upload(torch.tensor([[0.0], [4.0]]), grid)
     assert target.tolist() == [[0.5, 0.5, 0.5, 1.0]]
     uploads = sliced_upload(
-        torch.tensor([[[0.7], [1.2], [9.0]], [[-5.0], [2.1], [3.9]]]), grid, torch.tensor([[1.0, 3.0, 0.0]] * 2)
+        torch.tensor([[[0.7], [1.2], [9.0]], [[-5.0], [2.1], [3.9]]]),
+        grid,
+        torch.tensor([[1.0, 3.0, 0.0]] * 2),
     )
-    assert uploads.tolist() == [[[0.25, 1.0, 1.0, 1.0]], [[0.25, 0.25, 1.0, 1.0]]]  # -5 counts in the first bin
+    # -5 counts in the first bin
+    assert uploads.tolist() == [[[0.25, 1.0, 1.0, 1.0]], [[0.25, 0.25, 1.0, 1.0]]]
     # seller 0: .5 and 1.5 in quarters against .5 and 3.5 in halves: 1/4 moves by 1, 1/2 by 2: 2.25
     # both, half each: levels .25 at .5, .625 at 1.5, 1 at 2.5: 1/4 by 1, 1/8 by 2, 3/8 by 1: 1.125
     found = additive_wad(uploads, torch.tensor([[1.0, 0.0], [0.5, 0.5]]), target, grid)
@@ -42,7 +54,8 @@ def test_worked_example():
 @given(seed=st.integers(0, 2**40))
 def test_many_bins_are_the_sliced_distance(seed):
     parts, p, target, weights, _ = problem(seed)
-    target = torch.cat([target, 20 * torch.eye(3), -20 * torch.eye(3)])  # the bins reach beyond all sellers in each direction
+    # the bins reach beyond all sellers in each direction
+    target = torch.cat([target, 20 * torch.eye(3), -20 * torch.eye(3)])
     grid = sliced_grid(target, n_bins=2048, n_directions=20)
     found = additive_wad(sliced_upload(parts, grid, weights), p, sliced_upload(target, grid), grid)
     wanted = combine_wad(parts, p, target, weights, method="sliced", directions=grid.directions)
@@ -70,7 +83,9 @@ def test_a_batch_is_its_singles_and_padding_holds_anything():
 
 def test_equal_data_are_at_distance_exactly_0():
     target = draws.normal(torch.tensor(0), 50, 4)
-    assert added(torch.stack([target, target + 1]), torch.tensor([[1.0, 0.0]]), target).tolist() == [0.0]
+    assert added(
+        torch.stack([target, target + 1]), torch.tensor([[1.0, 0.0]]), target
+    ).tolist() == [0.0]
 
 
 def test_it_ranks_mixtures_as_the_exact_distance_does():
@@ -78,7 +93,8 @@ def test_it_ranks_mixtures_as_the_exact_distance_does():
     grid = sliced_grid(target)
     found = additive_wad(sliced_upload(parts, grid), GRID, sliced_upload(target, grid), grid)
     exact = combine_wad(parts, GRID, target, method="exact")
-    assert float(torch.corrcoef(torch.stack([found, exact]))[0, 1]) > 0.95  # .974 with 3 x 200 points and 66 mixtures
+    # .974 with 3 x 200 points and 66 mixtures
+    assert float(torch.corrcoef(torch.stack([found, exact]))[0, 1]) > 0.95
     assert (found < exact).all()
 
 

@@ -1,4 +1,6 @@
-"""Labelled points as plain ones: class moments worked by hand, each data set its own, and what padding must not change."""
+"""Labelled points as plain ones: class moments worked by hand, each data set its own, and what
+padding must not change.
+"""
 
 import math
 
@@ -10,13 +12,23 @@ from hypothesis import strategies as st
 from marketenv.core import draws
 from marketenv.valuation import COVARIANCES, label_aware, pca, standardised, wasserstein2
 
-# class 0: (0, 0) and (2, 4), mean (1, 2), covariance [[1, 2], [2, 4]]; class 1: the one point (5, 5), covariance 0
+# class 0: (0, 0) and (2, 4), mean (1, 2), covariance [[1, 2], [2, 4]]; class 1: the one point (5,
+# 5), covariance 0
 X = torch.tensor([[0.0, 0.0], [2.0, 4.0], [5.0, 5.0]])
 Y = torch.tensor([0, 0, 1])
-ROOT = 1 / math.sqrt(5)  # [[1, 2], [2, 4]] = 5 v v^T with v = (1, 2) / sqrt 5, so its root is itself / sqrt 5
+# [[1, 2], [2, 4]] = 5 v v^T with v = (1, 2) / sqrt 5, so its root is itself / sqrt 5
+ROOT = 1 / math.sqrt(5)
 WORKED = {  # name: (the first and the last row, where they come from)
-    "diagonal": ([0, 0, 1, 2, 1, 2], [5, 5, 5, 5, 0, 0], "[x, mean_y, standard deviations 1 and 2]; one point has spread 0"),
-    "full": ([0, 0, 1, 2, ROOT, 2 * ROOT, 2 * ROOT, 4 * ROOT], [5, 5, 5, 5, 0, 0, 0, 0], "the root of [[1, 2], [2, 4]]"),
+    "diagonal": (
+        [0, 0, 1, 2, 1, 2],
+        [5, 5, 5, 5, 0, 0],
+        "[x, mean_y, standard deviations 1 and 2]; one point has spread 0",
+    ),
+    "full": (
+        [0, 0, 1, 2, ROOT, 2 * ROOT, 2 * ROOT, 4 * ROOT],
+        [5, 5, 5, 5, 0, 0, 0, 0],
+        "the root of [[1, 2], [2, 4]]",
+    ),
     "none": ([0, 0], [5, 5], "features only: 2 coordinates"),
 }
 EVERY = pytest.mark.parametrize("name", sorted(COVARIANCES))
@@ -38,7 +50,9 @@ def test_worked_example(name, dtype):
     first, last, reason = WORKED[name]
     found = label_aware(X.to(dtype), Y, 2, name)
     assert found.dtype == torch.float64
-    assert found[0].tolist() == pytest.approx(first, abs=1e-7) and found[2].tolist() == pytest.approx(last, abs=1e-7), reason
+    assert found[0].tolist() == pytest.approx(first, abs=1e-7) and found[
+        2
+    ].tolist() == pytest.approx(last, abs=1e-7), reason
 
 
 @EVERY
@@ -47,7 +61,9 @@ def test_every_leading_row_has_its_own_moments(name):
     whole = label_aware(x, y, 4, name, vocabulary=1.0)
     for i in range(2):
         for j in range(3):
-            assert torch.allclose(whole[i, j], label_aware(x[i, j], y[i, j], 4, name, 1.0), atol=1e-12)
+            assert torch.allclose(
+                whole[i, j], label_aware(x[i, j], y[i, j], 4, name, 1.0), atol=1e-12
+            )
     pooled = label_aware(x.flatten(0, 2), y.flatten(), 4, name, 1.0)
     assert name == "none" or not torch.allclose(pooled, whole.flatten(0, 2))
 
@@ -62,8 +78,11 @@ def test_padding_holds_anything_and_a_weight_is_a_count(name, seed, vocabulary):
     padded, labels = x.clone(), y.clone()
     padded[counts == 0], labels[counts == 0] = math.nan, 99
     found = label_aware(padded, labels, 4, name, vocabulary, weights=counts.double())
-    repeated = label_aware(x.repeat_interleave(counts, 0), y.repeat_interleave(counts), 4, name, vocabulary)
-    assert torch.allclose(found.repeat_interleave(counts, 0), repeated, atol=1e-6)  # roots know 1e-8 of the largest eigenvalue
+    repeated = label_aware(
+        x.repeat_interleave(counts, 0), y.repeat_interleave(counts), 4, name, vocabulary
+    )
+    # roots know 1e-8 of the largest eigenvalue
+    assert torch.allclose(found.repeat_interleave(counts, 0), repeated, atol=1e-6)
     assert not found[counts == 0].any()
 
 
@@ -86,16 +105,24 @@ def test_only_the_vocabulary_sees_that_labels_are_renamed():
     x, y = labelled(3)
     renamed = (y + 1) % 4
     assert torch.allclose(label_aware(x, renamed, 4), label_aware(x, y, 4), atol=1e-12)
-    assert not torch.allclose(label_aware(x, renamed, 4, vocabulary=1.0), label_aware(x, y, 4, vocabulary=1.0))
+    assert not torch.allclose(
+        label_aware(x, renamed, 4, vocabulary=1.0), label_aware(x, y, 4, vocabulary=1.0)
+    )
 
 
 def test_data_without_a_common_label_have_a_distance():
-    # one point each at 0 and of label 0 or 1: features and moments agree, only the vocabulary keeps them apart, by 9
-    mine, theirs = (label_aware(torch.zeros(1, 2), torch.tensor([y]), 2, vocabulary=9.0) for y in (0, 1))
+    # one point each at 0 and of label 0 or 1: features and moments agree, only the vocabulary keeps
+    # them apart, by 9
+    mine, theirs = (
+        label_aware(torch.zeros(1, 2), torch.tensor([y]), 2, vocabulary=9.0) for y in (0, 1)
+    )
     assert float(wasserstein2(mine, theirs)) == pytest.approx(3.0)
-    # a class that only one side has adds its own moments: at 2 both feature and mean differ, 4 + 4, for half the weight
+    # a class that only one side has adds its own moments: at 2 both feature and mean differ, 4 + 4,
+    # for half the weight
     both = label_aware(torch.tensor([[0.0], [2.0]]), torch.tensor([0, 1]), 2)
-    assert float(wasserstein2(both, label_aware(torch.zeros(1, 1), torch.tensor([0]), 2))) == pytest.approx(2.0)
+    assert float(
+        wasserstein2(both, label_aware(torch.zeros(1, 1), torch.tensor([0]), 2))
+    ) == pytest.approx(2.0)
 
 
 def test_unlabeled_data_have_features_only():
@@ -127,7 +154,7 @@ def test_bad_arguments_are_refused():
         label_aware(X, Y, 2, vocabulary=-1.0)
 
 
-# --- feature maps ---------------------------------------------------------------------------------------------------------
+# --- feature maps ---------------------------------------------------------------------------------
 
 
 def test_pca_keeps_what_varies_most():
@@ -138,7 +165,8 @@ def test_pca_keeps_what_varies_most():
         wanted = (x[k] - x[k].mean(0)) @ directions[:2].T
         assert torch.allclose(found[k].abs(), wanted.abs())  # up to the sign
     matrix = pca(x, 2).matrix
-    assert (matrix.gather(-2, matrix.abs().argmax(-2, keepdim=True)) > 0).all()  # which is that of the largest entry
+    # which is that of the largest entry
+    assert (matrix.gather(-2, matrix.abs().argmax(-2, keepdim=True)) > 0).all()
 
 
 def test_padding_and_weights_of_pca():
@@ -149,7 +177,8 @@ def test_padding_and_weights_of_pca():
     padded[8] = math.nan
     found, wanted = pca(padded, 3, weights), pca(torch.cat([x[:1], x[:8]]), 3)
     assert torch.allclose(found.shift, wanted.shift) and torch.allclose(found.matrix, wanted.matrix)
-    assert torch.equal(pca(x, 3, torch.full((9,), 0.3)).matrix, pca(x, 3).matrix)  # equal weights are none
+    # equal weights are none
+    assert torch.equal(pca(x, 3, torch.full((9,), 0.3)).matrix, pca(x, 3).matrix)
 
 
 def test_all_directions_of_pca_keep_every_distance():
@@ -161,7 +190,8 @@ def test_standardised_features_and_constant_ones():
     x = torch.tensor([[1.0, 7.0, 0.0], [3.0, 7.0, 0.0]])
     fitted = standardised(x)
     assert fitted(x).tolist() == [[-1.0, 0.0, 0.0], [1.0, 0.0, 0.0]]
-    assert fitted(torch.tensor([[5.0, 8.0, 2.0]])).tolist() == [[3.0, 1.0, 2.0]]  # (5 - 2) / 1, and constant ones only moved
+    # (5 - 2) / 1, and constant ones only moved
+    assert fitted(torch.tensor([[5.0, 8.0, 2.0]])).tolist() == [[3.0, 1.0, 2.0]]
     tenths = torch.full((7, 1), 0.1).double()  # their mean is no tenth, to the last digit
     assert standardised(tenths)(tenths + 1).tolist() == [pytest.approx([1.0])] * 7
 

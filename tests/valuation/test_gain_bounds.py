@@ -1,4 +1,6 @@
-"""Theorem 4.1 against the gains of planted errors: what always holds, and where the paper's upper bound fails."""
+"""Theorem 4.1 against the gains of planted errors: what always holds, and where the paper's
+upper bound fails.
+"""
 
 import math
 
@@ -26,15 +28,23 @@ def gains(e_a, e_b, alpha, beta):
 
 
 def best_weight(e_a, e_b):
-    """alpha = argmin |(1 - alpha) e_a + alpha e_b|^2 = <e_a, e_a - e_b> / |e_a - e_b|^2; B's own is 1 - alpha."""
+    """alpha = argmin |(1 - alpha) e_a + alpha e_b|^2 = <e_a, e_a - e_b> / |e_a - e_b|^2; B's
+    own is 1 - alpha.
+    """
     return (e_a * (e_a - e_b)).sum(-1) / square(e_a - e_b)
 
 
 def gaussian(d, seed, spread="equal", n=N):
-    """Errors of independent directions: lengths equal in law, or each with a factor drawn from Exp(1)."""
+    """Errors of independent directions: lengths equal in law, or each with a factor drawn from
+    Exp(1).
+    """
     key = torch.tensor(seed)
     e_a, e_b = draws.normal(key, 2, n, d)
-    factors = -draws.uniform(draws.fold(key, "length"), 2, n, 1).log() if spread == "exponential" else torch.ones(2, 1, 1)
+    factors = (
+        -draws.uniform(draws.fold(key, "length"), 2, n, 1).log()
+        if spread == "exponential"
+        else torch.ones(2, 1, 1)
+    )
     return e_a * factors[0], e_b * factors[1]
 
 
@@ -65,11 +75,17 @@ def test_what_always_holds(d, seed, angle, closeness, spread):
     e_b = closeness * bent + (1 - closeness) * e_b
     alpha, beta = weights(seed, n=20_000)
     gain_a, gain_b = gains(e_a, e_b, alpha, beta)
-    usable = gain_a.isfinite() & gain_b.isfinite() & (gain_a < 1e6) & (gain_b < 1e6)  # beyond, digits cancel
-    gain_a, gain_b, alpha, beta, inner = (x[usable] for x in (gain_a, gain_b, alpha, beta, (e_a * e_b).sum(-1)))
+    # beyond, digits cancel
+    usable = gain_a.isfinite() & gain_b.isfinite() & (gain_a < 1e6) & (gain_b < 1e6)
+    gain_a, gain_b, alpha, beta, inner = (
+        x[usable] for x in (gain_a, gain_b, alpha, beta, (e_a * e_b).sum(-1))
+    )
     sharp_low, sharp_high = theorem_4_1(gain_a, alpha, beta, "sharp")
-    slack = 1e-3 * (gain_a.sqrt() * 1e-6 + 1)  # of the root of a gain whose own digits may have cancelled
-    assert (gain_b.sqrt() >= sharp_low.sqrt() * (1 - slack)).all() and (gain_b.sqrt() <= sharp_high.sqrt() * (1 + slack)).all()
+    # of the root of a gain whose own digits may have cancelled
+    slack = 1e-3 * (gain_a.sqrt() * 1e-6 + 1)
+    assert (gain_b.sqrt() >= sharp_low.sqrt() * (1 - slack)).all() and (
+        gain_b.sqrt() <= sharp_high.sqrt() * (1 + slack)
+    ).all()
     low, high = theorem_4_1(gain_a, alpha, beta, "paper")
     safe = paper_bound_is_safe(gain_a, alpha, beta) | (inner >= 0)
     assert (gain_b.sqrt() >= low.sqrt() * (1 - slack)).all()
@@ -93,11 +109,13 @@ def test_what_always_holds_to_rounding(d, spread):
 @pytest.mark.parametrize(
     ("d", "spread", "outside", "violated"),
     [
-        # The page's 36 %, 3.8 %, 1.6 % and .03 % are met by lengths with independent Exp(1) factors; it names no spread.
+        # The page's 36 %, 3.8 %, 1.6 % and .03 % are met by lengths with independent Exp(1)
+        # factors; it names no spread.
         (2, "exponential", 0.36, 0.038),
         (3, "exponential", 0.36, 0.016),
         (10, "exponential", 0.34, 0.0003),
-        # Equal spread: measured with 1e6 other draws of torch.randn, 39.84 / 5.66 %, 39.95 / 2.55 % and 39.25 / .06 %.
+        # Equal spread: measured with 1e6 other draws of torch.randn, 39.84 / 5.66 %, 39.95 / 2.55 %
+        # and 39.25 / .06 %.
         (2, "equal", 0.398, 0.0566),
         (3, "equal", 0.3995, 0.0255),
         (10, "equal", 0.3925, 0.0006),
@@ -111,20 +129,29 @@ def test_how_often_the_papers_bound_fails(d, spread, outside, violated):
     exposed = ~paper_bound_is_safe(gain_a, alpha, beta) & ((e_a * e_b).sum(-1) < 0)
     fails = above(gain_b, theorem_4_1(gain_a, alpha, beta)[1])
     # four standard errors of 2e5 draws, and half a unit of the last digit quoted
-    assert float(exposed.double().mean()) == pytest.approx(outside, abs=4 * math.sqrt(0.24 / N) + 0.005)
-    assert float(fails.double().mean()) == pytest.approx(violated, abs=4 * math.sqrt(violated / N) + 0.0005)
+    assert float(exposed.double().mean()) == pytest.approx(
+        outside, abs=4 * math.sqrt(0.24 / N) + 0.005
+    )
+    assert float(fails.double().mean()) == pytest.approx(
+        violated, abs=4 * math.sqrt(violated / N) + 0.0005
+    )
 
 
 def test_planted_example():
     """e_a = (1, 0), e_b = (-.9, .3) at the weights of least Euclidean error."""
-    e_a, e_b = torch.tensor([[1.0, 0.0]], dtype=torch.float64), torch.tensor([[-0.9, 0.3]], dtype=torch.float64)
+    e_a, e_b = (
+        torch.tensor([[1.0, 0.0]], dtype=torch.float64),
+        torch.tensor([[-0.9, 0.3]], dtype=torch.float64),
+    )
     alpha = best_weight(e_a, e_b)
     assert float(alpha) == pytest.approx(1.9 / 3.7)  # <(1, 0), (1.9, -.3)> / (1.9^2 + .3^2)
     gain_a, gain_b = gains(e_a, e_b, alpha, 1 - alpha)
-    assert float(gain_a) == pytest.approx(3.7 / 0.09)  # both merge to the point of the line nearest to 0: .3^2 / 3.7
+    # both merge to the point of the line nearest to 0: .3^2 / 3.7
+    assert float(gain_a) == pytest.approx(3.7 / 0.09)
     assert float(gain_b) == pytest.approx(37.0)  # .9 * 3.7 / .09
     low, high = theorem_4_1(gain_a, alpha, 1 - alpha)
-    assert (float(low), float(high)) == pytest.approx((0.325, 2.345), abs=5e-4)  # the paper's formula misses 37
+    # the paper's formula misses 37
+    assert (float(low), float(high)) == pytest.approx((0.325, 2.345), abs=5e-4)
     assert not paper_bound_is_safe(gain_a, alpha, 1 - alpha)
     sharp = theorem_4_1(gain_a, alpha, 1 - alpha, "sharp")
     assert sharp[0] <= gain_b <= sharp[1]
@@ -143,14 +170,16 @@ def test_an_interior_optimum_reveals_the_buyers_gain(d, seed):
     assert torch.allclose(disclosed_gain(alpha, gain_a), gain_b, rtol=1e-6)
     _, high = theorem_4_1(gain_a, alpha, 1 - alpha)
     s = gain_a.sqrt() * (1 - alpha)
-    fails = (s > 0.5) & (s**2 + 2 * alpha - 1 > ((1 + s) / (2 * s - 1)) ** 2)  # high and Delta_b, both times alpha^2
+    # high and Delta_b, both times alpha^2
+    fails = (s > 0.5) & (s**2 + 2 * alpha - 1 > ((1 + s) / (2 * s - 1)) ** 2)
     near = (gain_b / high - 1).abs() < ROUNDING
     assert torch.equal((gain_b > high)[~near], fails[~near])
 
 
 def test_errors_of_equal_length_break_the_bound_beyond_one_angle():
-    # Equal lengths: alpha = beta = 1/2, r = 1 / cos(t / 2), s = r / 2; the condition above reads 2 s^2 - 2 s - 1 > 0,
-    # so s > (1 + sqrt 3) / 2 and cos(t / 2) < (sqrt 3 - 1) / 2: beyond t = 137.06 degrees, 23.85 % of all angles.
+    # Equal lengths: alpha = beta = 1/2, r = 1 / cos(t / 2), s = r / 2; the condition above reads 2
+    # s^2 - 2 s - 1 > 0, so s > (1 + sqrt 3) / 2 and cos(t / 2) < (sqrt 3 - 1) / 2: beyond t =
+    # 137.06 degrees, 23.85 % of all angles.
     t = torch.linspace(0.01, 3.13, 5000, dtype=torch.float64)
     e_a = torch.stack([torch.ones_like(t), torch.zeros_like(t)], -1)
     e_b = torch.stack([t.cos(), t.sin()], -1)
@@ -163,7 +192,10 @@ def test_errors_of_equal_length_break_the_bound_beyond_one_angle():
 def test_both_ends_of_the_sharp_interval_are_reached():
     # errors on one line are cos = +1 or -1 between e_a and A's merged error
     e_a, e_b = torch.ones(2, 1).double(), torch.tensor([[0.5], [-3.0]], dtype=torch.float64)
-    alpha, beta = torch.full((2,), 0.4, dtype=torch.float64), torch.full((2,), 0.3, dtype=torch.float64)
+    alpha, beta = (
+        torch.full((2,), 0.4, dtype=torch.float64),
+        torch.full((2,), 0.3, dtype=torch.float64),
+    )
     gain_a, gain_b = gains(e_a, e_b, alpha, beta)  # merged: .6 + .2 = .8 and .6 - 1.2 = -.6
     ends = torch.stack(theorem_4_1(gain_a, alpha, beta, "sharp"))
     assert torch.allclose((ends - gain_b).abs().amin(0), torch.zeros(2).double(), atol=1e-12)
@@ -179,15 +211,21 @@ def test_bounds_are_ordered_numbers(gain, alpha, beta):
 
 def test_edges():
     one = torch.ones(1).double()
-    # the buyer takes the seller's model whole, beta = 1, and so does A, alpha = 1: Delta_b = |e_b|^2/|e_a|^2 = 1/Delta_a
+    # the buyer takes the seller's model whole, beta = 1, and so does A, alpha = 1: Delta_b =
+    # |e_b|^2/|e_a|^2 = 1/Delta_a
     assert [float(x) for x in theorem_4_1(4 * one, one, one, "sharp")] == [0.25, 0.25]
     assert [float(x) for x in theorem_4_1(4 * one, one, one, "paper")] == [0.25, 0.25]
-    assert [float(x) for x in theorem_4_1(4 * one, 0.5 * one, 0 * one, "sharp")] == [1.0, 1.0]  # beta = 0 changes nothing
-    assert [float(x) for x in theorem_4_1(one, 0 * one, 0.5 * one, "sharp")] == [0.0, math.inf]  # alpha = 0 tells nothing
-    assert [float(x) for x in theorem_4_1(one, 1e-262 * one, one, "sharp")] == [0.0, math.inf]  # 1 - alpha rounds to 1
+    # beta = 0 changes nothing
+    assert [float(x) for x in theorem_4_1(4 * one, 0.5 * one, 0 * one, "sharp")] == [1.0, 1.0]
+    # alpha = 0 tells nothing
+    assert [float(x) for x in theorem_4_1(one, 0 * one, 0.5 * one, "sharp")] == [0.0, math.inf]
+    # 1 - alpha rounds to 1
+    assert [float(x) for x in theorem_4_1(one, 1e-262 * one, one, "sharp")] == [0.0, math.inf]
     # (1 - beta) = r c exactly: r = 1, alpha = beta = .5 -> c = .5, a zero denominator
     assert float(theorem_4_1(one, 0.5 * one, 0.5 * one, "paper")[1]) == math.inf
-    assert paper_bound_is_safe(9 * one, one, 0.5 * one) and paper_bound_is_safe(9 * one, 0.5 * one, one)
+    assert paper_bound_is_safe(9 * one, one, 0.5 * one) and paper_bound_is_safe(
+        9 * one, 0.5 * one, one
+    )
     assert not paper_bound_is_safe(9 * one, 0.5 * one, 0.5 * one)  # .5 < 3 * .5
 
 

@@ -14,11 +14,24 @@ from marketenv.valuation import VALUATIONS, Trial, error_ratio, loss_difference,
 LOSSES = torch.tensor([[2.0]]), torch.tensor([[[0.5, 2.0, 3.0]]])
 ERRORS = torch.tensor([[4.0]]), torch.tensor([[[1.0, 4.0, 8.0]]])
 WORKED = {  # name: (shown, worth, where they come from)
-    "loss_difference": ([1.5, 0.0, -1.0], [1.5, 0.0, -1.0], "Huang et al. 2023, eq. 4: 2 - .5, 2 - 2, 2 - 3"),
-    "relative_loss": ([0.75, 0.0, -0.5], [1.5, 0.0, -1.0], "Huang et al. 2023, section 3.3: the fall 1.5, 0, -1 over 2"),
-    "error_ratio": ([4.0, 1.0, 0.5], [3.0, 0.0, -0.5], "Huang et al. 2023, eq. 3: 4/1, 4/4, 4/8; a useless model is worth 0"),
+    "loss_difference": (
+        [1.5, 0.0, -1.0],
+        [1.5, 0.0, -1.0],
+        "Huang et al. 2023, eq. 4: 2 - .5, 2 - 2, 2 - 3",
+    ),
+    "relative_loss": (
+        [0.75, 0.0, -0.5],
+        [1.5, 0.0, -1.0],
+        "Huang et al. 2023, section 3.3: the fall 1.5, 0, -1 over 2",
+    ),
+    "error_ratio": (
+        [4.0, 1.0, 0.5],
+        [3.0, 0.0, -0.5],
+        "Huang et al. 2023, eq. 3: 4/1, 4/4, 4/8; a useless model is worth 0",
+    ),
 }
-NOTHING = {"loss_difference": 0.0, "relative_loss": 0.0, "error_ratio": 1.0}  # what a useless model shows
+# what a useless model shows
+NOTHING = {"loss_difference": 0.0, "relative_loss": 0.0, "error_ratio": 1.0}
 EVERY = pytest.mark.parametrize("name", sorted(VALUATIONS))
 
 
@@ -41,7 +54,9 @@ def trials(draw, dtype=torch.float64):
     scale = 10.0 ** draw(st.floats(-6, 6))
     before = draws.uniform(key, markets, agents) * scale
     after = draws.uniform(draws.fold(key, 1), markets, agents, agents) * scale
-    return Trial(before.to(dtype), after.to(dtype), (before * before).to(dtype), (after * after).to(dtype))
+    return Trial(
+        before.to(dtype), after.to(dtype), (before * before).to(dtype), (after * after).to(dtype)
+    )
 
 
 @EVERY
@@ -70,9 +85,16 @@ def test_a_batch_is_its_singles(name, trial):
         one = slice(m, m + 1)
         assert trial.error_before is not None and trial.error_after is not None
         alone = VALUATIONS[name](
-            Trial(trial.loss_before[one], trial.loss_after[one], trial.error_before[one], trial.error_after[one])
+            Trial(
+                trial.loss_before[one],
+                trial.loss_after[one],
+                trial.error_before[one],
+                trial.error_after[one],
+            )
         )
-        assert torch.equal(alone.shown[0], whole.shown[m]) and torch.equal(alone.worth[0], whole.worth[m])
+        assert torch.equal(alone.shown[0], whole.shown[m]) and torch.equal(
+            alone.worth[0], whole.worth[m]
+        )
 
 
 @EVERY
@@ -83,7 +105,8 @@ def test_a_broken_model_is_no_gain(name, broken, dtype):
     after = torch.tensor([[[1.0, broken], [1.0, 1.0]]], dtype=dtype)
     gain = VALUATIONS[name](Trial(before, after, before, after))
     assert gain.worth[0, 0, 0] > 0  # the whole pair is untouched
-    for place in ((0, 0, 1), (0, 1, 0), (0, 1, 1)):  # a broken merge, and a buyer whose own model is broken
+    # a broken merge, and a buyer whose own model is broken
+    for place in ((0, 0, 1), (0, 1, 0), (0, 1, 1)):
         assert gain.worth[place] == 0 and gain.shown[place] == NOTHING[name]
 
 
@@ -94,7 +117,8 @@ def test_zero_and_huge_losses_stay_finite(name, dtype):
     after = torch.tensor([[[0.0, 1.0], [0.0, 1.0]]], dtype=dtype)
     gain = VALUATIONS[name](Trial(before, after, before, after))
     assert gain.shown.isfinite().all() and gain.worth.isfinite().all()
-    assert gain.worth[0, 0, 0] == 0 and gain.shown[0, 0, 0] == NOTHING[name]  # exact before and after
+    # exact before and after
+    assert gain.worth[0, 0, 0] == 0 and gain.shown[0, 0, 0] == NOTHING[name]
     assert (gain.worth[0, 1] > 0).all() and gain.worth[0, 0, 1] < 0
 
 

@@ -1,4 +1,6 @@
-"""Point values from dual potentials: by hand, by finite differences of a small transport problem, and their sign."""
+"""Point values from dual potentials: by hand, by finite differences of a small transport
+problem, and their sign.
+"""
 
 import math
 
@@ -18,7 +20,9 @@ def transport(cost, a, b):
     n, m = cost.shape
     rows = np.kron(np.eye(n), np.ones((1, m)))
     columns = np.kron(np.ones((1, n)), np.eye(m))
-    plan = linprog(cost.ravel(), A_eq=np.vstack([rows, columns]), b_eq=np.concatenate([a, b]), method="highs")
+    plan = linprog(
+        cost.ravel(), A_eq=np.vstack([rows, columns]), b_eq=np.concatenate([a, b]), method="highs"
+    )
     return plan.fun, plan.eqlin.marginals[:n]
 
 
@@ -29,7 +33,9 @@ def test_worked_by_hand():
 
 
 def test_it_is_the_rise_of_the_distance_when_one_point_gains_weight():
-    """Costs of generic points have one optimal basis, which small steps keep, so that differences are exact."""
+    """Costs of generic points have one optimal basis, which small steps keep, so that
+    differences are exact.
+    """
     key = torch.tensor(8)
     x, y = draws.normal(key, 5, 2), draws.normal(draws.fold(key, "y"), 7, 2)
     cost, a, b = torch.cdist(x, y).square().numpy(), np.full(5, 0.2), np.full(7, 1 / 7)
@@ -38,7 +44,9 @@ def test_it_is_the_rise_of_the_distance_when_one_point_gains_weight():
     for i in range(5):
         step = np.full(5, -1e-4 / 4)
         step[i] = 1e-4  # as the others lose alike
-        assert float(gradients[i]) == pytest.approx((transport(cost, a + step, b)[0] - base) / 1e-4, rel=1e-6)
+        assert float(gradients[i]) == pytest.approx(
+            (transport(cost, a + step, b)[0] - base) / 1e-4, rel=1e-6
+        )
 
 
 def test_a_point_far_from_the_buyers_data_is_positive():
@@ -54,7 +62,9 @@ def test_they_sum_to_zero_and_potentials_have_no_zero(seed, n, shift):
     f = draws.normal(torch.tensor(seed), 3, n)
     g = calibrated_gradients(f)
     others = (f.sum(-1, keepdim=True) - f) / (n - 1)
-    assert torch.allclose(g, f - others, atol=1e-12) and torch.allclose(g.sum(-1), torch.zeros(3).double(), atol=1e-10)
+    assert torch.allclose(g, f - others, atol=1e-12) and torch.allclose(
+        g.sum(-1), torch.zeros(3).double(), atol=1e-10
+    )
     assert torch.allclose(calibrated_gradients(f + shift), g, atol=1e-9)
     assert torch.equal(calibrated_gradients(f[1]), g[1])
 
@@ -70,7 +80,9 @@ def test_what_has_no_others_is_refused(as_for_a_user):
     with pytest.raises(ValueError, match="hold 1 points, wanted 2 or more"):
         calibrated_gradients(torch.ones(3, 1))
     with pytest.raises(ValueError, match="hold 1 points, wanted 2 or more"):
-        calibrated_gradients(torch.ones(2, 3), torch.tensor([[True, True, True], [True, False, False]]))
+        calibrated_gradients(
+            torch.ones(2, 3), torch.tensor([[True, True, True], [True, False, False]])
+        )
     with pytest.raises(ValueError, match="potentials holds nan"):
         calibrated_gradients(torch.tensor([1.0, math.nan]))
     with pytest.raises(ValueError, match=r"present \[3\] does not fit potentials \[2, 3\]"):

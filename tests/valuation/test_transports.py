@@ -1,4 +1,6 @@
-"""Every transport of the table: a worked example, POT as its oracle, and what must hold for all clouds."""
+"""Every transport of the table: a worked example, POT as its oracle, and what must hold for all
+clouds.
+"""
 
 import math
 
@@ -10,9 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from marketenv.core import draws
-from marketenv.valuation import TRANSPORTS, exact, exact_transport, random_directions, sinkhorn, wasserstein2
+from marketenv.valuation import (
+    TRANSPORTS,
+    exact,
+    exact_transport,
+    random_directions,
+    sinkhorn,
+    wasserstein2,
+)
 
-# on a line: 0, 0, 3 against 0, 3, 3. One point of three moves by 3; both variances are 2, the means 1 and 2
+# on a line: 0, 0, 3 against 0, 3, 3. One point of three moves by 3; both variances are 2, the means
+# 1 and 2
 WORKED_A, WORKED_B = torch.tensor([[0.0], [0.0], [3.0]]), torch.tensor([[0.0], [3.0], [3.0]])
 WORKED = {  # name: (W2, how near, where it comes from)
     "exact": (math.sqrt(3), 1e-12, "a third of the weight moves by 3: 9 / 3 = 3"),
@@ -27,7 +37,12 @@ AT_MOST_W2 = ("sliced", "bures")
 def clouds(seed, *batch, n=9, m=7, e=3):
     key = torch.tensor(seed)
     a, b = draws.normal(key, *batch, n, e), draws.normal(draws.fold(key, "b"), *batch, m, e) + 0.5
-    return a, b, draws.uniform(draws.fold(key, "wa"), *batch, n), draws.uniform(draws.fold(key, "wb"), *batch, m)
+    return (
+        a,
+        b,
+        draws.uniform(draws.fold(key, "wa"), *batch, n),
+        draws.uniform(draws.fold(key, "wb"), *batch, m),
+    )
 
 
 def arrays(a, b, wa, wb):
@@ -47,7 +62,7 @@ def test_worked_example(name, dtype):
     assert found.dtype == torch.float64 and float(found) == pytest.approx(wanted, rel=near), reason
 
 
-# --- what POT says --------------------------------------------------------------------------------------------------------
+# --- what POT says --------------------------------------------------------------------------------
 
 
 def by_pot(name, a, b, wa, wb):
@@ -60,11 +75,16 @@ def by_pot(name, a, b, wa, wb):
         mean_a, mean_b = wa @ a, wb @ b
         return float(
             ot.gaussian.bures_wasserstein_distance(
-                mean_a, mean_b, (a - mean_a).T @ ((a - mean_a) * wa[:, None]), (b - mean_b).T @ ((b - mean_b) * wb[:, None])
+                mean_a,
+                mean_b,
+                (a - mean_a).T @ ((a - mean_a) * wa[:, None]),
+                (b - mean_b).T @ ((b - mean_b) * wb[:, None]),
             )
         )
     cost = ot.dist(a, b)
-    return math.sqrt(float(ot.sinkhorn2(wa, wb, cost, 0.01 * cost.max(), method="sinkhorn_log", numItermax=5000)))
+    return math.sqrt(
+        float(ot.sinkhorn2(wa, wb, cost, 0.01 * cost.max(), method="sinkhorn_log", numItermax=5000))
+    )
 
 
 @EVERY
@@ -72,10 +92,12 @@ def by_pot(name, a, b, wa, wb):
 def test_as_pot_has_it(name, seed):
     found = wasserstein2(*clouds(seed), method=name)
     # sinkhorn ends at column sums right to 1e-3
-    assert float(found) == pytest.approx(by_pot(name, *arrays(*clouds(seed))), rel=1e-3 if name == "sinkhorn" else 1e-9)
+    assert float(found) == pytest.approx(
+        by_pot(name, *arrays(*clouds(seed))), rel=1e-3 if name == "sinkhorn" else 1e-9
+    )
 
 
-# --- what holds for all clouds --------------------------------------------------------------------------------------------
+# --- what holds for all clouds --------------------------------------------------------------------
 
 
 @settings(max_examples=20)
@@ -96,8 +118,10 @@ def test_a_distance(name, seed):
     found = wasserstein2(a, b, wa, wb, method=name)
     near = 0.02 if name == "sinkhorn" else 1e-9  # its rows are exact, its columns nearly
     assert torch.allclose(wasserstein2(b, a, wb, wa, method=name), found, rtol=near)
-    assert torch.allclose(wasserstein2(3 * a, 3 * b, wa, wb, method=name), 3 * found, rtol=1e-6)  # cost grows by 9
-    assert torch.allclose(wasserstein2(a + 1e4, b + 1e4, wa, wb, method=name), found, rtol=1e-6)  # moved together
+    # cost grows by 9
+    assert torch.allclose(wasserstein2(3 * a, 3 * b, wa, wb, method=name), 3 * found, rtol=1e-6)
+    # moved together
+    assert torch.allclose(wasserstein2(a + 1e4, b + 1e4, wa, wb, method=name), found, rtol=1e-6)
 
 
 @EVERY
@@ -108,7 +132,10 @@ def test_equal_clouds_have_distance_exactly_0(name):
         for x in (a, flat, a + 1e3, 1e-6 * a):
             assert not wasserstein2(x, x, wa, wa, method=name).any()
             order = draws.permutation(torch.tensor(seed), 30)
-            assert name == "sinkhorn" or not wasserstein2(x, x[:, order], wa, wa[:, order], method=name).any()
+            assert (
+                name == "sinkhorn"
+                or not wasserstein2(x, x[:, order], wa, wa[:, order], method=name).any()
+            )
 
 
 @EVERY
@@ -127,7 +154,9 @@ def test_a_batch_is_its_singles_and_leading_axes_broadcast(name):
         for j in range(3):
             alone = wasserstein2(a[i, j], b[i, j], wa[i, j], wb[i, j], method=name)
             assert torch.allclose(alone, whole[i, j], rtol=near)
-    assert torch.allclose(wasserstein2(a, b[0, 0], wa, wb[0, 0], method=name)[0, 0], whole[0, 0], rtol=near)
+    assert torch.allclose(
+        wasserstein2(a, b[0, 0], wa, wb[0, 0], method=name)[0, 0], whole[0, 0], rtol=near
+    )
 
 
 @EVERY
@@ -147,8 +176,11 @@ def test_padding_holds_anything_and_a_weight_is_a_count(name):
 def test_single_points(name):
     a, b = torch.tensor([[1.0]]), torch.tensor([[4.0]])
     assert float(wasserstein2(a, b, method=name)) == pytest.approx(3.0)
-    # one point against 2 and 6: (1 + 9) / 2 = 5; of moments: the means differ by 1, the variances by (0 - 2)^2
-    assert float(wasserstein2(torch.tensor([[3.0]]), torch.tensor([[2.0], [6.0]]), method=name)) == pytest.approx(math.sqrt(5))
+    # one point against 2 and 6: (1 + 9) / 2 = 5; of moments: the means differ by 1, the variances
+    # by (0 - 2)^2
+    assert float(
+        wasserstein2(torch.tensor([[3.0]]), torch.tensor([[2.0], [6.0]]), method=name)
+    ) == pytest.approx(math.sqrt(5))
 
 
 @pytest.mark.usefixtures("as_for_a_user")
@@ -156,7 +188,9 @@ def test_bad_arguments_are_refused():
     a, b, wa, wb = clouds(0)
     with pytest.raises(ValueError, match=r"no method 'sinkhorm'. Did you mean 'sinkhorn'"):
         wasserstein2(a, b, method="sinkhorm")
-    with pytest.raises(ValueError, match=r"no entry of options of 'sinkhorn' 'epz'. Did you mean 'eps'"):
+    with pytest.raises(
+        ValueError, match=r"no entry of options of 'sinkhorn' 'epz'. Did you mean 'eps'"
+    ):
         wasserstein2(a, b, method="sinkhorn", epz=0.1)
     with pytest.raises(ValueError, match="a has 1 coordinates that are NaN or infinite"):
         wasserstein2(torch.tensor([[math.nan]]), torch.ones(1, 1))
@@ -173,7 +207,7 @@ def test_bad_arguments_are_refused():
         wasserstein2(a, b, wb)
 
 
-# --- exact ----------------------------------------------------------------------------------------------------------------
+# --- exact ----------------------------------------------------------------------------------------
 
 
 @settings(max_examples=15)
@@ -195,14 +229,15 @@ def test_a_solver_that_gives_up_says_so(monkeypatch):
         wasserstein2(*clouds(0, n=40, m=40)[:2])
 
 
-# --- sinkhorn -------------------------------------------------------------------------------------------------------------
+# --- sinkhorn -------------------------------------------------------------------------------------
 
 
 def test_less_smoothing_is_nearer():
     args = clouds(1, n=30, m=20)
     least = wasserstein2(*args)
     found = [
-        float(wasserstein2(*args, method="sinkhorn", eps=eps, iterations=5000) / least - 1) for eps in (0.1, 0.03, 0.01, 0.002)
+        float(wasserstein2(*args, method="sinkhorn", eps=eps, iterations=5000) / least - 1)
+        for eps in (0.1, 0.03, 0.01, 0.002)
     ]
     assert found == sorted(found, reverse=True) and found[0] > 0.1 and found[-1] < 0.01
 
@@ -211,10 +246,17 @@ def test_a_warm_start_needs_no_iterations():
     a, b, wa, wb = clouds(2, 2, n=30, m=20)
     cold = sinkhorn(a, b, wa, wb, iterations=2000, tolerance=1e-6)
     warm = sinkhorn(a, b, wa, wb, iterations=1, start=cold)
-    blind = sinkhorn(a, b, wa, wb, iterations=1, start=type(cold)(cold.cost, cold.f, torch.zeros_like(cold.g)))
-    assert torch.allclose(warm.cost, cold.cost, rtol=1e-5) and not torch.allclose(blind.cost, cold.cost, rtol=0.01)
-    again = sinkhorn(a + 0.01, b, wa, wb, iterations=2000, tolerance=1e-6)  # a like problem has the solution that it has alone
-    assert torch.allclose(sinkhorn(a + 0.01, b, wa, wb, tolerance=1e-6, start=cold).cost, again.cost, rtol=1e-5)
+    blind = sinkhorn(
+        a, b, wa, wb, iterations=1, start=type(cold)(cold.cost, cold.f, torch.zeros_like(cold.g))
+    )
+    assert torch.allclose(warm.cost, cold.cost, rtol=1e-5) and not torch.allclose(
+        blind.cost, cold.cost, rtol=0.01
+    )
+    # a like problem has the solution that it has alone
+    again = sinkhorn(a + 0.01, b, wa, wb, iterations=2000, tolerance=1e-6)
+    assert torch.allclose(
+        sinkhorn(a + 0.01, b, wa, wb, tolerance=1e-6, start=cold).cost, again.cost, rtol=1e-5
+    )
 
 
 def test_smooth_potentials_are_worth_the_cost_and_an_entropy():
@@ -222,14 +264,17 @@ def test_smooth_potentials_are_worth_the_cost_and_an_entropy():
     wa, wb = wa / wa.sum(), wb / wb.sum()
     eps = 0.01 * float((torch.cdist(a, b) ** 2).max())
     found = sinkhorn(a, b, wa, wb, iterations=5000, tolerance=1e-9)
-    worth = float((wa * found.f).sum() + (wb * found.g).sum())  # <C, P> + eps KL(P | w_a w_b), and 0 <= KL <= entropy of w_b
+    # <C, P> + eps KL(P | w_a w_b), and 0 <= KL <= entropy of w_b
+    worth = float((wa * found.f).sum() + (wb * found.g).sum())
     assert float(found.cost) < worth < float(found.cost) - eps * float((wb * wb.log()).sum())
 
 
 def test_an_early_end_is_still_an_upper_bound():
     args = clouds(4, 3, n=20, m=20)
     for iterations in (1, 2, 5):
-        assert (wasserstein2(*args, method="sinkhorn", iterations=iterations) >= wasserstein2(*args)).all()
+        assert (
+            wasserstein2(*args, method="sinkhorn", iterations=iterations) >= wasserstein2(*args)
+        ).all()
 
 
 @pytest.mark.usefixtures("as_for_a_user")
@@ -243,21 +288,28 @@ def test_sinkhorns_options_are_checked():
         sinkhorn(b, a, start=start)
 
 
-# --- sliced ---------------------------------------------------------------------------------------------------------------
+# --- sliced ---------------------------------------------------------------------------------------
 
 
 def test_given_directions_are_used():
     a, b = torch.tensor([[0.0, 0.0], [2.0, 0.0]]), torch.tensor([[0.0, 0.0], [0.0, 2.0]])
     axes = torch.eye(2)
     # along x: 0, 2 against 0, 0: 4 / 2 = 2; along y the same: the mean is 2
-    assert float(wasserstein2(a, b, method="sliced", directions=axes)) == pytest.approx(math.sqrt(2))
-    assert float(wasserstein2(a, b, method="sliced", directions=axes[:1])) == pytest.approx(math.sqrt(2))
-    one, two = (wasserstein2(a, b, method="sliced", keys=torch.tensor(k), n_directions=3) for k in (1, 2))
+    assert float(wasserstein2(a, b, method="sliced", directions=axes)) == pytest.approx(
+        math.sqrt(2)
+    )
+    assert float(wasserstein2(a, b, method="sliced", directions=axes[:1])) == pytest.approx(
+        math.sqrt(2)
+    )
+    one, two = (
+        wasserstein2(a, b, method="sliced", keys=torch.tensor(k), n_directions=3) for k in (1, 2)
+    )
     assert one != two
 
 
 def test_unequal_sizes_have_their_quantiles():
-    # 0 and 6 against 0, 3, 6: thirds of the mass. Levels 1/3, 1/2, 2/3, 1: gaps 0, 3, 3, 0 of widths 1/3, 1/6, 1/6, 1/3
+    # 0 and 6 against 0, 3, 6: thirds of the mass. Levels 1/3, 1/2, 2/3, 1: gaps 0, 3, 3, 0 of
+    # widths 1/3, 1/6, 1/6, 1/3
     a, b = torch.tensor([[0.0], [6.0]]), torch.tensor([[0.0], [3.0], [6.0]])
     assert float(wasserstein2(a, b, method="sliced")) == pytest.approx(math.sqrt(3))
     assert np.isclose(ot.wasserstein_1d(a.numpy(), b.numpy(), p=2), 3.0)

@@ -1,8 +1,11 @@
-"""Li, Yang, Jia, Pan, "Data Valuation and Selection in a Federated Model Marketplace", arXiv 2509.18104.
+"""Li, Yang, Jia, Pan, "Data Valuation and Selection in a Federated Model Marketplace", arXiv
+2509.18104.
 
-``numbers``: what the paper and its readers report;   ``settings``: scenarios, data sets, sizes by effort
+``numbers``: what the paper and its readers report;
+    ``settings``: scenarios, data sets, sizes by effort
 ``sellers_data``, ``training``: what mixtures are made of, and what models learn from them
-``correlation``, ``scaling``, ``private``, ``selection``, ``exploits``, ``market``, ``learned_sellers``, ``many_sellers``,
+``correlation``, ``scaling``, ``private``, ``selection``, ``exploits``, ``market``,
+``learned_sellers``, ``many_sellers``,
 ``payments``: experiments
 ``claims``: evidence and a rule;   ``figures``: evidence and a picture
 

@@ -1,4 +1,6 @@
-"""What seller 0 does with its rows: what it shows the platform, what it delivers, and how often it counts them."""
+"""What seller 0 does with its rows: what it shows the platform, what it delivers, and how often
+it counts them.
+"""
 
 from __future__ import annotations
 
@@ -68,12 +70,16 @@ def few(rows: Rows, made: Lots, keys: Int[Tensor, "seeds"]) -> Rows:
 
 def noise(rows: Rows, made: Lots, keys: Int[Tensor, "seeds"]) -> Rows:
     """Noise in place of its rows."""
-    return Rows(*noise_rows(*rows, torch.ones(keys.shape, dtype=torch.float64), keys, made.n_classes))
+    return Rows(
+        *noise_rows(*rows, torch.ones(keys.shape, dtype=torch.float64), keys, made.n_classes)
+    )
 
 
 def half_public(rows: Rows, made: Lots, keys: Int[Tensor, "seeds"]) -> Rows:
     """Its rows, each moved half of the way to a row of the buyer's, whatever its class."""
-    return Rows(toward(rows.x, made.goal_x, torch.full(keys.shape, 0.5, dtype=torch.float64), keys), rows.y)
+    return Rows(
+        toward(rows.x, made.goal_x, torch.full(keys.shape, 0.5, dtype=torch.float64), keys), rows.y
+    )
 
 
 def buyers(rows: Rows, made: Lots, keys: Int[Tensor, "seeds"]) -> Rows:

@@ -1,4 +1,6 @@
-"""The claims of the paper, of its readers, and ours about the library's payment rules: evidence and a rule each."""
+"""The claims of the paper, of its readers, and ours about the library's payment rules: evidence
+and a rule each.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,11 @@ from .wording import DATA, OURS, paper_claim
 
 SHOWN = {"label_skew": "label skew", "mislabeled": "mislabeled data", "unlabeled": "unlabeled data"}
 NEAR = 0.05  # .88 is read from a review: a value that is less by this counts as "around .88"
-MATCH = 0.1  # of a correlation, to either side: data, network and mixtures are not known to the last detail
+# of a correlation, to either side: data, network and mixtures are not known to the last detail
+MATCH = 0.1
 
 
-# --- wad_correlation ----------------------------------------------------------------------------------------------------
+# --- wad_correlation ------------------------------------------------------------------------------
 
 
 def _correlation(scenario: str) -> tuple[Claim, ...]:
@@ -23,14 +26,16 @@ def _correlation(scenario: str) -> tuple[Claim, ...]:
     return (
         paper_claim(
             f"combine_wad_{scenario}",
-            f"With {where}, the nearer a mixture's data are to the buyer's by CombineWad, the more accurate its model.",
+            f"With {where}, the nearer a mixture's data are to the buyer's by CombineWad, the more"
+            " accurate its model.",
             Above(),
             partial(correlation.negative, scenario=scenario),
             statistic="minus Pearson's correlation over mixtures, seed by seed",
         ),
         paper_claim(
             f"agg_wad_is_worse_{scenario}",
-            f"With {where}, AggWad, which sees every seller alone, goes less well with accuracy than CombineWad.",
+            f"With {where}, AggWad, which sees every seller alone, goes less well with accuracy"
+            " than CombineWad.",
             Above(),
             partial(correlation.agg_is_worse, scenario=scenario),
             statistic="correlation of AggWad less that of CombineWad, seed by seed",
@@ -42,14 +47,16 @@ CORRELATION = (
     *(claim for scenario in SHOWN for claim in _correlation(scenario)),
     paper_claim(
         "labels_see_wrong_labels",
-        "With mislabeled data a distance that sees labels goes better with accuracy than one of features alone.",
+        "With mislabeled data a distance that sees labels goes better with accuracy than one of"
+        " features alone.",
         Above(),
         partial(correlation.labels_help, scenario="mislabeled"),
         statistic="correlation of the feature-only distance less that of CombineWad, seed by seed",
     ),
     paper_claim(
         "digits_correlations",
-        "On embedded digits the correlations with accuracy are -.87 (CombineWad) and +.28 (AggWad), within .1.",
+        "On embedded digits the correlations with accuracy are -.87 (CombineWad) and +.28 (AggWad),"
+        " within .1.",
         AtMost(MATCH),
         correlation.as_reported,
         conditions=DATA[:1],
@@ -60,12 +67,13 @@ CORRELATION = (
 )
 
 
-# --- wad_scaling and wad_selection --------------------------------------------------------------------------------------
+# --- wad_scaling and wad_selection ----------------------------------------------------------------
 
 SCALING = (
     paper_claim(
         "scaling_correlation",
-        "Accuracy extrapolated from two small pilots has a correlation of around .88 with what full training reaches.",
+        "Accuracy extrapolated from two small pilots has a correlation of around .88 with what full"
+        " training reaches.",
         AtLeast(R2.value - NEAR),
         partial(scaling.fits, statistic="r"),
         place="summary; a second reading of the same number is the next claim",
@@ -73,7 +81,8 @@ SCALING = (
     ),
     paper_claim(
         "scaling_r2",
-        "Accuracy extrapolated from two small pilots explains a share r^2 of around .88 of what full training reaches.",
+        "Accuracy extrapolated from two small pilots explains a share r^2 of around .88 of what"
+        " full training reaches.",
         AtLeast(R2.value - NEAR),
         partial(scaling.fits, statistic="r^2"),
         place=R2.place,
@@ -98,7 +107,8 @@ def _selection(scenario: str) -> tuple[Claim, ...]:
     return (
         paper_claim(
             f"selects_well_{scenario}",
-            f"With {where} the mixture of the best extrapolated accuracy trains a better model than a mixture at random.",
+            f"With {where} the mixture of the best extrapolated accuracy trains a better model than"
+            " a mixture at random.",
             Above(),
             partial(selection.finds_good, scenario=scenario),
             unit="of the test rows",
@@ -106,16 +116,21 @@ def _selection(scenario: str) -> tuple[Claim, ...]:
         ),
         paper_claim(
             f"selects_best_{scenario}",
-            f"With {where} the chosen mixture is at most 3 points less accurate than the best of the grid.",
+            f"With {where} the chosen mixture is at most 3 points less accurate than the best of"
+            " the grid.",
             AtMost(3.0),
             partial(selection.near_best, scenario=scenario),
             paper=OURS,
             place="a number for what the paper says in words",
             unit="points of accuracy, %",
-            statistic="accuracy of the best mixture of the grid less that of the chosen one, seed by seed",
+            statistic=(
+                "accuracy of the best mixture of the grid less that of the chosen one, seed by seed"
+            ),
         ),
     )
 
 
-SELECTION = tuple(claim for scenario in ("label_skew", "mislabeled") for claim in _selection(scenario))
+SELECTION = tuple(
+    claim for scenario in ("label_skew", "mislabeled") for claim in _selection(scenario)
+)
 CLAIMS = (*CORRELATION, *SCALING, *SELECTION, *PRIVATE, *EXPLOITS, *LEARNED, *SELLERS, *PAYMENTS)

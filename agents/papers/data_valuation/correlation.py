@@ -19,38 +19,63 @@ DATA = {DIGITS_DATA: "digits", CIFAR: "cifar10"}  # the data set of a condition
 def correlations(setting: Setting, n_seeds: int, steps: int) -> dict[str, dict[str, list[float]]]:
     """Correlations with realised accuracy, a number a seed: by "what, points" and kind.
 
-    Distances go with the accuracy at each of the sizes, the prediction with that at ``points`` alone.
+    Distances go with the accuracy at each of the sizes, the prediction with that at ``points``
+    alone.
     """
     n0, n1 = setting.pilots
     found = measure(setting, n_seeds, steps, (n0, n1, setting.points))
-    pairs = {f"{name}, N = {n}": (d, found.accuracy[n]) for name, d in found.distances.items() for n in found.accuracy}
-    pairs[f"{PREDICTED}, N = {setting.points}"] = extrapolated(setting, found), found.accuracy[setting.points]
-    return {what: {kind: of(*pair).tolist() for kind, of in KINDS.items()} for what, pair in pairs.items()}
+    pairs = {
+        f"{name}, N = {n}": (d, found.accuracy[n])
+        for name, d in found.distances.items()
+        for n in found.accuracy
+    }
+    pairs[f"{PREDICTED}, N = {setting.points}"] = (
+        extrapolated(setting, found),
+        found.accuracy[setting.points],
+    )
+    return {
+        what: {kind: of(*pair).tolist() for kind, of in KINDS.items()}
+        for what, pair in pairs.items()
+    }
 
 
 def told(condition: str, effort: Effort, scenario: str) -> tuple[Setting, str]:
-    """The setting of a condition, and why it cannot be measured under this effort; "" where it can."""
+    """The setting of a condition, and why it cannot be measured under this effort; "" where it
+    can.
+    """
     data = DATA[condition]
     small = (
-        "large data sets want the effort standard or full" if data != "digits" and effort.name not in ("standard", "full") else ""
+        "large data sets want the effort standard or full"
+        if data != "digits" and effort.name not in ("standard", "full")
+        else ""
     )
     return Setting(data=data, scenario=scenario), small or missing(data)
 
 
 def negative(condition: str, effort: Effort, scenario: str) -> Evidence:
     """Minus the correlation of CombineWad with accuracy at the second pilot's size."""
-    return _of(condition, effort, scenario, lambda r: {f"-r of {COMBINE}": [-x for x in r[COMBINE]]})
+    return _of(
+        condition, effort, scenario, lambda r: {f"-r of {COMBINE}": [-x for x in r[COMBINE]]}
+    )
 
 
 def agg_is_worse(condition: str, effort: Effort, scenario: str) -> Evidence:
     """By how much AggWad's correlation lies above that of CombineWad."""
-    return _of(condition, effort, scenario, lambda r: {f"r of {AGG} less r of {COMBINE}": _less(r[AGG], r[COMBINE])})
+    return _of(
+        condition,
+        effort,
+        scenario,
+        lambda r: {f"r of {AGG} less r of {COMBINE}": _less(r[AGG], r[COMBINE])},
+    )
 
 
 def labels_help(condition: str, effort: Effort, scenario: str) -> Evidence:
     """By how much the correlation of the feature-only distance lies above that of CombineWad."""
     return _of(
-        condition, effort, scenario, lambda r: {f"r of the {FEATURES} less r of {COMBINE}": _less(r[FEATURES], r[COMBINE])}
+        condition,
+        effort,
+        scenario,
+        lambda r: {f"r of the {FEATURES} less r of {COMBINE}": _less(r[FEATURES], r[COMBINE])},
     )
 
 
@@ -78,10 +103,18 @@ def _of(condition: str, effort: Effort, scenario: str, samples: Any) -> Evidence
     size, n = size_of(effort), setting.pilots[1]
     found = measure(setting, size.seeds, size.steps, (n,))
     r = {name: pearson(d, found.accuracy[n]).tolist() for name, d in found.distances.items()}
-    rank = {name: float(spearman(d, found.accuracy[n]).mean()) for name, d in found.distances.items()}
+    rank = {
+        name: float(spearman(d, found.accuracy[n]).mean()) for name, d in found.distances.items()
+    }
     rows = [[name, sum(values) / len(values), rank[name]] for name, values in r.items()]
     return Evidence(
         samples=samples(r),
         seeds=f"{SEED} + 0..{size.seeds - 1}; {len(found.p)} mixtures each",
-        tables=[{"title": f"correlation with accuracy at N = {n}", "head": ["distance", "Pearson", "Spearman"], "rows": rows}],
+        tables=[
+            {
+                "title": f"correlation with accuracy at N = {n}",
+                "head": ["distance", "Pearson", "Spearman"],
+                "rows": rows,
+            }
+        ],
     )

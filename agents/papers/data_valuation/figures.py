@@ -1,4 +1,6 @@
-"""Pictures of what the experiments measured; each is given plain data, so that it can be drawn again without measuring."""
+"""Pictures of what the experiments measured; each is given plain data, so that it can be drawn
+again without measuring.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +16,15 @@ Grid = Mapping[str, Mapping[str, float]]  # row -> column -> number
 
 
 def correlations(wad: Points, accuracy: Sequence[float], points: Points) -> Figure:
-    """One seed's mixtures by distance and accuracy, and correlations of all seeds by what was measured."""
+    """One seed's mixtures by distance and accuracy, and correlations of all seeds by what was
+    measured.
+    """
     fig, axes = figure(len(wad) + 1, 4.2, 3.4)
     for k, (name, values) in enumerate(wad.items()):
         axes[k].scatter(values, accuracy, s=9, color=COLOURS[k])
-        axes[k].set(title=f"{name}, mixtures of one seed", xlabel=name, ylabel="accuracy on the test rows")
+        axes[k].set(
+            title=f"{name}, mixtures of one seed", xlabel=name, ylabel="accuracy on the test rows"
+        )
     _dots(axes[-1], points, "correlation with accuracy, all seeds", "Pearson's r")
     return fig
 
@@ -29,19 +35,32 @@ def scaling(predicted: Points, realised: Points, errors: Points) -> Figure:
     for k, (name, values) in enumerate(predicted.items()):
         axes[0].scatter(values, realised[name], s=8, color=COLOURS[k % len(COLOURS)], label=name)
     axes[0].axline((0.5, 0.5), slope=1, color="black", lw=0.6)
-    axes[0].set(title="one seed, a dot a mixture", xlabel="accuracy extrapolated from two pilots", ylabel="realised accuracy")
+    axes[0].set(
+        title="one seed, a dot a mixture",
+        xlabel="accuracy extrapolated from two pilots",
+        ylabel="realised accuracy",
+    )
     axes[0].legend(fontsize=6, frameon=False)
     _dots(axes[1], errors, "mean error over mixtures, all seeds", "points of accuracy, %")
     return fig
 
 
 def private(history: Points, sigmas: Sequence[float], errors: Points, found: Points) -> Figure:
-    """FedWaD by iteration, and TriangleWad by sigma: its error, and what an onlooker finds again."""
+    """FedWaD by iteration, and TriangleWad by sigma: its error, and what an onlooker finds
+    again.
+    """
     fig, axes = figure(3, 4.2, 3.4)
     for k, (name, values) in enumerate(history.items()):
-        axes[0].plot(range(1, len(values) + 1), values, marker="o", ms=3, color=COLOURS[k], label=name)
-    axes[0].set(title="FedWaD: error by iteration", xlabel="iteration", ylabel="% of W2", ylim=(0, None))
-    for panel, lines, title, y in ((axes[1], errors, "TriangleWad: error", "% of W2"), (axes[2], found, "rows found again", "%")):
+        axes[0].plot(
+            range(1, len(values) + 1), values, marker="o", ms=3, color=COLOURS[k], label=name
+        )
+    axes[0].set(
+        title="FedWaD: error by iteration", xlabel="iteration", ylabel="% of W2", ylim=(0, None)
+    )
+    for panel, lines, title, y in (
+        (axes[1], errors, "TriangleWad: error", "% of W2"),
+        (axes[2], found, "rows found again", "%"),
+    ):
         for k, (name, values) in enumerate(lines.items()):
             panel.plot(sigmas, values, marker="o", ms=3, color=COLOURS[k], label=name)
         panel.set(title=title, xlabel="sigma, deviations of a feature", ylabel=y, ylim=(0, None))
@@ -60,10 +79,14 @@ def regrets(points: Mapping[str, Points]) -> Figure:
 
 
 def exploits(predicted: Mapping[str, float], true: Mapping[str, float], money: Grid) -> Figure:
-    """What each attack makes of the accuracy, and what it is paid under each defence, % of an honest seller's money."""
+    """What each attack makes of the accuracy, and what it is paid under each defence, % of an
+    honest seller's money.
+    """
     fig, (left, right) = figure(2, 5.4, 3.8)
     names, rows = list(predicted), np.arange(len(predicted))
-    left.plot([predicted[n] for n in names], rows, "D", color=COLOURS[0], label="predicted, no defence")
+    left.plot(
+        [predicted[n] for n in names], rows, "D", color=COLOURS[0], label="predicted, no defence"
+    )
     left.plot([true[n] for n in names], rows, "o", color=COLOURS[1], label="realised")
     left.set_yticks(rows, names)
     left.invert_yaxis()
@@ -78,7 +101,12 @@ def many_sellers(n: Sequence[int], seconds: Sequence[float], correlation: Points
     """Seconds of the distance by number of sellers, and correlations with accuracy."""
     fig, (left, right) = figure(2, 4.8, 3.4)
     left.plot(n, seconds, marker="o", ms=4, color=COLOURS[0])
-    left.set(title="additive sliced distance, all mixtures", xlabel="sellers", ylabel="seconds a market", ylim=(0, None))
+    left.set(
+        title="additive sliced distance, all mixtures",
+        xlabel="sellers",
+        ylabel="seconds a market",
+        ylim=(0, None),
+    )
     for k, (name, values) in enumerate(correlation.items()):
         right.plot(n, values, marker="o", ms=4, color=COLOURS[k], label=name)
     right.axhline(0, color="black", lw=0.6)

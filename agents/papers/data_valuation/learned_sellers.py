@@ -1,8 +1,10 @@
-"""What a seller learns by reinforcement where nothing defends: PPO in a market that leaves it one way to cheat.
+"""What a seller learns by reinforcement where nothing defends: PPO in a market that leaves it one
+way to cheat.
 
-A row costs its seller cost (1 - bait) (1 - labelling [it renames]), and what is paid for it depends on the pilot alone. So noise
-saves all of that, a renaming saves the label, and to rename the classes of noise saves nothing more: where both are open, nothing
-speaks for the renaming. So each has a market of its own here.
+A row costs its seller cost (1 - bait) (1 - labelling [it renames]), and what is paid for it depends
+on the pilot alone. So noise saves all of that, a renaming saves the label, and to rename the
+classes of noise saves nothing more: where both are open, nothing speaks for the renaming. So each
+has a market of its own here.
 """
 
 from __future__ import annotations
@@ -28,16 +30,50 @@ from ...stress.attack import JUDGE, seeds_of
 from ...stress.claims.claim import Effort, Evidence
 
 SELLER, BUYER = "seller_0", "buyer_0"
-SCRIPTED = {"bait": "bait_and_switch", "permute": "label_permuter"}  # by conduct: the scripted seller that does it in full
-SMALL: dict[str, Any] = {  # one seller, a sixth of the points at six times the cost, labels dear, the buyer's worth known
-    **{"n_sellers": 1, "data_options": {"size": 60}, "max_cycles": 1, "points": 40, "pilots": (10, 20), "mixtures": 2},
-    **{"communications": 4, "learner_options": {"hidden": (16,)}, "private": False, "distance": "exact", "dimensions": 8},
-    **{"selection": "uniform", "rule": "posted", "money_per_accuracy": (100.0, 100.0), "cost_per_point": (0.12, 0.6)},
+# by conduct: the scripted seller that does it in full
+SCRIPTED = {"bait": "bait_and_switch", "permute": "label_permuter"}
+# one seller, a sixth of the points at six times the cost, labels dear, the buyer's worth known
+SMALL: dict[str, Any] = {
+    **{
+        "n_sellers": 1,
+        "data_options": {"size": 60},
+        "max_cycles": 1,
+        "points": 40,
+        "pilots": (10, 20),
+        "mixtures": 2,
+    },
+    **{
+        "communications": 4,
+        "learner_options": {"hidden": (16,)},
+        "private": False,
+        "distance": "exact",
+        "dimensions": 8,
+    },
+    **{
+        "selection": "uniform",
+        "rule": "posted",
+        "money_per_accuracy": (100.0, 100.0),
+        "cost_per_point": (0.12, 0.6),
+    },
     **{"labelling": 0.8},
 }
-LEARNING: dict[str, Any] = {  # it begins with truth, and its noise is wide enough to try the next option of a choice
-    **{"start": "truthful", "log_std_init": -0.7, "num_envs": 128, "n_steps": 4, "batch_size": 256, "updates": 10},
-    **{"learning_rate": 1e-2, "gae_lambda": 1.0, "evaluations": 0, "episodes": 2, "checkpoint_every": 0},
+# it begins with truth, and its noise is wide enough to try the next option of a choice
+LEARNING: dict[str, Any] = {
+    **{
+        "start": "truthful",
+        "log_std_init": -0.7,
+        "num_envs": 128,
+        "n_steps": 4,
+        "batch_size": 256,
+        "updates": 10,
+    },
+    **{
+        "learning_rate": 1e-2,
+        "gae_lambda": 1.0,
+        "evaluations": 0,
+        "episodes": 2,
+        "checkpoint_every": 0,
+    },
 }
 RUNS = {"standard": 6, "full": 20}  # learners, by effort
 PAIRS = 128  # episodes that each is judged on
@@ -48,9 +84,11 @@ MOSTLY = 0.5  # of its offers that the conduct is in, or of its delivery
 class Judged:
     """A learned seller beside truth on the same fresh episodes.
 
-    gain: what it earns more than truth does, money [pairs];   scripted: what the scripted cheat does [pairs]
+    gain: what it earns more than truth does, money [pairs];
+        scripted: what the scripted cheat does [pairs]
     lost: what it costs the buyer, money [pairs]
-    used: of its delivery that is noise, or of its offers in which classes are renamed; a mean over offers
+    used: of its delivery that is noise, or of its offers in which classes are renamed; a mean over
+        offers
     """
 
     gain: Float64[Tensor, "pairs"]
@@ -72,7 +110,9 @@ class Judged:
 
 @dataclass(frozen=True)
 class Watched:
-    """A policy whose conduct is written down: ``seen`` gets how far each of its offers goes in ``conduct``."""
+    """A policy whose conduct is written down: ``seen`` gets how far each of its offers goes in
+    ``conduct``.
+    """
 
     policy: Policy
     conduct: str
@@ -96,13 +136,21 @@ def small_market(*conduct: str) -> Market:
 def judged(market: Market, policy: Policy, conduct: str, pairs: int = PAIRS) -> Judged:
     """Play truth, the policy and the scripted cheat as the seller on the same seeds."""
     names, seen = agent_names(market), list[Tensor]()
-    sellers = [market.policies["truthful"], Watched(policy, conduct, seen), find_part(market, SCRIPTED[conduct])]
+    sellers = [
+        market.policies["truthful"],
+        Watched(policy, conduct, seen),
+        find_part(market, SCRIPTED[conduct]),
+    ]
     utility = _played(market, sellers, pairs)
     mine, theirs = (utility[..., names.index(name)] for name in (SELLER, BUYER))
-    return Judged(mine[1] - mine[0], mine[2] - mine[0], theirs[0] - theirs[1], float(torch.cat(seen).mean()))
+    return Judged(
+        mine[1] - mine[0], mine[2] - mine[0], theirs[0] - theirs[1], float(torch.cat(seen).mean())
+    )
 
 
-def _played(market: Market, sellers: list[Policy], pairs: int) -> Float64[Tensor, "sellers pairs agents"]:
+def _played(
+    market: Market, sellers: list[Policy], pairs: int
+) -> Float64[Tensor, "sellers pairs agents"]:
     """Utility of everybody where each of these policies is the seller, on the seeds of judging."""
     names, profile = agent_names(market), find_profile(market)
     who = torch.full((len(sellers), pairs, len(names)), len(sellers))
@@ -113,38 +161,66 @@ def _played(market: Market, sellers: list[Policy], pairs: int) -> Float64[Tensor
 @lru_cache(maxsize=64)
 def learned(conduct: str, seed: int, steps: int) -> Judged:
     """Train a seller against a truthful buyer, and judge it."""
-    from ...rl import TrainConfig, load_policy, seed_folder, train  # only who wants a learner needs stable-baselines3
+    # only who wants a learner needs stable-baselines3
+    from ...rl import TrainConfig, load_policy, seed_folder, train
 
     market = small_market(conduct)
     with tempfile.TemporaryDirectory() as folder:
-        config = TrainConfig(market=market.name, agent=SELLER, steps=steps, out=Path(folder), **LEARNING)
+        config = TrainConfig(
+            market=market.name, agent=SELLER, steps=steps, out=Path(folder), **LEARNING
+        )
         train(config, seed, market=market)
         return judged(market, load_policy(seed_folder(config, seed), market), conduct)
 
 
 def finds(condition: str, effort: Effort, conduct: str) -> Evidence:
-    """Of each learner whether it finds a conduct: 1 where it mostly does that, and surely earns more than truth by it."""
+    """Of each learner whether it finds a conduct: 1 where it mostly does that, and surely earns
+    more than truth by it.
+    """
     if effort.name not in RUNS:
         return Evidence(untested="learners want the effort standard or full")
     runs = [learned(conduct, seed, effort.steps) for seed in range(RUNS[effort.name])]
     return Evidence(
         samples={"learners that find it": [float(run.found) for run in runs]},
-        seeds=f"learners 0..{len(runs) - 1}, {effort.steps} steps each; judged on JUDGE + 0..{PAIRS - 1}",
+        seeds=(
+            f"learners 0..{len(runs) - 1}, {effort.steps} steps each; judged on JUDGE +"
+            f" 0..{PAIRS - 1}"
+        ),
         tables=[_table(conduct, runs)],
     )
 
 
 def _table(conduct: str, runs: list[Judged]) -> dict[str, Any]:
-    head = ["learner", "does it", "earns above truth", "least", "most", f"{SCRIPTED[conduct]} above truth", "costs the buyer"]
+    head = [
+        "learner",
+        "does it",
+        "earns above truth",
+        "least",
+        "most",
+        f"{SCRIPTED[conduct]} above truth",
+        "costs the buyer",
+    ]
     rows = []
     for seed, run in enumerate(runs):
         seen = run.interval
-        rows.append([seed, run.used, seen.mean, seen.low, seen.high, float(run.scripted.mean()), float(run.lost.mean())])
+        rows.append(
+            [
+                seed,
+                run.used,
+                seen.mean,
+                seen.low,
+                seen.high,
+                float(run.scripted.mean()),
+                float(run.lost.mean()),
+            ]
+        )
     return {"title": f"{conduct} alone is open, money an episode", "head": head, "rows": rows}
 
 
 def renaming_beside_bait(condition: str, effort: Effort) -> Evidence:
-    """What a seller of noise earns more by renaming the classes of that noise too, either way, where both are open."""
+    """What a seller of noise earns more by renaming the classes of that noise too, either way,
+    where both are open.
+    """
     market = small_market("permute", "bait")
     sellers = [seller(market, bait=1.0), seller(market, bait=1.0, permute="delivered")]
     utility = _played(market, sellers, effort.costly.judge)[..., agent_names(market).index(SELLER)]

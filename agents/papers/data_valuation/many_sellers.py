@@ -1,4 +1,6 @@
-"""3 to 1,000 sellers by the additive sliced distance, seconds and correlation: ``wad_sellers``, a next check of the summary."""
+"""3 to 1,000 sellers by the additive sliced distance, seconds and correlation: ``wad_sellers``,
+a next check of the summary.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ MOST_QUICK = 100  # sellers that the smallest effort can pay for
 
 @dataclass(frozen=True)
 class Crowd:
-    """What was measured of mixtures of many sellers: all [seeds, mixtures], and seconds of the sliced distance."""
+    """What was measured of mixtures of many sellers: all [seeds, mixtures], and seconds of the
+    sliced distance.
+    """
 
     sliced: Float64[Tensor, "seeds mixtures"]
     exact: Float64[Tensor, "seeds mixtures"]
@@ -41,12 +45,15 @@ def setting_of(n_sellers: int, data: str = "digits") -> Setting:
 
 
 def mixtures_of(n_sellers: int, count: int, n_classes: int) -> Float64[Tensor, "mixtures sellers"]:
-    """Mixtures of up to ten sellers, drawn from one block of classes, from two, ... or from all, with weights from Exp(1)."""
+    """Mixtures of up to ten sellers, drawn from one block of classes, from two, ... or from
+    all, with weights from Exp(1).
+    """
     blocks = max(2, min(n_sellers, n_classes))
     keys = draws.fold(torch.tensor(SEED), "crowd", n_sellers, torch.arange(count))
     reach = 1 + torch.arange(count) % blocks
     rank = draws.permutation(draws.fold(keys, "blocks"), blocks)
-    open_to = rank[:, torch.arange(n_sellers) % blocks] < reach[:, None]  # sellers of the blocks that a mixture reaches
+    # sellers of the blocks that a mixture reaches
+    open_to = rank[:, torch.arange(n_sellers) % blocks] < reach[:, None]
     lot = torch.where(open_to, draws.uniform(draws.fold(keys, "lot"), n_sellers), 2.0)
     taken = open_to & (lot.argsort(-1).argsort(-1) < MIXED)
     weight = torch.where(taken, -draws.uniform(draws.fold(keys, "weight"), n_sellers).log(), 0.0)
@@ -62,7 +69,9 @@ def crowd(n_sellers: int, n_seeds: int, count: int, data: str = "digits") -> Cro
     begin = time.perf_counter()
     grid = sliced_grid(goal, n_directions=DIRECTIONS)
     wanted = sliced_upload(goal, grid)
-    sliced = torch.stack([additive_wad(sliced_upload(part, grid), p, wanted, grid) for part in parts])
+    sliced = torch.stack(
+        [additive_wad(sliced_upload(part, grid), p, wanted, grid) for part in parts]
+    )
     seconds = (time.perf_counter() - begin) / n_seeds
     exact = torch.stack([_exact(parts[k], p, goal) for k in range(n_seeds)])
     found = accuracies(setting, made.owned, made.test, p, POINTS, seeds_of(n_seeds))
@@ -70,7 +79,9 @@ def crowd(n_sellers: int, n_seeds: int, count: int, data: str = "digits") -> Cro
 
 
 def _exact(
-    parts: Float64[Tensor, "sellers n e"], p: Float64[Tensor, "mixtures sellers"], goal: Float64[Tensor, "targets e"]
+    parts: Float64[Tensor, "sellers n e"],
+    p: Float64[Tensor, "mixtures sellers"],
+    goal: Float64[Tensor, "targets e"],
 ) -> Float64[Tensor, "mixtures"]:
     """W2 of every mixture, from the rows of its own sellers alone."""
     share, seller = p.topk(min(MIXED, p.shape[-1]), -1)
@@ -87,5 +98,10 @@ def follows(condition: str, effort: Effort) -> Evidence:
     return Evidence(
         samples={"-r of the sliced distance": (-pearson(found.sliced, found.accuracy)).tolist()},
         seeds=f"{SEED} + 0..{size.seeds - 1}",
-        notes=(f"correlation with the exact distance: {float(pearson(found.sliced, found.exact).mean()):.3f}",),
+        notes=(
+            (
+                "correlation with the exact distance:"
+                f" {float(pearson(found.sliced, found.exact).mean()):.3f}"
+            ),
+        ),
     )

@@ -1,4 +1,6 @@
-"""Every mixture of a grid: its distances to the buyer's data, and the accuracy that its models reach."""
+"""Every mixture of a grid: its distances to the buyer's data, and the accuracy that its models
+reach.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ class Measured:
 
 
 @lru_cache(maxsize=16)
-def distances_of(setting: Setting, n_seeds: int, steps: int) -> dict[str, Float64[Tensor, "seeds mixtures"]]:
+def distances_of(
+    setting: Setting, n_seeds: int, steps: int
+) -> dict[str, Float64[Tensor, "seeds mixtures"]]:
     """Distances of every mixture by name, in every seed; 1 % is the error of the fast method."""
     made = lots(setting, seeds_of(n_seeds))
     p = enumerate_mixtures(setting.n_sellers, steps).expand(n_seeds, -1, -1)
@@ -49,7 +53,9 @@ def distances_of(setting: Setting, n_seeds: int, steps: int) -> dict[str, Float6
 
 
 @lru_cache(maxsize=64)
-def accuracy_of(setting: Setting, n_seeds: int, steps: int, points: int) -> Float64[Tensor, "seeds mixtures"]:
+def accuracy_of(
+    setting: Setting, n_seeds: int, steps: int, points: int
+) -> Float64[Tensor, "seeds mixtures"]:
     """Realised accuracy of every mixture at so many training points, in every seed."""
     made = lots(setting, seeds_of(n_seeds))
     p = enumerate_mixtures(setting.n_sellers, steps)
@@ -59,7 +65,9 @@ def accuracy_of(setting: Setting, n_seeds: int, steps: int, points: int) -> Floa
 def measure(setting: Setting, n_seeds: int, steps: int, points: tuple[int, ...]) -> Measured:
     """Distances of every mixture of the grid, and its accuracy at each number of points."""
     found = {n: accuracy_of(_trained_alike(setting), n_seeds, steps, n) for n in points}
-    return Measured(enumerate_mixtures(setting.n_sellers, steps), distances_of(setting, n_seeds, steps), found)
+    return Measured(
+        enumerate_mixtures(setting.n_sellers, steps), distances_of(setting, n_seeds, steps), found
+    )
 
 
 def seeds_of(n_seeds: int) -> tuple[int, ...]:
@@ -69,16 +77,24 @@ def seeds_of(n_seeds: int) -> tuple[int, ...]:
 
 def _trained_alike(setting: Setting) -> Setting:
     """The setting whose models are the same: what distances do not see, training does."""
-    return dataclasses.replace(setting, scenario="label_skew") if setting.scenario == "unlabeled" else setting
+    return (
+        dataclasses.replace(setting, scenario="label_skew")
+        if setting.scenario == "unlabeled"
+        else setting
+    )
 
 
-# --- what goes with what ------------------------------------------------------------------------------------------------
+# --- what goes with what --------------------------------------------------------------------------
 
 
-def pearson(a: Float64[Tensor, "seeds mixtures"], b: Float64[Tensor, "seeds mixtures"]) -> Float64[Tensor, "seeds"]:
+def pearson(
+    a: Float64[Tensor, "seeds mixtures"], b: Float64[Tensor, "seeds mixtures"]
+) -> Float64[Tensor, "seeds"]:
     """Pearson's correlation over mixtures, seed by seed; 0 where one of both is constant.
 
-    >>> pearson(torch.tensor([[1.0, 2.0, 3.0]]).double(), torch.tensor([[2.0, 1.0, 0.0]]).double()).round(decimals=6)
+    >>> pearson(
+    ...     torch.tensor([[1.0, 2.0, 3.0]]).double(), torch.tensor([[2.0, 1.0, 0.0]]).double()
+    ... ).round(decimals=6)
     tensor([-1.], dtype=torch.float64)
     """
     a, b = (x - x.mean(-1, keepdim=True) for x in (a, b))
@@ -86,18 +102,26 @@ def pearson(a: Float64[Tensor, "seeds mixtures"], b: Float64[Tensor, "seeds mixt
     return torch.where(length > 0, (a * b).sum(-1) / length, 0.0)
 
 
-def spearman(a: Float64[Tensor, "seeds mixtures"], b: Float64[Tensor, "seeds mixtures"]) -> Float64[Tensor, "seeds"]:
+def spearman(
+    a: Float64[Tensor, "seeds mixtures"], b: Float64[Tensor, "seeds mixtures"]
+) -> Float64[Tensor, "seeds"]:
     """Spearman's rank correlation, equal numbers sharing their mean rank.
 
-    >>> spearman(torch.tensor([[1.0, 2.0, 9.0]]).double(), torch.tensor([[0.0, 0.1, 50.0]]).double()).round(decimals=6)
+    >>> spearman(
+    ...     torch.tensor([[1.0, 2.0, 9.0]]).double(), torch.tensor([[0.0, 0.1, 50.0]]).double()
+    ... ).round(decimals=6)
     tensor([1.], dtype=torch.float64)
     """
     return pearson(*(torch.from_numpy(rankdata(x.numpy(), axis=-1)) for x in (a, b)))
 
 
-def extrapolated(setting: Setting, found: Measured, form: str = "projektor") -> Float64[Tensor, "seeds mixtures"]:
+def extrapolated(
+    setting: Setting, found: Measured, form: str = "projektor"
+) -> Float64[Tensor, "seeds mixtures"]:
     """Accuracy predicted at ``points`` from estimators fitted at both pilots."""
     n0, n1 = setting.pilots
     p, wad = found.p.expand(len(found.distances[COMBINE]), -1, -1), found.distances[COMBINE]
-    first, second = (fit_estimator(p, wad, found.accuracy[n], form).predict(p, wad) for n in (n0, n1))
+    first, second = (
+        fit_estimator(p, wad, found.accuracy[n], form).predict(p, wad) for n in (n0, n1)
+    )
     return extrapolate(n0, first, n1, second, setting.points)

@@ -14,16 +14,23 @@ DIGITISED = "digitised from a figure of the paper, +-.05"
 DERIVED = "measured before this library existed"
 
 
-# --- accuracy and distance ----------------------------------------------------------------------------------------------
+# --- accuracy and distance ------------------------------------------------------------------------
 
-R2 = Reported(0.88, f"{READ}: r^2 of extrapolated against realised accuracy; the summary calls .88 a correlation")
+R2 = Reported(
+    0.88,
+    f"{READ}: r^2 of extrapolated against realised accuracy; the summary calls .88 a correlation",
+)
 ALGORITHMS = ("FedAvg", "FedNova", "FedProx", "SCAFFOLD")
-CORRELATIONS = {  # of CombineWad with accuracy on CIFAR-10, by federated algorithm and training points
+# of CombineWad with accuracy on CIFAR-10, by federated algorithm and training points
+CORRELATIONS = {
     (algorithm, points): Reported(r, DIGITISED)
-    for algorithm, pair in zip(ALGORITHMS, ((-0.39, -0.36), (-0.70, -0.75), (-0.73, -0.81), (-0.69, -0.69)), strict=True)
+    for algorithm, pair in zip(
+        ALGORITHMS, ((-0.39, -0.36), (-0.70, -0.75), (-0.73, -0.81), (-0.69, -0.69)), strict=True
+    )
     for points, r in zip((4000, 6000), pair, strict=True)
 }
-DIGITS = {  # correlation with accuracy on the embedded digits, 66 mixtures of three sellers, 100 and 200 points
+# correlation with accuracy on the embedded digits, 66 mixtures of three sellers, 100 and 200 points
+DIGITS = {
     "CombineWad": Reported(-0.87, DERIVED),
     "AggWad": Reported(0.28, DERIVED),
 }
@@ -32,11 +39,15 @@ SCALING = {  # of accuracies extrapolated from 100 and 200 points to 800, digits
     "R^2": Reported(0.77, DERIVED),
     "MAE": Reported(7.1, DERIVED),  # points of accuracy, %
 }
-SLICED = Reported(0.954, f"{DERIVED}: correlation of the additive sliced distance with the exact one")
+SLICED = Reported(
+    0.954, f"{DERIVED}: correlation of the additive sliced distance with the exact one"
+)
 
-# --- private distances --------------------------------------------------------------------------------------------------
+# --- private distances ----------------------------------------------------------------------------
 
-TRIANGLE_ERRORS = {  # relative error of TriangleWad, %, of Gaussians of 500 points in 10 dimensions, by (sigma, t, shift)
+# relative error of TriangleWad, %, of Gaussians of 500 points in 10 dimensions, by (sigma, t,
+# shift)
+TRIANGLE_ERRORS = {
     (1.0, 0.5, 1.0): Reported(18.0, DERIVED),
     (1.0, 0.5, 3.0): Reported(8.0, DERIVED),
     (0.1, 0.1, 1.0): Reported(0.6, DERIVED),
@@ -50,12 +61,14 @@ FEDWAD_ERRORS = {  # relative error after 10 iterations, %, S = n = 500, shift 1
     "fixed t": Reported(24.5, DERIVED),
 }
 
-# --- what a seller may try ----------------------------------------------------------------------------------------------
+# --- what a seller may try ------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Exploit:
-    """What one strategy of seller 0 comes to: distance, predicted and true accuracy, leave-one-out value (None: not told)."""
+    """What one strategy of seller 0 comes to: distance, predicted and true accuracy,
+    leave-one-out value (None: not told).
+    """
 
     wad: float
     predicted: float

@@ -1,6 +1,8 @@
-"""Random auctions put to every payment rule: what another ask than the cost would have earned, and what is spent.
+"""Random auctions put to every payment rule: what another ask than the cost would have earned, and
+what is spent.
 
-The paper has no payment rule; these are the library's (``DATA_RULES``), so that the claims are ours.
+The paper has no payment rule; these are the library's (``DATA_RULES``), so that the claims are
+ours.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ LARGEST_BUDGET = 10.0
 
 @dataclass(frozen=True)
 class Auctions:
-    """asks, values [auctions, sellers] and budget [auctions]: what all sellers ask is what it costs them."""
+    """asks, values [auctions, sellers] and budget [auctions]: what all sellers ask is what it
+    costs them.
+    """
 
     asks: Float64[Tensor, "auctions sellers"]
     values: Float64[Tensor, "auctions sellers"]
@@ -35,19 +39,29 @@ class Auctions:
 
 
 def auctions(cases: int, n_sellers: int = SELLERS) -> Auctions:
-    """Random auctions: costs and values over three decades, a tenth of the values 0 or below, budgets from 0 to 10."""
+    """Random auctions: costs and values over three decades, a tenth of the values 0 or below,
+    budgets from 0 to 10.
+    """
     key = draws.fold(torch.tensor(SEED), "auctions", n_sellers)
-    asks, values, bad = (draws.uniform(draws.fold(key, name), cases, n_sellers) for name in ("asks", "values", "bad"))
+    asks, values, bad = (
+        draws.uniform(draws.fold(key, name), cases, n_sellers) for name in ("asks", "values", "bad")
+    )
     values = 10 ** (3 * values - 2)
     values = torch.where(bad < 0.05, 0.0, torch.where(bad < 0.1, -values, values))
-    return Auctions(10 ** (3 * asks - 2), values, LARGEST_BUDGET * draws.uniform(draws.fold(key, "budget"), cases))
+    return Auctions(
+        10 ** (3 * asks - 2),
+        values,
+        LARGEST_BUDGET * draws.uniform(draws.fold(key, "budget"), cases),
+    )
 
 
 def candidates(some: Auctions) -> Float64[Tensor, "auctions sellers asks"]:
-    """Asks of each seller that decide: on both sides of every place where its own ask can change anything, and between them.
+    """Asks of each seller that decide: on both sides of every place where its own ask can change
+    anything, and between them.
 
-    a_j v_i / v_j, where the order changes;   B v_i / (v_i + the values before it), where the budget binds;
-    v_i, its share of the budget, and the budget: where a fixed offer is refused
+    a_j v_i / v_j, where the order changes;
+    B v_i / (v_i + the values before it), where the budget binds; v_i, its share of the budget, and
+    the budget: where a fixed offer is refused
     """
     v, budget = some.values.clamp(min=0), some.budget[:, None]
     rates = torch.where(v > 0, some.asks / v, torch.inf)
@@ -58,14 +72,23 @@ def candidates(some: Auctions) -> Float64[Tensor, "auctions sellers asks"]:
     shares = budget[..., None] * v[..., None] / (v[..., None] + before).clamp(min=1e-300)
     whole = budget * v / v.sum(-1, keepdim=True).clamp(min=1e-300)
     fixed = torch.stack([v, whole, budget.expand_as(v), budget * (v > 0)], -1)
-    places = torch.cat([others * v[..., None], shares, fixed], -1).nan_to_num(0.0, posinf=0.0).sort(-1).values
+    places = (
+        torch.cat([others * v[..., None], shares, fixed], -1)
+        .nan_to_num(0.0, posinf=0.0)
+        .sort(-1)
+        .values
+    )
     middle = (places[..., 1:] + places[..., :-1]) / 2
     beyond = 2 * places[..., -1:] + 1
-    return torch.cat([torch.zeros_like(beyond), places * (1 - BESIDE), places * (1 + BESIDE), middle, beyond], -1)
+    return torch.cat(
+        [torch.zeros_like(beyond), places * (1 - BESIDE), places * (1 + BESIDE), middle, beyond], -1
+    )
 
 
 def regrets(rule: str | DataRule, some: Auctions) -> Float64[Tensor, "auctions sellers"]:
-    """What the best other ask would have earned each seller more than its cost as the ask, money; 0 where none would."""
+    """What the best other ask would have earned each seller more than its cost as the ask,
+    money; 0 where none would.
+    """
     tried = candidates(some)
     n, sellers, k = tried.shape
     asks = some.asks[:, None, None].expand(n, sellers, k, sellers)
@@ -94,8 +117,10 @@ def truthful(condition: str, effort: Effort, rule: str | DataRule) -> Evidence:
         seeds=f"{len(regret)} random auctions of {SELLERS} sellers, key {SEED}",
         scale=LARGEST_BUDGET,
         exact=True,  # of the auctions all asks that can matter were tried
-        counterexample=f"asks {some.asks[worst].tolist()}, values {some.values[worst].tolist()}, "
-        f"budget {float(some.budget[worst]):.4g}: another ask earns {float(regret[worst]):.4g} more",
+        counterexample=(
+            f"asks {some.asks[worst].tolist()}, values {some.values[worst].tolist()}, budget"
+            f" {float(some.budget[worst]):.4g}: another ask earns {float(regret[worst]):.4g} more"
+        ),
     )
 
 
@@ -105,29 +130,40 @@ def within_budget(condition: str, effort: Effort, rule: str | DataRule) -> Evide
     The rule itself is asked: ``apply_data_rule`` would refuse what is looked for here.
     """
     some = auctions(min(20 * effort.cases, 20 * MOST_CASES))
-    done = (DATA_RULES[rule] if isinstance(rule, str) else rule).pay(some.asks, some.values, some.budget)
+    done = (DATA_RULES[rule] if isinstance(rule, str) else rule).pay(
+        some.asks, some.values, some.budget
+    )
     over = done.prices.sum((1, 2)) - some.budget
     short = torch.where(done.allocation[:, 0], some.asks - done.prices[:, 0], 0.0).amax(-1)
     return Evidence(
-        samples={"spent beyond the budget": greatest(over.clamp(min=0)), "paid below the ask": greatest(short.clamp(min=0))},
+        samples={
+            "spent beyond the budget": greatest(over.clamp(min=0)),
+            "paid below the ask": greatest(short.clamp(min=0)),
+        },
         seeds=f"{len(over)} random auctions of {SELLERS} sellers, key {SEED}",
         scale=LARGEST_BUDGET,
     )
 
 
 def nothing_vanishes(condition: str, effort: Effort) -> Evidence:
-    """How far the three parts of a price that is held back are from the price, and what more of a gain costs a seller."""
+    """How far the three parts of a price that is held back are from the price, and what more of
+    a gain costs a seller.
+    """
     cases = min(20 * effort.cases, 20 * MOST_CASES)
     key = draws.fold(torch.tensor(SEED), "hold-back")
     price, share, promised, realised, more = draws.uniform(key, 5, cases)
     promised, realised = (2 * x - 0.5 for x in (promised, realised))
     split = hold_back(price[:, None, None], share[:, None], promised[:, None], realised[:, None])
-    better = hold_back(price[:, None, None], share[:, None], promised[:, None], (realised + more)[:, None])
+    better = hold_back(
+        price[:, None, None], share[:, None], promised[:, None], (realised + more)[:, None]
+    )
     lost = (split.at_once + split.released + split.returned - price[:, None, None]).abs().flatten()
     return Evidence(
         samples={
             "money that vanishes": greatest(lost),
-            "money that more gain costs": greatest((split.released - better.released).clamp(min=0).flatten()),
+            "money that more gain costs": greatest(
+                (split.released - better.released).clamp(min=0).flatten()
+            ),
         },
         seeds=f"{cases} random prices, key {SEED}",
     )

@@ -1,7 +1,7 @@
 """What is lost and what is given away by distances between data that nobody shows: ``wad_private``.
 
-The summary's second experiment is the error against the central distance, its third the reconstruction of what was uploaded,
-its last check the exchange of one for the other.
+The summary's second experiment is the error against the central distance, its third the
+reconstruction of what was uploaded, its last check the exchange of one for the other.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ SMALL = "10 iterations of 500 points want the effort standard or full"
 def gaussians(
     keys: Int[Tensor, "seeds"], n: int, shift: float = 1.0
 ) -> tuple[Float64[Tensor, "seeds n d"], Float64[Tensor, "seeds n d"]]:
-    """Two standard Gaussian samples in 10 dimensions, the second one moved along the first coordinate."""
+    """Two standard Gaussian samples in 10 dimensions, the second one moved along the first
+    coordinate.
+    """
     x, y = (draws.normal(draws.fold(keys, name), n, DIMENSIONS) for name in ("x", "y"))
     y[..., 0] += shift
     return x, y
@@ -51,14 +53,18 @@ def gaussians(
 
 @dataclass(frozen=True)
 class Hidden:
-    """What TriangleWad comes to at one (k, sigma, t): relative error of the distance and share of rows found again [seeds]."""
+    """What TriangleWad comes to at one (k, sigma, t): relative error of the distance and share
+    of rows found again [seeds].
+    """
 
     error: Float64[Tensor, "seeds"]
     found: Float64[Tensor, "seeds"]
 
 
 @lru_cache(maxsize=32)
-def triangle(n_seeds: int, k: int, sigma: float, t: float, n: int = 500, shift: float = 1.0) -> Hidden:
+def triangle(
+    n_seeds: int, k: int, sigma: float, t: float, n: int = 500, shift: float = 1.0
+) -> Hidden:
     """TriangleWad between two Gaussians; sigma in deviations of a feature, which are 1."""
     keys = torch.tensor(seeds_of(n_seeds))
     x, y = gaussians(keys, n, shift)
@@ -70,11 +76,15 @@ def triangle(n_seeds: int, k: int, sigma: float, t: float, n: int = 500, shift: 
 
 
 @lru_cache(maxsize=8)
-def history(n_seeds: int, n: int, t: float | None, iterations: int = ITERATIONS) -> Float64[Tensor, "seeds iterations"]:
+def history(
+    n_seeds: int, n: int, t: float | None, iterations: int = ITERATIONS
+) -> Float64[Tensor, "seeds iterations"]:
     """Relative error of FedWaD after each iteration."""
     keys = torch.tensor(seeds_of(n_seeds))
     x, y = gaussians(keys, n)
-    return fedwad(x, y, iterations, draws.fold(keys, "fedwad"), t=t) / wasserstein2(x, y)[:, None] - 1
+    return (
+        fedwad(x, y, iterations, draws.fold(keys, "fedwad"), t=t) / wasserstein2(x, y)[:, None] - 1
+    )
 
 
 def communication(n: int, k: int, iterations: int = ITERATIONS) -> dict[str, int]:
@@ -82,8 +92,11 @@ def communication(n: int, k: int, iterations: int = ITERATIONS) -> dict[str, int
     return numbers_sent(n=n, d=DIMENSIONS, k=k, iterations=iterations)
 
 
-def ordering(setting: Setting, n_seeds: int, steps: int, sigma: float, t: float, k: int = 32) -> dict[str, list[float]]:
-    """Correlation of CombineWad of hidden rows with accuracy at the second pilot, and with CombineWad of the rows themselves.
+def ordering(
+    setting: Setting, n_seeds: int, steps: int, sigma: float, t: float, k: int = 32
+) -> dict[str, list[float]]:
+    """Correlation of CombineWad of hidden rows with accuracy at the second pilot, and with
+    CombineWad of the rows themselves.
 
     sigma: in deviations of the buyer's embedded rows
     """
@@ -91,16 +104,23 @@ def ordering(setting: Setting, n_seeds: int, steps: int, sigma: float, t: float,
     parts, goal = embedded(made, made.x, made.y)
     found = accuracy_of(setting, n_seeds, steps, setting.pilots[1])
     p = enumerate_mixtures(setting.n_sellers, steps).expand(n_seeds, -1, -1)
-    anchors = reference(draws.fold(torch.tensor(seeds_of(n_seeds)), "anchors"), k, goal.shape[-1], sigma) * goal.std()
+    anchors = (
+        reference(draws.fold(torch.tensor(seeds_of(n_seeds)), "anchors"), k, goal.shape[-1], sigma)
+        * goal.std()
+    )
     hidden = interpolate(parts, anchors[:, None], t)
     goals = interpolate(goal.expand(n_seeds, -1, -1), anchors, t)
     wad = combine_wad(hidden, p, goals) / (1 - t)
     plain = combine_wad(parts, p, goal.expand(n_seeds, -1, -1))
     again = reidentified(hidden, parts, t).mean(-1)
-    return {"accuracy": pearson(wad, found).tolist(), "distance": pearson(wad, plain).tolist(), "found": again.tolist()}
+    return {
+        "accuracy": pearson(wad, found).tolist(),
+        "distance": pearson(wad, plain).tolist(),
+        "found": again.tolist(),
+    }
 
 
-# --- evidence -----------------------------------------------------------------------------------------------------------
+# --- evidence -------------------------------------------------------------------------------------
 
 
 def _seeds(effort: Effort) -> tuple[int, str]:
@@ -122,21 +142,34 @@ def fedwad_error(condition: str, effort: Effort) -> Evidence:
 
 
 def fixed_freezes(condition: str, effort: Effort) -> Evidence:
-    """By how much the error of a fixed t lies above that of a random one, and what its last five iterations brought less."""
+    """By how much the error of a fixed t lies above that of a random one, and what its last
+    five iterations brought less.
+    """
     if _too_small(condition, effort):
         return Evidence(untested=SMALL)
     n, seeds = _seeds(effort)
     fixed, free = (history(n, POINTS[condition], t) for t in (0.5, None))
     half = ITERATIONS // 2 - 1
     moved, other = ((h[:, half] - h[:, -1]) for h in (fixed, free))
-    samples = {"error of t = .5 less that of random t": (fixed - free)[:, -1], "what random t still gains more": other - moved}
-    return Evidence(samples={name: values.tolist() for name, values in samples.items()}, seeds=seeds)
+    samples = {
+        "error of t = .5 less that of random t": (fixed - free)[:, -1],
+        "what random t still gains more": other - moved,
+    }
+    return Evidence(
+        samples={name: values.tolist() for name, values in samples.items()}, seeds=seeds
+    )
 
 
 def one_anchor(condition: str, effort: Effort) -> Evidence:
-    """Relative error of TriangleWad with k = 1, to either side: to move all points alike changes no distance."""
+    """Relative error of TriangleWad with k = 1, to either side: to move all points alike
+    changes no distance.
+    """
     n, seeds = _seeds(effort)
-    return Evidence(samples={"|error|, k = 1": triangle(n, 1, 1.0, 0.5, n=64).error.abs().tolist()}, seeds=seeds, exact=True)
+    return Evidence(
+        samples={"|error|, k = 1": triangle(n, 1, 1.0, 0.5, n=64).error.abs().tolist()},
+        seeds=seeds,
+        exact=True,
+    )
 
 
 def triangle_error(condition: str, effort: Effort) -> Evidence:
@@ -151,14 +184,19 @@ def found_again(condition: str, effort: Effort) -> Evidence:
     """The share of a seller's rows that an onlooker finds again from what was uploaded."""
     n, seeds = _seeds(effort)
     k, _, t = DEFAULT
-    return Evidence(samples={"rows found again": triangle(n, k, SIGMAS[condition], t).found.tolist()}, seeds=seeds)
+    return Evidence(
+        samples={"rows found again": triangle(n, k, SIGMAS[condition], t).found.tolist()},
+        seeds=seeds,
+    )
 
 
 SIGMAS = {AS_STATED: 1.0, "sigma .2": 0.2, "sigma .1": 0.1}
 
 
 def keeps_order(condition: str, effort: Effort) -> Evidence:
-    """Minus the correlation of CombineWad of hidden rows with accuracy, embedded digits, label skew."""
+    """Minus the correlation of CombineWad of hidden rows with accuracy, embedded digits, label
+    skew.
+    """
     size = size_of(effort)
     found = ordering(Setting(), size.seeds, size.steps, SIGMAS[condition], DEFAULT[2])
     notes = tuple(f"{name}: {sum(values) / len(values):.3f}" for name, values in found.items())

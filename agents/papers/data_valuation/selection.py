@@ -19,24 +19,31 @@ ESTIMATED = tuple(f"estimator {form}" for form in FORMS)
 def chosen(setting: Setting, found: Measured) -> dict[str, Int[Tensor, "seeds"]]:
     """The mixture that each rule takes, by its number in the grid.
 
-    An estimator takes the one of the best predicted accuracy at ``points``; a distance the nearest one; the pilot the one whose
-    small training was best.
+    An estimator takes the one of the best predicted accuracy at ``points``; a distance the nearest
+    one; the pilot the one whose small training was best.
     """
     picks = {f"estimator {form}": extrapolated(setting, found, form).argmax(-1) for form in FORMS}
-    picks |= {f"least {name}": found.distances[name].argmin(-1) for name in (COMBINE, AGG, FEATURES)}
+    picks |= {
+        f"least {name}": found.distances[name].argmin(-1) for name in (COMBINE, AGG, FEATURES)
+    }
     picks[PILOT] = found.accuracy[setting.pilots[1]].argmax(-1)
     even = (found.p - 1 / found.p.shape[-1]).abs().sum(-1).argmin()
     return picks | {EQUAL: even.expand_as(picks[PILOT])}
 
 
 def regrets(setting: Setting, found: Measured) -> dict[str, list[float]]:
-    """Accuracy that the best mixture of the grid reaches at ``points`` less that of the chosen one, by rule, a number a seed.
+    """Accuracy that the best mixture of the grid reaches at ``points`` less that of the chosen one,
+    by rule, a number a seed.
 
-    The best is the best as measured on the test rows, so that chance is on its side. ``ANY`` is a mixture drawn at random.
+    The best is the best as measured on the test rows, so that chance is on its side. ``ANY`` is a
+    mixture drawn at random.
     """
     real = found.accuracy[setting.points]
     best = real.amax(-1)
-    taken = {rule: best - real.gather(-1, pick[:, None])[:, 0] for rule, pick in chosen(setting, found).items()}
+    taken = {
+        rule: best - real.gather(-1, pick[:, None])[:, 0]
+        for rule, pick in chosen(setting, found).items()
+    }
     return {rule: values.tolist() for rule, values in (taken | {ANY: best - real.mean(-1)}).items()}
 
 
@@ -46,7 +53,9 @@ def regret_of(setting: Setting, n_seeds: int, steps: int) -> dict[str, list[floa
 
 
 def finds_good(condition: str, effort: Effort, scenario: str, rule: str = ESTIMATED[0]) -> Evidence:
-    """By how much the regret of the estimator's choice lies below that of a mixture drawn at random."""
+    """By how much the regret of the estimator's choice lies below that of a mixture drawn at
+    random.
+    """
     setting, reason = told(condition, effort, scenario)
     if reason:
         return Evidence(untested=reason)
@@ -57,7 +66,13 @@ def finds_good(condition: str, effort: Effort, scenario: str, rule: str = ESTIMA
     return Evidence(
         samples={"accuracy of the choice less that of a random mixture": gains},
         seeds=f"{SEED} + 0..{size.seeds - 1}",
-        tables=[{"title": "regret, points of accuracy", "head": ["rule", "mean regret, %"], "rows": rows}],
+        tables=[
+            {
+                "title": "regret, points of accuracy",
+                "head": ["rule", "mean regret, %"],
+                "rows": rows,
+            }
+        ],
     )
 
 
@@ -68,4 +83,6 @@ def near_best(condition: str, effort: Effort, scenario: str, rule: str = ESTIMAT
         return Evidence(untested=reason)
     size = size_of(effort)
     found = torch.tensor(regret_of(setting, size.seeds, size.steps)[rule], dtype=torch.float64)
-    return Evidence(samples={f"regret, {rule}": (100 * found).tolist()}, seeds=f"{SEED} + 0..{size.seeds - 1}")
+    return Evidence(
+        samples={f"regret, {rule}": (100 * found).tolist()}, seeds=f"{SEED} + 0..{size.seeds - 1}"
+    )

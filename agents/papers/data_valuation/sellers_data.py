@@ -1,4 +1,6 @@
-"""What sellers show and own in every seed, embedded for the distances, and the rows of every mixture."""
+"""What sellers show and own in every seed, embedded for the distances, and the rows of every
+mixture.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ from .settings import Setting
 
 
 class Mixed(NamedTuple):
-    """Rows that mixtures take of sellers: rows with owners [owners], and of each owner its seller, model and number of rows."""
+    """Rows that mixtures take of sellers: rows with owners [owners], and of each owner its
+    seller, model and number of rows.
+    """
 
     rows: Shards
     seller: Int[Tensor, "owners"]
@@ -30,7 +34,8 @@ class Lots:
     """The sellers' rows and the buyer's, a market a seed.
 
     owned: sellers' training rows, in random order         owners [seeds, sellers]
-    x, y:  the first rows of each, which are shown          [seeds, sellers, shown, inputs], [seeds, sellers, shown]
+    x, y:  the first rows of each, which are shown
+           [seeds, sellers, shown, inputs], [seeds, sellers, shown]
     goal_x, goal_y: the buyer's validation rows             [targets, inputs], [targets]
     test:  rows that accuracy is measured on                owners [1]
     phi:   features, fitted to the buyer's rows
@@ -53,33 +58,48 @@ def lots(setting: Setting, seeds: Sequence[int]) -> Lots:
     row = dealt.train.index.gather(-1, _again(dealt.train.size, setting.shown))
     goal = dealt.validation.index[0, : setting.targets]
     goal_x = dealt.validation.x[goal].flatten(1)
-    phi = pca(dealt.validation.x[dealt.validation.index[0]].flatten(1), min(setting.dimensions, goal_x.shape[-1]))
+    phi = pca(
+        dealt.validation.x[dealt.validation.index[0]].flatten(1),
+        min(setting.dimensions, goal_x.shape[-1]),
+    )
     x, y = dealt.train.x[row].flatten(3), dealt.train.y[row]
-    return Lots(dealt.train, x, y, goal_x, dealt.validation.y[goal], dealt.test, phi, source.n_outputs)
+    return Lots(
+        dealt.train, x, y, goal_x, dealt.validation.y[goal], dealt.test, phi, source.n_outputs
+    )
 
 
 def embedded(
     made: Lots, x: Tensor, y: Tensor, labels: bool = True, vocabulary: float = 0.0
 ) -> tuple[Float64[Tensor, "*batch n e"], Float64[Tensor, "targets e"]]:
-    """Rows [*batch, n, inputs] of sellers and those of the buyer as points; features alone where labels are not seen.
+    """Rows [*batch, n, inputs] of sellers and those of the buyer as points; features alone where
+    labels are not seen.
 
-    vocabulary: what two labels that differ add to the squared distance, in units of the mean squared distance of the buyer's rows
+    vocabulary: what two labels that differ add to the squared distance, in units of the mean
+        squared distance of the buyer's rows
     """
     rows, goal = made.phi(x), made.phi(made.goal_x)
     unit = float(2 * goal.var(0, correction=0).sum())
-    told: dict[str, Any] = {"covariance": "diagonal" if labels else "none", "vocabulary": vocabulary * unit}
-    return label_aware(rows, y, made.n_classes, **told), label_aware(goal, made.goal_y, made.n_classes, **told)
+    told: dict[str, Any] = {
+        "covariance": "diagonal" if labels else "none",
+        "vocabulary": vocabulary * unit,
+    }
+    return label_aware(rows, y, made.n_classes, **told), label_aware(
+        goal, made.goal_y, made.n_classes, **told
+    )
 
 
 def mixed_rows(owned: Shards, quota: Int[Tensor, "seeds mixtures sellers"]) -> Mixed:
-    """The rows that every mixture takes of every seller from whom it takes any; model: seed times mixtures + mixture.
+    """The rows that every mixture takes of every seller from whom it takes any; model: seed times
+    mixtures + mixture.
 
     A seller that is asked for more than it owns gives its rows again.
     """
     seed, mixture, seller = (quota > 0).nonzero(as_tuple=True)
     count, size = quota[seed, mixture, seller], owned.size[seed, seller]
     index = owned.index[seed, seller].gather(-1, _again(size, int(quota.max())))
-    return Mixed(Shards(owned.x, owned.y, index, count), seller, seed * quota.shape[1] + mixture, count)
+    return Mixed(
+        Shards(owned.x, owned.y, index, count), seller, seed * quota.shape[1] + mixture, count
+    )
 
 
 def _again(size: Int[Tensor, "*owners"], width: int) -> Int[Tensor, "*owners width"]:

@@ -24,14 +24,15 @@ from ...stress.claims.claim import Effort
 SEED = 15_000  # the first seed; experiments take SEED, SEED + 1, ...
 
 
-# --- what sellers own ---------------------------------------------------------------------------------------------------
+# --- what sellers own -----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Scenario:
     """How three sellers' data differ.
 
-    partition, dealt: who owns what, as ``make_source`` takes it;   corruption, harm: how it is bad, "" where it is not
+    partition, dealt: who owns what, as ``make_source`` takes it;
+        corruption, harm: how it is bad, "" where it is not
     labels: whether distances see labels
     """
 
@@ -51,10 +52,11 @@ SCENARIOS: dict[str, Scenario] = {
 }
 
 
-# --- data sets ----------------------------------------------------------------------------------------------------------
+# --- data sets ------------------------------------------------------------------------------------
 
 
-_USUAL = Training(learning_rate=0.3, batch_size=16, steps=10)  # equal shares then reach on digits what pooled training does
+# equal shares then reach on digits what pooled training does
+_USUAL = Training(learning_rate=0.3, batch_size=16, steps=10)
 _PIXELS = Training(learning_rate=0.15, batch_size=16, steps=10)
 
 
@@ -62,9 +64,11 @@ _PIXELS = Training(learning_rate=0.15, batch_size=16, steps=10)
 class DataSet:
     """A data set and what learns it.
 
-    place:  a name of ``DATASETS``, or a file in the folder of large data sets, which MARKETENV_DATA names
+    place:  a name of ``DATASETS``, or a file in the folder of large data sets, which MARKETENV_DATA
+            names
     learner, options, training: of the models
-    scaled: features are brought to mean 0 and deviation 1, as tables want it;   halved: images are averaged to half their sides
+    scaled: features are brought to mean 0 and deviation 1, as tables want it;
+        halved: images are averaged to half their sides
     about:  what is not as in the paper
     """
 
@@ -86,7 +90,10 @@ DATA_SETS: dict[str, DataSet] = {
         training=Training(learning_rate=0.05, batch_size=16, steps=10),
         options={"hidden": (64,)},
         halved=True,
-        about="8,000 training rows for 50,000, 16x16 pixels, a small perceptron for the paper's CNN, a fifth of its points",
+        about=(
+            "8,000 training rows for 50,000, 16x16 pixels, a small perceptron for the paper's CNN,"
+            " a fifth of its points"
+        ),
     ),
     "letter": DataSet("tabular/letter.npz", scaled=True),
     "satellite": DataSet("tabular/satellite.npz", scaled=True),
@@ -107,7 +114,11 @@ def missing(data: str) -> str:
         return ""
     folder = data_folder()
     here = folder is not None and (folder / place).is_file()
-    return "" if here else f"{data} lies in {place} of the folder that MARKETENV_DATA names, which is not here"
+    return (
+        ""
+        if here
+        else f"{data} lies in {place} of the folder that MARKETENV_DATA names, which is not here"
+    )
 
 
 def loaded(data: str) -> Dataset:
@@ -125,11 +136,19 @@ def _loaded(data: str, folder: Path | None) -> Dataset:
         found = find_dataset(folder / known.place)
     else:
         found = find_dataset(known.place)
-    return _changed(found, _halved) if known.halved else _changed(found, _scaled) if known.scaled else found
+    return (
+        _changed(found, _halved)
+        if known.halved
+        else _changed(found, _scaled)
+        if known.scaled
+        else found
+    )
 
 
 def _changed(data: Dataset, change: Callable[[Tensor], Tensor]) -> Dataset:
-    return dataclasses.replace(data, x=change(data.x), x_test=None if data.x_test is None else change(data.x_test))
+    return dataclasses.replace(
+        data, x=change(data.x), x_test=None if data.x_test is None else change(data.x_test)
+    )
 
 
 def _halved(x: Tensor) -> Tensor:
@@ -142,7 +161,7 @@ def _scaled(x: Tensor) -> Tensor:
     return (rows - rows.mean(0)) / torch.where(spread > 0, spread, 1.0)
 
 
-# --- one setting --------------------------------------------------------------------------------------------------------
+# --- one setting ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +170,8 @@ class Setting:
 
     data, scenario: names of ``DATA_SETS`` and ``SCENARIOS``
     pilots: N0 and N1, training points of the two pilots;   points: N, those of the training itself
-    shown:  rows of each seller that distances see;   targets: rows of the buyer;   dimensions: of its principal components
+    shown:  rows of each seller that distances see;   targets: rows of the buyer;
+            dimensions: of its principal components
     algorithm, communications: FedAvg or FedProx, and how often sellers train and send
     """
 
@@ -187,22 +207,30 @@ class Setting:
         """Of all models."""
         source, about = self.source(), self.about
         make = LEARNERS[about.learner]
-        return make(source.feature_shape, source.n_outputs, source.task, about.training, **about.options)
+        return make(
+            source.feature_shape, source.n_outputs, source.task, about.training, **about.options
+        )
 
 
 @cache
 def _source(data: str, scenario: str, n_sellers: int, folder: Path | None) -> Source:
     dealt = SCENARIOS[scenario]
-    harm: dict[str, Any] = {"corruption": dealt.corruption, "corruption_options": dealt.harm} if dealt.corruption else {}
+    harm: dict[str, Any] = (
+        {"corruption": dealt.corruption, "corruption_options": dealt.harm}
+        if dealt.corruption
+        else {}
+    )
     return make_source(_loaded(data, folder), dealt.partition, n_sellers, **harm, **dealt.dealt)
 
 
-# --- sizes --------------------------------------------------------------------------------------------------------------
+# --- sizes ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Size:
-    """What an effort may spend: seeds, and steps of the grid of mixtures (10 steps of three sellers are 66 mixtures)."""
+    """What an effort may spend: seeds, and steps of the grid of mixtures (10 steps of three
+    sellers are 66 mixtures).
+    """
 
     seeds: int
     steps: int

@@ -1,4 +1,6 @@
-"""Realised accuracy: models of all mixtures and seeds, trained by their sellers in one stacked call."""
+"""Realised accuracy: models of all mixtures and seeds, trained by their sellers in one stacked
+call.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,12 @@ AT_ONCE = 4000  # owners that train in one call; bounds the memory
 
 
 def accuracies(
-    setting: Setting, owned: Shards, test: Shards, p: Float64[Tensor, "mixtures sellers"], points: int, seeds: Sequence[int]
+    setting: Setting,
+    owned: Shards,
+    test: Shards,
+    p: Float64[Tensor, "mixtures sellers"],
+    points: int,
+    seeds: Sequence[int],
 ) -> Float64[Tensor, "seeds mixtures"]:
     """Test accuracy of every mixture at so many points, in every seed: [seeds, mixtures].
 
@@ -38,12 +45,22 @@ def accuracies(
 
 
 def _trained(
-    setting: Setting, owned: Shards, test: Shards, quota: Int[Tensor, "seeds mixtures sellers"], keys: Int[Tensor, "seeds"]
+    setting: Setting,
+    owned: Shards,
+    test: Shards,
+    quota: Int[Tensor, "seeds mixtures sellers"],
+    keys: Int[Tensor, "seeds"],
 ) -> Float64[Tensor, "seeds mixtures"]:
     learner, (rows, seller, model, count) = setting.learner(), mixed_rows(owned, quota)
     n_seeds, n_mixtures, _ = quota.shape
     start = learner.init(draws.fold(keys, "start")).repeat_interleave(n_mixtures, 0)
     by = Federated(learner, setting.communications, STRENGTHS[setting.algorithm], aligned=False)
-    order = draws.fold(keys[model // n_mixtures], "order", seller)  # of minibatches: as alike between mixtures as can be
+    # of minibatches: as alike between mixtures as can be
+    order = draws.fold(keys[model // n_mixtures], "order", seller)
     trained = by.train(start, rows, model, count, order)
-    return learner.scores(trained[None], learner.exam(test)).accuracy[0].double().reshape(n_seeds, n_mixtures)
+    return (
+        learner.scores(trained[None], learner.exam(test))
+        .accuracy[0]
+        .double()
+        .reshape(n_seeds, n_mixtures)
+    )

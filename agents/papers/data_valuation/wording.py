@@ -10,11 +10,24 @@ from .numbers import PAPER
 
 MARKET = "data_market"
 OURS = "ours"
-DATA = (correlation.DIGITS_DATA, correlation.CIFAR)  # CIFAR-10 at the paper's size is not run anywhere
+# CIFAR-10 at the paper's size is not run anywhere
+DATA = (correlation.DIGITS_DATA, correlation.CIFAR)
 SUMMARY = "summary: consistent identification of high-performing data combinations"
 
 
 def paper_claim(id: str, words: str, rule: Rule, experiment: Any, **about: Any) -> Claim:
     """A claim of this paper; what is not named is as in most of them."""
-    told: dict[str, Any] = {"paper": PAPER, "place": SUMMARY, "conditions": DATA, "unit": "of correlation"} | about
-    return Claim(id=f"data_valuation/{id}", market=MARKET, words=words, rule=rule, experiment=experiment, **told)
+    told: dict[str, Any] = {
+        "paper": PAPER,
+        "place": SUMMARY,
+        "conditions": DATA,
+        "unit": "of correlation",
+    } | about
+    return Claim(
+        id=f"data_valuation/{id}",
+        market=MARKET,
+        words=words,
+        rule=rule,
+        experiment=experiment,
+        **told,
+    )

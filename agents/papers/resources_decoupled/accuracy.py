@@ -1,4 +1,6 @@
-"""Accuracy with and without the dynamic adjustment of qualities, and under other payments: ``rdfl_accuracy``."""
+"""Accuracy with and without the dynamic adjustment of qualities, and under other payments:
+``rdfl_accuracy``.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,11 @@ ADJUSTED: dict[str, dict[str, Any]] = {
     "adjusted by heldout": {"audit": "heldout", "audit_round": 1},
     WITHOUT: {},
 }
-PAYMENTS: dict[str, Changes] = {"equilibrium": {}, "FIXED": {"eta": 1.0}, "RANDOM": {"eta": uniform_part}}
+PAYMENTS: dict[str, Changes] = {
+    "equilibrium": {},
+    "FIXED": {"eta": 1.0},
+    "RANDOM": {"eta": uniform_part},
+}
 
 
 def market_of(data: str, n_rounds: int, sequential: bool = False) -> dict[str, Any]:
@@ -51,12 +57,14 @@ def accuracies(
 ) -> dict[str, Float64[Tensor, "rounds seeds"]]:
     """Test accuracy after each round, by the leader's payment."""
     config = market_of(data, n_rounds, sequential) | ADJUSTED[adjusted]
-    notes = played(config, [(LEADER, changes) for changes in PAYMENTS.values()], n_seeds, realised).notes
+    notes = played(
+        config, [(LEADER, changes) for changes in PAYMENTS.values()], n_seeds, realised
+    ).notes
     found = torch.stack(notes).unflatten(1, (len(PAYMENTS), n_seeds))
     return {name: found[:, k] for k, name in enumerate(PAYMENTS)}
 
 
-# --- evidence -----------------------------------------------------------------------------------------------------------
+# --- evidence -------------------------------------------------------------------------------------
 
 CONDITIONS = {  # data set, and whether models are kept only if they are better
     "digits": ("digits", False),
@@ -72,11 +80,18 @@ def adjustment_helps(condition: str, effort: Effort) -> Evidence:
     if reason := missing(data):
         return Evidence(untested=reason)
     if condition != next(iter(CONDITIONS)) and effort.name not in ("standard", "full"):
-        return Evidence(untested="more than the weighted mean on digits wants the effort standard or full")
+        return Evidence(
+            untested="more than the weighted mean on digits wants the effort standard or full"
+        )
     size = size_of(effort)
     n_seeds = min(size.seeds, MARKETS)
-    with_it, without = (accuracies(data, name, size.rounds, n_seeds, sequential)["equilibrium"][-1] for name in (WITH, WITHOUT))
-    rows = [[name, float(100 * values.mean())] for name, values in ((WITH, with_it), (WITHOUT, without))]
+    with_it, without = (
+        accuracies(data, name, size.rounds, n_seeds, sequential)["equilibrium"][-1]
+        for name in (WITH, WITHOUT)
+    )
+    rows = [
+        [name, float(100 * values.mean())] for name, values in ((WITH, with_it), (WITHOUT, without))
+    ]
     return Evidence(
         samples={"accuracy with less without": (100 * (with_it - without)).tolist()},
         seeds=f"{SEED} + 0..{n_seeds - 1}",

@@ -1,7 +1,9 @@
-"""Owners and centres that agree to do less, or to ask more, and what a breach gains: a part of ``rdfl_misreport``.
+"""Owners and centres that agree to do less, or to ask more, and what a breach gains: a part of
+``rdfl_misreport``.
 
-The agreement ends for ever with the first breach (grim trigger). A round's worth of breaking it at discount factor delta is
-(1 - delta) breach + delta punishment, and of keeping it the agreed utility.
+The agreement ends for ever with the first breach (grim trigger). A round's worth of breaking it at
+discount factor delta is (1 - delta) breach + delta punishment, and of keeping it the agreed
+utility.
 """
 
 from __future__ import annotations
@@ -34,7 +36,9 @@ STEP = 0.01  # by which a rival's price is undercut
 
 
 class Agreement(NamedTuple):
-    """Utility of one who takes part: usually, while all keep the agreement, and in the round of its own breach."""
+    """Utility of one who takes part: usually, while all keep the agreement, and in the round of
+    its own breach.
+    """
 
     usual: Float64[Tensor, "games n"]
     agreed: Float64[Tensor, "games n"]
@@ -46,11 +50,15 @@ class Agreement(NamedTuple):
         return grim_trigger_patience(self.agreed, self.breach, self.usual)
 
     def gain(self, delta: float) -> Float64[Tensor, "games n"]:
-        """What a breach gains a round, in the mean of a game that goes on for ever; delta 0 counts one round alone."""
+        """What a breach gains a round, in the mean of a game that goes on for ever; delta 0
+        counts one round alone.
+        """
         return (1 - delta) * self.breach + delta * self.usual - self.agreed
 
 
-def less_effort(prize: Float64[Tensor, "games"], costs: Float64[Tensor, "games n"], part: float) -> Agreement:
+def less_effort(
+    prize: Float64[Tensor, "games"], costs: Float64[Tensor, "games n"], part: float
+) -> Agreement:
     """All contestants agree on a part of their efforts."""
     efforts = contest(prize, costs)
     less = part * efforts
@@ -76,7 +84,9 @@ def centres(n: int = OWNERS, part: float = HARDLY) -> Agreement:
 
 
 def prices(n: int = 2, tries: int = 400) -> Agreement:
-    """Equal centres of cost 1 agree on the collusive price, usually post their cost, and may break it by any price of a grid."""
+    """Equal centres of cost 1 agree on the collusive price, usually post their cost, and may
+    break it by any price of a grid.
+    """
     costs, quality = equals(n), equals(OWNERS)
     agreed = collusive_price(costs, quality, ALPHA, K)[:, None].expand(1, n)
     usual, kept = (posted_profits(posted, costs, quality, ALPHA, K) for posted in (costs, agreed))
@@ -85,9 +95,14 @@ def prices(n: int = 2, tries: int = 400) -> Agreement:
 
 
 def max_profit(
-    posted: Float64[Tensor, "games n"], costs: Float64[Tensor, "games n"], quality: Float64[Tensor, "games owners"], tries: int
+    posted: Float64[Tensor, "games n"],
+    costs: Float64[Tensor, "games n"],
+    quality: Float64[Tensor, "games owners"],
+    tries: int,
 ) -> Float64[Tensor, "games n"]:
-    """The most that each centre earns by another price, from .2 to 3 times its cost, and just below the others' lowest."""
+    """The most that each centre earns by another price, from .2 to 3 times its cost, and just
+    below the others' lowest.
+    """
     grid, (games, n) = torch.linspace(0.2, 3, tries, dtype=torch.float64), posted.shape
     others, own, owners = (x.repeat_interleave(tries + 1, 0) for x in (posted, costs, quality))
     found = []
@@ -100,7 +115,9 @@ def max_profit(
 
 
 def undercutting(costs: Float64[Tensor, "games n"], rounds: int) -> Float64[Tensor, "rounds games"]:
-    """The lowest price in each round where centres begin at the collusive price and answer each other's prices."""
+    """The lowest price in each round where centres begin at the collusive price and answer each
+    other's prices.
+    """
     quality = equals(OWNERS).expand(len(costs), -1)
     posted = collusive_price(costs, quality, ALPHA, K)[:, None].maximum(costs)
     lowest = [posted.amin(-1)]
@@ -110,10 +127,12 @@ def undercutting(costs: Float64[Tensor, "games n"], rounds: int) -> Float64[Tens
     return torch.stack(lowest)
 
 
-# --- evidence -----------------------------------------------------------------------------------------------------------
+# --- evidence -------------------------------------------------------------------------------------
 
 PARTIES = {"owners": lambda: owners(equals(OWNERS)), "centres": centres, "prices": prices}
-PATIENT = {AS_STATED: 0.0} | {f"for ever, delta = {delta:g}": delta for delta in (0.45, 0.55, 0.62, 0.65, 0.9, 0.92)}
+PATIENT = {AS_STATED: 0.0} | {
+    f"for ever, delta = {delta:g}": delta for delta in (0.45, 0.55, 0.62, 0.65, 0.9, 0.92)
+}
 
 
 def patience_of(*deltas: float) -> tuple[str, ...]:
@@ -129,15 +148,27 @@ def nobody_breaks(condition: str, effort: Effort, party: str) -> Evidence:
         samples={"gain of a breach": gain.tolist()},
         seeds="one game of equal parties, in closed form",
         exact=True,
-        counterexample=f"a breach earns {float(found.breach.max()):.4g}, the agreement {float(found.agreed.max()):.4g}",
-        notes=(f"The least discount factor at which nobody gains is {float(found.patience.max()):.4g}.",),
+        counterexample=(
+            f"a breach earns {float(found.breach.max()):.4g}, the agreement"
+            f" {float(found.agreed.max()):.4g}"
+        ),
+        notes=(
+            (
+                "The least discount factor at which nobody gains is"
+                f" {float(found.patience.max()):.4g}."
+            ),
+        ),
     )
 
 
 def cost_is_stable(condition: str, effort: Effort) -> Evidence:
-    """What another price gains a centre where all post their cost, as a part of the collusive profit."""
+    """What another price gains a centre where all post their cost, as a part of the collusive
+    profit.
+    """
     costs, quality = equals(2), equals(OWNERS)
-    gain = (max_profit(costs, costs, quality, 2000) - posted_profits(costs, costs, quality, ALPHA, K)) / prices().agreed
+    gain = (
+        max_profit(costs, costs, quality, 2000) - posted_profits(costs, costs, quality, ALPHA, K)
+    ) / prices().agreed
     return Evidence(
         samples={"gain of another price": gain.flatten().tolist()},
         seeds="one game of equal centres; 2,001 prices",
@@ -146,12 +177,22 @@ def cost_is_stable(condition: str, effort: Effort) -> Evidence:
 
 
 def prices_fall(condition: str, effort: Effort) -> Evidence:
-    """How far the lowest price is from the competitive one after 400 rounds of undercutting by 1 %, to either side."""
+    """How far the lowest price is from the competitive one after 400 rounds of undercutting by
+    1 %, to either side.
+    """
     games = min(size_of(effort).games, 1000)
-    costs = paper_games(games, 3).sigma if condition != AS_STATED else equals(3).expand(games, -1).contiguous()
+    costs = (
+        paper_games(games, 3).sigma
+        if condition != AS_STATED
+        else equals(3).expand(games, -1).contiguous()
+    )
     goal = bertrand_price(costs, equals(OWNERS).expand(games, -1), ALPHA, K)
     end = undercutting(costs, 400)[-1]
-    return Evidence(samples={"distance": greatest((end / goal - 1).abs())}, seeds=f"{games} games, key {SEED}", exact=True)
+    return Evidence(
+        samples={"distance": greatest((end / goal - 1).abs())},
+        seeds=f"{games} games, key {SEED}",
+        exact=True,
+    )
 
 
 PRICES_FALL = (AS_STATED, "costs from .1 to 1")

@@ -1,8 +1,8 @@
 """What an owner is paid for bad data under every audit: ``rdfl_audit_gaming``.
 
-Ten owners of 100 clean digits each; the first one delivers something else in every round. In the first round all are paid by
-their reports, in the second by the audit, and in the third the leader and the owners solve the game for the audited qualities:
-that round counts.
+Ten owners of 100 clean digits each; the first one delivers something else in every round. In the
+first round all are paid by their reports, in the second by the audit, and in the third the leader
+and the owners solve the game for the audited qualities: that round counts.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ NOTHING, LOSS_DROP, HELD_OUT, SHAPLEY, DISTANCE, VOCABULARY = (
     "wasserstein, vocabulary",
 )
 DEFENCES: dict[str, dict[str, Any]] = {
-    NOTHING: {"learner": None, "conduct": tuple(CONDUCTS), "types": {"quality": (1.0,) * OWNERS}},  # nothing trained is paid for
+    # nothing trained is paid for
+    NOTHING: {"learner": None, "conduct": tuple(CONDUCTS), "types": {"quality": (1.0,) * OWNERS}},
     LOSS_DROP: {"audit": "loss_drop"},
     HELD_OUT: {"audit": "heldout"},
     SHAPLEY: {"audit": "shapley"},
@@ -52,7 +53,9 @@ COSTLY = (DISTANCE, VOCABULARY)
 
 
 @lru_cache(maxsize=16)
-def earned(defence: str, n_seeds: int) -> dict[str, tuple[Float64[Tensor, "seeds"], Float64[Tensor, "seeds"]]]:
+def earned(
+    defence: str, n_seeds: int
+) -> dict[str, tuple[Float64[Tensor, "seeds"], Float64[Tensor, "seeds"]]]:
     """Utility of the deviant and of the leader in the last round, by conduct."""
     config = DIGITS | DEFENCES[defence]
     found = played(config, [(DEVIANT, changed_conduct(name)) for name in CONDUCTS], n_seeds)
@@ -60,9 +63,11 @@ def earned(defence: str, n_seeds: int) -> dict[str, tuple[Float64[Tensor, "seeds
     return {name: (own[k], leader[k]) for k, name in enumerate(CONDUCTS)}
 
 
-# --- evidence -----------------------------------------------------------------------------------------------------------
+# --- evidence -------------------------------------------------------------------------------------
 
-CONDITIONS = {name: (AS_STATED,) for name in DEFENCES if name not in (DISTANCE, VOCABULARY)} | {DISTANCE: (AS_STATED, VOCABULARY)}
+CONDITIONS = {name: (AS_STATED,) for name in DEFENCES if name not in (DISTANCE, VOCABULARY)} | {
+    DISTANCE: (AS_STATED, VOCABULARY)
+}
 
 
 def worse_earns_less(condition: str, effort: Effort, defence: str) -> Evidence:
@@ -73,10 +78,23 @@ def worse_earns_less(condition: str, effort: Effort, defence: str) -> Evidence:
     n_seeds = min(size_of(effort).seeds, MARKETS) if guard != NOTHING else ALIKE
     found = earned(guard, n_seeds)
     honest, usual = found[HONEST]
-    rows = [[name, float(own.mean()), float((leader - usual).mean())] for name, (own, leader) in found.items()]
+    rows = [
+        [name, float(own.mean()), float((leader - usual).mean())]
+        for name, (own, leader) in found.items()
+    ]
     return Evidence(
-        samples={name: (LEAST_LOSS * honest - own).tolist() for name, (own, _) in found.items() if name != HONEST},
+        samples={
+            name: (LEAST_LOSS * honest - own).tolist()
+            for name, (own, _) in found.items()
+            if name != HONEST
+        },
         seeds=f"{SEED} + 0..{n_seeds - 1}",
         scale=float(honest.abs().mean()),
-        tables=[{"title": guard, "head": ["owner_0 delivers", "it earns, money", "the leader earns more, money"], "rows": rows}],
+        tables=[
+            {
+                "title": guard,
+                "head": ["owner_0 delivers", "it earns, money", "the leader earns more, money"],
+                "rows": rows,
+            }
+        ],
     )

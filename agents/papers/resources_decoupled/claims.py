@@ -5,19 +5,28 @@ from __future__ import annotations
 from functools import partial
 
 from ...stress.claims.claim import AS_STATED, Above, AtMost, Claim, Never
-from . import agreements, dynamics, equilibrium, golden, market_claims, misreports, preferences, utilities
+from . import (
+    agreements,
+    dynamics,
+    equilibrium,
+    golden,
+    market_claims,
+    misreports,
+    preferences,
+    utilities,
+)
 from .numbers import DERIVED, RANGES, SAVED
 from .wording import OURS, paper_claim
 
-# --- equilibrium --------------------------------------------------------------------------------------------------------
+# --- equilibrium ----------------------------------------------------------------------------------
 
 TERMS = tuple(equilibrium.GAMES)
 UNILATERAL = "summary: the equilibrium; here the followers answer another payment anew"
 EQUILIBRIUM = (
     paper_claim(
         "one_equilibrium",
-        "The game has one equilibrium: owners and centres that answer each other end there from wherever they begin, and a "
-        "search finds the same payment.",
+        "The game has one equilibrium: owners and centres that answer each other end there from"
+        " wherever they begin, and a search finds the same payment.",
         Never(1e-6),
         equilibrium.unique,
         place=UNILATERAL,
@@ -33,7 +42,9 @@ EQUILIBRIUM = (
         place=UNILATERAL,
         conditions=TERMS,
         unit="of eta",
-        statistic="gain of the exact best answer, the greatest of the owners and of blocks of games",
+        statistic=(
+            "gain of the exact best answer, the greatest of the owners and of blocks of games"
+        ),
     ),
     paper_claim(
         "no_centre_gains",
@@ -43,7 +54,9 @@ EQUILIBRIUM = (
         place=UNILATERAL,
         conditions=TERMS,
         unit="of all fees",
-        statistic="gain of the exact best answer, the greatest of the centres and of blocks of games",
+        statistic=(
+            "gain of the exact best answer, the greatest of the centres and of blocks of games"
+        ),
     ),
     paper_claim(
         "no_payment_gains",
@@ -57,18 +70,23 @@ EQUILIBRIUM = (
     ),
     paper_claim(
         "printed_definition",
-        "By the definition as it is printed, which holds the followers' moves fixed, no other payment gains the leader.",
+        "By the definition as it is printed, which holds the followers' moves fixed, no other"
+        " payment gains the leader.",
         Never(1e-9),
         equilibrium.followers_held,
         place="definition of the equilibrium, as transcribed",
         conditions=(AS_STATED, "followers answer anew"),
         corrections=("followers answer anew",),
         unit="of alpha k",
-        statistic="gain of eta = 0, or under the condition of the best of many payments, the greatest of blocks of games",
+        statistic=(
+            "gain of eta = 0, or under the condition of the best of many payments, the greatest of"
+            " blocks of games"
+        ),
     ),
     paper_claim(
         "derived_numbers",
-        "The numbers that were derived beforehand are measured again to the last digit that was printed.",
+        "The numbers that were derived beforehand are measured again to the last digit that was"
+        " printed.",
         Never(1e-6),
         golden.as_printed,
         paper=OURS,
@@ -79,11 +97,14 @@ EQUILIBRIUM = (
 )
 
 
-# --- utilities ----------------------------------------------------------------------------------------------------------
+# --- utilities ------------------------------------------------------------------------------------
 
 DATA = tuple(name for name in utilities.CONDITIONS if name != utilities.FEW_OWNERS)
 WHO = {utilities.LEADER: "the leader", utilities.OWNERS: "the mean owner"}
-PAYS = {utilities.FIXED: "a fixed payment of 1", utilities.RANDOM: "a payment drawn from half of eta* to eta*"}
+PAYS = {
+    utilities.FIXED: "a fixed payment of 1",
+    utilities.RANDOM: "a payment drawn from half of eta* to eta*",
+}
 
 
 def _utilities(side: str) -> tuple[Claim, ...]:
@@ -91,10 +112,14 @@ def _utilities(side: str) -> tuple[Claim, ...]:
     above = tuple(
         paper_claim(
             f"{side}_above_{baseline.lower()}",
-            f"With 10 to 60 owners {WHO[side]} earns more in equilibrium than under {PAYS[baseline]}.",
+            f"With 10 to 60 owners {WHO[side]} earns more in equilibrium than under"
+            f" {PAYS[baseline]}.",
             Above(),
             partial(utilities.above, side=side, baseline=baseline),
-            place="summary: maximizing global utility and data asset value; baselines of the public code",
+            place=(
+                "summary: maximizing global utility and data asset value; baselines of the public"
+                " code"
+            ),
             conditions=DATA,
             unit="%",
             statistic="sum over N above that of the baseline, seed by seed",
@@ -103,13 +128,17 @@ def _utilities(side: str) -> tuple[Claim, ...]:
     )
     reported = paper_claim(
         f"{side}_gain_as_reported",
-        f"With 10 to 60 owners {WHO[side]} earns {least:g} to {most:g} % more than under either baseline.",
+        f"With 10 to 60 owners {WHO[side]} earns {least:g} to {most:g} % more than under either"
+        " baseline.",
         AtMost(0.0),
         partial(utilities.in_range, side=side, least=least, most=most),
         place=SAVED,
         conditions=DATA,
         unit="points of %",
-        statistic="how far the gain lies outside of the range, to either side and for either baseline, seed by seed",
+        statistic=(
+            "how far the gain lies outside of the range, to either side and for either baseline,"
+            " seed by seed"
+        ),
     )
     return *above, reported
 
@@ -119,7 +148,8 @@ UTILITIES = (
     *_utilities(utilities.OWNERS),
     paper_claim(
         "few_owners_above_fixed",
-        "With two or three owners, too, the mean owner earns more in equilibrium than under a fixed payment of 1.",
+        "With two or three owners, too, the mean owner earns more in equilibrium than under a fixed"
+        " payment of 1.",
         Above(),
         partial(utilities.above, side=utilities.OWNERS, baseline=utilities.FIXED),
         paper=OURS,
@@ -131,7 +161,7 @@ UTILITIES = (
 )
 
 
-# --- dynamics -----------------------------------------------------------------------------------------------------------
+# --- dynamics -------------------------------------------------------------------------------------
 
 DYNAMICS = (
     paper_claim(
@@ -143,12 +173,15 @@ DYNAMICS = (
         place="a question put to the game: can the equilibrium be learned by best responses?",
         conditions=tuple(dynamics.CONDITIONS),
         unit="of total effort",
-        statistic="distance from the equilibrium after the last round, the greatest of all numbers of owners, game by game",
+        statistic=(
+            "distance from the equilibrium after the last round, the greatest of all numbers of"
+            " owners, game by game"
+        ),
     ),
 )
 
 
-# --- misreports ---------------------------------------------------------------------------------------------------------
+# --- misreports -----------------------------------------------------------------------------------
 
 MISREPORTS = (
     paper_claim(
@@ -175,29 +208,37 @@ MISREPORTS = (
     ),
     paper_claim(
         "matching_moves_no_fee",
-        "Where fees go by the work that is offered, as in the paper, no order that centres report moves a fee.",
+        "Where fees go by the work that is offered, as in the paper, no order that centres report"
+        " moves a fee.",
         Never(1e-12),
         preferences.order_moves_no_fee,
         place="utility of a computing centre",
         conditions=(AS_STATED, "paid by its match"),
         unit="money",
-        statistic="the greatest change of what a centre earns where one centre reports an order at random, game by game",
+        statistic=(
+            "the greatest change of what a centre earns where one centre reports an order at"
+            " random, game by game"
+        ),
     ),
     paper_claim(
         "centres_tell_their_order",
-        "Where a centre is paid by its match, none gains by another order of the owners than the public code reports for it.",
+        "Where a centre is paid by its match, none gains by another order of the owners than the"
+        " public code reports for it.",
         Never(1e-9),
         preferences.tell_their_order,
         paper=OURS,
         place="a question put to the matching; truthful for owners, who propose, is proven",
         conditions=preferences.CONDITIONS,
         unit="of all fees",
-        statistic="greatest gain of the ten centres by an owner moved to the top or the bottom of the order, game by game",
+        statistic=(
+            "greatest gain of the ten centres by an owner moved to the top or the bottom of the"
+            " order, game by game"
+        ),
     ),
 )
 
 
-# --- agreements ---------------------------------------------------------------------------------------------------------
+# --- agreements -----------------------------------------------------------------------------------
 
 
 def _kept(id: str, words: str, party: str, *deltas: float) -> Claim:
@@ -207,7 +248,10 @@ def _kept(id: str, words: str, party: str, *deltas: float) -> Claim:
         Never(1e-9),
         partial(agreements.nobody_breaks, party=party),
         paper=OURS,
-        place="a question put to the game, one round as stated; for ever with a trigger that ends the agreement",
+        place=(
+            "a question put to the game, one round as stated; for ever with a trigger that ends the"
+            " agreement"
+        ),
         conditions=agreements.patience_of(*deltas),
         unit="of the agreed utility",
         statistic="the most that a breach gains a round",
@@ -215,9 +259,27 @@ def _kept(id: str, words: str, party: str, *deltas: float) -> Claim:
 
 
 AGREEMENTS = (
-    _kept("owners_keep_half", "Owners that agree on half of their supply all keep to it.", "owners", 0.62, 0.65),
-    _kept("centres_keep_still", "Centres that agree on hardly any work all keep to it.", "centres", 0.9, 0.92),
-    _kept("centres_keep_a_price", "Two centres that agree on the collusive price both keep to it.", "prices", 0.45, 0.55),
+    _kept(
+        "owners_keep_half",
+        "Owners that agree on half of their supply all keep to it.",
+        "owners",
+        0.62,
+        0.65,
+    ),
+    _kept(
+        "centres_keep_still",
+        "Centres that agree on hardly any work all keep to it.",
+        "centres",
+        0.9,
+        0.92,
+    ),
+    _kept(
+        "centres_keep_a_price",
+        "Two centres that agree on the collusive price both keep to it.",
+        "prices",
+        0.45,
+        0.55,
+    ),
     paper_claim(
         "price_at_cost_stands",
         "Where both centres post their cost as the price, neither gains by another price.",
@@ -231,7 +293,8 @@ AGREEMENTS = (
     ),
     paper_claim(
         "undercutting_ends_at_cost",
-        "Three centres that undercut each other by 1 % from the collusive price on end at the competitive price.",
+        "Three centres that undercut each other by 1 % from the collusive price on end at the"
+        " competitive price.",
         Never(0.02),
         agreements.prices_fall,
         paper=OURS,

@@ -1,4 +1,6 @@
-"""Whether the leader keeps its word, with and without escrow, in play: a part of ``rdfl_misreport``."""
+"""Whether the leader keeps its word, with and without escrow, in play: a part of
+``rdfl_misreport``.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ CONDITIONS = {AS_STATED: False, HELD: True}
 
 
 def gain(escrow: bool, n_seeds: int, quality: tuple[float, ...] = ()) -> Float64[Tensor, "seeds"]:
-    """What the leader gains by paying nothing in the end, owners having contributed to what it committed to."""
+    """What the leader gains by paying nothing in the end, owners having contributed to what it
+    committed to.
+    """
     config = GAME | {"escrow": escrow} | ({"types": {"quality": quality}} if quality else {})
     kept, broken = played(config, [(LEADER, {}), (LEADER, {"pay": 0.0})], n_seeds).of(LEADER).sum(0)
     return broken - kept
@@ -31,5 +35,8 @@ def word_is_kept(condition: str, effort: Effort) -> Evidence:
         samples={"gain of paying nothing": found.tolist()},
         seeds=f"{SEED} + 0..{n_seeds - 1}",
         exact=CONDITIONS[condition],  # then the leader has no such move
-        counterexample=f"a leader that pays nothing gains {float(found.mean()):.4g}, all that it had committed to",
+        counterexample=(
+            f"a leader that pays nothing gains {float(found.mean()):.4g}, all that it had"
+            " committed to"
+        ),
     )

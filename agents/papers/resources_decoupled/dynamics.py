@@ -1,6 +1,7 @@
 """Owners that answer each other again and again, all at once: ``rdfl_dynamics``.
 
-x <- (1 - step) x + step BR(x).   Near the equilibrium of N equal owners a common deviation is multiplied by 1 - step N / 2 in a
+x <- (1 - step) x + step BR(x).
+Near the equilibrium of N equal owners a common deviation is multiplied by 1 - step N / 2 in a
 round, so that it dies out for step < 4 / N alone: without damping (step 1) for N <= 3.
 """
 
@@ -18,13 +19,17 @@ from marketenv.mechanisms import contest, contest_response, leader_optimum
 from ...stress.claims.claim import AS_STATED, Effort, Evidence
 from .settings import ALPHA, COUNTS, SEED, K, paper_games, size_of
 
-LEAST = 1e-6  # what an owner contributes that finds no others, as a part of the prize: 0 is a trap that nobody leaves
+# what an owner contributes that finds no others, as a part of the prize: 0 is a trap that nobody
+# leaves
+LEAST = 1e-6
 ROUNDS, LONG = 200, 1000  # without damping, and with small steps
 GAMES = 1000
 Contest = Float64[Tensor, "games owners"]
 
 
-def follow(prize: Float64[Tensor, "games"], costs: Contest, start: Contest, rounds: int, step: float) -> list[Contest]:
+def follow(
+    prize: Float64[Tensor, "games"], costs: Contest, start: Contest, rounds: int, step: float
+) -> list[Contest]:
     """Efforts before each round and after the last."""
     path = [start]
     for _ in range(rounds):
@@ -40,8 +45,12 @@ def starts(efforts: Contest, key: str) -> Contest:
 
 
 @lru_cache(maxsize=64)
-def distances(n: int, step: float, games: int, rounds: int = ROUNDS) -> Float64[Tensor, "rounds games"]:
-    """Distance from the equilibrium after each round, a part of total effort, in random games of the paper's terms."""
+def distances(
+    n: int, step: float, games: int, rounds: int = ROUNDS
+) -> Float64[Tensor, "rounds games"]:
+    """Distance from the equilibrium after each round, a part of total effort, in random games
+    of the paper's terms.
+    """
     game = paper_games(games, n)
     eta, costs = leader_optimum(game.quality, ALPHA, K, 1.0), game.owner_costs
     efforts = contest(eta, costs)
@@ -50,7 +59,9 @@ def distances(n: int, step: float, games: int, rounds: int = ROUNDS) -> Float64[
 
 
 def spread(n: int, step: float, games: int, rounds: int = ROUNDS) -> Float64[Tensor, "games"]:
-    """Least to greatest total effort of the last 20 rounds as a part of the equilibrium's: 0 where play has settled."""
+    """Least to greatest total effort of the last 20 rounds as a part of the equilibrium's: 0
+    where play has settled.
+    """
     game = paper_games(games, n)
     eta, costs = leader_optimum(game.quality, ALPHA, K, 1.0), game.owner_costs
     efforts = contest(eta, costs)
@@ -58,9 +69,10 @@ def spread(n: int, step: float, games: int, rounds: int = ROUNDS) -> Float64[Ten
     return (totals.amax(0) - totals.amin(0)) / efforts.sum(-1)
 
 
-# --- evidence -----------------------------------------------------------------------------------------------------------
+# --- evidence -------------------------------------------------------------------------------------
 
-CONDITIONS: dict[str, tuple[tuple[int, ...], float | None]] = {  # numbers of owners, and the step; None: 2 / N
+# numbers of owners, and the step; None: 2 / N
+CONDITIONS: dict[str, tuple[tuple[int, ...], float | None]] = {
     AS_STATED: (COUNTS, 1.0),
     "2 and 3 owners": ((2, 3), 1.0),
     "5 owners": ((5,), 1.0),
@@ -75,7 +87,9 @@ def settle(condition: str, effort: Effort) -> Evidence:
     games, rounds = min(size_of(effort).games, GAMES), LONG if step is None else ROUNDS
     ends = {n: distances(n, step or 2 / n, games, rounds)[-1] for n in counts}
     return Evidence(
-        samples={f"distance after {rounds} rounds": torch.stack(list(ends.values())).amax(0).tolist()},
+        samples={
+            f"distance after {rounds} rounds": torch.stack(list(ends.values())).amax(0).tolist()
+        },
         seeds=f"{games} random games, key {SEED}; start: 0 to twice the equilibrium",
         tables=[
             {

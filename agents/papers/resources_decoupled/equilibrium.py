@@ -45,7 +45,9 @@ def solved(condition: str, games: int) -> tuple[TripartiteGame, Stackelberg]:
 
 
 def _solve(game: TripartiteGame) -> Stackelberg:
-    return stackelberg(game.quality, game.sigma, game.alpha, game.k, game.lam, game.rho, game.eps, game.caps)
+    return stackelberg(
+        game.quality, game.sigma, game.alpha, game.k, game.lam, game.rho, game.eps, game.caps
+    )
 
 
 def effort_gains(
@@ -63,15 +65,23 @@ def effort_gains(
     return (best - contest_utilities(prize, costs, efforts)) / prize[:, None]
 
 
-def curve(game: TripartiteGame, etas: Float64[Tensor, "games tries"]) -> Float64[Tensor, "games tries"]:
+def curve(
+    game: TripartiteGame, etas: Float64[Tensor, "games tries"]
+) -> Float64[Tensor, "games tries"]:
     """The leader's utility at many payments, owners answering each by their equilibrium."""
     parts = []
     for some in torch.arange(len(etas)).split(max(1, AT_ONCE // etas.shape[1])):
         tries, paid = etas.shape[1], etas[some].flatten()
-        quality, alpha = (x[some].repeat_interleave(tries, 0) for x in (game.quality, cast(Tensor, game.alpha)))
+        quality, alpha = (
+            x[some].repeat_interleave(tries, 0) for x in (game.quality, cast(Tensor, game.alpha))
+        )
         caps = None if game.caps is None else game.caps[some].repeat_interleave(tries, 0)
         x = contributions(paid, quality, 1.0, caps)
-        parts.append(leader_utility(paid, (quality * x).sum(-1), alpha, float(cast(Tensor, game.k)[0])).view(-1, tries))
+        parts.append(
+            leader_utility(paid, (quality * x).sum(-1), alpha, float(cast(Tensor, game.k)[0])).view(
+                -1, tries
+            )
+        )
     return torch.cat(parts)
 
 
@@ -80,7 +90,7 @@ def worth(game: TripartiteGame) -> Float64[Tensor, "games"]:
     return cast(Tensor, game.alpha) * cast(Tensor, game.k)
 
 
-# --- no unilateral gain -------------------------------------------------------------------------------------------------
+# --- no unilateral gain ---------------------------------------------------------------------------
 
 
 def owners_gain(condition: str, effort: Effort) -> Evidence:
@@ -88,7 +98,9 @@ def owners_gain(condition: str, effort: Effort) -> Evidence:
     game, found = solved(condition, size_of(effort).games)
     traded = found.eta > 0
     limits = None if game.caps is None else (game.quality * game.caps)[traded]
-    gains = effort_gains(found.eta[traded], game.owner_costs[traded], (game.quality * found.x)[traded], limits)
+    gains = effort_gains(
+        found.eta[traded], game.owner_costs[traded], (game.quality * found.x)[traded], limits
+    )
     return _gained(gains.amax(-1), "gain of an owner", traded)
 
 
@@ -97,19 +109,29 @@ def centres_gain(condition: str, effort: Effort) -> Evidence:
     game, found = solved(condition, size_of(effort).games)
     fees = game.unit_cost * found.x.sum(-1)
     traded = fees > 0
-    return _gained(effort_gains(fees[traded], game.centre_costs[traded], found.d[traded]).amax(-1), "gain of a centre", traded)
+    return _gained(
+        effort_gains(fees[traded], game.centre_costs[traded], found.d[traded]).amax(-1),
+        "gain of a centre",
+        traded,
+    )
 
 
 def leader_gain(condition: str, effort: Effort) -> Evidence:
-    """What the best of many other payments would gain the leader, owners answering it anew, as a part of alpha k."""
+    """What the best of many other payments would gain the leader, owners answering it anew, as
+    a part of alpha k.
+    """
     game, found = solved(condition, size_of(effort).games)
     grid = worth(game)[:, None] * torch.linspace(0, 1, TRIES, dtype=torch.float64)
     near = found.eta[:, None] * (1 + NEAR * torch.linspace(-1, 1, 20, dtype=torch.float64))
     gains = (curve(game, torch.cat([grid, near], -1)).amax(-1) - found.leader) / worth(game)
-    return _gained(gains, "gain of the leader", torch.ones_like(gains, dtype=torch.bool), exact=False)
+    return _gained(
+        gains, "gain of the leader", torch.ones_like(gains, dtype=torch.bool), exact=False
+    )
 
 
-def _gained(gains: Float64[Tensor, "games"], name: str, traded: Tensor, exact: bool = True) -> Evidence:
+def _gained(
+    gains: Float64[Tensor, "games"], name: str, traded: Tensor, exact: bool = True
+) -> Evidence:
     worst = int(gains.argmax())
     return Evidence(
         samples={name: greatest(gains)},
@@ -120,36 +142,44 @@ def _gained(gains: Float64[Tensor, "games"], name: str, traded: Tensor, exact: b
 
 
 def followers_held(condition: str, effort: Effort) -> Evidence:
-    """What the leader gains by eta = 0 where the owners' contributions stay, as printed, or by any payment if they do not."""
+    """What the leader gains by eta = 0 where the owners' contributions stay, as printed, or by
+    any payment if they do not.
+    """
     if condition != AS_STATED:
         return leader_gain(AS_STATED, effort)
     game, found = solved(AS_STATED, size_of(effort).games)
     nothing, total = torch.zeros_like(found.eta), (game.quality * found.x).sum(-1)
-    gain = (leader_utility(nothing, total, game.alpha, float(cast(Tensor, game.k)[0])) - found.leader) / worth(game)
+    gain = (
+        leader_utility(nothing, total, game.alpha, float(cast(Tensor, game.k)[0])) - found.leader
+    ) / worth(game)
     return Evidence(
         samples={"gain by eta = 0": greatest(gain)},
         seeds=f"{len(gain)} random games, key {SEED}",
         exact=True,
-        counterexample=f"eta = 0 for the same data gains {float(gain.mean()):.4g} of alpha k in the mean, which is eta* = "
-        f"{float(found.eta.mean()):.4g}",
+        counterexample=(
+            f"eta = 0 for the same data gains {float(gain.mean()):.4g} of alpha k in the mean,"
+            f" which is eta* = {float(found.eta.mean()):.4g}"
+        ),
     )
 
 
-# --- one equilibrium ----------------------------------------------------------------------------------------------------
+# --- one equilibrium ------------------------------------------------------------------------------
 
 
 def unique(condition: str, effort: Effort) -> Evidence:
     """How far other ways end from the solved point, as a part of total effort, and of alpha k.
 
-    Owners and centres answer each other slowly, from three starts; the payment is searched. Games without trade are left out of
-    the owners' and the centres' part.
+    Owners and centres answer each other slowly, from three starts; the payment is searched. Games
+    without trade are left out of the owners' and the centres' part.
     """
     games = min(size_of(effort).games, SEARCHED)
     game, found = solved(condition, games)
     traded, fees = found.eta > 0, game.unit_cost * found.x.sum(-1)
     limits = None if game.caps is None else (game.quality * game.caps)[traded]
     samples = {
-        "owners": _apart(found.eta[traded], game.owner_costs[traded], (game.quality * found.x)[traded], limits),
+        "owners": _apart(
+            found.eta[traded], game.owner_costs[traded], (game.quality * found.x)[traded], limits
+        ),
         "centres": _apart(fees[traded], game.centre_costs[traded], found.d[traded], None),
         "payment": (searched(game) - found.eta).abs() / worth(game),
     }
@@ -159,8 +189,12 @@ def unique(condition: str, effort: Effort) -> Evidence:
     )
 
 
-def _apart(prize: Tensor, costs: Tensor, efforts: Tensor, caps: Tensor | None) -> Float64[Tensor, "games"]:
-    """Greatest distance of slow dynamics' ends from the given efforts, as a part of their sum, of three starts."""
+def _apart(
+    prize: Tensor, costs: Tensor, efforts: Tensor, caps: Tensor | None
+) -> Float64[Tensor, "games"]:
+    """Greatest distance of slow dynamics' ends from the given efforts, as a part of their sum,
+    of three starts.
+    """
     n, scale = costs.shape[-1], efforts.sum(-1, keepdim=True)
     even = scale.expand_as(costs) / n
     apart = []

@@ -1,4 +1,6 @@
-"""Pictures of what the experiments measured; each is given plain data, so that it can be drawn again without measuring."""
+"""Pictures of what the experiments measured; each is given plain data, so that it can be drawn
+again without measuring.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ LEGEND = {"fontsize": 7, "frameon": False}
 
 
 def utilities(counts: Numbers, leader: Points, owners: Points, gains: Points) -> Figure:
-    """Utility of the leader and of the mean owner by number of owners and payment, and gains over the baselines."""
+    """Utility of the leader and of the mean owner by number of owners and payment, and gains
+    over the baselines.
+    """
     fig, (left, middle, right) = figure(3, 4.6, 3.6)
     for axes, curves, title in ((left, leader, "leader"), (middle, owners, "mean owner")):
         _lines(axes, counts, curves, f"utility of the {title}", "owners")
@@ -26,7 +30,9 @@ def utilities(counts: Numbers, leader: Points, owners: Points, gains: Points) ->
 
 
 def sweeps(curves: Mapping[str, tuple[Numbers, Points]]) -> Figure:
-    """Utilities by role along each sweep, a panel a sweep; what is one owner's and one centre's is told by the labels."""
+    """Utilities by role along each sweep, a panel a sweep; what is one owner's and one centre's
+    is told by the labels.
+    """
     fig, panels = figure(len(curves), 4.0, 3.4)
     for axes, (what, (points, lines)) in zip(panels, curves.items(), strict=True):
         _lines(axes, points, lines, what, what.partition(":")[0])
@@ -38,22 +44,41 @@ def sweeps(curves: Mapping[str, tuple[Numbers, Points]]) -> Figure:
 
 
 def dynamics(undamped: Points, damped: Points) -> Figure:
-    """Distance from the equilibrium by round: all at once for several numbers of owners, and with several steps."""
+    """Distance from the equilibrium by round: all at once for several numbers of owners, and
+    with several steps.
+    """
     fig, (left, right) = figure(2, 5.0, 3.6)
-    for axes, lines, title in ((left, undamped, "all answer at once"), (right, damped, "ten owners go a part of the way")):
+    for axes, lines, title in (
+        (left, undamped, "all answer at once"),
+        (right, damped, "ten owners go a part of the way"),
+    ):
         longest = max(map(len, lines.values()))
         for k, (name, values) in enumerate(lines.items()):
-            axes.plot(range(len(values)), values, lw=1.2, color=COLOURS[k % len(COLOURS)], label=name)
+            axes.plot(
+                range(len(values)), values, lw=1.2, color=COLOURS[k % len(COLOURS)], label=name
+            )
         _logarithmic(axes)
-        axes.set(title=title, xlabel="round", ylabel="distance, of total effort", ylim=(1e-17, 100), xlim=(0, longest - 1))
+        axes.set(
+            title=title,
+            xlabel="round",
+            ylabel="distance, of total effort",
+            ylim=(1e-17, 100),
+            xlim=(0, longest - 1),
+        )
         axes.legend(**LEGEND)
     return fig
 
 
-def misreports(reports: Numbers, own: Points, times: Mapping[str, float], patience: Mapping[str, float]) -> Figure:
-    """Utilities by the report of one owner; what deviations multiply a utility by; and the patience that agreements want."""
+def misreports(
+    reports: Numbers, own: Points, times: Mapping[str, float], patience: Mapping[str, float]
+) -> Figure:
+    """Utilities by the report of one owner; what deviations multiply a utility by; and the
+    patience that agreements want.
+    """
     fig, (left, middle, right) = figure(3, 4.6, 3.6)
-    _lines(left, reports, own, "all owners have quality .95; one reports another", "reported quality")
+    _lines(
+        left, reports, own, "all owners have quality .95; one reports another", "reported quality"
+    )
     for axes, values, title, unit in (
         (middle, times, "utility of who deviates", "times its utility in equilibrium"),
         (right, patience, "patience that agreements want", "least discount factor"),
@@ -69,7 +94,9 @@ def misreports(reports: Numbers, own: Points, times: Mapping[str, float], patien
 
 
 def audits(money: Mapping[str, Mapping[str, float]], points: Points) -> Figure:
-    """What each conduct is paid under each audit, % of an honest owner's utility, and the deviant's utilities by seed."""
+    """What each conduct is paid under each audit, % of an honest owner's utility, and the
+    deviant's utilities by seed.
+    """
     fig, (left, right) = figure(2, 6.4, 4.0)
     rows, columns = list(money), list(next(iter(money.values())))
     values = np.array([[money[row][column] for column in columns] for row in rows])
@@ -89,7 +116,15 @@ def accuracy(curves: Mapping[str, Points]) -> Figure:
     fig, panels = figure(len(curves), 4.6, 3.6)
     for axes, (title, lines) in zip(panels, curves.items(), strict=True):
         for k, (name, values) in enumerate(lines.items()):
-            axes.plot(range(1, len(values) + 1), values, marker="o", ms=3, lw=1.2, color=COLOURS[k % len(COLOURS)], label=name)
+            axes.plot(
+                range(1, len(values) + 1),
+                values,
+                marker="o",
+                ms=3,
+                lw=1.2,
+                color=COLOURS[k % len(COLOURS)],
+                label=name,
+            )
         axes.set(title=title, xlabel="round", ylabel="test accuracy, %")
         axes.legend(**LEGEND)
     return fig

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import torch
 
-from marketenv.mechanisms import bertrand_price, collusive_price, leader_optimum, leader_utility, posted_profits, stackelberg
+from marketenv.mechanisms import (
+    bertrand_price,
+    collusive_price,
+    leader_optimum,
+    leader_utility,
+    posted_profits,
+    stackelberg,
+)
 
 from ...stress.claims.claim import Effort, Evidence
 from .agreements import centres, owners
@@ -25,7 +32,10 @@ def measured() -> dict[str, float]:
 
 def _equilibria() -> dict[str, float]:
     ten, six = stackelberg(equals(OWNERS), equals(OWNERS)), stackelberg(UNLIKE, UNLIKE)
-    two, fixed = answered(leader_optimum(SAVED, ALPHA, K, 1.0), SAVED), answered(torch.ones(1).double(), SAVED)
+    two, fixed = (
+        answered(leader_optimum(SAVED, ALPHA, K, 1.0), SAVED),
+        answered(torch.ones(1).double(), SAVED),
+    )
     return {
         "eta*": float(ten.eta),
         "U_s": float(ten.leader),
@@ -43,10 +53,15 @@ def _equilibria() -> dict[str, float]:
 
 
 def _deviations() -> dict[str, float]:
-    ten, told = stackelberg(equals(OWNERS), equals(OWNERS)), by_report(equals(OWNERS, TOLD), torch.tensor([TOLD, 1.0]).double())
+    ten, told = (
+        stackelberg(equals(OWNERS), equals(OWNERS)),
+        by_report(equals(OWNERS, TOLD), torch.tensor([TOLD, 1.0]).double()),
+    )
     (one, two), (_, held) = split_up(equals(OWNERS)), split_up(equals(OWNERS), held=True)
     return {
-        "the leader keeps its payment: gain": float(leader_utility(0 * ten.eta, ten.x.sum(-1)) - ten.leader),
+        "the leader keeps its payment: gain": float(
+            leader_utility(0 * ten.eta, ten.x.sum(-1)) - ten.leader
+        ),
         "elasticity of U_n in the reported quality": elasticity(OWNERS),
         "all .95, all report it: U_n": float(told.owners[0, 0, 0]),
         "all .95, one reports 1: its U_n": float(told.owners[1, 0, 0]),
@@ -63,7 +78,10 @@ def _agreements() -> dict[str, float]:
     costs, quality = equals(2), equals(OWNERS)
     price = collusive_price(costs, quality, ALPHA, K)
     profits = posted_profits(price[:, None].expand(1, 2), costs, quality, ALPHA, K)
-    served = {r: stackelberg(quality, costs, ALPHA, K, rho=float(r)) for r in (bertrand_price(costs, quality, ALPHA, K), price)}
+    served = {
+        r: stackelberg(quality, costs, ALPHA, K, rho=float(r))
+        for r in (bertrand_price(costs, quality, ALPHA, K), price)
+    }
     competed, colluded = served.values()
     return {
         "owners on half the supply: times U_n": float((supply.agreed / supply.usual)[0, 0]),
@@ -83,14 +101,25 @@ def unit(digits: str) -> float:
 
 
 def as_printed(condition: str, effort: Effort) -> Evidence:
-    """How far each measured number is from the derived one beyond rounding, in units of the last digit that was printed."""
+    """How far each measured number is from the derived one beyond rounding, in units of the
+    last digit that was printed.
+    """
     found = measured()
-    apart = {name: abs(found[name] - float(digits)) / unit(digits) - 0.5 for name, digits in GOLDEN.items()}
+    apart = {
+        name: abs(found[name] - float(digits)) / unit(digits) - 0.5
+        for name, digits in GOLDEN.items()
+    }
     rows = [[name, digits, found[name]] for name, digits in GOLDEN.items()]
     return Evidence(
         samples={"beyond rounding": list(apart.values())},
         seeds="closed forms; no chance",
         exact=True,
         counterexample=max(apart, key=apart.__getitem__),
-        tables=[{"title": "derived and measured", "head": ["number", "derived", "measured"], "rows": rows}],
+        tables=[
+            {
+                "title": "derived and measured",
+                "head": ["number", "derived", "measured"],
+                "rows": rows,
+            }
+        ],
     )

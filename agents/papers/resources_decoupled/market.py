@@ -1,4 +1,6 @@
-"""Play in ``resource_market_v0`` itself, round by round: what its own truthful policies do, and what deviants change of it."""
+"""Play in ``resource_market_v0`` itself, round by round: what its own truthful policies do, and
+what deviants change of it.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +22,15 @@ from .settings import seeds_of
 
 NAME = "resource_market_v0"
 LEADER, DEVIANT = "leader_0", "owner_0"
-Changes = Mapping[str, Any]  # of a move's fields, by name: what they mean, a number or a function of policy inputs
+# of a move's fields, by name: what they mean, a number or a function of policy inputs
+Changes = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Played:
-    """Utilities by round, line-up, seed and agent, the agents' names, and what was noted after each round."""
+    """Utilities by round, line-up, seed and agent, the agents' names, and what was noted after
+    each round.
+    """
 
     rewards: Float64[Tensor, "rounds lineups seeds agents"]
     agents: tuple[str, ...]
@@ -47,7 +52,11 @@ def changed(market: Market, changes: Changes) -> Policy:
             if name in move.action.slices:
                 place = move.action.slices[name]
                 usual = move.action[name].read(actions[:, place].double())
-                value = meaning(usual, keys) if callable(meaning) else torch.full_like(usual, float(meaning))
+                value = (
+                    meaning(usual, keys)
+                    if callable(meaning)
+                    else torch.full_like(usual, float(meaning))
+                )
                 actions[:, place] = move.action[name].write(value).to(actions)
         return actions
 
@@ -60,9 +69,11 @@ def played(
     n_seeds: int,
     watch: Callable[[Market, rounds.Situation], Tensor] | None = None,
 ) -> Played:
-    """Utilities of every round where one agent deviates from truthful play, all line-ups on the same seeds.
+    """Utilities of every round where one agent deviates from truthful play, all line-ups on the
+    same seeds.
 
-    lineups: who deviates, and how;   watch: what to note of each round's end, a list of tensors [lineups * seeds, ..]
+    lineups: who deviates, and how;
+        watch: what to note of each round's end, a list of tensors [lineups * seeds, ..]
     """
     market = make_market(NAME, **config)
     agents, seeds = agent_names(market), torch.tensor(seeds_of(n_seeds))

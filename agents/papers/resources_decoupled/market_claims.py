@@ -1,4 +1,6 @@
-"""Claims about play in the market itself: what audits pay, whether the leader keeps its word, and accuracy."""
+"""Claims about play in the market itself: what audits pay, whether the leader keeps its word,
+and accuracy.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +11,30 @@ from . import accuracy, audits, commitment
 from .numbers import DERIVED
 from .wording import OURS, paper_claim
 
-ADJUSTMENT = "summary: a dynamic optimization mechanism that evaluates the contribution of data quality during real training"
+ADJUSTMENT = (
+    "summary: a dynamic optimization mechanism that evaluates the contribution of data quality"
+    " during real training"
+)
 
 
 def _pays(defence: str, by: str) -> Claim:
     paper = {} if defence == audits.LOSS_DROP else {"paper": OURS}
     return paper_claim(
         f"worse_data_earn_less_{defence.replace(' ', '_')}",
-        f"{by} an owner that delivers bad data earns less than nine tenths of what it earns with honest ones.",
+        f"{by} an owner that delivers bad data earns less than nine tenths of what it earns with"
+        " honest ones.",
         Above(),
         partial(audits.worse_earns_less, defence=defence),
-        place=ADJUSTMENT if defence == audits.LOSS_DROP else f"the same question, as a control; {DERIVED}",
+        place=(
+            ADJUSTMENT
+            if defence == audits.LOSS_DROP
+            else f"the same question, as a control; {DERIVED}"
+        ),
         conditions=audits.CONDITIONS[defence],
         unit="money",
-        statistic="nine tenths of the honest owner's utility less the deviant's, by conduct, seed by seed",
+        statistic=(
+            "nine tenths of the honest owner's utility less the deviant's, by conduct, seed by seed"
+        ),
         **paper,
     )
 
@@ -52,13 +64,16 @@ COMMITMENT = (
 ACCURACY = (
     paper_claim(
         "adjustment_raises_accuracy",
-        "The leader's model is more accurate in the end where qualities are adjusted during the training.",
+        "The leader's model is more accurate in the end where qualities are adjusted during the"
+        " training.",
         Above(),
         accuracy.adjustment_helps,
         place=ADJUSTMENT,
         conditions=tuple(accuracy.CONDITIONS),
         unit="points of accuracy, %",
-        statistic="test accuracy after ten rounds with the adjustment less that without, seed by seed",
+        statistic=(
+            "test accuracy after ten rounds with the adjustment less that without, seed by seed"
+        ),
     ),
 )
 CLAIMS = (*AUDITS, *COMMITMENT, *ACCURACY)

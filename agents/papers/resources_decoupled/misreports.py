@@ -1,7 +1,8 @@
-"""What an owner gains by reporting another quality than its own, and by coming as two: ``rdfl_misreport``.
+"""What an owner gains by reporting another quality than its own, and by coming as two:
+``rdfl_misreport``.
 
-Owners are paid by the quality that they report; what they deliver keeps its own. The leader solves the game for the reports, or
-holds the payment that it had made for the true qualities.
+Owners are paid by the quality that they report; what they deliver keeps its own. The leader solves
+the game for the reports, or holds the payment that it had made for the true qualities.
 """
 
 from __future__ import annotations
@@ -25,14 +26,18 @@ PerOwner = Float64[Tensor, "games owners"]
 
 
 class Played(NamedTuple):
-    """The payment and the leader's utility on the true qualities [games], and the owners' utilities [games, owners]."""
+    """The payment and the leader's utility on the true qualities [games], and the owners'
+    utilities [games, owners].
+    """
 
     eta: Float64[Tensor, "games"]
     leader: Float64[Tensor, "games"]
     owners: PerOwner
 
 
-def played(truth: PerOwner, reports: PerOwner, eta: Float64[Tensor, "games"] | None = None) -> Played:
+def played(
+    truth: PerOwner, reports: PerOwner, eta: Float64[Tensor, "games"] | None = None
+) -> Played:
     """What reports come to. eta: the payment, where the leader does not make it anew."""
     paid = leader_optimum(reports, ALPHA, K, 1.0) if eta is None else eta
     x = contributions(paid, reports, 1.0)
@@ -41,7 +46,9 @@ def played(truth: PerOwner, reports: PerOwner, eta: Float64[Tensor, "games"] | N
 
 
 def by_report(truth: PerOwner, reports: Float64[Tensor, "tries"], held: bool = False) -> Played:
-    """What each report of the first owner comes to, all others being truthful: leader and owner 0 [tries, games]."""
+    """What each report of the first owner comes to, all others being truthful: leader and owner
+    0 [tries, games].
+    """
     eta = leader_optimum(truth, ALPHA, K, 1.0) if held else None
     tries = []
     for report in reports.tolist():
@@ -51,7 +58,9 @@ def by_report(truth: PerOwner, reports: Float64[Tensor, "tries"], held: bool = F
     return Played(*(torch.stack([getattr(one, part) for one in tries]) for part in Played._fields))
 
 
-def split_up(truth: PerOwner, held: bool = False) -> tuple[Float64[Tensor, "games"], Float64[Tensor, "games"]]:
+def split_up(
+    truth: PerOwner, held: bool = False
+) -> tuple[Float64[Tensor, "games"], Float64[Tensor, "games"]]:
     """Utility of the first owner, and of it as two owners of its quality: [games] both."""
     one = played(truth, truth)
     more = torch.cat([truth[:, :1], truth], -1)
@@ -60,13 +69,19 @@ def split_up(truth: PerOwner, held: bool = False) -> tuple[Float64[Tensor, "game
 
 
 def elasticity(n: int, step: float = 1e-5) -> float:
-    """d ln U_n / d ln f of one owner's report at f = 1, the payment held, by a symmetric difference."""
+    """d ln U_n / d ln f of one owner's report at f = 1, the payment held, by a symmetric
+    difference.
+    """
     truth = torch.ones(1, n, dtype=torch.float64)
-    found = by_report(truth, torch.tensor([1 - step, 1 + step], dtype=torch.float64), held=True).owners[:, 0, 0].log()
+    found = (
+        by_report(truth, torch.tensor([1 - step, 1 + step], dtype=torch.float64), held=True)
+        .owners[:, 0, 0]
+        .log()
+    )
     return float((found[1] - found[0]) / (2 * step))
 
 
-# --- evidence -----------------------------------------------------------------------------------------------------------
+# --- evidence -------------------------------------------------------------------------------------
 
 
 def truthful(condition: str, effort: Effort) -> Evidence:
@@ -81,9 +96,17 @@ def truthful(condition: str, effort: Effort) -> Evidence:
     return Evidence(
         samples={"gain of a report": greatest(gain)},
         seeds=f"{len(truth)} random games, key {SEED}",
-        counterexample=f"an owner of quality {float(truth[worst, 0]):.4g} reports {float(reports[best[:, worst].argmax()]):.4g} "
-        f"and earns {float(best[:, worst].max()):.4g} in place of {float(own[worst]):.4g}",
-        notes=(f"The best report is the highest in {float((best.argmax(0) == REPORTS - 1).double().mean()):.0%} of the games.",),
+        counterexample=(
+            f"an owner of quality {float(truth[worst, 0]):.4g} reports"
+            f" {float(reports[best[:, worst].argmax()]):.4g} and earns"
+            f" {float(best[:, worst].max()):.4g} in place of {float(own[worst]):.4g}"
+        ),
+        notes=(
+            (
+                "The best report is the highest in"
+                f" {float((best.argmax(0) == REPORTS - 1).double().mean()):.0%} of the games."
+            ),
+        ),
     )
 
 
@@ -96,6 +119,8 @@ def one_name(condition: str, effort: Effort) -> Evidence:
     return Evidence(
         samples={"gain by a second identity": greatest(gain)},
         seeds=f"{len(truth)} random games, key {SEED}",
-        counterexample=f"an owner of quality {float(truth[worst, 0]):.4g} earns {float(two[worst]):.4g} in place of "
-        f"{float(one[worst]):.4g}",
+        counterexample=(
+            f"an owner of quality {float(truth[worst, 0]):.4g} earns {float(two[worst]):.4g} in"
+            f" place of {float(one[worst]):.4g}"
+        ),
     )

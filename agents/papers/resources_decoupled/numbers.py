@@ -10,13 +10,14 @@ SAVED = f"results saved with the {CODE}"
 SUMMARY = "a summary of the paper; in no primary source that was found"
 DERIVED = "derived before this library existed"
 
-# --- what the summary says, and no primary source ----------------------------------------------------------------------
+# --- what the summary says, and no primary source -------------------------------------------------
 
 SUMMARISED = {"accuracy": Reported(12.7, SUMMARY), "asset value": Reported(31.5, SUMMARY)}  # % more
 
-# --- utilities against the baselines --------------------------------------------------------------------------------------
+# --- utilities against the baselines --------------------------------------------------------------
 
-RANGES = {  # of mean utilities over N against the baselines, % more, least and most over data sets and splits
+# of mean utilities over N against the baselines, % more, least and most over data sets and splits
+RANGES = {
     "leader": (Reported(3.6, SAVED), Reported(7.4, SAVED)),
     "owners": (Reported(27.0, SAVED), Reported(61.0, SAVED)),
 }
@@ -29,26 +30,39 @@ IID_GAINS = {  # % more than a baseline: (data set, side, baseline)
         "cifar100": (3.61, 6.38, 13.2, 39.3),
     }.items()
     for (side, baseline), gain in zip(
-        (("leader", "RANDOM"), ("leader", "FIXED"), ("owners", "RANDOM"), ("owners", "FIXED")), gains, strict=True
+        (("leader", "RANDOM"), ("leader", "FIXED"), ("owners", "RANDOM"), ("owners", "FIXED")),
+        gains,
+        strict=True,
     )
 }
 
-# --- sweeps ----------------------------------------------------------------------------------------------------------------
+# --- sweeps ---------------------------------------------------------------------------------------
 
 SWEPT = {  # N = 10, MNIST, by alpha: U_s and mean U_n; the qualities are not told
-    alpha: (Reported(leader, f"{SAVED}, parameter_analysis-Alpha"), Reported(owners, f"{SAVED}, parameter_analysis-Alpha"))
-    for alpha, leader, owners in ((5.0, 0.6044, 0.01461), (7.5, 1.8575, 0.02803), (10.0, 3.5355, 0.04144))
+    alpha: (
+        Reported(leader, f"{SAVED}, parameter_analysis-Alpha"),
+        Reported(owners, f"{SAVED}, parameter_analysis-Alpha"),
+    )
+    for alpha, leader, owners in (
+        (5.0, 0.6044, 0.01461),
+        (7.5, 1.8575, 0.02803),
+        (10.0, 3.5355, 0.04144),
+    )
 }
 PEAK = Reported(0.5710, f"{SAVED}, parameter_analysis-Eta: the greatest U_s of its curve")
 
-# --- accuracy with and without the dynamic adjustment -------------------------------------------------------------------------
+# --- accuracy with and without the dynamic adjustment ---------------------------------------------
 
 ADJUSTED = {  # final accuracy, %: with and without
     data: (Reported(with_it, SAVED), Reported(without, SAVED))
-    for data, with_it, without in (("mnist", 81.02, 81.00), ("cifar10", 53.60, 51.80), ("cifar100", 19.39, 19.26))
+    for data, with_it, without in (
+        ("mnist", 81.02, 81.00),
+        ("cifar10", 53.60, 51.80),
+        ("cifar100", 19.39, 19.26),
+    )
 }
 
-# --- what was derived beforehand, as it was printed --------------------------------------------------------------------------
+# --- what was derived beforehand, as it was printed -----------------------------------------------
 
 GOLDEN = {  # name: digits; N = M = 10 and f = sigma = 1 unless said
     "eta*": "1.3888889",
@@ -81,9 +95,12 @@ GOLDEN = {  # name: digits; N = M = 10 and f = sigma = 1 unless said
     "Bertrand price: U_s": ".638",
     "collusive price: U_s": ".180",
 }
-MISMATCHED = Reported(7.0, f"{DERIVED}: of 10 centres that are paid by their match, those who gain by other preferences")
+MISMATCHED = Reported(
+    7.0,
+    f"{DERIVED}: of 10 centres that are paid by their match, those who gain by other preferences",
+)
 
-# --- what an audit pays: utility of one of ten owners of 100 digits each, the leader re-solving --------------------------------
+# --- what an audit pays: utility of one of ten owners of 100 digits each, the leader re-solving ---
 
 AUDITED = {  # by conduct, under the score "wasserstein": without and with the vocabulary term
     conduct: (Reported(plain, DERIVED), Reported(vocabulary, DERIVED))

@@ -1,7 +1,8 @@
 """What a centre gains by reporting another order of the owners: a part of ``rdfl_misreport``.
 
-Where fees go to the matched centre, a centre wants the owner that contributes most. The public code reports
-something else for it: (1 - sigma) x, which at its constant sigma = 1 likes all owners alike, so that ties by number decide.
+Where fees go to the matched centre, a centre wants the owner that contributes most. The public code
+reports something else for it: (1 - sigma) x, which at its constant sigma = 1 likes all owners
+alike, so that ties by number decide.
 """
 
 from __future__ import annotations
@@ -13,27 +14,44 @@ from jaxtyping import Bool, Float64, Int
 from torch import Tensor
 
 from marketenv.core import draws
-from marketenv.mechanisms import PREFERENCES, Stackelberg, deferred_acceptance, preference_ranks, stackelberg
+from marketenv.mechanisms import (
+    PREFERENCES,
+    Stackelberg,
+    deferred_acceptance,
+    preference_ranks,
+    stackelberg,
+)
 
 from ...stress.claims.claim import AS_STATED, Effort, Evidence
 from .market import played
 from .settings import ALPHA, OWNERS, SEED, K, paper_games, size_of
 
 GAMES = 600
-OFFICIAL, UNLIKE, VOLUME, TASTES = AS_STATED, "sigma from .1 to 1", "orders by volume", "tastes of their own"
+OFFICIAL, UNLIKE, VOLUME, TASTES = (
+    AS_STATED,
+    "sigma from .1 to 1",
+    "orders by volume",
+    "tastes of their own",
+)
 CONDITIONS = (OFFICIAL, UNLIKE, VOLUME, TASTES)
 Ranks = Float64[Tensor, "games rows columns"]
 
 
 def solved(condition: str, games: int) -> tuple[Stackelberg, Float64[Tensor, "games centres"]]:
-    """The equilibrium of random games, and the costs of centres: 1 as in the code, or from .1 to 1."""
+    """The equilibrium of random games, and the costs of centres: 1 as in the code, or from .1
+    to 1.
+    """
     game = paper_games(games)
     sigma = torch.ones_like(game.sigma) if condition == OFFICIAL else game.sigma
     return stackelberg(game.quality, sigma, ALPHA, K), sigma
 
 
-def lists(condition: str, games: int) -> tuple[Ranks, Ranks, Float64[Tensor, "games centres owners"]]:
-    """What owners and centres report, and what a match is worth to a centre: the owner's fee, or a taste of the centre's own."""
+def lists(
+    condition: str, games: int
+) -> tuple[Ranks, Ranks, Float64[Tensor, "games centres owners"]]:
+    """What owners and centres report, and what a match is worth to a centre: the owner's fee,
+    or a taste of the centre's own.
+    """
     found, sigma = solved(condition, games)
     worth = found.x[:, None].expand(-1, sigma.shape[-1], -1)
     rule = "volume" if condition in (VOLUME, TASTES) else "official"
@@ -46,7 +64,9 @@ def lists(condition: str, games: int) -> tuple[Ranks, Ranks, Float64[Tensor, "ga
     return owners, centres, worth
 
 
-def paid(owners: Ranks, centres: Ranks, worth: Float64[Tensor, "games centres owners"]) -> Float64[Tensor, "games centres"]:
+def paid(
+    owners: Ranks, centres: Ranks, worth: Float64[Tensor, "games centres owners"]
+) -> Float64[Tensor, "games centres"]:
     """What each centre's match is worth to it, 0 without one."""
     matching = deferred_acceptance(owners, centres)
     mine = matching[:, None] == torch.arange(centres.shape[1])[:, None]  # [games, centres, owners]
@@ -54,15 +74,18 @@ def paid(owners: Ranks, centres: Ranks, worth: Float64[Tensor, "games centres ow
 
 
 def gains(condition: str, games: int) -> Float64[Tensor, "games centres"]:
-    """What another order gains each centre, all others reporting as before, as a part of all that is paid.
+    """What another order gains each centre, all others reporting as before, as a part of all that
+    is paid.
 
-    A centre tries to move each owner to the top and to the bottom of its own order. Where all centres want the same owners there
-    is one stable matching alone, so that no order can gain.
+    A centre tries to move each owner to the top and to the bottom of its own order. Where all
+    centres want the same owners there is one stable matching alone, so that no order can gain.
     """
     owners, centres, worth = lists(condition, games)
     before, total = paid(owners, centres, worth), worth.mean(1).sum(-1)
     found = torch.zeros_like(before)
-    for centre, owner, place in itertools.product(range(centres.shape[1]), range(centres.shape[2]), (-1, centres.shape[2])):
+    for centre, owner, place in itertools.product(
+        range(centres.shape[1]), range(centres.shape[2]), (-1, centres.shape[2])
+    ):
         told = centres.clone()
         told[:, centre, owner] = place
         found[:, centre] = found[:, centre].maximum((paid(owners, told, worth) - before)[:, centre])
@@ -75,17 +98,24 @@ def gainers(condition: str, games: int = GAMES) -> Float64[Tensor, "games"]:
     return gaining.sum(-1).double()
 
 
-# --- evidence -----------------------------------------------------------------------------------------------------------
+# --- evidence -------------------------------------------------------------------------------------
 
 
 def tell_their_order(condition: str, effort: Effort) -> Evidence:
-    """What another order gains a centre that is paid by its match: the greatest gain of the ten centres, game by game."""
+    """What another order gains a centre that is paid by its match: the greatest gain of the ten
+    centres, game by game.
+    """
     games = min(size_of(effort).games, GAMES)
     gain = gains(condition, games)
     return Evidence(
         samples={"greatest gain of a centre": gain.amax(-1).tolist()},
         seeds=f"{games} random games, key {SEED}",
-        notes=(f"Centres that gain, of {OWNERS}: {float((gain > 1e-12).sum(-1).double().mean()):.2f} in the mean.",),
+        notes=(
+            (
+                f"Centres that gain, of {OWNERS}:"
+                f" {float((gain > 1e-12).sum(-1).double().mean()):.2f} in the mean."
+            ),
+        ),
     )
 
 
@@ -96,13 +126,25 @@ def order_moves_no_fee(condition: str, effort: Effort) -> Evidence:
     """
     seeds = min(size_of(effort).games, GAMES) // OWNERS
     fees = "proportional" if condition == AS_STATED else "matched"
-    config = {"learner": None, "n_centres": OWNERS, "max_cycles": 1, "sigma": (0.1, 1.0), "rank": True, "fees": fees}
-    lineups = [("leader_0", {}), *((f"centre_{k}", {"liking": another_order}) for k in range(OWNERS))]
+    config = {
+        "learner": None,
+        "n_centres": OWNERS,
+        "max_cycles": 1,
+        "sigma": (0.1, 1.0),
+        "rank": True,
+        "fees": fees,
+    }
+    lineups = [
+        ("leader_0", {}),
+        *((f"centre_{k}", {"liking": another_order}) for k in range(OWNERS)),
+    ]
     found = played(config, lineups, seeds)
     centres = found.rewards[0][..., -OWNERS:]
     apart = (centres[1:] - centres[:1]).abs().amax(-1)
     return Evidence(
-        samples={"earnings that move": apart.flatten().tolist()}, seeds=f"{seeds} seeds, each centre in turn", exact=True
+        samples={"earnings that move": apart.flatten().tolist()},
+        seeds=f"{seeds} seeds, each centre in turn",
+        exact=True,
     )
 
 

@@ -39,7 +39,11 @@ class Size:
     rounds: int = 10
 
 
-SIZES: dict[str, Size] = {"quick": Size(20, 10_000), "standard": Size(40, 10_000), "full": Size(200, 50_000)}
+SIZES: dict[str, Size] = {
+    "quick": Size(20, 10_000),
+    "standard": Size(40, 10_000),
+    "full": Size(200, 50_000),
+}
 LEAST = Size(2, 100, 2)  # of an effort that has another name
 
 
@@ -58,38 +62,52 @@ def equals(n: int, quality: float = 1.0) -> Float64[Tensor, "1 n"]:
     return torch.full((1, n), quality, dtype=torch.float64)
 
 
-# --- random games -------------------------------------------------------------------------------------------------------
+# --- random games ---------------------------------------------------------------------------------
 
 
 def paper_games(games: int, n: int = OWNERS) -> TripartiteGame:
-    """Random games in the paper's terms: qualities from .9 to 1, costs of centres from .1 to 1, all else as in the code."""
+    """Random games in the paper's terms: qualities from .9 to 1, costs of centres from .1 to 1,
+    all else as in the code.
+    """
     key = draws.fold(torch.tensor(SEED), "paper", n)
-    quality, sigma = (draws.uniform(draws.fold(key, name), games, n) for name in ("quality", "sigma"))
+    quality, sigma = (
+        draws.uniform(draws.fold(key, name), games, n) for name in ("quality", "sigma")
+    )
     return TripartiteGame(LOWEST + (1 - LOWEST) * quality, 0.1 + 0.9 * sigma, ALPHA, K)
 
 
 def any_games(games: int, capped: bool, n: int = 6) -> TripartiteGame:
-    """Random games in other terms: qualities from .1 to 1, alpha from 1 to 21, and caps that bind for half of the owners."""
+    """Random games in other terms: qualities from .1 to 1, alpha from 1 to 21, and caps that
+    bind for half of the owners.
+    """
     key = draws.fold(torch.tensor(SEED), "any", n)
-    quality, sigma, caps = (draws.uniform(draws.fold(key, name), games, n) for name in ("quality", "sigma", "caps"))
+    quality, sigma, caps = (
+        draws.uniform(draws.fold(key, name), games, n) for name in ("quality", "sigma", "caps")
+    )
     alpha = 1 + 20 * draws.uniform(draws.fold(key, "alpha"), games)
-    return TripartiteGame(0.1 + 0.9 * quality, 0.1 + 0.9 * sigma, alpha, K, caps=0.3 * caps if capped else None)
+    return TripartiteGame(
+        0.1 + 0.9 * quality, 0.1 + 0.9 * sigma, alpha, K, caps=0.3 * caps if capped else None
+    )
 
 
-# --- qualities ----------------------------------------------------------------------------------------------------------
+# --- qualities ------------------------------------------------------------------------------------
 
 
 @lru_cache(maxsize=256)
 def qualities(data: str, split: str, n: int, n_seeds: int) -> Float64[Tensor, "seeds owners"]:
-    """What owners report of their noisy data: f = .9 + .1 (v - min) / (max - min), v = 1 - MSE, noise of sd .1 u, u ~ U[0, 1].
+    """What owners report of their noisy data: f = .9 + .1 (v - min) / (max - min), v = 1 - MSE,
+    noise of sd .1 u, u ~ U[0, 1].
 
-    Pixels are kept in [0, 1], as in the public code; features of tables have mean 0 and deviation 1, and are not.
+    Pixels are kept in [0, 1], as in the public code; features of tables have mean 0 and deviation
+    1, and are not.
     """
     x = loaded(data).x[:ROWS].flatten(1).double()
     return torch.cat([_quality(x, data in IMAGES, split, n, seed) for seed in seeds_of(n_seeds)])
 
 
-def _quality(x: Float64[Tensor, "rows d"], pixels: bool, split: str, n: int, seed: int) -> Float64[Tensor, "1 owners"]:
+def _quality(
+    x: Float64[Tensor, "rows d"], pixels: bool, split: str, n: int, seed: int
+) -> Float64[Tensor, "1 owners"]:
     key = draws.fold(torch.tensor(seed), "noisy", n)
     owner = owners_of(split, len(x), n, draws.fold(key, split))
     spread = NOISE * draws.uniform(draws.fold(key, "spread"), n)
@@ -101,11 +119,19 @@ def _quality(x: Float64[Tensor, "rows d"], pixels: bool, split: str, n: int, see
 
 
 def owners_of(split: str, rows: int, n: int, key: Int[Tensor, ""]) -> Int[Tensor, "rows"]:
-    """Whose each row is: drawn at random, or by weights from a geometric distribution with p = .2. Everybody has a row."""
+    """Whose each row is: drawn at random, or by weights from a geometric distribution with p =
+    .2. Everybody has a row.
+    """
     lookup(dict.fromkeys(SPLITS), split, "split")
     weight = torch.ones(n, dtype=torch.float64)
     if split == SKEWED:
-        weight = 1 + (draws.uniform(draws.fold(key, "size"), n).log() / torch.tensor(1 - SKEW).double().log()).floor()
+        weight = (
+            1
+            + (
+                draws.uniform(draws.fold(key, "size"), n).log()
+                / torch.tensor(1 - SKEW).double().log()
+            ).floor()
+        )
     ends = (weight / weight.sum()).cumsum(0)
     owner = torch.searchsorted(ends, draws.uniform(draws.fold(key, "row"), rows)).clamp(max=n - 1)
     first = draws.permutation(draws.fold(key, "first"), rows)[:n]

@@ -44,7 +44,9 @@ def by_eta(eta: float, some: TripartiteGame) -> Stackelberg:
 
 
 def by_x(times: float, some: TripartiteGame) -> Stackelberg:
-    """The first owner contributes a multiple of its equilibrium contribution; the payment and the other owners' stay."""
+    """The first owner contributes a multiple of its equilibrium contribution; the payment and
+    the other owners' stay.
+    """
     found = stackelberg(some.quality, some.sigma, ALPHA, K)
     x = found.x.clone()
     x[:, 0] *= times
@@ -58,8 +60,11 @@ def by_sigma(sigma: float, some: TripartiteGame) -> Stackelberg:
     return stackelberg(some.quality, costs, ALPHA, K)
 
 
-SWEEPS: dict[str, tuple[Callable[[float, TripartiteGame], Stackelberg], tuple[float, ...], bool]] = {
-    # what is changed: how, points, and whether the first owner and the first centre are looked at alone
+SWEEPS: dict[
+    str, tuple[Callable[[float, TripartiteGame], Stackelberg], tuple[float, ...], bool]
+] = {
+    # what is changed: how, points, and whether the first owner and the first centre are looked at
+    # alone
     "alpha": (by_alpha, tuple(0.5 * k for k in range(1, 21)), False),
     "eta": (by_eta, tuple(0.1 * k for k in range(1, 26)), False),
     "x": (by_x, tuple(0.1 * k for k in range(31)), True),
@@ -72,7 +77,9 @@ def swept(what: str, n_seeds: int) -> Swept:
     change, points, first = SWEEPS[what]
     some = game(n_seeds)
     found = [change(point, some) for point in points]
-    return Swept(points, {role: [_mean(getattr(one, role), first) for one in found] for role in ROLES})
+    return Swept(
+        points, {role: [_mean(getattr(one, role), first) for one in found] for role in ROLES}
+    )
 
 
 def _mean(utility: Float64[Tensor, "..."], first: bool) -> list[float]:

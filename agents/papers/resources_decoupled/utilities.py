@@ -1,6 +1,8 @@
-"""Utilities of the leader and the owners in equilibrium against two other payments: ``rdfl_utilities``.
+"""Utilities of the leader and the owners in equilibrium against two other payments:
+``rdfl_utilities``.
 
-FIXED pays eta = 1, RANDOM a share U[.5, 1] of eta*; owners answer every payment by their equilibrium, as in the public code.
+FIXED pays eta = 1, RANDOM a share U[.5, 1] of eta*; owners answer every payment by their
+equilibrium, as in the public code.
 """
 
 from __future__ import annotations
@@ -36,7 +38,9 @@ class Earned(NamedTuple):
 def answered(eta: Float64[Tensor, "seeds"], quality: Float64[Tensor, "seeds owners"]) -> Earned:
     """What a payment comes to where owners answer it by their equilibrium."""
     x = contributions(eta, quality, 1.0)
-    return Earned(leader_utility(eta, (quality * x).sum(-1), ALPHA, K), (eta - x.sum(-1)) / quality.shape[-1])
+    return Earned(
+        leader_utility(eta, (quality * x).sum(-1), ALPHA, K), (eta - x.sum(-1)) / quality.shape[-1]
+    )
 
 
 @lru_cache(maxsize=256)
@@ -49,15 +53,19 @@ def compared(data: str, split: str, n: int, n_seeds: int) -> dict[str, Earned]:
     return {name: answered(paid, quality) for name, paid in etas.items()}
 
 
-def gains(data: str, split: str, baseline: str, side: str, n_seeds: int, counts: tuple[int, ...] = COUNTS) -> list[float]:
+def gains(
+    data: str, split: str, baseline: str, side: str, n_seeds: int, counts: tuple[int, ...] = COUNTS
+) -> list[float]:
     """By how much the sum over N lies above that of a baseline, %, a number a seed."""
     found = [compared(data, split, n, n_seeds) for n in counts]
-    own, other = (sum(getattr(one[name], side) for one in found) for name in (EQUILIBRIUM, baseline))
+    own, other = (
+        sum(getattr(one[name], side) for one in found) for name in (EQUILIBRIUM, baseline)
+    )
     gain: Tensor = 100 * (own / other - 1)
     return gain.tolist()
 
 
-# --- evidence -----------------------------------------------------------------------------------------------------------
+# --- evidence -------------------------------------------------------------------------------------
 
 FEW_OWNERS = "digits, size skew, 2 and 3 owners"
 CONDITIONS = {  # data set, split, and numbers of owners
@@ -82,9 +90,15 @@ def above(condition: str, effort: Effort, side: str, baseline: str) -> Evidence:
     ]
     head = ["owners", EQUILIBRIUM, *BASELINES]
     return Evidence(
-        samples={f"gain of the {side} over {baseline}": gains(data, split, baseline, side, n_seeds, counts)},
+        samples={
+            f"gain of the {side} over {baseline}": gains(
+                data, split, baseline, side, n_seeds, counts
+            )
+        },
         seeds=_told(n_seeds),
-        tables=[{"title": f"mean utility of the {side}, {data}, {split}", "head": head, "rows": rows}],
+        tables=[
+            {"title": f"mean utility of the {side}, {data}, {split}", "head": head, "rows": rows}
+        ],
     )
 
 

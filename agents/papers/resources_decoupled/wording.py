@@ -9,10 +9,19 @@ from .numbers import PAPER
 
 MARKET = "resource_market"
 OURS = "ours"
-SUMMARY = "summary: derive and solve the optimal strategies of all parties to achieve the equilibrium"
+SUMMARY = (
+    "summary: derive and solve the optimal strategies of all parties to achieve the equilibrium"
+)
 
 
 def paper_claim(id: str, words: str, rule: Rule, experiment: Any, **about: Any) -> Claim:
     """A claim of this paper; what is not named is as in most of them."""
     told: dict[str, Any] = {"paper": PAPER, "place": SUMMARY} | about
-    return Claim(id=f"resources_decoupled/{id}", market=MARKET, words=words, rule=rule, experiment=experiment, **told)
+    return Claim(
+        id=f"resources_decoupled/{id}",
+        market=MARKET,
+        words=words,
+        rule=rule,
+        experiment=experiment,
+        **told,
+    )

@@ -1,7 +1,8 @@
 """Claims of papers, one table by name, each with the experiment and the rule that decide it.
 
-To add one, write it in its market's file (``truthfulness``, ``rationality``, ``balance`` and ``accounts`` build the usual
-ones) and it is in the table below; every verdict is computed from the evidence that ``measure`` returns.
+To add one, write it in its market's file (``truthfulness``, ``rationality``, ``balance`` and
+``accounts`` build the usual ones) and it is in the table below; every verdict is computed from the
+evidence that ``measure`` returns.
 
 >>> claim = CLAIMS["train_n_trade/eq_1"]
 >>> str(verdict(claim, {name: measure(claim.id, name, "quick") for name in claim.conditions}))
@@ -52,7 +53,9 @@ CLAIMS: dict[str, Claim] = {
 
 
 def measure(claim_id: str, condition: str, effort: str) -> dict[str, Any]:
-    """The evidence of one condition of a claim of the table, as plain data; ValueError for unknown names."""
+    """The evidence of one condition of a claim of the table, as plain data; ValueError for
+    unknown names.
+    """
     return measured(lookup(CLAIMS, claim_id, "claim"), condition, effort)
 
 

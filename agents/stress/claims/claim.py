@@ -1,4 +1,6 @@
-"""A claim of a paper: what is measured, how it is decided, and the verdict that its evidence computes."""
+"""A claim of a paper: what is measured, how it is decided, and the verdict that its evidence
+computes.
+"""
 
 from __future__ import annotations
 
@@ -20,16 +22,18 @@ from ..search import Budget
 
 HOLDS, FAILS, INCONCLUSIVE, UNTESTED = "holds", "fails", "inconclusive", "not tested here"
 NO_GAIN = "no gain above eps found"  # of a search that could have missed a better deviation
-UNMET = "premise hardly ever true"  # of a promise whose premise the cases did not meet: it is neither kept nor broken
+# of a promise whose premise the cases did not meet: it is neither kept nor broken
+UNMET = "premise hardly ever true"
 POSITIVE = (HOLDS, NO_GAIN)
 WORDS = (HOLDS, NO_GAIN, FAILS, INCONCLUSIVE, UNMET, UNTESTED)
 UNDER = " under"  # ends a verdict's kind where a condition follows
 HARDLY = 0.1  # share of the cases below which a premise is hardly ever true
-ERROR = 0.05  # chance that some interval of a claim, over all statistics and conditions, misses its mean
+# chance that some interval of a claim, over all statistics and conditions, misses its mean
+ERROR = 0.05
 AS_STATED = "as stated"
 
 
-# --- effort -----------------------------------------------------------------------------------------------------------------
+# --- effort ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +42,10 @@ class Effort:
 
     cheap, costly: searches in markets that train nothing, and in markets that train
     seeds:    episodes of a costly market
-    rounds:   of a market that is attacked;   digits: rounds of an episode of two agents on embedded images
-    linear:   seeds, rounds and parameters of two linear agents;   paper: seeds of them at the paper's size, 0 for none
+    rounds:   of a market that is attacked;
+              digits: rounds of an episode of two agents on embedded images
+    linear:   seeds, rounds and parameters of two linear agents;
+              paper: seeds of them at the paper's size, 0 for none
     cases:    random cases of a theorem
     steps:    that a learning agent trains, 0 for no learner
     data:     whether large data sets are used where their folder is there
@@ -98,14 +104,16 @@ EFFORTS: dict[str, Effort] = {
 }
 
 
-# --- evidence ---------------------------------------------------------------------------------------------------------------
+# --- evidence -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What one experiment measured, as JSON can hold it; equal for equal arguments, so it holds no times.
+    """What one experiment measured, as JSON can hold it; equal for equal arguments, so it holds no
+    times.
 
-    samples:  the statistics that are judged, all of them: the independent points of each by name, paired where compared
+    samples:  the statistics that are judged, all of them: the independent points of each by name,
+              paired where compared
     seeds:    the seed list, in words that reproduce it
     premise:  of a claim that has one, the share of its cases in which it was true, a number a seed
     scale:    what tolerances are relative to, in the claim's unit, > 0
@@ -114,7 +122,8 @@ class Evidence:
     tables:   {"title", "head": [...], "rows": [[...]]}
     counterexample: the worst case in words, where there is one
     untested: why nothing could be measured; then there are no samples
-    Raises ValueError for samples that are missing or not finite, a premise that is no shares, and a scale that is not above 0.
+    Raises ValueError for samples that are missing or not finite, a premise that is no shares, and a
+    scale that is not above 0.
     """
 
     samples: Mapping[str, Sequence[float]] = dataclasses.field(default_factory=dict)
@@ -129,14 +138,20 @@ class Evidence:
     untested: str = ""
 
     def __post_init__(self) -> None:
-        good = all(len(points) and all(map(math.isfinite, points)) for points in self.samples.values())
+        good = all(
+            len(points) and all(map(math.isfinite, points)) for points in self.samples.values()
+        )
         if not good or bool(self.samples) == bool(self.untested):
             raise ValueError(
-                f"evidence has the samples { ({name: len(points) for name, points in self.samples.items()}) } and untested is "
-                f"{self.untested!r}; wanted finite points for every statistic, or a reason why there are none."
+                "evidence has the samples"
+                f" { ({name: len(points) for name, points in self.samples.items()}) } and untested"
+                f" is {self.untested!r}; wanted finite points for every statistic, or a reason why"
+                " there are none."
             )
         if not all(0 <= share <= 1 for share in self.premise):
-            raise ValueError(f"premise is {list(self.premise)}; wanted shares of the cases, each from 0 to 1.")
+            raise ValueError(
+                f"premise is {list(self.premise)}; wanted shares of the cases, each from 0 to 1."
+            )
         if not 0 < self.scale < math.inf:
             raise ValueError(f"scale is {self.scale}, wanted a number > 0 in the claim's unit.")
 
@@ -157,12 +172,13 @@ def _plain(value: Any) -> Any:
     return value
 
 
-# --- rules ------------------------------------------------------------------------------------------------------------------
+# --- rules ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One judged statistic: its mean with an interval, its greatest sample, and how many samples there are.
+    """One judged statistic: its mean with an interval, its greatest sample, and how many samples
+    there are.
 
     unseen: the greatest share that cases can have of which none is among the samples
     """
@@ -176,15 +192,23 @@ class Figure:
     unseen: float = 1.0
 
     def __str__(self) -> str:
-        between = "too few samples for an interval" if self.low is None else f"[{self.low:.4g}, {self.high:.4g}]"
-        return f"{self.name}: mean {self.mean:.4g} {between}, greatest {self.most:.4g} of {self.samples}"
+        between = (
+            "too few samples for an interval"
+            if self.low is None
+            else f"[{self.low:.4g}, {self.high:.4g}]"
+        )
+        return (
+            f"{self.name}: mean {self.mean:.4g} {between}, greatest {self.most:.4g} of"
+            f" {self.samples}"
+        )
 
 
 def figures(evidence: Evidence, rule: Rule, conditions: int = 1) -> tuple[Figure, ...]:
     """Means of all statistics, with intervals that miss none of them with chance 95 % (Bonferroni).
 
     rule:       which says of what kind the intervals are
-    conditions: of the claim; the chance of a miss is shared among them too, so that none of them holds by trying many
+    conditions: of the claim; the chance of a miss is shared among them too, so that none of them
+        holds by trying many
     """
     k, found = len(evidence.samples) * conditions, []
     for name, points in evidence.samples.items():
@@ -192,25 +216,34 @@ def figures(evidence: Evidence, rule: Rule, conditions: int = 1) -> tuple[Figure
         seen = rule.interval(values, max(2000, 200 * k), 1 - ERROR / k)
         unseen = share_interval(0, len(values), 1 - ERROR / k).high
         most = 1.0 if unseen is None else unseen
-        found.append(Figure(name, seen.mean, seen.low, seen.high, float(values.max()) + 0.0, len(values), most))
+        found.append(
+            Figure(
+                name, seen.mean, seen.low, seen.high, float(values.max()) + 0.0, len(values), most
+            )
+        )
     return tuple(found)
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A decision: every statistic has to pass; one that surely does not refutes; else nothing is decided.
+    """A decision: every statistic has to pass; one that surely does not refutes; else nothing is
+    decided.
 
     tolerance: as a part of the evidence's scale
     """
 
     tolerance: float = 0.0
 
-    def interval(self, values: Float64[Tensor, "samples"], resamples: int, level: float) -> Interval:
+    def interval(
+        self, values: Float64[Tensor, "samples"], resamples: int, level: float
+    ) -> Interval:
         """The mean of a statistic's samples, with its interval where there are enough of them."""
         return mean_interval(values, resamples, level=level)
 
     def decide(self, figure: Figure, eps: float, exact: bool) -> bool | None:
-        """Whether a statistic passes; None where its samples do not tell. eps: the tolerance in the claim's unit."""
+        """Whether a statistic passes; None where its samples do not tell. eps: the tolerance in
+        the claim's unit.
+        """
         raise NotImplementedError
 
     def word(self, exact: bool) -> str:
@@ -254,20 +287,29 @@ class AtLeast(Rule):
 
 @dataclass(frozen=True)
 class InMost(AtLeast):
-    """What is claimed of a run is seen in half of the runs or more: samples are 1 where it is and 0 elsewhere."""
+    """What is claimed of a run is seen in half of the runs or more: samples are 1 where it is
+    and 0 elsewhere.
+    """
 
     tolerance: float = 0.5
 
-    def interval(self, values: Float64[Tensor, "samples"], resamples: int, level: float) -> Interval:
+    def interval(
+        self, values: Float64[Tensor, "samples"], resamples: int, level: float
+    ) -> Interval:
         """The share of the ones with its exact interval; ValueError for other samples."""
         if not bool(((values == 0) | (values == 1)).all()):
-            raise ValueError(f"samples are {values.tolist()}; wanted 1 for a run that shows what is claimed, 0 for another.")
+            raise ValueError(
+                f"samples are {values.tolist()}; wanted 1 for a run that shows what is claimed, 0"
+                " for another."
+            )
         return share_interval(int(values.sum()), len(values), level)
 
 
 @dataclass(frozen=True)
 class Above(Rule):
-    """The mean is above the tolerance: the whole interval has to be, so that no effect at all is none."""
+    """The mean is above the tolerance: the whole interval has to be, so that no effect at all
+    is none.
+    """
 
     def decide(self, figure: Figure, eps: float, exact: bool) -> bool | None:
         """True where the interval lies above eps, False where it lies at or below."""
@@ -282,7 +324,9 @@ class Above(Rule):
 
 @dataclass(frozen=True)
 class NoGain(AtMost):
-    """No deviation gains more than the tolerance: what was found does not, and only an exact search says ``holds``."""
+    """No deviation gains more than the tolerance: what was found does not, and only an exact
+    search says ``holds``.
+    """
 
     def word(self, exact: bool) -> str:
         """``holds`` where all deviations were tried."""
@@ -297,8 +341,9 @@ class NoGain(AtMost):
 class Never(Rule):
     """No sample lies above the tolerance; one that does refutes.
 
-    rate: as none of n samples may be luck, the share above has to be at most this with 95 % confidence, unless all cases
-          were tried. None of 368 makes 1 %; of several statistics and conditions more are wanted, see ``figures``.
+    rate: as none of n samples may be luck, the share above has to be at most this with 95 %
+          confidence, unless all cases were tried. None of 368 makes 1 %; of several statistics and
+          conditions more are wanted, see ``figures``.
     """
 
     rate: float = 0.01
@@ -311,10 +356,13 @@ class Never(Rule):
 
     def wanted(self, eps: float, unit: str) -> str:
         """What passes, in words."""
-        return f"no sample > {eps:.4g} {unit} (of all cases, or of so many that at most {self.rate:.0%} can be above)"
+        return (
+            f"no sample > {eps:.4g} {unit} (of all cases, or of so many that at most"
+            f" {self.rate:.0%} can be above)"
+        )
 
 
-# --- claims and verdicts ----------------------------------------------------------------------------------------------------
+# --- claims and verdicts --------------------------------------------------------------------------
 
 Experiment = Callable[[str, Effort], Evidence]  # (condition, effort) -> what was measured
 
@@ -326,14 +374,15 @@ class Claim:
     id:         "paper/name";   market: the audit's target that it belongs to
     paper, place, words: who says it, where, and in short
     statistic:  what the samples are;   unit: of the samples;   rule: the decision
-    conditions: listed beforehand; ``AS_STATED``, which comes first, is the claim as the paper states it, all others say the
-                same of a narrower or another setting; without it the paper's own setting is not tested
-    corrections: those of the conditions that change what is said, such as a formula; that they hold is told, and the claim
-                does not hold by them
+    conditions: listed beforehand; ``AS_STATED``, which comes first, is the claim as the paper
+                states it, all others say the same of a narrower or another setting; without it the
+                paper's own setting is not tested
+    corrections: those of the conditions that change what is said, such as a formula; that they hold
+                is told, and the claim does not hold by them
     paper:      "ours" where no paper says it: a question that we put to a market
     experiment: what measures it under a condition; None: not tested here, and ``why`` says why
-    Raises ValueError for a claim without conditions, with one twice, with corrections that are no later conditions, or with
-    neither an experiment nor a reason.
+    Raises ValueError for a claim without conditions, with one twice, with corrections that are no
+    later conditions, or with neither an experiment nor a reason.
     """
 
     id: str
@@ -351,18 +400,27 @@ class Claim:
 
     def __post_init__(self) -> None:
         if not self.conditions or len(set(self.conditions)) < len(self.conditions):
-            raise ValueError(f"claim {self.id} has the conditions {self.conditions}; wanted one or more, each once.")
+            raise ValueError(
+                f"claim {self.id} has the conditions {self.conditions}; wanted one or more, each"
+                " once."
+            )
         if not set(self.corrections) <= set(self.conditions[1:]):
             raise ValueError(
-                f"claim {self.id} has the corrections {self.corrections}; wanted conditions after its first, {self.conditions}."
+                f"claim {self.id} has the corrections {self.corrections}; wanted conditions after"
+                f" its first, {self.conditions}."
             )
         if (self.experiment is None) == (not self.why):
-            raise ValueError(f"claim {self.id} wants an experiment, or None and a reason why it is not tested here.")
+            raise ValueError(
+                f"claim {self.id} wants an experiment, or None and a reason why it is not tested"
+                " here."
+            )
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What one condition came to: its word, why in one sentence, its judged statistics, and what refutes it."""
+    """What one condition came to: its word, why in one sentence, its judged statistics, and
+    what refutes it.
+    """
 
     condition: str
     word: str
@@ -376,9 +434,12 @@ class Verdict:
     """What a claim came to.
 
     stated:    the word for the claim as the paper states it
-    word:      the word for the claim under ``condition``; the same as ``stated`` where no condition is named
-    condition: "" where the claim as stated decides;   why: what was wanted and found, of the claim as stated too
-    found:     what each condition came to;   counterexample: of the claim as stated, or of a condition that it fails under
+    word:      the word for the claim under ``condition``; the same as ``stated`` where no condition
+               is named
+    condition: "" where the claim as stated decides;
+        why: what was wanted and found, of the claim as stated too
+    found:     what each condition came to;
+               counterexample: of the claim as stated, or of a condition that it fails under
 
     >>> str(Verdict("fails", "holds", "with patience", "", ()))
     'fails as stated; holds under: with patience'
@@ -394,7 +455,11 @@ class Verdict:
     @property
     def kind(self) -> str:
         """The verdict without the name of the condition."""
-        return f"{self.stated.removesuffix(' here')} {AS_STATED}; {self.word}{UNDER}" if self.condition else self.word
+        return (
+            f"{self.stated.removesuffix(' here')} {AS_STATED}; {self.word}{UNDER}"
+            if self.condition
+            else self.word
+        )
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.condition}" if self.condition else self.kind
@@ -410,26 +475,40 @@ def finding(claim: Claim, condition: str, evidence: Evidence) -> Finding:
     eps = claim.rule.tolerance * evidence.scale
     seen = figures(evidence, claim.rule, len(claim.conditions))
     passed = [claim.rule.decide(figure, eps, evidence.exact) for figure in seen]
-    word = FAILS if False in passed else INCONCLUSIVE if None in passed else claim.rule.word(evidence.exact)
-    telling = [f for f, p in zip(seen, passed, strict=True) if p is {FAILS: False, INCONCLUSIVE: None}.get(word, True)]
+    word = (
+        FAILS
+        if False in passed
+        else INCONCLUSIVE
+        if None in passed
+        else claim.rule.word(evidence.exact)
+    )
+    telling = [
+        f
+        for f, p in zip(seen, passed, strict=True)
+        if p is {FAILS: False, INCONCLUSIVE: None}.get(word, True)
+    ]
     why = f"wanted {claim.rule.wanted(eps, claim.unit)}; found {'; '.join(map(str, telling))}"
     if evidence.premise:
         share = sum(evidence.premise) / len(evidence.premise)
         word = UNMET if share < HARDLY else word
         why = f"the premise is true in {100 * share:.2g} % of the cases; {why}"
     worst = "; ".join(f"{figure} {claim.unit}" for figure in telling)
-    return Finding(condition, word, why, seen, (evidence.counterexample or worst) if word == FAILS else "")
+    return Finding(
+        condition, word, why, seen, (evidence.counterexample or worst) if word == FAILS else ""
+    )
 
 
 def verdict(claim: Claim, evidence: Mapping[str, Evidence | Mapping[str, Any]]) -> Verdict:
     """The verdict that the evidence of a claim's conditions computes.
 
-    evidence: by condition, as ``Evidence`` or as its plain data. A condition that has none counts as not tested.
+    evidence: by condition, as ``Evidence`` or as its plain data. A condition that has none counts
+        as not tested.
 
-    What the claim as stated comes to is always said. Where it does not hold, the first condition in the claim's order under
-    which it does is named beside it. Where it is not tested, and holds under none, a condition under which it fails is, or
-    else one that is tested. Corrections change what is said and are told in ``why`` alone.
-    Raises ValueError for conditions that the claim does not list.
+    What the claim as stated comes to is always said. Where it does not hold, the first condition in
+    the claim's order under which it does is named beside it. Where it is not tested, and holds
+    under none, a condition under which it fails is, or else one that is tested. Corrections change
+    what is said and are told in ``why`` alone. Raises ValueError for conditions that the claim does
+    not list.
     """
     for name in evidence:
         if name not in claim.conditions:
@@ -438,19 +517,38 @@ def verdict(claim: Claim, evidence: Mapping[str, Evidence | Mapping[str, Any]]) 
     nowhere = Finding(AS_STATED, UNTESTED, "no experiment has the paper's setting")
     stated = found[0] if claim.conditions[0] == AS_STATED else nowhere
     shown = _shown(stated, [one for one in found if one.condition not in claim.corrections])
-    why = stated.why if shown is stated else f"{shown.condition}: {shown.why}. {stated.condition}: {stated.word}, {stated.why}"
-    why += "".join(f". Corrected, {one.condition}: {one.word}, {one.why}" for one in found if one.condition in claim.corrections)
+    why = (
+        stated.why
+        if shown is stated
+        else f"{shown.condition}: {shown.why}. {stated.condition}: {stated.word}, {stated.why}"
+    )
+    why += "".join(
+        f". Corrected, {one.condition}: {one.word}, {one.why}"
+        for one in found
+        if one.condition in claim.corrections
+    )
     condition = "" if shown is stated else shown.condition
-    return Verdict(stated.word, shown.word, condition, why, found, stated.counterexample or shown.counterexample)
+    return Verdict(
+        stated.word,
+        shown.word,
+        condition,
+        why,
+        found,
+        stated.counterexample or shown.counterexample,
+    )
 
 
 def _shown(stated: Finding, found: Sequence[Finding]) -> Finding:
-    """The finding that gives the verdict its word: the claim as stated, unless it does not hold and there is more to say."""
+    """The finding that gives the verdict its word: the claim as stated, unless it does not hold
+    and there is more to say.
+    """
     if stated.word in POSITIVE:
         return stated
     better = [one for one in found if one.word in POSITIVE]
     if stated.word == UNTESTED:
-        better += sorted((one for one in found if one.word != UNTESTED), key=lambda one: one.word != FAILS)
+        better += sorted(
+            (one for one in found if one.word != UNTESTED), key=lambda one: one.word != FAILS
+        )
     return better[0] if better else stated
 
 

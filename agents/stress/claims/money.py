@@ -1,4 +1,6 @@
-"""Claims that money adds up, judged by utilities and by changes of cash; the reported transfers are not believed."""
+"""Claims that money adds up, judged by utilities and by changes of cash; the reported transfers
+are not believed.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ from ..attack import JUDGE, seeds_of
 from .claim import AS_STATED, Claim, Effort, Evidence, Never
 from .truthfulness import MOST, Build, steps
 
-FEW = 512  # episodes of a market that trains: none that breaks a promise tells 1 %, also of three statistics
+# episodes of a market that trains: none that breaks a promise tells 1 %, also of three statistics
+FEW = 512
 
 
 def books_of(market: Market) -> Books:
@@ -28,19 +31,20 @@ def books_of(market: Market) -> Books:
     if entry is None:
         kinds = ", ".join(phase.outcome.__name__ for phase in market.phases)
         raise ValueError(
-            f"what of a reward is no money is not known of {market.name}, whose outcomes are {kinds}. Pass "
-            "books=Books(goods, agreed): goods(market, before, report, after) [..., agents], "
-            "agreed(market, before, report) [..., payers, payees]."
+            f"what of a reward is no money is not known of {market.name}, whose outcomes are"
+            f" {kinds}. Pass books=Books(goods, agreed): goods(market, before, report, after) [...,"
+            " agents], agreed(market, before, report) [..., payers, payees]."
         )
     return entry.books
 
 
-# --- experiments --------------------------------------------------------------------------------------------------------
+# --- experiments ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Played:
-    """Episodes in which the books are compared with what is observed; a sample is the greatest amount of an episode.
+    """Episodes in which the books are compared with what is observed; a sample is the greatest
+    amount of an episode.
 
     play:   what everybody plays;   costly: the market trains models, so that episodes are few
     books:  of a market of one's own kind; None for those that have an entry
@@ -53,46 +57,85 @@ class _Played:
 
     def __call__(self, condition: str, effort: Effort) -> Evidence:
         """The greatest amount of any round, a sample an episode."""
-        market, count = self.build(condition, effort), max(effort.seeds, FEW) if self.costly else MOST
+        market, count = (
+            self.build(condition, effort),
+            max(effort.seeds, FEW) if self.costly else MOST,
+        )
         books, rows, moved = self.books or books_of(market), [], 0.0
         for before, report, after in steps(market, self.play, seeds_of(JUDGE, count)):
-            cash = (after.floor.ledger.cash - before.floor.ledger.cash)[:, : report.rewards.shape[1]]
-            money = {"utilities": report.rewards - books.goods(market, before, report, after), "cash": cash}
+            cash = (after.floor.ledger.cash - before.floor.ledger.cash)[
+                :, : report.rewards.shape[1]
+            ]
+            money = {
+                "utilities": report.rewards - books.goods(market, before, report, after),
+                "cash": cash,
+            }
             rows.append(self.compare(market, books, before, report, money))
             moved += float(report.transfers.sum((1, 2)).mean())
         if not moved:
             return Evidence(untested="no money moves, so that there is nothing to add up")
-        samples = {name: torch.stack([row[name] for row in rows]).amax(0).tolist() for name in rows[0]}
+        samples = {
+            name: torch.stack([row[name] for row in rows]).amax(0).tolist() for name in rows[0]
+        }
         return Evidence(samples=samples, seeds=f"JUDGE + 0..{count - 1}", scale=moved / len(rows))
 
     def compare(
-        self, market: Market, books: Books, before: Situation, report: Report, money: dict[str, Tensor]
+        self,
+        market: Market,
+        books: Books,
+        before: Situation,
+        report: Report,
+        money: dict[str, Tensor],
     ) -> dict[str, Tensor]:
-        """Amounts of a round that should be 0, each [markets]; money: what agents got, by where it is seen [markets, agents]."""
+        """Amounts of a round that should be 0, each [markets]; money: what agents got, by where
+        it is seen [markets, agents].
+        """
         raise NotImplementedError
 
 
 class Balance(_Played):
-    """An experiment: money that appears or vanishes among all agents and the operator, and what the operator adds."""
+    """An experiment: money that appears or vanishes among all agents and the operator, and what
+    the operator adds.
+    """
 
     def compare(
-        self, market: Market, books: Books, before: Situation, report: Report, money: dict[str, Tensor]
+        self,
+        market: Market,
+        books: Books,
+        before: Situation,
+        report: Report,
+        money: dict[str, Tensor],
     ) -> dict[str, Tensor]:
-        """What agents' money and the operator's do not sum to zero by, and what the operator pays."""
+        """What agents' money and the operator's do not sum to zero by, and what the operator
+        pays.
+        """
         operator = budget_balance(report.transfers, market.people.count)
-        found = {f"money that appears or vanishes, by {where}": (m.sum(1) + operator).abs() for where, m in money.items()}
+        found = {
+            f"money that appears or vanishes, by {where}": (m.sum(1) + operator).abs()
+            for where, m in money.items()
+        }
         return found | {"money that the operator adds": operator.clamp(max=0).abs()}
 
 
 class Accounts(_Played):
-    """An experiment: each agent's money beside what the rule says for the bids, asks or types that were reported."""
+    """An experiment: each agent's money beside what the rule says for the bids, asks or types
+    that were reported.
+    """
 
     def compare(
-        self, market: Market, books: Books, before: Situation, report: Report, money: dict[str, Tensor]
+        self,
+        market: Market,
+        books: Books,
+        before: Situation,
+        report: Report,
+        money: dict[str, Tensor],
     ) -> dict[str, Tensor]:
         """The greatest amount of any agent that the rule does not explain."""
         owed = net(books.agreed(market, before, report))[:, : market.people.count]
-        return {f"what is not explained of {where}": (got - owed).abs().amax(1) for where, got in money.items()}
+        return {
+            f"what is not explained of {where}": (got - owed).abs().amax(1)
+            for where, got in money.items()
+        }
 
 
 def balance(
@@ -118,8 +161,10 @@ def balance(
         paper=paper,
         place=place,
         words=words,
-        statistic="money of all agents and the operator together, by utilities less all that is no money and by changes of cash; "
-        "greatest amount in any round of an episode",
+        statistic=(
+            "money of all agents and the operator together, by utilities less all that is no money"
+            " and by changes of cash; greatest amount in any round of an episode"
+        ),
         unit="money",
         rule=Never(tolerance),
         conditions=conditions,
@@ -128,13 +173,16 @@ def balance(
 
 
 def accounts(**about: Any) -> Claim:
-    """A claim that nothing is earned but goods and payments by the rule, and nothing is lost but costs and these.
+    """A claim that nothing is earned but goods and payments by the rule, and nothing is lost but
+    costs and these.
 
     about: the arguments of ``balance``
     """
     claim = balance(**about)
     statistic = (
-        "what goods, costs and the payments that the rule asks for do not explain of an agent's utility and cash; "
-        "greatest amount in any round of an episode"
+        "what goods, costs and the payments that the rule asks for do not explain of an agent's"
+        " utility and cash; greatest amount in any round of an episode"
     )
-    return dataclasses.replace(claim, statistic=statistic, experiment=Accounts(**vars(claim.experiment)))
+    return dataclasses.replace(
+        claim, statistic=statistic, experiment=Accounts(**vars(claim.experiment))
+    )

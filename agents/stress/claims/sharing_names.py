@@ -1,4 +1,6 @@
-"""False names in the model-sharing market: a client that comes as two, each with a part of its data and of its needs."""
+"""False names in the model-sharing market: a client that comes as two, each with a part of its
+data and of its needs.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from marketenv.mechanisms import ClientTypes, SharingTerms, distance_discounts, share_models, utilities
+from marketenv.mechanisms import (
+    ClientTypes,
+    SharingTerms,
+    distance_discounts,
+    share_models,
+    utilities,
+)
 
 from .claim import Effort, Evidence
 from .sharing_experiments import SIX, drawn_terms, seeds_told
@@ -33,27 +41,47 @@ class FalseNames:
     rules: dict[str, dict[str, str]]
 
     def __call__(self, condition: str, effort: Effort) -> Evidence:
-        """The gain of the best way to split, case by case, 0 where none gains; each way alone is in the table."""
+        """The gain of the best way to split, case by case, 0 where none gains; each way alone
+        is in the table.
+        """
         cases, rules = max(512, effort.cases // 2), self.rules[condition]
         terms = drawn_terms(cases, SIX)
         alone = share_models(terms, **rules)
         one = utilities(terms.reported, terms.gain, alone.allocation, alone.prices)[:, 0]
         gains = torch.stack([earned_as_two(terms, way, rules) - one for way in WAYS.values()])
         best, worst = gains.amax(0).clamp(min=0), int(gains.amax(0).argmax())
-        rows = [[name, float(gain.mean()), float((gain > 1e-9).double().mean())] for name, gain in zip(WAYS, gains, strict=True)]
+        rows = [
+            [name, float(gain.mean()), float((gain > 1e-9).double().mean())]
+            for name, gain in zip(WAYS, gains, strict=True)
+        ]
         return Evidence(
             samples={"best way": blocks(best)},
             seeds=seeds_told(cases),
             scale=max(float(one.abs().mean()), 1e-12),
-            tables=({"title": "coming as two", "head": ["how", "mean gain, money", "cases that gain"], "rows": rows},),
-            counterexample=f"{list(WAYS)[int(gains[:, worst].argmax())]}: at seed JUDGE + {worst} both names earn "
-            f"{float(best[worst]):.4g} more than the one's {float(one[worst]):.4g}",
-            notes=(f"{float((best > 1e-9).double().mean()):.1%} of the cases gain by some way; {SIX} clients",),
+            tables=(
+                {
+                    "title": "coming as two",
+                    "head": ["how", "mean gain, money", "cases that gain"],
+                    "rows": rows,
+                },
+            ),
+            counterexample=(
+                f"{list(WAYS)[int(gains[:, worst].argmax())]}: at seed JUDGE + {worst} both names"
+                f" earn {float(best[worst]):.4g} more than the one's {float(one[worst]):.4g}"
+            ),
+            notes=(
+                (
+                    f"{float((best > 1e-9).double().mean()):.1%} of the cases gain by some way;"
+                    f" {SIX} clients"
+                ),
+            ),
         )
 
 
 def earned_as_two(terms: SharingTerms, way: Split, rules: dict[str, str]) -> Tensor:
-    """Summed utility of both names: what is bought twice is worth nothing more, and every sale costs."""
+    """Summed utility of both names: what is bought twice is worth nothing more, and every sale
+    costs.
+    """
     split = as_two(terms, way)
     done, own = share_models(split, **rules), (0, SIX)
     bought = done.allocation[:, own].any(1)[:, :SIX].double()
@@ -64,7 +92,8 @@ def earned_as_two(terms: SharingTerms, way: Split, rules: dict[str, str]) -> Ten
 
 
 def as_two(terms: SharingTerms, way: Split) -> SharingTerms:
-    """The first client as two, each with a share of its samples and of its need; the second one comes last.
+    """The first client as two, each with a share of its samples and of its need; the second one
+    comes last.
 
     The two do not deal with each other, and stand where the one stood.
     """
@@ -73,6 +102,15 @@ def as_two(terms: SharingTerms, way: Split) -> SharingTerms:
     data, need = way
     sizes[:, [0, SIX]] *= sizes.new_tensor([data, 1 - data])
     wanted[:, [0, SIX]] *= wanted.new_tensor([need, 1 - need])
-    away = terms.discounts[:, order][:, :, order] * said.sizes[:, order, None] / said.sizes[:, None, order]  # lambda d
+    # lambda d
+    away = (
+        terms.discounts[:, order][:, :, order]
+        * said.sizes[:, order, None]
+        / said.sizes[:, None, order]
+    )
     away[:, [0, SIX], [SIX, 0]] = torch.inf
-    return SharingTerms(ClientTypes(sizes, said.costs[:, order], wanted), distance_discounts(sizes, away, 1.0), terms.gain)
+    return SharingTerms(
+        ClientTypes(sizes, said.costs[:, order], wanted),
+        distance_discounts(sizes, away, 1.0),
+        terms.gain,
+    )

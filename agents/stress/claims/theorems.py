@@ -1,4 +1,6 @@
-"""The arithmetic of Theorems 4.1 and 5.1 of Train 'n Trade (Huang, Vishwakarma, Sala, NeurIPS 2023): draws and checks."""
+"""The arithmetic of Theorems 4.1 and 5.1 of Train 'n Trade (Huang, Vishwakarma, Sala, NeurIPS
+2023): draws and checks.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,8 @@ from marketenv.valuation import paper_bound_is_safe, theorem_4_1
 from ...scripted.parameter_trading import never_trade, trader
 
 ROUNDING = 1e-7  # relative: gains are quotients of small differences
-LENGTHS = ("equal", "exponential")  # of the errors: equal in law, or each with a factor of its own drawn from Exp(1)
+# of the errors: equal in law, or each with a factor of its own drawn from Exp(1)
+LENGTHS = ("equal", "exponential")
 AT_ONCE = 2**22  # numbers drawn at once
 GRAMS = 2**24  # numbers of one owner's Gram matrices held at once
 
@@ -33,7 +36,7 @@ def squares(x: Tensor) -> Tensor:
     return x.double().square().sum(-1)
 
 
-# --- theorem 4.1 --------------------------------------------------------------------------------------------------------
+# --- theorem 4.1 ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,9 @@ def stretched(errors: Products, key: Tensor) -> Products:
 
 
 def best_weights(errors: Products) -> tuple[Tensor, Tensor]:
-    """Weights of least Euclidean error in [0, 1]: alpha = <e_a, e_a - e_b> / |e_a - e_b|^2, beta = 1 - alpha."""
+    """Weights of least Euclidean error in [0, 1]: alpha = <e_a, e_a - e_b> / |e_a - e_b|^2,
+    beta = 1 - alpha.
+    """
     alpha = ((errors.a - errors.ab) / (errors.a + errors.b - 2 * errors.ab)).clamp(0, 1)
     return alpha, 1 - alpha
 
@@ -79,7 +84,9 @@ def best_weights(errors: Products) -> tuple[Tensor, Tensor]:
 def checks(errors: Products, alpha: Tensor, beta: Tensor) -> dict[str, Tensor]:
     """Gains, bounds, and what of the theorem holds, case by case; see ``count``."""
     gain_a, gain_b = errors.a / errors.merged(1 - alpha), errors.b / errors.merged(beta)
-    (low, high), (least, most) = (theorem_4_1(gain_a, alpha, beta, form) for form in ("paper", "sharp"))
+    (low, high), (least, most) = (
+        theorem_4_1(gain_a, alpha, beta, form) for form in ("paper", "sharp")
+    )
     exposed = ~paper_bound_is_safe(gain_a, alpha, beta) & (errors.ab < 0)
     slack = 1 + ROUNDING
     return {
@@ -97,13 +104,17 @@ def checks(errors: Products, alpha: Tensor, beta: Tensor) -> dict[str, Tensor]:
 
 
 def example() -> dict[str, Tensor]:
-    """The checks of e_a = (1, 0), e_b = (-.9, .3) at the best weights, where the printed upper bound fails."""
+    """The checks of e_a = (1, 0), e_b = (-.9, .3) at the best weights, where the printed upper
+    bound fails.
+    """
     one = torch.ones(1, dtype=torch.float64)
     errors = Products(one, 0.9 * one, -0.9 * one)  # <e_b, e_b> = .81 + .09
     return checks(errors, *best_weights(errors))
 
 
-def laws(seed: int, dimensions: Sequence[int], cases: int) -> dict[str, tuple[Products, Tensor, Tensor]]:
+def laws(
+    seed: int, dimensions: Sequence[int], cases: int
+) -> dict[str, tuple[Products, Tensor, Tensor]]:
     """Random errors and weights by the name of their law: (errors, alpha, beta)."""
     key, found = torch.tensor(seed), {}
     alpha, beta = draws.uniform(draws.fold(key, "weights"), 2, cases)
@@ -111,23 +122,30 @@ def laws(seed: int, dimensions: Sequence[int], cases: int) -> dict[str, tuple[Pr
         plain = gaussian(key, dimension, cases)
         for lengths, errors in zip(LENGTHS, (plain, stretched(plain, key)), strict=True):
             found[f"d = {dimension}, {lengths} lengths, uniform weights"] = (errors, alpha, beta)
-            found[f"d = {dimension}, {lengths} lengths, best weights"] = (errors, *best_weights(errors))
+            found[f"d = {dimension}, {lengths} lengths, best weights"] = (
+                errors,
+                *best_weights(errors),
+            )
     turned = uniform_angle(key, cases)
     for lengths, errors in zip(LENGTHS, (turned, stretched(turned, key)), strict=True):
         found[f"uniform angle, {lengths} lengths, best weights"] = (errors, *best_weights(errors))
     return found
 
 
-# --- theorem 5.1 --------------------------------------------------------------------------------------------------------
+# --- theorem 5.1 ----------------------------------------------------------------------------------
 
 
 Watch = Callable[[Quotes, Situation, Report], dict[str, Tensor]]
 
 
-def episodes(market: Market, policies: Mapping[str, Policy], start: Situation, watch: Watch) -> dict[str, Tensor]:
-    """Play episodes from their start and stack what ``watch(quotes, end, report)`` notes of each round: [rounds, ...].
+def episodes(
+    market: Market, policies: Mapping[str, Policy], start: Situation, watch: Watch
+) -> dict[str, Tensor]:
+    """Play episodes from their start and stack what ``watch(quotes, end, report)`` notes of each
+    round: [rounds, ...].
 
-    start: a round begun;   quotes: of the trade;   end: where the round ended, the next one not begun
+    start: a round begun;   quotes: of the trade;
+        end: where the round ended, the next one not begun
     """
     now, notes, over = start, [], False
     while not over:
@@ -166,7 +184,9 @@ class Quadratic:
 
 def of_owners(stats: Any, owners: Tensor) -> Quadratic:
     """The losses on some owners' examples."""
-    gram, cross, energy = (part[owners].double() for part in (stats.gram, stats.cross, stats.energy))
+    gram, cross, energy = (
+        part[owners].double() for part in (stats.gram, stats.cross, stats.energy)
+    )
     return Quadratic(gram, cross[:, None], energy[:, None])
 
 
@@ -178,14 +198,21 @@ def parameters_of(market: Market) -> int:
 
 
 def descend(market: Market, seeds: Sequence[int]) -> list[dict[str, Any]]:
-    """Of each seed an episode in which B always buys and A never does, and one in which nobody trades; a number a round.
+    """Of each seed an episode in which B always buys and A never does, and one in which nobody
+    trades; a number a round.
 
-    slope: |gradient of B's training loss|^2 at the end of the round;   gain: Delta_b, the fall of the broker's loss by the
-    trade;   rise: what the trade adds to B's training loss;   broker, own: losses of B's model at the end of the round
+    slope: |gradient of B's training loss|^2 at the end of the round;
+        gain: Delta_b, the fall of the broker's loss by the
+    trade;   rise: what the trade adds to B's training loss;
+    broker, own: losses of B's model at the end of the round
     bought: 1 for a purchase, of A and of B
     """
     some = max(1, GRAMS // parameters_of(market) ** 2)
-    return [one for k in range(0, len(seeds), some) for one in _descend(market, torch.tensor(seeds[k : k + some]))]
+    return [
+        one
+        for k in range(0, len(seeds), some)
+        for one in _descend(market, torch.tensor(seeds[k : k + some]))
+    ]
 
 
 def _descend(market: Market, seeds: Tensor) -> list[dict[str, Any]]:
@@ -197,25 +224,46 @@ def _descend(market: Market, seeds: Tensor) -> list[dict[str, Any]]:
     own, broker = of_owners(material, 2 * numbers + 1), of_owners(world.content.exam.made, numbers)
 
     def watch(quotes: Quotes, end: Situation, report: Report) -> dict[str, Tensor]:
-        models = torch.stack([quotes.trained[:, 1], end.floor.models[ROLE].params[:, 1]], 1).double()
+        models = torch.stack(
+            [quotes.trained[:, 1], end.floor.models[ROLE].params[:, 1]], 1
+        ).double()
         ours, theirs = own.loss(models), broker.loss(models)
-        facts = {"slope": own.slope(models)[:, 1], "gain": theirs[:, 0] - theirs[:, 1], "rise": ours[:, 1] - ours[:, 0]}
-        return facts | {"broker": theirs[:, 1], "own": ours[:, 1], "bought": report.of(Traded).bought.double()}
+        facts = {
+            "slope": own.slope(models)[:, 1],
+            "gain": theirs[:, 0] - theirs[:, 1],
+            "rise": ours[:, 1] - ours[:, 0],
+        }
+        return facts | {
+            "broker": theirs[:, 1],
+            "own": ours[:, 1],
+            "bought": report.of(Traded).bought.double(),
+        }
 
     outside = dict.fromkeys((a, b), never_trade(market))
-    curves = {name: episodes(market, policies, start, watch) for name, policies in (("always", buys), ("never", outside))}
-    steepest = torch.stack([loss.smoothness() for loss in (of_owners(material, 2 * numbers), own, broker)]).amax(0)
-    gap = squares(world.optimum[:, 1]) / 2  # expected loss at 0 less that at theta*, whatever the noise
+    curves = {
+        name: episodes(market, policies, start, watch)
+        for name, policies in (("always", buys), ("never", outside))
+    }
+    steepest = torch.stack(
+        [loss.smoothness() for loss in (of_owners(material, 2 * numbers), own, broker)]
+    ).amax(0)
+    # expected loss at 0 less that at theta*, whatever the noise
+    gap = squares(world.optimum[:, 1]) / 2
     first = squares(own.cross)[:, 0]  # |gradient|^2 at 0
     return [
-        {name: {what: values[:, k].tolist() for what, values in kept.items()} for name, kept in curves.items()}
+        {
+            name: {what: values[:, k].tolist() for what, values in kept.items()}
+            for name, kept in curves.items()
+        }
         | {"smoothness": float(steepest[k]), "gap": float(gap[k]), "first": float(first[k])}
         for k in range(len(seeds))
     ]
 
 
 def reached(slope: np.ndarray, goals: np.ndarray) -> np.ndarray:
-    """First round in which the least of slopes [..., rounds] is at most each goal [..., goals]; inf where none is."""
+    """First round in which the least of slopes [..., rounds] is at most each goal [..., goals];
+    inf where none is.
+    """
     below = np.minimum.accumulate(slope, -1)[..., None, :] <= goals[..., None]
     return np.where(below.any(-1), below.argmax(-1) + 1.0, np.inf)
 
@@ -223,8 +271,10 @@ def reached(slope: np.ndarray, goals: np.ndarray) -> np.ndarray:
 def enough(gap: np.ndarray, rate: float, goals: np.ndarray, gain: np.ndarray) -> np.ndarray:
     """Rounds T that the theorem says are enough: the first T >= 2 gap / (rate eps^2 + 2 delta(T)).
 
-    gap [...];   goals: eps^2 [..., goals];   gain: [..., rounds], of which delta(T) is the least of the first T, and 0 if
-    that is negative. Beyond the rounds played delta is taken as it was at their end, so that the true number is no less.
+    gap [...];   goals: eps^2 [..., goals];
+    gain: [..., rounds], of which delta(T) is the least of the first T, and 0 if that is negative.
+    Beyond the rounds played delta is taken as it was at their end, so that the true number is no
+    less.
     """
     delta = np.minimum.accumulate(gain, -1).clip(0)
     need = np.ceil(2 * gap[..., None, None] / (rate * goals[..., None] + 2 * delta[..., None, :]))
@@ -233,5 +283,9 @@ def enough(gap: np.ndarray, rate: float, goals: np.ndarray, gain: np.ndarray) ->
 
 
 def kept(measured: np.ndarray, bound: np.ndarray, n_rounds: int) -> np.ndarray:
-    """1 where the theorem holds, 0 where it fails, NaN where neither is reached in the rounds played."""
-    return np.where(measured <= bound, 1.0, np.where(np.minimum(measured, bound) <= n_rounds, 0.0, np.nan))
+    """1 where the theorem holds, 0 where it fails, NaN where neither is reached in the rounds
+    played.
+    """
+    return np.where(
+        measured <= bound, 1.0, np.where(np.minimum(measured, bound) <= n_rounds, 0.0, np.nan)
+    )

@@ -1,4 +1,6 @@
-"""Claims of Train 'n Trade (Huang, Vishwakarma, Sala, NeurIPS 2023): what trade brings, its theorems, and whether truth pays."""
+"""Claims of Train 'n Trade (Huang, Vishwakarma, Sala, NeurIPS 2023): what trade brings, its
+theorems, and whether truth pays.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,7 @@ OUT, FEDAVG, APART, ALIGNED = METHODS
 OURS = "ours"  # no claim of the paper but a question that we put to its market
 
 
-# --- truth ------------------------------------------------------------------------------------------------------------------
+# --- truth ----------------------------------------------------------------------------------------
 
 ONE, THREE, PAY_BID, FREE = (
     "one round",
@@ -58,11 +60,13 @@ ONE, THREE, PAY_BID, FREE = (
     "training costs nothing",
 )
 PAY_BID_ONCE = "buyers pay their bid, one round"
-MARKED = "posted price, the other trader asks by Myerson's rule"  # a true ask is 0: at a posted price no money would move
+# a true ask is 0: at a posted price no money would move
+MARKED = "posted price, the other trader asks by Myerson's rule"
 MARKED_ONCE = f"{MARKED}, one round"
 OTHER_ASKS = {"trader_0": "truthful", "trader_1": "myerson_seller"}
 BIDS: Line = ("scale bid", 0.0, 1.5)  # times the worth of a purchase
-ASKS: Line = ("shift ask", 0.0, half)  # money above the cost, up to half of ask_max; more than that hardly any buyer pays
+# money above the cost, up to half of ask_max; more than that hardly any buyer pays
+ASKS: Line = ("shift ask", 0.0, half)
 IDLE: Line = ("scale effort", 0.0, 1.0)  # times full effort
 CHANGES: dict[str, dict[str, Any]] = {
     AS_STATED: {},  # two traders, settlement in the middle, several rounds
@@ -83,31 +87,54 @@ def traders(count: int, condition: str, effort: Effort) -> Market:
 
 
 def with_a_way_out(condition: str, effort: Effort) -> Market:
-    """The same, where an ask can be above every bid, so that who wants no trade has none (bids end at 15 ln 10 = 34.5)."""
+    """The same, where an ask can be above every bid, so that who wants no trade has none (bids
+    end at 15 ln 10 = 34.5).
+    """
     sizes = {"n_agents": 2, "max_cycles": effort.rounds, "ask_max": 40.0}
     return make_market("parameter_trading_v0", **(sizes | CHANGES[condition]))
 
 
-def truth(name: str, words: str, conditions: tuple[str, ...], who: Any = "trader_0", count: int = 2, **search: Any) -> Claim:
+def truth(
+    name: str,
+    words: str,
+    conditions: tuple[str, ...],
+    who: Any = "trader_0",
+    count: int = 2,
+    **search: Any,
+) -> Claim:
     """A claim that no trader gains by other reports than its true ones."""
-    told: dict[str, Any] = {"id": f"train_n_trade/{name}", "market": MARKET, "paper": OURS, "words": words}
-    told["place"] = "a question put to sections 3.4 and 4, which take valuations as truthful: truth as a reply to truth"
+    told: dict[str, Any] = {
+        "id": f"train_n_trade/{name}",
+        "market": MARKET,
+        "paper": OURS,
+        "words": words,
+    }
+    told["place"] = (
+        "a question put to sections 3.4 and 4, which take valuations as truthful: truth as a reply"
+        " to truth"
+    )
     build = partial(traders, count)
-    return truthfulness(**told, build=build, who=(who,), conditions=conditions, costly=True, **search)
+    return truthfulness(
+        **told, build=build, who=(who,), conditions=conditions, costly=True, **search
+    )
 
 
-# --- the table --------------------------------------------------------------------------------------------------------------
+# --- the table ------------------------------------------------------------------------------------
 
 
 def said(name: str, place: str, words: str, paper: str = PAPER, **rest: Any) -> Claim:
     """A claim of this paper."""
-    return Claim(id=f"train_n_trade/{name}", market=MARKET, paper=paper, place=place, words=words, **rest)
+    return Claim(
+        id=f"train_n_trade/{name}", market=MARKET, paper=paper, place=place, words=words, **rest
+    )
 
 
 def left_out(name: str, place: str, words: str, command: str) -> Claim:
     """A claim of this paper that a study plays but no experiment here judges."""
     why = f"python scripts/reproduce.py {command} plays it"
-    return said(name, place, words, statistic="none", unit="-", rule=Above(0.0), experiment=None, why=why)
+    return said(
+        name, place, words, statistic="none", unit="-", rule=Above(0.0), experiment=None, why=why
+    )
 
 
 ACCURACY: dict[str, Any] = {
@@ -126,12 +153,17 @@ PURCHASE: dict[str, Any] = {
 }
 
 LOSS: dict[str, Any] = {
-    "statistic": "loss of each agent, and distance of a price from the middle of bid and ask, the worst of each block of cases",
+    "statistic": (
+        "loss of each agent, and distance of a price from the middle of bid and ask, the worst of"
+        " each block of cases"
+    ),
     "unit": "money",
     "rule": Never(1e-12),
 }
 REVENUE: dict[str, Any] = {
-    "statistic": "share of the best ask's revenue that the rule's ask loses, against truthful buyers",
+    "statistic": (
+        "share of the best ask's revenue that the rule's ask loses, against truthful buyers"
+    ),
     "unit": "of the revenue",
     "rule": Never(1e-4),
 }
@@ -156,7 +188,8 @@ CLAIMS = (
     said(
         "table_1_order",
         "table 1, MNIST",
-        "Accuracy rises from out of the market over FedAvg and trade without alignment to trade with it.",
+        "Accuracy rises from out of the market over FedAvg and trade without alignment to trade"
+        " with it.",
         conditions=BROKERS,
         experiment=partial(compared, ORDER, False, "digits"),
         **ACCURACY,
@@ -172,12 +205,18 @@ CLAIMS = (
     said(
         "table_2_order",
         "table 2",
-        "Accuracy rises from trading layers {3, 4} over {2, 3, 4}, {0, 1, 2} and {0, 1} to trading all five.",
+        "Accuracy rises from trading layers {3, 4} over {2, 3, 4}, {0, 1, 2} and {0, 1} to trading"
+        " all five.",
         conditions=(DIGITS,),
         experiment=partial(compared, SUBSETS, False, "five layers"),
         **ACCURACY,
     ),
-    left_out("figure_2", "figure 2", "Trade makes test losses fall faster, and with alignment fastest.", "fig2"),
+    left_out(
+        "figure_2",
+        "figure 2",
+        "Trade makes test losses fall faster, and with alignment fastest.",
+        "fig2",
+    ),
     said(
         "both_gain",
         "section 6.1.3, figure 3",
@@ -191,7 +230,8 @@ CLAIMS = (
     said(
         "figure_3_falls",
         "section 6.1.3",
-        "Trade lowers the test loss by 42.84 % for A and 23.88 % for B, each within a tenth of that.",
+        "Trade lowers the test loss by 42.84 % for A and 23.88 % for B, each within a tenth of"
+        " that.",
         statistic="distance of the fall from the paper's number, to either side, relative",
         unit="of the paper's number",
         rule=AtMost(0.1),
@@ -202,7 +242,10 @@ CLAIMS = (
         "figure_3_lead",
         "section 6.1.3, figure 3",
         "A leads in the first half of the rounds, and B at the end.",
-        statistic="runs in which A's squared parameter error is below B's in the first half, above it in the last tenth (means)",
+        statistic=(
+            "runs in which A's squared parameter error is below B's in the first half, above it in"
+            " the last tenth (means)"
+        ),
         unit="of the runs",
         rule=InMost(),
         conditions=SIZES,
@@ -222,13 +265,23 @@ CLAIMS = (
         "A gains the more by trade, the nearer the other's task is to its own.",
         conditions=(*SIZES, OWN_TASK),
         experiment=partial(figure_4, True),
-        **(PURCHASE | {"statistic": "fall of A's loss on its own task at a distance less that at the next one"}),
+        **(
+            PURCHASE
+            | {
+                "statistic": (
+                    "fall of A's loss on its own task at a distance less that at the next one"
+                )
+            }
+        ),
     ),
     said(
         "figure_5",
         "section 6.2, figure 5",
         "A's model is the dearer one at first, and B's at the end.",
-        statistic="runs in which A's model costs more than B's in the first half, and less in the last tenth (means, in Delta)",
+        statistic=(
+            "runs in which A's model costs more than B's in the first half, and less in the last"
+            " tenth (means, in Delta)"
+        ),
         unit="of the runs",
         rule=InMost(),
         conditions=SIZES,
@@ -238,7 +291,10 @@ CLAIMS = (
         "theorem_4_1",
         "theorem 4.1",
         "A seller that knows its own gain and both weights can bound the buyer's gain.",
-        statistic="by how much a gain leaves its bounds, relative; the worst of each block of random cases",
+        statistic=(
+            "by how much a gain leaves its bounds, relative; the worst of each block of random"
+            " cases"
+        ),
         unit="relative",
         rule=Never(ROUNDING),
         conditions=(AS_STATED, SAFE, SHARP),
@@ -248,7 +304,8 @@ CLAIMS = (
     said(
         "theorem_5_1",
         "theorem 5.1",
-        "After so many rounds as the theorem names B's gradient is small, where it always trades and where it never does.",
+        "After so many rounds as the theorem names B's gradient is small, where it always trades"
+        " and where it never does.",
         statistic="rounds needed less rounds promised, the worst gradient of each seed",
         unit="rounds",
         rule=Never(0.0, rate=0.2),
@@ -269,7 +326,10 @@ CLAIMS = (
         "eq_1",
         "equation 1",
         "The midpoint price difference maximises the product of both agents' utilities.",
-        statistic="shortfall of the product against the best of a grid, relative; distance of the prices settled from eq. 1",
+        statistic=(
+            "shortfall of the product against the best of a grid, relative; distance of the prices"
+            " settled from eq. 1"
+        ),
         unit="relative",
         rule=Never(1e-9),
         conditions=(COVERED,),
@@ -294,7 +354,9 @@ CLAIMS = (
         "optimal_transfer",
         "section 4",
         "Where sellers ask what their buyers bid, P_A - P_B is Delta_a - Delta_b.",
-        statistic="distance of the settled P_A - P_B from it, the worst of each block of random gains",
+        statistic=(
+            "distance of the settled P_A - P_B from it, the worst of each block of random gains"
+        ),
         unit="money",
         rule=Never(1e-9),
         conditions=(AS_STATED, REVERSED),
@@ -342,7 +404,13 @@ CLAIMS = (
         lines=(ASKS,),
         attackers=(),
     ),
-    truth("full_effort", "No trader gains by training less than it could.", (AS_STATED, FREE), lines=(IDLE,), attackers=()),
+    truth(
+        "full_effort",
+        "No trader gains by training less than it could.",
+        (AS_STATED, FREE),
+        lines=(IDLE,),
+        attackers=(),
+    ),
     truth(
         "truth",
         "No trader gains by any other bids, asks and effort than the true ones.",
@@ -364,7 +432,10 @@ CLAIMS = (
         market=MARKET,
         paper=PAPER,
         place="sections 1 and 6",
-        words="No agent earns less in the mean by taking part than by staying away, the others trading.",
+        words=(
+            "No agent earns less in the mean by taking part than by staying away, the others"
+            " trading."
+        ),
         build=with_a_way_out,
         who=("trader_0",),
         outside="never_trade",
@@ -390,7 +461,10 @@ CLAIMS = (
         market=MARKET,
         paper=PAPER,
         place="section 3.4, prices between ask and bid",
-        words="No truthful agent ever earns less by taking part than by staying away, whatever the others report.",
+        words=(
+            "No truthful agent ever earns less by taking part than by staying away, whatever the"
+            " others report."
+        ),
         build=with_a_way_out,
         conditions=(AS_STATED, ONE),
         who=("trader_0",),
@@ -413,7 +487,10 @@ CLAIMS = (
         market=MARKET,
         paper=OURS,
         place="sections 3.3 and 3.4: gains are bought at the middle of bid and ask",
-        words="Nothing is earned but the fall of one's loss and the middle of bid and ask; nothing is lost but effort and these.",
+        words=(
+            "Nothing is earned but the fall of one's loss and the middle of bid and ask; nothing is"
+            " lost but effort and these."
+        ),
         build=partial(traders, 3),
         costly=True,
     ),

@@ -19,19 +19,34 @@ from marketenv.markets.data_worlds import Buyer
 from marketenv.markets.goods import Goods
 
 MOST_DECLARED = 5.0
-PERMUTES = ("never", "delivered", "always")  # what renamed classes are seen in: nothing, the delivery alone, the pilot too
+# what renamed classes are seen in: nothing, the delivery alone, the pilot too
+PERMUTES = ("never", "delivered", "always")
 
 # by name: the field of the action; the truth is 1 for the first two, and 0 for the others
 CONDUCT: dict[str, Field] = {
-    "declared": Multiple("declared", most=MOST_DECLARED, of="size", text="points that it says it has"),
-    "distinct": Share("distinct", unit="of what it declares", text="rows that differ; the rest are copies of them"),
+    "declared": Multiple(
+        "declared", most=MOST_DECLARED, of="size", text="points that it says it has"
+    ),
+    "distinct": Share(
+        "distinct", unit="of what it declares", text="rows that differ; the rest are copies of them"
+    ),
     "flip": Share("flip", unit="of its rows", text="rows whose labels it replaces by wrong ones"),
-    "permute": Choice("permute", options=PERMUTES, text="when it renames its classes, one after another"),
+    "permute": Choice(
+        "permute", options=PERMUTES, text="when it renames its classes, one after another"
+    ),
     "shift": Share("shift", unit="of the way", text="moves its features toward public examples"),
-    "spoof": Share("spoof", unit="of its pilot", text="pilot rows that it replaces by the buyer's own"),
-    "bait": Share("bait", unit="of the delivery", text="delivered rows that are noise, which its pilot did not show"),
+    "spoof": Share(
+        "spoof", unit="of its pilot", text="pilot rows that it replaces by the buyer's own"
+    ),
+    "bait": Share(
+        "bait",
+        unit="of the delivery",
+        text="delivered rows that are noise, which its pilot did not show",
+    ),
 }
-TRUTH: dict[str, float] = {name: 1.0 if name in ("declared", "distinct") else 0.0 for name in CONDUCT}
+TRUTH: dict[str, float] = {
+    name: 1.0 if name in ("declared", "distinct") else 0.0 for name in CONDUCT
+}
 
 
 @dataclass(frozen=True)
@@ -50,19 +65,34 @@ class Conduct:
     bait: Float[Tensor, "markets sellers"]
 
     @classmethod
-    def of(cls, said: Mapping[str, Float[Tensor, "markets sellers"]], size: Int[Tensor, "markets sellers"]) -> Conduct:
-        """Conduct from what fields mean; what has no field is the truth.   size: rows that each seller has"""
-        numbers = {name: said.get(name, torch.full_like(size, TRUTH[name], dtype=torch.float64)) for name in CONDUCT}
+    def of(
+        cls,
+        said: Mapping[str, Float[Tensor, "markets sellers"]],
+        size: Int[Tensor, "markets sellers"],
+    ) -> Conduct:
+        """Conduct from what fields mean; what has no field is the truth.
+        size: rows that each seller has
+        """
+        numbers = {
+            name: said.get(name, torch.full_like(size, TRUTH[name], dtype=torch.float64))
+            for name in CONDUCT
+        }
         declared = (numbers.pop("declared") * size).round().long().clamp(min=1)
         return cls(declared=declared, **numbers)
 
     @property
     def wrong(self) -> Float[Tensor, "markets sellers"]:
-        """Share of the delivered rows whose label is not its row's own, which costs nobody the work of labelling."""
+        """Share of the delivered rows whose label is not its row's own, which costs nobody the
+        work of labelling.
+        """
         return torch.where(self.permute > 0, 1.0, self.flip)
 
-    def different(self, size: Int[Tensor, "markets sellers"], points: Int[Tensor, "markets sellers"]) -> Tensor:
-        """How many different rows there are among the first ``points`` that are offered: copies lie evenly among them."""
+    def different(
+        self, size: Int[Tensor, "markets sellers"], points: Int[Tensor, "markets sellers"]
+    ) -> Tensor:
+        """How many different rows there are among the first ``points`` that are offered: copies
+        lie evenly among them.
+        """
         return torch.where(points > 0, (points - 1) * self.unique(size) // self.declared + 1, 0)
 
     def unique(self, size: Int[Tensor, "markets sellers"]) -> Int[Tensor, "markets sellers"]:
@@ -82,10 +112,12 @@ def goods(
 ) -> Goods:
     """The first ``width`` rows that each seller offers, or delivers.
 
-    train:  what sellers own   owners [markets, sellers];   labelled: whether each row of the pool has a label, None: all have
+    train:  what sellers own   owners [markets, sellers];
+            labelled: whether each row of the pool has a label, None: all have
     buyer:  whose examples everybody knows;   keys: of the round's draws
 
-    A pilot and a delivery draw alike, so that they differ by the bait and by labels that are renamed for the delivery alone.
+    A pilot and a delivery draw alike, so that they differ by the bait and by labels that are
+    renamed for the delivery alone.
     """
     unique, declared = conduct.unique(train.size)[..., None], conduct.declared[..., None]
     place = torch.arange(width, device=keys.device).minimum(declared - 1) * unique // declared
@@ -108,7 +140,9 @@ def _shifted(
     rates: Float[Tensor, "markets sellers"],
     keys: Int[Tensor, "markets sellers"],
 ) -> Tensor:
-    """Each row moved its seller's part of the way to an example of the buyer that is drawn for it."""
+    """Each row moved its seller's part of the way to an example of the buyer that is drawn for
+    it.
+    """
     size = buyer.size.expand(len(x))[:, None, None]
     aim = (draws.uniform(draws.fold(keys, "toward"), x.shape[2]) * size).long()
     market = torch.arange(len(x), device=x.device) % len(buyer.size)
@@ -118,7 +152,11 @@ def _shifted(
 
 
 def _moments(buyer: Buyer, x: Float[Tensor, "markets sellers width *features"]) -> Moments:
-    """Mean and deviation of the buyer's examples, which noise is made to look like, for every seller."""
+    """Mean and deviation of the buyer's examples, which noise is made to look like, for every
+    seller.
+    """
     counted = torch.arange(buyer.y.shape[1], device=x.device) < buyer.size[:, None]
-    mean, spread = (part[:, None].expand(*x.shape[:2], *x.shape[3:]) for part in moments(buyer.x, counted.to(x)))
+    mean, spread = (
+        part[:, None].expand(*x.shape[:2], *x.shape[3:]) for part in moments(buyer.x, counted.to(x))
+    )
     return Moments(mean, spread)

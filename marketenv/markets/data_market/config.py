@@ -7,7 +7,19 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from marketenv.core.checks import Check, check_fields, choice, flag, interval, number, options, or_none, path, refused, whole
+from marketenv.core.checks import (
+    Check,
+    check_fields,
+    choice,
+    flag,
+    interval,
+    number,
+    options,
+    or_none,
+    path,
+    refused,
+    whole,
+)
 from marketenv.learners import Training
 from marketenv.learners.training import check_training
 from marketenv.markets.arguments import GAME, LARGEST_MONEY, check_ready_made, data_options
@@ -21,33 +33,47 @@ DISTANCES = ("auto", "exact", "fast", "sliced")
 
 @dataclass(frozen=True, kw_only=True)
 class DataMarketConfig:
-    """Arguments of ``data_market_v0``; docs/environments/data_market.md gives the reason of each default.
+    """Arguments of ``data_market_v0``; docs/environments/data_market.md gives the reason of each
+    default.
 
     n_sellers, max_cycles: sellers, and procurements of an episode
-    horizon:        ``end``: the last round ends the game; ``cut``: the game would go on, and no agent sees the cut
-    data, root, download, partition, data_options: what sellers own (see ``marketenv.data.make_source``); a corruption of it too
-    learner, learner_options, training: the model that the buyer has trained (see ``marketenv.learners.LEARNERS``)
-    algorithm:      ``fedavg``, or ``fedprox`` with its pull of 0.1;   communications: exchanges of a training
-    alignment:      how sellers' updates are put on each other before they are averaged: ``weight_matching``, ``none``, or
-                    ``auto``: matching where the learner can be permuted
-    points:         training points that the buyer wants;   pilots: points of the two pilot trainings
-    mixtures:       mixtures that pilots are trained for; None: 15 for up to three sellers, else one a seller and one for all,
-                    at most 64
-    calibration:    when pilots are trained: in ``each_round``, or in the ``first_round`` of an episode for all of it
-    dimensions:     numbers of an example that distances see, by the buyer's principal components; None: all features
-    labels:         ``given``: the buyer labels what has no label, rightly; ``features``: that, and distances see no labels;
-                    ``pseudo``: rows without a label get the class whose mean among the buyer's examples is nearest
+    horizon:        ``end``: the last round ends the game; ``cut``: the game would go on, and no
+                    agent sees the cut
+    data, root, download, partition, data_options: what sellers own (see
+        ``marketenv.data.make_source``); a corruption of it too
+    learner, learner_options, training: the model that the buyer has trained (see
+        ``marketenv.learners.LEARNERS``)
+    algorithm:      ``fedavg``, or ``fedprox`` with its pull of 0.1;
+                    communications: exchanges of a training
+    alignment:      how sellers' updates are put on each other before they are averaged:
+                    ``weight_matching``, ``none``, or ``auto``: matching where the learner can be
+                    permuted
+    points:         training points that the buyer wants;
+                    pilots: points of the two pilot trainings
+    mixtures:       mixtures that pilots are trained for; None: 15 for up to three sellers, else one
+                    a seller and one for all, at most 64
+    calibration:    when pilots are trained: in ``each_round``, or in the ``first_round`` of an
+                    episode for all of it
+    dimensions:     numbers of an example that distances see, by the buyer's principal components;
+                    None: all features
+    labels:         ``given``: the buyer labels what has no label, rightly; ``features``: that, and
+                    distances see no labels; ``pseudo``: rows without a label get the class whose
+                    mean among the buyer's examples is nearest
     covariance:     moments of the classes in the distance: ``diagonal``, ``full`` or ``none``
-    vocabulary:     what two different labels add to the squared distance, in units of the mean squared distance of the
-                    buyer's features; 0 compares labels by their moments alone, as the paper does
-    private:        distances are taken between interpolated rows (TriangleWad): k, t, sigma are ``anchors``, ``mix``, ``spread``
+    vocabulary:     what two different labels add to the squared distance, in units of the mean
+                    squared distance of the buyer's features; 0 compares labels by their moments
+                    alone, as the paper does
+    private:        distances are taken between interpolated rows (TriangleWad): k, t, sigma are
+                    ``anchors``, ``mix``, ``spread``
     distance:       ``exact``, ``fast``, ``sliced`` or ``auto``: fast, and sliced beyond 64 sellers
     estimator:      a name of ``FORMS``: how accuracy depends on mixture and distance
     selection:      the mixture that the platform recommends: a name of ``SELECTIONS``
     rule:           who is bought at which price: a name of ``DATA_RULES``, or a ``DataRule``
     release:        what of the money held back realised accuracy releases: a name of ``RELEASES``
-    verify, hold_back: what a truthful buyer sets: chance of an audit of each delivery, share of prices that is held back
-    tolerance:      distance of a delivery from its own pilot that an audit lets pass, in parts of the pilot's from the buyer's
+    verify, hold_back: what a truthful buyer sets: chance of an audit of each delivery, share of
+        prices that is held back
+    tolerance:      distance of a delivery from its own pilot that an audit lets pass, in parts of
+                    the pilot's from the buyer's
     conduct:        what sellers may do beside asking: names of ``CONDUCT``, None for all of them
     money_per_accuracy, cost_per_point: intervals of the uniform private types, money
     labelling:      share of a point's cost that is its label, which a seller of wrong labels saves
@@ -105,16 +131,22 @@ class DataMarketConfig:
         check_fields(self, _FIELDS)
         check_ready_made(self.learner, self.learner_options, self.training)
         if self.learner is None:
-            raise ValueError("learner is None, wanted a learner: the market pays for what a trained model can do.")
+            raise ValueError(
+                "learner is None, wanted a learner: the market pays for what a trained model"
+                " can do."
+            )
         if not self.pilots[0] < self.pilots[1] <= self.points:
             raise ValueError(
-                f"pilots are {self.pilots} and points {self.points}, wanted two rising numbers of points, at most those of "
-                "the training itself: accuracy is extrapolated upwards."
+                f"pilots are {self.pilots} and points {self.points}, wanted two rising numbers of"
+                " points, at most those of the training itself: accuracy is extrapolated upwards."
             )
 
 
 def _conduct(value: Any, name: str) -> tuple[str, ...]:
-    names = tuple(choice(one, name, CONDUCT) for one in (value if isinstance(value, tuple | list) else (value,)))
+    names = tuple(
+        choice(one, name, CONDUCT)
+        for one in (value if isinstance(value, tuple | list) else (value,))
+    )
     if len(set(names)) < len(names):
         raise ValueError(f"{name} is {names}, wanted every kind of conduct once.")
     return names

@@ -1,11 +1,14 @@
-"""The data market: a buyer procures training data of private sellers through a platform that predicts accuracy beforehand.
+"""The data market: a buyer procures training data of private sellers through a platform that
+predicts accuracy beforehand.
 
-A round: sellers make sealed offers (``Offer``); the platform measures distances of their pilots, trains pilot models and
-forecasts (``Pilot``); the buyer chooses mixture, budget and guards, the rule sells (``Select``); the model is trained on what
-is delivered (``TrainSelected``); deliveries are judged and everything is settled (``Deliver``).
+A round: sellers make sealed offers (``Offer``); the platform measures distances of their pilots,
+trains pilot models and forecasts (``Pilot``); the buyer chooses mixture, budget and guards, the
+rule sells (``Select``); the model is trained on what is delivered (``TrainSelected``); deliveries
+are judged and everything is settled (``Deliver``).
 
-Source: Li, Yang, Jia, Pang, "Data Valuation and Selection in a Federated Model Marketplace" (arXiv 2509.18104) for distances,
-pilots and forecast. Offers, payments, audits, hold-back and reputations are ours: the paper has no payment rule.
+Source: Li, Yang, Jia, Pang, "Data Valuation and Selection in a Federated Model Marketplace" (arXiv
+2509.18104) for distances, pilots and forecast. Offers, payments, audits, hold-back and reputations
+are ours: the paper has no payment rule.
 """
 
 from __future__ import annotations
@@ -45,8 +48,11 @@ from marketenv.mechanisms import DATA_RULES, RELEASES, DataRule
 from marketenv.valuation import FORMS
 
 NAME = "data_market_v0"
-DEFAULT_TRAINING = Training(optimizer="sgd", learning_rate=0.1, momentum=0.9, batch_size=32, steps=5)
-MOST_FAST = 64  # sellers up to which distances are taken between rows, not between projected histograms
+DEFAULT_TRAINING = Training(
+    optimizer="sgd", learning_rate=0.1, momentum=0.9, batch_size=32, steps=5
+)
+# sellers up to which distances are taken between rows, not between projected histograms
+MOST_FAST = 64
 
 
 def data_market(config: DataMarketConfig | None = None) -> Market:
@@ -59,10 +65,17 @@ def data_market(config: DataMarketConfig | None = None) -> Market:
     device = device_of(c.device)
     source = source_of(c, device, n_agents=c.n_sellers)
     if source.task != "classification":
-        raise ValueError("data has real-valued targets, wanted classes: the distances of the data market compare labels.")
+        raise ValueError(
+            "data has real-valued targets, wanted classes: the distances of the data market compare"
+            " labels."
+        )
     learner = make_learner(c.learner, source, c.training or DEFAULT_TRAINING, c.learner_options)
-    distances, federated = _distances(c, source), federated_training(learner, c.communications, c.algorithm, c.alignment)
-    pilot = dataclasses.replace(federated, aligned=False)  # of one beginning and few steps: nothing there to match
+    distances, federated = (
+        _distances(c, source),
+        federated_training(learner, c.communications, c.algorithm, c.alignment),
+    )
+    # of one beginning and few steps: nothing there to match
+    pilot = dataclasses.replace(federated, aligned=False)
     scales = (c.money_per_accuracy[1], c.cost_per_point[1])
     phases = (
         Offer(c.cost_per_point[1], tuple(CONDUCT) if c.conduct is None else c.conduct),
@@ -70,8 +83,12 @@ def data_market(config: DataMarketConfig | None = None) -> Market:
             learner=learner,
             federated=pilot,
             distances=distances,
-            estimator=named_part(c.estimator, "estimator", FORMS, "a callable sellers -> terms", takes=1),
-            selection=named_part(c.selection, "selection", SELECTIONS, "a callable Case -> mixture", takes=1),
+            estimator=named_part(
+                c.estimator, "estimator", FORMS, "a callable sellers -> terms", takes=1
+            ),
+            selection=named_part(
+                c.selection, "selection", SELECTIONS, "a callable Case -> mixture", takes=1
+            ),
             pilots=c.pilots,
             points=c.points,
             mixtures=c.mixtures,
@@ -89,7 +106,9 @@ def data_market(config: DataMarketConfig | None = None) -> Market:
         TrainSelected(learner, federated, c.points, distances.pseudo),
         Deliver(
             distances=distances,
-            release=named_part(c.release, "release", RELEASES, "a callable (promised, realised) -> part", takes=2),
+            release=named_part(
+                c.release, "release", RELEASES, "a callable (promised, realised) -> part", takes=2
+            ),
             tolerance=c.tolerance,
             rows=c.pilots[1],
             labelling=c.labelling,
@@ -112,7 +131,9 @@ def data_market(config: DataMarketConfig | None = None) -> Market:
 
 
 def _distances(c: DataMarketConfig, source: Source) -> Distances:
-    method = c.distance if c.distance != "auto" else "fast" if c.n_sellers <= MOST_FAST else "sliced"
+    method = (
+        c.distance if c.distance != "auto" else "fast" if c.n_sellers <= MOST_FAST else "sliced"
+    )
     return Distances(
         n_classes=source.n_outputs,
         labels=c.labels,
@@ -128,7 +149,8 @@ def _distances(c: DataMarketConfig, source: Source) -> Distances:
 
 @dataclass(frozen=True, eq=False)
 class Furnish:
-    """What is on the floor at the start of an episode: data, private types, and the buyer's first model.
+    """What is on the floor at the start of an episode: data, private types, and the buyer's first
+    model.
 
     shared: whether all markets share the buyer's examples, and their test examples
     """
@@ -141,17 +163,28 @@ class Furnish:
     def __call__(self, floor: Floor) -> Floor:
         """The furnished floor."""
         params = own_parts.first_models(self.learner, floor.keys("buyer's model"))[:, None]
-        opening = partial(open_content, self.source, self.learner, self.config.dimensions, self.shared)
+        opening = partial(
+            open_content, self.source, self.learner, self.config.dimensions, self.shared
+        )
         world = DataWorlds.of(opening, floor.seeds)
         scores = world.score(params, floor.round)
         models = {BUYER: Models.first(params, params[..., :0], scores.loss, scores.accuracy)}
         return dataclasses.replace(floor, world=world, models=models, types=self._types(floor))
 
     def _types(self, floor: Floor) -> dict[str, dict[str, Float64[Tensor, "markets count"]]]:
-        """Costs per point, and money per accuracy, uniform in the config's intervals; everybody begins with a good name."""
+        """Costs per point, and money per accuracy, uniform in the config's intervals; everybody
+        begins with a good name.
+        """
         c, draw = self.config, partial(draws.uniform, draws.fold(floor.seeds, "types"))
         (low, high), (least, most) = c.cost_per_point, c.money_per_accuracy
         drawn = draw(c.n_sellers + 1)
         cost = low + (high - low) * drawn[:, :-1]
-        seller = {"cost": cost, "reputation": torch.ones_like(cost), "last_paid": torch.zeros_like(cost)}
-        return {SELLER: seller, BUYER: {"money_per_accuracy": least + (most - least) * drawn[:, -1:]}}
+        seller = {
+            "cost": cost,
+            "reputation": torch.ones_like(cost),
+            "last_paid": torch.zeros_like(cost),
+        }
+        return {
+            SELLER: seller,
+            BUYER: {"money_per_accuracy": least + (most - least) * drawn[:, -1:]},
+        }

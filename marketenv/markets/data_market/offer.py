@@ -20,7 +20,8 @@ from marketenv.markets.data_market.moves import BUYER, SELLER, sellers_move
 class Offered(Outcome):
     """What sellers offer and do.
 
-    ask, reserve: money per point: what each says a point costs it, and the least average price that it accepts
+    ask, reserve: money per point: what each says a point costs it, and the least average price that
+        it accepts
     conduct: what it does with its data, which nobody else sees
     asked, declared: the ask and the number of points over all agents
     """
@@ -46,7 +47,10 @@ class Offered(Outcome):
             if name not in ("declared", "permute") and value != TRUTH[name]
         ]
         lies += [f"classes renamed: {when}"] * (when != PERMUTES[0])
-        told = f"seller_{k} offers {int(numbers['declared'])} points at {float(self.ask[0, k]):.4f} a point"
+        told = (
+            f"seller_{k} offers {int(numbers['declared'])} points at {float(self.ask[0, k]):.4f} a"
+            " point"
+        )
         return f"{told}{'; ' + ', '.join(lies) if lies else ''}."
 
 
@@ -59,7 +63,9 @@ class Offer(Phase):
 
     name, outcome = "offer", Offered
 
-    def __init__(self, cost_max: float, conduct: Sequence[str] = tuple(CONDUCT), name: str = "offer") -> None:
+    def __init__(
+        self, cost_max: float, conduct: Sequence[str] = tuple(CONDUCT), name: str = "offer"
+    ) -> None:
         self.name = name
         self.moves = {SELLER: sellers_move(cost_max, conduct)}
 
@@ -79,16 +85,29 @@ class Offer(Phase):
         honest = {name: TRUTH[name] for name in move.action.slices if name in TRUTH}
         return move.write(observation, ask=1.0, reserve=1.0, **honest)
 
-    def act(self, floor: Floor, own: Any, quotes: Any, actions: Mapping[str, Tensor]) -> tuple[Floor, Any, Offered]:
+    def act(
+        self, floor: Floor, own: Any, quotes: Any, actions: Mapping[str, Tensor]
+    ) -> tuple[Floor, Any, Offered]:
         """Read the offers."""
         cost = floor.types[SELLER]["cost"]
         known = {"ask": cost[..., None]}
-        said = {name: value[..., 0] for name, value in self.moves[SELLER].action.read(actions[SELLER], known).items()}
+        said = {
+            name: value[..., 0]
+            for name, value in self.moves[SELLER].action.read(actions[SELLER], known).items()
+        }
         ask, reserve = self._money(said.pop("ask"), cost), self._money(said.pop("reserve"), cost)
         conduct = Conduct.of(said, floor.world.size)
         told = {"asked": ask, "declared": conduct.declared.double()}
-        return (floor, own, Offered(ask, reserve, conduct, **{n: floor.everyone(**{SELLER: v}) for n, v in told.items()}))
+        return (
+            floor,
+            own,
+            Offered(
+                ask, reserve, conduct, **{n: floor.everyone(**{SELLER: v}) for n, v in told.items()}
+            ),
+        )
 
-    def _money(self, multiple: Float[Tensor, "markets sellers"], cost: Float64[Tensor, "markets sellers"]) -> Tensor:
+    def _money(
+        self, multiple: Float[Tensor, "markets sellers"], cost: Float64[Tensor, "markets sellers"]
+    ) -> Tensor:
         """A multiple of the cost in money, inf where that is beyond all numbers."""
         return (multiple * cost).double()

@@ -1,4 +1,6 @@
-"""The phase in which the buyer chooses what it buys and how it guards itself, and the rule says who is bought at which price."""
+"""The phase in which the buyer chooses what it buys and how it guards itself, and the rule says
+who is bought at which price.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,8 @@ from marketenv.markets.federated import quotas
 from marketenv.mechanisms import DataRule, apply_data_rule
 
 HELD, PLATFORM = "held", "platform"
-CUSHION = 1 + 1e-12  # sums of prices in another order round apart: so much more is held, and comes back
+# sums of prices in another order round apart: so much more is held, and comes back
+CUSHION = 1 + 1e-12
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,9 @@ class Selected(Outcome):
 
     def edges(self) -> Tensor:
         """The buyer and those it buys from."""
-        links = torch.zeros(*self.bought.shape, self.bought.shape[1], dtype=torch.bool, device=self.bought.device)
+        links = torch.zeros(
+            *self.bought.shape, self.bought.shape[1], dtype=torch.bool, device=self.bought.device
+        )
         count = self.points.shape[1]
         links[:, count, :count] = self.points > 0
         return links
@@ -70,22 +75,28 @@ class Selected(Outcome):
             if points
         ]
         held = f"{100 * float(self.hold_back[0, 0]):.0f} % of the prices is held back"
-        return [*(told or ["Nothing is bought."]), f"An accuracy of {float(self.predicted[0]):.3f} is predicted; {held}."]
+        return [
+            *(told or ["Nothing is bought."]),
+            f"An accuracy of {float(self.predicted[0]):.3f} is predicted; {held}.",
+        ]
 
 
 @dataclass(frozen=True)
 class Quotes:
-    """What the buyer is told of the recommended mixture: predicted accuracy, and each seller's value in accuracy."""
+    """What the buyer is told of the recommended mixture: predicted accuracy, and each seller's
+    value in accuracy.
+    """
 
     predicted: Float64[Tensor, "markets"]
     values: Float64[Tensor, "markets sellers"]
 
 
 class Select(Phase):
-    """The buyer sets a budget, a mixture and its guards; the rule chooses sellers and prices; the money is held.
+    """The buyer sets a budget, a mixture and its guards; the rule chooses sellers and prices; the
+    money is held.
 
-    A seller's quota is its share of the points, at most what it declares. Where the rule pays it less than its reserve, it does
-    not sell.
+    A seller's quota is its share of the points, at most what it declares. Where the rule pays it
+    less than its reserve, it does not sell.
 
     rule: who is bought at which price;   fee: the platform's share on top of prices
     guards: chance of an audit and share held back that a truthful buyer sets
@@ -106,23 +117,38 @@ class Select(Phase):
         name: str = "select",
     ) -> None:
         self.name = name
-        self.rule, self.distances, self.points, self.fee, self.guards = (rule, distances, points, fee, guards)
+        self.rule, self.distances, self.points, self.fee, self.guards = (
+            rule,
+            distances,
+            points,
+            fee,
+            guards,
+        )
         self.moves = {BUYER: buyers_move(count, *scales)}
 
     def quote(self, floor: Floor, own: Any) -> Quotes:
         """Predict the recommended purchase, and what each seller is worth in it."""
         piloted = floor.of(Piloted)
-        points = quotas(piloted.recommended[:, None], self.points, floor.of(Offered).conduct.declared)[:, 0].double()
+        points = quotas(
+            piloted.recommended[:, None], self.points, floor.of(Offered).conduct.declared
+        )[:, 0].double()
         accuracy = self._accuracy(piloted)
         predicted = accuracy(points[:, None])[:, 0]
-        if self.rule.value == "points":  # a price is posted for all of them alike: each is worth its part of the gain
+        # a price is posted for all of them alike: each is worth its part of the gain
+        if self.rule.value == "points":
             gain = (predicted - floor.world.baseline).clamp(min=0)
-            return Quotes(predicted, gain[:, None] * points / points.sum(1, keepdim=True).clamp(min=1))
+            return Quotes(
+                predicted, gain[:, None] * points / points.sum(1, keepdim=True).clamp(min=1)
+            )
         return Quotes(predicted, self._values(floor, accuracy, points))
 
     def show(self, floor: Floor, own: Any, quotes: Quotes) -> Shown:
         """The offers, and what the platform says of them."""
-        offered, piloted, worth = (floor.of(Offered), floor.of(Piloted), floor.types[BUYER]["money_per_accuracy"])
+        offered, piloted, worth = (
+            floor.of(Offered),
+            floor.of(Piloted),
+            floor.types[BUYER]["money_per_accuracy"],
+        )
         each = {
             "ask": offered.ask,
             "declared": offered.conduct.declared.double(),
@@ -142,28 +168,47 @@ class Select(Phase):
         return {BUYER: {name: value[:, None] for name, value in each.items()} | alone}
 
     def truthful(self, observation: Tensor, move: Move, keys: Tensor) -> Tensor:
-        """Spend what the predicted gain is worth, on the recommended mixture, with the guards of the config."""
+        """Spend what the predicted gain is worth, on the recommended mixture, with the guards
+        of the config.
+        """
         seen = move.observation.unpack(observation)
         budget = (seen["gain"] / seen["money"].clamp(min=1e-9)).clamp(max=1.0)
         verify, hold_back = self.guards
-        return move.write(observation, budget=budget, mixture=seen["recommended"], verify=verify, hold_back=hold_back)
+        return move.write(
+            observation,
+            budget=budget,
+            mixture=seen["recommended"],
+            verify=verify,
+            hold_back=hold_back,
+        )
 
-    def act(self, floor: Floor, own: Any, quotes: Quotes, actions: Mapping[str, Tensor]) -> tuple[Floor, Any, Selected]:
+    def act(
+        self, floor: Floor, own: Any, quotes: Quotes, actions: Mapping[str, Tensor]
+    ) -> tuple[Floor, Any, Selected]:
         """Ask the rule, and hold the money."""
         offered, piloted = floor.of(Offered), floor.of(Piloted)
-        said = {name: value[:, 0] for name, value in self.moves[BUYER].action.read(actions[BUYER]).items()}
+        said = {
+            name: value[:, 0]
+            for name, value in self.moves[BUYER].action.read(actions[BUYER]).items()
+        }
         weights = said["mixture"]
         mixture = weights / weights.sum(1, keepdim=True).clamp(min=1e-9)
         points = quotas(mixture[:, None], self.points, offered.conduct.declared)[:, 0]
-        budget = (said["budget"] * floor.purse(BUYER))[:, 0].clamp(min=0) / ((1 + self.fee) * CUSHION**2)
+        budget = (said["budget"] * floor.purse(BUYER))[:, 0].clamp(min=0) / (
+            (1 + self.fee) * CUSHION**2
+        )
         accuracy, worth = self._accuracy(piloted), floor.types[BUYER]["money_per_accuracy"]
         values = self._values(floor, accuracy, points.double())
-        values = values * (budget[:, None] / (self.points * CUSHION) if self.rule.value == "points" else worth)
+        values = values * (
+            budget[:, None] / (self.points * CUSHION) if self.rule.value == "points" else worth
+        )
         asks = torch.where(points > 0, offered.ask * points, torch.inf)
         settled = apply_data_rule(self.rule, asks, values, budget)
         sold = settled.allocation[:, 0] & (settled.prices[:, 0] >= offered.reserve * points)
         points, prices = points * sold, settled.prices * sold[:, None]
-        floor = floor.pay(self.named("held"), BUYER, HELD, prices.sum(2, keepdim=True) * (1 + self.fee) * CUSHION)
+        floor = floor.pay(
+            self.named("held"), BUYER, HELD, prices.sum(2, keepdim=True) * (1 + self.fee) * CUSHION
+        )
         audited = self._drawn(floor, said["verify"]) & sold
         told = {"bought": points.double(), "price": prices[:, 0]}
         return (
@@ -185,10 +230,14 @@ class Select(Phase):
     def _accuracy(self, piloted: Piloted) -> Callable[[Tensor], Tensor]:
         return lambda points: piloted.forecast.accuracy(self.distances, points)
 
-    def _values(self, floor: Floor, accuracy: Callable[[Tensor], Tensor], points: Tensor) -> Float64[Tensor, "markets sellers"]:
+    def _values(
+        self, floor: Floor, accuracy: Callable[[Tensor], Tensor], points: Tensor
+    ) -> Float64[Tensor, "markets sellers"]:
         """What each seller's points are worth, in accuracy, or their number."""
         return VALUES[self.rule.value](accuracy, points, floor.keys(*self.purpose("values")))
 
-    def _drawn(self, floor: Floor, chance: Float64[Tensor, "markets 1"]) -> Bool[Tensor, "markets sellers"]:
+    def _drawn(
+        self, floor: Floor, chance: Float64[Tensor, "markets 1"]
+    ) -> Bool[Tensor, "markets sellers"]:
         """Whose delivery is audited: each with the same chance."""
         return draws.uniform(floor.keys(*self.purpose("audit")), floor.count(SELLER)) < chance

@@ -26,7 +26,7 @@ class TrainedOnPurchase(Outcome):
 
     realised: accuracy on the buyer's examples, the baseline where nothing was bought   [markets]
     bought:   whether anything was                                                      [markets]
-    accuracy, loss: of the buyer's model over all agents, 0 for sellers                 [markets, agents]
+    accuracy, loss: of the buyer's model over all agents, 0 for sellers   [markets, agents]
     """
 
     FACTS: ClassVar[tuple[str, ...]] = ("accuracy", "loss")
@@ -40,7 +40,10 @@ class TrainedOnPurchase(Outcome):
         """The accuracy that was reached."""
         if not bool(self.bought[0]):
             return ["Nothing is delivered, and no model trained."]
-        return [f"The model trained on the delivered points has an accuracy of {float(self.realised[0]):.3f}."]
+        return [
+            "The model trained on the delivered points has an accuracy of"
+            f" {float(self.realised[0]):.3f}."
+        ]
 
 
 class TrainSelected(Phase):
@@ -51,28 +54,52 @@ class TrainSelected(Phase):
 
     name, outcome = "train_selected", TrainedOnPurchase
 
-    def __init__(self, learner: Learner, federated: Federated, points: int, pseudo: bool, name: str = "train_selected") -> None:
+    def __init__(
+        self,
+        learner: Learner,
+        federated: Federated,
+        points: int,
+        pseudo: bool,
+        name: str = "train_selected",
+    ) -> None:
         self.name = name
         self.learner, self.federated, self.points, self.pseudo = learner, federated, points, pseudo
 
-    def act(self, floor: Floor, own: Any, quotes: Any, actions: Mapping[str, Tensor]) -> tuple[Floor, Any, TrainedOnPurchase]:
+    def act(
+        self, floor: Floor, own: Any, quotes: Any, actions: Mapping[str, Tensor]
+    ) -> tuple[Floor, Any, TrainedOnPurchase]:
         """Train, and score."""
         bought = floor.of(Selected).points
         most = max(1, int(bought.max()))
-        rows = stock(floor, floor.of(Offered), min(self.points, most), delivered=True, pseudo=self.pseudo)
-        params = trained(floor, self.learner, self.federated, rows, bought[:, None], self.purpose("train"))
+        rows = stock(
+            floor, floor.of(Offered), min(self.points, most), delivered=True, pseudo=self.pseudo
+        )
+        params = trained(
+            floor, self.learner, self.federated, rows, bought[:, None], self.purpose("train")
+        )
         scores = floor.world.score(params, floor.round)
         old, some = floor.models[BUYER], bought.sum(1) > 0
         params = torch.where(some[:, None, None], params, old.params)
         scores = Scores(
-            *(torch.where(some[:, None], new, before) for new, before in zip(scores, (old.loss, old.accuracy), strict=True))
+            *(
+                torch.where(some[:, None], new, before)
+                for new, before in zip(scores, (old.loss, old.accuracy), strict=True)
+            )
         )
         models = replace(old, params=params, loss=scores.loss, accuracy=scores.accuracy)
         floor = replace(floor, models={**floor.models, BUYER: models})
         realised = torch.where(some, scores.accuracy[:, 0].double(), floor.world.baseline)
         told = {"accuracy": scores.accuracy, "loss": scores.loss}
-        return (floor, own, TrainedOnPurchase(realised, some, **{name: floor.everyone(**{BUYER: v}) for name, v in told.items()}))
+        return (
+            floor,
+            own,
+            TrainedOnPurchase(
+                realised, some, **{name: floor.everyone(**{BUYER: v}) for name, v in told.items()}
+            ),
+        )
 
     def test_scores(self, floor: Floor, own: Any) -> Scores:
-        """Loss and accuracy [markets, 1] of the buyer's last model on examples that nobody trades by."""
+        """Loss and accuracy [markets, 1] of the buyer's last model on examples that nobody
+        trades by.
+        """
         return floor.world.score(floor.models[BUYER].params, floor.round, held_out=True)

@@ -1,4 +1,6 @@
-"""The phase that ends a round of model sharing: who leaves and who joins, best models, and types that drift."""
+"""The phase that ends a round of model sharing: who leaves and who joins, best models, and
+types that drift.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ from marketenv.markets.model_sharing.share import AS_TRAINED
 from marketenv.markets.models import Models
 
 WALK = (1e-12, 1e12)  # where drifting costs and needs stay
-DUST = 1e-9  # share of the money at stake below which a loss is rounding: a price that takes all of a gain leaves -4e-16 of it
+# share of the money at stake below which a loss is rounding: a price that takes all of a gain
+# leaves -4e-16 of it
+DUST = 1e-9
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,8 @@ class Best:
 
 
 class Leave(Phase):
-    """Who loses may leave, with its best model; who joins next trains at full effort; costs and needs drift. Nobody moves.
+    """Who loses may leave, with its best model; who joins next trains at full effort; costs and
+    needs drift. Nobody moves.
 
     joins:  the round in which each client comes [clients]
     exits:  ``none``; ``ir_strict``: who loses in a round leaves; ``ir_prob``: with probability 1/2
@@ -65,13 +70,20 @@ class Leave(Phase):
     def begin(self, floor: Floor) -> Best:
         """Any model is better than the first one."""
         models = floor.models[CLIENT]
-        return Best(models.params, torch.full_like(models.accuracy, -1.0), torch.full_like(models.loss, torch.inf))
+        return Best(
+            models.params,
+            torch.full_like(models.accuracy, -1.0),
+            torch.full_like(models.loss, torch.inf),
+        )
 
-    def act(self, floor: Floor, own: Best, quotes: None, actions: Mapping[str, Tensor]) -> tuple[Floor, Best, Left]:
+    def act(
+        self, floor: Floor, own: Best, quotes: None, actions: Mapping[str, Tensor]
+    ) -> tuple[Floor, Best, Left]:
         """Keep the best models, see off who leaves, and let in who joins."""
         models, best = floor.models[AS_TRAINED], self._best(floor, own)
         gone = (floor.round[:, None] >= self.joins) & ~floor.present | self._exits(floor)
-        loss = torch.where(models.loss.isfinite(), models.loss, LARGEST)  # even the last finite model's may overflow
+        # even the last finite model's may overflow
+        loss = torch.where(models.loss.isfinite(), models.loss, LARGEST)
         floor = floor.but(
             models=self._next(floor, best, gone),
             present=(floor.round[:, None] + 1 >= self.joins) & ~gone,
@@ -80,13 +92,19 @@ class Leave(Phase):
         return floor, best, Left(loss, models.accuracy, gone)
 
     def test_scores(self, floor: Floor, own: Best, at: str = "last") -> Scores:
-        """Loss and accuracy [markets, clients] on held-out test data, weighted by own labels in the last finished round.
+        """Loss and accuracy [markets, clients] on held-out test data, weighted by own labels in the
+        last finished round.
 
-        at: ``last`` trained model, or the ``best`` one by the accuracy that ``select`` names. ValueError without a learner.
+        at: ``last`` trained model, or the ``best`` one by the accuracy that ``select`` names.
+            ValueError without a learner.
         """
         if floor.world is None:
-            raise ValueError("learner is None, so there are no models to test; build the market with a learner.")
-        models = lookup({"last": floor.models[AS_TRAINED].params, "best": own.params}, at, "model to test")
+            raise ValueError(
+                "learner is None, so there are no models to test; build the market with a learner."
+            )
+        models = lookup(
+            {"last": floor.models[AS_TRAINED].params, "best": own.params}, at, "model to test"
+        )
         scores: Scores = floor.world.score(models, (floor.round - 1).clamp(min=0), held_out=True)
         return scores
 
@@ -108,39 +126,56 @@ class Leave(Phase):
         """Who leaves after the round because it lost in it."""
         loses = floor.present & (floor.of(Shared).utility < -DUST * _stakes(floor))
         if self.exits == "ir_prob":
-            chance = draws.uniform(draws.agent_keys(floor.keys(), len(self.joins), *self.purpose("exit")))
+            chance = draws.uniform(
+                draws.agent_keys(floor.keys(), len(self.joins), *self.purpose("exit"))
+            )
             return loses & (chance < 0.5)
         return loses if self.exits == "ir_strict" else torch.zeros_like(loses)
 
-    def _next(self, floor: Floor, best: Best, gone: Bool[Tensor, "markets clients"]) -> dict[str, Models]:
+    def _next(
+        self, floor: Floor, best: Best, gone: Bool[Tensor, "markets clients"]
+    ) -> dict[str, Models]:
         """The models that the next round starts from; who has left keeps its best one."""
         models, kept = dict(floor.models), gone[..., None]
         for name in (CLIENT, AS_TRAINED):
-            models[name] = replace(models[name], params=torch.where(kept, best.params, models[name].params))
-        joining = floor.round[:, None] + 1 == self.joins  # whose first training is at full effort, as everybody's
+            models[name] = replace(
+                models[name], params=torch.where(kept, best.params, models[name].params)
+            )
+        # whose first training is at full effort, as everybody's
+        joining = floor.round[:, None] + 1 == self.joins
         held, effort = models[CLIENT].pull, models[CLIENT].effort
-        models[CLIENT] = replace(models[CLIENT], pull=torch.where(gone, 0.0, held), effort=torch.where(joining, 1.0, effort))
+        models[CLIENT] = replace(
+            models[CLIENT],
+            pull=torch.where(gone, 0.0, held),
+            effort=torch.where(joining, 1.0, effort),
+        )
         return models
 
     def _drifted(self, floor: Floor) -> dict[str, Tensor]:
         """The next round's types: c and K walk where they drift."""
         types = dict(floor.types[CLIENT])
         if any(self.drifts.values()):
-            steps = draws.normal(draws.agent_keys(floor.keys(), len(self.joins), *self.purpose("drift")), 2)
+            steps = draws.normal(
+                draws.agent_keys(floor.keys(), len(self.joins), *self.purpose("drift")), 2
+            )
             for (name, drift), step in zip(self.drifts.items(), steps.unbind(-1), strict=True):
                 types[name] = walked(types[name], drift * step)
         return types
 
 
 def walked(values: Tensor, steps: Tensor) -> Tensor:
-    """Positive values a step of their logs later, not out of ``WALK``, since no sum of money holds much more; 0 stays."""
+    """Positive values a step of their logs later, not out of ``WALK``, since no sum of money
+    holds much more; 0 stays.
+    """
     low, high = (values.new_tensor(end) for end in WALK)
     ends = values.minimum(low), values.maximum(high)  # what was given beyond them may stay there
     return torch.where(values > 0, (values * steps.exp()).clamp(*ends), values)
 
 
 def _stakes(floor: Floor) -> Float64[Tensor, "markets clients"]:
-    """All amounts that a client's utility is made of, whatever their sign: what its rounding is measured by."""
+    """All amounts that a client's utility is made of, whatever their sign: what its rounding is
+    measured by.
+    """
     done = floor.of(Shared)
     priced = torch.where(done.trades, done.prices.abs() + done.discounts, 0.0)
     return done.gain + floor.types[CLIENT]["costs"] * done.sold + priced.sum(2) + priced.sum(1)

@@ -1,8 +1,10 @@
-"""The model-sharing market of iPFL ("Incentivizing Inclusive Contributions in Model Sharing Markets", arXiv 2505.02462).
+"""The model-sharing market of iPFL ("Incentivizing Inclusive Contributions in Model Sharing
+Markets", arXiv 2505.02462).
 
-A round: every client trains, held near what it bought last (``Train``); clients report (N, c, K), upload a model and choose
-their next effort; distances between the uploads and the reports decide who buys whose model and at which price, money moves,
-and buyers get a prox centre (``Share``); who loses may leave, and others join (``Leave``).
+A round: every client trains, held near what it bought last (``Train``); clients report (N, c, K),
+upload a model and choose their next effort; distances between the uploads and the reports decide
+who buys whose model and at which price, money moves, and buyers get a prox centre (``Share``); who
+loses may leave, and others join (``Leave``).
 """
 
 from __future__ import annotations
@@ -35,11 +37,14 @@ from marketenv.mechanisms.collaboration_graph import MOST_EXACT
 from marketenv.valuation import DISTANCES, ModelDistance
 
 NAME = "model_sharing_v0"
-DEFAULT_TRAINING = Training(optimizer="sgd", learning_rate=0.01, momentum=0.9, weight_decay=1e-5, batch_size=64, steps=10)
+DEFAULT_TRAINING = Training(
+    optimizer="sgd", learning_rate=0.01, momentum=0.9, weight_decay=1e-5, batch_size=64, steps=10
+)
 
 
 def model_sharing(config: ModelSharingConfig | None = None) -> Market:
-    """Build a batch of model-sharing markets; see the module's text for a round and the config for its parts.
+    """Build a batch of model-sharing markets; see the module's text for a round and the config for
+    its parts.
 
     Raises ValueError for parts that do not fit each other.
 
@@ -49,14 +54,23 @@ def model_sharing(config: ModelSharingConfig | None = None) -> Market:
     """
     c = config or ModelSharingConfig()
     device = device_of(c.device)
-    distance = named_part(c.distance, "distance", DISTANCES, "a ModelDistance object", kind=ModelDistance)
+    distance = named_part(
+        c.distance, "distance", DISTANCES, "a ModelDistance object", kind=ModelDistance
+    )
     scheme = named_part(c.scheme, "scheme", SCHEMES, "a Scheme object", kind=Scheme)
     _check_money(c)
     source = None if c.learner is None else _source(c, device)
-    learner = None if source is None else make_learner(c.learner, source, c.training or DEFAULT_TRAINING, c.learner_options)
+    learner = (
+        None
+        if source is None
+        else make_learner(c.learner, source, c.training or DEFAULT_TRAINING, c.learner_options)
+    )
     if source is not None and c.data_drift:
         check_drift(source, float(c.data_drift), torch.zeros(1, dtype=torch.int64, device=device))
-    gain, joins = _gain(c, source, device), torch.tensor(c.joins or (0,) * c.n_agents, device=device)
+    gain, joins = (
+        _gain(c, source, device),
+        torch.tensor(c.joins or (0,) * c.n_agents, device=device),
+    )
     furnish = Opening(c, source, learner, gain, joins, scheme.second)
     rules = Rules(
         joins=joins,
@@ -70,11 +84,19 @@ def model_sharing(config: ModelSharingConfig | None = None) -> Market:
         eta=c.eta,
     )
     return Market(
-        People(roles={CLIENT: c.n_agents}, cash=c.cash, credit=c.credit, furnish=furnish, device=device),
+        People(
+            roles={CLIENT: c.n_agents}, cash=c.cash, credit=c.credit, furnish=furnish, device=device
+        ),
         (
             Train(CLIENT, learner, second=SECOND if scheme.second else None),
             Share(rules, c.effort_cost[1]),
-            Leave(joins, exits=c.exits, select=c.select, cost_drift=c.cost_drift, need_drift=c.need_drift),
+            Leave(
+                joins,
+                exits=c.exits,
+                select=c.select,
+                cost_drift=c.cost_drift,
+                need_drift=c.need_drift,
+            ),
         ),
         horizon=c.max_cycles,
         cut=c.horizon == "cut",
@@ -88,16 +110,19 @@ def _check_money(c: ModelSharingConfig) -> None:
     """Refuse payments that do not fit the graph, and a graph that would try too many sets."""
     graph, payment = check_sharing(c.graph, c.payment)
     if payment is SHARING_PAYMENTS["vcg"] and c.graph != "exact":
-        raise ValueError(f"payment is 'vcg' with graph {c.graph!r}, wanted graph='exact'; or payment='critical'.")
+        raise ValueError(
+            f"payment is 'vcg' with graph {c.graph!r}, wanted graph='exact'; or payment='critical'."
+        )
     if payment is SHARING_PAYMENTS["critical"] and not isinstance(c.graph, str):
         raise ValueError(
-            f"payment is 'critical' with graph {c.graph!r}, wanted a graph by name ({', '.join(GRAPHS)}), whose critical "
-            "values are known; or payment='marginal', which prices every graph."
+            f"payment is 'critical' with graph {c.graph!r}, wanted a graph by name"
+            f" ({', '.join(GRAPHS)}), whose critical values are known; or payment='marginal', which"
+            " prices every graph."
         )
     if graph is GRAPHS["exact"] and c.n_agents > MOST_EXACT:
         raise ValueError(
-            f"graph is 'exact' with {c.n_agents} clients; it tries 2^(clients - 1) sets and takes at most {MOST_EXACT}. "
-            "Use graph='continue'."
+            f"graph is 'exact' with {c.n_agents} clients; it tries 2^(clients - 1) sets and takes"
+            f" at most {MOST_EXACT}. Use graph='continue'."
         )
 
 
@@ -114,14 +139,22 @@ def _source(c: ModelSharingConfig, device: torch.device) -> Source:
 def _gain(c: ModelSharingConfig, source: Source | None, device: torch.device) -> GainFamily:
     """The gain; families that need a scale take the mean size of a client's data."""
     wanted = "a GainFamily object, or a callable scale -> GainFamily"
-    gain = c.gain if makes_gains(c.gain) else named_part(c.gain, "gain", GAINS, wanted, kind=GainFamily)
+    gain = (
+        c.gain
+        if makes_gains(c.gain)
+        else named_part(c.gain, "gain", GAINS, wanted, kind=GainFamily)
+    )
     if makes_gains(gain):
-        gain = gain() if gain is GAINS["inverse_sqrt"] else gain(scale=_mean_size(c, source, device))
+        gain = (
+            gain() if gain is GAINS["inverse_sqrt"] else gain(scale=_mean_size(c, source, device))
+        )
     return gain if isinstance(c.gain, str) else check_gain(gain)
 
 
 def _mean_size(c: ModelSharingConfig, source: Source | None, device: torch.device) -> float:
-    """Mean size of a client: as given, of the given interval, of the data, or of what is drawn without data."""
+    """Mean size of a client: as given, of the given interval, of the data, or of what is drawn
+    without data.
+    """
     if "sizes" in c.types:
         return fmean(c.types["sizes"])
     if c.sizes is not None:

@@ -22,11 +22,17 @@ def sound(
 ) -> tuple[Settled, Bool[Tensor, "markets clients"]]:
     """What was shared, and who would have got a model that is not finite: it keeps its own.
 
-    done:    what a scheme decided;   trained, second: models from before it;   world, rounds: what models are judged by
-    The next training starts from ``params`` and ``second``, so their losses have to be finite too; a centre only pulls.
+    done:    what a scheme decided;   trained, second: models from before it;
+             world, rounds: what models are judged by
+    The next training starts from ``params`` and ``second``, so their losses have to be finite too;
+    a centre only pulls.
     """
     broken = torch.zeros_like(done.broke)
-    for models, own, starts in (done.params, trained, True), (done.second, second, True), (done.centre, trained, False):
+    for models, own, starts in (
+        (done.params, trained, True),
+        (done.second, second, True),
+        (done.centre, trained, False),
+    ):
         changed = torch.zeros_like(broken) if models is own else (models != own).any(-1)
         if bool(changed.any()):
             finite = models.isfinite().all(-1)

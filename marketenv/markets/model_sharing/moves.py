@@ -7,14 +7,22 @@ from marketenv.markets.model_sharing.uploads import UPLOADS
 
 LEAVES = -0.9  # whose stay is below leaves
 LARGEST = 100.0  # loss that anybody is told
-REPORTED = {"cost": "costs", "size": "sizes", "need": "needs"}  # the reported fields, and the types that they tell
+# the reported fields, and the types that they tell
+REPORTED = {"cost": "costs", "size": "sizes", "need": "needs"}
 STAY = Choice(
-    "stay", options=("leave", "stay"), edges=(LEAVES,), text=f"below {LEAVES} the client leaves for good, before anything is sold"
+    "stay",
+    options=("leave", "stay"),
+    edges=(LEAVES,),
+    text=f"below {LEAVES} the client leaves for good, before anything is sold",
 )
 ACTION = Fields(
     (
         *(Multiple(name, decades=1.0, of=name, text=f"reported {name}") for name in REPORTED),
-        Share("effort", unit="of full effort", text="effort of the next training: the share of its steps that are done"),
+        Share(
+            "effort",
+            unit="of full effort",
+            text="effort of the next training: the share of its steps that are done",
+        ),
         Choice("upload", options=tuple(UPLOADS), text="kind of upload"),
         STAY,
     )
@@ -24,13 +32,20 @@ ACTION = Fields(
 def seen(others: int, effort_cost: float) -> Fields:
     """What a client sees by name.
 
-    others: how many there are, in the order of agents without itself;   effort_cost: the largest, money
+    others: how many there are, in the order of agents without itself;
+        effort_cost: the largest, money
     """
     return Fields(
         (
             Field("size", 1, 0.0, 1e6, "own type: samples, as a multiple of the market's mean"),
             Field("cost", 1, 0.0, 1e6, "own type: money that a sale costs"),
-            Field("need", 1, 0.0, 1e6, "own type: K, as a multiple of the market's mean; 0 is a pure seller"),
+            Field(
+                "need",
+                1,
+                0.0,
+                1e6,
+                "own type: K, as a multiple of the market's mean; 0 is a pure seller",
+            ),
             Field("effort_cost", 1, 0.0, max(effort_cost, 1e-6), "own type: money per full effort"),
             Field("loss", 1, 0.0, LARGEST, "own loss on validation data weighted by own labels"),
             Field("accuracy", 1, 0.0, 1.0, "own accuracy on them"),
@@ -39,6 +54,8 @@ def seen(others: int, effort_cost: float) -> Fields:
             Field("last_paid", 1, 0.0, 1e6, "money paid in the last round"),
             Field("last_earned", 1, 0.0, 1e6, "money received in the last round"),
             Field("present", 1, 0.0, 1.0, "whether one is in the market"),
-            Field("round", 1, 0.0, 1.0, "finished rounds / max_cycles; 0 where the horizon is a cut"),
+            Field(
+                "round", 1, 0.0, 1.0, "finished rounds / max_cycles; 0 where the horizon is a cut"
+            ),
         )
     )

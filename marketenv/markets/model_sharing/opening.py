@@ -1,4 +1,6 @@
-"""What is on the floor of a model-sharing market at first: data, types, the common first model, who is there."""
+"""What is on the floor of a model-sharing market at first: data, types, the common first model,
+who is there.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,8 @@ NO_DATA = (5000.0, 0.6)  # median and log deviation of sizes where nobody has da
 class Opening:
     """Furnishes the floor: draws data, types and the common first model.
 
-    source, learner: None where nobody trains;   joins: the round in which each client comes [clients]
+    source, learner: None where nobody trains;
+        joins: the round in which each client comes [clients]
     second: whether everybody also trains a model for the others
     """
 
@@ -54,14 +57,20 @@ class Opening:
         if self.source is None or self.learner is None:
             return None
         shared = shared_exams(self.source, self.joins.device)
-        return partial(open_content, self.source, self.learner, float(self.config.data_drift), shared)
+        return partial(
+            open_content, self.source, self.learner, float(self.config.data_drift), shared
+        )
 
     def world(self, seeds: Int[Tensor, "markets"]) -> SharingWorlds | None:
-        """What the seeds fix for good: everybody's data, laid out for the learner; None where nobody trains."""
+        """What the seeds fix for good: everybody's data, laid out for the learner; None where
+        nobody trains.
+        """
         return None if self._open is None else SharingWorlds.of(self._open, seeds)
 
     def models(self, floor: Floor) -> dict[str, Models]:
-        """The common first model of everybody, of width 0 where nobody trains; nothing pulls at it."""
+        """The common first model of everybody, of width 0 where nobody trains; nothing pulls at
+        it.
+        """
         start = torch.zeros(len(floor.seeds), 0, dtype=torch.float32, device=self.joins.device)
         if self.learner is not None:
             start = own_parts.first_models(self.learner, draws.fold(floor.seeds, "first model"))
@@ -71,10 +80,16 @@ class Opening:
         models = {CLIENT: first.held(params, nothing), AS_TRAINED: first}
         return models | {SECOND: first} if self.second else models
 
-    def types(self, seeds: Int[Tensor, "markets"], world: SharingWorlds | None) -> dict[str, Float64[Tensor, "markets clients"]]:
-        """True sizes, costs, needs and costs of a full effort: given, or drawn from the config's intervals."""
+    def types(
+        self, seeds: Int[Tensor, "markets"], world: SharingWorlds | None
+    ) -> dict[str, Float64[Tensor, "markets clients"]]:
+        """True sizes, costs, needs and costs of a full effort: given, or drawn from the
+        config's intervals.
+        """
         c, like = self.config, torch.zeros((), dtype=torch.float64, device=self.joins.device)
-        told = {name: like.new_tensor(values).expand(len(seeds), -1) for name, values in c.types.items()}
+        told = {
+            name: like.new_tensor(values).expand(len(seeds), -1) for name, values in c.types.items()
+        }
         sizes = told["sizes"] if "sizes" in told else self._sizes(seeds, world)
         paper = isinstance(self.gain, GAINS["inverse_sqrt"])
         needs = self._drawn(seeds, "needs", c.needs or ((50.0, 100.0) if paper else (7.0, 10.0)))
@@ -86,13 +101,18 @@ class Opening:
         }
         return drawn | told
 
-    def _sizes(self, seeds: Int[Tensor, "markets"], world: SharingWorlds | None) -> Float64[Tensor, "markets clients"]:
+    def _sizes(
+        self, seeds: Int[Tensor, "markets"], world: SharingWorlds | None
+    ) -> Float64[Tensor, "markets clients"]:
         if self.config.sizes is not None:
             return self._drawn(seeds, "sizes", self.config.sizes)
         if world is not None:
             return world.content.train.size[world.at].double()
         median, deviation = NO_DATA
-        return median * (deviation * draws.normal(draws.agent_keys(seeds, len(self.joins), "sizes"))).exp()
+        return (
+            median
+            * (deviation * draws.normal(draws.agent_keys(seeds, len(self.joins), "sizes"))).exp()
+        )
 
     def _drawn(
         self, seeds: Int[Tensor, "markets"], purpose: str, interval: tuple[float, float]

@@ -1,4 +1,6 @@
-"""What the phases of a model-sharing market report: who shared what with whom, and who is in the market next."""
+"""What the phases of a model-sharing market report: who shared what with whom, and who is in
+the market next.
+"""
 
 from __future__ import annotations
 
@@ -22,24 +24,42 @@ REASONS = {
     3: "no model is worth its hurdle",
     4: "cannot pay for what it would buy, or the seller cannot",
     5: "uploaded a model that is not finite: isolated in this round",
-    6: "training diverged: the client was isolated in this round and reset to its last finite parameters",
+    6: (
+        "training diverged: the client was isolated in this round and reset to its last finite"
+        " parameters"
+    ),
     7: "shared without money",
     8: "got nobody's model, without money",
-    9: "would have merged to a model that is not finite: got nobody's model, paid nothing and kept its own",
+    9: (
+        "would have merged to a model that is not finite: got nobody's model, paid nothing and kept"
+        " its own"
+    ),
 }
 
 
 @dataclass(frozen=True)
 class Shared(Outcome):
-    """Who shared what with whom; pair matrices are [markets, buyers, sellers], money per client and round.
+    """Who shared what with whom; pair matrices are [markets, buyers, sellers], money per client and
+    round.
 
-    utility: U_i of the paper, by the true types: the reward before the cost of the effort;   gain: G_i
-    bought, sold: models;   present: who took part, without those who left in this round;   left: who left in it
+    utility: U_i of the paper, by the true types: the reward before the cost of the effort;
+        gain: G_i
+    bought, sold: models;   present: who took part, without those who left in this round;
+        left: who left in it
     upload:  number of the kind in ``UPLOADS``;   reason: number of ``REASONS``
-    discounts: lambda (N_j / N_i) d_ij, inf where a model was unusable;   trades: whose model each got
+    discounts: lambda (N_j / N_i) d_ij, inf where a model was unusable;
+        trades: whose model each got
     """
 
-    FACTS: ClassVar[tuple[str, ...]] = ("utility", "gain", "bought", "sold", "present", "upload", "reason")
+    FACTS: ClassVar[tuple[str, ...]] = (
+        "utility",
+        "gain",
+        "bought",
+        "sold",
+        "present",
+        "upload",
+        "reason",
+    )
     EDGES: ClassVar[str] = "models bought"
 
     utility: Float64[Tensor, "markets agents"]
@@ -61,10 +81,14 @@ class Shared(Outcome):
         return self.trades
 
     def story(self, agents: Sequence[str]) -> list[str]:
-        """Tell the first market's round: reports, uploads, who bought whose model at which price, and why not."""
+        """Tell the first market's round: reports, uploads, who bought whose model at which
+        price, and why not.
+        """
         lines, kinds = [], list(UPLOADS)
         for i, agent in enumerate(agents):
-            said = ", ".join(f"{name[:-1]} {float(getattr(self.reported, name)[0, i]):.4g}" for name in TYPES)
+            said = ", ".join(
+                f"{name[:-1]} {float(getattr(self.reported, name)[0, i]):.4g}" for name in TYPES
+            )
             lines.append(f"{agent} reports {said}.")
             if self.upload[0, i]:
                 lines.append(f"  uploads {UPLOADS[kinds[int(self.upload[0, i])]].text}")
@@ -79,7 +103,8 @@ class Shared(Outcome):
 class Left(Outcome):
     """How the clients' models did in the round, and who is out of the market for good after it.
 
-    loss:     on validation data weighted by own labels, ``LARGEST`` where it is not finite;   accuracy: on them
+    loss:     on validation data weighted by own labels, ``LARGEST`` where it is not finite;
+              accuracy: on them
     gone:     who has left, in this round or before
     """
 

@@ -1,4 +1,6 @@
-"""By which rules models are shared: from what the clients say to who gets whose model at which price."""
+"""By which rules models are shared: from what the clients say to who gets whose model at which
+price.
+"""
 
 from __future__ import annotations
 
@@ -40,9 +42,9 @@ def client_types(floor: Floor) -> ClientTypes:
 class Dealings:
     """What a market remembers of its sharing.
 
-    start:    the model that all began with                                                      [markets, 1, params]
-    reported: what the clients said last;   bought: the last graph                               [markets, buyers, sellers]
-    paid, earned: money of the last round                                                        [markets, clients]
+    start:    the model that all began with   [markets, 1, params]
+    reported: what the clients said last;   bought: the last graph   [markets, buyers, sellers]
+    paid, earned: money of the last round   [markets, clients]
     """
 
     start: Float[Tensor, "markets 1 params"]
@@ -71,8 +73,10 @@ class Said:
 class Rules:
     """How models are shared; see the market's config.
 
-    joins:   the round in which each client comes [clients];   reports: ``once``, in that round, or ``each_round``
-    scheme:  who decides;   gain, graph, payment: of its market;   distance: between uploads, ``strength`` its price
+    joins:   the round in which each client comes [clients];
+             reports: ``once``, in that round, or ``each_round``
+    scheme:  who decides;   gain, graph, payment: of its market;
+             distance: between uploads, ``strength`` its price
     eta:     step of the prox centre
     """
 
@@ -86,28 +90,49 @@ class Rules:
     strength: float
     eta: float
 
-    def said(self, floor: Floor, own: Dealings, actions: Float[Tensor, "markets clients width"]) -> Said:
-        """What the clients say, kept from their first round where reports are read once; the mean stands in for a type of 0."""
+    def said(
+        self, floor: Floor, own: Dealings, actions: Float[Tensor, "markets clients width"]
+    ) -> Said:
+        """What the clients say, kept from their first round where reports are read once; the
+        mean stands in for a type of 0.
+        """
         types = floor.types[CLIENT]
         truth = {name: types[kind][..., None] for name, kind in REPORTED.items()}
         means = {name: meaning[..., 0] for name, meaning in ACTION.read(actions, truth).items()}
         fresh, said = (floor.round[:, None] == self.joins) | (self.reports == "each_round"), {}
         for name, kind in REPORTED.items():
-            new = means[name] * torch.where(types[kind] > 0, types[kind], types[kind].mean(1, keepdim=True))
+            new = means[name] * torch.where(
+                types[kind] > 0, types[kind], types[kind].mean(1, keepdim=True)
+            )
             said[kind] = torch.where(fresh, new, getattr(own.reported, kind))
         left = floor.present & (means["stay"] == STAY.number("leave"))
-        return Said(ClientTypes(**said), means["upload"].long(), means["effort"].float(), floor.present & ~left, left)
+        return Said(
+            ClientTypes(**said),
+            means["upload"].long(),
+            means["effort"].float(),
+            floor.present & ~left,
+            left,
+        )
 
     def given(self, floor: Floor, own: Dealings, said: Said, *purpose: int | str) -> Given:
-        """What the scheme decides from: uploads, their distances, and the terms; ``purpose`` is the phase's (see there)."""
+        """What the scheme decides from: uploads, their distances, and the terms; ``purpose`` is
+        the phase's (see there).
+        """
         models, keys = floor.models[CLIENT], floor.keys(*purpose)
         shown = floor.models[SECOND].params if self.scheme.second else models.params
         agents = draws.agent_keys(keys, len(self.joins), "upload")
-        centre = torch.where((floor.round[:, None] <= self.joins)[..., None], shown, models.centre)  # nothing was sent before
+        # nothing was sent before
+        centre = torch.where((floor.round[:, None] <= self.joins)[..., None], shown, models.centre)
         uploads = make_uploads(Makings(shown, own.start, centre, said.present, agents), said.upload)
-        uploads = torch.where(floor.of(Trained, role=CLIENT).diverged[..., None], torch.nan, uploads)
+        uploads = torch.where(
+            floor.of(Trained, role=CLIENT).diverged[..., None], torch.nan, uploads
+        )
         drawn = floor.world is None
-        distance = drawn_distance(keys, said.upload) if drawn else own_parts.distances(self.distance, uploads, own.start)
+        distance = (
+            drawn_distance(keys, said.upload)
+            if drawn
+            else own_parts.distances(self.distance, uploads, own.start)
+        )
         discounts = distance_discounts(said.reported.sizes, distance, self.strength)
         return Given(
             uploads=uploads,
@@ -123,7 +148,9 @@ class Rules:
             payment=self.payment,
         )
 
-    def settled(self, floor: Floor, given: Given) -> tuple[Settled, Bool[Tensor, "markets clients"]]:
+    def settled(
+        self, floor: Floor, given: Given
+    ) -> tuple[Settled, Bool[Tensor, "markets clients"]]:
         """What the scheme decides, and who would have got a model that is not finite."""
         done = own_parts.share(self.scheme, given)
         if floor.world is None:
@@ -131,10 +158,16 @@ class Rules:
         second = floor.models[SECOND].params if self.scheme.second else done.second
         return sound(done, given.trained, second, floor.world, floor.round)
 
-    def reasons(self, floor: Floor, given: Given, done: Settled, broken: Tensor) -> Int[Tensor, "markets clients"]:
+    def reasons(
+        self, floor: Floor, given: Given, done: Settled, broken: Tensor
+    ) -> Int[Tensor, "markets clients"]:
         """Why each client ended as it did, as a number of ``REASONS``."""
         money, buys = self.scheme.money, done.bought.any(2)
-        reason = torch.where(given.terms.reported.needs > 0, 3, 2) if money else torch.full_like(done.bought.sum(2), 8)
+        reason = (
+            torch.where(given.terms.reported.needs > 0, 3, 2)
+            if money
+            else torch.full_like(done.bought.sum(2), 8)
+        )
         reason = torch.where(done.broke, 4, reason)
         reason = torch.where(buys, 0 if money else 7, reason)
         reason = torch.where(given.uploads.isfinite().all(-1), reason, 5)
@@ -144,11 +177,23 @@ class Rules:
         return torch.where(given.terms.present, reason, 1)
 
     def knows_costs(self, floor: Floor, client: int) -> bool:
-        """Whether the costs are known among which a client's best report is: by the table's rules, in a round that reads them,
-        without limits of credit, and where the true cost is not 0, which a multiple cannot reach.
+        """Whether the costs are known among which a client's best report is: by the table's rules,
+        in a round that reads them, without limits of credit, and where the true cost is not 0,
+        which a multiple cannot reach.
         """
-        named = self.scheme is SCHEMES["ipfl"] and isinstance(self.graph, str) and isinstance(self.payment, str)
+        named = (
+            self.scheme is SCHEMES["ipfl"]
+            and isinstance(self.graph, str)
+            and isinstance(self.payment, str)
+        )
         read = self.reports == "each_round" or bool((floor.round == self.joins[client]).all())
         return (
-            named and read and bool((floor.purse(CLIENT).isinf().all(1) & (floor.types[CLIENT]["costs"][:, client] != 0)).all())
+            named
+            and read
+            and bool(
+                (
+                    floor.purse(CLIENT).isinf().all(1)
+                    & (floor.types[CLIENT]["costs"][:, client] != 0)
+                ).all()
+            )
         )

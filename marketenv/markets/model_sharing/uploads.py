@@ -1,4 +1,6 @@
-"""What a client of the model-sharing market uploads in place of its trained model: honest, lazy and hostile models."""
+"""What a client of the model-sharing market uploads in place of its trained model: honest, lazy
+and hostile models.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,8 @@ class Makings:
 
     trained: every client's own model                               [markets, clients, params]
     start:   the model that all began with                          [markets, 1, params]
-    centre:  what each client was sent last; its own last model where it was sent nothing   [markets, clients, params]
+    centre:  what each client was sent last; its own last model where
+             it was sent nothing   [markets, clients, params]
     present: who is in the market                                   [markets, clients]
     keys:    of random uploads                                      [markets, clients]
     """
@@ -34,7 +37,9 @@ class Makings:
 
     def noise(self) -> Parameters:
         """Standard normal numbers in the shape of the models."""
-        return draws.normal(draws.fold(self.keys, "upload"), self.trained.shape[-1]).to(self.trained)
+        return draws.normal(draws.fold(self.keys, "upload"), self.trained.shape[-1]).to(
+            self.trained
+        )
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,8 @@ class Upload:
     """A kind of upload.
 
     make:       from ``Makings`` to what everybody would upload   [markets, clients, params]
-    keep, far:  where distances are drawn and nobody trains, a distance d becomes keep * d, but at least far
+    keep, far:  where distances are drawn and nobody trains, a distance d becomes keep * d, but at
+                least far
     text:       what it is, in a few words
     """
 
@@ -64,16 +70,26 @@ def _noise(models: Makings) -> Tensor:
 
 
 def _shuffled(models: Makings) -> Tensor:
-    return models.trained.gather(-1, draws.permutation(draws.fold(models.keys, "shuffle"), models.trained.shape[-1]))
+    return models.trained.gather(
+        -1, draws.permutation(draws.fold(models.keys, "shuffle"), models.trained.shape[-1])
+    )
 
 
-# The distances without models (keep, far) are ours: what has nothing to do with the others stands at a right angle to them.
+# The distances without models (keep, far) are ours: what has nothing to do with the others stands
+# at a right angle to them.
 UPLOADS: dict[str, Upload] = {
     "honest": Upload(lambda m: m.trained, 1.0, 0.0, "the trained model"),
-    "relay": Upload(lambda m: m.centre, 0.5, 0.0, "the prox centre or mean that it was sent last; its own last model if none"),
+    "relay": Upload(
+        lambda m: m.centre,
+        0.5,
+        0.0,
+        "the prox centre or mean that it was sent last; its own last model if none",
+    ),
     "copy": Upload(_copy, 0.5, 0.0, "the mean of the others' models"),
     "noise": Upload(_noise, 1.0, 0.5, "the trained model with noise as large as its update"),
-    "scaled": Upload(lambda m: m.start + SCALE * (m.trained - m.start), 1.0, 0.0, "its update, ten times as long"),
+    "scaled": Upload(
+        lambda m: m.start + SCALE * (m.trained - m.start), 1.0, 0.0, "its update, ten times as long"
+    ),
     "shuffled": Upload(_shuffled, 0.0, 1.0, "the trained model's numbers in random order"),
     "gauss": Upload(lambda m: m.noise(), 0.0, 1.0, "standard normal numbers"),
     "ones": Upload(lambda m: torch.ones_like(m.trained), 0.0, 1.0, "ones"),
@@ -82,7 +98,9 @@ UPLOADS: dict[str, Upload] = {
 
 
 def make_uploads(models: Makings, kind: Int[Tensor, "markets clients"]) -> Parameters:
-    """What every client uploads by the number of its kind; only the kinds that are there are made."""
+    """What every client uploads by the number of its kind; only the kinds that are there are
+    made.
+    """
     made = models.trained
     for number, upload in enumerate(UPLOADS.values()):
         chosen = kind == number
@@ -92,7 +110,8 @@ def make_uploads(models: Makings, kind: Int[Tensor, "markets clients"]) -> Param
 
 
 def drawn_distance(keys: Int[Tensor, "markets"], kind: Int[Tensor, "markets clients"]) -> PerPair:
-    """Distances without models: symmetric, uniform on (0, 1) between honest uploads, changed as ``UPLOADS`` says.
+    """Distances without models: symmetric, uniform on (0, 1) between honest uploads, changed as
+    ``UPLOADS`` says.
 
     Returns float64 [markets, clients, clients] with 0 on the diagonal.
     """
@@ -100,6 +119,8 @@ def drawn_distance(keys: Int[Tensor, "markets"], kind: Int[Tensor, "markets clie
     upper = draws.uniform(draws.fold(keys, "distance"), n, n).triu(1)
     keep = upper.new_tensor([upload.keep for upload in UPLOADS.values()])[kind]
     far = upper.new_tensor([upload.far for upload in UPLOADS.values()])[kind]
-    drawn: Float64[Tensor, "markets clients clients"] = (upper + upper.mT) * keep[:, :, None] * keep[:, None, :]
+    drawn: Float64[Tensor, "markets clients clients"] = (
+        (upper + upper.mT) * keep[:, :, None] * keep[:, None, :]
+    )
     own = torch.eye(n, dtype=torch.bool, device=kind.device)
     return drawn.maximum(far[:, :, None]).maximum(far[:, None, :]).masked_fill(own, 0.0)

@@ -1,4 +1,6 @@
-"""What the clients of a model-sharing market own and are judged by: examples that may drift, and an exam for every class."""
+"""What the clients of a model-sharing market own and are judged by: examples that may drift,
+and an exam for every class.
+"""
 
 from __future__ import annotations
 
@@ -24,10 +26,12 @@ MANY = 20  # classes, from which accuracy is no longer weighted by the client's 
 
 @dataclass(frozen=True, eq=False)
 class Exams:
-    """Examples that judge models: an exam a class, so that a class can count as it does in each client's own labels.
+    """Examples that judge models: an exam a class, so that a class can count as it does in each
+    client's own labels.
 
     papers: the learner's exams;   labels: the class of each, or None: one exam of all examples
-    shares: how much each counts for each client by the data of the first round   [papers, worlds, agents]
+    shares: how much each counts for each client by the data of the first
+        round   [papers, worlds, agents]
     """
 
     papers: tuple[Laid, ...]
@@ -36,7 +40,11 @@ class Exams:
 
     def select(self, worlds: Int[Tensor, "some"]) -> Exams:
         """The exams of some worlds, in this order."""
-        return Exams(tuple(paper.select(worlds) for paper in self.papers), self.labels, self.shares[:, worlds])
+        return Exams(
+            tuple(paper.select(worlds) for paper in self.papers),
+            self.labels,
+            self.shares[:, worlds],
+        )
 
     def joined(self, other: Exams) -> Exams:
         """The exams of these worlds, and then of the other ones."""
@@ -49,8 +57,10 @@ class SharingContent:
     """Data of the worlds.
 
     learner: that they are laid out for;   drift: share of the examples that is exchanged in a round
-    train:   examples of the first round, and ``later`` those of the partition that they drift to   owners [worlds, agents]
-    material: what everybody trains on while nothing drifts;   validation, test: what models are judged by
+    train:   examples of the first round, and ``later`` those of the partition that they drift to
+             owners [worlds, agents]
+    material: what everybody trains on while nothing drifts;
+        validation, test: what models are judged by
     """
 
     learner: Learner
@@ -75,7 +85,8 @@ class SharingContent:
 
     def joined(self, other: SharingContent) -> SharingContent:
         """These worlds, and then the other ones."""
-        if self.later is not None and other.later is not None:  # one pool for all, as ``check_drift`` found: no row moves
+        # one pool for all, as ``check_drift`` found: no row moves
+        if self.later is not None and other.later is not None:
             train = self.train.joined(_on(self.train, other.train))
             later: Shards | None = self.later.joined(_on(self.later, other.later))
         else:
@@ -92,11 +103,16 @@ class SharingContent:
 
 
 def open_content(
-    source: Source, learner: Learner, drift: float, shared: tuple[bool, bool], seeds: Int[Tensor, "worlds"]
+    source: Source,
+    learner: Learner,
+    drift: float,
+    shared: tuple[bool, bool],
+    seeds: Int[Tensor, "worlds"],
 ) -> SharingContent:
     """Deal out the data of distinct seeds and lay them out for training and scoring.
 
-    shared: whether all markets share their validation, and their test examples; then few classes are judged one by one
+    shared: whether all markets share their validation, and their test examples; then few classes
+        are judged one by one
     """
     federation, worlds = source.federation(seeds), len(seeds)
     train = federation.supervised.trimmed()
@@ -125,7 +141,9 @@ class SharingWorlds(Worlds):
     content: SharingContent
 
     def owned(self, rounds: Int[Tensor, "markets"]) -> Shards:
-        """The clients' examples in a round [markets, agents]; where they drift, a growing share is from the later partition."""
+        """The clients' examples in a round [markets, agents]; where they drift, a growing share
+        is from the later partition.
+        """
         now, later = self.content.train.select(self.at), self.content.later
         if later is None:
             return now
@@ -134,7 +152,9 @@ class SharingWorlds(Worlds):
         place = torch.arange(width, device=now.index.device) % later.size[..., None]
         chance = draws.uniform(draws.agent_keys(self.seeds[self.at], agents, "data drift"), width)
         moved = chance < (self.content.drift * rounds.float())[:, None, None]
-        return Shards(now.x, now.y, torch.where(moved, later.index.gather(-1, place), now.index), now.size)
+        return Shards(
+            now.x, now.y, torch.where(moved, later.index.gather(-1, place), now.index), now.size
+        )
 
     def material(self, rounds: Int[Tensor, "markets"]) -> Any:
         """What everybody trains on in a round, market by market."""
@@ -142,12 +162,22 @@ class SharingWorlds(Worlds):
             return self.lessons(self.content.material)
         return own_parts.prepare(self.content.learner, self.owned(rounds).flat())
 
-    def score(self, models: Parameters, rounds: Int[Tensor, "markets"], held_out: bool = False) -> Scores:
-        """Each client's model on each class's exam, weighted by how much of its data in a round are of the class."""
+    def score(
+        self, models: Parameters, rounds: Int[Tensor, "markets"], held_out: bool = False
+    ) -> Scores:
+        """Each client's model on each class's exam, weighted by how much of its data in a round
+        are of the class.
+        """
         exams = self.content.test if held_out else self.content.validation
         found = [self.scores(self.content.learner, paper, models) for paper in exams.papers]
-        shares = exams.shares[:, self.at] if self.content.later is None else label_shares(self.owned(rounds), exams.labels)
-        loss = torch.stack([torch.where(w > 0, w * s.loss, 0.0) for s, w in zip(found, shares, strict=True)]).sum(0)
+        shares = (
+            exams.shares[:, self.at]
+            if self.content.later is None
+            else label_shares(self.owned(rounds), exams.labels)
+        )
+        loss = torch.stack(
+            [torch.where(w > 0, w * s.loss, 0.0) for s, w in zip(found, shares, strict=True)]
+        ).sum(0)
         accuracy = torch.stack([w * s.accuracy for s, w in zip(found, shares, strict=True)]).sum(0)
         return Scores(loss.float(), accuracy.float())
 
@@ -158,18 +188,22 @@ def _on(pool: Shards, shards: Shards) -> Shards:
 
 
 def check_drift(source: Source, drift: float, seeds: Int[Tensor, "markets"]) -> None:
-    """Raise ValueError for a source whose data cannot drift: other seeds must deal rows of one pool out in other ways."""
+    """Raise ValueError for a source whose data cannot drift: other seeds must deal rows of one
+    pool out in other ways.
+    """
     now, later = (source.federation(s).train for s in (seeds, _later(seeds)))
     changed = isinstance(source, CorruptedSource) and not source.one_pool
     if changed or not torch.equal(now.x, later.x):
         raise ValueError(
-            f"data_drift is {drift}, but every seed draws examples of its own, as data 'linear' and a corruption do, so that "
-            "there is no other partition of the same ones to drift to; pass data_drift=0."
+            f"data_drift is {drift}, but every seed draws examples of its own, as data 'linear' and"
+            " a corruption do, so that there is no other partition of the same ones to drift to;"
+            " pass data_drift=0."
         )
     if torch.equal(*(torch.where(s.mask, s.index, -1).sort(-1).values for s in (now, later))):
         raise ValueError(
-            f"data_drift is {drift}, but the clients own the same rows whatever the seed, as partition 'by_group' deals them, so "
-            "that nothing would change; pass data_drift=0 or another partition."
+            f"data_drift is {drift}, but the clients own the same rows whatever the seed, as"
+            " partition 'by_group' deals them, so that nothing would change; pass data_drift=0 or"
+            " another partition."
         )
 
 
@@ -187,12 +221,18 @@ def _later(seeds: Tensor) -> Tensor:
 
 
 def _exams(exam: Callable[..., Laid], judge: Shards, train: Shards, by_label: bool) -> Exams:
-    """An exam a class that the examples have; one exam where models are not judged class by class."""
+    """An exam a class that the examples have; one exam where models are not judged class by
+    class.
+    """
     if not by_label:
         return Exams((exam(judge),), None, label_shares(train, None))
     rows = judge.index[0, : int(judge.size[0])]
     there, papers = judge.y[rows].unique().tolist(), []
     for label in there:
         some = rows[judge.y[rows] == label]
-        papers.append(exam(Shards(judge.x, judge.y, some[None], torch.tensor([len(some)], device=rows.device))))
+        papers.append(
+            exam(
+                Shards(judge.x, judge.y, some[None], torch.tensor([len(some)], device=rows.device))
+            )
+        )
     return Exams(tuple(papers), there, label_shares(train, there))

@@ -1,4 +1,6 @@
-"""The parameter market of Train 'n Trade: agents train, trade parameters through a broker, and pay."""
+"""The parameter market of Train 'n Trade: agents train, trade parameters through a broker, and
+pay.
+"""
 
 from marketenv.markets.parameter_trading.config import DISCLOSURES, ParameterTradingConfig
 from marketenv.markets.parameter_trading.market import NAME, ROLE, parameter_trading

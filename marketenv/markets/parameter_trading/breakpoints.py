@@ -23,9 +23,11 @@ def replies(
     exclusive: bool,
     done: Float[Tensor, "markets width"],
 ) -> Float[Tensor, "markets candidates width"]:
-    """Actions of an agent of which one is a best reply for the utility of this round; the effort stays as it was.
+    """Actions of an agent of which one is a best reply for the utility of this round; the effort
+    stays as it was.
 
-    worth: of each purchase, money;   open_: purchases that a buyer gains from, bids for and can afford
+    worth: of each purchase, money;
+        open_: purchases that a buyer gains from, bids for and can afford
     exclusive: a seller has only one copy;   done: what the agent did
     """
     bid, ask = move.action["bid"], move.action["ask"]
@@ -35,10 +37,13 @@ def replies(
     met = torch.cat([met[:, :agent], met[:, agent + 1 :]], 1)
     met = torch.cat([met, just_above(met)], 2)  # float32 may have rounded it below the ask
     alone = torch.eye(met.shape[1], dtype=torch.bool, device=met.device)[:, None]
-    buys = torch.where(alone, met[..., None], bid.low).flatten(1, 2)  # a purchase is of one seller: nothing to the others
+    # a purchase is of one seller: nothing to the others
+    buys = torch.where(alone, met[..., None], bid.low).flatten(1, 2)
     buys = torch.cat([buys, torch.full_like(buys[:, :1], bid.low)], 1)
     asks = ask.write(critical_markups(reports, agent, open_))
-    asks = torch.cat([asks, -just_above(-asks), asks.new_tensor([ask.low, ask.high]).expand(len(asks), -1)], 1)
+    asks = torch.cat(
+        [asks, -just_above(-asks), asks.new_tensor([ask.low, ask.high]).expand(len(asks), -1)], 1
+    )
     shape = (len(asks), buys.shape[1], asks.shape[1])
     parts = buys[:, :, None].expand(*shape, -1), asks[:, None, :, None].expand(*shape, 1)
     effort = done[:, -1:][:, None, None].expand(*shape, 1)
@@ -52,7 +57,11 @@ def only(
     replies: Float[Tensor, "markets candidates width"],
 ) -> Float[Tensor, "markets candidates width"]:
     """The replies with all but some fields as they were done; None lets all change."""
-    kept = [where for name, where in move.action.slices.items() if fields is not None and name not in fields]
+    kept = [
+        where
+        for name, where in move.action.slices.items()
+        if fields is not None and name not in fields
+    ]
     replies = replies.clone()
     for where in kept:
         replies[..., where] = done[:, None, where]

@@ -7,7 +7,17 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from marketenv.core.checks import Check, check_fields, choice, each, interval, number, one_or_each, or_none, whole
+from marketenv.core.checks import (
+    Check,
+    check_fields,
+    choice,
+    each,
+    interval,
+    number,
+    one_or_each,
+    or_none,
+    whole,
+)
 from marketenv.learners import Training
 from marketenv.markets.arguments import LARGEST_MONEY, TRAINED, check_ready_made
 
@@ -16,29 +26,41 @@ DISCLOSURES = ("full", "bounds", "none")
 
 @dataclass(frozen=True, kw_only=True)
 class ParameterTradingConfig:
-    """Arguments of ``parameter_trading_v0``; docs/environments/parameter_trading.md gives the reason of each default.
+    """Arguments of ``parameter_trading_v0``; docs/environments/parameter_trading.md gives the
+    reason of each default.
 
     n_agents, max_cycles: traders and rounds
-    horizon:        ``end``: the last round ends the game; ``cut``: the game would go on, and no agent sees the cut
-    data, root, download, partition, data_options: what agents own (see ``marketenv.data.make_source``)
+    horizon:        ``end``: the last round ends the game; ``cut``: the game would go on, and no
+                    agent sees the cut
+    data, root, download, partition, data_options: what agents own (see
+        ``marketenv.data.make_source``)
     learner, learner_options, training: what they train (see ``marketenv.learners.LEARNERS``)
-    augmentation:   what happens to images before they are learned from: a name of ``AUGMENTATIONS``, or one per agent
+    augmentation:   what happens to images before they are learned from: a name of
+                    ``AUGMENTATIONS``, or one per agent
     after_purchase: ``keep`` or ``reset`` the buyer's optimiser state
-    alignment:      ``weight_matching``, ``none``, a callable, or ``auto``: matching where the learner can be permuted
-    alpha:          the weight of a purchase: ``grid`` (the paper's ten points), ``closed_form`` (linear models), ``by_share``
-                    (of the data), a callable, or ``auto``: closed form where the loss is quadratic, the grid elsewhere
+    alignment:      ``weight_matching``, ``none``, a callable, or ``auto``: matching where the
+                    learner can be permuted
+    alpha:          the weight of a purchase: ``grid`` (the paper's ten points), ``closed_form``
+                    (linear models), ``by_share`` (of the data), a callable, or ``auto``: closed
+                    form where the loss is quadratic, the grid elsewhere
     layers:         numbers of the layers that are traded, None for all
     valuation, mechanism: the gain that is disclosed, and the payment rule, by name or as callables
-    exchange:       ``trade``, or ``fedavg``: no broker, everybody takes the average weighted by data
-    disclosure:     what a seller learns of its buyers: ``full`` (weight and gain), ``bounds`` or ``none``
-    bid_mode:       ``gain``: a bid is a multiple of the worth m max(gain, 0); ``absolute``: it is money
+    exchange:       ``trade``, or ``fedavg``: no broker, everybody takes the average weighted by
+                    data
+    disclosure:     what a seller learns of its buyers: ``full`` (weight and gain), ``bounds`` or
+                    ``none``
+    bid_mode:       ``gain``: a bid is a multiple of the worth m max(gain, 0); ``absolute``: it is
+                    money
     max_purchases:  most purchases of one buyer in one round
-    money_per_loss, effort_cost: intervals of the agents' uniform types, money per unit of loss and per full effort
+    money_per_loss, effort_cost: intervals of the agents' uniform types, money per unit of loss and
+        per full effort
     externality:    what a sale costs its seller per unit of the buyer's gain, money
     cash, credit:   money at the start, and how far below zero it may go
-    bid_max, ask_max: largest bid and largest ask above cost, money; None: the top of money_per_loss times the loss of
-                    guessing (regression: half the targets' variance), and a tenth of that
-    sabotage:       noise on what each agent sells, in units of its parameters' root mean square; one number or one per agent
+    bid_max, ask_max: largest bid and largest ask above cost, money; None: the top of money_per_loss
+                    times the loss of guessing (regression: half the targets' variance), and a tenth
+                    of that
+    sabotage:       noise on what each agent sells, in units of its parameters' root mean square;
+                    one number or one per agent
     offered_layers: layers that each agent offers, None for all; one entry per agent
     coalition:      agents whose asks are set together, at the largest of them
     """
@@ -102,7 +124,13 @@ _FIELDS: dict[str, Check] = TRAINED | {
 def _of_agents(n: int) -> dict[str, Check]:
     """Checks of what there is one of for each of n agents."""
     return {
-        "sabotage": partial(one_or_each, check=partial(number, least=0.0), n=n, wanted="numbers >= 0"),
-        "offered_layers": or_none(each, check=_LAYERS, n=n, wanted="tuples of layers (None: all)", fix=", or None for all"),
-        "coalition": partial(each, check=partial(whole, most=n - 1), wanted=f"numbers of agents from 0 to {n - 1}"),
+        "sabotage": partial(
+            one_or_each, check=partial(number, least=0.0), n=n, wanted="numbers >= 0"
+        ),
+        "offered_layers": or_none(
+            each, check=_LAYERS, n=n, wanted="tuples of layers (None: all)", fix=", or None for all"
+        ),
+        "coalition": partial(
+            each, check=partial(whole, most=n - 1), wanted=f"numbers of agents from 0 to {n - 1}"
+        ),
     }

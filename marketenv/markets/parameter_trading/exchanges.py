@@ -1,4 +1,6 @@
-"""How a round of the parameter market is settled: the broker's exchange of Train 'n Trade, or plain averaging."""
+"""How a round of the parameter market is settled: the broker's exchange of Train 'n Trade, or
+plain averaging.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,10 @@ from marketenv.mechanisms import Outcome, apply_rule
 class Terms:
     """What an exchange is bound to.
 
-    mechanism: the payment rule;   mask: 1 for parameters that are traded [params];   max_purchases: of one buyer
-    shares: of the data;   purse: the most that each can pay   [markets, agents];   round: rounds that are over [markets]
+    mechanism: the payment rule;   mask: 1 for parameters that are traded [params];
+        max_purchases: of one buyer
+    shares: of the data;   purse: the most that each can pay   [markets, agents];
+        round: rounds that are over [markets]
     """
 
     mechanism: Callable[[Tensor, Tensor], Outcome]
@@ -33,7 +37,9 @@ class Terms:
 
 @dataclass(frozen=True)
 class Exchange:
-    """Who ends the round with which parameters, who bought from whom at which price, and why not."""
+    """Who ends the round with which parameters, who bought from whom at which price, and why
+    not.
+    """
 
     params: Float[Tensor, "markets agents params"]
     bought: Bool[Tensor, "markets buyers sellers"]
@@ -42,7 +48,8 @@ class Exchange:
 
 
 def trade(quotes: Quotes, reports: Reports, terms: Terms) -> Exchange:
-    """The broker's exchange: each buyer requests its best affordable offers, and the payment rule settles them.
+    """The broker's exchange: each buyer requests its best affordable offers, and the payment rule
+    settles them.
 
     Who requests what is told at ``requests``, and what is paid at ``settle``.
     """
@@ -58,11 +65,16 @@ def trade(quotes: Quotes, reports: Reports, terms: Terms) -> Exchange:
 
 
 def requests(
-    gain: Float[Tensor, "markets buyers sellers"], reports: Reports, purse: Float64[Tensor, "markets buyers"], most: int
+    gain: Float[Tensor, "markets buyers sellers"],
+    reports: Reports,
+    purse: Float64[Tensor, "markets buyers"],
+    most: int,
 ) -> list[Bool[Tensor, "markets buyers sellers"]]:
-    """Each buyer's first request, its second, and so on: at most ``most``, as far as its money before the round reaches.
+    """Each buyer's first request, its second, and so on: at most ``most``, as far as its money
+    before the round reaches.
 
-    A request needs a gain > 0, a bid > 0 and a bid >= ask. The largest bid - ask comes first, ties to the lower index.
+    A request needs a gain > 0, a bid > 0 and a bid >= ask. The largest bid - ask comes first, ties
+    to the lower index.
     """
     payable = _tests(gain, reports, purse)[-1]
     surplus, left = torch.where(payable, reports.bids - reports.asks, -torch.inf), purse
@@ -78,7 +90,9 @@ def requests(
 
 
 def settle(
-    mechanism: Callable[[Tensor, Tensor], Outcome], reports: Reports, requested: Bool[Tensor, "markets buyers sellers"]
+    mechanism: Callable[[Tensor, Tensor], Outcome],
+    reports: Reports,
+    requested: Bool[Tensor, "markets buyers sellers"],
 ) -> tuple[Bool[Tensor, "markets buyers sellers"], Float64[Tensor, "markets buyers sellers"]]:
     """What the payment rule sells of what was requested, and the prices, 0 where nothing is sold.
 
@@ -92,7 +106,9 @@ def settle(
 
 @full_precision()
 def fedavg(quotes: Quotes, reports: Reports, terms: Terms) -> Exchange:
-    """No broker and no money: everybody takes the average of all models, weighted by their data (McMahan et al. 2017)."""
+    """No broker and no money: everybody takes the average of all models, weighted by their data
+    (McMahan et al. 2017).
+    """
     shares = terms.shares[:, None]
     average = (shares @ quotes.trained).expand_as(quotes.trained)
     params = torch.where(terms.mask > 0, average, quotes.trained)
@@ -101,27 +117,36 @@ def fedavg(quotes: Quotes, reports: Reports, terms: Terms) -> Exchange:
 
 
 def sound(done: Exchange, quotes: Quotes, before: Scores, after: Scores) -> tuple[Exchange, Scores]:
-    """The exchange and its scores; purchases that merge to a model that is not finite do not take place.
+    """The exchange and its scores; purchases that merge to a model that is not finite do not take
+    place.
 
     Their buyer keeps the model that it trained, and no money moves for them.
 
-    before, after: scores of the trained models, and of those that the exchange made   [markets, agents] each
+    before, after: scores of the trained models, and of those that the
+        exchange made   [markets, agents] each
     """
     broken = ~(done.params.isfinite().all(-1) & after.loss.isfinite())
     if not bool(broken.any()):
         return done, after
     row = broken[..., None]
-    params, reason = torch.where(row, quotes.trained, done.params), torch.where(broken, 8, done.reason)
+    params, reason = (
+        torch.where(row, quotes.trained, done.params),
+        torch.where(broken, 8, done.reason),
+    )
     kept = Exchange(params, done.bought & ~row, done.prices.masked_fill(row, 0.0), reason)
-    return kept, Scores(*(torch.where(broken, old, new) for old, new in zip(before, after, strict=True)))
+    return kept, Scores(
+        *(torch.where(broken, old, new) for old, new in zip(before, after, strict=True))
+    )
 
 
-def critical_bids(reports: Reports, buyer: int, exclusive: bool) -> Float64[Tensor, "markets sellers points"]:
+def critical_bids(
+    reports: Reports, buyer: int, exclusive: bool
+) -> Float64[Tensor, "markets sellers points"]:
     """Bids of one buyer at which ``trade`` may change what it gets from a seller, money.
 
-    They are the seller's ask and, where a seller has only one copy, the other buyers' bids; the rule compares bids above each
-    buyer's cost. Between them a payment that is linear in the bid is linear, so one of them (or the next number above it) is
-    a best bid.
+    They are the seller's ask and, where a seller has only one copy, the other buyers' bids; the
+    rule compares bids above each buyer's cost. Between them a payment that is linear in the bid is
+    linear, so one of them (or the next number above it) is a best bid.
     """
     asks, above = reports.asks[:, buyer, :, None], reports.bids - reports.cost
     others = torch.cat([above[:, :buyer], above[:, buyer + 1 :]], 1).mT
@@ -131,10 +156,12 @@ def critical_bids(reports: Reports, buyer: int, exclusive: bool) -> Float64[Tens
 def critical_markups(
     reports: Reports, seller: int, open_: Bool[Tensor, "markets buyers sellers"]
 ) -> Float64[Tensor, "markets points"]:
-    """Markups of one seller at which ``trade`` may change who buys from it, money; buyers make one purchase each.
+    """Markups of one seller at which ``trade`` may change who buys from it, money; buyers make one
+    purchase each.
 
-    A buyer is lost where the ask passes its bid, or leaves it less than the best of the other sellers does:
-    markup = bid - cost,   markup = bid - cost - max over the others of (bid - ask)
+    A buyer is lost where the ask passes its bid, or leaves it less than the best of the other
+    sellers does: markup = bid - cost,
+    markup = bid - cost - max over the others of (bid - ask)
     open_: purchases that a buyer gains from, bids for and can afford
     """
     surplus = torch.where(open_, reports.bids - reports.asks, -torch.inf)
@@ -147,7 +174,9 @@ EXCHANGES = {"trade": trade, "fedavg": fedavg}
 
 
 def _tests(gain: Tensor, reports: Reports, purse: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """What a request has to pass, each including the one before: a gain, a bid, a bid that reaches the ask, money for it."""
+    """What a request has to pass, each including the one before: a gain, a bid, a bid that
+    reaches the ask, money for it.
+    """
     useful = gain > 0
     wanted = useful & (reports.bids > 0)
     willing = wanted & (reports.bids >= reports.asks)
@@ -155,7 +184,9 @@ def _tests(gain: Tensor, reports: Reports, purse: Tensor) -> tuple[Tensor, Tenso
 
 
 def _reasons(quotes: Quotes, reports: Reports, purse: Tensor, bought: Tensor) -> Tensor:
-    """Why each buyer ended as it did, as a number of ``REASONS``: the first of the tests that no seller passed."""
+    """Why each buyer ended as it did, as a number of ``REASONS``: the first of the tests that
+    no seller passed.
+    """
     tests = (*_tests(quotes.gain.worth, reports, purse), bought)
     reason = torch.zeros_like(quotes.diverged, dtype=torch.int64)
     for code, passed in reversed(list(enumerate(tests, start=1))):

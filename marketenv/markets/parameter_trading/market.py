@@ -1,8 +1,10 @@
-"""The parameter market of Train 'n Trade (Huang, Vishwakarma, Sala, NeurIPS 2023), for any number of agents.
+"""The parameter market of Train 'n Trade (Huang, Vishwakarma, Sala, NeurIPS 2023), for any number
+of agents.
 
-A round: every agent trains (``Train``). The broker aligns each seller to each buyer, finds the best weight of the purchase on
-its own data and tells each agent its gain; agents report bids, an ask and their next effort; the rule settles, merged
-parameters are shipped and money moves (``Trade``). What everybody's loss has fallen by is valued (``Score``).
+A round: every agent trains (``Train``). The broker aligns each seller to each buyer, finds the best
+weight of the purchase on its own data and tells each agent its gain; agents report bids, an ask and
+their next effort; the rule settles, merged parameters are shipped and money moves (``Trade``). What
+everybody's loss has fallen by is valued (``Score``).
 """
 
 from __future__ import annotations
@@ -51,7 +53,9 @@ EXCHANGE = "a callable (quotes, reports, terms) -> Exchange"
 
 
 def parameter_trading(config: ParameterTradingConfig | None = None) -> Market:
-    """A batch of parameter markets; see the module's text for a round and the config for its parts."""
+    """A batch of parameter markets; see the module's text for a round and the config for its
+    parts.
+    """
     c = config or ParameterTradingConfig()
     device = device_of(c.device)
     source = source_of(c, device)
@@ -68,18 +72,24 @@ def parameter_trading(config: ParameterTradingConfig | None = None) -> Market:
     if learner.permutations and parts["alignment"] is not ALIGNMENTS["none"]:
         _check_permutations(learner, source, device)
     furnish = Furnish(c, source, learner, shared_exams(source, device))
-    people = People(roles={ROLE: c.n_agents}, cash=c.cash, credit=c.credit, furnish=furnish, device=device)
+    people = People(
+        roles={ROLE: c.n_agents}, cash=c.cash, credit=c.credit, furnish=furnish, device=device
+    )
     cut = c.horizon == "cut"
     return Market(people, phases, horizon=c.max_cycles, cut=cut, name=NAME, config=c, source=source)
 
 
 def _parts(c: ParameterTradingConfig, learner: Learner) -> dict[str, Any]:
     """The parts of the trade, each by its name in the room's table or as it is given."""
-    alignments = ALIGNMENTS | {"auto": ALIGNMENTS["weight_matching" if learner.permutations else "none"]}
+    alignments = ALIGNMENTS | {
+        "auto": ALIGNMENTS["weight_matching" if learner.permutations else "none"]
+    }
     return {
         "alignment": named_part(c.alignment, "alignment", alignments, ALIGNMENT, takes=5),
         "weights": named_part(c.alpha, "alpha", WEIGHTS, WEIGHT_RULE, takes=1),
-        "valuation": named_part(c.valuation, "valuation", VALUATIONS, "a callable Trial -> Gain", takes=1),
+        "valuation": named_part(
+            c.valuation, "valuation", VALUATIONS, "a callable Trial -> Gain", takes=1
+        ),
         "mechanism": named_part(c.mechanism, "mechanism", MECHANISMS, PAYMENT_RULE, takes=2),
         "exchange": named_part(c.exchange, "exchange", EXCHANGES, EXCHANGE, takes=3),
     }
@@ -87,7 +97,8 @@ def _parts(c: ParameterTradingConfig, learner: Learner) -> dict[str, Any]:
 
 @dataclass(frozen=True, eq=False)
 class Furnish:
-    """What is on the floor at the start of an episode: data, types and first models, scored; effort is 1 for the first training.
+    """What is on the floor at the start of an episode: data, types and first models, scored; effort
+    is 1 for the first training.
 
     shared: whether all markets share their validation, and their test examples
     """
@@ -101,23 +112,35 @@ class Furnish:
         """The furnished floor; ValueError for first models whose losses are not finite."""
         keys = draws.agent_keys(floor.seeds, self.config.n_agents, "first model")
         params = own_parts.first_models(self.learner, keys.flatten()).unflatten(0, keys.shape)
-        world = TradingWorlds.of(partial(open_content, self.source, self.learner, self.shared), floor.seeds)
+        world = TradingWorlds.of(
+            partial(open_content, self.source, self.learner, self.shared), floor.seeds
+        )
         scores = world.score(params, floor.round)
         if not bool(scores.loss.isfinite().all()):
-            raise ValueError("a first model's loss is not finite, so that no trade has a value; scale the features and targets.")
-        slots = own_parts.fresh_slots(self.learner, keys.numel(), keys.device).unflatten(0, keys.shape)
+            raise ValueError(
+                "a first model's loss is not finite, so that no trade has a value; scale the"
+                " features and targets."
+            )
+        slots = own_parts.fresh_slots(self.learner, keys.numel(), keys.device).unflatten(
+            0, keys.shape
+        )
         models = {ROLE: Models.first(params, slots, scores.loss, scores.accuracy)}
-        return dataclasses.replace(floor, world=world, models=models, types={ROLE: self._types(floor)})
+        return dataclasses.replace(
+            floor, world=world, models=models, types={ROLE: self._types(floor)}
+        )
 
     def _types(self, floor: Floor) -> dict[str, Float64[Tensor, "markets agents"]]:
         """Money per unit of loss, and per full effort, uniform in the config's intervals."""
-        c, uniform = self.config, draws.uniform(draws.agent_keys(floor.seeds, self.config.n_agents, "types"), 2)
+        c, uniform = (
+            self.config,
+            draws.uniform(draws.agent_keys(floor.seeds, self.config.n_agents, "types"), 2),
+        )
         low, high = (uniform.new_tensor([c.money_per_loss[k], c.effort_cost[k]]) for k in (0, 1))
         drawn = low + (high - low) * uniform
         return {"money_per_loss": drawn[..., 0], "effort_cost": drawn[..., 1]}
 
 
-# --- parts that follow from the data --------------------------------------------------------------------------------------
+# --- parts that follow from the data --------------------------------------------------------------
 
 
 def _learner(c: ParameterTradingConfig, source: Source) -> Learner:
@@ -125,29 +148,40 @@ def _learner(c: ParameterTradingConfig, source: Source) -> Learner:
     training = c.training or DEFAULT_TRAINING[source.task]
     if augment is not None:
         if not isinstance(c.learner, str):
-            raise ValueError(f"augmentation is {c.augmentation!r}, but the learner is ready-made: set its Training.augment.")
+            raise ValueError(
+                f"augmentation is {c.augmentation!r}, but the learner is ready-made: set its"
+                " Training.augment."
+            )
         training = dataclasses.replace(training, augment=augment)
     return make_learner(c.learner, source, training, c.learner_options)
 
 
 def _scales(c: ParameterTradingConfig, source: Source, device: torch.device) -> Scales:
-    """The largest loss, bid and ask, as the config gives them or as they follow from the loss of guessing."""
+    """The largest loss, bid and ask, as the config gives them or as they follow from the loss
+    of guessing.
+    """
     useless = _loss_of_guessing(c, source, device)
     bid_max = c.money_per_loss[1] * useless if c.bid_max is None else c.bid_max
-    return Scales(max(100.0, 10 * useless), bid_max, 0.1 * bid_max if c.ask_max is None else c.ask_max)
+    return Scales(
+        max(100.0, 10 * useless), bid_max, 0.1 * bid_max if c.ask_max is None else c.ask_max
+    )
 
 
 def _loss_of_guessing(c: ParameterTradingConfig, source: Source, device: torch.device) -> float:
-    """Loss of a model that knows only how often each label comes (equally often), or the targets' mean."""
+    """Loss of a model that knows only how often each label comes (equally often), or the
+    targets' mean.
+    """
     if source.task == "classification":
         return math.log(source.n_outputs)
-    _, y, mask = source.federation(torch.zeros(1, dtype=torch.int64, device=device)).validation.padded()
+    _, y, mask = source.federation(
+        torch.zeros(1, dtype=torch.int64, device=device)
+    ).validation.padded()
     targets = y[mask].double()
     spread = float(targets.var()) if len(targets) > 1 else 0.0
     if spread == 0 and c.bid_max is None:
         raise ValueError(
-            f"the targets of the broker's {len(targets)} examples do not differ, so that nothing says what the largest bid "
-            "is; pass bid_max=<money>, or a larger validation_size."
+            f"the targets of the broker's {len(targets)} examples do not differ, so that nothing"
+            " says what the largest bid is; pass bid_max=<money>, or a larger validation_size."
         )
     return spread / 2
 
@@ -155,13 +189,16 @@ def _loss_of_guessing(c: ParameterTradingConfig, source: Source, device: torch.d
 def _check_permutations(learner: Learner, source: Source, device: torch.device) -> None:
     """Refuse, by name, permutations that change what a model computes, before any of them is used.
 
-    On random examples and models in which no two numbers are alike: equal ones, as biases are at first, hide errors.
+    On random examples and models in which no two numbers are alike: equal ones, as biases are at
+    first, hide errors.
     """
     keys = draws.fold(torch.arange(4, device=device), "permutations")
     x = draws.normal(keys[0], 8, *source.feature_shape).float()
     y = torch.arange(8, device=device) % source.n_outputs
     y = y if source.task == "classification" else draws.normal(keys[1], 8).float()
-    exam = learner.exam(Shards(x, y, torch.arange(8, device=device)[None], torch.tensor([8], device=device)))
+    exam = learner.exam(
+        Shards(x, y, torch.arange(8, device=device)[None], torch.tensor([8], device=device))
+    )
     views = learner.layout.views(learner.init(keys))
     for name, tensor in views.items():
         spread = 0.5 * tensor.square().mean().sqrt()
@@ -172,5 +209,6 @@ def _check_permutations(learner: Learner, source: Source, device: torch.device) 
     def losses(params: Float[Tensor, "models params"]) -> Float[Tensor, "models"]:
         return own_parts.scores(learner, params[None], exam).loss[0]
 
-    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # TF32 rounds to a thousandth, the check to 1e-5
+    # TF32 rounds to a thousandth, the check to 1e-5
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         check_function(losses, learner.layout, learner.permutations or {}, models)

@@ -31,7 +31,9 @@ def aligned(
 ) -> Aligned:
     """Offers and orders that an alignment of these models returns."""
     align = tree.apart(alignment, alignment not in ALIGNMENTS.values())
-    offers, found = made(align(trained, learner.layout, learner.permutations, keys, orders), Aligned, "alignment")
+    offers, found = made(
+        align(trained, learner.layout, learner.permutations, keys, orders), Aligned, "alignment"
+    )
     wanted = trained[:, None].expand(-1, trained.shape[1], -1, -1)
     return Aligned(
         taken(offers, "alignment returned offers", wanted, f"{PAIRS}, params"),
@@ -40,53 +42,82 @@ def aligned(
 
 
 def weighed(rule: Callable[[Merger], Weighed], merger: Merger) -> Weighed:
-    """Weights of all purchases and the losses after them; ValueError for weights of one's own that are not in [0, 1]."""
+    """Weights of all purchases and the losses after them; ValueError for weights of one's own
+    that are not in [0, 1].
+    """
     own, like = rule not in WEIGHTS.values(), merger.offers[..., 0]
     found = made(tree.apart(rule, own)(merger), Weighed, "alpha")
-    alpha, loss = (taken(getattr(found, x), f"alpha returned {x}", like, PAIRS) for x in ("alpha", "loss"))
+    alpha, loss = (
+        taken(getattr(found, x), f"alpha returned {x}", like, PAIRS) for x in ("alpha", "loss")
+    )
     if own and not bool(((alpha >= 0) & (alpha <= 1)).all()):
         wrong = alpha[~((alpha >= 0) & (alpha <= 1))][0]
-        raise ValueError(f"alpha returned a weight of {float(wrong):g}, wanted numbers from 0 to 1.")
+        raise ValueError(
+            f"alpha returned a weight of {float(wrong):g}, wanted numbers from 0 to 1."
+        )
     return Weighed(alpha, loss)
 
 
 def value(valuation: Callable[[Trial], Gain], trial: Trial) -> Gain:
-    """What every purchase would bring its buyer; ValueError for NaN, which would be shown as the largest gain."""
+    """What every purchase would bring its buyer; ValueError for NaN, which would be shown as
+    the largest gain.
+    """
     own = valuation not in VALUATIONS.values()
     gain, like = made(tree.apart(valuation, own)(trial), Gain, "valuation"), trial.loss_after
-    shown, worth = (taken(getattr(gain, x), f"valuation returned {x}", like, PAIRS) for x in ("shown", "worth"))
+    shown, worth = (
+        taken(getattr(gain, x), f"valuation returned {x}", like, PAIRS) for x in ("shown", "worth")
+    )
     if own and bool((shown.isnan() | worth.isnan()).any()):
-        raise ValueError("valuation returned NaN, wanted numbers: give the value of a useless model where a loss is not finite.")
+        raise ValueError(
+            "valuation returned NaN, wanted numbers: give the value of a useless model where a loss"
+            " is not finite."
+        )
     return Gain(shown, worth)
 
 
-def exchange(rule: Callable[..., Exchange], quotes: Quotes, reports: Reports, terms: Terms) -> Exchange:
+def exchange(
+    rule: Callable[..., Exchange], quotes: Quotes, reports: Reports, terms: Terms
+) -> Exchange:
     """Who ends the round with which parameters, who bought what, at which price, and why not.
 
-    One of a user's own is held to what the table's keep: prices from 0 to the bid, 0 where nothing is sold, no purchase from
-    oneself, nobody beyond its cash and credit, reasons that are known.
+    One of a user's own is held to what the table's keep: prices from 0 to the bid, 0 where nothing
+    is sold, no purchase from oneself, nobody beyond its cash and credit, reasons that are known.
     """
     own = rule not in EXCHANGES.values()
-    done, said = made(tree.apart(rule, own)(quotes, reports, terms), Exchange, "exchange"), "exchange returned"
+    done, said = (
+        made(tree.apart(rule, own)(quotes, reports, terms), Exchange, "exchange"),
+        "exchange returned",
+    )
     kept = Exchange(
         params=taken(done.params, f"{said} params", quotes.trained, MODELS),
         bought=taken(done.bought, f"{said} bought", reports.bids, PAIRS, torch.bool),
         prices=taken(done.prices, f"{said} prices", reports.bids, PAIRS),
-        reason=taken(done.reason, f"{said} reason", quotes.diverged, "markets, agents", torch.int64),
+        reason=taken(
+            done.reason, f"{said} reason", quotes.diverged, "markets, agents", torch.int64
+        ),
     )
     return _kept_to_bids(kept, done.prices.dtype, reports, terms.purse) if own else kept
 
 
-def _kept_to_bids(done: Exchange, computed: torch.dtype, reports: Reports, purse: Float64[Tensor, "markets agents"]) -> Exchange:
+def _kept_to_bids(
+    done: Exchange,
+    computed: torch.dtype,
+    reports: Reports,
+    purse: Float64[Tensor, "markets agents"],
+) -> Exchange:
     itself = done.bought.diagonal(dim1=1, dim2=2)
     if bool(itself.any()):
         market, agent = itself.nonzero()[0].tolist()
-        raise ValueError(f"exchange let agent {agent} of market {market} buy from itself, wanted bought False there.")
+        raise ValueError(
+            f"exchange let agent {agent} of market {market} buy from itself, wanted bought False"
+            " there."
+        )
     prices = fair_prices("exchange", done.bought, done.prices, reports.bids, computed)
     check_payable("exchange", prices, purse)
     unknown = (done.reason < 0) | (done.reason >= len(REASONS))
     if bool(unknown.any()):
         raise ValueError(
-            f"exchange returned a reason of {int(done.reason[unknown][0])}, wanted numbers of REASONS: 0 to {len(REASONS) - 1}."
+            f"exchange returned a reason of {int(done.reason[unknown][0])}, wanted numbers of"
+            f" REASONS: 0 to {len(REASONS) - 1}."
         )
     return dataclasses.replace(done, prices=prices)

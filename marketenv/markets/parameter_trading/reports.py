@@ -34,8 +34,9 @@ REASONS = {
 class Quotes:
     """What the broker's trials came to.
 
-    trained:   everybody's model before the trade;   diverged: who has nothing to sell, since its training diverged
-    offers:    every seller's model as each buyer would get it           [markets, buyers, sellers, params]
+    trained:   everybody's model before the trade;
+               diverged: who has nothing to sell, since its training diverged
+    offers:    every seller's model as each buyer would get it   [markets, buyers, sellers, params]
     orders:    how the units of each pair of agents were reordered
     alpha, gain: best weight of each purchase, and what it would bring   [markets, buyers, sellers]
     low, high: bounds of a buyer's value that the seller is told, money  [markets, buyers, sellers]
@@ -53,7 +54,9 @@ class Quotes:
 
 @dataclass(frozen=True)
 class Reports:
-    """What the agents said, as money [markets, buyers, sellers]: bids, asks = cost + markup, cost; and their next effort."""
+    """What the agents said, as money [markets, buyers, sellers]: bids, asks = cost + markup,
+    cost; and their next effort.
+    """
 
     bids: Float64[Tensor, "markets buyers sellers"]
     markup: Float64[Tensor, "markets sellers"]
@@ -70,7 +73,8 @@ def read(
     coalition: Bool[Tensor, "markets agents"],
     bid_max: float,
 ) -> Reports:
-    """Turn actions into money: bids, asks above cost (set together inside a coalition), and the next effort.
+    """Turn actions into money: bids, asks above cost (set together inside a coalition), and the
+    next effort.
 
     worth: what bids are multiples of, money; None where they are money;   cost: of each sale, money
     """
@@ -87,9 +91,11 @@ def read(
 class Traded(Outcome):
     """What a trade came to.
 
-    bought, sold: purchases and sales;   reason: why a buyer ended as it did, a number of ``REASONS``   [markets, agents]
-    trades: who bought whose model;   prices: money, 0 where nothing was sold       [markets, buyers, sellers]
-    gain, alpha, bids, asks: as they were quoted and reported                       [markets, buyers, sellers]
+    bought, sold: purchases and sales;
+        reason: why a buyer ended as it did, a number of ``REASONS``   [markets, agents]
+    trades: who bought whose model;   prices: money, 0 where nothing
+        was sold   [markets, buyers, sellers]
+    gain, alpha, bids, asks: as they were quoted and reported   [markets, buyers, sellers]
     """
 
     FACTS: ClassVar[tuple[str, ...]] = ("bought", "sold", "reason")
@@ -110,12 +116,18 @@ class Traded(Outcome):
         lines, traders = [], [f"{self.role}_{k}" for k in range(self.trades.shape[1])]
         for buyer, name in enumerate(traders):
             lines.append(f"{name}: {REASONS[int(self.reason[0, agents.index(name)])]}.")
-            lines += [self._line(buyer, k, seller) for k, seller in enumerate(traders) if k != buyer]
+            lines += [
+                self._line(buyer, k, seller) for k, seller in enumerate(traders) if k != buyer
+            ]
         return lines
 
     def _line(self, buyer: int, seller: int, name: str) -> str:
         gain, bid, ask, price, alpha = (
-            float(pairs[0, buyer, seller]) for pairs in (self.gain.worth, self.bids, self.asks, self.prices, self.alpha)
+            float(pairs[0, buyer, seller])
+            for pairs in (self.gain.worth, self.bids, self.asks, self.prices, self.alpha)
         )
         sold = f", bought for {price:.4f}" if self.trades[0, buyer, seller] else ""
-        return f"  from {name}: gain {gain:+.4f} at weight {alpha:.2f}, bid {bid:.4f}, ask {ask:.4f}{sold}"
+        return (
+            f"  from {name}: gain {gain:+.4f} at weight {alpha:.2f}, bid {bid:.4f}, ask"
+            f" {ask:.4f}{sold}"
+        )

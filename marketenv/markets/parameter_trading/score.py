@@ -17,7 +17,8 @@ from marketenv.core.phase import Outcome, Phase
 class Scored(Outcome):
     """What the round was worth without payments and costs.
 
-    value: money;   loss, accuracy: at the end of the round on the broker's data, 0 for other roles   [markets, agents]
+    value: money;   loss, accuracy: at the end of the round on the broker's
+        data, 0 for other roles   [markets, agents]
     """
 
     FACTS: ClassVar[tuple[str, ...]] = ("value", "loss", "accuracy")
@@ -36,7 +37,8 @@ class Scored(Outcome):
 class Score(Phase):
     """A role's fall of the loss over the whole round becomes money: value = m (before - loss).
 
-    m is the role's type ``money_per_loss``; before is the loss at the round's start, before training, or at the last score.
+    m is the role's type ``money_per_loss``; before is the loss at the round's start, before
+    training, or at the last score.
     """
 
     name, outcome = "score", Scored
@@ -44,11 +46,19 @@ class Score(Phase):
     def __init__(self, role: str, name: str = "score") -> None:
         self.role, self.name = role, name
 
-    def act(self, floor: Floor, own: Any, quotes: Any, actions: Mapping[str, Tensor]) -> tuple[Floor, Any, Scored]:
+    def act(
+        self, floor: Floor, own: Any, quotes: Any, actions: Mapping[str, Tensor]
+    ) -> tuple[Floor, Any, Scored]:
         """Value the round, and begin the next one's count at the present loss."""
         models = floor.models[self.role]
-        value = floor.types[self.role]["money_per_loss"] * (models.before.double() - models.loss.double())
+        value = floor.types[self.role]["money_per_loss"] * (
+            models.before.double() - models.loss.double()
+        )
         floor = floor.term(self.named("value"), self.role, value)
         floor = floor.but(models={**floor.models, self.role: replace(models, before=models.loss)})
         numbers = {"value": value, "loss": models.loss, "accuracy": models.accuracy}
-        return floor, own, Scored(**{name: floor.everyone(**{self.role: each}) for name, each in numbers.items()})
+        return (
+            floor,
+            own,
+            Scored(**{name: floor.everyone(**{self.role: each}) for name, each in numbers.items()}),
+        )

@@ -1,6 +1,7 @@
 """The weight at which a buyer merges a seller's parameters into its own.
 
-``WEIGHTS`` is the table of rules: a new one is a function from a ``Merger`` to a ``Weighed`` and one line there.
+``WEIGHTS`` is the table of rules: a new one is a function from a ``Merger`` to a ``Weighed`` and
+one line there.
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ class Merger:
 
 @dataclass(frozen=True)
 class Weighed:
-    """The weight of every purchase in [0, 1], and the buyer's loss on the broker's data after it."""
+    """The weight of every purchase in [0, 1], and the buyer's loss on the broker's data after
+    it.
+    """
 
     alpha: PerPair
     loss: PerPair
@@ -54,15 +57,23 @@ def weighed(merger: Merger, alpha: PerPair) -> Weighed:
 
 def grid(merger: Merger) -> Weighed:
     """The best of the paper's ten weights by the broker's data; see ``alpha_grid``."""
-    limit = 2**24 if merger.models.device.type == "cpu" else 2**29  # a CPU wants pieces near its cache, a GPU large ones
-    best = alpha_grid(merger.world.loss, merger.models, merger.offers, merger.mask, limit_bytes=limit)
+    # a CPU wants pieces near its cache, a GPU large ones
+    limit = 2**24 if merger.models.device.type == "cpu" else 2**29
+    best = alpha_grid(
+        merger.world.loss, merger.models, merger.offers, merger.mask, limit_bytes=limit
+    )
     return Weighed(best.alpha, best.loss)
 
 
 def closed_form(merger: Merger) -> Weighed:
-    """The best weight by the broker's data where its loss is quadratic, ValueError elsewhere; see ``alpha_closed_form``."""
+    """The best weight by the broker's data where its loss is quadratic, ValueError elsewhere;
+    see ``alpha_closed_form``.
+    """
     if not merger.world.quadratic:
-        raise ValueError('alpha="closed_form" wants a learner whose loss is quadratic (learner="linear"); use alpha="grid".')
+        raise ValueError(
+            'alpha="closed_form" wants a learner whose loss is quadratic (learner="linear"); use'
+            ' alpha="grid".'
+        )
     return weighed(merger, merger.world.best_weights(merger.models, merger.offers, merger.mask))
 
 
@@ -74,7 +85,9 @@ def by_share(merger: Merger) -> Weighed:
     """
     shares = merger.world.shares
     alpha = shares[:, None] / (shares[:, :, None] + shares[:, None])
-    return weighed(merger, alpha * ~torch.eye(alpha.shape[1], dtype=torch.bool, device=alpha.device))
+    return weighed(
+        merger, alpha * ~torch.eye(alpha.shape[1], dtype=torch.bool, device=alpha.device)
+    )
 
 
 def auto(merger: Merger) -> Weighed:

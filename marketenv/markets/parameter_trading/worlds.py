@@ -25,7 +25,8 @@ class TradingContent:
     learner:  that they are laid out for
     material: what everybody trains on;   exam, test_exam: the broker's data and held-out ones
     sizes:    of the training data                                  [worlds, agents]
-    optimum:  true parameters, where they are known and of the learner's form       [worlds, agents, params]
+    optimum:  true parameters, where they are known and of the learner's
+              form   [worlds, agents, params]
     """
 
     learner: Learner
@@ -59,7 +60,9 @@ class TradingContent:
         )
 
 
-def open_content(source: Source, learner: Learner, shared: tuple[bool, bool], seeds: Int[Tensor, "worlds"]) -> TradingContent:
+def open_content(
+    source: Source, learner: Learner, shared: tuple[bool, bool], seeds: Int[Tensor, "worlds"]
+) -> TradingContent:
     """Deal out the data of distinct seeds and lay them out for the learner.
 
     shared: whether all markets share their validation, and their test examples
@@ -72,7 +75,9 @@ def open_content(source: Source, learner: Learner, shared: tuple[bool, bool], se
         exam=Laid.of(learner, own_parts.exam, federation.validation, worlds, shared[0]),
         test_exam=Laid.of(learner, own_parts.exam, federation.test, worlds, shared[1]),
         sizes=train.size,
-        optimum=optimum if optimum is not None and optimum.shape[-1] == learner.layout.size else None,
+        optimum=(
+            optimum if optimum is not None and optimum.shape[-1] == learner.layout.size else None
+        ),
     )
 
 
@@ -95,25 +100,38 @@ class TradingWorlds(Worlds):
 
     @property
     def quadratic(self) -> bool:
-        """Whether the broker's losses are quadratic, so that the best weight of a purchase has a closed form."""
+        """Whether the broker's losses are quadratic, so that the best weight of a purchase has
+        a closed form.
+        """
         return hasattr(self.content.exam.made, "gram")
 
     def material(self, rounds: Int[Tensor, "markets"]) -> Any:
         """What everybody trains on, market by market; the same in every round."""
         return self.lessons(self.content.material)
 
-    def score(self, models: Float[Tensor, "markets k params"], rounds: Int[Tensor, "markets"], held_out: bool = False) -> Scores:
-        """Loss and accuracy of k models of every market on the broker's data, or on those that no one trains or trades by;
-        the same data in every round.
+    def score(
+        self,
+        models: Float[Tensor, "markets k params"],
+        rounds: Int[Tensor, "markets"],
+        held_out: bool = False,
+    ) -> Scores:
+        """Loss and accuracy of k models of every market on the broker's data, or on those that no
+        one trains or trades by; the same data in every round.
         """
-        return self.scores(self.content.learner, self.content.test_exam if held_out else self.content.exam, models)
+        return self.scores(
+            self.content.learner, self.content.test_exam if held_out else self.content.exam, models
+        )
 
     def loss(self, models: Float[Tensor, "markets k params"]) -> Float[Tensor, "markets k"]:
         """Losses of k models of every market on the broker's data."""
         return self.losses(self.content.learner, self.content.exam, models)
 
-    def best_weights(self, own: Parameters, offers: Tensor, mask: Float[Tensor, "params"]) -> PerPair:
-        """The weight of each offer at which the broker's quadratic loss is least [markets, buyers, sellers]."""
+    def best_weights(
+        self, own: Parameters, offers: Tensor, mask: Float[Tensor, "params"]
+    ) -> PerPair:
+        """The weight of each offer at which the broker's quadratic loss is least [markets,
+        buyers, sellers].
+        """
         return self.asked(self.content.exam, partial(_best_weights, mask), own, offers)[0]
 
 

@@ -1,4 +1,6 @@
-"""The resource market: a tripartite Stackelberg game of a leader, owners of data, and computing centres."""
+"""The resource market: a tripartite Stackelberg game of a leader, owners of data, and computing
+centres.
+"""
 
 from marketenv.markets.resource_market.audit import AUDITS, Audit, Audited, Case
 from marketenv.markets.resource_market.commit import Commit, Committed

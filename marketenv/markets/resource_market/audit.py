@@ -26,9 +26,11 @@ from marketenv.markets.resource_market.train_matched import delivered, shards
 from marketenv.valuation import averaged, held_out_drop, loss_drop, shapley
 
 EPOCHS, BATCH = 5, 64  # of a throw-away copy's training in the authors' code
-MOST_EXACT, PERMUTATIONS = 10, 64  # owners up to which Shapley values are exact, and orders that are drawn beyond
+# owners up to which Shapley values are exact, and orders that are drawn beyond
+MOST_EXACT, PERMUTATIONS = 10, 64
 ENTRIES = 2**24  # of coalitions' models that are made at once: 64 MiB
-DIGITS = 9  # of Shapley values: losses are float32, and a scale may stretch what rounds apart equal owners
+# of Shapley values: losses are float32, and a scale may stretch what rounds apart equal owners
+DIGITS = 9
 PerOwner = Float64[Tensor, "markets owners"]
 
 
@@ -36,9 +38,10 @@ PerOwner = Float64[Tensor, "markets owners"]
 class Audited(Outcome):
     """What the audit finds.
 
-    scores:  of each owner's data, the higher the better; 0 before the first audit      float64 [markets, owners]
-    quality: that they come to; before the first audit what owners report               [markets, owners]
-    score:   the scores over all agents                                                 [markets, agents]
+    scores:  of each owner's data, the higher the better; 0 before the
+             first audit   float64 [markets, owners]
+    quality: that they come to; before the first audit what owners report   [markets, owners]
+    score:   the scores over all agents   [markets, agents]
     """
 
     FACTS: ClassVar[tuple[str, ...]] = ("score",)
@@ -53,7 +56,10 @@ class Audited(Outcome):
         if not bool(self.audited[0]):
             return []
         numbers = zip(self.scores[0].tolist(), self.quality[0].tolist(), strict=True)
-        return [f"The audit scores owner_{n} {score:.4g}: quality {quality:.3f}." for n, (score, quality) in enumerate(numbers)]
+        return [
+            f"The audit scores owner_{n} {score:.4g}: quality {quality:.3f}."
+            for n, (score, quality) in enumerate(numbers)
+        ]
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,8 @@ class Case:
     """What an audit may look at.
 
     floor:   of the round;   rows: of every owner as it delivers them
-    learner: that trains throw-away copies of the leader's model: at effort 1 all of ``EPOCHS`` epochs on the most rows
+    learner: that trains throw-away copies of the leader's model: at effort 1 all of ``EPOCHS``
+        epochs on the most rows
     distances: how rows are compared with the leader's examples
     purpose: of the random draws;   most: rows of an owner that are looked at
     """
@@ -79,7 +86,9 @@ class Case:
         return self.floor.models[LEADER].params[:, 0]
 
     def tuned(self, epochs: int) -> Float[Tensor, "markets owners params"]:
-        """A throw-away copy of the leader's model for each owner, after so many epochs on its rows."""
+        """A throw-away copy of the leader's model for each owner, after so many epochs on its
+        rows.
+        """
         shape = self.rows.size.shape
         start = self.start[:, None].expand(*shape, -1).flatten(0, 1)
         steps = (self.rows.size / BATCH).ceil()
@@ -87,7 +96,9 @@ class Case:
         keys = draws.agent_keys(self.floor.keys(*self.purpose), shape[1]).flatten()
         slots = own_parts.fresh_slots(self.learner, len(start), start.device)
         material = own_parts.prepare(self.learner, self._shards)
-        return own_parts.train(self.learner, start, slots, material, effort, keys)[0].unflatten(0, shape)
+        return own_parts.train(self.learner, start, slots, material, effort, keys)[0].unflatten(
+            0, shape
+        )
 
     def own_loss(self, models: Float[Tensor, "markets owners params"]) -> PerOwner:
         """Loss of each owner's model on its own rows."""
@@ -95,7 +106,9 @@ class Case:
         losses = own_parts.losses(self.learner, models.flatten(0, 1)[:, None], exam)
         return losses[:, 0].double().unflatten(0, self.rows.size.shape)
 
-    def held_out_loss(self, models: Float[Tensor, "markets k params"]) -> Float64[Tensor, "markets k"]:
+    def held_out_loss(
+        self, models: Float[Tensor, "markets k params"]
+    ) -> Float64[Tensor, "markets k"]:
         """Loss of models on the leader's examples."""
         return self.floor.world.score(models, self.floor.round).loss.double()
 
@@ -106,9 +119,11 @@ class Case:
 
 
 def by_loss_drop(case: Case) -> PerOwner:
-    """How far a throw-away copy's loss on an owner's own rows falls from epoch 1 to epoch 5, per row.
+    """How far a throw-away copy's loss on an owner's own rows falls from epoch 1 to epoch 5, per
+    row.
 
-    Source: the authors' code, with the mean loss during an epoch. We differ: the loss is taken at the epoch's end.
+    Source: the authors' code, with the mean loss during an epoch. We differ: the loss is taken at
+    the epoch's end.
     """
     first, last = case.own_loss(case.tuned(1)), case.own_loss(case.tuned(EPOCHS))
     sound = first.isfinite() & last.isfinite()
@@ -117,7 +132,9 @@ def by_loss_drop(case: Case) -> PerOwner:
 
 
 def by_held_out_loss(case: Case) -> PerOwner:
-    """How far the loss on the leader's examples falls if its model is trained on an owner's rows. Source: ours."""
+    """How far the loss on the leader's examples falls if its model is trained on an owner's
+    rows. Source: ours.
+    """
     models = torch.cat([case.start[:, None], case.tuned(EPOCHS)], 1)
     losses = case.held_out_loss(models)
     sound = losses.isfinite()
@@ -126,9 +143,11 @@ def by_held_out_loss(case: Case) -> PerOwner:
 
 
 def by_shapley(case: Case) -> PerOwner:
-    """Shapley value of owners, where a coalition is worth the fall of that loss by the mean of its members' models.
+    """Shapley value of owners, where a coalition is worth the fall of that loss by the mean of its
+    members' models.
 
-    Source: ours, as in Song, Tong and Wei, "Profit allocation for federated learning" (IEEE Big Data 2019), of one round.
+    Source: ours, as in Song, Tong and Wei, "Profit allocation for federated learning" (IEEE Big
+    Data 2019), of one round.
     """
     tuned = case.tuned(EPOCHS)
     sound = torch.where(tuned.isfinite().all(-1, keepdim=True), tuned, case.start[:, None])
@@ -138,7 +157,9 @@ def by_shapley(case: Case) -> PerOwner:
     at_once = max(1, ENTRIES // case.start.numel())
 
     def value(coalitions: Tensor) -> Tensor:
-        return -torch.cat([case.held_out_loss(models(some)) for some in coalitions.split(at_once, -2)], -1)
+        return -torch.cat(
+            [case.held_out_loss(models(some)) for some in coalitions.split(at_once, -2)], -1
+        )
 
     if count <= MOST_EXACT:
         found = shapley(value, count, device=case.start.device)
@@ -148,10 +169,16 @@ def by_shapley(case: Case) -> PerOwner:
 
 
 def by_distance(case: Case) -> PerOwner:
-    """Minus the label-aware Wasserstein distance of an owner's rows from the leader's examples. Source: ours."""
+    """Minus the label-aware Wasserstein distance of an owner's rows from the leader's examples.
+    Source: ours.
+    """
     count = case.rows.size.shape[1]
-    measures = case.distances.measures(case.floor, case.rows, torch.zeros_like(case.rows.size, dtype=torch.float64))
-    each = torch.eye(count, dtype=torch.float64, device=case.start.device).expand(len(case.start), -1, -1)
+    measures = case.distances.measures(
+        case.floor, case.rows, torch.zeros_like(case.rows.size, dtype=torch.float64)
+    )
+    each = torch.eye(count, dtype=torch.float64, device=case.start.device).expand(
+        len(case.start), -1, -1
+    )
     return -case.distances.wad(measures, each)
 
 
@@ -187,10 +214,18 @@ class Audit(Phase):
         rows: int,
         name: str = "audit",
     ) -> None:
-        self.name, self.audit, self.scale, self.learner, self.distances = name, audit, scale, learner, distances
+        self.name, self.audit, self.scale, self.learner, self.distances = (
+            name,
+            audit,
+            scale,
+            learner,
+            distances,
+        )
         self.conduct, self.first, self.rows = tuple(conduct), first, rows
 
-    def act(self, floor: Floor, own: Any, quotes: Any, actions: Mapping[str, Tensor]) -> tuple[Floor, Any, Audited]:
+    def act(
+        self, floor: Floor, own: Any, quotes: Any, actions: Mapping[str, Tensor]
+    ) -> tuple[Floor, Any, Audited]:
         """Audit, where it is time to."""
         given, now = floor.of(Contributed), floor.round >= self.first
         scores, quality = torch.zeros_like(given.x), given.reported
@@ -205,9 +240,14 @@ class Audit(Phase):
         goods = delivered(floor, given.conduct, self.conduct, rows, self.purpose("rows", "audit"))
         case = Case(floor, goods, self.learner, self.distances, self.purpose("audit"), self.rows)
         audit = tree.apart(self.audit, self.audit not in AUDITS.values())
-        scores = taken(audit(case), "audit returned scores", given.x, "markets, owners", torch.float64)
+        scores = taken(
+            audit(case), "audit returned scores", given.x, "markets, owners", torch.float64
+        )
         finite = scores.isfinite()
         if self.audit not in AUDITS.values() and not bool(finite.any(1).all()):
-            raise ValueError("audit returned no finite score at all for a market, wanted one or more. No money moved.")
+            raise ValueError(
+                "audit returned no finite score at all for a market, wanted one or more. No money"
+                " moved."
+            )
         worst = torch.where(finite, scores, torch.inf).amin(1, keepdim=True)
         return torch.where(finite, scores, torch.where(worst.isfinite(), worst, 0.0))

@@ -27,7 +27,7 @@ class Committed(Outcome):
 
     eta:     payment, money                                                  float64 [markets]
     refused: it wanted to commit to more than it can pay, which counts as nothing     bool [markets]
-    committed: the payment over all agents                                   float64 [markets, agents]
+    committed: the payment over all agents   float64 [markets, agents]
     """
 
     FACTS: ClassVar[tuple[str, ...]] = ("committed",)
@@ -46,14 +46,22 @@ class Committed(Outcome):
 class Commit(Phase):
     """The leader sees what is known of everybody and commits to a payment, which is held at once.
 
-    play:   how truthful leaders solve the game;   cost: of a unit of data, money; None: what the cheapest centre posts
-    counts: of owners and centres;   escrow: whether the payment is held;   worth: alpha k, the most that it can commit to
+    play:   how truthful leaders solve the game;
+            cost: of a unit of data, money; None: what the cheapest centre posts
+    counts: of owners and centres;   escrow: whether the payment is held;
+        worth: alpha k, the most that it can commit to
     """
 
     name, outcome = "commit", Committed
 
     def __init__(
-        self, play: Play, cost: float | None, counts: tuple[int, int], escrow: bool, worth: float, name: str = "commit"
+        self,
+        play: Play,
+        cost: float | None,
+        counts: tuple[int, int],
+        escrow: bool,
+        worth: float,
+        name: str = "commit",
     ) -> None:
         self.name, self.play, self.cost, self.escrow, self.worth = name, play, cost, escrow, worth
         self.moves = {LEADER: leaders_move(*counts, worth)}
@@ -76,21 +84,35 @@ class Commit(Phase):
             "last_share": owners["last_share"],
             "sigma": sigma,
         }
-        alone = {"unit_cost": cost[:, None], "money": floor.purse(LEADER), "round": floor.played[:, None]}
+        alone = {
+            "unit_cost": cost[:, None],
+            "money": floor.purse(LEADER),
+            "round": floor.played[:, None],
+        }
         return {LEADER: {name: value[:, None] for name, value in each.items()} | alone}
 
     def truthful(self, observation: Tensor, move: Move, keys: Tensor) -> Tensor:
-        """The payment that is best if owners answer by their equilibrium; nothing with fewer than two owners or two centres."""
-        seen = {name: value.double() for name, value in move.observation.unpack(observation).items()}
+        """The payment that is best if owners answer by their equilibrium; nothing with fewer
+        than two owners or two centres.
+        """
+        seen = {
+            name: value.double() for name, value in move.observation.unpack(observation).items()
+        }
         cost = seen["unit_cost"][:, 0].clamp(min=1e-300)
         eta = self.play.commitment(seen["quality"], seen["identities"], cost, seen["cap"])
-        return move.write(observation, eta=eta[:, None].minimum(seen["money"]) if seen["sigma"].shape[1] > 1 else 0.0)
+        return move.write(
+            observation,
+            eta=eta[:, None].minimum(seen["money"]) if seen["sigma"].shape[1] > 1 else 0.0,
+        )
 
-    def act(self, floor: Floor, own: Any, quotes: Any, actions: Mapping[str, Tensor]) -> tuple[Floor, Any, Committed]:
+    def act(
+        self, floor: Floor, own: Any, quotes: Any, actions: Mapping[str, Tensor]
+    ) -> tuple[Floor, Any, Committed]:
         """Hold the payment; what cannot be paid counts as nothing."""
         wanted = self.moves[LEADER].action.read(actions[LEADER])["eta"][:, 0, 0].clamp(min=0.0)
         purse = floor.purse(LEADER)[:, 0]
-        refused = wanted > purse + TOLERANCE * (self.worth + purse)  # the box, and what is seen of money, are rounded
+        # the box, and what is seen of money, are rounded
+        refused = wanted > purse + TOLERANCE * (self.worth + purse)
         eta = torch.where(refused, 0.0, wanted).minimum(purse)
         if self.escrow:
             floor = floor.pay(self.named("commitment"), LEADER, ESCROW, eta[:, None, None])

@@ -1,4 +1,6 @@
-"""The phases in which centres offer work: in a contest for what owners pay, or at the prices that they posted."""
+"""The phases in which centres offer work: in a contest for what owners pay, or at the prices
+that they posted.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,8 @@ class Computed(Outcome):
 
     work:   of each                                                   float64 [markets, centres]
     cost:   what it costs each where there is trade, money            [markets, centres]
-    liking: how much each wants to work for each owner; no owners where that is not asked   [markets, centres, owners or 0]
+    liking: how much each wants to work for each owner; no owners
+        where that is not asked   [markets, centres, owners or 0]
     offered: work over all agents                                     [markets, agents]
     """
 
@@ -41,19 +44,26 @@ class Computed(Outcome):
     def story(self, agents: Sequence[str]) -> list[str]:
         """Everybody's work."""
         numbers = zip(self.work[0].tolist(), self.cost[0].tolist(), strict=True)
-        return [f"centre_{m} offers {work:.4f} of work, which costs it {cost:.4f}." for m, (work, cost) in enumerate(numbers)]
+        return [
+            f"centre_{m} offers {work:.4f} of work, which costs it {cost:.4f}."
+            for m, (work, cost) in enumerate(numbers)
+        ]
 
 
 class Compute(Phase):
-    """Centres see what owners owe for computing and offer work for it, each without seeing the others.
+    """Centres see what owners owe for computing and offer work for it, each without seeing the
+    others.
 
-    counts: of owners and centres;   fees: the most that owners can owe;   rank: centres say whom they want to work for
+    counts: of owners and centres;   fees: the most that owners can owe;
+        rank: centres say whom they want to work for
     shared: fees are divided by work, whoever computes for whom
     """
 
     name, outcome = "compute", Computed
 
-    def __init__(self, counts: tuple[int, int], fees: float, rank: bool, shared: bool, name: str = "compute") -> None:
+    def __init__(
+        self, counts: tuple[int, int], fees: float, rank: bool, shared: bool, name: str = "compute"
+    ) -> None:
         self.name, self.rank, self.shared = name, rank, shared
         owners, centres = counts
         self.moves = {CENTRE: centres_move(centres - 1, owners, fees, rank)}
@@ -68,7 +78,9 @@ class Compute(Phase):
         nothing = torch.zeros_like(floor.types[OWNER]["cap"])
         return self._shown(floor, nothing.sum(1), nothing)
 
-    def _shown(self, floor: Floor, fees: Float64[Tensor, "markets"], x: Float64[Tensor, "markets owners"]) -> Shown:
+    def _shown(
+        self, floor: Floor, fees: Float64[Tensor, "markets"], x: Float64[Tensor, "markets owners"]
+    ) -> Shown:
         types = floor.types[CENTRE]
         cost = types["cost"]
         return {
@@ -85,18 +97,28 @@ class Compute(Phase):
 
     def truthful(self, observation: Tensor, move: Move, keys: Tensor) -> Tensor:
         """Offer the work of the equilibrium; want those who contribute most."""
-        seen = {name: value.double() for name, value in move.observation.unpack(observation).items()}
+        seen = {
+            name: value.double() for name, value in move.observation.unpack(observation).items()
+        }
         fees, own, work = seen["fees"][:, 0], seen["own_cost"], self.solved(seen)[:, :1]
         spend = torch.where(fees[:, None] > 0, own * work / fees[:, None], 0.0)
-        more = {"liking": seen["share"] / seen["share"].amax(1, keepdim=True).clamp(min=1e-300)} if self.rank else {}
+        more = (
+            {"liking": seen["share"] / seen["share"].amax(1, keepdim=True).clamp(min=1e-300)}
+            if self.rank
+            else {}
+        )
         return move.write(observation, spend=spend, **more)
 
     def solved(self, seen: Mapping[str, Tensor]) -> Float64[Tensor, "markets centres"]:
-        """The equilibrium's work of all centres by what one of them sees; it stands first. Who costs nothing is nobody."""
+        """The equilibrium's work of all centres by what one of them sees; it stands first. Who
+        costs nothing is nobody.
+        """
         costs = torch.cat([seen["own_cost"], seen["cost"]], 1)
         return contest(seen["fees"][:, 0], torch.where(costs > 0, costs, torch.inf))
 
-    def act(self, floor: Floor, own: Any, quotes: Any, actions: Mapping[str, Tensor]) -> tuple[Floor, Any, Computed]:
+    def act(
+        self, floor: Floor, own: Any, quotes: Any, actions: Mapping[str, Tensor]
+    ) -> tuple[Floor, Any, Computed]:
         """Read the work."""
         said = self.moves[CENTRE].action.read(actions[CENTRE])
         types, fees = floor.types[CENTRE], floor.of(Contributed).charge.sum(1, keepdim=True)
@@ -123,15 +145,25 @@ class Compute(Phase):
 
 
 class Serve(Phase):
-    """The centres of the lowest price do the work on all data, each an equal share; work is measured in data."""
+    """The centres of the lowest price do the work on all data, each an equal share; work is
+    measured in data.
+    """
 
     name, outcome = "serve", Computed
 
     def __init__(self, name: str = "serve") -> None:
         self.name = name
 
-    def act(self, floor: Floor, own: Any, quotes: Any, actions: Mapping[str, Tensor]) -> tuple[Floor, Any, Computed]:
+    def act(
+        self, floor: Floor, own: Any, quotes: Any, actions: Mapping[str, Tensor]
+    ) -> tuple[Floor, Any, Computed]:
         """Divide the work."""
-        work = cheapest_shares(floor.of(Posted).price) * floor.of(Contributed).x.sum(1, keepdim=True)
+        work = cheapest_shares(floor.of(Posted).price) * floor.of(Contributed).x.sum(
+            1, keepdim=True
+        )
         cost = work * floor.types[CENTRE]["cost"]
-        return floor, own, Computed(work, cost, cost.new_zeros(*cost.shape, 0), floor.everyone(**{CENTRE: work}))
+        return (
+            floor,
+            own,
+            Computed(work, cost, cost.new_zeros(*cost.shape, 0), floor.everyone(**{CENTRE: work})),
+        )

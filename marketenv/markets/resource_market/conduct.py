@@ -23,10 +23,12 @@ PART = 1 / 6  # of an owner's rows that differ where it contributes copies or fe
 class Conduct:
     """A way to contribute.
 
-    sound:  share of the contribution that is of use to the leader: what its true quality is multiplied by
+    sound:  share of the contribution that is of use to the leader: what its true quality is
+            multiplied by
     part:   share of the rows that are contributed at all, as if they were all of them
     copied: the rest of the rows are copies of these
-    change: labels, owners' rates 0 or 1, keys, number of classes -> wrong labels; None: labels stay as they are
+    change: labels, owners' rates 0 or 1, keys, number of classes -> wrong labels; None: labels stay
+        as they are
     noise:  rows are noise with labels at random
     """
 
@@ -39,7 +41,11 @@ class Conduct:
 
 def random_labels(y: Tensor, rates: Tensor, keys: Tensor, n_classes: int) -> Tensor:
     """Each row of an owner of rate 1 gets a label at random, its own included."""
-    return torch.where(rates[..., None] > 0, draws.integers(draws.fold(keys, "random label"), n_classes, y.shape[-1]), y)
+    return torch.where(
+        rates[..., None] > 0,
+        draws.integers(draws.fold(keys, "random label"), n_classes, y.shape[-1]),
+        y,
+    )
 
 
 def half_random(y: Tensor, rates: Tensor, keys: Tensor, n_classes: int) -> Tensor:
@@ -85,15 +91,23 @@ def contributed(
     keys: Int[Tensor, "markets owners"],
     text: bool = False,
 ) -> Goods:
-    """The rows that owners contribute: so many of their own, drawn anew in every round, by their conduct.
+    """The rows that owners contribute: so many of their own, drawn anew in every round, by their
+    conduct.
 
-    train:   what owners own   owners [markets, owners];   conduct: numbers of ``names``, which are of ``CONDUCTS``
+    train:   what owners own   owners [markets, owners];
+             conduct: numbers of ``names``, which are of ``CONDUCTS``
     rows:    how many each says to contribute, at most what it owns;   keys: of the round's draws
     text:    features are numbers of characters, so noise is made of an owner's characters
     """
-    lots = torch.where(train.mask, draws.uniform(draws.fold(keys, "rows"), train.index.shape[-1]), 2.0)  # padding comes last
+    # padding comes last
+    lots = torch.where(
+        train.mask, draws.uniform(draws.fold(keys, "rows"), train.index.shape[-1]), 2.0
+    )
     ways = [CONDUCTS[name] for name in names]
-    part, copied = (lots.new_tensor([getattr(way, kind) for way in ways])[conduct] for kind in ("part", "copied"))
+    part, copied = (
+        lots.new_tensor([getattr(way, kind) for way in ways])[conduct]
+        for kind in ("part", "copied")
+    )
     unique = (part * rows).ceil().long().clamp(min=1)
     size = torch.where(copied > 0, rows, unique).minimum(rows)
     place = torch.arange(int(rows.max().clamp(min=1)), device=rows.device) % unique[..., None]
@@ -109,13 +123,19 @@ def contributed(
     return Goods(x, y, torch.ones_like(y, dtype=torch.bool), size)
 
 
-def soundness(conduct: Int[Tensor, "markets owners"], names: tuple[str, ...]) -> Float[Tensor, "markets owners"]:
+def soundness(
+    conduct: Int[Tensor, "markets owners"], names: tuple[str, ...]
+) -> Float[Tensor, "markets owners"]:
     """Share of each contribution that is of use to the leader."""
-    return torch.tensor([CONDUCTS[name].sound for name in names], dtype=torch.float64, device=conduct.device)[conduct]
+    return torch.tensor(
+        [CONDUCTS[name].sound for name in names], dtype=torch.float64, device=conduct.device
+    )[conduct]
 
 
 def _characters(x: Tensor, train: Shards) -> Tensor:
-    """The nearest numbers of characters between an owner's first and last one: [markets, owners, width, *features]."""
+    """The nearest numbers of characters between an owner's first and last one: [markets,
+    owners, width, *features].
+    """
     own = train.x[train.index].flatten(2)
     inside = train.mask.repeat_interleave(own.shape[-1] // train.mask.shape[-1], -1)
     first = own.masked_fill(~inside, torch.inf).amin(-1).view(*own.shape[:2], *(1,) * (x.dim() - 2))

@@ -33,44 +33,61 @@ BASES = ("auto", "reported", "audited")
 PRICES = ("contest", "posted")
 MEASURES = ("image", "text")
 ALONE = ("honest", "junk")  # what owners may do by default where nothing is trained
-LEAST, MOST = 1e-6, 1e6  # of the numbers of the game, so that agents can be shown what comes of them
+# of the numbers of the game, so that agents can be shown what comes of them
+LEAST, MOST = 1e-6, 1e6
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResourceMarketConfig:
-    """Arguments of ``resource_market_v0``; docs/environments/resource_market.md gives the reason of each default.
+    """Arguments of ``resource_market_v0``; docs/environments/resource_market.md gives the reason of
+    each default.
 
     n_owners, n_centres: owners of data, computing centres;   max_cycles: rounds of an episode
-    horizon:    ``end``: the last round ends the game; ``cut``: the game would go on, and no agent sees the cut
-    data, root, download, partition, data_options: what owners have (see ``marketenv.data.make_source``)
-    learner, learner_options, training: the leader's model (see ``marketenv.learners.LEARNERS``); None plays the game alone
+    horizon:    ``end``: the last round ends the game; ``cut``: the game would go on, and no agent
+                sees the cut
+    data, root, download, partition, data_options: what owners have (see
+        ``marketenv.data.make_source``)
+    learner, learner_options, training: the leader's model (see ``marketenv.learners.LEARNERS``);
+        None plays the game alone
     algorithm, communications, alignment: of federated training, as in ``data_market_v0``
-    aggregation: ``weighted``: the mean of owners' models by their contributions; ``sequential_accept``: one owner after another
-                trains the model, and what does not raise the accuracy on the leader's examples is dropped
+    aggregation: ``weighted``: the mean of owners' models by their contributions;
+                ``sequential_accept``: one owner after another trains the model, and what does not
+                raise the accuracy on the leader's examples is dropped
     alpha, k:   of the leader's gain alpha k ln(1 + sum q);   lam, rho, eps: of the costs
-    sigma:      interval of the centres' uniform costs;   quality: the same of owners where nothing is trained
-    types:      exact numbers in place of what is drawn or measured: ``sigma`` a number a centre, ``quality`` one an owner
+    sigma:      interval of the centres' uniform costs;
+                quality: the same of owners where nothing is trained
+    types:      exact numbers in place of what is drawn or measured: ``sigma`` a number a centre,
+                ``quality`` one an owner
     caps:       the most share of its data that an owner may contribute: one number, or one for each
     noise:      interval of the standard deviation of each owner's feature noise
-    measure:    how owners measure their own data: ``image``: 1 - mean squared error; ``text``: lexical diversity
-    scale:      a name of ``QUALITY_SCALES``, or a callable: from measures, and scores of audits, to quality
-    solver:     a name of ``STACKELBERG_SOLVERS``, or a callable: by which truthful agents solve the game
-    gain:       ``formula``: alpha k ln(1 + sum q) of true contributions; ``accuracy``: alpha times the rise of the accuracy
+    measure:    how owners measure their own data: ``image``: 1 - mean squared error; ``text``:
+                lexical diversity
+    scale:      a name of ``QUALITY_SCALES``, or a callable: from measures, and scores of audits, to
+                quality
+    solver:     a name of ``STACKELBERG_SOLVERS``, or a callable: by which truthful agents solve the
+                game
+    gain:       ``formula``: alpha k ln(1 + sum q) of true contributions; ``accuracy``: alpha times
+                the rise of the accuracy
     audit:      a name of ``AUDITS``, or a callable: what scores the owners' data; None: nobody does
     audit_scale: as ``scale``, of the audit's scores; None: the same one
-    audit_round: the first round in which it does;   audit_rows: of each owner that it looks at, the most
+    audit_round: the first round in which it does;
+        audit_rows: of each owner that it looks at, the most
     audit_training: of the throw-away copies that audits train
-    basis:      quality by which owners are paid: ``reported``, ``audited``, or ``auto``: audited where there is an audit
+    basis:      quality by which owners are paid: ``reported``, ``audited``, or ``auto``: audited
+                where there is an audit
     dimensions, vocabulary: of the audit's Wasserstein distance, as in ``data_market_v0``
-    escrow:     whether the leader's payment is held from the start; else the leader chooses at the end what it pays
+    escrow:     whether the leader's payment is held from the start; else the leader chooses at the
+                end what it pays
     fees:       a name of ``COMPUTE_FEES``: which centre gets what owners pay
-    preferences: a name of ``PREFERENCES``: whom owners and centres want;   rank: centres report whom they want
-                with posted prices neither: the cheapest centres take the owners in turn
-    pricing:    ``contest``: centres offer work for what owners pay; ``posted``: centres post prices before the leader commits
+    preferences: a name of ``PREFERENCES``: whom owners and centres want;
+                rank: centres report whom they want with posted prices neither: the cheapest centres
+                take the owners in turn
+    pricing:    ``contest``: centres offer work for what owners pay; ``posted``: centres post prices
+                before the leader commits
     ratchet:    a contribution never falls, as in the authors' code
     identities: the most names under which an owner may contribute
-    conduct:    what owners may do with their data: names of ``CONDUCTS``, the first of which is the truth; None: all of them, and
-                honest and junk where nothing is trained
+    conduct:    what owners may do with their data: names of ``CONDUCTS``, the first of which is the
+                truth; None: all of them, and honest and junk where nothing is trained
     cash, credit: money at the start, and how far below zero it may go
     """
 
@@ -130,60 +147,89 @@ class ResourceMarketConfig:
         if self.learner is None and (self.gain == "accuracy" or self.audit is not None):
             wish = "gain 'accuracy'" if self.gain == "accuracy" else f"audit {self.audit!r}"
             raise ValueError(
-                f"learner is None and the market has {wish}, wanted a learner for it: without one nothing is trained."
+                f"learner is None and the market has {wish}, wanted a learner for it: without one"
+                " nothing is trained."
             )
         if self.measure == "text" and self.noise[1] > 0:
             raise ValueError(
-                f"measure is 'text' and noise {self.noise}, wanted noise=(0, 0): a character with noise is no character."
+                f"measure is 'text' and noise {self.noise}, wanted noise=(0, 0): a character with"
+                " noise is no character."
             )
-        if self.measure == "image" and isinstance(self.learner, str) and self.learner == "recurrent":
+        if (
+            self.measure == "image"
+            and isinstance(self.learner, str)
+            and self.learner == "recurrent"
+        ):
             raise ValueError(
-                "measure is 'image' and learner 'recurrent', which reads characters: pass measure='text', noise=(0, 0)."
+                "measure is 'image' and learner 'recurrent', which reads characters: pass"
+                " measure='text', noise=(0, 0)."
             )
         if self.audit is not None and self.audit_round >= self.max_cycles:
             raise ValueError(
-                f"audit_round is {self.audit_round} and max_cycles {self.max_cycles}, wanted a round that is played, which are "
-                "counted from 0: the audit would never take place."
+                f"audit_round is {self.audit_round} and max_cycles {self.max_cycles}, wanted a"
+                " round that is played, which are counted from 0: the audit would never take"
+                " place."
             )
         scale = self.scale if self.audit_scale is None else self.audit_scale
         if isinstance(self.audit, str) and scale == "fixed":
             raise ValueError(
-                f"audit is {self.audit!r} and its scale 'fixed', which measures from 0 to 1: there all its scores are the worst. "
-                "Pass audit_scale=functools.partial(marketenv.mechanisms.QUALITY_SCALES['fixed'], ends=(worst, best))."
+                f"audit is {self.audit!r} and its scale 'fixed', which measures from 0 to 1: there"
+                " all its scores are the worst. Pass"
+                " audit_scale=functools.partial(marketenv.mechanisms.QUALITY_SCALES['fixed'],"
+                " ends=(worst, best))."
             )
         if self.basis == "audited" and self.audit is None:
-            raise ValueError("basis is 'audited' and audit None, wanted an audit to pay by, or another basis.")
+            raise ValueError(
+                "basis is 'audited' and audit None, wanted an audit to pay by, or another basis."
+            )
         if self.rank and self.pricing == "posted":
-            raise ValueError("rank is True and pricing 'posted', wanted one of them: there the cheapest centres do the work.")
-        object.__setattr__(self, "caps", one_or_each(self.caps, "caps", _cap, self.n_owners, "numbers"))
+            raise ValueError(
+                "rank is True and pricing 'posted', wanted one of them: there the cheapest centres"
+                " do the work."
+            )
+        object.__setattr__(
+            self, "caps", one_or_each(self.caps, "caps", _cap, self.n_owners, "numbers")
+        )
         counts = {"quality": self.n_owners, "sigma": self.n_centres}
         for name, values in options(self.types, "types", tuple(counts)).items():
             if len(values) != counts[name]:
                 raise ValueError(
-                    f"types[{name!r}] has {len(values)} numbers, wanted {counts[name]}, one for each "
-                    f"{'owner' if name == 'quality' else 'centre'}."
+                    f"types[{name!r}] has {len(values)} numbers, wanted {counts[name]}, one for"
+                    f" each {'owner' if name == 'quality' else 'centre'}."
                 )
         if self.conduct is None:
             object.__setattr__(self, "conduct", ALONE if self.learner is None else tuple(CONDUCTS))
 
 
 def _cap(value: Any, name: str) -> float:
-    return number(value, name, LEAST, 1.0, fix=", the share of its data that an owner may contribute")
+    return number(
+        value, name, LEAST, 1.0, fix=", the share of its data that an owner may contribute"
+    )
 
 
 def _types(value: Any, name: str) -> dict[str, tuple[float, ...]]:
     given = options(value, name, ("quality", "sigma"))
     most = {"quality": 1.0, "sigma": MOST}
     return {
-        kind: each(numbers, f"{name}[{kind!r}]", partial(number, least=LEAST, most=most[kind]), wanted="numbers")
+        kind: each(
+            numbers,
+            f"{name}[{kind!r}]",
+            partial(number, least=LEAST, most=most[kind]),
+            wanted="numbers",
+        )
         for kind, numbers in given.items()
     }
 
 
 def _conduct(value: Any, name: str) -> tuple[str, ...]:
-    names = tuple(choice(one, name, CONDUCTS) for one in (value if isinstance(value, tuple | list) else (value,)))
+    names = tuple(
+        choice(one, name, CONDUCTS)
+        for one in (value if isinstance(value, tuple | list) else (value,))
+    )
     if len(set(names)) < len(names) or not names or names[0] != "honest":
-        raise ValueError(f"{name} is {names}, wanted 'honest' first, and every kind of conduct once.")
+        raise ValueError(
+            f"{name} is {names}, wanted 'honest' first, and every kind of conduct once."
+        )
     return names
 
 

@@ -1,10 +1,13 @@
-"""The resource market: a leader pays for data, owners contest its payment, and computing centres contest the owners' fees.
+"""The resource market: a leader pays for data, owners contest its payment, and computing centres
+contest the owners' fees.
 
-A round: the leader commits to a payment (``Commit``); owners contribute data and say how good they are (``Contribute``); centres
-offer work (``Compute``); owners and centres are matched (``Match``); the leader's model is trained (``TrainMatched``); data are
-audited (``Audit``); everything is paid (``Pay``). In the price extension centres post prices first (``Post``, ``Serve``).
+A round: the leader commits to a payment (``Commit``); owners contribute data and say how good they
+are (``Contribute``); centres offer work (``Compute``); owners and centres are matched (``Match``);
+the leader's model is trained (``TrainMatched``); data are audited (``Audit``); everything is paid
+(``Pay``). In the price extension centres post prices first (``Post``, ``Serve``).
 
-Source: "Data Assetization via Resources-decoupled Federated Learning" (QD-RDFL, arXiv 2501.14588), and the authors' public code.
+Source: "Data Assetization via Resources-decoupled Federated Learning" (QD-RDFL, arXiv 2501.14588),
+and the authors' public code.
 """
 
 from __future__ import annotations
@@ -43,10 +46,18 @@ from marketenv.markets.resource_market.post import Post
 from marketenv.markets.resource_market.train_matched import TrainMatched
 from marketenv.markets.resource_market.worlds import Opening, OwnersWorlds
 from marketenv.markets.worlds import shared_exams
-from marketenv.mechanisms import COMPUTE_FEES, PREFERENCES, QUALITY_SCALES, STACKELBERG_SOLVERS, proportional_fees
+from marketenv.mechanisms import (
+    COMPUTE_FEES,
+    PREFERENCES,
+    QUALITY_SCALES,
+    STACKELBERG_SOLVERS,
+    proportional_fees,
+)
 
 NAME = "resource_market_v0"
-DEFAULT_TRAINING = Training(optimizer="sgd", learning_rate=0.1, momentum=0.9, batch_size=32, steps=5)
+DEFAULT_TRAINING = Training(
+    optimizer="sgd", learning_rate=0.1, momentum=0.9, batch_size=32, steps=5
+)
 TARGETS = 256  # of the leader's examples that distances are taken to
 SCALE = "a callable scores -> quality"
 Scale = Callable[[Tensor], Tensor]
@@ -61,7 +72,11 @@ def resource_market(config: ResourceMarketConfig | None = None) -> Market:
     c = config or ResourceMarketConfig()
     device = device_of(c.device)
     source = None if c.learner is None else _source(c, device)
-    learner = None if source is None else make_learner(c.learner, source, c.training or DEFAULT_TRAINING, c.learner_options)
+    learner = (
+        None
+        if source is None
+        else make_learner(c.learner, source, c.training or DEFAULT_TRAINING, c.learner_options)
+    )
     scale = named_part(c.scale, "scale", QUALITY_SCALES, SCALE, takes=1)
     people = People(
         roles={LEADER: 1, OWNER: c.n_owners, CENTRE: c.n_centres},
@@ -69,13 +84,27 @@ def resource_market(config: ResourceMarketConfig | None = None) -> Market:
         empty=(ESCROW, FEES),
         cash=c.cash,
         credit=c.credit,
-        furnish=Furnish(c, None if source is None or learner is None else _opening(c, source, learner, device), scale),
+        furnish=Furnish(
+            c,
+            None if source is None or learner is None else _opening(c, source, learner, device),
+            scale,
+        ),
         device=device,
     )
     cut = c.horizon == "cut"
-    audit_scale = scale if c.audit_scale is None else named_part(c.audit_scale, "audit_scale", QUALITY_SCALES, SCALE, takes=1)
+    audit_scale = (
+        scale
+        if c.audit_scale is None
+        else named_part(c.audit_scale, "audit_scale", QUALITY_SCALES, SCALE, takes=1)
+    )
     return Market(
-        people, _chain(c, source, learner, audit_scale), horizon=c.max_cycles, cut=cut, name=NAME, config=c, source=source
+        people,
+        _chain(c, source, learner, audit_scale),
+        horizon=c.max_cycles,
+        cut=cut,
+        name=NAME,
+        config=c,
+        source=source,
     )
 
 
@@ -83,27 +112,44 @@ def _source(c: ResourceMarketConfig, device: torch.device) -> Source:
     """The owners' data, which have classes; every owner knows a label or more."""
     source = source_of(c, device, n_agents=c.n_owners)
     if source.task != "classification":
-        raise ValueError("data has real-valued targets, wanted classes: owners may mislabel, and audits compare labels.")
+        raise ValueError(
+            "data has real-valued targets, wanted classes: owners may mislabel, and audits compare"
+            " labels."
+        )
     check_labels(source, device)
     return source
 
 
-def _opening(c: ResourceMarketConfig, source: Source, learner: Learner, device: torch.device) -> Opening:
+def _opening(
+    c: ResourceMarketConfig, source: Source, learner: Learner, device: torch.device
+) -> Opening:
     """What deals out the owners' data."""
     return Opening(source, learner, c.dimensions, shared_exams(source, device), c.noise, c.measure)
 
 
-def _chain(c: ResourceMarketConfig, source: Source | None, learner: Learner | None, scale: Scale) -> tuple[Phase, ...]:
+def _chain(
+    c: ResourceMarketConfig, source: Source | None, learner: Learner | None, scale: Scale
+) -> tuple[Phase, ...]:
     """The phases of a round."""
-    solver = named_part(c.solver, "solver", STACKELBERG_SOLVERS, "a callable TripartiteGame -> Stackelberg", takes=1)
+    solver = named_part(
+        c.solver, "solver", STACKELBERG_SOLVERS, "a callable TripartiteGame -> Stackelberg", takes=1
+    )
     worth, counts = c.alpha * c.k, (c.n_owners, c.n_centres)
     play = Play(c.alpha, c.k, solver, c.identities)
     posted, by_audit = c.pricing == "posted", c.audit is not None and c.basis != "reported"
     cost, conduct = None if posted else c.lam * c.rho, c.conduct or ()
-    fees = named_part(c.fees, "fees", COMPUTE_FEES, "a callable (charges, d, matching) -> fees", takes=3)
-    preferences = named_part(c.preferences, "preferences", PREFERENCES, "a callable (x, d, sigma) -> ranks", takes=3)
+    fees = named_part(
+        c.fees, "fees", COMPUTE_FEES, "a callable (charges, d, matching) -> fees", takes=3
+    )
+    preferences = named_part(
+        c.preferences, "preferences", PREFERENCES, "a callable (x, d, sigma) -> ranks", takes=3
+    )
     first: tuple[Phase, ...] = (Post(play, counts, worth),) if posted else ()
-    offers: Phase = Serve() if posted else Compute(counts, c.lam * c.rho * c.n_owners, c.rank, fees is proportional_fees)
+    offers: Phase = (
+        Serve()
+        if posted
+        else Compute(counts, c.lam * c.rho * c.n_owners, c.rank, fees is proportional_fees)
+    )
     training: tuple[Phase, ...] = ()
     if source is not None and learner is not None:
         federated = federated_training(learner, c.communications, c.algorithm, c.alignment)
@@ -131,10 +177,14 @@ def _chain(c: ResourceMarketConfig, source: Source | None, learner: Learner | No
 
 
 def _audit(c: ResourceMarketConfig, source: Source, learner: Learner, scale: Scale) -> Audit:
-    """The audit, whose copies are trained as in the authors' code; a ready-made learner trains them as it trains."""
+    """The audit, whose copies are trained as in the authors' code; a ready-made learner trains
+    them as it trains.
+    """
     if isinstance(c.learner, str):
         steps = EPOCHS * -(-c.audit_rows // BATCH)
-        training = c.audit_training or Training(optimizer="adam", learning_rate=1e-5, batch_size=BATCH, steps=steps)
+        training = c.audit_training or Training(
+            optimizer="adam", learning_rate=1e-5, batch_size=BATCH, steps=steps
+        )
         learner = make_learner(c.learner, source, training, c.learner_options)
     distances = Distances(
         n_classes=source.n_outputs,
@@ -161,9 +211,11 @@ def _audit(c: ResourceMarketConfig, source: Source, learner: Learner, scale: Sca
 
 @dataclass(frozen=True, eq=False)
 class Furnish:
-    """What is on the floor at the start of an episode: data, private types, and the leader's first model.
+    """What is on the floor at the start of an episode: data, private types, and the leader's first
+    model.
 
-    opening: of the data; None where nothing is trained;   scale: from what owners measure to quality
+    opening: of the data; None where nothing is trained;
+        scale: from what owners measure to quality
     """
 
     config: ResourceMarketConfig
@@ -180,19 +232,37 @@ class Furnish:
         models = {LEADER: Models.first(params, params[..., :0], scores.loss, scores.accuracy)}
         return floor.but(world=world, models=models, types=self._types(floor, world))
 
-    def _types(self, floor: Floor, world: OwnersWorlds | None) -> dict[str, dict[str, Float64[Tensor, "markets count"]]]:
-        """Quality as measured or drawn, costs of work, and what is known at first: that everybody is honest."""
+    def _types(
+        self, floor: Floor, world: OwnersWorlds | None
+    ) -> dict[str, dict[str, Float64[Tensor, "markets count"]]]:
+        """Quality as measured or drawn, costs of work, and what is known at first: that
+        everybody is honest.
+        """
         c, draw = self.config, partial(draws.uniform, draws.fold(floor.seeds, "types"))
         drawn = draw(c.n_owners + c.n_centres)
         quality, sigma = (
             low + (high - low) * part
-            for (low, high), part in zip((c.quality, c.sigma), drawn.split([c.n_owners, c.n_centres], 1), strict=True)
+            for (low, high), part in zip(
+                (c.quality, c.sigma), drawn.split([c.n_owners, c.n_centres], 1), strict=True
+            )
         )
         if world is not None:
             quality = scaled(self.scale, world.measured)
-        exact = {name: drawn.new_tensor(values).expand(len(drawn), -1) for name, values in c.types.items()}
-        quality, sigma = exact.get("quality", quality).contiguous(), exact.get("sigma", sigma).contiguous()
+        exact = {
+            name: drawn.new_tensor(values).expand(len(drawn), -1)
+            for name, values in c.types.items()
+        }
+        quality, sigma = (
+            exact.get("quality", quality).contiguous(),
+            exact.get("sigma", sigma).contiguous(),
+        )
         cap = torch.zeros_like(quality) + quality.new_tensor(c.caps)
-        owner = {"quality": quality, "cap": cap, "standing": quality, "identities": 1 + 0 * cap, "last_share": 0 * cap}
+        owner = {
+            "quality": quality,
+            "cap": cap,
+            "standing": quality,
+            "identities": 1 + 0 * cap,
+            "last_share": 0 * cap,
+        }
         posted = "last_price" if c.pricing == "posted" else "last_work"
         return {OWNER: owner, CENTRE: {"sigma": sigma, "cost": c.eps * sigma, posted: 0 * sigma}}

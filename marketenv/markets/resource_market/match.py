@@ -25,10 +25,10 @@ Preferences = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 class Matched(Outcome):
     """Who computes for whom.
 
-    centre: of each owner, -1 where it has none                               int64 [markets, owners]
+    centre: of each owner, -1 where it has none   int64 [markets, owners]
     trade:  whether there is any: two owners, two centres, some data, some work       bool [markets]
-    matches: owners that each agent computes for, 0 for other roles             float64 [markets, agents]
-    links:  from each owner to its centre                                     bool [markets, agents, agents]
+    matches: owners that each agent computes for, 0 for other roles   float64 [markets, agents]
+    links:  from each owner to its centre   bool [markets, agents, agents]
     """
 
     FACTS: ClassVar[tuple[str, ...]] = ("matches",)
@@ -47,16 +47,22 @@ class Matched(Outcome):
         """Who computes for whom."""
         if not bool(self.trade[0]):
             return ["There is no trade: it takes two owners, two centres, some data and some work."]
-        return [f"centre_{m} computes for owner_{n}." for n, m in enumerate(self.centre[0].tolist()) if m >= 0]
+        return [
+            f"centre_{m} computes for owner_{n}."
+            for n, m in enumerate(self.centre[0].tolist())
+            if m >= 0
+        ]
 
 
 class Match(Phase):
     """Owners propose to centres until nobody wants to leave (deferred acceptance).
 
-    preferences: as those of ``PREFERENCES``: (x, work, sigma) -> ranks of owners, and of centres where these do not say them;
-                 None: nobody is asked, and centres that work take one owner after another, as where prices say who works
+    preferences: as those of ``PREFERENCES``: (x, work, sigma) -> ranks of owners, and of centres
+                 where these do not say them; None: nobody is asked, and centres that work take one
+                 owner after another, as where prices say who works
     Where there are more owners than centres, each centre has as many places as it takes.
-    Source: Gale-Shapley, owners propose, in arXiv 2501.14588. We differ: it has as many centres as owners.
+    Source: Gale-Shapley, owners propose, in arXiv 2501.14588. We differ: it has as many centres as
+    owners.
     """
 
     name, outcome = "match", Matched
@@ -64,7 +70,9 @@ class Match(Phase):
     def __init__(self, preferences: Preferences | None, name: str = "match") -> None:
         self.name, self.preferences = name, preferences
 
-    def act(self, floor: Floor, own: Any, quotes: Any, actions: Mapping[str, Tensor]) -> tuple[Floor, Any, Matched]:
+    def act(
+        self, floor: Floor, own: Any, quotes: Any, actions: Mapping[str, Tensor]
+    ) -> tuple[Floor, Any, Matched]:
         """Match, where there is anything to compute."""
         x, computed = floor.of(Contributed).x, floor.of(Computed)
         owners, centres = x.shape[1], computed.work.shape[1]
@@ -79,18 +87,25 @@ class Match(Phase):
 
 
 def _accepted(
-    preferences: Preferences, x: Float64[Tensor, "markets owners"], computed: Computed, sigma: Float64[Tensor, "markets centres"]
+    preferences: Preferences,
+    x: Float64[Tensor, "markets owners"],
+    computed: Computed,
+    sigma: Float64[Tensor, "markets centres"],
 ) -> Int[Tensor, "markets owners"]:
     """The centre that accepts each owner in the end, -1 for none."""
     wanted, liked = preferred(preferences, x, computed.work, sigma)
     if computed.liking.shape[2]:
         liked = preference_ranks(computed.liking)
     places = -(-x.shape[1] // computed.work.shape[1])
-    place = deferred_acceptance(wanted.repeat_interleave(places, 2), liked.repeat_interleave(places, 1))
+    place = deferred_acceptance(
+        wanted.repeat_interleave(places, 2), liked.repeat_interleave(places, 1)
+    )
     return torch.where(place >= 0, place // places, -1)
 
 
-def _in_turn(work: Float64[Tensor, "markets centres"], owners: int) -> Int[Tensor, "markets owners"]:
+def _in_turn(
+    work: Float64[Tensor, "markets centres"], owners: int
+) -> Int[Tensor, "markets owners"]:
     """Centres that work take one owner after another."""
     works = work > 0
     first = (~works).long().argsort(dim=-1, stable=True)
@@ -98,7 +113,9 @@ def _in_turn(work: Float64[Tensor, "markets centres"], owners: int) -> Int[Tenso
     return first.gather(1, turn)
 
 
-def _told(floor: Floor, centre: Int[Tensor, "markets owners"], centres: int) -> tuple[Tensor, Tensor]:
+def _told(
+    floor: Floor, centre: Int[Tensor, "markets owners"], centres: int
+) -> tuple[Tensor, Tensor]:
     """How many owners each agent computes for, and links from owners to centres."""
     pairs = centre[..., None] == torch.arange(centres, device=centre.device)
     agents = floor.present.shape[1]

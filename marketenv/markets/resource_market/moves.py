@@ -24,7 +24,13 @@ def leaders_move(owners: int, centres: int, worth: float) -> Move:
     worth: alpha k, the most that it could gain by any payment, money
     """
     sees = (
-        Field("quality", owners, 0.0, 1.0, "of each owner, as it is known: honest at first, then by the last audit, or report"),
+        Field(
+            "quality",
+            owners,
+            0.0,
+            1.0,
+            "of each owner, as it is known: honest at first, then by the last audit, or report",
+        ),
         Field("identities", owners, 0.0, 8.0, "under how many names each owner contributed"),
         Field("cap", owners, 0.0, 1.0, "share of its data that each owner may contribute at most"),
         Field("unit_cost", 1, 0.0, LARGEST, "what a unit of data costs its owner, money"),
@@ -32,23 +38,44 @@ def leaders_move(owners: int, centres: int, worth: float) -> Move:
         Field("last_share", owners, 0.0, 1.0, "what each owner contributed in the last round"),
         *_money_and_round(),
     )
-    return Move(Fields(sees), Fields((Money("eta", most=worth, text="payment that the owners contest"),)))
+    return Move(
+        Fields(sees), Fields((Money("eta", most=worth, text="payment that the owners contest"),))
+    )
 
 
 def owners_move(others: int, worth: float, conduct: Sequence[str], identities: int) -> Move:
     """What an owner knows when it contributes, and what it contributes and reports.
 
-    others: how many other owners there are;   worth: alpha k, money;   conduct: names of ``CONDUCTS`` that it may choose
+    others: how many other owners there are;   worth: alpha k, money;
+        conduct: names of ``CONDUCTS`` that it may choose
     identities: the most names under which it may contribute
     """
     rest = max(others, 1)
     sees = (
         Field("eta", 1, 0.0, worth, "the leader's payment, money"),
-        Field("own_quality", 1, 0.0, 1.0, "own type: what its data are worth to the leader, a share of the best"),
-        Field("own_standing", 1, 0.0, 1.0, "what is known of that: honest at first, then by the last audit, or report"),
+        Field(
+            "own_quality",
+            1,
+            0.0,
+            1.0,
+            "own type: what its data are worth to the leader, a share of the best",
+        ),
+        Field(
+            "own_standing",
+            1,
+            0.0,
+            1.0,
+            "what is known of that: honest at first, then by the last audit, or report",
+        ),
         Field("own_cap", 1, 0.0, 1.0, "share of its data that it may contribute at most"),
         Field("quality", rest, 0.0, 1.0, "of each other owner, as it is known"),
-        Field("identities", rest, 0.0, 8.0, "under how many names each other owner contributed in the last round"),
+        Field(
+            "identities",
+            rest,
+            0.0,
+            8.0,
+            "under how many names each other owner contributed in the last round",
+        ),
         Field("cap", rest, 0.0, 1.0, "of each other owner"),
         Field("last_share", rest, 0.0, 1.0, "what each other owner contributed in the last round"),
         Field("unit_cost", 1, 0.0, LARGEST, "what a unit of data costs, money"),
@@ -61,7 +88,11 @@ def owners_move(others: int, worth: float, conduct: Sequence[str], identities: i
     ]
     if identities > 1:
         does.append(
-            Choice("identities", options=tuple(str(k + 1) for k in range(identities)), text="under how many names it contributes")
+            Choice(
+                "identities",
+                options=tuple(str(k + 1) for k in range(identities)),
+                text="under how many names it contributes",
+            )
         )
     return Move(Fields(sees), Fields(tuple(does)))
 
@@ -69,7 +100,8 @@ def owners_move(others: int, worth: float, conduct: Sequence[str], identities: i
 def centres_move(others: int, owners: int, fees: float, rank: bool) -> Move:
     """What a centre knows when it offers work, and what it offers.
 
-    others: how many other centres there are;   fees: the most that owners can owe, money;   rank: it says whom it wants
+    others: how many other centres there are;   fees: the most that owners can owe, money;
+        rank: it says whom it wants
     """
     rest = max(others, 1)
     sees = (
@@ -82,12 +114,21 @@ def centres_move(others: int, owners: int, fees: float, rank: bool) -> Move:
     )
     does = [Share("spend", unit="of the fees", text="what its work costs it")]
     if rank:
-        does.append(Share("liking", owners, unit="of the most", text="how much it wants to work for each owner"))
+        does.append(
+            Share(
+                "liking",
+                owners,
+                unit="of the most",
+                text="how much it wants to work for each owner",
+            )
+        )
     return Move(Fields(sees), Fields(tuple(does)))
 
 
 def posters_move(others: int, owners: int, worth: float) -> Move:
-    """What a centre knows when it posts a price, and the price.   others, owners: how many;   worth: alpha k, money"""
+    """What a centre knows when it posts a price, and the price.   others, owners: how many;
+    worth: alpha k, money
+    """
     rest = max(others, 1)
     sees = (
         Field("own_cost", 1, 0.0, LARGEST, "own type: what a unit of work costs it, money"),
@@ -97,15 +138,22 @@ def posters_move(others: int, owners: int, worth: float) -> Move:
         Field("identities", owners, 0.0, 8.0, "under how many names each owner contributed"),
         *_money_and_round(),
     )
-    price = Money("price", least=1e-6 * worth, most=worth, text="wanted for the work on a unit of data")
+    price = Money(
+        "price", least=1e-6 * worth, most=worth, text="wanted for the work on a unit of data"
+    )
     return Move(Fields(sees), Fields((price,)))
 
 
 def payers_move(worth: float) -> Move:
-    """What a leader without escrow sees when everything is delivered, and what it pays.   worth: alpha k, money"""
+    """What a leader without escrow sees when everything is delivered, and what it pays.
+    worth: alpha k, money
+    """
     sees = (
         Field("eta", 1, 0.0, worth, "payment that it committed to, money"),
         Field("accuracy", 1, 0.0, 1.0, "of its model"),
         *_money_and_round(),
     )
-    return Move(Fields(sees), Fields((Share("pay", unit="of its commitment", text="what it pays in the end"),)))
+    return Move(
+        Fields(sees),
+        Fields((Share("pay", unit="of its commitment", text="what it pays in the end"),)),
+    )

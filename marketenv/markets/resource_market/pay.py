@@ -30,11 +30,11 @@ PerOwner = Float64[Tensor, "markets owners"]
 class Paid(Outcome):
     """What everybody is paid for.
 
-    quality:  by which each owner is paid                                       float64 [markets, owners]
+    quality:  by which each owner is paid   float64 [markets, owners]
     kept:     share of its commitment that the leader pays, 1 with escrow       [markets]
-    counted:  that quality over all agents                                      float64 [markets, agents]
-    gain:     of the leader, money, over all agents                             float64 [markets, agents]
-    work_cost: of the centres, money, over all agents                           float64 [markets, agents]
+    counted:  that quality over all agents   float64 [markets, agents]
+    gain:     of the leader, money, over all agents   float64 [markets, agents]
+    work_cost: of the centres, money, over all agents   float64 [markets, agents]
     """
 
     FACTS: ClassVar[tuple[str, ...]] = ("counted", "gain", "work_cost")
@@ -51,15 +51,21 @@ class Paid(Outcome):
 
 
 class Pay(Phase):
-    """Owners share the payment by x times quality, centres get the owners' fees, and what is not due goes back.
+    """Owners share the payment by x times quality, centres get the owners' fees, and what is not
+    due goes back.
 
-    U_leader = alpha k ln(1 + sum of true q) - what it pays,   or alpha (accuracy after - before) in place of the first term
-    U_owner = its part of the payment - its fees,   U_centre = fees - cost of its work
+    U_leader = alpha k ln(1 + sum of true q) - what it pays,
+    or alpha (accuracy after - before) in place of the first term U_owner = its part of the payment
+    - its fees,
+    U_centre = fees - cost of its work
 
-    gain:   alpha k and None, or alpha and the accuracy's rise as ``accuracy``;   fees: as those of ``COMPUTE_FEES``
-    by_audit: owners are paid by the quality that the audit finds, else by what they report;   escrow: the payment is held
+    gain:   alpha k and None, or alpha and the accuracy's rise as ``accuracy``;
+            fees: as those of ``COMPUTE_FEES``
+    by_audit: owners are paid by the quality that the audit finds, else by what they report;
+        escrow: the payment is held
     worth:  alpha k, money;   trained, audited: whether the chain trains models, and audits data
-    Source: U_s, U_n, U_m of arXiv 2501.14588, with constants of the authors' code. We differ: the gain counts what is true.
+    Source: U_s, U_n, U_m of arXiv 2501.14588, with constants of the authors' code. We differ: the
+    gain counts what is true.
     """
 
     name, outcome = "pay", Paid
@@ -83,7 +89,11 @@ class Pay(Phase):
 
     def show(self, floor: Floor, own: Any, quotes: Any) -> Shown:
         """What the leader committed to, and what it got."""
-        accuracy = floor.of(TrainedMatched).realised[:, None] if self.trained else torch.zeros_like(floor.purse(LEADER))
+        accuracy = (
+            floor.of(TrainedMatched).realised[:, None]
+            if self.trained
+            else torch.zeros_like(floor.purse(LEADER))
+        )
         return {
             LEADER: {
                 "eta": floor.of(Committed).eta[:, None],
@@ -97,10 +107,17 @@ class Pay(Phase):
         """Keep the commitment."""
         return move.write(observation, pay=1.0)
 
-    def act(self, floor: Floor, own: Any, quotes: Any, actions: Mapping[str, Tensor]) -> tuple[Floor, Any, Paid]:
+    def act(
+        self, floor: Floor, own: Any, quotes: Any, actions: Mapping[str, Tensor]
+    ) -> tuple[Floor, Any, Paid]:
         """Settle everything."""
-        contributed, computed, matched = floor.of(Contributed), floor.of(Computed), floor.of(Matched)
-        served = (matched.centre >= 0).double()  # what nobody computes is worth nothing, owes nothing, and is not paid
+        contributed, computed, matched = (
+            floor.of(Contributed),
+            floor.of(Computed),
+            floor.of(Matched),
+        )
+        # what nobody computes is worth nothing, owes nothing, and is not paid
+        served = (matched.centre >= 0).double()
         known = floor.of(Audited).quality if self.audited else contributed.reported
         quality = known if self.by_audit else contributed.reported
         kept = self._kept(floor, actions)
@@ -109,10 +126,26 @@ class Pay(Phase):
         gain = self._gain(floor, served * contributed.x * contributed.true)
         cost = matched.trade[:, None] * computed.cost
         floor = floor.term(self.named("gain"), LEADER, gain).term(self.named("work"), CENTRE, -cost)
-        types = {"standing": known, "last_share": contributed.x, "identities": contributed.identities}
+        types = {
+            "standing": known,
+            "last_share": contributed.x,
+            "identities": contributed.identities,
+        }
         floor = replace(floor, types={**floor.types, OWNER: {**floor.types[OWNER], **types}})
-        everyone = {"counted": {OWNER: quality}, "gain": {LEADER: gain}, "work_cost": {CENTRE: cost}}
-        return floor, own, Paid(quality, kept, **{name: floor.everyone(**values) for name, values in everyone.items()})
+        everyone = {
+            "counted": {OWNER: quality},
+            "gain": {LEADER: gain},
+            "work_cost": {CENTRE: cost},
+        }
+        return (
+            floor,
+            own,
+            Paid(
+                quality,
+                kept,
+                **{name: floor.everyone(**values) for name, values in everyone.items()},
+            ),
+        )
 
     def _kept(self, floor: Floor, actions: Mapping[str, Tensor]) -> Float64[Tensor, "markets"]:
         """The share of its commitment that the leader pays."""
@@ -121,19 +154,29 @@ class Pay(Phase):
         return self.moves[LEADER].action.read(actions[LEADER])["pay"][:, 0, 0].clamp(0.0, 1.0)
 
     def _paid(self, floor: Floor, q: PerOwner, kept: Float64[Tensor, "markets"]) -> Floor:
-        """Divide the payment by q; what nobody is paid goes back, or was never taken from the leader."""
+        """Divide the payment by q; what nobody is paid goes back, or was never taken from the
+        leader.
+        """
         eta = floor.of(Committed).eta
         if self.escrow:
-            floor = floor.pay(self.named("payment"), ESCROW, OWNER, proportional_payments(eta, q)[:, None])
-            return floor.pay(self.named("refund"), ESCROW, LEADER, floor.cash(ESCROW).clamp(min=0)[..., None])
+            floor = floor.pay(
+                self.named("payment"), ESCROW, OWNER, proportional_payments(eta, q)[:, None]
+            )
+            return floor.pay(
+                self.named("refund"), ESCROW, LEADER, floor.cash(ESCROW).clamp(min=0)[..., None]
+            )
         eta = (kept * eta).minimum(floor.purse(LEADER)[:, 0])
-        return floor.pay(self.named("payment"), LEADER, OWNER, proportional_payments(eta, q)[:, None])
+        return floor.pay(
+            self.named("payment"), LEADER, OWNER, proportional_payments(eta, q)[:, None]
+        )
 
     def _fees(self, floor: Floor, charge: PerOwner) -> Floor:
         """Give the centres what owners owe them, and the owners what is left of what was held."""
         fees = divided(self.fees, charge, floor.of(Computed).work, floor.of(Matched).centre)
         floor = floor.pay(self.named("fee"), FEES, CENTRE, fees)
-        return floor.pay(self.named("fee_back"), FEES, OWNER, torch.diag_embed(floor.cash(FEES).clamp(min=0)))
+        return floor.pay(
+            self.named("fee_back"), FEES, OWNER, torch.diag_embed(floor.cash(FEES).clamp(min=0))
+        )
 
     def _gain(self, floor: Floor, q: PerOwner) -> Float64[Tensor, "markets 1"]:
         """What the leader gains."""

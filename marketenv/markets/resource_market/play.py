@@ -1,4 +1,6 @@
-"""How those who solve the game play it: the leader's commitment and the owners' contributions, with several names an owner."""
+"""How those who solve the game play it: the leader's commitment and the owners' contributions,
+with several names an owner.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,13 @@ from torch import Tensor
 
 from marketenv.core.pairs import others
 from marketenv.markets.resource_market.own_parts import solved
-from marketenv.mechanisms import Solver, TripartiteGame, bertrand_price, contributions, leader_optimum
+from marketenv.mechanisms import (
+    Solver,
+    TripartiteGame,
+    bertrand_price,
+    contributions,
+    leader_optimum,
+)
 from marketenv.mechanisms.stackelberg import official_foc, sne
 
 PerMarket = Float64[Tensor, "markets"]
@@ -32,22 +40,36 @@ class Play:
     solver: Solver
     identities: int = 1
 
-    def commitment(self, quality: PerOwner, identities: PerOwner, cost: PerMarket, caps: PerOwner) -> PerMarket:
+    def commitment(
+        self, quality: PerOwner, identities: PerOwner, cost: PerMarket, caps: PerOwner
+    ) -> PerMarket:
         """The leader's payment.
 
-        quality: of every owner;   identities: under how many each contributes;   cost: of a unit of x, money;   caps: of x
+        quality: of every owner;   identities: under how many each contributes;
+            cost: of a unit of x, money;   caps: of x
         """
         quality, caps = self._split(quality, identities), self._split(caps / identities, identities)
         if self.solver is sne:
             return leader_optimum(quality, self.alpha, self.k, cost, caps)
         return solved(self.solver, self._game(quality, cost, caps))[0]
 
-    def shares(self, eta: PerMarket, quality: PerOwner, identities: PerOwner, cost: PerMarket, caps: PerOwner) -> PerOwner:
+    def shares(
+        self,
+        eta: PerMarket,
+        quality: PerOwner,
+        identities: PerOwner,
+        cost: PerMarket,
+        caps: PerOwner,
+    ) -> PerOwner:
         """What owners contribute to a payment: x, all names of an owner together.
 
-        A solver that answers its own payment alone is scaled to this one: without caps x is proportional to eta.
+        A solver that answers its own payment alone is scaled to this one: without caps x is
+        proportional to eta.
         """
-        several, limits = self._split(quality, identities), self._split(caps / identities, identities)
+        several, limits = (
+            self._split(quality, identities),
+            self._split(caps / identities, identities),
+        )
         if self.solver is sne:
             x = contributions(eta, several, cost, limits)
         else:
@@ -57,9 +79,15 @@ class Play:
         return x.unflatten(1, (-1, self.identities)).sum(-1)
 
     def price(
-        self, costs: PerCentre, quality: PerOwner, identities: PerOwner, pricing: Callable[..., Tensor] = bertrand_price
+        self,
+        costs: PerCentre,
+        quality: PerOwner,
+        identities: PerOwner,
+        pricing: Callable[..., Tensor] = bertrand_price,
     ) -> Tensor:
-        """What a pricing says for centres of these costs: by default where they end if they undercut one another, [markets]."""
+        """What a pricing says for centres of these costs: by default where they end if they
+        undercut one another, [markets].
+        """
         return pricing(costs, self._split(quality, identities), self.alpha, self.k)
 
     def _game(self, quality: Tensor, cost: Tensor, caps: Tensor) -> TripartiteGame:
@@ -69,7 +97,9 @@ class Play:
         return TripartiteGame(quality, sigma, self.alpha, self.k, lam=cost, caps=limits)
 
     def _split(self, values: Tensor, identities: Tensor) -> Tensor:
-        """Numbers of owners for each of their names; 0 for a name that is not used: [markets, owners * names]."""
+        """Numbers of owners for each of their names; 0 for a name that is not used: [markets,
+        owners * names].
+        """
         used = torch.arange(self.identities, device=values.device) < identities[..., None]
         return torch.where(used, values[..., None], 0.0).flatten(1)
 
@@ -77,4 +107,8 @@ class Play:
 def of_others(values: Float64[Tensor, "markets agents"]) -> Float64[Tensor, "markets agents rest"]:
     """What each sees of the others, in their order; a 0 where there are none."""
     count = values.shape[1]
-    return others(values[:, None].expand(-1, count, -1)) if count > 1 else torch.zeros_like(values)[..., None]
+    return (
+        others(values[:, None].expand(-1, count, -1))
+        if count > 1
+        else torch.zeros_like(values)[..., None]
+    )

@@ -1,4 +1,6 @@
-"""The price extension: centres post prices before the leader commits, and the cheapest do the work."""
+"""The price extension: centres post prices before the leader commits, and the cheapest do the
+work.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ from marketenv.markets.resource_market.moves import CENTRE, OWNER, posters_move
 from marketenv.markets.resource_market.play import Play, of_others
 
 STEP = 1e-6  # part of a rival's price by which a truthful centre undercuts it
-GRAIN = 1e-7  # part of the highest price by which it does so at least: the box tells no smaller differences apart
+# part of the highest price by which it does so at least: the box tells no smaller differences apart
+GRAIN = 1e-7
 
 
 @dataclass(frozen=True)
@@ -37,19 +40,25 @@ class Posted(Outcome):
 
     def story(self, agents: Sequence[str]) -> list[str]:
         """Everybody's price."""
-        return [f"centre_{m} posts {price:.4f} for a unit of data." for m, price in enumerate(self.price[0].tolist())]
+        return [
+            f"centre_{m} posts {price:.4f} for a unit of data."
+            for m, price in enumerate(self.price[0].tolist())
+        ]
 
 
 class Post(Phase):
     """Every centre posts a price, not knowing the others'.
 
-    play: how truthful agents solve the game;   counts: of owners and centres;   worth: alpha k, the highest price, money
+    play: how truthful agents solve the game;   counts: of owners and centres;
+        worth: alpha k, the highest price, money
     Source: ours. The paper's centres offer work for what owners pay anyway.
     """
 
     name, outcome = "post", Posted
 
-    def __init__(self, play: Play, counts: tuple[int, int], worth: float, name: str = "post") -> None:
+    def __init__(
+        self, play: Play, counts: tuple[int, int], worth: float, name: str = "post"
+    ) -> None:
         self.name, self.play, self.worth = name, play, worth
         owners, centres = counts
         self.moves = {CENTRE: posters_move(centres - 1, owners, worth)}
@@ -58,16 +67,20 @@ class Post(Phase):
         """Costs, the last round's prices, and what is known of owners."""
         centres, owners = floor.types[CENTRE], floor.types[OWNER]
         count = centres["cost"].shape[1]
-        all_owners = {name: owners[key][:, None].expand(-1, count, -1) for name, key in KNOWN.items()}
+        all_owners = {
+            name: owners[key][:, None].expand(-1, count, -1) for name, key in KNOWN.items()
+        }
         return {
-            CENTRE: all_owners
-            | {
-                "own_cost": centres["cost"],
-                "cost": of_others(centres["cost"]),
-                "last_price": of_others(centres["last_price"]),
-                "money": floor.purse(CENTRE),
-                "round": floor.played[:, None].expand(-1, count),
-            }
+            CENTRE: (
+                all_owners
+                | {
+                    "own_cost": centres["cost"],
+                    "cost": of_others(centres["cost"]),
+                    "last_price": of_others(centres["last_price"]),
+                    "money": floor.purse(CENTRE),
+                    "round": floor.played[:, None].expand(-1, count),
+                }
+            )
         }
 
     def show_end(self, floor: Floor, own: Any) -> Shown:
@@ -75,26 +88,47 @@ class Post(Phase):
         return self.show(floor, own, None)
 
     def truthful(self, observation: Tensor, move: Move, keys: Tensor) -> Tensor:
-        """Undercut whoever has the next higher cost as little as one can; ask one's own cost where others are cheaper."""
-        seen = {name: value.double() for name, value in move.observation.unpack(observation).items()}
-        rivals = torch.where(seen["cost"] > 0, seen["cost"], torch.inf)  # who costs nothing is nobody
+        """Undercut whoever has the next higher cost as little as one can; ask one's own cost
+        where others are cheaper.
+        """
+        seen = {
+            name: value.double() for name, value in move.observation.unpack(observation).items()
+        }
+        # who costs nothing is nobody
+        rivals = torch.where(seen["cost"] > 0, seen["cost"], torch.inf)
         own = seen["own_cost"].clamp(min=1e-300)
-        price = self.play.price(torch.cat([own, rivals], 1), seen["quality"], seen["identities"])[:, None]
+        price = self.play.price(torch.cat([own, rivals], 1), seen["quality"], seen["identities"])[
+            :, None
+        ]
         less = price - (STEP * price).clamp(min=GRAIN * self.worth)
         actions = move.write(observation, price=torch.where(own < price, less, own).maximum(own))
-        return torch.where(move.action.read(actions)["price"] < own, just_above(actions), actions)  # none works at a loss
+        # none works at a loss
+        return torch.where(move.action.read(actions)["price"] < own, just_above(actions), actions)
 
-    def act(self, floor: Floor, own: Any, quotes: Any, actions: Mapping[str, Tensor]) -> tuple[Floor, Any, Posted]:
+    def act(
+        self, floor: Floor, own: Any, quotes: Any, actions: Mapping[str, Tensor]
+    ) -> tuple[Floor, Any, Posted]:
         """Read the prices."""
-        price = self.moves[CENTRE].action.read(actions[CENTRE])["price"][..., 0].clamp(min=1e-6 * self.worth)
+        price = (
+            self.moves[CENTRE]
+            .action.read(actions[CENTRE])["price"][..., 0]
+            .clamp(min=1e-6 * self.worth)
+        )
         types = {**floor.types[CENTRE], "last_price": price}
         floor = replace(floor, types={**floor.types, CENTRE: types})
         return floor, own, Posted(price, price.amin(1), floor.everyone(**{CENTRE: price}))
 
 
-KNOWN = {"quality": "standing", "identities": "identities"}  # what is shown of owners, and the type that it is
+# what is shown of owners, and the type that it is
+KNOWN = {"quality": "standing", "identities": "identities"}
 
 
 def unit_cost(floor: Floor, cost: float | None) -> Float64[Tensor, "markets"]:
-    """What a unit of data costs its owner: a number of the game, or where that is None the lowest price that is posted."""
-    return floor.of(Posted).lowest if cost is None else floor.played.new_full((len(floor.seeds),), cost)
+    """What a unit of data costs its owner: a number of the game, or where that is None the
+    lowest price that is posted.
+    """
+    return (
+        floor.of(Posted).lowest
+        if cost is None
+        else floor.played.new_full((len(floor.seeds),), cost)
+    )

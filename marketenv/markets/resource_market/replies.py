@@ -1,4 +1,6 @@
-"""Actions of owners and centres among which a best reply to the others' actions always is: the contest's best response."""
+"""Actions of owners and centres among which a best reply to the others' actions always is: the
+contest's best response.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ from marketenv.mechanisms import contest_response
 PerMarket = Float64[Tensor, "markets"]
 PerOwner = Float64[Tensor, "markets owners"]
 Replies = Float[Tensor, "markets candidates width"]
-LEAST = 1e-7  # share that wins the whole prize where nobody else makes an effort; ever less would be ever better
+# share that wins the whole prize where nobody else makes an effort; ever less would be ever better
+LEAST = 1e-7
 
 
 def owners_replies(
@@ -26,9 +29,11 @@ def owners_replies(
     caps: PerOwner,
     fields: Sequence[str] | None,
 ) -> Replies:
-    """Replies of an owner that is paid by what it reports: that of its report, and that of the best report.
+    """Replies of an owner that is paid by what it reports: that of its report, and that of the best
+    report.
 
-    done: what all owners do;   eta: the payment, money;   cost: of a unit of data, money;   caps: of x
+    done: what all owners do;   eta: the payment, money;   cost: of a unit of data, money;
+        caps: of x
     """
     said = {name: value[..., 0] for name, value in move.action.read(done).items()}
     q = said["share"] * caps * said["report"]
@@ -50,7 +55,9 @@ def centres_replies(
     costs: Float64[Tensor, "markets centres"],
     fields: Sequence[str] | None,
 ) -> Replies:
-    """Replies of a centre that is paid by its share of the work.   fees: of all owners, money;   costs: of a unit of work"""
+    """Replies of a centre that is paid by its share of the work.   fees: of all owners, money;
+    costs: of a unit of work
+    """
     spend = move.action.read(done)["spend"][..., 0]
     work = contest_response(fees, costs, spend * fees[:, None] / costs, least=LEAST)
     share = torch.where(fees[:, None] > 0, costs * work / fees[:, None].clamp(min=1e-300), 0.0)

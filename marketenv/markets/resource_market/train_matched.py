@@ -1,4 +1,6 @@
-"""The phase in which the leader's model is trained on what owners contribute, each owner's part at its centre."""
+"""The phase in which the leader's model is trained on what owners contribute, each owner's part
+at its centre.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +31,9 @@ Params = Float[Tensor, "markets params"]
 class TrainedMatched(Outcome):
     """What the training came to.
 
-    realised, before: accuracy of the leader's model on its examples, and what it was     float64 [markets]
-    accuracy, loss:   of it over all agents, 0 for others                                 [markets, agents]
+    realised, before: accuracy of the leader's model on its examples, and what
+        it was   float64 [markets]
+    accuracy, loss:   of it over all agents, 0 for others   [markets, agents]
     """
 
     FACTS: ClassVar[tuple[str, ...]] = ("accuracy", "loss")
@@ -42,32 +45,52 @@ class TrainedMatched(Outcome):
 
     def story(self, agents: Sequence[str]) -> list[str]:
         """What became of the accuracy."""
-        return [f"The leader's model goes from an accuracy of {float(self.before[0]):.3f} to {float(self.realised[0]):.3f}."]
+        return [
+            f"The leader's model goes from an accuracy of {float(self.before[0]):.3f} to"
+            f" {float(self.realised[0]):.3f}."
+        ]
 
 
 class TrainMatched(Phase):
     """Train the leader's model on the contributed rows of all matched owners, in one call.
 
-    theta <- sum_n p_n theta_n,   p_n = x_n / sum x,   theta_n trained from theta on the rows of owner n
+    theta <- sum_n p_n theta_n,   p_n = x_n / sum x,
+    theta_n trained from theta on the rows of owner n
 
-    federated: how models are trained and averaged;   conduct: names of ``CONDUCTS`` that owners' numbers mean
-    sequential: owners train one after another instead, and what does not raise the accuracy on the leader's examples is dropped
-    Source: objective of arXiv 2501.14588, and the authors' code for ``sequential``. We differ: there the *test* accuracy decides.
+    federated: how models are trained and averaged;
+        conduct: names of ``CONDUCTS`` that owners' numbers mean
+    sequential: owners train one after another instead, and what does not raise the accuracy on the
+        leader's examples is dropped
+    Source: objective of arXiv 2501.14588, and the authors' code for ``sequential``. We differ:
+    there the *test* accuracy decides.
     """
 
     name, outcome = "train_matched", TrainedMatched
 
     def __init__(
-        self, federated: Federated, conduct: Sequence[str], sequential: bool = False, name: str = "train_matched"
+        self,
+        federated: Federated,
+        conduct: Sequence[str],
+        sequential: bool = False,
+        name: str = "train_matched",
     ) -> None:
-        self.name, self.federated, self.conduct, self.sequential = name, federated, tuple(conduct), sequential
+        self.name, self.federated, self.conduct, self.sequential = (
+            name,
+            federated,
+            tuple(conduct),
+            sequential,
+        )
 
-    def act(self, floor: Floor, own: Any, quotes: Any, actions: Mapping[str, Tensor]) -> tuple[Floor, Any, TrainedMatched]:
+    def act(
+        self, floor: Floor, own: Any, quotes: Any, actions: Mapping[str, Tensor]
+    ) -> tuple[Floor, Any, TrainedMatched]:
         """Train, and score."""
         given, old = floor.of(Contributed), floor.models[LEADER]
         computed = (floor.of(Matched).centre >= 0) & (given.x > 0)
         size = floor.world.size
-        wanted = torch.where(computed, (given.x * size - 1e-9).ceil().long().clamp(min=1).minimum(size), 0)
+        wanted = torch.where(
+            computed, (given.x * size - 1e-9).ceil().long().clamp(min=1).minimum(size), 0
+        )
         rows = delivered(floor, given.conduct, self.conduct, wanted, self.purpose("rows"))
         train = self._one_by_one if self.sequential else self._together
         params = train(floor, rows, torch.where(computed, given.x, 0.0))[:, None]
@@ -76,20 +99,34 @@ class TrainMatched(Phase):
         floor = floor.but(models={**floor.models, LEADER: models})
         told = {"accuracy": scores.accuracy, "loss": scores.loss}
         realised, before = (accuracy[:, 0].double() for accuracy in (scores.accuracy, old.accuracy))
-        return floor, own, TrainedMatched(realised, before, **{n: floor.everyone(**{LEADER: v}) for n, v in told.items()})
+        return (
+            floor,
+            own,
+            TrainedMatched(
+                realised, before, **{n: floor.everyone(**{LEADER: v}) for n, v in told.items()}
+            ),
+        )
 
     def test_scores(self, floor: Floor, own: Any) -> Scores:
-        """Loss and accuracy [markets, 1] of the leader's model on examples that nobody trades by."""
+        """Loss and accuracy [markets, 1] of the leader's model on examples that nobody trades
+        by.
+        """
         return floor.world.score(floor.models[LEADER].params, floor.round, held_out=True)
 
-    def _together(self, floor: Floor, rows: Goods, weight: Float64[Tensor, "markets owners"]) -> Params:
+    def _together(
+        self, floor: Floor, rows: Goods, weight: Float64[Tensor, "markets owners"]
+    ) -> Params:
         """The mean of all owners' models."""
         market, owner = weight.nonzero().unbind(1)
         keys = draws.fold(floor.keys(*self.purpose("train"))[market], owner)
         pool = shards(rows, market, owner)
-        return self.federated.train(floor.models[LEADER].params[:, 0], pool, market, weight[market, owner], keys)
+        return self.federated.train(
+            floor.models[LEADER].params[:, 0], pool, market, weight[market, owner], keys
+        )
 
-    def _one_by_one(self, floor: Floor, rows: Goods, weight: Float64[Tensor, "markets owners"]) -> Params:
+    def _one_by_one(
+        self, floor: Floor, rows: Goods, weight: Float64[Tensor, "markets owners"]
+    ) -> Params:
         """The model after all owners, each of whom trains it if that helps."""
         params = floor.models[LEADER].params[:, 0]
         best = floor.models[LEADER].accuracy[:, 0]
@@ -97,7 +134,9 @@ class TrainMatched(Phase):
             market = weight[:, n].nonzero()[:, 0]
             owner = torch.full_like(market, n)
             keys = draws.fold(floor.keys(*self.purpose("train"))[market], owner)
-            tried = self.federated.train(params, shards(rows, market, owner), market, weight[market, n], keys)
+            tried = self.federated.train(
+                params, shards(rows, market, owner), market, weight[market, n], keys
+            )
             accuracy = floor.world.score(tried[:, None], floor.round).accuracy[:, 0]
             params = torch.where((accuracy > best)[:, None], tried, params)
             best = best.maximum(accuracy)
@@ -114,7 +153,9 @@ def delivered(
     """So many rows of every owner by its conduct, drawn for this round and purpose."""
     keys = draws.agent_keys(floor.keys(*purpose), rows.shape[1])
     content = floor.world.content
-    return contributed(floor.world.train, conduct, tuple(names), rows, content.n_classes, keys, content.text)
+    return contributed(
+        floor.world.train, conduct, tuple(names), rows, content.n_classes, keys, content.text
+    )
 
 
 def shards(rows: Goods, market: Int[Tensor, "some"], owner: Int[Tensor, "some"]) -> Shards:

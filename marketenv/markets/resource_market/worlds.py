@@ -1,4 +1,6 @@
-"""What the seeds of a resource market fix: owners' noisy data, what they measure of them, and what judges the leader's model."""
+"""What the seeds of a resource market fix: owners' noisy data, what they measure of them, and
+what judges the leader's model.
+"""
 
 from __future__ import annotations
 
@@ -25,11 +27,14 @@ def image(clean: Tensor, shown: Tensor, mask: Tensor) -> Float64[Tensor, "worlds
 
 
 def text(clean: Tensor, shown: Tensor, mask: Tensor) -> Float64[Tensor, "worlds owners"]:
-    """Different characters / characters of an owner's rows; ValueError for features that are no characters."""
+    """Different characters / characters of an owner's rows; ValueError for features that are no
+    characters.
+    """
     odd = (shown != shown.round()) & mask.view(*mask.shape, *(1,) * (shown.dim() - mask.dim()))
     if bool(odd.any()):
         raise ValueError(
-            f"measure is 'text' and features hold {float(shown[odd][0]):g}, wanted numbers of characters: pass measure='image'."
+            f"measure is 'text' and features hold {float(shown[odd][0]):g}, wanted numbers of"
+            " characters: pass measure='image'."
         )
     return lexical_diversity(shown.flatten(3).long(), mask)
 
@@ -61,7 +66,8 @@ class OwnersContent(DataContent):
 class Opening:
     """Deals out the data of distinct seeds, with noise, and lays them out; a callable.
 
-    noise: interval of its standard deviation, in the features' own unit;   measure: a name of ``MEASURES``
+    noise: interval of its standard deviation, in the features' own unit;
+        measure: a name of ``MEASURES``
     """
 
     source: Source
@@ -74,23 +80,36 @@ class Opening:
     def __call__(self, seeds: Int[Tensor, "worlds"]) -> OwnersContent:
         """The worlds of these seeds."""
         content = open_content(self.source, self.learner, self.dimensions, self.shared, seeds)
-        known = content.train if content.labelled is None else self.source.federation(seeds).supervised
+        known = (
+            content.train if content.labelled is None else self.source.federation(seeds).supervised
+        )
         train = known.trimmed()
-        clean, keys = train.x[train.index], draws.agent_keys(draws.fold(seeds, "noise"), train.size.shape[1])
+        clean, keys = (
+            train.x[train.index],
+            draws.agent_keys(draws.fold(seeds, "noise"), train.size.shape[1]),
+        )
         if self.noise[1] == 0:
             noisy, shown = train, clean
         else:
             low, high = self.noise
             rates = low + (high - low) * draws.uniform(draws.fold(keys, "rate"), 1)[..., 0]
             shown = feature_noise(clean, rates, keys, _unit(clean))
-            noisy = Shards(shown.flatten(0, 2), train.y[train.index].flatten(), _places(train), train.size)
+            noisy = Shards(
+                shown.flatten(0, 2), train.y[train.index].flatten(), _places(train), train.size
+            )
         measured = MEASURES[self.measure](clean, shown, train.mask)
         parts = {part.name: getattr(content, part.name) for part in fields(content)}
-        return OwnersContent(**parts | {"train": noisy, "labelled": None}, measured=measured, text=self.measure == "text")
+        return OwnersContent(
+            **parts | {"train": noisy, "labelled": None},
+            measured=measured,
+            text=self.measure == "text",
+        )
 
 
 def _unit(x: Tensor) -> Moments:
-    """A mean of 0 and a deviation of 1 for every feature, so that noise is in the features' own unit."""
+    """A mean of 0 and a deviation of 1 for every feature, so that noise is in the features' own
+    unit.
+    """
     zeros = torch.zeros_like(x[:, :, 0])
     return Moments(zeros, zeros + 1)
 

@@ -1,4 +1,6 @@
-"""Sellers who learn: what cheating pays where nothing defends, what counts as found, and that PPO finds it."""
+"""Sellers who learn: what cheating pays where nothing defends, what counts as found, and that
+PPO finds it.
+"""
 
 import pytest
 import torch
@@ -19,16 +21,23 @@ def played(conduct, **offer):
 
 def test_a_renaming_saves_the_label_and_a_bait_all_that_a_row_costs():
     noise, renamed = played("bait", bait=1.0), played("permute", permute="delivered")
-    assert float(noise.gain.mean()) > 1 and noise.gain.tolist() == pytest.approx(noise.scripted.tolist())
-    assert renamed.gain.tolist() == pytest.approx((0.8 * noise.gain).tolist())  # labelling = 0.8; the price is that of truth
-    assert all(float(one.lost.mean()) > 10 and one.found and one.used == 1 for one in (noise, renamed))
+    assert float(noise.gain.mean()) > 1 and noise.gain.tolist() == pytest.approx(
+        noise.scripted.tolist()
+    )
+    # labelling = 0.8; the price is that of truth
+    assert renamed.gain.tolist() == pytest.approx((0.8 * noise.gain).tolist())
+    assert all(
+        float(one.lost.mean()) > 10 and one.found and one.used == 1 for one in (noise, renamed)
+    )
 
 
 def test_what_is_not_found():
     truth, some = played("bait"), played("bait", bait=0.4)
     assert truth.used == 0 and float(truth.gain.abs().max()) == 0 and not truth.found
-    assert some.used == pytest.approx(0.4) and some.interval.low > 0 and not some.found  # it pays, and is not what is mostly done
-    shown = played("permute", permute="always")  # pilots of renamed classes train nothing, so hardly anybody buys
+    # it pays, and is not what is mostly done
+    assert some.used == pytest.approx(0.4) and some.interval.low > 0 and not some.found
+    # pilots of renamed classes train nothing, so hardly anybody buys
+    shown = played("permute", permute="always")
     assert shown.used == 1 and float(shown.gain.mean()) < 0 and not shown.found
 
 
@@ -45,9 +54,12 @@ def test_the_verdict_counts_learners_who_find_it(monkeypatch, conduct):
     monkeypatch.setattr(learned_sellers, "learned", learned)
     evidence = measured(claim, "as stated", STANDARD)
     assert asked == [(conduct, seed, STANDARD.steps) for seed in range(RUNS["standard"])]
-    assert str(verdict(claim, {"as stated": evidence})) == "holds"  # six of six: the half lies below .541
+    # six of six: the half lies below .541
+    assert str(verdict(claim, {"as stated": evidence})) == "holds"
     least = 1.0
-    assert str(verdict(claim, {"as stated": measured(claim, "as stated", STANDARD)})) == "inconclusive"
+    assert (
+        str(verdict(claim, {"as stated": measured(claim, "as stated", STANDARD)})) == "inconclusive"
+    )
     least = 6.0
     assert str(verdict(claim, {"as stated": measured(claim, "as stated", STANDARD)})) == "fails"
     assert "effort" in measured(claim, "as stated", "quick")["untested"]
@@ -56,7 +68,11 @@ def test_the_verdict_counts_learners_who_find_it(monkeypatch, conduct):
 def test_renaming_noise_earns_nothing_and_renaming_half_of_it_does(monkeypatch):
     claim = CLAIMS["data_valuation/renaming_adds_nothing_to_bait"]
     assert str(verdict(claim, {"as stated": measured(claim, "as stated", "quick")})) == "holds"
-    monkeypatch.setattr(learned_sellers, "seller", lambda market, bait, **more: seller(market, bait=bait / 2, **more))
+    monkeypatch.setattr(
+        learned_sellers,
+        "seller",
+        lambda market, bait, **more: seller(market, bait=bait / 2, **more),
+    )
     assert str(verdict(claim, {"as stated": measured(claim, "as stated", "quick")})) == "fails"
 
 

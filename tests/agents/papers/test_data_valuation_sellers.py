@@ -1,4 +1,6 @@
-"""Dishonest sellers, private distances, many sellers and payments: what can be worked out, and cheats that are seen."""
+"""Dishonest sellers, private distances, many sellers and payments: what can be worked out, and
+cheats that are seen.
+"""
 
 import dataclasses
 from functools import partial
@@ -40,7 +42,7 @@ def played():
         kept.cache_clear()
 
 
-# --- attacks ------------------------------------------------------------------------------------------------------------
+# --- attacks --------------------------------------------------------------------------------------
 
 
 def changed(made, name, part):
@@ -58,7 +60,8 @@ def test_what_sellers_do_to_their_rows(made):
     _, spoofed = changed(made, "spoofs, random labels", "shown")
     assert all((made.goal_x == row).all(-1).any() for row in spoofed.x[0])  # the buyer's own rows
     _, random = changed(made, "random labels", "shown")
-    assert float((random.y == rows.y).double().mean()) == pytest.approx(0.1, abs=0.06)  # 200 rows of ten classes
+    # 200 rows of ten classes
+    assert float((random.y == rows.y).double().mean()) == pytest.approx(0.1, abs=0.06)
     _, half = changed(made, "half public", "shown")
     assert bool((half.x <= (rows.x + made.goal_x.amax(0)) / 2 + 1e-6).all())
 
@@ -83,13 +86,18 @@ def test_an_audit_sees_a_spoofed_pilot_and_no_honest_one(played):
     for audit in (exploits.BY_GOAL, exploits.BY_PILOT):
         assert played["spoofs, random labels", audit].money.tolist() == [0.0, 0.0]
         assert torch.equal(played[HONEST, audit].money, played[HONEST, "none"].money)
-    assert bool((played["spoofs, random labels", "none"].money > played[HONEST, "none"].money).all())
+    assert bool(
+        (played["spoofs, random labels", "none"].money > played[HONEST, "none"].money).all()
+    )
 
 
 def test_only_an_audit_by_the_pilot_sees_noise_in_place_of_skewed_data(played):
-    # a skewed seller lies so far off that noise of its moments is hardly farther from the buyer's rows
+    # a skewed seller lies so far off that noise of its moments is hardly farther from the buyer's
+    # rows
     assert played["noise delivered", exploits.BY_PILOT].money.tolist() == [0.0, 0.0]
-    assert torch.equal(played["noise delivered", exploits.BY_GOAL].money, played[HONEST, "none"].money)
+    assert torch.equal(
+        played["noise delivered", exploits.BY_GOAL].money, played[HONEST, "none"].money
+    )
     assert torch.equal(played["noise delivered", "none"].wad, played[HONEST, "none"].wad)
 
 
@@ -101,16 +109,21 @@ def test_the_budget_is_split_by_values_and_a_part_waits():
 
 
 def test_numbers_of_the_page_stand_beside_their_attacks():
-    assert set(numbers.EXPLOITS) <= set(ATTACKS) and set(exploits.CONDITIONS.values()) == set(DEFENCES)
+    assert set(numbers.EXPLOITS) <= set(ATTACKS) and set(exploits.CONDITIONS.values()) == set(
+        DEFENCES
+    )
     assert numbers.CORRELATIONS["FedNova", 6000].value == -0.75 and len(numbers.CORRELATIONS) == 8
 
 
-# --- the market itself --------------------------------------------------------------------------------------------------
+# --- the market itself ----------------------------------------------------------------------------
 
 
 def test_in_the_market_renaming_pays_where_nothing_defends():
-    truth, renames = (market.earned("as stated", strategy, 3) for strategy in ("truthful", "label_permuter"))
-    assert bool((renames[0] >= truth[0] - 1e-9).all())  # its pilot is honest: the price is that of the truth
+    truth, renames = (
+        market.earned("as stated", strategy, 3) for strategy in ("truthful", "label_permuter")
+    )
+    # its pilot is honest: the price is that of the truth
+    assert bool((renames[0] >= truth[0] - 1e-9).all())
     assert float(renames[1].mean()) < float(truth[1].mean())  # the buyer pays for a worse model
 
 
@@ -118,23 +131,27 @@ def test_the_evidence_of_the_market_is_about_who_harms(monkeypatch):
     money = {"truthful": (10.0, 5.0), "label_permuter": (8.0, -5.0), "spoofer": (12.0, -9.0)}
 
     def earned(condition, strategy, n_seeds):
-        own, buyer = money.get(strategy, (99.0, 6.0))  # all others do the buyer good, and do not count
+        # all others do the buyer good, and do not count
+        own, buyer = money.get(strategy, (99.0, 6.0))
         return torch.full((n_seeds,), own).double(), torch.full((n_seeds,), buyer).double()
 
     monkeypatch.setattr(market, "earned", earned)
     evidence = market.harm_pays_less("as stated", TINY)
-    assert evidence.samples == {"label_permuter": [1.0, 1.0], "spoofer": [-3.0, -3.0]}  # .9 x 10 less 8 and 12
+    # .9 x 10 less 8 and 12
+    assert evidence.samples == {"label_permuter": [1.0, 1.0], "spoofer": [-3.0, -3.0]}
     assert evidence.scale == 10.0 and "effort" in market.harm_pays_less("vocabulary", TINY).untested
 
 
-# --- private distances --------------------------------------------------------------------------------------------------
+# --- private distances ----------------------------------------------------------------------------
 
 
 def test_triangle_wad_by_its_reference():
-    assert float(private.triangle(4, 1, 1.0, 0.5, n=40).error.abs().max()) < 1e-12  # one point moves all rows alike
+    # one point moves all rows alike
+    assert float(private.triangle(4, 1, 1.0, 0.5, n=40).error.abs().max()) < 1e-12
     wide, narrow = (private.triangle(4, 20, sigma, 0.5, n=100) for sigma in (1.0, 0.2))
     assert bool((wide.error > narrow.error).all()) and bool((narrow.error > 0).all())
-    assert bool((narrow.found >= wide.found).all()) and float(narrow.found.mean()) > 0.9  # the page: 92 % and 58 %
+    # the page: 92 % and 58 %
+    assert bool((narrow.found >= wide.found).all()) and float(narrow.found.mean()) > 0.9
 
 
 def test_the_gaussians_differ_along_one_coordinate():
@@ -145,22 +162,30 @@ def test_the_gaussians_differ_along_one_coordinate():
 
 def test_a_fixed_t_freezes():
     free, fixed = private.history(4, 40, None), private.history(4, 40, 0.5)
-    assert bool((fixed[:, -1] > free[:, -1]).all()) and bool((free >= -1e-9).all())  # an upper bound
+    # an upper bound
+    assert bool((fixed[:, -1] > free[:, -1]).all()) and bool((free >= -1e-9).all())
     assert float((fixed[:, -2] - fixed[:, -1]).abs().mean()) < 0.01
 
 
-# --- many sellers -------------------------------------------------------------------------------------------------------
+# --- many sellers ---------------------------------------------------------------------------------
 
 
 def test_mixtures_of_many_sellers_reach_more_and_more_blocks():
     p = many_sellers.mixtures_of(100, 20, 10)
-    assert p.sum(-1).tolist() == pytest.approx([1.0] * 20) and int((p > 0).sum(-1).max()) <= many_sellers.MIXED
+    assert (
+        p.sum(-1).tolist() == pytest.approx([1.0] * 20)
+        and int((p > 0).sum(-1).max()) <= many_sellers.MIXED
+    )
     blocks = [len((row > 0).nonzero()[:, 0].remainder(10).unique()) for row in p]
-    assert blocks[0] == blocks[10] == 1 and max(blocks) > 4  # the first of ten reaches one block of classes
+    # the first of ten reaches one block of classes
+    assert blocks[0] == blocks[10] == 1 and max(blocks) > 4
 
 
 def test_the_exact_distance_takes_a_mixtures_own_rows():
-    parts, goal = torch.randn(12, 5, 3, generator=torch.Generator().manual_seed(0)).double(), torch.eye(3).double()
+    parts, goal = (
+        torch.randn(12, 5, 3, generator=torch.Generator().manual_seed(0)).double(),
+        torch.eye(3).double(),
+    )
     p = many_sellers.mixtures_of(12, 6, 4)
     whole = combine_wad(parts, p, goal, method="exact")
     assert many_sellers._exact(parts, p, goal).tolist() == pytest.approx(whole.tolist())
@@ -169,12 +194,17 @@ def test_the_exact_distance_takes_a_mixtures_own_rows():
 def test_the_additive_distance_goes_with_the_exact_one():
     found = many_sellers.crowd(12, 2, 12)
     assert bool(
-        (torch.nn.functional.cosine_similarity(*(x - x.mean(-1, keepdim=True) for x in (found.sliced, found.exact))) > 0.8).all()
+        (
+            torch.nn.functional.cosine_similarity(
+                *(x - x.mean(-1, keepdim=True) for x in (found.sliced, found.exact))
+            )
+            > 0.8
+        ).all()
     )
     assert found.accuracy.shape == (2, 12) and found.seconds > 0
 
 
-# --- payments -----------------------------------------------------------------------------------------------------------
+# --- payments -------------------------------------------------------------------------------------
 
 
 def one(asks, values, budget):
@@ -183,7 +213,8 @@ def one(asks, values, budget):
 
 def test_asks_that_decide_are_tried():
     tried = candidates(one([2.0, 3.0], [2.0, 4.0], 12.0))[0, 0]
-    for place in (1.5, 12 * 2 / 6, 12.0, 2.0):  # 3 x 2 / 4: before the other; shares of 12 and of all; its value
+    # 3 x 2 / 4: before the other; shares of 12 and of all; its value
+    for place in (1.5, 12 * 2 / 6, 12.0, 2.0):
         assert bool((tried - place).abs().min() < 1e-6), place
         assert bool((tried < place).any() and (tried > place).any())
 
@@ -214,7 +245,9 @@ def spends_twice(asks, values, budget):
 )
 def test_a_cheating_rule_fails_its_claim(claim, experiment, cheat):
     whole = CLAIMS[f"data_valuation/{claim}"]
-    planted = dataclasses.replace(whole, experiment=partial(experiment, rule=DataRule("points", cheat, "Not at all.")))
+    planted = dataclasses.replace(
+        whole, experiment=partial(experiment, rule=DataRule("points", cheat, "Not at all."))
+    )
     assert str(verdict(whole, {"as stated": measured(whole, "as stated", "quick")})) == "holds"
     found = verdict(planted, {"as stated": measured(planted, "as stated", TINY)})
     assert str(found) == "fails" and found.counterexample
@@ -222,4 +255,6 @@ def test_a_cheating_rule_fails_its_claim(claim, experiment, cheat):
 
 def test_the_regret_of_a_rule_that_pays_the_ask_is_known():
     some = one([1.0, 9.0], [1.0, 1.0], 8.0)  # who asks up to 4 is bought and paid its ask
-    assert regrets(DataRule("points", pays_the_ask, "Not at all."), some).tolist() == [[pytest.approx(3.0), 0.0]]
+    assert regrets(DataRule("points", pays_the_ask, "Not at all."), some).tolist() == [
+        [pytest.approx(3.0), 0.0]
+    ]

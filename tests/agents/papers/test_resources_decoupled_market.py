@@ -1,4 +1,6 @@
-"""Play in the resource market: what can be worked out, the order of audits and conducts, and cheats that turn the claims."""
+"""Play in the resource market: what can be worked out, the order of audits and conducts, and
+cheats that turn the claims.
+"""
 
 import dataclasses
 
@@ -6,12 +8,24 @@ import pytest
 import torch
 
 from agents.papers.resources_decoupled import accuracy, audits, commitment, market_claims, numbers
-from agents.papers.resources_decoupled.market import DEVIANT, LEADER, changed_conduct, played, uniform_part
+from agents.papers.resources_decoupled.market import (
+    DEVIANT,
+    LEADER,
+    changed_conduct,
+    played,
+    uniform_part,
+)
 from agents.stress.claims import CLAIMS, EFFORTS, measured, verdict
 from marketenv.markets.resource_market import AUDITS, CONDUCTS
 
 TINY = dataclasses.replace(EFFORTS["quick"], name="tiny")
-GAME = {"learner": None, "n_owners": 10, "n_centres": 10, "max_cycles": 2, "types": {"quality": (1.0,) * 10}}
+GAME = {
+    "learner": None,
+    "n_owners": 10,
+    "n_centres": 10,
+    "max_cycles": 2,
+    "types": {"quality": (1.0,) * 10},
+}
 
 
 def test_who_changes_nothing_earns_the_equilibrium_and_deviants_are_where_they_should_be():
@@ -23,7 +37,10 @@ def test_who_changes_nothing_earns_the_equilibrium_and_deviants_are_where_they_s
 
 
 def test_a_random_leader_pays_between_half_of_eta_and_eta():
-    paid = {name: played(GAME, [(LEADER, changes)], 40).rewards[..., 1:11].sum(-1) for name, changes in accuracy.PAYMENTS.items()}
+    paid = {
+        name: played(GAME, [(LEADER, changes)], 40).rewards[..., 1:11].sum(-1)
+        for name, changes in accuracy.PAYMENTS.items()
+    }
     # owners earn eta (1 - K)^2 each: their sum is eta / 10
     assert paid["equilibrium"].flatten().tolist() == pytest.approx([25 / 180] * 80, abs=1e-5)
     assert paid["FIXED"].flatten().tolist() == pytest.approx([0.1] * 80, abs=1e-5)
@@ -33,16 +50,21 @@ def test_a_random_leader_pays_between_half_of_eta_and_eta():
 
 
 def test_without_escrow_the_leader_gains_all_that_it_keeps():
-    assert commitment.gain(False, 2, (1.0,) * 10).tolist() == pytest.approx([25 / 18] * 2, abs=1e-5)  # 1.3889
+    # 1.3889
+    assert commitment.gain(False, 2, (1.0,) * 10).tolist() == pytest.approx([25 / 18] * 2, abs=1e-5)
     assert commitment.gain(True, 2).tolist() == [0.0, 0.0]  # it has no such move
     whole = CLAIMS["resources_decoupled/word_is_kept"]
-    found = verdict(whole, {condition: measured(whole, condition, TINY) for condition in whole.conditions})
+    found = verdict(
+        whole, {condition: measured(whole, condition, TINY) for condition in whole.conditions}
+    )
     assert str(found) == f"fails as stated; holds under: {commitment.HELD}"
 
 
 @pytest.fixture(scope="module")
 def earned():
-    return {name: audits.earned(name, 2) for name in (audits.NOTHING, audits.LOSS_DROP, audits.HELD_OUT)}
+    return {
+        name: audits.earned(name, 2) for name in (audits.NOTHING, audits.LOSS_DROP, audits.HELD_OUT)
+    }
 
 
 def means(found):
@@ -51,10 +73,13 @@ def means(found):
 
 def test_reports_are_paid_in_full_whatever_is_delivered(earned):
     own = means(earned[audits.NOTHING])
-    assert own == pytest.approx(dict.fromkeys(CONDUCTS, 1 / 72), abs=1e-6)  # clean data: all have quality 1
+    # clean data: all have quality 1
+    assert own == pytest.approx(dict.fromkeys(CONDUCTS, 1 / 72), abs=1e-6)
     leader = {name: float(one.mean()) for name, (_, one) in earned[audits.NOTHING].items()}
     # nine tenths of the data are left of sum q = 1.25: 2.5 ln 2.125 - 25 / 18
-    assert leader["junk"] == pytest.approx(2.5 * torch.tensor(2.125).log().item() - 25 / 18, abs=1e-5)
+    assert leader["junk"] == pytest.approx(
+        2.5 * torch.tensor(2.125).log().item() - 25 / 18, abs=1e-5
+    )
 
 
 def test_the_papers_audit_pays_bad_data_more_and_a_control_less(earned):
@@ -66,7 +91,11 @@ def test_the_papers_audit_pays_bad_data_more_and_a_control_less(earned):
 
 def test_evidence_is_about_nine_tenths_of_honesty(monkeypatch):
     fake = {"honest": 10.0, "junk": 8.0, "copies": 9.5}
-    monkeypatch.setattr(audits, "earned", lambda defence, n: {k: (torch.full((n,), v).double(),) * 2 for k, v in fake.items()})
+    monkeypatch.setattr(
+        audits,
+        "earned",
+        lambda defence, n: {k: (torch.full((n,), v).double(),) * 2 for k, v in fake.items()},
+    )
     evidence = audits.worse_earns_less("as stated", TINY, audits.LOSS_DROP)
     assert evidence.samples == {"junk": [1.0] * 2, "copies": [-0.5] * 2} and evidence.scale == 10.0
     for costly in audits.COSTLY:
@@ -81,13 +110,18 @@ def test_every_audit_and_conduct_has_its_place():
 
 
 def test_accuracy_is_measured_after_every_round_and_paired(monkeypatch):
-    found = {name: accuracy.accuracies("digits", name, 2, 2) for name in (accuracy.WITH, accuracy.WITHOUT)}
+    found = {
+        name: accuracy.accuracies("digits", name, 2, 2)
+        for name in (accuracy.WITH, accuracy.WITHOUT)
+    }
     with_it, without = (one["equilibrium"] for one in found.values())
     assert with_it.shape == (2, 2) and bool((with_it[1] > 0.4).all())
     assert torch.equal(with_it[0], without[0])  # the first audit comes after the first round
     assert bool((found[accuracy.WITHOUT]["equilibrium"] != found[accuracy.WITHOUT]["FIXED"]).any())
     monkeypatch.setattr(
-        accuracy, "accuracies", lambda d, name, r, n, s: {"equilibrium": torch.full((r, n), 0.5 + (name == accuracy.WITH))}
+        accuracy,
+        "accuracies",
+        lambda d, name, r, n, s: {"equilibrium": torch.full((r, n), 0.5 + (name == accuracy.WITH))},
     )
     (more,) = accuracy.adjustment_helps("digits", TINY).samples.values()
     assert more == [100.0] * 2
