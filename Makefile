@@ -5,8 +5,14 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 FRAMEWORKS := supersuit openspiel torchrl benchmarl rllib
 VENVS ?= .venvs
+# compiled files are kept, whatever the shell says: without them each process compiles everything anew
+PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n logical --dist worksteal
+# what make test-fast runs, which may name others: make test-fast FAST=tests/agents FEW=3
+FEW ?= 1
+FAST ?= $(addprefix tests/, alignment core data envs learners markets mechanisms metrics render \
+	valuation test_jaxtyping_once.py test_structure.py)
 
-.PHONY: help demo test lint types bench mutate clean test-frameworks $(FRAMEWORKS:%=test-%)
+.PHONY: help demo test test-fast lint types bench mutate clean test-frameworks $(FRAMEWORKS:%=test-%)
 
 help:  ## show these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -23,7 +29,10 @@ demo: $(STAMP)  ## agents train, trade and pay on real digits; writes results/de
 	$(BIN)/python scripts/demo.py
 
 test: $(STAMP) lint types  ## run the whole suite, one process a core
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical
+	$(PYTEST)
+
+test-fast: $(STAMP)  ## the library in less than a minute: one case of each test, without the long ones
+	$(PYTEST) --few $(FEW) $(FAST)
 
 lint: $(STAMP)  ## ruff and the import floors
 	$(BIN)/ruff check .

@@ -1,6 +1,4 @@
-"""Arguments of a market as a command line has them: words such as ``n_agents=3``, read and
-checked by the market's own config.
-"""
+"""Arguments of a market on a command line, such as ``n_agents=3``, checked by its own config."""
 
 from __future__ import annotations
 
@@ -29,25 +27,25 @@ def read_arguments(
     """
     market = short_name(market)
     config, _ = lookup(MARKETS, market, "market")
-    wanted = typing.get_type_hints(config)
-    found: dict[str, Any] = {}
+    hints = typing.get_type_hints(config)
+    values: dict[str, Any] = {}
     for word in words:
         key, equals, text = word.partition("=")
         if not equals or not key.isidentifier():
             raise ValueError(f"arguments has {word!r}, wanted key=value, for instance n_agents=3.")
-        if key not in wanted:
-            raise unknown(f"argument of {market}", key, tuple(wanted))
+        if key not in hints:
+            raise unknown(f"argument of {market}", key, tuple(hints))
         if key in (apart or {}):
             raise ValueError(f"arguments has {word!r}; give {key} by {(apart or {})[key]}.")
-        if key in found:
+        if key in values:
             raise ValueError(f"arguments has {word!r} and another {key} before it; give it once.")
-        found[key] = _value(text)
-        if not _fits(found[key], wanted[key]):
-            kind = wanted[key].__name__ if type(wanted[key]) is type else wanted[key]
+        values[key] = _value(text)
+        if not _fits(values[key], hints[key]):
+            kind = hints[key].__name__ if type(hints[key]) is type else hints[key]
             raise ValueError(
-                f"arguments has {word!r}: {key} of {market} is {found[key]!r}, wanted {kind}."
+                f"arguments has {word!r}: {key} of {market} is {values[key]!r}, wanted {kind}."
             )
-    return found
+    return values
 
 
 def _value(text: str) -> Any:
@@ -59,9 +57,7 @@ def _value(text: str) -> Any:
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value read from text can be what an annotation names; the config itself checks
-    ranges.
-    """
+    """Whether a value fits an annotation; the config itself checks ranges."""
     kind, parts = typing.get_origin(hint), typing.get_args(hint)
     if kind in (typing.Union, types.UnionType):
         return any(_fits(value, part) for part in parts)

@@ -21,7 +21,7 @@ from .scripted import Strategy
 
 
 @dataclass(frozen=True)
-class Mixture:
+class MixedStrategy:
     """A mixed strategy: one of several policies, each with its chance.
 
     ``seat`` draws one policy for a whole episode, as game theory means it. Called as a policy
@@ -33,13 +33,12 @@ class Mixture:
     weights: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        right = len(self.policies) == len(self.weights) and all(
-            weight >= 0 for weight in self.weights
-        )
-        if not right or not abs(sum(self.weights) - 1) < 1e-6:
+        weights = self.weights
+        fits = len(self.policies) == len(weights) and all(weight >= 0 for weight in weights)
+        if not fits or not abs(sum(weights) - 1) < 1e-6:
             raise ValueError(
-                f"a mixture of {len(self.policies)} policies got the weights {self.weights}; wanted"
-                " one a policy, >= 0, sum 1."
+                f"a mixed strategy of {len(self.policies)} policies got the weights {weights};"
+                " wanted one weight a policy, >= 0, with sum 1."
             )
 
     def draw(self, keys: Int[Tensor, "*batch"]) -> Int[Tensor, "*batch"]:
@@ -57,12 +56,13 @@ class Mixture:
         return actions[self.draw(keys), torch.arange(len(keys), device=keys.device)]
 
 
-Profile = Mapping[str, Policy | Mixture]  # who plays what, by agent
+Profile = Mapping[str, Policy | MixedStrategy]  # who plays what, by agent
 
 
 def find_profile(market: Market, parts: Any = "truthful") -> dict[str, Policy]:
-    """Who plays what, by agent: one part for all, or a mapping from agents or roles to parts (the
-    others are truthful).
+    """Who plays what, by agent.
+
+    parts: one part for all, or a mapping from agents or roles to parts; all others are truthful
 
     A part is a policy, a mixture, a scripted strategy or its name, or what ``marketenv.envs`` takes
     for an opponent. Raises ValueError for unknown names.
@@ -72,15 +72,13 @@ def find_profile(market: Market, parts: Any = "truthful") -> dict[str, Policy]:
     ['buyer_0', 'seller_0']
     """
     if isinstance(parts, Mapping):
-        return find_opponents(
-            {name: find_part(market, part) for name, part in parts.items()}, market
-        )
+        by_name = {name: find_part(market, part) for name, part in parts.items()}
+        return find_opponents(by_name, market)
     return find_opponents(find_part(market, parts), market)
 
 
 def find_part(market: Market, part: Any) -> Any:
-    """The policy of a scripted strategy for this market; anything else as it came, for the doors to
-    look up.
+    """The policy of a scripted strategy for this market; any other part as it is, for the doors.
 
     Raises ValueError for a name that is neither the market's nor a strategy's, with its neighbour.
     """
@@ -94,45 +92,50 @@ def find_part(market: Market, part: Any) -> Any:
 
 
 def members(market: Market, agent: str) -> tuple[str, ...]:
-    """The agent of this name alone, or all agents of the role of this name; ValueError for an
-    unknown name.
+    """The agent of this name alone, or all agents of the role of this name.
+
+    Raises ValueError for an unknown name.
 
     >>> from marketenv import make_market
     >>> market = make_market("reference_v0", game="second_price", n_buyers=2)
     >>> members(market, "buyer"), members(market, "buyer_1")
     (('buyer_0', 'buyer_1'), ('buyer_1',))
     """
-    known = {name: (name,) for name in agent_names(market)} | {
+    groups = {name: (name,) for name in agent_names(market)} | {
         role.name: role.agents for role in market.roles
     }
-    return lookup(known, agent, "agent")
+    return lookup(groups, agent, "agent")
 
 
 def seat(
     market: Market, profile: Profile, seeds: Int[Tensor, "pairs"]
 ) -> tuple[list[Policy], Int[Tensor, "pairs agents"]]:
-    """All policies of a profile, and the number of the one that each agent plays on each seed;
-    mixtures are drawn here.
+    """All policies of a profile, and the number of each agent's policy on each seed.
+
+    Mixtures are drawn here.
     """
     names, columns = agent_names(market), []
     policies: list[Policy] = []
     keys = draws.agent_keys(seeds, len(names), "seat")
     for k, name in enumerate(names):
         part = profile[name]
-        mixed = part if isinstance(part, Mixture) else Mixture((part,), (1.0,))
-        known = {id(policy): number for number, policy in reversed(list(enumerate(policies)))}
-        numbers = []
-        for policy in mixed.policies:
-            if id(policy) not in known:
-                known[id(policy)] = len(policies)
-                policies.append(policy)
-            numbers.append(known[id(policy)])
-        columns.append(torch.tensor(numbers, device=seeds.device)[mixed.draw(keys[:, k])])
+        mixture = part if isinstance(part, MixedStrategy) else MixedStrategy((part,), (1.0,))
+        numbers = [_number(policies, policy) for policy in mixture.policies]
+        columns.append(torch.tensor(numbers, device=seeds.device)[mixture.draw(keys[:, k])])
     return policies, torch.stack(columns, 1)
 
 
+def _number(policies: list[Policy], policy: Policy) -> int:
+    """The number of a policy in a list, to which it is added where it is new."""
+    for number, other in enumerate(policies):
+        if other is policy:
+            return number
+    policies.append(policy)
+    return len(policies) - 1
+
+
 @dataclass(frozen=True)
-class Played:
+class LineupResults:
     """Episodes of some line-ups on the same seeds.
 
     utility: per episode, money                                   float64 [line-ups, pairs, agents]
@@ -149,38 +152,34 @@ def play(
     who: Int[Tensor, "lineups pairs agents"],
     seeds: Int[Tensor, "pairs"],
     start: rounds.Situation | None = None,
-) -> Played:
-    """Play every line-up on every seed as one batch: agent i of pair k plays ``policies[who[., k,
-    i]]``.
+) -> LineupResults:
+    """Play every line-up on every seed as one batch.
 
     What is quoted before anybody moves is the same for all line-ups, so it is computed once a seed.
-    start: where these seeds' markets stand at first, the first move where it is not said
+
+    who:   agent i of pair k plays ``policies[who[., k, i]]``
+    start: the first situation of the seeds' markets; None begins at the first move
     """
-    flat, pairs = (
-        who.flatten(0, 1).to(market.device),
-        torch.arange(len(seeds), device=market.device),
-    )
-    now = tree.rows(start or rounds.begin(market, seeds), pairs.repeat(len(who)))
-    utility = torch.zeros(flat.shape, dtype=torch.float64, device=market.device)
-    over = torch.zeros(len(flat), dtype=torch.bool, device=market.device)
-    sums: dict[str, list[Tensor]] = {}
+    pairs = torch.arange(len(seeds), device=market.device).repeat(len(who))
+    seats = who.flatten(0, 1).to(market.device)
+    now = tree.rows(start or rounds.begin(market, seeds), pairs)
+    utility = torch.zeros(seats.shape, dtype=torch.float64, device=market.device)
+    over = torch.zeros(len(seats), dtype=torch.bool, device=market.device)
+    totals: dict[str, list[Tensor]] = {}
     while now.playing:
-        before, (now, report) = (
-            now,
-            rounds.advance(market, now, rounds.act_mixed(market, policies, flat, now)),
-        )
+        before = now
+        now, report = rounds.advance(market, now, rounds.act_mixed(market, policies, seats, now))
         if report is None:
             continue
         utility += report.rewards.masked_fill(over[:, None], 0.0)
         for name, parts in facts_of(market, before, report).items():
-            told = torch.stack(
-                [
-                    part.double().masked_fill(over[:, None], 0.0).unflatten(0, who.shape[:2]).sum(1)
-                    for part in parts
-                ]
-            )
-            sums[name] = [*sums.get(name, []), told]
+            lineups = [
+                part.double().masked_fill(over[:, None], 0.0).unflatten(0, who.shape[:2])
+                for part in parts
+            ]
+            total = torch.stack([part.sum(1) for part in lineups])
+            totals.setdefault(name, []).append(total)
         over = over | report.terminated
-    facts = {name: torch.stack(rows).sum(0).cpu() for name, rows in sums.items()}
-    means = {name: total / weight.clamp(min=1e-12) for name, (total, weight) in facts.items()}
-    return Played(utility.unflatten(0, who.shape[:2]).cpu(), means)
+    sums = {name: torch.stack(rows).sum(0).cpu() for name, rows in totals.items()}
+    means = {name: total / weight.clamp(min=1e-12) for name, (total, weight) in sums.items()}
+    return LineupResults(utility.unflatten(0, who.shape[:2]).cpu(), means)

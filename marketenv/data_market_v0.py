@@ -1,5 +1,4 @@
-"""The data market: a buyer procures training data of private sellers through a platform that
-predicts accuracy, and pays.
+"""The data market: a buyer pays private sellers for data; a platform predicts its accuracy.
 
 ``parallel_env``, ``env`` (AEC) and ``raw_env`` take ``render_mode``, ``action_levels`` and, as
 keywords, every field of the market's config: ``DataMarketConfig``. Its page:

@@ -1,5 +1,4 @@
-"""The model-sharing market of iPFL: clients train, buy each other's models by a collaboration
-graph, and pay.
+"""The model-sharing market of iPFL: clients train, and buy each other's models along a graph.
 
 ``parallel_env``, ``env`` (AEC) and ``raw_env`` take ``render_mode``, ``action_levels`` and, as
 keywords, every field of the market's config: ``ModelSharingConfig``. Its page:

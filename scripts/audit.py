@@ -1,10 +1,9 @@
-"""Put every claim of the papers to the test: deviations searched and learned, verdicts computed,
-all of it on one page.
+"""Test every claim of the papers: search for deviations, compute verdicts, write all on one page.
 
 Writes claims.json (verdicts, samples, seeds; the same bytes wherever and however often it is run)
-and report.html into the folder, of the claims that were chosen. What is measured is kept: a killed
-audit goes on where it stood, and a change of the code measures anew. A claim that fails is a
-result; the exit code is 1 where an experiment could not be run, and 2 for bad arguments.
+and report.html, of the chosen claims, into the folder. Measurements are kept: a killed audit goes
+on where it stood, and a change of the code measures anew. A claim that fails is a result; the exit
+code is 1 where an experiment could not be run, and 2 for bad arguments.
 """
 
 from __future__ import annotations
@@ -24,38 +23,22 @@ from rich.table import Table
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from agents.stress.claims.claim import (  # noqa: E402
-    EFFORTS,
-    FAILS,
-    HOLDS,
-    INCONCLUSIVE,
-    NO_GAIN,
-    UNMET,
-    UNTESTED,
-    Claim,
-)
+from agents.cli import command  # noqa: E402
+from agents.papers.core.audit import OURS, audit, choose, find_claims  # noqa: E402
+from agents.papers.core.audit_page import write_page  # noqa: E402
+from agents.papers.core.audited import Audited, decisive, plain  # noqa: E402
+from agents.papers.core.claim import Claim  # noqa: E402
+from agents.papers.core.effort import EFFORTS  # noqa: E402
+from agents.papers.core.units import Crew, replace  # noqa: E402
+from agents.papers.core.words import FAILS, HOLDS, INCONCLUSIVE, NO_GAIN, UNMET, UNTESTED  # noqa: E402
 from marketenv.core.lookup import unknown  # noqa: E402
-from scripts import command  # noqa: E402
-from scripts.audits.evidence import (  # noqa: E402
-    OURS,
-    Audited,
-    audit,
-    choose,
-    find_claims,
-    plain,
-    told,
-)
-from scripts.audits.page import write_page  # noqa: E402
-from scripts.units import Crew, replace  # noqa: E402
 
-STYLES = {  # of the words that a verdict, or a part of it, begins with
-    **{
-        HOLDS: "bold green",
-        NO_GAIN: "bold cyan",
-        FAILS: "bold red",
-        INCONCLUSIVE: "bold yellow",
-        UNMET: "bold",
-    },
+STYLES = {  # by the word that a verdict, or a part of it, begins with
+    HOLDS: "bold green",
+    NO_GAIN: "bold cyan",
+    FAILS: "bold red",
+    INCONCLUSIVE: "bold yellow",
+    UNMET: "bold",
     UNTESTED.removesuffix(" here"): "dim",
 }
 
@@ -65,18 +48,18 @@ class AuditConfig:
     """Arguments of the audit.
 
     Args:
-        market: whose claims are tested: reference, parameter_trading, model_sharing, data_market,
-            resource_market; none takes all
+        market: markets whose claims are tested: reference, parameter_trading, model_sharing,
+            data_market, resource_market; none takes all
         claims: ids of claims, or patterns such as "train_n_trade/*"; none takes all
         budget: how much every experiment may spend: quick, standard or full
         module: the table of claims, module:NAME; a module of your own brings claims of your own
         engine: local takes processes of this machine, ray those of a Ray cluster
         address: of the Ray cluster; without it one that runs here, else one is started
         workers: processes; 0 takes one per processor
-        tries: how often an experiment is tried that fails
-        resume: keep what is measured already
+        tries: how often an experiment that fails is tried
+        resume: keep former measurements
         out: folder of the results
-        list: only show which claims there are
+        list: only list the claims
     """
 
     market: tuple[str, ...] = ()
@@ -97,21 +80,21 @@ class AuditConfig:
         self.crew()
 
     def crew(self) -> Crew:
-        """Who does the work."""
+        """The processes that do the work."""
         return Crew(
             workers=self.workers, tries=self.tries, engine=self.engine, address=self.address
         )
 
 
 def main(config: AuditConfig) -> int:
-    """Audit the chosen claims, show and write what was found; returns the exit code."""
+    """Audit the chosen claims, show and write the results; returns the exit code."""
     chosen = choose(find_claims(config.module), config.market, config.claims)
     if config.list:
         listed(chosen)
         return 0
     command.check_folder(config.out)
     start = time.perf_counter()
-    found = audit(
+    audited = audit(
         chosen,
         config.module,
         config.budget,
@@ -119,17 +102,15 @@ def main(config: AuditConfig) -> int:
         config.crew(),
         fresh=not config.resume,
     )
-    text = json.dumps(plain(found, config.budget), indent=1, sort_keys=True, allow_nan=False)
+    text = json.dumps(plain(audited, config.budget), indent=1, sort_keys=True, allow_nan=False)
     replace(config.out / "claims.json", f"{text}\n".encode())
-    replace(config.out / "report.html", write_page(found, config.budget).encode())
-    show(found, config, time.perf_counter() - start)
-    return int(any(one.errors for one in found))
+    replace(config.out / "report.html", write_page(audited, config.budget).encode())
+    show(audited, config, time.perf_counter() - start)
+    return int(any(one.errors for one in audited))
 
 
 def listed(claims: dict[str, Claim]) -> None:
-    """Print the claims and their conditions, without a test; an id has a line for itself, so
-    that nothing cuts it.
-    """
+    """Print the claims and their conditions, an id on a line for itself, so that it is whole."""
     for claim in claims.values():
         conditions = (
             "; ".join(claim.conditions) if claim.experiment else f"not tested here: {claim.why}"
@@ -144,13 +125,13 @@ def styled(part: str) -> str:
     return f"[{style}]{escape(part)}[/]"
 
 
-def show(found: list[Audited], config: AuditConfig, seconds: float) -> None:
-    """Print the table of verdicts, what could not be run, and where the files are."""
+def show(audited: list[Audited], config: AuditConfig, seconds: float) -> None:
+    """Print the table of verdicts, the errors, and where the files are."""
     shown = Table(title=f"audit, budget {config.budget}", box=box.SIMPLE_HEAD, padding=(0, 1))
     for head in ("claim", "verdict", "mean and 95 %, or greatest", "wanted"):
         shown.add_column(head, no_wrap=True)
-    for one in found:
-        cells = (told(one, named=False), one.wanted(one.shown.condition).split(" (of all")[0])
+    for one in audited:
+        cells = (decisive(one, named=False), one.wanted(one.shown.condition).split(" (of all")[0])
         shown.add_row(
             escape(one.claim.id),
             "; ".join(map(styled, one.word.split("; ", 1))),
@@ -158,13 +139,14 @@ def show(found: list[Audited], config: AuditConfig, seconds: float) -> None:
         )
     command.show(shown)
     console = Console()
-    for one in found:
+    for one in audited:
         for condition, error in one.errors.items():
             console.print(
                 f"{one.claim.id}, {condition}: {error}", style="red", markup=False, soft_wrap=True
             )
     slowest = max(
-        ((s, one.claim.id) for one in found for s in one.seconds.values()), default=(0.0, "nothing")
+        ((s, one.claim.id) for one in audited for s in one.seconds.values()),
+        default=(0.0, "nothing"),
     )
     console.print(
         f"{seconds:.0f} s; the longest experiment took {slowest[0]:.0f} s ({slowest[1]}).",

@@ -17,10 +17,7 @@ from rich.table import Table
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from marketenv.core.lookup import unknown  # noqa: E402
-from marketenv.core.storage import whole_file  # noqa: E402
-from scripts import command  # noqa: E402
-from scripts.benchmarks import (  # noqa: E402
+from agents.benchmarks import (  # noqa: E402
     alignment,
     contests,
     data,
@@ -30,20 +27,23 @@ from scripts.benchmarks import (  # noqa: E402
     sharing,
     stress,
 )
+from agents.cli import command  # noqa: E402
+from marketenv.core.lookup import unknown  # noqa: E402
+from marketenv.core.storage import whole_file  # noqa: E402
 
 TOY = {"models": 4, "batch": 8, "steps": 1, "repeats": 1, "threads": (1,)}
 
 
 def of_learners(quick: bool) -> list[dict[str, Any]]:
-    """The learners' measurements; tiny ones where they are quick."""
+    """The learners' measurements, of tiny sizes where they shall be quick."""
     return [row for case in learners.cases() for row in case(**(TOY if quick else {}))]
 
 
 def of_alignment(quick: bool) -> list[dict[str, Any]]:
-    """The alignment's measurements; tiny ones where they are quick."""
+    """The alignment's measurements, of tiny sizes where they shall be quick."""
     return [
         row
-        for case in alignment.cases()
+        for case in alignment.cases(64 if quick else 512)
         for row in case(**({"models": 3, "repeats": 1} if quick else {}))
     ]
 
@@ -65,7 +65,7 @@ class BenchmarkConfig:
     """Arguments of the benchmark.
 
     Args:
-        quick: tiny sizes, to see that everything runs; the figures mean nothing then
+        quick: tiny sizes, to see that everything runs; the numbers mean nothing then
         out: the JSON file
     """
 
@@ -85,7 +85,7 @@ def main(config: BenchmarkConfig) -> None:
         "" if config.only == "all" else f" --only {config.only}"
     )
     chosen = list(GROUPS) if config.only == "all" else [config.only]
-    found = [
+    rows = [
         case | {"command": line}
         for name in track(chosen, description="measuring")
         for case in GROUPS[name](config.quick)
@@ -96,16 +96,16 @@ def main(config: BenchmarkConfig) -> None:
         "unit",
         title=f"torch {torch.__version__}, {platform.machine()}, {torch.get_num_threads()} threads",
     )
-    for case in found:
+    for case in rows:
         shown.add_row(case["name"], f"{case['value']:.4g}", case["unit"])
     command.show(shown)
     with whole_file(config.out) as part:
-        part.write_text(json.dumps(found, indent=1) + "\n")
+        part.write_text(json.dumps(rows, indent=1) + "\n")
 
 
 if __name__ == "__main__":
     command.run(
         lambda: main(command.read(BenchmarkConfig, __doc__)),
-        "Nothing is kept: figures are ratios within one run, so the same command measures all of"
-        " them anew.",
+        "Nothing is kept: ratios are taken within one run, so the same command measures all of them"
+        " anew.",
     )

@@ -1,16 +1,16 @@
-"""A tournament on real digits: agents train networks, trade parameters and settle payments for 20
-rounds.
+"""A tournament on real digits: agents train networks, trade parameters and pay, for 20 rounds.
 
-One focal agent per market plays each scripted strategy against truthful ones, with the same seeds
-and data for every strategy; the agents take turns in being the focal one. "Out of the market" is
-everybody never trading. Three shorter parts show the model-sharing market, the data market and the
-resource market. At the end a quick audit puts the claims about the markets to the test. What is
-played is kept: a killed demo goes on where it stood.
+In each market one focal agent plays a scripted strategy against truthful agents, with the same
+seeds and data for every strategy; the agents take turns as the focal one. "Out of the market" means
+that nobody ever trades. Three shorter parts show the model-sharing market, the data market and the
+resource market. At the end a quick audit tests the claims about the markets. Episodes are kept: a
+killed demo goes on where it stood.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,16 +22,17 @@ from rich.table import Table
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # the agents of this repository, wherever the script is started from
 
+from agents.cli import command  # noqa: E402
+from agents.cli.intervals import note  # noqa: E402
+from agents.demos import data, resources, sharing, trading  # noqa: E402
+from agents.demos.line_ups import DemoResults, differences, joined, market_of  # noqa: E402
+from agents.papers.core import units  # noqa: E402
+from agents.papers.core.audit import choose, find_claims  # noqa: E402
 from marketenv.core import trajectory  # noqa: E402
 from marketenv.core.storage import whole_file  # noqa: E402
 from marketenv.render import page, png  # noqa: E402
-from scripts import command, units  # noqa: E402
 from scripts.audit import AuditConfig  # noqa: E402
 from scripts.audit import main as audit  # noqa: E402
-from scripts.audits.evidence import choose, find_claims  # noqa: E402
-from scripts.demos import data, resources, sharing, trading  # noqa: E402
-from scripts.demos.line_ups import Played, differences, joined, market_of  # noqa: E402
-from scripts.intervals import note  # noqa: E402
 
 AUDITED = (  # claims that are decided in seconds; "*" are all of them
     *("reference/*", "train_n_trade/*"),
@@ -65,13 +66,13 @@ class DemoConfig:
     """Arguments of the demo.
 
     Args:
-        seeds: paired markets per strategy; below 20 no interval is shown
+        seeds: markets for each strategy, on the same seeds; below 20 no interval is shown
         rounds: rounds of an episode
         arguments: arguments of parameter_trading_v0 as key=value, for instance n_agents=5
             mechanism=second_price
         out: folder of the report, the pictures, the rounds and the audit
-        audit: claims that the quick audit at the end tests, ids or patterns, "*" for all; none
-            leaves it out
+        audit: claims that the quick audit at the end tests, ids or patterns, "*" for all; without
+            any there is no audit
         workers: processes; 0 takes one per processor
     """
 
@@ -87,14 +88,12 @@ class DemoConfig:
         self.crew()
 
     def crew(self) -> units.Crew:
-        """Who does the work."""
+        """The processes that do the work."""
         return units.Crew(workers=self.workers)
 
 
 def check(config: DemoConfig) -> None:
-    """Raise ValueError for what could not be played, audited or written, before any of it is
-    begun.
-    """
+    """Raise ValueError before any work where something cannot be played, audited or written."""
     with command.flags_named(DemoConfig):
         market_of(trading.MARKET, config.arguments, config.rounds)
     choose(find_claims(), patterns=config.audit)
@@ -104,14 +103,18 @@ def check(config: DemoConfig) -> None:
 
 
 @dataclass(frozen=True)
-class Shown:
-    """What is played: the tournament; schemes and liars of model sharing; cheats of the data
-    market; leaders of the resource market, and its cheats by audit.
+class Episodes:
+    """All episodes of the demo.
+
+    tournament: in the parameter market
+    schemes, liars: in the model-sharing market
+    cheats: in the data market
+    game, audited: in the resource market: leaders, and an owner's cheats by audit
     """
 
-    tournament: Played
-    schemes: dict[str, Played]
-    liars: Played
+    tournament: DemoResults
+    schemes: dict[str, DemoResults]
+    liars: DemoResults
     cheats: list[Any]
     game: dict[str, Any]
     audited: list[Any]
@@ -122,8 +125,8 @@ class Shown:
         return [*more, data.section(self.cheats), *resources.sections(self.game, self.audited)]
 
 
-def play(config: DemoConfig) -> Shown:
-    """Play what is not played yet."""
+def play(config: DemoConfig) -> Episodes:
+    """Play the episodes that are not kept, and return all."""
     compared, lied = sharing.units(config.seeds, config.rounds)
     parts = [
         trading.units(config.arguments, config.seeds, config.rounds),
@@ -133,18 +136,20 @@ def play(config: DemoConfig) -> Shown:
         compared,
     ]
     every = [unit for part in parts for unit in part]
-    found = iter(units.run(every, config.out / "units", "markets and rounds", config.crew()).all())
+    ran = units.run(every, config.out / "units", "markets and rounds", config.crew())
+    results = iter(ran.all())
     tournament, liars, cheats, (game, *audited), schemes = (
-        [next(found) for _ in part] for part in parts
+        [next(results) for _ in part] for part in parts
     )
-    return Shown(
+    return Episodes(
         joined(tournament), sharing.schemes_of(schemes), joined(liars), cheats, game, audited
     )
 
 
-def write_report(config: DemoConfig, played: Played, more: list[tuple[str, str]]) -> Path:
-    """Write report.html, with ``more`` at its end, the pictures and rounds.jsonl into the
-    folder; returns its path.
+def write_report(config: DemoConfig, played: DemoResults, more: list[tuple[str, str]]) -> Path:
+    """Write report.html, the pictures and rounds.jsonl into the folder; returns the page's path.
+
+    more: sections at the end of the page
     """
     drawn = trading.pictures(played)
     for name, (fig, _) in drawn.items():
@@ -178,61 +183,55 @@ def table_of(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> 
     return shown
 
 
+def tables(episodes: Episodes) -> Iterator[Table]:
+    """One table for each part."""
+    played, liars = episodes.tournament, episodes.liars
+    yield table_of(
+        "focal agent per episode, mean over seeds",
+        trading.head_of(played),
+        trading.rows_of(played),
+    )
+    yield table_of(
+        "model sharing: ten clients on digits",
+        sharing.SCHEME_HEAD,
+        sharing.scheme_rows(episodes.schemes),
+    )
+    yield table_of(
+        "model sharing: one liar or attacker",
+        sharing.liar_head(liars),
+        sharing.liar_rows(liars),
+    )
+    yield table_of(
+        "data market: what one seller earns by its guard",
+        data.HEAD,
+        data.rows(episodes.cheats),
+    )
+    yield table_of(
+        "resource market: the leader's payment, and what all earn",
+        resources.LEADER_HEAD,
+        resources.leader_rows(episodes.game),
+    )
+    yield table_of(
+        "resource market: what one owner earns by the audit",
+        resources.OWNER_HEAD,
+        resources.owner_rows(episodes.audited),
+    )
+
+
 def main(config: DemoConfig) -> int:
-    """Play the markets, print their tables and write the report; then audit the claims. Returns
-    the exit code.
-    """
+    """Play, print the tables, write the report, and audit the claims; returns the exit code."""
     check(config)
-    shown = play(config)
-    played, liars = shown.tournament, shown.liars
-    console = Console()
-    command.show(
-        table_of(
-            "focal agent per episode, mean over seeds",
-            trading.head_of(played),
-            trading.rows_of(played),
-        )
-    )
-    command.show(
-        table_of(
-            "model sharing: ten clients on digits",
-            sharing.SCHEME_HEAD,
-            sharing.scheme_rows(shown.schemes),
-        )
-    )
-    command.show(
-        table_of(
-            "model sharing: one liar or attacker",
-            sharing.liar_head(liars),
-            sharing.liar_rows(liars),
-        )
-    )
-    command.show(
-        table_of(
-            "data market: what one seller earns by its guard", data.HEAD, data.rows(shown.cheats)
-        )
-    )
-    leaders, owners = resources.leader_rows(shown.game), resources.owner_rows(shown.audited)
-    command.show(
-        table_of(
-            "resource market: the leader's payment, and what all earn",
-            resources.LEADER_HEAD,
-            leaders,
-        )
-    )
-    command.show(
-        table_of("resource market: what one owner earns by the audit", resources.OWNER_HEAD, owners)
-    )
-    if told := note(
-        [*differences(played.gaps()).values(), *differences(liars.gaps()).values()], "seeds"
-    ):
-        console.print(told, soft_wrap=True)
-    console.print(f"Report: {write_report(config, played, shown.sections())}", soft_wrap=True)
-    return (
-        audit(AuditConfig(claims=config.audit, budget="quick", out=config.out / "audit"))
-        if config.audit
-        else 0
-    )
+    episodes, console = play(config), Console()
+    for table in tables(episodes):
+        command.show(table)
+    played, liars = episodes.tournament, episodes.liars
+    gaps = [*differences(played.gaps()).values(), *differences(liars.gaps()).values()]
+    if text := note(gaps, "seeds"):
+        console.print(text, soft_wrap=True)
+    console.print(f"Report: {write_report(config, played, episodes.sections())}", soft_wrap=True)
+    if not config.audit:
+        return 0
+    return audit(AuditConfig(claims=config.audit, budget="quick", out=config.out / "audit"))
 
 
 if __name__ == "__main__":

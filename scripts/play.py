@@ -1,6 +1,4 @@
-"""Play one episode and tell it round by round in the terminal, what everybody said beside the
-truth.
-"""
+"""Play one episode, and show it round by round in the terminal, each report beside the truth."""
 
 from __future__ import annotations
 
@@ -20,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from agents.arguments import read_arguments  # noqa: E402
+from agents.cli import command  # noqa: E402
 from agents.lineups import members  # noqa: E402
 from agents.markets import STRATEGIES, entry_of  # noqa: E402
 from agents.scripted import Strategy  # noqa: E402
@@ -31,7 +30,6 @@ from marketenv.core.market import Market, Report, agent_names  # noqa: E402
 from marketenv.core.rounds import Situation  # noqa: E402
 from marketenv.envs.make import MARKETS, short_name  # noqa: E402
 from marketenv.render import tell_round  # noqa: E402
-from scripts import command  # noqa: E402
 
 NAMES = ", ".join(STRATEGIES)
 
@@ -43,10 +41,10 @@ class PlayConfig:
     Args:
         arguments: arguments of the market as key=value, for instance n_agents=3
             mechanism=second_price
-        agent: who plays the focal strategy: an agent, or a role for all of its agents; by default
-            the first agent that it concerns
+        agent: agent that plays the focal strategy, or a role for all of its agents; by default the
+            first agent of the strategy's role
         rounds: rounds of the episode
-        seed: fixes everything; a whole number >= 0
+        seed: of all random numbers; a whole number >= 0
     """
 
     market: Annotated[str, tyro.conf.arg(help=" or ".join(MARKETS))] = "parameter_trading_v0"
@@ -66,46 +64,43 @@ class PlayConfig:
         command.check_seed(self.seed)
 
 
-# --- the truth beside what was said ---------------------------------------------------------------
+# --- reports beside the truth ---------------------------------------------------------------------
 
-# actions are float32: what they report is exact to less than this share of all that they can report
+# actions are float32: their reports are exact to less than this share of all possible reports
 PRECISION = 1e-6
 
 
-def is_lie(field: Field, truth: float, said: float) -> bool:
-    """Whether more than rounding lies between the truth and what an action of this field said.
+def is_lie(field: Field, truth: float, report: float) -> bool:
+    """Whether more than rounding lies between the truth and a report of this field.
 
     >>> from marketenv.core.fields import Money
     >>> is_lie(Money("price", most=1.0), 0.0025370456, 0.0025370419)
     False
     """
     least, most = field.range
-    scale = max(abs(truth), abs(said)) if isinstance(field, Multiple) else most - least
-    return abs(said - truth) > PRECISION * scale
+    scale = max(abs(truth), abs(report)) if isinstance(field, Multiple) else most - least
+    return abs(report - truth) > PRECISION * scale
 
 
 def beside(market: Market, before: Situation, report: Report, agents: Sequence[str]) -> Table:
-    """One line for everything that an agent said in the first market's round: the truth, what
-    was said, and their ratio.
-    """
+    """One line for each report of an agent in the first market's round, beside the truth."""
     shown = Table(
-        title="the truth beside what was said, lies in bold",
+        title="reports beside the truth, lies in bold",
         padding=(0, 1),
         box=box.SIMPLE_HEAD,
         title_justify="left",
     )
-    for name in ("agent", "what", "truth", "said", "said / truth"):
+    for name in ("agent", "what", "truth", "report", "report / truth"):
         shown.add_column(
             name, justify="left" if name in ("agent", "what") else "right", no_wrap=True
         )
     fields = {field.name: field for move in market.moves for field in move.action.items}
     entry = entry_of(market)
-    for agent, what, name, truth, said in (
-        entry.said(market, before, report, agents) if entry else ()
-    ):
-        ratio = f"{said / truth:.3f}" if truth else "1.000" if not said else "-"
-        style = "bold" if is_lie(fields[name], truth, said) else None
-        shown.add_row(agent, what, f"{truth:.4f}", f"{said:.4f}", ratio, style=style)
+    statements = entry.statements(market, before, report, agents) if entry else ()
+    for agent, what, name, truth, reported in statements:
+        ratio = f"{reported / truth:.3f}" if truth else "1.000" if not reported else "-"
+        style = "bold" if is_lie(fields[name], truth, reported) else None
+        shown.add_row(agent, what, f"{truth:.4f}", f"{reported:.4f}", ratio, style=style)
     return shown
 
 
@@ -113,9 +108,7 @@ def beside(market: Market, before: Situation, report: Report, agents: Sequence[s
 
 
 def player(name: str, option: str, market: str) -> Strategy:
-    """The strategy of that name; ValueError where there is none, and where it cannot play the
-    market, with those that can.
-    """
+    """The strategy of that name; ValueError where there is none, or it cannot play the market."""
     strategy: Strategy = lookup(STRATEGIES, name, "strategy")
     if market not in strategy.markets:
         able = ", ".join(other for other, one in STRATEGIES.items() if market in one.markets)
@@ -128,7 +121,7 @@ def player(name: str, option: str, market: str) -> Strategy:
 
 
 def main(config: PlayConfig) -> None:
-    """Play and print; ends with what everybody earned."""
+    """Play the episode and print it; the last lines are the utilities of all agents."""
     with command.flags_named(PlayConfig):
         given = read_arguments(config.market, config.arguments, {"max_cycles": "--rounds"})
     focal, others = (

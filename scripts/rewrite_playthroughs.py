@@ -1,8 +1,7 @@
-"""Write the played-through episodes that the tests compare with: run it only when a market is meant
-to play otherwise.
+"""Write the episodes that tests compare with: run it only when a market is meant to play otherwise.
 
-One text file per environment; every round is told in words, agents act by the market's own keyed
-random policy.
+One text file for each environment, with every round in words; agents play the market's own random
+policy.
 """
 
 from __future__ import annotations
@@ -18,20 +17,20 @@ import torch
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from agents.cli import command  # noqa: E402
 from agents.markets import ENTRIES  # noqa: E402
 from marketenv import make_market  # noqa: E402
 from marketenv.core import rounds  # noqa: E402
 from marketenv.core.market import agent_names  # noqa: E402
 from marketenv.core.storage import whole_file  # noqa: E402
 from marketenv.render import tell_round  # noqa: E402
-from scripts import command  # noqa: E402
 
 EPISODES = {name: entry.episodes for name, entry in ENTRIES.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlaythroughConfig:
-    """Where the files go, and the seed of the episodes.
+    """Arguments.
 
     Args:
         out: folder of the text files
@@ -46,7 +45,7 @@ class PlaythroughConfig:
 
 
 def playthrough(name: str, seed: int = 0) -> str:
-    """Tell every episode of an environment, round by round."""
+    """Every episode of an environment in words, round by round."""
     return (
         "\n".join(line for config in EPISODES[name] for line in _episode(name, config, seed)) + "\n"
     )
@@ -71,7 +70,7 @@ def _episode(name: str, config: Mapping[str, Any], seed: int) -> Iterator[str]:
 
 
 def main(config: PlaythroughConfig) -> None:
-    """Write one file per environment."""
+    """Write one file for each environment."""
     torch.set_num_threads(1)  # the tests run on one thread, and rounding depends on it
     command.check_folder(config.out)
     for name in EPISODES:

@@ -1,7 +1,7 @@
 """Train an agent on a market with PPO or SAC and show what it earns beside truth.
 
-Started again with the same settings and folder, a run that was cut short goes on from its last
-checkpoint, and with more steps a finished one goes on too. The folder then holds result.json and
+A run that was stopped goes on from its last checkpoint when the same command is given again, and a
+finished run goes on when the command asks for more steps. The folder then holds result.json and
 learning.png, and for each seed the policy, progress.csv, speed.csv and TensorBoard events.
 """
 
@@ -19,7 +19,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # the agents of this repository, wherever the script is started from
 
-try:  # before all else: it says what to install
+try:  # before all other imports: the error names the packages to install
     from agents.rl import TrainConfig, check, exact, load_policy, seed_folder, train
 except ImportError as error:
     print(f"error: {error}", file=sys.stderr)
@@ -31,6 +31,9 @@ from rich import box  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
+from agents.cli import command  # noqa: E402
+from agents.cli.intervals import heading, note  # noqa: E402
+from agents.cli.progress import watched  # noqa: E402
 from agents.rl.monitoring import read_rows  # noqa: E402
 from marketenv import make_market  # noqa: E402
 from marketenv.core.market import Market, agent_names, role_of  # noqa: E402
@@ -43,28 +46,23 @@ from marketenv.mechanisms import (  # noqa: E402
 )
 from marketenv.metrics import Interval  # noqa: E402
 from marketenv.render import figure, png  # noqa: E402
-from scripts import command  # noqa: E402
-from scripts.intervals import heading, note  # noqa: E402
-from scripts.progress import watched  # noqa: E402
 
 TYPES = 201  # points of a curve of prices
 Rule = Callable[[torch.Tensor], torch.Tensor]
 
 
 def one_seed(config: TrainConfig, seed: int, progress: bool) -> dict[str, Any]:
-    """Train one seed in this process, on one thread: the same numbers however many seeds run
-    side by side.
-    """
+    """Train one seed on one thread: the numbers do not depend on the seeds that run beside it."""
     torch.set_num_threads(1)
     return train(config, seed, progress=progress)
 
 
-# as they are written, and in words
+# by the name in the results, the words of a difference
 GAPS = {"difference": "difference", "deviation_to_truth": "one back to truth"}
 
 
 def gaps_of(results: list[dict[str, Any]]) -> dict[str, list[Interval]]:
-    """The differences that all seeds were judged by, one a seed, by their words."""
+    """By its words, each difference that all seeds have, seed by seed."""
     return {
         words: [Interval(**result[name]) for result in results]
         for name, words in GAPS.items()
@@ -73,7 +71,7 @@ def gaps_of(results: list[dict[str, Any]]) -> dict[str, list[Interval]]:
 
 
 def earnings(results: list[dict[str, Any]]) -> Table:
-    """One row per seed: what the learned policy earns beside truth, per episode."""
+    """One row for each seed: the utility of the learned policy beside that of truth."""
     shown = Table(
         title="utility per episode on fresh seeds, money", padding=(0, 1), box=box.SIMPLE_HEAD
     )
@@ -82,7 +80,7 @@ def earnings(results: list[dict[str, Any]]) -> Table:
         "seed",
         "learned",
         "truthful",
-        *(heading(words, found) for words, found in gaps.items()),
+        *(heading(words, means) for words, means in gaps.items()),
         *known,
     ):
         shown.add_column(head, justify="right", no_wrap=True)
@@ -94,27 +92,27 @@ def earnings(results: list[dict[str, Any]]) -> Table:
         ]
         shown.add_row(
             *row,
-            *(str(found[k]) for found in gaps.values()),
+            *(str(means[k]) for means in gaps.values()),
             *(f"{result['exact'][name]:.4f}" for name in known),
         )
     return shown
 
 
-def doings(results: list[dict[str, Any]]) -> Table:
-    """What the agent does and gets in a round, learned seed by seed and truthful."""
+def behaviour(results: list[dict[str, Any]]) -> Table:
+    """The agent's actions and results in a round, learned and truthful, seed by seed."""
     shown = Table(title="a round of the agent, means", padding=(0, 1), box=box.SIMPLE_HEAD)
     shown.add_column("policy", no_wrap=True)
     for name in results[0]["behaviour"]:
         shown.add_column(name, justify="right", no_wrap=True)
     for result in results:
         for who in ("learned", "truthful"):
-            told = [f"{means[who]:.3f}" for means in result["behaviour"].values()]
-            shown.add_row(f"{who}, seed {result['seed']}", *told)
+            cells = [f"{means[who]:.3f}" for means in result["behaviour"].values()]
+            shown.add_row(f"{who}, seed {result['seed']}", *cells)
     return shown
 
 
 def known_prices(market: Market, role: str) -> dict[str, Rule]:
-    """The prices that theory names for a role in this very game, as functions of its type."""
+    """The prices that theory knows for a role in this game, as functions of the role's type."""
     values, costs = market.config.values, market.config.costs
     truth: dict[str, Rule] = {"truth": lambda types: types}
     if exact.has_exact_payoff(market):
@@ -132,9 +130,7 @@ def known_prices(market: Market, role: str) -> dict[str, Rule]:
 
 
 def picture(config: TrainConfig, results: list[dict[str, Any]]) -> bytes:
-    """Utility over steps beside truth; in the reference games also the learned prices beside
-    those of theory.
-    """
+    """Utility over steps beside truth; in reference games also learned prices beside theory's."""
     market = make_market(config.market, **config.market_arguments())
     known = market.name == "reference_v0"
     fig, axes = figure(1 + known, 5.4, 3.8)
@@ -179,27 +175,27 @@ def picture(config: TrainConfig, results: list[dict[str, Any]]) -> bytes:
 
 
 def steps_done(config: TrainConfig) -> int:
-    """Steps that all seeds together have written down."""
-    done = 0
+    """Steps of all seeds together, from their files."""
+    steps = 0
     for seed in config.seeds:
         with contextlib.suppress(FileNotFoundError):  # not begun
-            done += int(read_rows(seed_folder(config, seed) / "speed.csv")[-1]["steps"])
-    return done
+            steps += int(read_rows(seed_folder(config, seed) / "speed.csv")[-1]["steps"])
+    return steps
 
 
 def main(config: TrainConfig) -> None:
     """Train all seeds, print the tables, and write result.json and learning.png."""
     with command.flags_named(TrainConfig):
-        config, arguments = config.settled(), config.market_arguments()
+        config, arguments = config.with_defaults(), config.market_arguments()
     market = make_market(config.market, **arguments)
     with command.flags_named(TrainConfig):
-        check(config, market)  # refuses what it must before anything is written
+        check(config, market)  # before anything is written
     assert config.out is not None
     command.check_folder(*(seed_folder(config, seed) for seed in config.seeds))
     alone = config.workers == 1
     jobs = (joblib.delayed(one_seed)(config, seed, progress=alone) for seed in config.seeds)
     assert config.steps is not None
-    # seeds that train side by side have no screen of their own
+    # seeds that train side by side share one progress bar
     total = config.steps * len(config.seeds)
     with (
         contextlib.nullcontext()
@@ -213,10 +209,10 @@ def main(config: TrainConfig) -> None:
         part.write_text(json.dumps({"seeds": results}, indent=1), encoding="utf8")
     with whole_file(config.out / "learning.png") as part:
         part.write_bytes(picture(config, results))
-    command.show(earnings(results), doings(results))
+    command.show(earnings(results), behaviour(results))
     console = Console()
-    if told := note(itertools.chain.from_iterable(gaps_of(results).values()), "episodes"):
-        console.print(told, soft_wrap=True)
+    if text := note(itertools.chain.from_iterable(gaps_of(results).values()), "episodes"):
+        console.print(text, soft_wrap=True)
     speed = [result["speed"] for result in results]
     rate, share = (
         sum(part[name] for part in speed) / len(speed) for name in ("steps_per_second", "env_share")

@@ -38,49 +38,71 @@ def jaxtyped(fn=jaxtyping._decorator._sentinel, *, typechecker):
     """As jaxtyping's, but a plain function is checked once for each kind of call."""
     if not isinstance(fn, FunctionType) or typechecker is None:
         return full_check(fn, typechecker=typechecker)
-    return fn if fn.__globals__ is globals() else Checked(fn, typechecker).wrapper()
+    if fn.__globals__ is globals() or all(map(unchecked, fn.__annotations__.values())):
+        return fn
+    return shared(fn, typechecker).around(fn)
+
+
+def unchecked(annotation):
+    """Whether every value passes."""
+    return annotation in ("Any", "object")
+
+
+SHARED = {}
+
+
+def shared(function, typechecker):
+    """The checks of a function, which all functions made by one nested ``def`` have in common.
+
+    jaxtyping reads annotations that are text by the names of the module alone, so those functions
+    declare the same. Annotations that are no text may differ between them.
+    """
+    if not all(type(annotation) is str for annotation in function.__annotations__.values()):
+        return Checked(function, typechecker)
+    code = id(function.__code__)  # a Checked keeps its code, so no other code gets this id
+    if code not in SHARED:
+        SHARED[code] = Checked(function, typechecker)
+    return SHARED[code]
 
 
 class Checked:
-    """A function with its checks, which are built at its first call."""
+    """The checks of a function, which are built at its first call."""
 
     def __init__(self, function, typechecker):
         self.function, self.typechecker = function, typechecker
         self.passed = {}  # kinds of the arguments -> the kinds of answers that have passed
-        self.lock = threading.Lock()
+        self.calls = threading.local()  # what this thread calls under the full check
 
-    def wrapper(self):
-        function, passed, first, again, config = (
-            self.function,
-            self.passed,
-            self.first,
-            self.again,
-            jaxtyping.config,
-        )
+    def around(self, function):
+        """The function with these checks."""
+        passed, first, again = self.passed, self.first, self.again
+        config, read = jaxtyping.config, READERS
+        declared = [hint for name, hint in function.__annotations__.items() if name != "return"]
+        any_arguments = all(map(unchecked, declared))
 
         @functools.wraps(function)
         def wrapper(*args, **kwargs):
             __tracebackhide__ = True
             if config.jaxtyping_disable:
                 return function(*args, **kwargs)
-            kinds = tuple(map(kind, args))
-            if kwargs:
+            kinds = () if any_arguments else tuple([read[type(value)](value) for value in args])
+            if kwargs and not any_arguments:
                 kinds += (*kwargs, *map(kind, kwargs.values()))
             answers = passed.get(kinds)
             if answers is None:
-                return first(kinds, args, kwargs)
+                return first(function, kinds, args, kwargs)
             answer = function(*args, **kwargs)
-            answered = kind(answer)
+            answered = read[type(answer)](answer)
             if answered not in answers:
                 again(answer, answered, answers, args, kwargs)
             return answer
 
         return wrapper
 
-    def first(self, kinds, args, kwargs):
+    def first(self, function, kinds, args, kwargs):
         """The answer to arguments of kinds that have not passed yet."""
         __tracebackhide__ = True
-        answer = self.in_full(*args, **kwargs)
+        answer = self.in_full(function, args, kwargs)
         answered = kind(answer)
         if not self.by_value and known((*kinds, answered)):
             self.passed.setdefault(kinds, set()).add(answered)
@@ -89,11 +111,15 @@ class Checked:
     def again(self, answer, answered, answers, args, kwargs):
         """Check an answer of another kind than those that have passed."""
         __tracebackhide__ = True
-        with self.lock:
-            self.given.append(answer)
-            self.of_answer(*args, **kwargs)
+        self.in_full(lambda *_, **__: answer, args, kwargs)
         if known((answered,)):
             answers.add(answered)
+
+    def in_full(self, function, args, kwargs):
+        """What a function answers, under the full check."""
+        __tracebackhide__ = True
+        self.calls.function = function
+        return self.check(*args, **kwargs)
 
     @functools.cached_property
     def by_value(self):
@@ -101,28 +127,16 @@ class Checked:
         return any(mark in text for mark in BY_VALUE)
 
     @functools.cached_property
-    def in_full(self):
-        return full_check(self.function, typechecker=self.typechecker)
+    def check(self):
+        """The full check around a function that calls another, which ``calls`` names."""
+        calls = self.calls
 
-    @functools.cached_property
-    def given(self):
-        return []
+        def called(*args, **kwargs):
+            __tracebackhide__ = True
+            return calls.function(*args, **kwargs)
 
-    @functools.cached_property
-    def of_answer(self):
-        """The same check around a function that answers what it is given to answer."""
-        given = self.given
-
-        def answer(*args, **kwargs):
-            return given.pop()
-
-        twin = FunctionType(
-            answer.__code__,
-            self.function.__globals__,
-            self.function.__name__,
-            None,
-            answer.__closure__,
-        )
+        names = self.function.__globals__, self.function.__name__
+        twin = FunctionType(called.__code__, *names, None, called.__closure__)
         return full_check(functools.wraps(self.function)(twin), typechecker=self.typechecker)
 
 
@@ -133,19 +147,22 @@ def known(kinds):
 
 def kind(value):
     """What a check of a value depends on."""
-    cls = type(value)
-    try:
-        read = READERS[cls]
-    except KeyError:
-        read = READERS[cls] = reader(cls)
-    return cls if read is None else read(value)
+    return READERS[type(value)](value)
 
 
-READERS = {}
+class Readers(dict):
+    """How the kind of a class's values is read; ``type``: the class is all that counts."""
+
+    def __missing__(self, cls):
+        self[cls] = reader(cls)
+        return self[cls]
+
+
+READERS = Readers()
 
 
 def reader(cls):
-    """How the kind of a class's values is read; None: the class is all that counts."""
+    """How the kind of a class's values is read."""
     if issubclass(cls, (torch.Tensor, np.ndarray)):
         return lambda value: (cls, value.shape, value.dtype)
     if issubclass(cls, type):
@@ -158,7 +175,7 @@ def reader(cls):
         return lambda value: (cls, alike(value))
     if issubclass(cls, Collection) and not issubclass(cls, (str, bytes, range)):
         return lambda value: NO_KIND
-    return None
+    return type
 
 
 def alike(values):

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 import marketenv
-from agents.lineups import Mixture, find_profile, play, seat
+from agents.lineups import MixedStrategy, find_profile, play, seat
 from agents.stress import (
     Attack,
     Budget,
@@ -52,7 +52,7 @@ from marketenv.learners import LEARNERS, OPTIMIZERS, Training
 from marketenv.learners.mlp_passes import Descent
 from marketenv.learners.module import ModuleLearner
 from marketenv.learners.reference import loop_train
-from marketenv.markets.model_sharing import Share, Shared
+from marketenv.markets.model_sharing import Shared, ShareModels
 from marketenv.markets.model_sharing.schemes import SCHEMES
 from marketenv.markets.model_sharing.uploads import UPLOADS
 from marketenv.markets.parameter_trading.exchanges import EXCHANGES
@@ -261,7 +261,7 @@ def test_what_the_sharing_market_tells_beside_its_rounds():
         market = marketenv.make_market("model_sharing_v0", **SHARING)
         now = rounds.begin(market, torch.tensor([3, 4], device=CPU))
         actions = torch.zeros(2, 3, 6, dtype=torch.float32, device=CPU)
-        share = market.phase(Share)
+        share = market.phase(ShareModels)
         points = share.breakpoints(
             now.floor,
             now.owns[share.name],
@@ -296,7 +296,13 @@ def test_a_running_batch(tmp_path):
         batch.save(tmp_path / "state")
         seen = batch.load(tmp_path / "state")
         turn = batch.step(batch.act(policies), restart=True)
-        return [zeros, *seen.values(), turn.rewards, *turn.seen.values(), batch.infos()["utility"]]
+        return [
+            zeros,
+            *seen.values(),
+            turn.rewards,
+            *turn.observations.values(),
+            batch.infos()["utility"],
+        ]
 
     check_everywhere(done)
 
@@ -670,7 +676,7 @@ def numbers(*values):
 
 def line_ups():
     market, seeds = first_price(), torch.arange(8, device=CPU)
-    parts = Mixture((market.policies["truthful"], market.policies["random"]), (0.5, 0.5))
+    parts = MixedStrategy((market.policies["truthful"], market.policies["random"]), (0.5, 0.5))
     table, who = seat(market, find_profile(market, {"buyer_0": parts}), seeds)
     return [play(market, table, who[None], seeds).utility]
 
@@ -692,7 +698,7 @@ def responses():
     market = first_price()
     profile = find_profile(market)
     found = best_response(market, profile, "buyer", ("grid", "cross_entropy", "scripted"), SMALL)
-    return [found.base, *(one.gains for one in found.found)]
+    return [found.base, *(one.gains for one in found.deviations)]
 
 
 def oracle():

@@ -117,6 +117,35 @@ def test_a_call_of_a_kind_that_has_passed_costs_no_second_check(monkeypatch):
     assert double(torch.tensor([3, 4])).tolist() == [6, 8]
 
 
+def adder(term):
+    """A function made by a nested ``def``, with annotations that are text as in the library."""
+
+    @checked
+    def added(x: "int") -> "int":
+        return x + term
+
+    return added
+
+
+def test_functions_of_one_def_share_what_has_passed_and_stay_themselves(monkeypatch):
+    one, other = adder(1), adder(2)
+    assert one(1) == 2
+    with monkeypatch.context() as patch:
+        patch.setattr(jaxtyping_once.Checked, "in_full", pytest.fail)
+        assert other(1) == 3 and one(5) == 6
+    for function, wrong in ((other, "1"), (adder("1"), "1"), (adder(0.5), 1)):
+        with pytest.raises(jaxtyping.TypeCheckError):
+            function(wrong)  # the last one's argument passes, and its answer 1.5 does not
+    assert adder(3)(1) == 4  # what has been refused leaves nothing behind
+
+
+def test_a_function_that_takes_and_gives_anything_stays_as_it_is():
+    def same(x: "Any", *more: "object") -> "Any":
+        return x
+
+    assert checked(same) is same
+
+
 def test_what_a_dataclass_of_the_library_holds_is_checked():
     """The hook decorates the class, and jaxtyping its ``__init__``."""
     Flow("buyers", "sellers", torch.ones(1, 2, 3, dtype=torch.float64))

@@ -155,6 +155,7 @@ def asserts(node, helpers=frozenset()):
     return stated or bool(names & ({"raises", "warns"} | helpers))
 
 
+@pytest.mark.long
 def test_every_test_asserts_something():
     silent = []
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
@@ -194,6 +195,8 @@ MEET_ACTIONS = [
 NO_ACTIONS = (  # what has the shape and is no action: the file, and a part of the expression
     # asks and values of random auctions, over three decades
     ("agents/papers/data_valuation/payments.py", "10 ** (3 *"),
+    # a lie is a power of ten times the true type
+    ("agents/papers/ipfl/lies.py", "10.0 ** (sign * part)"),
     ("agents/rl/exact.py", "/ PANELS"),  # points of an integral
     ("agents/rl/start.py", "high - low"),  # any learner's box as that of a squashed network
     ("agents/stress/deviation.py", "log10()"),  # factors are spaced by their logarithms
@@ -289,6 +292,7 @@ def test_the_wheel_holds_the_library_and_nothing_else(wheel):
     assert not any(name.startswith(("agents", "tests", "scripts")) for name in names)
 
 
+@pytest.mark.long
 def test_the_installed_wheel_steps_a_market_far_from_the_repository(wheel, tmp_path):
     home = tmp_path / "venv"
     venv.create(home, with_pip=False, symlinks=True)
@@ -323,6 +327,7 @@ def test_the_installed_wheel_steps_a_market_far_from_the_repository(wheel, tmp_p
     assert Path(place).resolve().is_relative_to(home.resolve())
 
 
+@pytest.mark.long
 def test_import_loads_neither_pictures_nor_optimisers():
     """They take more than a second, and most rounds need neither."""
     heavy = ("matplotlib", "scipy", "stable_baselines3", "pandas", "torchvision")

@@ -19,8 +19,7 @@ from .strategies import STRATEGIES
 def with_options(
     now: Situation, who: Int[Tensor, "markets agents"], strategies: Sequence[str | Strategy]
 ) -> Situation:
-    """Give every agent the options that its strategy needs: noise, layers offered, membership of
-    the coalition.
+    """Give every agent its strategy's options: noise, layers offered, a coalition.
 
     now: where the markets of ``parameter_trading_v0`` stand before a round begins, as
         ``rounds.opened`` has it
@@ -32,22 +31,22 @@ def with_options(
     coalitions as one. All members of a market form one coalition. Raises ValueError for unknown
     names and for numbers that name no strategy.
     """
-    chosen: list[Strategy] = [
+    parts: list[Strategy] = [
         named_part(one, "strategy", STRATEGIES, "a Strategy", kind=Strategy) for one in strategies
     ]
     old = now.owns["trade"].options
-    if who.shape != old.sabotage.shape or not bool(((who >= -1) & (who < len(chosen))).all()):
+    if who.shape != old.sabotage.shape or not bool(((who >= -1) & (who < len(parts))).all()):
         raise ValueError(
             f"who is {list(who.shape)} with numbers {who.unique().tolist()}; wanted"
             f" {list(old.sabotage.shape)} (markets, agents) with numbers from -1 to"
-            f" {len(chosen) - 1}, one for each of {len(chosen)} strategies."
+            f" {len(parts) - 1}, one for each of {len(parts)} strategies."
         )
     who = who.to(old.sabotage.device)
     noise, members = (
-        [s.config.get("sabotage", 0.0) for s in chosen],
-        ["coalition" in s.config for s in chosen],
+        [s.config.get("sabotage", 0.0) for s in parts],
+        ["coalition" in s.config for s in parts],
     )
-    layers = [_layers(s, old.offered.shape[-1]) for s in chosen]
+    layers = [_layers(s, old.offered.shape[-1]) for s in parts]
     options = dataclasses.replace(
         old,
         # -1 takes the last entry: nothing
@@ -64,5 +63,5 @@ def with_options(
 
 def _layers(strategy: Strategy, n_layers: int) -> list[float]:
     """1 for each layer that a strategy offers."""
-    chosen = strategy.config.get("offered_layers", (None,))[0]
-    return [float(chosen is None or k in chosen) for k in range(n_layers)]
+    offered = strategy.config.get("offered_layers", (None,))[0]
+    return [float(offered is None or k in offered) for k in range(n_layers)]

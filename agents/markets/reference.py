@@ -1,6 +1,4 @@
-"""The reference markets: prices beside types, values of what is bought, and the cost of what is
-sold.
-"""
+"""The reference markets' entry: prices beside types, values of purchases and costs of sales."""
 
 from __future__ import annotations
 
@@ -14,53 +12,56 @@ from marketenv.core.rounds import Situation
 from marketenv.markets.reference import Auction, Auctioned
 
 from ..scripted import reference
-from .entry import Books, Entry, Facts, Said
+from .entry import Books, Entry, Facts, Statement
 
 
 def facts(before: Situation, report: Report) -> Facts:
     """Prices as a part of types, prices, and what was traded and paid."""
-    done, n, one = report.of(Auctioned), report.rewards.shape[1], torch.ones_like(report.rewards)
-    each = {
-        "price / type": (done.offers[:, :n], done.types[:, :n]),
-        "price": (done.offers[:, :n], one),
+    auctioned, n = report.of(Auctioned), report.rewards.shape[1]
+    one, offers = torch.ones_like(report.rewards), auctioned.offers[:, :n]
+    return {
+        "price / type": (offers, auctioned.types[:, :n]),
+        "price": (offers, one),
+        "traded": (auctioned.traded, one),
+        "paid": (report.paid, one),
+        "received": (report.received, one),
     }
-    named = {"traded": done.traded, "paid": report.paid, "received": report.received}
-    return each | {name: (values, one) for name, values in named.items()}
 
 
 def goods(market: Market, before: Situation, report: Report, after: Situation) -> Tensor:
     """The value of what is bought, less the cost of what is sold."""
-    done = report.of(Auctioned)
-    buys = (
-        torch.arange(done.types.shape[1], device=done.types.device) < market.phase(Auction).n_buyers
-    )
-    return torch.where(buys, done.types, -done.types)[:, : done.traded.shape[1]] * done.traded
+    auctioned, n_buyers = report.of(Auctioned), market.phase(Auction).n_buyers
+    signs = torch.ones_like(auctioned.types)
+    signs[:, n_buyers:] = -1
+    return (signs * auctioned.types)[:, : auctioned.traded.shape[1]] * auctioned.traded
 
 
 def agreed(market: Market, before: Situation, report: Report) -> Tensor:
     """What the rule asks of buyers for these offers."""
-    done, auction = report.of(Auctioned), market.phase(Auction)
-    outcome = auction.mechanism(done.offers[:, :-1, None], done.offers[:, -1:])
-    owed = done.offers.new_zeros(len(done.offers), auction.n_buyers + 1, auction.n_buyers + 1)
-    owed[:, :-1, -1:] = outcome.prices * outcome.allocation
-    return owed
+    auctioned, auction = report.of(Auctioned), market.phase(Auction)
+    outcome = auction.mechanism(auctioned.offers[:, :-1, None], auctioned.offers[:, -1:])
+    debts = auctioned.offers.new_zeros(
+        len(auctioned.offers), auction.n_buyers + 1, auction.n_buyers + 1
+    )
+    debts[:, :-1, -1:] = outcome.prices * outcome.allocation
+    return debts
 
 
-def said(
+def statements(
     market: Market, before: Situation, report: Report, agents: Sequence[str]
-) -> Iterator[Said]:
+) -> Iterator[Statement]:
     """A value beside the bid, a cost beside the ask."""
-    done = report.of(Auctioned)
+    auctioned = report.of(Auctioned)
     for k, agent in enumerate(agents):
         what = "value and bid" if agent.startswith("buyer") else "cost and ask"
-        yield agent, what, "price", float(done.types[0, k]), float(done.offers[0, k])
+        yield agent, what, "price", float(auctioned.types[0, k]), float(auctioned.offers[0, k])
 
 
 ENTRY = Entry(
     strategies=reference.STRATEGIES,
     plays=reference.PLAYS,
     facts=facts,
-    said=said,
+    statements=statements,
     books=Books(goods, agreed),
     learning={
         "ppo": {"steps": 61_440, "learning_rate": 3e-3, "episodes": 1024},

@@ -1,6 +1,4 @@
-"""The resource market: qualities beside reports, what contributions are worth, what work costs,
-and what is due by the rule.
-"""
+"""The resource market's entry: qualities beside reports, values, costs of work, and debts."""
 
 from __future__ import annotations
 
@@ -28,20 +26,15 @@ from marketenv.markets.resource_market.conduct import soundness
 from marketenv.mechanisms import proportional_shares
 
 from ..scripted import resource_market
-from .entry import Books, Entry, Facts, Said
+from .entry import Books, Entry, Facts, Statement
 
 LEADER, OWNER, CENTRE = "leader", "owner", "centre"
 
 
 def facts(before: Situation, report: Report) -> Facts:
-    """The payment, contributions, reports as a part of qualities, conduct, work, prices,
-    accuracy and money.
-    """
-    contributed, rows, one = (
-        report.of(Contributed),
-        before.floor.rows,
-        torch.ones_like(report.rewards),
-    )
+    """Payment, shares, reports as parts of qualities, conduct, work, prices, accuracy, money."""
+    contributed, paid, rows = report.of(Contributed), report.of(Paid), before.floor.rows
+    one = torch.ones_like(report.rewards)
 
     def spread(role: str, values: Tensor) -> Tensor:
         """Numbers of a role over all agents."""
@@ -49,27 +42,28 @@ def facts(before: Situation, report: Report) -> Facts:
         total[:, rows[role]] = values.double()
         return total
 
-    each = {
-        role: spread(role, torch.ones_like(one[:, rows[role]])) for role in (LEADER, OWNER, CENTRE)
-    }
+    leader, owner, centre = (spread(role, one[:, rows[role]]) for role in (LEADER, OWNER, CENTRE))
     quality = before.floor.types[OWNER]["quality"]
-    told: Facts = {"payment": (report.of(Committed).committed, each[LEADER])}
-    told |= {
-        "kept": (spread(LEADER, report.of(Paid).kept[:, None]), each[LEADER]),
-        "gain": (report.of(Paid).gain, each[LEADER]),
+    numbers: Facts = {
+        "payment": (report.of(Committed).committed, leader),
+        "kept": (spread(LEADER, paid.kept[:, None]), leader),
+        "gain": (paid.gain, leader),
+        "share": (contributed.share, owner),
+        "report / quality": (spread(OWNER, contributed.reported), spread(OWNER, quality)),
+        "dishonest": (spread(OWNER, contributed.conduct > 0), owner),
+        "names": (spread(OWNER, contributed.identities), owner),
+        "work": (report.of(Computed).offered, centre),
     }
-    told |= {"share": (contributed.share, each[OWNER])}
-    told |= {"report / quality": (spread(OWNER, contributed.reported), spread(OWNER, quality))}
-    told |= {"dishonest": (spread(OWNER, contributed.conduct > 0), each[OWNER])}
-    told |= {"names": (spread(OWNER, contributed.identities), each[OWNER])}
-    told |= {"work": (report.of(Computed).offered, each[CENTRE])}
-    if any(isinstance(part, Posted) for part in report.done.values()):
-        told |= {"price": (report.of(Posted).posted, each[CENTRE])}
-    if any(isinstance(part, TrainedMatched) for part in report.done.values()):
-        told |= {
-            "accuracy": (spread(LEADER, report.of(TrainedMatched).realised[:, None]), each[LEADER])
-        }
-    return told | {"paid": (report.paid, one), "received": (report.received, one)}
+    if _has(report, Posted):
+        numbers["price"] = (report.of(Posted).posted, centre)
+    if _has(report, TrainedMatched):
+        accuracy = report.of(TrainedMatched).realised
+        numbers["accuracy"] = (spread(LEADER, accuracy[:, None]), leader)
+    return numbers | {"paid": (report.paid, one), "received": (report.received, one)}
+
+
+def _has(report: Report, kind: type) -> bool:
+    return any(isinstance(outcome, kind) for outcome in report.outcomes.values())
 
 
 def trade(report: Report) -> Bool[Tensor, "markets"]:
@@ -81,18 +75,15 @@ def trade(report: Report) -> Bool[Tensor, "markets"]:
 def goods(
     market: Market, before: Situation, report: Report, after: Situation
 ) -> Float64[Tensor, "markets agents"]:
-    """What true contributions or a better model are worth to the leader, less what work costs
-    the centres.
-    """
+    """Worth of contributions or a better model to the leader, and the centres' costs of work."""
     config, types, contributed = market.config, before.floor.types, report.of(Contributed)
-    true = types[OWNER]["quality"] * soundness(
-        contributed.conduct, market.phase(Contribute).conduct
-    )
-    served = report.of(Matched).centre >= 0
-    gain = config.alpha * config.k * (true * contributed.x * served).sum(1).log1p()
     if config.gain == "accuracy":
-        trained = report.of(TrainedMatched)
-        gain = config.alpha * (trained.realised - trained.before)
+        training = report.of(TrainedMatched)
+        gain = config.alpha * (training.realised - training.before)
+    else:
+        sound = soundness(contributed.conduct, market.phase(Contribute).conduct)
+        data = types[OWNER]["quality"] * sound * contributed.x
+        gain = config.alpha * config.k * (data * (report.of(Matched).centre >= 0)).sum(1).log1p()
     worth, rows = torch.zeros_like(report.rewards), before.floor.rows
     worth[:, rows[LEADER]] = gain[:, None]
     worth[:, rows[CENTRE]] = -config.eps * types[CENTRE]["sigma"] * report.of(Computed).work
@@ -102,53 +93,46 @@ def goods(
 def agreed(
     market: Market, before: Situation, report: Report
 ) -> Float64[Tensor, "markets payers payees"]:
-    """What the leader owes for contributions by their quality, as far as it keeps to it, and
-    what owners owe for work.
-    """
+    """What the leader owes owners, as far as it keeps its word, and owners owe for work."""
     config, contributed, rows = market.config, report.of(Contributed), before.floor.rows
-    quality = (
-        report.of(Audited).quality
-        if config.audit is not None and config.basis != "reported"
-        else contributed.reported
-    )
+    matching = report.of(Matched).centre
+    served = matching >= 0
+    price: Tensor | float = config.lam * config.rho
+    if config.pricing == "posted":
+        price = report.of(Posted).price.amin(1, keepdim=True)
+    charge = price * contributed.x * served
+    fees = market.phase(Pay).fees(charge, report.of(Computed).work, matching)
     eta = report.of(Paid).kept * report.of(Committed).eta
-    posted = config.pricing == "posted"
-    charge = (
-        report.of(Posted).price.amin(1, keepdim=True) if posted else config.lam * config.rho
-    ) * contributed.x
-    served = report.of(Matched).centre >= 0
-    charge = charge * served
+    shares = proportional_shares(contributed.x * _quality(market, report) * served)
     count = before.floor.ledger.cash.shape[1]
-    owed = charge.new_zeros(len(charge), count, count)
-    owed[:, rows[LEADER], rows[OWNER]] = (
-        eta[:, None] * proportional_shares(contributed.x * quality * served)
-    )[:, None]
-    owed[:, rows[OWNER], rows[CENTRE]] = market.phase(Pay).fees(
-        charge, report.of(Computed).work, report.of(Matched).centre
-    )
-    return torch.where(trade(report)[:, None, None], owed, 0.0)
+    debts = charge.new_zeros(len(charge), count, count)
+    debts[:, rows[LEADER], rows[OWNER]] = (eta[:, None] * shares)[:, None]
+    debts[:, rows[OWNER], rows[CENTRE]] = fees
+    return torch.where(trade(report)[:, None, None], debts, 0.0)
 
 
-def said(
+def _quality(market: Market, report: Report) -> Float64[Tensor, "markets owners"]:
+    """The quality by which owners are paid: audited, or as they report it."""
+    if market.config.audit is not None and market.config.basis != "reported":
+        return report.of(Audited).quality
+    return report.of(Contributed).reported
+
+
+def statements(
     market: Market, before: Situation, report: Report, agents: Sequence[str]
-) -> Iterator[Said]:
+) -> Iterator[Statement]:
     """The quality of what an owner contributes beside what it reports."""
     contributed = report.of(Contributed)
+    true, reported = contributed.true[0].tolist(), contributed.reported[0].tolist()
     for k, agent in enumerate(a for a in agents if a.startswith(OWNER)):
-        yield (
-            agent,
-            "quality and report",
-            "report",
-            float(contributed.true[0, k]),
-            float(contributed.reported[0, k]),
-        )
+        yield agent, "quality and report", "report", true[k], reported[k]
 
 
 ENTRY = Entry(
     strategies=resource_market.STRATEGIES,
     plays=resource_market.PLAYS,
     facts=facts,
-    said=said,
+    statements=statements,
     books=Books(goods, agreed),
     learning={"ppo": {"steps": 40_960}, "sac": {"steps": 20_480}},
     episodes=(

@@ -23,20 +23,24 @@ def builtin(name: str, market: Market) -> Policy:
     return market.policies[name]
 
 
-def known(
-    name: str, made: Callable[[Callable[..., Policy]], Builder] = lambda builder: builder
+def builders_of(
+    name: str, with_parameter: Callable[[Callable[..., Policy]], Builder] = lambda builder: builder
 ) -> dict[str, Builder]:
-    """Builders of a strategy that several markets know, by market; ``made`` gives each its
-    parameter.
+    """Builders of a strategy that several markets know, by market.
+
+    with_parameter: gives each builder its parameter
     """
     return {
-        market: made(entry.plays[name]) for market, entry in ENTRIES.items() if name in entry.plays
+        market: with_parameter(entry.plays[name])
+        for market, entry in ENTRIES.items()
+        if name in entry.plays
     }
 
 
 def shade(factor: float = 2 / 3) -> Strategy:
-    """Bid ``factor`` times the true value; ValueError for a factor outside [0, 2], beyond which the
-    box ends.
+    """Bid ``factor`` times the true value.
+
+    Raises ValueError for a factor outside [0, 2], where the box ends.
 
     >>> shade(0.8).summary
     'Bids 0.8 times the value, truthful otherwise.'
@@ -46,11 +50,11 @@ def shade(factor: float = 2 / 3) -> Strategy:
             f"factor is {factor}, wanted a number in [0, 2]: the bid as a multiple of the value."
         )
     return Strategy(
-        builders=known("shade", lambda builder: partial(builder, factor)),
+        builders=builders_of("shade", lambda builder: partial(builder, factor)),
         summary=f"Bids {factor:.3g} times the value, truthful otherwise.",
         claim=(
-            "In the double auction on U[0, 1] a factor of 2/3 earns 1/9 against a truthful seller,"
-            " where truth earns 1/12."
+            "In the double auction on U[0, 1] a factor of 2/3 earns 1/9 money against a"
+            " truthful seller, where truth earns 1/12 money."
         ),
     )
 
@@ -62,7 +66,10 @@ SHARED: dict[str, Strategy] = {
             "Bids its value, asks its cost, reports its types, uploads its model, trains at full"
             " effort."
         ),
-        claim="In a second-price auction no other bid earns more, whatever the others bid.",
+        claim=(
+            "In a second-price auction no other bid earns more than bidding one's value,"
+            " whatever the others bid."
+        ),
     ),
     "random": Strategy(
         builders={market: partial(builtin, "random") for market in ENTRIES},
@@ -70,41 +77,42 @@ SHARED: dict[str, Strategy] = {
         claim="Its actions lie inside the box, with mean 0 and variance 1/3.",
     ),
     "never_trade": Strategy(
-        builders=known("never_trade"),
-        summary="Bids nothing and asks the maximum; leaves a model-sharing market at once.",
-        claim="Where all play it no money moves.",
+        builders=builders_of("never_trade"),
+        summary=("Bids nothing and asks the most possible; leaves a model-sharing market at once."),
+        claim="Where all agents play it, no money moves.",
     ),
     "shade": shade(),
     "myerson_seller": Strategy(
-        builders=known("myerson_seller"),
+        builders=builders_of("myerson_seller"),
         summary=(
-            "Asks the best take-it-or-leave-it price for what it believes of its buyers, truthful"
-            " otherwise."
+            "Asks the best take-it-or-leave-it price by its prior of buyers' values,"
+            " truthful otherwise."
         ),
         claim=(
-            "At cost 0 against truthful U[0, 1] buyers that pay the midpoint it asks 1/2 and earns"
-            " .3125."
+            "At cost 0 against truthful U[0, 1] buyers that pay the midpoint, it asks 1/2"
+            " money and earns 0.3125 money."
         ),
     ),
     "best_midpoint_seller": Strategy(
-        builders=known("best_midpoint_seller"),
+        builders=builders_of("best_midpoint_seller"),
         summary=(
-            "Asks what earns most where a truthful buyer pays the midpoint, truthful otherwise."
+            "Asks the price that earns most where a truthful buyer pays the midpoint,"
+            " truthful otherwise."
         ),
         claim=(
-            "At cost 0 against truthful U[0, 1] buyers that pay the midpoint it asks 1/3 and earns"
-            " 1/3."
+            "At cost 0 against truthful U[0, 1] buyers that pay the midpoint, it asks 1/3"
+            " money and earns 1/3 money."
         ),
     ),
     "lower_bound_seller": Strategy(
-        builders=known("lower_bound_seller"),
+        builders=builders_of("lower_bound_seller"),
         summary=(
-            "Asks the least value that a buyer can have, as in the paper's experiment, truthful"
-            " otherwise."
+            "Asks the least value that a buyer can have, as in the paper's experiment;"
+            " truthful otherwise."
         ),
         claim=(
-            "At cost 0 against truthful U[0, 1] buyers that pay the midpoint it always sells and"
-            " earns 1/4."
+            "At cost 0 against truthful U[0, 1] buyers that pay the midpoint, it always"
+            " sells and earns 1/4 money."
         ),
     ),
 }

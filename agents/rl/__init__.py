@@ -1,5 +1,6 @@
-"""Learning agents: stable-baselines3 on the markets, one algorithm a file; ``pip install
-'marketenv[sb3,scripts]'``.
+"""Learning agents: stable-baselines3 on the markets, one algorithm a file.
+
+Install with ``pip install 'marketenv[sb3,scripts]'``.
 
 >>> sorted(ALGORITHMS)
 ['ppo', 'sac']
@@ -14,7 +15,7 @@ except ImportError as error:
         f"agents.rl lacks a package ({error}): pip install 'marketenv[sb3,scripts]'"
     ) from None
 
-from ..lineups import Played
+from ..lineups import LineupResults
 from .algorithms import ALGORITHMS
 from .config import SETTINGS, TrainConfig, key_values
 from .evaluation import Comparison, compare, evaluation_seeds, training_seed
@@ -28,7 +29,7 @@ __all__ = [
     "Comparison",
     "Exact",
     "LearnedPolicy",
-    "Played",
+    "LineupResults",
     "TrainConfig",
     "buyer_payoff",
     "check",

@@ -1,5 +1,6 @@
-"""The table of learning algorithms. To add one: a file with one function, its line here, and
-its ``SETTINGS``.
+"""The table of learning algorithms.
+
+To add one: a file with one function, its line here, and its ``SETTINGS``.
 """
 
 from __future__ import annotations
@@ -16,8 +17,7 @@ from .sac import sac
 
 
 class Algorithm(NamedTuple):
-    """How a fresh model is built, from (config with nothing left None, seed, envs), and the class
-    that loads it again.
+    """How a model is built from (config without None, seed, envs), and the class that loads it.
 
     check: (config, rows) -> None, refuses settings that do not fit so many rows before anything is
         written

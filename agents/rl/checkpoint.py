@@ -31,13 +31,14 @@ PART = "part"  # suffix of a folder that is being written
 
 def latest(folder: Path) -> Path | None:
     """The last whole checkpoint of a run, None where there is none."""
-    found = [path for path in (folder / "checkpoints").glob("*") if path.name.isdigit()]
-    return max(found, key=lambda path: int(path.name), default=None)
+    checkpoints = [path for path in (folder / "checkpoints").glob("*") if path.name.isdigit()]
+    return max(checkpoints, key=lambda path: int(path.name), default=None)
 
 
 def save(folder: Path, model: BaseAlgorithm, state: dict[str, Any]) -> Path:
-    """Write a checkpoint of a run and remove the older ones; ``state`` is what else shall be
-    kept, as JSON can hold it.
+    """Write a checkpoint of a run and remove the older ones.
+
+    state: what else the checkpoint keeps, as JSON can hold it
     """
     final = folder / "checkpoints" / f"{model.num_timesteps:012d}"
     part = final.with_suffix(f".{PART}")
@@ -48,13 +49,13 @@ def save(folder: Path, model: BaseAlgorithm, state: dict[str, Any]) -> Path:
     markets.save(part / "markets.safetensors")
     if isinstance(model, OffPolicyAlgorithm):
         model.save_replay_buffer(part / "replay.pkl")
-    kept = {
+    contents = {
         **state,
         "meter": meter.state(),
         "scaling": _scaling(envs),
         "random": _random_state(model),
     }
-    (part / "state.json").write_text(json.dumps(kept), encoding="utf8")
+    (part / "state.json").write_text(json.dumps(contents), encoding="utf8")
     shutil.rmtree(final, ignore_errors=True)  # of the same number of steps, so as good as this one
     part.rename(final)
     for path in final.parent.iterdir():
@@ -71,8 +72,9 @@ def read_state(checkpoint: Path) -> dict[str, Any]:
 def load(
     checkpoint: Path, algorithm: type[BaseAlgorithm], envs: VecNormalize, state: dict[str, Any]
 ) -> BaseAlgorithm:
-    """A model on its running markets, as it stood; the zip and the replay buffer are pickles:
-    load only your own.
+    """A model on its running markets, as the checkpoint has them.
+
+    The zip and the replay buffer are pickles: load only your own.
     """
     model = algorithm.load(checkpoint / "model.zip", env=envs, device="cpu", force_reset=False)
     _, meter, markets = layers(model)
@@ -106,11 +108,11 @@ def _statistics(envs: VecNormalize) -> dict[str, RunningMeanStd]:
 
 def _scaling(envs: VecNormalize) -> dict[str, Any]:
     """Running statistics and discounted returns; JSON keeps float64 to the bit."""
-    told = {
+    statistics = {
         name: [s.mean.tolist(), s.var.tolist(), float(s.count)]
         for name, s in _statistics(envs).items()
     }
-    return {**told, "returns": envs.returns.tolist()}
+    return {**statistics, "returns": envs.returns.tolist()}
 
 
 def _restore_scaling(envs: VecNormalize, state: dict[str, Any]) -> None:

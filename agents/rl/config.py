@@ -1,4 +1,4 @@
-"""What a training run is told: one dataclass, from which the command line is made."""
+"""Arguments of a training run: one dataclass, from which the command line is made."""
 
 from __future__ import annotations
 
@@ -37,44 +37,23 @@ MOST_SEED = 2**32
 # market's entry changes some.
 ANY: dict[str, dict[str, Any]] = {
     "ppo": {
-        **{
-            "num_envs": 64,
-            "steps": 102_400,
-            "n_steps": 16,
-            "batch_size": 256,
-            "updates": 10,
-            "learning_rate": 1e-3,
-        },
-        **{
-            "network": (32, 32),
-            "gae_lambda": 0.95,
-            "entropy": 0.0,
-            "log_std_init": -1.0,
-            "start": "scratch",
-            "evaluations": 10,
-            "episodes": 64,
-        },
+        **{"num_envs": 64, "steps": 102_400, "n_steps": 16, "batch_size": 256, "updates": 10},
+        **{"learning_rate": 1e-3, "network": (32, 32), "gae_lambda": 0.95, "entropy": 0.0},
+        **{"log_std_init": -1.0, "start": "scratch", "evaluations": 10, "episodes": 64},
     },
     "sac": {
-        **{
-            "num_envs": 64,
-            "steps": 64_000,
-            "n_steps": 1,
-            "batch_size": 256,
-            "updates": 2,
-            "learning_rate": 1e-3,
-        },
-        **{"network": (32, 32), "entropy": None, "log_std_init": -1.0, "start": "scratch"},
-        **{"evaluations": 10, "episodes": 64},
+        **{"num_envs": 64, "steps": 64_000, "n_steps": 1, "batch_size": 256, "updates": 2},
+        **{"learning_rate": 1e-3, "network": (32, 32), "entropy": None, "log_std_init": -1.0},
+        **{"start": "scratch", "evaluations": 10, "episodes": 64},
     },
 }
 SETTINGS: dict[tuple[str, str], dict[str, Any]] = {
-    (name, "any"): chosen for name, chosen in ANY.items()
+    (name, "any"): settings for name, settings in ANY.items()
 }
 SETTINGS |= {
-    (name, market): dict(chosen)
+    (name, market): dict(settings)
     for market, entry in ENTRIES.items()
-    for name, chosen in entry.learning.items()
+    for name, settings in entry.learning.items()
 }
 
 
@@ -88,43 +67,41 @@ class TrainConfig:
         market: reference_v0, parameter_trading_v0, model_sharing_v0, data_market_v0 or
             resource_market_v0; any: settings for a market of your own (train(market=))
         arguments: arguments of the market as key=value, for instance game=first_price n_buyers=3
-        agent: who learns: buyer_0, trader_0, ... (None: the first agent), or all: every agent plays
-            one shared policy
-        stages: where the agent learns to move (None: wherever it moves); its other moves are played
-            truthfully
-        opponents: who plays the others: a name of the market's table, a scripted strategy,
-            module:name, algorithm:file.zip, or run:folder of a former run of one's own (such files
+        agent: the learning agent: buyer_0, trader_0, ... (None: the first agent), or all: every
+            agent plays one shared policy
+        stages: stages in which the agent learns to move (None: all); its other moves are truthful
+        opponents: what the other agents play: a name of the market's table, a scripted strategy,
+            module:name, algorithm:file.zip, or run:folder of a former run of your own (such files
             are pickles)
         algorithm: ppo or sac
-        start: scratch, or truthful: the network first imitates the truthful policy, so that
-            training is a search for a better response from truth
-        num_envs: markets that are stepped together
-        steps: steps of the learning agent in all markets together; a run ends with the rollout that
-            reaches them; a run, finished or not, goes on where they are raised
-        seeds: one model is trained for each; seeds share no episodes
+        start: scratch, or truthful: the network first imitates the truthful policy, so the training
+            searches for a better response from truth
+        num_envs: markets that step together
+        steps: steps of the learning agent, summed over all markets; a run ends with the rollout
+            that reaches them; with a larger number a run continues, finished or not
+        seeds: one model trains for each seed; seeds share no episodes
         n_steps: rounds of each market between two updates of the policy
-        batch_size: samples of one gradient step; ppo: a divisor of a rollout, n_steps times
-            num_envs, the nearest one by default
+        batch_size: samples of one gradient step; ppo: a divisor of a rollout (n_steps times
+            num_envs), by default the nearest one
         updates: ppo: passes over a rollout; sac: gradient steps after a rollout
         learning_rate: of Adam
-        network: units of the hidden layers, for the policy and for its critic
-        gamma: discount; 1 is the sum of the episode, which a market with horizon="end" means;
-            horizon="cut" wants less
-        gae_lambda: ppo: how far an advantage trusts what was earned (1) rather than the critic (0)
-        entropy: weight of the policy's entropy; None in sac: tuned by itself
-        log_std_init: logarithm of the first standard deviation of an action; the box of an action
-            is 2 wide
+        network: units of the hidden layers of the policy and of its critic
+        gamma: discount; 1 sums the rewards of an episode, as horizon="end" means; horizon="cut"
+            wants less than 1
+        gae_lambda: ppo: weight of observed rewards in an advantage: 1 takes them alone, 0 takes the
+            critic's estimate after one step
+        entropy: weight of the policy's entropy; None in sac: tuned during the training
+        log_std_init: logarithm of an action's first standard deviation; an action's box is 2 wide
         normalise: scale observations by their running mean and variance
-        normalise_rewards: scale rewards by the running deviation of returns; evaluation always
-            speaks of money
+        normalise_rewards: scale rewards by the running deviation of returns; evaluations are always
+            in money
         device: where the markets run; the small networks of the policy stay on the CPU
-        evaluations: times that the policy is evaluated while it trains (0: never)
-        episodes: pairs of episodes, learned and truthful, of an evaluation; below 20 no interval is
-            shown
-        checkpoint_every: steps between two checkpoints (0: none but the last)
+        evaluations: number of evaluations during the training (0: none)
+        episodes: pairs of episodes, learned and truthful, of an evaluation; an interval wants 20
+        checkpoint_every: steps between two checkpoints (0: only the last)
         out: folder of the results; None: results/train/<market>_<agent>_<algorithm>, the stages
             before the algorithm
-        resume: go on from the last checkpoint in the folder, if there is one
+        resume: continue from the last checkpoint in the folder, if there is one
         workers: processes that train seeds side by side
     """
 
@@ -168,54 +145,49 @@ class TrainConfig:
             )
 
     def market_arguments(self) -> dict[str, Any]:
-        """The market's arguments as Python values; ValueError for what ``read_arguments`` refuses,
-        and for a device.
+        """The market's arguments as Python values.
+
+        Raises ValueError for what ``read_arguments`` refuses, and for a device.
 
         >>> TrainConfig(arguments=("game=first_price", "values=(0, 2)")).market_arguments()
         {'game': 'first_price', 'values': (0, 2)}
         """
         return read_arguments(self.market, self.arguments, {"device": "--device"})
 
-    def settled(self) -> TrainConfig:
+    def with_defaults(self) -> TrainConfig:
         """The same with every None filled in from ``SETTINGS``.
 
         Raises ValueError for an unknown algorithm or market and for a setting that the algorithm
         does not heed.
 
-        >>> TrainConfig(market="parameter_trading_v0").settled().n_steps
+        >>> TrainConfig(market="parameter_trading_v0").with_defaults().n_steps
         10
         """
-        names = dict.fromkeys(algorithm for algorithm, _ in SETTINGS)
-        lookup(names, self.algorithm, "algorithm")
+        algorithms = dict.fromkeys(algorithm for algorithm, _ in SETTINGS)
+        lookup(algorithms, self.algorithm, "algorithm")
         if self.market not in (*MARKETS, "any"):
             own = (
                 " For a market of your own say market='any' and give it to train(config, seed,"
                 " market=...)."
             )
             raise unknown("market", self.market, MARKETS, own)
-        known = SETTINGS[self.algorithm, "any"] | SETTINGS.get((self.algorithm, self.market), {})
-        for name in {
-            name for (_, market), all_ in SETTINGS.items() if market == "any" for name in all_
-        } - set(known):
+        defaults = SETTINGS[self.algorithm, "any"] | SETTINGS.get((self.algorithm, self.market), {})
+        for name in {name for settings in ANY.values() for name in settings} - set(defaults):
             if getattr(self, name) is not None:
                 raise ValueError(
                     f"{name} is {getattr(self, name)}, which {self.algorithm} does not heed; leave"
                     " it out."
                 )
-        folder = RESULTS / "_".join(
-            (self.market, self.agent or "first", *(self.stages or ()), self.algorithm)
-        )
-        given = {name: value for name, value in known.items() if getattr(self, name) is None}
-        whole = dataclasses.replace(self, out=self.out or folder, **given)
+        parts = (self.market, self.agent or "first", *(self.stages or ()), self.algorithm)
+        missing = {name: value for name, value in defaults.items() if getattr(self, name) is None}
+        whole = dataclasses.replace(self, out=self.out or RESULTS / "_".join(parts), **missing)
         fits = self.batch_size is None and whole.algorithm == "ppo"
         return dataclasses.replace(whole, batch_size=_nearest_batch(whole)) if fits else whole
 
 
-def _nearest_batch(chosen: Any) -> int:
-    """The divisor of a rollout whose ratio to the batch size is nearest to 1, for settings
-    without None.
-    """
-    rollout, size = chosen.n_steps * chosen.num_envs, chosen.batch_size
+def _nearest_batch(config: Any) -> int:
+    """The divisor of a rollout whose ratio to the batch size is nearest to 1."""
+    rollout, size = config.n_steps * config.num_envs, config.batch_size
     pairs = ((k, rollout // k) for k in range(1, math.isqrt(rollout) + 1) if rollout % k == 0)
     divisors = sorted(one for pair in pairs for one in pair if one > 1)
     return min(divisors, key=lambda one: abs(math.log(one / size)), default=size)

@@ -1,5 +1,4 @@
-"""What a learned policy earns and does, beside truth: pairs of episodes that share seeds nobody was
-trained on.
+"""What a learned policy earns and does beside truth, on seeds that no training used.
 
 Seeds. The first episodes of training seed s have the market seeds s 2**20 + k < 2**52; evaluations
 while training begin at 2**61 and final ones at 2**62, so these three never meet. The later episodes
@@ -47,12 +46,11 @@ def evaluation_seeds(pairs: int, block: int = FINAL) -> Int[Tensor, "pairs"]:
 class Comparison:
     """The learned policy beside truth on the same seeds.
 
-    learned, truthful: utility per episode (of the agent; with agent="all" the mean over agents),
-        money   [pairs]
-    difference:  learned less truthful, paired by seed
+    learned, truthful: utility per episode, money; with agent="all" the mean of all agents   [pairs]
+    difference:  learned - truthful, paired by seed
     deviation:   agent="all": what one agent gains by going back to truth while the others play the
                  learned policy
-    behaviour:   name to (learned, truthful): a round's mean of what the agent did and got
+    behaviour:   fact to (learned, truthful): a round's mean of the agent's actions and results
     """
 
     learned: Float64[Tensor, "pairs"]
@@ -63,7 +61,7 @@ class Comparison:
 
     def plain(self) -> dict[str, Any]:
         """The same as JSON can hold it."""
-        told = {
+        behaviour = {
             name: {"learned": ours, "truthful": theirs}
             for name, (ours, theirs) in self.behaviour.items()
         }
@@ -74,15 +72,14 @@ class Comparison:
             "truthful_mean": float(self.truthful.mean()),
             "difference": vars(self.difference),
             "deviation_to_truth": None if self.deviation is None else vars(self.deviation),
-            "behaviour": told,
+            "behaviour": behaviour,
         }
 
 
 def mean_utility(
     market: Market, policy: Policy, *, agent: str, opponents: Any = "truthful", pairs: int = 64
 ) -> float:
-    """Mean utility per episode, money, of the policy of an agent or role on the seeds that
-    evaluations use during a training.
+    """Mean utility of a policy per episode, money, on the seeds of evaluations during a training.
 
     With agent="all" everybody plays the policy, and the mean is over all agents.
     """
@@ -98,8 +95,9 @@ def mean_utility(
 def _seats(
     market: Market, agent: str, policies: Sequence[Policy], opponents: Any, pairs: int
 ) -> tuple[list[Policy], Int[Tensor, "lineups pairs agents"]]:
-    """All policies, and who plays which: in line-up k the agent, or all of a role, plays policy
-    k, the others are opponents.
+    """All policies, and who plays which.
+
+    In line-up k the agent, or every agent of a role, plays policy k; the others are opponents.
     """
     names, others = agent_names(market), find_opponents(opponents, market)
     who = (len(policies) + torch.arange(len(names))).repeat(len(policies), pairs, 1)
@@ -120,12 +118,11 @@ def compare(
     pairs: int = 64,
     block: int = FINAL,
 ) -> Comparison:
-    """Play the policy and truth on the same fresh seeds; nothing but the policy differs inside a
-    pair.
+    """Play the policy and truth on the same fresh seeds: a pair differs in the policy alone.
 
-    agent: whose policy it is; a role: all of its agents play it, and their mean is told; "all":
-           everybody plays it, against everybody being truthful; then the agents take turns in going
-           back to truth alone, agent i on the seeds k = i, i + n, ...
+    agent: the agent that plays the policy; a role: all its agents play it, and their mean counts;
+           "all": all agents play it, or all are truthful; then the agents take turns in going back
+           to truth alone, agent i on the seeds k = i, i + n, ...
 
     Raises ValueError for an unknown agent or opponent.
     """
@@ -133,23 +130,23 @@ def compare(
     if agent == "all":
         return _compare_all(market, policy, seeds)
     table, who = _seats(market, agent, (policy, truthful(market)), opponents, pairs)
-    played, mine = play(market, table, who, seeds), _rows(market, agent)
-    ours, theirs = played.utility[..., mine].mean(-1)
-    told = {
+    results, mine = play(market, table, who, seeds), _rows(market, agent)
+    ours, theirs = results.utility[..., mine].mean(-1)
+    behaviour = {
         name: (float(rows[0, mine].mean()), float(rows[1, mine].mean()))
-        for name, rows in played.facts.items()
+        for name, rows in results.facts.items()
     }
-    return Comparison(ours, theirs, paired_difference(ours, theirs), None, told)
+    return Comparison(ours, theirs, paired_difference(ours, theirs), None, behaviour)
 
 
 def _compare_all(market: Market, policy: Policy, seeds: Tensor) -> Comparison:
     n, pairs = len(agent_names(market)), len(seeds)
     back = torch.arange(pairs)[:, None] % n == torch.arange(n)  # who goes back to truth
     who = torch.stack([torch.zeros_like(back), torch.ones_like(back), back]).long()
-    played = play(market, [policy, truthful(market)], who, seeds)
-    ours, theirs = played.utility[:2].mean(2)
-    deviation = paired_difference(played.utility[2][back], played.utility[0][back])
-    told = {
-        name: (float(rows[0].mean()), float(rows[1].mean())) for name, rows in played.facts.items()
+    results = play(market, [policy, truthful(market)], who, seeds)
+    ours, theirs = results.utility[:2].mean(2)
+    deviation = paired_difference(results.utility[2][back], results.utility[0][back])
+    behaviour = {
+        name: (float(rows[0].mean()), float(rows[1].mean())) for name, rows in results.facts.items()
     }
-    return Comparison(ours, theirs, paired_difference(ours, theirs), deviation, told)
+    return Comparison(ours, theirs, paired_difference(ours, theirs), deviation, behaviour)

@@ -1,19 +1,22 @@
-"""Payoffs of learned prices in the reference games without any noise: inner integrals in closed
-form, outer by quadrature.
+"""Exact payoffs of learned prices in the reference games, without sampling noise.
+
+Inner integrals are closed forms, outer ones quadrature.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from marketenv.core.market import Market, move_of, role_of
+from marketenv.core.market import Market, agent_names, move_of, role_of
 from marketenv.core.policy import Policy
+from marketenv.envs.opponents import find_opponents
 from marketenv.markets.reference import Auction
 from marketenv.mechanisms import first_price_equilibrium_bid
 
@@ -25,17 +28,14 @@ Rule = Callable[[Tensor], Tensor]  # types [types] to prices [types], float64 mo
 
 
 def nodes(low: float, high: float) -> tuple[Float64[Tensor, "nodes"], Float64[Tensor, "nodes"]]:
-    """Points and weights of a composite Gauss-Legendre rule for the mean over U[low, high]; the
-    weights sum to 1.
-    """
+    """Points and weights (sum 1) of a Gauss-Legendre rule for the mean over U[low, high]."""
     x, w = (torch.from_numpy(part) for part in np.polynomial.legendre.leggauss(NODES))
     edges = torch.linspace(low, high, PANELS + 1, dtype=torch.float64)[:-1, None]
     return (edges + (high - low) / PANELS * (1 + x) / 2).flatten(), (w / 2 / PANELS).repeat(PANELS)
 
 
 def buyer_payoff(bid: Rule, values: Range, costs: Range) -> float:
-    """Mean payoff of a buyer who bids by a rule against a truthful seller in the midpoint double
-    auction.
+    """Mean payoff of a buyer's bid rule against a truthful seller in the midpoint double auction.
 
     E = mean over v of ((v - b/2)(x - c0) - (x^2 - c0^2)/4) / (c1 - c0),   x = b clipped to [c0, c1]
 
@@ -52,8 +52,7 @@ def buyer_payoff(bid: Rule, values: Range, costs: Range) -> float:
 
 
 def seller_payoff(ask: Rule, values: Range, costs: Range) -> float:
-    """Mean payoff of a seller who asks by a rule of a truthful buyer in the midpoint double
-    auction.
+    """Mean payoff of a seller's ask rule against a truthful buyer in the midpoint double auction.
 
     E = mean over c of ((a/2 - c)(v1 - x) + (v1^2 - x^2)/4) / (v1 - v0),   x = a clipped to [v0, v1]
 
@@ -90,18 +89,16 @@ def price_rule(policy: Policy, market: Market, agent: str) -> Rule:
 
     def price(types: Tensor) -> Tensor:
         zeros = torch.zeros_like(types)[:, None]
-        seen = move.observation.pack(type=types[:, None], last_price=zeros, round=zeros)
+        observation = move.observation.pack(type=types[:, None], last_price=zeros, round=zeros)
         keys = torch.arange(len(types))
-        return move.read(seen, policy(seen, move, keys))["price"][:, 0]
+        return move.read(observation, policy(observation, move, keys))["price"][:, 0]
 
     return price
 
 
 @dataclass(frozen=True)
 class Exact:
-    """Exact mean payoffs against a truthful partner: of the policy, of truth, and the best
-    there is.
-    """
+    """Exact mean payoffs of the policy, of truth and of the best answer to a truthful partner."""
 
     payoff: float
     truth: float
@@ -114,8 +111,9 @@ class Exact:
 
 
 def exact_payoff(market: Market, policy: Policy, agent: str) -> Exact:
-    """Exact payoff of a policy in the one-round double auction against truth; ValueError for
-    another market.
+    """Exact payoff of a policy against truth in the one-round double auction.
+
+    Raises ValueError for another market.
     """
     if not has_exact_payoff(market):
         raise ValueError(
@@ -129,9 +127,7 @@ def exact_payoff(market: Market, policy: Policy, agent: str) -> Exact:
 
 
 def has_exact_payoff(market: Market) -> bool:
-    """True for the one-round double auction that settles in the middle and in which truth
-    trades at all.
-    """
+    """True for the one-round midpoint double auction in which truth trades at all."""
     return (
         market.name == "reference_v0"
         and market.config.values[1] > market.config.costs[0]
@@ -168,8 +164,7 @@ def has_first_price_gap(market: Market) -> bool:
 
 
 def first_price_gap(bid: Rule, n: int) -> FirstPriceGap:
-    """Distance and exploitability where n bidders with values ~ U[0, 1] bid by one rule; no
-    reserve.
+    """Distance and exploitability where n bidders with values ~ U[0, 1] share one rule; no reserve.
 
     exploitability = mean over v of max_b (v - b) W(b) - (v - beta(v)) W(beta(v))
     W(b) = (U^n - L^n) / (n (U - L)),   U = P(beta(V) <= b), L = P(beta(V) < b);
@@ -195,6 +190,28 @@ def first_price_gap(bid: Rule, n: int) -> FirstPriceGap:
 
     distance = (beta - first_price_equilibrium_bid(v, n)).abs().mean()
     payoff = (v - beta) * winning(beta)
-    tried = torch.cat([ordered + 1e-9, torch.linspace(0, 1, GRID, dtype=torch.float64)])
-    best = ((v[:, None] - tried) * winning(tried)).amax(1).maximum(payoff)
+    bids_tried = torch.cat([ordered + 1e-9, torch.linspace(0, 1, GRID, dtype=torch.float64)])
+    best = ((v[:, None] - bids_tried) * winning(bids_tried)).amax(1).maximum(payoff)
     return FirstPriceGap(float(distance), float(payoff.mean()), float((best - payoff).mean()))
+
+
+def exact_numbers(
+    market: Market, policy: Policy, agent: str, opponents: Any
+) -> dict[str, float | int]:
+    """Exact numbers of a policy in the reference games; empty where none are known.
+
+    In the double auction they are known against a truthful partner only.
+    """
+    names = agent_names(market)
+    if agent == "all":
+        if not has_first_price_gap(market):
+            return {}
+        gap = first_price_gap(price_rule(policy, market, names[0]), len(names))
+        return {f"exact/{name}": value for name, value in vars(gap).items()}
+    others = (other for name, other in find_opponents(opponents, market).items() if name != agent)
+    truth = market.policies["truthful"]
+    if not has_exact_payoff(market) or any(other is not truth for other in others):
+        return {}
+    payoffs = exact_payoff(market, policy, agent)
+    numbers = {**vars(payoffs), "above_truth": payoffs.above_truth}
+    return {f"exact/{name}": value for name, value in numbers.items()}

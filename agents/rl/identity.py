@@ -35,8 +35,8 @@ def identity(part: Any) -> str | None:
         # the code behind the name counts
         return identity(find_policy(part, {})) if ":" in part else part
     if isinstance(part, Mapping):
-        told = {name: identity(one) for name, one in part.items()}
-        return None if None in told.values() else str(told)
+        names = {name: identity(one) for name, one in part.items()}
+        return None if None in names.values() else str(names)
     if hasattr(part, "predict"):
         part = ModelPolicy(part)
     if isinstance(part, LearnedPolicy | ModelPolicy) and hasattr(part.model, "policy"):
@@ -45,12 +45,10 @@ def identity(part: Any) -> str | None:
 
 
 def _digest(policy: LearnedPolicy | ModelPolicy) -> str:
-    """Hash of the weights and of the scaling; not of files, which hold the time of their
-    writing.
-    """
-    found = hashlib.sha256()
+    """Hash of the weights and the scaling, not of files, which hold the time of writing."""
+    digest = hashlib.sha256()
     for name, tensor in policy.model.policy.state_dict().items():
-        found.update(f"{name} {tuple(tensor.shape)}".encode() + tensor.cpu().numpy().tobytes())
+        digest.update(f"{name} {tuple(tensor.shape)}".encode() + tensor.cpu().numpy().tobytes())
     if isinstance(policy, LearnedPolicy):
-        found.update(policy.mean.tobytes() + policy.var.tobytes() + str(policy.clip).encode())
-    return found.hexdigest()[:16]
+        digest.update(policy.mean.tobytes() + policy.var.tobytes() + str(policy.clip).encode())
+    return digest.hexdigest()[:16]

@@ -31,7 +31,7 @@ class Meter(VecEnvWrapper):
     def step_wait(self) -> VecEnvStepReturn:
         """Step all markets."""
         start = time.perf_counter()
-        seen, rewards, over, infos = self.venv.step_wait()
+        observations, rewards, over, infos = self.venv.step_wait()
         self.seconds += time.perf_counter() - start
         self.returns += rewards
         self.total, self.episodes = (
@@ -39,12 +39,10 @@ class Meter(VecEnvWrapper):
             self.episodes + int(over.sum()),
         )
         self.returns[over] = 0.0
-        return seen, rewards, over, infos
+        return observations, rewards, over, infos
 
     def take(self) -> tuple[float, int]:
-        """Mean return and number of the episodes that ended since the last call (0 where none
-        did).
-        """
+        """Mean return and number of episodes that ended since the last call; 0 where none did."""
         total, episodes = self.total, self.episodes
         self.total, self.episodes = 0.0, 0
         return total / max(episodes, 1), episodes

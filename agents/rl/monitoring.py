@@ -1,6 +1,4 @@
-"""What is written while a model trains: a table of numbers, TensorBoard events, checkpoints,
-and a bar to look at.
-"""
+"""What a training writes: tables, TensorBoard events, checkpoints and a progress bar."""
 
 from __future__ import annotations
 
@@ -26,9 +24,7 @@ Number = float | int
 
 @dataclass
 class Journal:
-    """What has been written so far, and when the next row, evaluation and checkpoint are due
-    (in steps).
-    """
+    """The rows so far, and the steps when the next row, evaluation and checkpoint are due."""
 
     rows: list[dict[str, Number]] = field(default_factory=list)
     speed: list[dict[str, Number]] = field(default_factory=list)
@@ -41,8 +37,9 @@ class Journal:
 
 
 class Record(BaseCallback):
-    """Writes ``progress.csv``, ``speed.csv`` and TensorBoard events, evaluates and saves, all
-    between two rollouts.
+    """Writes ``progress.csv``, ``speed.csv`` and TensorBoard events between two rollouts.
+
+    It also evaluates the policy and saves checkpoints.
 
     progress.csv holds what is the same in every run of the same settings; what a clock says is in
     speed.csv.
@@ -61,13 +58,8 @@ class Record(BaseCallback):
         journal: Journal,
     ) -> None:
         super().__init__()
-        self.folder, self.every, self.evaluate, self.settings, self.journal = (
-            folder,
-            every,
-            evaluate,
-            settings,
-            journal,
-        )
+        self.folder, self.every, self.evaluate = folder, every, evaluate
+        self.settings, self.journal = settings, journal
         self._writer: SummaryWriter | None = None
         self._since = 0.0
 
@@ -105,37 +97,32 @@ class Record(BaseCallback):
             self._writer = None
 
     def _pause(self, now: set[str]) -> None:
-        """Do what is due while the clock of training stands still."""
+        """Write and save what is due while the clock of training stands still."""
         self.journal.seconds += time.perf_counter() - self._since
         if now & {"row", "evaluation"}:
             self._write("evaluation" in now)
         if "checkpoint" in now:
-            checkpoint.save(
-                self.folder,
-                self.model,
-                {"settings": self.settings, "journal": self.journal.plain()},
-            )
+            state = {"settings": self.settings, "journal": self.journal.plain()}
+            checkpoint.save(self.folder, self.model, state)
         self._since = time.perf_counter()
 
     def _write(self, evaluate: bool) -> None:
         _, meter, _ = checkpoint.layers(self.model)
         mean, episodes = meter.take()
-        row: dict[str, Number] = {"steps": self.num_timesteps, "episodes": episodes} | (
-            {"return": mean} if episodes else {}
-        )
-        row |= {
-            name: float(value)
-            for name, value in self.logger.name_to_value.items()
-            if name.startswith("train/")
-        }
+        steps, seconds = self.num_timesteps, max(self.journal.seconds, 1e-9)
+        row: dict[str, Number] = {"steps": steps, "episodes": episodes}
+        row |= {"return": mean} if episodes else {}
+        for name, value in self.logger.name_to_value.items():
+            if name.startswith("train/"):
+                row[name] = float(value)
         row |= self.evaluate(learned(self.model)) if evaluate else {}
-        seconds = max(self.journal.seconds, 1e-9)
         speed = {
-            "steps": self.num_timesteps,
+            "steps": steps,
             "seconds": seconds,
-            "steps_per_second": self.num_timesteps / seconds,
+            "steps_per_second": steps / seconds,
+            "env_seconds": meter.seconds,
+            "env_share": meter.seconds / seconds,
         }
-        speed |= {"env_seconds": meter.seconds, "env_share": meter.seconds / seconds}
         self.journal.rows.append(row)
         self.journal.speed.append(speed)
         write_rows(self.folder / "progress.csv", self.journal.rows)
@@ -143,9 +130,7 @@ class Record(BaseCallback):
         assert self._writer is not None
         for name, value in (row | speed).items():
             if name != "steps":
-                self._writer.add_scalar(
-                    name if "/" in name else f"market/{name}", value, self.num_timesteps
-                )
+                self._writer.add_scalar(name if "/" in name else f"market/{name}", value, steps)
 
 
 class Bar(BaseCallback):
@@ -156,12 +141,9 @@ class Bar(BaseCallback):
         self._bar, self._task, self._journal = bar, task, journal
 
     def _on_rollout_start(self) -> None:
-        told = (
-            f"{self._journal.rows[-1].get('return', float('nan')):.4g}"
-            if self._journal.rows
-            else ""
-        )
-        self._bar.update(self._task, completed=self.num_timesteps, told=told)
+        rows = self._journal.rows
+        mean_return = f"{rows[-1].get('return', float('nan')):.4g}" if rows else "-"
+        self._bar.update(self._task, completed=self.num_timesteps, mean_return=mean_return)
 
     def _on_step(self) -> bool:
         self._bar.update(self._task, completed=self.num_timesteps)
@@ -169,9 +151,7 @@ class Bar(BaseCallback):
 
 
 def write_rows(path: Path, rows: Sequence[dict[str, Number]]) -> None:
-    """Write rows as CSV under all names that occur, in the order in which they first do; the
-    file is replaced at once.
-    """
+    """Write rows as CSV, columns by their first occurrence; the file is replaced at once."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     with whole_file(path) as part, part.open("w", newline="", encoding="utf8") as file:
         writer = csv.DictWriter(file, names)

@@ -1,6 +1,4 @@
-"""A learned policy as any other: a pure function of what an agent sees, its scaling of
-observations included.
-"""
+"""A learned policy as a pure function of observations, their scaling included."""
 
 from __future__ import annotations
 
@@ -101,9 +99,7 @@ class _Scaled:
 
 
 def learned(model: BaseAlgorithm) -> LearnedPolicy:
-    """The policy of a model as it stands, with a copy of the scaling that its environments have
-    reached.
-    """
+    """The policy of a model as it stands, with a copy of its environments' scaling."""
     envs, seat, elsewhere = model.get_vec_normalize_env(), None, None
     if envs is not None:
         market, joined = envs.get_attr("market")[0], envs.get_attr("seat")[0]
@@ -147,8 +143,7 @@ def load_policy(folder: str | Path, market: Market | None = None) -> LearnedPoli
 
 
 def find_opponent(part: Any, market: Market) -> Any:
-    """What ``opponents`` names: a scripted strategy, ``run:folder``, or anything that the doors
-    know themselves.
+    """What ``opponents`` names: a scripted strategy, ``run:folder``, or what the doors know.
 
     Raises ValueError for a name that nobody knows, with its neighbour.
     """

@@ -16,19 +16,20 @@ MEMORY = 200_000  # transitions kept, over all rows
 
 
 def memory_rows(config: TrainConfig, rows: int) -> int:
-    """Rounds of all rows that the memory holds: the whole run, which ends with a whole rollout,
-    up to ``MEMORY`` transitions.
+    """Rounds of all rows that the memory holds: the whole run, at most ``MEMORY`` transitions.
+
+    A run ends with a whole rollout.
     """
-    chosen: Any = config
-    rollouts = math.ceil(chosen.steps / (chosen.n_steps * rows))
-    return max(min(max(rollouts * chosen.n_steps, 2), MEMORY // rows), 1)
+    settings: Any = config  # with every default filled in
+    rollouts = math.ceil(settings.steps / (settings.n_steps * rows))
+    return max(min(max(rollouts * settings.n_steps, 2), MEMORY // rows), 1)
 
 
 def enlarge(model: SAC, rows: int) -> None:
     """Give a model that goes on to more steps the memory that it would have had from the start."""
     memory = model.replay_buffer
     assert memory is not None
-    held = memory.size()
+    count = memory.size()
     if rows <= memory.buffer_size:
         return
     for name in ("observations", "next_observations", "actions", "rewards", "dones", "timeouts"):
@@ -39,31 +40,30 @@ def enlarge(model: SAC, rows: int) -> None:
             name,
             np.concatenate([part, np.zeros((rows - len(part), *part.shape[1:]), part.dtype)]),
         )
-    memory.buffer_size, memory.pos, memory.full = rows, held, False
+    memory.buffer_size, memory.pos, memory.full = rows, count, False
     model.buffer_size = rows * memory.n_envs
 
 
 def sac(config: TrainConfig, seed: int, envs: VecEnv) -> SAC:
-    """A fresh SAC model: after every ``n_steps`` rounds of all rows it takes ``updates`` gradient
-    steps.
+    """A fresh SAC model: ``updates`` gradient steps after every ``n_steps`` rounds of all rows.
 
     It learns from the first rollout on: a batch is drawn with replacement from whatever the memory
     holds. All rollouts are its own policy's, for a search that starts from truth would be lost in
     uniformly random ones.
     """
-    chosen: Any = config  # settled: nothing is None
+    settings: Any = config  # with every default filled in
     model = SAC(
         "MlpPolicy",
         envs,
-        learning_rate=chosen.learning_rate,
+        learning_rate=settings.learning_rate,
         buffer_size=memory_rows(config, envs.num_envs) * envs.num_envs,
         learning_starts=0,
-        batch_size=chosen.batch_size,
-        gamma=chosen.gamma,
-        train_freq=chosen.n_steps,
-        gradient_steps=chosen.updates,
-        ent_coef="auto" if chosen.entropy is None else chosen.entropy,
-        policy_kwargs={"net_arch": list(chosen.network or ())},
+        batch_size=settings.batch_size,
+        gamma=settings.gamma,
+        train_freq=settings.n_steps,
+        gradient_steps=settings.updates,
+        ent_coef="auto" if settings.entropy is None else settings.entropy,
+        policy_kwargs={"net_arch": list(settings.network or ())},
         seed=seed,
         device="cpu",
     )
@@ -71,5 +71,5 @@ def sac(config: TrainConfig, seed: int, envs: VecEnv) -> SAC:
     assert isinstance(log_std, torch.nn.Linear)
     with torch.no_grad():  # SB3 knows a first deviation for other policies only
         log_std.weight.mul_(0.01)
-        log_std.bias.fill_(chosen.log_std_init)
+        log_std.bias.fill_(settings.log_std_init)
     return model

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 import json
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,18 +18,16 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from marketenv.core.lookup import lookup
 from marketenv.core.market import Market, agent_names
-from marketenv.core.saved import describe
 from marketenv.core.storage import whole_file
 from marketenv.envs.make import make_market
-from marketenv.envs.opponents import find_opponents
 from marketenv.envs.sb3 import MarketSB3Env
 
 from . import checkpoint
 from .algorithms import ALGORITHMS
 from .config import TrainConfig
 from .evaluation import compare, mean_utility, training_seed
-from .exact import exact_payoff, first_price_gap, has_exact_payoff, has_first_price_gap, price_rule
-from .files import held
+from .exact import exact_numbers
+from .files import clear, folder_lock, seed_folder, settings_of, start_of
 from .identity import identity
 from .meter import Meter
 from .monitoring import LOGS, Bar, Journal, Record
@@ -39,21 +35,11 @@ from .policy import LearnedPolicy, find_opponent, learned, truthful
 from .sac import enlarge, memory_rows
 from .start import imitate
 
-# in the folder of a seed
-WRITTEN = ("result.json", "policy.json", "model.zip", "progress.csv", "speed.csv")
-# settings that change no number of a run
-FREE = ("out", "resume", "workers", "seeds", "checkpoint_every")
-
-
-def seed_folder(config: TrainConfig, seed: int) -> Path:
-    """Where the files of one seed lie."""
-    assert config.out is not None
-    return config.out / f"seed_{seed}"
-
 
 def check(config: TrainConfig, market: Market) -> None:
-    """Refuse settled settings that do not fit a market, before anything is written: ValueError
-    that begins with their name.
+    """Refuse settings that do not fit a market, before anything is written.
+
+    The settings have no None left. Raises ValueError that begins with the setting's name.
     """
     _check_discount(config, market)
     envs = _environments(config, market, config.agent or agent_names(market)[0], "truthful")
@@ -69,60 +55,60 @@ def train(
     progress: bool = False,
     callbacks: Sequence[BaseCallback] = (),
 ) -> dict[str, Any]:
-    """Train the model of one seed, evaluate it, and write its folder; returns what ``result.json``
-    holds.
+    """Train the model of one seed, evaluate it, and write its folder; returns ``result.json``.
 
     opponents: what the doors accept, in place of the name in the config
     market:    in place of the name and arguments in the config, which then only choose settings
     progress:  show a bar
 
-    With ``config.resume`` a run that was cut short goes on from its last checkpoint and ends as if
-    nothing had happened: to the bit on a CPU with the same number of threads. A run, finished or
-    not, goes on to more ``steps`` and then has the policy and the numbers of a run that was given
-    them at once; only its tables have rows at other steps. The global random generators of torch,
+    With ``config.resume`` a run that was cut short continues from its last checkpoint and ends as
+    if nothing had happened: to the bit on a CPU with the same number of threads. Every run
+    continues to more ``steps``, and then has the policy and the numbers of a run that had them from
+    the start; only its tables have rows at other steps. The global random generators of torch,
     NumPy and Python are set.
     Raises ValueError for unknown names and wrong sizes, for a folder that holds a run of other
-    settings or in which another process trains, where a run would be gone on with against opponents
-    that no name tells from others (``identity``), and for gamma 1 where the horizon is a cut.
+    settings or in which another process trains, for a run to continue against opponents that cannot
+    be compared (``identity``), and for gamma 1 where the horizon is a cut.
     """
-    config = config.settled()
-    algorithm, folder, steps = (
-        lookup(ALGORITHMS, config.algorithm, "algorithm"),
-        seed_folder(config, seed),
-        config.steps,
-    )
+    config = config.with_defaults()
+    algorithm = lookup(ALGORITHMS, config.algorithm, "algorithm")
+    folder, steps = seed_folder(config, seed), config.steps
     assert steps is not None
     market = market or make_market(config.market, **_arguments(config))
     _check_discount(config, market)
     agent = config.agent or agent_names(market)[0]
-    others = find_opponent(config.opponents if opponents is None else opponents, market)
+    against = config.opponents if opponents is None else opponents
+    others = find_opponent(against, market)
     envs = _environments(config, market, agent, others)
     algorithm.check(config, envs.num_envs)
-    settings = _settings(
-        config, seed, market, identity(config.opponents if opponents is None else opponents)
-    )
-    with held(folder):
-        start = _checkpoint(folder, settings, config.resume)
+    settings = settings_of(config, seed, market, identity(against))
+    with folder_lock(folder):
+        start = start_of(folder, settings, config.resume)
         if start is None:
-            _clear(folder)
+            clear(folder)
             model, journal = _fresh(config, seed, algorithm.build, envs, market), Journal()
         else:
-            state = checkpoint.read_state(start)
-            model, journal = (
-                checkpoint.load(start, algorithm.kind, envs, state),
-                Journal(**state["journal"]),
-            )
-            if isinstance(model, SAC):
-                enlarge(model, memory_rows(config, envs.num_envs))
+            model, journal = _continued(config, start, algorithm.kind, envs)
         record = _record(config, folder, settings, journal, market, agent, others)
         if model.num_timesteps < steps:
             model.set_logger(Logger(folder=None, output_formats=[]))
             with contextlib.closing(record), _bar(progress, seed, steps, journal) as bar:
                 # rollouts between two tables of SB3's own: never
-                left, quiet = steps - model.num_timesteps, 2**60
-                together = CallbackList([record, *bar, *callbacks])
-                model.learn(left, together, log_interval=quiet, reset_num_timesteps=start is None)
+                steps_left, quiet = steps - model.num_timesteps, 2**60
+                together, fresh = CallbackList([record, *bar, *callbacks]), start is None
+                model.learn(steps_left, together, log_interval=quiet, reset_num_timesteps=fresh)
         return _finish(config, settings, model, journal, market, agent, others)
+
+
+def _continued(
+    config: TrainConfig, start: Path, kind: type[BaseAlgorithm], envs: VecNormalize
+) -> tuple[BaseAlgorithm, Journal]:
+    """The model and the journal of a checkpoint, with memory for all steps."""
+    state = checkpoint.read_state(start)
+    model = checkpoint.load(start, kind, envs, state)
+    if isinstance(model, SAC):
+        enlarge(model, memory_rows(config, envs.num_envs))
+    return model, Journal(**state["journal"])
 
 
 def _record(
@@ -143,40 +129,15 @@ def _record(
     truth = functools.cache(lambda: earns(truthful(market)))
 
     def evaluate(policy: LearnedPolicy) -> dict[str, float | int]:
-        return {"utility": earns(policy), "truthful": truth()} | exact(
-            market, policy, agent, others
-        )
+        utilities = {"utility": earns(policy), "truthful": truth()}
+        return utilities | exact_numbers(market, policy, agent, others)
 
-    rows = max(config.steps // LOGS, 1)
     every = {
-        "row": rows,
+        "row": max(config.steps // LOGS, 1),
         "evaluation": config.steps / config.evaluations if config.evaluations else 0,
+        "checkpoint": config.checkpoint_every,
     }
-    return Record(
-        folder, every | {"checkpoint": config.checkpoint_every}, evaluate, settings, journal
-    )
-
-
-def exact(
-    market: Market, policy: LearnedPolicy, agent: str, opponents: Any
-) -> dict[str, float | int]:
-    """What is known without noise of a policy in the reference games, in the double auction
-    against a truthful partner only.
-    """
-    if agent == "all":
-        if not has_first_price_gap(market):
-            return {}
-        names = agent_names(market)
-        gap = first_price_gap(price_rule(policy, market, names[0]), len(names))
-        return {f"exact/{name}": value for name, value in vars(gap).items()}
-    others = (other for name, other in find_opponents(opponents, market).items() if name != agent)
-    if not has_exact_payoff(market) or any(other is not truthful(market) for other in others):
-        return {}
-    found = exact_payoff(market, policy, agent)
-    return {
-        f"exact/{name}": value
-        for name, value in (vars(found) | {"above_truth": found.above_truth}).items()
-    }
+    return Record(folder, every, evaluate, settings, journal)
 
 
 def _arguments(config: TrainConfig) -> dict[str, Any]:
@@ -219,61 +180,6 @@ def _fresh(
     return model
 
 
-def _settings(
-    config: TrainConfig, seed: int, market: Market, against: str | None
-) -> dict[str, Any]:
-    """All that the numbers of a run depend on, as JSON holds it."""
-    told = {name: value for name, value in dataclasses.asdict(config).items() if name not in FREE}
-    return json.loads(
-        json.dumps(told | {"seed": seed, "plays": describe(market), "against": against})
-    )
-
-
-def _checkpoint(folder: Path, settings: dict[str, Any], resume: bool) -> Path | None:
-    """The checkpoint to go on from; ValueError where it is of other settings."""
-    found = checkpoint.latest(folder) if resume else None
-    if found is None:
-        return None
-    if settings["against"] is None:
-        raise ValueError(
-            f"{folder} holds a run, and the opponents are an object that no name tells from others,"
-            " so it may be one against others. Give them by name ('module:name', run:folder),"
-            " another out, or resume=False to begin anew there."
-        )
-    if settings["plays"] is None:
-        raise ValueError(
-            f"{folder} holds a run, and the market holds an object that cannot be compared, so it"
-            " may be one of another market. Give another out, or resume=False to begin anew there."
-        )
-    kept = checkpoint.read_state(found)["settings"]
-    if kept["steps"] > settings["steps"]:
-        raise ValueError(
-            f"{folder} holds a run of {kept['steps']} steps, not {settings['steps']}: steps can"
-            " only be raised. Give at least as many, another --out, or --no-resume to begin anew"
-            " there."
-        )
-    kept["steps"] = settings["steps"]
-    other = [
-        f"{name} {kept.get(name)!r}, not {settings.get(name)!r}"
-        for name in settings
-        if kept.get(name) != settings[name]
-    ]
-    if other:
-        raise ValueError(
-            f"{folder} holds a run of other settings: {'; '.join(other)}. Give another --out, the"
-            " same settings, or --no-resume to begin anew there."
-        )
-    return found
-
-
-def _clear(folder: Path) -> None:
-    """Remove what a former run has left in the folder."""
-    for name in WRITTEN:
-        (folder / name).unlink(missing_ok=True)
-    for name in ("checkpoints", "tensorboard"):
-        shutil.rmtree(folder / name, ignore_errors=True)
-
-
 @contextlib.contextmanager
 def _bar(show: bool, seed: int, steps: int, journal: Journal) -> Iterator[list[BaseCallback]]:
     if not show:
@@ -283,9 +189,12 @@ def _bar(show: bool, seed: int, steps: int, journal: Journal) -> Iterator[list[B
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.completed}/{task.total} steps"),
+        TimeRemainingColumn(),
+        TextColumn("return {task.fields[mean_return]} money"),
     )
-    with Progress(*columns, TimeRemainingColumn(), TextColumn("return {task.fields[told]}")) as bar:
-        yield [Bar(bar, bar.add_task(f"seed {seed}", total=steps, told=""), journal)]
+    with Progress(*columns) as bar:
+        task = bar.add_task(f"seed {seed}", total=steps, mean_return="-")
+        yield [Bar(bar, task, journal)]
 
 
 def _finish(
@@ -300,7 +209,7 @@ def _finish(
     """Evaluate the last policy on seeds of its own, and write it and the result."""
     folder, policy = seed_folder(config, settings["seed"]), learned(model)
     assert config.episodes is not None
-    found = compare(market, policy, agent, others, config.episodes)
+    comparison = compare(market, policy, agent, others, config.episodes)
     policy.save(folder, config.algorithm)
     result = {
         "settings": settings,
@@ -308,8 +217,8 @@ def _finish(
         "agent": agent,
         "steps": model.num_timesteps,
         "speed": journal.speed[-1],
-        **found.plain(),
-        "exact": exact(market, policy, agent, others),
+        **comparison.plain(),
+        "exact": exact_numbers(market, policy, agent, others),
     }
     with whole_file(folder / "result.json") as part:
         part.write_text(json.dumps(result, indent=1), encoding="utf8")

@@ -1,5 +1,4 @@
-"""Strategies of the model-sharing market of iPFL (arXiv 2505.02462): reports that lie, models that
-are not what they seem.
+"""Strategies of iPFL's model-sharing market (arXiv 2505.02462): false reports and false models.
 
 Attackers replace their upload, as the paper's do; what a client reports, trains and uploads are
 three separate choices.
@@ -29,8 +28,10 @@ class Client:
     """Reports multiples of its types, trains at one effort, and uploads one kind of model.
 
     report = factor * truth, factors in [1/10, 10]; a type of 0 is reported as 0
-    cost, size, need: the factors;   effort: in [0, 1];   upload: a name of ``UPLOADS``;
-        stay: ``stay``, or ``leave`` at once
+    cost, size, need: the factors
+    effort: in [0, 1]
+    upload: a name of ``UPLOADS``
+    stay:   ``stay``, or ``leave`` at once
 
     Raises ValueError for unknown names, and for factors and efforts out of their range.
     """
@@ -57,8 +58,8 @@ class Client:
         self, observation: Float[Tensor, "markets dim"], move: Move, keys: Int[Tensor, "markets"]
     ) -> Float[Tensor, "markets actions"]:
         """Actions float32 [markets, 6]: cost, size, need, effort, upload, stay."""
-        seen = move.observation.unpack(observation)
-        types = {name: getattr(self, name) * (seen[name] > 0).double() for name in REPORTED}
+        view = move.observation.unpack(observation)
+        types = {name: getattr(self, name) * (view[name] > 0).double() for name in REPORTED}
         return move.write(
             observation, **types, effort=self.effort, upload=self.upload, stay=self.stay
         )
@@ -101,71 +102,79 @@ STRATEGIES: dict[str, Strategy] = {
     "cost_liar": _strategy(
         cost_liar,
         "Reports twice its cost per sale.",
-        "In one round it never earns more than truth would, under any of the three payments.",
+        "In one round it never earns more than truth, under any of the three payments.",
     ),
     "undercutter": _strategy(
         undercutter,
-        "Reports four tenths of its cost per sale.",
-        "Where marginal values are paid it can earn more than truth; where critical values are paid"
-        " it never does.",
+        "Reports 0.4 times its cost per sale.",
+        (
+            "It can earn more than truth where marginal values are paid, and never where"
+            " critical values are paid."
+        ),
     ),
     "size_liar": _strategy(
         size_liar,
-        "Reports three times its samples.",
-        "Who buys a model of one sample as one of three pays 5 for it and is left with -2.0711.",
+        "Reports three times its number of samples.",
+        (
+            "A buyer that takes its model of one sample for one of three pays 5 money and"
+            " ends with -2.0711 money."
+        ),
     ),
     "eagerness_shader": _strategy(
         eagerness_shader,
-        "Reports half of what it needs data for.",
-        "It pays 2.0711 for what truth would pay 2.9289 for.",
+        "Reports half of its need for data.",
+        "It pays 2.0711 money where truth pays 2.9289 money.",
     ),
     "buyers_only": _strategy(
         buyers_only,
-        "Reports ten times its cost, the most it can, so that it sells only where even that is"
-        " paid.",
-        "It never sells to more than truth would, and in the mean to less than a third as many.",
+        "Reports ten times its cost, the most it can, so that it hardly sells.",
+        ("It never sells more often than truth, and on average less than a third as often."),
     ),
     "sellers_only": _strategy(
         sellers_only,
-        "Reports a tenth of its need, the least it can, so that it hardly buys.",
-        "In the mean it buys less than a third of what truth would, and sells as often.",
+        "Reports 0.1 times its need, the least it can, so that it hardly buys.",
+        "On average it buys less than a third as often as truth, and sells as often.",
     ),
     "relay_rider": _strategy(
         relay_rider,
-        "Stops training and uploads the prox centre that it was sent last.",
-        "After its first round it pays no effort cost, and at cost 0 it earns over half of what an"
-        " honest client does.",
+        "Stops training and uploads the last prox centre that it received.",
+        (
+            "After its first round it pays no effort cost, and at cost 0 it earns over half"
+            " of an honest client's utility."
+        ),
     ),
     "copy": _strategy(
         copy,
         "Stops training and uploads the mean of the others' models.",
-        "Nearly everybody buys it although it adds nothing: its distance is less than that of"
-        " honest models.",
+        (
+            "Nearly everybody buys its model, which adds nothing: its distance is less than"
+            " that of honest models."
+        ),
     ),
     "shuffle": _strategy(
         shuffle,
         "Uploads its model's numbers in random order.",
-        "At lambda 2 it sells to less than a tenth of the buyers.",
+        "At lambda = 2 it sells to less than a tenth of the buyers.",
     ),
     "gauss": _strategy(
         gauss,
         "Uploads standard normal numbers.",
-        "At lambda 2 it sells to less than a tenth of the buyers.",
+        "At lambda = 2 it sells to less than a tenth of the buyers.",
     ),
     "ones": _strategy(
         ones,
-        "Uploads a model of ones.",
-        "At lambda 2 it sells to less than a fifth of the buyers.",
+        "Uploads a model whose numbers are all 1.",
+        "At lambda = 2 it sells to less than a fifth of the buyers.",
     ),
     "sign_flip": _strategy(
         sign_flip,
-        "Uploads its model with all signs turned.",
-        "At lambda 2 it sells to fewer than an honest client and still to some.",
+        "Uploads its model with all signs changed.",
+        ("At lambda = 2 it sells to fewer clients than an honest client, and still to some."),
     ),
     "noise": _strategy(
         noise,
         "Uploads its model with noise as large as its update.",
-        "In the mean it is farther from the others than its honest copy, and sells less.",
+        ("On average it lies farther from the others than its honest copy, and sells less often."),
     ),
 }
 

@@ -1,5 +1,4 @@
-"""Strategies of the parameter market, after what Huang, Vishwakarma, Sala (NeurIPS 2023) leave to a
-trader.
+"""Strategies of the parameter market: choices that Train 'n Trade (NeurIPS 2023) leaves a trader.
 
 A trader may shade its bids, raise its ask, train less than it could, or trade nothing; what else
 sets agents apart (noise on what they sell, layers held back, asks set together) is an option in the
@@ -52,22 +51,15 @@ class Trader:
             observation, bid=bids_of(self.factor, observation, move), ask=asks, effort=self.effort
         )
 
-    def _asks(self, seen: dict[str, Tensor]) -> Tensor | float:
+    def _asks(self, view: dict[str, Tensor]) -> Tensor | float:
         """Money above cost."""
         if not callable(self.asks):
             return self.asks
-        low, high = (
-            seen["buyer_low"].amin(1, keepdim=True),
-            seen["buyer_high"].amax(1, keepdim=True),
-        )
-        cost = seen["sale_cost"].double().mean(1, keepdim=True)
-        asks = taken(
-            self.asks(Uniform(low.double(), high.double()), cost),
-            "ask rule returned asks",
-            cost,
-            "markets, 1",
-        )
-        return asks - cost
+        low = view["buyer_low"].amin(1, keepdim=True).double()
+        high = view["buyer_high"].amax(1, keepdim=True).double()
+        cost = view["sale_cost"].double().mean(1, keepdim=True)
+        asks = self.asks(Uniform(low, high), cost)
+        return taken(asks, "ask rule returned asks", cost, "markets, 1") - cost
 
 
 def trader(
@@ -88,23 +80,20 @@ def shade(factor: float, market: Market) -> Policy:
 
 
 def never_trade(market: Market) -> Policy:
-    """Bid nothing and ask ask_max; a bid above ask_max can still buy its model, so all must
-    play it to stop trade.
+    """Bid nothing and ask ask_max.
+
+    A bid above ask_max can still buy its model, so trade stops only where all play it.
     """
     return trader(market, factor=0.0, asks=market.phase(Trade).scales.ask_max)
 
 
 def free_rider(market: Market) -> Policy:
-    """Trade truthfully and do not train from the second round on (the first training is always
-    at full effort).
-    """
+    """Trade truthfully and train only in the first round, which is always at full effort."""
     return trader(market, effort=0.0)
 
 
 def ask_rule_seller(rule: AskRule, market: Market) -> Policy:
-    """Bid truthfully, train at full effort, and ask by the rule on what the market discloses of
-    the buyers.
-    """
+    """Bid truthfully, train at full effort, and ask by a rule on the disclosed range of values."""
     return trader(market, asks=rule)
 
 
@@ -113,31 +102,33 @@ STRATEGIES: dict[str, Strategy] = {
         builders={NAME: free_rider},
         summary="Trades truthfully and leaves the training to others.",
         claim=(
-            "From the second round it pays no effort cost, and its trained loss is higher than with"
-            " effort."
+            "From the second round on it pays no effort cost, and its loss after training"
+            " is higher than with effort."
         ),
     ),
     "saboteur": Strategy(
         builders={NAME: truthful},
         summary="Plays truthfully and sells parameters with noise as large as themselves.",
         claim=(
-            "Trying before buying catches it: buyers gain less from it than from its honest copy,"
-            " and it sells less."
+            "Buyers try models before they buy: they gain less from it than from its honest"
+            " copy, and it sells less often."
         ),
         config={"sabotage": 1.0},
     ),
     "first_layer_seller": Strategy(
         builders={NAME: truthful},
         summary="Plays truthfully and offers only the first layer of its model.",
-        claim="What it ships differs from the buyer's own model in the first layer only.",
+        claim=(
+            "The model that it delivers differs from the buyer's own model in the first layer only."
+        ),
         config={"offered_layers": ((0,),) * 4},
     ),
     "colluding_pair": Strategy(
         builders={NAME: partial(ask_rule_seller, best_midpoint)},
-        summary="Two sellers ask a monopolist's price together, set at the larger of their asks.",
+        summary="Two sellers both ask the larger of their two monopoly prices.",
         claim=(
-            "Both asks are the larger of what the two would ask alone, and never below the truthful"
-            " ask."
+            "Both asks are the larger of the two sellers' single asks, and never below the"
+            " truthful ask."
         ),
         config={"coalition": (0, 2)},
     ),

@@ -1,6 +1,4 @@
-"""Strategies of the reference markets: prices that a buyer bids for its value and a seller asks
-for its cost.
-"""
+"""Strategies of the reference markets: a buyer's bid for its value, a seller's ask for its cost."""
 
 from __future__ import annotations
 
@@ -105,8 +103,7 @@ def first_price_equilibrium(market: Market) -> Policy:
 
 
 def ask_rule_seller(rule: AskRule, market: Market) -> Policy:
-    """Ask by the rule, whose prior is the true U[v0, v1] of the buyer's value; a buyer bids its
-    value.
+    """Ask by a rule with the buyer's true prior U[v0, v1]; a buyer bids its value.
 
     Raises ValueError for a game in which no seller plays.
     """
@@ -134,15 +131,15 @@ STRATEGIES: dict[str, Strategy] = {
             " 1983)."
         ),
         claim=(
-            "On U[0, 1] a pair that plays it earns 9/128 each, and no other linear bid or ask earns"
-            " more against it."
+            "On U[0, 1] two agents that play it earn 9/128 money each, and no other linear"
+            " bid or ask earns more against it."
         ),
         config={"game": "double_auction"},
     ),
     "first_price_equilibrium": Strategy(
         builders={NAME: first_price_equilibrium},
         summary="Bids the first-price equilibrium, the value times (n - 1) / n (Vickrey 1961).",
-        claim="On U[0, 1] each of n buyers that play it earns 1 / (n (n + 1)).",
+        claim="On U[0, 1] each of n buyers that play it earns 1 / (n (n + 1)) money.",
         config={"game": "first_price"},
     ),
 }

@@ -1,6 +1,4 @@
-"""What strategies of the resource market are made of: truth with exceptions, and what they tell
-from the last round.
-"""
+"""Parts of the resource market's strategies: truth with exceptions, and signs of the last round."""
 
 from __future__ import annotations
 
@@ -15,18 +13,20 @@ from torch import Tensor
 from marketenv.core.market import Move
 from marketenv.core.policy import Policy
 
-Seen = Mapping[str, Tensor]  # what an agent sees, by field: float64 [markets, size]
+HALF = 0.5  # of the equilibrium: what colluding owners keep to, and where best replies begin
+
+View = Mapping[str, Tensor]  # what an agent sees, by field: float64 [markets, size]
 # (what it sees, what truth means in the field, keys) -> what it means
-Rule = Callable[[Seen, Tensor, Tensor], Tensor]
+Rule = Callable[[View, Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class Player:
-    """Truthful, but for what it takes for true and for the meanings that are given, in one role.
+    """Truthful, except for some beliefs and some fields of the action, in one role.
 
     truthful: the market's own policy, which is the equilibrium's
-    believes: by observed field what it takes for true in place of what it sees
-    does:     by field of the action a meaning or a rule; of those fields that the market has
+    believes: by field of the observation, from what it sees to what it takes for true
+    does:     by field of the action, a meaning or a rule; fields that the market lacks are left out
     """
 
     truthful: Policy
@@ -38,26 +38,22 @@ class Player:
         self, observation: Float[Tensor, "markets dim"], move: Move, keys: Int[Tensor, "markets"]
     ) -> Float[Tensor, "markets actions"]:
         """Actions float32 [markets, actions]."""
-        believed = self._believed(observation, move) if move.name == self.role else observation
-        actions = self.truthful(believed, move, keys)
+        belief = self._belief(observation, move) if move.name == self.role else observation
+        actions = self.truthful(belief, move, keys)
         changes = {name: rule for name, rule in self.does.items() if name in move.action.slices}
         if move.name != self.role or not changes:
             return actions
-        seen = {name: value.double() for name, value in move.observation.unpack(believed).items()}
-        meant: dict[str, Any] = move.read(believed, actions)
-        new = {
-            name: rule(seen, meant[name], keys) if callable(rule) else rule
-            for name, rule in changes.items()
-        }
-        return move.write(observation, **meant | new)
+        view = {name: value.double() for name, value in move.observation.unpack(belief).items()}
+        meanings: dict[str, Any] = move.read(belief, actions)
+        for name, rule in changes.items():
+            meanings[name] = rule(view, meanings[name], keys) if callable(rule) else rule
+        return move.write(observation, **meanings)
 
-    def _believed(self, observation: Tensor, move: Move) -> Tensor:
-        """What is seen, with what is believed in its place."""
-        seen = move.observation.unpack(observation)
-        return move.observation.pack(
-            **seen
-            | {name: rule(seen[name]) for name, rule in self.believes.items() if name in seen}
-        )
+    def _belief(self, observation: Tensor, move: Move) -> Tensor:
+        """The observation, with beliefs in place of what is seen."""
+        view = move.observation.unpack(observation)
+        beliefs = {name: rule(view[name]) for name, rule in self.believes.items() if name in view}
+        return move.observation.pack(**view | beliefs)
 
 
 def part(values: Tensor, of: Tensor) -> Tensor:
@@ -71,10 +67,9 @@ def first(last: Tensor) -> Tensor:
 
 
 def broken(last: Tensor, equilibrium: Tensor, factor: float) -> Tensor:
-    """Whether some other agent did more in the last round than lies halfway, by factors, to the
-    equilibrium: [markets, 1].
+    """Whether another agent exceeded the geometric mean of agreement and equilibrium: [markets, 1].
 
-    In the first round nobody has done anything. Who is punished for it by the equilibrium goes on
-    seeing it, and so for ever.
+    In the first round nobody has done anything. Punishment by the equilibrium looks like a breach
+    itself, so it never ends.
     """
     return (last > factor**0.5 * equilibrium).any(1, keepdim=True)

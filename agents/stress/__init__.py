@@ -1,21 +1,23 @@
-"""Stress tests of any market: searched and learned deviations, judged on seeds that they were not
-chosen on.
+"""Stress tests of any market: deviations that are searched or learned, and judged on fresh seeds.
 
 >>> sorted(ATTACKERS)
 ['cross_entropy', 'grid', 'ppo', 'sac', 'scripted']
 """
 
-from .attack import JUDGE, SELECT, Attack, Curve, curve, seeds_of
-from .best_response import BestResponse, Found, best_response, market_nash_conv
+from ..scenarios import SCENARIOS, Scenario
+from .attack import JUDGE, SELECT, Attack, seeds_of
+from .best_response import BestDeviation, BestResponse, best_response, market_nash_conv
+from .curves import Curve, curve
 from .deviation import Deviation, Family, Usual, together
 from .equilibria import Equilibrium, solve
+from .estimation import estimate
 from .exact import ExPost, ex_post_regret
 from .kinds import KINDS, families, lines
-from .leaderboard import Row, Standing, leaderboard, standings
+from .leaderboard import RankedPolicy, ScenarioResult, leaderboard, standings
 from .leaderboard import write as write_leaderboard
-from .meta_game import MetaGame, estimate, game_of, regrets
+from .meta_game import MetaGame, game_of, regrets
 from .psro import PSRO, Iteration, psro
-from .scenarios import SCENARIOS, Focal, Scenario, play_policies, play_scenario
+from .scenarios import Focal, play_policies, play_scenario
 from .search import ATTACKERS, Budget, Candidate
 
 __all__ = [
@@ -26,6 +28,7 @@ __all__ = [
     "SCENARIOS",
     "SELECT",
     "Attack",
+    "BestDeviation",
     "BestResponse",
     "Budget",
     "Candidate",
@@ -35,12 +38,11 @@ __all__ = [
     "ExPost",
     "Family",
     "Focal",
-    "Found",
     "Iteration",
     "MetaGame",
-    "Row",
+    "RankedPolicy",
     "Scenario",
-    "Standing",
+    "ScenarioResult",
     "Usual",
     "best_response",
     "curve",

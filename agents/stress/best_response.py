@@ -20,21 +20,21 @@ from marketenv.metrics import Interval, NashConv, mean_interval, nash_conv
 
 from ..lineups import Profile
 from .attack import JUDGE, SELECT, Attack, seeds_of
-from .search import Budget, changing, find_attackers
+from .search import Budget, Candidate, changing, find_attackers
 
 
 @dataclass(frozen=True)
-class Found:
+class BestDeviation:
     """The best deviation of one attacker.
 
-    told:     what it reports, in money, multiples or shares, or a strategy's or learner's name
+    words:    what it reports, in money, multiples or shares, or a strategy's or learner's name
     selected: its mean gain on the seeds that it was chosen on: biased upward
     gains:    on fresh seeds, not clipped, seed by seed, money       [pairs]
     story:    a learner's progress, one dictionary an evaluation
     """
 
     attacker: str
-    told: str
+    words: str
     policies: tuple[Policy, ...]
     selected: float
     gains: Float64[Tensor, "pairs"]
@@ -48,24 +48,22 @@ class Found:
 
 @dataclass(frozen=True)
 class BestResponse:
-    """What deviating brings at most, as far as the attackers know.
+    """The most that a deviation gains, as far as the attackers know.
 
-    agents: who deviated;   base: utility per episode of those who stay, on the judging
-        seeds   [pairs]
-    best:   the attacker whose gain was largest on the seeds of selection, judged on others
-    found:  the best deviation of every attacker
+    agents:     the deviators
+    base:       their utility per episode where they play the profile, on the judging seeds  [pairs]
+    best:       the deviation whose gain was largest on the seeds of selection
+    deviations: the best deviation of every attacker
     """
 
     agents: tuple[str, ...]
     base: Float64[Tensor, "pairs"]
-    best: Found
-    found: tuple[Found, ...]
+    best: BestDeviation
+    deviations: tuple[BestDeviation, ...]
 
     @property
     def relative_lower_bound(self) -> float:
-        """Mean gain as a part of the mean absolute utility of those who stay; infinite where
-        that is only rounding.
-        """
+        """Mean gain as a part of the profile's mean absolute utility; infinite near 0."""
         scale, gain = float(self.base.abs().mean()), float(self.best.gains.mean())
         return gain / scale if scale > 1e-6 * abs(gain) else math.inf
 
@@ -99,68 +97,55 @@ def best_response(
     who:       an agent, a role, or several agents who deviate together and share what they earn
     attackers: names in ``ATTACKERS``
     repeat:    another number takes other seeds
-    fields:    parts of the action that may change (a bid and not the ask), None for all; learners
-               change all and are refused
+    fields:    of the action that may change (a bid and not the ask), None for all; learners change
+               all and are refused
     stage:     in which they deviate, in every round; None for every stage in which they move
 
     Every attacker searches on the seeds of selection; its best candidate is played on fresh ones.
-    What the best of them gains there is an honest lower bound of the regret, below 0 where no
-    deviation pays: playing along is no deviation. Raises ValueError for unknown names and attackers
-    that do not fit.
+    The gain of the best attacker there is an honest lower bound of the regret. It is below 0 where
+    no deviation pays: playing the profile counts as no deviation. Raises ValueError for unknown
+    names and for attackers that do not fit.
 
     >>> from agents.lineups import find_profile
     >>> from marketenv import make_market
     >>> market = make_market("reference_v0", game="double_auction")
-    >>> found = best_response(market, find_profile(market), "buyer", ("grid",))
-    >>> found.best.told, round(found.relative_lower_bound, 1)  # 1/9 against 1/12
+    >>> result = best_response(market, find_profile(market), "buyer", ("grid",))
+    >>> result.best.words, round(result.relative_lower_bound, 1)  # 1/9 against 1/12
     ('price 0.65 times what it was', 0.3)
     """
     budget, agents = budget or Budget(), deviators(market, who)
     budget = dataclasses.replace(budget, rl_seed=budget.rl_seed + repeat)
     if isinstance(fields, str):
         raise ValueError(f"fields is {fields!r}, wanted several names, for instance ({fields!r},).")
-    named = None if fields is None else tuple(fields)
-    search = Attack(
-        market,
-        profile,
-        agents,
+    names, most = None if fields is None else tuple(fields), budget.most_markets
+    selection, fresh = (
         seeds_of(SELECT, budget.select, repeat),
-        budget.most_markets,
-        named,
-        stage,
-    )
-    judged = Attack(
-        market,
-        profile,
-        agents,
         seeds_of(JUDGE, budget.judge, repeat),
-        budget.most_markets,
-        stage=stage,
     )
-    found = []
+    search = Attack(market, profile, agents, selection, most, names, stage)
+    judging = Attack(market, profile, agents, fresh, most, stage=stage)
+    deviations = []
     for name, attacker in find_attackers(attackers).items():
         candidates = attacker(search, budget)
-        if not candidates:
-            continue
-        gains = search.gains([one.policies for one in candidates])
-        # the first where no candidate changes anything
-        selected, best = gains.mean(1), int(changing(gains).argmax())
-        one = candidates[best]
-        found.append(
-            Found(
-                name,
-                one.told,
-                one.policies,
-                float(selected[best]),
-                judged.gains([one.policies])[0],
-                one.story,
-            )
-        )
-    if not found:
+        if candidates:
+            deviations.append(_best_deviation(name, candidates, search, judging))
+    if not deviations:
         raise ValueError(
             f"none of {tuple(attackers)} had a candidate for {agents}; name another attacker."
         )
-    return BestResponse(agents, judged.base, max(found, key=lambda one: one.selected), tuple(found))
+    best = max(deviations, key=lambda one: one.selected)
+    return BestResponse(agents, judging.base, best, tuple(deviations))
+
+
+def _best_deviation(
+    name: str, candidates: Sequence[Candidate], search: Attack, judging: Attack
+) -> BestDeviation:
+    """An attacker's best candidate on the seeds of selection, with its gains on fresh ones."""
+    gains = search.gains([one.policies for one in candidates])
+    best = int(changing(gains).argmax())  # the first where no candidate changes anything
+    one, selected = candidates[best], float(gains.mean(1)[best])
+    fresh = judging.gains([one.policies])[0]
+    return BestDeviation(name, one.words, one.policies, selected, fresh, one.story)
 
 
 def market_nash_conv(
@@ -170,8 +155,7 @@ def market_nash_conv(
     budget: Budget | None = None,
     repeat: int = 0,
 ) -> NashConv:
-    """What every agent gains at least by its own best response while the others stay: NashConv and
-    its parts.
+    """What every agent gains at least by its own best response while the others stay: NashConv.
 
     NashConv = sum over agents i of max over b' of u_i(b', b_-i) - u_i(b);
     a lower bound, as every search is
@@ -182,8 +166,8 @@ def market_nash_conv(
     >>> from agents.lineups import find_profile
     >>> from marketenv import make_market
     >>> market = make_market("reference_v0", game="double_auction")
-    >>> found = market_nash_conv(market, find_profile(market), ("grid",))
-    >>> round(found.total.mean, 2)  # 1/36 of the buyer and 1/36 of the seller
+    >>> result = market_nash_conv(market, find_profile(market), ("grid",))
+    >>> round(result.total.mean, 2)  # 1/36 of the buyer and 1/36 of the seller
     0.05
     """
     best = [

@@ -1,5 +1,4 @@
-"""Deviations: maps from what an agent would report to what it reports instead, in families with
-parameters.
+"""Deviations: maps from an agent's report to another report, in families with parameters.
 
 A report is what an action means: money, a multiple of the truth, a share, an option (see
 ``marketenv.core.fields``).
@@ -23,9 +22,7 @@ Map = Callable[[Reports, Tensor, Tensor, Move], Reports]
 
 @dataclass(frozen=True)
 class Usual:
-    """What is reported in one field where nobody deviates, beside the least and the most that
-    could be: [reports] each.
-    """
+    """Reports of one field without a deviation, and their possible ends: [reports] each."""
 
     report: Float64[Tensor, "reports"]
     least: Float64[Tensor, "reports"]
@@ -42,7 +39,7 @@ class Family:
                what the nearest does
     field:     that changes, and unit: of the parameter, both of a family of one
     stage:     in which it changes reports, "" for every stage;
-               told: the field in words, with the stage where that must be said
+               label: the field in words, with the stage where that must be said
     powers:    points of a line are spaced evenly by the logarithm of the parameter
     options:   what the parameters 0, 1, ... stand for, where it is a choice
     fit:       (this family, what is usual in its field) -> the same without parameters at which all
@@ -60,25 +57,29 @@ class Family:
     options: tuple[str, ...] = ()
     fit: Callable[[Family, Usual], Family] | None = None
     stage: str = ""
-    told: str = ""
+    label: str = ""
 
-    def changed(self, reports: Reports, parameters: Tensor, seen: Tensor, move: Move) -> Reports:
-        """The reports of the fields that change in this stage: what ``apply`` gives, nothing in
-        another stage.
-        """
-        return self.apply(reports, parameters, seen, move) if self.stage in ("", move.stage) else {}
+    def changed(
+        self, reports: Reports, parameters: Tensor, observation: Tensor, move: Move
+    ) -> Reports:
+        """The reports that ``apply`` changes in this stage, by field; none in another stage."""
+        return (
+            self.apply(reports, parameters, observation, move)
+            if self.stage in ("", move.stage)
+            else {}
+        )
 
     def within(self, usual: Mapping[str, Usual]) -> Family:
-        """The same family, ending where the box begins to clip every report; of several parameters
-        as it is.
+        """The same family, ending where the box begins to clip every report.
+
+        A family of several parameters stays as it is.
 
         usual: by field what is reported without a deviation
         """
         return self if self.fit is None else self.fit(self, usual[self.field])
 
     def line(self, points: int) -> Float64[Tensor, "points k"]:
-        """Evenly spaced parameters of a family of one, two or more; every option once where it is a
-        choice.
+        """Evenly spaced parameters of a family of one, two or more; each option once for a choice.
 
         The identity is among them; points nearer to it than a quarter of a step, which hardly
         differ from it, give way to it. Raises ValueError for a family of several.
@@ -131,10 +132,10 @@ class Deviation:
         after = self.family.changed(before, each, observation, move)
         if not after:
             return actions
-        written = move.action.unpack(move.write(observation, **{**before, **after}))
+        new_actions = move.action.unpack(move.write(observation, **{**before, **after}))
         parts = move.action.unpack(actions.float()) | {
             name: torch.where(
-                new == before[name], actions[:, move.action.slices[name]].float(), written[name]
+                new == before[name], actions[:, move.action.slices[name]].float(), new_actions[name]
             )
             for name, new in after.items()
         }
@@ -145,7 +146,7 @@ class Deviation:
         (values,) = self.parameters[:1].tolist()
         if self.family.options and values[0] >= 0:
             return (
-                f"{self.family.told or self.family.field}: {self.family.options[round(values[0])]}"
+                f"{self.family.label or self.family.field}: {self.family.options[round(values[0])]}"
             )
         return (
             f"{self.family.name} by {', '.join(f'{value:.4g}' for value in values)}"
@@ -186,17 +187,17 @@ class Within:
 
 
 def together(members: Sequence[Family]) -> Family:
-    """Several families as one, applied one after another, each in its own stage: their
-    parameters side by side.
-    """
+    """Several families as one, applied in turn; their parameters stand side by side."""
     ends = [0]
     for member in members:
         ends.append(ends[-1] + len(member.low))
 
-    def apply(reports: Reports, parameters: Tensor, seen: Tensor, move: Move) -> Reports:
+    def apply(reports: Reports, parameters: Tensor, observation: Tensor, move: Move) -> Reports:
         changed: dict[str, Tensor] = {}
         for member, start, stop in zip(members, ends, ends[1:], strict=False):
-            changed |= member.changed({**reports, **changed}, parameters[:, start:stop], seen, move)
+            changed |= member.changed(
+                {**reports, **changed}, parameters[:, start:stop], observation, move
+            )
         return changed
 
     low, high, identity = (

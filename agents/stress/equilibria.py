@@ -1,6 +1,4 @@
-"""Equilibria of empirical games: exact for two players, by replicator dynamics beyond, and how
-far each is from one.
-"""
+"""Equilibria of empirical games: exact for two players, by replicator dynamics for more."""
 
 from __future__ import annotations
 
@@ -9,6 +7,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float64
@@ -17,7 +16,7 @@ from torch import Tensor
 from marketenv.core import draws
 from marketenv.core.policy import Policy
 
-from ..lineups import Mixture
+from ..lineups import MixedStrategy
 from .meta_game import MetaGame
 
 STEPS, RATE, STARTS = 2000, 0.2, 8  # of the replicator dynamics; random starts beside the corners
@@ -31,10 +30,11 @@ ROUNDING = 1e-9  # regrets that differ by less, relative to the payoffs' range, 
 class Equilibrium:
     """A mix per role from which the strategies at hand gain least.
 
-    mix:    role to strategy to chance;   value: what a role's agent earns, money
+    mix:    role to strategy to chance
+    value:  what a role's agent earns, money
     regret: what each strategy earns more than its role's mix, money; a lower bound of the regret
-        over all strategies
-    method: who found it: "pure", "support enumeration", "Lemke-Howson" or "replicator dynamics"
+            over all strategies
+    method: "pure", "support enumeration", "Lemke-Howson" or "replicator dynamics"
     """
 
     mix: dict[str, dict[str, float]]
@@ -44,51 +44,50 @@ class Equilibrium:
 
     @property
     def distance(self) -> float:
-        """The largest regret of any strategy: how far the mix is from an equilibrium of the
-        meta-game, money; >= 0.
-        """
+        """The largest regret of any strategy, money, >= 0; 0 at an equilibrium."""
         return max(0.0, *(each for row in self.regret.values() for each in row.values()))
 
-    def mixture(self, role: str, policies: Mapping[str, Policy]) -> Mixture:
+    def mixture(self, role: str, policies: Mapping[str, Policy]) -> MixedStrategy:
         """The role's mix over policies by name, those without a chance left out."""
         chances = {name: chance for name, chance in self.mix[role].items() if chance > 0}
-        return Mixture(tuple(policies[name] for name in chances), tuple(chances.values()))
+        return MixedStrategy(tuple(policies[name] for name in chances), tuple(chances.values()))
 
 
 def solve(game: MetaGame) -> Equilibrium:
-    """The mix per role from which no strategy of the game gains, or the one of least regret that
-    was found.
+    """The mix per role from which no strategy of the game gains, or the candidate of least regret.
 
-    Pure profiles are looked at first. Where none is an equilibrium, two players (two roles of one
-    agent, or one role of two) are solved exactly: all supports, by nashpy, where the game is small,
-    else the algorithm of Lemke and Howson from every label. More players, and what these miss, by
-    replicator dynamics from many starts, points and time averages alike. Of the mixes found the one
-    of least regret is taken, then of the largest sum of payoffs, then the first; its ``distance``
-    says how far it is from an equilibrium. Agents of one role get the same mix: others are not
-    sought.
+    Pure profiles come first. Where none is an equilibrium, two players (two roles of one agent, or
+    one role of two) are solved exactly: all supports, by nashpy, where the game is small, else the
+    algorithm of Lemke and Howson from every label. More players, and games that these methods miss,
+    are solved by replicator dynamics from many starts, points and time averages alike. Of all
+    candidates the one of least regret is taken, then of the largest sum of payoffs, then the first;
+    its ``distance`` says how far it is from an equilibrium. Agents of one role get the same mix.
 
     Raises ImportError where a small game of two players is to be solved and nashpy is absent.
 
     >>> from agents.stress.meta_game import game_of
     >>> rock = torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]], dtype=torch.float64)
-    >>> found = solve(game_of(torch.stack([rock, -rock])))
-    >>> [round(chance, 9) for chance in found.mix["player_0"].values()], found.method
+    >>> result = solve(game_of(torch.stack([rock, -rock])))
+    >>> [round(chance, 9) for chance in result.mix["player_0"].values()], result.method
     ([0.333333333, 0.333333333, 0.333333333], 'support enumeration')
     """
-    found = list(_candidates(game, pure))
+    candidates = list(_candidates(game, pure))
     for method in _methods(game):
-        if any(regret <= ROUNDING * game.range for regret, *_ in found):
+        if any(regret <= ROUNDING * game.range for regret, *_ in candidates):
             break
-        found += _candidates(game, method)
-    _, _, mix, name = min(
-        found, key=lambda one: (max(0, round(one[0] / (ROUNDING * game.range))), one[1])
-    )
+        candidates += _candidates(game, method)
+    _, _, mix, name = min(candidates, key=partial(_rank, game))
     earned = game.earned(mix[None])
     own = game.own(mix[None], earned)[0]
-    value = {
-        role: float(own[span.start]) for role, span in zip(game.roles, game.spans, strict=True)
-    }
-    return Equilibrium(game.told(mix), value, game.told(earned[0] - own), name)
+    spans = zip(game.roles, game.spans, strict=True)
+    value = {role: float(own[span.start]) for role, span in spans}
+    return Equilibrium(game.by_name(mix), value, game.by_name(earned[0] - own), name)
+
+
+def _rank(game: MetaGame, candidate: tuple[float, float, Tensor, str]) -> tuple[int, float]:
+    """Regret in units of rounding, then minus the sum of payoffs."""
+    regret, payoffs, *_ = candidate
+    return max(0, round(regret / (ROUNDING * game.range))), payoffs
 
 
 def _candidates(
@@ -113,9 +112,7 @@ def _methods(game: MetaGame) -> tuple[Callable[[MetaGame], Iterator[tuple[Tensor
 
 
 def pure(game: MetaGame) -> Iterator[tuple[Float64[Tensor, "mixes columns"], str]]:
-    """Every profile in which all agents of a role play one strategy; none where there are too
-    many.
-    """
+    """Every profile of one strategy a role; none where there are too many."""
     if math.prod(len(names) for names in game.strategies) <= PURE:
         parts = [
             torch.eye(len(names), dtype=torch.float64, device="cpu") for names in game.strategies
@@ -124,8 +121,9 @@ def pure(game: MetaGame) -> Iterator[tuple[Float64[Tensor, "mixes columns"], str
 
 
 def supports(game: MetaGame) -> Iterator[tuple[Float64[Tensor, "mixes columns"], str]]:
-    """Equilibria of all supports of a game of two players, by nashpy; of two agents of one role the
-    first's mix.
+    """Equilibria of all supports of a two-player game, by nashpy.
+
+    Where both players are agents of one role, a mix is the first player's.
 
     Raises ImportError where nashpy is absent.
     """
@@ -149,8 +147,9 @@ def supports(game: MetaGame) -> Iterator[tuple[Float64[Tensor, "mixes columns"],
 
 
 def lemke_howson(game: MetaGame) -> Iterator[tuple[Float64[Tensor, "mixes columns"], str]]:
-    """Where complementary paths from every label end: equilibria of a game of two players, one mix
-    for two of one role.
+    """Equilibria of a two-player game: the ends of complementary paths from every label.
+
+    Where both players are agents of one role, a mix is one for both.
 
     z >= 0, C z <= 1, z (1 - C z) = 0;
     C = [[0, A], [B', 0]] for payoffs A, B > 0 of two roles; C = A for one
@@ -162,17 +161,12 @@ def lemke_howson(game: MetaGame) -> Iterator[tuple[Float64[Tensor, "mixes column
     first, second = first - first.min() + game.range, second - second.min() + game.range
     if len(game.agents) == 2:
         rows, columns = first.shape
-        first = torch.cat(
-            [
-                torch.cat([first.new_zeros(rows, rows), first], 1),
-                torch.cat([second.T, first.new_zeros(columns, columns)], 1),
-            ]
-        )
-    ends = [
-        end for label in range(len(first)) if (end := _path(first / game.range, label)) is not None
-    ]
-    if ends:
-        yield _normal(game, torch.stack(ends)), "Lemke-Howson"
+        top = torch.cat([first.new_zeros(rows, rows), first], 1)
+        first = torch.cat([top, torch.cat([second.T, first.new_zeros(columns, columns)], 1)])
+    ends = [_path(first / game.range, label) for label in range(len(first))]
+    whole = [end for end in ends if end is not None]
+    if whole:
+        yield _normal(game, torch.stack(whole)), "Lemke-Howson"
 
 
 def _path(matrix: Float64[Tensor, "n n"], label: int) -> Float64[Tensor, "n"] | None:
@@ -200,9 +194,9 @@ def _path(matrix: Float64[Tensor, "n n"], label: int) -> Float64[Tensor, "n"] | 
         tableau[row] = pivot
         leaving, basis[row] = basis[row], entering
         if leaving % n == label:
-            found = tableau.new_zeros(2 * n)
-            found[basis] = tableau[:, -1]
-            return found[:n]
+            solution = tableau.new_zeros(2 * n)
+            solution[basis] = tableau[:, -1]
+            return solution[:n]
         entering = (leaving + n) % (2 * n)
     return None
 

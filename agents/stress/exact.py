@@ -1,6 +1,4 @@
-"""Ex-post regret: the best reply to the very reports of the others, round by seed, by
-breakpoints or by a grid.
-"""
+"""Ex-post regret: the best reply to the others' actual reports, seed by seed."""
 
 from __future__ import annotations
 
@@ -54,8 +52,7 @@ def ex_post_regret(
     fields: Sequence[str] | None = None,
     points: int = POINTS,
 ) -> ExPost:
-    """How much more an agent could have earned in the first round had it known what all others
-    would report.
+    """What an agent could have earned more in the first round had it known all others' reports.
 
     rgt = max over b' of u(theta; b', b_-i) - u(theta; b, b_-i)   [pairs], money
 
@@ -75,8 +72,8 @@ def ex_post_regret(
     >>> from agents.lineups import find_profile
     >>> from marketenv import make_market
     >>> market = make_market("reference_v0", game="second_price")
-    >>> found = ex_post_regret(market, find_profile(market), "buyer_0", torch.arange(100))
-    >>> found.exact, bool(found.regret.max() < 1e-6)
+    >>> best = ex_post_regret(market, find_profile(market), "buyer_0", torch.arange(100))
+    >>> best.exact, bool(best.regret.max() < 1e-6)
     (True, True)
     """
     move = move_of(market, agent, stage)
@@ -84,10 +81,10 @@ def ex_post_regret(
     now, (policies, who) = attack.first, seat(market, profile, seeds.to(market.device))
     mine, truth = move.agents.index(agent), rounds.act_mixed(market, policies, who, now)
     own = truth[move.name][:, mine]
-    kept = ~_moved(move.action, fields).to(own.device)
+    unchanged = ~_moved(move.action, fields).to(own.device)
     replies, exact = _replies(attack, now, truth, move, mine, fields, points)
     # where fields are kept, many are the same
-    replies = torch.where(kept, own[:, None], replies).unique(dim=1)
+    replies = torch.where(unchanged, own[:, None], replies).unique(dim=1)
     # what was done comes first, so that regret is never below 0
     replies = torch.cat([own[:, None], replies], 1)
     earned = _play(market, policies, who, now, truth, move, mine, replies)
@@ -96,7 +93,7 @@ def ex_post_regret(
     regret = earned.take_along_dim(best[:, None], 1)[:, 0] - earned[:, 0]
     reports = {
         name: meant.cpu()
-        for name, meant in move.read(attack.seen(agent, move.stage)[0], picked).items()
+        for name, meant in move.read(attack.policy_inputs(agent, move.stage)[0], picked).items()
     }
     return ExPost(regret.cpu(), earned[:, 0].cpu(), picked.cpu(), reports, exact)
 
@@ -110,47 +107,36 @@ def _replies(
     fields: Sequence[str] | None,
     points: int,
 ) -> tuple[Float[Tensor, "pairs replies width"], bool]:
-    """What agent number ``mine`` of the mover's role may reply, and whether a best reply is
-    surely among it.
-    """
-    market, found, own = attack.market, [], truth[move.name][:, mine]
-    phase = market.phases[now.at]
+    """The replies of agent ``mine`` of a role, and whether they surely hold a best one."""
+    market, own = attack.market, truth[move.name][:, mine]
+    phase, replies = market.phases[now.at], []
     if isinstance(phase, Breakpoints):
-        named = phase.breakpoints(
+        candidates = phase.breakpoints(
             now.floor, now.owns[phase.name], now.quotes, truth, (move.name, mine), fields
         )
-        if named is not None:
-            found.append(_checked(named, f"breakpoints of phase {phase.name!r}", own, move.action))
-    if found and move.stage == market.stages[-1].name:
-        return found[0], True
-    observation, keys = attack.seen(attack.agents[0], move.stage)
+        if candidates is not None:
+            label = f"breakpoints of phase {phase.name!r}"
+            replies.append(_checked(candidates, label, own, move.action))
+    if replies and move.stage == market.stages[-1].name:
+        return replies[0], True
+    observation, keys = attack.policy_inputs(attack.agents[0], move.stage)
     honest = actions_of(market.policies["truthful"], observation, move, keys)
-    return (
-        torch.cat(
-            [
-                *found,
-                honest[:, None],
-                _lines(own, move, points),
-                *_options(own, move.action, fields),
-            ],
-            1,
-        ),
-        False,
-    )
+    replies += [honest[:, None], _lines(own, move, points), *_options(own, move.action, fields)]
+    return torch.cat(replies, 1), False
 
 
 def _checked(
-    named: Any, said: str, own: Tensor, box: Fields
+    candidates: Any, label: str, own: Tensor, box: Fields
 ) -> Float[Tensor, "pairs candidates width"]:
-    """The candidates that a phase named, which may be a user's own; ValueError for another
-    shape or type and outside the box.
+    """A phase's candidates, which may be a user's own.
+
+    Raises ValueError for another shape or type and for candidates outside the box.
     """
-    count = named.shape[1] if isinstance(named, Tensor) and named.ndim == 3 else 1
+    tensor = isinstance(candidates, Tensor) and candidates.ndim == 3
+    count = candidates.shape[1] if tensor else 1
     like = own[:, None].expand(-1, max(count, 1), -1)
-    return box.check(
-        taken(named, f"{said} came", like, "markets, candidates, action numbers", torch.float32),
-        said,
-    )
+    axes = "markets, candidates, action numbers"
+    return box.check(taken(candidates, f"{label} came", like, axes, torch.float32), label)
 
 
 def _moved(box: Fields, names: Sequence[str] | None) -> Bool[Tensor, "width"]:
@@ -166,9 +152,7 @@ def _moved(box: Fields, names: Sequence[str] | None) -> Bool[Tensor, "width"]:
 
 
 def _lines(actions: Tensor, move: Move, points: int) -> Float[Tensor, "pairs replies width"]:
-    """An agent's actions with one field at a time set to each of its values, in turn: options,
-    or evenly from end to end.
-    """
+    """An agent's actions with one field at a time at each of its options or grid points."""
     lines = []
     for field in move.action.items:
         values = field.grid(max(points, 2)).to(actions.device)
@@ -181,39 +165,37 @@ def _lines(actions: Tensor, move: Move, points: int) -> Float[Tensor, "pairs rep
 def _options(
     actions: Tensor, box: Fields, names: Sequence[str] | None
 ) -> list[Float[Tensor, "pairs replies width"]]:
-    """An agent's actions with every combination of options: of all its choices, of one, or of one
-    number of it.
+    """An agent's actions with every combination of the options of its choices.
 
-    names: of the fields that may change, None for all;
-        no more than ``COMBINATIONS`` are combined where a part is left
+    Where there are more than ``COMBINATIONS`` of all choices, they are combined within each choice,
+    or else set one number at a time. names: of the fields that may change, None for all
     """
     choices = [
         field
         for field in box.items
         if isinstance(field, Choice) and (names is None or field.name in names)
     ]
-    places = [
-        (place, field) for field in choices for place in range(box.dim)[box.slices[field.name]]
+    replies = []
+    for group in _groups(choices, box):
+        grids = [field.grid(0).to(actions.device) for _, field in group]
+        values = torch.cartesian_prod(*grids).reshape(-1, len(group))
+        reply = actions[:, None].repeat(1, len(values), 1)
+        reply[:, :, [place for place, _ in group]] = values
+        replies.append(reply)
+    return replies
+
+
+def _groups(choices: Sequence[Choice], box: Fields) -> list[Sequence[tuple[int, Choice]]]:
+    """The numbers of an action whose options are combined, in groups of few combinations."""
+    by_field = [
+        [(place, field) for place in range(box.dim)[box.slices[field.name]]] for field in choices
     ]
-    groups = (
-        [places]
-        if _count(places) <= COMBINATIONS
-        else [[one for one in places if one[1] is field] for field in choices]
-    )
-    small = [
-        part
-        for group in groups
-        for part in ([group] if _count(group) <= COMBINATIONS else [[one] for one in group])
-    ]
-    found = []
-    for group in filter(None, small):
-        values = torch.cartesian_prod(
-            *(field.grid(0).to(actions.device) for _, field in group)
-        ).reshape(-1, len(group))
-        tried = actions[:, None].repeat(1, len(values), 1)
-        tried[:, :, [place for place, _ in group]] = values
-        found.append(tried)
-    return found
+    places = [place for group in by_field for place in group]
+    groups = [places] if _count(places) <= COMBINATIONS else by_field
+    small: list[Sequence[tuple[int, Choice]]] = []
+    for group in groups:
+        small += [group] if _count(group) <= COMBINATIONS else [[one] for one in group]
+    return [group for group in small if group]
 
 
 def _count(places: Sequence[tuple[int, Choice]]) -> int:
@@ -232,7 +214,7 @@ def _play(
     replies: Tensor,
 ) -> Float64[Tensor, "pairs replies"]:
     """The agent's utility of the round for each reply: replies x seeds as one batch, or a few."""
-    row, pairs, done = market.people.rows[move.name].start + mine, len(who), []
+    row, pairs, utilities = market.people.rows[move.name].start + mine, len(who), []
     for some in replies.split(at_once(now, pairs), 1):
         index = torch.arange(pairs, device=who.device).repeat_interleave(some.shape[1])
         actions = {role: acted[index] for role, acted in truth.items()}
@@ -243,5 +225,5 @@ def _play(
             here, report = rounds.play_stage(
                 market, here, rounds.act_mixed(market, policies, who[index], here)
             )
-        done.append(report.rewards[:, row].unflatten(0, (pairs, -1)))
-    return torch.cat(done, 1)
+        utilities.append(report.rewards[:, row].unflatten(0, (pairs, -1)))
+    return torch.cat(utilities, 1)

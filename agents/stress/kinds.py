@@ -1,6 +1,4 @@
-"""The kinds of deviations: reports that are scaled, shifted, chosen or bent, by a field of an
-action.
-"""
+"""The kinds of deviations: a field's reports are scaled, shifted, chosen or bent."""
 
 from __future__ import annotations
 
@@ -21,8 +19,9 @@ TINY = 1e-300  # stands for 0 where logarithms are taken
 
 
 def scale(field: Field) -> Family:
-    """m' = k m: twice the money, half the effort; k in [0, 2], or as many powers of ten up and
-    down as the field has.
+    """m' = k m: twice the money, half the effort.
+
+    k in [0, 2], or as many powers of ten up and down as the field has
     """
     low, high = field.range if _by_powers(field) else (0.0, 2.0)
 
@@ -80,8 +79,9 @@ def choose(field: Choice) -> Family:
 
 
 def affine(field: Field) -> Family:
-    """m' = i + k m, of logarithms where the field has powers of ten; i up to half the range
-    either way, k in [0, 2].
+    """m' = i + k m, of logarithms where the field has powers of ten.
+
+    i up to half the range either way, k in [0, 2]
     """
     least, most = (_ruler(field, end) for end in field.range)
     half = (most - least) / 2
@@ -90,11 +90,10 @@ def affine(field: Field) -> Family:
 
 
 def knots(field: Field, count: int = 5) -> Family:
-    """m' runs through the values p_j at ``count`` points m_j evenly over the range, straight
-    between them: any curve, roughly.
+    """m' follows straight lines between the values p_j at ``count`` points m_j: any curve, roughly.
 
-    Of logarithms where the field has powers of ten; what is below or above the range moves as its
-    end does.
+    The points m_j are spread evenly over the range. Of logarithms where the field has powers of
+    ten; reports outside of the range move as its ends do.
     """
     least, most = (_ruler(field, end) for end in field.range)
     step = (most - least) / (count - 1)
@@ -103,12 +102,10 @@ def knots(field: Field, count: int = 5) -> Family:
         x = _ruled(field, m)
         inside = x.clamp(least, most)
         place = (inside - least) / (step or 1.0)
-        left = place.floor().clamp(max=count - 2).long()
-        part = place - left
-        return _unruler(
-            field,
-            (1 - part) * values.gather(1, left) + part * values.gather(1, left + 1) + x - inside,
-        )
+        lower = place.floor().clamp(max=count - 2).long()
+        part = place - lower
+        line = (1 - part) * values.gather(1, lower) + part * values.gather(1, lower + 1)
+        return _unruler(field, line + x - inside)
 
     same = tuple(least + step * k for k in range(count))
     return Family(f"knots {field.name}", (least,) * count, (most,) * count, same, _map(field, bend))
@@ -127,8 +124,7 @@ KINDS: dict[str, Callable[..., Family]] = {
 def families(
     move: Move, kinds: Sequence[str] = tuple(KINDS), fields: Sequence[str] | None = None
 ) -> dict[str, Family]:
-    """Every kind of deviation that fits, for every field of a move's action, by name: ``"scale
-    price"``, ``"choose upload"``.
+    """Every kind of deviation that fits each field of a move's action, by name: ``"scale price"``.
 
     fields: of the action that may change, None for all
     An option is chosen, and everything else is scaled, shifted or bent; in the move's stage alone.
@@ -141,10 +137,10 @@ def families(
     for kind in kinds:
         if kind not in KINDS:
             raise unknown("kind of deviation", kind, KINDS)
-    chosen = [field for field in move.action.items if fields is None or field.name in fields]
+    changing = [field for field in move.action.items if fields is None or field.name in fields]
     fitting = [
         KINDS[kind](field)
-        for field in chosen
+        for field in changing
         for kind in kinds
         if (kind == "choose") == isinstance(field, Choice)
     ]
@@ -154,11 +150,10 @@ def families(
 def lines(
     move: Move, usual: Mapping[str, Usual], fields: Sequence[str] | None = None
 ) -> dict[str, Family]:
-    """The families of one parameter that say something else than is usual, each of its parameters
-    something else.
+    """The families of one parameter whose every parameter changes what is usually reported.
 
-    usual: by field what is reported without a deviation;
-        fields: of the action that may change, None for all
+    usual:  by field, what is reported without a deviation
+    fields: of the action that may change, None for all
     Nothing is scaled where all reports are 0, nor shifted where one number is reported and its
     multiples reach both ends.
     """
@@ -170,28 +165,27 @@ def lines(
     }
 
 
-def saying_where(found: Mapping[str, Family]) -> dict[str, Family]:
-    """The same families by names that say their stage, as ``"scale price (offer)"``: of a role
-    that moves in several.
-    """
-    said = [(f" ({one.stage})", one) for one in found.values()]
-    renamed = [
-        dataclasses.replace(one, name=one.name + where, told=(one.told or one.field) + where)
-        for where, one in said
-    ]
+def saying_where(families_here: Mapping[str, Family]) -> dict[str, Family]:
+    """The same families with names that say their stage: ``"scale price (offer)"``."""
+    renamed = []
+    for one in families_here.values():
+        where = f" ({one.stage})"
+        label = (one.label or one.field) + where
+        renamed.append(dataclasses.replace(one, name=one.name + where, label=label))
     return {family.name: family for family in renamed}
 
 
 def _map(field: Field, rule: Callable[[Tensor, Tensor], Tensor]) -> Map:
     """A map of one field's reports."""
-    return lambda reports, parameters, seen, move: {
+    return lambda reports, parameters, observation, move: {
         field.name: rule(reports[field.name], parameters)
     }
 
 
 def _cut(family: Family, ends: Tensor, identity: float) -> Family:
-    """A family of one that ends with the least and the greatest of these parameters; with the
-    identity where there is none.
+    """A family of one that ends with the least and the greatest of these parameters.
+
+    Without parameters both ends are the identity.
     """
     least, most = (float(ends.min()), float(ends.max())) if len(ends) else (identity, identity)
     return dataclasses.replace(
@@ -216,9 +210,7 @@ def _by_powers(field: Field) -> bool:
 
 
 def _ruled(field: Field, reports: Tensor) -> Tensor:
-    """Reports as a straight line or a curve takes them: themselves, or their logarithms where
-    the field has powers of ten.
-    """
+    """Reports as lines and curves take them: logarithms where the field has powers of ten."""
     return reports.clamp(min=TINY).log10() if _by_powers(field) else reports
 
 

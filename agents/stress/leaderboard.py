@@ -1,6 +1,4 @@
-"""A leaderboard: policies by scenarios, told beside truth, as a table of numbers and as one
-page.
-"""
+"""A leaderboard: policies by scenarios beside truth, as a table of numbers and as one page."""
 
 from __future__ import annotations
 
@@ -19,32 +17,27 @@ from marketenv.metrics import Interval, mean_interval
 from marketenv.render import figure, page, picture, table
 
 from ..markets import STRATEGIES
+from ..scenarios import SCENARIOS, Scenario
 from ..scripted import Strategy
-from .scenarios import SCENARIOS, Focal, Scenario, play_policies
+from .scenarios import Focal, play_policies
 
 HEAD = (
-    *("rank", "policy", "scenario", "episodes", "return", "return_low", "return_high", "truthful"),
-    *(
-        "difference",
-        "difference_low",
-        "difference_high",
-        "scale",
-        "score",
-        "score_low",
-        "score_high",
-    ),
+    *("rank", "policy", "scenario", "episodes"),
+    *("return", "return_low", "return_high", "truthful"),
+    *("difference", "difference_low", "difference_high"),
+    *("scale", "score", "score_low", "score_high"),
 )
 INTRO = (
-    "A return is what a focal agent earns per episode, in money, among a fixed mix of others. Its"
-    " score is (return - what truth earns in its place on the same seeds) / the scenario's scale,"
-    " so 0 is truth. Policies are ranked by their mean score over scenarios, each counted once;"
-    " those that played more of them come first. Brackets and whiskers are 95 % intervals over"
-    " seeds, absent where the episodes are too few for an honest one."
+    "A return is the money that a focal agent earns per episode among a fixed mix of others. Its"
+    " score is (return - return of truth in its place on the same seeds) / the scenario's scale, so"
+    " truth has the score 0. Policies that played more scenarios come first; among equals the mean"
+    " score over scenarios decides. Brackets and whiskers are 95 % intervals over seeds; they are"
+    " left out where there are too few episodes for an honest interval."
 )
 
 
 @dataclass(frozen=True)
-class Row:
+class ScenarioResult:
     """A policy in a scenario."""
 
     policy: str
@@ -53,10 +46,8 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Standing:
-    """A policy's place: its mean score over the scenarios that it played, and in how many that
-    was.
-    """
+class RankedPolicy:
+    """A policy's rank: its mean score over the scenarios that it played, and their number."""
 
     rank: int
     policy: str
@@ -69,43 +60,48 @@ def leaderboard(
     scenarios: Sequence[str | Scenario] = tuple(SCENARIOS),
     pairs: int = 256,
     progress: Callable[[str, int, int], None] | None = None,
-) -> list[Row]:
+) -> list[ScenarioResult]:
     """Play every policy in every scenario, all policies of a scenario as one batch.
 
     policies: name to what ``play_scenario`` takes, or to a mapping from scenarios' names to that,
               which says where it plays; a scripted strategy plays in those scenarios whose market
               it knows
-    progress: called with a scenario's name, how many are done and how many there are
+    progress: called with a scenario's name, how many scenarios are over and how many there are
 
     Raises ValueError for unknown names, and for a policy that cannot play one of its scenarios, or
     that has none.
 
-    >>> rows = leaderboard({"truth": "truthful", "shade": "shade"}, ["second_price_crowd"], 1000)
-    >>> [(one.rank, one.policy) for one in standings(rows)]
+    >>> results = leaderboard({"truth": "truthful", "shade": "shade"}, ["second_price_crowd"], 1000)
+    >>> [(one.rank, one.policy) for one in standings(results)]
     [(1, 'truth'), (2, 'shade')]
     """
-    chosen: list[Scenario] = [
+    settings: list[Scenario] = [
         named_part(one, "scenario", SCENARIOS, "a Scenario", kind=Scenario) for one in scenarios
     ]
-    names, found = tuple(one.name for one in chosen), []
+    _check_policies(policies, settings)
+    results = []
+    for number, scenario in enumerate(settings, 1):
+        parts = {name: _part_in(scenario, part) for name, part in policies.items()}
+        players = {name: part for name, part in parts.items() if part is not None}
+        by_policy = play_policies(scenario, players, pairs)
+        results += [ScenarioResult(name, scenario, result) for name, result in by_policy.items()]
+        if progress is not None:
+            progress(scenario.name, number, len(settings))
+    return results
+
+
+def _check_policies(policies: Mapping[str, Any], scenarios: Sequence[Scenario]) -> None:
+    """Raise ValueError for a policy of an unknown scenario, and for one that plays in none."""
+    names = tuple(one.name for one in scenarios)
     for who, part in policies.items():
         for name in part if isinstance(part, Mapping) else ():
             if name not in names:
                 raise unknown(f"scenario of {who!r}", name, names)
-        if all(_part_in(one, part) is None for one in chosen):
+        if all(_part_in(one, part) is None for one in scenarios):
             raise ValueError(
                 f"policy {who!r} plays in none of {', '.join(names)}; wanted a scenario of a market"
                 " that it knows."
             )
-    for done, scenario in enumerate(chosen, 1):
-        parts = {who: _part_in(scenario, part) for who, part in policies.items()}
-        played = play_policies(
-            scenario, {who: part for who, part in parts.items() if part is not None}, pairs
-        )
-        found += [Row(who, scenario, result) for who, result in played.items()]
-        if progress is not None:
-            progress(scenario.name, done, len(chosen))
-    return found
 
 
 def _part_in(scenario: Scenario, part: Any) -> Any:
@@ -113,14 +109,12 @@ def _part_in(scenario: Scenario, part: Any) -> Any:
     if isinstance(part, Mapping):
         return part.get(scenario.name)
     strategy = STRATEGIES.get(part) if isinstance(part, str) else part
-    return (
-        None if isinstance(strategy, Strategy) and scenario.market not in strategy.markets else part
-    )
+    elsewhere = isinstance(strategy, Strategy) and scenario.market not in strategy.markets
+    return None if elsewhere else part
 
 
-def standings(rows: Sequence[Row]) -> list[Standing]:
-    """Policies in order: first by how many scenarios they played, then by their mean score over
-    these.
+def standings(rows: Sequence[ScenarioResult]) -> list[RankedPolicy]:
+    """Policies in order: first by how many scenarios they played, then by their mean score.
 
     score = mean over scenarios, then over seeds, of (return - truthful) / scale
 
@@ -128,32 +122,27 @@ def standings(rows: Sequence[Row]) -> list[Standing]:
     related. Raises ValueError for rows of different numbers of episodes and for a policy twice in
     one scenario.
     """
-    by_policy: dict[str, dict[str, Row]] = {}
+    by_policy: dict[str, dict[str, Focal]] = {}
     for row in rows:
-        if row.scenario.name in by_policy.setdefault(row.policy, {}):
+        results = by_policy.setdefault(row.policy, {})
+        if row.scenario.name in results:
             raise ValueError(f"{row.policy!r} has two rows in {row.scenario.name!r}, wanted one.")
-        by_policy[row.policy][row.scenario.name] = row
+        results[row.scenario.name] = row.result
     if len({len(row.result.returns) for row in rows}) > 1:
         raise ValueError(
             "rows have different numbers of episodes; wanted one number, as leaderboard(pairs=...)"
             " plays."
         )
-    scores = {
-        name: (
-            len(of),
-            mean_interval(torch.stack([row.result.normalised for row in of.values()]).mean(0)),
-        )
-        for name, of in by_policy.items()
-    }
-    order = sorted(scores.items(), key=lambda item: (-item[1][0], -item[1][1].mean, item[0]))
-    return [
-        Standing(rank, name, count, score) for rank, (name, (count, score)) in enumerate(order, 1)
-    ]
+    scores = []
+    for name, results in by_policy.items():
+        episodes = torch.stack([result.normalised for result in results.values()]).mean(0)
+        scores.append((name, len(results), mean_interval(episodes)))
+    scores.sort(key=lambda one: (-one[1], -one[2].mean, one[0]))
+    return [RankedPolicy(rank, *score) for rank, score in enumerate(scores, 1)]
 
 
-def write(rows: Sequence[Row], folder: str | Path) -> list[Standing]:
-    """Write ``leaderboard.csv`` (a line a row, best policies first) and ``leaderboard.html``, a
-    page that stands alone.
+def write(rows: Sequence[ScenarioResult], folder: str | Path) -> list[RankedPolicy]:
+    """Write ``leaderboard.csv`` (one result a line, best policies first) and ``leaderboard.html``.
 
     The folder is made where it is absent. Returns the standings. Raises ValueError for no rows, and
     as ``standings`` does.
@@ -178,78 +167,57 @@ def write(rows: Sequence[Row], folder: str | Path) -> list[Standing]:
     return places
 
 
-def _cells(row: Row, rank: int) -> list[Any]:
+def _cells(row: ScenarioResult, rank: int) -> list[Any]:
     """A row's numbers in the order of ``HEAD``; None, an empty cell, where there is no interval."""
-    found = row.result
-    earned, less, score = (
-        (one.mean, one.low, one.high) for one in (found.per_capita, found.beside_truth, found.score)
-    )
-    cells = [
-        rank,
-        _text(row.policy),
-        _text(row.scenario.name),
-        len(found.returns),
-        *earned,
-        float(found.truthful.mean()),
-        *less,
+    result = row.result
+    intervals = (result.per_capita, result.beside_truth, result.score)
+    returns, differences, scores = ((one.mean, one.low, one.high) for one in intervals)
+    return [
+        *(rank, _text(row.policy), _text(row.scenario.name), len(result.returns)),
+        *(*returns, float(result.truthful.mean())),
+        *(*differences, result.scale, *scores),
     ]
-    return [*cells, found.scale, *score]
 
 
 def _text(name: str) -> str:
-    """A name as text: a spreadsheet takes a cell that begins with one of these signs for a
-    formula, and runs it.
-    """
+    """A name as text: spreadsheets run a cell that begins with one of these signs as a formula."""
     return f"'{name}" if name.startswith(("=", "+", "-", "@", "\t", "\r")) else name
 
 
-def _page(rows: Sequence[Row], places: Sequence[Standing]) -> str:
+def _page(rows: Sequence[ScenarioResult], places: Sequence[RankedPolicy]) -> str:
     ranking = table(
         ("rank", "policy", "score", "scenarios"),
         [(one.rank, one.policy, one.score, one.scenarios) for one in places],
     )
+    results = table(
+        ("policy", "scenario", "score", "return, money", "truth, money"),
+        [_result_row(row) for row in rows],
+    )
     scenarios = {row.scenario.name: row.scenario for row in rows}
-    found = [
-        (
-            row.policy,
-            row.scenario.name,
-            row.result.score,
-            row.result.per_capita,
-            f"{row.result.truthful.mean():+.3f}",
-        )
-        for row in rows
-    ]
-    asked = [
-        (one.name, ", ".join(one.focal), _told(one.background), one.words)
-        for one in scenarios.values()
-    ]
-    return page(
-        "Leaderboard",
-        INTRO,
+    descriptions = table(
+        ("scenario", "focal", "background, drawn every episode", "question"),
         [
-            ("Standings", ranking + _bars(places)),
-            (
-                "By scenario",
-                table(("policy", "scenario", "score", "return, money", "truth, money"), found),
-            ),
-            (
-                "The scenarios",
-                table(
-                    ("scenario", "focal", "background, drawn every episode", "what it asks"), asked
-                ),
-            ),
+            (one.name, ", ".join(one.focal), _in_words(one.background), one.words)
+            for one in scenarios.values()
         ],
     )
+    sections = [("Standings", ranking + _bars(places)), ("By scenario", results)]
+    return page("Leaderboard", INTRO, [*sections, ("The scenarios", descriptions)])
 
 
-def _told(background: Mapping[str, Mapping[str, float]]) -> str:
+def _result_row(row: ScenarioResult) -> tuple[Any, ...]:
+    result, truth = row.result, f"{row.result.truthful.mean():+.3f}"
+    return row.policy, row.scenario.name, result.score, result.per_capita, truth
+
+
+def _in_words(background: Mapping[str, Mapping[str, float]]) -> str:
     return "; ".join(
         f"{who}: " + ", ".join(f"{chance:.0%} {name}" for name, chance in mix.items())
         for who, mix in background.items()
     )
 
 
-def _bars(places: Sequence[Standing]) -> str:
+def _bars(places: Sequence[RankedPolicy]) -> str:
     """Mean scores as bars, best on top, with their intervals."""
     fig, (axes,) = figure(width=7.0, height=1.2 + 0.32 * len(places))
     rows = range(len(places))  # bars by place, not by name: names may be long or alike once cut

@@ -1,6 +1,4 @@
-"""Learned best replies: one agent trains with reinforcement learning while the others play a
-profile.
-"""
+"""Learned best replies: one agent trains by reinforcement learning against a fixed profile."""
 
 from __future__ import annotations
 
@@ -25,8 +23,9 @@ def best_reply(
     steps: int | None = None,
     seed: int = 0,
 ) -> tuple[Policy, list[dict[str, Any]]]:
-    """Train an agent against a profile; returns its policy and the evaluations while it trained
-    (steps, utility, truthful).
+    """Train an agent against a profile; returns its policy and its evaluations during the training.
+
+    An evaluation holds steps, utility and truthful.
 
     steps: of the learning agent; None takes the setting of ``agents.rl`` for this market
     Raises ValueError for an unknown algorithm.
@@ -41,7 +40,7 @@ def best_reply(
             checkpoint_every=0,
         )
         train(config, seed, opponents=dict(profile), market=market)
-        done = seed_folder(config, seed)
-        return load_policy(done, market), [
-            row for row in read_rows(done / "progress.csv") if "utility" in row
+        run_folder = seed_folder(config, seed)
+        return load_policy(run_folder, market), [
+            row for row in read_rows(run_folder / "progress.csv") if "utility" in row
         ]

@@ -1,10 +1,10 @@
-"""Empirical games: what strategies earn against one another, measured by playing."""
+"""Empirical games: what strategies earn against one another, and what a mix leaves to gain."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,16 +13,9 @@ import torch
 from jaxtyping import Float64, Int
 from torch import Tensor
 
-from marketenv.core import draws
 from marketenv.core.lookup import unknown
-from marketenv.core.market import Market
-from marketenv.core.policy import Policy
 from marketenv.metrics import Interval, mean_intervals
 
-from ..lineups import Mixture, find_profile, play
-
-META = 5 * 2**60  # first seed of the meta-games' block; see ``attack.seeds_of``
-MOST_EPISODES = 2**20  # profiles x seeds of one estimate
 MOST_NUMBERS = 2**22  # mixes x (profiles x their columns) of chances held at once
 
 Mix = Mapping[str, Mapping[str, float]]  # role to strategy to chance
@@ -35,11 +28,11 @@ class MetaGame:
     A profile says how many agents of each role play each strategy; a column is a strategy of a
     role, roles in order.
 
-    roles, agents: the roles and how many agents each has;   strategies: names, a tuple a role
-    counts:   agents that play each column                                       [profiles, columns]
-    payoffs:  of such an agent per episode, seed by seed, money; NaN where nobody plays the column
-                                                                                 [profiles, columns,
-                                                                                     pairs]
+    roles, agents: the roles, and the number of agents of each
+    strategies:    names, a tuple a role
+    counts:  agents that play each column                                    [profiles, columns]
+    payoffs: of such an agent per episode, seed by seed, money; NaN where nobody plays the column
+                                                                      [profiles, columns, pairs]
     """
 
     roles: tuple[str, ...]
@@ -67,34 +60,23 @@ class MetaGame:
 
     @cached_property
     def ways(self) -> Float64[Tensor, "columns profiles"]:
-        """In how many ways the others of an agent that plays a column can share the profile among
-        themselves; 0 for none.
+        """Number of ways in which the others of a column's player can share out a profile.
 
         They are the whole role's ways times the share of its agents that play the column: (n - 1)!
-        / (c - 1)! = n! / c! * c / n
+        / (c - 1)! = n! / c! * c / n. Where nobody plays the column there are none.
         """
         counts, log = self.counts.double(), torch.zeros_like(self.means[:, 0])
-        size = torch.cat(
-            [
-                counts[:, span].sum(1, keepdim=True).expand_as(counts[:, span])
-                for span in self.spans
-            ],
-            1,
-        )
+        sizes = []
         for span in self.spans:
-            log = (
-                log
-                + torch.lgamma(counts[:, span].sum(1) + 1)
-                - torch.lgamma(counts[:, span] + 1).sum(1)
-            )
-        return (log.exp().round()[:, None] * counts / size).round().T
+            size, own = counts[:, span].sum(1, keepdim=True), counts[:, span]
+            sizes.append(size.expand_as(own))
+            log = log + torch.lgamma(size[:, 0] + 1) - torch.lgamma(own + 1).sum(1)
+        return (log.exp().round()[:, None] * counts / torch.cat(sizes, 1)).round().T
 
     def chances(
         self, mixes: Float64[Tensor, "mixes columns"]
     ) -> Float64[Tensor, "mixes columns profiles"]:
-        """How likely each profile is for an agent that plays a column while all others draw
-        from the mix.
-        """
+        """Chance of each profile for an agent of each column while all others draw from the mix."""
         # no chance at all stays far below any other: exp(-690)
         logs = mixes.clamp(min=1e-300).log()
         # all but the agent itself
@@ -124,7 +106,7 @@ class MetaGame:
         ]
         return torch.cat(parts, 1)
 
-    def told(self, mix: Float64[Tensor, "columns"]) -> dict[str, dict[str, float]]:
+    def by_name(self, mix: Float64[Tensor, "columns"]) -> dict[str, dict[str, float]]:
         """Numbers of the columns by role and name."""
         parts = zip(self.roles, self.strategies, self.spans, strict=True)
         return {
@@ -132,228 +114,84 @@ class MetaGame:
         }
 
     def flat(self, mix: Mix) -> Float64[Tensor, "columns"]:
-        """Chances of the columns, 0 where the mix names none; ValueError for unknown names and
-        what is no distribution.
+        """Chances of the columns, 0 where the mix names none.
+
+        Raises ValueError for unknown names and for chances that are no distribution.
         """
-        _known("role", mix, self.roles)
+        check_names("role", mix, self.roles)
+        rows: list[float] = []
         for role, names in zip(self.roles, self.strategies, strict=True):
-            _known(f"strategy of {role}", mix.get(role, {}), names)
-            chances = list(mix.get(role, {}).values())
-            if not all(chance >= 0 for chance in chances) or not abs(sum(chances) - 1) < 1e-6:
+            chances = mix.get(role, {})
+            check_names(f"strategy of {role}", chances, names)
+            numbers = list(chances.values())
+            if not all(chance >= 0 for chance in numbers) or not abs(sum(numbers) - 1) < 1e-6:
                 raise ValueError(
-                    f"the chances of {role} are {chances}, wanted numbers >= 0 with sum 1 for every"
+                    f"the chances of {role} are {numbers}, wanted numbers >= 0 with sum 1 for every"
                     " role."
                 )
-        rows = [
-            mix[role].get(name, 0.0)
-            for role, names in zip(self.roles, self.strategies, strict=True)
-            for name in names
-        ]
+            rows += [chances.get(name, 0.0) for name in names]
         return torch.tensor(rows, dtype=torch.float64, device="cpu")
 
     def rows(self) -> list[dict[str, Any]]:
-        """Every payoff of every profile with its interval: role, strategy, the profile in
-        words, mean, low, high.
-        """
+        """Every payoff of every profile: role, strategy, profile in words, mean, low, high."""
         where = (self.counts > 0).nonzero()
         bounds = torch.stack(mean_intervals(self.payoffs[where[:, 0], where[:, 1]]), 1)
-        names = [
-            (role, name)
-            for role, names in zip(self.roles, self.strategies, strict=True)
-            for name in names
-        ]
-        found = []
+        columns = zip(self.roles, self.strategies, strict=True)
+        names = [(role, name) for role, strategies in columns for name in strategies]
+        rows = []
         for (profile, column), values in zip(where.tolist(), bounds, strict=True):
             counts = zip(names, self.counts[profile].tolist(), strict=True)
             words = ", ".join(f"{count} {role} {name}" for (role, name), count in counts if count)
-            told = {"role": names[column][0], "strategy": names[column][1], "profile": words}
-            found.append(told | dict(zip(("mean", "low", "high"), _plain(values), strict=True)))
-        return found
-
-
-# --- measuring ------------------------------------------------------------------------------------
-
-
-def find_strategies(
-    market: Market, strategies: Mapping[str, Mapping[str, Any]]
-) -> dict[str, dict[str, Policy]]:
-    """Policies by role and name: what ``estimate`` plays. A role that is left out is truthful.
-
-    Raises ValueError for unknown roles and names, a role without strategies, and a mixture, for
-    strategies are pure.
-    """
-    known = [role.name for role in market.roles]
-    _known("role", strategies, known)
-    found: dict[str, dict[str, Policy]] = {}
-    for role in market.roles:
-        given = strategies.get(role.name, {"truthful": "truthful"})
-        if not given or any(isinstance(part, Mixture) for part in given.values()):
-            raise ValueError(
-                f"the strategies of {role.name} are {list(given)}, none or mixtures among them;"
-                " wanted one pure strategy at least. List a mixture's policies instead: the game"
-                " is solved for their chances."
-            )
-        found[role.name] = {
-            name: find_profile(market, {role.name: part})[role.agents[0]]
-            for name, part in given.items()
-        }
-    return found
-
-
-def profiles_of(market: Market, strategies: Mapping[str, Mapping[str, Any]]) -> int:
-    """How many profiles ``estimate`` plays: multisets of every role's strategies.
-
-    >>> from marketenv import make_market
-    >>> profiles_of(
-    ...     make_market("reference_v0", game="second_price", n_buyers=3),
-    ...     {"buyer": {"a": 0, "b": 1}},
-    ... )
-    4
-    """
-    sizes = ((role.count, len(strategies.get(role.name, "1"))) for role in market.roles)
-    return math.prod(math.comb(n + s - 1, n) for n, s in sizes)
-
-
-def estimate(
-    market: Market,
-    strategies: Mapping[str, Mapping[str, Any]],
-    seeds: Int[Tensor, "pairs"],
-    most_markets: int = 2**16,
-    most_episodes: int = MOST_EPISODES,
-) -> MetaGame:
-    """Play every profile of strategies on the same seeds, all as one batch.
-
-    strategies:   role to name to policy, scripted strategy, or its name; a role that is left out is
-                  truthful
-    most_markets: markets played at once; more profiles are played in pieces
-
-    Agents of a role share its strategies and are taken for interchangeable: profiles are multisets
-    a role, and who of them plays which strategy is drawn anew on every seed, alike in all profiles.
-    The payoff of a strategy is the mean over the agents that play it. Raises ValueError for unknown
-    names and for more episodes than ``most_episodes``.
-
-    Source: Wellman, Methods for empirical game-theoretic analysis, AAAI 2006 (role-symmetric
-    games).
-
-    >>> from agents.stress.equilibria import solve
-    >>> from marketenv import make_market
-    >>> market = make_market("reference_v0", game="second_price", n_buyers=3)
-    >>> game = estimate(
-    ...     market, {"buyer": {"truth": "truthful", "shade": "shade"}}, torch.arange(1000)
-    ... )
-    >>> game.counts.tolist(), solve(game).mix
-    ([[3, 0], [2, 1], [1, 2], [0, 3]], {'buyer': {'truth': 1.0, 'shade': 0.0}})
-    """
-    policies = find_strategies(market, strategies)
-    sizes = [(role.count, len(policies[role.name])) for role in market.roles]
-    n_profiles = profiles_of(market, policies)
-    if n_profiles * len(seeds) > most_episodes or not len(seeds):
-        raise ValueError(
-            f"{n_profiles} profiles x {len(seeds)} seeds are {n_profiles * len(seeds)} episodes,"
-            f" wanted 1 to {most_episodes}; take fewer strategies or seeds, or raise most_episodes."
-        )
-    seeds = seeds.cpu()
-    columns = torch.tensor(list(_profiles(sizes)), device="cpu")  # of each agent
-    counts = torch.zeros(n_profiles, sum(s for _, s in sizes), dtype=torch.int64, device="cpu")
-    counts.scatter_add_(1, columns, torch.ones_like(columns))
-    seats = torch.cat(list(_seats(market, seeds)), 1)
-    table = [policy for row in policies.values() for policy in row.values()]
-    pieces = columns.split(max(1, most_markets // len(seeds)))
-    payoffs = torch.cat([_payoffs(market, table, piece[:, seats], seeds) for piece in pieces])
-    names = tuple(tuple(row) for row in policies.values())
-    return MetaGame(tuple(policies), tuple(n for n, _ in sizes), names, counts, payoffs)
+            row = {"role": names[column][0], "strategy": names[column][1], "profile": words}
+            rows.append(row | dict(zip(("mean", "low", "high"), _plain(values), strict=True)))
+        return rows
 
 
 def game_of(
     payoffs: Float64[Tensor, "players *profiles"], names: Sequence[Sequence[str]] | None = None
 ) -> MetaGame:
-    """The game of a plain payoff tensor: one role a player, ``player_0`` and so on, of one agent
-    each.
+    """The game of a payoff tensor: one role of one agent a player, ``player_0`` and so on.
 
-    payoffs: of each player at every profile, any unit [players, S_1, ..., S_n];
-        names: of each player's strategies
+    payoffs: of each player at every profile, any unit   [players, S_1, ..., S_n]
+    names:   of each player's strategies
     Raises ValueError for shapes that do not fit and payoffs that are not finite.
 
     >>> dilemma = torch.tensor([[[3.0, 0], [5, 1]], [[3, 5], [0, 1]]], dtype=torch.float64)
-    >>> [
-    ...     row["mean"]
-    ...     for row in game_of(dilemma, [["cooperate", "defect"]] * 2).rows()
-    ...     if row["role"] == "player_1"
-    ... ]
+    >>> game = game_of(dilemma, [["cooperate", "defect"]] * 2)
+    >>> [row["mean"] for row in game.rows() if row["role"] == "player_1"]
     [3.0, 5.0, 0.0, 1.0]
     """
     sizes = list(payoffs.shape[1:])
     names = names or [[str(k) for k in range(size)] for size in sizes]
-    if (
-        len(sizes) != len(payoffs)
-        or [len(row) for row in names] != sizes
-        or not bool(payoffs.isfinite().all())
-    ):
+    counts = [len(row) for row in names]
+    if len(sizes) != len(payoffs) or counts != sizes or not bool(payoffs.isfinite().all()):
         raise ValueError(
-            f"payoffs are {list(payoffs.shape)} with names for {[len(row) for row in names]}"
-            " strategies; wanted finite ones [players, *strategies], one axis of strategies a"
-            " player."
+            f"payoffs are {list(payoffs.shape)} with names for {counts} strategies; wanted finite"
+            " ones [players, *strategies], one axis of strategies a player."
         )
-    columns = torch.tensor(list(_profiles([(1, size) for size in sizes])), device="cpu")
-    counts = torch.zeros(len(columns), sum(sizes), dtype=torch.int64, device="cpu").scatter_(
-        1, columns, 1
-    )
-    table = torch.full(counts.shape, math.nan, dtype=torch.float64, device="cpu").scatter_(
-        1, columns, payoffs.cpu().flatten(1).T
-    )
+    columns = torch.tensor(list(profile_columns([(1, size) for size in sizes])), device="cpu")
+    empty = torch.zeros(len(columns), sum(sizes), dtype=torch.int64, device="cpu")
+    table = torch.full(empty.shape, math.nan, dtype=torch.float64, device="cpu")
+    table.scatter_(1, columns, payoffs.cpu().flatten(1).T)
     roles = tuple(f"player_{k}" for k in range(len(sizes)))
-    return MetaGame(
-        roles, (1,) * len(sizes), tuple(tuple(row) for row in names), counts, table[..., None]
-    )
+    strategies = tuple(tuple(row) for row in names)
+    one_each = (1,) * len(sizes)
+    return MetaGame(roles, one_each, strategies, empty.scatter(1, columns, 1), table[..., None])
 
 
-def _profiles(sizes: Sequence[tuple[int, int]]) -> Iterator[list[int]]:
-    """The columns that the agents play, profile by profile; sizes are (agents, strategies) a
-    role.
-    """
+def profile_columns(sizes: Sequence[tuple[int, int]]) -> Iterator[list[int]]:
+    """The columns that agents play by profile; sizes are (agents, strategies) a role."""
     start, parts = 0, []
     for agents, strategies in sizes:
-        parts.append(
-            list(itertools.combinations_with_replacement(range(start, start + strategies), agents))
-        )
+        columns = range(start, start + strategies)
+        parts.append(list(itertools.combinations_with_replacement(columns, agents)))
         start += strategies
     for choice in itertools.product(*parts):
         yield [column for part in choice for column in part]
 
 
-def _seats(market: Market, seeds: Tensor) -> Iterator[Int[Tensor, "pairs _"]]:
-    """Whose part of the profile each agent of a role plays, drawn for every seed."""
-    start = 0
-    for role in market.roles:
-        yield start + draws.permutation(draws.fold(seeds, "meta-game seats", role.name), role.count)
-        start += role.count
-
-
-def _payoffs(
-    market: Market,
-    table: Sequence[Policy],
-    who: Int[Tensor, "profiles pairs agents"],
-    seeds: Tensor,
-) -> Float64[Tensor, "profiles columns pairs"]:
-    """Mean utility of the agents that play each column, NaN where nobody does."""
-    utility = play(market, table, who, seeds).utility
-    sums = utility.new_zeros(*who.shape[:2], len(table))
-    played = sums.scatter_add(2, who, torch.ones_like(utility))
-    return (sums.scatter_add(2, who, utility) / played).permute(0, 2, 1)
-
-
-def _known(kind: str, given: Mapping[str, Any], known: Sequence[str]) -> None:
-    for name in given:
-        if name not in known:
-            raise unknown(kind, name, tuple(known))
-
-
-# --- regrets --------------------------------------------------------------------------------------
-
-
 def regrets(game: MetaGame, mix: Mix) -> dict[str, dict[str, Interval]]:
-    """What every strategy earns more than its role's mix while all others mix, with intervals over
-    seeds.
+    """What every strategy earns more than its role's mix while all others mix, with intervals.
 
     regret[s] = E payoff(s, others) - E payoff(mix, others),
     others drawn from the mix; all <= 0 at an equilibrium
@@ -380,3 +218,10 @@ def _plain(bounds: Float64[Tensor, "3"]) -> tuple[float, float | None, float | N
     """Mean, low and high as numbers; None for a bound that is NaN."""
     mean, low, high = bounds.tolist()
     return (mean, None, None) if math.isnan(low) else (mean, low, high)
+
+
+def check_names(kind: str, names: Iterable[str], known: Sequence[str]) -> None:
+    """Raise ValueError for the first unknown name, with its neighbour."""
+    for name in names:
+        if name not in known:
+            raise unknown(kind, name, tuple(known))

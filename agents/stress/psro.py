@@ -12,10 +12,11 @@ from marketenv.metrics import Interval
 
 from ..lineups import Profile
 from .attack import seeds_of
-from .best_response import BestResponse, Found, best_response
+from .best_response import BestDeviation, BestResponse, best_response
 from .deviation import Deviation
 from .equilibria import Equilibrium, solve
-from .meta_game import META, MOST_EPISODES, MetaGame, estimate, find_strategies, profiles_of
+from .estimation import META, MOST_EPISODES, estimate, find_strategies, profiles_of
+from .meta_game import MetaGame
 from .search import Budget
 
 Strategies = Mapping[str, Mapping[str, Policy]]
@@ -25,13 +26,14 @@ Strategies = Mapping[str, Mapping[str, Policy]]
 class Iteration:
     """One turn of the loop.
 
-    number:     of the turn, from 0; every turn takes other seeds
-    strategies: that were played, by role and name;
-        game, equilibrium: measured and solved among them
-    responses:  the best response of each role's first agent to the equilibrium's mixture, chosen
-                and judged on other seeds
-    added:      role to the name under which its response joined; roles whose response did not gain,
-                or is known, are absent
+    number:      of the turn, from 0; every turn takes other seeds
+    strategies:  the strategies of the game, by role and name
+    game:        their measured meta-game
+    equilibrium: its solution
+    responses:   the best response of each role's first agent to the equilibrium's mixture, chosen
+                 and judged on other seeds
+    added:       role to the name under which its response joined; roles whose response did not
+                 gain, or was there before, are absent
     """
 
     number: int
@@ -43,43 +45,40 @@ class Iteration:
 
     @property
     def gains(self) -> dict[str, Interval]:
-        """What each role's best response gains against the mixture: lower bounds of the regret;
-        below 0 where none pays.
-        """
-        return {role: found.best.gain_lower_bound for role, found in self.responses.items()}
+        """Gain of each role's best response to the mixture: lower bounds of the regret."""
+        return {role: response.best.gain_lower_bound for role, response in self.responses.items()}
 
     def closed(self, eps: float) -> bool:
         """True where the upper bound of every role's gain is below eps.
 
-        Never where samples were too few for a bound, nor where a response changed nothing on any
-        judging seed: it tells nothing of what other play would earn.
+        False where samples were too few for a bound, and where a response changed nothing on any
+        judging seed: it says nothing about what other play would earn.
         """
-        tried = all(bool(found.best.gains.any()) for found in self.responses.values())
-        return tried and all(
-            gain.high is not None and gain.high < eps for gain in self.gains.values()
-        )
+        if not all(bool(response.best.gains.any()) for response in self.responses.values()):
+            return False
+        return all(gain.high is not None and gain.high < eps for gain in self.gains.values())
 
     def plain(self) -> dict[str, Any]:
         """The turn in words and numbers that JSON can hold."""
-        responses = {role: found.best.told for role, found in self.responses.items()}
-        gains = {role: vars(gain) for role, gain in self.gains.items()}
-        told = {"number": self.number, "mix": self.equilibrium.mix, "value": self.equilibrium.value}
-        return told | {
+        return {
+            "number": self.number,
+            "mix": self.equilibrium.mix,
+            "value": self.equilibrium.value,
             "distance": self.equilibrium.distance,
-            "responses": responses,
-            "gains": gains,
+            "responses": {role: response.best.words for role, response in self.responses.items()},
+            "gains": {role: vars(gain) for role, gain in self.gains.items()},
             "added": self.added,
         }
 
 
 @dataclass(frozen=True)
 class PSRO:
-    """What the loop came to.
+    """The result of the loop; give it as ``start`` to continue.
 
     stopped:    "converged": in the last turn the upper bound of every role's gain was below eps;
                 "budget": the turns, or the episodes of one meta-game, were used up
-    profile:    the last turn's mixture for every agent, which the last gains were measured against
-    strategies: by role and name, the last responses among them; to go on, give this as ``start``
+    profile:    the last turn's mixture for every agent, against which the last gains were measured
+    strategies: by role and name, the last responses among them
     """
 
     stopped: str
@@ -91,8 +90,8 @@ class PSRO:
 
 def profile_of(market: Market, strategies: Strategies, equilibrium: Equilibrium) -> Profile:
     """The equilibrium's mixture of policies for every agent."""
-    mixed = {role: equilibrium.mixture(role, policies) for role, policies in strategies.items()}
-    return {agent: mixed[role.name] for role in market.roles for agent in role.agents}
+    mixtures = {role: equilibrium.mixture(role, policies) for role, policies in strategies.items()}
+    return {agent: mixtures[role.name] for role in market.roles for agent in role.agents}
 
 
 def psro(
@@ -110,26 +109,25 @@ def psro(
     """Solve the meta-game, add to it what beats its solution, and repeat.
 
     start:      role to name to strategy, as ``estimate`` takes them (None: truth alone), or an
-                earlier result to go on from
+                earlier result to continue
     eps:        the loop ends when the upper bound of every role's gain is below it, money per
                 episode; > 0
-    attackers, budget: of the best responses; ``budget.judge`` of 256 or more, for gains are often
-        mostly 0
-    pairs:      seeds of the meta-game;
-                iterations: turns at most, beside those of an earlier result
-    most_episodes: profiles x seeds of a meta-game at most; the loop ends before a turn that would
-        take more
-    progress:   called with every turn when it is done
+    attackers, budget: of the best responses; take a ``budget.judge`` of 256 or more, for gains are
+                often mostly 0
+    pairs:      seeds of the meta-game
+    iterations: turns at most, beside those of an earlier result
+    most_episodes: profiles x seeds of a meta-game at most; the loop ends before a larger turn
+    progress:   called with every turn at its end
 
-    A role's first agent searches for the best response to the mixture that everybody else plays. It
-    joins its role where it gained on the seeds of selection, and on fresh ones surely (the lower
-    bound is above 0) or by more than eps, and is not there yet. "converged" means that these
-    attackers found no more, not that there is none; and as the loop ends where an interval is low,
-    over many turns the last one flatters a little: judge the profile again with ``best_response``
-    and a
-    ``repeat`` of at least the number of turns, for the k-th turn took the seeds of repeat k. Raises
-    ValueError for eps or iterations that are not positive, and whatever ``estimate`` (of the first
-    turn) and ``best_response`` refuse.
+    A role's first agent searches for the best response to the mixture that all others play. The
+    response joins its role where it gains on the seeds of selection, and on fresh seeds surely (the
+    lower bound is above 0) or by more than eps, and is not there yet. "converged" means that these
+    attackers found no larger gain, not that there is none. The loop ends where an interval happens
+    to lie low, so the last gains are slightly too small: judge the profile again by
+    ``best_response`` with a ``repeat`` of at least the number of turns (turn k took the seeds of
+    repeat k).
+    Raises ValueError for eps or iterations that are not positive, and what ``estimate`` (of the
+    first turn) and ``best_response`` refuse.
 
     Source: Lanctot et al., A unified game-theoretic approach to multiagent reinforcement learning,
     NeurIPS 2017; with Nash equilibria as meta-strategies. We differ: payoffs are measured anew on
@@ -137,11 +135,9 @@ def psro(
 
     >>> from marketenv import make_market
     >>> market, budget = make_market("reference_v0", game="first_price"), Budget(select=2048)
-    >>> found = psro(market, eps=0.005, attackers=("grid",), budget=budget)
-    >>> (
-    ...     found.stopped,
-    ...     [turn.added["buyer"] for turn in found.history if turn.added],
-    ... )  # half the value
+    >>> result = psro(market, eps=0.005, attackers=("grid",), budget=budget)
+    >>> additions = [turn.added["buyer"] for turn in result.history if turn.added]
+    >>> result.stopped, additions  # half the value
     ('converged', ['1: price 0.5 times what it was'])
     """
     if not eps > 0 or iterations < 1:
@@ -150,8 +146,8 @@ def psro(
             " exactly 0."
         )
     history = list(start.history) if isinstance(start, PSRO) else []
-    given = start.strategies if isinstance(start, PSRO) else start or {}
-    strategies = find_strategies(market, given)
+    former = start.strategies if isinstance(start, PSRO) else start or {}
+    strategies = find_strategies(market, former)
     budget = budget or Budget()
     for number in range(len(history), len(history) + iterations):
         if history and profiles_of(market, strategies) * pairs > most_episodes:
@@ -186,35 +182,30 @@ def _turn(
     eps: float,
 ) -> Iteration:
     """Measure, solve, attack."""
-    game = estimate(
-        market, strategies, seeds_of(META, pairs, number), budget.most_markets, most_episodes
-    )
+    seeds = seeds_of(META, pairs, number)
+    game = estimate(market, strategies, seeds, budget.most_markets, most_episodes)
     equilibrium = solve(game)
     profile = profile_of(market, strategies, equilibrium)
     responses = {
         role: best_response(market, profile, role, attackers, budget, number) for role in strategies
     }
-    added = {
-        role: f"{number + 1}: {found.best.told}"
-        for role, found in responses.items()
-        if _gains(found.best, eps)
-        and not any(_same(found.best.policies[0], known) for known in strategies[role].values())
-    }
+    added = {}
+    for role, response in responses.items():
+        best = response.best
+        there = any(_same(best.policies[0], other) for other in strategies[role].values())
+        if _gains(best, eps) and not there:
+            added[role] = f"{number + 1}: {best.words}"
     return Iteration(number, dict(strategies), game, equilibrium, responses, added)
 
 
-def _gains(best: Found, eps: float) -> bool:
-    """True where a response gained when it was chosen, and surely, or by more than eps, when it
-    was judged.
-    """
+def _gains(best: BestDeviation, eps: float) -> bool:
+    """True where a response gains at selection and, surely or above eps, on fresh seeds."""
     gain = best.gain_lower_bound
     return best.selected > 0 and (gain.mean > eps or (gain.low is not None and gain.low > 0))
 
 
 def _same(one: Policy, other: Policy) -> bool:
-    """True for the same policy, and for deviations of the same policy by the same family, stage
-    and parameters.
-    """
+    """True for one policy, and for equal deviations (family, stage, parameters) from one policy."""
     if not (isinstance(one, Deviation) and isinstance(other, Deviation)):
         return one is other
     first, second = ((d.family.name, d.family.stage, d.parameters.tolist()) for d in (one, other))

@@ -1,6 +1,4 @@
-"""Searches for deviations that pay: every attacker proposes candidates, found on the seeds it
-is given.
-"""
+"""Searches for deviations that pay: every attacker proposes candidates on the seeds it is given."""
 
 from __future__ import annotations
 
@@ -31,11 +29,13 @@ WIDEST = 0.25  # first spread, as a part of each parameter's range
 class Budget:
     """How hard to search.
 
-    select: seeds that candidates are chosen on;
-        judge: fresh seeds that the chosen one is judged on
-    points: of each line of the grid;   population, generations: of the cross-entropy search
-    rl_steps: of a learner; None takes the market's own setting;   rl_seed: that it trains on
-    most_markets: markets played at once
+    select: seeds on which candidates are chosen
+    judge:  fresh seeds on which the chosen candidate is judged
+    points: of each line of the grid
+    population, generations: of the cross-entropy search
+    rl_steps: steps of a learner; None takes the market's own setting
+    rl_seed:  seed of a learner's training
+    most_markets: the most markets to play at once
     Raises ValueError for numbers below 1.
     """
 
@@ -56,11 +56,9 @@ class Budget:
 
 @dataclass(frozen=True)
 class Candidate:
-    """What an attacker proposes: a policy for each deviator, and how to name it; ``story``
-    holds a learner's progress.
-    """
+    """What an attacker proposes: a policy a deviator, words, and a learner's progress."""
 
-    told: str
+    words: str
     policies: tuple[Policy, ...]
     story: list[dict[str, Any]] = field(default_factory=list)
 
@@ -69,36 +67,24 @@ Attacker = Callable[[Attack, Budget], list[Candidate]]
 
 
 def grid(attack: Attack, budget: Budget) -> list[Candidate]:
-    """The best point of every line, for every field of the deviators' actions in every stage, from
-    the profile and from truth.
+    """The best point of every line, from the profile and from truth.
 
-    What is reported is scaled or shifted; every option of a choice is tried once. A coalition is
-    tried on all combinations of its members' points, four times as many as a single agent's. What
-    the profile plays already is no candidate: at the best of the real deviations one sees whether
-    any pays.
+    A line scales or shifts the reports of one field in one stage, or tries every option of a choice
+    once. A coalition tries all combinations of its members' points, four times as many as a single
+    agent. A point that leaves the profile as it is is no candidate.
     """
-    count, found = len(attack.agents), []
+    count, candidates = len(attack.agents), []
     points = budget.points if count == 1 else max(3, int((4 * budget.points) ** (1 / count)))
     for bases in attack.starts():
         for members in _members(attack, attack.lines(bases)):
-            lattice = torch.cartesian_prod(
-                *(member.line(points)[:, 0] for member in members)
-            ).reshape(-1, count)
+            lines = [member.line(points)[:, 0] for member in members]
+            lattice = torch.cartesian_prod(*lines).reshape(-1, count)
             if bases == attack.bases():
-                lattice = lattice[
-                    (lattice != lattice.new_tensor([member.identity[0] for member in members])).any(
-                        1
-                    )
-                ]
-            found.append(
-                _candidate(
-                    attack,
-                    bases,
-                    members,
-                    lattice[changing(attack.grid(bases, members, lattice)).argmax()],
-                )
-            )
-    return found
+                same = lattice.new_tensor([member.identity[0] for member in members])
+                lattice = lattice[(lattice != same).any(1)]
+            best = changing(attack.grid(bases, members, lattice)).argmax()
+            candidates.append(_candidate(attack, bases, members, lattice[best]))
+    return candidates
 
 
 def changing(gains: Float64[Tensor, "candidates pairs"]) -> Float64[Tensor, "candidates"]:
@@ -116,50 +102,46 @@ def _members(
 
 
 def cross_entropy(attack: Attack, budget: Budget) -> list[Candidate]:
-    """The best that the cross-entropy search finds among straight lines and curves, all stages,
-    fields and members at once.
+    """The best of a cross-entropy search over lines and curves in all fields at once.
 
-    Lines and curves lead from what would be reported to what is; options are chosen beside them.
-
-    Each generation draws a population from independent normals, keeps the best fifth on common
-    random numbers, and moves the normals to them. Returned are each search's best member and the
-    centre of its last generation. Source: Rubinstein, Methodology and Computing in Applied
-    Probability 1 (1999).
+    Straight lines and curves map truthful reports to other reports, in all stages and for all
+    members at once; options are chosen beside them. Each generation draws a population from
+    independent normals, keeps the best fifth on common random numbers, and moves the normals to
+    them. Candidates are each search's best point and the centre of its last generation.
+    Source: Rubinstein, Methodology and Computing in Applied Probability 1 (1999).
     """
-    found = []
+    candidates = []
     for bases, kind in itertools.product(attack.starts(), ("affine", "knots")):
         of = attack.families((kind, "choose"))
         members = tuple(together(list(of[role.name].values())) for role in attack.roles)
-        found += [
-            _candidate(attack, bases, members, chosen)
-            for chosen in _evolve(attack, bases, members, budget)
-        ]
-    return found
+        for parameters in _evolve(attack, bases, members, budget):
+            candidates.append(_candidate(attack, bases, members, parameters))
+    return candidates
 
 
 def _evolve(
     attack: Attack, bases: Sequence[Policy], members: Sequence[Family], budget: Budget
 ) -> tuple[Float64[Tensor, "k"], Float64[Tensor, "k"]]:
-    """The best point ever seen, and the last generation's centre."""
-    sides, cpu = zip(*map(_ends, members), strict=True), torch.device("cpu")
-    low, high, centre = (
-        torch.tensor([*itertools.chain(*ends)], dtype=torch.float64, device=cpu) for ends in sides
-    )
+    """The best point of all generations, and the last generation's centre."""
+    low, high, centre = (_side_by_side(members, end) for end in ("low", "high", "identity"))
     spread, keep = WIDEST * (high - low), max(2, round(ELITE * budget.population))
     best, most = centre, -float("inf")
     for generation in range(budget.generations):
-        key = draws.fold(torch.tensor(generation, device=cpu), "cross entropy", members[0].name)
+        number = torch.tensor(generation, device="cpu")
+        key = draws.fold(number, "cross entropy", members[0].name)
         points = (centre + spread * draws.normal(key, budget.population, len(low))).clamp(low, high)
-        earned = changing(attack.grid(bases, members, points))
-        top = earned.topk(min(keep, len(points))).indices
-        if float(earned[top[0]]) > most:
-            best, most = points[top[0]], float(earned[top[0]])
+        gains = changing(attack.grid(bases, members, points))
+        top = gains.topk(min(keep, len(points))).indices
+        if float(gains[top[0]]) > most:
+            best, most = points[top[0]], float(gains[top[0]])
         centre, spread = points[top].mean(0), points[top].std(0, unbiased=False)
     return best, centre
 
 
-def _ends(family: Family) -> tuple[tuple[float, ...], ...]:
-    return family.low, family.high, family.identity
+def _side_by_side(members: Sequence[Family], end: str) -> Float64[Tensor, "k"]:
+    """One end of the parameters' box, or the identity, of all members."""
+    values = [value for member in members for value in getattr(member, end)]
+    return torch.tensor(values, dtype=torch.float64, device="cpu")
 
 
 def _candidate(
@@ -174,8 +156,9 @@ def _candidate(
 
 
 def reinforcement(algorithm: str, attack: Attack, budget: Budget) -> list[Candidate]:
-    """What a learner finds in the single-agent view, the others playing the profile (mixtures draw
-    at every move).
+    """What a learner finds in the single-agent view while the others play the profile.
+
+    Mixtures draw at every move.
 
     Raises ValueError for a coalition, which has no single-agent view, and for an attack on some
     fields alone, since a learner acts in all; ImportError where ``agents.rl`` lacks a package.
@@ -204,12 +187,13 @@ def reinforcement(algorithm: str, attack: Attack, budget: Budget) -> list[Candid
 
 
 def scripted(attack: Attack, budget: Budget) -> list[Candidate]:
-    """Every scripted strategy that can play this very market, in what the attack may change; a
-    coalition plays it alike.
+    """Every scripted strategy that can play this market, within what the attack may change.
+
+    All members of a coalition play the same strategy.
     """
     from ..markets import STRATEGIES
 
-    found, bases = [], attack.bases()
+    candidates, bases = [], attack.bases()
     for name, strategy in STRATEGIES.items():
         if strategy.config.keys() - {"game"}:
             continue  # it needs a market with options
@@ -217,12 +201,11 @@ def scripted(attack: Attack, budget: Budget) -> list[Candidate]:
             policy = strategy.build(attack.market)
         except ValueError:  # of another market or game
             continue
-        said = name if attack.fields is None else f"{name} in {', '.join(attack.fields)}"
-        played = tuple(attack.within(base, policy) for base in bases)
-        found.append(
-            Candidate(said if attack.stage is None else f"{said} ({attack.stage})", played)
-        )
-    return found
+        label = name if attack.fields is None else f"{name} in {', '.join(attack.fields)}"
+        label += "" if attack.stage is None else f" ({attack.stage})"
+        policies = tuple(attack.within(base, policy) for base in bases)
+        candidates.append(Candidate(label, policies))
+    return candidates
 
 
 ATTACKERS: dict[str, Attacker] = {

@@ -1,6 +1,4 @@
-"""What a deviation reports, in words: in money, in multiples of the truth, as a share, or which
-option.
-"""
+"""What a deviation reports, in words: money, multiples of the truth, shares or options."""
 
 from __future__ import annotations
 
@@ -18,58 +16,51 @@ ALIKE = 1e-3  # relative difference below which numbers are said as one
 
 
 def say(attack: Attack, policies: tuple[Policy, ...]) -> str:
-    """What deviators report at their first moves, on the attack's seeds, where it differs from what
-    the profile reports.
+    """What deviators report at their first moves where it differs from the profile's reports.
 
-    Of a coalition every member is named, and of a role that moves in several stages the stage.
+    Every member of a coalition is named, and the stage where a role moves in several.
     """
     parts = zip(attack.agents, policies, attack.bases(), strict=True)
-    told = {agent: _of(attack, agent, policy, base) for agent, policy, base in parts}
-    return "; ".join(
-        told.values() if len(told) == 1 else (f"{agent}: {words}" for agent, words in told.items())
-    )
+    words = {agent: _of(attack, agent, policy, base) for agent, policy, base in parts}
+    if len(words) == 1:
+        return words[attack.agents[0]]
+    return "; ".join(f"{agent}: {text}" for agent, text in words.items())
 
 
 def axis(family: Family) -> str:
-    """What the parameter of a line is: ``size, times the truth``, ``ask, more money above
-    cost``, ``upload``.
-    """
-    return ", ".join(filter(None, (family.told or family.field or family.name, family.unit)))
+    """The label of a line's axis: ``size, times the truth``, ``upload``."""
+    return ", ".join(filter(None, (family.label or family.field or family.name, family.unit)))
 
 
 def _of(attack: Attack, agent: str, policy: Policy, base: Policy) -> str:
     if not isinstance(policy, Deviation):
         return str(policy)
-    moves, several = attack.moves_of(agent), attack.several(agent)
-    said = [
-        words + (f" ({move.stage})" if several else "")
-        for move in moves
-        for words in _in_stage(attack, agent, move, policy, base)
-    ]
-    return ", ".join(said) or "what it would report anyway"
+    several, words = attack.several(agent), []
+    for move in attack.moves_of(agent):
+        stage = f" ({move.stage})" if several else ""
+        words += [text + stage for text in _in_stage(attack, agent, move, policy, base)]
+    return ", ".join(words) or "what it would report anyway"
 
 
 def _in_stage(attack: Attack, agent: str, move: Move, policy: Policy, base: Policy) -> list[str]:
     """What is reported otherwise in one stage, field by field."""
-    observation, keys = attack.seen(agent, move.stage)
+    observation, keys = attack.policy_inputs(agent, move.stage)
     actions = [actions_of(p, observation, move, keys) for p in (policy, base)]
     new, old = (move.read(observation, each) for each in actions)
-    known = move.observation.unpack(observation)
+    view = move.observation.unpack(observation)
     return [
-        _field(field, new[field.name], old[field.name], known)
+        _field(field, new[field.name], old[field.name], view)
         for field, where in zip(move.action.items, move.action.slices.values(), strict=True)
         if bool(((actions[0] - actions[1])[:, where].abs() > 1e-6).any())
     ]
 
 
-def _field(field: Field, new: Tensor, old: Tensor, known: dict[str, Tensor]) -> str:
-    """One field's report: ``size 5.62 times the truth``, ``price 0.65 times what it was``,
-    ``upload: noise``.
-    """
+def _field(field: Field, new: Tensor, old: Tensor, view: dict[str, Tensor]) -> str:
+    """One field's report: ``size 5.62 times the truth``, ``upload: noise``."""
     if isinstance(field, Choice):
         return f"{field.name}: {_option(new, field.options)}"
     if isinstance(field, Multiple):
-        counts = known[field.of] > 0 if field.of else torch.ones_like(new, dtype=torch.bool)
+        counts = view[field.of] > 0 if field.of else torch.ones_like(new, dtype=torch.bool)
         if not bool(counts.any()):
             return f"{field.name} {_number(new)} where the truth is 0"
         return f"{field.name} {_number(new[counts])} {field.unit}"

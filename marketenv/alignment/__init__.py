@@ -1,6 +1,6 @@
 """Alignment: put models on each other by reordering hidden units, weigh the offers, and merge."""
 
-from marketenv.alignment.alpha import PAPER_GRID, Best, alpha_closed_form, alpha_grid
+from marketenv.alignment.alpha import PAPER_GRID, BestWeights, alpha_closed_form, alpha_grid
 from marketenv.alignment.merge import ALIGNMENTS, Aligned, Alignment, layer_mask, merge, no_orders
 from marketenv.alignment.spec import check_function, check_spec, invert, permute, random_orders
 from marketenv.alignment.weight_matching import match, match_among, objective
@@ -10,7 +10,7 @@ __all__ = [
     "PAPER_GRID",
     "Aligned",
     "Alignment",
-    "Best",
+    "BestWeights",
     "alpha_closed_form",
     "alpha_grid",
     "check_function",

@@ -14,7 +14,7 @@ from marketenv.alignment.merge import Offers
 from marketenv.core.axes import Parameters, PerPair
 
 PAPER_GRID = (0.05, 0.15, 0.25, 0.35, 0.45, 0.55, 0.65, 0.75, 0.85, 0.95)
-# the loss holds several times as much in hidden units; twice as fast as 256 MiB on a CPU
+# hidden units take several times as much in the loss; twice as fast as 256 MiB on a CPU
 LIMIT_BYTES = 16 * 2**20
 TINY = 1e-6  # the least weight in (0, 1] that the closed form returns
 FLAT = 1e-12  # curvature below this part of |G| |v|^2 counts as none
@@ -23,9 +23,8 @@ Losses = Callable[[Float[Tensor, "markets k params"]], Float[Tensor, "markets k"
 
 
 @dataclass(frozen=True)
-class Best:
-    """The best weight of every offer and the loss that it reaches; 0 and inf on the diagonal, which
-    is never tried.
+class BestWeights:
+    """The best weight of every offer, and its loss; 0 and inf on the diagonal, which has no offer.
 
     alpha: weight of the offer     [markets, buyers, sellers]
     loss:  of the merged model     [markets, buyers, sellers]
@@ -42,22 +41,23 @@ def alpha_grid(
     mask: Float[Tensor, "params"],
     grid: tuple[float, ...] = PAPER_GRID,
     limit_bytes: int = LIMIT_BYTES,
-) -> Best:
-    """Try a grid of weights for every offer, many merged models a call, and keep the one of least
-    loss.
+) -> BestWeights:
+    """Try a grid of weights for every offer, and keep the weight of least loss.
 
     alpha[m, b, s] = argmin over a in grid of losses(own[m, b] + a * mask * (offers[m, b, s] -
     own[m, b]))
 
     losses: callable from merged models [markets, k, params] to their losses [markets, k]; all
             markets in every call, so that it may hold data of its own for each
-    own [markets, agents, params];   offers [markets, buyers, sellers, params];
-    mask [params], 1 where traded
-    grid:   increasing weights in (0, 1];
-            limit_bytes: most that the merged models of one call may take, and as much again while
-            they are made (one model per market is the least that a call can hold)
-    Ties go to the smaller weight; a loss that is not finite never wins, and if all are so: the
-    first weight and inf.
+    own:    parameters            [markets, agents, params]
+    offers: aligned parameters    [markets, buyers, sellers, params]
+    mask:   1 where traded        [params]
+    grid:   increasing weights in (0, 1]
+    limit_bytes: most that the merged models of one call may take, and as much again while they are
+            computed; one model per market is the least that a call can hold
+
+    Ties go to the smaller weight. A loss that is not finite never wins; if all losses are so, the
+    result is the first weight and inf.
 
     Raises ValueError for a grid that is empty, not increasing or outside (0, 1], and for losses of
     another shape.
@@ -66,46 +66,36 @@ def alpha_grid(
     ten-point grid is that of the authors' public configuration.
 
     >>> own, offers = torch.zeros(1, 2, 1), torch.ones(1, 2, 2, 1)
-    >>> alpha_grid(lambda models: (models[..., 0] - 0.5) ** 2, own, offers, torch.ones(1)).alpha[
-    ...     0, 0, 1
-    ... ]
+    >>> best = alpha_grid(lambda x: (x[..., 0] - 0.5) ** 2, own, offers, torch.ones(1))
+    >>> best.alpha[0, 0, 1]
     tensor(0.4500)
     """
     _check_grid(grid)
     n_markets, n, size = own.shape
+    pairs, points = (n_markets, n, n), len(grid)
     if n == 1:
-        return Best(own.new_zeros(n_markets, 1, 1), own.new_full((n_markets, 1, 1), torch.inf))
+        return BestWeights(own.new_zeros(pairs), own.new_full(pairs, torch.inf))
     buyer, seller = (~torch.eye(n, dtype=torch.bool, device=own.device)).nonzero().T
-    weights = own.new_tensor(grid)
+    weights, mask = own.new_tensor(grid), mask.to(own)
     width = max(1, limit_bytes // (n_markets * size * own.element_size()))
-    found = []
+    parts = []
     # column = pair * points + point
-    for column in torch.arange(len(buyer) * len(grid), device=own.device).split(width):
-        b, s = (agent[column // len(grid)] for agent in (buyer, seller))
-        mine = own[:, b]
-        merged = (
-            offers[:, b, s]
-            .sub_(mine)
-            .mul_(mask.to(own))
-            .mul_(weights[column % len(grid), None])
-            .add_(mine)
-        )
-        found.append(_checked(losses(merged), merged))
-    tried = torch.cat(found, 1).unflatten(1, (len(buyer), len(grid)))
+    for column in torch.arange(len(buyer) * points, device=own.device).split(width):
+        b, s = (agent[column // points] for agent in (buyer, seller))
+        mine, weight = own[:, b], weights[column % points, None]
+        merged = offers[:, b, s].sub_(mine).mul_(mask).mul_(weight).add_(mine)
+        parts.append(_checked(losses(merged), merged))
+    on_grid = torch.cat(parts, 1).unflatten(1, (len(buyer), points))
     # torch takes the first of equals
-    loss, point = tried.where(tried.isfinite(), torch.inf).min(-1)
-    best = Best(own.new_zeros(n_markets, n, n), loss.new_full((n_markets, n, n), torch.inf))
+    loss, point = on_grid.where(on_grid.isfinite(), torch.inf).min(-1)
+    best = BestWeights(own.new_zeros(pairs), loss.new_full(pairs, torch.inf))
     best.alpha[:, buyer, seller], best.loss[:, buyer, seller] = weights[point], loss
     return best
 
 
 def _check_grid(grid: tuple[float, ...]) -> None:
-    if (
-        not grid
-        or not grid[0] > 0
-        or not grid[-1] <= 1
-        or any(not a < b for a, b in pairwise(grid))
-    ):
+    rising = all(a < b for a, b in pairwise(grid))
+    if not grid or not rising or not grid[0] > 0 or not grid[-1] <= 1:
         raise ValueError(
             f"grid is {grid}, wanted increasing weights in (0, 1], for example PAPER_GRID."
         )
@@ -127,20 +117,22 @@ def alpha_closed_form(
     offers: Offers,
     mask: Float[Tensor, "params"],
 ) -> PerPair:
-    """Find the best weight of every offer for a linear model with squared loss, without trying any.
+    """Compute the best weight of every offer for a linear model with squared loss.
 
     alpha[m, b, s] = v^T (c - G own) / v^T G v, clipped to [TINY, 1];
     v = mask * (offers[m, b, s] - own[m, b])
 
     the minimiser of 1/2 theta^T G theta - c^T theta on the segment from own to the offer
 
-    gram, cross: G = X^T X / n and c = X^T y / n of the validation data; each is for a run of
-                 equally many markets, so one for
-                 all of them or one each   [owners, params, params] and [owners, params]
-    own [markets, agents, params];   offers [markets, buyers, sellers, params];
-    mask [params], 1 where traded Returns [markets, buyers, sellers] in own's dtype, computed in
-    float64; 0 on the diagonal. Where the loss is flat along the segment, or a model is not finite:
-    TINY.
+    gram, cross: G = X^T X / n and c = X^T y / n of the validation data, of owners whose numbers of
+                 successive markets are equal: one owner for all markets, or one for each
+                                         [owners, params, params] and [owners, params]
+    own:         parameters              [markets, agents, params]
+    offers:      aligned parameters      [markets, buyers, sellers, params]
+    mask:        1 where traded          [params]
+
+    Returns [markets, buyers, sellers] in own's dtype, computed in float64; 0 on the diagonal. Where
+    the loss is flat along the segment, or a model is not finite: TINY.
 
     Raises ValueError where the markets cannot be shared out evenly among the owners.
 
@@ -166,18 +158,13 @@ def alpha_closed_form(
     steepness = (step * downhill[:, :, None]).sum(-1)
     size = torch.linalg.matrix_norm(g).repeat_interleave(each)
     floor = FLAT * size[:, None, None] * step.square().sum(-1)
-    alpha = (
-        torch.where(curved > floor, steepness / curved, TINY).nan_to_num(nan=TINY).clamp(TINY, 1.0)
-    )
+    alpha = torch.where(curved > floor, steepness / curved, TINY)
+    alpha = alpha.nan_to_num(nan=TINY).clamp(TINY, 1.0)
     return (alpha * ~torch.eye(n, dtype=torch.bool, device=own.device)).to(own)
 
 
 def _times(models: Tensor, gram: Tensor) -> Tensor:
-    """Every model times its owner's matrix, [markets, k, d]; a matrix of several markets is not
-    copied per market.
-    """
-    return (
-        models @ gram[0]
-        if len(gram) == 1
-        else (models.reshape(len(gram), -1, models.shape[-1]) @ gram).view(models.shape)
-    )
+    """Every model times its owner's matrix, which is not copied per market: [markets, k, d]."""
+    if len(gram) == 1:
+        return models @ gram[0]
+    return (models.reshape(len(gram), -1, models.shape[-1]) @ gram).view(models.shape)

@@ -28,16 +28,15 @@ def solve_scipy(costs: Float64[ndarray, "pairs n n"]) -> Int[ndarray, "pairs n"]
 
 
 def solve_lapx(costs: Float64[ndarray, "pairs n n"]) -> Int[ndarray, "pairs n"]:
-    """Column of each row in the cheapest assignment by lapx's float64 Jonker-Volgenant solver, one
-    call for all.
+    """Column of each row in the cheapest assignment, by lapx, one call for all matrices.
 
-    ``lapjvh_batch`` was the fastest of lapx 0.11's batch solvers at every n from 10 to 512: SciPy
-    takes 2 to 3 times as long, ``lapjvx_batch`` 1.5 to 4 times.
+    It is a Jonker-Volgenant solver in float64. ``lapjvh_batch`` is the fastest batch solver of lapx
+    0.11 at every n from 10 to 512: SciPy takes 2 to 3 times as long, ``lapjvx_batch`` 1.5 to 4
+    times.
     """
     # one thread: two gained nothing below n ~ 100, and the results are ordered either way
-    return np.concatenate(lapjvh_batch(costs, return_cost=False, n_threads=1)[1]).reshape(
-        costs.shape[:2]
-    )
+    columns = lapjvh_batch(costs, return_cost=False, n_threads=1)[1]
+    return np.concatenate(columns).reshape(costs.shape[:2])
 
 
 SOLVERS: dict[str, Solver] = (
@@ -50,9 +49,9 @@ def assign(scores: Float[Tensor, "pairs n n"]) -> Int[Tensor, "pairs n"]:
 
     argmax over permutations s of sum_i scores[p, i, s[i]], for each pair p
 
-    scores: finite numbers (a solver may not end on NaN)   [pairs, n, n]
-    Returns columns, int64 [pairs, n], on the device of the scores; ties are broken by the solver,
-    always alike.
+    scores: finite numbers (with NaN a solver may never end)   [pairs, n, n]
+    Returns columns, int64 [pairs, n], on the device of the scores; the solver breaks ties, always
+    in the same way.
 
     Source: Jonker and Volgenant (1987), by the first entry of SOLVERS (lapx; SciPy where that is
     not installed).

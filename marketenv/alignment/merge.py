@@ -21,12 +21,12 @@ PairOrders = Int[Tensor, "markets pairs units"]
 
 
 class Aligned(NamedTuple):
-    """What an alignment returns.
+    """The result of an alignment.
 
     offers: every seller's model as it lies on the buyer's   [markets, buyers, sellers, params]
-    orders: how the units were reordered, for the pairs b < s in the order of (0, 1), (0, 2), ...,
-            all permutations side by side in the spec's order; -1
-            for a pair that has none   int64 [markets, pairs, units]
+    orders: of the units, for the pairs b < s in the order of (0, 1), (0, 2), ..., all permutations
+            side by side in the spec's order; -1 for a pair without orders
+                                                             int64 [markets, pairs, units]
     """
 
     offers: Offers
@@ -47,7 +47,7 @@ def no_orders(
     layout: Layout,
     device: torch.device | str = "cpu",
 ) -> PairOrders:
-    """Return the orders before the first alignment: -1 throughout.
+    """Return the orders before the first alignment: all -1.
 
     int64 [n_markets, n_agents (n_agents - 1) / 2, sum of the permutations' lengths]
 
@@ -71,15 +71,15 @@ def none(
 
     offers[m, b, s] = params[m, s]
 
-    params: parameters   [markets, agents, params];
-        the orders are handed on, the other arguments are not used
+    params: parameters   [markets, agents, params]
+    orders: returned as they are; the other arguments are not used
+
     Returns a view [markets, buyers, sellers, params] to be read only: one model stands in all its
     buyers' rows.
 
     >>> models, layout = torch.tensor([[[1.0], [2.0]]]), Layout((("w", (1,)),))
-    >>> none(
-    ...     models, layout, None, torch.tensor([0]), no_orders(1, 2, None, layout)
-    ... ).offers.squeeze()
+    >>> orders = no_orders(1, 2, None, layout)
+    >>> none(models, layout, None, torch.tensor([0]), orders).offers.squeeze()
     tensor([[1., 2.],
             [1., 2.]])
     """
@@ -100,12 +100,14 @@ def weight_matching(
     offers[m, b, s] = P_bs params[m, s] for b < s, P_bs by Git Re-Basin weight matching;
     P_sb = P_bs^-1;   P_bb = 1
 
-    params: parameters   [markets, agents, params];   keys: of the random draws   int64 [markets]
+    params: parameters          [markets, agents, params]
+    keys:   of the random draws int64 [markets]
     orders: those of the last round, from which the matching starts; -1 where a pair has none
-    restarts: as in ``match``;   warm: False starts anew every time;
-        bind both with functools.partial
-    Returns offers [markets, buyers, sellers, params] and the orders found. A model that is not
-    finite is offered, and shown to others, as they are; the orders of its pairs are -1.
+    restarts: as in ``match``;   warm: False starts anew every time; bind both with
+            functools.partial
+
+    Returns offers [markets, buyers, sellers, params] and their orders. In a pair with a model that
+    is not finite both are offered as they are, and its orders are -1.
 
     Raises ValueError where the model states no permutations (None), or some that do not fit its
     layout, and for orders that are no permutations.
@@ -132,20 +134,17 @@ def weight_matching(
     target, source = (first + buyer).flatten(), (first + seller).flatten()
     pair_keys = draws.fold(keys[:, None], "weight_matching", buyer, seller).flatten()
     start = split(layout, permutations, orders.flatten(0, 1)) if warm else None
-    found = match_among(
+    new = match_among(
         layout, permutations, models, target, source, pair_keys, start, restarts=restarts
     )
-    offers, shape = (
-        params.new_empty(n_markets, n, n, layout.size),
-        (n_markets, len(buyer), layout.size),
-    )
+    offers = params.new_empty(n_markets, n, n, layout.size)
     offers.diagonal(dim1=1, dim2=2).copy_(params.mT)
-    offers[:, buyer, seller] = permute(layout, permutations, models[source], found).view(shape)
-    offers[:, seller, buyer] = permute(layout, permutations, models[target], invert(found)).view(
-        shape
-    )
+    shape = (n_markets, len(buyer), layout.size)
+    there = permute(layout, permutations, models[source], new)
+    back = permute(layout, permutations, models[target], invert(new))
+    offers[:, buyer, seller], offers[:, seller, buyer] = there.view(shape), back.view(shape)
     sound = norms(models).isfinite()
-    joined = join(found, pair_keys).where((sound[target] & sound[source])[:, None], -1)
+    joined = join(new, pair_keys).where((sound[target] & sound[source])[:, None], -1)
     return Aligned(offers, joined.view(orders.shape))
 
 
@@ -183,10 +182,11 @@ def layer_mask(
 ) -> Float[Tensor, "params"]:
     """Ones where a parameter belongs to a traded layer, zeros elsewhere.
 
-    layers: the tensor names of each layer, input first;
-        chosen: layer numbers from 0, None for all   float32 [params]
+    layers: the tensor names of each layer, input first
+    chosen: layer numbers from 0, None for all
 
-    Raises ValueError for a layer number or a tensor name that does not exist.
+    Returns float32 [params]. Raises ValueError for a layer number or a tensor name that does not
+    exist.
 
     >>> layer_mask(Layout((("w", (2,)), ("v", (1,)))), (("w",), ("v",)), (1,))
     tensor([0., 0., 1.])

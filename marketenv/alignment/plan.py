@@ -1,6 +1,4 @@
-"""What weight matching needs to know of a permutation spec: its terms, who neighbours whom, and
-what is solved together.
-"""
+"""The plan of weight matching for a permutation spec: terms, neighbours and the order of steps."""
 
 from __future__ import annotations
 
@@ -17,11 +15,11 @@ Shapes = dict[str, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class Term:
-    """One place of a permutation: what an axis of a tensor says about it.
+    """One place of a permutation: an axis of a tensor, with the tensor's other axes.
 
     others: the permutations of the tensor's other axes
-    axes:   the tensor's axes: those of the others, those of none, its own
-    rest:   how many numbers the axes of none hold
+    axes:   the tensor's axes: those of other permutations, those of no permutation, its own
+    rest:   how many numbers the axes of no permutation hold
     """
 
     place: Place
@@ -32,18 +30,17 @@ class Term:
 
 @dataclass(frozen=True)
 class Plan:
-    """What follows from the spec alone.
+    """All that follows from the spec alone.
 
     sizes:      length of each permutation
     number:     place of each permutation among them
-    still:      terms in tensors that no other permutation reorders: they score a permutation once
-                and for all
+    still:      terms in tensors that no other permutation reorders: their scores never change
     moving:     the other terms
-    neighbours: permutations to be solved again once this one has changed; itself where it reorders
-        a tensor twice
-    steps:      permutations to be solved in one call: they share no tensor and are of one length
+    neighbours: permutations that are stale when this one changes; itself where it reorders a tensor
+                twice
+    steps:      permutations that are solved in one call: they share no tensor and have one length
     first:      the order of the first pass, each with those of its moving terms whose other
-                permutations precede it
+                permutations come before it
     """
 
     sizes: dict[str, int]
@@ -64,44 +61,38 @@ def phases(neighbours: dict[str, tuple[str, ...]]) -> Groups:
     >>> phases({"h0": ("h1",), "h1": ("h0", "h2"), "h2": ("h1",)})
     (('h0', 'h2'), ('h1',))
     """
-    found: list[list[str]] = []
+    groups: list[list[str]] = []
     for name, near in neighbours.items():
-        home = next((phase for phase in found if not set(near) & set(phase)), None)
+        home = next((phase for phase in groups if not set(near) & set(phase)), None)
         if home is None:
-            found.append(home := [])
+            groups.append(home := [])
         home.append(name)
-    return tuple(map(tuple, found))
+    return tuple(map(tuple, groups))
 
 
 def plan_of(layout: Layout, permutations: Permutations) -> Plan:
-    """Sort the places of a spec into terms, its permutations into steps, and choose the order
-    of the first pass.
-    """
+    """Sort a spec's places into terms, its permutations into steps, and order the first pass."""
     sizes, shapes = check_spec(layout, permutations), dict(layout.shapes)
     users: dict[str, dict[int, str]] = {}
     for name, places in permutations.items():
         for tensor, axis in places:
             users.setdefault(tensor, {})[axis] = name
-    terms = {
-        name: tuple(_term(place, users, shapes) for place in places)
-        for name, places in permutations.items()
-    }
-    moving = {name: tuple(term for term in found if term.others) for name, found in terms.items()}
-    still = {
-        name: tuple(term for term in found if not term.others) for name, found in terms.items()
-    }
-    neighbours = {
-        name: tuple(dict.fromkeys(o for term in found for o in term.others))
-        for name, found in moving.items()
-    }
-    lengths = [
-        (phase, n)
-        for phase in phases(neighbours)
-        for n in dict.fromkeys(sizes[name] for name in phase)
-    ]
-    steps = tuple(tuple(name for name in phase if sizes[name] == n) for phase, n in lengths)
+    terms: dict[str, tuple[Term, ...]] = {}
+    still: dict[str, tuple[Term, ...]] = {}
+    moving: dict[str, tuple[Term, ...]] = {}
+    neighbours: dict[str, tuple[str, ...]] = {}
+    for name, places in permutations.items():
+        terms[name] = tuple(_term(place, users, shapes) for place in places)
+        still[name] = tuple(term for term in terms[name] if not term.others)
+        moving[name] = tuple(term for term in terms[name] if term.others)
+        others = [other for term in moving[name] for other in term.others]
+        neighbours[name] = tuple(dict.fromkeys(others))
+    steps: list[tuple[str, ...]] = []
+    for phase in phases(neighbours):
+        for n in dict.fromkeys(sizes[name] for name in phase):
+            steps.append(tuple(name for name in phase if sizes[name] == n))
     number = {name: place for place, name in enumerate(sizes)}
-    return Plan(sizes, number, still, moving, neighbours, steps, _first(shapes, terms))
+    return Plan(sizes, number, still, moving, neighbours, tuple(steps), _first(shapes, terms))
 
 
 def _term(place: Place, users: dict[str, dict[int, str]], shapes: Shapes) -> Term:
@@ -115,18 +106,18 @@ def _term(place: Place, users: dict[str, dict[int, str]], shapes: Shapes) -> Ter
 def _first(
     shapes: Shapes, terms: dict[str, tuple[Term, ...]]
 ) -> tuple[tuple[str, tuple[Term, ...]], ...]:
-    """Put first those with the most parameters per unit beside inputs, outputs and what stands
-    before them.
+    """The order of the first pass: next is the permutation with the most known numbers per unit.
+
+    Known are inputs, outputs, and the permutations before it.
     """
-    found: dict[str, tuple[Term, ...]] = {}
+    order: dict[str, tuple[Term, ...]] = {}
 
     def _known(name: str) -> int:
-        sure = [term.place for term in terms[name] if found.keys() >= set(term.others)]
+        sure = [term.place for term in terms[name] if order.keys() >= set(term.others)]
         return sum(math.prod(shapes[tensor]) // shapes[tensor][axis] for tensor, axis in sure)
 
-    while len(found) < len(terms):
-        name = max((name for name in terms if name not in found), key=_known)
-        found[name] = tuple(
-            term for term in terms[name] if term.others and found.keys() >= set(term.others)
-        )
-    return tuple(found.items())
+    while len(order) < len(terms):
+        name = max((name for name in terms if name not in order), key=_known)
+        known = [term for term in terms[name] if order.keys() >= set(term.others)]
+        order[name] = tuple(term for term in known if term.others)
+    return tuple(order.items())

@@ -1,9 +1,8 @@
-"""Permutation specs: which axes of which tensors may be reordered together without changing
-what a model computes.
-"""
+"""Permutation specs: axes of tensors that can be reordered together without a change of outputs."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import torch
@@ -13,30 +12,28 @@ from torch import Tensor
 from marketenv.core import draws
 from marketenv.core.bank import Layout
 
-Permutations = dict[str, tuple[tuple[str, int], ...]]
+Places = tuple[tuple[str, int], ...]  # tensors, each with one of its axes
+Permutations = dict[str, Places]
 Orders = dict[str, Int[Tensor, "pairs _"]]
-# float32 sums in another order differ by less than 1e-6 of a loss, a wrong place by .002 and more
+# float32 sums in another order differ by less than 1e-6 of a loss, a wrong place by 0.002 and more
 ROUNDING = 1e-5
 
 
 def check_spec(layout: Layout, permutations: Permutations) -> dict[str, int]:
-    """Check a spec against the parameters it speaks of, and return the length of every permutation.
+    """Check a spec against the parameters, and return the length of every permutation.
 
     permutations: name -> (tensor, axis) pairs that it reorders together; one tensor may lie under
-        several names.
+                  several names
 
     Raises ValueError, naming the culprit, for a permutation of nothing, an unknown tensor, an axis
-    out of range, unequal lengths, and a (tensor, axis) used twice.
+    out of range, unequal lengths, and a (tensor, axis) that stands twice.
 
-    >>> mlp = Layout(
-    ...     (("weight_0", (4, 3)), ("bias_0", (4,)), ("weight_1", (2, 4)), ("bias_1", (2,)))
-    ... )
+    >>> mlp = Layout((("weight_0", (4, 3)), ("bias_0", (4,)), ("weight_1", (2, 4))))
     >>> check_spec(mlp, {"hidden_0": (("weight_0", 0), ("bias_0", 0), ("weight_1", 1))})
     {'hidden_0': 4}
     """
-    shapes = dict(layout.shapes)
     sizes: dict[str, int] = {}
-    taken: dict[tuple[str, int], str] = {}
+    users: dict[tuple[str, int], str] = {}
     for name, places in permutations.items():
         if not places:
             raise ValueError(
@@ -45,56 +42,51 @@ def check_spec(layout: Layout, permutations: Permutations) -> dict[str, int]:
             )
         for tensor, axis in places:
             where = f"permutation {name!r}: ({tensor!r}, {axis})"
-            if tensor not in shapes:
-                raise ValueError(
-                    f"{where} names an unknown tensor. The layout holds: {', '.join(shapes)}."
-                )
-            if not 0 <= axis < len(shapes[tensor]):
-                raise ValueError(
-                    f"{where} is out of range: {tensor!r} has shape {shapes[tensor]}; count axes"
-                    " from 0."
-                )
-            length = shapes[tensor][axis]
+            length = _length(layout, tensor, axis, where)
             if sizes.setdefault(name, length) != length:
                 raise ValueError(
                     f"{where} has length {length}, but {places[0]} has {sizes[name]}; wanted equal"
                     " lengths."
                 )
-            if (tensor, axis) in taken:
+            if (tensor, axis) in users:
                 raise ValueError(
-                    f"{where} is used twice, first by {taken[tensor, axis]!r}; list every (tensor,"
+                    f"{where} is used twice, first by {users[tensor, axis]!r}; list every (tensor,"
                     " axis) once."
                 )
-            taken[tensor, axis] = name
+            users[tensor, axis] = name
     return sizes
 
 
+def _length(layout: Layout, tensor: str, axis: int, where: str) -> int:
+    """The length of a tensor's axis; ValueError for an unknown tensor, and an axis out of range."""
+    shapes = dict(layout.shapes)
+    if tensor not in shapes:
+        raise ValueError(f"{where} names an unknown tensor. The layout holds: {', '.join(shapes)}.")
+    if not 0 <= axis < len(shapes[tensor]):
+        raise ValueError(
+            f"{where} is out of range: {tensor!r} has shape {shapes[tensor]}; count axes from 0."
+        )
+    return shapes[tensor][axis]
+
+
 def reorder(tensor: Tensor, axis: int, order: Int[Tensor, "pairs n"]) -> Tensor:
-    """Reorder one axis of [pairs, *shape], counted without the pairs, by each pair's own order:
-    new[i] = old[order[i]].
+    """Reorder one axis of [pairs, *shape] by each pair's own order: new[i] = old[order[i]].
+
+    axis: counted without the pairs
     """
+    count, n = order.shape
     # single numbers; take_along_dim is twice as slow: it wraps indices
     if axis + 2 == tensor.dim():
-        return tensor.gather(
-            -1, order.view(len(order), *[1] * axis, order.shape[1]).expand_as(tensor)
-        )
-    before, n, behind = (
-        tensor.shape[1 : axis + 1].numel(),
-        order.shape[1],
-        tensor.shape[axis + 2 :].numel(),
-    )
-    lines = (
-        torch.arange(len(order) * before, device=order.device).view(len(order), before, 1) * n
-        + order[:, None]
-    )
-    flat = tensor.reshape(len(order) * before * n, behind)
-    return flat.index_select(0, lines.flatten()).view(tensor.shape)
+        return tensor.gather(-1, order.view(count, *[1] * axis, n).expand_as(tensor))
+    before, behind = tensor.shape[1 : axis + 1].numel(), tensor.shape[axis + 2 :].numel()
+    starts = torch.arange(count * before, device=order.device).view(count, before, 1) * n
+    lines = (starts + order[:, None]).flatten()
+    flat = tensor.reshape(count * before * n, behind)
+    return flat.index_select(0, lines).view(tensor.shape)
 
 
 def check_orders(sizes: dict[str, int], orders: Orders, n_pairs: int) -> None:
-    """Raise ValueError for names, lengths or numbers of orders that are not those of the
-    permutations and pairs.
-    """
+    """Refuse orders whose names, lengths or numbers are not those of the permutations and pairs."""
     got = {name: list(order.shape) for name, order in orders.items()}
     if got != {name: [n_pairs, n] for name, n in sizes.items()}:
         raise ValueError(
@@ -106,7 +98,7 @@ def check_orders(sizes: dict[str, int], orders: Orders, n_pairs: int) -> None:
 def permute(
     layout: Layout, permutations: Permutations, flat: Float[Tensor, "pairs params"], orders: Orders
 ) -> Float[Tensor, "pairs params"]:
-    """Reorder the hidden units of every model; what it computes does not change.
+    """Reorder the hidden units of every model; its outputs do not change.
 
     new[p, .., i, ..] = old[p, .., orders[name][p, i], ..] along every (tensor, axis) of the name
 
@@ -139,32 +131,26 @@ def invert(orders: Orders) -> Orders:
 def identity_orders(
     layout: Layout, permutations: Permutations, like: Int[Tensor, "pairs"]
 ) -> Orders:
-    """The orders that change nothing, for as many pairs and on the device of ``like``: name ->
-    int64 [pairs, n].
-    """
-    sizes = check_spec(layout, permutations)
-    return {
-        name: torch.arange(n, device=like.device).repeat(len(like), 1) for name, n in sizes.items()
-    }
+    """The orders that change nothing, for the pairs of ``like``: name -> int64 [pairs, n]."""
+    sizes, pairs = check_spec(layout, permutations), len(like)
+    return {name: torch.arange(n, device=like.device).repeat(pairs, 1) for name, n in sizes.items()}
 
 
 def random_orders(layout: Layout, permutations: Permutations, keys: Int[Tensor, "pairs"]) -> Orders:
-    """Draw a random order of every permutation for each key: name -> int64 [pairs, n]; equal keys,
-    equal orders.
+    """Draw a random order of every permutation for each key: name -> int64 [pairs, n].
 
     >>> layout, spec = Layout((("w", (3, 1)),)), {"h": (("w", 0),)}
     >>> random_orders(layout, spec, torch.arange(5))["h"].sort(-1).values[4]
     tensor([0, 1, 2])
     """
-    sizes = check_spec(layout, permutations)
-    return {
-        name: draws.permutation(draws.fold(keys, "order", name), n) for name, n in sizes.items()
-    }
+    sizes = check_spec(layout, permutations).items()
+    return {name: draws.permutation(draws.fold(keys, "order", name), n) for name, n in sizes}
 
 
 def join(orders: Orders, like: Int[Tensor, "pairs"]) -> Int[Tensor, "pairs units"]:
-    """Put the orders of all permutations side by side, in the spec's order, for as many pairs
-    as ``like``.
+    """Put the orders of all permutations side by side, in the spec's order.
+
+    like: a tensor with as many pairs
     """
     return torch.cat([like.new_zeros(len(like), 0), *orders.values()], 1)
 
@@ -186,8 +172,7 @@ def split(layout: Layout, permutations: Permutations, joined: Int[Tensor, "pairs
 def known_orders(
     layout: Layout, permutations: Permutations, orders: Orders, n_pairs: int
 ) -> Bool[Tensor, "pairs"]:
-    """Tell where orders are known: True where all are permutations, False where all are -1
-    throughout.
+    """Return where orders are known: True for permutations, False where all numbers are -1.
 
     Raises ValueError for a pair of which neither holds, and for orders of other names or lengths.
 
@@ -199,9 +184,8 @@ def known_orders(
     check_orders(sizes, orders, n_pairs)
     blank = torch.stack([(order == -1).all(-1) for order in orders.values()]).all(0)
     for name, order in orders.items():
-        wrong = (order.sort(-1).values != torch.arange(sizes[name], device=order.device)).any(
-            -1
-        ) & ~blank
+        units = torch.arange(sizes[name], device=order.device)
+        wrong = (order.sort(-1).values != units).any(-1) & ~blank
         if bool(wrong.any()):
             pair = int(wrong.nonzero()[0, 0])
             raise ValueError(
@@ -218,18 +202,19 @@ def check_function(
     permutations: Permutations,
     models: Float[Tensor, "models params"],
 ) -> None:
-    """Check that no permutation of a spec changes what models compute: each is tried by itself, on
-    every model.
+    """Check that no permutation of a spec changes the outputs of models.
 
     |scores(reordered) - scores(models)| <= 1e-5 max |scores(models)|, for each model
 
+    Every permutation is tried by itself, on every model.
+
     scores: losses or outputs of the models     [models, params] -> [models, *outputs]
-    models: random parameters, all different: what is alike cannot be seen to be reordered wrongly,
-            such as the biases and norms that training starts from   [models, params]
+    models: random parameters, all different: a wrong order of equal numbers, such as the biases and
+            norms at the start of a training, cannot be noticed   [models, params]
 
     Raises ValueError that names a permutation that changes more than that, and the place whose
-    addition or omission mends it, where a single one does; and for scores that are not finite, or
-    all 0. A place that could be reordered but is not listed anywhere is not looked for.
+    addition or omission mends it, where there is such a single place; and for scores that are not
+    finite, or all 0. It does not notice a place that could be reordered but is listed nowhere.
 
     >>> layout = Layout((("w", (3, 2)), ("v", (1, 3))))
     >>> def outputs(flat):
@@ -252,40 +237,22 @@ def check_function(
             " pass others."
         )
 
-    def difference(name: str, places: tuple[tuple[str, int], ...]) -> float:
-        """Largest change by one permutation, relative to the size of the model's outputs; NaN
-        counts as inf.
-        """
+    def difference(name: str, places: Places) -> float:
+        """Largest change by one permutation, relative to the model's outputs; NaN counts as inf."""
         if not places:
             return 0.0
-        moved = permute(
-            layout, {name: places}, models, {name: _cycles(len(models), sizes[name], models.device)}
-        )
-        change = (scores(moved) - before).abs() / size.view(-1, *[1] * (before.dim() - 1))
+        orders = {name: _cycles(len(models), sizes[name], models.device)}
+        after = scores(permute(layout, {name: places}, models, orders))
+        change = (after - before).abs() / size.view(-1, *[1] * (before.dim() - 1))
         return float(change.nan_to_num(torch.inf).max())
 
     for name, places in permutations.items():
-        found = difference(name, places)
-        if found > ROUNDING:
-            fitting = [
-                (of, at)
-                for of, shape in layout.shapes
-                for at, n in enumerate(shape)
-                if n == sizes[name]
-            ]
-            missing = (
-                place
-                for place in fitting
-                if place not in places and difference(name, (*places, place)) <= ROUNDING
-            )
-            surplus = (
-                p
-                for p in places
-                if difference(name, tuple(q for q in places if q != p)) <= ROUNDING
-            )
+        change = difference(name, places)
+        if change > ROUNDING:
+            remedy = _remedy(layout, permutations, name, functools.partial(difference, name))
             raise ValueError(
                 f"permutation {name!r} changes what the model computes (outputs differ by"
-                f" {found:.2g}): " + _remedy(permutations, next(missing, None), next(surplus, None))
+                f" {change:.2g}): {remedy}"
             )
 
 
@@ -296,15 +263,24 @@ def _cycles(count: int, n: int, device: torch.device) -> Int[Tensor, "models n"]
 
 
 def _remedy(
-    permutations: Permutations, missing: tuple[str, int] | None, surplus: tuple[str, int] | None
+    layout: Layout,
+    permutations: Permutations,
+    name: str,
+    difference: Callable[[Places], float],
 ) -> str:
-    if missing:
-        owner = next((name for name, places in permutations.items() if missing in places), None)
-        return f"it misses {missing}; list it too" + (
-            f", and take it from {owner!r}." if owner else "."
-        )
-    if surplus:
-        return f"it lists {surplus}, which does not belong to it; take it out."
+    """The fix of a permutation that changes outputs: a place to add or to take out, if any."""
+    places = permutations[name]
+    tensor, axis = places[0]
+    n = dict(layout.shapes)[tensor][axis]
+    axes = [(of, at, length) for of, shape in layout.shapes for at, length in enumerate(shape)]
+    for place in [(of, at) for of, at, length in axes if length == n and (of, at) not in places]:
+        if difference((*places, place)) <= ROUNDING:
+            owner = next((other for other, some in permutations.items() if place in some), None)
+            rest = f", and take it from {owner!r}." if owner else "."
+            return f"it misses {place}; list it too{rest}"
+    for place in places:
+        if difference(tuple(other for other in places if other != place)) <= ROUNDING:
+            return f"it lists {place}, which does not belong to it; take it out."
     return (
         "neither adding nor taking out a single (tensor, axis) mends it; check all that it lists."
     )

@@ -28,13 +28,13 @@ LIMIT_BYTES = 256 * 2**20
 def objective(
     target: Float[Tensor, "pairs params"], source: Float[Tensor, "pairs params"]
 ) -> Float64[Tensor, "pairs"]:
-    """How well two models lie on each other: the inner product of their parameters, in float64.
+    """The fit of two models: the inner product of their parameters, in float64.
 
     sum_k <target_k, source_k>; it grows as |target - source|^2 falls, and a reordered source keeps
     its norm
 
-    target: the model that stays   [pairs, params]; source: the other one, already
-        reordered   [pairs, params]
+    target: the model that stays                    [pairs, params]
+    source: the other model, already reordered      [pairs, params]
 
     Source: Ainsworth, Hayase, Srinivasa, "Git Re-Basin" (2022), eq. 1. We differ: parameters that
     no permutation touches count too (a constant for the pair).
@@ -56,42 +56,41 @@ def match(
     restarts: int = 1,
     limit_bytes: int = LIMIT_BYTES,
 ) -> Orders:
-    """Find for each pair the reordering of the source's hidden units that brings it nearest to the
-    target.
+    """Find for each pair the orders of the source's hidden units that bring it nearest the target.
 
     maximise sum_k <target_k, permuted source_k> by coordinate ascent: each permutation is the
-    solution of a linear assignment with the others held; until none has changed since its
+    solution of a linear assignment with the others fixed; until none has changed since its
     neighbours were solved
 
-    target, source: parameters   [pairs, params];   keys: of the restarts' random
-        draws   int64 [pairs]
-    start: orders to begin with, such as those of the models a round ago; -1 throughout where a pair
-        has none
-    max_sweeps: most passes over all permutations;  restarts: starts, of which the best is kept
-    limit_bytes: the pairs are done in chunks whose copies and scores stay under it (at least one
-        pair)
-    Returns orders, name -> int64 [pairs, n], for ``permute``: the identity where nothing better was
-    found, so never worse than no alignment, and where a model or its norm is not finite.
+    target, source: parameters                 [pairs, params]
+    keys:        of the restarts' random draws int64 [pairs]
+    start:       orders to begin with, such as those of the models a round ago; all -1 where a pair
+                 has none
+    max_sweeps:  most passes over all permutations
+    restarts:    number of starts, of which the best end counts
+    limit_bytes: memory of the copies and scores of one chunk of pairs, which has at least one pair
+
+    Returns orders, name -> int64 [pairs, n], for ``permute``: the identity where nothing is better,
+    so never worse than no alignment, and where a model or its norm is not finite.
 
     Raises ValueError for a spec that does not fit the layout, a start that is neither a permutation
-    nor -1 throughout, and for max_sweeps or restarts below 1.
+    nor all -1, and for max_sweeps or restarts below 1.
 
     Source: Git Re-Basin (2022), Algorithm 1. We differ: (1) It visits the permutations in a random
-    order. We visit them in phases, always alike, all of a phase at once, for they share no tensor
-    and so do not see each other; and only those with a neighbour that changed. In a chain of layers
-    a random order visits most for nothing, and it is no source of variety that random starts would
-    not be: (2) the first start is the given one, or a pass that fixes the permutations one after
-    another, the one with most known inputs and outputs first, each seen only beside those already
-    fixed (a permuted copy of an MLP is then always recovered); further starts are random; (3) a
-    step counts if it brings 1e-12 of |target| |source|; (4) a tensor that one permutation reorders
-    on two axes is linearised at the current order. Local optima exist where a tensor lies between
-    two permutations; with none such the first assignment is exact.
+    order. We visit them in phases, always in the same order, all of a phase at once, for they share
+    no tensor and do not depend on each other; and only those with a neighbour that changed. In a
+    chain of layers most visits of a random order change nothing, and random starts give as much
+    variety. (2) The first start is ``start``, or a pass that fixes the permutations one after
+    another, the one with most known inputs and outputs first, each by its fixed neighbours alone (a
+    permuted copy of an MLP is then always recovered); further starts are random. (3) A step counts
+    if it gains 1e-12 of |target| |source|. (4) A tensor that one permutation reorders on two axes
+    is linearised at the current order. Local optima exist where a tensor lies between two
+    permutations; without such a tensor the first assignment is exact.
 
     >>> layout, spec = Layout((("w", (3, 1)), ("v", (1, 3)))), {"h": (("w", 0), ("v", 1))}
     >>> source = torch.tensor([[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]])
-    >>> match(
-    ...     layout, spec, torch.tensor([[3.0, 1.0, 2.0, 6.0, 4.0, 5.0]]), source, torch.tensor([0])
-    ... )["h"]
+    >>> target = torch.tensor([[3.0, 1.0, 2.0, 6.0, 4.0, 5.0]])
+    >>> match(layout, spec, target, source, torch.tensor([0]))["h"]
     tensor([[2, 0, 1]])
     """
     wanted = (len(keys), layout.size)
@@ -102,9 +101,9 @@ def match(
             " in each row."
         )
     models, pairs = torch.cat([target, source]), torch.arange(len(keys), device=keys.device)
-    chosen = {"max_sweeps": max_sweeps, "restarts": restarts, "limit_bytes": limit_bytes}
+    limits = {"max_sweeps": max_sweeps, "restarts": restarts, "limit_bytes": limit_bytes}
     return match_among(
-        layout, permutations, models, pairs, pairs + len(pairs), keys, start, **chosen
+        layout, permutations, models, pairs, pairs + len(pairs), keys, start, **limits
     )
 
 
@@ -122,62 +121,57 @@ def match_among(
 ) -> Orders:
     """Match pairs that share models, each of which is then unfolded once for all its pairs.
 
-    models: parameters   [models, params];   target, source: the rows of each pair's
-        two models   int64 [pairs]
-    All else, the result (name -> int64 [pairs, n]) and the errors are those of ``match``.
+    models:         parameters                        [models, params]
+    target, source: the rows of each pair's models    int64 [pairs]
+    The other arguments, the result (name -> int64 [pairs, n]) and the errors are those of
+    ``match``.
 
     >>> layout, spec = Layout((("w", (3, 1)), ("v", (1, 3)))), {"h": (("w", 0), ("v", 1))}
     >>> models = torch.tensor([[3.0, 1.0, 2.0, 6.0, 4.0, 5.0], [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]])
-    >>> match_among(layout, spec, models, torch.tensor([0]), torch.tensor([1]), torch.tensor([0]))[
-    ...     "h"
-    ... ]
+    >>> zero, one = torch.tensor([0]), torch.tensor([1])
+    >>> match_among(layout, spec, models, zero, one, keys=zero)["h"]
     tensor([[2, 0, 1]])
     """
     max_sweeps, restarts = whole(max_sweeps, "max_sweeps", 1), whole(restarts, "restarts", 1)
     plan, identity = plan_of(layout, permutations), identity_orders(layout, permutations, keys)
     if not len(keys):
         return identity
-    given, known = identity, torch.zeros_like(keys, dtype=torch.bool)
+    known = torch.zeros_like(keys, dtype=torch.bool)
     if start is not None and permutations:
-        given, known = start, known_orders(layout, permutations, start, len(keys))
+        known = known_orders(layout, permutations, start, len(keys))
+    first = start if start is not None and permutations else identity
+    # each permutation by itself: the first start ends at the best
+    count = restarts if any(plan.moving.values()) else 1
     # two models unfolded along two axes, a pair's own copies of its largest tensors, and scores of
     # each permutation
     per_pair = 8 * (6 * layout.size + 3 * sum(n * n for n in plan.sizes.values()))
-    found = []
-    # each permutation by itself: the first start ends at the best
-    alone = not any(plan.moving.values())
+    chunk = max(1, limit_bytes // per_pair)
+    parts = []
     with torch.inference_mode():  # a tenth less time, in many small steps
-        for rows in torch.arange(len(keys), device=keys.device).split(
-            max(1, limit_bytes // per_pair)
-        ):
-            used, both = torch.unique(torch.cat([target[rows], source[rows]]), return_inverse=True)
-            problem = problem_of(layout, plan, models[used], *both.view(2, len(rows)))
-            first, same = (
-                {name: order[rows] for name, order in orders.items()}
-                for orders in (given, identity)
-            )
-            starts = _starts(
-                layout, permutations, first, known[rows], keys[rows], 1 if alone else restarts
-            )
-            found.append(_best_of(problem, same, starts, max_sweeps))
-    return {name: torch.cat([orders[name] for orders in found]) for name in plan.sizes}
+        for rows in torch.arange(len(keys), device=keys.device).split(chunk):
+            both = torch.cat([target[rows], source[rows]])
+            numbers, places = torch.unique(both, return_inverse=True)
+            problem = problem_of(layout, plan, models[numbers], *places.view(2, len(rows)))
+            begin = {name: order[rows] for name, order in first.items()}
+            starts = _starts(layout, permutations, begin, known[rows], keys[rows], count)
+            same = {name: order[rows] for name, order in identity.items()}
+            parts.append(_best_of(problem, same, starts, max_sweeps))
+    return {name: torch.cat([orders[name] for orders in parts]) for name in plan.sizes}
 
 
 def _starts(
     layout: Layout,
     permutations: Permutations,
-    given: Orders,
+    first: Orders,
     known: Bool[Tensor, "pairs"],
     keys: Int[Tensor, "pairs"],
     count: int,
 ) -> Iterator[tuple[Orders, Bool[Tensor, "pairs"]]]:
-    """Orders to begin with, and where they are to be taken: the given ones, then random ones."""
-    yield given, known
+    """Orders to begin with, and the pairs that have them: first these, then random orders."""
+    yield first, known
     for number in range(1, count):
-        yield (
-            random_orders(layout, permutations, draws.fold(keys, "start", number)),
-            torch.ones_like(known),
-        )
+        orders = random_orders(layout, permutations, draws.fold(keys, "start", number))
+        yield orders, torch.ones_like(known)
 
 
 def _best_of(
@@ -186,19 +180,20 @@ def _best_of(
     starts: Iterator[tuple[Orders, Bool[Tensor, "pairs"]]],
     max_sweeps: int,
 ) -> Orders:
-    """Climb from every start, by the first pass where a pair has none, and keep the highest end
-    above ``best``.
+    """Climb from every start, and keep the highest end above ``best``.
+
+    A pair without a start begins by the first pass.
     """
     names, rows = tuple(best), torch.arange(len(problem.tolerance), device=problem.tolerance.device)
-    held = problem.unmoved
+    highest = problem.unmoved
     for start, known in starts:
         orders = {name: order.clone() for name, order in start.items()}
         stale = known.new_ones(len(known), len(names))
         if not bool(known.all()):
             grounded(problem, (~known).nonzero()[:, 0], orders, stale)
         ascend(problem, orders, stale, max_sweeps)
-        reached = value(problem, names, rows, orders)
-        better = reached > held + problem.tolerance
-        held = torch.where(better, reached, held)
+        end = value(problem, names, rows, orders)
+        better = end > highest + problem.tolerance
+        highest = torch.where(better, end, highest)
         best = {name: torch.where(better[:, None], orders[name], best[name]) for name in names}
     return best

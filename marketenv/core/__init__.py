@@ -1,3 +1,1 @@
-"""Floor 0: the words that every other floor is written in. It knows no dataset, market or
-environment.
-"""
+"""Floor 0: the parts of every market. It knows no dataset, no market and no environment."""

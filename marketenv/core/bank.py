@@ -1,6 +1,4 @@
-"""The parameter bank: the models of all agents of all markets as one stacked tensor with named
-views.
-"""
+"""The parameter bank: the models of all agents of all markets in one tensor with named views."""
 
 from __future__ import annotations
 
@@ -35,11 +33,11 @@ class Layout:
     @cached_property
     def slices(self) -> dict[str, slice]:
         """Where each tensor lies in the flat parameters."""
-        found, start = {}, 0
+        slices, start = {}, 0
         for name, shape in self.shapes:
-            found[name] = slice(start, start + math.prod(shape))
+            slices[name] = slice(start, start + math.prod(shape))
             start += math.prod(shape)
-        return found
+        return slices
 
     def views(self, flat: Float[Tensor, "*batch params"]) -> dict[str, Tensor]:
         """Named views [*batch, *shape] that share memory with the bank [*batch, params]."""

@@ -14,34 +14,34 @@ from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
 from marketenv.core import rounds, saved, tree
+from marketenv.core.batch_state import BatchState, look, opened, played
 from marketenv.core.episodes import read_seeds
 from marketenv.core.finished import Finished
 from marketenv.core.market import Market, Report
 from marketenv.core.policy import Policy
-from marketenv.core.standing import Standing, look, opened, played
 
 
 @dataclass(frozen=True)
 class Turn:
-    """What one step of a batch gives back.
+    """The results of one step of a batch.
 
-    seen:    what the movers of the coming stage see, by role [markets, count, dim];
-             rewards: 0 in the middle of a round
-    report:  None in the middle of a round;
-             terminated, truncated: also of markets that were over before
-    over:    numbers of the markets that ended in this step;
-             last: where those stand, before a restart
-    final_seen: what is seen there
+    observations: what the movers of the coming stage see, by role [markets, count, dim]
+    rewards:      0 in the middle of a round
+    terminated, truncated: also of markets that were over before
+    report:       None in the middle of a round
+    over:         numbers of the markets that ended in this step
+    last:         where these markets stand, before a restart
+    final_observations: what their movers see there
     """
 
-    seen: rounds.ByRole
+    observations: rounds.ByRole
     rewards: Float64[Tensor, "markets agents"]
     terminated: Bool[Tensor, "markets"]
     truncated: Bool[Tensor, "markets"]
     report: Report | None = None
     over: Int[Tensor, "some"] | None = None
     last: rounds.Situation | None = None
-    final_seen: rounds.ByRole | None = None
+    final_observations: rounds.ByRole | None = None
 
 
 class Batch:
@@ -53,51 +53,48 @@ class Batch:
     def __init__(self, market: Market, n_markets: int) -> None:
         self.market, self.n_markets = market, n_markets
         self.now: rounds.Situation | None = None
-        self._standing: Standing | None = None
-        self._seen: rounds.ByRole | None = None
+        self._state: BatchState | None = None
+        self._observations: rounds.ByRole | None = None
 
     def reset(self, seed: Any, mask: Bool[Tensor, "markets"] | None = None) -> rounds.ByRole:
-        """Start an episode: an integer seeds market k with seed + k, None goes on to fresh episodes
-        of the last seed.
+        """Start an episode; an integer seeds market k with seed + k.
 
-        A list names a seed, or None, for each market. With a mask only its markets start; the
-        others stay where they are. Raises ValueError for impossible seeds, and where a mask leaves
-        markets out before they started or in mid-round.
+        None goes on to the next episodes of the last seed; a list names a seed, or None, for each
+        market. With a mask only its markets start; the others stay where they are. Raises
+        ValueError for impossible seeds, and where a mask leaves markets out before they started or
+        in mid-round.
         """
-        seeds = read_seeds(seed, self.n_markets, self.market.device, first=self._standing is None)
+        seeds = read_seeds(seed, self.n_markets, self.market.device, first=self._state is None)
         if mask is not None and not bool(mask.all()) and self.in_round():
             raise ValueError(
                 "a round is not over: all markets of a batch play a stage together. Reset all of"
                 " them, or none."
             )
         everybody = torch.ones(self.n_markets, dtype=torch.bool, device=self.market.device)
-        standing = opened(self.market, self._standing, everybody if mask is None else mask, seeds)
+        state = opened(self.market, self._state, everybody if mask is None else mask, seeds)
         if mask is None:
-            standing = dataclasses.replace(
-                standing, finished=Finished.nothing(self.market, self.n_markets)
-            )
-        return self._begin(standing)
+            nothing = Finished.nothing(self.market, self.n_markets)
+            state = dataclasses.replace(state, finished=nothing)
+        return self._begin(state)
 
-    def _begin(self, standing: Standing, ends: rounds.ByRole | None = None) -> rounds.ByRole:
-        """Begin the round, and say what the movers see; nobody plays where all are over.
+    def _begin(self, state: BatchState, ends: rounds.ByRole | None = None) -> rounds.ByRole:
+        """Begin the round, and return what the movers see; nobody plays where all are over.
 
-        All are quoted in one call, which changes nothing for those that were quoted so before: a
-        smaller batch would round otherwise, and a loaded file, which is quoted in one call too,
-        would not go on to the bit.
+        All markets are quoted in one call: a smaller batch would round otherwise, and a loaded
+        file, which is quoted in one call too, would not go on to the bit. For markets that were
+        quoted before nothing changes.
         """
-        now = (
-            standing.start
-            if bool(standing.over.all())
-            else rounds.begun(self.market, standing.start)
-        )
-        return self._stand(standing, now, look(self.market, standing, now, ends))
+        now = state.start
+        if not bool(state.over.all()):
+            now = rounds.begun(self.market, now)
+        return self._stand(state, now, look(self.market, state, now, ends))
 
     def _stand(
-        self, standing: Standing, now: rounds.Situation, seen: rounds.ByRole
+        self, state: BatchState, now: rounds.Situation, observations: rounds.ByRole
     ) -> rounds.ByRole:
         """Assign everything at once, when nothing can fail any more."""
-        self._standing, self.now, self._seen = standing, now, seen
-        return seen
+        self._state, self.now, self._observations = state, now, observations
+        return observations
 
     def step(
         self,
@@ -105,57 +102,54 @@ class Batch:
         restart: bool = False,
         hold: Bool[Tensor, "markets"] | None = None,
     ) -> Turn:
-        """Play one stage, by the actions of each role that moves; with ``restart`` every market
-        that is over begins its next episode in the same step.
+        """Play one stage, by the actions of each role that moves.
 
-        Markets that were over before stay where they are, and so do those of ``hold``, in markets
-        of one stage only: for them it is as if no round had been played. Raises ValueError as
-        ``rounds.play_stage`` does; where anything is refused, also of the next episodes, nothing
-        has changed.
+        restart: every market that is over begins its next episode in the same step
+        hold:    markets that stay where they are, as if no round had been played; in markets of one
+                 stage only
+
+        Markets that were over before stay where they are too. Raises ValueError as
+        ``rounds.play_stage`` does; after an error, also in the next episodes, nothing has changed.
         """
         if hold is not None and len(self.market.stages) > 1:
             raise ValueError(
                 f"hold was given in a market of {len(self.market.stages)} stages, wanted one of one"
                 " stage: a market that waits would be a stage behind the others."
             )
-        (now, report), before = (
-            rounds.play_stage(self.market, self.running(), actions),
-            self.standing(),
-        )
+        now, report = rounds.play_stage(self.market, self.running(), actions)
+        before = self.state()
         if report is not None:
             return self._end_round(before, *played(before, now, report, hold), restart)
-        made = {role: done.detach().to(torch.float32, copy=True) for role, done in actions.items()}
-        standing = dataclasses.replace(before, moves=(*before.moves, made))
-        seen, nobody = (
-            self._stand(standing, now, rounds.observe(self.market, now)),
-            torch.zeros_like(before.over),
-        )
-        return Turn(seen, torch.zeros_like(before.finished.earned), nobody, nobody)
+        copies = {role: of.detach().to(torch.float32, copy=True) for role, of in actions.items()}
+        state = dataclasses.replace(before, moves=(*before.moves, copies))
+        observations = self._stand(state, now, rounds.observe(self.market, now))
+        nobody, nothing = torch.zeros_like(before.over), torch.zeros_like(before.finished.earned)
+        return Turn(observations, nothing, nobody, nobody)
 
     def _end_round(
-        self, before: Standing, standing: Standing, report: Report, restart: bool
+        self, before: BatchState, state: BatchState, report: Report, restart: bool
     ) -> Turn:
         """The end of a round, and the beginning of the next one.
 
         Markets that restart are opened before anything of the new round is computed for anybody.
         """
-        over, old = standing.over, before.over
-        index, truncated, last, ends = (
-            (over & ~old).nonzero()[:, 0],
-            over & ~report.terminated,
-            None,
-            None,
-        )
+        over, old = state.over, before.over
+        index, last, ends = (over & ~old).nonzero()[:, 0], state.start, None
         if len(index):
-            last = (
-                standing.start if len(index) == self.n_markets else tree.rows(standing.start, index)
-            )
+            last = last if len(index) == self.n_markets else tree.rows(last, index)
             ends = rounds.observe_end(self.market, last)
         if restart and bool(over.any()):
-            standing = opened(self.market, standing, over)
-        seen = self._begin(standing, None if bool(old.any()) else ends)
-        of_ended = (None, None, None) if ends is None else (index, last, ends)
-        return Turn(seen, report.rewards, report.terminated, truncated, report, *of_ended)
+            state = opened(self.market, state, over)
+        turn = Turn(
+            observations=self._begin(state, None if bool(old.any()) else ends),
+            rewards=report.rewards,
+            terminated=report.terminated,
+            truncated=over & ~report.terminated,
+            report=report,
+        )
+        if ends is None:
+            return turn
+        return dataclasses.replace(turn, over=index, last=last, final_observations=ends)
 
     def running(self) -> rounds.Situation:
         """Where the markets stand; ValueError before the first reset."""
@@ -163,69 +157,63 @@ class Batch:
             raise ValueError("the market has not started: call reset() first.")
         return self.now
 
-    def standing(self) -> Standing:
-        """The round's beginning, its moves, who is over, and what is told; ValueError before
-        the first reset.
-        """
+    def state(self) -> BatchState:
+        """All that the batch depends on; ValueError before the first reset."""
         self.running()
-        assert self._standing is not None
-        return self._standing
+        assert self._state is not None
+        return self._state
 
     def in_round(self) -> bool:
-        """Whether a stage of the present round is played; ValueError before the first reset."""
-        return len(self.standing().moves) > 0
+        """Whether a stage of the present round was played; ValueError before the first reset."""
+        return len(self.state().moves) > 0
 
     @property
     def report(self) -> Report | None:
         """The last finished round in full; None before the first one, and after a load."""
-        return None if self._standing is None else self._standing.finished.report
+        return None if self._state is None else self._state.finished.report
 
     def infos(self) -> Mapping[str, Tensor]:
-        """Facts of the last finished round [markets, agents], zeros before the first one and in
-        markets that began anew.
-        """
-        return self.standing().finished.facts
+        """Facts of the last finished round of the present episode [markets, agents], or 0."""
+        return self.state().finished.facts
 
-    def seen(self) -> rounds.ByRole:
+    def observations(self) -> rounds.ByRole:
         """What the movers saw last: by role [markets, count, dim]."""
-        assert self._seen is not None
-        return self._seen
+        assert self._observations is not None
+        return self._observations
 
     def act(
         self, policies: Mapping[str, Policy], skip: frozenset[str] = frozenset()
     ) -> rounds.ByRole:
         """What the movers' policies do now, by role; rows of ``skip`` stay zero."""
-        return rounds.act(self.market, policies, self.running(), skip, self._seen)
+        return rounds.act(self.market, policies, self.running(), skip, self._observations)
 
     def save(self, path: str | Path) -> None:
         """Write the whole running state: a loaded copy goes on to the bit on a CPU.
 
-        Warns where the market holds a part that cannot be compared, so that no market can be sure
-        to go on from the file.
+        Warns where a part of the market cannot be compared, so that no market may load the file.
         """
-        saved.write(path, self._about, self.standing())
+        saved.write(path, self._about, self.state())
 
     def load(self, path: str | Path, restart: bool = False) -> rounds.ByRole:
-        """Take up a saved state; ValueError for a damaged, foreign or impossible file, and nothing
-        changes then.
+        """Take up a saved state, and return what the movers see.
 
         With ``restart`` the markets that are over begin their next episodes, as in ``step``.
-
-        What was quoted is computed again from the state, so files stay small; of the last round
-        only its infos are kept.
+        Quotes are computed again from the state, so files stay small; of the last round a file
+        keeps its infos alone. Raises ValueError for a damaged, foreign or impossible file, and
+        nothing changes then.
         """
-        standing = saved.read(path, self.market, self._about, self.n_markets)
-        if restart and bool(standing.over.any()):
-            if standing.moves:
+        state = saved.read(path, self.market, self._about, self.n_markets)
+        if restart and bool(state.over.any()):
+            if state.moves:
                 raise ValueError(
-                    f"a round is not over in {path}, where some markets are: they cannot begin anew"
-                    " before it is."
+                    f"{path} stands in the middle of a round, wanted the end of one: some of its"
+                    " markets are over and cannot restart before it. Load it without restart."
                 )
-            return self._begin(opened(self.market, standing, standing.over))
-        now = rounds.resume(self.market, standing.start, standing.moves, bool(standing.over.all()))
-        return self._stand(standing, now, look(self.market, standing, now))
+            return self._begin(opened(self.market, state, state.over))
+        now = rounds.resume(self.market, state.start, state.moves, bool(state.over.all()))
+        return self._stand(state, now, look(self.market, state, now))
 
     @cached_property
     def _about(self) -> saved.Facts:
-        """What tells the market from others; computed once, for it reads all of the data."""
+        """Facts that differ between markets; computed once, for they depend on all of the data."""
         return saved.facts_of(self.market)

@@ -1,10 +1,8 @@
-"""Arguments as they are wanted: every check takes a value and its name, and returns the value in
-one plain form.
+"""Checks of arguments: each takes a value and its name, and returns the value in its plain form.
 
-What a check cannot take it refuses with a ValueError: what came, what was wanted and, in ``fix``,
-what to do. Whole numbers of every kind become int, real ones float, lists and arrays tuples; text,
-NaN and bools are no numbers. So configs that were given equal things are equal, and pickle and save
-alike.
+A check refuses other values with a ValueError: what came, what was wanted and, in ``fix``, what to
+do. Whole numbers of every kind become int, real ones float, lists and arrays tuples; text, NaN and
+bools are no numbers. So configs of equal arguments are equal, and are pickled and saved alike.
 """
 
 from __future__ import annotations
@@ -13,58 +11,60 @@ import inspect
 import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from marketenv.core.lookup import lookup, unknown
+from marketenv.core.plain_forms import entries, real_number, refused, scalar
+
+__all__ = [
+    "Check",
+    "callable_with",
+    "check_fields",
+    "choice",
+    "each",
+    "flag",
+    "interval",
+    "keywords",
+    "named_part",
+    "number",
+    "one_or_each",
+    "options",
+    "or_none",
+    "path",
+    "refused",
+    "text",
+    "whole",
+]
 
 Check = Callable[[Any, str], Any]  # (value, name) -> the value in its plain form
 LARGEST = 2**63 - 1  # whole number that a tensor holds
-LONGEST = 100  # characters of a value that an error shows
-
-
-def refused(name: str, value: object, wanted: str) -> ValueError:
-    """Describe a value that cannot be taken, ready to be raised.
-
-    >>> refused("steps", 0, "a whole number >= 1")
-    ValueError('steps is 0, wanted a whole number >= 1.')
-    """
-    text = " ".join(repr(value).split())
-    text = text if len(text) <= LONGEST else f"{text[:LONGEST]} ... (a {type(value).__name__})"
-    return ValueError(f"{name} is {text}, wanted {wanted}.")
 
 
 def whole(value: Any, name: str, least: int = 0, most: int = LARGEST, fix: str = "") -> int:
-    """Take a whole number from ``least`` to ``most``: an int, np.int64, or an integer array or
-    tensor without axes.
+    """Take a whole number from ``least`` to ``most``.
 
+    It is an int, np.int64, or an integer array or tensor without axes.
+
+    >>> import numpy as np
     >>> whole(np.int64(3), "n_agents", 2)
     3
     >>> whole("3", "n_agents", 2)
     Traceback (most recent call last):
     ValueError: n_agents is '3', wanted a whole number >= 2.
     """
-    plain = _plain(value)
+    plain = scalar(value)
     try:
-        found = least - 1 if isinstance(plain, bool) else operator.index(plain)
+        count = least - 1 if isinstance(plain, bool) else operator.index(plain)
     except TypeError:
-        found = least - 1
-    if not least <= found <= most:
-        top = (
-            f"2**{most.bit_length()} - 1"
-            if most > 2**20 and most + 1 == 2 ** most.bit_length()
-            else most
-        )
-        unbounded = most == LARGEST and found < least
-        raise refused(
-            name,
-            value,
-            f"a whole number {f'>= {least}' if unbounded else f'from {least} to {top}'}{fix}",
-        )
-    return found
+        count = least - 1
+    if not least <= count <= most:
+        power = most > 2**20 and most + 1 == 2 ** most.bit_length()
+        top = f"2**{most.bit_length()} - 1" if power else most
+        unbounded = most == LARGEST and count < least
+        bounds = f">= {least}" if unbounded else f"from {least} to {top}"
+        raise refused(name, value, f"a whole number {bounds}{fix}")
+    return count
 
 
 def number(
@@ -78,8 +78,9 @@ def number(
     infinite: bool = False,
     fix: str = "",
 ) -> float:
-    """Take a real number: least <= number <= most, above < number < below; finite unless
-    ``infinite`` says otherwise.
+    """Take a real number: least <= number <= most and above < number < below.
+
+    It is finite, or with ``infinite`` perhaps not.
 
     >>> number(1, "cash", 0)
     1.0
@@ -87,26 +88,24 @@ def number(
     Traceback (most recent call last):
     ValueError: momentum is nan, wanted a finite number >= 0 and < 1; 0 is plain SGD.
     """
-    found = _real(value)
-    inside = above < found < below or (infinite and math.isinf(found))
-    if not (least <= found <= most and inside):
+    real = real_number(value)
+    inside = above < real < below or (infinite and math.isinf(real))
+    if not (least <= real <= most and inside):
         ends = ((">=", least), (">", above), ("<=", most), ("<", below))
         bounds = " and ".join(f"{sign} {end:g}" for sign, end in ends if math.isfinite(end))
-        raise refused(
-            name,
-            value,
-            f"a {'' if infinite else 'finite '}number{' ' if bounds else ''}{bounds}{fix}",
-        )
-    return found
+        kind = "a number" if infinite else "a finite number"
+        raise refused(name, value, f"{kind}{' ' if bounds else ''}{bounds}{fix}")
+    return real
 
 
 def flag(value: Any, name: str, fix: str = "") -> bool:
     """Take True or False, and NumPy's.
 
+    >>> import numpy as np
     >>> flag(np.True_, "download")
     True
     """
-    plain = _plain(value)
+    plain = scalar(value)
     if not isinstance(plain, bool):
         raise refused(name, value, f"True or False{fix}")
     return plain
@@ -135,7 +134,7 @@ def path(value: Any, name: str) -> str | Path:
 
 
 def choice(value: Any, name: str, known: Sequence[str] | Mapping[str, Any]) -> str:
-    """Take one of the known names; another is told its nearest neighbour.
+    """Take one of the known names; the error for another one names its nearest neighbour.
 
     >>> choice("resett", "after_purchase", ("keep", "reset"))
     Traceback (most recent call last):
@@ -155,10 +154,10 @@ def named_part(
     kind: type | None = None,
     takes: int | None = None,
 ) -> Any:
-    """Take a part by its name in a table, or the part itself: an object of the kind, or a callable
-    where there is no kind.
+    """Take a part by its name in a table, or the part itself.
 
-    wanted: how an error calls such an object;   takes: how many arguments a callable is called with
+    kind:   its class, None for any callable;   wanted: the words for such a part in an error
+    takes:  how many arguments a callable is called with
 
     >>> named_part("total", "rule", {"total": sum}, "a callable numbers -> number", takes=1) is sum
     True
@@ -187,15 +186,12 @@ def interval(
     >>> interval([0, 2], "costs", 0.0, 10.0)
     (0.0, 2.0)
     """
-    ends = [_real(end) for end in _listed(value) or ()]
+    ends = [real_number(end) for end in entries(value) or ()]
     ordered = len(ends) == 2 and least <= ends[0] <= ends[1] <= most and math.isfinite(ends[1])
     if not ordered or (apart and ends[0] == ends[1]):
         top = f" <= {most:g}" if math.isfinite(most) else ", both finite"
-        raise refused(
-            name,
-            value,
-            f"an interval (low, high), {least:g} <= low {'<' if apart else '<='} high{top}",
-        )
+        bounds = f"{least:g} <= low {'<' if apart else '<='} high{top}"
+        raise refused(name, value, f"an interval (low, high), {bounds}")
     return ends[0], ends[1]
 
 
@@ -207,21 +203,20 @@ def each(
     wanted: str = "entries",
     fix: str = "",
 ) -> tuple[Any, ...]:
-    """Take a tuple, list or array of one axis, and check every entry: n of them, one for each
-    agent, or any number.
+    """Take a tuple, list or array of one axis, and check every entry.
 
-    wanted: how an error calls the entries
+    n: how many entries, one for each agent; None: any number
+    wanted: the word for the entries in an error
 
+    >>> import numpy as np
     >>> each([0, np.int64(2)], "joins", whole, 2)
     (0, 2)
     """
-    found = _listed(value)
-    if found is None or (n is not None and len(found) != n):
-        count = (
-            f"a tuple of {wanted}" if n is None else f"a tuple of {n} {wanted}, one for each agent"
-        )
-        raise refused(name, value, f"{count}{fix}")
-    return tuple(check(entry, f"{name}[{k}]") for k, entry in enumerate(found))
+    values = entries(value)
+    if values is None or (n is not None and len(values) != n):
+        count = wanted if n is None else f"{n} {wanted}, one for each agent"
+        raise refused(name, value, f"a tuple of {count}{fix}")
+    return tuple(check(entry, f"{name}[{k}]") for k, entry in enumerate(values))
 
 
 def one_or_each(value: Any, name: str, check: Check, n: int, wanted: str) -> Any:
@@ -233,16 +228,15 @@ def one_or_each(value: Any, name: str, check: Check, n: int, wanted: str) -> Any
     ... )
     (1.0, (1.0, 2.0))
     """
-    return (
-        check(value, name)
-        if _listed(value) is None
-        else each(value, name, check, n, wanted, ", or one for all")
-    )
+    if entries(value) is None:
+        return check(value, name)
+    return each(value, name, check, n, wanted, ", or one for all")
 
 
 def options(value: Any, name: str, known: Sequence[str] | None = None) -> dict[str, Any]:
-    """Take a mapping from names to values, as a copy; an unknown name is told its nearest
-    neighbour. None: all are known.
+    """Take a mapping from names to values, as a copy.
+
+    known: the names that are allowed; None: every name
 
     >>> options({"hiden": (32,)}, "learner_options", ("hidden", "memory"))
     Traceback (most recent call last):
@@ -257,7 +251,7 @@ def options(value: Any, name: str, known: Sequence[str] | None = None) -> dict[s
 
 
 def keywords(function: Callable[..., Any], after: int) -> tuple[str, ...] | None:
-    """Names of what a function takes beyond its first arguments, None where it takes any name.
+    """Names of a function's arguments after the first ones; None where it takes any keyword.
 
     >>> keywords(round, 1)
     ('ndigits',)
@@ -267,8 +261,7 @@ def keywords(function: Callable[..., Any], after: int) -> tuple[str, ...] | None
 
 
 def callable_with(function: Callable[..., Any], count: int, *names: str) -> bool:
-    """Whether a function can be called with so many arguments and these keywords; True where Python
-    cannot say.
+    """Whether a function takes so many arguments and these keywords; True where Python cannot say.
 
     >>> (
     ...     callable_with(lambda bids, asks: bids, 1),
@@ -295,45 +288,6 @@ def or_none(check: Callable[..., Any], /, **bounds: Any) -> Check:
 
 
 def check_fields(config: Any, checks: Mapping[str, Check]) -> None:
-    """Give the fields of a frozen dataclass their plain forms, in the order of the checks; for
-    use in ``__post_init__``.
-    """
+    """Give the fields of a frozen dataclass their plain forms, for use in ``__post_init__``."""
     for name, check in checks.items():
         object.__setattr__(config, name, check(getattr(config, name), name))
-
-
-def _plain(value: Any) -> Any:
-    """The Python number that an array, tensor or NumPy number without axes holds, None for
-    other arrays; else the value.
-    """
-    if np.ma.is_masked(value) or getattr(value, "ndim", None) not in (None, 0):
-        return None
-    try:
-        return value.item() if hasattr(value, "ndim") else value
-    except (AttributeError, RuntimeError):  # a tensor without values
-        return None
-
-
-def _real(value: Any) -> float:
-    """The value as a float; NaN, which no range has, where it is no real number."""
-    plain = _plain(value)
-    try:
-        return float(plain) if isinstance(plain, Real) and not isinstance(plain, bool) else math.nan
-    except OverflowError:
-        return math.nan
-
-
-def _listed(value: Any) -> list[Any] | None:
-    """The entries of a tuple, list, range or array of one axis; None for anything else."""
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray | memoryview):
-        return list(value)
-    if (
-        getattr(value, "ndim", None) != 1
-        or not hasattr(value, "tolist")
-        or isinstance(value, memoryview)
-    ):
-        return None
-    try:
-        return list(value.tolist())
-    except (RuntimeError, NotImplementedError):  # a sparse tensor, or one without values
-        return None

@@ -8,7 +8,7 @@ import torch
 
 
 def seconds(device: torch.device) -> float:
-    """A clock's seconds, read when the device has done all work that it was given.
+    """A clock's seconds, read after the device has finished all its work.
 
     >>> start = seconds(torch.device("cpu"))
     >>> seconds(torch.device("cpu")) >= start

@@ -38,25 +38,22 @@ def _mix(z: Tensor) -> Tensor:
 def fold(keys: Keys, *parts: int | str | Tensor) -> Int[Tensor, "..."]:
     """Derive new keys from keys and any number of parts.
 
-    keys: int64 [*batch]; parts: integers, names of a purpose, or int64 tensors that broadcast with
-        the keys.
+    keys:  int64 [*batch]
+    parts: integers, names of a purpose, or int64 tensors that broadcast with the keys
     Returns int64 keys of the broadcast shape; equal inputs give equal keys, on every device.
 
     >>> int(fold(torch.tensor(3), "noise", 7)) == int(fold(torch.tensor([3, 4]), "noise", 7)[0])
     True
     """
     for part in parts:
-        keys = _mix(
-            keys + (_mix((part + 1) * _GOLDEN) if isinstance(part, Tensor) else _mixed(part))
-        )
+        step = _mix((part + 1) * _GOLDEN) if isinstance(part, Tensor) else _mix_number(part)
+        keys = _mix(keys + step)
     return keys
 
 
 @functools.lru_cache(maxsize=1024)
-def _mixed(part: int | str) -> int:
-    """What ``fold`` adds for a part that is no tensor: the same arithmetic on one number,
-    without a tensor and a device.
-    """
+def _mix_number(part: int | str) -> int:
+    """The summand of ``fold`` for a part that is no tensor, by the same arithmetic on a number."""
     number = zlib.crc32(part.encode()) if isinstance(part, str) else operator.index(part)
     z = (number + 1) * _GOLDEN & _BITS
     for bits, factor in ((30, _MIX_1), (27, _MIX_2)):
@@ -86,16 +83,12 @@ def uniform(keys: Keys, *shape: int) -> Float[Tensor, "..."]:
 
 
 def normal(keys: Keys, *shape: int) -> Float[Tensor, "..."]:
-    """Draw float64 standard normal numbers by the inverse distribution function: [*batch,
-    *shape].
-    """
+    """Draw float64 standard normal numbers by the inverse distribution: [*batch, *shape]."""
     return math.sqrt(2.0) * torch.erfinv(2.0 * uniform(keys, *shape) - 1.0)
 
 
 def integers(keys: Keys, high: int | Tensor, *shape: int) -> Int[Tensor, "..."]:
-    """Draw integers 0 <= k < high: [*batch, *shape]; high is a number or a tensor that
-    broadcasts.
-    """
+    """Draw integers 0 <= k < high, a number or a tensor that broadcasts: [*batch, *shape]."""
     top = torch.as_tensor(high, device=keys.device)
     return torch.minimum((uniform(keys, *shape) * top).long(), top - 1)
 

@@ -1,4 +1,4 @@
-"""Which episode each market of a batch plays, and the seeds that follow from it."""
+"""Which episode each market of a batch plays, and the seed of that episode."""
 
 from __future__ import annotations
 
@@ -17,27 +17,26 @@ from marketenv.core import draws
 
 
 @dataclass(frozen=True)
-class Episodes:
-    """The seed that each market was given last, and how many episodes it has begun since its
-    first one   int64 [markets].
+class EpisodeSeeds:
+    """Which episode each market plays.
+
+    base:   the seed that each market got last                       int64 [markets]
+    number: how many episodes it has begun since the first of it     int64 [markets]
     """
 
-    base: Tensor  # not yet checked where they were just read from a file
+    base: Tensor  # both are not checked yet where a file was just read
     number: Tensor
 
     @property
     def seeds(self) -> Int[Tensor, "markets"]:
-        """Seeds of each market's present episode; the first one's are the seeds that were given."""
-        return torch.where(
-            self.number > 0, draws.fold(self.base, "episode", self.number), self.base
-        )
+        """Seeds of each market's present episode; a first episode has the base itself."""
+        later = draws.fold(self.base, "episode", self.number)
+        return torch.where(self.number > 0, later, self.base)
 
-    def begun(self, seeds: Int[Tensor, "markets"], mask: Bool[Tensor, "markets"]) -> Episodes:
-        """The masked markets begin episodes of new seeds, or their next ones where the seed is
-        -1.
-        """
+    def begun(self, seeds: Int[Tensor, "markets"], mask: Bool[Tensor, "markets"]) -> EpisodeSeeds:
+        """The masked markets begin episodes of new seeds, or their next ones where a seed is -1."""
         number = torch.where(seeds >= 0, 0, self.number + 1)
-        return Episodes(
+        return EpisodeSeeds(
             torch.where(mask & (seeds >= 0), seeds, self.base),
             torch.where(mask, number, self.number),
         )
@@ -46,11 +45,9 @@ class Episodes:
 def read_seeds(
     seed: Any, n_markets: int, device: torch.device, first: bool
 ) -> Int[Tensor, "markets"]:
-    """One seed a market: an integer seeds market k with seed + k; a list names a seed, or None, for
-    each.
+    """One seed a market: an integer seeds market k with seed + k; a list names a seed for each.
 
-    first: there are no former episodes, so seeds that are not named are drawn; otherwise they are
-        -1
+    first: there are no former episodes, so seeds that are None are drawn; otherwise they are -1
     Raises ValueError for anything else.
 
     >>> read_seeds(5, 3, torch.device("cpu"), first=True).tolist()
@@ -64,11 +61,10 @@ def read_seeds(
         raise ValueError(
             f"seed is {seed!r}; wanted an integer >= 0, or {n_markets} of them, below 2**63."
         )
-    drawn = secrets.randbits(40) if first else None
-    filled = [
-        (-1 if drawn is None else drawn + k) if one is None else one for k, one in enumerate(seeds)
-    ]
-    return torch.tensor(filled, dtype=torch.int64, device=device)
+    fresh = secrets.randbits(40)
+    others = [fresh + k if first else -1 for k in range(n_markets)]
+    full = [other if seed is None else seed for seed, other in zip(seeds, others, strict=True)]
+    return torch.tensor(full, dtype=torch.int64, device=device)
 
 
 def _each(seed: Any, n_markets: int) -> list[Any]:

@@ -1,7 +1,7 @@
 """Named slices of a flat vector: what an observation or an action means, and its bounds.
 
-A market's actions lie in a box. What a place in that box means is said by the field alone: it reads
-actions into what they mean and writes what is meant into actions, so nobody decodes a box by hand.
+A market's actions lie in a box. The field alone knows what a place in that box means: it reads
+meanings from actions and writes actions from meanings, so nobody decodes a box by hand.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ TOLERANCE = 1e-6  # how far outside its box a value may lie before it is refused
 
 
 def just_above(actions: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """The next action of a box [-1, 1] that means more, clipped to the box; near 0 the next float32
-    would mean the same.
+    """The next action of a box [-1, 1] that means more, clipped to the box.
+
+    Near 0 the next float32 would mean the same.
 
     >>> float(just_above(torch.zeros(()))) > 5e-8
     True
@@ -75,19 +76,18 @@ class Fields:
     @cached_property
     def low(self) -> Float[Tensor, "dim"]:
         """Lower bounds, float32 [dim]."""
-        return torch.tensor(
-            [f.low for f in self.items for _ in range(f.size)], dtype=torch.float32, device="cpu"
-        )
+        bounds = [f.low for f in self.items for _ in range(f.size)]
+        return torch.tensor(bounds, dtype=torch.float32, device="cpu")
 
     @cached_property
     def high(self) -> Float[Tensor, "dim"]:
         """Upper bounds, float32 [dim]."""
-        return torch.tensor(
-            [f.high for f in self.items for _ in range(f.size)], dtype=torch.float32, device="cpu"
-        )
+        bounds = [f.high for f in self.items for _ in range(f.size)]
+        return torch.tensor(bounds, dtype=torch.float32, device="cpu")
 
     def pack(self, **parts: Tensor) -> Float[Tensor, "*batch dim"]:
-        """Join named parts [*batch, size] into float32 [*batch, dim], clipped to the bounds;
+        """Join named parts [*batch, size] into float32 [*batch, dim], clipped to the bounds.
+
         NaN becomes the upper bound.
         """
         if parts.keys() != self.slices.keys():
@@ -107,12 +107,11 @@ class Fields:
     ) -> dict[str, Tensor]:
         """What actions [*batch, >=dim] mean, by name: float64 [*batch, size] each.
 
-        of: by a field's name what it is a multiple of, where that may be 0   [*batch, size] each
+        of: by a field's name the amount that it multiplies, where this may be 0
+            [*batch, size] each
         """
-        return {
-            f.name: f.read(flat[..., self.slices[f.name]], (of or {}).get(f.name))
-            for f in self.items
-        }
+        amounts, parts = of or {}, self.unpack(flat)
+        return {f.name: f.read(parts[f.name], amounts.get(f.name)) for f in self.items}
 
     def write(
         self,
@@ -121,13 +120,14 @@ class Fields:
         /,
         **meanings: Tensor | float | str,
     ) -> Float32[Tensor, "*batch dim"]:
-        """The actions that mean this, clipped to the box: what ``read`` undoes.
+        """The actions that mean this, clipped to the box; ``read`` undoes it.
 
-        like:     says how many there are and on which device, as what the agents
-                  see does   [*batch, ...]
+        like:     a tensor of as many rows and of the same device, such as the agents'
+                  observations   [*batch, ...]
         of:       as in ``read``
         meanings: of every field, [*batch, size] or anything that broadcasts to it; an option by its
-            name
+                  name
+
         Raises ValueError for missing and unknown meanings, for NaN and for shapes that do not fit.
 
         >>> fields = Fields(
@@ -141,24 +141,12 @@ class Fields:
                 f"write got {sorted(meanings)}, wanted {sorted(self.slices)}; give every field"
                 " once."
             )
-        known = of or {}
-        actions = torch.cat(
-            [_written(f, meanings[f.name], known.get(f.name), like) for f in self.items], -1
-        )
+        amounts = of or {}
+        parts = [_written(f, meanings[f.name], amounts.get(f.name), like) for f in self.items]
+        actions = torch.cat(parts, -1)
         if bool(actions.isnan().any()):
-            field = next(
-                f for f in self.items if bool(actions[..., self.slices[f.name]].isnan().any())
-            )
-            most = len(field.options) - 1 if isinstance(field, Choice) else None
-            wanted = (
-                "real numbers"
-                if most is None
-                else f"numbers of its options, from 0 to {most}, or one of them by its name"
-            )
-            raise ValueError(
-                f"{field.name!r} is to mean {'NaN' if most is None else 'no option'}, wanted"
-                f" {wanted}."
-            )
+            pairs = zip(self.items, parts, strict=True)
+            raise _meaningless(next(f for f, part in pairs if bool(part.isnan().any())))
         return actions
 
     def check(self, values: Tensor, who: str) -> Tensor:
@@ -187,37 +175,44 @@ class Fields:
 
     @cached_property
     def _bounds(self) -> Float[Tensor, "four dim"]:
-        """The ends of the box, and the least and the most that ``check`` lets; in one tensor,
-        which goes to a device at once.
-        """
+        """The ends of the box, and those of ``check``, in one tensor, for one copy to a device."""
         return torch.stack([self.low, self.high, self.low - TOLERANCE, self.high + TOLERANCE])
 
 
 def _written(
     field: Field, meaning: Tensor | float | str, of: Tensor | None, like: Tensor
 ) -> Float32[Tensor, "*batch size"]:
-    """The actions of one field that mean this, as ``Fields.write`` says."""
+    """The actions of one field that mean this; see ``Fields.write``."""
     wanted = (*like.shape[:-1], field.size)
-    if isinstance(meaning, str | float | int) and (
-        of is None or not isinstance(field, Multiple) or not field.decades
-    ):
-        return torch.full(
-            wanted, _constant(field, meaning), dtype=torch.float32, device=like.device
-        )
-    numbers = real(meaning, f"what {field.name!r} is to mean").to(like.device, torch.float64)
+    by_tens = isinstance(field, Multiple) and bool(field.decades)
+    if isinstance(meaning, str | float | int) and (of is None or not by_tens):
+        action = _constant(field, meaning)
+        return torch.full(wanted, action, dtype=torch.float32, device=like.device)
+    subject = f"what {field.name!r} is to mean"
+    numbers = real(meaning, subject).to(like.device, torch.float64)
     try:
         numbers = numbers.expand(wanted)
     except RuntimeError as error:
-        said = f"what {field.name!r} is to mean has shape {list(numbers.shape)}"
-        raise ValueError(f"{said}, wanted {list(wanted)} or one number for all.") from error
+        raise ValueError(
+            f"{subject} has shape {list(numbers.shape)}, wanted {list(wanted)} or one number for"
+            " all."
+        ) from error
     return field.write(numbers, of)
+
+
+def _meaningless(field: Field) -> ValueError:
+    """The error for NaN, and for the number of no option."""
+    if not isinstance(field, Choice):
+        return ValueError(f"{field.name!r} is to mean NaN, wanted real numbers.")
+    return ValueError(
+        f"{field.name!r} is to mean no option, wanted numbers of its options, from 0 to"
+        f" {len(field.options) - 1}, or one of them by its name."
+    )
 
 
 @lru_cache(maxsize=1024)
 def _constant(field: Field, meaning: float | str) -> float:
-    """The action that always means this; policies write the same ones in every round, and torch
-    is slow with single numbers.
-    """
+    """The action that always means this, cached, since torch is slow with single numbers."""
     if not isinstance(meaning, str):
         return float(field.write(torch.tensor(meaning, dtype=torch.float64, device="cpu")))
     if not isinstance(field, Choice):

@@ -1,4 +1,4 @@
-"""The last finished round of every market of a batch, as infos tell it."""
+"""The last finished round of every market of a batch, as infos show it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from marketenv.core.market import Market, Report
 
 @dataclass(frozen=True)
 class Finished:
-    """What is told of every market's last finished round; zeros where none of its present episode
-    is over.
+    """What infos show of every market's last finished round.
+
+    All numbers are 0 in a market whose present episode has no finished round.
 
     facts:  by name, each [markets, agents]
     earned: the rewards                        float64 [markets, agents]
@@ -30,9 +31,8 @@ class Finished:
     @classmethod
     def nothing(cls, market: Market, n_markets: int) -> Finished:
         """No round is over in any market."""
-        zeros = torch.zeros(
-            n_markets, market.people.count, dtype=torch.float64, device=market.device
-        )
+        shape = n_markets, market.people.count
+        zeros = torch.zeros(shape, dtype=torch.float64, device=market.device)
         return cls(dict.fromkeys(market.facts, zeros), zeros)
 
     @classmethod
@@ -46,7 +46,7 @@ class Finished:
         return Finished(facts, self.earned.masked_fill(mask[:, None], 0), self.report)
 
     def but(self, mask: Bool[Tensor, "markets"], former: Finished) -> Finished:
-        """The masked markets have not played: of them the former round is told."""
+        """The masked markets have not played: theirs stays the former round."""
         row, index = mask[:, None], mask.nonzero()[:, 0]
         facts = {
             name: torch.where(row, former.facts[name].to(values.dtype), values)

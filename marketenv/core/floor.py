@@ -1,6 +1,4 @@
-"""The floor that all phases of a market share: who is there, what they own and owe, and what
-this round has come to so far.
-"""
+"""The floor that all phases of a market share: agents, money, models, and this round so far."""
 
 from __future__ import annotations
 
@@ -26,17 +24,21 @@ T = TypeVar("T")
 class Floor:
     """What phases hand to one another; tensors lead with the market axis.
 
-    seeds, round: of each market's episode; rounds that are finished             int64 [markets]
-    ledger:  cash, credit and this round's net of agents, then accounts          [markets, rows]
-    present: who is in the market   bool [markets, agents]
-    ended:   the game is over by a rule of its own                               bool [markets]
+    seeds:   of each market's episode                                      int64 [markets]
+    round:   number of finished rounds                                     int64 [markets]
+    ledger:  cash, credit and this round's net of agents, then accounts    [markets, rows]
+    present: who is in the market                                          bool [markets, agents]
+    ended:   the game is over by a rule of its own                         bool [markets]
     rows:    where each role's agents and each account lie in the ledger, agents first
-    horizon, cut: rounds of an episode, and whether no agent sees where they end
+    horizon: rounds of an episode;   cut: no agent sees where they end
     world:   what the seeds fix for good, such as data (see ``marketenv.markets.worlds``)
-    models:  by role: what its agents have learned;   types: private ones by role
-             and name   [markets, count]
-    flows, terms, done: of this round so far: payments by name; parts of the utility that are no
-             money, by name and role [markets, count]; every phase's outcome by the phase's name
+    models:  of each role's agents
+    types:   private types, by role and name                               [markets, count]
+
+    Of this round so far:
+    flows:    payments by name
+    terms:    parts of the utility that are no money, by name and role     [markets, count]
+    outcomes: every phase's outcome, by the phase's name
     """
 
     seeds: Int[Tensor, "markets"]
@@ -52,7 +54,7 @@ class Floor:
     types: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
     flows: Mapping[str, Flow] = field(default_factory=dict)
     terms: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
-    done: Mapping[str, Any] = field(default_factory=dict)
+    outcomes: Mapping[str, Any] = field(default_factory=dict)
 
     def keys(self, *purpose: int | str) -> Int[Tensor, "markets"]:
         """Keys of this round's random draws for a purpose."""
@@ -79,77 +81,66 @@ class Floor:
 
     @property
     def played(self) -> Float64[Tensor, "markets"]:
-        """Finished rounds / horizon as agents may see it: 0 throughout where the horizon is a
-        cut.
-        """
+        """Finished rounds / horizon, as agents may see it: always 0 where the horizon is a cut."""
         share = self.round.double() / self.horizon
         return share.zero_() if self.cut else share
 
     def everyone(self, **by_role: Tensor) -> Tensor:
-        """Numbers of some roles over all agents, 0 for the others: [markets, count] each ->
-        [markets, agents].
+        """Numbers of some roles over all agents, 0 for the others.
+
+        [markets, count] of each role -> [markets, agents]
         """
         for role, values in by_role.items():
-            where = self._agents(role)
-            if not isinstance(values, Tensor) or values.shape != (
-                self.present.shape[0],
-                where.stop - where.start,
-            ):
-                taken(
-                    values,
-                    f"everyone was given {role}",
-                    self.present[:, where],
-                    f"markets, {role}",
-                    torch.float64,
-                )
+            like = self.present[:, self._agents(role)]
+            if not isinstance(values, Tensor) or values.shape != like.shape:
+                subject = f"everyone was given {role}"
+                taken(values, subject, like, f"markets, {role}", torch.float64)
         if len(by_role) == 1 and values.shape == self.present.shape:
             return values.clone()  # they are everybody
         kinds = [values.dtype for values in by_role.values()] or [torch.float64]
-        total = self.ledger.cash.new_zeros(
-            self.present.shape, dtype=functools.reduce(torch.promote_types, kinds)
-        )
+        kind = functools.reduce(torch.promote_types, kinds)
+        total = self.ledger.cash.new_zeros(self.present.shape, dtype=kind)
         for role, values in by_role.items():
             total[:, self.where(role)] = values.to(total.dtype)
         return total
 
     def _agents(self, role: str) -> slice:
-        """The rows of a role; ValueError for an account, which has no utility and no place
-        among the agents.
-        """
+        """The rows of a role; ValueError for an account, which is no agent and has no utility."""
         where = self.where(role)
         if where.stop > self.present.shape[1]:
             roles = [name for name, rows in self.rows.items() if rows.stop <= self.present.shape[1]]
             raise ValueError(f"{role!r} is an account, wanted a role: {', '.join(roles)}.")
         return where
 
-    def of(self, kind: type[T], **said: Any) -> T:
-        """This round's latest outcome of a kind, which has these fields (``role="trader"``);
-        ValueError where there is none.
+    def of(self, kind: type[T], **fields: Any) -> T:
+        """This round's latest outcome of a class and with these fields (``role="trader"``).
+
+        Raises ValueError where there is none.
         """
-        outcomes = [outcome for outcome in self.done.values() if isinstance(outcome, kind)]
-        found = [
-            one
-            for one in outcomes
-            if all(getattr(one, name) == value for name, value in said.items())
-        ]
-        if not found:
-            of = "".join(f" of {name} {value!r}" for name, value in said.items())
+        latest = None
+        for outcome in self.outcomes.values():
+            if isinstance(outcome, kind) and _has(outcome, fields):
+                latest = outcome
+        if latest is None:
+            of = "".join(f" of {name} {value!r}" for name, value in fields.items())
             raise ValueError(
                 f"no phase of this round has given a {kind.__name__}{of} yet, wanted one before"
-                f" this phase: done are {', '.join(self.done) or 'none'}. Put the phase that gives"
-                " it earlier into the chain."
+                f" this phase; outcomes are there of: {', '.join(self.outcomes) or 'no phase'}. Put"
+                " the phase that gives it earlier into the chain."
             )
-        return found[-1]
+        return latest
 
     def pay(
         self, name: str, payer: str, payee: str, money: Float[Tensor, "markets payers payees"]
     ) -> Floor:
         """Book payments at once; a hold is a payment to an account, and a release one from it.
 
-        name: of these payments, once a round;   payer, payee: a role or an account;
-            money: >= 0 [markets, payers, payees]
-        Whether they can be paid is checked when the phase is over. Raises ValueError for unknown
-        names, a name that is booked already, and another shape or type.
+        name:         of these payments, once a round
+        payer, payee: a role or an account
+        money:        >= 0   [markets, payers, payees]
+
+        At the end of the phase it is checked that the payers have the money. Raises ValueError for
+        unknown names, a name that is booked already, and another shape or type.
         """
         if name in self.flows:
             raise ValueError(
@@ -171,7 +162,8 @@ class Floor:
 
     def term(self, name: str, role: str, value: Float[Tensor, "markets count"]) -> Floor:
         """Add a part of a role's utility that is no money: a value or, below 0, a cost.
-        ValueError where it stands already.
+
+        Raises ValueError where the role has a term of this name already in this round.
         """
         by_role = self.terms.get(name, {})
         if role in by_role:
@@ -184,14 +176,15 @@ class Floor:
         return self.but(terms={**self.terms, name: {**by_role, role: value}})
 
     def but(self, **parts: Any) -> Floor:
-        """The same floor with other parts, by name; ``dataclasses.replace`` takes ten times as
-        long.
-        """
-        if not parts.keys() <= vars(self).keys():
-            raise unknown(
-                "part of the floor", next(iter(parts.keys() - vars(self).keys())), tuple(vars(self))
-            )
+        """The same floor with other parts; ``dataclasses.replace`` takes ten times as long."""
+        for name in parts.keys() - vars(self).keys():
+            raise unknown("part of the floor", name, tuple(vars(self)))
         floor = object.__new__(type(self))
         vars(floor).update(vars(self))
         vars(floor).update(parts)
         return floor
+
+
+def _has(outcome: Any, values: Mapping[str, Any]) -> bool:
+    """Whether the outcome's fields of these names have these values."""
+    return all(getattr(outcome, name) == value for name, value in values.items())

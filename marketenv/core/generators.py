@@ -1,6 +1,4 @@
-"""The random generators that a whole process shares: nothing that a market does may draw from
-them.
-"""
+"""The random generators that a whole process shares; no market may draw from them."""
 
 from __future__ import annotations
 
@@ -14,15 +12,13 @@ import torch
 
 @contextlib.contextmanager
 def no_hidden_draws(who: str, instead: str) -> Iterator[None]:
-    """Refuse what draws from torch's or NumPy's generators inside; afterwards they stand as they
-    did before.
+    """Refuse draws from torch's or NumPy's generators inside, and put the generators back.
 
-    Python's own ``random`` is left alone: type checkers such as beartype draw from it to pick what
-    they check.
+    Python's own ``random`` is left alone: type checkers such as beartype draw from it.
 
     who: what runs inside;   instead: what was wanted, in words
 
-    Raises ValueError that names the generators which moved.
+    Raises ValueError that names the generators from which something was drawn.
 
     >>> with no_hidden_draws("a lottery", "draws from keys"):
     ...     _ = torch.rand(1)
@@ -48,11 +44,9 @@ def no_hidden_draws(who: str, instead: str) -> Iterator[None]:
 def _states() -> dict[str, Any]:
     """Where each generator stands; those of CUDA devices where they are in use."""
     states = {"torch's generator": [torch.get_rng_state()], "NumPy's random": np.random.get_state()}
-    return states | (
-        {"torch's CUDA generator": torch.cuda.get_rng_state_all()}
-        if torch.cuda.is_initialized()
-        else {}
-    )
+    if torch.cuda.is_initialized():
+        states["torch's CUDA generator"] = torch.cuda.get_rng_state_all()
+    return states
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -32,7 +32,7 @@ class Field:
     def __post_init__(self) -> None:
         whole(self.size, f"size of field {self.name!r}", 1)
         for low, high in ((self.low, self.high), self.range):
-            interval((low, high), f"what field {self.name!r} runs over", -math.inf)
+            interval((low, high), f"the range of field {self.name!r}", -math.inf)
 
     @property
     def range(self) -> tuple[float, float]:
@@ -42,17 +42,15 @@ class Field:
     def read(
         self, actions: Float[Tensor, "*shape"], of: Tensor | None = None
     ) -> Float64[Tensor, "*shape"]:
-        """What actions mean; ``of`` is what a multiple is a multiple of, where it matters."""
+        """The meanings of actions; ``of`` is the amount that a multiple multiplies."""
         return self._meaning(actions.double(), of)
 
     def write(self, meanings: Tensor, of: Tensor | None = None) -> Float32[Tensor, "*shape"]:
-        """The actions that mean this, clipped to the box: what ``read`` undoes up to float32."""
+        """The actions that mean this, clipped to the box; ``read`` undoes it, up to float32."""
         return self._action(meanings.double(), of).clamp(self.low, self.high).float()
 
     def grid(self, points: int) -> Float32[Tensor, "points"]:
-        """So many actions evenly apart from one end of the box to the other; of a choice one an
-        option.
-        """
+        """So many actions, evenly from one end of the box to the other; of a choice one each."""
         steps = torch.arange(points, dtype=torch.float32, device="cpu")
         return self.low + (self.high - self.low) * steps / (points - 1)
 
@@ -64,9 +62,7 @@ class Field:
         return least + (actions - self.low) / (self.high - self.low) * (most - least)
 
     def _action(self, meanings: Tensor, of: Tensor | None) -> Tensor:
-        """Undoes ``_meaning``, not clipped; where everything means the same, the lower end of
-        the box.
-        """
+        """Undoes ``_meaning``, not clipped; the lower end of the box where all means the same."""
         least, most = self.range
         if (least, most) == (self.low, self.high):
             return meanings
@@ -98,14 +94,14 @@ class Money(Field):
 
 @dataclass(frozen=True)
 class Multiple(Field):
-    """A multiple of something that the agent knows, so that 1 is the truth: evenly, or by powers of
-    ten.
+    """A multiple of an amount that the agent knows, so that 1 is the truth.
 
-    evenly:  multiple = (1 + a) / 2 most              where ``decades`` is 0
-    by tens: multiple = 10^(decades a)                where what it is a multiple of is above 0
-             multiple = 1 + a of what stands in its place   where that is 0; there 0 is the truth
+    evenly:  multiple = (1 + a) / 2 most     where ``decades`` is 0
+    by tens: multiple = 10^(decades a)       where the amount is above 0
+             multiple = 1 + a                where the amount is 0, of another amount that the phase
+                                             puts in its place; there 0 is the truth
 
-    of: the observed field that it is a multiple of
+    of: the observed field that is the amount
 
     >>> Multiple("cost", decades=1.0, of="cost").read(torch.tensor([-1.0, 0.0, 0.75]))
     tensor([0.1000, 1.0000, 5.6234], dtype=torch.float64)
@@ -155,10 +151,10 @@ class Share(Field):
 
 @dataclass(frozen=True)
 class Choice(Field):
-    """One of several options by its number: bins of the box in their order, equal ones where no
-    ``edges`` are given.
+    """One of several options by its number: bins of the box in their order.
 
-    edges: of the box between one option and the next; an edge belongs to the option above it
+    edges: between one option and the next, none for bins of equal size; an edge belongs to the
+           option above it
 
     The first option is written as the lower end of the box, the last as the upper one, the others
     as the middle of their bins.
@@ -173,17 +169,12 @@ class Choice(Field):
 
     def __post_init__(self) -> None:
         for name, check in (("options", text), ("edges", number)):
-            # a list has no hash
-            object.__setattr__(
-                self, name, each(getattr(self, name), f"{name} of {self.name!r}", check)
-            )
+            entries = each(getattr(self, name), f"{name} of {self.name!r}", check)
+            object.__setattr__(self, name, entries)  # a tuple, since a list has no hash
         ends = (self.low, *self.borders, self.high)
         unlike = len(set(self.options)) == len(self.options) > 0
-        if (
-            not unlike
-            or len(ends) != len(self.options) + 1
-            or not all(a < b for a, b in itertools.pairwise(ends))
-        ):
+        rising = all(a < b for a, b in itertools.pairwise(ends))
+        if not unlike or not rising or len(ends) != len(self.options) + 1:
             raise ValueError(
                 f"{self.name!r} has the options {self.options} and the edges {self.edges}, wanted"
                 f" options, no two alike, and rising edges between them, inside ({self.low:g},"
@@ -217,9 +208,8 @@ class Choice(Field):
     def write(self, meanings: Tensor, of: Tensor | None = None) -> Float32[Tensor, "*shape"]:
         """The actions that choose these numbers, and NaN where no option has that number."""
         inner = [(one + other) / 2 for one, other in itertools.pairwise(self.borders)]
-        places = torch.tensor(
-            [self.low, *inner, self.high], dtype=torch.float32, device=meanings.device
-        )
+        actions = [self.low, *inner, self.high]
+        places = torch.tensor(actions, dtype=torch.float32, device=meanings.device)
         none = ~((meanings == meanings.round()) & (meanings >= 0) & (meanings < len(places)))
         return places[torch.where(none, 0, meanings).long()].masked_fill(none, torch.nan)
 

@@ -1,6 +1,4 @@
-"""Money: named payments, and the cash of agents and named accounts that they move. Conserved by
-construction.
-"""
+"""Money: named payments, and the cash that they move; it is conserved by construction."""
 
 from __future__ import annotations
 
@@ -16,7 +14,7 @@ from marketenv.core.tree import STATIC
 
 Transfers = Float64[Tensor, "markets payers payees"]
 Amounts = Float64[Tensor, "markets rows"]
-# how far beyond its purse a payer may go, since prices are rounded: money, and a part of it
+# how far beyond its purse a payer may go, since prices are rounded: money, and a share of the purse
 ROUNDING, RELATIVE = 1e-9, 1e-12
 
 
@@ -39,8 +37,8 @@ def net(transfers: Transfers) -> Amounts:
 class Flow:
     """Payments of one name: from the agents of a role, or an account, to those of another.
 
-    payer, payee: names of roles or accounts;   money: >= 0, of
-        sizes of its own   float64 [markets, payers, payees]
+    payer, payee: names of roles or accounts
+    money:        >= 0   float64 [markets, payers, payees]
     """
 
     payer: str = field(metadata=STATIC)
@@ -60,8 +58,7 @@ class Flow:
 
 @dataclass(frozen=True)
 class Ledger:
-    """Cash of every agent and account, how far below zero it may go, and what the present round has
-    changed.
+    """Cash of every agent and account, its credit, and the net money of the present round.
 
     cash:   money in hand                                        float64 [markets, rows]
     credit: how far cash may fall below zero (inf: no limit)     float64 [markets, rows]
@@ -74,7 +71,7 @@ class Ledger:
 
     @classmethod
     def of(cls, cash: Amounts, credit: Amounts) -> Ledger:
-        """A ledger of which nothing has been paid yet."""
+        """A ledger before the first payment."""
         return cls(cash, credit, torch.zeros_like(cash))
 
     @property
@@ -83,8 +80,7 @@ class Ledger:
         return (self.cash + self.credit).clamp(min=0.0)
 
     def book(self, payers: slice, payees: slice, money: Transfers) -> Ledger:
-        """Move money from some rows to others at once; whether it could be paid is checked by
-        ``check``.
+        """Move money from some rows to others at once; ``check`` looks whether they have it.
 
         >>> ledger = Ledger.of(
         ...     torch.tensor([[5.0, 1.0, 0.0]], dtype=torch.float64),
@@ -98,30 +94,28 @@ class Ledger:
         return self.moved(payers, payees, money.sum(2), money.sum(1))
 
     def moved(self, payers: slice, payees: slice, paid: Tensor, received: Tensor) -> Ledger:
-        """The same where it is known what each payer pays and each payee gets: [markets,
-        payers], [markets, payees].
-        """
+        """The same from the sums of each payer [markets, payers] and payee [markets, payees]."""
         change = torch.zeros_like(self.cash)
         change[:, payees] += received
         change[:, payers] -= paid
         return Ledger(self.cash + change, self.credit, self.net + change)
 
     def new_round(self) -> Ledger:
-        """The same cash at the start of a round in which nothing has been paid."""
+        """The same cash at the start of a round, before its first payment."""
         return Ledger(self.cash, self.credit, torch.zeros_like(self.net))
 
 
 def check(
     before: Ledger, after: Ledger, flows: Mapping[str, Flow], rows: Mapping[str, slice], agents: int
 ) -> None:
-    """Refuse payments of a phase that are negative, not finite, or beyond what the payer had.
+    """Refuse payments of a phase that are negative, not finite, or more than the payer had.
 
-    before, after: books before and after these flows, as ``Floor.pay`` books them;
-        rows: of every role and account
+    before, after: books before and after these flows, as ``Floor.pay`` books them
+    rows:   of every role and account
     agents: how many rows are agents', which come first
 
-    An agent pays from what it had before the phase; what it is paid in the phase it may spend in
-    the next one. An account may pass on what it gets. Raises ValueError that names the flow and the
+    An agent pays from what it had before the phase; it may spend what it gets in the phase in the
+    next one. An account may pass on what it gets. Raises ValueError that names the flow and the
     payer; no money has moved then, for the phase has not happened.
     """
     if not flows:
@@ -141,18 +135,12 @@ def check(
 def check_booked(
     before: Ledger, after: Ledger, flows: Mapping[str, Flow], rows: Mapping[str, slice]
 ) -> None:
-    """Refuse books that are not what these flows make of those before; ValueError. No money has
-    moved then.
-    """
-    booked = before
+    """Refuse books that these flows do not make of the books before; no money has moved then."""
+    ledger = before
     for flow in flows.values():
-        booked = booked.moved(rows[flow.payer], rows[flow.payee], flow.paid, flow.received)
-    same = torch.stack(
-        [
-            (one == two) | one.isnan()
-            for one, two in ((booked.cash, after.cash), (booked.net, after.net))
-        ]
-    )
+        ledger = ledger.moved(rows[flow.payer], rows[flow.payee], flow.paid, flow.received)
+    pairs = ((ledger.cash, after.cash), (ledger.net, after.net))
+    same = torch.stack([(one == two) | one.isnan() for one, two in pairs])
     if after.credit is not before.credit or not bool(same.all()):
         raise ValueError(
             "the ledger is not what the flows make of it, wanted payments by floor.pay alone. No"
@@ -168,7 +156,7 @@ def _possible(flow: Flow) -> Tensor:
 def _refuse(
     before: Ledger, flows: Mapping[str, Flow], rows: Mapping[str, slice], over: Tensor
 ) -> None:
-    """Say which payment is refused, and why."""
+    """Raise ValueError that says which payment is refused, and why."""
     for name, flow in flows.items():
         impossible = ~_possible(flow)
         if bool(impossible.any()):
@@ -179,23 +167,21 @@ def _refuse(
                 f" {flow.payee}_{payee}. No money moved."
             )
     market, row = over.nonzero()[0].tolist()
-    who, where = next(
-        (name, where) for name, where in rows.items() if where.start <= row < where.stop
-    )
-    place = row - where.start
-    paid = {name: float(f.paid[market, place]) for name, f in flows.items() if f.payer == who}
+    who = next(name for name, where in rows.items() if where.start <= row < where.stop)
+    place = row - rows[who].start
+    bill = {name: float(f.paid[market, place]) for name, f in flows.items() if f.payer == who}
     raise ValueError(
-        f"{who}_{place} of market {market} would pay {sum(paid.values()):g} ({', '.join(paid)})"
+        f"{who}_{place} of market {market} would pay {sum(bill.values()):g} ({', '.join(bill)})"
         f" from a purse of {float(before.purse[market, row]):g}: more than its cash and credit. No"
         " money moved."
     )
 
 
 def dense(flows: Mapping[str, Flow], rows: Mapping[str, slice], like: Amounts) -> Transfers:
-    """All flows in one square matrix over all rows, for pictures and reports of small markets:
-    [markets, rows, rows].
+    """All flows in one square matrix over all rows, for pictures and reports of small markets.
 
-    like: numbers of the ledger's shape
+    like: numbers of the ledger's shape   [markets, rows]
+    Returns money from row to row         [markets, rows, rows].
     """
     total = like.new_zeros(*like.shape, like.shape[1])
     for flow in flows.values():

@@ -10,7 +10,7 @@ from typing import Any
 def unknown(
     kind: str, name: object, known: Mapping[str, Any] | Sequence[str], fix: str = ""
 ) -> ValueError:
-    """Describe an unknown name with its nearest neighbour and what else to do, ready to be raised.
+    """Make the error for an unknown name, with its nearest neighbour and what else to do.
 
     >>> unknown("mechanism", "secondprice", ("first_price", "second_price"))
     ValueError("no mechanism 'secondprice'. Did you mean 'second_price'? Known: first_price,
@@ -23,10 +23,10 @@ def unknown(
 
 
 def lookup(table: Mapping[str, Any], name: Any, kind: str) -> Any:
-    """Return the table's entry of that name; kind is the word used in errors. ``checks.named_part``
-    takes objects too.
+    """Return the table's entry of that name; kind is the word used in errors.
 
-    Raises ValueError for what is no name of the table, naming the nearest one.
+    Raises ValueError, with the nearest name, for what is no name of the table.
+    ``checks.named_part`` takes objects too.
 
     >>> lookup({"mean": sum}, "mean", "rule") is sum
     True

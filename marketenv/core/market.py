@@ -1,7 +1,7 @@
-"""What a market is: people on a floor, and a chain of phases. Everything else in the library is
-built on it.
+"""What a market is: people on a floor, and a chain of phases.
 
-Who writes a market of one's own writes a phase: what its movers see and do, and what comes of it.
+Everything else in the library is built on it. To write a market of one's own is to write a phase:
+what its movers see and do, and what comes of it.
 """
 
 from __future__ import annotations
@@ -63,46 +63,16 @@ class Market:
         config: Any = None,
         source: Any = None,
     ) -> None:
-        self.people, self.phases, self.horizon, self.cut = (
-            people,
-            tuple(phases),
-            whole(horizon, "horizon", 1),
-            cut,
-        )
+        self.people, self.phases = people, tuple(phases)
+        self.horizon, self.cut = whole(horizon, "horizon", 1), cut
         self.name, self.config, self.source, self.device = name, config, source, people.device
-        names = [phase.name for phase in self.phases]
-        if not all(isinstance(phase, Phase) for phase in self.phases):
-            odd = next(phase for phase in self.phases if not isinstance(phase, Phase))
-            raise ValueError(
-                f"a phase is {odd!r}, wanted an object of a class of Phase, such as"
-                f" {getattr(odd, '__name__', 'Offer')}()."
-            )
-        if not all(isinstance(name, str) and "." not in name for name in names):
-            raise ValueError(
-                f"phases are named {', '.join(map(repr, names))}, wanted text without dots, under"
-                " which files are kept."
-            )
-        if len(set(names)) < len(names) or not all(names):
-            raise ValueError(
-                f"phases are named {', '.join(map(repr, names))}, wanted every name once: rename"
-                " one of the two."
-            )
+        self._check_phases()
         self.roles = tuple(Role(role, count) for role, count in people.roles.items() if count)
         self.stage_at = tuple(map(self._stage, self.phases))
         self.stages = tuple(stage for stage in self.stage_at if stage is not None)
-        if not self.stages:
-            raise ValueError(
-                f"nobody moves in {', '.join(names) or 'a chain without phases'}, wanted a phase"
-                " with movers."
-            )
-        for role in self.roles:
-            if all(role.name not in stage.moves for stage in self.stages):
-                raise ValueError(
-                    f"{role.name} moves in no phase, wanted every role to move: leave it out, or"
-                    " make it an account."
-                )
+        self._check_movers()
         self.moves = tuple(move for stage in self.stages for move in stage.moves.values())
-        self.told = {
+        self.fact_names = {
             phase.name: {fact: phase.named(fact) for fact in phase.outcome.FACTS}
             for phase in self.phases
         }
@@ -112,12 +82,41 @@ class Market:
             "random": uniform_random,
         }
 
+    def _check_phases(self) -> None:
+        """Refuse what is no phase, and names that are no names or stand twice."""
+        for phase in self.phases:
+            if not isinstance(phase, Phase):
+                raise ValueError(
+                    f"a phase is {phase!r}, wanted an object of a class of Phase, such as"
+                    f" {getattr(phase, '__name__', 'Offer')}()."
+                )
+        names = [phase.name for phase in self.phases]
+        listed = ", ".join(map(repr, names))
+        if not all(isinstance(name, str) and "." not in name for name in names):
+            raise ValueError(
+                f"phases are named {listed}, wanted text without dots, under which files are kept."
+            )
+        if len(set(names)) < len(names) or not all(names):
+            raise ValueError(
+                f"phases are named {listed}, wanted every name once: rename one of the two."
+            )
+
+    def _check_movers(self) -> None:
+        """Refuse a chain in which nobody moves, or a role that never does."""
+        if not self.stages:
+            names = ", ".join(phase.name for phase in self.phases) or "a chain without phases"
+            raise ValueError(f"nobody moves in {names}, wanted a phase with movers.")
+        for role in self.roles:
+            if all(role.name not in stage.moves for stage in self.stages):
+                raise ValueError(
+                    f"{role.name} moves in no phase, wanted every role to move: leave it out, or"
+                    " make it an account."
+                )
+
     def _facts(self) -> list[str]:
-        """What the phases tell in infos, each by one of them; ValueError where two tell one
-        fact.
-        """
+        """The facts that phases show in infos; ValueError where two phases show the same one."""
         teller: dict[str, str] = {}
-        for phase, names in self.told.items():
+        for phase, names in self.fact_names.items():
             for fact in names.values():
                 if fact in teller:
                     raise ValueError(
@@ -129,7 +128,7 @@ class Market:
         return list(teller)
 
     def _stage(self, phase: Phase) -> Stage | None:
-        """The stage of a phase in which somebody who is there moves."""
+        """The stage of a phase, None where nobody of this market moves in it."""
         for role in phase.moves:
             choice(role, f"role of phase {phase.name!r}", tuple(self.people.roles))
         moves = {
@@ -143,13 +142,11 @@ class Market:
 
     def phase(self, kind: type[T]) -> T:
         """The latest phase of a class or protocol; ValueError where there is none."""
-        found = [phase for phase in self.phases if isinstance(phase, kind)]
-        if not found:
-            raise ValueError(
-                f"{self.name} has no phase {kind.__name__}:"
-                f" {', '.join(type(p).__name__ for p in self.phases)}."
-            )
-        return found[-1]
+        phases = [phase for phase in self.phases if isinstance(phase, kind)]
+        if not phases:
+            classes = ", ".join(type(phase).__name__ for phase in self.phases)
+            raise ValueError(f"{self.name} has no phase {kind.__name__}: {classes}.")
+        return phases[-1]
 
     def moves_of(self, role: str) -> tuple[Move, ...]:
         """A role's moves in the order of the stages; ValueError for an unknown role."""
@@ -158,7 +155,7 @@ class Market:
 
 
 class Truthful:
-    """The policy that answers in every stage as its phase does truthfully."""
+    """The policy that gives in every stage the truthful answer of its phase."""
 
     def __init__(self, phases: Sequence[Phase]) -> None:
         self.phases = {phase.name: phase for phase in phases}
@@ -180,13 +177,12 @@ def role_of(market: Market, agent: str) -> Role:
 
 
 def move_of(market: Market, agent: str, stage: str | None = None) -> Move:
-    """What an agent sees and does in a stage, by default the first in which it moves;
-    ValueError where it never moves there.
+    """What an agent sees and does in a stage, by default in the first in which it moves.
+
+    Raises ValueError for a stage in which it does not move.
     """
     moves = market.moves_of(role_of(market, agent).name)
+    if stage is None:
+        return moves[0]
     known = tuple(move.stage for move in moves)
-    return (
-        moves[0]
-        if stage is None
-        else moves[known.index(choice(stage, f"stage in which {agent} moves", known))]
-    )
+    return moves[known.index(choice(stage, f"stage in which {agent} moves", known))]

@@ -28,8 +28,9 @@ class Role:
 
 @dataclass(frozen=True)
 class Move:
-    """What a role sees and does in one stage. A phase names the fields; the market adds who
-    moves, how many, and where.
+    """What a role sees and does in one stage.
+
+    A phase names the fields; the market adds who moves, how many, and where.
     """
 
     observation: Fields
@@ -40,11 +41,8 @@ class Move:
 
     def __post_init__(self) -> None:
         for multiple in self._multiples:
-            choice(
-                multiple.of,
-                f"observed field for {multiple.name!r} to be a multiple of:",
-                tuple(self.observation.slices),
-            )
+            subject = f"observed field for {multiple.name!r} to be a multiple of:"
+            choice(multiple.of, subject, tuple(self.observation.slices))
             size = self.observation[multiple.of].size
             if size != multiple.size:
                 raise ValueError(
@@ -66,26 +64,22 @@ class Move:
     def write(
         self, observation: Float[Tensor, "*batch dim"], /, **meanings: Tensor | float | str
     ) -> Float32[Tensor, "*batch actions"]:
-        """The actions by which an agent that sees this reports these meanings; see
-        ``Fields.write``.
-        """
+        """The actions with which an agent that sees this means this; see ``Fields.write``."""
         return self.action.write(observation, self._known(observation), **meanings)
 
     def _known(self, observation: Tensor) -> dict[str, Tensor]:
-        """By an action's field what it is a multiple of, as the agent sees it."""
+        """What each field of the action is a multiple of, as the agent sees it."""
         return {m.name: observation[..., self.observation.slices[m.of]] for m in self._multiples}
 
     @property
     def _multiples(self) -> list[Multiple]:
-        """The action's fields that are multiples of something that is seen."""
+        """The action's fields that are multiples of a field of the observation."""
         return [f for f in self.action.items if isinstance(f, Multiple) and f.of]
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A phase in which somebody moves: its name, and the moves by role, in the order of the
-    agent axis.
-    """
+    """A phase in which somebody moves: its name, and its moves by role, in the agents' order."""
 
     name: str
     moves: Mapping[str, Move]

@@ -1,4 +1,4 @@
-"""Numbers that a user gave, in whatever holds them, as tensors."""
+"""A user's numbers of any kind, as tensors."""
 
 from __future__ import annotations
 
@@ -10,33 +10,32 @@ from torch import Tensor
 
 
 def numbers(values: Any, who: str, device: torch.device) -> Tensor:
-    """Copy what a user gave, of any numeric type, into a float64 tensor without a gradient.
+    """Copy a user's values, of any numeric type, into a float64 tensor without a gradient.
 
     Tensors may live on any device, require grad, or be of a type that NumPy lacks; lists may hold
-    them.
-
-    Raises ValueError for what holds no real numbers (words, objects, complex numbers) and for
-    masked entries.
+    them. Raises ValueError for values that are no real numbers (words, objects, complex numbers)
+    and for masked entries.
     """
     return real(values, who).to(device, torch.float64, copy=True)
 
 
 def real(values: Any, who: str) -> Tensor:
-    """Take real numbers, as ``numbers`` does: a tensor's own type and device stay, all else
-    becomes float64 or bool.
+    """Take real numbers, as ``numbers`` does, but a tensor keeps its type and device.
+
+    All else becomes float64 or bool on the CPU.
     """
     try:
         if isinstance(values, Tensor):
             return _strided(values)
-        given = np.asarray(_without_tensors(values))
+        array = np.asarray(_without_tensors(values))
     except (TypeError, ValueError) as error:
         raise ValueError(f"{who} is {values!r}, wanted real numbers ({error}).") from error
-    if given.dtype.kind not in "biuf":
+    if array.dtype.kind not in "biuf":
         raise ValueError(
-            f"{who} is {values!r} (dtype {given.dtype}), wanted real numbers: convert it, as with"
+            f"{who} is {values!r} (dtype {array.dtype}), wanted real numbers: convert it, as with"
             " .astype(np.float32)."
         )
-    return torch.tensor(given.astype(bool if given.dtype.kind == "b" else np.float64), device="cpu")
+    return torch.tensor(array.astype(bool if array.dtype.kind == "b" else np.float64), device="cpu")
 
 
 def _strided(values: Tensor) -> Tensor:
@@ -47,8 +46,9 @@ def _strided(values: Tensor) -> Tensor:
 
 
 def _without_tensors(values: Any) -> Any:
-    """Lists with arrays in place of their tensors; ValueError for an array with masked entries,
-    which NumPy would unmask.
+    """Lists with arrays in place of their tensors; ValueError for masked entries.
+
+    NumPy would unmask them.
     """
     if isinstance(values, Tensor):
         return _strided(values).to("cpu", torch.float64).numpy()

@@ -1,6 +1,4 @@
-"""Matrices of pairs without their diagonal: what an agent sees of the others, and what it does
-to them.
-"""
+"""Matrices of pairs without their diagonal: an agent's numbers of each of the others."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""What a part that a user may have written hands over: taken as it is wanted, or refused by the
-part's name.
+"""Checks of what a part returns that a user may have written; an error names the part.
 
 Shape, type and device are attributes of a tensor. Comparing them costs about a microsecond and
-waits for no device, so every call is checked and nothing has to be remembered of the first one.
+waits for no device, so every call is checked and nothing is remembered of the first one.
 """
 
 from __future__ import annotations
@@ -19,14 +18,14 @@ NUMBERS = (torch.float32, torch.float64, *WHOLE)
 
 
 def taken(
-    value: Any, said: str, like: Tensor, axes: str, dtype: torch.dtype | None = None
+    value: Any, subject: str, like: Tensor, axes: str, dtype: torch.dtype | None = None
 ) -> Tensor:
     """Return a part's tensor in the wanted type and outside any graph of gradients, or refuse it.
 
-    value: what the part returned;
-        said: what errors begin with, such as ``"mechanism returned prices"``
-    like:  a tensor of the wanted shape and device;   axes: its axes in words;
-           dtype: the wanted type, by default its type
+    value:   what the part returned
+    subject: what errors begin with, such as ``"mechanism returned prices"``
+    like:    a tensor of the wanted shape and device;   axes: its axes in words
+    dtype:   the wanted type, by default that of ``like``
 
     float32, float64 and whole numbers are converted to the wanted float type, whole numbers to the
     wanted whole type.
@@ -36,16 +35,16 @@ def taken(
     >>> taken(torch.ones(2, 3), "mechanism returned prices", wanted, "markets, buyers, sellers")
     Traceback (most recent call last):
     ValueError: mechanism returned prices of shape [2, 3] float32, wanted [4, 2, 3] float64
-    (markets, buyers, sellers): the \
-first axis is missing; one call is for all 4 markets, so keep that axis.
+    (markets, buyers, sellers): the first axis is missing; one call is for all 4 markets, so keep
+    that axis.
     """
     wanted = like.dtype if dtype is None else dtype
     if not isinstance(value, Tensor):
         fix = "return a torch tensor."
     elif value.is_nested or value.layout != torch.strided:
         raise ValueError(
-            f"{said} as a sparse or nested tensor, wanted a dense one {list(like.shape)} ({axes}):"
-            " use to_dense()."
+            f"{subject} as a sparse or nested tensor, wanted a dense one {list(like.shape)}"
+            f" ({axes}): use to_dense()."
         )
     elif value.shape != like.shape:
         fix = _shape_advice(tuple(value.shape), tuple(like.shape), axes)
@@ -59,19 +58,15 @@ first axis is missing; one call is for all 4 markets, so keep that axis.
     else:
         value = value.detach() if value.requires_grad else value
         return value if value.dtype == wanted else value.to(wanted)
-    got = (
-        f"of shape {list(value.shape)} {_word(value.dtype)}"
-        if isinstance(value, Tensor)
-        else f"as {_name(value)}"
-    )
-    raise ValueError(f"{said} {got}, wanted {list(like.shape)} {_word(wanted)} ({axes}): {fix}")
+    goal = f"{list(like.shape)} {_word(wanted)} ({axes})"
+    raise ValueError(f"{subject} {_described(value)}, wanted {goal}: {fix}")
 
 
 def made(value: Any, kind: type, part: str) -> Any:
-    """Return what a part made if it is of the kind, a dataclass or named tuple; ValueError that
-    names its fields otherwise.
+    """Return what a part returned if it is of the kind, a dataclass or named tuple.
 
-    A named tuple may be given as any tuple of as many parts.
+    A named tuple may come as any tuple of as many parts. Raises ValueError that names the fields of
+    the kind for anything else.
     """
     if isinstance(value, kind):
         return value
@@ -97,11 +92,15 @@ def _shape_advice(got: tuple[int, ...], wanted: tuple[int, ...], axes: str) -> s
             f"the first axis is missing; one call is for all {wanted[0]} {axes.split(', ')[0]}, so"
             " keep that axis."
         )
-    return (
-        "its axes stand in another order."
-        if sorted(got) == sorted(wanted)
-        else "make it of that shape."
-    )
+    if sorted(got) == sorted(wanted):
+        return "its axes stand in another order."
+    return "make it of that shape."
+
+
+def _described(value: Any) -> str:
+    if isinstance(value, Tensor):
+        return f"of shape {list(value.shape)} {_word(value.dtype)}"
+    return f"as {_name(value)}"
 
 
 def _word(dtype: torch.dtype) -> str:

@@ -1,4 +1,4 @@
-"""Who is in a market, and what they begin an episode with."""
+"""The agents and accounts of a market, and their part of the floor at the start of an episode."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import torch
 from jaxtyping import Int
@@ -18,17 +19,21 @@ from marketenv.core.floor import Floor
 from marketenv.core.ledger import Ledger
 from marketenv.core.parts import made
 
+# parts of the floor that ``furnish`` must not change
+FIXED = ("seeds", "round", "rows", "horizon", "cut", "ended", "flows", "terms", "outcomes")
+
 
 @dataclass(frozen=True, kw_only=True)
 class People:
-    """Who is in a market and what they begin with.
+    """The agents and accounts of a market, and everything that they begin with.
 
-    roles:    agents by role, in the order of the agent axis; 0 leaves a role out
-    accounts: rows by named account, such as an escrow with a row a developer;
-        empty: accounts that end every round at exactly 0
-    cash, credit: of every agent at the start, money; accounts begin with 0 and no credit,
-        ``operators`` with any
-    furnish:  what else is on the floor at the start of an episode: world, models, types
+    roles:     agents by role, in the order of the agent axis; 0 leaves a role out
+    accounts:  rows by named account, such as an escrow with a row for each developer
+    empty:     accounts that end every round at exactly 0
+    operators: accounts with unlimited credit
+    cash, credit: of every agent at the start, money; accounts begin with no cash, and with no
+               credit but for the operators
+    furnish:   puts the rest on the floor at the start of an episode: world, models, types
     """
 
     roles: Mapping[str, int]
@@ -42,15 +47,22 @@ class People:
 
     def __post_init__(self) -> None:
         for kind in ("roles", "accounts"):
-            given = getattr(self, kind)
-            if not isinstance(given, Mapping) or not all(
-                isinstance(name, str) and name.isidentifier() for name in given
-            ):
+            object.__setattr__(self, kind, _counts(getattr(self, kind), kind))
+        self._check_names()
+        object.__setattr__(self, "cash", number(self.cash, "cash", -math.inf, infinite=True))
+        object.__setattr__(self, "credit", number(self.credit, "credit", 0.0, infinite=True))
+        object.__setattr__(self, "device", device_of(self.device))
+        for kind in ("empty", "operators"):
+            names = getattr(self, kind)
+            if isinstance(names, str):
                 raise ValueError(
-                    f"{kind} is {given!r}, wanted counts by name, such as {{'buyer': 2}}."
+                    f"{kind} is {names!r}, wanted several names, for instance ({names!r},)."
                 )
-            counts = {name: whole(count, f"count of {name!r}") for name, count in given.items()}
-            object.__setattr__(self, kind, counts)
+        for name in (*self.empty, *self.operators):
+            choice(name, "account", tuple(self.accounts))
+
+    def _check_names(self) -> None:
+        """Refuse a name that stands twice, is an agent's, or means everybody."""
         agents = {f"{role}_{k}" for role, count in self.roles.items() for k in range(count)}
         for name in (*self.roles, *self.accounts):
             if name in agents or name == "all":
@@ -58,35 +70,18 @@ class People:
                     f"{name!r} names a role or account, wanted another name: it is an agent's, or"
                     " means everybody."
                 )
-        object.__setattr__(self, "cash", number(self.cash, "cash", -math.inf, infinite=True))
-        object.__setattr__(self, "credit", number(self.credit, "credit", 0.0, infinite=True))
-        object.__setattr__(self, "device", device_of(self.device))
-        counts = {**self.roles, **self.accounts}
-        if len(counts) < len(self.roles) + len(self.accounts) or any(
-            count < 0 for count in counts.values()
-        ):
+        if self.roles.keys() & self.accounts.keys():
             raise ValueError(
                 f"roles {dict(self.roles)} and accounts {dict(self.accounts)}: wanted counts >= 0,"
                 " and no name twice."
             )
-        for kind in ("empty", "operators"):
-            if isinstance(getattr(self, kind), str):
-                raise ValueError(
-                    f"{kind} is {getattr(self, kind)!r}, wanted several names, for instance"
-                    f" ({getattr(self, kind)!r},)."
-                )
-        for name in (*self.empty, *self.operators):
-            choice(name, "account", tuple(self.accounts))
 
     @cached_property
     def rows(self) -> dict[str, slice]:
         """Where each role's agents and each account lie in the ledger."""
         counts = {**self.roles, **self.accounts}
-        ends = list(itertools.accumulate(counts.values()))
-        return {
-            name: slice(end - count, end)
-            for (name, count), end in zip(counts.items(), ends, strict=True)
-        }
+        rows = zip(counts.items(), itertools.accumulate(counts.values()), strict=True)
+        return {name: slice(end - count, end) for (name, count), end in rows}
 
     @cached_property
     def count(self) -> int:
@@ -95,16 +90,10 @@ class People:
 
     def open(self, seeds: Int[Tensor, "markets"], horizon: int, cut: bool) -> Floor:
         """The floor at the start of an episode."""
-        rows = self.count + sum(self.accounts.values())
-        cash = torch.zeros(len(seeds), rows, dtype=torch.float64, device=self.device)
-        credit = torch.zeros_like(cash)
-        cash[:, : self.count], credit[:, : self.count] = self.cash, self.credit
-        for name in self.operators:
-            credit[:, self.rows[name]] = torch.inf
         floor = Floor(
             seeds=seeds,
             round=torch.zeros_like(seeds),
-            ledger=Ledger.of(cash, credit),
+            ledger=self._ledger(len(seeds)),
             present=torch.ones(len(seeds), self.count, dtype=torch.bool, device=self.device),
             ended=torch.zeros_like(seeds, dtype=torch.bool),
             rows=self.rows,
@@ -113,11 +102,29 @@ class People:
         )
         if self.furnish is None:
             return floor
-        furnished = made(self.furnish(floor), Floor, "furnish")
-        kept = ("seeds", "round", "rows", "horizon", "cut", "ended", "flows", "terms", "done")
-        changed = [name for name in kept if getattr(furnished, name) is not getattr(floor, name)]
+        full = made(self.furnish(floor), Floor, "furnish")
+        changed = [name for name in FIXED if getattr(full, name) is not getattr(floor, name)]
         if changed:
             raise ValueError(
                 f"furnish changed {', '.join(changed)} of the floor, wanted them as they were."
             )
-        return furnished
+        return full
+
+    def _ledger(self, n_markets: int) -> Ledger:
+        """The books at the start of an episode."""
+        rows = self.count + sum(self.accounts.values())
+        cash = torch.zeros(n_markets, rows, dtype=torch.float64, device=self.device)
+        credit = torch.zeros_like(cash)
+        cash[:, : self.count], credit[:, : self.count] = self.cash, self.credit
+        for name in self.operators:
+            credit[:, self.rows[name]] = torch.inf
+        return Ledger.of(cash, credit)
+
+
+def _counts(counts: Any, kind: str) -> dict[str, int]:
+    """Counts by name; ValueError for anything else."""
+    if not isinstance(counts, Mapping) or not all(
+        isinstance(name, str) and name.isidentifier() for name in counts
+    ):
+        raise ValueError(f"{kind} is {counts!r}, wanted counts by name, such as {{'buyer': 2}}.")
+    return {name: whole(count, f"count of {name!r}") for name, count in counts.items()}

@@ -1,6 +1,4 @@
-"""What a market is made of: phases, each of which shows, is answered, and gives back a new
-floor.
-"""
+"""Phases, of which markets are made: each shows, is answered, and returns a new floor."""
 
 from __future__ import annotations
 
@@ -20,11 +18,10 @@ Shown = Mapping[str, Mapping[str, Tensor]]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a phase came to: its part of the report, and what later phases may read. A tree of
-    tensors that lead with markets.
+    """A phase's part of the report, which later phases may read: a tree that leads with markets.
 
-    ``FACTS`` names the fields of shape [markets, agents] that PettingZoo's infos show; ``EDGES``
-    says in a picture's title what ``edges`` are.
+    FACTS: names of the fields of shape [markets, agents] that PettingZoo's infos show
+    EDGES: the word for ``edges`` in a picture's title
     """
 
     FACTS: ClassVar[tuple[str, ...]] = ()
@@ -35,8 +32,9 @@ class Outcome:
         return {name: getattr(self, name) for name in self.FACTS}
 
     def edges(self) -> Tensor | None:
-        """Who dealt with whom, drawn from row to column (buyer to seller): bool [markets,
-        agents, agents]; None for none.
+        """Who dealt with whom, from row to column (buyer to seller), or None for no picture.
+
+        bool [markets, agents, agents]
         """
         return None
 
@@ -46,15 +44,15 @@ class Outcome:
 
 
 class Phase:
-    """A part of a round. Who writes one gives it a name, says who moves, and writes ``act``; the
-    rest has defaults.
+    """A part of a round; a class of one's own needs a name, moves and ``act``.
 
-    name:    unique in a market. A class names its usual one; a second phase of a kind gets another
-             one, under which it draws, books and tells (see ``purpose`` and ``named``)
-    moves:   by role what it sees and does here, empty where nobody acts
-    outcome: class of what ``act`` gives for the report
-    A phase changes nothing but what its methods return, and keeps nothing from one call to the
-    next.
+    name:    unique in a market. A class has its usual name; a second phase of a class gets another
+             one, which its draws, payments and facts carry too (see ``purpose`` and ``named``)
+    moves:   by role, what it sees and does here; empty where nobody acts
+    outcome: class of the outcome that ``act`` returns
+
+    A phase changes nothing: its methods return new values, and it keeps nothing from one call to
+    the next.
     """
 
     name: str = ""
@@ -62,39 +60,27 @@ class Phase:
     outcome: type[Outcome] = Outcome
 
     def named(self, word: str) -> str:
-        """How a fact, a payment or a term of this phase is called: the word, or in a second
-        phase of a kind ``word of name``.
-        """
+        """The name of a fact, payment or term: the word; of a second phase ``word of name``."""
         return word if type(self).name in ("", self.name) else f"{word} of {self.name}"
 
     def purpose(self, *parts: int | str) -> tuple[int | str, ...]:
-        """What this phase's random draws are for: the parts, and of another phase of its kind
-        its name too.
-        """
+        """The purpose of a random draw: the parts; of a second phase of a class its name too."""
         return parts if type(self).name in ("", self.name) else (*parts, self.name)
 
     def begin(self, floor: Floor) -> Any:
-        """The phase's own memory at the start of an episode, which no other phase reads: a
-        tree, None for none.
-        """
+        """The phase's own memory at the start of an episode: a tree, which no other phase reads."""
         return None
 
     def quote(self, floor: Floor, own: Any) -> Any:
-        """What the movers are shown, computed once a stage; it trains nothing and may be
-        computed again.
-        """
+        """What the movers are shown, computed once a stage; it trains nothing."""
         return None
 
     def show(self, floor: Floor, own: Any, quotes: Any) -> Shown:
-        """By role and field what the movers see: [markets, count], or [markets, count, size] of
-        a field of several numbers.
-        """
+        """What the movers see, by role and field: [markets, count], or [markets, count, size]."""
         return {}
 
     def show_end(self, floor: Floor, own: Any) -> Shown:
-        """The same where the game is over and nothing is on offer; fields that are left out are
-        0.
-        """
+        """The same where the game is over and nothing is on offer; a missing field is 0."""
         return {}
 
     def truthful(self, observation: Tensor, move: Move, keys: Tensor) -> Tensor:
@@ -107,8 +93,9 @@ class Phase:
     def act(
         self, floor: Floor, own: Any, quotes: Any, actions: Mapping[str, Tensor]
     ) -> tuple[Floor, Any, Outcome]:
-        """What comes of the movers' actions, by role [markets, count, width]: the new floor,
-        own memory, and the outcome.
+        """The new floor, the phase's new memory, and its outcome.
+
+        actions: of the movers, by role [markets, count, width]
         """
         raise NotImplementedError(
             f"{type(self).__name__} has no act(self, floor, own, quotes, actions) -> floor, own,"
@@ -118,7 +105,7 @@ class Phase:
 
 @runtime_checkable
 class Breakpoints(Protocol):
-    """A phase that knows the actions among which a best reply to the others' actions always is."""
+    """A phase that can list actions among which there is always a best reply to the others."""
 
     def breakpoints(
         self,
@@ -129,18 +116,19 @@ class Breakpoints(Protocol):
         who: tuple[str, int],
         fields: Sequence[str] | None,
     ) -> Float[Tensor, "markets candidates width"] | None:
-        """Actions of agent ``who`` (role, number), of which only ``fields`` may change (None: all);
-        None where it is not known.
+        """Actions of agent ``who`` (role, number), or None where they are not known.
 
-        actions: of all movers of the stage, whose own row says what is kept
+        actions: of all movers of the stage
+        fields:  those that may differ from the agent's own row of ``actions``, None for all
         """
         ...
 
 
 @runtime_checkable
 class Tested(Protocol):
-    """A phase that scores models on examples that nobody trains or trades by; see
-    ``rounds.test_scores``.
+    """A phase that scores models on examples that nobody trains or trades by.
+
+    ``rounds.test_scores`` calls it.
     """
 
     name: str

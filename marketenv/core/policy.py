@@ -26,15 +26,16 @@ ELSEWHERE = (  # what else may stand for a policy than a name of the market's ta
 class Policy(Protocol):
     """Anything that maps a role's observations to its actions.
 
-    A policy keeps no memory between calls and draws randomness only from its keys, so it plays
-    alike in one environment and in a batch of thousands. It reads observations by name:
+    A policy keeps no memory between calls and draws randomness only from its keys, so it plays the
+    same in one environment and in a batch of thousands. It reads observations by name:
     ``move.observation.unpack(observation)``.
     """
 
     def __call__(
         self, observation: Float[Tensor, "markets dim"], move: Move, keys: Int[Tensor, "markets"]
     ) -> Float[Tensor, "markets actions"]:
-        """Return actions [markets, move.action.dim] inside the role's action bounds;
+        """Return actions [markets, move.action.dim] inside the role's action bounds.
+
         ``actions_of`` takes other types too.
         """
         ...
@@ -49,62 +50,57 @@ def uniform_random(observation: Tensor, move: Move, keys: Tensor) -> Tensor:
 def actions_of(
     policy: Policy, observation: Tensor, move: Move, keys: Tensor
 ) -> Float[Tensor, "markets actions"]:
-    """Ask a policy, and take its answer as actions: float32 [markets, move.action.dim] inside the
-    role's box.
+    """Ask a policy, and check its actions: float32 [markets, move.action.dim] in the role's box.
 
-    Numbers of every type are taken, as a tensor, a numpy array or lists, from every device;
-    gradients end here. Raises ValueError that names the role and the policy for anything else
-    (bools, sparse tensors and masked entries too), another shape, NaN and values outside the box.
+    A policy may return numbers of every type, as a tensor, a numpy array or lists, from every
+    device; gradients end here. Raises ValueError that names the role and the policy for anything
+    else (bools, sparse tensors and masked entries too), another shape, NaN and values outside the
+    box.
     """
     answer = policy(observation.detach(), move, keys)
-    said = (
-        f"what a {move.name}'s policy returned"
-        f" ({getattr(policy, '__qualname__', type(policy).__qualname__)})"
-    )
+    name = getattr(policy, "__qualname__", type(policy).__qualname__)
+    subject = f"what a {move.name}'s policy returned ({name})"
     wanted = (len(observation), move.action.dim)
-    given = real(answer, said)
-    if given.dtype == torch.bool or given.shape != wanted:
-        word = str(given.dtype).removeprefix("torch.")
+    actions = real(answer, subject)
+    if actions.dtype == torch.bool or actions.shape != wanted:
+        word = str(actions.dtype).removeprefix("torch.")
         raise ValueError(
-            f"{said} is {word} {list(given.shape)}, wanted float32 {list(wanted)}: one row an"
+            f"{subject} is {word} {list(actions.shape)}, wanted float32 {list(wanted)}: one row an"
             " observation."
         )
-    return move.action.check(given.to(observation.device, torch.float32), said)
+    return move.action.check(actions.to(observation.device, torch.float32), subject)
 
 
 def find_policy(part: Any, table: dict[str, Any]) -> Policy:
-    """Return a policy given as an object, a name in the market's table, or ``"module:name"``.
+    """Return a policy: an object itself, or one by its name in the table or ``"module:name"``.
 
     Raises ValueError for an unknown name (with its neighbour), module or attribute.
     """
     if isinstance(part, str) and ":" in part:
-        module_name, _, name = part.partition(":")
-        try:
-            module = importlib.import_module(module_name)
-        except ImportError as error:
-            raise ValueError(
-                f"policy {part!r}: cannot import {module_name!r} ({error})."
-            ) from error
-        if not hasattr(module, name):
-            raise unknown(
-                f"policy in {module_name}",
-                name,
-                tuple(n for n in dir(module) if not n.startswith("_")),
-            )
-        part = getattr(module, name)
+        part = _imported(part)
     if isinstance(part, str):
         if part not in table:
             raise unknown("policy", part, table, ELSEWHERE)
         part = table[part]
     if not callable(part) or isinstance(part, type):
-        fix = (
-            f"; this is the class {part.__name__}, make an object of it"
-            if isinstance(part, type)
-            else ""
-        )
+        is_class = isinstance(part, type)
+        fix = f"; this is the class {part.__name__}, make an object of it" if is_class else ""
         raise ValueError(
             f"policy {part!r} is not callable; wanted policy(observation, move, keys) ->"
             f" actions{fix}."
         )
     policy: Policy = part
     return policy
+
+
+def _imported(place: str) -> Any:
+    """The attribute ``"module:name"``; ValueError for an unknown module or name."""
+    module_name, _, name = place.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise ValueError(f"policy {place!r}: cannot import {module_name!r} ({error}).") from error
+    if not hasattr(module, name):
+        known = tuple(n for n in dir(module) if not n.startswith("_"))
+        raise unknown(f"policy in {module_name}", name, known)
+    return getattr(module, name)

@@ -1,6 +1,4 @@
-"""The same numbers whatever torch's global settings are: tensors name their types, and products
-keep theirs.
-"""
+"""The same numbers whatever torch's global settings are: products keep their types."""
 
 from __future__ import annotations
 
@@ -17,11 +15,11 @@ T = TypeVar("T")
 
 
 class full_precision:
-    """Switch ``torch.autocast`` off inside, on every kind of device; a decorator as well, which
-    costs nothing where it is off.
+    """Switch ``torch.autocast`` off inside, on every kind of device; also a decorator.
 
     Autocast rounds the factors of float32 products to 8 or 11 bits, so that rewards would depend on
-    who calls the market. What a user's policy computes is not the market's, and runs outside.
+    who calls the market. A user's policy is no part of the market and runs outside. The decorator
+    costs nothing where autocast is off.
 
     >>> with torch.autocast("cpu", dtype=torch.bfloat16), full_precision():
     ...     print((torch.ones(1, 1) @ torch.ones(1, 1)).dtype)
@@ -38,7 +36,7 @@ class full_precision:
         self._stack.close()
 
     def __call__(self, function: Callable[P, T]) -> Callable[P, T]:
-        """The function, run inside."""
+        """The function, which then runs inside."""
 
         @functools.wraps(function)
         def inside(*args: P.args, **kwargs: P.kwargs) -> T:

@@ -24,47 +24,45 @@ class Report:
 
     rewards:    utility of the round: net money + terms   float64 [markets, agents]
     terminated: the game is really over                                              bool [markets]
-    ledger:     cash, and the round's net, at the end of the round;
-                rows: of roles and accounts in it
-    done, flows, terms: as on the floor;
-        seconds: wall-clock seconds of each phase, and of what it quoted
-    told:       by phase and fact of its outcome the name under which infos show it
+    ledger:     cash and the round's net, at the end of the round
+    rows:       where roles and accounts lie in the ledger
+    outcomes, flows, terms: as on the floor
+    seconds:    wall-clock seconds of each phase, and of its quotes
+    fact_names: by phase and fact of its outcome, the name under which infos show it
     """
 
     rewards: Float64[Tensor, "markets agents"]
     terminated: Bool[Tensor, "markets"]
     ledger: Ledger
-    done: Mapping[str, Any]
+    outcomes: Mapping[str, Any]
     flows: Mapping[str, Flow]
     terms: Mapping[str, Mapping[str, Tensor]]
     rows: Mapping[str, slice] = field(metadata=STATIC)
     seconds: Mapping[str, float] = field(metadata=STATIC)
-    told: Mapping[str, Mapping[str, str]] = field(metadata=STATIC)
+    fact_names: Mapping[str, Mapping[str, str]] = field(metadata=STATIC)
 
     def of(self, kind: type[T]) -> T:
         """The latest outcome of a kind; ValueError where no phase gave one."""
-        found = [outcome for outcome in self.done.values() if isinstance(outcome, kind)]
-        if not found:
-            names = ", ".join(type(outcome).__name__ for outcome in self.done.values())
+        outcomes = [outcome for outcome in self.outcomes.values() if isinstance(outcome, kind)]
+        if not outcomes:
+            names = ", ".join(type(outcome).__name__ for outcome in self.outcomes.values())
             raise ValueError(f"the report has no {kind.__name__}, wanted one of {names}.")
-        return found[-1]
+        return outcomes[-1]
 
     @property
     def paid(self) -> Float64[Tensor, "markets agents"]:
         """Money that each agent paid."""
-        return self._summed(lambda flow: (flow.payer, flow.paid))[:, : self.rewards.shape[1]]
+        return self._payments()[:, : self.rewards.shape[1]]
 
     @property
     def received(self) -> Float64[Tensor, "markets agents"]:
         """Money that each agent received."""
-        return self._summed(lambda flow: (flow.payee, flow.received))[:, : self.rewards.shape[1]]
+        return self._receipts()[:, : self.rewards.shape[1]]
 
     @property
     def net(self) -> Amounts:
         """Money that each agent, and each account, received less what it paid."""
-        return self._summed(lambda flow: (flow.payee, flow.received)) - self._summed(
-            lambda flow: (flow.payer, flow.paid)
-        )
+        return self._receipts() - self._payments()
 
     @property
     def transfers(self) -> Float64[Tensor, "markets rows rows"]:
@@ -73,67 +71,69 @@ class Report:
 
     @property
     def names(self) -> list[str]:
-        """Names of the agents, then of the accounts, as the rows of ``transfers``: seller_0,
-        account held, account escrow_1.
+        """Names of the agents, then of the accounts, in the order of the rows of ``transfers``.
+
+        For instance seller_0, account held, account escrow_1.
         """
-        agents, named = self.rewards.shape[1], []
+        agents, names = self.rewards.shape[1], []
         for name, where in self.rows.items():
-            many = where.stop <= agents or where.stop - where.start > 1
-            kind = "" if where.stop <= agents else "account "
-            named += [
-                f"{kind}{name}_{k}" if many else f"{kind}{name}"
-                for k in range(where.stop - where.start)
-            ]
-        return named
+            kind, count = "" if where.stop <= agents else "account ", where.stop - where.start
+            if kind and count == 1:
+                names.append(f"{kind}{name}")
+            else:
+                names += [f"{kind}{name}_{k}" for k in range(count)]
+        return names
 
     def between_names(self) -> tuple[Float64[Tensor, "markets names names"], list[str]]:
-        """``transfers`` and ``names`` where all rows of an account are one, ``account escrow``:
-        for pictures.
-        """
+        """``transfers`` and ``names`` with one row for each account, for pictures."""
         agents, names = self.rewards.shape[1], self.names
-        shown = [
+        row_names = [
             f"account {name}" if where.start >= agents else names[row]
             for name, where in self.rows.items()
             for row in range(where.start, where.stop)
         ]
-        kept = list(dict.fromkeys(shown))
-        place = torch.tensor([kept.index(name) for name in shown], device=self.rewards.device)
+        unique = list(dict.fromkeys(row_names))
+        place = torch.tensor([unique.index(name) for name in row_names], device=self.rewards.device)
         money = self.transfers
         for side in (1, 2):
             shape = list(money.shape)
-            shape[side] = len(kept)
+            shape[side] = len(unique)
             money = money.new_zeros(shape).index_add(side, place, money)
-        return money, kept
+        return money, unique
 
     def infos(self) -> dict[str, Tensor]:
-        """The numbers that infos show: each [markets, agents]; a phase may tell a fact of every
-        market in its own way.
+        """The numbers that infos show, by name: each [markets, agents].
+
+        A phase may show a fact of every market, such as utility, in its own way.
         """
-        agents = self.rewards.shape[1]
-        facts = {
-            "utility": self.rewards,
-            "paid": self.paid,
-            "received": self.received,
-            "cash": self.ledger.cash[:, :agents],
-        }
-        for phase, outcome in self.done.items():
-            facts |= {self.told[phase][fact]: value for fact, value in outcome.facts().items()}
+        cash = self.ledger.cash[:, : self.rewards.shape[1]]
+        numbers = (self.rewards, self.paid, self.received, cash)
+        facts = dict(zip(EVERYWHERE, numbers, strict=True))
+        for phase, outcome in self.outcomes.items():
+            facts |= {
+                self.fact_names[phase][fact]: value for fact, value in outcome.facts().items()
+            }
         return facts
 
     def story(self, agents: Sequence[str]) -> list[str]:
-        """Tell the first market's round in lines of text: every phase's part, payments, and
-        utilities.
-        """
-        lines = [line for outcome in self.done.values() for line in outcome.story(agents)]
+        """The first market's round in lines of text: every phase's part, payments, utilities."""
+        lines = [line for outcome in self.outcomes.values() for line in outcome.story(agents)]
         transfers, names = self.between_names()
         money = transfers[0]
         # not what a hold leaves over by rounding
-        moved = (money > ledger.RELATIVE * money.max()).nonzero()
-        paid = [f"{names[p]} pays {names[q]} {float(money[p, q]):.4f}." for p, q in moved.tolist()]
-        utilities = ", ".join(
-            f"{a} {u:+.4f}" for a, u in zip(agents, self.rewards[0].tolist(), strict=True)
-        )
-        return [*lines, *(paid or ["Nobody pays anybody."]), f"Utility: {utilities}."]
+        pairs = (money > ledger.RELATIVE * money.max()).nonzero().tolist()
+        payments = [f"{names[p]} pays {names[q]} {float(money[p, q]):.4f}." for p, q in pairs]
+        utilities = zip(agents, self.rewards[0].tolist(), strict=True)
+        last = ", ".join(f"{agent} {utility:+.4f}" for agent, utility in utilities)
+        return [*lines, *(payments or ["Nobody pays anybody."]), f"Utility: {last}."]
+
+    def _payments(self) -> Amounts:
+        """Money that each agent, and each account, paid."""
+        return self._summed(lambda flow: (flow.payer, flow.paid))
+
+    def _receipts(self) -> Amounts:
+        """Money that each agent, and each account, received."""
+        return self._summed(lambda flow: (flow.payee, flow.received))
 
     def _summed(self, side: Callable[[Flow], tuple[str, Tensor]]) -> Amounts:
         """One side of all payments, over agents and accounts."""

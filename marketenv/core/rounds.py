@@ -1,4 +1,4 @@
-"""Play a market: the one engine that every door, script and test stands on.
+"""Play a market: the one engine of every door, script and test.
 
 It plays the phases in which nobody moves, stops where somebody does, closes the round, and begins
 the next one.
@@ -7,42 +7,48 @@ the next one.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from marketenv.core import clock, draws, given, ledger, tree
-from marketenv.core.floor import Floor
-from marketenv.core.market import Market, Phase, Report, Stage, Tested
+from marketenv.core import contract, draws, tree
+from marketenv.core.market import Market, Report, Tested
+from marketenv.core.observations import packed, shaped
 from marketenv.core.parts import taken
 from marketenv.core.policy import Policy, actions_of
 from marketenv.core.precision import full_precision
-from marketenv.core.tree import STATIC
+from marketenv.core.situation import (
+    ByRole,
+    Situation,
+    acted,
+    closed,
+    quoted,
+    stage_of,
+    terminated,
+)
 
-ByRole = dict[str, Tensor]  # what the movers of a stage see, or do: [markets, count, width]
-
-
-@dataclass(frozen=True)
-class Situation:
-    """Where a batch of markets stands, all at the same phase: markets end only where a round ends.
-
-    floor:   what all phases share;   owns: each phase's own memory by its name
-    quotes:  what the movers of the present stage are shown
-    at:      number of the phase that comes next;
-             playing: it is quoted and waits for actions. Otherwise a round has not begun.
-    seconds: of this round so far
-    """
-
-    floor: Floor
-    owns: Mapping[str, Any]
-    quotes: Any = None
-    at: int = field(default=0, metadata=STATIC)
-    playing: bool = field(default=False, metadata=STATIC)
-    seconds: Mapping[str, float] = field(default_factory=dict, metadata=STATIC)
-
+__all__ = [
+    "ByRole",
+    "Situation",
+    "act",
+    "act_mixed",
+    "advance",
+    "begin",
+    "begun",
+    "ended",
+    "observe",
+    "observe_end",
+    "opened",
+    "play",
+    "play_stage",
+    "policy_keys",
+    "resume",
+    "stage_of",
+    "terminated",
+    "test_scores",
+]
 
 # --- the engine -----------------------------------------------------------------------------------
 
@@ -51,25 +57,21 @@ class Situation:
 def opened(market: Market, seeds: Int[Tensor, "markets"]) -> Situation:
     """Open one market per seed; no round has begun."""
     floor = market.people.open(seeds.to(market.device), market.horizon, market.cut)
-    owns = {
-        p.name: given.back(
-            p, p.begin(*given.handed(p, floor)), f"begin of phase {p.name!r} returned"
-        )
-        for p in market.phases
-    }
+    owns = {}
+    for phase in market.phases:
+        own = phase.begin(*contract.handed(phase, floor))
+        owns[phase.name] = contract.back(phase, own, f"begin of phase {phase.name!r} returned")
     return Situation(floor, owns)
 
 
 @full_precision()
 def begun(market: Market, now: Situation) -> Situation:
-    """Play the phases in which nobody moves; stop, quoted, where somebody does, or where the
-    chain ends.
-    """
+    """Play the phases in which nobody moves, up to a quoted move or the end of the chain."""
     while now.at < len(market.phases):
-        now = _quoted(market, now)
+        now = quoted(market, now)
         if now.playing:
             return now
-        now = _acted(market, now, {})
+        now = acted(market, now, {})
     return now
 
 
@@ -94,14 +96,16 @@ def advance(
 def play_stage(
     market: Market, now: Situation, actions: Mapping[str, Float[Tensor, "markets agents width"]]
 ) -> tuple[Situation, Report | None]:
-    """Play one stage and what follows it up to the next move, or up to the end of the round: then a
-    report, and no round begun.
+    """Play one stage and all up to the next move, or up to the end of the round.
+
+    At the end of a round there is a report, and the next round has not begun. The last round of the
+    horizon terminates a market, unless the horizon is a cut.
 
     actions: of every role that moves now [markets, count, width]; no gradient passes through a
-        stage. The last round of the
-    horizon terminates a market, unless the horizon is a cut.
+        stage
+
     Raises ValueError where the episode is over, for actions of another shape or type or outside
-    their box, and for what a phase may not return.
+    their box, and where a phase breaks its contract.
     """
     stage = stage_of(market, now)
     if actions.keys() != stage.moves.keys():
@@ -111,87 +115,12 @@ def play_stage(
         )
     checked = {}
     for role, move in stage.moves.items():
-        wanted = given.shaped(now.floor, move.count, move.action.dim)
-        axes = "markets, agents, action numbers"
-        said = f"advance was given actions of {role}"
-        checked[role] = move.action.check(
-            taken(actions[role], said, wanted, axes, torch.float32), said
-        )
-    now = begun(market, _acted(market, now, checked))
-    return (now, None) if now.playing else _closed(market, now)
-
-
-def stage_of(market: Market, now: Situation) -> Stage:
-    """The stage at which markets stand; ValueError where the episode is over."""
-    stage = market.stage_at[now.at] if now.playing else None
-    if stage is None:
-        raise ValueError("the episode is over: every round was played. Call reset first.")
-    return stage
-
-
-def _quoted(market: Market, now: Situation) -> Situation:
-    """The situation with what the phase at which it stands shows, which waits where somebody
-    moves.
-    """
-    phase, waits = market.phases[now.at], market.stage_at[now.at] is not None
-    # quotes nothing, so there is nothing to compute or to time
-    if type(phase).quote is Phase.quote:
-        return Situation(now.floor, now.owns, None, now.at, waits, now.seconds) if waits else now
-    start = clock.seconds(market.device)
-    asked = given.handed(phase, now.floor, now.owns[phase.name])
-    quotes = given.back(phase, phase.quote(*asked), f"quote of phase {phase.name!r} returned")
-    took = {f"{phase.name}: quote": clock.seconds(market.device) - start}
-    return Situation(now.floor, now.owns, quotes, now.at, waits, {**now.seconds, **took})
-
-
-def _acted(market: Market, now: Situation, actions: Mapping[str, Tensor]) -> Situation:
-    """The situation after the phase at which it stands."""
-    phase, floor, start = market.phases[now.at], now.floor, clock.seconds(market.device)
-    absent = {
-        role: given.shaped(floor, 0, move.action.dim).float()
-        for role, move in phase.moves.items()
-        if role not in actions
-    }
-    own = now.owns[phase.name]
-    asked = given.handed(phase, floor, own, now.quotes, {**absent, **actions})
-    after, own = given.acted(phase, floor, asked[0], own, phase.act(*asked))
-    new = {name: flow for name, flow in after.flows.items() if name not in floor.flows}
-    ledger.check(floor.ledger, after.ledger, new, floor.rows, market.people.count)
-    took = {phase.name: clock.seconds(market.device) - start}
-    return Situation(
-        after, {**now.owns, phase.name: own}, at=now.at + 1, seconds={**now.seconds, **took}
-    )
-
-
-def _closed(market: Market, now: Situation) -> tuple[Situation, Report]:
-    """The report of a round whose phases are all played, and the next round, not begun. Here
-    alone utility is made.
-    """
-    floor, agents = now.floor, market.people.count
-    rewards = floor.ledger.net[:, :agents].clone()
-    for terms in _last_first(list(floor.terms.values())):
-        for role, value in terms.items():
-            rewards[:, floor.rows[role]] += value
-    given.check_closed(market, floor, rewards)
-    fresh = floor.but(
-        round=floor.round + 1, ledger=floor.ledger.new_round(), flows={}, terms={}, done={}
-    )
-    came = (floor.done, floor.flows, floor.terms, floor.rows, now.seconds, market.told)
-    return Situation(fresh, now.owns), Report(rewards, terminated(fresh), floor.ledger, *came)
-
-
-def _last_first(terms: list[Any]) -> list[Any]:
-    """What the last phase adds comes first, as in value + money - effort; rounding is then the
-    papers'.
-    """
-    return terms[-1:] + terms[:-1]
-
-
-def terminated(floor: Floor) -> Bool[Tensor, "markets"]:
-    """Which markets are really over where no round has begun: by a rule of their own, or since
-    the last round is played.
-    """
-    return floor.ended if floor.cut else floor.ended | (floor.round >= floor.horizon)
+        subject, axes = f"advance was given actions of {role}", "markets, agents, action numbers"
+        like = shaped(now.floor, move.count, move.action.dim)
+        numbers = taken(actions[role], subject, like, axes, torch.float32)
+        checked[role] = move.action.check(numbers, subject)
+    now = begun(market, acted(market, now, checked))
+    return (now, None) if now.playing else closed(market, now)
 
 
 def ended(now: Situation, report: Report) -> Bool[Tensor, "markets"]:
@@ -203,10 +132,10 @@ def ended(now: Situation, report: Report) -> Bool[Tensor, "markets"]:
 def resume(
     market: Market, start: Situation, moves: Sequence[Mapping[str, Tensor]], over: bool
 ) -> Situation:
-    """Where a saved batch stands: the round is played again up to where it stood.
+    """Where a saved batch stands: the round is played again up to that stage.
 
-    start: the round's beginning;   moves: actions of its earlier stages;
-        over: the last round is played
+    start: the round's beginning;   moves: actions of its earlier stages
+    over:  the last round is played
     """
     if over:
         return start
@@ -216,44 +145,45 @@ def resume(
     return now
 
 
-# --- what is seen ---------------------------------------------------------------------------------
+# --- observations ---------------------------------------------------------------------------------
 
 
 @full_precision()
 def observe(market: Market, now: Situation) -> ByRole:
-    """What the movers see, by role: float32 [markets, count, dim]; where no round has begun,
-    see ``observe_end``.
+    """What the movers see, by role: float32 [markets, count, dim].
+
+    Where no round has begun it is what ``observe_end`` returns.
     """
     if not now.playing:
         return observe_end(market, now)
     phase, stage = market.phases[now.at], stage_of(market, now)
-    shown = phase.show(*given.handed(phase, now.floor, now.owns[phase.name], now.quotes))
-    return {role: given.packed(phase, move, shown, now.floor) for role, move in stage.moves.items()}
+    inputs = contract.handed(phase, now.floor, now.owns[phase.name], now.quotes)
+    fields = phase.show(*inputs)
+    return {role: packed(phase, move, fields, now.floor) for role, move in stage.moves.items()}
 
 
 @full_precision()
 def observe_end(market: Market, now: Situation) -> ByRole:
-    """What the movers of the first stage see of markets that are over: nothing is computed, since
-    no round is left to play.
+    """What the movers of the first stage see of markets that are over.
 
-    A cut cannot be seen: there agents see the next round as if it were played, which a learner
-    values.
+    Nothing is computed where the game ends, for no round is left to play. A cut is hidden: there
+    agents see the next round as if it were played, for which a learner needs a value.
     """
     at = next(k for k, stage in enumerate(market.stage_at) if stage is not None)
-    phase, stage = market.phases[at], market.stages[0]
-    shown = phase.show_end(*given.handed(phase, now.floor, now.owns[phase.name]))
-    seen = {
-        role: given.packed(phase, move, shown, now.floor, all_of_them=False)
-        for role, move in stage.moves.items()
+    phase, moves = market.phases[at], market.stages[0].moves
+    fields = phase.show_end(*contract.handed(phase, now.floor, now.owns[phase.name]))
+    ends = {
+        role: packed(phase, move, fields, now.floor, all_of_them=False)
+        for role, move in moves.items()
     }
     index = ((now.floor.round >= market.horizon) & ~now.floor.ended).nonzero()[:, 0]
     if not market.cut or not len(index):
-        return seen
+        return ends
     cut = observe(market, begun(market, tree.rows(now, index)))
-    return {role: values.index_put((index,), cut[role]) for role, values in seen.items()}
+    return {role: values.index_put((index,), cut[role]) for role, values in ends.items()}
 
 
-# --- who plays ------------------------------------------------------------------------------------
+# --- policies -------------------------------------------------------------------------------------
 
 
 def act(
@@ -261,85 +191,76 @@ def act(
     policies: Mapping[str, Policy],
     now: Situation,
     skip: frozenset[str] = frozenset(),
-    seen: ByRole | None = None,
+    observations: ByRole | None = None,
 ) -> ByRole:
-    """Ask every mover's policy for its action, by role, except those in ``skip``, whose rows stay
-    zero.
+    """Ask every mover's policy for its action, by role; rows of agents in ``skip`` stay zero.
 
-    policies: one per agent name. Agents of one role that share a policy object are asked in one
-        call.
-    seen:     what the movers see, where it is known
+    policies:     one per agent name. Agents of one role that share a policy object are asked in one
+                  call.
+    observations: what the movers see, where it is known
     """
-    seen, keys, actions = (
-        observe(market, now) if seen is None else seen,
-        policy_keys(market, now),
-        {},
-    )
+    if observations is None:
+        observations = observe(market, now)
+    keys, actions = policy_keys(market, now), {}
     for role, move in stage_of(market, now).moves.items():
-        mine, who = (
-            keys[:, market.people.rows[role]],
-            [None if a in skip else policies[a] for a in move.agents],
-        )
-        actions[role] = seen[role].new_zeros(len(mine), move.count, move.action.dim)
-        for policy in {id(part): part for part in who if part is not None}.values():
-            asked = [k for k, part in enumerate(who) if part is policy]
-            rows = slice(None) if len(asked) == move.count else asked
-            said = actions_of(
-                policy, seen[role][:, rows].flatten(0, 1), move, mine[:, rows].flatten()
-            )
-            actions[role][:, rows] = said.unflatten(0, (len(mine), -1))
+        parts = [None if agent in skip else policies[agent] for agent in move.agents]
+        observation, role_keys = observations[role], keys[:, market.people.rows[role]]
+        actions[role] = observation.new_zeros(len(keys), move.count, move.action.dim)
+        for policy in {id(part): part for part in parts if part is not None}.values():
+            players = [k for k, part in enumerate(parts) if part is policy]
+            rows = slice(None) if len(players) == move.count else players
+            flat, flat_keys = observation[:, rows].flatten(0, 1), role_keys[:, rows].flatten()
+            answer = actions_of(policy, flat, move, flat_keys)
+            actions[role][:, rows] = answer.unflatten(0, (len(keys), -1))
     return actions
 
 
 def act_mixed(
     market: Market, policies: Sequence[Policy], who: Int[Tensor, "markets agents"], now: Situation
 ) -> ByRole:
-    """Actions by role where agent i of market m plays ``policies[who[m, i]]``, and zeros where
-    who is -1.
-    """
-    seen, keys, actions = observe(market, now), policy_keys(market, now), {}
+    """Actions by role where agent i of market m plays ``policies[who[m, i]]``; zeros for -1."""
+    observations, keys, actions = observe(market, now), policy_keys(market, now), {}
     for role, move in stage_of(market, now).moves.items():
-        span = market.people.rows[role]
-        actions[role] = seen[role].new_zeros(len(who), move.count, move.action.dim)
+        span, observation = market.people.rows[role], observations[role]
+        actions[role] = observation.new_zeros(len(who), move.count, move.action.dim)
         for number, policy in enumerate(policies):
             rows = who[:, span] == number
             if rows.any():
-                actions[role][rows] = actions_of(
-                    policy, seen[role][rows], move, keys[:, span][rows]
-                )
+                own_keys = keys[:, span][rows]
+                actions[role][rows] = actions_of(policy, observation[rows], move, own_keys)
     return actions
 
 
 def policy_keys(market: Market, now: Situation) -> Int[Tensor, "markets agents"]:
     """The keys that policies draw from in this stage."""
     stage = market.stages.index(stage_of(market, now))
-    return draws.agent_keys(
-        draws.fold(now.floor.seeds, now.floor.round, stage), market.people.count, "policy"
-    )
+    keys = draws.fold(now.floor.seeds, now.floor.round, stage)
+    return draws.agent_keys(keys, market.people.count, "policy")
 
 
 def play(
     market: Market, policies: Mapping[str, Policy], seeds: Int[Tensor, "markets"]
 ) -> Iterator[tuple[ByRole, ByRole, Report | None]]:
-    """Play one episode per seed with fixed policies; yield (observations, actions, report) of every
-    stage.
+    """Play one episode per seed with fixed policies.
 
-    The markets end together at the horizon; a market that terminates earlier ends when all have.
+    Yields (observations, actions, report) of every stage. The markets end together at the horizon;
+    a market that terminates earlier ends when all have.
     """
     now = begin(market, seeds)
     while now.playing:
-        seen, actions = observe(market, now), act(market, policies, now)
+        observations, actions = observe(market, now), act(market, policies, now)
         now, report = advance(market, now, actions)
-        yield seen, actions, report
+        yield observations, actions, report
 
 
-def test_scores(market: Market, now: Situation, **asked: Any) -> Any:
+def test_scores(market: Market, now: Situation, **options: Any) -> Any:
     """Loss and accuracy [markets, count] of the models on examples that nobody trains or trades by.
 
-    now:   the models as they are there: where a round waits for a move that follows a training,
-           they are trained already
-    asked: further arguments of the phase that tests (see ``Tested``). Raises ValueError where no
-        phase does.
+    now:     where the models stand; in a round that waits for a move after a training they are
+             trained already
+    options: further arguments of the phase that tests (see ``Tested``)
+
+    Raises ValueError where no phase tests.
     """
     phase = market.phase(Tested)  # type: ignore[type-abstract]  # a protocol, which isinstance knows
-    return phase.test_scores(now.floor, now.owns[phase.name], **asked)
+    return phase.test_scores(now.floor, now.owns[phase.name], **options)

@@ -1,7 +1,6 @@
-"""Save and restore a market's state: tensors as safetensors, the rest as JSON in the same file's
-header.
+"""Save and restore a market's state: tensors as safetensors, facts as JSON in the file's header.
 
-Nothing is unpickled, so a file from a stranger can do no harm beyond being refused.
+Nothing is unpickled, so a file from a stranger can do no harm.
 """
 
 from __future__ import annotations
@@ -26,12 +25,11 @@ FORMAT = "marketenv-state-3"
 
 @contextlib.contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
-    """Another path to write to; what was written there takes the file's place at once, and after an
-    error nothing does.
+    """Yield another path to write to; what is written there takes the file's place at the end.
 
-    It lies in the same folder under a name that nobody has. A link stays, and the file that it
-    names is replaced; a file keeps its permissions, and a new one gets those of any new file.
-    Raises ValueError where no file can be written.
+    After an error the file is as it was. The other path lies in the same folder under a name that
+    no file has. A link stays, and the file that it names is replaced; a file keeps its permissions,
+    and a new one gets those of any new file. Raises ValueError where no file can be written.
     """
     target = Path(path).resolve()
     part = target.with_name(f".{target.name[:50]}.{secrets.token_hex(8)}.part")
@@ -57,22 +55,21 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 def save(
     path: str | Path, state: Any, about: dict[str, Any], extra: dict[str, Tensor] | None = None
 ) -> None:
-    """Write a state (a tree of tensors), further tensors, and facts about them that JSON can
-    hold; whole or not at all.
+    """Write a state (a tree of tensors), further tensors, and facts about them, or nothing.
+
+    about: the facts, as JSON can hold them
     """
-    tensors = {f"state.{n}": t for n, t in tree.leaves(state).items()} | {
-        f"extra.{n}": t for n, t in (extra or {}).items()
-    }
-    held = {n: t.detach().cpu().clone().contiguous() for n, t in tensors.items()}
+    tensors = {f"state.{n}": t for n, t in tree.leaves(state).items()}
+    tensors |= {f"extra.{n}": t for n, t in (extra or {}).items()}
+    copies = {n: t.detach().cpu().clone().contiguous() for n, t in tensors.items()}
     text = json.dumps(about)
+    header = {"format": FORMAT, "about": text, "sha256": _fingerprint(copies, text)}
     with whole_file(path) as part:
-        save_file(
-            held, str(part), {"format": FORMAT, "about": text, "sha256": _fingerprint(held, text)}
-        )
+        save_file(copies, str(part), header)
 
 
 def _fingerprint(tensors: dict[str, Tensor], about: str) -> str:
-    """Checksum of everything in a file, so that a flipped bit makes no money."""
+    """Checksum of everything in a file, by which a flipped bit is noticed."""
     digest = hashlib.sha256(about.encode())
     for name in sorted(tensors):
         digest.update(f"{name} {tensors[name].dtype} {list(tensors[name].shape)}".encode())
@@ -90,35 +87,40 @@ def load(
     """Read a file that ``save`` wrote: (state shaped as ``like``, facts, further tensors).
 
     n_markets: how many there are in the file; None: as many as in ``like``
-    check: looks at the facts before the state is compared, and raises ValueError where they tell of
-        another market
+    check: looks at the facts before the state is compared, and raises ValueError where they are
+        those of another market
 
     Raises ValueError for a missing, damaged or foreign file, and for a state of another market or
-    number of markets; a state is returned whole or not at all.
+    number of markets.
     """
-    header, read = _read(path)
+    header, content = _read(path)
+    _check_header(path, header, content)
+    about = _facts(path, header.get("about", ""))
+    if check is not None:
+        check(about)
+    tensors = {name: tensor.to(device) for name, tensor in content.items()}
+    state = {n.removeprefix("state."): t for n, t in tensors.items() if n.startswith("state.")}
+    extra = {n.removeprefix("extra."): t for n, t in tensors.items() if n.startswith("extra.")}
+    _check_state(path, state, tree.leaves(like), n_markets)
+    if len(state) + len(extra) != len(tensors):
+        raise ValueError(
+            f"{path} holds tensors that save() does not write. Use a file as save() wrote it."
+        )
+    return tree.replaced(like, state), about, extra
+
+
+def _check_header(path: str | Path, header: dict[str, str], tensors: dict[str, Tensor]) -> None:
+    """Refuse another format, and a content that does not match its checksum."""
     if header.get("format") != FORMAT:
         raise ValueError(
             f"{path} has format {header.get('format')!r}, wanted {FORMAT!r}: it was not written by"
             " this library's save(), or by another release of it. Save it anew."
         )
-    if header.get("sha256") != _fingerprint(read, header.get("about", "")):
+    if header.get("sha256") != _fingerprint(tensors, header.get("about", "")):
         raise ValueError(
             f"{path} is damaged: its content does not match its checksum. Use another copy of the"
             " file."
         )
-    about = _facts(path, header.get("about", ""))
-    if check is not None:
-        check(about)
-    tensors = {name: tensor.to(device) for name, tensor in read.items()}
-    held = {n.removeprefix("state."): t for n, t in tensors.items() if n.startswith("state.")}
-    extra = {n.removeprefix("extra."): t for n, t in tensors.items() if n.startswith("extra.")}
-    _check_state(path, held, tree.leaves(like), n_markets)
-    if len(held) + len(extra) != len(tensors):
-        raise ValueError(
-            f"{path} holds tensors that save() does not write. Use a file as save() wrote it."
-        )
-    return tree.replaced(like, held), about, extra
 
 
 def _read(path: str | Path) -> tuple[dict[str, str], dict[str, Tensor]]:
@@ -147,27 +149,26 @@ def _facts(path: str | Path, text: str) -> dict[str, Any]:
 
 
 def _check_state(
-    path: str | Path, held: dict[str, Tensor], wanted: dict[str, Tensor], n_markets: int | None
+    path: str | Path, state: dict[str, Tensor], models: dict[str, Tensor], n_markets: int | None
 ) -> None:
-    """Refuse a state with other tensors, types, shapes or numbers of markets than this market's."""
+    """Refuse a state with other tensors, types, shapes or numbers of markets than the models."""
     fix = "Build the market with the arguments that it was saved with."
-    for name, tensor in wanted.items():
-        got, count = held.get(name), len(tensor) if n_markets is None else n_markets
-        if (
-            got is None
-            or got.dtype != tensor.dtype
-            or got.dim() != tensor.dim()
-            or got.shape[1:] != tensor.shape[1:]
-        ):
-            found = "nothing" if got is None else f"{got.dtype} {list(got.shape)}"
+    for name, model in models.items():
+        tensor, count = state.get(name), len(model) if n_markets is None else n_markets
+        if tensor is None or not _alike(tensor, model):
+            content = "nothing" if tensor is None else f"{tensor.dtype} {list(tensor.shape)}"
             raise ValueError(
-                f"{path} does not fit this market: {name} is {found}, wanted {tensor.dtype}"
-                f" {[count, *tensor.shape[1:]]}. {fix}"
+                f"{path} does not fit this market: {name} is {content}, wanted {model.dtype}"
+                f" {[count, *model.shape[1:]]}. {fix}"
             )
-        if len(got) != count:
-            raise ValueError(f"{path} holds {len(got)} markets, wanted {count}. {fix}")
-    if held.keys() != wanted.keys():
-        raise ValueError(
-            f"{path} does not fit this market: it has"
-            f" {', '.join(sorted(held.keys() - wanted.keys()))}. {fix}"
-        )
+        if len(tensor) != count:
+            raise ValueError(f"{path} holds {len(tensor)} markets, wanted {count}. {fix}")
+    if state.keys() != models.keys():
+        others = ", ".join(sorted(state.keys() - models.keys()))
+        raise ValueError(f"{path} does not fit this market: it has {others}. {fix}")
+
+
+def _alike(tensor: Tensor, model: Tensor) -> bool:
+    """Whether both have one type and, after the market axis, one shape."""
+    same_axes = tensor.dim() == model.dim() and tensor.shape[1:] == model.shape[1:]
+    return tensor.dtype == model.dtype and same_axes

@@ -1,4 +1,4 @@
-"""Keep what was played: arrays for a learner, and JSON lines for everybody else."""
+"""Records of play: arrays for a learner, and JSON lines for everybody else."""
 
 from __future__ import annotations
 
@@ -26,11 +26,12 @@ ByStage = dict[str, dict[str, Tensor]]  # by stage and role
 class Trajectory:
     """Every round of a batch of episodes, as arrays that lead with [rounds, markets].
 
-    observations, actions: by stage and role: of those who
-        move there   float32 [rounds, markets, count, width]
-    payments:   by name   float64 [rounds, markets, payers, payees];
-                parties: who pays whom, by the same name
-    rewards:    of a round, float64 [rounds, markets, agents];   terminated: bool [rounds, markets]
+    observations: of movers, by stage and role   float32 [rounds, markets, count, width]
+    actions:      of movers, by stage and role   float32 [rounds, markets, count, width]
+    payments:     by name                        float64 [rounds, markets, payers, payees]
+    parties:      payer and payee of the payments of each name
+    rewards:      of a round                     float64 [rounds, markets, agents]
+    terminated:   after a round                  bool [rounds, markets]
     """
 
     observations: ByStage
@@ -41,15 +42,13 @@ class Trajectory:
     parties: dict[str, tuple[str, str]] = field(metadata=tree.STATIC)
 
     def save(self, path: str | Path) -> None:
-        """Write a compressed ``.npz`` file, whole or not at all; the path gets that ending where it
-        lacks it.
+        """Write a compressed ``.npz`` file; the path gets that ending where it lacks it.
 
         Arrays are named as here, with dots: ``actions.auction.buyer``, ``payments.price``,
-        ``parties.price``, ``rewards``.
+        ``parties.price``, ``rewards``. After an error there is no new file.
         """
-        arrays: dict[str, Any] = {
-            name: tensor.cpu().numpy() for name, tensor in tree.leaves(self).items()
-        }
+        tensors = tree.leaves(self)
+        arrays: dict[str, Any] = {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
         arrays |= {f"parties.{name}": np.array(names) for name, names in self.parties.items()}
         place = f"{path}" if f"{path}".endswith(".npz") else f"{path}.npz"
         with whole_file(place) as part, part.open("wb") as file:
@@ -57,35 +56,39 @@ class Trajectory:
 
 
 def collect(market: Market, steps: Iterable[tuple[ByRole, ByRole, Report | None]]) -> Trajectory:
-    """Stack what ``rounds.play`` yields of a market; ValueError where nothing was played, and
-    for a part of a round.
+    """Stack the steps that ``rounds.play`` yields of a market.
+
+    Raises ValueError where there are no steps, and for a part of a round.
     """
-    kept, stages = list(steps), [stage.name for stage in market.stages]
-    ends = [k for k, (_, _, report) in enumerate(kept, start=1) if report is not None]
-    if not ends or ends != list(range(len(stages), len(kept) + len(stages), len(stages))):
-        raise ValueError(
-            f"collect got {len(kept) or 'no'} steps and {len(ends)} reports, wanted whole rounds of"
-            f" {len(stages)} stages ({', '.join(stages)}): give it all steps of an episode, as"
-            " rounds.play yields them."
-        )
-    reports = [report for _, _, report in kept if report is not None]
+    played, stages = list(steps), [stage.name for stage in market.stages]
+    _check_whole(played, stages)
+    reports = [report for _, _, report in played if report is not None]
     flows = reports[0].flows
     return Trajectory(
-        observations={
-            stage: _stacked([seen for seen, _, _ in kept[k :: len(stages)]])
-            for k, stage in enumerate(stages)
-        },
-        actions={
-            stage: _stacked([made for _, made, _ in kept[k :: len(stages)]])
-            for k, stage in enumerate(stages)
-        },
-        payments={
-            name: torch.stack([report.flows[name].money for report in reports]) for name in flows
-        },
+        observations=_by_stage([observations for observations, _, _ in played], stages),
+        actions=_by_stage([actions for _, actions, _ in played], stages),
+        payments={name: torch.stack([r.flows[name].money for r in reports]) for name in flows},
         rewards=torch.stack([report.rewards for report in reports]),
         terminated=torch.stack([report.terminated for report in reports]),
         parties={name: (flow.payer, flow.payee) for name, flow in flows.items()},
     )
+
+
+def _check_whole(steps: Sequence[tuple[ByRole, ByRole, Report | None]], stages: list[str]) -> None:
+    """Refuse steps that are no whole rounds."""
+    count, n_stages = len(steps), len(stages)
+    ends = [k for k, (_, _, report) in enumerate(steps, start=1) if report is not None]
+    if not ends or ends != list(range(n_stages, count + n_stages, n_stages)):
+        raise ValueError(
+            f"collect got {count or 'no'} steps and {len(ends)} reports, wanted whole rounds of"
+            f" {n_stages} stages ({', '.join(stages)}): give it all steps of an episode, as"
+            " rounds.play yields them."
+        )
+
+
+def _by_stage(parts: Sequence[ByRole], stages: list[str]) -> ByStage:
+    """What stands at every step, by the stage of the step."""
+    return {stage: _stacked(parts[k :: len(stages)]) for k, stage in enumerate(stages)}
 
 
 def _stacked(parts: Sequence[ByRole]) -> ByRole:
@@ -104,10 +107,8 @@ def describe(report: Report, agents: Sequence[str]) -> Iterator[dict[str, Any]]:
             agent: {name: _json(values[m][i]) for name, values in infos.items()}
             for i, agent in enumerate(agents)
         }
-        yield {
-            "agents": rows,
-            "payments": [line for name in report.flows for line in _payments(report, name, m)],
-        }
+        payments = [line for name in report.flows for line in _payments(report, name, m)]
+        yield {"agents": rows, "payments": payments}
 
 
 def _payments(report: Report, name: str, market: int) -> Iterator[dict[str, Any]]:
@@ -125,8 +126,9 @@ def _json(value: float | int) -> float | int | None:
 
 
 def write_json_lines(path: str | Path, lines: Iterable[dict[str, Any]]) -> int:
-    """Write one JSON object per line, whole or not at all; returns how many. NaN is refused,
-    since JSON has none.
+    """Write one JSON object per line and return how many; ValueError for NaN, which JSON lacks.
+
+    After an error there is no new file.
     """
     with whole_file(path) as part, part.open("w", encoding="utf8") as file:
         count = 0

@@ -1,9 +1,8 @@
-"""States as trees: dataclasses, dicts and tuples whose leaves are tensors that lead with the market
-axis.
+"""States as trees: dataclasses, dicts and tuples; the leaves are tensors that lead with markets.
 
-A field of ``metadata=STATIC`` is no part of the tree, and None is an empty one. A node that answers
-``rows``, ``put`` and ``reopen`` itself, as shared worlds do, is indexed by its own rule and never
-saved. Anything else is a TypeError, so that nothing is left out in silence.
+A field of ``metadata=STATIC`` is no part of the tree, and None is an empty tree. A node, such as a
+shared world, has methods ``rows``, ``put`` and ``reopen`` of its own and is never saved. Anything
+else is a TypeError, so that nothing is left out in silence.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ from torch import Tensor
 
 Tree = TypeVar("Tree")
 
-# metadata of a dataclass field: no part of the tree, and of two trees the first one's stays
+# metadata of a dataclass field that is no part of the tree; of two trees the first one's stays
 STATIC = {"static": True}
 
 
 class Node(Protocol):
-    """What is shared by the markets of a batch and follows from their seeds, such as their data."""
+    """A thing that the markets of a batch share and that follows from their seeds, such as data."""
 
     def rows(self, index: Int[Tensor, "rows"]) -> Any:
         """The same for the markets of an index, which may name one several times."""
@@ -33,22 +32,17 @@ class Node(Protocol):
         ...
 
     def reopen(self, seeds: Int[Tensor, "markets"]) -> Any:
-        """What other seeds have in its place; a loaded state calls it, since a node is not
-        saved.
-        """
+        """The same for other seeds; a loaded state calls it, since a node is not saved."""
         ...
 
 
 def is_node(value: Any) -> bool:
-    """Whether a value answers as a ``Node`` does: the question is put of every leaf, and
-    ``isinstance`` would take long.
-    """
+    """Whether a value has a ``Node``'s methods; ``isinstance`` would take long, leaf by leaf."""
     return hasattr(value, "reopen") and hasattr(value, "rows") and hasattr(value, "put")
 
 
 def leaves(tree: Any) -> dict[str, Tensor]:
-    """All tensors of a tree by dotted name; static fields, None, and nodes with rules of their own
-    are left out.
+    """All tensors of a tree by dotted name, without static fields, None and nodes.
 
     >>> @dataclasses.dataclass(frozen=True)
     ... class Report:
@@ -58,15 +52,15 @@ def leaves(tree: Any) -> dict[str, Tensor]:
     >>> list(leaves(Report(torch.zeros(2), {"train": 0.5})))
     ['paid']
     """
-    found: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
 
     def keep(name: str, leaf: Any) -> Any:
         if isinstance(leaf, Tensor):
-            found[name] = leaf
+            tensors[name] = leaf
         return leaf
 
     _mapped(keep, (tree,))
-    return found
+    return tensors
 
 
 def replaced(tree: Tree, tensors: dict[str, Tensor]) -> Tree:
@@ -76,21 +70,26 @@ def replaced(tree: Tree, tensors: dict[str, Tensor]) -> Tree:
 
 def reopened(tree: Tree, seeds: Int[Tensor, "markets"]) -> Tree:
     """The same tree with every node as these seeds have it."""
-    return _mapped(
-        lambda _, leaf: leaf if isinstance(leaf, Tensor) else leaf.reopen(seeds), (tree,)
-    )
+
+    def rule(_: str, leaf: Any) -> Any:
+        return leaf if isinstance(leaf, Tensor) else leaf.reopen(seeds)
+
+    return _mapped(rule, (tree,))
 
 
 def rows(tree: Tree, index: Int[Tensor, "rows"]) -> Tree:
     """The markets of a tree in the order of an index, which may name one several times."""
-    return _mapped(
-        lambda _, leaf: leaf[index] if isinstance(leaf, Tensor) else leaf.rows(index), (tree,)
-    )
+
+    def rule(_: str, leaf: Any) -> Any:
+        return leaf[index] if isinstance(leaf, Tensor) else leaf.rows(index)
+
+    return _mapped(rule, (tree,))
 
 
 def put(tree: Tree, index: Int[Tensor, "some"], fresh: Tree) -> Tree:
-    """The tree with the markets of an index, each named once, taken from another one of its
-    shape, in that one's order.
+    """The tree with some markets replaced by those of another tree, in the order of that tree.
+
+    index: the markets that are replaced, each once
     """
 
     def rule(_: str, old: Any, new: Any) -> Any:
@@ -105,10 +104,9 @@ def size(tree: Any) -> int:
 
 
 def _mapped(rule: Callable[..., Any], trees: tuple[Any, ...], name: str = "") -> Any:
-    """The tree that ``rule(name, *leaves)`` makes of trees of one shape; leaves are tensors and
-    nodes.
+    """The tree that ``rule(name, *leaves)`` makes of trees of one shape.
 
-    Raises TypeError for anything that is no tree, by its name.
+    Leaves are tensors and nodes. Raises TypeError, with the name, for anything that is no tree.
     """
     first = trees[0]
     if first is None:
@@ -116,27 +114,19 @@ def _mapped(rule: Callable[..., Any], trees: tuple[Any, ...], name: str = "") ->
     if isinstance(first, Tensor) or is_node(first):
         return rule(name, *trees)
     if dataclasses.is_dataclass(first) and not isinstance(first, type):
-        parts = [
-            field.name for field in dataclasses.fields(first) if not field.metadata.get("static")
-        ]
-        made = {
-            part: _mapped(rule, tuple(getattr(t, part) for t in trees), _joined(name, part))
-            for part in parts
-        }
-        return dataclasses.replace(first, **made)
+        parts = {}
+        for field in dataclasses.fields(first):
+            if not field.metadata.get("static"):
+                branches = tuple(getattr(tree, field.name) for tree in trees)
+                parts[field.name] = _mapped(rule, branches, _joined(name, field.name))
+        return dataclasses.replace(first, **parts)
     if isinstance(first, dict):
-        if not all(isinstance(key, str) and "." not in key for key in first):
-            raise TypeError(
-                f"{name or 'the tree'} has the keys {list(first)}, wanted text without dots, by"
-                " which tensors are saved."
-            )
-        return {
-            key: _mapped(rule, tuple(t[key] for t in trees), _joined(name, key)) for key in first
-        }
+        _check_keys(first, name)
+        return {k: _mapped(rule, tuple(t[k] for t in trees), _joined(name, k)) for k in first}
     if isinstance(first, tuple):
         names = getattr(first, "_fields", range(len(first)))
-        zipped = zip(names, zip(*trees, strict=True), strict=True)
-        items = [_mapped(rule, some, _joined(name, str(part))) for part, some in zipped]
+        branches_of = zip(names, zip(*trees, strict=True), strict=True)
+        items = [_mapped(rule, some, _joined(name, str(part))) for part, some in branches_of]
         return type(first)(*items) if hasattr(first, "_fields") else tuple(items)
     raise TypeError(
         f"{name or 'the tree'} is a {type(first).__name__}, wanted a tensor, a dataclass, a dict, a"
@@ -145,15 +135,22 @@ def _mapped(rule: Callable[..., Any], trees: tuple[Any, ...], name: str = "") ->
     )
 
 
+def _check_keys(tree: dict[Any, Any], name: str) -> None:
+    if not all(isinstance(key, str) and "." not in key for key in tree):
+        raise TypeError(
+            f"{name or 'the tree'} has the keys {list(tree)}, wanted text without dots, by which"
+            " tensors are saved."
+        )
+
+
 def _joined(name: str, part: str) -> str:
     return f"{name}.{part}" if name else part
 
 
 def copied(value: Any) -> Any:
-    """The same with memory of its own: tensors in tuples, dicts and dataclasses are cloned, without
-    their gradients; what holds none stays as it is.
+    """The same with its tensors cloned, in tuples, dicts and dataclasses, without their gradients.
 
-    A node stays too: worlds are shared, and large.
+    A part without tensors stays the same object, and so does a node: worlds are shared, and large.
     """
     if isinstance(value, Tensor):
         return value.detach().clone()
@@ -169,20 +166,18 @@ def copied(value: Any) -> Any:
         return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
     if not dataclasses.is_dataclass(value) or isinstance(value, type):
         return value
-    held = {
-        field.name: getattr(value, field.name) for field in dataclasses.fields(value) if field.init
-    }
-    fresh = {name: copied(part) for name, part in held.items()}
-    changed = any(fresh[name] is not part for name, part in held.items())
+    names = [field.name for field in dataclasses.fields(value) if field.init]
+    fresh = {name: copied(getattr(value, name)) for name in names}
+    changed = any(part is not getattr(value, name) for name, part in fresh.items())
     return dataclasses.replace(value, **fresh) if changed else value
 
 
 def apart(part: Callable[..., Any], own: bool = True) -> Callable[..., Any]:
-    """Return a user's own part as one that shares no memory with the market; a part of our own
-    tables comes back as it is.
+    """Return a user's own part as one that shares no memory with the market.
 
     It works on copies, so that an edit in place changes nothing of the market's, and its answer is
-    copied, so that a later edit of memory that the part keeps changes no state.
+    copied, so that a later edit of memory that the part keeps changes no state. Parts of the
+    library (``own=False``) stay as they are.
 
     >>> import torch
     >>> mine, bids = lambda bids: bids.add_(1), torch.zeros(2)
@@ -191,6 +186,9 @@ def apart(part: Callable[..., Any], own: bool = True) -> Callable[..., Any]:
     """
     if not own:
         return part
-    return lambda *given, **more: copied(
-        part(*copied(given), **{name: copied(value) for name, value in more.items()})
-    )
+
+    def alone(*arguments: Any, **named: Any) -> Any:
+        copies = {name: copied(value) for name, value in named.items()}
+        return copied(part(*copied(arguments), **copies))
+
+    return alone

@@ -1,5 +1,6 @@
-"""What fails in a door leaves it as it was: also what comes after the market's own step, such
-as infos and a round in words.
+"""A call of a door that fails leaves the door as it was.
+
+The failure may come after the market's own step, as in infos or in a round in words.
 """
 
 from __future__ import annotations
@@ -11,11 +12,10 @@ from typing import Any
 
 @contextlib.contextmanager
 def undone(*things: Any) -> Iterator[None]:
-    """Put back the attributes of these objects where anything fails inside, so that the same call
-    can be made again.
+    """Put back the attributes of these objects where the body fails; the call can be made again.
 
-    It puts back which values attributes hold, not what was written into a value: batches and doors
-    only ever bind new ones.
+    It puts back which values attributes hold. What the body wrote into a value stays, but batches
+    and doors never write into values, they only bind new ones.
 
     >>> from types import SimpleNamespace
     >>> door = SimpleNamespace(round=0)

@@ -1,6 +1,4 @@
-"""Floor 1, data: data sets, partitions among agents, and the sources that give every market its
-examples.
-"""
+"""Floor 1, data: data sets, partitions among agents, and the sources of a market's examples."""
 
 from marketenv.data.augmentation import AUGMENTATIONS, Augmentation, augmentation
 from marketenv.data.corruptions import CORRUPTIONS, CorruptedSource

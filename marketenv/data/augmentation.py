@@ -1,5 +1,4 @@
-"""Augmentation: images changed at random before a model learns from them, another way for each
-agent.
+"""Augmentation: random changes of images before a model learns from them, by agent.
 
 Every entry of ``AUGMENTATIONS`` is called as ``change(x, keys)``:
 
@@ -27,6 +26,7 @@ from marketenv.core.checks import named_part, whole
 Images = Float[Tensor, "models batch channels height width"]
 Keys = Int[Tensor, "models"]
 Change = Callable[[Tensor, Tensor], Tensor]
+SIDES = ("top", "left")
 
 
 def none(x: Images, keys: Keys) -> Images:
@@ -60,11 +60,10 @@ def crop(x: Images, keys: Keys, pad: int = 4) -> Images:
     [[1.0, 1.0], [0.0, 0.0]]
     """
     pad = whole(pad, "pad", 0, fix=": pixels")
-    (batch, channels, height, width), wide = x.shape[1:], torch.nn.functional.pad(x, (pad,) * 4)
-    top, left = (
-        draws.integers(draws.fold(keys, "crop", side), 2 * pad + 1, batch)[..., None]
-        for side in ("top", "left")
-    )
+    batch, channels, height, width = x.shape[1:]
+    wide = torch.nn.functional.pad(x, (pad,) * 4)
+    ends = (draws.integers(draws.fold(keys, "crop", s), 2 * pad + 1, batch) for s in SIDES)
+    top, left = (end[..., None] for end in ends)
     rows = (top + torch.arange(height, device=x.device))[:, :, None, :, None]
     columns = (left + torch.arange(width, device=x.device))[:, :, None, None]
     tall = wide.gather(3, rows.expand(-1, -1, channels, -1, wide.shape[-1]))
@@ -72,8 +71,9 @@ def crop(x: Images, keys: Keys, pad: int = 4) -> Images:
 
 
 def flip_crop(x: Images, keys: Keys) -> Images:
-    """Mirror with chance 1/2, then pad by 4 and crop: the usual recipe for CIFAR-10 (He et al.
-    2016, section 4.2).
+    """Mirror with chance 1/2, then pad by 4 and crop.
+
+    This is the usual recipe for CIFAR-10 (He et al. 2016, section 4.2).
     """
     return crop(flip(x, keys), keys)
 
@@ -88,26 +88,24 @@ AUGMENTATIONS: dict[str, Change] = {
 
 def _change(name: Any) -> Change:
     """An entry of AUGMENTATIONS by its name, or a function like them."""
-    found: Change = named_part(
-        name, "augmentation", AUGMENTATIONS, "a callable change(images, keys) -> images", takes=2
-    )
-    return found
+    wanted = "a callable change(images, keys) -> images"
+    change: Change = named_part(name, "augmentation", AUGMENTATIONS, wanted, takes=2)
+    return change
 
 
 @dataclass(frozen=True)
 class Augmentation:
     """The augmentation of every agent, as training wants it: augment(x, keys, models) -> x.
 
-    Model number k is agent k mod n_agents and is shown ``names[k mod n_agents]`` of its images.
+    Model number k is agent k mod n_agents; its images are changed by ``names[k mod n_agents]``.
 
     names: one entry of AUGMENTATIONS, or function like them, for each agent
 
     Raises ValueError for unknown names, another number of them than n_agents, and features that are
     no images.
 
-    >>> Augmentation(("flip", "none"), 2)(
-    ...     torch.zeros(4, 3, 1, 2, 2), torch.arange(4), torch.arange(4)
-    ... ).shape
+    >>> augment, models = Augmentation(("flip", "none"), 2), torch.arange(4)
+    >>> augment(torch.zeros(4, 3, 1, 2, 2), torch.arange(4), models).shape
     torch.Size([4, 3, 1, 2, 2])
     """
 
@@ -126,37 +124,33 @@ class Augmentation:
     def __call__(
         self, x: Float[Tensor, "models batch *features"], keys: Keys, models: Keys
     ) -> Tensor:
-        """Change a step's images [models, batch, channels, height, width] of the models with
-        these numbers.
+        """Change a step's images of the models with these numbers.
+
+        x: [models, batch, channels, height, width]
         """
         check_images(tuple(x.shape[2:]))
-        kinds, seen = list(dict.fromkeys(self.names)), x
-        number = torch.tensor([kinds.index(name) for name in self.names], device=x.device)[
-            models % self.n_agents
-        ]
-        # computed for all models and kept where it belongs: a GPU need not be waited for
+        kinds, images = list(dict.fromkeys(self.names)), x
+        of_agent = torch.tensor([kinds.index(name) for name in self.names], device=x.device)
+        number = of_agent[models % self.n_agents]
+        # computed for all models and used where it belongs, so that nothing waits for a GPU
         for k, kind in enumerate(kinds):
-            # a copy for each: what one agent's function writes into its images is not shown to
-            # another agent
+            # a copy for each: an agent's function may write into its images
             changed = _change(kind)(x.clone() if len(kinds) > 1 else x, keys)
             if changed.shape != x.shape:
                 raise ValueError(
                     f"augmentation {kind!r} made {list(changed.shape)} of images {list(x.shape)},"
                     " wanted the same."
                 )
-            seen = (
-                changed
-                if len(kinds) == 1
-                else torch.where((number == k).view(-1, 1, 1, 1, 1), changed, seen)
-            )
-        return seen
+            mine = (number == k).view(-1, 1, 1, 1, 1)
+            images = changed if len(kinds) == 1 else torch.where(mine, changed, images)
+        return images
 
 
 def augmentation(names: Any, n_agents: int, feature_shape: tuple[int, ...]) -> Augmentation | None:
-    """Make the ``augment`` of a training: None where nothing is changed.
+    """Make the ``augment`` of a training: None where no image is changed.
 
-    names:         a name in AUGMENTATIONS or a function like them for all agents, or a tuple of one
-                   for each
+    names:         a name in AUGMENTATIONS or a function like them for all agents, or a tuple of
+                   one for each
     feature_shape: (channels, height, width)
 
     Raises ValueError as ``Augmentation`` does, and for features that are no images.
@@ -164,13 +158,12 @@ def augmentation(names: Any, n_agents: int, feature_shape: tuple[int, ...]) -> A
     >>> augmentation("flip", 2, (3, 32, 32)), augmentation("none", 2, (64,))
     (Augmentation(names=('flip', 'flip'), n_agents=2), None)
     """
-    made = Augmentation(
-        tuple(names) if isinstance(names, tuple | list) else (names,) * n_agents, n_agents
-    )
-    if all(name in ("none", none) for name in made.names):
+    each = tuple(names) if isinstance(names, tuple | list) else (names,) * n_agents
+    augment = Augmentation(each, n_agents)
+    if all(name in ("none", none) for name in each):
         return None
     check_images(feature_shape)
-    return made
+    return augment
 
 
 def check_images(feature_shape: tuple[int, ...]) -> None:

@@ -1,7 +1,6 @@
-"""Bad data as a property of a source: wrong labels, hidden labels, noisy or shifted features, agent
-by agent.
+"""Bad data as a property of a source: wrong or hidden labels, noisy or shifted features, by agent.
 
-Validation and test stay as they are. What the agents own is changed row by row by keys that follow
+Validation and test stay as they are. The agents' rows are changed one by one, by keys that follow
 from the market's seed.
 """
 
@@ -37,7 +36,7 @@ Keys = Int[Tensor, "markets agents"]
 
 @dataclass(frozen=True)
 class Corrupted:
-    """What a corruption makes of all agents' rows; None: they stay as they are.
+    """All agents' rows after a corruption; None: they stay as they are.
 
     x: features [markets, agents, width, *features];   y: labels [markets, agents, width]
     labelled: which labels are known [markets, agents, width]
@@ -51,13 +50,14 @@ class Corrupted:
 def mislabeled(
     clean: Federation, n_classes: int, rates: Rates, keys: Keys, *, kind: str
 ) -> Corrupted:
-    """Each label is wrong with the chance of its agent's rate: another one, or the next one."""
+    """Each label is wrong with the chance of its agent's rate: any other label, or the next one."""
     return Corrupted(y=FLIPS[kind](clean.train.y[clean.train.index], rates, keys, n_classes))
 
 
 def unlabeled(clean: Federation, n_classes: int, rates: Rates, keys: Keys) -> Corrupted:
-    """An agent does not know the labels of a share of its rows, drawn at random; with a rate
-    below 1 it knows at least one.
+    """An agent does not know the labels of a random share of its rows.
+
+    With a rate below 1 it knows at least one.
     """
     size, mask = clean.train.size, clean.train.mask
     hidden = (rates * size).round().long()
@@ -69,16 +69,14 @@ def unlabeled(clean: Federation, n_classes: int, rates: Rates, keys: Keys) -> Co
 
 def noisy(clean: Federation, n_classes: int, rates: Rates, keys: Keys) -> Corrupted:
     """Features have normal noise of so many deviations."""
-    return Corrupted(
-        x=feature_noise(clean.train.x[clean.train.index], rates, keys, _measure(clean))
-    )
+    x = clean.train.x[clean.train.index]
+    return Corrupted(x=feature_noise(x, rates, keys, _measure(clean)))
 
 
 def shifted(clean: Federation, n_classes: int, rates: Rates, keys: Keys, *, kind: str) -> Corrupted:
-    """The features of all rows of an agent are changed alike."""
-    return Corrupted(
-        x=covariate_shift(clean.train.x[clean.train.index], rates, keys, _measure(clean), kind=kind)
-    )
+    """The features of all rows of an agent are shifted in one way."""
+    x = clean.train.x[clean.train.index]
+    return Corrupted(x=covariate_shift(x, rates, keys, _measure(clean), kind=kind))
 
 
 @dataclass(frozen=True)
@@ -88,8 +86,7 @@ class Corruption:
     change:  (clean, n_classes, rates, keys, **options) -> Corrupted, of a federation whose training
              rows are no wider than needed
     most:    largest rate
-    kinds:   names of its option ``kind``, of which the first is the default; empty where it has
-             none
+    kinds:   names of its option ``kind``, of which the first is the default; empty for no option
     classes: it is for classifications alone
     """
 
@@ -111,13 +108,12 @@ CORRUPTIONS: dict[str, Corruption] = {
 class CorruptedSource:
     """A source whose agents own bad data; validation and test stay clean.
 
-    source:     of the clean data; one that is corrupted itself is made worse
+    source:     of the clean data; it may be corrupted already
     corruption: a name of ``CORRUPTIONS``
     options:    ``rate``, one number or one for each agent, 0 for clean data; and ``kind``, where
                 the corruption has kinds
 
-    Features are measured by the mean and deviation that they have among the broker's validation
-    examples.
+    The mean and deviation of features are those among the broker's validation examples.
 
     Raises ValueError for unknown names and options, a rate out of range, and wrong labels of a
     regression.
@@ -129,8 +125,8 @@ class CorruptedSource:
     ...     options={"rate": (0, 0.2, 0.5)},
     ... )
     >>> before, after = (source.federation(torch.tensor([1])).train for source in (bad.source, bad))
-    >>> wrong = before.y[before.index] != after.y[after.index]
-    >>> [round(share, 2) for share in (wrong & before.mask).sum(-1).div(before.size)[0].tolist()]
+    >>> wrong = (before.y[before.index] != after.y[after.index]) & before.mask
+    >>> [round(share, 2) for share in wrong.sum(-1).div(before.size)[0].tolist()]
     [0.0, 0.18, 0.49]
     """
 
@@ -142,11 +138,8 @@ class CorruptedSource:
         check_fields(self, {"corruption": partial(choice, known=CORRUPTIONS)})
         rule = CORRUPTIONS[self.corruption]
         if rule.classes and self.source.task != "classification":
-            raise refused(
-                "corruption",
-                self.corruption,
-                f"one that is not for classes alone: the data are a {self.source.task}",
-            )
+            wanted = f"one that is not for classes alone: the data are a {self.source.task}"
+            raise refused("corruption", self.corruption, wanted)
         check_fields(self, {"options": partial(_options, rule=rule, n_agents=self.source.n_agents)})
 
     @property
@@ -171,63 +164,57 @@ class CorruptedSource:
 
     @property
     def one_pool(self) -> bool:
-        """Whether all rows are the clean source's own, whatever the seed: labels are hidden,
-        and none are wrong.
-        """
+        """Whether all rows are the clean source's own for every seed: only labels are hidden."""
         clean = not isinstance(self.source, CorruptedSource) or self.source.one_pool
         return clean and CORRUPTIONS[self.corruption].change is unlabeled
 
     @property
     def _beneath(self) -> int:
-        """How many corruptions this one stands on: each draws its own numbers."""
+        """How many corruptions lie below this one; each draws numbers of its own."""
         return self.source._beneath + 1 if isinstance(self.source, CorruptedSource) else 0
 
     def federation(self, seeds: Int[Tensor, "markets"]) -> Federation:
-        """The clean source's federation with bad training rows behind the pool's own; itself
-        where nothing is bad.
+        """The clean source's federation with bad training rows behind the pool's own.
+
+        It is the clean federation itself where nothing is bad.
         """
         clean = self.source.federation(seeds)
         device, agents = clean.train.index.device, self.source.n_agents
-        more = {name: value for name, value in self.options.items() if name != "rate"}
-        rates = torch.tensor(self.options["rate"], dtype=torch.float64, device=device).expand(
-            len(seeds), agents
-        )
-        keys = draws.agent_keys(
-            draws.fold(seeds.to(device), "corruption"), agents, self.corruption, self._beneath
-        )
+        others = {name: value for name, value in self.options.items() if name != "rate"}
+        rates = torch.tensor(self.options["rate"], dtype=torch.float64, device=device)
+        rates = rates.expand(len(seeds), agents)
+        seed_keys = draws.fold(seeds.to(device), "corruption")
+        keys = draws.agent_keys(seed_keys, agents, self.corruption, self._beneath)
         narrow = dataclasses.replace(clean, train=clean.train.trimmed())
-        done = CORRUPTIONS[self.corruption].change(
-            narrow, self.source.n_outputs, rates, keys, **more
-        )
-        return (
-            _hidden(clean, done.labelled)
-            if done.labelled is not None
-            else _changed(clean, done, rates > 0)
-        )
+        change = CORRUPTIONS[self.corruption].change
+        bad = change(narrow, self.source.n_outputs, rates, keys, **others)
+        if bad.labelled is not None:
+            return _hidden(clean, bad.labelled)
+        return _changed(clean, bad, rates > 0)
 
     def to(self, device: torch.device | str) -> CorruptedSource:
         """Return the same source with its data on another device."""
-        moved = self.source.to(device)
-        return self if moved is self.source else dataclasses.replace(self, source=moved)
+        source = self.source.to(device)
+        return self if source is self.source else dataclasses.replace(self, source=source)
 
 
 def _options(value: Any, name: str, rule: Corruption, n_agents: int) -> dict[str, Any]:
-    """The options of a corruption, all of them said."""
+    """The options of a corruption in their plain form, with defaults."""
     name = f"corruption_{name}"
-    given = options(value, name, ("rate", "kind") if rule.kinds else ("rate",))
-    if "rate" not in given:
+    chosen = options(value, name, ("rate", "kind") if rule.kinds else ("rate",))
+    if "rate" not in chosen:
         raise refused(name, value, "a rate too, one number or one for each agent: {'rate': 0.2}")
-    rate = one_or_each(
-        given["rate"], "rate", partial(number, least=0.0, most=rule.most), n_agents, "numbers"
-    )
-    return {"rate": rate} | (
-        {"kind": choice(given.get("kind", rule.kinds[0]), "kind", rule.kinds)} if rule.kinds else {}
-    )
+    share = partial(number, least=0.0, most=rule.most)
+    plain = {"rate": one_or_each(chosen["rate"], "rate", share, n_agents, "numbers")}
+    if rule.kinds:
+        plain["kind"] = choice(chosen.get("kind", rule.kinds[0]), "kind", rule.kinds)
+    return plain
 
 
 def _measure(clean: Federation) -> Moments:
-    """Mean and deviation of each feature among the broker's examples: [markets or 1, 1,
-    *features], for all agents alike.
+    """Mean and deviation of each feature among the broker's examples, for all agents.
+
+    [markets or 1, 1, *features]
     """
     x, _, mask = clean.validation.padded()
     if int(clean.validation.size.min()) < 2:
@@ -239,23 +226,20 @@ def _measure(clean: Federation) -> Moments:
 
 
 def _hidden(clean: Federation, labelled: Bool[Tensor, "markets agents narrow"]) -> Federation:
-    """The federation with some labels hidden, those included that were hidden before."""
-    known = torch.nn.functional.pad(
-        labelled, (0, clean.train.index.shape[-1] - labelled.shape[-1]), value=True
-    )
-    return dataclasses.replace(
-        clean, labelled=known if clean.labelled is None else known & clean.labelled
-    )
+    """The federation with more hidden labels; labels that are hidden already stay hidden."""
+    spare = clean.train.index.shape[-1] - labelled.shape[-1]
+    known = torch.nn.functional.pad(labelled, (0, spare), value=True)
+    if clean.labelled is not None:
+        known = known & clean.labelled
+    return dataclasses.replace(clean, labelled=known)
 
 
 def _changed(
-    clean: Federation, done: Corrupted, touched: Bool[Tensor, "markets agents"]
+    clean: Federation, bad: Corrupted, touched: Bool[Tensor, "markets agents"]
 ) -> Federation:
-    """The federation whose changed rows stand behind the pool's own; padding names each agent's
-    first row.
-    """
+    """The federation with the bad rows behind the pool's own; padding is an agent's first row."""
     train = clean.train.trimmed()
-    x, y = done.x, done.y
+    x, y = bad.x, bad.y
     changed = train.mask & (touched[..., None] if y is None else y != train.y[train.index])
     if not bool(changed.any()):
         return clean
@@ -266,6 +250,5 @@ def _changed(
     spare = index[..., :1].expand(-1, -1, clean.train.index.shape[-1] - index.shape[-1])
     pool_x = torch.cat([train.x, train.x[rows] if x is None else x[changed]])
     pool_y = torch.cat([train.y, train.y[rows] if y is None else y[changed]])
-    return dataclasses.replace(
-        clean, train=Shards(pool_x, pool_y, torch.cat([index, spare], -1), train.size)
-    )
+    shards = Shards(pool_x, pool_y, torch.cat([index, spare], -1), train.size)
+    return dataclasses.replace(clean, train=shards)

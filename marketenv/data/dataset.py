@@ -1,4 +1,4 @@
-"""What a data set is, and how a user's own arrays become one."""
+"""Data sets, and how a user's own arrays become one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Dataset:
     y:         labels 0..n_classes-1 (int64), or targets (float32) where n_classes is 0   [rows]
     n_classes: number of classes; 0 means regression
     x_test, y_test: the official test part, where there is one: shaped as x and y, or None
-    groups:    whose each row of x is, such as its speaker, as a number >= 0: int64 [rows], or None
+    groups:    number >= 0 of the group of each row of x, such as a speaker: int64 [rows], or None
 
     Images are stored channels first: ``feature_shape`` is (channels, height, width), pixels lie in
     [0, 1].
@@ -72,18 +72,16 @@ def from_arrays(
 
     x: [rows, *features], any number type; uint8 is read as pixels and becomes value/255, and uint8
        images [rows, height, width] or [rows, height, width, 1 or 3] become channels first; other
-       types keep their
-       numbers and shape.
+       types keep their numbers and shape
     y: integers 0..C-1 [rows] make a classification with C classes, each present; floats make a
-        regression.
+       regression
+    groups: number >= 0 of the group of each row of x, for the partition "by_group": integers [rows]
 
-    groups: whose each row of x is: integers >= 0 [rows], which partition "by_group" deals by.
-
-    The data set holds copies: what is written into the arrays later changes nothing.
+    The data set holds copies, so a later change of the arrays does not change it.
 
     Raises ValueError for anything that is no such array, masked and sparse arrays, NaN, numbers
-    beyond float32, unequal lengths, and labels that skip a class.
-    A data set in which a class may be absent is made with ``Dataset(..., n_classes=C)``.
+    beyond float32, unequal lengths, and labels that skip a class. A data set in which a class may
+    be absent is made with ``Dataset(..., n_classes=C)``.
 
     >>> data = from_arrays(np.array([[0, 255], [51, 0], [0, 0]], dtype=np.uint8), [0, 1, 0])
     >>> data.n_classes, [round(v, 3) for v in data.x[1].tolist()]
@@ -92,14 +90,16 @@ def from_arrays(
     features, targets = _features(x, "x", name), _targets(y, "y", name)
     features_test = None if x_test is None else _features(x_test, "x_test", name)
     targets_test = None if y_test is None else _targets(y_test, "y_test", name)
-    if targets_test is not None and targets_test.is_floating_point() != targets.is_floating_point():
-        raise ValueError(
-            f"{name}: y is {targets.dtype} but y_test is {targets_test.dtype}; give both integers"
-            " or both floats."
-        )
-    every = targets if targets_test is None else torch.cat([targets, targets_test])
-    n_classes = 0 if every.is_floating_point() else _count_classes(every, name)
-    # before the shape types of test runs do
+    every, floats = targets, targets.is_floating_point()
+    if targets_test is not None:
+        if targets_test.is_floating_point() != floats:
+            raise ValueError(
+                f"{name}: y is {targets.dtype} but y_test is {targets_test.dtype}; give both"
+                " integers or both floats."
+            )
+        every = torch.cat([targets, targets_test])
+    n_classes = 0 if floats else _count_classes(every, name)
+    # before the shape types of test runs refuse them in other words
     _check(name, n_classes, features, targets, features_test, targets_test)
     owners = None if groups is None else _owners(groups, name)
     _check_groups(name, owners, len(features))
@@ -119,22 +119,21 @@ def _tensor(value: Any, what: str, name: str) -> Tensor:
         )
     if isinstance(value, Tensor) and value.dtype not in WIDE_UNSIGNED:
         return value.detach().clone()
-    if any(
-        np.ma.is_masked(part)
-        for part in (value, *(value if isinstance(value, list | tuple) else ()))
-    ):
+    parts = (value, *value) if isinstance(value, list | tuple) else (value,)
+    if any(np.ma.is_masked(part) for part in parts):
         raise ValueError(
             f"{name}: {what} is masked in places, wanted a number in every place; drop or fill the"
             " masked ones."
         )
-    return _from_array(
-        value.numpy(force=True) if isinstance(value, Tensor) else np.asarray(value), what, name
-    )
+    array = value.numpy(force=True) if isinstance(value, Tensor) else np.asarray(value)
+    return _from_array(array, what, name)
 
 
 def _from_array(array: np.ndarray, what: str, name: str) -> Tensor:
-    """Copy an array of real numbers of any type; torch lacks the long floats, and most of what
-    it can do with unsigned ones.
+    """Copy an array of real numbers of any type.
+
+    Long floats and unsigned numbers become float64 and int64, since torch lacks the first and most
+    operations of the second.
     """
     if array.dtype.kind not in "biuf":
         raise ValueError(
@@ -149,9 +148,8 @@ def _from_array(array: np.ndarray, what: str, name: str) -> Tensor:
             )
         return torch.tensor(array.astype(np.int64), device="cpu")
     long = array.dtype.kind == "f" and array.itemsize > 8
-    return torch.tensor(
-        array.astype(np.float64 if long else array.dtype.newbyteorder("=")), device="cpu"
-    )
+    kind = np.float64 if long else array.dtype.newbyteorder("=")
+    return torch.tensor(array.astype(kind), device="cpu")
 
 
 def _float32(values: Tensor, what: str, name: str) -> Tensor:
@@ -167,9 +165,7 @@ def _float32(values: Tensor, what: str, name: str) -> Tensor:
 
 
 def _features(value: Any, what: str, name: str) -> Tensor:
-    """Features as float32 [rows, *features]; uint8 becomes [0, 1] and images become channels
-    first.
-    """
+    """Features as float32 [rows, *features]; uint8 becomes [0, 1], images channels first."""
     x = _tensor(value, what, name)
     if x.dim() < 2:
         raise ValueError(
@@ -180,14 +176,15 @@ def _features(value: Any, what: str, name: str) -> Tensor:
 
 
 def pixels(x: Tensor) -> Tensor:
-    """Turn uint8 [rows, ...] into float32 in [0, 1], images into [rows, channels, height,
-    width].
+    """Turn uint8 [rows, ...] into float32 in [0, 1].
+
+    Images become [rows, channels, height, width].
     """
     if x.dim() == 3:
         x = x[:, None]
     elif x.dim() == 4 and x.shape[-1] in (1, 3) and x.shape[1] not in (1, 3):
         x = x.permute(0, 3, 1, 2)
-    # in place: float32 is four times the bytes, and need not be held twice
+    # in place: float32 takes four times the bytes, which are not needed twice
     return x.contiguous().float().div_(255.0)
 
 
@@ -226,20 +223,20 @@ def _check_groups(name: str, groups: Tensor | None, rows: int) -> None:
 
 def _count_classes(labels: Tensor, name: str) -> int:
     """Number of classes C where the labels are exactly 0..C-1, else ValueError."""
-    found = labels.unique().tolist()
-    if found != list(range(len(found))) or not found:
-        shown = f"{found[:8]}{' ...' if len(found) > 8 else ''}"
+    classes = labels.unique().tolist()
+    if classes != list(range(len(classes))) or not classes:
+        some = f"{classes[:8]}{' ...' if len(classes) > 8 else ''}"
         raise ValueError(
-            f"{name}: labels are {shown}, wanted integers 0..C-1 with every class present. Renumber"
+            f"{name}: labels are {some}, wanted integers 0..C-1 with every class present. Renumber"
             " them: np.unique(y, return_inverse=True)[1]; or say Dataset(name, x, y, n_classes=C)."
         )
-    return len(found)
+    return len(classes)
 
 
 def _check(
     name: str, n_classes: int, x: Tensor, y: Tensor, x_test: Tensor | None, y_test: Tensor | None
 ) -> None:
-    """Refuse a data set that is not what ``Dataset`` says."""
+    """Refuse a data set without the properties that ``Dataset`` names."""
     if n_classes == 1 or n_classes < 0:
         raise ValueError(
             f"data {name!r}: n_classes is {n_classes}, wanted at least 2, or 0 for a regression."
@@ -258,7 +255,7 @@ def _check(
 
 
 def _check_part(name: str, what: str, x: Tensor, y: Tensor, n_classes: int) -> None:
-    """Refuse a part whose rows, numbers or labels are wrong."""
+    """Refuse a part whose rows, types, numbers or labels are wrong."""
     if x.dim() < 2 or y.dim() != 1 or len(x) != len(y) or not len(x):
         raise ValueError(
             f"data {name!r}: {what} have shapes {list(x.shape)} and {list(y.shape)}, wanted [rows,"
@@ -270,13 +267,23 @@ def _check_part(name: str, what: str, x: Tensor, y: Tensor, n_classes: int) -> N
             f"data {name!r}: {what} are {x.dtype} and {y.dtype}, wanted float32 features and"
             f" {wanted}."
         )
-    for part, values in ((what.split()[0], x), (what.split()[-1], y)):
-        bad = ~values.reshape(len(x), -1).isfinite().all(-1)
-        if bad.any():
-            raise ValueError(
-                f"data {name!r}: {part} has NaN or infinite numbers in {int(bad.sum())} rows, the"
-                f" first is row {int(bad.nonzero()[0])}; remove or fill them."
-            )
+    _check_finite(name, what.split()[0], x)
+    _check_finite(name, what.split()[-1], y)
+    _check_range(name, y, n_classes)
+
+
+def _check_finite(name: str, what: str, values: Tensor) -> None:
+    """Refuse NaN and infinite numbers."""
+    bad = ~values.reshape(len(values), -1).isfinite().all(-1)
+    if bool(bad.any()):
+        raise ValueError(
+            f"data {name!r}: {what} has NaN or infinite numbers in {int(bad.sum())} rows, the first"
+            f" is row {int(bad.nonzero()[0])}; remove or fill them."
+        )
+
+
+def _check_range(name: str, y: Tensor, n_classes: int) -> None:
+    """Refuse targets that are too large, and labels outside 0..n_classes-1."""
     if not n_classes and bool((y.abs() > LARGEST_TARGET).any()):
         raise ValueError(
             f"data {name!r}: targets reach {float(y.abs().max()):g}, wanted at most"

@@ -1,6 +1,4 @@
-"""Small real data sets that come with the package; sources and licences in
-``embedded/README.md``.
-"""
+"""Small real data sets in the package; sources and licences are in ``embedded/README.md``."""
 
 from __future__ import annotations
 
@@ -27,8 +25,7 @@ def _arrays(name: str) -> dict[str, Tensor]:
 def standardise(x: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows columns"]:
     """Shift and scale every column to mean 0 and standard deviation 1; a constant column becomes 0.
 
-    The mean and deviation are those of all rows given, so later test rows have a (tiny) share in
-    them.
+    The mean and deviation are those of all rows, so later test rows have a (tiny) share in them.
 
     >>> standardise(torch.tensor([[1.0, 5.0], [3.0, 5.0]])).tolist()
     [[-1.0, 0.0], [1.0, 0.0]]

@@ -1,4 +1,4 @@
-"""What a market is given to learn from, and what gives it."""
+"""The data of markets, and the sources of these data."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from marketenv.core.shards import Shards
 class Federation:
     """The data of a batch of markets.
 
-    train:      each agent's own examples                             owners [markets, agents]
-    validation: the broker's examples, by which it judges models
-        owners [markets], or [1] where all markets share them
-    test:       held-out examples that no one trains or trades by     owners [markets] or [1]
-    optimum:    each agent's true parameters, where
-                they are known   float32 [markets, agents, params], or None
-    labelled:   which of its own examples an agent knows the label of, in the order of
-                ``train.index``; ``train.y`` holds
-                the true ones all the same   bool [markets, agents, width], or None: all of them
+    train:      each agent's own examples                            owners [markets, agents]
+    validation: the broker's examples, by which it judges models     owners [markets], or [1] where
+                all markets share them
+    test:       held-out examples that no one trains or trades by    owners [markets] or [1]
+    optimum:    each agent's true parameters, None for unknown       float32 [markets, agents,
+                params]
+    labelled:   the own examples of which an agent knows the label, in the order of
+                ``train.index``; ``train.y`` holds all true labels   bool [markets, agents, width],
+                None: all of them
     """
 
     train: Shards
@@ -35,8 +35,7 @@ class Federation:
 
     @property
     def supervised(self) -> Shards:
-        """The examples that agents can learn from by their labels: ``train`` itself where all
-        labels are known.
+        """The examples of which agents know the labels; ``train`` itself where they know all.
 
         Raises ValueError where an agent knows none.
         """
@@ -81,7 +80,7 @@ class Source(Protocol):
         ...
 
     def federation(self, seeds: Int[Tensor, "markets"]) -> Federation:
-        """Give one market's data a seed; a market alone gets what it gets in a batch."""
+        """The data of one market for each seed; they are the same alone and in a batch."""
         ...
 
     def to(self, device: torch.device | str) -> Any:
@@ -89,4 +88,4 @@ class Source(Protocol):
         ...
 
 
-BROKER_DATA = ("validation", "test")  # on which examples the broker judges models
+BROKER_DATA = ("validation", "test")  # the examples by which the broker may judge models

@@ -1,6 +1,4 @@
-"""What partitions have in common: rows class by class, and each agent's rows gathered from all
-that were dealt.
-"""
+"""Tools of partitions: rows class by class, and each agent's rows in one padded tensor."""
 
 from __future__ import annotations
 
@@ -16,8 +14,7 @@ Labels = Int[Tensor, "rows"]
 Rows = Int[Tensor, "available"]
 Keys = Int[Tensor, "markets"]
 
-# row numbers that agents who draw apart are given at once; bounds memory, suits a cache, changes no
-# row
+# row numbers that are drawn at once; bounds memory, suits a cache, changes no row
 CHUNK = 2**19
 
 
@@ -27,9 +24,7 @@ def ceil(numerator: Int[Tensor, "..."], denominator: int) -> Int[Tensor, "..."]:
 
 
 def counts_by_class(labels: Labels, rows: Rows) -> Int[Tensor, "classes"]:
-    """How many of the rows each class has; refuses labels of a single class, which regression
-    targets have.
-    """
+    """How many of the rows each class has; ValueError for a single class, as in a regression."""
     n_classes = int(labels.max()) + 1
     if n_classes < 2:
         raise ValueError(
@@ -43,8 +38,9 @@ def counts_by_class(labels: Labels, rows: Rows) -> Int[Tensor, "classes"]:
 def by_class(
     labels: Labels, rows: Rows, keys: Int[Tensor, "batch"]
 ) -> tuple[Int[Tensor, "batch available"], Int[Tensor, "available"], Int[Tensor, "available"]]:
-    """Rows by class, at random within each: rows [batch, available], their class and rank in it
-    [available].
+    """Rows by class, in random order within each class.
+
+    Returns rows [batch, available], and the class and the rank in it of each [available].
     """
     rows = rows[labels[rows].argsort(stable=True)]
     label = labels[rows]
@@ -60,50 +56,48 @@ def drawn_apart(
     width: int,
     keys: Keys,
 ) -> tuple[Index, Size]:
-    """Let every agent draw its quota of each class from all rows, whatever the others drew.
+    """Let every agent draw its quota of each class from all rows; agents may draw the same row.
 
-    quota: rows of each class that an agent draws, in one market or the same in all; each sums to 1
-        or more
+    quota: rows of each class that an agent draws, one for all markets or one for each; an agent's
+           quotas sum to 1 or more
     width: of the row numbers, at least the largest sum
     """
     n_agents = quota.shape[1]
     apart = draws.agent_keys(keys, n_agents, "overlap").flatten()
-    wanted = quota.expand(len(keys), -1, -1).flatten(0, 1)
+    quotas = quota.expand(len(keys), -1, -1).flatten(0, 1)
     step = max(1, CHUNK // len(rows))
     parts = []
-    for some, quotas in zip(apart.split(step), wanted.split(step), strict=True):
-        # the first that drew so
-        dealt, label, rank = by_class(labels, rows, draws.fold(some, "class_imbalance"))
-        owner = torch.where(rank < quotas[:, label], 0, 1)  # 1: nobody
-        parts.append(gathered(dealt, owner, 1, width, some))
+    for some, limits in zip(apart.split(step), quotas.split(step), strict=True):
+        # named for the first partition that drew so
+        pool, label, rank = by_class(labels, rows, draws.fold(some, "class_imbalance"))
+        owner = torch.where(rank < limits[:, label], 0, 1)  # 1: nobody
+        parts.append(gathered(pool, owner, 1, width, some))
     index, size = (torch.cat(part) for part in zip(*parts, strict=True))
     return index.reshape(len(keys), n_agents, width), size.reshape(len(keys), n_agents)
 
 
 def gathered(
-    dealt: Int[Tensor, "batch available"],
+    pool: Int[Tensor, "batch available"],
     owner: Int[Tensor, "#batch available"],
     n_agents: int,
     width: int,
     keys: Int[Tensor, "batch"],
 ) -> tuple[Int[Tensor, "batch agents {width}"], Int[Tensor, "batch agents"]]:
-    """Gather each agent's rows in random order; owner ``n_agents`` means nobody."""
+    """Gather each agent's rows in random order, and their number; owner ``n_agents`` is nobody."""
     owner = owner.expand(len(keys), -1)
-    size = torch.zeros(len(keys), n_agents + 1, dtype=torch.int64, device=dealt.device)
+    size = torch.zeros(len(keys), n_agents + 1, dtype=torch.int64, device=pool.device)
     size.scatter_add_(1, owner, torch.ones_like(owner))
     start, size = (size.cumsum(-1) - size)[:, :n_agents], size[:, :n_agents]
     if (size < 1).any():
         market, agent = (size < 1).nonzero()[0].tolist()
         raise ValueError(
-            f"agent {agent} of market {market} would get no example: {dealt.shape[1]} rows for"
+            f"agent {agent} of market {market} would get no example: {pool.shape[1]} rows for"
             f" {n_agents} agents. Use more rows, fewer agents, or a milder partition."
         )
-    within = torch.arange(width, device=dealt.device).minimum(size[..., None] - 1)
-    mine = dealt.gather(1, _mixed_within(owner, draws.fold(keys, "order")))
-    return (
-        mine.gather(1, (start[..., None] + within).flatten(1)).unflatten(1, (n_agents, width)),
-        size,
-    )
+    within = torch.arange(width, device=pool.device).minimum(size[..., None] - 1)
+    place = (start[..., None] + within).flatten(1)
+    by_owner = pool.gather(1, _mixed_within(owner, draws.fold(keys, "order")))
+    return by_owner.gather(1, place).unflatten(1, (n_agents, width)), size
 
 
 def _mixed_within(

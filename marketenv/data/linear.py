@@ -16,37 +16,35 @@ from marketenv.core.shards import Shards
 from marketenv.data.federation import BROKER_DATA, Federation
 
 CPU = torch.device("cpu")
-# normal numbers drawn at once; bounds the memory that drawing takes, changes no number
+# normal numbers that are drawn at once; bounds the memory, changes no number
 CHUNK = 2**22
 
 
 @dataclass(frozen=True, kw_only=True)
 class SyntheticLinear:
-    """Every agent has a linear task of its own; every market draws all of it anew, by its seed.
+    """Every agent has a linear task of its own; every market draws its tasks by its seed.
 
     y = <x, theta_a> + noise_a * e,   x ~ N(0, I_d), e ~ N(0, 1), theta_0 ~ N(0, I_d)
     theta_a = theta_0 + distance * |theta_0| * u_a for a > 0, u_a uniform on the unit sphere
 
     n_agents:  agents of a market
     dimension: d
-    examples:  training examples, one number or one an agent
-    noise:     standard deviation of the label noise, one number or one an agent; training labels
-               only
+    examples:  training examples, one number or one for each agent
+    noise:     standard deviation of the noise of training labels, one number or one for each agent
     distance:  |theta_a - theta_0| / |theta_0| of all other agents
-    validation, test: noiseless examples, row j of agent (j mod n)'s task; fresh draws for each of
-        the two
+    validation, test: numbers of noiseless examples, which share no draw; row j is of agent (j mod
+               n)'s task
     broker_data: "test" makes validation the test examples
 
     Raises ValueError for sizes below 1, negative noise or distance, and tuples of another length
     than n_agents.
 
     Source: Huang, Vishwakarma, Sala, NeurIPS 2023, section 6: Figure 3 is ``n_agents=2,
-    dimension=1000, examples=(500, 800), noise=(0, .5 ** .5), validation=10_000``; Figure 4 sweeps
+    dimension=1000, examples=(500, 800), noise=(0, 0.5**0.5), validation=10_000``; Figure 4 sweeps
     ``distance``.
 
-    >>> data = SyntheticLinear(n_agents=2, dimension=3, examples=(4, 5)).federation(
-    ...     torch.tensor([1, 2])
-    ... )
+    >>> source = SyntheticLinear(n_agents=2, dimension=3, examples=(4, 5))
+    >>> data = source.federation(torch.tensor([1, 2]))
     >>> data.train.size.tolist(), data.optimum.shape
     ([[4, 5], [4, 5]], torch.Size([2, 2, 3]))
     """
@@ -64,13 +62,12 @@ class SyntheticLinear:
     def __post_init__(self) -> None:
         count, spread = partial(whole, least=1), partial(number, least=0.0)
         check_fields(self, dict.fromkeys(("n_agents", "dimension", "validation", "test"), count))
+        each = partial(one_or_each, n=self.n_agents)
         check_fields(
             self,
             {
-                "examples": partial(
-                    one_or_each, check=count, n=self.n_agents, wanted="numbers >= 1"
-                ),
-                "noise": partial(one_or_each, check=spread, n=self.n_agents, wanted="numbers >= 0"),
+                "examples": partial(each, check=count, wanted="numbers >= 1"),
+                "noise": partial(each, check=spread, wanted="numbers >= 0"),
                 "distance": spread,
                 "broker_data": partial(choice, known=BROKER_DATA),
             },
@@ -79,9 +76,8 @@ class SyntheticLinear:
     @property
     def sizes(self) -> tuple[int, ...]:
         """Training examples of each agent."""
-        return (
-            self.examples if isinstance(self.examples, tuple) else (self.examples,) * self.n_agents
-        )
+        many = self.examples
+        return many if isinstance(many, tuple) else (many,) * self.n_agents
 
     @property
     def deviations(self) -> tuple[float, ...]:
@@ -119,17 +115,14 @@ class SyntheticLinear:
         part = torch.arange(len(counts), device=self.device).repeat_interleave(counts)
         place = torch.arange(len(part), device=self.device) - starts[part]
         task = torch.where(part < self.n_agents, part, place % self.n_agents)
-        noise = torch.tensor([*self.deviations, 0.0, 0.0], dtype=torch.float64, device=self.device)[
-            part
-        ]
+        spreads = [*self.deviations, 0.0, 0.0]
+        noise = torch.tensor(spreads, dtype=torch.float64, device=self.device)[part]
         theta = self._solutions(keys)
         x, y = _examples(draws.fold(keys[:, None], "row", part, place), theta, task, noise)
         pool = Shards(x.flatten(0, 1), y.flatten(), *_owners(len(keys), len(part), starts, counts))
-        train = _only(pool, slice(0, self.n_agents))
-        test = _only(pool, self.n_agents + 1)
-        return Federation(
-            train, test if self.broker_data == "test" else _only(pool, self.n_agents), test, theta
-        )
+        train, test = _only(pool, slice(0, self.n_agents)), _only(pool, self.n_agents + 1)
+        validation = test if self.broker_data == "test" else _only(pool, self.n_agents)
+        return Federation(train, validation, test, theta)
 
     def _solutions(
         self, keys: Int[Tensor, "markets"]
@@ -160,20 +153,18 @@ def _examples(
         x[:, rows] = draws.normal(keys[:, rows], theta.shape[-1]).float()
         every = torch.einsum("mrd,mad->mra", x[:, rows].double(), theta.double())
         clean = every.gather(2, task[rows].expand(len(keys), -1)[..., None])[..., 0]
-        y[:, rows] = (
-            clean + noise[rows] * draws.normal(draws.fold(keys[:, rows], "noise"))
-        ).float()
+        error = noise[rows] * draws.normal(draws.fold(keys[:, rows], "noise"))
+        y[:, rows] = (clean + error).float()
     return x, y
 
 
 def _owners(n_markets: int, n_rows: int, starts: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
-    """Row numbers [markets, parts, width] and sizes [markets, parts] of a pool that holds the
-    markets in a row.
+    """Row numbers and sizes of a pool that holds the markets one after another.
+
+    [markets, parts, width] and [markets, parts]
     """
-    within = (
-        torch.arange(int(counts.max()), device=counts.device).minimum(counts[:, None] - 1)
-        + starts[:, None]
-    )
+    places = torch.arange(int(counts.max()), device=counts.device)
+    within = places.minimum(counts[:, None] - 1) + starts[:, None]
     market = torch.arange(n_markets, device=counts.device)[:, None, None] * n_rows
     return market + within, counts.repeat(n_markets, 1)
 

@@ -23,11 +23,10 @@ def read_npz(path: str | Path) -> Dataset:
 
     Arrays wanted: x_train and y_train, with or without x_test and y_test; or x and y; or images and
     labels; and groups beside them, where rows have owners. Other arrays are left alone. Types and
-    shapes are read as ``from_arrays`` reads
-    them: uint8 is scaled to [0, 1], other numbers are taken as they are.
+    shapes are those of ``from_arrays``: uint8 is scaled to [0, 1], other numbers stay as they are.
 
-    Raises ValueError for a missing or damaged file, pickled objects, other names, and whatever
-    ``from_arrays`` refuses.
+    Raises ValueError for a missing or damaged file, pickled objects, other names, and for arrays
+    that ``from_arrays`` refuses.
     """
     path = Path(path)
     if not path.is_file():
@@ -35,9 +34,7 @@ def read_npz(path: str | Path) -> Dataset:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as box:
             names = set(box.files)
-            layout = next(
-                (names_wanted for names_wanted in LAYOUTS if names.issuperset(names_wanted)), None
-            )
+            layout = next((layout for layout in LAYOUTS if names.issuperset(layout)), None)
             arrays = None if layout is None else [box[name] for name in layout]
             groups = box["groups"] if layout and "groups" in names else None
     except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:

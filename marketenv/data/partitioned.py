@@ -25,19 +25,18 @@ from marketenv.data.splitting import Split
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PartitionedSource:
-    """A data set whose training rows every market deals out among its agents anew, by its seed.
+    """A data set whose training rows every market deals out among its agents, by its seed.
 
-    split:     the pool and its training, validation and test rows; ``split.sizes`` says how many.
+    split:     the pool and its training, validation and test rows; ``split.sizes`` counts them.
                Validation and test are the same for all markets, so their owners are [1]; the three
-               parts share no row, unless the split was made with ``broker_data="test"``
-    n_agents:  who share the training rows
+               parts share no row, unless the split has ``broker_data="test"``
+    n_agents:  number of agents that share the training rows
     n_classes: 0 for a regression
     partition: how they are dealt out, see ``partitions``
-    options:   keywords of the partition; one that has a parameter ``groups`` gets those of the
-               split beside them
+    options:   keywords of the partition; a parameter ``groups`` gets the groups of the split
 
-    The partition is tried once here. One of one's own works on copies, and all that it deals is
-    checked, see ``dealing.checked``.
+    The partition is tried once here. A user's own partition works on copies, and all rows that it
+    deals are checked, see ``dealing.checked``.
 
     Raises ValueError for no agents, and where the partition wants groups that the data set does not
     have, deals wrong rows, or draws from anything but its keys.
@@ -67,9 +66,8 @@ class PartitionedSource:
                 " groups=...), an .npz file with an array 'groups', or a data set by speaker such"
                 " as 'shakespeare'."
             )
-        with no_hidden_draws(
-            f"partition {self._name!r}", "draws from its keys, as marketenv.core.draws makes them"
-        ):
+        wanted = "draws from its keys, as marketenv.core.draws makes them"
+        with no_hidden_draws(f"partition {self._name!r}", wanted):
             self.federation(torch.zeros(1, dtype=torch.int64, device=self.split.x.device))
 
     @property
@@ -100,39 +98,34 @@ class PartitionedSource:
         return "classification" if self.n_classes else "regression"
 
     def federation(self, seeds: Int[Tensor, "markets"]) -> Federation:
-        """Deal the training rows out in every market: train [markets, agents], validation and test
-        [1].
+        """Deal the training rows out in every market.
 
-        Raises ValueError where an agent would get no row, and where a partition of one's own deals
-        wrong ones.
+        The owners are [markets, agents] of train, and [1] of validation and test. Raises ValueError
+        where an agent would get no row, and where a user's own partition deals wrong rows.
         """
-        keys = draws.fold(seeds.to(self.split.x.device), "partition")
-        options = (
-            {**self.options, "groups": self.split.groups} if self._wants_groups else self.options
-        )
-        dealt = tree.apart(self.partition, self._own)(
-            self.split.labels, self.split.train, self.n_agents, keys, **options
-        )
-        index, size = (
-            checked(dealt, self.split, len(keys), self.n_agents, self._name) if self._own else dealt
-        )
-        train = Shards(self.split.x, self.split.y, index, size)
+        split, n_agents = self.split, self.n_agents
+        keys = draws.fold(seeds.to(split.x.device), "partition")
+        options = dict(self.options)
+        if self._wants_groups:
+            options["groups"] = split.groups
+        deal = tree.apart(self.partition, self._own)
+        shares = deal(split.labels, split.train, n_agents, keys, **options)
+        if self._own:
+            shares = checked(shares, split, len(keys), n_agents, self._name)
+        train = Shards(split.x, split.y, *shares)
         return Federation(train, self._shared(self.split.validation), self._shared(self.split.test))
 
     def to(self, device: torch.device | str) -> PartitionedSource:
         """Return the same source with its data on another device."""
         if self.split.x.device == torch.device(device):
             return self
-        parts = {
-            part.name: getattr(self.split, part.name) for part in dataclasses.fields(self.split)
-        }
-        moved: dict[str, Any] = {
-            name: None if part is None else part.to(device) for name, part in parts.items()
-        }
-        return dataclasses.replace(self, split=Split(**moved))
+        parts: dict[str, Any] = {}
+        for field_ in dataclasses.fields(self.split):
+            part = getattr(self.split, field_.name)
+            parts[field_.name] = None if part is None else part.to(device)
+        return dataclasses.replace(self, split=Split(**parts))
 
     def _shared(self, rows: Tensor) -> Shards:
         """Rows that all markets share: owners [1]."""
-        return Shards(
-            self.split.x, self.split.y, rows[None], torch.tensor([len(rows)], device=rows.device)
-        )
+        size = torch.tensor([len(rows)], device=rows.device)
+        return Shards(self.split.x, self.split.y, rows[None], size)

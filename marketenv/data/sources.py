@@ -1,4 +1,4 @@
-"""Make a source of data from whatever a user names or brings."""
+"""Make a source of data from a name, a file or a user's own arrays."""
 
 from __future__ import annotations
 
@@ -41,20 +41,20 @@ def make_source(
 ) -> Source:
     """Make the source that a market draws its data from.
 
-    data: a name in ``DATASETS``; a path that ends in ``.npz``; a ``Dataset``; a pair of arrays (x,
-          y); ``"linear"``, for ``SyntheticLinear``, whose options then stand in place of the
-          partition's; or a finished ``Source``
+    data:      a name in ``DATASETS``; a path that ends in ``.npz``; a ``Dataset``; a pair of arrays
+               (x, y); ``"linear"``, for ``SyntheticLinear``, whose options then stand in place of
+               the partition's; or a finished ``Source``
     partition: a name in ``PARTITIONS`` or a function like them. Generated data and finished sources
-          have their own owners and do not use it
-    n_agents: agents of a market
-    root, download: where the files of a named data set lie, and whether torchvision may fetch them
-        there
+               have their own owners and do not use it
+    n_agents:  agents of a market
+    root:      folder with the files of a named data set
+    download:  torchvision may fetch these files
     validation_size, test_size, broker_data, max_examples, seed: see ``splitting.split``; for
-          ``"linear"`` the sizes are counts, and nothing depends on ``seed``
+               ``"linear"`` the sizes are counts, and nothing depends on ``seed``
     corruption: a name in ``CORRUPTIONS``: how the training data of any source are bad; None leaves
-        them clean
+               them clean
     corruption_options: its ``rate``, one number or one for each agent, and its ``kind``, such as
-          ``{"rate": (0, 0.2, 0.5), "kind": "pairwise"}``
+               ``{"rate": (0, 0.2, 0.5), "kind": "pairwise"}``
     partition_options: keywords of the partition, such as ``alpha=0.1`` for ``"dirichlet"``
 
     Raises ValueError for unknown names and options, with those that are known.
@@ -75,12 +75,11 @@ def make_source(
         source = _linear(n_agents, sizes, partition_options)
     else:
         _check_options(deal, partition_options, tuple(sizes))
-        found = find_dataset(data, root=folder, download=fetch)
-        parts = split(found, **sizes, seed=seed)
+        examples = find_dataset(data, root=folder, download=fetch)
         source = PartitionedSource(
-            split=parts,
+            split=split(examples, **sizes, seed=seed),
             n_agents=n_agents,
-            n_classes=found.n_classes,
+            n_classes=examples.n_classes,
             partition=deal,
             options=dict(partition_options),
         )
@@ -100,18 +99,14 @@ def find_dataset(data: Any, *, root: str | Path | None = None, download: bool = 
     if isinstance(data, Path) or (isinstance(data, str) and data.endswith(".npz")):
         return read_npz(Path(data).expanduser())
     if isinstance(data, str):
-        loaders = {**DATASETS, LINEAR: None}  # so that the error knows it too
-        return lookup(loaders, data, "data set (names; or a path ending in .npz)")(
-            _folder(root), flag(download, "download")
-        )
+        loaders = {**DATASETS, LINEAR: None}  # so that the error names it too
+        load = lookup(loaders, data, "data set (names; or a path ending in .npz)")
+        return load(_folder(root), flag(download, "download"))
     if isinstance(data, tuple | list) and len(data) == 2:
         return from_arrays(*data)
-    known = f"a name ({', '.join(DATASETS)}, {LINEAR})"
-    raise refused(
-        "data",
-        data,
-        f"{known}, a path ending in .npz, a Dataset, a pair (x, y) of arrays, or a source",
-    )
+    names = f"a name ({', '.join(DATASETS)}, {LINEAR})"
+    others = "a path ending in .npz, a Dataset, a pair (x, y) of arrays, or a source"
+    raise refused("data", data, f"{names}, {others}")
 
 
 def _folder(root: str | Path | None) -> Path | None:
@@ -120,27 +115,23 @@ def _folder(root: str | Path | None) -> Path | None:
 
 def _corrupted(source: Source, corruption: Any, options: Any) -> Source:
     """The source as it is, or with bad training data."""
-    if corruption is None:
-        if options:
-            raise refused(
-                "corruption_options",
-                options,
-                f"nothing without corruption=, one of {', '.join(CORRUPTIONS)}",
-            )
-        return source
-    return CorruptedSource(
-        source=source, corruption=corruption, options={} if options is None else options
-    )
+    options = {} if options is None else options
+    if corruption is not None:
+        return CorruptedSource(source=source, corruption=corruption, options=options)
+    if options:
+        wanted = f"nothing without corruption=, one of {', '.join(CORRUPTIONS)}"
+        raise refused("corruption_options", options, wanted)
+    return source
 
 
-def _finished(source: Source, n_agents: int, given: Mapping[str, Any]) -> Source:
-    """A ready-made source as it is, or ValueError where it cannot obey what else was asked."""
+def _finished(source: Source, n_agents: int, options: Mapping[str, Any]) -> Source:
+    """A finished source as it is; ValueError for options that it would ignore."""
     if source.n_agents != n_agents:
         raise ValueError(
             f"the source has {source.n_agents} agents but n_agents is {n_agents}; give both the"
             " same number."
         )
-    ignored = sorted(name for name, value in given.items() if value not in (None, "validation"))
+    ignored = sorted(name for name, value in options.items() if value not in (None, "validation"))
     if ignored:
         raise ValueError(
             f"a finished source takes no {', '.join(ignored)}; give them where the source is made."
@@ -150,49 +141,35 @@ def _finished(source: Source, n_agents: int, given: Mapping[str, Any]) -> Source
 
 def _linear(n_agents: int, sizes: Mapping[str, Any], options: Mapping[str, Any]) -> SyntheticLinear:
     """SyntheticLinear with the sizes under its own names."""
+    others = ("validation_size", "test_size", "broker_data", *CORRUPTION)
     for name in options:
         if name not in _LINEAR_OPTIONS:
-            raise unknown(
-                "option of data 'linear'",
-                name,
-                (*_LINEAR_OPTIONS, "validation_size", "test_size", "broker_data", *CORRUPTION),
-            )
+            raise unknown("option of data 'linear'", name, (*_LINEAR_OPTIONS, *others))
     if sizes["max_examples"] is not None:
         raise ValueError(
             "data 'linear' takes no max_examples; say how many to draw with examples=."
         )
-    counts = {
-        name: sizes[f"{name}_size"]
-        for name in ("validation", "test")
-        if sizes[f"{name}_size"] is not None
-    }
     why = ", a count: data 'linear' is drawn, there is no whole to share"
-    asked: dict[str, Any] = {
-        name: whole(count, f"{name}_size", 1, fix=why) for name, count in counts.items()
-    }
-    return SyntheticLinear(n_agents=n_agents, broker_data=sizes["broker_data"], **asked, **options)
+    counts: dict[str, Any] = {}
+    for name in ("validation", "test"):
+        count = sizes[f"{name}_size"]
+        if count is not None:
+            counts[name] = whole(count, f"{name}_size", 1, fix=why)
+    return SyntheticLinear(n_agents=n_agents, broker_data=sizes["broker_data"], **counts, **options)
 
 
 def _check_options(
     deal: Callable[..., Any], options: Mapping[str, Any], others: tuple[str, ...]
 ) -> None:
-    """Refuse options that a partition does not have, naming those it has, and a function that
-    is no partition.
-    """
-    found = keywords(deal, 4)
-    # the data set's own
-    known = tuple(options) if found is None else tuple(name for name in found if name != "groups")
+    """Refuse options that a partition does not have, and a function that is no partition."""
+    names = keywords(deal, 4)
+    # ``groups`` come from the data set
+    known = tuple(options) if names is None else tuple(name for name in names if name != "groups")
     for name in options:
         if name not in known:
-            raise unknown(
-                f"option of partition {getattr(deal, '__name__', deal)!r}",
-                name,
-                (*known, "root", "download", *others, "seed", *CORRUPTION),
-            )
-    groups = ("groups",) if found and "groups" in found else ()
+            kind = f"option of partition {getattr(deal, '__name__', deal)!r}"
+            raise unknown(kind, name, (*known, "root", "download", *others, "seed", *CORRUPTION))
+    groups = ("groups",) if names and "groups" in names else ()
     if not callable_with(deal, 4, *options, *groups):
-        wanted = (
-            "a function (labels, rows, n_agents, keys, *,"
-            f" {', '.join((*options, *groups)) or '...'})"
-        )
-        raise refused("partition", deal, f"{wanted} -> (index, size)")
+        arguments = f"labels, rows, n_agents, keys, *, {', '.join((*options, *groups)) or '...'}"
+        raise refused("partition", deal, f"a function ({arguments}) -> (index, size)")

@@ -23,12 +23,11 @@ WANTED = (
 
 
 def tiny_imagenet(root: Path | None = None, download: bool = False) -> Dataset:
-    """Tiny ImageNet: 100,000 pictures of 200 classes, x [rows, 3, 64, 64] in [0, 1], and the 10,000
-    of ``val`` as test part.
+    """Tiny ImageNet: 100,000 pictures of 200 classes, x [rows, 3, 64, 64] in [0, 1].
 
-    Labels number the class names (WordNet's, such as n01443537) in rising order; grey pictures get
-    three equal channels. Memory: the bytes are 1.2 GB, as float32 5.4 GB with the test part, and as
-    much again while examples are dealt out.
+    The test part are the 10,000 pictures of ``val``. Labels number the class names (WordNet's, such
+    as n01443537) in rising order; grey pictures get three equal channels. Memory: the bytes are
+    1.2 GB, as float32 5.4 GB with the test part, and as much again while examples are dealt out.
 
     Raises ValueError where Pillow or files are missing or damaged, naming the file, and for
     download=True. Source: Le, Yang, "Tiny ImageNet visual recognition challenge", Stanford CS 231N,
@@ -38,44 +37,39 @@ def tiny_imagenet(root: Path | None = None, download: bool = False) -> Dataset:
         raise ValueError(f"data {NAME!r} is not downloaded for you: {WANTED}.")
     if root is None:
         raise ValueError(f"data {NAME!r} lies in files: {WANTED}.")
-    folder = next(
-        (place for place in (Path(root), Path(root) / FOLDER) if (place / "train").is_dir()), None
-    )
-    names = (
-        sorted(place.parent.name for place in (folder / "train").glob("*/images")) if folder else []
-    )
-    if folder is None or not names:
+    folders = [place for place in (Path(root), Path(root) / FOLDER) if (place / "train").is_dir()]
+    folder = folders[0] if folders else Path(root)
+    names = sorted(place.parent.name for place in (folder / "train").glob("*/images"))
+    if not names:
         raise ValueError(f"data {NAME!r}: {root} holds no folder train with classes: {WANTED}.")
-    train = [
-        (path, k)
-        for k, name in enumerate(names)
-        for path in sorted((folder / "train" / name / "images").glob("*.JPEG"))
-    ]
-    empty = sorted(set(range(len(names))) - {k for _, k in train})
-    if empty:
-        raise ValueError(
-            f"data {NAME!r}: {folder / 'train' / names[empty[0]]} holds no pictures; unpack the"
-            " archive again."
-        )
-    x, y = _read(train, folder)
+    x, y = _read(_training(folder, names), folder)
     x_test, y_test = _read(_validation(folder, names), folder)
     return Dataset(NAME, pixels(x), y, len(names), pixels(x_test), y_test)
 
 
+def _training(folder: Path, names: list[str]) -> list[tuple[Path, int]]:
+    """Pictures of ``train`` and their labels; ValueError for a class without pictures."""
+    pictures: list[tuple[Path, int]] = []
+    for label, name in enumerate(names):
+        paths = sorted((folder / "train" / name / "images").glob("*.JPEG"))
+        if not paths:
+            raise ValueError(
+                f"data {NAME!r}: {folder / 'train' / name} holds no pictures; unpack the archive"
+                " again."
+            )
+        pictures += [(path, label) for path in paths]
+    return pictures
+
+
 def _validation(folder: Path, names: list[str]) -> list[tuple[Path, int]]:
-    """Pictures of ``val`` and their labels, from lines: file, class, then a box that is not
-    used.
-    """
-    notes, number, found = (
-        folder / "val" / "val_annotations.txt",
-        {name: k for k, name in enumerate(names)},
-        [],
-    )
+    """Pictures of ``val`` and their labels, from lines of a file, a class and an unused box."""
+    notes, pictures = folder / "val" / "val_annotations.txt", []
+    label = {name: k for k, name in enumerate(names)}
     if not notes.is_file():
         raise ValueError(f"data {NAME!r}: no file {notes}; {WANTED}.")
     for line in notes.read_text("utf8").splitlines():
         file, kind, *_ = [*line.split("\t"), ""]
-        if kind not in number:
+        if kind not in label:
             raise ValueError(
                 f"data {NAME!r}: {notes} has the line {line!r}, wanted a file, a tab and a class of"
                 " train."
@@ -85,8 +79,8 @@ def _validation(folder: Path, names: list[str]) -> list[tuple[Path, int]]:
                 f"data {NAME!r}: {notes} names the file {file!r}, wanted one in"
                 f" {folder / 'val' / 'images'} by its name."
             )
-        found.append((folder / "val" / "images" / file, number[kind]))
-    return found
+        pictures.append((folder / "val" / "images" / file, label[kind]))
+    return pictures
 
 
 def _read(

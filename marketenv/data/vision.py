@@ -3,8 +3,8 @@
 A torchvision wheel built for a GPU fails to import next to a CPU build of torch: its compiled
 operators do not load, and ``import torchvision`` ends in "operator torchvision::nms does not
 exist", although data sets need no operator. Only where the import fails for that reason, the two
-operators whose absence stops it, ``nms`` and ``qnms``, are declared (a signature, no code) and the
-import is tried again. Calling either of them still fails, as it must.
+missing operators ``nms`` and ``qnms`` are declared (a signature, no code) and the import is tried
+again. Calling either of them still fails, as it must.
 """
 
 from __future__ import annotations
@@ -20,9 +20,7 @@ _SIGNATURE = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 
 @cache
 def _declare_operators() -> torch.library.Library:
-    """Declare the absent operators; the cache keeps them alive, since they go with the returned
-    object.
-    """
+    """Declare the missing operators; they live as long as the returned object, so it is cached."""
     library = torch.library.Library("torchvision", "DEF")
     for operator in ("nms", "qnms"):
         library.define(operator + _SIGNATURE)
@@ -32,7 +30,7 @@ def _declare_operators() -> torch.library.Library:
 def import_datasets() -> ModuleType:
     """Import ``torchvision.datasets``.
 
-    Raises ValueError where torchvision is absent or cannot be imported, saying what to install.
+    Raises ValueError, with the package to install, where torchvision cannot be imported.
     """
     try:
         try:

@@ -1,16 +1,17 @@
-"""Noisy and shifted features: for the rows of many owners at once, as data may be and as a
-dishonest seller may make them.
+"""Noisy and shifted features, for the rows of many owners at once.
 
-x:     features of each owner's rows   float [*owners, n, *features]
-rates: how far each owner's features are changed; 0 leaves them as they are, to
-    the bit   float [*owners]
-keys:  one random key an owner                                                      int64 [*owners]
-known: mean and deviation of each feature, by which a change is measured, such as those of a whole
-       market; None: those of the owner's own rows, of which then all must count
+Data may be so by nature, or a dishonest seller may make them so.
 
-What happens to a row follows from its owner's key, its place and ``known``: with them, padding and
-other owners change nothing. All raise ValueError for rates out of range, for NaN, and for axes that
-do not agree.
+x:     features of each owner's rows                         float [*owners, n, *features]
+rates: how far each owner's features are changed; 0 leaves them as they are, to the bit
+                                                             float [*owners]
+keys:  one random key for each owner                         int64 [*owners]
+known: mean and deviation of each feature, the units of a change, such as those of a whole market;
+       None: those of the owner's own rows, all of which then count
+
+The change of a row depends on its owner's key, its place and ``known`` alone: where these are
+given, padding and other owners change nothing. All functions raise ValueError for rates out of
+range, for NaN, and for axes that do not agree.
 """
 
 from __future__ import annotations
@@ -40,9 +41,7 @@ MOST_NOISE = 1e6  # deviations
 
 
 class Moments(NamedTuple):
-    """Mean and standard deviation of each feature [*owners, *features], which harm to features
-    is measured by.
-    """
+    """Mean and standard deviation of each feature [*owners, *features], the units of a change."""
 
     mean: Tensor
     spread: Tensor
@@ -57,9 +56,8 @@ def moments(x: Features, weights: Float[Tensor, "*owners n"]) -> Moments:
     Moments(mean=tensor([2.]), spread=tensor([1.]))
     """
     axis, total = weights.dim() - 1, weights.sum(-1, keepdim=True)
-    if x.shape[: axis + 1] != weights.shape or not bool(
-        ((weights >= 0).all(-1) & (total[..., 0] > 0)).all()
-    ):
+    fine = (weights >= 0).all(-1) & (total[..., 0] > 0)
+    if x.shape[: axis + 1] != weights.shape or not bool(fine.all()):
         raise ValueError(
             f"weights {list(weights.shape)} of rows {list(x.shape)}, wanted numbers >= 0"
             f" {list(x.shape[: axis + 1])}, of which no owner's are all 0."
@@ -76,8 +74,8 @@ def feature_noise(x: Features, rates: Rates, keys: Keys, known: Moments | None =
     x' = x + rate * spread * e,   e ~ N(0, 1)
 
     rates: from 0 to a million
-    known: moments by which noise is measured; None: those of the owner's own rows, of which then
-        all count
+    known: moments that are the units of the noise; None: those of the owner's own rows, all of
+           which then count
 
     >>> x = torch.tensor([[[0.0], [2.0]]]).repeat(1, 20000, 1)  # a deviation of 1
     >>> round(float((feature_noise(x, torch.tensor([0.5]), torch.tensor([1])) - x).std()), 2)
@@ -90,22 +88,25 @@ def feature_noise(x: Features, rates: Rates, keys: Keys, known: Moments | None =
 
 
 def brightness(x: Features, rates: Rates, keys: Keys, known: Moments) -> Features:
-    """Raise all features by one number, as more light does: x + rate * s, s the root mean
-    square of all their deviations.
+    """Raise all features by one number, as more light does: x + rate * s.
+
+    s is the root mean square of all their deviations.
     """
     return x + over(rates * _over_features(known.spread.square(), keys).mean(-1).sqrt(), x)
 
 
 def contrast(x: Features, rates: Rates, keys: Keys, known: Moments) -> Features:
-    """Bring all features nearer to one grey, as fog does: (1 - rate) x + rate * m, m the mean
-    of all their means.
+    """Bring all features nearer to one grey, as fog does: (1 - rate) x + rate * m.
+
+    m is the mean of all their means.
     """
     return x.lerp(over(_over_features(known.mean, keys).mean(-1), x), over(rates, x))
 
 
 def offset(x: Features, rates: Rates, keys: Keys, known: Moments) -> Features:
-    """Move all rows of an owner by one vector, as its own device does: x + rate * spread * e, e
-    ~ N(0, 1) for each feature.
+    """Move all rows of an owner by one vector, as its own device does: x + rate * spread * e.
+
+    e ~ N(0, 1) for each feature.
     """
     vector = draws.normal(draws.fold(keys, "offset"), *x.shape[keys.dim() + 1 :]).to(x)
     return x + over(rates, x) * (known.spread * vector).unsqueeze(keys.dim())
@@ -121,19 +122,17 @@ SHIFTS: dict[str, Callable[[Tensor, Tensor, Tensor, Moments], Tensor]] = {
 def covariate_shift(
     x: Features, rates: Rates, keys: Keys, known: Moments | None = None, *, kind: str = "brightness"
 ) -> Features:
-    """Change the features of all rows of an owner alike, whatever their labels: by a shift of
-    ``SHIFTS``, smooth in ``rates``.
+    """Shift the features of all rows of an owner in one way, whatever their labels.
 
-    rates: from 0 to 1, what one deviation or all contrast is
-    known: moments by which a shift is measured; None: those of the owner's own rows, of which then
-        all count
+    kind:  a shift of ``SHIFTS``, smooth in ``rates``
+    rates: from 0 to 1, which is one deviation, or no contrast
+    known: moments that are the units of a shift; None: those of the owner's own rows, all of which
+           then count
 
-    >>> x = torch.tensor([[[0.0], [2.0]]])  # a mean of 1 and a deviation of 1
-    >>> covariate_shift(x, torch.tensor([0.5]), torch.tensor([1])).flatten().tolist()
+    >>> x, half = torch.tensor([[[0.0], [2.0]]]), torch.tensor([0.5])  # mean 1, deviation 1
+    >>> covariate_shift(x, half, torch.tensor([1])).flatten().tolist()
     [0.5, 2.5]
-    >>> covariate_shift(
-    ...     x, torch.tensor([0.5]), torch.tensor([1]), kind="contrast"
-    ... ).flatten().tolist()
+    >>> covariate_shift(x, half, torch.tensor([1]), kind="contrast").flatten().tolist()
     [0.5, 1.5]
     """
     check_rates(rates, keys)
@@ -151,12 +150,11 @@ def toward(
     """Move each row towards a public row drawn for it: (1 - rate) x + rate * public.
 
     public: rows that everybody knows, such as validation data
-    labels: of the owners' rows and of the public ones: a row moves to one of its own class, where
-        there is any; None: to any
+    labels: of the owners' rows and of the public rows: a row moves to a public row of its own
+            class, where there is one; None: to any
 
-    >>> toward(
-    ...     torch.zeros(1, 2, 1), torch.tensor([[4.0]]), torch.tensor([0.25]), torch.tensor([1])
-    ... ).flatten().tolist()
+    >>> x, public = torch.zeros(1, 2, 1), torch.tensor([[4.0]])
+    >>> toward(x, public, torch.tensor([0.25]), torch.tensor([1])).flatten().tolist()
     [1.0, 1.0]
     """
     check_rates(rates, keys)
@@ -186,6 +184,6 @@ def _over_features(values: Tensor, keys: Tensor) -> Tensor:
 
 
 def known_or_own(x: Tensor, keys: Tensor, known: Moments | None) -> Moments:
-    """The moments that are given, or those of each owner's own rows."""
+    """The known moments, or those of each owner's own rows."""
     check_features(x, keys)
     return moments(x, x.new_ones(x.shape[: keys.dim() + 1])) if known is None else known

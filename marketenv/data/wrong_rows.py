@@ -1,5 +1,4 @@
-"""Rows that are not what they seem: copies, and noise in place of examples; for many owners at
-once.
+"""Copies of rows, and noise in place of examples, for many owners at once.
 
 Arguments are those of ``wrong_labels`` and ``wrong_features``.
 """
@@ -19,22 +18,21 @@ from marketenv.data.owned_rows import (
     check_features,
     check_labels,
     check_rates,
-    chosen,
     normals,
     over,
+    random_rows,
     where,
 )
 from marketenv.data.wrong_features import Moments, known_or_own
 
 
 def duplicated(x: Features, y: Labels, unique: Int[Tensor, "*owners"]) -> tuple[Features, Labels]:
-    """Let each owner's rows be copies of its first ``unique`` ones, over and over.
+    """Let each owner's rows be copies of its first ``unique`` rows, over and over.
 
     unique: 1..n; n leaves the rows as they are
 
-    >>> duplicated(
-    ...     torch.tensor([[[5.0], [6.0], [7.0]]]), torch.tensor([[0, 1, 2]]), torch.tensor([2])
-    ... )[1]
+    >>> x, y = torch.tensor([[[5.0], [6.0], [7.0]]]), torch.tensor([[0, 1, 2]])
+    >>> duplicated(x, y, torch.tensor([2]))[1]
     tensor([[0, 1, 0]])
     """
     n = y.shape[-1]
@@ -51,20 +49,15 @@ def duplicated(x: Features, y: Labels, unique: Int[Tensor, "*owners"]) -> tuple[
 def noise_rows(
     x: Features, y: Labels, rates: Rates, keys: Keys, n_classes: int, known: Moments | None = None
 ) -> tuple[Features, Labels]:
-    """Put noise in place of each row with chance ``rates``: normal features of the same moments,
-    with labels at random.
+    """Put noise in place of each row with chance ``rates``.
 
-    This is what a seller delivers that showed good rows and keeps them.
+    The noise is normal features of the same moments, with labels at random. A seller that showed
+    good rows, and keeps them, delivers such noise.
 
-    known: moments of the noise; None: those of the owner's own rows, of which then all count
+    known: moments of the noise; None: those of the owner's own rows, all of which then count
 
-    >>> x, y = noise_rows(
-    ...     torch.ones(1, 2, 3),
-    ...     torch.zeros(1, 2).long(),
-    ...     torch.tensor([1.0]),
-    ...     torch.tensor([3]),
-    ...     n_classes=5,
-    ... )
+    >>> x, y, all_rows = torch.ones(1, 2, 3), torch.zeros(1, 2).long(), torch.tensor([1.0])
+    >>> x, y = noise_rows(x, y, all_rows, torch.tensor([3]), n_classes=5)
     >>> x.unique().tolist(), y.tolist()  # noise of mean 1 and deviation 0
     ([1.0], [[3, 2]])
     """
@@ -72,7 +65,7 @@ def noise_rows(
     check_rates(rates, keys)
     mean, spread = known_or_own(x, keys, known)
     keys = draws.fold(keys, "noise rows")
-    replaced, axis = chosen("which", rates, keys, y.shape[-1]), keys.dim()
+    noisy, axis = random_rows("which", rates, keys, y.shape[-1]), keys.dim()
     noise = mean.unsqueeze(axis) + spread.unsqueeze(axis) * normals(keys, x)
     labels = draws.integers(draws.fold(keys, "label"), n_classes, y.shape[-1])
-    return where(replaced, noise, x), torch.where(replaced, labels, y)
+    return where(noisy, noise, x), torch.where(noisy, labels, y)

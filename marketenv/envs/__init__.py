@@ -1,6 +1,4 @@
-"""Floor 4, the doors: PettingZoo parallel and AEC, Gymnasium single-agent and vector,
-stable-baselines3.
-"""
+"""Floor 4, the doors: PettingZoo (parallel, AEC), Gymnasium (single, vector), stable-baselines3."""
 
 from marketenv.envs.agent_by_agent import aec
 from marketenv.envs.make import (

@@ -1,6 +1,4 @@
-"""The agent-by-agent form of a market: PettingZoo's AEC environment, of our own, since a market
-may have several stages.
-"""
+"""The agent-by-agent form of a market, PettingZoo's AEC, of our own for markets of many stages."""
 
 from __future__ import annotations
 
@@ -19,11 +17,10 @@ from marketenv.envs.parallel import MarketParallelEnv
 
 
 class MarketAECEnv(AECEnv[str, np.ndarray, Any]):
-    """The agent-by-agent form: in every stage its movers are asked, one after another, without
-    seeing each other's moves.
+    """The agent-by-agent form: in every stage its movers are asked one after another.
 
-    The next stage sees them. Rewards come when the round is over; ``last()`` gives an agent what
-    came since its last move.
+    A mover does not see the other moves of its stage; in the next stage they can be seen. Rewards
+    come when the round is over; ``last()`` gives an agent its rewards since its last move.
     """
 
     def __init__(self, env: MarketParallelEnv) -> None:
@@ -61,12 +58,9 @@ class MarketAECEnv(AECEnv[str, np.ndarray, Any]):
     def _begin(
         self, observations: dict[str, np.ndarray], infos: dict[str, dict[str, float]]
     ) -> None:
-        """Stand at a stage of which nobody has moved yet."""
-        self.agents, self._observations, self.infos = (
-            list(self.env.possible_agents),
-            observations,
-            infos,
-        )
+        """Stand at the beginning of a stage."""
+        self.agents = list(self.env.possible_agents)
+        self._observations, self.infos = observations, infos
         over = not self.env.agents
         # a rule may end it before a cut
         terminated = over and (not self.market.cut or bool(self.env.situation.floor.ended[0]))
@@ -83,7 +77,7 @@ class MarketAECEnv(AECEnv[str, np.ndarray, Any]):
         return self._observations[agent].copy()
 
     def step(self, action: Any) -> None:
-        """Take the selected agent's action; a bad one is refused at once and may be given again."""
+        """Take the selected agent's action; after an error for a bad action it may act again."""
         agent = self.agent_selection
         if self.terminations[agent] or self.truncations[agent]:
             self._was_dead_step(action)
@@ -108,7 +102,7 @@ class MarketAECEnv(AECEnv[str, np.ndarray, Any]):
             self._deads_step_first()
 
     def _moved(self, agent: str) -> None:
-        """What the agent was given so far counts no more."""
+        """The agent has moved: its rewards count from 0 again."""
         self._cumulative_rewards[agent] = 0.0
         self._clear_rewards()
 
@@ -121,8 +115,9 @@ class MarketAECEnv(AECEnv[str, np.ndarray, Any]):
         return self.env.render()
 
     def save(self, path: str | Path) -> None:
-        """Write the running market to a file; ValueError where a stage is half played, since
-        actions that wait are in no file.
+        """Write the running market to a file; ValueError in the middle of a stage.
+
+        A file has no place for the actions of a stage that is not over.
         """
         if self._actions:
             raise ValueError(
@@ -134,27 +129,22 @@ class MarketAECEnv(AECEnv[str, np.ndarray, Any]):
     def load(self, path: str | Path) -> None:
         """Take up a saved market; ValueError for a damaged file, and nothing changes then.
 
-        Who has not moved since the last round is still to be told what it earned there.
+        An agent that has not moved since the last round still gets its reward of that round.
         """
         self._begin(*self.env.load(path))
-        played = self.market.stages[: len(self.env.batch.standing().moves)]
-        moved = {
-            agent for stage in played for move in stage.moves.values() for agent in move.agents
-        }
-        earned = dict(
-            zip(self.agents, self.env.batch.standing().finished.earned[0].tolist(), strict=True)
-        )
-        self._cumulative_rewards = {a: 0.0 if a in moved else earned[a] for a in self.agents}
-        self.rewards = self.rewards if played else earned
+        state = self.env.batch.state()
+        played = self.market.stages[: len(state.moves)]
+        movers = {agent for stage in played for m in stage.moves.values() for agent in m.agents}
+        rewards = dict(zip(self.agents, state.finished.earned[0].tolist(), strict=True))
+        self._cumulative_rewards = {a: 0.0 if a in movers else rewards[a] for a in self.agents}
+        self.rewards = self.rewards if played else rewards
 
     def close(self) -> None:
         """Nothing to release."""
 
 
 class Ordered(OrderEnforcingWrapper[str, np.ndarray, Any]):
-    """PettingZoo's check of the order of calls, for which a loaded market has begun as one that
-    was reset.
-    """
+    """PettingZoo's check of the order of calls; ``load`` begins an episode as ``reset`` does."""
 
     def load(self, path: str | Path) -> None:
         """Take up a saved market; see ``MarketAECEnv.load``."""
@@ -166,8 +156,9 @@ class Ordered(OrderEnforcingWrapper[str, np.ndarray, Any]):
 
 
 def aec(env: MarketParallelEnv, ordered: bool = True) -> Any:
-    """The AEC view of a parallel market; ``ordered`` adds PettingZoo's check of the order of
-    calls.
+    """The AEC view of a parallel market.
+
+    ordered: with PettingZoo's check of the order of calls
     """
     raw = MarketAECEnv(env)
     return Ordered(raw) if ordered else raw

@@ -1,5 +1,6 @@
-"""The markets as tasks of BenchMARL; ``pip install 'marketenv[benchmarl]'``. Nothing of BenchMARL
-is edited.
+"""The markets as tasks of BenchMARL; ``pip install 'marketenv[benchmarl]'``.
+
+BenchMARL itself stays as it is.
 
 >>> task = MarketTask.REFERENCE_V0.get_task({"game": "double_auction"})
 >>> env = task.get_env_fun(num_envs=1, continuous_actions=True, seed=0, device="cpu")()
@@ -27,26 +28,21 @@ from marketenv.envs.seats import door_seat
 class Maker:
     """Makes one market's environments, each with episodes of its own.
 
-    BenchMARL gives one seed to all environments of an experiment, those for evaluation among them,
-    and they would all play the same episodes. Here the k-th environment of a process plays
+    BenchMARL gives one seed to all environments of an experiment, also to those for evaluation, so
+    that all would play the same episodes. Here the k-th environment of a process has the seed
     fold(seed, purpose, process, k).
     """
 
     def __init__(
         self, name: str, config: dict[str, Any], seed: int | None, purpose: int, device: Any
     ) -> None:
-        self.name, self.config, self.seed, self.purpose, self.device = (
-            name,
-            config,
-            seed,
-            purpose,
-            device,
-        )
-        self.made = 0
+        self.name, self.config, self.device = name, config, device
+        self.seed, self.purpose = seed, purpose
+        self.count = 0
 
     def __call__(self) -> EnvBase:
         """Make the next environment, in the form that BenchMARL wants."""
-        self.made += 1
+        self.count += 1
         env = make_parallel(self.name, render_mode="rgb_array", **self.config)
         return PettingZooWrapper(
             env,
@@ -59,23 +55,19 @@ class Maker:
     def _next_seed(self) -> int | None:
         if self.seed is None:
             return None
-        # with parallel collection: one number a worker
+        # in parallel collection every worker has a number
         process = multiprocessing.current_process()._identity or (0,)
-        return int(
-            draws.integers(
-                draws.fold(torch.tensor([self.seed]), self.purpose, process[-1], self.made), 2**31
-            )
-        )
+        key = draws.fold(torch.tensor([self.seed]), self.purpose, process[-1], self.count)
+        return int(draws.integers(key, 2**31))
 
 
 class MarketClass(PettingZooClass):
-    """A market as BenchMARL sees it: agents of one role form a group, the state is what all agents
-    see.
+    """A market as BenchMARL sees it: a group for each role; the state is what all agents see.
 
     name:   a market's name in capitals, as in ``MarketTask``
-    config: the market's arguments; with ``action_levels`` actions are discrete. BenchMARL knows a
-            single discrete action per agent, which the reference markets have and the parameter
-            market (bid, ask, effort) has not.
+    config: the market's arguments; with ``action_levels`` actions are discrete. BenchMARL knows
+            only one discrete action per agent: so it is in the reference markets, but not in the
+            parameter market (bid, ask, effort).
 
     Raises ValueError for an unknown argument, naming the nearest one.
     """
@@ -83,26 +75,25 @@ class MarketClass(PettingZooClass):
     def __init__(self, name: str, config: dict[str, Any] | None = None) -> None:
         super().__init__(name, dict(config or {}))
         levels = self.config.get("action_levels")
-        market = make_market(
-            name.lower(), **{k: v for k, v in self.config.items() if k != "action_levels"}
-        )
-        if levels is not None and any(
-            door_seat(market, role.name).action.dim > 1 for role in market.roles
-        ):
+        arguments = {key: value for key, value in self.config.items() if key != "action_levels"}
+        market = make_market(name.lower(), **arguments)
+        widths = [door_seat(market, role.name).action.dim for role in market.roles]
+        if levels is not None and max(widths) > 1:
             raise ValueError(
                 f"{name} has several actions per agent, BenchMARL only one discrete one: leave out"
                 " action_levels."
             )
-        self._steps, self._asked = market.horizon * len(market.stages), 0
+        self._steps, self._requests = market.horizon * len(market.stages), 0
 
     def get_env_fun(
         self, num_envs: int, continuous_actions: bool, seed: int | None, device: Any
     ) -> Callable[[], EnvBase]:
-        """Return what makes an environment; BenchMARL asks twice an experiment, for evaluation
-        and then for training.
+        """Return a maker of environments.
+
+        BenchMARL asks for two makers in an experiment: first for evaluation, then for training.
         """
-        self._asked += 1
-        return Maker(self.name.lower(), self.config, seed, self._asked % 2, device)
+        self._requests += 1
+        return Maker(self.name.lower(), self.config, seed, self._requests % 2, device)
 
     def supports_continuous_actions(self) -> bool:
         """True without ``action_levels``."""
@@ -127,9 +118,7 @@ class MarketClass(PettingZooClass):
 
 
 class LibraryTask(Task):
-    """What every market of this library is as a task; ``get_task(config)`` takes its arguments,
-    none means its defaults.
-    """
+    """A market of this library as a task; ``get_task(config)`` takes its arguments."""
 
     def get_task(self, config: dict[str, Any] | None = None) -> MarketClass:
         """Return the task with the market's arguments; ValueError for an unknown one."""

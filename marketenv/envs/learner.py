@@ -1,6 +1,4 @@
-"""A batch of markets as a learner meets it: it stops only where the learner moves, and policies
-play everything else.
-"""
+"""A batch of markets that stops only where a learner moves; policies play everything else."""
 
 from __future__ import annotations
 
@@ -26,17 +24,18 @@ from marketenv.envs.seats import nothing, same_seat
 
 @dataclass(frozen=True)
 class LearnerTurn:
-    """What a step up to the learner's next move gives back.
+    """The results of a step up to the learner's next move.
 
-    seen:    what the learner's agents see at that move; in markets that ended and began anew, of
-             the new episode
-    rewards: of all stages in between, summed: they arrive with the learner's last move of a round
-    report:  of the round that ended in this step, None where none did
-    final:   in markets that ended, what the learner's agents see of the old episode;
-             elsewhere as ``seen``
+    observations: what the learner's agents see at that move; in markets that began anew, of the new
+                  episode
+    rewards:      the sum over all stages of the step: they arrive with the learner's last move of a
+                  round
+    report:       of the round that ended in this step, or None
+    final:        in markets that ended, what the learner's agents see of the old episode; elsewhere
+                  as ``observations``
     """
 
-    seen: Float[Tensor, "markets agents dim"]
+    observations: Float[Tensor, "markets agents dim"]
     rewards: Float64[Tensor, "markets agents"]
     terminated: Bool[Tensor, "markets"]
     truncated: Bool[Tensor, "markets"]
@@ -51,7 +50,7 @@ class LearnerBatch:
                have equal spaces and stages
     opponents: who plays the others (see ``marketenv.envs.opponents``)
     stages:    where the learner moves, None for all of its stages; its other moves are played
-               truthfully, or by what ``opponents`` gives under the agent's own name
+               truthfully, or by the policy in ``opponents`` under the agent's own name
     """
 
     def __init__(
@@ -62,30 +61,22 @@ class LearnerBatch:
         stages: Sequence[str] | None = None,
     ) -> None:
         self.batch, market = batch, batch.market
-        roles = tuple(role.name for role in market.roles)
-        choice(agent, "agent", (*agent_names(market), *roles, "all"))
-        self.roles = (
-            roles
-            if agent == "all"
-            else (agent,)
-            if agent in roles
-            else (role_of(market, agent).name,)
-        )
-        self.alone = agent in agent_names(market)
-        names = agent_names(market)
-        learners = (
-            (agent,)
-            if self.alone
-            else tuple(n for r in market.roles if r.name in self.roles for n in r.agents)
-        )
+        names, roles = agent_names(market), tuple(role.name for role in market.roles)
+        choice(agent, "agent", (*names, *roles, "all"))
+        self.alone = agent in names
+        if self.alone:
+            self.roles: tuple[str, ...] = (role_of(market, agent).name,)
+            learners = [agent]
+        else:
+            self.roles = roles if agent == "all" else (agent,)
+            learners = [n for r in market.roles if r.name in self.roles for n in r.agents]
         self.rows = [names.index(name) for name in learners]
         self.seat = same_seat(market, self.roles, stages)
         self.learners = frozenset(learners)
-        named = opponents if isinstance(opponents, Mapping) else {}
-        own = {name: named.get(name, "truthful") for name in learners}
-        self.policies: dict[str, Policy] = find_opponents(opponents, market) | {
-            name: policy for name, policy in find_opponents(own, market).items() if name in learners
-        }
+        self.policies: dict[str, Policy] = find_opponents(opponents, market)
+        by_name = opponents if isinstance(opponents, Mapping) else {}
+        own = find_opponents({name: by_name.get(name, "truthful") for name in learners}, market)
+        self.policies |= {name: own[name] for name in learners}
 
     @property
     def market(self) -> Market:
@@ -99,7 +90,7 @@ class LearnerBatch:
         with undone(self.batch):
             self.batch.reset(seed, mask)
             self._play_on(self.batch, restart=False)
-            return self._seen(self.batch)
+            return self._observations(self.batch)
 
     def step(
         self,
@@ -107,12 +98,13 @@ class LearnerBatch:
         restart: bool = False,
         anew: Bool[Tensor, "markets"] | None = None,
     ) -> LearnerTurn:
-        """Play the learner's move and everything up to its next one; where anything is refused
-        nothing has changed.
+        """Play the learner's move and everything up to its next one.
 
         restart: markets that end begin their next episodes at once
         anew:    markets that begin their next episodes in this step while the others play; their
                  actions count for nothing
+
+        After an error nothing has changed.
         """
         with undone(self.batch):
             if anew is not None:
@@ -128,17 +120,21 @@ class LearnerBatch:
             turns += self._play_on(self.batch, restart)
             # at most one round ends in a step
             last = next((turn for turn in turns if turn.report is not None), turns[0])
-            seen, rewards = self._seen(self.batch), last.rewards[:, self.rows]
+            observations, rewards = self._observations(self.batch), last.rewards[:, self.rows]
             return LearnerTurn(
-                seen, rewards, last.terminated, last.truncated, last.report, self._final(last, seen)
+                observations,
+                rewards,
+                last.terminated,
+                last.truncated,
+                last.report,
+                self._final(last, observations),
             )
 
     def load(self, path: str | Path, restart: bool) -> Float[Tensor, "markets agents dim"]:
-        """Take up a saved batch, and play up to the learner's next move; ValueError for a damaged
-        or foreign file.
+        """Take up a saved batch, and play up to the learner's next move.
 
-        ValueError too where the round would be over before that move: nobody would be told what the
-        learner earned in it.
+        Raises ValueError for a damaged or foreign file, and where the round would end before that
+        move: the learner's reward of this round would be lost.
         """
         with undone(self.batch):
             self.batch.load(path, restart=restart)
@@ -150,7 +146,7 @@ class LearnerBatch:
                     " what it earned there would be lost. Load it in the door that saved it, or"
                     f" save at a move of the learner, in {', '.join(self.seat.stages)}."
                 )
-            return self._seen(self.batch)
+            return self._observations(self.batch)
 
     def _play_on(self, batch: Batch, restart: bool) -> list[Turn]:
         """Let policies play until the learner moves, or until all is over."""
@@ -169,74 +165,70 @@ class LearnerBatch:
         """Actions of all movers: the learner's, and what policies answer for the others."""
         stage = rounds.stage_of(self.market, batch.running())
         actions = batch.act(self.policies, self.learners)
-        done, rows = self.seat.do(stage.name, mine), torch.tensor(self.rows, device=mine.device)
+        own, rows = self.seat.do(stage.name, mine), torch.tensor(self.rows, device=mine.device)
         for role in self.roles:
             span = self.market.people.rows[role]
             inside = (rows >= span.start) & (rows < span.stop)
-            actions[role][:, rows[inside] - span.start] = done[:, inside]
+            actions[role][:, rows[inside] - span.start] = own[:, inside]
         return actions
 
-    def _seen(self, batch: Batch) -> Float[Tensor, "markets agents dim"]:
+    def _observations(self, batch: Batch) -> Float[Tensor, "markets agents dim"]:
         """What the learner's agents see where the batch stands."""
-        standing = batch.standing()
-        turn = ~standing.over | self._goes_on(standing.start.floor)
-        return self._mine(self._stage(batch.running()), batch.seen(), turn)
+        state = batch.state()
+        turn = ~state.over | self._goes_on(state.start.floor)
+        return self._mine(self._stage(batch.running()), batch.observations(), turn)
 
     def _goes_on(self, floor: Floor) -> Bool[Tensor, "markets"]:
         """Which markets would have a next round if the horizon did not cut them."""
         return ~floor.ended & self.market.cut
 
     def _mine(
-        self, stage: str, seen: rounds.ByRole, turn: Bool[Tensor, "markets"]
+        self, stage: str, observations: rounds.ByRole, turn: Bool[Tensor, "markets"]
     ) -> Float[Tensor, "markets agents dim"]:
-        """What the learner's agents see where movers of a stage see this, and where it is their
-        turn.
+        """What the learner's agents see, from what the movers of a stage see.
+
+        turn: the markets in which it is the learner's turn
         """
         if stage not in self.seat.stages:
             return self.seat.see(None, nothing(self.market, len(self.rows), len(turn)))
-        flat = (
-            seen[self.roles[0]]
-            if len(self.roles) == 1
-            else torch.cat([seen[role] for role in self.roles], 1)
-        )
+        flat = observations[self.roles[0]]
+        if len(self.roles) > 1:
+            flat = torch.cat([observations[role] for role in self.roles], 1)
         if self.alone:
             row = self.rows[0] - self.market.people.rows[self.roles[0]].start
             flat = flat[:, row : row + 1]
         return self.seat.see(stage, flat, turn[:, None])
 
     def _final(
-        self, turn: Turn, seen: Float[Tensor, "markets agents dim"]
+        self, turn: Turn, observations: Float[Tensor, "markets agents dim"]
     ) -> Float[Tensor, "markets agents dim"]:
         """What the learner's agents see of the episodes that ended.
 
-        A cut cannot be seen: there the next round is played up to the learner's move, which a
-        learner values. Where the game is really over, and the learner does not move first, there is
-        nothing to see.
+        A cut is hidden: there the next round is played up to the learner's move, for which a
+        learner needs a value. Where the game is really over, and the learner does not move first,
+        there is nothing to see.
         """
-        if turn.over is None or turn.last is None or turn.final_seen is None:
-            return seen
+        if turn.over is None or turn.last is None or turn.final_observations is None:
+            return observations
         first, goes_on = self.market.stages[0].name, self._goes_on(turn.last.floor)
-        final = self._mine(first, turn.final_seen, goes_on)
+        final = self._mine(first, turn.final_observations, goes_on)
         if first not in self.seat.stages and bool(goes_on.any()):
             final[goes_on] = self._peek(tree.rows(turn.last, goes_on.nonzero()[:, 0]))
-        return seen.index_put((turn.over,), final)
+        return observations.index_put((turn.over,), final)
 
     def _peek(self, last: rounds.Situation) -> Float[Tensor, "markets agents dim"]:
         """What the learner's agents would see at their next move, if the market went on."""
         now = rounds.begun(self.market, last)
         while self._stage(now) not in self.seat.stages:
-            now, _ = rounds.play_stage(
-                self.market, now, rounds.act(self.market, self.policies, now)
-            )
-        return self._mine(
-            self._stage(now), rounds.observe(self.market, now), torch.ones_like(now.floor.ended)
-        )
+            actions = rounds.act(self.market, self.policies, now)
+            now, _ = rounds.play_stage(self.market, now, actions)
+        everybody = torch.ones_like(now.floor.ended)
+        return self._mine(self._stage(now), rounds.observe(self.market, now), everybody)
 
 
 def _nothing_happened(batch: Batch) -> Turn:
     """The turn of markets that only began anew."""
-    nobody = torch.zeros(batch.n_markets, dtype=torch.bool, device=batch.market.device)
-    rewards = torch.zeros(
-        batch.n_markets, batch.market.people.count, dtype=torch.float64, device=batch.market.device
-    )
-    return Turn(batch.seen(), rewards, nobody, nobody)
+    market, n_markets = batch.market, batch.n_markets
+    nobody = torch.zeros(n_markets, dtype=torch.bool, device=market.device)
+    rewards = torch.zeros(n_markets, market.people.count, dtype=torch.float64, device=market.device)
+    return Turn(batch.observations(), rewards, nobody, nobody)

@@ -1,4 +1,4 @@
-"""Build any environment of the library by its name, and tell PettingZoo and Gymnasium the names."""
+"""Build any environment by its name, and register all with PettingZoo and Gymnasium."""
 
 from __future__ import annotations
 
@@ -45,8 +45,7 @@ def make_single(
     stages: Sequence[str] | None = None,
     **kwargs: Any,
 ) -> SingleAgentEnv:
-    """Build the single-agent view of one market against given opponents;
-    ``gymnasium.make(env.spec)`` builds it again.
+    """Build the single-agent view of one market; ``gymnasium.make(env.spec)`` builds it again.
 
     stages: in which the agent moves, None for all of its stages; a step leads to its next move
     """
@@ -66,11 +65,11 @@ def make_vec(
     stages: Sequence[str] | None = None,
     **config: Any,
 ) -> MarketVectorEnv:
-    """Build a Gymnasium vector environment of ``num_envs`` markets for one learning agent; None
-    takes the first agent.
+    """Build a Gymnasium vector environment of ``num_envs`` markets for one learning agent.
 
-    ``autoreset_mode`` says what follows the end of an episode, ``stages`` where the learner moves:
-    see ``MarketVectorEnv``.
+    agent:          None is the first agent
+    autoreset_mode: what follows the end of an episode, and ``stages``: where the learner moves; see
+                    ``MarketVectorEnv``
 
     >>> venv = make_vec("reference_v0", 4, agent="buyer_0")
     >>> venv.reset(seed=0)[0].shape
@@ -81,17 +80,11 @@ def make_vec(
     venv = MarketVectorEnv(
         market, num_envs, learner, opponents, action_levels, autoreset_mode, stages
     )
-    doors = {"agent": agent, "opponents": opponents, "action_levels": venv.action_levels}
+    door = {"agent": agent, "opponents": opponents, "action_levels": venv.action_levels}
     # a word, so that the spec can be written as JSON
-    doors["autoreset_mode"] = venv.autoreset_mode.name
-    venv.spec = _spec(
-        name,
-        num_envs=venv.num_envs,
-        vectorization_mode="vector_entry_point",
-        **doors,
-        **_named(stages),
-        **config,
-    )
+    door |= {"autoreset_mode": venv.autoreset_mode.name, **_named(stages)}
+    door |= {"num_envs": venv.num_envs, "vectorization_mode": "vector_entry_point"}
+    venv.spec = _spec(name, **door, **config)
     return venv
 
 
@@ -105,9 +98,9 @@ def make_sb3(
     stages: Sequence[str] | None = None,
     **config: Any,
 ) -> MarketSB3Env:
-    """Build a stable-baselines3 VecEnv; ``agent="all"``, or a role, trains one policy that these
-    agents share.
+    """Build a stable-baselines3 VecEnv.
 
+    agent:  the learner; with ``"all"``, or a role, these agents share one policy
     stages: in which the learner moves, None for all of its stages; a step leads to its next move
 
     Raises ImportError where stable-baselines3 is missing: ``pip install 'marketenv[sb3]'``.
@@ -115,16 +108,14 @@ def make_sb3(
     try:
         from marketenv.envs.sb3 import MarketSB3Env
     except ImportError as error:
-        raise ImportError(
-            "make_sb3 needs stable-baselines3: pip install 'marketenv[sb3]'."
-        ) from error
-    return MarketSB3Env(
-        make_market(name, **config), num_envs, agent, opponents, action_levels, stages
-    )
+        fix = "pip install 'marketenv[sb3]'"
+        raise ImportError(f"make_sb3 needs stable-baselines3: {fix}.") from error
+    market = make_market(name, **config)
+    return MarketSB3Env(market, num_envs, agent, opponents, action_levels, stages)
 
 
 def _named(stages: Sequence[str] | None) -> dict[str, Any]:
-    """The argument in a registry's words, left out where it says nothing."""
+    """The argument ``stages`` for a registry, or no argument for None."""
     return {} if stages is None else {"stages": tuple(stages)}
 
 
@@ -134,16 +125,13 @@ def identity(name: str) -> str:
 
 
 def _spec(name: str, **arguments: Any) -> EnvSpec:
-    """What Gymnasium's registry says of a market, with the arguments that it was made with."""
-    return dataclasses.replace(
-        gymnasium.spec(identity(name)), kwargs={"name": short_name(name), **arguments}
-    )
+    """The entry of a market in Gymnasium's registry, with the arguments that built it."""
+    kwargs = {"name": short_name(name), **arguments}
+    return dataclasses.replace(gymnasium.spec(identity(name)), kwargs=kwargs)
 
 
 def register_all() -> None:
-    """Register every market with PettingZoo (parallel and AEC) and its single-agent view with
-    Gymnasium.
-    """
+    """Register every market: both forms with PettingZoo, its single-agent view with Gymnasium."""
     for name in MARKETS:
         if hasattr(pettingzoo, "register"):  # since 1.27
             pettingzoo.register("parallel", identity(name), f"marketenv.{name}:parallel_env")
@@ -158,7 +146,7 @@ def register_all() -> None:
 
 @dataclass(frozen=True)
 class Doors:
-    """The three ways in which PettingZoo makes a market, each from the fields of its config."""
+    """The three functions by which PettingZoo builds a market, from the fields of its config."""
 
     name: str
 
@@ -184,5 +172,5 @@ def doors(
     >>> parallel_env(game="first_price").possible_agents
     ['buyer_0', 'buyer_1']
     """
-    made = Doors(name)
-    return made.env, made.parallel_env, made.raw_env
+    market_doors = Doors(name)
+    return market_doors.env, market_doors.parallel_env, market_doors.raw_env

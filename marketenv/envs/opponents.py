@@ -1,6 +1,4 @@
-"""Who plays the agents that are not learning: scripted policies or saved stable-baselines3
-models.
-"""
+"""Policies for the agents that do not learn: scripted ones, or stable-baselines3 models."""
 
 from __future__ import annotations
 
@@ -23,10 +21,9 @@ from marketenv.envs.seats import Seat, door_seat, learner_seat
 
 @dataclass(frozen=True)
 class ModelPolicy:
-    """A trained stable-baselines3 model as a policy; it acts deterministically and on the CPU copy
-    of what it sees.
+    """A trained stable-baselines3 model as a policy; it acts deterministically and on the CPU.
 
-    seat: the moves that it learned side by side, None where it sees and fills the move's own fields
+    seat: the moves that it learned side by side; None where its spaces are the move's own
     """
 
     model: Any
@@ -35,27 +32,26 @@ class ModelPolicy:
     def __call__(self, observation: Tensor, move: Move, keys: Tensor) -> Tensor:
         """Predict actions [markets, actions] in the move's box."""
         mover = move if self.seat is None else self.seat
-        seen = observation if self.seat is None else self.seat.see(move.stage, observation)
-        actions = _predict(self.model, seen.detach().cpu().numpy())
+        view = observation if self.seat is None else self.seat.see(move.stage, observation)
+        answer = _predict(self.model, view.detach().cpu().numpy())
         levels = spaces.levels_of(getattr(self.model, "action_space", None), mover)
-        done = spaces.to_actions(
-            actions, mover, levels, "the model's action", observation.device, (len(observation),)
+        actions = spaces.to_actions(
+            answer, mover, levels, "the model's action", observation.device, (len(observation),)
         )
-        return done if self.seat is None else self.seat.do(move.stage, done)
+        return actions if self.seat is None else self.seat.do(move.stage, actions)
 
 
 @dataclass(frozen=True)
 class SeatedModel:
-    """A model at whichever door's seat it was trained: in the stages that it learned it plays,
-    in others the truth is told.
-    """
+    """A model with the seat at which it was trained; it is truthful in stages of no such seat."""
 
     model: Any
     market: Market
 
     def __call__(self, observation: Tensor, move: Move, keys: Tensor) -> Tensor:
-        """Actions [markets, actions] in the move's box; ValueError where the model fits no seat
-        of the role.
+        """Actions [markets, actions] in the move's box.
+
+        Raises ValueError where the model fits no seat of the role.
         """
         seat = self._seats[move.name].get(move.stage) or self._no_seat(move.name)
         return seat(observation, move, keys)
@@ -67,81 +63,69 @@ class SeatedModel:
 
     @cached_property
     def _seats(self) -> dict[str, dict[str, Policy]]:
-        """Who plays, by role and stage; nobody in a role that the model does not fit."""
+        """The policies by role and stage; none for a role that the model does not fit."""
         return {role.name: self._at(role.name) for role in self.market.roles}
 
     def _at(self, role: str) -> dict[str, Policy]:
-        """Who plays in each stage of a role: the model at the first seat that fits and has the
-        stage.
-        """
+        """The policy of each stage of a role: the model at its first seat that has the stage."""
         moves, truthful = self.market.moves_of(role), self.market.policies["truthful"]
-        seats = [
-            seat
-            for seat in role_seats(self.market, role)
-            if _fits(self.model, seat, exact=len(moves) > 1)
-        ]
-        at = {
-            move.stage: next((seat for seat in seats if move.stage in seat.stages), None)
-            for move in moves
-        }
-        return (
-            {
-                s: truthful if seat is None else ModelPolicy(self.model, seat)
-                for s, seat in at.items()
-            }
-            if seats
-            else {}
-        )
+        exact, seats = len(moves) > 1, role_seats(self.market, role)
+        seats = [seat for seat in seats if _fits(self.model, seat, exact)]
+        policies: dict[str, Policy] = {}
+        for move in moves if seats else ():
+            seat = next((seat for seat in seats if move.stage in seat.stages), None)
+            policies[move.stage] = truthful if seat is None else ModelPolicy(self.model, seat)
+        return policies
 
     def _no_seat(self, role: str) -> NoReturn:
-        shown = "; ".join(
-            f"{', '.join(seat.stages)}: {spaces.box(seat.observation)}, actions"
-            f" {spaces.box(seat.action)}"
-            for seat in role_seats(self.market, role)
-        )
-        sees, does = (
-            getattr(self.model, name, None) for name in ("observation_space", "action_space")
-        )
+        lines = []
+        for seat in role_seats(self.market, role):
+            boxes = f"{spaces.box(seat.observation)}, actions {spaces.box(seat.action)}"
+            lines.append(f"{', '.join(seat.stages)}: {boxes}")
+        sees, does = _spaces(self.model)
         raise ValueError(
             f"the model sees {sees} and acts in {does}, which is no seat of a {role}. By stages"
-            f" these are: {shown}. Build the market with the arguments that it was trained with."
+            f" these are: {'; '.join(lines)}. Build the market with the arguments that it was"
+            " trained with."
         )
 
 
 def role_seats(market: Market, role: str) -> list[Seat]:
-    """Every seat that a door gives a role: of a learner in all or some of its stages, most
-    first, and where everybody steps.
+    """Every seat that a door gives a role.
+
+    First those of a learner, in all of its stages, then in fewer; last the seat where everybody
+    steps in every stage.
     """
     stages = [move.stage for move in market.moves_of(role)]
-    some = [named for k in range(len(stages), 0, -1) for named in combinations(stages, k)]
-    return [*(learner_seat(market, role, named) for named in some), door_seat(market, role)]
+    some = [names for k in range(len(stages), 0, -1) for names in combinations(stages, k)]
+    return [*(learner_seat(market, role, names) for names in some), door_seat(market, role)]
+
+
+def _spaces(model: Any) -> tuple[Any, Any]:
+    """A model's observation and action space, None where it has none."""
+    return getattr(model, "observation_space", None), getattr(model, "action_space", None)
 
 
 def _fits(model: Any, seat: Seat, exact: bool) -> bool:
-    """Whether a model sees and fills the fields of a seat; of one that does not tell, nothing is
-    known.
+    """Whether a model's spaces are those of a seat; a model without spaces always fits.
 
-    exact: its boxes must be the seat's; otherwise their shapes, as stable-baselines3 itself asks
+    exact: its boxes must be the seat's; otherwise only their shapes, as in stable-baselines3
     """
-    pairs = (
-        (getattr(model, "observation_space", None), seat.observation),
-        (getattr(model, "action_space", None), seat.action),
-    )
-    for space, fields in pairs:
+    sees, does = _spaces(model)
+    for space, fields in ((sees, seat.observation), (does, seat.action)):
         box = spaces.box(fields)
-        if isinstance(space, gymnasium.spaces.Box) and (
-            space != box if exact else space.shape != box.shape
-        ):
+        other = space != box if exact else getattr(space, "shape", None) != box.shape
+        if isinstance(space, gymnasium.spaces.Box) and other:
             return False
     try:
-        spaces.levels_of(pairs[1][0], seat)
+        spaces.levels_of(does, seat)
     except ValueError:
         return False
     return True
 
 
 def asked(model: Any) -> Any:
-    """The model itself, asked once, so that one that cannot play is refused before the game starts.
+    """The model itself, after a first question: a model that cannot play is refused at once.
 
     Raises ValueError for a model that keeps a memory, as RecurrentPPO does: policies have none.
     """
@@ -152,8 +136,9 @@ def asked(model: Any) -> Any:
 
 
 def _predict(model: Any, observation: np.ndarray) -> Any:
-    """The actions that a model predicts; ValueError where it answers otherwise than
-    stable-baselines3's models without memory.
+    """The actions that a model predicts; ValueError for a model that keeps a memory.
+
+    Raises ValueError too for any other answer than that of stable-baselines3's models.
     """
     kind = type(model).__name__
     try:
@@ -198,23 +183,22 @@ def load_model(spec: str) -> Any:
 
 
 def one_policy(part: Any, market: Market) -> Policy:
-    """A policy from an object, a name of the market's table, ``"module:name"``, a model, or
-    ``"ppo:file.zip"``.
+    """A policy: an object, a name in the market's table, ``"module:name"``, a model or its file.
+
+    A file is named with its algorithm: ``"ppo:file.zip"``.
     """
     if isinstance(part, str) and part.endswith(".zip"):
         return SeatedModel(load_model(part), market)
-    return (
-        SeatedModel(asked(part), market)
-        if hasattr(part, "predict")
-        else find_policy(part, market.policies)
-    )
+    if hasattr(part, "predict"):
+        return SeatedModel(asked(part), market)
+    return find_policy(part, market.policies)
 
 
 def find_opponents(parts: Any, market: Market) -> dict[str, Policy]:
     """One policy per agent, from one part for all or a mapping from agent or role names to parts.
 
-    Agents that a mapping leaves out play truthfully; ValueError for a name that is neither an agent
-    nor a role, and for a model at a name whose seats it does not fit.
+    Agents that are not in the mapping play truthfully. Raises ValueError for a name that is neither
+    an agent nor a role, and for a model that fits no seat of the agent or role.
     """
     if not isinstance(parts, Mapping):
         return dict.fromkeys(agent_names(market), one_policy(parts, market))
@@ -226,9 +210,8 @@ def find_opponents(parts: Any, market: Market) -> dict[str, Policy]:
     for name, policy in shared.items():
         if isinstance(policy, SeatedModel):
             policy.check(name if name in market.people.roles else role_of(market, name).name)
-    truthful = one_policy("truthful", market)
-    return {
-        a: shared.get(a, shared.get(role.name, truthful))
-        for role in market.roles
-        for a in role.agents
-    }
+    truthful, policies = one_policy("truthful", market), {}
+    for role in market.roles:
+        for a in role.agents:
+            policies[a] = shared.get(a, shared.get(role.name, truthful))
+    return policies

@@ -24,20 +24,20 @@ class MarketParallelEnv(ParallelEnv[str, np.ndarray, Any]):
 
     market:        a batch of markets of one kind (see ``marketenv.core.market.Market``)
     name:          what ``str(env)`` and PettingZoo's metadata show
-    render_mode:   ``rgb_array`` (a picture), ``ansi`` (the round told in words), ``human`` (the
-                   words, printed by ``reset`` and after every round) or None
+    render_mode:   ``rgb_array`` (a picture), ``ansi`` (the round in words), ``human`` (the words,
+                   printed by ``reset`` and after every round) or None
     action_levels: None for Box actions, or the number of grid points per action for learners that
-        need discrete ones
+                   need discrete ones
 
     Observations are float32 inside their Box; infos hold the same numbers at reset and after every
     step; the whole last round is at ``env.unwrapped.report``. In a market of several stages an
-    agent's spaces join the fields of its stages, with a flag each that is 1 where it is its turn
-    there; ``movers`` names who moves. Actions of others may be left out. Actions that are given are
-    checked whole, of others too and in the fields of other stages, since a mistake is a mistake;
-    only a mover's fields of the present stage count.
+    agent's spaces join the fields of its stages, each with a flag that is 1 where it is the agent's
+    turn; ``movers`` names the agents that move. Actions of other agents may be missing. Every
+    action is checked whole, also of other agents and in the fields of other stages, since a mistake
+    is a mistake; only a mover's fields of the present stage count.
 
-    Infos are facts of the last finished round, all 0 before the first one: ``cash`` too, while
-    ``situation.floor`` has the cash of now.
+    Infos are facts of the last finished round, and 0 before the first one; this holds for ``cash``
+    too, while ``situation.floor`` has the present cash.
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012  as in PettingZoo
@@ -59,11 +59,8 @@ class MarketParallelEnv(ParallelEnv[str, np.ndarray, Any]):
         self.action_levels = action_levels = spaces.LEVELS(action_levels, "action_levels")
         self.agents: list[str] = []
         self._places = places = Places(market, action_levels)
-        self.observation_spaces, self.action_spaces, self.state_space = (
-            places.observations,
-            places.actions,
-            places.state,
-        )
+        self.observation_spaces, self.action_spaces = places.observations, places.actions
+        self.state_space = places.state
         self.batch = Batch(market, 1)
         self._observations: dict[str, np.ndarray] = {}
 
@@ -87,9 +84,7 @@ class MarketParallelEnv(ParallelEnv[str, np.ndarray, Any]):
 
     @property
     def situation(self) -> rounds.Situation:
-        """Where the market stands: its floor and each phase's memory, as tensors that lead with
-        an axis of length 1.
-        """
+        """Where the market stands: its floor and each phase's memory, with a market axis of 1."""
         return self.batch.running()
 
     @property
@@ -102,10 +97,10 @@ class MarketParallelEnv(ParallelEnv[str, np.ndarray, Any]):
     def reset(
         self, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, np.ndarray], dict[str, dict[str, float]]]:
-        """Start an episode. A seed fixes everything; without one the next episode of the last seed
-        is drawn.
+        """Start an episode; a seed fixes everything.
 
-        There are no options; PettingZoo's suites give one nevertheless, so they are ignored here.
+        Without a seed it is the next episode of the last one. Options are ignored: there are none,
+        but PettingZoo's suites give one.
         """
         with undone(self, self.batch):
             started = self._start(self.batch.reset(seed))
@@ -113,38 +108,34 @@ class MarketParallelEnv(ParallelEnv[str, np.ndarray, Any]):
         return started
 
     def step(self, actions: dict[str, Any]) -> tuple[dict[str, Any], ...]:
-        """Play one stage with an action of each mover; ValueError, and no change at all, for a bad
-        action.
+        """Play one stage with an action of each mover.
 
-        An episode that is over takes no actions and gives empty dicts, as PettingZoo's environments
-        do; SuperSuit's ``black_death_v3`` goes one step too far.
+        Raises ValueError for a bad action, and nothing changes then. An episode that is over takes
+        no actions and gives empty dicts, as PettingZoo's environments do, since SuperSuit's
+        ``black_death_v3`` goes one step too far.
         """
         if not self.agents and not actions and self.batch.running():
             return {}, {}, {}, {}, {}
         moves = self._places.moves(self.movers if self.agents else [], actions, self.situation)
         # the round's words and infos are a phase's own code, which may fail
         with undone(self, self.batch):
-            return self.told(self.batch.step(moves))
+            return self.results(self.batch.step(moves))
 
-    def told(self, turn: Turn) -> tuple[dict[str, Any], ...]:
-        """What a step of the batch means to PettingZoo: observations, rewards, terminations,
-        truncations, infos.
+    def results(self, turn: Turn) -> tuple[dict[str, Any], ...]:
+        """PettingZoo's results of a step of the batch.
+
+        They are observations, rewards, terminations, truncations and infos.
         """
-        rewards = turn.rewards[0].tolist()
-        terminated, truncated = bool(turn.terminated[0]), bool(turn.truncated[0])
         agents = list(self.agents)
-        observations = self._see(turn.seen)
+        rewards = dict(zip(agents, turn.rewards[0].tolist(), strict=True))
+        terminated, truncated = bool(turn.terminated[0]), bool(turn.truncated[0])
+        observations = self._see(turn.observations)
         if terminated or truncated:
             self.agents = []
         if turn.report is not None:
             self.screen.show(turn.report)
-        return (
-            observations,
-            {a: float(r) for a, r in zip(agents, rewards, strict=True)},
-            dict.fromkeys(agents, terminated),
-            dict.fromkeys(agents, truncated),
-            self._infos(agents),
-        )
+        ends = dict.fromkeys(agents, terminated), dict.fromkeys(agents, truncated)
+        return observations, rewards, *ends, self._infos(agents)
 
     def check_action(self, agent: str, action: Any) -> Tensor:
         """Return one agent's action as a checked tensor; ValueError says what is wrong with it."""
@@ -156,20 +147,20 @@ class MarketParallelEnv(ParallelEnv[str, np.ndarray, Any]):
         return np.concatenate([self._observations[a] for a in self.possible_agents])
 
     def render(self) -> np.ndarray | str | None:
-        """Show the last round: a uint8 picture, or words. None without a render mode and for
-        ``human``, which was shown.
-        """
+        """Show the last round: a uint8 picture, or words; None without a mode and for ``human``."""
         return self.screen.render(self.report)
 
     def save(self, path: str | Path) -> None:
-        """Write the running market to a file; an environment that loads it goes on to the bit
-        on a CPU.
+        """Write the running market to a file; an environment that loads it goes on to the bit.
+
+        This holds on a CPU.
         """
         self.batch.save(path)
 
     def load(self, path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, dict[str, float]]]:
-        """Take up a saved market: its observations and last infos (``report`` is None);
-        ValueError for a damaged file.
+        """Take up a saved market, and return its observations and last infos.
+
+        ``report`` is None then. Raises ValueError for a damaged file.
         """
         with undone(self, self.batch):
             observations, infos = self._start(self.batch.load(path))
@@ -184,18 +175,18 @@ class MarketParallelEnv(ParallelEnv[str, np.ndarray, Any]):
         return str(self.metadata["name"])
 
     def _start(
-        self, seen: rounds.ByRole
+        self, observations: rounds.ByRole
     ) -> tuple[dict[str, np.ndarray], dict[str, dict[str, float]]]:
         self.agents = list(self.possible_agents)
-        return self._see(seen), self._infos(self.agents)
+        return self._see(observations), self._infos(self.agents)
 
-    def _see(self, seen: rounds.ByRole) -> dict[str, np.ndarray]:
-        self._observations = self._places.see(self.situation, seen)
+    def _see(self, observations: rounds.ByRole) -> dict[str, np.ndarray]:
+        self._observations = self._places.see(self.situation, observations)
         return {a: o.copy() for a, o in self._observations.items()}
 
     def _infos(self, agents: list[str]) -> dict[str, dict[str, float]]:
         columns = {key: values[0].tolist() for key, values in self.batch.infos().items()}
-        return {
-            a: {key: float(values[i]) for key, values in columns.items()}
-            for i, a in enumerate(agents)
-        }
+        infos: dict[str, dict[str, float]] = {}
+        for i, agent in enumerate(agents):
+            infos[agent] = {key: float(values[i]) for key, values in columns.items()}
+        return infos

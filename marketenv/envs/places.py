@@ -1,4 +1,4 @@
-"""Where every agent of a market sits at a door: its spaces, and what a stage means to each."""
+"""The seats of all agents of a market at a door, their spaces, and their part in each stage."""
 
 from __future__ import annotations
 
@@ -32,27 +32,25 @@ class Places:
         self.observations = {agent: boxes[seat.name] for agent, seat in self.seats.items()}
         self.actions = {agent: grids[seat.name] for agent, seat in self.seats.items()}
         every = self.observations.values()
-        low, high = (
-            np.concatenate([box.low for box in every]),
-            np.concatenate([box.high for box in every]),
-        )
+        low = np.concatenate([box.low for box in every])
+        high = np.concatenate([box.high for box in every])
         self.state = gymnasium.spaces.Box(low, high, dtype=np.float32)
 
-    def see(self, now: rounds.Situation, seen: rounds.ByRole) -> dict[str, np.ndarray]:
-        """What every agent of a single market sees where the movers of its stage see this.
+    def see(self, now: rounds.Situation, observations: rounds.ByRole) -> dict[str, np.ndarray]:
+        """What every agent of a single market sees, from what the movers of its stage see.
 
-        Where all is over it is the first stage's, without a turn flag unless a cut hides that the
-        game ends.
+        Where the episode is over it is the first stage, without a turn flag unless a cut hides the
+        end of the game.
         """
         stage = rounds.stage_of(self.market, now) if now.playing else self.market.stages[0]
         turn = now.playing or (self.market.cut and not bool(now.floor.ended[0]))
-        found: dict[str, np.ndarray] = {}
+        views: dict[str, np.ndarray] = {}
         for role in self.market.roles:
             seat, moves = self.seats[role.agents[0]], role.name in stage.moves
-            mine = seen[role.name] if moves else nothing(self.market, role.count, 1)
+            mine = observations[role.name] if moves else nothing(self.market, role.count, 1)
             flat = seat.see(stage.name if moves else None, mine, turn)[0].cpu().numpy()
-            found |= {agent: flat[k].copy() for k, agent in enumerate(role.agents)}
-        return found
+            views |= {agent: flat[k].copy() for k, agent in enumerate(role.agents)}
+        return views
 
     def check(self, agent: str, action: Any) -> Tensor:
         """Return one agent's action as a checked tensor; ValueError says what is wrong with it."""
@@ -61,29 +59,25 @@ class Places:
         )
 
     def moves(
-        self, movers: list[str], given: Mapping[str, Any], now: rounds.Situation
+        self, movers: list[str], actions: Mapping[str, Any], now: rounds.Situation
     ) -> rounds.ByRole:
-        """The movers' actions in the present stage, by role, from those that were given by agent.
+        """The movers' actions in the present stage, by role, from the actions by agent.
 
-        Raises ValueError where one is missing, for those of nobody, and for what no agent may do,
-        also of those not to move.
+        Raises ValueError where a mover's action is missing, for an unknown agent, and for an
+        impossible action, also of an agent that does not move.
         """
-        missing = [agent for agent in movers if agent not in given]
+        missing = [agent for agent in movers if agent not in actions]
         if missing or not movers:
             hint = f"no action for {', '.join(missing)}" if missing else "the episode is over"
             raise ValueError(
                 f"{hint}; wanted one action for each of {movers or 'no agents: call reset()'}."
             )
-        for agent in given:
+        for agent in actions:
             if agent not in self.seats:
                 raise unknown("agent", agent, tuple(self.seats))
-        checked, stage = (
-            {agent: self.check(agent, action) for agent, action in given.items()},
-            rounds.stage_of(self.market, now),
-        )
-        return {
-            role: torch.stack(
-                [self.seats[agent].do(stage.name, checked[agent]) for agent in move.agents]
-            )[None]
-            for role, move in stage.moves.items()
-        }
+        checked = {agent: self.check(agent, action) for agent, action in actions.items()}
+        stage, by_role = rounds.stage_of(self.market, now), {}
+        for role, move in stage.moves.items():
+            parts = [self.seats[agent].do(stage.name, checked[agent]) for agent in move.agents]
+            by_role[role] = torch.stack(parts)[None]
+        return by_role

@@ -29,9 +29,9 @@ class MarketSB3Env(VecEnv):
     stages:    in which the learner moves, None for all of its stages; its other moves are played
                truthfully
 
-    A step leads to the learner's next move, and what it earns in between is summed without
-    discount: use gamma=1 for it to mean what a round earns. ``seat`` is what the learner sees and
-    does.
+    A step leads to the learner's next move, and its rewards in between are summed without discount:
+    use gamma=1, so that a return is the reward of whole rounds. ``seat`` has the learner's
+    observation and action.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class MarketSB3Env(VecEnv):
         self.seat, self._rows = self._learner.seat, self._learner.rows
         self._markets = num_envs
         self._seed: int | None = None
-        self._given: Tensor | None = None
+        self._waiting: Tensor | None = None
         self.reset_infos = []
         self.render_mode = None
         super().__init__(
@@ -67,41 +67,37 @@ class MarketSB3Env(VecEnv):
 
     @property
     def elsewhere(self) -> Policy:
-        """Who plays the learner's moves in other stages than ``stages``; of several learners,
-        the first one's.
-        """
+        """The policy of the (first) learner's moves in other stages than ``stages``."""
         return self._learner.policies[agent_names(self.market)[self._rows[0]]]
 
     def reset(self) -> np.ndarray:
-        """Start all markets with the seed that ``seed()`` named, or the next episodes of the
-        last one.
-        """
+        """Start all markets with the seed that ``seed()`` named, or else their next episodes."""
         with undone(self, self._batch):
-            seen = self._learner.reset(self._seed)
+            observations = self._learner.reset(self._seed)
             self._seed = None
             self.reset_infos = self._infos()
-        return self._mine(seen)
+        return self._mine(observations)
 
     def step_async(self, actions: Any) -> None:
         """Keep a checked copy of the actions [num_envs, ...] for ``step_wait``."""
-        self._given = spaces.to_actions(
+        self._waiting = spaces.to_actions(
             actions, self.seat, self.action_levels, "actions", self.market.device, (self.num_envs,)
         )
 
     def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
-        """Step all markets; a market that ends restarts at once and its last observation is in
-        the infos.
+        """Step all markets; a market that ends restarts at once.
+
+        The last observation of the old episode is in the infos.
         """
-        if self._given is None:
+        if self._waiting is None:
             raise ValueError("no actions: call step_async(actions) before step_wait().")
-        mine, self._given = self._given, None
+        mine, self._waiting = self._waiting, None
+        n_rows = len(self._rows)
         with undone(self._batch):
-            turn = self._learner.step(
-                mine.unflatten(0, (self._markets, len(self._rows))), restart=True
-            )
+            turn = self._learner.step(mine.unflatten(0, (self._markets, n_rows)), restart=True)
             infos = self._infos(turn.report)
-        over = (turn.terminated | turn.truncated).repeat_interleave(len(self._rows)).cpu().numpy()
-        cut = turn.truncated.repeat_interleave(len(self._rows)).tolist()
+        over = (turn.terminated | turn.truncated).repeat_interleave(n_rows).cpu().numpy()
+        cut = turn.truncated.repeat_interleave(n_rows).tolist()
         for info, truncated in zip(infos, cut, strict=True):
             info["TimeLimit.truncated"] = truncated
         if over.any():
@@ -109,7 +105,7 @@ class MarketSB3Env(VecEnv):
             for k in over.nonzero()[0]:
                 infos[k]["terminal_observation"] = last[k]
         rewards = turn.rewards.flatten().cpu().numpy().astype(np.float32)
-        return self._mine(turn.seen), rewards, over, infos
+        return self._mine(turn.observations), rewards, over, infos
 
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
         """Name the seed of the next reset: market k gets seed + k."""
@@ -128,22 +124,24 @@ class MarketSB3Env(VecEnv):
         """Nothing to release."""
 
     def save(self, path: str | Path) -> None:
-        """Write all running markets to a file; an environment that loads it goes on to the bit
-        on a CPU.
+        """Write all running markets to a file; an environment that loads it goes on to the bit.
+
+        This holds on a CPU.
         """
         self._batch.save(path)
 
     def load(self, path: str | Path) -> np.ndarray:
-        """Take up saved markets: the observations of where they stood; ValueError for a damaged
-        or foreign file.
+        """Take up saved markets, and return their observations.
+
+        Raises ValueError for a damaged or foreign file.
         """
         with undone(self, self._batch):
-            seen = self._learner.load(path, restart=True)
+            observations = self._learner.load(path, restart=True)
             self.reset_infos = self._infos()
-        return self._mine(seen)
+        return self._mine(observations)
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        """One attribute of the batch, repeated for the rows asked for."""
+        """One attribute of the batch, once for each row of ``indices``."""
         return [getattr(self, attr_name)] * self._count(indices)
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
@@ -161,20 +159,15 @@ class MarketSB3Env(VecEnv):
         return [False] * self._count(indices)
 
     def _count(self, indices: Any) -> int:
-        return (
-            self.num_envs
-            if indices is None
-            else len(list(indices))
-            if isinstance(indices, Iterable)
-            else 1
-        )
+        if indices is None:
+            return self.num_envs
+        return len(list(indices)) if isinstance(indices, Iterable) else 1
 
-    def _mine(self, seen: Tensor) -> np.ndarray:
-        return seen.flatten(0, 1).cpu().numpy().copy()
+    def _mine(self, observations: Tensor) -> np.ndarray:
+        return observations.flatten(0, 1).cpu().numpy().copy()
 
     def _infos(self, report: Report | None = None) -> list[dict[str, Any]]:
         facts = self._batch.infos() if report is None else report.infos()
         columns = {key: values[:, self._rows].flatten().tolist() for key, values in facts.items()}
-        return [
-            {key: float(values[k]) for key, values in columns.items()} for k in range(self.num_envs)
-        ]
+        rows = range(self.num_envs)
+        return [{key: float(values[k]) for key, values in columns.items()} for k in rows]

@@ -1,4 +1,4 @@
-"""What a door shows of a market's last round: a picture, or words."""
+"""A market's last round as a picture or in words."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ class Screen:
         self.mode, self.agents = or_none(choice, known=RENDER_MODES)(mode, "render_mode"), agents
 
     def render(self, report: Report | None) -> np.ndarray | str | None:
-        """A uint8 picture, or words. None without a mode, and for ``human``, in which a round
-        is shown when it is over.
+        """A uint8 picture, or words; None without a mode.
+
+        In mode ``human`` it is None too: there a round is printed when it is over.
         """
         if self.mode is None:
             gymnasium.logger.warn("render() was called without a render_mode; nothing is drawn.")

@@ -1,6 +1,4 @@
-"""What an agent sees and does through a door, which has one fixed space an agent: the fields of
-all its stages side by side.
-"""
+"""An agent's one fixed space at a door: the fields of all its stages side by side."""
 
 from __future__ import annotations
 
@@ -23,9 +21,10 @@ from marketenv.core.market import Market, Move
 class Seat:
     """The moves of a role, joined in the order of their stages.
 
-    flagged: with a flag a stage, 1 where it is one's turn there. Outside its stage everything is 0,
-        so a box is the hull of its
-    fields and 0. Where there is one move and no flag, a seat is that move.
+    flagged: each stage has a flag, 1 where it is the agent's turn there
+
+    With flags, everything is 0 outside its stage, so a box is the hull of its fields and 0. Where
+    there is one move and no flag, a seat is that move.
     """
 
     moves: tuple[Move, ...]
@@ -38,69 +37,47 @@ class Seat:
 
     @property
     def stages(self) -> tuple[str, ...]:
-        """Names of the stages in which one moves here."""
+        """Names of the stages in which the role moves here."""
         return tuple(move.stage for move in self.moves)
 
     @cached_property
     def observation(self) -> Fields:
-        """What is seen: for every stage its turn flag, where there are flags, and its fields."""
-        if not self.flagged:
-            return Fields(
-                tuple(
-                    self._named(move, field)
-                    for move in self.moves
-                    for field in move.observation.items
-                )
-            )
+        """The fields of the observation: of every stage its turn flag, if any, and its fields."""
         items: list[Field] = []
         for move in self.moves:
-            items.append(
-                self._named(
-                    move,
-                    Field("turn", 1, 0.0, 1.0, f"1 where one moves now, in stage {move.stage!r}"),
-                )
-            )
-            for field in move.observation.items:
-                hull = Field(
-                    field.name,
-                    field.size,
-                    min(field.low, 0.0),
-                    max(field.high, 0.0),
-                    field.text,
-                    field.unit,
-                )
-                items.append(self._named(move, hull))
+            fields = list(move.observation.items)
+            if self.flagged:
+                text = f"1 where one moves now, in stage {move.stage!r}"
+                fields = [Field("turn", 1, 0.0, 1.0, text), *map(_with_zero, fields)]
+            items += [self._named(move, field) for field in fields]
         return Fields(tuple(items))
 
     @cached_property
     def action(self) -> Fields:
-        """What is done: the fields of every stage; those of other stages than the present one
-        count for nothing.
-        """
-        return Fields(
-            tuple(self._named(move, field) for move in self.moves for field in move.action.items)
-        )
+        """The fields of the action: those of every stage, of which the present one's count."""
+        items = [self._named(move, field) for move in self.moves for field in move.action.items]
+        return Fields(tuple(items))
 
     def see(
         self,
         stage: str | None,
-        seen: Float[Tensor, "*batch width"],
+        observation: Float[Tensor, "*batch width"],
         turn: Bool[Tensor, "#*batch"] | bool = True,
     ) -> Float[Tensor, "*batch dim"]:
-        """What is seen in a stage, among zeros for the other stages.
+        """The observation of a stage, among zeros for the other stages.
 
-        stage: None where nobody of this role moves: then ``seen`` says only how many
-            there are   [*batch, 0]
+        stage: None where nobody of this role moves; then ``observation`` has no width, and gives
+               the number of rows alone   [*batch, 0]
         turn:  the flag of the stage, where there are flags
         """
         if not self.flagged and len(self.moves) == 1 and stage is not None:
-            return seen
-        flat = seen.new_zeros(*seen.shape[:-1], self.observation.dim)
+            return observation
+        flat = observation.new_zeros(*observation.shape[:-1], self.observation.dim)
         start = 0
         for move in self.moves:
             first = start + int(self.flagged)
             if move.stage == stage:
-                flat[..., first : first + move.observation.dim] = seen
+                flat[..., first : first + move.observation.dim] = observation
                 if self.flagged:
                     flat[..., start] = turn
             start = first + move.observation.dim
@@ -122,7 +99,7 @@ class Seat:
         )
 
     def _named(self, move: Move, field: Field) -> Field:
-        """The field under a name of its own: with its stage where there are several."""
+        """The field under a name of its own: with its stage, where the seat has several stages."""
         if len(self.moves) == 1:
             return field
         name = f"{move.stage}.{field.name}"
@@ -131,34 +108,38 @@ class Seat:
         return dataclasses.replace(field, name=name)
 
 
+def _with_zero(field: Field) -> Field:
+    """A plain field whose range is the hull of a field's range and 0."""
+    low, high = min(field.low, 0.0), max(field.high, 0.0)
+    return Field(field.name, field.size, low, high, field.text, field.unit)
+
+
 def door_seat(market: Market, role: str) -> Seat:
-    """A role at a door where everybody steps in every stage: with flags where the market has
-    several.
+    """A role's seat at a door where everybody steps in every stage.
+
+    It has flags where the market has several stages.
     """
     return Seat(market.moves_of(role), len(market.stages) > 1)
 
 
 def learner_seat(market: Market, role: str, stages: Sequence[str] | None = None) -> Seat:
-    """A role at a door that stops at its moves only; flags tell its stages apart where it has
-    several.
+    """A role's seat at a door that stops at its moves only; it has flags where it has several.
 
-    stages: names of those in which the learner moves, None for all. Raises ValueError for a stage
-        where the role never moves.
+    stages: in which the learner moves, None for all. Raises ValueError for a stage in which the
+            role does not move.
     """
     moves = market.moves_of(role)
     if isinstance(stages, str):
         raise ValueError(f"stages is {stages!r}, wanted several names, for instance ({stages!r},).")
     known = tuple(move.stage for move in moves)
-    named = (
-        known
-        if stages is None
-        else tuple(choice(name, f"stage in which a {role} moves", known) for name in stages)
-    )
-    if not named:
+    names = known if stages is None else tuple(stages)
+    for name in names:
+        choice(name, f"stage in which a {role} moves", known)
+    if not names:
         raise ValueError(
             f"stages is {stages!r}, wanted one or more of {', '.join(known)}, or None for all."
         )
-    mine = tuple(move for move in moves if move.stage in named)
+    mine = tuple(move for move in moves if move.stage in names)
     return Seat(mine, len(mine) > 1)
 
 
@@ -174,13 +155,12 @@ def same_seat(market: Market, roles: Sequence[str], stages: Sequence[str] | None
 
 
 def _shape(seat: Seat) -> tuple[Any, ...]:
-    """What seats of equal spaces and stages have in common."""
-    boxes = [
-        (fields.low.tolist(), fields.high.tolist()) for fields in (seat.observation, seat.action)
-    ]
+    """Facts that are equal for seats of equal spaces and stages."""
+    vectors = (seat.observation, seat.action)
+    boxes = [(fields.low.tolist(), fields.high.tolist()) for fields in vectors]
     return seat.stages, boxes, [field.grid(2).tolist() for field in seat.action.items]
 
 
 def nothing(market: Market, count: int, n_markets: int) -> Float[Tensor, "markets count none"]:
-    """Observations of no width: they say only how many there are."""
+    """Observations of no width, which have the right number of rows."""
     return torch.zeros(n_markets, count, 0, dtype=torch.float32, device=market.device)

@@ -16,11 +16,11 @@ from marketenv.envs.parallel import MarketParallelEnv
 
 
 class SingleAgentEnv(gymnasium.Env[np.ndarray, Any]):
-    """A parallel market seen by one agent while given opponents play the others; see
-    ``MarketVectorEnv`` for many at once.
+    """A parallel market as one agent sees it, while opponents play the others.
 
-    A step leads to the agent's next move; what it earns in between is summed. ``stages`` names
-    those in which it moves, None for all; its other moves are played truthfully.
+    A step leads to the agent's next move; its rewards in between are summed. ``stages`` names the
+    stages in which it moves, None for all; its other moves are played truthfully. See
+    ``MarketVectorEnv`` for many markets at once.
     """
 
     metadata: dict[str, Any] = MarketParallelEnv.metadata
@@ -48,25 +48,23 @@ class SingleAgentEnv(gymnasium.Env[np.ndarray, Any]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Start an episode; a seed fixes everything. Raises ValueError for options: there are
-        none.
-        """
+        """Start an episode; a seed fixes everything. There are no options: ValueError for one."""
         if options:
             raise ValueError(
                 f"options is {options!r}, but reset has no options: give what the market takes to"
                 " make_single."
             )
         with undone(self.env.batch):
-            seen = self._learner.reset(seed)
+            observations = self._learner.reset(seed)
             self.env.screen.show(self.report)
-            told = self._row(seen), self._infos()
+            results = self._row(observations), self._infos()
         super().reset(seed=seed)
-        return told
+        return results
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Play up to the agent's next move against the opponents' policies."""
-        said, device = f"action of {self.agent}", self.env.market.device
-        mine = spaces.to_actions(action, self._seat, self.env.action_levels, said, device)
+        subject, device = f"action of {self.agent}", self.env.market.device
+        mine = spaces.to_actions(action, self._seat, self.env.action_levels, subject, device)
         with undone(self.env.batch):
             turn = self._learner.step(mine[None, None])
             if turn.report is not None:
@@ -78,11 +76,9 @@ class SingleAgentEnv(gymnasium.Env[np.ndarray, Any]):
         """Show the last round as the parallel environment does."""
         return self.env.render()
 
-    def _row(self, seen: Any) -> np.ndarray:
-        return seen[0, 0].cpu().numpy().copy()
+    def _row(self, observations: Any) -> np.ndarray:
+        return observations[0, 0].cpu().numpy().copy()
 
     def _infos(self) -> dict[str, Any]:
-        return {
-            name: float(values[0, self._learner.rows[0]])
-            for name, values in self.env.batch.infos().items()
-        }
+        row, facts = self._learner.rows[0], self.env.batch.infos()
+        return {name: float(values[0, row]) for name, values in facts.items()}

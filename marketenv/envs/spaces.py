@@ -16,7 +16,7 @@ from marketenv.core.moves import Move
 from marketenv.core.numbers import numbers
 from marketenv.envs.seats import Seat
 
-Mover = Move | Seat  # whatever has a name and an action
+Mover = Move | Seat  # both have a name and an action
 LEVELS = or_none(whole, least=2, fix=": grid points per action, or None for continuous actions")
 
 
@@ -26,32 +26,30 @@ def box(fields: Fields) -> gymnasium.spaces.Box:
 
 
 def action_space(mover: Mover, levels: int | None) -> gymnasium.Space[Any]:
-    """A Box of the mover's actions, or with ``levels`` a Discrete (one number) or MultiDiscrete
-    grid over it.
+    """A Box of the mover's actions, or with ``levels`` a grid over it.
 
-    A choice has one level an option, every other number ``levels``.
+    The grid is a Discrete space for one number, and MultiDiscrete for several. A choice has as many
+    levels as options, every other number ``levels``.
     """
     if levels is None:
         return box(mover.action)
     counts = _counts(mover, levels)
-    return (
-        gymnasium.spaces.MultiDiscrete(counts)
-        if len(counts) > 1
-        else gymnasium.spaces.Discrete(counts[0])
-    )
+    if len(counts) == 1:
+        return gymnasium.spaces.Discrete(counts[0])
+    return gymnasium.spaces.MultiDiscrete(counts)
 
 
 def levels_of(space: Any, mover: Mover) -> int | None:
-    """The number of levels by which ``action_space`` makes this space for a mover; None for what is
-    no grid.
+    """The number of levels with which ``action_space`` makes this space; None for no grid.
 
     Raises ValueError for a grid that is not the mover's.
     """
-    if not isinstance(space, gymnasium.spaces.Discrete | gymnasium.spaces.MultiDiscrete):
+    if isinstance(space, gymnasium.spaces.Discrete):
+        counts = [int(space.n)]
+    elif isinstance(space, gymnasium.spaces.MultiDiscrete):
+        counts = space.nvec.tolist()
+    else:
         return None
-    counts = np.atleast_1d(
-        space.n if isinstance(space, gymnasium.spaces.Discrete) else space.nvec
-    ).tolist()
     for levels in {2, *counts} - {1}:
         if counts == _counts(mover, levels):
             return levels
@@ -69,35 +67,31 @@ def to_actions(
     device: torch.device,
     batch: tuple[int, ...] = (),
 ) -> Tensor:
-    """Turn what a user gave [*batch, actions] into checked float32 actions [*batch, dim].
+    """Turn a user's values [*batch, actions] into checked float32 actions [*batch, dim].
 
-    With levels, whole numbers of any numeric type, and one action per agent the last axis may be
-    left out, as Discrete spaces do.
+    levels: None for actions themselves; otherwise values are levels, whole numbers of any numeric
+            type. Level k of n means low + k (high - low) / (n - 1), and that of a choice its option
+            k. With one number an agent the last axis may be missing, as in Discrete spaces.
 
-    Raises ValueError for NaN, a wrong shape, or values outside the space; level k of n means low +
-    k (high - low) / (n - 1), and that of a choice its option k.
+    Raises ValueError for NaN, a wrong shape, or values outside the space.
     """
-    given = numbers(values, who, device)
-    actions = (
-        mover.action.check(given.to(torch.float32), who)
-        if levels is None
-        else _grid(given, mover, levels, who, batch)
-    )
+    raw = numbers(values, who, device)
+    if levels is None:
+        actions = mover.action.check(raw.to(torch.float32), who)
+    else:
+        actions = _grid(raw, mover, levels, who, batch)
     if actions.shape[:-1] != batch:
-        raise ValueError(
-            f"{who} has shape {list(given.shape)}, wanted {[*batch, mover.action.dim]}."
-        )
+        wanted = [*batch, mover.action.dim]
+        raise ValueError(f"{who} has shape {list(raw.shape)}, wanted {wanted}.")
     return actions
 
 
 def idle(mover: Mover, levels: int | None) -> Float64[Tensor, "*action"]:
-    """Some action of its space as a user gives it: the one nearest to 0, or level 0."""
+    """An action of the mover's space as a user would write it: the nearest to 0, or level 0."""
     nothing = torch.zeros(mover.action.dim, dtype=torch.float64)
-    return (
-        nothing.clamp(mover.action.low.double(), mover.action.high.double())
-        if levels is None
-        else nothing[0]
-    )
+    if levels is not None:
+        return nothing[0]
+    return nothing.clamp(mover.action.low.double(), mover.action.high.double())
 
 
 def _counts(mover: Mover, levels: int) -> list[int]:
@@ -105,27 +99,20 @@ def _counts(mover: Mover, levels: int) -> list[int]:
     return [len(field.grid(levels)) for field in mover.action.items for _ in range(field.size)]
 
 
-def _grid(given: Tensor, mover: Mover, levels: int, who: str, batch: tuple[int, ...]) -> Tensor:
-    """Levels as actions: each number's from 0 to one less than it has."""
-    given = given[..., None] if mover.action.dim == 1 and given.shape == batch else given
-    if given.shape[-1:] != (mover.action.dim,):
+def _grid(raw: Tensor, mover: Mover, levels: int, who: str, batch: tuple[int, ...]) -> Tensor:
+    """Levels as actions; a number of n levels takes those from 0 to n - 1."""
+    raw = raw[..., None] if mover.action.dim == 1 and raw.shape == batch else raw
+    if raw.shape[-1:] != (mover.action.dim,):
         raise ValueError(
-            f"{who} has shape {list(given.shape)}, wanted [..., {mover.action.dim}] levels."
+            f"{who} has shape {list(raw.shape)}, wanted [..., {mover.action.dim}] levels."
         )
     counts = _counts(mover, levels)
-    if not bool(
-        ((given == given.floor()) & (given >= 0) & (given < given.new_tensor(counts))).all()
-    ):
+    inside = (raw == raw.floor()) & (raw >= 0) & (raw < raw.new_tensor(counts))
+    if not bool(inside.all()):
         most = [count - 1 for count in counts]
-        raise ValueError(
-            f"{who} is {given.tolist()!r}, wanted integers from 0 to"
-            f" {most[0] if len(set(most)) == 1 else most}."
-        )
-    chosen = mover.action.unpack(given)
-    return torch.cat(
-        [
-            field.grid(levels).to(given.device)[chosen[field.name].long()]
-            for field in mover.action.items
-        ],
-        -1,
-    )
+        top = most[0] if len(set(most)) == 1 else most
+        raise ValueError(f"{who} is {raw.tolist()!r}, wanted integers from 0 to {top}.")
+    parts = []
+    for field, level in zip(mover.action.items, mover.action.unpack(raw).values(), strict=True):
+        parts.append(field.grid(levels).to(raw.device)[level.long()])
+    return torch.cat(parts, -1)

@@ -27,10 +27,10 @@ MODES = {mode.name: mode for mode in AutoresetMode} | {mode.value: mode for mode
 class MarketVectorEnv(VectorEnv):
     """The single-agent view of ``num_envs`` markets, stepped as one batch on the market's device.
 
-    agent:     the learner's name; opponents: who plays the others (see
-               ``marketenv.envs.opponents``).
+    agent:     the learner's name
+    opponents: who plays the others (see ``marketenv.envs.opponents``)
     stages:    in which the learner moves, None for all of its stages; its other moves are played
-               truthfully. A step leads to its next move, and what it earns in between is summed.
+               truthfully. A step leads to its next move, and its rewards in between are summed.
     autoreset_mode: what follows an episode's end, as in Gymnasium's own vector environments: an
                ``AutoresetMode``, its name or its value. ``SAME_STEP``: the observation is the new
                episode's first, the old one's last is ``infos["final_obs"]``. ``NEXT_STEP``: the
@@ -76,33 +76,28 @@ class MarketVectorEnv(VectorEnv):
     @property
     def _over(self) -> np.ndarray:
         """Which markets are over and have not begun their next episodes: bool [num_envs]."""
-        return self._batch.standing().over.cpu().numpy()
+        return self._batch.state().over.cpu().numpy()
 
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Start all markets, or those of ``options["reset_mask"]`` (bool [num_envs]); the others
-        stay where they are.
+        """Start all markets, or those of ``options["reset_mask"]`` (bool [num_envs]).
 
-        An integer seeds market k with seed + k; a market without a seed goes on to the next episode
-        of its last one. Raises ValueError for another option, a mask that is none, and a mask that
-        leaves markets out in mid-round.
+        The others stay where they are. An integer seeds market k with seed + k; a market without a
+        seed goes on to the next episode of its last seed. Raises ValueError for another option, a
+        mask of another shape or type, and a mask that leaves markets out in mid-round.
         """
         mask = self._reset_mask(options or {})
-        everyone = np.ones(self.num_envs, dtype=bool)
+        some = None if mask is None else torch.as_tensor(mask, device=self.market.device)
+        shown = np.ones(self.num_envs, dtype=bool) if mask is None else mask
         with undone(self._batch):
-            seen = self._learner.reset(
-                seed, None if mask is None else torch.as_tensor(mask, device=self.market.device)
-            )
-            return self._mine(seen), self._info_columns(
-                self._batch.infos(), everyone if mask is None else mask
-            )
+            observations = self._learner.reset(seed, some)
+            return self._mine(observations), self._info_columns(self._batch.infos(), shown)
 
     def step(
         self, actions: Any
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """Step all markets with the learner's actions [num_envs, ...]; the opponents answer by
-        their policies.
+        """Step all markets with the learner's actions [num_envs, ...].
 
         Raises ValueError for bad actions, and in mode ``DISABLED`` where a market is over; nothing
         changes then.
@@ -122,47 +117,38 @@ class MarketVectorEnv(VectorEnv):
             infos, over = self._infos(), terminated | truncated
             if same and turn.report is not None and over.any():
                 infos |= self._final(turn.final, turn.report, over)
-        return (
-            self._mine(turn.seen),
-            turn.rewards[:, 0].cpu().numpy().copy(),
-            terminated,
-            truncated,
-            infos,
-        )
+        rewards = turn.rewards[:, 0].cpu().numpy().copy()
+        return self._mine(turn.observations), rewards, terminated, truncated, infos
 
     def save(self, path: str | Path) -> None:
-        """Write all running markets to a file; an environment that loads it goes on to the bit
-        on a CPU.
+        """Write all running markets to a file; an environment that loads it goes on to the bit.
+
+        This holds on a CPU.
         """
         self._batch.save(path)
 
     def load(self, path: str | Path) -> tuple[np.ndarray, dict[str, Any]]:
-        """Take up saved markets: observations and infos of where they stood; ValueError for a
-        damaged or foreign file.
+        """Take up saved markets, and return their observations and infos.
+
+        Raises ValueError for a damaged or foreign file.
         """
+        restart = self.autoreset_mode is AutoresetMode.SAME_STEP
         with undone(self._batch):
-            seen = self._learner.load(path, restart=self.autoreset_mode is AutoresetMode.SAME_STEP)
-            return self._mine(seen), self._infos()
+            observations = self._learner.load(path, restart=restart)
+            return self._mine(observations), self._infos()
 
     def _checked(self, actions: Any) -> Tensor:
-        """The learner's actions; those of markets that are over count for nothing, so anything
-        may be given for them.
-        """
-        device = self.market.device
+        """The learner's actions; in markets that are over they may be anything and do not count."""
+        device, seat, levels = self.market.device, self._seat, self.action_levels
         if self._over.any():
             actions = numbers(actions, "actions", device)
-            if actions.shape in (self.action_space.shape, (self.num_envs, self._seat.action.dim)):
-                actions[torch.as_tensor(self._over, device=device)] = spaces.idle(
-                    self._seat, self.action_levels
-                ).to(device)
-        return spaces.to_actions(
-            actions, self._seat, self.action_levels, "actions", device, (self.num_envs,)
-        )
+            if actions.shape in (self.action_space.shape, (self.num_envs, seat.action.dim)):
+                over = torch.as_tensor(self._over, device=device)
+                actions[over] = spaces.idle(seat, levels).to(device)
+        return spaces.to_actions(actions, seat, levels, "actions", device, (self.num_envs,))
 
     def _reset_mask(self, options: dict[str, Any]) -> np.ndarray | None:
-        """The markets to reset, None for all; the dictionary stays as it is, for wrappers read
-        it afterwards.
-        """
+        """The markets to reset, None for all; the dictionary stays as it is, for wrappers."""
         for name in options:
             if name != "reset_mask":
                 raise unknown("option of reset", name, ("reset_mask",))
@@ -176,12 +162,12 @@ class MarketVectorEnv(VectorEnv):
             )
         return mask
 
-    def _mine(self, seen: Tensor) -> np.ndarray:
-        return seen[:, 0].cpu().numpy().copy()
+    def _mine(self, observations: Tensor) -> np.ndarray:
+        return observations[:, 0].cpu().numpy().copy()
 
-    def _final(self, seen: Tensor, report: Report, over: np.ndarray) -> dict[str, Any]:
-        """What infos say of episodes that ended in a step that began the next ones."""
-        last, final = self._mine(seen), np.empty(self.num_envs, dtype=object)
+    def _final(self, observations: Tensor, report: Report, over: np.ndarray) -> dict[str, Any]:
+        """The infos of episodes that ended in a step that began the next ones."""
+        last, final = self._mine(observations), np.empty(self.num_envs, dtype=object)
         final[:] = [last[k] if over[k] else None for k in range(self.num_envs)]
         masks = {"_final_obs": over.copy(), "_final_info": over.copy()}
         return {"final_obs": final, "final_info": self._info_columns(report.infos(), over)} | masks
@@ -190,31 +176,28 @@ class MarketVectorEnv(VectorEnv):
         return self._info_columns(self._batch.infos(), np.ones(self.num_envs, dtype=bool))
 
     def _info_columns(self, facts: Mapping[str, Tensor], mask: np.ndarray) -> dict[str, Any]:
-        """The learner's facts [num_envs] and, as Gymnasium does, the mask under ``_name``; 0
-        outside the mask.
+        """The learner's facts [num_envs], 0 outside the mask; the mask itself under ``_name``.
+
+        Gymnasium does so too.
         """
-        rows = {
-            key: np.where(mask, values[:, self._row].cpu().double().numpy(), 0.0)
-            for key, values in facts.items()
-        }
-        return rows | {f"_{key}": mask.copy() for key in rows}
+        rows = {key: values[:, self._row].cpu().double().numpy() for key, values in facts.items()}
+        columns: dict[str, Any] = {key: np.where(mask, row, 0.0) for key, row in rows.items()}
+        return columns | {f"_{key}": mask.copy() for key in rows}
 
 
 def _autoreset(mode: Any, market: Market, first: str) -> AutoresetMode:
-    """The mode of that name or value, if it fits the learner's first stage; ValueError
-    otherwise.
-    """
-    found = mode if isinstance(mode, AutoresetMode) else lookup(MODES, mode, "autoreset_mode")
-    if found is AutoresetMode.NEXT_STEP and len(market.stages) > 1:
+    """The mode of that name or value; ValueError where it does not fit the first stage."""
+    known = mode if isinstance(mode, AutoresetMode) else lookup(MODES, mode, "autoreset_mode")
+    if known is AutoresetMode.NEXT_STEP and len(market.stages) > 1:
         raise ValueError(
             "autoreset_mode NEXT_STEP wants markets of one stage, this one has"
             f" {len(market.stages)}: a market that begins anew while others play their first stage"
             " would be a stage behind. Take SAME_STEP or DISABLED."
         )
-    if found is AutoresetMode.DISABLED and first != market.stages[0].name:
+    if known is AutoresetMode.DISABLED and first != market.stages[0].name:
         raise ValueError(
             "autoreset_mode DISABLED wants a learner that moves in the first stage,"
             f" {market.stages[0].name!r}, this one moves first in {first!r}: markets that wait for"
             " a reset would be a stage behind. Take SAME_STEP."
         )
-    return found
+    return known

@@ -1,4 +1,4 @@
-"""Room of learners: how many models are trained and scored in one call.
+"""Room of learners, which train and score many models in one call.
 
 ``LEARNERS`` is the room's table. A new learner is one file with the methods of ``Learner`` and one
 line here.
@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from marketenv.learners.image_parts import NORMS
 from marketenv.learners.linear import Linear
 from marketenv.learners.mlp import MLP
 from marketenv.learners.module import ModuleLearner
-from marketenv.learners.networks import NORMS, cnn, resnet, small_cnn, wide_resnet
 from marketenv.learners.optimizers import OPTIMIZERS
 from marketenv.learners.protocol import Learner, Permutations, Scores
 from marketenv.learners.recurrent import CharacterGRU, recurrent
+from marketenv.learners.residual_networks import resnet, wide_resnet
+from marketenv.learners.small_networks import cnn, small_cnn
 from marketenv.learners.training import Pull, Training
 
 # name -> factory(feature_shape, n_outputs, task, training, **options)

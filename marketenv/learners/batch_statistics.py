@@ -14,15 +14,14 @@ from marketenv.core.shards import Shards
 
 
 def pooled(module: nn.Module) -> bool:
-    """Whether batch norms make the module's answer to one example depend on the others beside
-    it.
-    """
+    """Whether batch norms make the answer to one example depend on the other examples."""
     return any(isinstance(part, _BatchNorm) for part in module.modules())
 
 
 def without_statistics(module: nn.Module, kind: type[nn.Module] = _NormBase) -> nn.Module:
-    """Copy the module, its norms of this kind keeping no running statistics: they take those of
-    the examples at hand.
+    """Copy the module with norms of this kind that keep no running statistics.
+
+    They take the statistics of the present examples.
     """
     module = copy.deepcopy(module)
     for part in module.modules():
@@ -35,22 +34,19 @@ def without_statistics(module: nn.Module, kind: type[nn.Module] = _NormBase) -> 
 def with_statistics(
     module: nn.Module, x: Float[Tensor, "rows *features"] | None, shape: tuple[int, ...]
 ) -> nn.Module:
-    """Copy the module, the running statistics of its batch norms being those of x, all of it at
-    once.
+    """Copy the module, and set the running statistics of its batch norms from all of x at once.
 
-    Mean and biased variance (sum of squares / n) of what a norm sees, averaged over its calls.
-    Instance norms lose theirs.
+    They are the mean and biased variance (sum of squares / n) of a norm's inputs, averaged over its
+    calls. Instance norms lose theirs.
 
     Raises ValueError where x is wanted and missing, is of other features than ``shape``, or holds a
     single example.
     """
-    module = without_statistics(module, _InstanceNorm)
-    kept = {
-        name: part
-        for name, part in module.named_modules()
-        if isinstance(part, _BatchNorm) and part.track_running_stats
-    }
-    if not kept:
+    module, norms = without_statistics(module, _InstanceNorm), {}
+    for name, part in module.named_modules():
+        if isinstance(part, _BatchNorm) and part.track_running_stats:
+            norms[name] = part
+    if not norms:
         return module
     if x is None or tuple(x.shape[1:]) != shape or len(x) < 2:
         got = None if x is None else list(x.shape)
@@ -58,43 +54,39 @@ def with_statistics(
             f"x is {got}, wanted at least 2 examples {shape}: the running statistics of batch norms"
             " need them."
         )
-    for name, calls in _moments(module, x, tuple(kept)).items():
-        if calls:  # a norm that is never asked keeps what it has
-            kept[name].running_var, kept[name].running_mean = (
-                torch.stack(part).mean(0) for part in zip(*calls, strict=True)
-            )
+    for name, calls in _moments(module, x, tuple(norms)).items():
+        if calls:  # a norm that is never called keeps its statistics
+            variance, mean = (torch.stack(part).mean(0) for part in zip(*calls, strict=True))
+            norms[name].running_var, norms[name].running_mean = variance, mean
     return module
 
 
 def _moments(
     module: nn.Module, x: Tensor, names: tuple[str, ...]
 ) -> dict[str, list[tuple[Tensor, Tensor]]]:
-    """Biased variance and mean [channels] of what each named part is shown, call by call, when
-    x goes through as in scoring.
+    """Biased variance and mean [channels] of each named part's inputs, call by call.
+
+    x goes through the module as in scoring.
     """
-    pure, found = (
-        without_statistics(module),
-        {name: list[tuple[Tensor, Tensor]]() for name in names},
-    )
+    pure = without_statistics(module)
+    moments: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in names}
 
     def _listen(name: str) -> None:
-        def _told(part: nn.Module, given: tuple[Tensor, ...], made: Tensor) -> None:
-            axes = [axis for axis in range(given[0].dim()) if axis != 1]
-            found[name].append(torch.var_mean(given[0], axes, correction=0))
+        def _record(part: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            axes = [axis for axis in range(inputs[0].dim()) if axis != 1]
+            moments[name].append(torch.var_mean(inputs[0], axes, correction=0))
 
-        pure.get_submodule(name).register_forward_hook(_told)
+        pure.get_submodule(name).register_forward_hook(_record)
 
     for name in names:
         _listen(name)
     with torch.no_grad():
         pure(x)
-    return found
+    return moments
 
 
 def unpadded(shards: Shards, why: str) -> Shards:
-    """The shards without padding; ValueError where a batch norm would see padding or a single
-    example.
-    """
+    """The shards without padding; ValueError for unequal sizes, and for single examples."""
     width = int(shards.size.max())
     if width > 1 and bool((shards.size == width).all()):
         return Shards(shards.x, shards.y, shards.index[:, :width], shards.size)
@@ -106,8 +98,9 @@ def unpadded(shards: Shards, why: str) -> Shards:
 
 
 def trainable(shards: Shards, batch_size: int | None) -> Shards:
-    """The shards as batch norms can be trained on them; ValueError for padding in whole shards,
-    and single examples.
+    """The shards in the form that batch norms need; ValueError for single examples.
+
+    Raises ValueError for padding too, where models train on whole shards.
     """
     if batch_size is None:
         return unpadded(shards, "batch_size is None")

@@ -1,6 +1,4 @@
-"""Scoring: examples laid out for it, in pieces that bound the memory, and what a model that is
-not finite gets.
-"""
+"""Scoring: the layout of examples, pieces that bound the memory, and models that are not finite."""
 
 from __future__ import annotations
 
@@ -19,7 +17,9 @@ from marketenv.learners.protocol import Scores
 class Exam:
     """Examples of each owner, padded; owners is markets, or 1 where all markets share them.
 
-    x [owners, n, *features]; y [owners, n]; share: weight in the mean, 0 at padding [owners, n].
+    x:     features                         [owners, n, *features]
+    y:     labels or targets                [owners, n]
+    share: weight in the mean, 0 at padding [owners, n]
     """
 
     x: Float[Tensor, "owners n *features"]
@@ -38,35 +38,23 @@ class Exam:
         return Exam(self.x[owners, :last], self.y[owners, :last], self.share[owners, :last])
 
     def joined(self, other: Exam) -> Exam:
-        """The exams of these owners and then of others; the shorter ones get examples that do
-        not count.
-        """
+        """The exams of these owners and then of others; the shorter ones get padding."""
         length = max(self.x.shape[1], other.x.shape[1])
-        return Exam(
-            *(
-                torch.cat([_longer(getattr(one, name), length) for one in (self, other)])
-                for name in ("x", "y", "share")
-            )
-        )
+        pairs = ((self.x, other.x), (self.y, other.y), (self.share, other.share))
+        return Exam(*(torch.cat([_longer(one, length) for one in pair]) for pair in pairs))
 
     def part(self, start: int, stop: int) -> Exam:
         """The exam of markets start..stop; itself where it is shared."""
-        return (
-            self
-            if self.owners == 1
-            else Exam(self.x[start:stop], self.y[start:stop], self.share[start:stop])
-        )
+        if self.owners == 1:
+            return self
+        return Exam(self.x[start:stop], self.y[start:stop], self.share[start:stop])
 
 
 def _longer(examples: Tensor, length: int) -> Tensor:
     """Pad the second axis with zeros."""
-    return torch.cat(
-        [
-            examples,
-            examples.new_zeros(len(examples), length - examples.shape[1], *examples.shape[2:]),
-        ],
-        1,
-    )
+    missing = length - examples.shape[1]
+    padding = examples.new_zeros(len(examples), missing, *examples.shape[2:])
+    return torch.cat([examples, padding], 1)
 
 
 def exam_of(shards: Shards) -> Exam:
@@ -90,13 +78,10 @@ def check_exam(params: Float[Tensor, "markets k params"], size: int, owners: int
 
 
 def finite(params: Float[Tensor, "markets k params"], loss: Tensor, accuracy: Tensor) -> Scores:
-    """Scores with loss +inf and accuracy 0 for every model whose parameters or loss are not
-    finite.
-    """
+    """Scores, but loss +inf and accuracy 0 for models whose parameters or loss are not finite."""
     good = params.isfinite().all(-1) & loss.isfinite()
-    return Scores(
-        torch.where(good, loss, torch.inf).float(), torch.where(good, accuracy, 0.0).float()
-    )
+    loss, accuracy = torch.where(good, loss, torch.inf), torch.where(good, accuracy, 0.0)
+    return Scores(loss.float(), accuracy.float())
 
 
 def in_pieces(
@@ -108,7 +93,7 @@ def in_pieces(
 ) -> Scores:
     """Score in halves, by k and then by market, until a piece needs at most ``limit`` bytes.
 
-    cost: bytes of temporaries per model; one model alone is always scored, whatever it needs.
+    cost: bytes of temporaries per model; a single model is scored whatever its cost
     """
     markets, k = params.shape[:2]
     if markets * k * cost <= limit or markets * k <= 1:
@@ -117,7 +102,6 @@ def in_pieces(
     cut = params.shape[axis] // 2
     parts = params.split([cut, params.shape[axis] - cut], axis)
     exams = (exam, exam) if axis else (exam.part(0, cut), exam.part(cut, markets))
-    first, last = (in_pieces(score, p, e, cost, limit) for p, e in zip(parts, exams, strict=True))
-    return Scores(
-        torch.cat([first.loss, last.loss], axis), torch.cat([first.accuracy, last.accuracy], axis)
-    )
+    pairs = zip(parts, exams, strict=True)
+    scores = [in_pieces(score, part, some, cost, limit) for part, some in pairs]
+    return Scores(*(torch.cat(numbers, axis) for numbers in zip(*scores, strict=True)))

@@ -1,6 +1,4 @@
-"""What image networks have in common: their norms, the shape of an image, and the values they
-start with.
-"""
+"""Common parts of image networks: norms, the shape of an image, and first values."""
 
 from __future__ import annotations
 
@@ -14,6 +12,8 @@ from torch import nn
 from marketenv.core import draws
 from marketenv.core.checks import each, whole
 
+Layers = tuple[tuple[str, ...], ...]  # tensor names of each layer
+
 NORMS: dict[str, Callable[[int], nn.Module]] = {  # name -> norm of so many channels
     "none": lambda channels: nn.Identity(),
     # mean and variance of one example, over channels and pixels together
@@ -24,7 +24,7 @@ NORMS: dict[str, Callable[[int], nn.Module]] = {  # name -> norm of so many chan
 
 
 def check_images(feature_shape: tuple[int, ...], least: int) -> int:
-    """Refuse what is no image of at least ``least`` pixels a side, and return its channels."""
+    """Return an image's channels; ValueError for other shapes and sides below ``least`` pixels."""
     each(feature_shape, "feature_shape", partial(whole, least=1), wanted="sizes")
     if len(feature_shape) != 3 or min(feature_shape[1:]) < least:
         raise ValueError(
@@ -35,10 +35,9 @@ def check_images(feature_shape: tuple[int, ...], least: int) -> int:
 
 
 def filled(module: nn.Module) -> nn.Module:
-    """Give a module without values its first ones: norms 1, biases 0, weights of mean 0 and
-    variance 2 / inputs.
+    """Give a module its first values: norms 1, biases 0, weights of mean 0 and variance 2 / inputs.
 
-    From keyed draws, so that no global generator moves and equal settings give equal modules.
+    They are keyed draws, so that no global generator moves and equal settings give equal modules.
     """
     module = module.to_empty(device="cpu").float()  # whatever type torch makes by default
     with torch.no_grad():
@@ -46,12 +45,11 @@ def filled(module: nn.Module) -> nn.Module:
             if p.dim() == 1:
                 p.fill_(float(name.endswith("weight")))
                 continue
-            drawn = draws.normal(
-                draws.fold(torch.tensor(0, device="cpu"), "networks", name), *p.shape
-            )
+            key = draws.fold(torch.tensor(0, device="cpu"), "networks", name)
+            noise = draws.normal(key, *p.shape)
             # exact: ModuleLearner.init draws by these two moments
-            drawn = (drawn - drawn.mean()) / drawn.std(correction=0)
-            p.copy_(math.sqrt(2.0 / p[0].numel()) * drawn)
+            noise = (noise - noise.mean()) / noise.std(correction=0)
+            p.copy_(math.sqrt(2.0 / p[0].numel()) * noise)
     for part in module.modules():
         if isinstance(part, nn.BatchNorm2d):
             part.reset_running_stats()

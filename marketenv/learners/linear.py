@@ -31,7 +31,7 @@ INITS: dict[str, Callable[[Tensor, int], Tensor]] = {
 
 @dataclass(frozen=True)
 class Gram:
-    """All that a linear model's loss depends on: n examples X [n, d], y [n] of each owner.
+    """The statistics that fix a linear model's loss: n examples X [n, d], y [n] of each owner.
 
     gram:   X^T X / n    [owners, d, d]        cross: X^T y / n    [owners, d]
     energy: y^T y / n    [owners]              mean:  sum(y) / n   [owners]
@@ -48,9 +48,8 @@ class Gram:
 
     def joined(self, other: Gram) -> Gram:
         """The statistics of these owners and then of others."""
-        return Gram(
-            *(torch.cat([getattr(one, name) for one in (self, other)]) for name in vars(self))
-        )
+        pairs = ((getattr(self, name), getattr(other, name)) for name in vars(self))
+        return Gram(*(torch.cat(pair) for pair in pairs))
 
 
 def _moments(x: Tensor, y: Tensor, index: Tensor, size: Tensor) -> list[Tensor]:
@@ -58,17 +57,12 @@ def _moments(x: Tensor, y: Tensor, index: Tensor, size: Tensor) -> list[Tensor]:
     rows, targets = (x[index] * mask[..., None]).double(), (y[index] * mask).double()
     n = size.double()
     gram, cross = rows.mT @ rows, (rows.mT @ targets[..., None]).squeeze(-1)
-    return [
-        gram / n[:, None, None],
-        cross / n[:, None],
-        targets.square().sum(1) / n,
-        targets.sum(1) / n,
-    ]
+    energy, mean = targets.square().sum(1) / n, targets.sum(1) / n
+    return [gram / n[:, None, None], cross / n[:, None], energy, mean]
 
 
 def gram_of(shards: Shards, memory: int = 2**28) -> Gram:
-    """Compute each owner's statistics in float64, a few owners at a time so that their examples fit
-    ``memory`` bytes.
+    """Compute each owner's statistics in float64; at most ``memory`` bytes of examples at once.
 
     >>> rows = torch.tensor([[0, 1]])
     >>> stats = gram_of(Shards(torch.eye(2), torch.tensor([3.0, 4.0]), rows, torch.tensor([2])))
@@ -77,10 +71,9 @@ def gram_of(shards: Shards, memory: int = 2**28) -> Gram:
     """
     x = shards.x.flatten(1)
     at_once = max(1, memory // (16 * x.shape[1] * shards.index.shape[1]))
-    parts = zip(shards.index.split(at_once), shards.size.split(at_once), strict=True)
-    return Gram(
-        *(torch.cat(p) for p in zip(*(_moments(x, shards.y, i, s) for i, s in parts), strict=True))
-    )
+    blocks = zip(shards.index.split(at_once), shards.size.split(at_once), strict=True)
+    moments = [_moments(x, shards.y, index, size) for index, size in blocks]
+    return Gram(*(torch.cat(parts) for parts in zip(*moments, strict=True)))
 
 
 @dataclass(frozen=True)
@@ -97,20 +90,14 @@ class Linear:
     Raises ValueError for a task other than "regression" and for minibatches and augmentation, which
     a Gram matrix cannot give.
 
-    Source: Huang, Vishwakarma, Sala, NeurIPS 2023, linear experiment ("gradient of half the MSE" is
-    derived: it replays Fig. 3).
+    Source: Huang, Vishwakarma, Sala, NeurIPS 2023, linear experiment (that the gradient is that of
+    half the MSE is our inference: it replays Fig. 3).
 
     >>> linear = Linear((2,), 1, "regression", Training(learning_rate=0.5, steps=1))
-    >>> data = Shards(
-    ...     torch.eye(2), torch.tensor([3.0, 4.0]), torch.tensor([[0, 1]]), torch.tensor([2])
-    ... )
-    >>> linear.train(
-    ...     torch.zeros(1, 2),
-    ...     torch.zeros(1, 0),
-    ...     linear.prepare(data),
-    ...     torch.ones(1),
-    ...     torch.tensor([0]),
-    ... )[0]
+    >>> x, y, rows = torch.eye(2), torch.tensor([3.0, 4.0]), torch.tensor([[0, 1]])
+    >>> data = linear.prepare(Shards(x, y, rows, torch.tensor([2])))
+    >>> params, slots = torch.zeros(1, 2), linear.fresh_slots(1)
+    >>> linear.train(params, slots, data, torch.ones(1), torch.tensor([0]))[0]
     tensor([[0.7500, 1.0000]])
     """
 
@@ -169,10 +156,7 @@ class Linear:
 
     def prepare(self, shards: Shards) -> Gram:
         """Statistics of every model's data, float32."""
-        stats = self.exam(shards)
-        return Gram(
-            stats.gram.float(), stats.cross.float(), stats.energy.float(), stats.mean.float()
-        )
+        return Gram(*(part.float() for part in vars(self.exam(shards)).values()))
 
     @full_precision()
     def train(
@@ -184,54 +168,45 @@ class Linear:
         keys: Int[Tensor, "models"],
         pull: Pull | None = None,
     ) -> tuple[Float[Tensor, "models params"], Float[Tensor, "models slots"]]:
-        """Take the round's steps theta - rate * weight * (G theta - c), and where pulled
-        towards; ``keys`` are not used.
+        """Take the round's steps theta - rate * weight * (G theta - c), with the pull's term.
+
+        ``keys`` are not used.
         """
         check_round(self.layout.size, self.slots, params, slots, effort, keys, pull)
         optimizer = optimizer_of(self.training)
         with torch.no_grad():
             order, steps = schedule(effort, self.training.steps)
             stacks = open_stacks(self.layout, optimizer, params, slots, order, pull)
-            gram, cross = (
-                t if order is None else t[order] for t in (material.gram, material.cross)
-            )
-            theta, held = stacks.theta["weight"], stacks.held["weight"]
+            data = material if order is None else material.select(order)
             for step in steps:
-                now, count = theta[: step.active], stacks.begin(step)
-                slope = (
-                    torch.bmm(gram[: step.active], now[..., None])
-                    .squeeze(-1)
-                    .sub_(cross[: step.active])
-                )
-                slope = stacks.pulled("weight", slope, step)
-                optimizer.descend(now, tuple(h[: step.active] for h in held), slope, step, count)
+                n, count = step.active, stacks.begin(step)
+                theta = stacks.theta["weight"][:n]
+                product = torch.bmm(data.gram[:n], theta[..., None]).squeeze(-1)
+                slope = stacks.pulled("weight", product.sub_(data.cross[:n]), step)
+                buffers = tuple(buffer[:n] for buffer in stacks.buffers["weight"])
+                optimizer.descend(theta, buffers, slope, step, count)
             return stacks.close()
 
     def forward(
         self, views: dict[str, Tensor], x: Float[Tensor, "batch *features"]
     ) -> Float[Tensor, "batch outputs"]:
-        """Outputs of one model by plain torch; differentiable, so that autograd can check the
-        gradient.
-        """
+        """Outputs of one model by plain torch, with which autograd can check the gradient."""
         return x.flatten(1) @ views["weight"][:, None]
 
     def exam(self, shards: Shards) -> Gram:
-        """Statistics of each owner's data, float64, as the loss is a small difference of large
-        numbers.
+        """Statistics of each owner's data in float64.
+
+        The loss is a small difference of large numbers.
         """
-        return gram_of(
-            objectives.check_shards(shards, self.feature_shape, self.n_outputs, self.task)
-        )
+        shards = objectives.check_shards(shards, self.feature_shape, self.n_outputs, self.task)
+        return gram_of(shards)
 
     @full_precision()
     def scores(self, params: Float[Tensor, "markets k params"], exam: Gram) -> Scores:
-        """Score k models of every market by the quadratic form: half the MSE and R^2, each
-        [markets, k].
-        """
+        """Score k models of every market by the quadratic form: half the MSE, and R^2."""
         exams.check_exam(params, self.layout.size, exam.gram.shape[0])
         theta, cross = params.double(), exam.cross[:, None]
         energy, variance = exam.energy[:, None], (exam.energy - exam.mean.square())[:, None]
         mse = ((theta @ exam.gram - 2.0 * cross) * theta).sum(-1).add(energy).clamp(min=0.0)
-        return exams.finite(
-            params, 0.5 * mse, torch.where(variance > 0, 1.0 - mse / variance, 0.0).clamp(min=0.0)
-        )
+        explained = torch.where(variance > 0, 1.0 - mse / variance, 0.0).clamp(min=0.0)
+        return exams.finite(params, 0.5 * mse, explained)

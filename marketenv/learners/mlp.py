@@ -1,6 +1,4 @@
-"""Multilayer perceptrons trained as stacked matrix products with a backward pass written by
-hand.
-"""
+"""Multilayer perceptrons as stacked matrix products, with a backward pass written by hand."""
 
 from __future__ import annotations
 
@@ -32,17 +30,13 @@ from marketenv.learners.training import DEFAULT, Pull, Training, check_round, sc
 INITS: dict[str, Callable[[int], tuple[float, float]]] = {
     # variance 2 / inputs (He et al., ICCV 2015, eq. 10)
     "he": lambda inputs: (math.sqrt(6.0 / inputs), 0.0),
-    "torch": lambda inputs: (inputs**-0.5, inputs**-0.5),  # what torch.nn.Linear draws
+    "torch": lambda inputs: (inputs**-0.5, inputs**-0.5),  # those of torch.nn.Linear
 }
 
 
+_WIDTHS = " such as (32,); () is a linear model"
 _FIELDS: dict[str, Check] = {
-    "hidden": partial(
-        each,
-        check=partial(whole, least=1),
-        wanted="widths",
-        fix=" such as (32,); () is a linear model",
-    ),
+    "hidden": partial(each, check=partial(whole, least=1), wanted="widths", fix=_WIDTHS),
     "init_rule": partial(choice, known=INITS),
     "memory": or_none(whole, least=1, fix=": bytes, or None"),
 }
@@ -58,12 +52,11 @@ class MLP:
     biases [out], named ``layer0.weight``, ``layer0.bias``, ``layer1.weight``, ...; ``hidden=()`` is
     a linear model with bias.
 
-    feature_shape: shape of one example, flattened   n_outputs: classes, or 1
-        task: "classification" | "regression"
-    hidden: width of each hidden layer   init_rule: a name of INITS
-        memory: bytes of temporaries in scores;
-    None: 8 MiB on a CPU, where they then stay in its cache and scoring is twice as fast, 256 MiB
-    elsewhere
+    feature_shape: shape of one example, flattened
+    n_outputs:     classes, or 1;   task: "classification" | "regression"
+    hidden:        width of each hidden layer;   init_rule: a name of INITS
+    memory:        bytes of temporaries in scores; None: 256 MiB, but 8 MiB on a CPU, where they
+                   then stay in its cache and scoring is twice as fast
 
     Raises ValueError for an unknown task, init or optimiser and for widths below 1.
 
@@ -104,14 +97,9 @@ class MLP:
 
     @cached_property
     def permutations(self) -> Permutations:
-        """The units of each hidden layer: rows of its weight and bias, columns of the next
-        weight.
-        """
-        pairs = zip(self.layers[:-1], self.layers[1:], strict=True)
-        return {
-            f"hidden{i}": ((w, 0), (b, 0), (after, 1))
-            for i, ((w, b), (after, _)) in enumerate(pairs)
-        }
+        """Units of each hidden layer: rows of its weight and bias, columns of the next weight."""
+        pairs = enumerate(zip(self.layers[:-1], self.layers[1:], strict=True))
+        return {f"hidden{i}": ((w, 0), (b, 0), (after, 1)) for i, ((w, b), (after, _)) in pairs}
 
     @property
     def slots(self) -> int:
@@ -119,18 +107,13 @@ class MLP:
         return slot_count(self.training, self.layout.size)
 
     def init(self, keys: Int[Tensor, "models"]) -> Float[Tensor, "models params"]:
-        """Draw weights and biases uniformly within the bounds of ``init_rule``; one model per
-        key.
-        """
-        parts = []
-        for names, inputs, outputs in zip(
-            self.layers, self.widths[:-1], self.widths[1:], strict=True
-        ):
+        """Draw weights and biases uniformly within the bounds of ``init_rule``; a model per key."""
+        parts, widths = [], zip(self.layers, self.widths[:-1], self.widths[1:], strict=True)
+        for names, inputs, outputs in widths:
             bounds, sizes = INITS[self.init_rule](inputs), (outputs * inputs, outputs)
             for name, bound, size in zip(names, bounds, sizes, strict=True):
-                parts.append(
-                    bound * (2.0 * draws.uniform(draws.fold(keys, "init", name), size) - 1.0)
-                )
+                chance = draws.uniform(draws.fold(keys, "init", name), size)
+                parts.append(bound * (2.0 * chance - 1.0))
         return torch.cat(parts, 1).float()
 
     def fresh_slots(
@@ -140,7 +123,7 @@ class MLP:
         return torch.zeros(n_models, self.slots, dtype=torch.float32, device=device)
 
     def prepare(self, shards: Shards) -> Shards:
-        """Check the models' data, which minibatches are drawn from as they are."""
+        """Check the models' data; minibatches are drawn from the data as they are."""
         shards = objectives.check_shards(shards, self.feature_shape, self.n_outputs, self.task)
         return Shards(shards.x.flatten(1), shards.y, shards.index, shards.size)
 
@@ -154,32 +137,19 @@ class MLP:
         keys: Int[Tensor, "models"],
         pull: Pull | None = None,
     ) -> tuple[Float[Tensor, "models params"], Float[Tensor, "models slots"]]:
-        """Train every model for one round of steps; a model of effort 0 comes back as it was, to
-        the bit.
+        """Train every model for one round of steps; a model of effort 0 does not change.
 
-        Where a step's weight is below 1 its move is scaled; momentum and Adam's means advance by
-        whole steps.
+        A step's weight below 1 scales its move; momentum and Adam's means advance by whole steps.
         """
         check_round(self.layout.size, self.slots, params, slots, effort, keys, pull)
         optimizer = optimizer_of(self.training)
         with torch.no_grad():
             order, steps = schedule(effort, self.training.steps)
             stacks = open_stacks(self.layout, optimizer, params, slots, order, pull)
-            feed = open_feed(
-                material,
-                self.training.batch_size,
-                order,
-                keys,
-                self.training.augment,
-                self.feature_shape,
-            )
-            descent = Descent(
-                self.layers,
-                objectives.OBJECTIVES[self.task],
-                stacks,
-                optimizer,
-                workspace(self.widths, feed.x),
-            )
+            batch, augment = self.training.batch_size, self.training.augment
+            feed = open_feed(material, batch, order, keys, augment, self.feature_shape)
+            objective, space = objectives.OBJECTIVES[self.task], workspace(self.widths, feed.x)
+            descent = Descent(self.layers, objective, stacks, optimizer, space)
             for step in steps:
                 descent.take(step, *feed.batch(step))
             return stacks.close()
@@ -187,9 +157,7 @@ class MLP:
     def forward(
         self, views: dict[str, Tensor], x: Float[Tensor, "batch *features"]
     ) -> Float[Tensor, "batch outputs"]:
-        """Outputs of one model by plain torch; differentiable, so that autograd can check the
-        backward pass.
-        """
+        """Outputs of one model by plain torch, with which autograd can check the backward pass."""
         value = x.flatten(1)
         for i, (w, b) in enumerate(self.layers):
             value = value @ views[w].mT + views[b]
@@ -202,17 +170,16 @@ class MLP:
 
     @full_precision()
     def scores(self, params: Float[Tensor, "markets k params"], exam: Exam) -> Scores:
-        """Score k models of every market: mean loss, and share of right labels or R^2, each
-        [markets, k].
-        """
+        """Score k models of every market: mean loss, and share of right labels or R^2."""
         return self._scored(self._score, params, exam)
 
     @full_precision()
     def losses(
         self, params: Float[Tensor, "markets k params"], exam: Exam
     ) -> Float[Tensor, "markets k"]:
-        """Mean losses alone, equal to those of ``scores`` and a fifth faster: a search for
-        weights asks for nothing else.
+        """Mean losses alone, equal to those of ``scores`` and a fifth faster.
+
+        A search for weights needs nothing else.
         """
         return self._scored(partial(self._score, graded=False), params, exam).loss
 
@@ -234,8 +201,5 @@ class MLP:
         objective = objectives.OBJECTIVES[self.task]
         y, share = exam.y[:, None].expand(*outputs.shape[:2], -1), exam.share[:, None]
         loss = (objective.losses(outputs, y) * share).sum(-1)
-        return exams.finite(
-            params,
-            loss,
-            objective.accuracy(outputs, y, share) if graded else torch.zeros_like(loss),
-        )
+        accuracy = objective.accuracy(outputs, y, share) if graded else torch.zeros_like(loss)
+        return exams.finite(params, loss, accuracy)

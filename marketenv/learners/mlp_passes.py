@@ -1,6 +1,4 @@
-"""Passes over stacked perceptrons: forward alone for scores, and forward and backward for a
-step of training.
-"""
+"""Passes over stacked perceptrons: forward for scores, forward and backward for training."""
 
 from __future__ import annotations
 
@@ -23,11 +21,12 @@ def outputs_of(
     params: Float[Tensor, "markets k params"],
     x: Float[Tensor, "owners n f"],
 ) -> Float[Tensor, "markets k outputs n"]:
-    """Outputs of k models of every market; models that share examples are joined to one product in
-    the first layer.
+    """Outputs of k models of every market.
+
+    In the first layer models that share examples are joined to one product.
 
     layers: names of each layer's weight and bias, input first
-        layout: where they lie in the flat parameters
+    layout: where they lie in the flat parameters
     """
     views, (w, b), owners = layout.views(params), layers[0], x.shape[0]
     weight = views[w].reshape(owners, -1, x.shape[-1])
@@ -40,10 +39,10 @@ def outputs_of(
 
 
 def workspace(widths: tuple[int, ...], x: Float[Tensor, "models batch features"]) -> list[Tensor]:
-    """Memory for each layer's outputs and, for hidden layers, their slopes: [models, width, batch]
-    each.
+    """Memory for each layer's outputs and, for hidden layers, their slopes.
 
     widths: numbers that enter and leave each layer, as in ``MLP.widths``
+    Returns tensors [models, width, batch].
     """
     shapes = [(x.shape[0], width, x.shape[1]) for width in (*widths[1:], *widths[1:-1])]
     return [x.new_empty(shape) for shape in shapes]
@@ -51,14 +50,13 @@ def workspace(widths: tuple[int, ...], x: Float[Tensor, "models batch features"]
 
 @dataclass(frozen=True, eq=False)
 class Descent:
-    """Steps of one round of training: forward, then backward with each layer moved inside its own
-    product.
+    """Steps of one round of training: forward, then backward; a layer moves in its own product.
 
     layers:    names of each layer's weight and bias, input first
-    objective: what the models are trained for
-    stacks:    their parameters and optimiser buffers, changed in place
-    optimizer: what moves them
-    space:     memory of ``workspace``, written anew by every step
+    objective: of the training
+    stacks:    the models' parameters and optimiser buffers, changed in place
+    optimizer: changes them
+    space:     memory of ``workspace``, overwritten by every step
     """
 
     layers: tuple[tuple[str, ...], ...]
@@ -73,8 +71,8 @@ class Descent:
         theta, space = self.stacks.theta, [s[: step.active] for s in self.space]
         weights = [theta[w][: step.active] for w, _ in self.layers]
         biases = [theta[b][: step.active, :, None] for _, b in self.layers]
-        # examples stand last: a product then writes what the next one reads, and softmax runs over
-        # rows
+        # examples stand last: the next product then reads in the order in which one writes, and
+        # softmax goes along rows
         values = [x.mT]
         for i in range(depth):
             values.append(torch.baddbmm(biases[i], weights[i], values[i], out=space[i]))
@@ -89,19 +87,18 @@ class Descent:
             slope = below
 
     def _descend(self, name: str, left: Tensor, right: Tensor, step: Step, count: Tensor) -> None:
-        """Move a tensor against left @ right inside that product; where models are pulled,
-        against the sum, which is stored.
+        """Move a tensor against left @ right inside that product.
+
+        Where models are pulled, the sum of product and pull is computed first.
         """
-        stacks = self.stacks
-        theta, *held = (
-            t[: step.active].view(*left.shape[:2], -1)
-            for t in (stacks.theta[name], *stacks.held[name])
-        )
+        stacks, shape = self.stacks, (*left.shape[:2], -1)
+        theta = stacks.theta[name][: step.active].view(shape)
+        buffers = tuple(buffer[: step.active].view(shape) for buffer in stacks.buffers[name])
         if stacks.pull is None:
-            self.optimizer.descend_product(theta, tuple(held), left, right, step, count)
+            self.optimizer.descend_product(theta, buffers, left, right, step, count)
         else:
             gradient = stacks.drift(name, step).view_as(theta).baddbmm_(left, right)
-            self.optimizer.descend(theta, tuple(held), gradient, step, count)
+            self.optimizer.descend(theta, buffers, gradient, step, count)
 
 
 def _slope_below(weight: Tensor, slope: Tensor, value: Tensor, out: Tensor) -> Tensor:

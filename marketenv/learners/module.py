@@ -1,6 +1,4 @@
-"""Any torch module as a learner: torch.func over all models on an accelerator, a plain loop
-over them on a CPU.
-"""
+"""Any torch module as a learner: torch.func over all models on a GPU, a plain loop on a CPU."""
 
 from __future__ import annotations
 
@@ -57,14 +55,14 @@ def _with_parameters(module: nn.Module, layout: Layout, flat: Tensor) -> nn.Modu
 class ModuleLearner:
     """Train and score copies of any nn.Module that maps [batch, *features] to [batch, n_outputs].
 
-    init draws each tensor as its mean + its own standard deviation * normal, from the module as it
-    was given: ones and zeros stay, no global generator is touched, and a module's own rule is kept
-    up to the distribution's shape.
+    init draws each tensor as its mean + its own standard deviation * normal, both of the user's
+    module: ones and zeros stay, no global generator is touched, and a module's own rule holds up to
+    the distribution's shape.
 
     Batch norms keep no running statistics: training takes those of the minibatch, scoring those of
     the whole exam, so that after a merge they are those of the merged model (RESET in Jordan et
-    al., "REPAIR", 2022). Padding, and examples that stand alone, are therefore refused; ``export``
-    gives a module that has statistics of its own.
+    al., "REPAIR", 2022). Padding, and single examples, are therefore refused; ``export`` returns a
+    module that has statistics of its own.
 
     module:       the model; it is copied, never changed
     permutations: permutation name -> (tensor name, axis) pairs; None: its models cannot be aligned
@@ -108,15 +106,11 @@ class ModuleLearner:
                 "batch_size is 1, but the module has batch norms, which need 2 examples or more."
             )
         with full_precision():
-            object.__setattr__(
-                self,
-                "_activations",
-                try_module(self._pure, self.feature_shape, self.n_outputs, self.task),
-            )
+            count = try_module(self._pure, self.feature_shape, self.n_outputs, self.task)
+        object.__setattr__(self, "_activations", count)
         check_augment(self.training.augment, self.feature_shape)
-        object.__setattr__(
-            self, "layers", self.layers or _owners(tuple(dict(self.module.named_parameters())))
-        )
+        names = tuple(dict(self.module.named_parameters()))
+        object.__setattr__(self, "layers", self.layers or _owners(names))
         check_names(self.permutations, self.layers, dict(self.layout.shapes))
 
     @cached_property
@@ -135,9 +129,7 @@ class ModuleLearner:
         return slot_count(self.training, self.layout.size)
 
     def init(self, keys: Int[Tensor, "models"]) -> Float[Tensor, "models params"]:
-        """Draw every tensor normally, with the mean and deviation that it has in the module;
-        one model per key.
-        """
+        """Draw every tensor normally, with its mean and deviation in the module; a model a key."""
         parts = []
         for name, p in self.module.named_parameters():
             mean, deviation = float(p.detach().mean()), float(p.detach().std(correction=0))
@@ -151,11 +143,11 @@ class ModuleLearner:
         return torch.zeros(n_models, self.slots, dtype=torch.float32, device=device)
 
     def prepare(self, shards: Shards) -> Shards:
-        """Check the models' data, which minibatches are drawn from as they are."""
+        """Check the models' data; minibatches are drawn from the data as they are."""
         shards = objectives.check_shards(shards, self.feature_shape, self.n_outputs, self.task)
-        return (
-            batch_statistics.trainable(shards, self.training.batch_size) if self.pooled else shards
-        )
+        if self.pooled:
+            return batch_statistics.trainable(shards, self.training.batch_size)
+        return shards
 
     @no_hidden_draws("the module", ADVICE)
     @full_precision()
@@ -168,9 +160,7 @@ class ModuleLearner:
         keys: Int[Tensor, "models"],
         pull: Pull | None = None,
     ) -> tuple[Float[Tensor, "models params"], Float[Tensor, "models slots"]]:
-        """Train every model for one round of steps; see MLP.train for what a weight below 1
-        scales.
-        """
+        """Train every model for one round of steps; see MLP.train for weights below 1."""
         check_round(self.layout.size, self.slots, params, slots, effort, keys, pull)
         optimizer, whole = optimizer_of(self.training), Layout((("flat", (self.layout.size,)),))
         with torch.no_grad():
@@ -181,13 +171,8 @@ class ModuleLearner:
             for step in steps:
                 theta, count = stacks.theta["flat"][: step.active], stacks.begin(step)
                 gradient = stacks.pulled("flat", passes.gradients(theta, *feed.batch(step)), step)
-                optimizer.descend(
-                    theta,
-                    tuple(h[: step.active] for h in stacks.held["flat"]),
-                    gradient,
-                    step,
-                    count,
-                )
+                buffers = tuple(buffer[: step.active] for buffer in stacks.buffers["flat"])
+                optimizer.descend(theta, buffers, gradient, step, count)
             return stacks.close()
 
     def forward(
@@ -198,31 +183,28 @@ class ModuleLearner:
         return functional_call(self._pure, views | buffers, (x,))
 
     def _passes(self) -> Passes:
-        objective = objectives.OBJECTIVES[self.task]
         return Passes(
-            self.forward,
-            self.module,
-            self.layout,
-            objective,
-            self._activations,
-            self.pooled,
-            self.engine,
-            self.memory,
+            forward=self.forward,
+            module=self.module,
+            layout=self.layout,
+            objective=objectives.OBJECTIVES[self.task],
+            activations=self._activations,
+            pooled=self.pooled,
+            engine=self.engine,
+            memory=self.memory,
         )
 
     def exam(self, shards: Shards) -> Exam:
         """Gather each owner's examples; owners [markets], or [1] to be shared by all markets."""
         shards = objectives.check_shards(shards, self.feature_shape, self.n_outputs, self.task)
-        return exams.exam_of(
-            batch_statistics.unpadded(shards, "this is an exam") if self.pooled else shards
-        )
+        if self.pooled:
+            shards = batch_statistics.unpadded(shards, "this is an exam")
+        return exams.exam_of(shards)
 
     @no_hidden_draws("the module", ADVICE)
     @full_precision()
     def scores(self, params: Float[Tensor, "markets k params"], exam: Exam) -> Scores:
-        """Score k models of every market: mean loss, and share of right labels or R^2, each
-        [markets, k].
-        """
+        """Score k models of every market: mean loss, and share of right labels or R^2."""
         exams.check_exam(params, self.layout.size, exam.owners)
         with torch.no_grad():
             return self._passes().scores(params, exam)
@@ -231,16 +213,15 @@ class ModuleLearner:
     def export(
         self, flat: Float[Tensor, "params"], x: Float[Tensor, "rows *features"] | None = None
     ) -> nn.Module:
-        """Give the user's own module with these parameters, in eval mode, as a plain module to use
-        elsewhere.
+        """Return the user's own module with these parameters, in eval mode, to use elsewhere.
 
         Running statistics of batch norms are set from x, all of it at once: mean and variance
-        (biased: sum of squares / n) of what each norm sees there, averaged over its calls. So the
-        module answers x as scoring does, to rounding; torch itself would keep the variance n / (n -
-        1) times as large. Instance norms stay without statistics, as they were trained.
+        (biased: sum of squares / n) of each norm's inputs, averaged over its calls. So the module
+        answers x as scoring does, to rounding; torch itself would keep the variance n / (n - 1)
+        times as large. Instance norms stay without statistics, as in training.
 
-        flat: one model's parameters [params];
-            x: examples for the statistics [rows, *features]; None where there are none
+        flat: one model's parameters [params]
+        x:    examples for the statistics [rows, *features]; None for no statistics
 
         Raises ValueError where the statistics of batch norms need x, and for parameters or features
         of another shape.
@@ -249,6 +230,5 @@ class ModuleLearner:
         >>> net.export(torch.ones(15))(torch.ones(1, 4)).tolist()
         [[5.0, 5.0, 5.0]]
         """
-        return batch_statistics.with_statistics(
-            _with_parameters(self.module, self.layout, flat), x, self.feature_shape
-        )
+        net = _with_parameters(self.module, self.layout, flat)
+        return batch_statistics.with_statistics(net, x, self.feature_shape)

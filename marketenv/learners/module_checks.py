@@ -1,4 +1,4 @@
-"""What a module and its learner's options must be: tried and refused before anything is trained."""
+"""Checks of a module and its learner's options, before any training."""
 
 from __future__ import annotations
 
@@ -23,19 +23,15 @@ def _random(module: nn.Module) -> bool:
 
 
 def check_module(module: Any) -> None:
-    """Refuse what is no module, and modules whose training is not a function of parameters and
-    examples alone.
+    """Refuse modules whose training is no function of parameters and examples alone.
 
-    Raises ValueError for a class in place of its object, dropout, frozen or non-float32 parameters,
-    and no parameters.
+    Raises ValueError for anything but a module, a class in place of its object, dropout, frozen or
+    non-float32 parameters, and no parameters.
     """
     if not isinstance(module, nn.Module):
-        kind = (
-            f": this is the class {module.__name__}, make an object of it"
-            if isinstance(module, type)
-            else ""
-        )
-        raise refused("module", module, f"a torch.nn.Module object{kind}")
+        is_class = isinstance(module, type)
+        fix = f": this is the class {module.__name__}, make an object of it" if is_class else ""
+        raise refused("module", module, f"a torch.nn.Module object{fix}")
     for name, part in module.named_modules():
         kind = f"{name or 'the module'} is a {type(part).__name__}"
         if _random(part):
@@ -43,9 +39,9 @@ def check_module(module: Any) -> None:
                 f"{kind} that drops units at random; set its rate to 0: training must be a function"
                 " of its keys."
             )
-    found = dict(module.named_parameters())
-    bad = [name for name, p in found.items() if p.dtype != torch.float32 or not p.requires_grad]
-    if bad or not found:
+    parts = dict(module.named_parameters())
+    bad = [name for name, p in parts.items() if p.dtype != torch.float32 or not p.requires_grad]
+    if bad or not parts:
         raise ValueError(
             f"parameters {bad or 'none'}: wanted at least one, all float32 and trainable; use"
             " module.float(), and make constants buffers."
@@ -55,33 +51,29 @@ def check_module(module: Any) -> None:
 def count_activations(
     module: nn.Module, x: Float[Tensor, "batch *features"]
 ) -> tuple[int, tuple[int, ...]]:
-    """Numbers per example that go into the module and come out of its innermost parts, and its
-    outputs' shape.
+    """Count the numbers per example that a module computes, and return its outputs' shape.
 
-    >>> count_activations(
-    ...     nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 2)), torch.zeros(2, 3)
-    ... )
+    The count holds the inputs and the outputs of the module's innermost parts.
+
+    >>> net = nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 2))
+    >>> count_activations(net, torch.zeros(2, 3))
     (15, (2, 2))
     """
-    seen = [x.numel()]
+    counts = [x.numel()]
 
-    def _told(part: nn.Module, given: Any, made: Any) -> None:
-        seen.extend(
-            t.numel()
-            for t in (made if isinstance(made, tuple) else (made,))
-            if isinstance(t, Tensor)
-        )
+    def _count(part: nn.Module, inputs: Any, outputs: Any) -> None:
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        counts.extend(t.numel() for t in outputs if isinstance(t, Tensor))
 
-    hooks = [
-        part.register_forward_hook(_told) for part in module.modules() if not list(part.children())
-    ]
+    innermost = [part for part in module.modules() if not list(part.children())]
+    hooks = [part.register_forward_hook(_count) for part in innermost]
     try:
         with torch.no_grad():
             shape = tuple(module(x).shape)
     finally:
         for hook in hooks:
             hook.remove()
-    return -(-sum(seen) // len(x)), shape
+    return -(-sum(counts) // len(x)), shape
 
 
 def try_module(pure: nn.Module, feature_shape: tuple[int, ...], n_outputs: int, task: str) -> int:
@@ -90,9 +82,8 @@ def try_module(pure: nn.Module, feature_shape: tuple[int, ...], n_outputs: int, 
     Raises ValueError for a module that cannot take examples of this shape, other outputs than
     n_outputs, and randomness.
     """
-    said = (
-        f"a module that maps [batch, {', '.join(map(str, feature_shape))}] to [batch, {n_outputs}]"
-    )
+    axes = ", ".join(map(str, feature_shape))
+    wanted = f"a module that maps [batch, {axes}] to [batch, {n_outputs}]"
     x = torch.zeros(2, *feature_shape, dtype=torch.float32, device="cpu")
     with torch.no_grad(), no_hidden_draws("the module", ADVICE):
         try:
@@ -100,18 +91,16 @@ def try_module(pure: nn.Module, feature_shape: tuple[int, ...], n_outputs: int, 
         except Exception as error:  # whatever a user's code may raise
             raise ValueError(
                 f"the module cannot take examples of feature_shape {feature_shape} ({error}),"
-                f" wanted {said}: give its first layer that shape."
+                f" wanted {wanted}: give its first layer that shape."
             ) from error
     check_pure(pure, feature_shape)
     activations, shape = count_activations(pure, x)
     if shape != (2, n_outputs):
-        why = (
-            "; float targets make a regression, for a classification give whole labels"
-            if task == "regression"
-            else ""
-        )
+        hint = ""
+        if task == "regression":
+            hint = "; float targets make a regression, for a classification give whole labels"
         raise ValueError(
-            f"the module maps 2 examples to {shape}, wanted (2, {n_outputs}): {said}{why}."
+            f"the module maps 2 examples to {shape}, wanted (2, {n_outputs}): {wanted}{hint}."
         )
     return activations
 
@@ -121,18 +110,17 @@ def check_names(
     layers: tuple[tuple[str, ...], ...],
     shapes: dict[str, tuple[int, ...]],
 ) -> None:
-    """Refuse permutations and layers that name a tensor which the module has not."""
-    moved = [name for places in (permutations or {}).values() for name, _ in places]
-    for name in [*moved, *(name for layer in layers for name in layer)]:
+    """Refuse permutations and layers that name a tensor which the module does not have."""
+    names = [name for places in (permutations or {}).values() for name, _ in places]
+    names += [name for layer in layers for name in layer]
+    for name in names:
         lookup(shapes, name, "parameter")
 
 
 def _permutations(value: Any, name: str) -> Permutations:
     """Names of permutations to their (tensor name, axis) pairs."""
-    return {
-        key: each(pairs, f"{name}[{key!r}]", _place, wanted="places")
-        for key, pairs in options(value, name).items()
-    }
+    by_name = options(value, name).items()
+    return {key: each(pairs, f"{name}[{key!r}]", _place, wanted="places") for key, pairs in by_name}
 
 
 def _place(value: Any, name: str) -> tuple[str, int]:
@@ -141,11 +129,11 @@ def _place(value: Any, name: str) -> tuple[str, int]:
     return text(value[0], f"{name}[0]"), whole(value[1], f"{name}[1]")
 
 
+_layer = partial(each, check=text, wanted="tensor names")
+
 OPTIONS: dict[str, Check] = {
     "permutations": or_none(_permutations),
-    "layers": partial(
-        each, check=partial(each, check=text, wanted="tensor names"), wanted="layers"
-    ),
+    "layers": partial(each, check=_layer, wanted="layers"),
     "engine": partial(choice, known=("auto", "loop", "vmap")),
     "memory": partial(whole, least=1, fix=": bytes"),
 }

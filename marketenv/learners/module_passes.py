@@ -1,6 +1,4 @@
-"""Passes over many models of one torch module: their gradients in training and their scores,
-under vmap or in a loop.
-"""
+"""Passes over many models of one torch module, under vmap or in a loop: gradients and scores."""
 
 from __future__ import annotations
 
@@ -18,22 +16,20 @@ from marketenv.learners.exams import Exam
 from marketenv.learners.objectives import Objective
 from marketenv.learners.protocol import Scores
 
-# of a model's parameters that a step holds at once: parameters, gradient, their unflattened and
-# flat copies
+# copies of a model's parameters in a step: parameters, gradient, their flat and unflattened copies
 COPIES = 6
 
 
 @dataclass(frozen=True, eq=False)
 class Passes:
-    """Gradients and scores of many models of one module: all at once under vmap, or one model at a
-    time.
+    """Gradients and scores of many models of one module, all at once or one after another.
 
     forward:     (views of one model's parameters, examples) -> outputs [batch, outputs]
-    module:      the module itself, whose parts say whether vmap can batch it
+    module:      the module itself
     layout:      where its tensors lie in the flat parameters
-    objective:   what it is trained for
+    objective:   of its training
     activations: numbers per example that it computes
-    pooled:      whether its answer to one example depends on the others beside it
+    pooled:      whether its answer to one example depends on the other examples
     engine:      "loop" | "vmap" | "auto", as in ``ModuleLearner``
     memory:      bytes that one vmap over models may take
     """
@@ -53,23 +49,22 @@ class Passes:
         """Gradient of every model's loss on its own examples [active, params]."""
         share = share.expand(y.shape)
         if self._stacked(theta.device):
-            return vmap(
-                grad(self._loss), chunk_size=max(1, self.memory // self._cost(x.shape[1], 2))
-            )(theta, x, y, share)
+            chunk = max(1, self.memory // self._cost(x.shape[1], 2))
+            return vmap(grad(self._loss), chunk_size=chunk)(theta, x, y, share)
         return torch.stack([self._gradient(*one) for one in zip(theta, x, y, share, strict=True)])
 
     def scores(self, params: Float[Tensor, "markets k params"], exam: Exam) -> Scores:
         """Score k models of every market, in pieces that fit the memory."""
-        score: Callable[[Tensor, Exam], Scores] = (
-            self._score_stacked if self._stacked(params.device) else self._score_loop
-        )
-        return exams.in_pieces(
-            score, params, exam, self._cost(self._rows(exam.x.shape[1]), 1), self.memory
-        )
+        score: Callable[[Tensor, Exam], Scores] = self._score_loop
+        if self._stacked(params.device):
+            score = self._score_stacked
+        cost = self._cost(self._rows(exam.x.shape[1]), 1)
+        return exams.in_pieces(score, params, exam, cost, self.memory)
 
     def _stacked(self, device: torch.device) -> bool:
-        """Whether models run under vmap; refuses recurrent modules there, which torch.func
-        cannot batch.
+        """Whether models run under vmap; ValueError there for recurrent modules of torch.
+
+        torch.func cannot batch them.
         """
         stacked = self.engine == "vmap" or (self.engine == "auto" and device.type != "cpu")
         for name, part in self.module.named_modules():
@@ -81,23 +76,18 @@ class Passes:
         return stacked
 
     def _cost(self, examples: int, passes: int) -> int:
-        """Bytes of one model at so many examples: activations, their slopes too in 2 passes, and
-        copies of its parameters.
+        """Bytes of one model at so many examples: activations, and copies of its parameters.
 
-        Under vmap on a CPU 2 passes of a ResNet took 1.0 times this, of a CNN .9 times; 1 pass .5
-        and .6 times.
+        In 2 passes there are the slopes of activations too. Under vmap on a CPU 2 passes of a
+        ResNet took 1.0 times this, of a CNN 0.9 times; 1 pass 0.5 and 0.6 times.
         """
         return 4 * (passes * self.activations * examples + COPIES * self.layout.size)
 
     def _rows(self, examples: int) -> int:
-        """Examples that one model answers at once: as many as fit the memory, all of them where
-        they see each other.
-        """
-        return (
-            examples
-            if self.pooled
-            else min(examples, max(1, self.memory // (4 * self.activations)))
-        )
+        """Examples that one model answers at once: as many as fit the memory, or all if pooled."""
+        if self.pooled:
+            return examples
+        return min(examples, max(1, self.memory // (4 * self.activations)))
 
     def _loss(self, flat: Tensor, x: Tensor, y: Tensor, share: Tensor) -> Tensor:
         outputs = self.forward(self.layout.views(flat), x)
@@ -107,13 +97,12 @@ class Passes:
         self, flat: Float[Tensor, "params"], x: Tensor, y: Tensor, share: Tensor
     ) -> Tensor:
         with torch.inference_mode(False), torch.enable_grad():
-            # autograd keeps no others
+            # autograd cannot keep inference tensors
             flat, x, y, share = (t.clone() if t.is_inference() else t for t in (flat, x, y, share))
             # leaves are the views: through slices of one flat leaf autograd would fill a whole
             # gradient per tensor
-            views = {
-                name: v.detach().requires_grad_() for name, v in self.layout.views(flat).items()
-            }
+            tensors = self.layout.views(flat)
+            views = {name: view.detach().requires_grad_() for name, view in tensors.items()}
             losses = self.objective.losses(self.forward(views, x).mT, y)
             parts = torch.autograd.grad((losses * share).sum(), list(views.values()))
         return torch.cat([part.flatten() for part in parts])
@@ -121,17 +110,14 @@ class Passes:
     def _grade(self, flat: Tensor, x: Tensor, y: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
         views = self.layout.views(flat)
         outputs = torch.cat([self.forward(views, part) for part in x.split(self._rows(len(x)))]).mT
-        return (self.objective.losses(outputs, y) * share).sum(), self.objective.accuracy(
-            outputs, y, share
-        )
+        loss = (self.objective.losses(outputs, y) * share).sum()
+        return loss, self.objective.accuracy(outputs, y, share)
 
     def _score_stacked(self, params: Float[Tensor, "markets k params"], exam: Exam) -> Scores:
-        inner = vmap(self._grade, in_dims=(0, None, None, None))
+        inner, shape = vmap(self._grade, in_dims=(0, None, None, None)), params.shape[:2]
         if exam.owners == 1:
             loss, accuracy = inner(params.flatten(0, 1), exam.x[0], exam.y[0], exam.share[0])
-            return exams.finite(
-                params, loss.view(params.shape[:2]), accuracy.view(params.shape[:2])
-            )
+            return exams.finite(params, loss.view(shape), accuracy.view(shape))
         return exams.finite(params, *vmap(inner)(params, exam.x, exam.y, exam.share))
 
     def _score_loop(self, params: Float[Tensor, "markets k params"], exam: Exam) -> Scores:
@@ -141,7 +127,5 @@ class Passes:
             for models, o in zip(params, owner, strict=True)
             for flat in models
         ]
-        loss, accuracy = (
-            torch.stack(part).view(params.shape[:2]) for part in zip(*grades, strict=True)
-        )
-        return exams.finite(params, loss, accuracy)
+        parts = (torch.stack(part).view(params.shape[:2]) for part in zip(*grades, strict=True))
+        return exams.finite(params, *parts)

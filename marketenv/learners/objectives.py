@@ -1,5 +1,6 @@
-"""What a model is trained for. Outputs stand as [..., outputs, examples], the order in which
-products write them fast.
+"""Objectives of training.
+
+Outputs stand as [..., outputs, examples], the order in which products write them fast.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from marketenv.core.checks import Check, check_fields, choice, each, whole
 from marketenv.core.shards import LARGEST_TARGET, Shards
 from marketenv.learners.training import check_training
 
-ROWS = 2**14  # of a pool that are looked at together: a large one is not doubled in memory
+ROWS = 2**14  # of a pool that are checked at once: a large pool is not doubled in memory
 
 Outputs = Float[Tensor, "*batch outputs examples"]
 Targets = Num[Tensor, "*batch examples"]
@@ -30,10 +31,9 @@ def cross_entropy(outputs: Outputs, y: Targets) -> Float[Tensor, "*batch example
 
 def cross_entropy_slope(outputs: Outputs, y: Targets) -> Outputs:
     """Derivative of each example's cross-entropy by its outputs: softmax(z) - onehot(y)."""
-    slope = torch.softmax(outputs, -2)
-    return slope.scatter_add_(
-        -2, y.unsqueeze(-2), slope.new_full((1,) * slope.dim(), -1.0).expand_as(y.unsqueeze(-2))
-    )
+    slope, place = torch.softmax(outputs, -2), y.unsqueeze(-2)
+    minus_one = slope.new_full((1,) * slope.dim(), -1.0).expand_as(place)
+    return slope.scatter_add_(-2, place, minus_one)
 
 
 def right_share(
@@ -57,9 +57,7 @@ def half_square_slope(outputs: Outputs, y: Targets) -> Outputs:
 def explained(
     outputs: Outputs, y: Targets, share: Float[Tensor, "*shares examples"]
 ) -> Float[Tensor, "*batch"]:
-    """R^2 = 1 - MSE / variance of the targets, clipped below at 0; 0 where the targets do not
-    vary.
-    """
+    """R^2 = 1 - MSE / variance of the targets, clipped below at 0; 0 for equal targets."""
     y = y.to(outputs.dtype)
     mean = (y * share).sum(-1, keepdim=True)
     variance = ((y - mean).square() * share).sum(-1)
@@ -69,8 +67,10 @@ def explained(
 
 @dataclass(frozen=True)
 class Objective:
-    """losses: per example; slope: its derivative by the outputs; accuracy: weighted over
-    examples by their share.
+    """What a model is trained for.
+
+    losses:   loss of each example;   slope: its derivative by the outputs
+    accuracy: mean over examples, weighted by their share
     """
 
     losses: Callable[[Tensor, Tensor], Tensor]
@@ -93,9 +93,7 @@ FIELDS: dict[str, Check] = {
 
 
 def check_task(learner: Any) -> None:
-    """Check what every learner of the table is made for: an unknown task, empty features or
-    wrong outputs are refused.
-    """
+    """Refuse an unknown task, empty features, and outputs that do not fit the task."""
     check_fields(learner, FIELDS)
     n_outputs, task = learner.n_outputs, learner.task
     if task == "classification" and n_outputs < 2:
@@ -112,21 +110,34 @@ def check_task(learner: Any) -> None:
 def check_shards(
     shards: Shards, feature_shape: tuple[int, ...], n_outputs: int, task: str
 ) -> Shards:
-    """Return the shards, or refuse owners on several axes, foreign features or types, missing
-    rows, NaN and unknown labels.
-    """
+    """Return the shards, or refuse wrong shapes and types, missing rows, NaN and unknown labels."""
+    _check_types(shards, feature_shape, task)
+    _check_rows(shards)
+    if not all(bool(part.isfinite().all()) for part in shards.x.split(ROWS)):
+        raise ValueError(
+            "features have NaN or infinite numbers; clean the data before it is given to a learner."
+        )
+    _check_targets(shards.y, n_outputs, task)
+    return shards
+
+
+def _check_types(shards: Shards, feature_shape: tuple[int, ...], task: str) -> None:
+    """Refuse features of another shape, and other types than float32."""
     if tuple(shards.x.shape[1:]) != tuple(feature_shape):
         raise ValueError(
             f"features have shape {tuple(shards.x.shape[1:])}, the learner was built for"
             f" {tuple(feature_shape)}."
         )
-    if shards.x.dtype != torch.float32 or (
-        task == "regression" and shards.y.dtype != torch.float32
-    ):
+    numbers = (shards.x, shards.y) if task == "regression" else (shards.x,)
+    if any(part.dtype != torch.float32 for part in numbers):
         raise ValueError(
             f"features are {shards.x.dtype} and targets {shards.y.dtype}, wanted torch.float32; use"
             " .float()."
         )
+
+
+def _check_rows(shards: Shards) -> None:
+    """Refuse owners on several axes, sizes outside the index, and rows outside the pool."""
     if shards.index.dim() != 2:
         raise ValueError(
             f"shards.index has shape {tuple(shards.index.shape)}, wanted [owners, width]; pass"
@@ -137,30 +148,25 @@ def check_shards(
             f"shard sizes {shards.size.tolist()} must lie in 1..{shards.index.shape[1]}, the"
             " index's width."
         )
-    first, last, rows = (
-        int(shards.index.min()),
-        int(shards.index.max()),
-        min(len(shards.x), len(shards.y)),
-    )
+    first, last = int(shards.index.min()), int(shards.index.max())
+    rows = min(len(shards.x), len(shards.y))
     if first < 0 or last >= rows:
         raise ValueError(
             f"row numbers run from {first} to {last}, wanted 0..{rows - 1}, the rows of the pool;"
             " padding too."
         )
-    if not all(bool(part.isfinite().all()) for part in shards.x.split(ROWS)):
-        raise ValueError(
-            "features have NaN or infinite numbers; clean the data before it is given to a learner."
-        )
-    if task == "classification" and (
-        shards.y.is_floating_point() or bool(((shards.y < 0) | (shards.y >= n_outputs)).any())
-    ):
-        raise ValueError(
-            f"labels must be integers in 0..{n_outputs - 1}; leave unlabelled examples out of the"
-            " index and pool."
-        )
-    if task == "regression" and not bool((shards.y.abs() <= LARGEST_TARGET).all()):
+
+
+def _check_targets(y: Tensor, n_outputs: int, task: str) -> None:
+    """Refuse labels outside 0..n_outputs-1, and targets that are too large or NaN."""
+    if task == "classification":
+        if y.is_floating_point() or bool(((y < 0) | (y >= n_outputs)).any()):
+            raise ValueError(
+                f"labels must be integers in 0..{n_outputs - 1}; leave unlabelled examples out of"
+                " the index and pool."
+            )
+    elif not bool((y.abs() <= LARGEST_TARGET).all()):
         raise ValueError(
             f"targets have numbers beyond {LARGEST_TARGET:g}, or NaN; scale or clean the data"
             " before a learner gets them."
         )
-    return shards

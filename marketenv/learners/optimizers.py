@@ -1,6 +1,4 @@
-"""Optimisers that move stacks of models in place, from a gradient or from the product that
-makes it.
-"""
+"""Optimisers that move stacks of models in place, by a gradient or by the product that makes it."""
 
 from __future__ import annotations
 
@@ -14,41 +12,50 @@ from torch import Tensor
 from marketenv.core.lookup import lookup
 from marketenv.learners.training import Step, Training
 
-Held = tuple[Tensor, ...]  # this tensor's optimiser buffers, each shaped like it
+Buffers = tuple[Tensor, ...]  # of one tensor, each of its shape
 
 
 @runtime_checkable
 class Optimizer(Protocol):
-    """Moves stacks [active, *shape] in place. A step's weight scales the move; buffers advance by
-    whole steps.
+    """Moves stacks of models [active, *shape] in place.
 
-    buffers:  parameter-shaped numbers that are kept per parameter
+    A step's weight scales the move; buffers advance by whole steps.
+
+    buffers:  numbers per parameter, such as its velocity
     counters: further numbers per model (Adam's count of steps)
     """
 
     @property
     def buffers(self) -> int:
-        """Numbers kept per parameter."""
+        """Numbers per parameter."""
         ...
 
     @property
     def counters(self) -> int:
-        """Further numbers kept per model."""
+        """Further numbers per model."""
         ...
 
     def descend(
-        self, theta: Tensor, held: Held, gradient: Tensor, step: Step, count: Tensor
+        self, theta: Tensor, buffers: Buffers, gradient: Tensor, step: Step, count: Tensor
     ) -> None:
-        """Move theta [active, *shape] against its gradient; count: steps each model has begun
-        [active].
+        """Move theta [active, *shape] against its gradient.
+
+        count: steps that each model has begun   [active]
         """
         ...
 
     def descend_product(
-        self, theta: Tensor, held: Held, left: Tensor, right: Tensor, step: Step, count: Tensor
+        self,
+        theta: Tensor,
+        buffers: Buffers,
+        left: Tensor,
+        right: Tensor,
+        step: Step,
+        count: Tensor,
     ) -> None:
-        """Move theta [active, m, n] against the gradient left [active, m, b] @ right [active,
-        b, n].
+        """Move theta [active, m, n] against the gradient left @ right.
+
+        left: [active, m, b];   right: [active, b, n]
         """
         ...
 
@@ -83,8 +90,9 @@ class SGD:
         _move(theta, velocity, self.training.learning_rate, step)
 
     def _decay(self, theta: Tensor, step: Step) -> float:
-        """Shrink theta now where weights differ (returns 1), or return the factor that the next
-        product applies.
+        """The factor by which the next product has to shrink theta.
+
+        It is 1 in a partial step, for which theta shrinks here.
         """
         factor = self.training.learning_rate * self.training.weight_decay
         if factor and step.partial:
@@ -92,23 +100,28 @@ class SGD:
         return 1.0 if step.partial else 1.0 - factor
 
     def descend(
-        self, theta: Tensor, held: Held, gradient: Tensor, step: Step, count: Tensor
+        self, theta: Tensor, buffers: Buffers, gradient: Tensor, step: Step, count: Tensor
     ) -> None:
         """Move theta against a ready gradient."""
-        if held:
-            self._follow(theta, held[0].mul_(self.training.momentum).add_(gradient), step)
+        if buffers:
+            self._follow(theta, buffers[0].mul_(self.training.momentum).add_(gradient), step)
             return
         beta = self._decay(theta, step)
-        _move(
-            theta if beta == 1.0 else theta.mul_(beta), gradient, self.training.learning_rate, step
-        )
+        theta = theta if beta == 1.0 else theta.mul_(beta)
+        _move(theta, gradient, self.training.learning_rate, step)
 
     def descend_product(
-        self, theta: Tensor, held: Held, left: Tensor, right: Tensor, step: Step, count: Tensor
+        self,
+        theta: Tensor,
+        buffers: Buffers,
+        left: Tensor,
+        right: Tensor,
+        step: Step,
+        count: Tensor,
     ) -> None:
         """Move theta inside the product that makes its gradient, which is then never stored."""
-        if held:
-            self._follow(theta, held[0].baddbmm_(left, right, beta=self.training.momentum), step)
+        if buffers:
+            self._follow(theta, buffers[0].baddbmm_(left, right, beta=self.training.momentum), step)
             return
         beta = self._decay(theta, step)
         left = left * step.shaped(left) if step.partial else left
@@ -117,8 +130,7 @@ class SGD:
 
 @dataclass(frozen=True)
 class Adam:
-    """Adam (Kingma, Ba, ICLR 2015, algorithm 1), with L2 weight decay in the gradient as
-    torch.optim.Adam has it.
+    """Adam (Kingma, Ba, ICLR 2015, algorithm 1), with L2 weight decay as in torch.optim.Adam.
 
     mean = b1 mean + (1-b1) g;  square = b2 square + (1-b2) g^2
     theta -= learning_rate * weight * (mean / (1-b1^t)) / (sqrt(square / (1-b2^t)) + epsilon)
@@ -132,40 +144,42 @@ class Adam:
     counters: int = 1
 
     def descend(
-        self, theta: Tensor, held: Held, gradient: Tensor, step: Step, count: Tensor
+        self, theta: Tensor, buffers: Buffers, gradient: Tensor, step: Step, count: Tensor
     ) -> None:
-        """Move theta against a ready gradient, which is not kept."""
-        mean, square = held
+        """Move theta against a ready gradient."""
+        mean, square = buffers
         if self.training.weight_decay:
             gradient = gradient.add(theta, alpha=self.training.weight_decay)
         mean.lerp_(gradient, 1.0 - self.beta1)
         square.mul_(self.beta2).addcmul_(gradient, gradient, value=1.0 - self.beta2)
         # the two bias corrections and the weight are numbers per model: they go into the
         # denominator, one pass for all
-        inverse = (1.0 - self.beta1 ** count.double()) / (
-            self.training.learning_rate * step.weight.double()
-        )
+        rate = self.training.learning_rate * step.weight.double()
+        inverse = (1.0 - self.beta1 ** count.double()) / rate
         slope = inverse / (1.0 - self.beta2 ** count.double()).sqrt()
         shape = (-1, *[1] * (theta.dim() - 1))
         floor = (self.epsilon * inverse).to(theta.dtype).view(shape)
-        theta.addcdiv_(
-            mean, torch.addcmul(floor, square.sqrt(), slope.to(theta.dtype).view(shape)), value=-1.0
-        )
+        divisor = torch.addcmul(floor, square.sqrt(), slope.to(theta.dtype).view(shape))
+        theta.addcdiv_(mean, divisor, value=-1.0)
 
     def descend_product(
-        self, theta: Tensor, held: Held, left: Tensor, right: Tensor, step: Step, count: Tensor
+        self,
+        theta: Tensor,
+        buffers: Buffers,
+        left: Tensor,
+        right: Tensor,
+        step: Step,
+        count: Tensor,
     ) -> None:
         """Move theta against the gradient left @ right."""
-        self.descend(theta, held, torch.bmm(left, right), step, count)
+        self.descend(theta, buffers, torch.bmm(left, right), step, count)
 
 
 OPTIMIZERS: dict[str, Callable[[Training], Optimizer]] = {"sgd": SGD, "adam": Adam}
 
 
 def optimizer_of(training: Training) -> Optimizer:
-    """Build the optimiser that a training names; raises ValueError for an unknown name, and for
-    Adam with momentum.
-    """
+    """Build a training's optimiser; ValueError for an unknown name, and for Adam with momentum."""
     optimizer = lookup(OPTIMIZERS, training.optimizer, "optimizer")(training)
     if training.momentum and not isinstance(optimizer, SGD):
         raise ValueError(
@@ -178,11 +192,10 @@ def optimizer_of(training: Training) -> Optimizer:
 def slot_count(training: Training, size: int) -> int:
     """Optimiser numbers of one model with ``size`` parameters.
 
-    >>> [
-    ...     slot_count(Training(optimizer=o, momentum=m), 7)
-    ...     for o, m in (("sgd", 0.0), ("sgd", 0.9), ("adam", 0.0))
-    ... ]
-    [0, 7, 15]
+    >>> [slot_count(Training(optimizer=name), 7) for name in ("sgd", "adam")]
+    [0, 15]
+    >>> slot_count(Training(momentum=0.9), 7)
+    7
     """
     optimizer = optimizer_of(training)
     return optimizer.buffers * size + optimizer.counters

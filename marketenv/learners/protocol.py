@@ -1,4 +1,4 @@
-"""What a learner is: local training and scoring of many models in one call."""
+"""The protocol of learners: local training and scoring of many models in one call."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Learner(Protocol):
         ...
 
     def prepare(self, shards: Shards) -> Any:
-        """Compute once what training needs from the models' data; shards have owners [models]."""
+        """The models' data in the form that training needs; shards have owners [models]."""
         ...
 
     def train(
@@ -86,16 +86,17 @@ class Learner(Protocol):
     ) -> tuple[Float[Tensor, "models params"], Float[Tensor, "models slots"]]:
         """Train every model for one round; returns new (params, slots) and modifies nothing.
 
-        effort: share of the round's steps, 0..1; step s has weight clip(effort * steps -
-            s, 0, 1)   [models]
-        keys:   seeds of the minibatch order   [models]
+        effort: share of the round's steps, 0..1; step s has weight
+                clip(effort * steps - s, 0, 1)   [models]
+        keys:   of the minibatch order           [models]
         pull:   adds strength / 2 * |theta - centre|^2 to every model's loss; None adds nothing
         """
         ...
 
     def exam(self, shards: Shards) -> Any:
-        """Compute once what scoring needs; shards have owners [markets], or [1] to be shared by
-        all markets.
+        """The data in the form that scoring needs.
+
+        shards: owners [markets], or [1] to be shared by all markets
         """
         ...
 

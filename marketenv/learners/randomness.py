@@ -1,6 +1,4 @@
-"""Refuse modules and augmentations with randomness of their own: training is a function of its
-keys.
-"""
+"""Checks that modules and augmentations draw from their keys alone."""
 
 from __future__ import annotations
 
@@ -16,13 +14,10 @@ ADVICE = "a function of parameters and examples, without noise or dropout"
 
 
 def check_pure(module: nn.Module, feature_shape: tuple[int, ...]) -> None:
-    """Refuse a module in eval mode that answers the same examples in two ways, or draws random
-    numbers in either mode.
+    """Refuse a module that draws random numbers, or answers the same examples in two ways.
 
-    Models are trained and scored in eval mode, so what is drawn in training mode alone, as dropout
-    is, would be left out.
-
-    Raises ValueError that says which it is.
+    Models are trained and scored in eval mode, so draws in training mode alone, as those of
+    dropout, would be missing. Raises ValueError that names the fault.
 
     >>> check_pure(nn.Linear(2, 1).eval(), (2,))
     """
@@ -44,10 +39,7 @@ def check_pure(module: nn.Module, feature_shape: tuple[int, ...]) -> None:
 
 
 def check_augment(augment: Augment | None, feature_shape: tuple[int, ...]) -> None:
-    """Refuse an augmentation that draws from anything but its keys; None draws nothing.
-
-    Raises ValueError.
-    """
+    """Refuse an augmentation that draws from anything but its keys, by a ValueError."""
     if augment is None:
         return
     x, zero = _ramp(1, 2, *feature_shape), torch.zeros(1, dtype=torch.int64, device="cpu")
@@ -61,8 +53,6 @@ def check_augment(augment: Augment | None, feature_shape: tuple[int, ...]) -> No
 
 
 def _ramp(*shape: int) -> Tensor:
-    """Numbers in [0, 1): not all 0, which hides what multiplies them, and 0 where a module
-    reads them as indices.
-    """
+    """Numbers in [0, 1): not all 0, which hides all factors, and 0 as indices of a module."""
     count = torch.Size(shape).numel()
     return (torch.arange(count, device="cpu").float() / max(count, 1)).view(shape)

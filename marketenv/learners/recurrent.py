@@ -1,6 +1,4 @@
-"""A small recurrent network that reads characters and says which one follows, written as matrix
-products.
-"""
+"""A small recurrent network, as matrix products, that predicts the next character of a text."""
 
 from __future__ import annotations
 
@@ -26,24 +24,25 @@ class OneHot(nn.Module):
         self.size = size
 
     def forward(self, x: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch size"]:
-        """Compare every number with all of them: a product with the rows then picks weights, in
-        a fixed order of sums.
+        """Compare every number with all of them.
+
+        A product with the rows then picks weights, and its sums have a fixed order.
         """
         return (x[..., None] == torch.arange(self.size, device=x.device, dtype=x.dtype)).to(x.dtype)
 
 
 class CharacterGRU(nn.Module):
-    """Read characters one by one into a hidden state, and score what follows the last one.
+    """Read characters one by one into a hidden state, and score the next character.
 
-    h_0 = 0;
-    r, z, n: three parts of length ``hidden`` of i_t = W_i e(x_t) + b_i and of s_t = W_h h_{t-1} +
-    b_h r = sigmoid(i_r + s_r);  z = sigmoid(i_z + s_z);  n = tanh(i_n + r * s_n);
-    h_t = (1 - z) n + z h_{t-1} outputs = W h_length + b
+    i_t = W_i e(x_t) + b_i;  s_t = W_h h_{t-1} + b_h;  h_0 = 0
+    (each in three parts r, z, n of length ``hidden``)
+    r = sigmoid(i_r + s_r);  z = sigmoid(i_z + s_z);  n = tanh(i_n + r * s_n)
+    h_t = (1 - z) n + z h_{t-1};  outputs = W h_length + b
 
     x: numbers of characters, as floats [batch, length];   returns scores [batch, n_outputs]
 
-    Source: Cho et al., EMNLP 2014, with the reset after the product as torch.nn.GRU has it, whose
-    order of gates this is.
+    Source: Cho et al., EMNLP 2014, with the reset after the product and the order of gates of
+    torch.nn.GRU.
     """
 
     def __init__(self, characters: int, n_outputs: int, hidden: int, embedding: int) -> None:
@@ -56,27 +55,26 @@ class CharacterGRU(nn.Module):
         self.linear = nn.Linear(hidden, n_outputs)
 
     def forward(self, x: Float[Tensor, "batch length"]) -> Float[Tensor, "batch outputs"]:
-        """Scores of what follows."""
-        # of all places at once: only the state needs its turn
-        given = self.inputs(self.embedding(self.characters(x)))
+        """Scores of the next character."""
+        # of all places at once: only the state goes from place to place
+        inputs = self.inputs(self.embedding(self.characters(x)))
         state = x.new_zeros(len(x), self.hidden)
-        for place in given.unbind(1):
+        for place in inputs.unbind(1):
             state = self._next(state, place)
         return self.linear(state)
 
-    def _next(self, state: Tensor, given: Tensor) -> Tensor:
+    def _next(self, state: Tensor, inputs: Tensor) -> Tensor:
         own_r, own_z, own_n = self.recurrent(state).chunk(3, -1)
-        in_r, in_z, in_n = given.chunk(3, -1)
-        new, keep = (
-            torch.tanh(in_n + torch.sigmoid(in_r + own_r) * own_n),
-            torch.sigmoid(in_z + own_z),
-        )
+        in_r, in_z, in_n = inputs.chunk(3, -1)
+        new = torch.tanh(in_n + torch.sigmoid(in_r + own_r) * own_n)
+        keep = torch.sigmoid(in_z + own_z)
         return new + keep * (state - new)
 
 
 def _filled(module: CharacterGRU) -> CharacterGRU:
-    """Give the module its first values from keyed draws: biases 0, characters of variance 1,
-    weights of 1 / inputs.
+    """Give the module its first values from keyed draws.
+
+    Biases are 0; the variance of characters is 1, that of weights 1 / inputs.
     """
     module = module.to_empty(device="cpu").float()  # whatever type torch makes by default
     with torch.no_grad():
@@ -84,12 +82,11 @@ def _filled(module: CharacterGRU) -> CharacterGRU:
             if p.dim() == 1:
                 p.zero_()
                 continue
-            drawn = draws.normal(
-                draws.fold(torch.tensor(0, device="cpu"), "recurrent", name), *p.shape
-            )
-            # of the characters one alone is not 0
+            key = draws.fold(torch.tensor(0, device="cpu"), "recurrent", name)
+            noise = draws.normal(key, *p.shape)
+            # of the characters only one is not 0
             inputs = 1 if name == "embedding.weight" else p.shape[1]
-            p.copy_((drawn - drawn.mean()) / drawn.std(correction=0) / math.sqrt(inputs))
+            p.copy_((noise - noise.mean()) / noise.std(correction=0) / math.sqrt(inputs))
     return module
 
 
@@ -100,7 +97,7 @@ class CharacterLearner(ModuleLearner):
     """
 
     def prepare(self, shards: Shards) -> Shards:
-        """Check the models' data, which minibatches are drawn from as they are."""
+        """Check the models' data; minibatches are drawn from the data as they are."""
         return super().prepare(self._checked(shards))
 
     def exam(self, shards: Shards) -> Exam:
@@ -131,15 +128,16 @@ def recurrent(
     engine: str = "vmap",
     memory: int = 2**28,
 ) -> CharacterLearner:
-    """Make a learner that reads a window of characters and predicts the next one; its models cannot
-    be aligned.
+    """Make a learner that reads a window of characters and predicts the next one.
 
-    feature_shape: (length,), of characters' numbers as floats;
-        n_outputs: classes, the characters that may follow
-    hidden: numbers of the state   embedding: numbers of a character
-        characters: how many there are; None: n_outputs
+    Its models cannot be aligned.
+
+    feature_shape: (length,), of characters' numbers as floats
+    n_outputs:     classes, the characters that may come next
+    hidden:        numbers of the state;   embedding: numbers of a character
+    characters:    how many there are; None: n_outputs
     engine, memory: as in ``ModuleLearner``, but "vmap" on a CPU too: as fast as the loop for 10
-        models, twice as fast for 50
+                   models, twice as fast for 50
 
     Raises ValueError for other feature shapes and tasks, and sizes below 1.
 
@@ -147,11 +145,9 @@ def recurrent(
     ('embedding.weight',)
     """
     hidden, embedding = whole(hidden, "hidden", 1), whole(embedding, "embedding", 1)
-    known = (
-        n_outputs
-        if characters is None
-        else whole(characters, "characters", 1, fix=", or None for n_outputs")
-    )
+    count = n_outputs
+    if characters is not None:
+        count = whole(characters, "characters", 1, fix=", or None for n_outputs")
     if len(feature_shape) != 1 or task != "classification":
         raise ValueError(
             f"feature_shape is {feature_shape} and task is {task!r}, wanted (length,) and"
@@ -159,7 +155,7 @@ def recurrent(
             " for images and 'mlp' for other features."
         )
     with torch.device("meta"):  # no values: torch's own would come from the global generator
-        module = CharacterGRU(known, n_outputs, hidden, embedding)
+        module = CharacterGRU(count, n_outputs, hidden, embedding)
     return CharacterLearner(
         feature_shape,
         n_outputs,

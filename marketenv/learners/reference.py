@@ -1,6 +1,4 @@
-"""The plain way, one model after another with autograd and torch.optim: what every learner is
-tested against.
-"""
+"""Training one model after another, with autograd and torch.optim: the reference of all tests."""
 
 from __future__ import annotations
 
@@ -22,10 +20,10 @@ from marketenv.learners.training import DUST, Pull, Training
 def _optimizer(
     training: Training, layout: Layout, leaves: dict[str, Tensor], slots: Tensor
 ) -> torch.optim.Optimizer:
-    """The named torch optimiser over the leaves, its state taken from slots."""
+    """The named torch optimiser over the leaves, with its state from the slots."""
     settings: dict[str, Any] = {"lr": training.learning_rate, "weight_decay": training.weight_decay}
-    held = len(slots) - (training.optimizer == "adam")
-    parts = [layout.views(part) for part in slots[:held].view(-1, layout.size)]
+    count = len(slots) - (training.optimizer == "adam")
+    parts = [layout.views(part) for part in slots[:count].view(-1, layout.size)]
     if training.optimizer == "adam":
         adam = torch.optim.Adam(leaves.values(), **settings)
         for name, leaf in leaves.items():
@@ -50,19 +48,18 @@ def _slots_of(
 
 
 def _places(training: Training, size: int, key: Tensor, step: int) -> Tensor:
-    """The shard's places that one model sees in one step."""
+    """The places in the shard of one model's examples in one step."""
     if training.batch_size is None:
         return torch.arange(size, device=key.device)
     order = draws.permutation(draws.fold(key, "minibatches"), size)
-    return order[
-        (step * training.batch_size + torch.arange(training.batch_size, device=key.device)) % size
-    ]
+    place = torch.arange(training.batch_size, device=key.device)
+    return order[(step * training.batch_size + place) % size]
 
 
 def _examples(
     training: Training, shards: Shards, key: Tensor, step: int, number: int
 ) -> tuple[Tensor, Tensor]:
-    """What model ``number`` learns from in one step, augmented where the training says so."""
+    """The examples of model ``number`` in one step, augmented where the training wants it."""
     rows = shards.index[_places(training, int(shards.size), key, step)]
     x, own = shards.x[rows], draws.fold(key[None], "augment", step)
     if training.augment is not None:
@@ -71,7 +68,7 @@ def _examples(
 
 
 def _tension(theta: Tensor, pull: Pull, number: int) -> Tensor:
-    """What the pull adds to the loss of model ``number``."""
+    """The term of the pull in the loss of model ``number``."""
     return 0.5 * pull.strength[number] * (theta - pull.centre[number]).square().sum()
 
 
@@ -103,10 +100,9 @@ def _train_one(
             leaf.data = before[name] + weight * (leaf.data - before[name])
     if not steps:
         return params.clone(), slots.clone()
-    held = _slots_of(training, layout, leaves, optimizer.state)
-    return layout.flat({n: leaf.detach() for n, leaf in leaves.items()}), torch.cat(
-        [slots[:0], *held]
-    )
+    parts = _slots_of(training, layout, leaves, optimizer.state)
+    new = layout.flat({name: leaf.detach() for name, leaf in leaves.items()})
+    return new, torch.cat([slots[:0], *parts])
 
 
 @full_precision()
@@ -119,26 +115,19 @@ def loop_train(
     keys: Int[Tensor, "models"],
     pull: Pull | None = None,
 ) -> tuple[Float[Tensor, "models params"], Float[Tensor, "models slots"]]:
-    """Train models one by one with autograd and torch.optim: what ``learner.train`` does, made of
-    other parts.
+    """Train models one by one with autograd and torch.optim, as ``learner.train`` does.
 
-    learner: any learner of this room (its layout, task, training and ``forward``); shards: owners
-        [models].
-    pull: its term is added to the loss that autograd sees.
+    learner: any learner of this room (its layout, task, training and ``forward``)
+    shards:  owners [models]
+    pull:    its term is added to the loss of autograd
+
     A step of weight w ends at params + w * (where torch's step ends - params). Slow: for tests and
     benchmarks, on a CPU.
     """
-    done = [
-        _train_one(
-            learner,
-            params[i],
-            slots[i],
-            Shards(shards.x, shards.y, shards.index[i], shards.size[i]),
-            e,
-            keys[i],
-            i,
-            pull,
-        )
-        for i, e in enumerate(effort.double().tolist())
-    ]
-    return torch.stack([p for p, _ in done]), torch.stack([s for _, s in done])
+    new_params, new_slots = [], []
+    for i, share in enumerate(effort.double().tolist()):
+        own = Shards(shards.x, shards.y, shards.index[i], shards.size[i])
+        one = _train_one(learner, params[i], slots[i], own, share, keys[i], i, pull)
+        new_params.append(one[0])
+        new_slots.append(one[1])
+    return torch.stack(new_params), torch.stack(new_slots)

@@ -2,8 +2,8 @@
 
 Matrix products over a batch take MKL's batched path only when they write to contiguous memory.
 Views into the flat bank are not contiguous, and products of small matrices into them ran 2 to 4
-times slower, so small tensors are worked on in stacks of their own and joined at the end. For large
-ones a loop over models is as fast, and the copy is not.
+times slower, so small tensors get stacks of their own, which are joined at the end. For large ones
+a loop over models is as fast, and a copy is slow.
 """
 
 from __future__ import annotations
@@ -16,33 +16,31 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from marketenv.core.bank import Layout
-from marketenv.learners.optimizers import Held, Optimizer
+from marketenv.learners.optimizers import Buffers, Optimizer
 from marketenv.learners.training import Pull, Step
 
-LARGE = 2**17  # numbers of a tensor from which it is worked on inside the bank
+LARGE = 2**17  # a tensor of so many numbers stays inside the bank
 
 
 def _loosen(views: dict[str, Tensor]) -> dict[str, Tensor]:
     """Small views as contiguous copies, large ones as they are."""
-    return {
-        name: (
-            v if math.prod(v.shape[1:]) >= LARGE else v.clone(memory_format=torch.contiguous_format)
-        )
-        for name, v in views.items()
-    }
+    stacks = {}
+    for name, view in views.items():
+        small = math.prod(view.shape[1:]) < LARGE
+        stacks[name] = view.clone(memory_format=torch.contiguous_format) if small else view
+    return stacks
 
 
 @dataclass(frozen=True)
 class Stacks:
     """Parameters and optimiser buffers of one round, owned by it and changed in place.
 
-    order:  which model stands at each place, None where none moved           [models]
+    order:  number of the model at each place; None: in its own order        [models]
     params, slots: the new banks, models in that order   [models, params], [models, slots]
-    theta:  each tensor of all models   [models, *shape] by name
-    held:   the optimiser's buffers of each tensor                            each [models, *shape]
-    count:  steps that each model has begun, where the optimiser counts       [models, counters]
-    pull:   what draws each model to a point of its own, models in that order; None where nothing
-            does
+    theta:  each tensor of all models, by name                               [models, *shape]
+    buffers: the optimiser's, of each tensor                                 each [models, *shape]
+    count:  steps that each model has begun, where the optimiser counts      [models, counters]
+    pull:   draws each model to a point of its own, models in that order; None: there is no pull
     """
 
     layout: Layout
@@ -50,41 +48,37 @@ class Stacks:
     params: Float[Tensor, "models params"]
     slots: Float[Tensor, "models slots"]
     theta: dict[str, Tensor]
-    held: dict[str, Held]
+    buffers: dict[str, Buffers]
     count: Float[Tensor, "models counters"]
     pull: Pull | None = None
 
     def drift(self, name: str, step: Step) -> Tensor:
-        """What the pull adds to a tensor's gradient, strength * (theta - centre) [active,
-        *shape], contiguous and new.
+        """The pull's term of a tensor's gradient: strength * (theta - centre) [active, *shape].
+
+        It is contiguous and new.
         """
         assert self.pull is not None
-        theta, centre = (
-            self.theta[name][: step.active],
-            self.pull.centre[: step.active, self.layout.slices[name]],
-        )
-        return (
-            theta.flatten(1)
-            .sub(centre)
-            .mul_(self.pull.strength[: step.active, None])
-            .view(theta.shape)
-        )
+        theta = self.theta[name][: step.active]
+        centre = self.pull.centre[: step.active, self.layout.slices[name]]
+        strength = self.pull.strength[: step.active, None]
+        return theta.flatten(1).sub(centre).mul_(strength).view(theta.shape)
 
     def pulled(self, name: str, gradient: Float[Tensor, "active *shape"], step: Step) -> Tensor:
-        """A tensor's gradient with what the pull adds to it; itself where nothing does."""
+        """A tensor's gradient with the pull's term; itself without a pull."""
         return gradient if self.pull is None else self.drift(name, step).add_(gradient)
 
     def begin(self, step: Step) -> Tensor:
-        """Count the step for the models that take part in it; returns their counts [active]
-        (empty if none are kept).
+        """Count the step for the models that take part in it, and return their counts [active].
+
+        They are empty where the optimiser counts no steps.
         """
         return self.count[: step.active].add_(1.0).flatten()
 
     def close(self) -> tuple[Float[Tensor, "models params"], Float[Tensor, "models slots"]]:
         """Join the stacks into the new flat (params, slots), in the models' own order."""
-        held = _by_buffer(self.held)
-        homes = [self.layout.views(self.params), *_buffers(self.layout, self.slots, len(held))]
-        for home, stacks in zip(homes, [self.theta, *held], strict=True):
+        by_buffer = _by_buffer(self.buffers)
+        homes = [self.layout.views(self.params), *_buffers(self.layout, self.slots, len(by_buffer))]
+        for home, stacks in zip(homes, [self.theta, *by_buffer], strict=True):
             for name, view in home.items():
                 if stacks[name].data_ptr() != view.data_ptr():
                     view.copy_(stacks[name])
@@ -99,9 +93,10 @@ def _buffers(layout: Layout, slots: Tensor, count: int) -> list[dict[str, Tensor
     return [layout.views(slots[:, b * layout.size : (b + 1) * layout.size]) for b in range(count)]
 
 
-def _by_buffer(held: dict[str, Held]) -> list[dict[str, Tensor]]:
+def _by_buffer(buffers: dict[str, Buffers]) -> list[dict[str, Tensor]]:
     """Turn (tensor -> its buffers) into one (tensor -> buffer) per buffer."""
-    return [dict(zip(held, buffers, strict=True)) for buffers in zip(*held.values(), strict=True)]
+    by_buffer = zip(*buffers.values(), strict=True)
+    return [dict(zip(buffers, tensors, strict=True)) for tensors in by_buffer]
 
 
 def open_stacks(
@@ -112,21 +107,11 @@ def open_stacks(
     order: Tensor | None,
     pull: Pull | None = None,
 ) -> Stacks:
-    """Copy flat parameters and slots, in the given order, and open them as stacks; a pull is
-    sorted likewise, once.
-    """
+    """Copy flat parameters, slots and pull, in this order (None: as they are), as stacks."""
     params, slots = (t.clone() if order is None else t[order] for t in (params, slots))
-    buffers = [_loosen(views) for views in _buffers(layout, slots, optimizer.buffers)]
-    held = {name: tuple(buffer[name] for buffer in buffers) for name, _ in layout.shapes}
+    stacks = [_loosen(views) for views in _buffers(layout, slots, optimizer.buffers)]
+    buffers = {name: tuple(stack[name] for stack in stacks) for name, _ in layout.shapes}
     count = slots[:, optimizer.buffers * layout.size :]
     theta = _loosen(layout.views(params))
-    return Stacks(
-        layout,
-        order,
-        params,
-        slots,
-        theta,
-        held,
-        count,
-        None if pull is None else pull.ordered(order, params.dtype),
-    )
+    pull = None if pull is None else pull.ordered(order, params.dtype)
+    return Stacks(layout, order, params, slots, theta, buffers, count, pull)

@@ -1,4 +1,4 @@
-"""How local training runs: its settings, and which models take part in which step."""
+"""Settings of local training, and the models that take part in each step."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class Training:
                    torch.optim.Adam)
     batch_size:    examples per step; None takes the whole shard every step
     steps:         local steps per round at effort 1
-    augment:       changes a step's examples before they are learned from: augment(x, keys, models)
-                   -> x of the same shape, drawing from its keys alone; ``models`` are numbers in
-                   the caller's order. Data and scores never change. ``marketenv.data.augmentation``
-                   makes one of names
+    augment:       changes a step's examples before a model learns from them: augment(x, keys,
+                   models) -> x of the same shape, by draws from its keys alone; ``models`` are
+                   numbers in the caller's order. Data and scores never change.
+                   ``marketenv.data.augmentation`` makes one from names
     """
 
     optimizer: str = "sgd"
@@ -69,16 +69,13 @@ DEFAULT = Training()
 
 def check_training(value: Any, name: str) -> Training:
     """Take a ``Training``; ValueError for anything else, such as a dict of its settings."""
-    if not isinstance(value, Training):
-        settings = (
-            ", ".join(f"{key}={entry!r}" for key, entry in value.items())
-            if isinstance(value, Mapping)
-            else "steps=10"
-        )
-        raise refused(
-            name, value, f"a Training: pass Training({settings}), which marketenv.learners has"
-        )
-    return value
+    if isinstance(value, Training):
+        return value
+    settings = "steps=10"
+    if isinstance(value, Mapping):
+        settings = ", ".join(f"{key}={entry!r}" for key, entry in value.items())
+    fix = f"pass Training({settings}), which marketenv.learners has"
+    raise refused(name, value, f"a Training: {fix}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,10 +84,10 @@ class Pull:
 
     loss + strength / 2 * |theta - centre|^2, so every gradient gains strength * (theta - centre),
     before weight decay, momentum and Adam's means, as a term of a torch loss would; a model of
-    strength 0 trains as without
+    strength 0 trains as without a pull
 
-    centre:   where each model is drawn to, in the order of params    float [models, params]
-    strength: how strongly, >= 0                                      float [models]
+    centre:   the point of each model, in the order of params    float [models, params]
+    strength: >= 0                                               float [models]
 
     Raises ValueError for other shapes, and numbers that are negative, NaN or infinite.
 
@@ -127,21 +124,18 @@ class Pull:
             )
 
     def ordered(self, order: Int[Tensor, "models"] | None, dtype: torch.dtype) -> Pull:
-        """The pull of models that stand in another order (None: in this one), as numbers of the
-        type.
-        """
+        """The pull of models in another order (None: in this order), as numbers of the type."""
         centre, strength = self.centre.to(dtype), self.strength.to(dtype)
         return Pull(centre, strength) if order is None else Pull(centre[order], strength[order])
 
 
 @dataclass(frozen=True)
 class Step:
-    """One local step of the models that take part in it: the first ``active`` ones, sorted by
-    effort.
+    """One local step of the models that take part in it: the first ``active`` by effort.
 
-    number:  which step of the round it is, from 0
+    number:  the step's place in the round, from 0
     active:  how many models take part
-    weight:  by how much each one's move is scaled, in (0, 1]    [active]
+    weight:  factor of each model's move, in (0, 1]    [active]
     partial: whether any weight is below 1
     """
 
@@ -160,57 +154,52 @@ def schedule(
 ) -> tuple[Int[Tensor, "models"] | None, list[Step]]:
     """Sort models by falling effort, so that those that still train are always the first ones.
 
-    weight[s, i] = clip(effort[i] * steps - s, 0, 1); steps in which nobody takes part are left out
+    weight[s, i] = clip(effort[i] * steps - s, 0, 1); steps in which no model takes part are left
+    out
 
-    Returns (order, steps of the round); order is None when all efforts are equal and nothing has to
-    move.
+    Returns (order, steps of the round); order is None when all efforts are equal.
 
     >>> order, plan = schedule(torch.tensor([0.25, 1.0]), 2)
     >>> order, [(s.active, s.weight) for s in plan]
     (tensor([1, 0]), [(2, tensor([1.0000, 0.5000])), (1, tensor([1.]))])
     """
-    order = (
-        None if bool((effort == effort[:1]).all()) else effort.argsort(descending=True, stable=True)
-    )
+    order = None
+    if not bool((effort == effort[:1]).all()):
+        order = effort.argsort(descending=True, stable=True)
     work = (effort if order is None else effort[order]).float() * steps
     weights = (work - torch.arange(steps, device=effort.device)[:, None]).clamp(0.0, 1.0)
     weights = torch.where(weights < DUST, 0.0, weights)
     active = (weights > 0).sum(1).tolist()
     partial = ((weights > 0) & (weights < 1)).any(1).tolist()
-    return order, [
-        Step(s, n, weights[s, :n], p)
-        for s, (n, p) in enumerate(zip(active, partial, strict=True))
-        if n
-    ]
+    numbered = enumerate(zip(active, partial, strict=True))
+    return order, [Step(s, n, weights[s, :n], p) for s, (n, p) in numbered if n]
 
 
 def check_round(
     size: int,
-    held: int,
+    n_slots: int,
     params: Tensor,
     slots: Tensor,
     effort: Float[Tensor, "models"],
     keys: Int[Tensor, "models"],
     pull: Pull | None = None,
 ) -> None:
-    """Refuse arguments of ``train`` that do not fit each other or an effort outside [0, 1]; NaN
-    is refused too.
-    """
+    """Refuse arguments of ``train`` that do not fit each other, and an effort outside [0, 1]."""
     n = params.shape[0]
-    got = (tuple(params.shape), tuple(slots.shape), tuple(effort.shape), tuple(keys.shape))
-    if got != ((n, size), (n, held), (n,), (n,)):
+    shapes = tuple(tuple(part.shape) for part in (params, slots, effort, keys))
+    if shapes != ((n, size), (n, n_slots), (n,), (n,)):
         raise ValueError(
-            f"train got params, slots, effort, keys of shapes {got}, wanted [models, {size}],"
-            f" [models, {held}], [models], [models]. Flatten markets x agents to models; make slots"
-            " with fresh_slots(n_models, device)."
+            f"train got params, slots, effort, keys of shapes {shapes}, wanted [models, {size}],"
+            f" [models, {n_slots}], [models], [models]. Flatten markets x agents to models; make"
+            " slots with fresh_slots(n_models, device)."
         )
     if pull is not None and pull.centre.shape != (n, size):
         raise ValueError(
             f"pull.centre has shape {list(pull.centre.shape)}, wanted {[n, size]} as params: one"
             " point for every model."
         )
-    if not bool(((effort >= 0) & (effort <= 1)).all()):
+    inside = (effort >= 0) & (effort <= 1)  # no NaN is
+    if not bool(inside.all()):
         raise ValueError(
-            f"effort has {effort[~((effort >= 0) & (effort <= 1))][0]:g}, wanted numbers in [0, 1];"
-            " clip it first."
+            f"effort has {effort[~inside][0]:g}, wanted numbers in [0, 1]; clip it first."
         )

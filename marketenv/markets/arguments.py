@@ -1,4 +1,4 @@
-"""Arguments that markets share: how each is checked, and the learner that two of them name."""
+"""Arguments that markets share: their checks, and the source and the learner that they name."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ from marketenv.data import CorruptedSource, Source, make_source
 from marketenv.learners import LEARNERS, Learner, Training
 from marketenv.learners.training import check_training
 
-# the last round ends the game, or cuts it where nobody sees that (see ``Market``)
+# the last round ends the game, or cuts it without any agent seeing that (see ``Market``)
 HORIZONS = ("end", "cut")
-# what the market tells every learner of the table
+# arguments that the market gives every learner of the table
 MADE_FOR = ("feature_shape", "n_outputs", "task", "training")
-LARGEST_MONEY = 1e30  # of what agents are shown as float32, and of its products
+LARGEST_MONEY = 1e30  # agents see money, and products of it, as float32
 PAYMENT_RULE = "a callable (bids, asks) -> Outcome"
-# of a market, which data_options cannot name a second time
+# arguments of a market, which data_options must not name a second time
 OWN_ARGUMENTS = ("data", "partition", "n_agents")
 
 
 def data_options(value: Any, name: str) -> dict[str, Any]:
     """Options of the data by name; ValueError for one that is an argument of the market itself."""
-    found = options(value, name)
+    data = options(value, name)
     for key in OWN_ARGUMENTS:
-        if key in found:
+        if key in data:
             raise ValueError(
-                f"{name} has {key!r}: {found[key]!r}, which is an argument of the market itself;"
+                f"{name} has {key!r}: {data[key]!r}, which is an argument of the market itself;"
                 f" pass {key}=..."
             )
-    return found
+    return data
 
 
 GAME: dict[str, Check] = {
@@ -70,23 +70,19 @@ TRAINED: dict[str, Check] = GAME | {
 def source_of(
     config: Any, device: torch.device, n_agents: int | None = None, **defaults: Any
 ) -> Source:
-    """Make the source of a market's data, which may be in any way that
-    ``marketenv.data.make_source`` knows.
+    """Make the source of a market's data by ``marketenv.data.make_source``.
 
-    n_agents: who share the data; None: as many as the config says
-    defaults: options of the data where ``data_options`` say nothing else
+    n_agents: number of owners; None: that of the config
+    defaults: options of the data that ``data_options`` may replace
     """
     options = {"root": config.root, "download": config.download, **defaults, **config.data_options}
-    source: Source = make_source(
-        config.data, config.partition, n_agents or config.n_agents, **options
-    ).to(device)
+    count = n_agents or config.n_agents
+    source: Source = make_source(config.data, config.partition, count, **options).to(device)
     return source
 
 
 def check_labels(source: Source, device: torch.device) -> None:
-    """Raise ValueError where an agent knows none of its labels: it could learn nothing in a
-    market that learns by them.
-    """
+    """Raise ValueError where an agent knows none of its labels, and so could learn nothing."""
     if isinstance(source, CorruptedSource):
         _ = source.federation(torch.zeros(1, dtype=torch.int64, device=device)).supervised
 
@@ -99,16 +95,16 @@ def makes_gains(part: Any) -> bool:
     (True, False, False)
     """
     try:
-        found = keywords(part, 0) if callable(part) else ()
-        return found is None or "scale" in found
-    except ValueError:  # Python cannot say what it takes
+        names = keywords(part, 0) if callable(part) else ()
+        return names is None or "scale" in names
+    except ValueError:  # Python does not know the part's arguments
         return False
 
 
 def check_ready_made(
     learner: Any, learner_options: Mapping[str, Any], training: Training | None
 ) -> None:
-    """Refuse settings that only a learner of the table could be told."""
+    """Refuse settings that only a learner of the table takes."""
     if not isinstance(learner, str) and (learner_options or training is not None):
         what = "None" if learner is None else f"a ready-made {type(learner).__name__}"
         raise ValueError(
@@ -120,52 +116,40 @@ def check_ready_made(
 def make_learner(
     learner: Any, source: Source, training: Training, learner_options: Mapping[str, Any]
 ) -> Learner:
-    """Make the learner of that name for the source's data; one that is ready-made is taken as it
-    is.
+    """Make the learner of that name for the source's data, or take a ready-made one.
 
-    Raises ValueError for an unknown name or option, an option that lacks, and what is no learner.
+    Raises ValueError for an unknown name or option, for a missing option, and for what is no
+    learner.
     """
     if not isinstance(learner, str):
         return check_learner(learner)
     factory = lookup(LEARNERS, learner, "learner")
     known = keywords(factory, len(MADE_FOR)) or ()
-    given = options(learner_options, "learner_options", known)
+    chosen = options(learner_options, "learner_options", known)
+    parameters = inspect.signature(factory).parameters
     for name in known:
-        if (
-            name not in given
-            and inspect.signature(factory).parameters[name].default is inspect.Parameter.empty
-        ):
+        if name not in chosen and parameters[name].default is inspect.Parameter.empty:
             raise ValueError(
-                f"learner is {learner!r} and learner_options {given!r}, wanted an option {name!r}"
+                f"learner is {learner!r} and learner_options {chosen!r}, wanted an option {name!r}"
                 f" too: learner_options={{{name!r}: <your {name}>}}."
             )
-    return factory(source.feature_shape, source.n_outputs, source.task, training, **given)
+    return factory(source.feature_shape, source.n_outputs, source.task, training, **chosen)
 
 
 def check_learner(learner: Any) -> Learner:
-    """Take an object that has all that a ``Learner`` has; ValueError for anything else, with
-    what to do for a module.
-    """
+    """Return an object that has all that a ``Learner`` has; ValueError for anything else."""
     methods = [name for name in dir(Learner) if not name.startswith("_")]
-    lacking = [name for name in methods if not hasattr(learner, name)]
-    if not lacking and not isinstance(learner, type):
-        found: Learner = learner
-        return found
+    missing = [name for name in methods if not hasattr(learner, name)]
+    if not missing and not isinstance(learner, type):
+        own: Learner = learner
+        return own
     wanted = f"a name ({', '.join(LEARNERS)}) or a Learner object"
     if isinstance(learner, nn.Module):
-        raise refused(
-            "learner",
-            learner,
-            f"{wanted}: pass learner='module', learner_options={{'module': <this module>}}",
-        )
+        fix = "pass learner='module', learner_options={'module': <this module>}"
+        raise refused("learner", learner, f"{wanted}: {fix}")
     if isinstance(learner, type):
-        raise refused(
-            "learner",
-            learner,
-            f"{wanted}: this is the class {learner.__name__}, make an object of it",
-        )
-    raise refused(
-        "learner",
-        learner,
-        wanted if lacking == methods else f"{wanted}, which has {', '.join(lacking)} too",
-    )
+        fix = f"this is the class {learner.__name__}, make an object of it"
+        raise refused("learner", learner, f"{wanted}: {fix}")
+    if missing != methods:
+        wanted = f"{wanted}, which has {', '.join(missing)} too"
+    raise refused("learner", learner, wanted)

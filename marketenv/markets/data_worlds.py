@@ -1,6 +1,4 @@
-"""What the seeds of a data market fix: what sellers own, and what the buyer judges models and
-distances by.
-"""
+"""Worlds of a data market: the sellers' data, and the examples that judge models and distances."""
 
 from __future__ import annotations
 
@@ -21,13 +19,11 @@ from marketenv.valuation import FeatureMap, pca
 
 @dataclass(frozen=True, eq=False)
 class Buyer:
-    """The buyer's examples, and the features that distances see; one row where all worlds share
-    them.
+    """The buyer's examples, and their features for distances; one row where worlds share them.
 
-    x, y, size: padded examples   [rows, width, *features], [rows, width], [rows]
-    mean, basis: an example's features are (x -
-        mean) basis   float64 [rows, inputs], [rows, inputs, dimensions]
-    baseline: accuracy of always saying the commonest class   float64 [rows]
+    x, y, size:  padded examples   [rows, width, *features], [rows, width], [rows]
+    mean, basis: an example's features are (x - mean) basis   [rows, inputs], [rows, inputs, dims]
+    baseline:    accuracy of always predicting the commonest class   [rows]
     """
 
     x: Float[Tensor, "rows width *features"]
@@ -39,9 +35,7 @@ class Buyer:
 
     @classmethod
     def of(cls, validation: Shards, n_classes: int, dimensions: int | None) -> Buyer:
-        """Principal components of the examples, all scaled alike so that a feature's mean
-        variance is 1.
-        """
+        """Principal components of the examples, on one scale: the mean variance is 1."""
         x, y, mask = validation.padded()
         flat, weight = x.flatten(2).double(), mask.double()
         count = weight.sum(1, keepdim=True)
@@ -50,30 +44,29 @@ class Buyer:
         scale = variance.mean(-1).sqrt()
         scale = torch.where(scale > 0, scale, 1.0)
         hits = torch.nn.functional.one_hot(y, n_classes).double() * weight[..., None]
-        baseline = (hits.sum(1) / count).amax(-1)
         return cls(
-            x,
-            y,
-            validation.size,
-            components.shift[:, 0],
-            components.matrix / scale[:, None, None],
-            baseline,
+            x=x,
+            y=y,
+            size=validation.size,
+            mean=components.shift[:, 0],
+            basis=components.matrix / scale[:, None, None],
+            baseline=(hits.sum(1) / count).amax(-1),
         )
 
     def features(
         self, x: Float[Tensor, "markets rows *features"]
     ) -> Float64[Tensor, "markets rows dimensions"]:
-        """What distances see of examples: their principal components."""
+        """The features of examples that distances see: their principal components."""
         return FeatureMap(self.mean[:, None], self.basis)(x.flatten(2))
 
     def select(self, worlds: Int[Tensor, "some"]) -> Buyer:
-        """Of some worlds; what all of them share stays as it is."""
+        """The same for some worlds; itself where all worlds share it."""
         if len(self.size) == 1:
             return self
         return Buyer(*(getattr(self, name)[worlds] for name in self.__dataclass_fields__))
 
     def joined(self, other: Buyer, shared: bool) -> Buyer:
-        """Of these worlds and then of the other ones, whose examples are equally many at most."""
+        """The same for these worlds and then the other ones."""
         if shared:
             return self
         width = max(self.y.shape[1], other.y.shape[1])
@@ -94,10 +87,10 @@ class DataContent:
     """Data of the worlds.
 
     learner:  that exams are laid out for;   n_classes: of the labels
-    train:    what sellers own   owners [worlds, sellers];
-              labelled: which rows have a label [worlds, sellers, width], None: all
-    exam, test_exam: the buyer's examples, and those that nobody trades by;
-        buyer: the same examples for distances
+    train:    what sellers own   owners [worlds, sellers]
+    labelled: which rows have a label [worlds, sellers, width]; None: all
+    exam, test_exam: the buyer's examples, and held-out test examples
+    buyer:    the buyer's examples for distances
     """
 
     learner: Learner
@@ -132,15 +125,11 @@ class DataContent:
 
 
 def _joined(one: Tensor | None, other: Tensor | None) -> Tensor | None:
-    """Which rows have labels, of these worlds and then of the other ones; the narrower is
-    filled up.
-    """
+    """Which rows have labels, of these worlds and then of the other ones, at equal width."""
     if one is None or other is None:
         return None
-    width = max(one.shape[-1], other.shape[-1])
-    return torch.cat(
-        [torch.nn.functional.pad(each, (0, width - each.shape[-1])) for each in (one, other)]
-    )
+    width, pad = max(one.shape[-1], other.shape[-1]), torch.nn.functional.pad
+    return torch.cat([pad(rows, (0, width - rows.shape[-1])) for rows in (one, other)])
 
 
 def open_content(
@@ -200,7 +189,7 @@ class DataWorlds(Worlds):
 
     @property
     def baseline(self) -> Float64[Tensor, "markets"]:
-        """Accuracy of always saying the commonest class."""
+        """Accuracy of always predicting the commonest class."""
         return self.content.buyer.select(self.at).baseline.expand(len(self.at))
 
     def score(
@@ -209,9 +198,6 @@ class DataWorlds(Worlds):
         rounds: Int[Tensor, "markets"],
         held_out: bool = False,
     ) -> Scores:
-        """Loss and accuracy of k models of every market on the buyer's examples, or on those
-        that nobody trades by.
-        """
-        return self.scores(
-            self.content.learner, self.content.test_exam if held_out else self.content.exam, models
-        )
+        """Scores of k models of every market on the buyer's examples, or on held-out ones."""
+        exam = self.content.test_exam if held_out else self.content.exam
+        return self.scores(self.content.learner, exam, models)

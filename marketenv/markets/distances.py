@@ -1,6 +1,4 @@
-"""How far what sellers show is from what the buyer wants: the embedding of rows, and distances
-of mixtures.
-"""
+"""Distances of the sellers' rows from the buyer's examples: embeddings, and mixtures of rows."""
 
 from __future__ import annotations
 
@@ -30,10 +28,10 @@ DIRECTIONS = 50  # of sliced distances
 class Measures:
     """Embedded rows of the sellers and of the buyer, as the platform gets them.
 
-    parts:  [markets, sellers, width, dimensions], of which ``weights`` count;
-            target: [markets, targets, dimensions]
-    weights: float64 [markets, sellers, width], 1 or 0;
-        counted: which of the targets count, alike [markets, targets]
+    parts:   of the sellers                            [markets, sellers, width, dimensions]
+    weights: 1 for rows that count, 0 for padding      [markets, sellers, width]
+    target:  of the buyer                              [markets, targets, dimensions]
+    counted: 1 for targets that count, 0 for padding   [markets, targets]
     scale:   of all distances: 1 / (1 - t) between interpolated rows
     """
 
@@ -46,12 +44,12 @@ class Measures:
 
 @dataclass(frozen=True)
 class Distances:
-    """How the platform measures.
+    """How the platform measures distances.
 
     n_classes, labels, covariance, vocabulary, method: as in the market's config
-    private: whether only interpolated rows leave their owners;
-        anchors, mix, spread: k, t and sigma of TriangleWad
-    targets: of the buyer's examples, to which distances are taken, the most
+    private: whether only interpolated rows leave their owners
+    anchors, mix, spread: k, t and sigma of TriangleWad
+    targets: most examples of the buyer in a distance
     """
 
     n_classes: int
@@ -67,13 +65,13 @@ class Distances:
 
     @property
     def pseudo(self) -> bool:
-        """Whether rows without a label get the class that is nearest."""
+        """Whether rows without a label get the nearest class."""
         return self.labels == "pseudo"
 
     def measures(
         self, floor: Floor, shown: Goods, spoof: Float[Tensor, "markets sellers"]
     ) -> Measures:
-        """Embed the rows that are shown; a spoofed part of them is the buyer's own."""
+        """Embed the rows that sellers show; the spoofed share of them are the buyer's own."""
         buyer, n_markets = floor.world.buyer, len(floor.seeds)
         target_x, target_y = buyer.features(buyer.x[:, : self.targets]), buyer.y[:, : self.targets]
         place = torch.arange(target_y.shape[1], device=target_y.device)
@@ -82,19 +80,18 @@ class Distances:
         target = self._embedded(target_x, target_y, counted).expand(n_markets, -1, -1)
         counted = counted.expand(n_markets, -1)
         parts = self._embedded(parts_x, shown.y, shown.mask)
-        parts = _spoofed(
-            parts, shown.size, target, buyer.size.expand(n_markets).clamp(max=self.targets), spoof
-        )
+        targets = buyer.size.expand(n_markets).clamp(max=self.targets)
+        parts = _spoofed(parts, shown.size, target, targets, spoof)
         if not self.private:
             return Measures(parts, shown.mask, target, counted)
         # features have variance 1
         anchors = reference(floor.keys("anchors"), self.anchors, target.shape[-1], self.spread)
         return Measures(
-            interpolate(parts, anchors[:, None], self.mix, shown.mask),
-            shown.mask,
-            interpolate(target, anchors, self.mix, counted),
-            counted,
-            1 / (1 - self.mix),
+            parts=interpolate(parts, anchors[:, None], self.mix, shown.mask),
+            weights=shown.mask,
+            target=interpolate(target, anchors, self.mix, counted),
+            counted=counted,
+            scale=1 / (1 - self.mix),
         )
 
     def wad(
@@ -102,16 +99,14 @@ class Distances:
     ) -> Float64[Tensor, "markets mixtures"]:
         """CombineWad of every mixture."""
         known = (measures.parts, mixtures, measures.target, measures.weights, measures.counted)
-        # along the same directions always, so that a market's numbers are those of its batch
+        # the directions are always the same, so that a batch does not change a market's numbers
         if self.method == "sliced":
             return measures.scale * combine_wad(*known, method="sliced", n_directions=DIRECTIONS)
         return measures.scale * combine_wad(*known, method=self.method)
 
     @property
     def remembered(self) -> int:
-        """How many potentials of each mixture ``wad_again`` hands on: those of the buyer's
-        examples, where there are any.
-        """
+        """Number of potentials of each mixture in ``wad_again``: one for each target, or none."""
         return self.targets if self.method == "fast" else 0
 
     def wad_again(
@@ -121,54 +116,39 @@ class Distances:
         last: Float64[Tensor, "markets others sellers"],
         potentials: Float64[Tensor, "markets others remembered"],
     ) -> tuple[Float64[Tensor, "markets mixtures"], Float64[Tensor, "markets mixtures remembered"]]:
-        """CombineWad of every mixture, and the potentials by which it was found, for the next
-        round.
+        """CombineWad of every mixture, and its potentials as a start for the next round.
 
-        last, potentials: mixtures of the last round and what it found of them, 0 where there was
-            none. They belong to the buyer's
-        examples, which stay when rows and anchors are others. A mixture that was not measured
-        begins anew: another one's do not help it.
+        last, potentials: mixtures of the last round and their potentials; 0 where there are none
+        Potentials belong to the buyer's examples, which stay when rows and anchors change. A
+        mixture that was not measured before starts anew: those of another one do not help.
         """
         if not self.remembered:
             return self.wad(measures, mixtures), potentials
         apart, nearest = torch.cdist(mixtures, last, p=1).min(-1, keepdim=True)
-        start = potentials.gather(1, nearest.expand(-1, -1, potentials.shape[-1])).masked_fill(
-            apart > 0, 0.0
-        )
+        start = potentials.gather(1, nearest.expand(-1, -1, potentials.shape[-1]))
+        start = start.masked_fill(apart > 0, 0.0)
         width = measures.target.shape[1]
         known = (measures.parts, mixtures, measures.target, measures.weights, measures.counted)
-        found = combine(*known, start=start[..., :width])
-        return measures.scale * found.wad, torch.nn.functional.pad(
-            found.g, (0, self.remembered - width)
-        )
+        result = combine(*known, start=start[..., :width])
+        new = torch.nn.functional.pad(result.g, (0, self.remembered - width))
+        return measures.scale * result.wad, new
 
     def between(self, one: Measures, two: Measures) -> Float64[Tensor, "markets sellers"]:
-        """Distance of each seller's rows from its own other ones; exactly 0 where they agree."""
+        """Distance between two sets of rows of each seller; exactly 0 where they are equal."""
         method = "sliced" if self.method == "sliced" else "exact"
-        return one.scale * wasserstein2(
-            one.parts, two.parts, one.weights, two.weights, method=method
-        )
+        known = (one.parts, two.parts, one.weights, two.weights)
+        return one.scale * wasserstein2(*known, method=method)
 
     def slopes(
         self, measures: Measures, mixtures: Float64[Tensor, "markets mixtures sellers"]
     ) -> tuple[Float64[Tensor, "markets mixtures"], Float64[Tensor, "markets mixtures sellers"]]:
-        """CombineWad of every mixture, and its slope in each seller's share; not of sliced
-        distances.
-        """
-        found = combine(
-            measures.parts,
-            mixtures,
-            measures.target,
-            measures.weights,
-            measures.counted,
-            method=self.method,
-        )
-        return measures.scale * found.wad, measures.scale * found.gradient
+        """CombineWad of every mixture, and its slope in each share; sliced distances have none."""
+        known = (measures.parts, mixtures, measures.target, measures.weights, measures.counted)
+        result = combine(*known, method=self.method)
+        return measures.scale * result.wad, measures.scale * result.gradient
 
     def _embedded(self, x: Tensor, y: Tensor, weights: Tensor | None) -> Tensor:
-        """Features, the label's moments among the owner's rows, and the label itself where a
-        vocabulary is agreed on.
-        """
+        """Features, moments of the label among the owner's rows, and the label by vocabulary."""
         covariance = "none" if self.labels == "features" else self.covariance
         # mean squared distance of two of the buyer's examples, whose features have variance 1
         unit = 2.0 * x.shape[-1]
@@ -181,9 +161,7 @@ class Distances:
 def pseudo_labels(
     rows: Goods, buyer: Buyer, n_classes: int
 ) -> Int[Tensor, "markets sellers width"]:
-    """Labels of rows that have one; of the others, the class whose mean among the buyer's
-    examples is nearest.
-    """
+    """Labels of rows, and for rows without one the class with the nearest mean at the buyer."""
     target = buyer.features(buyer.x)
     mask = torch.arange(buyer.y.shape[1], device=buyer.y.device) < buyer.size[:, None]
     hits = torch.nn.functional.one_hot(buyer.y, n_classes).double() * mask[..., None]
@@ -202,9 +180,9 @@ def _spoofed(
     targets: Int[Tensor, "markets"],
     spoof: Float[Tensor, "markets sellers"],
 ) -> Float64[Tensor, "markets sellers width dimensions"]:
-    """The first part of each seller's rows replaced by rows of the buyer, one after another.
+    """Each seller's rows, the first share of them replaced by rows of the buyer in turn.
 
-    size, targets: how many rows of each seller, and of the buyer, count
+    size, targets: number of rows of each seller, and of the buyer, that count
     """
     width = torch.arange(parts.shape[2], device=parts.device)
     market = torch.arange(len(target), device=parts.device)[:, None]

@@ -1,4 +1,4 @@
-"""Federated training of many models at once, each on the rows that some owners give it."""
+"""Federated training of many models at once, each on the rows of some owners."""
 
 from __future__ import annotations
 
@@ -50,16 +50,15 @@ class Federated:
         theta <- sum_o w_o theta_o,
         w_o an owner's share of the model's weights, theta_o trained from theta
 
-        rows:  of every owner   owners [owners];   owner: the model that each belongs to;
-               weight: > 0, such as its rows
-        keys:  of the owners' minibatches
+        rows:   of every owner   owners [owners];   owner: the model that each owner belongs to
+        weight: of each owner, > 0, such as its number of rows
+        keys:   of the owners' minibatches
         """
         if not len(owner):
             return params
         material = own_parts.prepare(self.learner, rows)
-        total = torch.zeros(len(params), dtype=torch.float64, device=params.device).index_add_(
-            0, owner, weight.double()
-        )
+        total = torch.zeros(len(params), dtype=torch.float64, device=params.device)
+        total.index_add_(0, owner, weight.double())
         share = (weight / total[owner]).to(params)[:, None]
         for turn in range(self.communications):
             local = self.local(params[owner], material, draws.fold(keys, turn))
@@ -80,17 +79,14 @@ class Federated:
         if not self.aligned:
             return local
         layout, permutations = self.learner.layout, self.learner.permutations or {}
-        return permute(
-            layout, permutations, local, match(layout, permutations, shared, local, keys)
-        )
+        orders = match(layout, permutations, shared, local, keys)
+        return permute(layout, permutations, local, orders)
 
 
 def federated_training(
     learner: Learner, communications: int, algorithm: str, alignment: str
 ) -> Federated:
-    """Federated training by the names that markets are configured with; ``auto`` matches where
-    the learner can be permuted.
-    """
+    """Federated training by names; ``auto`` aligns where the learner has permutations."""
     aligned = bool(learner.permutations) if alignment == "auto" else alignment == "weight_matching"
     return Federated(learner, communications, ALGORITHMS[algorithm], aligned)
 
@@ -100,8 +96,7 @@ def quotas(
     total: int,
     most: Int[Tensor, "markets sellers"],
 ) -> Int[Tensor, "markets mixtures sellers"]:
-    """Whole points of each seller, nearest to total * p: largest remainders first, and no more than
-    a seller has.
+    """Whole points of each seller near total * p, at most what it has; largest remainders first.
 
     >>> quotas(torch.tensor([[[0.5, 0.25, 0.25]]]), 5, torch.tensor([[9, 9, 9]]))
     tensor([[[3, 1, 1]]])

@@ -11,10 +11,10 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Goods:
-    """Rows of every seller, padded: as many count as ``size`` says.
+    """Padded rows of every seller; ``size`` rows of each count.
 
-    x: [markets, sellers, width, *features];   y, labelled: [markets, sellers, width];
-        size: [markets, sellers]
+    x:           [markets, sellers, width, *features]
+    y, labelled: [markets, sellers, width];   size: [markets, sellers]
     """
 
     x: Float[Tensor, "markets sellers width *features"]
@@ -23,7 +23,7 @@ class Goods:
     size: Int[Tensor, "markets sellers"]
 
     def first(self, width: int) -> Goods:
-        """No more than so many rows of each seller."""
+        """At most the first ``width`` rows of each seller."""
         return Goods(
             self.x[:, :, :width],
             self.y[:, :, :width],

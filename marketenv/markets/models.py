@@ -1,4 +1,4 @@
-"""What the agents of a role have learned: an entry of ``floor.models``."""
+"""Models of the agents of a role: an entry of ``floor.models``."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from torch import Tensor
 class Models:
     """Models of the agents of a role, and how they are trained next.
 
-    params:   flattened parameters                                          [markets, count, params]
-    slots:    numbers of the optimisers; none where they start anew
-              in every round   [markets, count, slots or 0]
-    effort:   share of a full training that the next one does
-    loss, accuracy: of the models as they are;   before: loss at the start of the round
-    centre, pull: what holds the next training, none where nothing
-        ever does, and how hard   [markets, count, params or 0]
+    params: flattened parameters                                      [markets, count, params]
+    slots:  numbers of the optimisers; width 0 where they start anew in every round
+                                                                      [markets, count, slots or 0]
+    effort: share of a full training that the next one does           [markets, count]
+    loss, accuracy: of the present models;   before: loss at the start of the round
+    centre: where the next training is held; width 0 where no training is ever held
+                                                                      [markets, count, params or 0]
+    pull:   strength of that hold, 0 for none                         [markets, count]
     """
 
     params: Float[Tensor, "markets count params"]
@@ -38,14 +39,12 @@ class Models:
         loss: Float[Tensor, "markets count"],
         accuracy: Float[Tensor, "markets count"],
     ) -> Models:
-        """Models before their first training, which is done at full effort and held by nothing."""
+        """Models before their first training, which is at full effort and without a pull."""
         ones = params.new_ones(params.shape[:2])
         return cls(params, slots, ones, loss, loss, accuracy, params[..., :0], 0 * ones)
 
     def held(
         self, centre: Float[Tensor, "markets count params"], pull: Float[Tensor, "markets count"]
     ) -> Models:
-        """The same models, whose next training is held near ``centre``, and how hard; 0 holds
-        nothing.
-        """
+        """The same models; their next training is held near ``centre`` with this ``pull``."""
         return replace(self, centre=centre, pull=pull)

@@ -1,7 +1,6 @@
-"""How the markets call parts that a user may have written: apart from the market's memory, and with
-all they return checked.
+"""How markets call parts of a user's own: on copies, and with a check of what they return.
 
-What is refused is refused by the part's name, before anything of the market changes.
+An error names the part, and comes before anything of the market changes.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from marketenv.learners.recurrent import CharacterLearner
 PAIRS = "markets, buyers, sellers"
 MODELS = "markets, agents, params"
 Models = Float[Tensor, "models params"]
-LEARNER_TYPES = (Linear, MLP, ModuleLearner, CharacterLearner)  # what the learners' table makes
+LEARNER_TYPES = (Linear, MLP, ModuleLearner, CharacterLearner)  # classes of the learners' table
 
 
 # --- learners -------------------------------------------------------------------------------------
@@ -34,29 +33,21 @@ def is_own(learner: Learner) -> bool:
 
 
 def prepare(learner: Learner, shards: Shards) -> Any:
-    """What a learner makes of examples to train on; one of a user's own gets a copy, since it
-    may scale them in place.
-    """
+    """A learner's form of examples to train on; one of a user's own may edit its copy."""
     return learner.prepare(tree.copied(shards) if is_own(learner) else shards)
 
 
 def exam(learner: Learner, shards: Shards) -> Any:
-    """What a learner makes of examples to score on; one of a user's own gets a copy, since it
-    may scale them in place.
-    """
+    """A learner's form of examples to score on; one of a user's own may edit its copy."""
     return learner.exam(tree.copied(shards) if is_own(learner) else shards)
 
 
 def first_models(learner: Learner, keys: Int[Tensor, "models"]) -> Models:
     """Fresh parameters, one model a key; ValueError where they are not finite."""
     wanted = keys[:, None].expand(-1, learner.layout.size)
-    params = taken(
-        tree.apart(learner.init, is_own(learner))(keys),
-        "learner.init returned parameters",
-        wanted,
-        "models, params",
-        torch.float32,
-    )
+    returned = tree.apart(learner.init, is_own(learner))(keys)
+    what, axes = "learner.init returned parameters", "models, params"
+    params = taken(returned, what, wanted, axes, torch.float32)
     if not bool(params.isfinite().all()):
         raise ValueError(
             "learner.init returned parameters that are not finite, wanted finite numbers to start"
@@ -69,17 +60,10 @@ def fresh_slots(
     learner: Learner, n_models: int, device: torch.device
 ) -> Float[Tensor, "models slots"]:
     """Optimiser numbers before the first step."""
-    wanted, said = (
-        torch.empty(1, 1, device=device).expand(n_models, learner.slots),
-        "learner.fresh_slots returned numbers",
-    )
-    return taken(
-        tree.apart(learner.fresh_slots, is_own(learner))(n_models, device),
-        said,
-        wanted,
-        "models, slots",
-        torch.float32,
-    )
+    wanted = torch.empty(1, 1, device=device).expand(n_models, learner.slots)
+    returned = tree.apart(learner.fresh_slots, is_own(learner))(n_models, device)
+    what, axes = "learner.fresh_slots returned numbers", "models, slots"
+    return taken(returned, what, wanted, axes, torch.float32)
 
 
 def train(
@@ -91,52 +75,42 @@ def train(
     keys: Int[Tensor, "models"],
     pull: Pull | None = None,
 ) -> tuple[Models, Float[Tensor, "models slots"]]:
-    """One round of training; a learner that knows no pull is only given one where something
-    pulls.
-    """
+    """One round of training; ``pull`` is passed on only where there is one."""
     more = {} if pull is None else {"pull": pull}
 
     def lesson(params: Any, slots: Any, effort: Any, keys: Any, **more: Any) -> Any:
         # the material is the learner's, and is not copied
         return learner.train(params, slots, material, effort, keys, **more)
 
-    done = tree.apart(lesson, is_own(learner))(params, slots, effort, keys, **more)
-    if not isinstance(done, tuple) or len(done) != 2:
-        raise ValueError(f"learner.train returned a {type(done).__name__}, wanted (params, slots).")
+    returned = tree.apart(lesson, is_own(learner))(params, slots, effort, keys, **more)
+    if not isinstance(returned, tuple) or len(returned) != 2:
+        kind = type(returned).__name__
+        raise ValueError(f"learner.train returned a {kind}, wanted (params, slots).")
     return (
-        taken(done[0], "learner.train returned parameters", params, "models, params"),
-        taken(done[1], "learner.train returned optimiser numbers", slots, "models, slots"),
+        taken(returned[0], "learner.train returned parameters", params, "models, params"),
+        taken(returned[1], "learner.train returned optimiser numbers", slots, "models, slots"),
     )
 
 
 def scores(learner: Learner, models: Float[Tensor, "markets k params"], exam: Any) -> Scores:
     """Loss and accuracy of every model on an exam."""
-    asked = tree.apart(lambda models: learner.scores(models, exam), is_own(learner))
-    found, axes = made(asked(models), Scores, "learner.scores"), "markets, models"
-    said = (f"learner.scores returned {name}" for name in Scores._fields)
-    return Scores(
-        *(
-            taken(part, words, models[..., 0], axes, torch.float32)
-            for part, words in zip(found, said, strict=True)
-        )
-    )
+    score = tree.apart(lambda models: learner.scores(models, exam), is_own(learner))
+    returned, one = made(score(models), Scores, "learner.scores"), models[..., 0]
+    what, axes = "learner.scores returned", "markets, models"
+    loss = taken(returned.loss, f"{what} loss", one, axes, torch.float32)
+    return Scores(loss, taken(returned.accuracy, f"{what} accuracy", one, axes, torch.float32))
 
 
 def losses(
     learner: Learner, models: Float[Tensor, "markets k params"], exam: Any
 ) -> Float[Tensor, "markets k"]:
-    """Losses of many models; a learner that can give them alone is asked for no more."""
+    """Losses of many models, by the learner's own ``losses`` if it has them."""
     alone = getattr(learner, "losses", None)
     if alone is None:
         return scores(learner, models, exam).loss
-    asked = tree.apart(lambda models: alone(models, exam), is_own(learner))
-    return taken(
-        asked(models),
-        "learner.losses returned losses",
-        models[..., 0],
-        "markets, models",
-        torch.float32,
-    )
+    returned = tree.apart(lambda models: alone(models, exam), is_own(learner))(models)
+    what, axes = "learner.losses returned losses", "markets, models"
+    return taken(returned, what, models[..., 0], axes, torch.float32)
 
 
 # --- payments -------------------------------------------------------------------------------------
@@ -147,9 +121,7 @@ def check_payable(
     prices: Float64[Tensor, "markets payers payees"],
     purse: Float64[Tensor, "markets payers"],
 ) -> None:
-    """Refuse by the part's name what the books would refuse: payments beyond a purse,
-    ValueError.
-    """
+    """Raise ValueError, with the part's name, for payments beyond a purse."""
     paid = prices.sum(2)
     over = paid > purse * (1 + ROUNDING) + ROUNDING
     if bool(over.any()):

@@ -1,5 +1,4 @@
-"""Reference markets: sealed-bid auctions and the bilateral double auction, whose equilibria are
-known.
+"""Reference markets with known equilibria: sealed-bid auctions and the double auction.
 
 Nothing is trained here. They are the oracles of everything that judges markets.
 """
@@ -37,7 +36,7 @@ from marketenv.mechanisms import Outcome as Trade
 
 @dataclass(frozen=True)
 class Game:
-    """What sets one reference game apart: its default payment rule and who is strategic."""
+    """A reference game: its payment rule, number of buyers, and whether the seller is an agent."""
 
     mechanism: str
     buyers: int
@@ -96,12 +95,11 @@ _FIELDS: dict[str, Check] = GAME | {
 
 @dataclass(frozen=True)
 class Auctioned(Outcome):
-    """What everybody's good is worth, who offered what, and who traded.
+    """Types, offers and trades of an auction.
 
-    types:  buyers' values, then the seller's cost or the reserve,
-            money   float64 [markets, parties]
-    offers: bids, then the ask or the reserve, money   float64 [markets, parties]
-    traded: goods bought or sold                                           float64 [markets, agents]
+    types:  buyers' values, then the seller's cost or the reserve, money     [markets, parties]
+    offers: bids, then the ask or the reserve, money                         [markets, parties]
+    traded: number of goods that each agent buys or sells                    [markets, agents]
     """
 
     FACTS: ClassVar[tuple[str, ...]] = ("traded",)
@@ -111,7 +109,7 @@ class Auctioned(Outcome):
     traded: Float64[Tensor, "markets agents"]
 
     def story(self, agents: Sequence[str]) -> list[str]:
-        """Tell the first market's types and offers."""
+        """The first market's types and offers."""
         names = [*agents, "reserve"][: self.types.shape[1]]
         facts = zip(names, self.types[0].tolist(), self.offers[0].tolist(), strict=True)
         return [f"{name}: type {kind:.4f}, offers {offer:.4f}." for name, kind, offer in facts]
@@ -123,12 +121,11 @@ def truthful(observation: Tensor, move: Move, keys: Tensor) -> Tensor:
 
 
 class Auction(Phase):
-    """Buyers bid for one good. Its seller asks a price; where it does not play, the operator sells
-    at the reserve or above.
+    """Buyers bid for one good; a seller asks a price, or an operator sells at the reserve or above.
 
-    Its own memory: the price of the last sale, 0 if there was none [markets].
+    Its memory: the price of the last sale, 0 if there was none   [markets]
 
-    name: of the phase, another one where there are two
+    name: of the phase; a second auction in a market needs another name
     """
 
     name, outcome = "auction", Auctioned
@@ -136,57 +133,35 @@ class Auction(Phase):
 
     def __init__(self, config: ReferenceConfig, name: str = "auction") -> None:
         self.config, self.game, self.name = config, GAMES[config.game], name
-        named = self.game.mechanism if config.mechanism is None else config.mechanism
-        self.mechanism = named_part(named, "mechanism", MECHANISMS, PAYMENT_RULE, takes=2)
+        rule = self.game.mechanism if config.mechanism is None else config.mechanism
+        self.mechanism = named_part(rule, "mechanism", MECHANISMS, PAYMENT_RULE, takes=2)
         self.n_buyers = config.n_buyers or self.game.buyers
         self.owner = "seller" if self.game.seller_plays else "operator"  # who is paid
         self.price_max = max(config.values[1], config.costs[1] if self.game.seller_plays else 0.0)
-        seen = Fields(
-            (
-                Field("type", 1, 0.0, self.price_max, "own value (buyer) or cost (seller), money"),
-                Field(
-                    "last_price", 1, 0.0, self.price_max, "price of the last sale, 0 if none, money"
-                ),
-                Field(
-                    "round",
-                    1,
-                    0.0,
-                    1.0,
-                    "finished rounds / max_cycles; 0 where the horizon is a cut",
-                ),
-            )
-        )
-        price = Fields(
-            (Money("price", most=self.price_max, text="a bid (buyer) or an ask (seller)"),)
-        )
-        self.moves = {"buyer": Move(seen, price), "seller": Move(seen, price)}
+        move = _move(self.price_max)
+        self.moves = {"buyer": move, "seller": move}
 
     def begin(self, floor: Floor) -> Float64[Tensor, "markets"]:
-        """No price is known."""
+        """A last price of 0, as there was no sale."""
         return torch.zeros_like(floor.seeds, dtype=torch.float64)
 
     def quote(self, floor: Floor, own: Tensor) -> Float64[Tensor, "markets parties"]:
-        """Draw this round's types: values uniform on ``values``, the cost on ``costs`` (or the
-        reserve price).
-        """
-        u = draws.uniform(
-            draws.fold(floor.seeds, *self.purpose("type"), floor.round), self.n_buyers + 1
-        )
+        """Draw this round's types: uniform values, and a uniform cost or the reserve."""
+        keys = draws.fold(floor.seeds, *self.purpose("type"), floor.round)
+        u = draws.uniform(keys, self.n_buyers + 1)
         (v0, v1), (c0, c1) = self.config.values, self.config.costs
-        cost = (
-            c0 + (c1 - c0) * u[:, -1:]
-            if self.game.seller_plays
-            else torch.full_like(u[:, -1:], self.config.reserve)
-        )
+        cost = torch.full_like(u[:, -1:], self.config.reserve)
+        if self.game.seller_plays:
+            cost = c0 + (c1 - c0) * u[:, -1:]
         return torch.cat([v0 + (v1 - v0) * u[:, :-1], cost], 1)
 
     def show(self, floor: Floor, own: Tensor, quotes: Tensor) -> Shown:
-        """Own type, last price, share of the rounds that is over."""
-        types = {"buyer": quotes[:, :-1], "seller": quotes[:, -1:]}
-        return {
-            role: {"type": types[role], **shared}
-            for role, shared in self.show_end(floor, own).items()
-        }
+        """Own type, last price, share of finished rounds."""
+        types, shown = (
+            {"buyer": quotes[:, :-1], "seller": quotes[:, -1:]},
+            self.show_end(floor, own),
+        )
+        return {role: {"type": types[role], **fields} for role, fields in shown.items()}
 
     def show_end(self, floor: Floor, own: Tensor) -> Shown:
         """The same without types."""
@@ -228,36 +203,40 @@ class Auction(Phase):
         who: tuple[str, int],
         fields: Sequence[str] | None = None,
     ) -> Float[Tensor, "markets candidates 1"] | None:
-        """Actions among which a best reply of an agent to the others' offers always is; None for a
-        payment rule of one's own.
+        """Actions, one of which is a best reply; None for a payment rule of a user's own.
 
         With every rule of the table the outcome changes only where an offer meets another, and
         between such points money is linear in the offer. So a best reply is an offer of the others,
-        the next one above or below, or an end of the box.
-        fields: None or ("price",), since there is no other;   the rest as in ``Breakpoints``
+        the next number above or below it, or an end of the box.
+        fields: None or ("price",), as there is no other;   the rest as in ``Breakpoints``
         """
         if self.mechanism not in MECHANISMS.values():
             return None
         role, number = who
-        others = {name: made[..., 0] for name, made in actions.items()}
+        others = {name: offers[..., 0] for name, offers in actions.items()}
         others[role] = torch.cat([others[role][:, :number], others[role][:, number + 1 :]], 1)
         price = self.moves[role].action["price"]
-        met = torch.cat(
-            [
-                others["buyer"],
-                others["seller"] if self.game.seller_plays else price.write(quotes[:, -1:]),
-            ],
-            1,
-        )
+        if not self.game.seller_plays:
+            others["seller"] = price.write(quotes[:, -1:])
+        met = torch.cat([others["buyer"], others["seller"]], 1)
         near = (met, just_above(met), -just_above(-met))
         ends = met.new_tensor([price.low, price.high]).expand(len(met), -1)
         return torch.cat([*near, ends], 1)[..., None]
 
 
+def _move(price_max: float) -> Move:
+    """What a buyer or a seller sees, and its price."""
+    sees = (
+        Field("type", 1, 0.0, price_max, "own value (buyer) or cost (seller), money"),
+        Field("last_price", 1, 0.0, price_max, "price of the last sale, 0 if none, money"),
+        Field("round", 1, 0.0, 1.0, "finished rounds / max_cycles; 0 where the horizon is a cut"),
+    )
+    price = Money("price", most=price_max, text="a bid (buyer) or an ask (seller)")
+    return Move(Fields(sees), Fields((price,)))
+
+
 def reference(config: ReferenceConfig | None = None) -> Market:
-    """The market of one auction a round; where no seller plays, an account of the operator is
-    paid.
-    """
+    """The market of one auction a round; an operator's account is paid where no seller plays."""
     config = config or ReferenceConfig()
     auction = Auction(config)
     sellers = int(auction.game.seller_plays)

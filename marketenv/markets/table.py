@@ -1,4 +1,4 @@
-"""Every market of the library, by its name: the one place where a new market is entered."""
+"""The table of all markets by name; a new market is one line here."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from marketenv.markets.resource_market import ResourceMarketConfig, resource_mar
 
 
 class Entry(NamedTuple):
-    """A market: the class of its arguments, and what makes a market of them."""
+    """A market: the class of its arguments, and the function from them to the market."""
 
     config: type[Any]
     chain: Callable[[Any], Market]
@@ -34,10 +34,9 @@ MARKETS: dict[str, Entry] = {
 
 
 def short_name(name: str) -> str:
-    """``marketenv/reference-v0`` and ``reference_v0`` are one name: the latter."""
-    return (
-        text(name, "name", f": {', '.join(MARKETS)}").removeprefix("marketenv/").replace("-v", "_v")
-    )
+    """The name in the table: ``reference_v0`` for ``marketenv/reference-v0`` too."""
+    name = text(name, "name", f": {', '.join(MARKETS)}")
+    return name.removeprefix("marketenv/").replace("-v", "_v")
 
 
 def make_market(name: str, **config: Any) -> Market:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, ClassVar, Protocol
 
 import torch
@@ -24,26 +25,24 @@ class TrainingWorld(Protocol):
     """What a training asks of ``floor.world``."""
 
     def material(self, rounds: Int[Tensor, "markets"]) -> Any:
-        """What everybody trains on in a round, market by market."""
+        """What agents train on in a round, market by market."""
         ...
 
     def score(
         self, models: Parameters, rounds: Int[Tensor, "markets"], held_out: bool = False
     ) -> Scores:
-        """Loss and accuracy of models on the data that judge them in a round, or on those that
-        nobody trains or trades by.
-        """
+        """Loss and accuracy of models in a round, on validation or on held-out test data."""
         ...
 
 
 @dataclass(frozen=True)
 class Trained(Outcome):
-    """What the training of a role came to.
+    """Results of a role's training.
 
-    effort:   share of a full training that each agent did, 0 for other roles   [markets, agents]
-    diverged: whose parameters or loss were not finite: it is back at its last
-        finite parameters   [markets, count]
-    loss, accuracy: of the trained models   [markets, count]
+    effort:   share of a full training that each agent does, 0 for other roles   [markets, agents]
+    diverged: whether parameters or loss are not finite, so that the agent is reset to its last
+              finite parameters                                                  [markets, count]
+    loss, accuracy: of the trained models                                        [markets, count]
     """
 
     FACTS: ClassVar[tuple[str, ...]] = ("effort",)
@@ -55,7 +54,7 @@ class Trained(Outcome):
     accuracy: Float[Tensor, "markets count"]
 
     def story(self, agents: Sequence[str]) -> list[str]:
-        """Who trained at which effort, and to which loss."""
+        """Efforts and losses of all agents."""
         effort = dict(zip(agents, self.effort[0].tolist(), strict=True))
         names = [f"{self.role}_{k}" for k in range(self.loss.shape[1])]
         return [
@@ -65,17 +64,16 @@ class Trained(Outcome):
 
 
 class Train(Phase):
-    """A role trains its models for one round, each agent at its effort; who is not present trains
-    nothing.
+    """A role trains its models for one round, each present agent at its effort.
 
     An agent whose training diverges is reset to its last finite parameters, with a fresh optimiser.
-    Training costs ``effort_cost * effort``: the type ``effort_cost`` of the role, a part of the
-    utility called as the phase, ``effort`` for the first one.
+    Training costs ``effort_cost * effort``, by the role's type ``effort_cost``: the term ``effort``
+    of the utility.
 
-    learner: of the role's models; None trains nothing, and the efforts are paid all the same
-    second:  another entry of ``floor.models`` that is trained beside the role's own: by the same
-             draws and efforts, held by nothing, and reset together with it
-    name:    of the phase; one that is not called ``train`` draws its own numbers
+    learner: of the role's models; None trains nothing, but efforts cost the same
+    second:  another entry of ``floor.models`` that is trained beside the role's own, with the same
+             draws and efforts and without a pull, and is reset together with it
+    name:    of the phase; another name than ``train`` has random draws of its own
     """
 
     name, outcome = "train", Trained
@@ -96,16 +94,13 @@ class Train(Phase):
             trained, diverged = self._train(floor, self.learner, effort)
             floor = floor.but(models={**floor.models, **trained})
             models = trained[self.role]
-        floor = floor.term(
-            self.named("effort"), self.role, -(floor.types[self.role]["effort_cost"] * effort)
-        )
-        made = floor.everyone(**{self.role: effort})
-        return floor, own, Trained(self.role, made, diverged, models.loss, models.accuracy)
+        cost = floor.types[self.role]["effort_cost"] * effort
+        floor = floor.term(self.named("effort"), self.role, -cost)
+        efforts = floor.everyone(**{self.role: effort})
+        return floor, own, Trained(self.role, efforts, diverged, models.loss, models.accuracy)
 
     def test_scores(self, floor: Floor, own: Any) -> Scores:
-        """Loss and accuracy [markets, count] on the held-out test set, which nobody ever sees.
-        ValueError without a learner.
-        """
+        """Loss and accuracy [markets, count] on held-out data; ValueError without a learner."""
         if self.learner is None:
             raise ValueError(
                 "learner is None, so there are no models to test; build the market with a learner."
@@ -116,17 +111,15 @@ class Train(Phase):
     def _train(
         self, floor: Floor, learner: Learner, effort: Tensor
     ) -> tuple[dict[str, Models], Bool[Tensor, "markets count"]]:
-        """The trained entries of ``floor.models``, and whose training diverged."""
+        """The trained entries of ``floor.models``, and whether each agent's training diverged."""
         world: TrainingWorld = floor.world
         material, before = world.material(floor.round), floor.models[self.role]
-        trained = {self.role: self._lesson(floor, learner, material, before, effort, _pull(before))}
+        lesson = partial(self._lesson, floor, learner, material, effort)
+        trained = {self.role: lesson(before, _pull(before))}
         if self.second is not None:
-            trained[self.second] = self._lesson(
-                floor, learner, material, floor.models[self.second], effort, None
-            )
-        finite = torch.stack([models.params.isfinite().all(-1) for models in trained.values()]).all(
-            0
-        )
+            trained[self.second] = lesson(floor.models[self.second], None)
+        finite = torch.stack([models.params.isfinite().all(-1) for models in trained.values()])
+        finite = finite.all(0)
         scores = world.score(trained[self.role].params, floor.round)
         diverged = ~(finite & scores.loss.isfinite())
         if bool(diverged.any()):
@@ -143,33 +136,24 @@ class Train(Phase):
         floor: Floor,
         learner: Learner,
         material: Any,
-        models: Models,
         effort: Tensor,
+        models: Models,
         pull: Pull | None,
     ) -> Models:
-        """One round of everybody's training."""
+        """One round of training of all models of the role."""
         count = models.params.shape[:2]
         keys = draws.agent_keys(floor.keys(), count[1], *self.purpose("train")).flatten()
-        anew = models.slots.shape[-1] == 0
-        slots = (
-            own_parts.fresh_slots(learner, len(keys), keys.device)
-            if anew
-            else models.slots.flatten(0, 1)
-        )
-        params, slots = own_parts.train(
-            learner, models.params.flatten(0, 1), slots, material, effort.flatten(), keys, pull
-        )
-        return replace(
-            models,
-            params=params.unflatten(0, count),
-            slots=models.slots if anew else slots.unflatten(0, count),
-        )
+        params, efforts = models.params.flatten(0, 1), effort.flatten()
+        slots, anew = models.slots.flatten(0, 1), models.slots.shape[-1] == 0
+        if anew:
+            slots = own_parts.fresh_slots(learner, len(keys), keys.device)
+        params, slots = own_parts.train(learner, params, slots, material, efforts, keys, pull)
+        slots = models.slots if anew else slots.unflatten(0, count)
+        return replace(models, params=params.unflatten(0, count), slots=slots)
 
 
 def _pull(models: Models) -> Pull | None:
-    """What holds a training, or None, so that a learner which knows no pull can train where
-    nothing ever does.
-    """
+    """The pull of a training; None where nothing pulls, for learners that know no pull."""
     if models.centre.shape[-1] == 0 or not bool((models.pull > 0).any()):
         return None
     return Pull(models.centre.flatten(0, 1), models.pull.flatten())
@@ -178,13 +162,9 @@ def _pull(models: Models) -> Pull | None:
 def _reset(
     learner: Learner, before: Models, models: Models, diverged: Bool[Tensor, "markets count"]
 ) -> Models:
-    """The trained models, where those who diverged have their parameters of before, and a fresh
-    optimiser.
-    """
+    """The models; those that diverged have their old parameters and a fresh optimiser."""
     row, slots = diverged[..., None], models.slots
     if slots.shape[-1]:
-        fresh = own_parts.fresh_slots(learner, diverged.numel(), diverged.device).unflatten(
-            0, diverged.shape
-        )
-        slots = torch.where(row, fresh, slots)
+        fresh = own_parts.fresh_slots(learner, diverged.numel(), diverged.device)
+        slots = torch.where(row, fresh.unflatten(0, diverged.shape), slots)
     return replace(models, params=torch.where(row, before.params, models.params), slots=slots)

@@ -1,6 +1,4 @@
-"""What seeds fix for good, such as data and exams: one world a distinct seed, shared by all
-markets that stand in it.
-"""
+"""Worlds: what seeds fix for good, such as data and exams; markets of one seed share a world."""
 
 from __future__ import annotations
 
@@ -24,18 +22,18 @@ from marketenv.markets import own_parts
 Parts = TypeVar("Parts", bound=tuple[Tensor, ...])
 
 
-# --- what a learner has made of data --------------------------------------------------------------
+# --- data in a learner's own form -----------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Laid:
-    """What a learner has made of the data of some owners, to train or to score on.
+    """Data of some owners in a learner's own form, to train or to score on.
 
-    made:   what ``make`` returned, which is the learner's ``prepare`` or ``exam``
-    owners: how many there are;   worlds: how many worlds they belong to
-    shared: one owner serves all worlds, as where all markets are judged by the same examples
-    shards: the data, where ``made`` is made anew for other owners; None where it can ``select`` and
-        be ``joined`` itself
+    made:   what ``make`` returns, which is the learner's ``prepare`` or ``exam``
+    owners, worlds: number of owners, and of the worlds that they belong to
+    shared: whether one owner serves all worlds, as where the same examples judge all markets
+    shards: the data, where ``made`` is computed anew for other owners; None where it can
+        ``select`` and be ``joined`` itself
     """
 
     make: Callable[[Shards], Any]
@@ -55,37 +53,26 @@ class Laid:
     ) -> Laid:
         """Lay out the data of owners [owners] by ``own_parts.prepare`` or ``own_parts.exam``.
 
-        They are laid out anew where a learner of one's own may return anything, and where padding
-        would change its answers.
+        They are laid out anew for other owners where a learner of a user's own may return anything,
+        and where padding would change its answers.
         """
-        anew, shards = (
-            own_parts.is_own(learner) or getattr(learner, "pooled", False),
-            shards.trimmed(),
-        )
-        return Laid(
-            partial(make, learner),
-            make(learner, shards),
-            len(shards.size),
-            worlds,
-            shared,
-            shards if anew else None,
-        )
+        anew = own_parts.is_own(learner) or getattr(learner, "pooled", False)
+        shards = shards.trimmed()
+        made, owners = make(learner, shards), len(shards.size)
+        return Laid(partial(make, learner), made, owners, worlds, shared, shards if anew else None)
 
     def select(self, worlds: Int[Tensor, "some"]) -> Laid:
         """The same for some worlds; what all of them share stays as it is."""
         if self.shared:
             return replace(self, worlds=len(worlds))
         each = self.owners // self.worlds
-        return self.of_owners(
-            (worlds[:, None] * each + torch.arange(each, device=worlds.device)).flatten(),
-            len(worlds),
-        )
+        owners = worlds[:, None] * each + torch.arange(each, device=worlds.device)
+        return self.of_owners(owners.flatten(), len(worlds))
 
     def of_owners(self, owners: Int[Tensor, "some"], worlds: int) -> Laid:
-        """The same for some owners; itself where they are all of them in their order."""
-        if len(owners) == self.owners and bool(
-            (owners == torch.arange(self.owners, device=owners.device)).all()
-        ):
+        """The same for some owners; itself for all owners in their order."""
+        all_owners = torch.arange(self.owners, device=owners.device)
+        if torch.equal(owners, all_owners):
             return self
         if self.shards is not None:
             return self._anew(self.shards.select(owners), worlds)
@@ -98,21 +85,15 @@ class Laid:
             return replace(self, worlds=worlds)
         if self.shards is not None and other.shards is not None:
             return self._anew(self.shards.joined(other.shards), worlds)
-        return replace(
-            self,
-            made=self.made.joined(other.made),
-            owners=self.owners + other.owners,
-            worlds=worlds,
-        )
+        made, owners = self.made.joined(other.made), self.owners + other.owners
+        return replace(self, made=made, owners=owners, worlds=worlds)
 
     def _anew(self, shards: Shards, worlds: int) -> Laid:
         return Laid(self.make, self.make(shards), len(shards.size), worlds, self.shared, shards)
 
 
 def shared_exams(source: Source, device: torch.device) -> tuple[bool, bool]:
-    """Whether all markets share their validation examples, and their test examples, whatever
-    the seeds.
-    """
+    """Whether markets of all seeds share their validation examples, and their test examples."""
     if isinstance(source, CorruptedSource):
         return shared_exams(source.source, device)
     if isinstance(source, PartitionedSource | SyntheticLinear):
@@ -139,11 +120,10 @@ class Content(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Worlds:
-    """Which shared world each market of a batch stands in: a node of its state, which follows from
-    the markets' seeds.
+    """Which shared world each market of a batch stands in, by its seed.
 
     open:    from distinct seeds to what they fix, a pure function
-    seeds:   of the worlds, in the order in which the markets first name them     [worlds]
+    seeds:   of the worlds, in the order in which markets first name them         [worlds]
     at:      the world that each market stands in                                 [markets]
     content: of the worlds
     """
@@ -167,25 +147,22 @@ class Worlds:
         return cls(open, distinct, at, content)
 
     def rows(self, index: Int[Tensor, "rows"]) -> Any:
-        """The worlds of the markets of an index; those in which nobody stands are left out."""
+        """The worlds of the markets of an index, without those in which no market stands."""
         return self._arranged(self.seeds[self.at[index]], self.seeds, self.content)
 
     def put(self, index: Int[Tensor, "some"], fresh: Any) -> Any:
-        """The worlds where the markets of an index stand in those of ``fresh``; nobody's own is
-        opened again.
-        """
+        """The worlds after the markets of an index move to those of ``fresh``."""
         seeds = self.seeds[self.at].index_put((index,), fresh.seeds[fresh.at])
         distinct = first_named(seeds)[0]
         old = torch.isin(distinct, self.seeds)
-        kept, new = distinct[old], distinct[~old]
+        known, new = distinct[old], distinct[~old]
         if not len(new):
             return self._arranged(seeds, self.seeds, self.content)
-        if not len(kept):
+        if not len(known):
             return self._arranged(seeds, fresh.seeds, fresh.content)
-        content = self.content.select(_places(kept, self.seeds)).joined(
-            fresh.content.select(_places(new, fresh.seeds))
-        )
-        return self._arranged(seeds, torch.cat([kept, new]), content)
+        content = self.content.select(_places(known, self.seeds))
+        content = content.joined(fresh.content.select(_places(new, fresh.seeds)))
+        return self._arranged(seeds, torch.cat([known, new]), content)
 
     def reopen(self, seeds: Int[Tensor, "markets"]) -> Any:
         """The worlds of other seeds."""
@@ -194,9 +171,7 @@ class Worlds:
     def _arranged(
         self, seeds: Int[Tensor, "markets"], known: Int[Tensor, "worlds"], content: Any
     ) -> Any:
-        """The worlds of markets of these seeds, taken from known ones: as if they were opened
-        for them.
-        """
+        """The worlds of markets of these seeds, taken from known worlds."""
         distinct, at = first_named(seeds)
         same = len(distinct) == len(known) and bool((distinct == known).all())
         content = content if same else content.select(_places(distinct, known))
@@ -204,39 +179,34 @@ class Worlds:
 
     @cached_property
     def groups(self) -> tuple[tuple[Tensor, Tensor], ...]:
-        """Worlds in which equally many markets stand: (worlds [w], their markets [w, count])
-        for every count.
-        """
+        """Worlds by their number of markets: (worlds [w], markets [w, count]) for every count."""
         counts, order = self.at.bincount(minlength=len(self.seeds)), self.at.argsort(stable=True)
         starts = counts.cumsum(0) - counts
-        found = []
+        groups = []
         for count in counts.unique().tolist():
             worlds = (counts == count).nonzero()[:, 0]
-            found.append(
-                (worlds, order[starts[worlds][:, None] + torch.arange(count, device=order.device)])
-            )
-        return tuple(found)
+            places = starts[worlds][:, None] + torch.arange(count, device=order.device)
+            groups.append((worlds, order[places]))
+        return tuple(groups)
 
     def lessons(self, laid: Laid) -> Any:
-        """What everybody trains on, market by market: ``laid`` for the owners of each market's
-        world.
-        """
+        """What agents train on, market by market: of the owners of each market's world."""
         each = laid.owners // laid.worlds
         owners = (self.at[:, None] * each + torch.arange(each, device=self.at.device)).flatten()
         return laid.of_owners(owners, len(self.at)).made
 
     def asked(self, laid: Laid, question: Callable[..., Parts], *tensors: Tensor) -> Parts:
-        """The answers of ``question(laid, *tensors)`` for tensors [markets, ...]: nothing is laid
-        out twice for two markets.
+        """The answers of ``question(laid, *tensors)`` for tensors [markets, ...].
 
-        The question is put once for the worlds of every group, whose markets come world by world,
-        equally many of each; its answers are tensors that lead with the markets.
+        No data are laid out twice: the question is put once for each of ``groups``, whose markets
+        stand world by world. Its answers are tensors that lead with the markets.
         """
         if laid.shared or len(self.seeds) == len(self.at):
             return question(laid, *tensors)
-        answers = [
-            question(laid.select(w), *(t[m.flatten()] for t in tensors)) for w, m in self.groups
-        ]
+        answers = []
+        for worlds, markets in self.groups:
+            some = (tensor[markets.flatten()] for tensor in tensors)
+            answers.append(question(laid.select(worlds), *some))
         back = torch.cat([markets.flatten() for _, markets in self.groups]).argsort()
         joined = [torch.cat(parts)[back] for parts in zip(*answers, strict=True)]
         return type(answers[0])(*joined) if hasattr(answers[0], "_fields") else tuple(joined)  # type: ignore[return-value]
@@ -255,12 +225,8 @@ class Worlds:
 
 
 def _scores(learner: Learner, laid: Laid, models: Tensor) -> Scores:
-    return Scores(
-        *(
-            part.view(models.shape[:2])
-            for part in own_parts.scores(learner, _by_world(laid, models), laid.made)
-        )
-    )
+    scores = own_parts.scores(learner, _by_world(laid, models), laid.made)
+    return Scores(*(numbers.view(models.shape[:2]) for numbers in scores))
 
 
 def _losses(learner: Learner, laid: Laid, models: Tensor) -> tuple[Tensor]:
@@ -270,14 +236,10 @@ def _losses(learner: Learner, laid: Laid, models: Tensor) -> tuple[Tensor]:
 def _by_world(
     laid: Laid, models: Float[Tensor, "markets k params"]
 ) -> Float[Tensor, "owners rest params"]:
-    """All models that take one exam side by side; where all worlds share it the markets stay
-    apart.
-    """
-    return (
-        models
-        if laid.shared or laid.owners == len(models)
-        else models.reshape(laid.owners, -1, models.shape[-1])
-    )
+    """All models of one exam side by side; market by market where all worlds share the exam."""
+    if laid.shared or laid.owners == len(models):
+        return models
+    return models.reshape(laid.owners, -1, models.shape[-1])
 
 
 def first_named(

@@ -1,15 +1,16 @@
-"""Payment rules, ask rules and priors: pure functions from reports to who gets what and who pays
-whom.
+"""Payment rules, ask rules and priors: pure functions of what agents report.
 
 A mechanism is ``(bids [markets, buyers, sellers], asks [markets, sellers]) -> Outcome``, in float64
 money; further options are keywords with defaults. To add one, write such a function, name it below,
-and add a worked row to its test. Where models are shared instead, a graph says who buys whose
-(``GRAPHS``), a payment what for (``SHARING_PAYMENTS``), and a gain what data are worth (``GAINS``).
-Where one buyer procures data with a budget, a rule says who is bought at which price
-(``DATA_RULES``), and a hold-back how much of it waits for the delivery (``RELEASES``). Where a
-leader's payment is contested with data and computing, ``STACKELBERG_SOLVERS`` solve the game,
-owners and centres are matched by ``PREFERENCES``, fees are divided by ``COMPUTE_FEES``, and
-``QUALITY_SCALES`` say what an audit's scores count.
+and add a worked row to its test.
+
+Model sharing: a graph says who buys whose model (``GRAPHS``), a payment at which price
+(``SHARING_PAYMENTS``), and a gain what data are worth (``GAINS``).
+Procurement of data: a rule says which sellers are bought at which price (``DATA_RULES``), and a
+release how much of a hold-back the seller gets (``RELEASES``).
+Contests for a leader's payment: ``STACKELBERG_SOLVERS`` solve the game, ``PREFERENCES`` match
+owners and centres, ``COMPUTE_FEES`` divide the fees, and ``QUALITY_SCALES`` turn an audit's scores
+into qualities.
 """
 
 from collections.abc import Callable
@@ -25,10 +26,7 @@ from marketenv.mechanisms.asks import (
 from marketenv.mechanisms.bargaining import nash_bargaining
 from marketenv.mechanisms.collaboration_graph import (
     GRAPHS,
-    ClientTypes,
     Graph,
-    SharingTerms,
-    distance_discounts,
     never_bought,
 )
 from marketenv.mechanisms.compute_fees import COMPUTE_FEES, matched_fees, proportional_fees
@@ -103,21 +101,19 @@ from marketenv.mechanisms.sharing_payments import (
     SharingOutcome,
     SharingPayment,
     check_sharing,
-    gains,
-    sale_costs,
     share_models,
-    utilities,
 )
+from marketenv.mechanisms.sharing_terms import ClientTypes, SharingTerms, distance_discounts
+from marketenv.mechanisms.sharing_utilities import gains, sale_costs, utilities
 from marketenv.mechanisms.stackelberg import (
     STACKELBERG_SOLVERS,
     Solver,
-    Stackelberg,
-    TripartiteGame,
     contributions,
     leader_optimum,
     leader_utility,
     stackelberg,
 )
+from marketenv.mechanisms.tripartite_game import Stackelberg, TripartiteGame
 
 Mechanism = Callable[..., Outcome]
 

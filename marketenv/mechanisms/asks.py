@@ -1,6 +1,4 @@
-"""Ask rules: what a seller wants for a copy when it knows only a prior of the buyer's value. No
-payment rules.
-"""
+"""Ask rules: a seller's ask where it knows only a prior of the buyer's value; no payment rules."""
 
 from __future__ import annotations
 
@@ -54,8 +52,7 @@ def best_midpoint(prior: Prior, cost: Number) -> Float64[Tensor, "..."]:
 
 
 def lower_bound(prior: Prior, cost: Number) -> Float64[Tensor, "..."]:
-    """Ask the least value that the buyer can have, or the cost if that is more: always sells what
-    covers its cost.
+    """Ask the least value that the buyer can have, or the cost if that is more.
 
     prior, cost, result as in ``myerson``. Source: Huang et al., NeurIPS 2023, section 6.2, where
     the cost is 0.
@@ -69,8 +66,7 @@ def lower_bound(prior: Prior, cost: Number) -> Float64[Tensor, "..."]:
 
 
 def best_ask(prior: Prior, cost: Number, weight: float) -> Float64[Tensor, "..."]:
-    """Ask that earns most against a truthful buyer when the price is weight * bid + (1 - weight) *
-    ask.
+    """The ask that earns most against a truthful buyer at price weight * bid + (1 - weight) * ask.
 
     ask = max(lo, root of s = c + (1 - w)(1 - F(s)) / f(s)), found by bisection between max(lo, c)
     and max(hi, c)

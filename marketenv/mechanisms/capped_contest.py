@@ -1,5 +1,4 @@
-"""Capped proportional-share contests: all equilibria of one contest, from the smallest prize to the
-largest.
+"""Capped proportional-share contests: all equilibria of one contest, by the size of the prize.
 
 While the prize grows, total effort Q grows and Q / P falls, so that a contestant first stays out,
 then makes an effort inside its cap, then reaches its cap, and never turns back. Between two such
@@ -28,8 +27,7 @@ PerSegment = Float64[Tensor, "markets segments"]
 
 @dataclass(frozen=True)
 class Equilibria:
-    """Equilibria of a capped contest by segments between events; those beyond the last event repeat
-    it.
+    """Equilibria of a capped contest by segments between events; after the last event it repeats.
 
     start, end: total effort Q where the segment begins and ends; inf where nothing ends it
     prize:      P where the segment begins
@@ -63,16 +61,12 @@ class Equilibria:
         return torch.where(inside > 0, rate * prize, torch.where(prize > 0, capped, 0.0))
 
     def prizes(self, total: PerSegment) -> PerSegment:
-        """The prize at which total effort is Q, in every segment: P(Q) [markets, segments]; 0
-        at Q = 0.
-        """
+        """The prize P(Q) of total effort Q, in every segment [markets, segments]; 0 at Q = 0."""
         per_effort = self.cost * total / ((self.inside - 1) * total + self.capped)
         return torch.where(total > 0, per_effort * total, 0.0)
 
     def slopes(self, total: PerSegment) -> PerSegment:
-        """What more total effort costs, dP/dQ = C Q ((m - 1) Q + 2 H) / ((m - 1) Q + H)^2, for
-        Q > 0.
-        """
+        """dP/dQ = C Q ((m - 1) Q + 2 H) / ((m - 1) Q + H)^2 for Q > 0."""
         below = (self.inside - 1) * total + self.capped
         return self.cost * total / below * ((below + self.capped) / below)
 
@@ -82,9 +76,8 @@ def equilibria(
 ) -> Equilibria:
     """Follow a capped contest from prize 0 on.
 
-    costs, caps: as in ``contest``;
-        active: who makes an effort where no cap binds, among those who
-    take part                                                           [markets, contestants]
+    costs, caps: as in ``contest``
+    active: contestants that make an effort where no cap binds   bool [markets, contestants]
     """
     waiting = costs.isfinite() & (caps > 0) & ~active & active.any(-1, keepdim=True)
     walk = _Walk(costs, caps, inside=active, waiting=waiting)
@@ -113,16 +106,13 @@ class _Walk:
             self._move(event, who, happens, sums)
 
     def _sums(self) -> tuple[Tensor, Tensor, Tensor]:
-        """m, C and H of where they stand now, each [markets, 1]; summed anew, so that no
-        difference loses digits.
-        """
+        """Present m, C and H, each [markets, 1], as sums, so that no difference loses digits."""
         inside = self.inside.sum(-1, keepdim=True).to(self.costs.dtype)
         cost = torch.where(self.inside, self.costs, 0.0).sum(-1, keepdim=True)
         return inside, cost, torch.where(self.capped, self.caps, 0.0).sum(-1, keepdim=True)
 
     def _events(self, inside: Tensor, cost: Tensor, capped: Tensor) -> Tensor:
-        """Total effort at which each contestant moves on, inf where it never does: [markets,
-        contestants].
+        """Total effort at each contestant's next event, inf for none: [markets, contestants].
 
         enters: 1 = c_i Q / P, so Q = H / (C / c_i - (m - 1))
         reaches its cap: Q (1 - c_i Q / P) = cap_i, so Q = (cap_i + c_i H / C) / (1 - c_i (m - 1) /

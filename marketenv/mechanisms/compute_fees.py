@@ -1,6 +1,4 @@
-"""Compute fees: which centre gets what an owner of data pays for the training of its
-contribution.
-"""
+"""Compute fees: how an owner's payment for training is divided among the centres."""
 
 from __future__ import annotations
 

@@ -19,14 +19,13 @@ from marketenv.core.checks import number
 from marketenv.mechanisms.contest import active_set, intensity, proportional_shares
 from marketenv.mechanisms.outcome import refuse
 from marketenv.mechanisms.procurement import check_money
-from marketenv.mechanisms.stackelberg import (
+from marketenv.mechanisms.stackelberg import contributions, leader_optimum
+from marketenv.mechanisms.tripartite_game import (
     Number,
     PerCentre,
     PerMarket,
     PerOwner,
     check_quality,
-    contributions,
-    leader_optimum,
     per_market,
 )
 
@@ -34,8 +33,7 @@ from marketenv.mechanisms.stackelberg import (
 def bertrand_price(
     costs: PerCentre, quality: PerOwner, alpha: Number = 5.0, k: Number = 0.5
 ) -> PerMarket:
-    """The price at which centres compete: what the second cheapest could take, at most the
-    monopoly's.
+    """The price of competing centres: the second cheapest's least one, at most the monopoly's.
 
     r = min(c_(2), sqrt(c_(1) alpha k K));   equal costs: r = c
 

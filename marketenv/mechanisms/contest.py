@@ -120,8 +120,7 @@ def intensity(costs: PerContestant, active: Bool[Tensor, "markets contestants"])
 def proportional_shares(
     efforts: Float64[Tensor, "*batch contestants"],
 ) -> Float64[Tensor, "*batch contestants"]:
-    """Each part of the sum, and 0 where the sum is 0: numbers >= 0 -> shares, both [...,
-    contestants].
+    """Shares of the sum, 0 where the sum is 0: numbers >= 0 [..., contestants] -> the same shape.
 
     Also the weights p_n = x_n / sum x by which models are averaged (arXiv 2501.14588, objective).
 
@@ -196,18 +195,14 @@ def contest_response(
 
 
 def _others(efforts: Tensor) -> Tensor:
-    """Sum of the others' efforts, without a subtraction, which would lose the digits of small
-    ones.
-    """
+    """Sum of the others' efforts, without a subtraction, so that small ones keep their digits."""
     before = torch.nn.functional.pad(efforts.cumsum(-1)[..., :-1], (1, 0))
     after = torch.nn.functional.pad(efforts.flip(-1).cumsum(-1)[..., :-1], (1, 0)).flip(-1)
     return before + after
 
 
 def _taking_part(costs: Tensor, caps: Tensor) -> Tensor:
-    """Whose effort can be above 0: bool [markets, contestants]; nobody where they are fewer
-    than two.
-    """
+    """Contestants whose effort can be above 0, if they are two or more."""
     able = costs.isfinite() & (caps > 0)
     return able & (able.sum(-1, keepdim=True) >= 2)
 
@@ -229,9 +224,7 @@ def check_contest(prize: Tensor, costs: Tensor, caps: Tensor | None) -> None:
 
 
 def check_efforts(efforts: Tensor, costs: Tensor) -> None:
-    """Refuse efforts of another shape or type than the costs, and those that are negative or
-    not finite.
-    """
+    """Refuse efforts of another shape or type than the costs, negative ones, and infinite ones."""
     if efforts.shape != costs.shape:
         raise ValueError(
             f"efforts {list(efforts.shape)} and costs {list(costs.shape)} do not fit; wanted both"

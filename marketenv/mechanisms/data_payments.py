@@ -214,9 +214,9 @@ def _check_prices(
     if bool(wrong.any()):
         m, i = wrong.nonzero()[0].tolist()
         least = f"wanted a finite amount, at least the ask of {float(asks[m, i]):g}"
-        said = least if bought[m, i] else "where nothing is bought; wanted 0 there"
+        wanted = least if bought[m, i] else "where nothing is bought; wanted 0 there"
         price = f"a price of {float(prices[m, i]):g} at index {[m, 0, i]}"
-        raise ValueError(f"rule returned {price}, {said}. No money moved.")
+        raise ValueError(f"rule returned {price}, {wanted}. No money moved.")
     total = prices.sum(-1)
     over = total > budget * (1 + rounding)
     if bool(over.any()):

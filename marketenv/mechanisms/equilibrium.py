@@ -85,9 +85,7 @@ def first_price_equilibrium_bid(values: Float[Tensor, "..."], n: int) -> Float[T
 def _ends(
     weight: float, v0: Number, v1: Number, c0: Number, c1: Number, check: bool
 ) -> tuple[Number, Number]:
-    """Lowest equilibrium ask A and highest equilibrium bid B; every price of a trade lies
-    between them.
-    """
+    """Lowest equilibrium ask A and highest equilibrium bid B; trades have prices between them."""
     weight = number(weight, "weight", 0.0, 1.0, fix=", the bid's share in the price")
     lowest = ((1 - weight) * v1 + (1 + weight) * c0) / 2
     highest = ((2 - weight) * v1 + weight * c0) / 2

@@ -1,6 +1,4 @@
-"""What data are worth to a client: concave functions of the data total, and what the next data
-add.
-"""
+"""Gains: what data are worth to a client, as concave functions of the data total."""
 
 from __future__ import annotations
 
@@ -47,14 +45,11 @@ class GainFamily:
         raise NotImplementedError
 
     def marginal(self, before: Data, added: Data, need: Data) -> Data:
-        """What added data are worth: g(before + added; K) - g(before; K), without cancellation;
-        before > 0.
-        """
+        """Worth of added data: g(before + added; K) - g(before; K), where before > 0."""
         raise NotImplementedError
 
     def threshold(self, worth: Data, added: Data, need: Data) -> Data:
-        """The total at which the last ``added`` samples are worth exactly ``worth``: ``added`` and
-        what lies beyond it.
+        """The total at which the last ``added`` samples are worth exactly ``worth``.
 
         x > added with g(x) - g(x - added) = worth; inf where worth <= 0, ``added`` where even the
         first are worth less
@@ -64,8 +59,7 @@ class GainFamily:
         return added + self.beyond(worth, added, need)
 
     def beyond(self, worth: Data, added: Data, need: Data) -> Data:
-        """How far the threshold lies above ``added``: y > 0 with g(y + added) - g(y) = worth,
-        without cancellation.
+        """Threshold less ``added``: y > 0 with g(y + added) - g(y) = worth, without cancellation.
 
         inf where worth <= 0, 0 (to rounding) where even the first samples are worth less. Bisection
         on log y.
@@ -97,9 +91,7 @@ class InverseSqrt(GainFamily):
         return -(need * self.scale / total).sqrt()
 
     def marginal(self, before: Data, added: Data, need: Data) -> Data:
-        """sqrt(K s) n / (sqrt(x) sqrt(y) (sqrt(x) + sqrt(y))) with y = x + n: the difference
-        without a subtraction.
-        """
+        """sqrt(K s) n / (sqrt(x) sqrt(y) (sqrt(x) + sqrt(y))) with y = x + n: no subtraction."""
         low, high = before.sqrt(), (before + added).sqrt()
         # no product that overflows
         return need.sqrt() * self.scale**0.5 / low * (added / high / (low + high))

@@ -78,10 +78,10 @@ def _released(release: str | Release, promised: Tensor, realised: Tensor) -> Ten
     wanted = "a callable (promised, realised) -> part"
     rule = named_part(release, "release", RELEASES, wanted, takes=2)
     rule = tree.apart(rule, rule not in RELEASES.values())
-    said, gain = "release returned the part", promised > 0
+    what, gain = "release returned the part", promised > 0
     part = rule(torch.where(gain, promised, 1.0), realised)
-    part = torch.where(gain, taken(part, said, realised, "markets, buyers, sellers"), 1.0)
-    refuse(said, part, ~((part >= 0) & (part <= 1)), "a number from 0 to 1")
+    part = torch.where(gain, taken(part, what, realised, "markets, buyers, sellers"), 1.0)
+    refuse(what, part, ~((part >= 0) & (part <= 1)), "a number from 0 to 1")
     return part
 
 

@@ -50,31 +50,29 @@ def deferred_acceptance(proposers: Proposers, receivers: Receivers) -> Matching:
     places = receivers.argsort(dim=-1, stable=True).argsort(-1)  # strict ranks, 0 is the best
     markets, count, others = proposers.shape
     matching = torch.full((markets, count), -1, device=proposers.device)
-    asked = torch.zeros_like(matching)  # how far each proposer has come on its list
-    free = (asked < others).expand_as(matching)
+    step = torch.zeros_like(matching)  # of each proposer along its list
+    free = (step < others).expand_as(matching)
     while bool(free.any()):
-        target = lists.gather(-1, asked.clamp(max=others - 1)[..., None])[..., 0]
+        target = lists.gather(-1, step.clamp(max=others - 1)[..., None])[..., 0]
         asks = free & acceptable.gather(-1, target[..., None])[..., 0]
-        matching = _kept(torch.where(asks, target, matching), places, count)
-        asked = asked + free
-        free = (matching < 0) & (asked < others)
+        matching = _accepted(torch.where(asks, target, matching), places, count)
+        step = step + free
+        free = (matching < 0) & (step < others)
     return matching
 
 
-def _kept(wishes: Tensor, places: Tensor, worst: int) -> Tensor:
-    """Keep of all who hold or ask a receiver the one that it likes best: [markets, proposers],
-    -1 for the others.
-    """
-    wished = wishes.clamp(min=0)
-    place = places.mT.gather(-1, wished[..., None])[..., 0].masked_fill(wishes < 0, worst)
-    best = torch.full_like(places[..., 0], worst).scatter_reduce(-1, wished, place, "amin")
-    return torch.where((wishes >= 0) & (place == best.gather(-1, wished)), wishes, -1)
+def _accepted(wishes: Tensor, places: Tensor, worst: int) -> Tensor:
+    """Of the proposers at each receiver, the one that it likes best; -1 for the others."""
+    target = wishes.clamp(min=0)
+    place = places.mT.gather(-1, target[..., None])[..., 0].masked_fill(wishes < 0, worst)
+    best = torch.full_like(places[..., 0], worst).scatter_reduce(-1, target, place, "amin")
+    return torch.where((wishes >= 0) & (place == best.gather(-1, target)), wishes, -1)
 
 
 def blocking_pairs(
     matching: Matching, proposers: Proposers, receivers: Receivers
 ) -> Bool[Tensor, "markets proposers receivers"]:
-    """Pairs that would both rather have each other than what a matching gives them.
+    """Pairs in which both sides prefer each other to what a matching gives them.
 
     matching: as ``deferred_acceptance`` returns;   proposers, receivers: the ranks given to it
     Returns bool [markets, proposers, receivers]; a matching is stable where none is True.
@@ -84,18 +82,17 @@ def blocking_pairs(
     tensor([[ True, False],
             [False, False]])
     """
-    wanted, liked = proposers.double(), receivers.double().mT
+    by_proposers, by_receivers = proposers.double(), receivers.double().mT
     pair = matching[..., None] == torch.arange(proposers.shape[-1], device=matching.device)
     if not pair.numel():
         return torch.zeros_like(pair)
-    mine = torch.where(pair, wanted, torch.inf).amin(-1, keepdim=True)
-    theirs = torch.where(pair, liked, torch.inf).amin(-2, keepdim=True)
-    return (wanted < mine) & (liked < theirs)
+    of_proposers = torch.where(pair, by_proposers, torch.inf).amin(-1, keepdim=True)
+    of_receivers = torch.where(pair, by_receivers, torch.inf).amin(-2, keepdim=True)
+    return (by_proposers < of_proposers) & (by_receivers < of_receivers)
 
 
 def preference_ranks(scores: Scores) -> Float64[Tensor, "markets rows columns"]:
-    """Turn scores into places of a list: 0 the best, equal scores by number, -inf unacceptable
-    (inf).
+    """Ranks of scores: 0 the best, equal scores by number, inf (unacceptable) for -inf.
 
     scores: what each row thinks of each column, the higher the better   [markets, rows, columns]
     Returns float64 of the same shape. Raises ValueError for NaN.
@@ -140,9 +137,7 @@ def official_preferences(x: PerOwner, d: PerCentre, sigma: PerCentre) -> Ranks:
 
 
 def _ranks(x: Tensor, wanted: Tensor, liked: Tensor) -> Ranks:
-    """Ranks where all owners score centres alike, by ``wanted``, and centres score owners by
-    ``liked``.
-    """
+    """Ranks where all owners score centres by ``wanted``, and all centres owners by ``liked``."""
     return preference_ranks(wanted[:, None].expand(-1, x.shape[1], -1)), preference_ranks(liked)
 
 

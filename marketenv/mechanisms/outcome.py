@@ -32,9 +32,7 @@ class Outcome:
 
     @property
     def transfers(self) -> Float64[Tensor, "markets buyers sellers"]:
-        """Money from buyer to seller, >= 0: float64 [markets, buyers, sellers]; it equals the
-        prices.
-        """
+        """Money from buyer to seller, >= 0: the prices   float64 [markets, buyers, sellers]."""
         return self.prices
 
 
@@ -49,9 +47,7 @@ def sold(
 def acceptable(
     bids: Float64[Tensor, "markets buyers sellers"], floor: Float64[Tensor, "markets sellers"]
 ) -> Tensor:
-    """Where a buyer bids at all and bids at least the seller's floor: bool [markets, buyers,
-    sellers].
-    """
+    """Where a bid is > 0 and at least the seller's floor: bool [markets, buyers, sellers]."""
     return (bids > 0) & (bids >= floor[:, None])
 
 
@@ -60,9 +56,7 @@ def between(
     asks: Float64[Tensor, "markets sellers"],
     weight: Tensor | float,
 ) -> Float64[Tensor, "markets buyers sellers"]:
-    """Money between ask and bid: weight * bid + (1 - weight) * ask, kept inside [ask, bid]
-    against rounding.
-    """
+    """weight * bid + (1 - weight) * ask, kept inside [ask, bid] against rounding."""
     wanted = asks[:, None]
     return (weight * bids + (1 - weight) * wanted).clamp(wanted, bids)
 
@@ -72,8 +66,7 @@ def apply_rule(
     bids: Float64[Tensor, "markets buyers sellers"],
     asks: Float64[Tensor, "markets sellers"],
 ) -> Outcome:
-    """Ask a payment rule who gets what at which price, and refuse what cannot be settled; every
-    market does it here.
+    """Call a payment rule, and refuse an outcome that cannot be settled.
 
     0 <= price <= bid where something is sold, and price = 0 elsewhere
 
@@ -111,8 +104,7 @@ def fair_prices(
     bids: Float64[Tensor, "markets buyers sellers"],
     computed: torch.dtype,
 ) -> Float64[Tensor, "markets buyers sellers"]:
-    """Return prices from 0 to the bid where something is sold and 0 elsewhere, all [markets,
-    buyers, sellers].
+    """Return prices from 0 to the bid where something is sold, and 0 elsewhere.
 
     computed: the type that the part computed in, two rounding units of which are no fault: such a
         price is the bid
@@ -136,8 +128,7 @@ def check_unbounded(
     allocation: Bool[Tensor, "markets buyers sellers"],
     prices: Float64[Tensor, "markets buyers sellers"],
 ) -> None:
-    """Refuse prices of a market without bids that are beyond +-1e300 where something is sold, or
-    not 0 elsewhere.
+    """Refuse prices beyond +-1e300 where something is sold, and other prices than 0 elsewhere.
 
     Raises ValueError that names the part and the first of them.
     """
@@ -151,14 +142,14 @@ def check_unbounded(
 
 def _unfair(part: str, price: float, bid: float | None, sold: bool, where: list[int]) -> str:
     if not sold:
-        said = "where nothing is sold; wanted 0 there"
+        problem = "where nothing is sold; wanted 0 there"
     elif bid is None:
-        said = f"wanted a finite amount, at most {LARGEST:g} either way"
+        problem = f"wanted a finite amount, at most {LARGEST:g} either way"
     elif price > bid:
-        said = f"which is more than the bid of {bid:g}; wanted prices <= bids"
+        problem = f"which is more than the bid of {bid:g}; wanted prices <= bids"
     else:
-        said = "wanted a finite amount >= 0"
-    return f"{part} returned a price of {price:g} at index {where}, {said}. No money moved."
+        problem = "wanted a finite amount >= 0"
+    return f"{part} returned a price of {price:g} at index {where}, {problem}. No money moved."
 
 
 def check_reports(bids: Tensor, asks: Tensor) -> None:
@@ -186,9 +177,7 @@ def check_reports(bids: Tensor, asks: Tensor) -> None:
 
 
 def refuse(what: str, values: Tensor, bad: Tensor, wanted: str) -> None:
-    """Raise ValueError that names the first of the numbers that are bad, if any is; values,
-    bad: of one shape.
-    """
+    """Raise ValueError that names the first bad number, if there is one."""
     if bad.any():
         where = tuple(bad.nonzero()[0].tolist())
         raise ValueError(

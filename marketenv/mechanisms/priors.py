@@ -14,8 +14,7 @@ Number = Tensor | float | int
 
 @runtime_checkable
 class Prior(Protocol):
-    """A distribution of one buyer's value; parameters are floats or tensors that broadcast with the
-    prices.
+    """A distribution of one buyer's value; parameters broadcast with the prices.
 
     lo, hi: ends of the support, lo <= hi
     cdf(p): probability of a value <= p
@@ -141,9 +140,7 @@ class TruncatedExponential(Truncated):
 
 @dataclass(frozen=True)
 class TruncatedNormal(Truncated):
-    """density ~ exp(-z^2 / 2), z = (p - mean) / sd; by default the middle of the interval and a
-    quarter of its width.
-    """
+    """density ~ exp(-z^2 / 2), z = (p - mean) / sd; by default the middle, and width / 4."""
 
     POSITIVE = ("sd",)
 
@@ -169,9 +166,7 @@ class TruncatedNormal(Truncated):
 
 @dataclass(frozen=True)
 class TruncatedLognormal(Truncated):
-    """log p is normal(mu, sigma); lo >= 0; by default mu is the log of the interval's middle
-    and sigma 1/2.
-    """
+    """log p is normal(mu, sigma), lo >= 0; by default mu is the middle's log, and sigma 1/2."""
 
     POSITIVE = ("hi", "sigma")
     NOT_NEGATIVE = ("lo",)
@@ -244,18 +239,14 @@ class BoundedPareto(Truncated):
 
 
 def float64(value: Number) -> Tensor:
-    """A float64 tensor of the same shape and device; a plain number becomes a scalar that fits
-    every device.
-    """
+    """A float64 tensor of the same shape and device; a plain number fits every device."""
     return torch.as_tensor(
         value, dtype=torch.float64, device=value.device if isinstance(value, Tensor) else "cpu"
     )
 
 
 def alike(*values: Number) -> list[Tensor]:
-    """The values as float64 tensors of one broadcast shape, on the device of the first tensor
-    among them.
-    """
+    """The values as float64 tensors of one shape, on the device of the first tensor among them."""
     device = next((value.device for value in values if isinstance(value, Tensor)), None)
     return list(torch.broadcast_tensors(*(float64(value).to(device) for value in values)))
 
@@ -276,9 +267,7 @@ def _phi(z: Tensor) -> Tensor:
 
 
 def _normal_mass(a: Tensor, b: Tensor) -> Tensor:
-    """Phi(b) - Phi(a); mirrored right of the centre, where both are near 1 and their difference
-    would lose its digits.
-    """
+    """Phi(b) - Phi(a), mirrored right of the centre, where the difference would lose its digits."""
     low, high = torch.where(a > 0, -b, a), torch.where(a > 0, -a, b)
     # torch's ndtr is 0 below z = -8.3, erfc is not
     return (torch.erfc(-high / 2**0.5) - torch.erfc(-low / 2**0.5)) / 2

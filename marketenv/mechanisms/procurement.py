@@ -120,14 +120,14 @@ def check_offers(asks: PerSeller, values: PerSeller, budget: Budget) -> None:
     refuse("budget", budget, ~fair, f"a finite amount >= 0, at most {LARGEST:g}")
 
 
-def check_money(**given: Tensor) -> None:
-    """Raise ValueError unless all that is given is float64; the error names it.
+def check_money(**amounts: Tensor) -> None:
+    """Raise ValueError, with the name of the argument, unless all amounts are float64.
 
     >>> check_money(budget=torch.ones(1))
     Traceback (most recent call last):
     ValueError: budget is torch.float32; wanted torch.float64. Convert with .double().
     """
-    for name, numbers in given.items():
+    for name, numbers in amounts.items():
         if numbers.dtype != torch.float64:
             wanted = "wanted torch.float64. Convert with .double()."
             raise ValueError(f"{name} is {numbers.dtype}; {wanted}")

@@ -1,5 +1,4 @@
-"""Scales of quality: from scores of an audit, or of an owner's own report, to the f by which owners
-are paid.
+"""Scales of quality: from scores of data to the quality f by which owners are paid.
 
 A scale is ``scores [markets, owners] -> quality [markets, owners]``; further options are keywords
 with defaults.
@@ -47,13 +46,13 @@ def minmax(scores: PerOwner, *, lowest: Number = 0.9) -> PerOwner:
 def fixed(
     scores: PerOwner, *, ends: tuple[Number, Number] = (0.0, 1.0), lowest: Number = 0.9
 ) -> PerOwner:
-    """Measure scores on a scale that is set beforehand, whoever else takes part.
+    """Measure scores on a scale that is set beforehand.
 
     f = lowest + (1 - lowest) min(1, max(0, (v - worst) / (best - worst)))
 
-    scores: v, the higher the better   [markets, owners];
-        ends: (worst, best), worst < best, in the
-    scores' unit;   lowest: as in ``minmax``. By default for v = 1 - MSE of images in [0, 1].
+    scores: v, the higher the better   [markets, owners]
+    ends:   (worst, best), worst < best, in the scores' unit; by default for 1 - MSE of images
+    lowest: as in ``minmax``
     Returns f [markets, owners]. Raises ValueError as ``minmax``, and for other ends.
     Source: ours. No owner's score moves another's quality.
 
@@ -89,9 +88,7 @@ def _between(lowest: Number, unit: Tensor) -> Tensor:
 
 
 def check_scores(scores: Tensor) -> None:
-    """Refuse scores of another shape or type than float64 [markets, owners], and those not
-    finite.
-    """
+    """Refuse scores that are not float64 [markets, owners], and scores that are not finite."""
     if scores.dim() != 2 or not scores.shape[1]:
         raise ValueError(
             f"scores have shape {list(scores.shape)}; wanted [markets, owners] with at least one"

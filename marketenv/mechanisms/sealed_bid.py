@@ -1,6 +1,4 @@
-"""Sealed-bid auctions of one exclusive copy per seller: references, since parameters themselves
-can be copied.
-"""
+"""Sealed-bid auctions of one exclusive copy per seller, as references: parameters can be copied."""
 
 from __future__ import annotations
 
@@ -78,8 +76,6 @@ def _floor(bids: Tensor, asks: Tensor, reserve: float) -> Tensor:
 
 
 def _winners(bids: Tensor, floor: Tensor) -> Tensor:
-    """True for the highest acceptable bid of each seller, the lower index at a tie: [markets,
-    buyers, sellers].
-    """
+    """The highest acceptable bid for each seller's copy, the lower index at a tie."""
     best = torch.zeros_like(bids, dtype=torch.bool).scatter(1, bids.argmax(1, keepdim=True), True)
     return best & acceptable(bids, floor)

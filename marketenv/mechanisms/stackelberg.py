@@ -1,5 +1,4 @@
-"""The tripartite Stackelberg game: a model owner pays, data owners contribute, computing centres
-compute.
+"""Stackelberg equilibria of the tripartite game.
 
 The leader commits to a payment, owners contest it with their data, and centres contest the owners'
 fees. To solve it another way, write ``TripartiteGame -> Stackelberg`` and pass it as ``solver``.
@@ -8,15 +7,13 @@ fees. To solve it another way, write ``TripartiteGame -> Stackelberg`` and pass 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
-from typing import NamedTuple, cast
+from typing import cast
 
 import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
-from marketenv.core.checks import named_part, number
+from marketenv.core.checks import named_part
 from marketenv.core.parts import made
 from marketenv.mechanisms.capped_contest import Equilibria, equilibria
 from marketenv.mechanisms.contest import (
@@ -26,93 +23,19 @@ from marketenv.mechanisms.contest import (
     intensity,
     interior_efforts,
 )
-from marketenv.mechanisms.outcome import refuse
-from marketenv.mechanisms.procurement import check_money
+from marketenv.mechanisms.tripartite_game import (
+    Number,
+    PerCentre,
+    PerMarket,
+    PerOwner,
+    Stackelberg,
+    TripartiteGame,
+    check_quality,
+    per_market,
+)
 
-PerMarket = Float64[Tensor, "markets"]
-PerOwner = Float64[Tensor, "markets owners"]
-PerCentre = Float64[Tensor, "markets centres"]
-Number = float | int | PerMarket
-
-# of an interval in which the leader's gain is concave: below the spacing of float64 numbers
+# halvings of an interval in which the leader's gain is concave: enough for all float64 digits
 HALVINGS = 60
-
-
-class Stackelberg(NamedTuple):
-    """What everybody does in equilibrium, and what it is worth to them.
-
-    eta: the leader's payment, money [markets];   x: shares of their data that owners contribute
-    [markets, owners];   d: work that centres offer [markets, centres];   leader, owners, centres:
-    utilities in money, of these shapes. All float64.
-    """
-
-    eta: PerMarket
-    x: PerOwner
-    d: PerCentre
-    leader: PerMarket
-    owners: PerOwner
-    centres: PerCentre
-
-
-@dataclass(frozen=True)
-class TripartiteGame:
-    """The numbers of the game.
-
-    U_s = alpha k ln(1 + sum q) - eta,   U_n = eta q_n / sum q - lam rho x_n,   q_n = f_n x_n
-    U_m = lam rho (sum x) d_m / sum d - eps sigma_m d_m
-
-    quality: f >= 0, 0 does not take part                                 [markets, owners]
-    sigma:   cost of a centre's work > 0, inf does not take part          [markets, centres]
-    alpha, k: money and shape of the leader's gain, > 0;   lam, rho, eps: > 0; floats or [markets]
-    caps:    the most x, >= 0; None: no caps                              [markets, owners]
-
-    Raises ValueError for shapes that disagree, another dtype, and numbers out of these ranges.
-    Source: utilities of arXiv 2501.14588; k = 1/2 in the authors' public code, k = 1 in a public
-    transcription of the paper.
-    """
-
-    quality: PerOwner
-    sigma: PerCentre
-    alpha: Number = 5.0
-    k: Number = 0.5
-    lam: Number = 1.0
-    rho: Number = 1.0
-    eps: Number = 1.0
-    caps: PerOwner | None = None
-
-    def __post_init__(self) -> None:
-        check_quality(self.quality, self.caps)
-        if self.sigma.dim() != 2 or self.sigma.shape[0] != self.quality.shape[0]:
-            raise ValueError(
-                f"sigma {list(self.sigma.shape)} does not fit quality {list(self.quality.shape)};"
-                " wanted [markets, centres] of the same markets."
-            )
-        check_money(sigma=self.sigma)
-        refuse("sigma", self.sigma, ~(self.sigma > 0), "a cost > 0; inf does not take part")
-        for name in ("alpha", "k", "lam", "rho", "eps"):
-            object.__setattr__(self, name, per_market(getattr(self, name), name, self.quality))
-
-    @cached_property
-    def unit_cost(self) -> Tensor:
-        """What a unit of data costs its owner: lam rho, money [markets]."""
-        return cast(Tensor, self.lam * self.rho)
-
-    @cached_property
-    def owner_costs(self) -> Tensor:
-        """Money per unit of q: c_n = lam rho / f_n, inf where f_n = 0, [markets, owners]."""
-        return self.unit_cost[:, None] / self.quality
-
-    @cached_property
-    def centre_costs(self) -> Tensor:
-        """Money per unit of work: e_m = eps sigma_m, [markets, centres]."""
-        return cast(Tensor, self.eps)[:, None] * self.sigma
-
-    @cached_property
-    def computable(self) -> Tensor:
-        """Whether at least two centres take part, without which there is no trade: bool
-        [markets].
-        """
-        return self.sigma.isfinite().sum(-1) >= 2
 
 
 def stackelberg(
@@ -133,20 +56,18 @@ def stackelberg(
     With fewer than two owners or two centres there is no trade, and all numbers are 0.
     Raises ValueError as ``TripartiteGame``, for an unknown solver, and for what is no result.
 
-    >>> solved = stackelberg(torch.ones(1, 10).double(), torch.ones(1, 10).double())
-    >>> [round(float(part[0].mean()), 6) for part in solved]
+    >>> solution = stackelberg(torch.ones(1, 10).double(), torch.ones(1, 10).double())
+    >>> [round(float(part[0].mean()), 6) for part in solution]
     [1.388889, 0.125, 0.1125, 0.638437, 0.013889, 0.0125]
     """
-    solve = named_part(
-        solver, "solver", STACKELBERG_SOLVERS, "a callable TripartiteGame -> Stackelberg", takes=1
-    )
-    return made(
-        solve(TripartiteGame(quality, sigma, alpha, k, lam, rho, eps, caps)), Stackelberg, "solver"
-    )
+    wanted = "a callable TripartiteGame -> Stackelberg"
+    solve = named_part(solver, "solver", STACKELBERG_SOLVERS, wanted, takes=1)
+    game = TripartiteGame(quality, sigma, alpha, k, lam, rho, eps, caps)
+    return made(solve(game), Stackelberg, "solver")
 
 
 def sne(game: TripartiteGame) -> Stackelberg:
-    """The Stackelberg-Nash equilibrium, by backward induction: nobody below 0, caps kept.
+    """The Stackelberg-Nash equilibrium by backward induction, with efforts >= 0 and within caps.
 
     owners: ``contest`` of eta at costs c_n;   centres: ``contest`` of lam rho sum x at costs e_m
     leader: ``leader_optimum``, which lets both re-equilibrate
@@ -161,13 +82,12 @@ def sne(game: TripartiteGame) -> Stackelberg:
 
 
 def official_foc(game: TripartiteGame) -> Stackelberg:
-    """What the authors' public code computes: first-order conditions of everybody, whatever the
-    signs.
+    """The solution of the authors' public code: all first-order conditions, whatever the signs.
 
     as ``sne`` without caps, but K = (N - 1) / (c_1 + ... + c_N) over all owners, and centres alike
 
-    Where the equilibrium leaves somebody out, this gives it a negative x or d, so it is no
-    equilibrium. Owners of quality 0 are left out.
+    An agent that the equilibrium leaves out gets a negative x or d here, so this is no equilibrium.
+    Owners of quality 0 are left out.
     Raises ValueError for caps, which the code does not know.
     Source: ``find_stackelberg_equilibrium`` of leaveWhite9088/QD-RDFL. We differ: in closed form,
     so it also answers where the code's root finder fails (N > 70); the code solves no centres.
@@ -181,21 +101,18 @@ def official_foc(game: TripartiteGame) -> Stackelberg:
     eta = torch.where(game.computable, eta, 0.0)
     q = interior_efforts(eta, game.owner_costs, owners)
     x = torch.where(owners, q / game.quality, 0.0)
-    return played(
-        game, eta, x, interior_efforts(game.unit_cost * x.sum(-1), game.centre_costs, centres)
-    )
+    d = interior_efforts(game.unit_cost * x.sum(-1), game.centre_costs, centres)
+    return played(game, eta, x, d)
 
 
 def everybody(costs: Float64[Tensor, "markets contestants"]) -> Bool[Tensor, "markets contestants"]:
-    """All who have a finite cost, and nobody where those are fewer than two: bool [markets,
-    contestants].
-    """
+    """Contestants of finite cost, if they are two or more: bool [markets, contestants]."""
     able = costs.isfinite()
     return able & (able.sum(-1, keepdim=True) >= 2)
 
 
 def played(game: TripartiteGame, eta: PerMarket, x: PerOwner, d: PerCentre) -> Stackelberg:
-    """Attach utilities to what everybody does: the three formulas of ``TripartiteGame``.
+    """The utilities of these actions, by the formulas of ``TripartiteGame``.
 
     eta: money [markets];   x: [markets, owners];   d: [markets, centres]
     """
@@ -245,7 +162,7 @@ def contributions(
 def leader_optimum(
     quality: PerOwner, alpha: Number, k: Number, cost: Number, caps: PerOwner | None = None
 ) -> PerMarket:
-    """The payment that is best for the leader, given that owners answer it by their equilibrium.
+    """The leader's best payment, given that owners answer it by their equilibrium.
 
     without caps: eta* = max(0, alpha k - 1 / K), with K of ``contest``
     with caps:    the best of the optima of all segments between events of ``capped_contest``
@@ -292,50 +209,10 @@ def _best_prize(worth: Tensor, paths: Equilibria, rate: Tensor) -> Tensor:
         rising = worth[:, None] / (1 + middle) > paths.slopes(middle)
         low, high = torch.where(rising, middle, low), torch.where(rising, high, middle)
     prizes = paths.prizes(high)
-    gains = torch.where(
-        growing & paths.prize.isfinite(), worth[:, None] * high.log1p() - prizes, -torch.inf
-    )
+    gains = worth[:, None] * high.log1p() - prizes
+    gains = torch.where(growing & paths.prize.isfinite(), gains, -torch.inf)
     best, place = gains.max(-1, keepdim=True)
     return torch.where(best > 0, prizes.gather(-1, place), 0.0)[:, 0]
-
-
-def per_market(value: Number, name: str, like: Float64[Tensor, "markets _"]) -> PerMarket:
-    """Take a number > 0 for all markets, or one for each: float64 [markets].
-
-    Raises ValueError for another shape or type, and for numbers that are not finite and > 0.
-    """
-    if not isinstance(value, Tensor):
-        return torch.full_like(
-            like[:, 0] if like.shape[1] else like.sum(-1), number(value, name, above=0.0)
-        )
-    if value.shape != like.shape[:1]:
-        raise ValueError(
-            f"{name} has shape {list(value.shape)}; wanted one number, or [{like.shape[0]}], one"
-            " for each market."
-        )
-    check_money(**{name: value})
-    refuse(name, value, ~(value.isfinite() & (value > 0)), "a finite number > 0")
-    return value
-
-
-def check_quality(quality: Tensor, caps: Tensor | None) -> None:
-    """Refuse qualities and caps that have no meaning: the ranges of ``TripartiteGame``, by
-    ValueError.
-    """
-    if quality.dim() != 2 or (caps is not None and caps.shape != quality.shape):
-        said = "" if caps is None else f" and caps {list(caps.shape)}"
-        raise ValueError(
-            f"quality {list(quality.shape)}{said} do not fit; wanted [markets, owners]."
-        )
-    check_money(quality=quality, **({} if caps is None else {"caps": caps}))
-    refuse(
-        "quality",
-        quality,
-        ~(quality.isfinite() & (quality >= 0)),
-        "a finite number >= 0; 0 does not take part",
-    )
-    if caps is not None:
-        refuse("cap", caps, ~(caps >= 0), "the most x, >= 0; 0 does not take part")
 
 
 Solver = Callable[[TripartiteGame], Stackelberg]

@@ -50,17 +50,16 @@ def bayesian_best_response(
 ) -> BayesianResponse:
     """Find the best response of one player of a finite Bayesian game, exactly.
 
-    V[t_i, a_i] = sum over t_-i, a_-i of  prior(t) * prod_{j != i} policy_j(a_j | t_j) * payoff_i(t,
-    a) gain = sum over t_i of  max_{legal a} V[t_i, a] - sum_a policy_i(a | t_i) V[t_i, a]
+    V[t_i, a_i] = sum over t_-i, a_-i of  prior(t) prod_{j != i} policy_j(a_j | t_j) payoff_i(t, a)
+    gain = sum over t_i of  max_{legal a} V[t_i, a] - sum_a policy_i(a | t_i) V[t_i, a]
 
-    payoffs:  payoff of each player   float64 [players, T_1, ..., T_n, A_1, ..., A_n];
-              a normal-form game has T_i = 1
-    prior:    joint distribution of types   float64 [T_1, ..., T_n];
-              ``joint_prior`` makes it from independent ones
+    payoffs:  payoff of each player   float64 [players, T_1, ..., T_n, A_1, ..., A_n]; a normal-form
+              game has T_i = 1
+    prior:    joint distribution of types   float64 [T_1, ..., T_n]; ``joint_prior`` makes it from
+              independent ones
     policies: chances of actions, one tensor a player   float64 [T_i, A_i], rows sum to 1
-    legal:    True where a type may take an action, one mask a
-              player   bool [T_i, A_i]; None allows all.
-              Payoffs of illegal actions count for nothing but must be finite.
+    legal:    True where a type may take an action, one mask a player   bool [T_i, A_i]; None allows
+              all. Payoffs of illegal actions count for nothing but must be finite.
 
     Ties between actions go to the first. Raises ValueError for shapes that do not fit, for what is
     no distribution, for chances of illegal actions and for an unknown player.

@@ -24,8 +24,7 @@ class NashConv:
 def relative_loss(
     utilities: Float64[Tensor, "pairs"], equilibrium: Float64[Tensor, "pairs"]
 ) -> Interval:
-    """How much less a strategy earns than the equilibrium strategy, as a share, against the same
-    equilibrium opponents.
+    """Share by which a strategy earns less than the equilibrium one, against the same opponents.
 
     L = 1 - mean(utilities) / mean(equilibrium)
 
@@ -42,10 +41,10 @@ def relative_loss(
     ... ).mean
     0.25
     """
-    found = ratio_interval(utilities, equilibrium)
-    if found.low is None or found.high is None:
-        return Interval(1 - found.mean, None, None)
-    return Interval(1 - found.mean, 1 - found.high, 1 - found.low)
+    ratio = ratio_interval(utilities, equilibrium)
+    if ratio.low is None or ratio.high is None:
+        return Interval(1 - ratio.mean, None, None)
+    return Interval(1 - ratio.mean, 1 - ratio.high, 1 - ratio.low)
 
 
 def strategy_l2(ours: Float64[Tensor, "types"], theirs: Float64[Tensor, "types"]) -> float:
@@ -102,8 +101,7 @@ def nash_conv(gains: Float64[Tensor, "players pairs"]) -> NashConv:
 def exploitability(
     gains: Float64[Tensor, "players"], payoffs: Float64[Tensor, "players *profiles"]
 ) -> float:
-    """Half of NashConv in a two-player constant-sum game: what a profile's strategies lose to the
-    worst opponent on average.
+    """Half of NashConv in a two-player constant-sum game: the mean loss to the worst opponent.
 
     exploitability = (gain_1 + gain_2) / 2
 
@@ -134,8 +132,7 @@ def exploitability(
 def meta_regret(
     payoffs: Float64[Tensor, "players *profiles"], mixes: Sequence[Float64[Tensor, "_"]]
 ) -> tuple[Float64[Tensor, "_"], ...]:
-    """What every strategy of a meta-game earns more than its player's mix, against the mixes of the
-    others.
+    """What every strategy of a meta-game earns more than its player's mix does.
 
     regret_i[s] = E payoff_i(s, others) - E payoff_i(mix),
     others drawn from their mixes; all <= 0 at an equilibrium

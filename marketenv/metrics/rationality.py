@@ -51,8 +51,7 @@ def participation(traded: Bool[Tensor, "markets agents"]) -> Interval:
 def budget_balance(
     transfers: Float64[Tensor, "markets payers payees"] | Report, n_agents: int | None = None
 ) -> Float64[Tensor, "markets"]:
-    """What the rows beyond the agents (operator, subsidy, fee) receive: 0 where agents pay each
-    other only.
+    """Money that accounts (operator, subsidy, fee) receive; 0 where agents only pay each other.
 
     balance[m] = sum over rows k >= n_agents of  net[m, k];
     > 0: the market takes money from its agents, < 0: it adds some

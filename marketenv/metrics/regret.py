@@ -1,5 +1,4 @@
-"""What searched deviations earn more than the truth: ex post, at each type, and before types are
-known.
+"""What searched deviations earn more than the truth: ex post, at each type, and ex ante.
 
 No search tries everything, so every figure here is a lower bound of what a deviation can earn, and
 its name says so.
@@ -19,16 +18,18 @@ from marketenv.metrics.statistics import Interval, mean_interval
 
 @dataclass(frozen=True)
 class Regret:
-    """What the deviations that were tried earn more than the truth, in the unit of the utilities.
+    """What the tested deviations earn more than the truth, in the unit of the utilities.
 
-    Ex post, the best deviation of each pair, clipped at 0 (staying truthful is always possible);
-    noise that the paired markets do not share biases these upward:
-        mean_lower_bound, max_lower_bound, quantile_lower_bound (99 %, the highest observed one
-        below it)
-        relative_lower_bound: the mean over the scale that was given, None without one
-    Before types are known, one deviation for all pairs, not clipped, chosen on one half of the
-        pairs and judged on the other: deviation: which one;
-        single_lower_bound: its mean gain, without bias; below 0 where the truth is better
+    Ex post: the best deviation of each pair, clipped at 0 (an agent may stay truthful). Noise that
+    the paired markets do not share biases these upward.
+    mean_lower_bound, max_lower_bound, quantile_lower_bound: the last one is the 99 % quantile, the
+        highest observed gain below it
+    relative_lower_bound: the mean as a part of the scale; None without a scale
+
+    Ex ante: one deviation for all pairs, not clipped, chosen on one half of the pairs and judged on
+    the other.
+    deviation: its number;   single_lower_bound: its mean gain, without bias; below 0 where the
+        truth is better
     """
 
     mean_lower_bound: Interval
@@ -41,8 +42,7 @@ class Regret:
 
 @dataclass(frozen=True)
 class InterimLoss:
-    """What the best deviation of each type that was tried earns more than the truth, in the unit of
-    the utilities.
+    """What the best deviation of each tested type earns more than the truth, in utility.
 
     edges:             bin k holds the types in (edges[k], edges[k+1]], the first also its lower
                        edge; equal edges hold the one type there is, which is the lowest where the
@@ -79,14 +79,14 @@ def regret(
     deviation.
 
     >>> truth = torch.ones(4, dtype=torch.float64)
-    >>> found = regret(
+    >>> result = regret(
     ...     torch.stack([truth - 1, torch.tensor([3.0, 0, 3, 0]).double()]), truth, scale=4.0
     ... )
     >>> (
-    ...     found.mean_lower_bound.mean,
-    ...     found.max_lower_bound,
-    ...     found.relative_lower_bound,
-    ...     found.deviation,
+    ...     result.mean_lower_bound.mean,
+    ...     result.max_lower_bound,
+    ...     result.relative_lower_bound,
+    ...     result.deviation,
     ... )
     (1.0, 2.0, 0.25, 1)
     """
@@ -132,11 +132,11 @@ def interim_loss(
     >>> gains = torch.tensor(
     ...     [[2.0, 2, -1, -1], [0, 0, 0, 0]], dtype=torch.float64
     ... )  # the first helps low types only
-    >>> found = interim_loss(types, gains, torch.zeros(4, dtype=torch.float64), bins=2)
+    >>> result = interim_loss(types, gains, torch.zeros(4, dtype=torch.float64), bins=2)
     >>> (
-    ...     [loss.mean for loss in found.loss_lower_bounds],
-    ...     found.deviation.tolist(),
-    ...     found.ex_ante.mean,
+    ...     [loss.mean for loss in result.loss_lower_bounds],
+    ...     result.deviation.tolist(),
+    ...     result.ex_ante.mean,
     ... )
     ([2.0, 0.0], [0, 1], 1.0)
     """
@@ -176,8 +176,7 @@ def ex_ante_loss(
     truthful: Float64[Tensor, "pairs"],
     bins: int = 10,
 ) -> Interval:
-    """Mean over types of the interim loss: a lower bound of what deviating at every type earns
-    before types are known.
+    """Mean interim loss over types: a lower bound of the ex-ante gain of deviating.
 
     Arguments, errors and source are those of ``interim_loss``.
 
@@ -189,8 +188,7 @@ def ex_ante_loss(
 
 
 def epsilon_equilibrium(losses: Sequence[Interval], epsilon: float) -> bool | None:
-    """Say whether the losses of all agents and types are at most epsilon, None where the intervals
-    cannot tell.
+    """Whether the losses of all agents and types are <= epsilon; None where intervals cannot tell.
 
     True: every upper bound is <= epsilon, so none of the deviations that were tried gains more.
     False: some lower bound is above epsilon, so the profile is no epsilon-equilibrium.

@@ -1,26 +1,27 @@
-"""Means, interquartile means, ratios and shares with intervals that cover what they promise, or
-none.
-"""
+"""Means, interquartile means, ratios and shares with intervals, where samples are enough."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 from jaxtyping import Bool, Float64, Int
 from scipy.stats import binomtest
 from torch import Tensor
 
-from marketenv.core import draws
+from marketenv.metrics.bootstrap import (
+    check_level,
+    interquartile,
+    interquartile_weights,
+    resampled_quantiles,
+    studentised,
+)
 
-MINIMUM = 20  # fewer samples: the studentised bootstrap covers too little; show the points instead
-# where half of the samples or more are one value, as gains that are mostly 0
+MINIMUM = 20  # with fewer samples the studentised bootstrap covers too little: show the points
+# the same where half of the samples or more are one value, as gains that are mostly 0
 MINIMUM_INFLATED = 256
 MINIMUM_INTERQUARTILE = 50  # for the percentile bootstrap of interquartile means
-_MOST = 4_000_000  # numbers of a resampling held at once
 
 # mean, low, high
 Bounds = tuple[Float64[Tensor, "*batch"], Float64[Tensor, "*batch"], Float64[Tensor, "*batch"]]
@@ -28,25 +29,20 @@ Bounds = tuple[Float64[Tensor, "*batch"], Float64[Tensor, "*batch"], Float64[Ten
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with its interval, 95 % unless said; the bounds are None where the samples are too
-    few for an honest one.
-    """
+    """A mean with its interval, by default of 95 %; bounds are None where samples are too few."""
 
     mean: float
     low: float | None
     high: float | None
 
     def __str__(self) -> str:
-        return (
-            f"{self.mean:+.3f}"
-            if self.low is None
-            else f"{self.mean:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
-        )
+        if self.low is None:
+            return f"{self.mean:+.3f}"
+        return f"{self.mean:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
 
 
 def least_samples(samples: Float64[Tensor, "*batch samples"]) -> Int[Tensor, "*batch"]:
-    """How many samples an interval of their mean needs at least: 20, or 256 where half or more are
-    one and the same value.
+    """Least number of samples for an interval: 20, or 256 where half or more are one value.
 
     Samples mostly of one value (gains that are mostly 0, yes and no) hide how the rest varies; so
     do constant ones, which may have missed what is rare. Values that differ by rounding only are
@@ -98,17 +94,16 @@ def mean_intervals(
     ([9.5, 29.5], True)
     """
     _check(samples, "mean_intervals")
-    _check_level(level, resamples)
+    check_level(level, resamples)
     n, mean = samples.shape[-1], samples.mean(-1)
     known = (least_samples(samples) <= n).flatten().nonzero()[:, 0]  # the others need no work
     if not len(known):
         return mean, torch.full_like(mean, math.nan), torch.full_like(mean, math.nan)
     spread = samples.std(-1).flatten()
     spread = spread.where(spread > _rounding(samples).flatten(), 0.0)
-    centred = (samples - mean[..., None]).reshape(-1, n)[known] / spread[known, None].where(
-        spread[known, None] > 0, math.inf
-    )
-    t = _each(centred, resamples, seed, level, _studentised)
+    unit = spread[known, None].where(spread[known, None] > 0, math.inf)
+    centred = (samples - mean[..., None]).reshape(-1, n)[known] / unit
+    t = resampled_quantiles(centred, resamples, seed, level, studentised)
     # too many resamples of one value: the tail is not known
     t = t.where(t.isfinite().all(0), math.nan)
     bounds = samples.new_full((2, mean.numel()), math.nan)
@@ -119,11 +114,10 @@ def mean_intervals(
 def mean_interval(
     samples: Float64[Tensor, "samples"], resamples: int = 2000, seed: int = 0, level: float = 0.95
 ) -> Interval:
-    """Mean of independent samples with a studentised bootstrap interval, None where
-    ``least_samples`` wants more of them.
+    """Mean of independent samples with a studentised bootstrap interval.
 
     samples: independent values, any unit [samples]. Formula, options and errors are those of
-        ``mean_intervals``.
+        ``mean_intervals``; bounds are None below ``least_samples``.
 
     >>> mean_interval(torch.zeros(3, dtype=torch.float64))
     Interval(mean=0.0, low=None, high=None)
@@ -134,8 +128,7 @@ def mean_interval(
 def paired_difference(
     ours: Float64[Tensor, "samples"], theirs: Float64[Tensor, "others"], seed: int = 0
 ) -> Interval:
-    """Mean of ours - theirs over pairs that share seeds (common random numbers), with its 95 %
-    interval.
+    """Mean of ours - theirs over pairs of the same seeds, with its 95 % interval.
 
     Raises ValueError where the two differ in length.
     """
@@ -176,8 +169,9 @@ def ratio_interval(
             " above 0."
         )
     ratio = upper.mean() / lower.mean()
-    found = mean_interval(ratio + (upper - ratio * lower) / lower.mean(), seed=seed)
-    return found if len(upper) >= int(least_samples(upper)) else Interval(found.mean, None, None)
+    interval = mean_interval(ratio + (upper - ratio * lower) / lower.mean(), seed=seed)
+    enough = len(upper) >= int(least_samples(upper))
+    return interval if enough else Interval(interval.mean, None, None)
 
 
 def interquartile_mean(samples: Float64[Tensor, "*batch samples"]) -> Float64[Tensor, "*batch"]:
@@ -196,9 +190,8 @@ def interquartile_mean(samples: Float64[Tensor, "*batch samples"]) -> Float64[Te
     2.5
     """
     _check(samples, "interquartile_mean")
-    return samples.sort(-1).values @ _interquartile_weights(
-        torch.ones_like(samples[(0,) * (samples.dim() - 1)])
-    )
+    once = torch.ones_like(samples[(0,) * (samples.dim() - 1)])
+    return samples.sort(-1).values @ interquartile_weights(once)
 
 
 def interquartile_intervals(
@@ -221,14 +214,14 @@ def interquartile_intervals(
     True
     """
     mean = interquartile_mean(samples)
-    _check_level(level, resamples)
+    check_level(level, resamples)
     n = samples.shape[-1]
     if n < MINIMUM_INTERQUARTILE:
         return mean, torch.full_like(mean, math.nan), torch.full_like(mean, math.nan)
-    found = _each(samples.sort(-1).values.reshape(-1, n), resamples, seed, level, _interquartile)
-    low, high = found.masked_fill(least_samples(samples).flatten() > n, math.nan).reshape(
-        2, *mean.shape
-    )
+    ranked = samples.sort(-1).values.reshape(-1, n)
+    bounds = resampled_quantiles(ranked, resamples, seed, level, interquartile)
+    bounds = bounds.masked_fill(least_samples(samples).flatten() > n, math.nan)
+    low, high = bounds.reshape(2, *mean.shape)
     return mean, low, high
 
 
@@ -263,71 +256,8 @@ def share_interval(successes: int, n: int, level: float = 0.95) -> Interval:
         raise ValueError(
             f"share_interval got {successes} of {n}; wanted 0 <= successes <= n and n >= 1."
         )
-    found = binomtest(successes, n).proportion_ci(level, method="exact")
-    return Interval(successes / n, float(found.low), float(found.high))
-
-
-# --- resampling -----------------------------------------------------------------------------------
-
-
-@lru_cache(maxsize=4)  # intervals come in many of one length; at most 128 MB
-def _resampled(
-    n: int, resamples: int, seed: int, part: int, device: torch.device
-) -> Float64[Tensor, "resamples samples"]:
-    """How often each resample of one part holds each sample."""
-    key = draws.fold(torch.tensor(seed, device=device), "bootstrap")
-    places = draws.integers(draws.fold(key, part) if part else key, n, resamples, n)
-    return torch.zeros(places.shape, dtype=torch.float64, device=device).scatter_add_(
-        1, places, torch.ones_like(places).double()
-    )
-
-
-def _each(
-    sets: Float64[Tensor, "sets samples"],
-    resamples: int,
-    seed: int,
-    level: float,
-    statistic: Callable[[Tensor, Tensor], Tensor],
-) -> Float64[Tensor, "2 sets"]:
-    """Lower and upper quantile of a statistic (sets, counts) -> [sets, resamples] over
-    resamples, as memory allows.
-    """
-    n, ends = sets.shape[1], sets.new_tensor([(1 - level) / 2, (1 + level) / 2])
-    most = max(1, _MOST // n)
-    sizes = [min(most, resamples - start) for start in range(0, resamples, most)]
-
-    def quantiles(some: Tensor) -> Tensor:
-        counts = (_resampled(n, size, seed, part, sets.device) for part, size in enumerate(sizes))
-        return torch.cat([statistic(some, each) for each in counts], 1).quantile(ends, 1)
-
-    return torch.cat([quantiles(some) for some in sets.split(max(1, _MOST // resamples))], 1)
-
-
-def _studentised(centred: Tensor, counts: Tensor) -> Float64[Tensor, "sets resamples"]:
-    """Mean* / sd* of resamples of sets with mean 0 and standard deviation 1."""
-    n = counts.shape[1]
-    mean = centred @ counts.T / n
-    spread = ((centred.square() @ counts.T - n * mean.square()).clamp(min=0.0) / (n - 1)).sqrt()
-    # a resample of one value: no spread to measure by
-    alone = torch.where(mean.abs() > 1e-6, mean.sign() * math.inf, 0.0)
-    return torch.where(spread > 1e-6, mean / spread, alone)
-
-
-def _interquartile(ranked: Tensor, counts: Tensor) -> Float64[Tensor, "sets resamples"]:
-    """Interquartile means of resamples of sorted sets."""
-    return ranked @ _interquartile_weights(counts).T
-
-
-def _interquartile_weights(
-    counts: Float64[Tensor, "*resamples samples"],
-) -> Float64[Tensor, "*resamples samples"]:
-    """Weight of each sorted sample in the interquartile mean of a resample that holds it so
-    often.
-    """
-    n = counts.shape[-1]
-    # share of the middle half at or below it
-    below = ((counts.cumsum(-1) - n / 4) / (n / 2)).clamp(0.0, 1.0)
-    return below.diff(dim=-1, prepend=torch.zeros_like(below[..., :1]))
+    bounds = binomtest(successes, n).proportion_ci(level, method="exact")
+    return Interval(successes / n, float(bounds.low), float(bounds.high))
 
 
 # --- checks ---------------------------------------------------------------------------------------
@@ -351,14 +281,6 @@ def _check(samples: Tensor, who: str) -> None:
         raise ValueError(
             f"{who} got samples {list(samples.shape)}, none or with NaN or infinity; wanted >= 1"
             " finite ones."
-        )
-
-
-def _check_level(level: float, resamples: int) -> None:
-    if not 0 < level < 1 or resamples * (1 - level) / 2 < 1:
-        raise ValueError(
-            f"a level of {level} of {resamples} resamples leaves none in a tail, or is outside"
-            " (0, 1)."
         )
 
 

@@ -1,4 +1,4 @@
-"""What a market is good for: gains, efficiency, revenue, and who gets how much."""
+"""Welfare of a market: gains, efficiency, revenue, and shares of the agents."""
 
 from __future__ import annotations
 
@@ -22,8 +22,10 @@ def mean_utilities(utilities: Float64[Tensor, "markets agents"]) -> tuple[Interv
     Raises ValueError for NaN and no markets.
 
     >>> [
-    ...     found.mean
-    ...     for found in mean_utilities(torch.tensor([[1.0, 0.0], [3.0, 0.0]], dtype=torch.float64))
+    ...     interval.mean
+    ...     for interval in mean_utilities(
+    ...         torch.tensor([[1.0, 0.0], [3.0, 0.0]], dtype=torch.float64)
+    ...     )
     ... ]
     [2.0, 0.0]
     """
@@ -35,8 +37,7 @@ def total_gain(
     after: Float64[Tensor, "markets agents"],
     lower_is_better: bool = False,
 ) -> Interval:
-    """What all agents of a market together gained: in accuracy, or in loss, which is better when
-    lower.
+    """Total gain of all agents of a market: in accuracy, or in loss, which is better when lower.
 
     mean over markets of  sum_i after[m, i] - before[m, i];   of a loss  before - after
 
@@ -77,12 +78,12 @@ def efficiency(
 
 
 def price_of_anarchy(optimum: float, equilibria: Float64[Tensor, "equilibria"]) -> float:
-    """How many times better the best possible welfare is than that of the worst known equilibrium.
+    """Ratio of the best possible welfare to that of the worst known equilibrium.
 
     optimum / min_e equilibria[e], >= 1
 
-    optimum: best possible welfare, money;
-        equilibria: welfare of each known equilibrium, money [equilibria]
+    optimum:    best possible welfare, money
+    equilibria: welfare of each known equilibrium, money   [equilibria]
     A lower bound where not all equilibria are known. Raises ValueError for welfare that is not
     above 0 or above the optimum. Source: Koutsoupias and Papadimitriou, Worst-case equilibria,
     STACS 1999.
@@ -101,8 +102,7 @@ def price_of_anarchy(optimum: float, equilibria: Float64[Tensor, "equilibria"]) 
 
 
 def gini(amounts: Float64[Tensor, "markets agents"]) -> Float64[Tensor, "markets"]:
-    """How unequally amounts are spread over the agents of each market: 0 equally, 1 - 1/n where one
-    of n has all.
+    """Gini index of amounts over the agents of each market: 0 if equal, 1 - 1/n if one has all.
 
     sum_ij |x_i - x_j| / (2 n sum_i x_i);   0 where nobody has anything
 
@@ -124,14 +124,13 @@ def gini(amounts: Float64[Tensor, "markets agents"]) -> Float64[Tensor, "markets
 def revenue(
     transfers: Float64[Tensor, "markets payers payees"] | Report, who: Sequence[int] | str
 ) -> Interval:
-    """What sellers, or an operator, take in less what they pay, per market.
+    """Money received less money paid of sellers, or of an operator, per market.
 
     mean over markets of  sum over k of who of  net[m, k]
 
-    transfers: money from payer to payee   float64 [markets, payers, payees], square;
-        or a round's report
-    who:       whose revenue: sellers' or operators' places on the payee axis;
-               in a report the name of a role or an account
+    transfers: money from payer to payee, float64 [markets, payers, payees], or a round's report
+    who:       places of the sellers or operators on the payee axis; in a report the name of a role
+               or an account
     Raises ValueError for unknown rows and names, NaN and no markets.
 
     >>> revenue(torch.tensor([[[0.0, 2.0], [0.5, 0.0]]], dtype=torch.float64), [1]).mean
@@ -154,13 +153,13 @@ def revenue(
 def per_capita(
     utilities: Float64[Tensor, "markets agents"], focal: Bool[Tensor, "markets agents"]
 ) -> Interval:
-    """Mean return of the focal agents, those that play the strategy under test, beside background
-    agents held out from it.
+    """Mean return of the focal agents, which play the strategy under test.
 
     mean over markets of  mean over focal i of  utilities[m, i]
 
-    utilities: of the episode, money   float64 [markets, agents];   focal:
-        who plays the strategy   bool [markets, agents]
+    utilities: of the episode, money                        float64 [markets, agents]
+    focal:     True for agents that play the strategy; the others are background agents that the
+               strategy has not met   bool [markets, agents]
     Raises ValueError where a market has no focal agent, for NaN and no markets.
     Source: Leibo et al., Scalable evaluation of multi-agent RL with Melting Pot, ICML 2021, sec. 3.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from marketenv.render.words import tell_round
 
 if TYPE_CHECKING:
-    from marketenv.render.html import Html, anchor, page, picture, png, table
+    from marketenv.render.html import Html, anchor, image, notes, page, picture, png, table
     from marketenv.render.pictures import (
         draw_bands,
         draw_bars,
@@ -40,6 +40,8 @@ __all__ = [
     "draw_network",
     "draw_points",
     "figure",
+    "image",
+    "notes",
     "page",
     "picture",
     "png",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 
 import matplotlib
@@ -30,9 +30,7 @@ class Html(str):
 
 
 def png(fig: Figure) -> bytes:
-    """The figure as a PNG file's bytes, the same for the same figure; names are shown as they
-    are, a $ begins no formula.
-    """
+    """The figure as PNG bytes, equal for equal figures; a $ in a name begins no formula."""
     buffer = io.BytesIO()
     with matplotlib.rc_context({"text.parse_math": False}):  # of labels that are made while drawing
         for text in fig.findobj(Text):
@@ -41,11 +39,28 @@ def png(fig: Figure) -> bytes:
     return buffer.getvalue()
 
 
+def image(content: bytes, words: str) -> str:
+    """A PNG file's bytes as an HTML image that holds its own data.
+
+    words: what is shown, for those who do not see it
+    """
+    data = base64.b64encode(content).decode()
+    return f'<img alt="{escape(words)}" src="data:image/png;base64,{data}">'
+
+
 def picture(fig: Figure, caption: str) -> str:
-    """The figure as an HTML image that holds its own data."""
-    data = base64.b64encode(png(fig)).decode()
-    image = f'<img alt="{escape(caption)}" src="data:image/png;base64,{data}">'
-    return f'<figure>{image}<figcaption class="note">{escape(caption)}</figcaption></figure>'
+    """The figure as an HTML image that holds its own data, with a caption."""
+    words = f'<figcaption class="note">{escape(caption)}</figcaption>'
+    return f"<figure>{image(png(fig), caption)}{words}</figure>"
+
+
+def notes(texts: Iterable[str]) -> str:
+    """Texts as small paragraphs; each is escaped.
+
+    >>> notes(["1 < 2."])
+    '<p class="note">1 &lt; 2.</p>'
+    """
+    return "".join(f'<p class="note">{escape(text)}</p>' for text in texts)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -1,6 +1,4 @@
-"""Pictures: who paid whom, bars and curves. Figures are drawn without pyplot, so no global
-state is touched.
-"""
+"""Pictures: who paid whom, bars and curves; drawn without pyplot and its global state."""
 
 from __future__ import annotations
 
@@ -52,39 +50,29 @@ def draw_network(
     edges: np.ndarray | None = None,
     accounts: int = 0,
 ) -> None:
-    """Draw who paid whom as arrows from payer to payee on a circle, in the payer's colour; width
-    grows with the amount.
+    """Draw payments as arrows on a circle, in the payer's colour; the width grows with the amount.
 
     Every amount stands on its own arrow, framed in its colour, and all have the same number of
     decimals.
 
-    money: amounts [payers, payees], >= 0;
-        edges: bool [payers, payees], arrows that are drawn thin even without money
-    accounts: how many of the last names are accounts: those are squares in the middle, agents are
+    money: amounts >= 0   [payers, payees]
+    edges: arrows that are drawn thin even without money   bool [payers, payees]
+    accounts: number of accounts, the last of the names; they are squares in the middle, agents are
         circles around them
     """
-    places = np.concatenate(
-        [ring(len(names) - accounts, 1.0), ring(accounts, INNER * (accounts > 1))]
-    )
+    outer, inner = ring(len(names) - accounts, 1.0), ring(accounts, INNER * (accounts > 1))
+    places = np.concatenate([outer, inner])
     colours = [COLOURS[k % len(COLOURS)] for k in range(len(names))]
     axes.set(xlim=(-SPAN, SPAN), ylim=(-SPAN, SPAN), aspect="equal", title=title)
     axes.axis("off")
-    drawn = money > 1e-9 if edges is None else edges | (money > 1e-9)
-    arrows = list(map(tuple, np.argwhere(drawn).tolist()))
+    links = money > 1e-9 if edges is None else edges | (money > 1e-9)
+    arrows = list(map(tuple, np.argwhere(links).tolist()))
     most = max(float(money.max(initial=0.0)), 1e-12)
     for payer, payee in arrows:
-        style = {
-            "arrowstyle": "-|>",
-            "lw": 0.6 + 5 * float(money[payer, payee]) / most,
-            "color": colours[payer],
-            "alpha": 0.75,
-        }
-        style |= {
-            "shrinkA": 21,
-            "shrinkB": 21,
-            "mutation_scale": 14,
-            "connectionstyle": f"arc3,rad={BEND}",
-        }
+        width = 0.6 + 5 * float(money[payer, payee]) / most
+        style = {"arrowstyle": "-|>", "lw": width, "color": colours[payer], "alpha": 0.75}
+        style |= {"shrinkA": 21, "shrinkB": 21, "mutation_scale": 14}
+        style |= {"connectionstyle": f"arc3,rad={BEND}"}
         axes.annotate("", xy=tuple(places[payee]), xytext=tuple(places[payer]), arrowprops=style)
     agents = len(names) - accounts
     for marker, rows in (("o", slice(agents)), ("s", slice(agents, None))):
@@ -94,12 +82,12 @@ def draw_network(
         )
     for name, (x, y) in zip(names, places.tolist(), strict=True):
         axes.text(x, y, name.replace(" ", "\n"), ha="center", va="center", fontsize=7, zorder=3)
-    paid = sorted((pair for pair in arrows if money[pair] > 1e-9), key=lambda pair: -money[pair])
+    payments = [pair for pair in arrows if money[pair] > 1e-9]
+    payments.sort(key=lambda pair: -money[pair])
     decimals = max(0, 2 - math.floor(math.log10(most)))  # three digits of the largest
-    words = [f"{money[pair]:.{decimals}f}" for pair in paid]
-    for (payer, _), word, (x, y) in zip(
-        paid, words, _label_places(axes, places, paid, words), strict=True
-    ):
+    words = [f"{money[pair]:.{decimals}f}" for pair in payments]
+    spots = _label_places(axes, places, payments, words)
+    for (payer, _), word, (x, y) in zip(payments, words, spots, strict=True):
         frame = {"fc": "white", "ec": colours[payer], "lw": 0.9, "pad": 1.0}
         axes.text(x, y, word, fontsize=7, ha="center", va="center", bbox=frame, zorder=4)
 
@@ -111,9 +99,7 @@ def ring(count: int, radius: float) -> np.ndarray:
 
 
 def curve(start: np.ndarray, end: np.ndarray, along: np.ndarray) -> np.ndarray:
-    """Points of an arrow of ``draw_network``, a quadratic Bezier curve: start, end [2], along
-    in [0, 1] [points].
-    """
+    """Points of an arrow of ``draw_network``, a quadratic Bezier curve, at ``along`` in [0, 1]."""
     dx, dy = end - start
     middle = (start + end) / 2 + BEND * np.array([dy, -dx])
     t = along[:, None]
@@ -123,15 +109,13 @@ def curve(start: np.ndarray, end: np.ndarray, along: np.ndarray) -> np.ndarray:
 def _label_places(
     axes: Axes, places: np.ndarray, pairs: Sequence[tuple[int, ...]], words: Sequence[str]
 ) -> list[np.ndarray]:
-    """Where each number sits on its own arrow: on no other number and no name, away from other
-    arrows, near the middle.
-    """
+    """Place of each number on its arrow: near the middle, away from names and other numbers."""
     # inches of one radius of the circle
     size = min(axes.get_window_extent().size) / axes.figure.dpi / (2 * SPAN)
     # centres and half sizes of boxes: rings and names
     taken = [(*place, 0.3 / size, 0.27 / size) for place in places]
     lines = [curve(places[payer], places[payee], ALONG) for payer, payee in pairs]
-    found = []
+    chosen = []
     for k, (spots, word) in enumerate(zip(lines, words, strict=True)):
         half = np.array([0.032 * len(word) + 0.03, 0.07]) / size  # of a number of 7 points
         boxes = np.array(taken)
@@ -140,9 +124,9 @@ def _label_places(
         others = np.concatenate([*lines[:k], *lines[k + 1 :], np.full((1, 2), np.inf)])
         clear = np.linalg.norm(spots[:, None] - others, axis=2).min(1).clip(max=0.15)
         best = int(np.argmax(np.where(free >= 0, clear - 0.2 * np.abs(ALONG - 0.5), free - 9)))
-        found.append(spots[best])
+        chosen.append(spots[best])
         taken.append((*spots[best], *half))
-    return found
+    return chosen
 
 
 def draw_bars(axes: Axes, values: Mapping[str, float], title: str, unit: str = "") -> None:
@@ -168,8 +152,7 @@ def draw_points(
     title: str,
     unit: str = "",
 ) -> None:
-    """Draw one row per name, first name on top: a grey dot a point, the mean in black, and its
-    interval where there is one.
+    """Draw one row a name: a grey dot a point, the mean in black, and its interval if known.
 
     points: any number by name;   intervals: (low, high) by name, None for too few points
     """
@@ -194,8 +177,7 @@ def draw_lines(
     y: str,
     styles: Mapping[str, tuple[str, str]] | None = None,
 ) -> None:
-    """Draw one curve per name over rounds 1..n: the mean of [rounds], or of [runs, rounds] with its
-    middle 50 % shaded.
+    """Draw one curve a name over rounds: [rounds], or mean and middle half of [runs, rounds].
 
     styles: (colour, dashes) of some names, in place of the next colour and a solid line
     """
@@ -223,8 +205,7 @@ def draw_bands(
     labels: tuple[str, str] = ("", ""),
     name: str = "",
 ) -> None:
-    """Draw a curve with a band around it, in the next colour; further calls add curves to the same
-    axes.
+    """Draw a curve with a band around it, in the next colour of the axes.
 
     x, mean, low, high: [points]; None where no interval is known, and there no band is drawn
     labels: of x and y;   name: of the curve in the legend, "" for none
@@ -257,11 +238,12 @@ def draw_bands(
 
 
 def draw_frame(report: Report | None, agents: Sequence[str]) -> np.ndarray:
-    """Draw the first market's last round as a picture: who paid whom, and every agent's utility.
-    uint8 [height, width, 3].
+    """Draw the first market's last round as a picture: payments, and every agent's utility.
 
-    Who dealt with whom, where an outcome of the round says so, is drawn as the graph of it; an
-    account of several rows as one.
+    The edges of the round's outcome are drawn as a graph where it has some; an account of several
+    rows is drawn as one.
+
+    Returns uint8 [height, width, 3].
     """
     n = len(agents)
     paid, names = (torch.zeros(1, n, n), list(agents)) if report is None else report.between_names()
@@ -272,25 +254,22 @@ def draw_frame(report: Report | None, agents: Sequence[str]) -> np.ndarray:
     )
     graphs = {
         outcome.EDGES: edges
-        for outcome in (report.done.values() if report else ())
+        for outcome in (report.outcomes.values() if report else ())
         if (edges := outcome.edges()) is not None
     }
     edges = np.zeros(money.shape, dtype=bool)
     for graph in graphs.values():
         edges[:n, :n] |= graph[0].cpu().numpy()
-    told = (
-        f"{', '.join(graphs)} and money paid last round"
-        if graphs
-        else "money paid in the last round"
-    )
-    told = told if edges.any() or money.any() else "no money was paid in the last round"
-    draw_network(
-        left, money, names, "no round yet" if report is None else told, edges, len(names) - n
-    )
+    title = "money paid in the last round"
+    if graphs:
+        title = f"{', '.join(graphs)} and money paid last round"
+    if not (edges.any() or money.any()):
+        title = "no money was paid in the last round"
+    title = "no round yet" if report is None else title
+    draw_network(left, money, names, title, edges, len(names) - n)
     utility = np.zeros(n) if report is None else report.rewards[0].cpu().numpy()
-    draw_bars(
-        right, dict(zip(agents, utility.tolist(), strict=True)), "utility of the round", "money"
-    )
+    bars = dict(zip(agents, utility.tolist(), strict=True))
+    draw_bars(right, bars, "utility of the round", "money")
     canvas = fig.canvas
     assert isinstance(canvas, FigureCanvasAgg)
     canvas.draw()

@@ -8,9 +8,7 @@ from marketenv.core.market import Report
 
 
 def tell_round(report: Report | None, agents: Sequence[str]) -> str:
-    """Tell the first market's last round in plain lines of text; agents name the agent axis in
-    order.
-    """
+    """The first market's last round in lines of text; agents name the agent axis in order."""
     if report is None:
         return "No round has been played yet."
     return "\n".join(report.story(agents))

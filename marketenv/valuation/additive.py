@@ -1,6 +1,4 @@
-"""A distance that is added up from one upload a seller: sliced W2 from projected shares, which
-are linear in the mixture.
-"""
+"""Additive distance: sliced W2 of a mixture from one upload a seller, linear in the shares."""
 
 from __future__ import annotations
 
@@ -41,8 +39,7 @@ def sliced_grid(
     keys: Keys | None = None,
     n_directions: int = 200,
 ) -> SlicedGrid:
-    """Lay bins over the range of the target's projections, widened by ``margin`` times that range
-    on either side.
+    """Bins over the range of the target's projections, wider by ``margin`` on either side.
 
     target [*batch, m, e]; target_weights [*batch, m] or None; n_bins >= 2; margin >= 0
     directions, keys, n_directions: as in ``wasserstein2``'s method "sliced"

@@ -1,5 +1,4 @@
-"""What a seller can infer of a buyer's gain from its own gain and the two merge weights (linear
-models).
+"""What a seller can infer of a buyer's gain from its own gain and the merge weights.
 
 With errors e_a, e_b of the trained models: after merging, A has (1 - alpha) e_a + alpha e_b and B
 has (1 - beta) e_b + beta e_a. Delta_a = ||e_a||^2 / ||A's merged error||^2, and Delta_b in the same
@@ -49,8 +48,7 @@ def theorem_4_1(
 
 
 def paper_bound_is_safe(gain_a: Weights, alpha: Weights, beta: Weights) -> Bool[Tensor, "..."]:
-    """Whether the paper's upper bound is known to hold before the errors are seen: bool of the
-    broadcast shape.
+    """Whether the paper's upper bound is sure to hold before the errors are seen.
 
     (1 - beta) > r c   or   alpha = 1   or   beta = 1
 
@@ -62,8 +60,7 @@ def paper_bound_is_safe(gain_a: Weights, alpha: Weights, beta: Weights) -> Bool[
 
 
 def disclosed_gain(alpha: Weights, gain_a: Weights) -> Weights:
-    """The buyer's exact gain, which the seller's own numbers reveal at an interior optimum of the
-    weights.
+    """The buyer's exact gain by the seller's numbers, at an interior optimum of the weights.
 
     Delta_b = 1 + ((1 - alpha) / alpha)^2 (Delta_a - 1)
 

@@ -14,9 +14,7 @@ Covariance = Float64[Tensor, "*#batch e e"]
 
 
 def bures_cost(pair: Clouds) -> PerPair:
-    """Squared W2 of the Gaussians of the clouds' moments [*batch]; at most W2^2 of the clouds
-    themselves (Gelbrich, 1990).
-    """
+    """Squared W2 of Gaussians of the clouds' moments [*batch]; at most W2^2 (Gelbrich, 1990)."""
     return gaussian_cost(*moments(pair.a, pair.weights_a), *moments(pair.b, pair.weights_b))
 
 
@@ -30,8 +28,7 @@ def moments(
 
 
 def gaussian_cost(mean_a: Mean, cov_a: Covariance, mean_b: Mean, cov_b: Covariance) -> PerPair:
-    """|m_a - m_b|^2 + tr(S_a + S_b - 2 (S_b^1/2 S_a S_b^1/2)^1/2), exactly 0 where the moments are
-    equal up to rounding.
+    """|m_a - m_b|^2 + tr(S_a + S_b - 2 (S_b^1/2 S_a S_b^1/2)^1/2), exactly 0 for equal moments.
 
     means [*batch, e], covariances [*batch, e, e], which broadcast
     Source: Dowson and Landau, 1982.

@@ -22,8 +22,7 @@ NOTHING = 1e-12  # of the largest cost: a total below it is a sum of rounding er
 
 @dataclass(frozen=True)
 class Clouds:
-    """Two clouds whose leading axes agree, in float64; the weights of each sum to 1, points of
-    weight 0 lie at 0.
+    """Two clouds of equal leading axes in float64; weights sum to 1, points of weight 0 lie at 0.
 
     a [*batch, n, e], b [*batch, m, e]; weights_a [*batch, n], weights_b [*batch, m]
     """
@@ -98,9 +97,7 @@ def cloud(points: Tensor, weights: Tensor | None, name: str) -> tuple[Tensor, Te
 def squared_costs(
     a: Float64[Tensor, "*#batch n e"], b: Float64[Tensor, "*#batch m e"]
 ) -> Float64[Tensor, "*batch n m"]:
-    """||a_i - b_j||^2 by one matrix product, right to 1e-15 of the squared distances from the
-    mean of b.
-    """
+    """||a_i - b_j||^2 by one matrix product, exact to 1e-15 of squared distances from b's mean."""
     centre = b.mean(-2, keepdim=True)
     a, b = a - centre, b - centre
     lengths = (a * a).sum(-1)[..., :, None] + (b * b).sum(-1)[..., None, :]

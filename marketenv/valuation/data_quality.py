@@ -1,5 +1,4 @@
-"""Scores of an owner's data: what it may report of them beforehand, and what an audit measures of
-training on them.
+"""Scores of an owner's data: reports beforehand, and measures of a training on the data.
 
 Higher is better. The quality scales of ``marketenv.mechanisms`` turn scores into the f by which
 owners are paid.
@@ -90,8 +89,7 @@ def loss_drop(
     last: Float[Tensor, "*batch owners"],
     size: Int[Tensor, "*batch owners"] | Float[Tensor, "*batch owners"],
 ) -> PerOwner:
-    """How far the training loss falls on an owner's own data, for each of its rows: the audit of
-    QD-RDFL.
+    """Fall of the training loss on an owner's own data, for each of its rows: the audit of QD-RDFL.
 
     v_n = (first_n - last_n) / |D_n|,   0 where |D_n| = 0
 
@@ -154,9 +152,7 @@ def held_out_drop(
 
 
 def _counted(mask: Tensor | None, values: Tensor, name: str, axes: int) -> Tensor:
-    """Which rows count, the first ``axes`` axes of the values: bool [.., n]; every owner has
-    one or more.
-    """
+    """Which rows count, by the first ``axes`` axes of the values; every owner has a row."""
     rows = values.shape[:axes]
     counted = torch.ones(rows, dtype=torch.bool, device=values.device) if mask is None else mask > 0
     if counted.shape != rows:

@@ -1,6 +1,4 @@
-"""Points that carry their label: features beside the mean and spread of the class they belong
-to.
-"""
+"""Label-aware embedding: features beside the mean and spread of the point's class."""
 
 from __future__ import annotations
 
@@ -68,9 +66,7 @@ def label_aware(
 
 
 def _membership(labels: Tensor | None, shares: Tensor, n_classes: int) -> Tensor:
-    """One row for each point, 1 at its class; a padding row is 0 everywhere [*batch, n,
-    classes].
-    """
+    """One row a point, 1 at its class; 0 everywhere for padding   [*batch, n, classes]."""
     if labels is None:
         raise ValueError(
             "labels is None; wanted one a point, or covariance='none' with vocabulary=0 for"
@@ -111,8 +107,7 @@ def _matrix_roots(centred: Tensor, part: Tensor) -> Moment:
 
 
 def matrix_root(covariance: Float64[Tensor, "*batch d d"]) -> Float64[Tensor, "*batch d d"]:
-    """The symmetric root of positive semidefinite matrices; eigenvalues below 0 by rounding count
-    as 0.
+    """Symmetric root of positive semidefinite matrices; eigenvalues below 0 count as 0.
 
     >>> matrix_root(torch.tensor([[4.0, 0.0], [0.0, 9.0]]).double()).tolist()
     [[2.0, 0.0], [0.0, 3.0]]

@@ -39,8 +39,7 @@ def sinkhorn(
     tolerance: float = 1e-3,
     start: Potentials | None = None,
 ) -> Potentials:
-    """Approximate the transport problem by one that is smoothed with entropy; its cost is an upper
-    bound of W2^2.
+    """Transport smoothed with entropy; its cost is an upper bound of W2^2.
 
     minimise <C, P> + eps' KL(P | a b^T),   eps' = eps max C;
     cost = <C, P> of the plan rounded to its marginals
@@ -91,9 +90,7 @@ def _iterated(
     iterations: int,
     tolerance: float,
 ) -> tuple[PerRow, PerColumn]:
-    """Fit rows and columns in turn until the columns miss by at most the tolerance in every
-    problem.
-    """
+    """Fit rows and columns in turn until the columns of every problem meet the tolerance."""
     for _ in range(iterations):
         f = -eps * ((g[..., None, :] - costs) / eps[..., None] + b.log()[..., None, :]).logsumexp(
             -1

@@ -1,6 +1,4 @@
-"""The performance estimator: what score a mixture of sellers' data will reach, from its
-distance to the buyer's data.
-"""
+"""The performance estimator: the score of a mixture of sellers' data, by its distance."""
 
 from __future__ import annotations
 
@@ -23,8 +21,7 @@ RANK = 1e-10  # of the largest singular value, or of a regressor's size: what is
 
 @dataclass(frozen=True)
 class Estimator:
-    """What score to expect of a mixture p at the distance W: in each share a quadratic, once times
-    W and once alone.
+    """Expected score of a mixture p at distance W: quadratics in each share, with and without W.
 
     L_hat(p, W) = (sum_i b2_i p_i^2 + sum_i b1_i p_i + b0) W + sum_i c2_i p_i^2 + sum_i c1_i p_i +
     c0
@@ -53,13 +50,12 @@ class Estimator:
         return self.coefficients.shape[-1] // 2
 
     def predict(self, p: Mixtures, wad: Distances) -> Float64[Tensor, "..."]:
-        """Score that the estimator expects of each mixture: float64 [.., mixtures], in the unit of
-        the pilots' scores.
+        """Expected score of each mixture [.., mixtures], in the unit of the pilots' scores.
 
-        p: mixtures [.., mixtures, sellers];
-            wad: their distances to the buyer's data [.., mixtures]
+        p:   mixtures                              [.., mixtures, sellers]
+        wad: their distances to the buyer's data   [.., mixtures]
 
-        A prediction is not clamped: of an accuracy it may pass 1, far from the pilots by much.
+        A prediction is not clamped: an accuracy may pass 1, by much far from the pilots.
         Raises ValueError for another number of sellers, for numbers that are not finite and shares
         that are no mixture.
         """
@@ -68,8 +64,7 @@ class Estimator:
     def slopes(
         self, p: Mixtures, wad: Distances
     ) -> tuple[Float64[Tensor, "..."], Float64[Tensor, "..."]]:
-        """The direct part dL_hat/dp_i at a fixed distance [.., mixtures, sellers], and dL_hat/dW
-        [.., mixtures].
+        """dL_hat/dp_i at a fixed distance [.., mixtures, sellers], and dL_hat/dW [.., mixtures].
 
         Arguments and errors as in ``predict``. Only differences between sellers mean anything in
         the direct part: shares sum to 1, so pilots say nothing of what all of them would do if they
@@ -84,9 +79,7 @@ class Estimator:
         return times * wad + alone
 
     def share_slopes(self, p: Tensor, wad: Tensor) -> Tensor:
-        """dL_hat/dp_i = (2 b2_i p_i + b1_i) W + 2 c2_i p_i + c1_i, of checked arguments: [..,
-        mixtures, sellers].
-        """
+        """dL_hat/dp_i = (2 b2_i p_i + b1_i) W + 2 c2_i p_i + c1_i   [.., mixtures, sellers]."""
         square, plain, _ = self.coefficients[..., None, :, :].split(
             [self.n_sellers, self.n_sellers, 1], -1
         )
@@ -94,9 +87,7 @@ class Estimator:
         return times * wad[..., None] + alone
 
     def wad_slopes(self, p: Tensor) -> Tensor:
-        """dL_hat/dW = sum_i b2_i p_i^2 + sum_i b1_i p_i + b0, of checked arguments: [..,
-        mixtures].
-        """
+        """dL_hat/dW = sum_i b2_i p_i^2 + sum_i b1_i p_i + b0   [.., mixtures]."""
         return (_powers(p) @ self.coefficients[..., 0, :, None]).squeeze(-1)
 
     def _checked(self, p: Tensor, wad: Tensor) -> tuple[Tensor, Tensor]:
@@ -142,15 +133,15 @@ def fit_estimator(
             f"p {list(p.shape)}, wad {list(wad.shape)} and score {list(score.shape)} do not fit;"
             " wanted [.., pilots, sellers], [.., pilots] and [.., pilots] with one pilot or more."
         )
-    kept = _kept(form, p.shape[-1])
+    chosen = _chosen_terms(form, p.shape[-1])
     p, wad, score = checked_mixtures(p), finite(wad, "wad"), finite(score, "score")
     wad, score, _ = torch.broadcast_tensors(wad, score, p[..., 0])
     terms = _powers(p)
     # [.., pilots, 2, terms]
     regressors = torch.stack(torch.broadcast_tensors(terms * wad[..., None], terms), -2)
-    weights, intercept, rank = _regress(regressors.flatten(-2)[..., kept.to(p.device)], score)
+    weights, intercept, rank = _regress(regressors.flatten(-2)[..., chosen.to(p.device)], score)
     coefficients = weights.new_zeros(*weights.shape[:-1], 2 * terms.shape[-1])
-    coefficients[..., kept.to(p.device)] = weights
+    coefficients[..., chosen.to(p.device)] = weights
     coefficients[..., -1] = intercept
     return _judged(coefficients.unflatten(-1, (2, -1)), p, wad, score, rank)
 
@@ -160,7 +151,7 @@ def _powers(p: Tensor) -> Tensor:
     return torch.cat([p * p, p, torch.ones_like(p[..., :1])], -1)
 
 
-def _kept(form: str | Form, n_sellers: int) -> Tensor:
+def _chosen_terms(form: str | Form, n_sellers: int) -> Tensor:
     """Places of the terms that a form keeps, c0 left out: int64 [terms], on the CPU."""
     part: Form = named_part(form, "form", FORMS, "a callable sellers -> terms", takes=1)
     like = torch.zeros(2, 2 * n_sellers + 1, dtype=torch.bool, device="cpu")
@@ -172,9 +163,7 @@ def _kept(form: str | Form, n_sellers: int) -> Tensor:
 
 
 def _regress(regressors: Tensor, score: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Least squares with an intercept, which is free: weights [.., terms], intercept [..], rank
-    with the intercept [..].
-    """
+    """Least squares with a free intercept: weights [.., terms], intercept [..], rank [..]."""
     if not regressors.shape[-1]:
         return (
             score.new_zeros(*score.shape[:-1], 0),
@@ -213,9 +202,7 @@ def _projektor(n_sellers: int) -> Bool[Tensor, "2 terms"]:
 
 
 def _projektor7(n_sellers: int) -> Bool[Tensor, "2 terms"]:
-    """W, p_i, p_i W and p_i^2 W of all sellers but the last: seven for three sellers, 3S - 2
-    for S.
-    """
+    """W, p_i, p_i W and p_i^2 W of all sellers but the last: 3S - 2 terms for S sellers."""
     square, plain, constant = (
         range(n_sellers - 1),
         range(n_sellers, 2 * n_sellers - 1),

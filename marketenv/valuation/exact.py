@@ -59,8 +59,8 @@ def exact_transport(
 
 def exact_potentials(pair: Clouds) -> Potentials:
     """``exact_transport`` for checked clouds."""
-    found = solved(pair.costs(), pair.weights_a[..., None, :], pair.weights_b[..., None, :])
-    return Potentials(found.cost[..., 0], found.f[..., 0, :], found.g[..., 0, :])
+    solution = solved(pair.costs(), pair.weights_a[..., None, :], pair.weights_b[..., None, :])
+    return Potentials(solution.cost[..., 0], solution.f[..., 0, :], solution.g[..., 0, :])
 
 
 def solved(

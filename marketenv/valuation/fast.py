@@ -1,6 +1,4 @@
-"""The distances of many mixtures at once: all share one cost matrix, so each step is one matrix
-product for all of them.
-"""
+"""Distances of many mixtures at once: they share one cost matrix, and each step is one product."""
 
 from __future__ import annotations
 
@@ -54,43 +52,37 @@ class Combined:
 
 def exact_combination(pool: Pool) -> Combined:
     """Solve one transport problem for each mixture."""
-    found = solved(pool.costs(), pool.rows(), pool.columns())
-    wad = found.cost.sqrt()
-    return Combined(wad, wad, wad, gradient(pool, wad, found.f), found.g)
+    solution = solved(pool.costs(), pool.rows(), pool.columns())
+    wad = solution.cost.sqrt()
+    return Combined(wad, wad, wad, gradient(pool, wad, solution.f), solution.g)
 
 
 def fast_combination(pool: Pool, tolerance: float, start: Columns | None) -> Combined:
-    """Scale all mixtures together until each is known to the tolerance; solve those exactly
-    that are not after that.
-    """
+    """Scale all mixtures together up to the tolerance, and solve the rest exactly."""
     tolerance = number(tolerance, "tolerance", above=0, infinite=True)
     costs, a, b = pool.costs(), pool.rows(), pool.columns()
-    found = _bounded(costs, a, b, _begun(costs, a, b, start), SCHEDULES[0])
+    bounds = _bounded(costs, a, b, _first_potentials(costs, a, b, start), SCHEDULES[0])
     for schedule in SCHEDULES[1:]:
-        known = found.known(tolerance)
+        known = bounds.known(tolerance)
         if bool(known.all()):
             break
         places = _wanted_first(~known)
-        again = _bounded(
-            costs, _taken(a, places), _taken(b, places), _taken(found.g, places), schedule
-        )
-        # what is known and only fills up the width stays, so that it does not depend on the rest of
-        # the batch
-        found = found.replaced(~known, found.with_rows(places, again))
-    unknown = ~found.known(tolerance)
+        some_a, some_b, start_g = (_taken(numbers, places) for numbers in (a, b, bounds.g))
+        again = _bounded(costs, some_a, some_b, start_g, schedule)
+        # known mixtures that only fill up the width stay, so that the batch does not change them
+        bounds = bounds.replaced(~known, bounds.with_rows(places, again))
+    unknown = ~bounds.known(tolerance)
     if bool(unknown.any()):
         solution = solved(costs, a, b, unknown)
-        found = found.replaced(
-            unknown, _Bounds(solution.cost, solution.cost, solution.f, solution.g)
-        )
-    low, high = found.low.sqrt(), found.high.sqrt()
+        exact = _Bounds(solution.cost, solution.cost, solution.f, solution.g)
+        bounds = bounds.replaced(unknown, exact)
+    low, high = bounds.low.sqrt(), bounds.high.sqrt()
     wad = (low + high) / 2
-    return Combined(wad, low, high, gradient(pool, wad, found.f), found.g)
+    return Combined(wad, low, high, gradient(pool, wad, bounds.f), bounds.g)
 
 
 def gradient(pool: Pool, wad: PerMixture, f: Rows) -> Float64[Tensor, "*batch mixtures sellers"]:
-    """d W / d p_i: the mean of seller i's potentials less the mean over sellers, over 2 W; 0 where
-    W is 0.
+    """d W / d p_i: mean potential of seller i less the mean over sellers, over 2 W; 0 where W is 0.
 
     Moving p within the simplex by dp changes W by gradient . dp; at a kink it is one of the
     subgradients of W^2.
@@ -110,17 +102,13 @@ class _Bounds:
     g: Tensor
 
     def known(self, tolerance: float) -> Bool[Tensor, "*batch mixtures"]:
-        """Whether the middle of the two roots misses W2 by at most that part of it; False where
-        scaling left float64.
-        """
+        """Whether the middle of the bounds is within that share of W2; False beyond float64."""
         return self.high.isfinite() & (
             (self.high.sqrt() - self.low.sqrt()) / 2 <= tolerance * self.low.sqrt()
         )
 
     def with_rows(self, places: Tensor, other: _Bounds) -> _Bounds:
-        """These bounds with those of the mixtures at the places [*batch, k] taken from another
-        set.
-        """
+        """These bounds, with those of another set for the mixtures at the places [*batch, k]."""
 
         def put(mine: Tensor, new: Tensor) -> Tensor:
             index = places if mine.dim() == places.dim() else places[..., None].expand(new.shape)
@@ -136,9 +124,7 @@ class _Bounds:
 
 
 def _wanted_first(wanted: Tensor) -> Tensor:
-    """Places of the mixtures that are wanted, as many for each batch as the one that wants most
-    [*batch, k].
-    """
+    """Places of the wanted mixtures, equally many for each batch   [*batch, k]."""
     return (~wanted).long().argsort(dim=-1, stable=True)[..., : int(wanted.sum(-1).max())]
 
 
@@ -146,10 +132,8 @@ def _taken(rows: Tensor, places: Tensor) -> Tensor:
     return rows.gather(-2, places[..., None].expand(*places.shape, rows.shape[-1]))
 
 
-def _begun(costs: Costs, a: Rows, b: Columns, start: Columns | None) -> Columns:
-    """Potentials to go on from: those of the start, and where they are 0 for all of a mixture,
-    what the first steps find.
-    """
+def _first_potentials(costs: Costs, a: Rows, b: Columns, start: Columns | None) -> Columns:
+    """Potentials to start from: the given ones, or those of the first steps where all are 0."""
     if start is None:
         return _scaled(costs, a, b, torch.zeros_like(b), FIRST)[0]
     if start.shape != b.shape:

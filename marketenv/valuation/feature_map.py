@@ -1,6 +1,4 @@
-"""Maps of features that are fitted once, on the buyer's validation rows, and applied to
-everybody's.
-"""
+"""Feature maps: fitted once on the buyer's validation rows, and applied to all rows."""
 
 from __future__ import annotations
 

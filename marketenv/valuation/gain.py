@@ -1,6 +1,4 @@
-"""Gain-from-trade: what a buyer would win by merging a seller's model, as disclosed and as
-money prices it.
-"""
+"""Gain-from-trade of a merge, in the form that is disclosed and in the form that money prices."""
 
 from __future__ import annotations
 

@@ -49,13 +49,13 @@ def combine_wad(
     p: mixtures, shares >= 0 that sum to 1                  [*batch, mixtures, sellers]
     target: the buyer's points Q, embedded in the same way  [*batch, m, e]
     weights [*batch, sellers, n], target_weights [*batch, m]: >= 0, or None for equal ones; a point
-    of weight 0 is padding method, with its options:
-      fast
-      all mixtures together, each within ``tolerance`` (.01 of W2) by its own bounds; start (see
-      ``combine``) exact
-      one transport problem for each mixture sliced  the mean over directions: directions, or keys
-      and n_directions=200 bures
-      of Gaussians with the mixtures' moments
+    of weight 0 is padding
+    method, with its options:
+      fast    all mixtures together, each within ``tolerance`` (0.01 of W2) by its own bounds; start
+              (see ``combine``)
+      exact   one transport problem for each mixture
+      sliced  the mean over directions: directions, or keys and n_directions=200
+      bures   of Gaussians with the mixtures' moments
     Returns W2, float64 [*batch, mixtures].
 
     Raises ValueError for NaN and inf, sellers without points, mixtures off the simplex, shapes that
@@ -112,9 +112,7 @@ def combine_gradient(
     target_weights: TargetWeights | None = None,
     method: str = "fast",
 ) -> Float64[Tensor, "*batch mixtures sellers"]:
-    """How W2 of every mixture changes with its shares, centred on the simplex:
-    ``combine(...).gradient``.
-    """
+    """Slopes of W2 of every mixture in its shares, centred: ``combine(...).gradient``."""
     return combine(parts, p, target, weights, target_weights, method).gradient
 
 

@@ -1,6 +1,4 @@
-"""Mixtures: which share of the training points each seller delivers; grids of them, and the
-nearest one within caps.
-"""
+"""Mixtures: each seller's share of the training points; grids, and the nearest one within caps."""
 
 from __future__ import annotations
 
@@ -106,9 +104,7 @@ def nearest(x: Tensor, caps: Tensor) -> Tensor:
 
 
 def checked_mixtures(p: Tensor, name: str = "p") -> Float64[Tensor, "..."]:
-    """Take mixtures [.., sellers] as float64; ValueError unless shares are finite, >= 0 and sum
-    to 1, up to 1e-5.
-    """
+    """Mixtures [.., sellers] as float64; ValueError unless >= 0 and of sum 1, up to 1e-5."""
     p = finite(p, name)
     wrong = ((p.sum(-1) - 1).abs() > ROUNDING) | (p < -ROUNDING).any(-1)
     if bool(wrong.any()):
@@ -124,9 +120,7 @@ def checked_mixtures(p: Tensor, name: str = "p") -> Float64[Tensor, "..."]:
 
 
 def checked_caps(caps: Tensor, n_sellers: int) -> Float64[Tensor, "..."]:
-    """Take caps [.., sellers] as float64, at most 1; ValueError where they are negative, NaN or
-    leave no mixture.
-    """
+    """Caps [.., sellers] as float64, at most 1; ValueError if negative, NaN, or too low."""
     if caps.ndim == 0 or caps.shape[-1] != n_sellers:
         raise ValueError(
             f"caps {list(caps.shape)} do not fit {n_sellers} sellers; wanted a largest share for"
@@ -145,9 +139,7 @@ def checked_caps(caps: Tensor, n_sellers: int) -> Float64[Tensor, "..."]:
 
 
 def finite(values: Tensor, name: str, fix: str = "") -> Float64[Tensor, "..."]:
-    """Take real numbers as float64 without a gradient; ValueError where one is not finite,
-    which ends with the fix.
-    """
+    """Real numbers as float64 without a gradient; ValueError, with the fix, for infinite ones."""
     values = values.detach().double()
     if not bool(values.isfinite().all()):
         raise ValueError(

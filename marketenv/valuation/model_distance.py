@@ -1,6 +1,4 @@
-"""How far apart models are, what that distance pulls at, and the prox centres that follow;
-matrix products only.
-"""
+"""Distances between models, their forces, and prox centres, by matrix products only."""
 
 from __future__ import annotations
 
@@ -24,7 +22,7 @@ LEAST_NORM = 1e-12  # a shorter update has no direction
 
 @dataclass(frozen=True)
 class ModelDistance:
-    """A distance between models and the force with which weighted distances pull at each of them.
+    """A distance between models, and the force with which it pulls at each of them.
 
     between(params, start) -> d [markets, agents, agents], float64
     pull(params, start, weights) -> -sum_j weights_ij grad d(theta_i, theta_j) with respect to
@@ -46,7 +44,7 @@ def cosine_distance(params: Parameters, start: Start) -> PerPair:
     Returns d in [0, 2], symmetric, 0 on the diagonal: float64 [markets, agents, agents].
 
     An update shorter than 1e-12, or so long that its norm overflows float32, has distance 1 to all
-    others; one that is not finite has distance inf: nobody can use it.
+    others; one that is not finite has distance inf, so that it is unusable.
     Source: arXiv 2505.02462.
 
     >>> models = torch.tensor([[[1.0, 0.0], [0.0, 3.0], [-2.0, 0.0]]])
@@ -68,17 +66,17 @@ def cosine_pull(params: Parameters, start: Start, weights: PerPair) -> Parameter
     derived here.
     """
     direction, per_length = _directions(params, start)
-    held = (weights * _products(direction)).sum(-1)
-    return per_length * (_less_own(weights, held).to(params.dtype) @ direction)
+    own = (weights * _products(direction)).sum(-1)
+    return per_length * (_less_own(weights, own).to(params.dtype) @ direction)
 
 
 @full_precision()
 def squared_distance(params: Parameters, start: Start) -> PerPair:
-    """Squared Euclidean distance ||theta_i - theta_j||^2 for all pairs: float64 [markets, agents,
-    agents].
+    """Squared Euclidean distance ||theta_i - theta_j||^2 for all pairs.
 
-    params, start as in ``cosine_distance``; the start changes only the rounding. A model that is
-    not finite, or whose squares overflow, has distance inf.
+    params, start: as in ``cosine_distance``; the start changes only the rounding
+    Returns float64 [markets, agents, agents]. A model that is not finite, or whose squares
+    overflow, has distance inf.
 
     >>> squared_distance(torch.tensor([[[1.0, 0.0], [0.0, 3.0]]]), torch.zeros(1, 1, 2))[0, 0]
     tensor([ 0., 10.], dtype=torch.float64)
@@ -92,10 +90,9 @@ def squared_distance(params: Parameters, start: Start) -> PerPair:
 
 @full_precision()
 def squared_pull(params: Parameters, start: Start, weights: PerPair) -> Parameters:
-    """Weighted sum of the descent directions of the squared distance: 2 sum_j w_ij (theta_j -
-    theta_i).
+    """Weighted sum of descent directions of the squared distance: 2 sum_j w_ij (theta_j - theta_i).
 
-    params, start, weights, result as in ``cosine_pull``.
+    params, start, weights, result: as in ``cosine_pull``
     """
     return 2 * (_less_own(weights, weights.sum(-1)).to(params.dtype) @ _updates(params, start))
 
@@ -103,27 +100,27 @@ def squared_pull(params: Parameters, start: Start, weights: PerPair) -> Paramete
 def prox_centres(
     params: Parameters,
     start: Start,
-    bought: Bool[Tensor, "markets agents agents"],
+    trades: Bool[Tensor, "markets agents agents"],
     sizes: Float64[Tensor, "markets agents"],
     eta: float,
     distance: str | ModelDistance = "cosine",
 ) -> Parameters:
-    """Move every model towards those that its owner bought: where its next training is held.
+    """Move every model towards those that its owner buys: the centre of its next training.
 
-    centre_i = theta_i - eta sum_j a_ij (N_j / N_i) grad d(theta_i, theta_j), gradient with respect
-    to theta_i
+    centre_i = theta_i - eta sum_j a_ij (N_j / N_i) grad_i d(theta_i, theta_j)
 
-    params, start: as in ``cosine_distance``   bought: a_ij, a row
-        for each buyer   bool [markets, agents, agents]
-    sizes: reported samples N, > 0   eta: step, >= 0   distance: a name of ``DISTANCES``
-    Returns as the parameters.
+    params, start: as in ``cosine_distance``
+    trades: a_ij, a row for each buyer   bool [markets, agents, agents]
+    sizes:  reported samples N, > 0   [markets, agents]
+    eta:    step, >= 0;   distance: a name of ``DISTANCES``
+    Returns centres in the shape of the parameters.
 
     Raises ValueError for shapes that disagree, an eta that is negative or not finite, such sizes or
     0, and unknown names. Source: arXiv 2505.02462.
 
     >>> models = torch.tensor([[[2.0, 0.0], [0.0, 1.0]]])
-    >>> bought = torch.tensor([[[False, True], [False, False]]])
-    >>> prox_centres(models, torch.zeros(1, 1, 2), bought, torch.ones(1, 2).double(), eta=1.0)
+    >>> trades = torch.tensor([[[False, True], [False, False]]])
+    >>> prox_centres(models, torch.zeros(1, 1, 2), trades, torch.ones(1, 2).double(), eta=1.0)
     tensor([[[2.0000, 0.5000],
              [0.0000, 1.0000]]])
     """
@@ -132,29 +129,23 @@ def prox_centres(
             f"eta is {eta} and the least size {float(sizes.min()):g}; wanted a finite eta >= 0 and"
             " finite sizes > 0."
         )
-    if sizes.shape != params.shape[:2] or bought.shape != (*sizes.shape, sizes.shape[1]):
+    if sizes.shape != params.shape[:2] or trades.shape != (*sizes.shape, sizes.shape[1]):
         raise ValueError(
-            f"bought {list(bought.shape)} and sizes {list(sizes.shape)} do not fit params"
+            f"trades {list(trades.shape)} and sizes {list(sizes.shape)} do not fit params"
             f" {list(params.shape)}; wanted [markets, agents, agents] and [markets, agents]."
         )
-    weights = bought * sizes[:, None, :] / sizes[:, :, None]
-    kind: ModelDistance = named_part(
-        distance, "distance", DISTANCES, "a ModelDistance object", kind=ModelDistance
-    )
+    weights = trades * sizes[:, None, :] / sizes[:, :, None]
+    wanted = "a ModelDistance object"
+    kind: ModelDistance = named_part(distance, "distance", DISTANCES, wanted, kind=ModelDistance)
     force = tree.apart(kind.pull, kind not in DISTANCES.values())(params, start, weights)
-    return params + eta * taken(
-        force, "distance.pull returned forces", params, "markets, agents, params"
-    )
+    axes = "markets, agents, params"
+    return params + eta * taken(force, "distance.pull returned forces", params, axes)
 
 
 def _updates(params: Tensor, start: Tensor) -> Tensor:
-    """theta - theta^0, and 0 for a model that is not finite: it must not spoil the products of
-    the others.
-    """
-    if params.dim() != 3 or start.shape not in (
-        params.shape,
-        (params.shape[0], 1, params.shape[2]),
-    ):
+    """theta - theta^0; 0 for a model that is not finite, which would spoil the others' products."""
+    one_start = (params.shape[0], 1, params.shape[-1])
+    if params.dim() != 3 or start.shape not in (params.shape, one_start):
         raise ValueError(
             f"params {list(params.shape)} and start {list(start.shape)} do not fit; wanted"
             " [markets, agents, params] and [markets, 1, params], or a start for each agent."
@@ -164,9 +155,7 @@ def _updates(params: Tensor, start: Tensor) -> Tensor:
 
 
 def _directions(params: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
-    """Unit updates and 1 / their norm [markets, agents, 1]; both are 0 for an update without a
-    direction.
-    """
+    """Unit updates and 1 / norm [markets, agents, 1]; both are 0 for one without a direction."""
     updates = _updates(params, start)
     norm = updates.norm(dim=-1, keepdim=True)
     per_length = torch.where(norm >= LEAST_NORM, 1 / norm, 0.0)
@@ -187,9 +176,8 @@ def _between(params: Tensor, distance: Tensor) -> PerPair:
     """inf to and from models that are not finite, 0 on the diagonal."""
     broken = ~params.isfinite().all(-1)
     distance = distance.masked_fill(broken[:, :, None] | broken[:, None, :], torch.inf)
-    return distance.masked_fill(
-        torch.eye(distance.shape[-1], dtype=torch.bool, device=distance.device), 0.0
-    )
+    itself = torch.eye(distance.shape[-1], dtype=torch.bool, device=distance.device)
+    return distance.masked_fill(itself, 0.0)
 
 
 DISTANCES: dict[str, ModelDistance] = {

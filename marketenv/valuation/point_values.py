@@ -23,9 +23,8 @@ def calibrated_gradients(
     Returns float64 [.., n] in the unit of the potentials: of squared distance where the transport
     minimised W^2, and then divided by 2 W it is that of W.
 
-    **Positive: more of this point takes the data away from the buyer's**, as a wrong label does;
-        negative: it brings them
-    nearer. A point's value is therefore -g_i.
+    **Positive: more of this point moves the data away from the buyer's**, as a wrong label does;
+    negative: it moves them nearer. A point's value is therefore -g_i.
 
     Raises ValueError for potentials that are not finite, and for fewer than two points, which have
     no others. Source: Just et al., ICLR 2023 (LAVA), the calibrated gradient of their section 3.2.

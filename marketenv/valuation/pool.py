@@ -20,8 +20,7 @@ PerMixture = Float64[Tensor, "*batch mixtures"]
 
 @dataclass(frozen=True)
 class Pool:
-    """Sellers' points, mixtures of them and the target, in float64; the weights of every seller and
-    of the target sum to 1.
+    """Points of the sellers and the target, and mixtures, in float64; weights of each sum to 1.
 
     parts [*batch, sellers, n, e], weights [*batch, sellers, n], p [*batch, mixtures, sellers]
     target [*batch, m, e], target_weights [*batch, m]
@@ -38,9 +37,7 @@ class Pool:
         return self.parts.flatten(-3, -2)
 
     def costs(self) -> Costs:
-        """Squared distance of every seller's points from the target's [*batch, sellers x n, m]:
-        one matrix for all mixtures.
-        """
+        """Squared distances of all sellers' points from the target's [*batch, sellers x n, m]."""
         return squared_costs(self.points(), self.target)
 
     def rows(self) -> Float64[Tensor, "*batch mixtures pooled"]:
@@ -79,8 +76,6 @@ def pool(
 
 
 def shares(p: Tensor) -> Float64[Tensor, "*batch mixtures sellers"]:
-    """Mixtures as float64, divided by their sums, which may miss 1 by rounding; ValueError
-    where one is off the simplex.
-    """
+    """Mixtures as float64, with sums of exactly 1; ValueError for one off the simplex."""
     p = checked_mixtures(p).clamp(min=0)
     return p / p.sum(-1, keepdim=True)

@@ -1,5 +1,4 @@
-"""Distances between data that nobody shows: TriangleWad and FedWaD, what they cost to send, and the
-attack on them.
+"""Distances of private data: TriangleWad and FedWaD, what they send, and the attack on them.
 
 This is obfuscation, not privacy: ``reidentified`` says how many rows an onlooker finds again.
 """
@@ -188,11 +187,11 @@ def numbers_sent(
 ) -> dict[str, int]:
     """Count the numbers that one seller and the platform send each other, by scheme.
 
-    n: the seller's points, also FedWaD's support   d: coordinates   k: points of the reference
-    raw: the data itself; triangle: the reference in, eta out, whoever it is compared with; fedwad:
-        xi in and xi_x out in each
-    iteration, for one partner and mixture; additive: bins out, the grid comes from a seed and two
-    numbers a direction
+    n: the seller's points, also FedWaD's support;   d: coordinates;   k: points of the reference
+    raw:      the data itself
+    triangle: the reference in, eta out, the same for all partners
+    fedwad:   xi in and xi_x out in each iteration, for one partner and mixture
+    additive: bins out; the grid comes from a seed and two numbers a direction
 
     >>> numbers_sent(n=500, d=10)
     {'raw': 5000, 'triangle': 6000, 'fedwad': 100000, 'additive': 26000}

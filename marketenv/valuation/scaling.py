@@ -1,6 +1,4 @@
-"""From two small pilots to the size that the buyer wants: scores on a straight line in the
-logarithm of the points.
-"""
+"""Extrapolation from two small pilots to the wanted size: scores are linear in log points."""
 
 from __future__ import annotations
 
@@ -52,8 +50,8 @@ def extrapolate_estimator(
     coefficients(N) = w0 coefficients(N0) + w1 coefficients(N1)
 
     It predicts what ``extrapolate`` gives of both predictions.
-    n0, n1, n: as in ``extrapolate``, numbers or one for each market [..];
-        first, second: fitted at n0 and n1
+    n0, n1, n: as in ``extrapolate``, numbers or one for each market [..]
+    first, second: fitted at n0 and n1
     Its spread is that of two independent errors, sqrt((w0 spread0)^2 + (w1 spread1)^2); its r2 and
     rank are the lesser ones.
 
@@ -124,7 +122,5 @@ def _finite(score: Number, name: str, device: torch.device) -> Tensor:
 
 
 def _times(weight: Tensor, spread: Tensor) -> Tensor:
-    """weight * spread, 0 where the weight is 0: a pilot that does not count adds no error, even
-    an unknown one.
-    """
+    """weight * spread, and 0 where the weight is 0, even for an unknown spread."""
     return torch.where(weight == 0, 0.0, weight * spread)

@@ -1,5 +1,4 @@
-"""Plans of the form diag(u) K diag(v) for many weights and one kernel K: what they cost once they
-are made feasible.
+"""Plans diag(u) K diag(v) of many weights and one kernel K, and their costs once feasible.
 
 Every step is a product of [problems, n] or [problems, m] with the one kernel; no plan is ever
 written down.
@@ -26,8 +25,7 @@ def quotient(x: Tensor, y: Tensor) -> Tensor:
 
 
 def feasible_cost(costs: Costs, kernel: Costs, u: Rows, v: Columns, a: Rows, b: Columns) -> Totals:
-    """Cost of diag(u) K diag(v) after it is rounded to a plan with row sums a and column sums b: an
-    upper bound of W2^2.
+    """Cost of diag(u) K diag(v) rounded to row sums a and column sums b: an upper bound of W2^2.
 
     Rows that hold too much are scaled down, then columns; what is missing is added as err_a err_b^T
     / |err_a|_1. Source: Altschuler, Weed, Rigollet, NeurIPS 2017, algorithm 2.
@@ -42,8 +40,7 @@ def feasible_cost(costs: Costs, kernel: Costs, u: Rows, v: Columns, a: Rows, b: 
 
 
 def conjugate(costs: Costs, g: Columns, b: Columns) -> Rows:
-    """f_i = min over j of cost_ij - g_j, the largest prices of the rows that are feasible beside g
-    [*batch, problems, n].
+    """f_i = min over j of cost_ij - g_j: the largest feasible prices of the rows beside g.
 
     b: weights of the columns; a column of weight 0 binds nobody.
     """

@@ -1,6 +1,4 @@
-"""Which mixture to buy: the one of the best predicted score, among listed mixtures or along the
-score's gradient.
-"""
+"""The mixture of the best predicted score: among listed ones, or along the score's gradient."""
 
 from __future__ import annotations
 
@@ -34,9 +32,7 @@ FLAT = 1e-12  # slopes below this are no direction
 
 @dataclass(frozen=True)
 class Selection:
-    """The mixture that was chosen, its distance to the buyer's data and its predicted score:
-    [.., sellers], [..], [..].
-    """
+    """A mixture, its distance to the buyer's data, and its predicted score."""
 
     p: Float64[Tensor, "*batch sellers"]
     wad: Float64[Tensor, "*batch"]
@@ -93,8 +89,8 @@ def select_gradient(
 
     p <- project(p + rate s(p)) onto the simplex within the caps,   s: ``shadow_price``
 
-    estimator: for each market [..];
-        starts: [.., starts, sellers], which are first moved within the caps
+    estimator: for each market [..]
+    starts: [.., starts, sellers]; they are first moved within the caps
     distance: p [.., starts, sellers] -> (W [.., starts], dW/dp [.., starts, sellers]), called once
         a step and once before
     caps: largest shares [.., sellers], such as declared points over wanted points; None: no caps
@@ -145,8 +141,8 @@ def select_enumerated(
 ) -> Selection:
     """Take the listed mixture of the best predicted score, among those within the caps.
 
-    p: [.., mixtures, sellers], as ``enumerate_mixtures`` lists them;
-        wad: their distances [.., mixtures]
+    p:   mixtures, as ``enumerate_mixtures`` lists them   [.., mixtures, sellers]
+    wad: their distances                                  [.., mixtures]
     caps: largest shares [.., sellers];   of equal scores the first in the list is taken
 
     Raises ValueError as ``Estimator.predict`` does, and where no listed mixture is within a
@@ -172,9 +168,7 @@ def select_enumerated(
 
 @dataclass(frozen=True)
 class _Place:
-    """Where each start stands on its way: p and slopes [.., starts, sellers], the others [..,
-    starts].
-    """
+    """Present point of each start: p and slopes [.., starts, sellers], the others [.., starts]."""
 
     p: Tensor
     wad: Tensor

@@ -1,6 +1,4 @@
-"""What each seller adds to a score that coalitions of sellers reach: leave-one-out and Shapley
-values.
-"""
+"""What each seller adds to the score of coalitions: leave-one-out and Shapley values."""
 
 from __future__ import annotations
 
@@ -29,9 +27,7 @@ AT_ONCE = 2**24  # entries of the coalitions that one call gets
 
 @dataclass(frozen=True)
 class Shapley:
-    """Shapley values and their standard errors, which are 0 where every coalition was asked
-    for: both [.., sellers].
-    """
+    """Shapley values and their standard errors, 0 where exact   [.., sellers] each."""
 
     values: Float64[Tensor, "*batch sellers"]
     errors: Float64[Tensor, "*batch sellers"]
@@ -70,8 +66,7 @@ def shapley(
     keys: Keys | None = None,
     device: torch.device | str = "cpu",
 ) -> Shapley:
-    """What a seller adds to those who came before it, on average over all orders in which sellers
-    can come.
+    """Mean over orders of what a seller adds to the sellers before it.
 
     phi_i = sum over C without i of |C|! (S - |C| - 1)! / S! (v(C + i) - v(C));
     sum_i phi_i = v(all) - v(nobody)
@@ -118,14 +113,13 @@ def predicted_value(
     wad: Callable[[Tensor], Tensor],
     empty: float = 0.0,
 ) -> SetFunction:
-    """Make the value of coalitions from an estimator: the predicted score if only they delivered,
-    in their proportions.
+    """The value of coalitions by an estimator: the predicted score of their data alone.
 
     v(C) = L_hat(p_C, W(p_C)),   p_C = p on C and 0 elsewhere, divided by its sum;
     v = empty where that sum is 0
 
-    p: the mixture of all sellers [.., sellers];
-        wad: mixtures [.., coalitions, sellers] -> distances [.., coalitions]
+    p:   the mixture of all sellers   [.., sellers]
+    wad: mixtures [.., coalitions, sellers] -> distances [.., coalitions]
     empty: score without any data, such as the accuracy of guessing
 
     >>> from marketenv.valuation import fit_estimator
@@ -153,8 +147,7 @@ def averaged(
     weights: Float[Tensor, "*batch owners"],
     start: Float[Tensor, "*batch params"],
 ) -> Callable[[Tensor], Tensor]:
-    """Make the models of coalitions from those of their members: the mean, by weight, as federated
-    averaging takes it.
+    """Models of coalitions: the weighted mean of the members' models, as in federated averaging.
 
     theta_C = sum over n in C of w_n theta_n / sum over n in C of w_n;
     theta_C = start where that sum is 0
@@ -234,9 +227,7 @@ def _drawn(value: SetFunction, n_sellers: int, permutations: int, keys: Tensor) 
 
 
 def _walked(value: SetFunction, n_sellers: int, keys: Tensor) -> Tensor:
-    """What each seller adds in the order of each key: keys [.., orders] -> [.., orders,
-    sellers].
-    """
+    """What each seller adds in the order of each key: [.., orders] -> [.., orders, sellers]."""
     place = draws.permutation(keys, n_sellers)
     # [.., orders, sellers + 1, sellers]
     come = place[..., None, :] < torch.arange(n_sellers + 1, device=keys.device)[:, None]
@@ -246,9 +237,7 @@ def _walked(value: SetFunction, n_sellers: int, keys: Tensor) -> Tensor:
 
 
 def _worth(value: SetFunction, coalitions: Tensor) -> Tensor:
-    """What the coalitions are worth, as float64 [.., coalitions]; refused where a number is
-    missing or not finite.
-    """
+    """Values of coalitions as float64 [.., coalitions]; ValueError for missing or infinite ones."""
     worth = value(coalitions.clone())
     wanted = (
         f"numbers [.., {coalitions.shape[-2]}], one for each coalition of {list(coalitions.shape)}"

@@ -1,6 +1,4 @@
-"""Sliced transport: the mean over directions of one-dimensional transport, which needs only
-sorting.
-"""
+"""Sliced transport: the mean over directions of one-dimensional transport, by sorting."""
 
 from __future__ import annotations
 
@@ -24,8 +22,8 @@ def random_directions(
     >>> random_directions(torch.tensor(0), 5, 3).norm(dim=-1).float()
     tensor([1., 1., 1., 1., 1.])
     """
-    drawn = draws.normal(keys, whole(n_directions, "n_directions", 1), e)
-    return drawn / drawn.norm(dim=-1, keepdim=True)
+    vectors = draws.normal(keys, whole(n_directions, "n_directions", 1), e)
+    return vectors / vectors.norm(dim=-1, keepdim=True)
 
 
 def sliced_cost(
@@ -34,8 +32,7 @@ def sliced_cost(
     keys: Keys | None = None,
     n_directions: int = 200,
 ) -> PerPair:
-    """Mean over directions of the squared 1-D distance of the projected clouds [*batch]; at most
-    W2^2.
+    """Mean squared 1-D distance of the projected clouds over directions [*batch]; at most W2^2.
 
     directions: unit vectors [directions, e]; without them ``n_directions`` are drawn from ``keys``,
         one key (default 0)
@@ -52,9 +49,7 @@ def sliced_cost(
 def chosen_directions(
     directions: Tensor | None, keys: Tensor | None, n_directions: int, points: Tensor
 ) -> Float64[Tensor, "directions e"]:
-    """Directions as given, or drawn; ValueError for those that are no unit vectors of the
-    points' space.
-    """
+    """Given or drawn directions; ValueError unless they are unit vectors of the points' space."""
     if directions is None:
         keys = torch.tensor(0) if keys is None else keys
         if keys.dim():
@@ -78,9 +73,7 @@ def projected(
     weights: Float64[Tensor, "*batch n"],
     directions: Float64[Tensor, "directions e"],
 ) -> tuple[Float64[Tensor, "*batch directions n"], Float64[Tensor, "*batch directions n"]]:
-    """Places of the points along each direction, in order, and the share of the weight up to
-    each.
-    """
+    """Sorted places of the points along each direction, and cumulated weights."""
     places, order = (directions @ points.mT).sort(-1)
     shares = weights[..., None, :].expand(places.shape).gather(-1, order).cumsum(-1)
     return places, shares

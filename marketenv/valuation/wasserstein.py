@@ -36,11 +36,10 @@ def wasserstein2(
     method: str = "exact",
     **method_options: Any,
 ) -> Float64[Tensor, "*batch"]:
-    """Distance W2 between two weighted clouds of points: the root of the cheapest transport cost,
-    not its square.
+    """Distance W2 between two weighted clouds of points: the root of the least transport cost.
 
-    W2^2 = min over plans P >= 0 with row sums w_a and column sums w_b of sum_ij P_ij ||a_i -
-    b_j||^2
+    W2^2 = min over P of sum_ij P_ij ||a_i - b_j||^2,   plans P >= 0 with row sums w_a and column
+    sums w_b
 
     a, b: points, whose leading axes broadcast       [*batch, n, e], [*batch, m, e]
     weights_a, weights_b: >= 0, scaled to sum 1; None: all equal; a point of weight 0 is padding and
@@ -48,9 +47,9 @@ def wasserstein2(
     method, with its options:
       exact     POT's network simplex, a problem at a time on the CPU
       sinkhorn  an upper bound, all problems at once: eps, iterations, tolerance, start (see
-      ``sinkhorn``) sliced
-      the mean over directions, at most W2: directions, or keys and n_directions=200 bures
-      of the Gaussians with the same moments, at most W2
+                ``sinkhorn``)
+      sliced    the mean over directions, at most W2: directions, or keys and n_directions=200
+      bures     of the Gaussians with the same moments, at most W2
     Returns float64 [*batch]. Clouds that agree point by point have distance exactly 0; so have
     permuted ones, but by sinkhorn.
 

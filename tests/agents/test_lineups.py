@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from relay_market import relay_market
 
-from agents.lineups import Mixture, find_profile, play, seat
+from agents.lineups import MixedStrategy, find_profile, play, seat
 from agents.markets import STRATEGIES
 from marketenv import make_market
 from marketenv.core import rounds
@@ -62,14 +62,14 @@ def test_a_scripted_strategy_in_a_market_of_ones_own_is_refused_with_what_to_do(
 
 @pytest.mark.parametrize("weights", [(0.5,), (0.7, 0.7), (-0.5, 1.5)])
 def test_weights_that_are_no_chances_are_refused(weights):
-    with pytest.raises(ValueError, match="one a policy, >= 0, sum 1"):
-        Mixture((LOW, HIGH), weights)
+    with pytest.raises(ValueError, match="one weight a policy, >= 0, with sum 1"):
+        MixedStrategy((LOW, HIGH), weights)
 
 
 @settings(max_examples=20)
 @given(st.floats(0, 1))
 def test_a_mixture_is_drawn_with_its_weights(weight):
-    mixture = Mixture((LOW, HIGH), (weight, 1 - weight))
+    mixture = MixedStrategy((LOW, HIGH), (weight, 1 - weight))
     _, who = seat(DOUBLE, find_profile(DOUBLE, {"buyer": mixture}), torch.arange(4000))
     share = float((who[:, 0] == 0).double().mean())
     # five standard errors
@@ -78,7 +78,7 @@ def test_a_mixture_is_drawn_with_its_weights(weight):
 
 def test_a_mixture_keeps_its_policy_for_an_episode_and_as_a_policy_draws_at_every_move():
     market = make_market("reference_v0", game="double_auction", max_cycles=6)
-    profile = find_profile(market, {"buyer": Mixture((LOW, HIGH), (0.5, 0.5))})
+    profile = find_profile(market, {"buyer": MixedStrategy((LOW, HIGH), (0.5, 0.5))})
 
     def bids(policies, who):
         now, seen = rounds.begin(market, SEEDS), []

@@ -9,7 +9,7 @@ import torch
 
 from agents.lineups import find_profile, play, seat
 from agents.markets import ENTRIES
-from agents.scripted.resource_market import owner
+from agents.scripted.resource_owners import owner
 from marketenv import make_market
 from marketenv.core import rounds
 from marketenv.core.market import agent_names
@@ -72,7 +72,7 @@ def test_what_was_said_stands_beside_what_was_true():
     while report is None:
         before = now
         now, report = rounds.advance(market, now, rounds.act(market, profile, now))
-    said = list(ENTRIES[KIND].said(market, before, report, agent_names(market)))
+    said = list(ENTRIES[KIND].statements(market, before, report, agent_names(market)))
     assert [line[:3] for line in said] == [
         (f"owner_{k}", "quality and report", "report") for k in (0, 1)
     ]

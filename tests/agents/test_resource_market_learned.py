@@ -8,7 +8,8 @@ import pytest
 
 from agents.lineups import find_profile
 from agents.rl import TrainConfig, key_values, train
-from agents.scripted.resource_market import owner, shade
+from agents.scripted.resource_leaders import shade
+from agents.scripted.resource_owners import owner
 from agents.stress import Budget, best_response, market_nash_conv, psro
 from marketenv import make_market
 
@@ -32,8 +33,8 @@ def test_no_search_gains_anything_at_the_equilibrium(who):
     found = best_response(
         market, find_profile(market), who, ("grid", "cross_entropy", "scripted"), FEW
     )
-    assert len(found.found) == 3
-    assert max(float(one.gains.mean()) for one in found.found) < 1e-6
+    assert len(found.deviations) == 3
+    assert max(float(one.gains.mean()) for one in found.deviations) < 1e-6
 
 
 def test_a_search_finds_what_defecting_earns():
@@ -44,8 +45,8 @@ def test_a_search_finds_what_defecting_earns():
     profile = find_profile(market, {"owner": "owner_colluder"})
     found = best_response(market, profile, "owner", ("grid", "cross_entropy", "scripted"), FEW)
     best = (1 - math.sqrt(2 / 9)) ** 2 - 2 / 9
-    scripted = next(one for one in found.found if one.attacker == "scripted")
-    assert (scripted.told, float(scripted.gains.mean())) == (
+    scripted = next(one for one in found.deviations if one.attacker == "scripted")
+    assert (scripted.words, float(scripted.gains.mean())) == (
         "owner_defector",
         pytest.approx(best, abs=1e-6),
     )
@@ -58,10 +59,10 @@ def test_a_search_finds_the_over_report_and_the_leader_that_keeps_its_money():
     """
     market = game(types={"quality": (0.9, 0.9, 0.9)})
     found = best_response(market, find_profile(market), "owner", ("grid",), FEW, fields=("report",))
-    assert "report 1 " in found.best.told and float(found.best.gains.mean()) > 0.01
+    assert "report 1 " in found.best.words and float(found.best.gains.mean()) > 0.01
     market = game(escrow=False)
     found = best_response(market, find_profile(market), "leader", ("grid",), FEW, stage="pay")
-    assert "pay 0 of its commitment" in found.best.told and float(
+    assert "pay 0 of its commitment" in found.best.words and float(
         found.best.gains.mean()
     ) == pytest.approx(1.0, abs=1e-6)
 

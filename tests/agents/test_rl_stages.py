@@ -105,7 +105,7 @@ def test_what_it_earns_while_it_trains_is_what_the_evaluation_finds(tmp_path):
 def test_a_search_from_truth_begins_with_the_truth_of_its_stages(stages, dim, tmp_path):
     game = market(horizon=2)
     envs = VecNormalize(MarketSB3Env(game, 32, "seller_0", stages=stages), gamma=1.0)
-    model = ALGORITHMS["ppo"].build(config(tmp_path, stages=stages).settled(), 0, envs)
+    model = ALGORITHMS["ppo"].build(config(tmp_path, stages=stages).with_defaults(), 0, envs)
     assert imitate(model, envs, game.policies["truthful"]) < 0.2
     policy = learned(model)
     assert envs.observation_space.shape == (dim,) and policy.seat.stages == (
@@ -159,5 +159,5 @@ def test_a_policy_of_some_stages_that_nobody_completes_says_so(tmp_path):
 )
 def test_other_stages_are_refused_before_anything_is_written(stages, says, tmp_path):
     with pytest.raises(ValueError, match=says):
-        check(config(tmp_path, stages=stages).settled(), market())
+        check(config(tmp_path, stages=stages).with_defaults(), market())
     assert not (tmp_path / "out").exists()

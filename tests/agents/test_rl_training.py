@@ -175,23 +175,37 @@ def test_a_finished_run_is_not_trained_again(tmp_path):
         train(dataclasses.replace(config, resume=False), 0, callbacks=[Kill(0)])
 
 
+@pytest.fixture(scope="module")
+def trained_at_once(tmp_path_factory):
+    """By case: the settings and the answer of a run to more steps that nothing has interrupted."""
+
+    @functools.cache
+    def trained(case):
+        settings = CASES[case][0]
+        more = 2 * settings.steps + 2  # no whole number of rollouts
+        folder = tmp_path_factory.mktemp(case)
+        config = dataclasses.replace(settings, out=folder, steps=more)
+        return config, train(config, 3)
+
+    return trained
+
+
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("finished", [True, False], ids=["finished", "cut"])
-def test_a_run_goes_on_to_more_steps_as_if_it_had_been_given_them_at_once(case, finished, tmp_path):
+def test_a_run_goes_on_to_more_steps_as_if_it_had_been_given_them_at_once(
+    case, finished, tmp_path, trained_at_once
+):
     settings, rollout = CASES[case]
-    more = 2 * settings.steps + 2  # no whole number of rollouts
-    once, twice = (
-        dataclasses.replace(settings, out=tmp_path / name, steps=more) for name in ("once", "twice")
-    )
+    once, wanted = trained_at_once(case)
+    twice = dataclasses.replace(once, out=tmp_path)
     first = dataclasses.replace(twice, steps=settings.steps + 2)
-    wanted = train(once, 3)
     if finished:
         assert train(first, 3)["steps"] < wanted["steps"]
     else:
         with pytest.raises(Killed):
             train(first, 3, callbacks=[Kill(rollout)])
     found = train(twice, 3)
-    assert {**found, "speed": 0} == {**wanted, "speed": 0} and found["steps"] >= more
+    assert {**found, "speed": 0} == {**wanted, "speed": 0} and found["steps"] >= once.steps
     one, other = (load_policy(seed_folder(config, 3)) for config in (once, twice))
     assert_equal_states(one.model.get_parameters(), other.model.get_parameters())
     steps = [row["steps"] for row in read_rows(seed_folder(twice, 3) / "progress.csv")]
@@ -314,7 +328,7 @@ def test_a_run_against_others_is_not_gone_on_with(tmp_path):
         train(config, 0, opponents={"seller": "truthful"})
     lock = threading.Lock()
     nameless = {"seller": lambda seen, role, keys: torch.zeros(len(seen), 1 + lock.locked())}
-    with pytest.raises(ValueError, match="no name tells from others"):
+    with pytest.raises(ValueError, match="an object that cannot be compared"):
         train(config, 0, opponents=nameless)
     train(dataclasses.replace(config, resume=False), 0, opponents=nameless)
     for name in ("one", "other"):  # a learned opponent that was trained again, in the same folder
@@ -341,7 +355,7 @@ def test_going_on_builds_no_second_market(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_the_class_beside_a_builder_is_what_it_builds(algorithm):
-    config = toy(algorithm).settled()
+    config = toy(algorithm).with_defaults()
     envs = _environments(config, make_market("reference_v0"), "buyer_0", "truthful")
     assert type(ALGORITHMS[algorithm].build(config, 0, envs)) is ALGORITHMS[algorithm].kind
 
@@ -362,8 +376,8 @@ def test_one_process_trains_in_a_folder(tmp_path):
     config = dataclasses.replace(PPO, out=tmp_path)
     folder = seed_folder(config, 0)
     code = (
-        "import sys, time; from pathlib import Path; from agents.rl.files import held\nwith"
-        f" held(Path({str(folder)!r})):\n"
+        "import sys, time; from pathlib import Path; from agents.rl.files import folder_lock\nwith"
+        f" folder_lock(Path({str(folder)!r})):\n"
     )
     code += "    print('held', flush=True)\n    time.sleep(60)"
     other = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
@@ -541,14 +555,10 @@ def test_exact_payoffs_are_given_against_truth_only(tmp_path):
     }
 
 
-def test_a_folder_may_be_text(tmp_path):
-    # in a process of its own: here every call's types are checked, which users' are not
-    code = (
-        f"from agents.rl import *; c = TrainConfig(out={str(tmp_path)!r}); print(*(seed_folder(x,"
-        " 1) for x in (c, c.settled())))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout.split() == [str(tmp_path / "seed_1")] * 2, done.stderr
+def test_a_folder_may_be_text(tmp_path, as_for_a_user):
+    config = TrainConfig(out=str(tmp_path))
+    folders = [seed_folder(one, 1) for one in (config, config.with_defaults())]
+    assert folders == [tmp_path / "seed_1"] * 2
 
 
 def test_the_largest_seed_trains(tmp_path):
@@ -565,7 +575,7 @@ def test_a_package_that_lacks_is_named_with_its_extra(absent):
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_a_search_from_truth_begins_with_truth(algorithm):
-    config = toy(algorithm, num_envs=64, batch_size=64, network=(16,)).settled()
+    config = toy(algorithm, num_envs=64, batch_size=64, network=(16,)).with_defaults()
     market = make_market("reference_v0")
     envs = _environments(config, market, "buyer_0", "truthful")
     error = imitate(ALGORITHMS[algorithm].build(config, 0, envs), envs, market.policies["truthful"])
@@ -583,7 +593,7 @@ def test_every_algorithm_has_settings_for_any_market_and_no_others():
         assert algorithm in ALGORITHMS and market in (*MARKETS, "any") and set(chosen) <= known
     for algorithm in ALGORITHMS:
         for market in MARKETS:
-            settled = TrainConfig(market=market, algorithm=algorithm).settled()
+            settled = TrainConfig(market=market, algorithm=algorithm).with_defaults()
             left = [
                 field.name
                 for field in dataclasses.fields(settled)
@@ -591,7 +601,7 @@ def test_every_algorithm_has_settings_for_any_market_and_no_others():
             ]
             assert (
                 set(left) <= {"agent", "entropy", "gae_lambda", "stages"}
-                and settled.settled() == settled
+                and settled.with_defaults() == settled
             )
 
 
@@ -666,7 +676,7 @@ def test_wrong_settings_are_refused_with_what_was_wanted(wrong, message, tmp_pat
     ],
 )
 def test_a_default_batch_divides_the_rollout(given, size):
-    assert TrainConfig(**given).settled().batch_size == size
+    assert TrainConfig(**given).with_defaults().batch_size == size
 
 
 def test_few_markets_train_without_a_batch_size(tmp_path):

@@ -14,7 +14,8 @@ from scripted_cases import trade
 
 from agents.lineups import find_profile, play, seat
 from agents.markets import STRATEGIES
-from agents.scripted.resource_market import best_share, leader, owner, shade
+from agents.scripted.resource_leaders import leader, shade
+from agents.scripted.resource_owners import best_share, owner
 from marketenv import make_market
 from marketenv.core import rounds
 from marketenv.core.market import agent_names

@@ -406,7 +406,7 @@ def test_no_family_plays_truth_twice(case, play):
             points, move, (seen, keys) = (
                 family.line(Budget().points),
                 moves[family.stage],
-                attack.seen(agent, family.stage),
+                attack.policy_inputs(agent, family.stage),
             )
             played = [Deviation(base, family, point[None])(seen, move, keys) for point in points]
             twice = [

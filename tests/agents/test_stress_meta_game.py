@@ -18,10 +18,11 @@ from matrix_market import (
     symmetric,
 )
 
-from agents.lineups import Mixture
+from agents.lineups import MixedStrategy
 from agents.stress import meta_game
 from agents.stress.equilibria import lemke_howson, pure, replicator, solve, supports
-from agents.stress.meta_game import estimate, game_of, regrets
+from agents.stress.estimation import estimate
+from agents.stress.meta_game import game_of, regrets
 from marketenv import make_market
 from marketenv.metrics import meta_regret
 
@@ -363,7 +364,7 @@ def test_wrong_strategies_are_refused():
     with pytest.raises(ValueError, match="one pure strategy"):
         estimate(market, {"player": {}}, SEEDS)
     with pytest.raises(ValueError, match="List a mixture's policies"):
-        estimate(market, {"player": {"mixed": Mixture((Constant(0, 2),), (1.0,))}}, SEEDS)
+        estimate(market, {"player": {"mixed": MixedStrategy((Constant(0, 2),), (1.0,))}}, SEEDS)
     with pytest.raises(ValueError, match=r"no policy 'truthfull'. Did you mean 'truthful'"):
         estimate(market, {"player": {"truth": "truthfull"}}, SEEDS)
 
@@ -411,7 +412,7 @@ def test_nashpy_is_optional(monkeypatch):
 def test_a_mixture_holds_what_has_a_chance():
     found = solve(played(PRISONERS_DILEMMA, PD))
     policies = constants(PD)
-    assert found.mixture("player", policies) == Mixture((policies["defect"],), (1.0,))
+    assert found.mixture("player", policies) == MixedStrategy((policies["defect"],), (1.0,))
 
 
 def test_multisets_are_complete():

@@ -10,7 +10,7 @@ import pytest
 import torch
 from relay_market import relay_market
 
-from agents.lineups import Mixture, find_profile
+from agents.lineups import MixedStrategy, find_profile
 from agents.stress import (
     ATTACKERS,
     JUDGE,
@@ -73,7 +73,7 @@ def test_first_price_best_answer_to_truth_is_the_closed_form(n):
     market = auction("first_price", n)
     found = best_response(market, find_profile(market), "buyer", SEARCHES, BUDGET)
     assert covers(found.best.gain_lower_bound, ((n - 1) / n) ** (n - 1) / (n * (n + 1)))
-    grid = next(one for one in found.found if one.attacker == "grid")
+    grid = next(one for one in found.deviations if one.attacker == "grid")
     assert abs(float(grid.policies[0].parameters) - (n - 1) / n) < 0.11  # a step of the grid is .1
 
 
@@ -354,7 +354,7 @@ def test_a_mixture_may_be_attacked():
     low, high = (
         lambda seen, role, keys, a=a: seen.new_full((len(seen), 1), a) for a in (-1.0, 1.0)
     )
-    profile = find_profile(DOUBLE, {"seller": Mixture((low, high), (0.5, 0.5))})
+    profile = find_profile(DOUBLE, {"seller": MixedStrategy((low, high), (0.5, 0.5))})
     found = best_response(DOUBLE, profile, "buyer", ("grid", "cross_entropy"), BUDGET)
     assert found.best.gain_lower_bound.low > 0.1  # from E[v / 2] / 2 = 1/8 towards E[v] / 2 = 1/4
 
@@ -364,7 +364,7 @@ def test_best_response_says_the_same_twice_and_another_repeat_takes_other_seeds(
         best_response(DOUBLE, find_profile(DOUBLE), "buyer", ("grid",), BUDGET, repeat=k)
         for k in (0, 0, 1)
     )
-    assert torch.equal(one.best.gains, two.best.gains) and one.best.told == two.best.told
+    assert torch.equal(one.best.gains, two.best.gains) and one.best.words == two.best.words
     assert not torch.equal(one.best.gains, other.best.gains)
 
 
@@ -476,20 +476,17 @@ def test_the_best_attacker_is_the_one_that_the_choosing_seeds_chose(monkeypatch)
     not choose: lucky it is, at 0.
     """
 
-    class Planted:
-        def __init__(self, market, profile, agents, seeds, *rest, **more):
-            self.chooses, self.base = (
-                bool(seeds[0] < JUDGE),
-                torch.ones(len(seeds), dtype=torch.float64),
-            )
-
-        def gains(self, candidates):
-            each = [2.0 * self.chooses if policy is lucky else 1.0 for (policy,) in candidates]
-            return torch.tensor(each, dtype=torch.float64)[:, None] * self.base
+    def gains(attack, candidates):
+        chooses = bool(attack.seeds[0] < JUDGE)
+        each = [2.0 * chooses if policy is lucky else 1.0 for (policy,) in candidates]
+        gained = torch.tensor(each, dtype=torch.float64)[:, None]
+        return gained.expand(-1, len(attack.seeds)).clone()
 
     # the package has a function of this name
     module = importlib.import_module("agents.stress.best_response")
-    monkeypatch.setattr(module, "Attack", Planted)
+    monkeypatch.setattr(module.Attack, "gains", gains)
+    base = property(lambda attack: torch.ones(len(attack.seeds), dtype=torch.float64))
+    monkeypatch.setattr(module.Attack, "base", base)
     planted = {"lucky": [Candidate("lucky", (lucky,))], "steady": [Candidate("steady", (steady,))]}
     monkeypatch.setattr(
         module,

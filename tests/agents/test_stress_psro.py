@@ -6,8 +6,8 @@ import pytest
 import torch
 from matrix_market import PRISONERS_DILEMMA, ROCK_PAPER_SCISSORS, Constant, constants, matrix_game
 
-from agents.lineups import Mixture
-from agents.stress.best_response import Found
+from agents.lineups import MixedStrategy
+from agents.stress.best_response import BestDeviation
 from agents.stress.deviation import Deviation
 from agents.stress.kinds import families
 from agents.stress.psro import _gains, _same, profile_of, psro
@@ -220,7 +220,9 @@ def test_a_meta_game_too_large_ends_the_loop_and_keeps_its_turns():
 
 def test_only_sure_or_large_gains_that_are_new_join():
     def found(selected, gains):
-        return Found("grid", "x", (Constant(1, 2),), selected, torch.tensor(gains).double(), [])
+        return BestDeviation(
+            "grid", "x", (Constant(1, 2),), selected, torch.tensor(gains).double(), []
+        )
 
     # mean .1 or more; standard errors of .1 / 16 and 1.1 / 16
     sure, unsure = [0.1, 0.3] * 128, [-1.0, 1.2] * 128
@@ -254,7 +256,7 @@ def test_a_profile_holds_a_mixture_for_every_agent():
     )
     profile = profile_of(market, found.strategies, found.history[-1].equilibrium)
     assert profile == found.profile and set(profile) == set(agent_names(market))
-    assert profile["player_1"] == Mixture((Constant(1, 2),), (1.0,))
+    assert profile["player_1"] == MixedStrategy((Constant(1, 2),), (1.0,))
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,11 @@ import sys
 import pytest
 import torch
 
-from agents.lineups import Mixture
+from agents.lineups import MixedStrategy
 from agents.markets import STRATEGIES, shade
-from agents.stress.leaderboard import HEAD, Row, leaderboard, standings, write
-from agents.stress.scenarios import SCENARIOS, Focal, Scenario, play_policies, play_scenario
+from agents.scenarios import SCENARIOS, Scenario
+from agents.stress.leaderboard import HEAD, ScenarioResult, leaderboard, standings, write
+from agents.stress.scenarios import Focal, play_policies, play_scenario
 from marketenv.core.market import agent_names
 from marketenv.markets.reference import truthful
 
@@ -140,7 +141,7 @@ def test_policies_come_in_many_ways(monkeypatch):
         "policy": truthful,
         "run": "run:results/mine",
     }
-    parts["mixture"] = Mixture((truthful,), (1.0,))
+    parts["mixture"] = MixedStrategy((truthful,), (1.0,))
     played = play_policies("second_price_crowd", parts, 20)
     assert all(found.normalised.abs().max() < 1e-6 for found in played.values())
 
@@ -150,7 +151,7 @@ def test_a_mixture_draws_once_an_episode():
     scenario = SCENARIOS["second_price_crowd"]
     market, _ = scenario.build()
     nothing = STRATEGIES["never_trade"].build(market)
-    found = play_policies(scenario, {"mixed": Mixture((truthful, nothing), (0.5, 0.5))}, 200)[
+    found = play_policies(scenario, {"mixed": MixedStrategy((truthful, nothing), (0.5, 0.5))}, 200)[
         "mixed"
     ]
     same = (found.returns - found.truthful).abs() < 1e-9
@@ -201,7 +202,9 @@ def test_wrong_requests_are_refused():
 
 def row(policy, scenario, returns, scale=1.0):
     returns = torch.as_tensor(returns, dtype=torch.float64)
-    return Row(policy, SCENARIOS[scenario], Focal(returns, torch.zeros_like(returns), scale))
+    return ScenarioResult(
+        policy, SCENARIOS[scenario], Focal(returns, torch.zeros_like(returns), scale)
+    )
 
 
 def test_standings_by_hand():

@@ -13,9 +13,11 @@ import pytest
 import torch
 from relay_market import COST, MOST_FEE, SHIPS, Drawn, Offer, Ship, relay_market
 
+import agents.scenarios
 from agents.lineups import find_profile
 from agents.rl import LearnedPolicy
 from agents.rl.policy import EPSILON, UNLIMITED
+from agents.scenarios import Scenario
 from agents.stress import (
     JUDGE,
     SELECT,
@@ -28,12 +30,11 @@ from agents.stress import (
     ex_post_regret,
     families,
     psro,
-    scenarios,
     seeds_of,
     solve,
 )
 from agents.stress.deviation import Within
-from agents.stress.scenarios import Scenario, play_policies
+from agents.stress.scenarios import play_policies
 from agents.stress.words import axis, say
 from marketenv.core import rounds
 from marketenv.core.market import Market
@@ -206,7 +207,7 @@ def test_a_sellers_best_price_against_truthful_buyers():
     )
     gain = found.best.gain_lower_bound
     assert gain.low <= 0.405 - 0.16 <= gain.high
-    assert "price" in found.best.told and "(offer)" in found.best.told
+    assert "price" in found.best.words and "(offer)" in found.best.words
 
 
 SHIRKS = find_profile(ONCE, {"seller": Seller(ships="junk")})  # earns nothing
@@ -224,11 +225,11 @@ def test_a_role_that_moves_twice_deviates_in_either_stage_or_in_both(rounds_):
         )
         for stage in ("offer", "ship", None)
     )
-    assert offers.best.gains.eq(0).all() and offers.best.told.endswith("(offer)")
+    assert offers.best.gains.eq(0).all() and offers.best.words.endswith("(offer)")
     assert ships.best.gain_lower_bound.low <= 0.4 * rounds_ <= ships.best.gain_lower_bound.high
-    assert ships.best.told == "ships: good (ship)"
+    assert ships.best.words == "ships: good (ship)"
     assert both.best.selected >= ships.best.selected
-    assert "ships: good (ship)" in both.best.told
+    assert "ships: good (ship)" in both.best.words
 
 
 def test_cross_entropy_goes_over_the_fields_of_all_stages():
@@ -240,8 +241,8 @@ def test_cross_entropy_goes_over_the_fields_of_all_stages():
     policy = best.policies[0]
     assert (
         isinstance(policy, Deviation)
-        and "(offer)" in best.told
-        and "ships: good (ship)" in best.told
+        and "(offer)" in best.words
+        and "ships: good (ship)" in best.words
     )
     assert float(best.gains.mean()) > 0.3
 
@@ -250,13 +251,13 @@ def test_a_deviation_in_one_stage_leaves_the_others_to_the_bit():
     attack = Attack(ONCE, find_profile(ONCE), ("seller_0",), SEEDS)
     offer, ship = attack.moves_of("seller_0")
     lie = Deviation(Seller(), families(offer)["scale price"], torch.tensor([[0.5]]).double())
-    seen, keys = attack.seen("seller_0", "ship")
+    seen, keys = attack.policy_inputs("seller_0", "ship")
     assert torch.equal(lie(seen, ship, keys), Seller()(seen, ship, keys))
-    seen, keys = attack.seen("seller_0", "offer")
+    seen, keys = attack.policy_inputs("seller_0", "offer")
     assert lie(seen, offer, keys).eq(-0.5).all()  # a quarter
     junk = Within(Seller(), Seller(0.1, "junk"), stage="ship")
     assert torch.equal(junk(seen, offer, keys), Seller()(seen, offer, keys))
-    assert junk(*attack.seen("seller_0", "ship")[:1], ship, keys).eq(SHIPS.low).all()
+    assert junk(*attack.policy_inputs("seller_0", "ship")[:1], ship, keys).eq(SHIPS.low).all()
 
 
 def test_what_no_deviation_changes_is_played_once():
@@ -380,7 +381,7 @@ def test_a_scenario_of_several_stages(monkeypatch):
     truth earns 2 (.5 - .1).
     """
     monkeypatch.setattr(
-        scenarios, "make_market", lambda name, **arguments: relay_market(**arguments)
+        agents.scenarios, "make_market", lambda name, **arguments: relay_market(**arguments)
     )
     eager = {"buyer": {"test_stress_stages:always": 1.0}}
     asked = Scenario(
@@ -435,7 +436,7 @@ def test_a_learner_that_begins_at_the_truth_learns_all_of_its_stages():
     """
     (found,) = best_response(
         ONCE, SHIRKS, "seller", ("ppo",), Budget(select=64, judge=1024, rl_steps=2048)
-    ).found
+    ).deviations
     assert found.gain_lower_bound.low > 0.3
     with pytest.raises(ValueError, match="ppo learns all stages, not 'ship' alone"):
         best_response(ONCE, SHIRKS, "seller", ("ppo",), BUDGET, stage="ship")

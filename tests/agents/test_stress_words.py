@@ -175,15 +175,15 @@ def test_only_the_named_fields_change():
     attacked = attack(SHARING, "client_0")
     truth = rounds.act(SHARING, profile, attacked.start)["client"][:, 0]
     moved = SHARING.moves[0].action.slices["need"]
-    for one in found.found:
+    for one in found.deviations:
         acted = rounds.act(SHARING, dict(profile) | {"client_0": one.policies[0]}, attacked.start)[
             "client"
         ][:, 0]
         changed = (acted - truth).abs().amax(0) > 1e-6
         changed[moved] = False
-        assert not changed.any(), one.told
-    assert [one.attacker for one in found.found] == ["grid", "cross_entropy", "scripted"]
-    assert found.found[2].told.endswith(" in need")
+        assert not changed.any(), one.words
+    assert [one.attacker for one in found.deviations] == ["grid", "cross_entropy", "scripted"]
+    assert found.deviations[2].words.endswith(" in need")
 
 
 def test_wrong_fields_are_refused():
@@ -202,7 +202,7 @@ def test_a_coalition_of_unlike_roles_deviates_in_fields_that_all_have():
     found = best_response(
         DOUBLE, find_profile(DOUBLE), ("buyer_0", "seller_0"), ("grid",), SMALL, fields=("price",)
     )
-    assert "price" in found.best.told
+    assert "price" in found.best.words
 
 
 def test_a_deviation_from_truth_is_told_against_what_the_profile_reports():
@@ -242,7 +242,7 @@ def test_searches_from_truth_change_the_named_fields_alone():
 
     profile = find_profile(market, {"client_0": ones})
     attacked = Attack(market, profile, ("client_0",), torch.arange(8), fields=("effort",))
-    observation, keys = attacked.seen("client_0")
+    observation, keys = attacked.policy_inputs("client_0")
     for (base,) in attacked.starts():
         reports = market.moves[0].read(observation, base(observation, market.moves[0], keys))
         assert (reports["upload"] == 7).all() and (reports["effort"] == 1).all()

@@ -9,7 +9,7 @@ from marketenv.core.market import agent_names
 
 STAGES = 3  # of a round
 # and a report, which no file holds
-TURN = ("seen", "rewards", "terminated", "truncated", "over", "last", "final_seen")
+TURN = ("observations", "rewards", "terminated", "truncated", "over", "last", "final_observations")
 
 
 def batch_of(n_markets=3, **config):

@@ -14,7 +14,7 @@ from marketenv.core.market import agent_names
 
 METHODS = ("begin", "quote", "show", "show_end", "act")  # those of a round
 # of the floor
-PARTS = ("world", "flows", "terms", "done", "present", "ended", "ledger", "models", "types")
+PARTS = ("world", "flows", "terms", "outcomes", "present", "ended", "ledger", "models", "types")
 # whose reading is none of a phase
 SILENT = ("marketenv.core.", "dataclasses", "jaxtyping", "beartype")
 

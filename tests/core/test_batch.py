@@ -10,7 +10,7 @@ from running import STAGES, alike, batch_of, calm, play, same, storm
 
 from marketenv.core import draws, rounds, tree
 from marketenv.core.batch import Batch
-from marketenv.core.episodes import Episodes, read_seeds
+from marketenv.core.episodes import EpisodeSeeds, read_seeds
 from marketenv.core.market import Market, agent_names
 from marketenv.markets.reference import Auctioned, ReferenceConfig, reference
 
@@ -30,8 +30,8 @@ def next_seed(seed):
 
 def later(batch, number):
     """Seeds of the episodes that come after so many others."""
-    now = batch.standing().episodes
-    return Episodes(now.base, now.number + number).seeds
+    now = batch.state().episodes
+    return EpisodeSeeds(now.base, now.number + number).seeds
 
 
 @pytest.mark.parametrize(
@@ -116,9 +116,9 @@ def test_every_market_counts_its_own_episodes():
     alone.reset(8)  # market 1 of the batch
     over = torch.tensor([True, False, True])
     seeds = later(batch, over)
-    assert torch.equal(seeds[1:2], alone.standing().episodes.seeds)
+    assert torch.equal(seeds[1:2], alone.state().episodes.seeds)
     assert torch.equal(later(batch, 1)[1:2], later(alone, 1))
-    assert not torch.equal(seeds[:1], batch.standing().episodes.base[:1])
+    assert not torch.equal(seeds[:1], batch.state().episodes.base[:1])
 
 
 # --- stages ---------------------------------------------------------------------------------------
@@ -131,14 +131,18 @@ def test_a_step_inside_a_round_pays_nothing_ends_nothing_and_shows_the_next_stag
         turn = batch.step(calm(batch))
         assert turn.report is None and turn.over is None and turn.rewards.dtype == torch.float64
         assert not turn.rewards.any() and not turn.terminated.any() and not turn.truncated.any()
-        assert list(turn.seen) == movers and alike(turn.seen, batch.seen()) and batch.in_round()
+        assert (
+            list(turn.observations) == movers
+            and alike(turn.observations, batch.observations())
+            and batch.in_round()
+        )
     turn = batch.step(calm(batch))
     assert (
         turn.report is not None
         and torch.equal(turn.rewards, turn.report.rewards)
         and not batch.in_round()
     )
-    assert list(turn.seen) == ["seller"] and batch.standing().moves == ()
+    assert list(turn.observations) == ["seller"] and batch.state().moves == ()
 
 
 def test_the_moves_of_earlier_stages_are_kept_until_the_round_is_over():
@@ -149,8 +153,8 @@ def test_the_moves_of_earlier_stages_are_kept_until_the_round_is_over():
     second = calm(batch)
     batch.step(second)
     assert alike(
-        batch.standing().moves, (first, second)
-    ) and batch.standing().start.floor.round.tolist() == [0, 0, 0]
+        batch.state().moves, (first, second)
+    ) and batch.state().start.floor.round.tolist() == [0, 0, 0]
 
 
 def test_where_a_stage_is_refused_nothing_has_changed():
@@ -160,7 +164,7 @@ def test_where_a_stage_is_refused_nothing_has_changed():
         batch.step(calm(batch))
     with pytest.raises(ValueError, match="wanted buyer: the roles that move in stage 'reply'"):
         one.step({"seller": torch.zeros(3, 1, 1)})
-    assert len(one.standing().moves) == 1 and same(one.step(calm(two)), two.step(calm(two)))
+    assert len(one.state().moves) == 1 and same(one.step(calm(two)), two.step(calm(two)))
 
 
 def test_infos_have_one_set_of_keys_from_the_start():
@@ -199,10 +203,10 @@ def test_a_market_that_is_over_restarts_in_the_same_step_and_the_others_go_on():
     )
     fresh = torch.stack([types_of([0], 1)[0], types_of(seeds[1:2])[0], types_of([2], 1)[0]])
     assert torch.equal(now.floor.of(Drawn).types, fresh) and torch.equal(
-        turn.seen["seller"][:, 0, :2], fresh.float()
+        turn.observations["seller"][:, 0, :2], fresh.float()
     )
     # of market 1: an end shows no types, 1 of 2 rounds is over
-    assert turn.final_seen["seller"].tolist() == [[[0, 0, 0.5]]]
+    assert turn.final_observations["seller"].tolist() == [[[0, 0, 0.5]]]
     assert turn.last.floor.seeds.tolist() == [1] and turn.last.floor.round.tolist() == [1]
     assert batch.infos()["utility"][1].tolist() == [0, 0, 0] and torch.equal(
         batch.infos()["utility"][::2], turn.rewards[::2]
@@ -218,7 +222,7 @@ def test_a_restarted_batch_plays_what_a_batch_of_that_episode_plays():
     one.reset(3)
     turn = play(one, 1)
     two.reset(3)
-    assert alike(turn.seen, two.reset(None)) and alike(one.now, two.now)
+    assert alike(turn.observations, two.reset(None)) and alike(one.now, two.now)
     assert same(play(one, 1), play(two, 1))
 
 
@@ -253,12 +257,12 @@ def test_a_cut_shows_the_next_round_and_an_end_shows_nothing():
     batch.step(storm(batch, 0), restart=True)
     left = batch.step(calm(batch), restart=True)
     cut = play(batch, 1)  # market 0 has a round to go
-    assert left.terminated.tolist() == [True, False, False] and left.final_seen[
+    assert left.terminated.tolist() == [True, False, False] and left.final_observations[
         "seller"
     ].tolist() == [[[0, 0, 0]]]
     assert cut.truncated.tolist() == [False, True, True] and cut.over.tolist() == [1, 2]
     # of round three, which nobody plays
-    assert torch.equal(cut.final_seen["seller"][:, 0, :2], types_of([1, 2], 2).float())
+    assert torch.equal(cut.final_observations["seller"][:, 0, :2], types_of([1, 2], 2).float())
 
 
 def test_without_a_restart_markets_that_are_over_see_their_end_while_others_go_on():
@@ -267,33 +271,34 @@ def test_without_a_restart_markets_that_are_over_see_their_end_while_others_go_o
     batch.step(calm(batch))
     batch.step(storm(batch, 1))
     turn = batch.step(calm(batch))
-    assert turn.terminated.tolist() == [False, True, False] and batch.standing().over.tolist() == [
+    assert turn.terminated.tolist() == [False, True, False] and batch.state().over.tolist() == [
         False,
         True,
         False,
     ]
     assert (
-        turn.seen["seller"][1].tolist()
-        == turn.final_seen["seller"][0].tolist()
+        turn.observations["seller"][1].tolist()
+        == turn.final_observations["seller"][0].tolist()
         == [[0, 0, pytest.approx(1 / 3)]]
     )
-    assert torch.equal(turn.seen["seller"][::2, 0, :2], types_of([0, 2], 1).float())
-    first, rewards = batch.standing(), turn.rewards[1]
+    assert torch.equal(turn.observations["seller"][::2, 0, :2], types_of([0, 2], 1).float())
+    first, rewards = batch.state(), turn.rewards[1]
     turn = play(batch, 1, restart=False)
     # over is over, and its end is told once
     assert turn.terminated.tolist() == [False, True, False] and turn.over is None
-    again = batch.standing()
+    again = batch.state()
     assert alike(
         tree.rows(again.start, torch.tensor([1])), tree.rows(first.start, torch.tensor([1]))
     )
     # it has not played another round
     assert not turn.rewards[1].any() and torch.equal(batch.infos()["utility"][1], rewards)
-    assert torch.equal(batch.report.rewards[1], rewards) and turn.seen["seller"][1].tolist() == [
-        [0, 0, pytest.approx(1 / 3)]
-    ]
+    assert torch.equal(batch.report.rewards[1], rewards) and turn.observations["seller"][
+        1
+    ].tolist() == [[0, 0, pytest.approx(1 / 3)]]
     assert play(batch, 1, restart=False).terminated.all() and not batch.running().playing
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("cut", [False, True])
 def test_markets_that_end_at_different_times_play_what_they_would_play_alone(cut):
     many, singles = (
@@ -314,14 +319,17 @@ def test_markets_that_end_at_different_times_play_what_they_would_play_alone(cut
         for k, one in enumerate(singles):
             alone = one.step({role: a[k : k + 1] for role, a in actions.items()}, restart=True)
             row = torch.tensor([k])
-            for name in ("seen", "rewards", "terminated", "truncated"):
+            for name in ("observations", "rewards", "terminated", "truncated"):
                 assert alike(tree.rows(getattr(turn, name), row), getattr(alone, name))
             assert all(
                 torch.equal(many.infos()[name][row], one.infos()[name]) for name in one.infos()
             )
             assert (alone.over is not None and len(alone.over) == 1) == (k in place)
             if k in place:
-                assert alike(tree.rows(turn.final_seen, torch.tensor([place[k]])), alone.final_seen)
+                assert alike(
+                    tree.rows(turn.final_observations, torch.tensor([place[k]])),
+                    alone.final_observations,
+                )
         ends.add(tuple((turn.terminated | turn.truncated).tolist()))
         assert not (turn.truncated.any() and not cut)
     assert len(ends) > 3  # they did end at different times
@@ -343,14 +351,14 @@ def test_where_the_next_episode_cannot_begin_nothing_has_changed():
     batch = Batch(market, 2)
     batch.reset(0)
     play(batch, 0, stages=2)
-    before, episodes, moves = batch.running(), batch.standing().episodes, batch.standing().moves
+    before, episodes, moves = batch.running(), batch.state().episodes, batch.state().moves
     with pytest.raises(ValueError, match="no second episode"):
         batch.step(calm(batch), restart=True)
     assert (
         batch.running() is before
-        and batch.standing().episodes is episodes
+        and batch.state().episodes is episodes
         and batch.report is None
-        and batch.standing().moves is moves
+        and batch.state().moves is moves
     )
 
 
@@ -368,7 +376,7 @@ def test_a_mask_starts_its_markets_and_the_others_stay_where_they_are():
         1,
         2,
     ] and one.running().floor.round.tolist() == [0, 1, 1]
-    assert torch.equal(seen["seller"][1:], two.seen()["seller"][1:]) and torch.equal(
+    assert torch.equal(seen["seller"][1:], two.observations()["seller"][1:]) and torch.equal(
         seen["seller"][0, 0, :2], types_of([50])[0].float()
     )
     assert not one.infos()["cash"][0].any() and torch.equal(

@@ -34,10 +34,10 @@ def test_a_loaded_batch_goes_on_to_the_bit_from_any_stage(tmp_path, stages, carr
     one.save(tmp_path / "state")
     seen = two.load(tmp_path / "state")
     assert (
-        alike(seen, one.seen())
-        and alike(seen, two.seen())
+        alike(seen, one.observations())
+        and alike(seen, two.observations())
         and alike(one.now, two.now)
-        and alike(one.standing().moves, two.standing().moves)
+        and alike(one.state().moves, two.state().moves)
     )
     for _ in range(2 * STAGES):  # into the next episode
         assert alike(one.infos(), two.infos())
@@ -58,16 +58,16 @@ def test_a_batch_with_markets_that_are_over_is_loaded_as_it_was(tmp_path):
         one.step(calm(one))
         play(one, 0, stages=stages, restart=False)
         one.save(tmp_path / "state")
-        assert alike(two.load(tmp_path / "state"), one.seen())
-        assert two.standing().over.tolist() == [False, True, False]
+        assert alike(two.load(tmp_path / "state"), one.observations())
+        assert two.state().over.tolist() == [False, True, False]
         assert same(one.step(calm(two)), two.step(calm(two)))
         if stages:
-            with pytest.raises(ValueError, match="a round is not over"):
+            with pytest.raises(ValueError, match="stands in the middle of a round"):
                 three.load(tmp_path / "state", restart=True)
             assert three.now is None
         else:
             three.load(tmp_path / "state", restart=True)
-            assert not three.standing().over.any() and three.running().floor.round.tolist() == [
+            assert not three.state().over.any() and three.running().floor.round.tolist() == [
                 1,
                 0,
                 1,
@@ -89,12 +89,12 @@ def test_markets_that_wait_at_the_horizon_while_another_plays_on_are_loaded_as_t
     play(one, 2, restart=False)
     play(one, 0, stages=stages, restart=False)
     one.save(tmp_path / "state")
-    assert one.running().floor.round.tolist() == [2, 3, 3] and one.standing().over.tolist() == [
+    assert one.running().floor.round.tolist() == [2, 3, 3] and one.state().over.tolist() == [
         False,
         True,
         True,
     ]
-    assert alike(two.load(tmp_path / "state"), one.seen()) and alike(one.now, two.now)
+    assert alike(two.load(tmp_path / "state"), one.observations()) and alike(one.now, two.now)
     assert same(one.step(calm(two)), two.step(calm(two)))
 
 
@@ -105,7 +105,11 @@ def test_a_finished_batch_is_loaded_as_finished(tmp_path, cut):
     turn = play(one, 1, restart=False)
     one.save(tmp_path / "state")
     seen = two.load(tmp_path / "state")
-    assert alike(seen, turn.seen) and alike(seen, turn.final_seen) and not two.running().playing
+    assert (
+        alike(seen, turn.observations)
+        and alike(seen, turn.final_observations)
+        and not two.running().playing
+    )
     # the next round's types, which only a cut shows
     assert bool(seen["seller"][..., :2].any()) == cut
     with pytest.raises(ValueError, match="the episode is over"):
@@ -205,6 +209,7 @@ ALTERED = {
 }
 
 
+@pytest.mark.long
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_forged_tensor_is_refused_and_nothing_changes(tmp_path, whole, data):
@@ -226,6 +231,7 @@ def test_a_forged_tensor_is_refused_and_nothing_changes(tmp_path, whole, data):
     assert refused(tmp_path / "state")
 
 
+@pytest.mark.long
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_forged_header_is_refused_and_nothing_changes(tmp_path, whole, data):

@@ -270,12 +270,12 @@ def test_options_that_are_no_bins_are_refused(options, edges):
         (lambda: Choice("x", options="abc"), "options of 'x' is 'abc', wanted a tuple of entries"),
         (
             lambda: Money("x", most=float("nan")),
-            r"what field 'x' runs over is \(0.0, nan\), wanted an interval",
+            r"the range of field 'x' is \(0.0, nan\), wanted an interval",
         ),
-        (lambda: Money("x", least=2.0, most=1.0), r"what field 'x' runs over is \(2.0, 1.0\)"),
-        (lambda: Multiple("x", decades=-1.0), "what field 'x' runs over"),
+        (lambda: Money("x", least=2.0, most=1.0), r"the range of field 'x' is \(2.0, 1.0\)"),
+        (lambda: Multiple("x", decades=-1.0), "the range of field 'x'"),
         (lambda: Share("x", 0), "size of field 'x' is 0, wanted a whole number >= 1"),
-        (lambda: Field("x", low=1.0, high=-1.0), r"what field 'x' runs over is \(1.0, -1.0\)"),
+        (lambda: Field("x", low=1.0, high=-1.0), r"the range of field 'x' is \(1.0, -1.0\)"),
     ],
 )
 def test_fields_that_cannot_be_are_refused(made, said):

@@ -218,19 +218,19 @@ def test_numbers_of_some_roles_over_everyone():
 def test_what_earlier_phases_came_to_is_found_by_its_class_the_latest_first():
     market = relay_market()
     now = rounds.begin(market, SEEDS)
-    assert now.floor.of(Drawn) is now.floor.done["draw"]
+    assert now.floor.of(Drawn) is now.floor.outcomes["draw"]
     with pytest.raises(
         ValueError,
         match=(
-            r"no phase of this round has given a Offered yet, wanted one before this phase: done"
-            r" are draw\. Put the phase"
+            r"no phase of this round has given a Offered yet, wanted one before this"
+            r" phase; outcomes are there of: draw\. Put the phase"
         ),
     ):
         now.floor.of(Offered)
     after, _ = rounds.advance(market, now, moves(market, now, price=0.25))
     assert (
         after.floor.of(Offered).price.tolist() == [[0.25]] * 2
-        and after.floor.of(Outcome) is after.floor.done["offer"]
+        and after.floor.of(Outcome) is after.floor.outcomes["offer"]
     )
 
 
@@ -241,8 +241,8 @@ def test_a_new_round_forgets_flows_terms_and_what_was_done_and_keeps_cash():
         "value",
         "cost",
     ]
-    assert list(report.done) == ["draw", "offer", "reply", "ship"]
-    assert not now.floor.flows and not now.floor.terms and list(now.floor.done) == ["draw"]
+    assert list(report.outcomes) == ["draw", "offer", "reply", "ship"]
+    assert not now.floor.flows and not now.floor.terms and list(now.floor.outcomes) == ["draw"]
     assert not now.floor.ledger.net.any() and torch.equal(now.floor.ledger.cash, report.ledger.cash)
 
 

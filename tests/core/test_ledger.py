@@ -326,8 +326,8 @@ def test_money_that_stays_in_an_account_declared_empty_is_refused():
     with pytest.raises(
         ValueError,
         match=(
-            r"account escrow_1 of market 1 ends the round with 0\.25, wanted exactly 0: pay what is"
-            r" left back by its balance, "
+            r"account escrow_1 of market 1 ends the round with 0\.25, wanted exactly 0: pay the"
+            r" rest back by its balance, "
             r"floor\.cash\('escrow'\)"
         ),
     ):

@@ -95,7 +95,7 @@ def test_a_phase_whose_movers_are_all_absent_is_played_like_one_without_movers()
     market = market_of(Whisper(), Ask(), roles={"buyer": 2, "ghost": 0})
     assert [stage.name for stage in market.stages] == ["ask"]
     now = rounds.begin(market, SEEDS)
-    assert list(now.floor.done) == ["whisper"] and rounds.stage_of(market, now).name == "ask"
+    assert list(now.floor.outcomes) == ["whisper"] and rounds.stage_of(market, now).name == "ask"
     assert heard == [(3, 0, 2)]  # markets, nobody, the numbers of its action
 
 

@@ -23,11 +23,13 @@ OTHERS = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("cut", "carriers"), [(False, 0), (True, 1), (False, 2), *OTHERS])
 def test_it_passes_every_public_check(cut, carriers):
     assert check_market_env(relay(carriers, cut=cut)) == tuple(CHECKS)
 
 
+@pytest.mark.long
 def test_it_passes_every_public_check_with_levels():
     assert check_market_env(relay(levels=3)) == tuple(CHECKS)
 
@@ -72,7 +74,7 @@ def test_without_a_carrier_nobody_is_one():
 def test_one_step_is_one_stage_and_the_next_stage_sees_it():
     env = relay()
     first, _ = env.reset(seed=0)
-    kinds = env.situation.floor.done["draw"].types[0].tolist()
+    kinds = env.situation.floor.outcomes["draw"].types[0].tolist()
     assert first[SELLER].tolist() == [1, 0, 0, 0, 0]  # its turn in stage offer, in round 0
     assert not any(first[agent].any() for agent in EVERYBODY[1:])
     assert env.movers == [SELLER]

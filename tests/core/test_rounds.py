@@ -53,7 +53,7 @@ def test_a_round_by_hand():
     market = relay_market(horizon=1, carriers=1)
     now, types = rounds.begin(market, SEEDS), types_of()
     # the draw was played, the offer waits
-    assert (now.at, now.playing, list(now.floor.done)) == (1, True, ["draw"])
+    assert (now.at, now.playing, list(now.floor.outcomes)) == (1, True, ["draw"])
     now, report = rounds.advance(market, now, moves(market, now, price=0.75))
     # the reply is quoted the price
     assert report is None and now.at == 2 and now.quotes.tolist() == [[0.75]] * 3
@@ -69,7 +69,7 @@ def test_a_round_by_hand():
     )
     assert torch.allclose(report.rewards, wanted, rtol=0, atol=1e-15)
     assert report.terminated.tolist() == [True] * 3
-    assert not end.playing and end.floor.round.tolist() == [1, 1, 1] and not end.floor.done
+    assert not end.playing and end.floor.round.tolist() == [1, 1, 1] and not end.floor.outcomes
 
 
 def test_junk_is_worth_nothing_and_its_price_goes_back():
@@ -160,7 +160,7 @@ def test_a_deviation_at_one_stage_starts_from_the_situation_there():
     )
     assert dear.quotes.tolist() == [[1]] * 3 and cheap.quotes.tolist() == [[0]] * 3
     assert dear.floor.of(Drawn) is start.floor.of(Drawn) is cheap.floor.of(Drawn)
-    assert start.floor.done.keys() == {"draw"}  # the situation before is as it was
+    assert start.floor.outcomes.keys() == {"draw"}  # the situation before is as it was
     ends = [rounds.advance(market, dear, moves(market, dear, take=t))[0] for t in (1.0, -1.0)]
     # 3 markets, two buyers at 1
     assert [end.floor.cash("escrow").sum().item() for end in ends] == [6, 0]
@@ -392,7 +392,7 @@ def test_actions_that_cannot_be_are_refused_and_nothing_changes(change, said):
     with pytest.raises(ValueError, match=said):
         rounds.advance(market, now, {"buyer": change(actions["buyer"])})
     assert (
-        now.floor.done.keys() == {"draw", "offer"}
+        now.floor.outcomes.keys() == {"draw", "offer"}
         and rounds.advance(market, now, actions)[0].playing
     )
 
@@ -615,8 +615,8 @@ WRONG_ACTS = {
         "the ledger is not what the flows make of it",
     ),
     "an outcome of another phase": (
-        changed(done={}),
-        "changed done['draw'], done['offer'] of the floor",
+        changed(outcomes={}),
+        "changed outcomes['draw'], outcomes['offer'] of the floor",
     ),
     "a name twice": (
         lambda f, o, x: (f.pay("hold", "buyer", "escrow", torch.zeros(3, 2, 2)), o, x),

@@ -63,7 +63,7 @@ def source_of(rows):
 
 
 def pays(share):
-    return lambda terms, bought, graph: share * SHARING_PAYMENTS["marginal"](terms, bought, graph)
+    return lambda terms, trades, graph: share * SHARING_PAYMENTS["marginal"](terms, trades, graph)
 
 
 def wrong_labels(rate):

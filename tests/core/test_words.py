@@ -273,6 +273,7 @@ print(plain([Rule(1), lambda x: helper(x), twice, torch.nn.Linear(2, 2), torch.a
 """
 
 
+@pytest.mark.long
 def test_words_are_equal_in_every_process():
     told = [
         subprocess.run(

@@ -184,6 +184,7 @@ def test_download_is_asked_of_torchvision_only_where_files_are_absent(tmp_path, 
     assert len(find_dataset("mnist", root=tmp_path, download=True).x) == 20 and len(asked) == 1
 
 
+@pytest.mark.long
 @wants_torchvision
 def test_torchvision_imports_in_a_fresh_process():
     # where the plain import fails for want of compiled operators, ours succeeds, and the data sets

@@ -45,6 +45,7 @@ def test_figure_3():
     assert torch.equal(fed.optimum[0, 0], fed.optimum[0, 1])  # distance 0: one task
 
 
+@pytest.mark.long
 def test_figure_3_at_full_size():
     # n_z = 10,000: the zero model's loss E[y^2] is |theta|^2, its mean over rows has relative error
     # sqrt(2/10,000) = 1.4 %

@@ -461,7 +461,7 @@ def test_what_the_floor_offers_is_all_that_it_has():
         (ROOT / "docs/guides/my_own_market.md").read_text("utf8"), "What the floor offers"
     )
     listed = [name for row in table(page, "name") for name in re.findall(r"`(\w+)", row[0])]
-    beneath = re.findall(r"`(\w+)`", page.split("Beneath them lie")[1].split(". ")[0])
+    beneath = re.findall(r"`(\w+)`", page.split("The floor also has")[1].split(". ")[0])
     offered = {
         name for name in (*vars(Floor), *Floor.__dataclass_fields__) if not name.startswith("_")
     }
@@ -482,13 +482,11 @@ def test_recipes_pass_over_the_stages_that_end_no_round():
     assert len(loops) >= 4 and all("if report is not None" in line for line in loops), loops
 
 
-def test_the_recipe_that_keeps_what_was_played_holds_in_a_market_of_several_stages(
-    tmp_path, monkeypatch
-):
+def test_the_recipe_that_saves_episodes_holds_in_a_market_of_several_stages(tmp_path, monkeypatch):
     """The block as it stands, with the relay market of three stages in place of its own."""
     monkeypatch.chdir(tmp_path)
     (code,) = blocks(
-        section((ROOT / "docs/guides/training_agents.md").read_text("utf8"), "Keep what was played")
+        section((ROOT / "docs/guides/training_agents.md").read_text("utf8"), "Save episodes")
     )
     own = 'marketenv.make_market("parameter_trading_v0", n_agents=2, max_cycles=2)'
     assert own in code[1] and '["trade"]["trader"]' in code[1]
@@ -500,7 +498,7 @@ def test_the_recipe_that_keeps_what_was_played_holds_in_a_market_of_several_stag
     names = {"relay_market": relay_market}
     exec("import marketenv\n" + recipe, names)
     # rounds, markets, agents
-    assert len(names["lines"]) == 2 * 3 and names["played"].rewards.shape == (2, 3, 3)
+    assert len(names["lines"]) == 2 * 3 and names["episodes"].rewards.shape == (2, 3, 3)
 
 
 def test_utility_is_the_reward_in_words_and_the_papers_u_in_the_infos_of_model_sharing():

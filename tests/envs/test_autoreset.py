@@ -92,6 +92,7 @@ def test_every_mode_equals_gymnasiums_own_vector_of_single_environments(case, mo
     theirs.close()
 
 
+@pytest.mark.long
 @every_mode
 @pytest.mark.parametrize(
     "seed", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)]
@@ -146,6 +147,7 @@ def sometimes_out(observation, move, keys):
     return actions
 
 
+@pytest.mark.long
 @every_mode
 @pytest.mark.parametrize("cut", [pytest.param(False, marks=pytest.mark.slow), True])
 @pytest.mark.parametrize("who", LEARNERS)
@@ -331,7 +333,7 @@ def test_markets_saved_at_their_end_go_on_equally(mode, tmp_path):
     one.save(tmp_path / "state")
     two = MarketVectorEnv(walkout(), N, "buyer_0", "random", autoreset_mode=mode)
     seen, infos = two.load(tmp_path / "state")
-    assert np.array_equal(seen, one._mine(one._learner._seen(one._batch)))
+    assert np.array_equal(seen, one._mine(one._learner._observations(one._batch)))
     same_infos(infos, one._infos())
     for env in (one, two):
         if mode == "DISABLED":

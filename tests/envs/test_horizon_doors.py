@@ -178,6 +178,7 @@ def earned_and_expected(model, venv, episodes=16):
     return venv.market.horizon * np.mean(returns), np.mean(values)
 
 
+@pytest.mark.long
 def test_learned_values_stay_near_returns():
     """A critic that adds a value of its own after the last round drifts for ever, by -4 and more in
     so many steps.

@@ -12,7 +12,7 @@ from env_cases import auctions
 from gymnasium.spaces import Box
 
 from marketenv import make_market
-from marketenv.core import given, ledger
+from marketenv.core import contract, ledger
 from marketenv.core.ledger import Flow
 from marketenv.envs import MarketParallelEnv
 from marketenv.markets.reference import Auction
@@ -51,8 +51,8 @@ class GlobalRandomness(Env):
 
     draw = np.random.default_rng(0)
 
-    def told(self, turn):
-        seen, rewards, *rest = super().told(turn)
+    def results(self, turn):
+        seen, rewards, *rest = super().results(turn)
         return seen, {a: r + float(self.draw.random()) for a, r in rewards.items()}, *rest
 
 
@@ -65,8 +65,8 @@ class ForgetsRounds(Env):
         type(self).played += 1
         return super().reset(seed, options)
 
-    def told(self, turn):
-        result = super().told(turn)
+    def results(self, turn):
+        result = super().results(turn)
         self.agents = self.agents if type(self).played % 2 else []
         return result
 
@@ -81,8 +81,8 @@ class OutsideState(Env):
 class NumpyRewards(Env):
     """Rewards that are NumPy scalars: equal in value, refused by RLlib's type checks."""
 
-    def told(self, turn):
-        seen, rewards, *rest = super().told(turn)
+    def results(self, turn):
+        seen, rewards, *rest = super().results(turn)
         return seen, {a: np.float64(r) for a, r in rewards.items()}, *rest
 
 
@@ -96,8 +96,8 @@ class WideObservations(Env):
 class NumpyFlags(Env):
     """Flags that are NumPy bools."""
 
-    def told(self, turn):
-        seen, rewards, terminated, truncated, infos = super().told(turn)
+    def results(self, turn):
+        seen, rewards, terminated, truncated, infos = super().results(turn)
         return seen, rewards, terminated, {a: np.bool_(t) for a, t in truncated.items()}, infos
 
 
@@ -162,8 +162,8 @@ class NegativePayment(Env):
 class OtherRewards(Env):
     """Rewards that are not those of the report."""
 
-    def told(self, turn):
-        seen, rewards, *rest = super().told(turn)
+    def results(self, turn):
+        seen, rewards, *rest = super().results(turn)
         return seen, {a: r + 1.0 for a, r in rewards.items()}, *rest
 
 
@@ -279,7 +279,7 @@ BROKEN = {  # check: (a market that breaks this promise alone, the words of the 
     "bounds": (OutsideState, r"step 0: state\(\) lies outside state_space"),
     "fresh_objects": (
         SharedObservations,
-        r"step 0: state\(\) changed after the caller wrote into what was returned",
+        r"step 0: state\(\) changed after the caller wrote into results",
     ),
     "infos": (LateInfo, "step 1: info keys of buyer_0 are .*'late'"),
     "conservation": (
@@ -314,7 +314,7 @@ MORE = (  # further breaches of the same promises, which other checks may see as
         SharedInfos,
         "step 1: results changed after the caller wrote into earlier ones",
     ),
-    ("infos", WordyInfo, "holds something that is no Python number"),
+    ("infos", WordyInfo, "has a value that is no Python number"),
     ("conservation", NegativePayment, "a transfer is negative"),
     ("conservation", OtherRewards, "are not those of the report"),
     ("conservation", Minting, "step 1: all cash together went from 0.0 to 1.0"),
@@ -327,8 +327,8 @@ MORE = (  # further breaches of the same promises, which other checks may see as
 @pytest.fixture
 def blind(monkeypatch):
     """An engine that lets a phase change time and the books by hand, as ours does not."""
-    monkeypatch.setattr(given, "library", lambda phase: True)
-    monkeypatch.setattr(given, "check_kept", lambda before, after, said: None)
+    monkeypatch.setattr(contract, "library", lambda phase: True)
+    monkeypatch.setattr(contract, "check_kept", lambda before, after, said: None)
     monkeypatch.setattr(ledger, "check", lambda *books: None)
 
 

@@ -31,7 +31,7 @@ def test_the_checkers_of_gymnasium_and_stable_baselines3_pass(agent, stages, cut
 def test_the_sellers_two_moves_by_hand():
     env = single(SELLER)
     assert env.reset(seed=1)[0].tolist() == [1, 0, 0, 0, 0]  # its turn in stage offer, of round 0
-    assert env.env.situation.floor.done["draw"].types.tolist() == [
+    assert env.env.situation.floor.outcomes["draw"].types.tolist() == [
         pytest.approx([0.796, 0.624], abs=1e-3)
     ]
     # a price of (1 + .2) / 2 = .6, at most either type

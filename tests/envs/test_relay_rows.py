@@ -24,7 +24,7 @@ def test_a_roles_agents_are_rows_market_by_market():
     venv = rows("buyer", 2)
     venv.seed(0)
     seen = venv.reset()
-    types = venv._batch.now.floor.done["draw"].types.flatten().numpy()
+    types = venv._batch.now.floor.outcomes["draw"].types.flatten().numpy()
     assert venv.num_envs == 4 and seen[:, 0] == pytest.approx(types) and (seen[:, 1] == 0.5).all()
     _, rewards, dones, infos = venv.step(
         np.array([[1, 1], [-1, 1], [-1, 1], [1, 1]], dtype=np.float32)
@@ -63,6 +63,7 @@ def test_the_last_observation_of_an_episode_is_in_the_infos(agent):
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("agent", "stages", "levels"),
     [("seller", None, None), ("buyer", None, 3), (SELLER, ("ship",), 2)],
@@ -79,6 +80,7 @@ def test_ppo_learns(agent, stages, levels):
     )
 
 
+@pytest.mark.long
 def test_ppo_learns_to_ship_the_good():
     """A good that is shipped earns its price less .2, junk nothing: 0 at first in half of the
     rounds with orders.

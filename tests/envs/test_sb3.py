@@ -183,6 +183,7 @@ def test_a_wrong_number_of_markets_or_agent_is_refused():
         vector("first_price", agent="buyer_7")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("case", "agent", "levels"), [("double_auction", "buyer_0", None), ("first_price", "all", 11)]
 )

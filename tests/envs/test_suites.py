@@ -66,6 +66,7 @@ def test_pettingzoo_states(case, mode):
         assert made.state().shape == env.state_space.shape
 
 
+@pytest.mark.long
 def test_pettingzoo_renders_every_mode(case, capsys):
     seen = {"rgb_array": [], "ansi": []}
     keep = {mode: (lambda result, mode=mode: seen[mode].append(result) is None) for mode in seen}

@@ -14,8 +14,9 @@ from marketenv.data import find_dataset
 from marketenv.learners import LEARNERS, ModuleLearner, Training, module_passes
 from marketenv.learners.module_checks import count_activations
 from marketenv.learners.module_passes import COPIES
-from marketenv.learners.networks import small_cnn, wide_resnet
 from marketenv.learners.reference import loop_train
+from marketenv.learners.residual_networks import wide_resnet
+from marketenv.learners.small_networks import small_cnn
 
 
 def mixed():

@@ -1,15 +1,14 @@
 """The room's tables: every entry has a worked example; and what a learner refuses."""
 
-import importlib.util
 import math
 import pickle
-from pathlib import Path
 
 import pytest
 import torch
 from learner_cases import blobs, build, data_for, lines, start
 from torch import nn
 
+from agents.benchmarks import learners as learners_speed
 from marketenv.core.shards import Shards
 from marketenv.learners import (
     LEARNERS,
@@ -412,21 +411,12 @@ def test_wrong_arguments_of_a_round_are_refused(kind):
         learner.scores(params[None], learner.exam(data_for(task, owners=2)))
 
 
-def benchmarks():
-    path = Path(__file__).parents[2] / "scripts" / "benchmarks" / "learners.py"
-    spec = importlib.util.spec_from_file_location("benchmarks_learners", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_benchmarks_run_small_and_compare_equals():
-    module = benchmarks()
     small = {"models": 2, "batch": 4, "steps": 1, "repeats": 1, "threads": (1,)}
-    rows = [row for case in module.cases() for row in case(**small)]
+    rows = [row for case in learners_speed.cases() for row in case(**small)]
     assert all(set(row) == {"name", "value", "unit"} and row["value"] >= 0 for row in rows)
     apart = [row["value"] for row in rows if "difference" in row["name"]]
     assert len(apart) == 2 and max(apart) < 1e-5  # without and with a pull
     # 2 models, batch 4, widths 2-3-1: forward and weight gradients 2 (2*3 + 3*1), slope below the
     # last 3*1: 21 products
-    assert module._products(2, 4, (2, 3, 1))[1] == 2 * 2 * 4 * 21
+    assert learners_speed._products(2, 4, (2, 3, 1))[1] == 2 * 2 * 4 * 21

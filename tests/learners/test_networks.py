@@ -12,7 +12,7 @@ from marketenv.alignment import layer_mask, match, permute, random_orders
 from marketenv.core import draws
 from marketenv.core.shards import Shards
 from marketenv.learners import LEARNERS, NORMS, Training, small_cnn, wide_resnet
-from marketenv.learners.networks import PreActivation, resnet_blocks
+from marketenv.learners.residual_networks import PreActivation, resnet_blocks
 
 SMALL = [(3, 12, 12), (1, 8, 8)]
 # name -> (entry of LEARNERS, options, the tensor that reads the images)

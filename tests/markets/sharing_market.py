@@ -55,7 +55,7 @@ def truth(market, now, edits=()):
 def told(report):
     """All that a round tells, by name: what every phase came to, rewards, and money."""
     facts = {
-        name: value for outcome in report.done.values() for name, value in vars(outcome).items()
+        name: value for outcome in report.outcomes.values() for name, value in vars(outcome).items()
     }
     money = {
         name: getattr(report, name)

@@ -66,11 +66,11 @@ def test_an_average_whose_loss_overflows_is_no_trade_and_rewards_stay_finite():
 def overflowing(buyer, value):
     """The broker's exchange, in which one buyer's purchases merge to a model of this value."""
 
-    def exchange(quotes, reports, terms):
-        done = EXCHANGES["trade"](quotes, reports, terms)
-        params = done.params.clone()
+    def exchange(quotes, messages, inputs):
+        settlement = EXCHANGES["trade"](quotes, messages, inputs)
+        params = settlement.params.clone()
         params[:, buyer] = value
-        return dataclasses.replace(done, params=params)
+        return dataclasses.replace(settlement, params=params)
 
     return exchange
 

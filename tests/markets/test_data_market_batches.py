@@ -36,6 +36,7 @@ CASES = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", CASES)
 def test_a_batch_and_its_singles_agree(name):
     """Every number of a round, from equal beginnings; a batch's products round otherwise than a
@@ -95,7 +96,9 @@ def test_a_saved_market_goes_on_to_the_bit_from_any_stage(tmp_path, stages, cali
     )
     for _ in range(3):
         x, y = a.step(a.act(policies)), b.step(b.act(policies))
-        assert all(torch.equal(y.seen[role], values) for role, values in x.seen.items())
+        assert all(
+            torch.equal(y.observations[role], values) for role, values in x.observations.items()
+        )
         assert torch.equal(x.rewards, y.rewards) and torch.equal(x.terminated, y.terminated)
     held, wanted = tree.leaves(a.now), tree.leaves(b.now)
     assert held.keys() == wanted.keys() and all(
@@ -110,8 +113,8 @@ def test_what_is_over_starts_anew_with_other_data_and_the_same_seed_comes_again(
     policies = dict.fromkeys(agent_names(market), market.policies["truthful"])
     for _ in range(2):
         turn = batch.step(batch.act(policies), restart=True)
-    assert turn.terminated.all() and set(turn.seen) == {"seller"}
-    assert not torch.equal(turn.seen["seller"], first["seller"])
+    assert turn.terminated.all() and set(turn.observations) == {"seller"}
+    assert not torch.equal(turn.observations["seller"], first["seller"])
     assert torch.equal(batch.reset(3)["seller"], first["seller"])
     now = batch.running()
     assert (now.floor.types["seller"]["reputation"] == 1).all() and (
@@ -130,7 +133,7 @@ def test_pilots_of_the_first_round_stand_for_the_episode_and_distances_are_measu
         now = rounds.begun(market, now)
         second = rounds.play_stage(market, now, acted(market, now, {0: {"shift": 0.5}}))[
             0
-        ].floor.done["pilot"]
+        ].floor.outcomes["pilot"]
         assert torch.equal(first.scores, second.scores) == same
         assert second.apart[0, 0] < first.apart[0, 0]
 

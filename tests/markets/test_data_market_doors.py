@@ -15,6 +15,7 @@ SELLERS = [f"seller_{k}" for k in range(3)]
 TINY = SMALL | {"rule": "posted"}
 
 
+@pytest.mark.long
 def test_the_public_checks_hold():
     assert check_market_env(data_market_v0.parallel_env(**TINY)) == tuple(CHECKS)
 

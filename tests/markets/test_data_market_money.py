@@ -105,6 +105,7 @@ def play(market, seed, spread):
 
 
 # to shrink a market takes minutes
+@pytest.mark.long
 @settings(max_examples=12, derandomize=True, phases=(Phase.explicit, Phase.generate))
 @given(
     st.fixed_dictionaries({}, optional={n: st.sampled_from(v) for n, v in CHOICES.items()}),

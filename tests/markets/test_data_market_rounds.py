@@ -221,7 +221,7 @@ def test_a_round_is_told_in_words():
     market = market_of(rule="posted")
     report = one_round(market, {0: BAIT, 1: {"permute": "always"}}, AUDITED)
     told = "\n".join(
-        line for outcome in report.done.values() for line in outcome.story(agent_names(market))
+        line for outcome in report.outcomes.values() for line in outcome.story(agent_names(market))
     )
     assert "bait 1.00" in told and "classes renamed: always" in told and "seller_2 offers" in told
     assert (

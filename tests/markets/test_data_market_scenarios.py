@@ -68,7 +68,7 @@ def test_labels_are_hidden_where_the_corruption_says_so_and_only_pseudo_labels_a
     """
     market = market_of(labels="pseudo", data_options=UNLABELED)
     floor = rounds.play_stage(market, *at_offers(market))[0].floor
-    offered = floor.done["offer"]
+    offered = floor.outcomes["offer"]
     truth, guessed = (
         stock(floor, offered, 8, delivered=False, pseudo=pseudo) for pseudo in (False, True)
     )
@@ -287,7 +287,7 @@ def test_a_buyer_that_buys_nothing_keeps_its_last_model():
     before = now.floor.models["buyer"]
     after, report = played(market, rounds.begun(market, now), buyer={"budget": 0.0})
     assert torch.equal(after.floor.models["buyer"].params, before.params) and not bool(
-        report.of(TrainedOnPurchase).bought
+        report.of(TrainedOnPurchase).delivery
     )
 
 

@@ -15,7 +15,7 @@ import marketenv
 from marketenv.envs import make_aec, make_market, make_parallel, make_sb3, make_single, make_vec
 from marketenv.envs.make import MARKETS
 from marketenv.learners import LEARNERS, MLP, Training
-from marketenv.markets.model_sharing import Share
+from marketenv.markets.model_sharing import ShareModels
 from marketenv.markets.parameter_trading import Traded
 from marketenv.mechanisms import GAINS, Outcome
 
@@ -232,7 +232,7 @@ ROWS = {
     "a number as a selection": (
         (DATA,),
         {"selection": 5},
-        "selection is 5, wanted a name .*oracle.* or a callable Case",
+        "selection is 5, wanted a name .*oracle.* or a callable SelectionCase",
     ),
     "a number as a release": (
         (DATA,),
@@ -390,7 +390,7 @@ ROWS = {
     "a number as an audit": (
         (RESOURCE,),
         {"audit": 5},
-        "audit is 5, wanted a name .*loss_drop.* or a callable Case -> scores",
+        "audit is 5, wanted a name .*loss_drop.* or a callable AuditCase -> scores",
     ),
     "a number as a scale": (
         (RESOURCE,),
@@ -840,4 +840,4 @@ def test_a_gain_whose_beyond_is_of_another_marginal_is_refused_with_what_to_do()
     ):
         make_market(SHARING, learner=None, gain=Flatter())
     for gain in (Whole(), Straight(), GAINS["inverse_sqrt"](scale=2.0), GAINS["hill"]()):
-        assert make_market(SHARING, learner=None, gain=gain).phase(Share).rules.gain is gain
+        assert make_market(SHARING, learner=None, gain=gain).phase(ShareModels).rules.gain is gain

@@ -13,7 +13,7 @@ from marketenv.alignment import ALIGNMENTS, Aligned
 from marketenv.core import rounds, tree
 from marketenv.core.market import agent_names
 from marketenv.learners import LEARNERS, Scores, Training
-from marketenv.markets.model_sharing import Share, Shared
+from marketenv.markets.model_sharing import Shared, ShareModels
 from marketenv.markets.model_sharing.schemes import SCHEMES
 from marketenv.markets.parameter_trading import Traded
 from marketenv.markets.parameter_trading.exchanges import EXCHANGES
@@ -135,7 +135,7 @@ PARTS = {
     "alpha returned alpha": lambda c: traded(alpha=field(WEIGHTS["closed_form"], "alpha", c)),
     "alpha returned loss": lambda c: traded(alpha=field(WEIGHTS["closed_form"], "loss", c)),
     "exchange returned params": lambda c: traded(exchange=field(EXCHANGES["trade"], "params", c)),
-    "exchange returned bought": lambda c: traded(exchange=field(EXCHANGES["trade"], "bought", c)),
+    "exchange returned trades": lambda c: traded(exchange=field(EXCHANGES["trade"], "trades", c)),
     "exchange returned prices": lambda c: traded(exchange=field(EXCHANGES["trade"], "prices", c)),
     "exchange returned reason": lambda c: traded(exchange=field(EXCHANGES["trade"], "reason", c)),
     "graph returned who buys": lambda c: shared(graph=whole(GRAPHS["break"], c)),
@@ -148,7 +148,7 @@ PARTS = {
     ),
     **{
         f"scheme returned {part}": lambda c, part=part: shared(scheme=scheme("ditto", part)(c))
-        for part in ("bought", "prices", "params", "centre", "pull", "second", "broke")
+        for part in ("trades", "prices", "params", "centre", "pull", "second", "broke")
     },
     **{
         f"learner.{words}": lambda c, build=build: [f(learner=build(c)) for f in (traded, shared)]
@@ -187,7 +187,7 @@ def test_what_an_own_part_returns_is_refused_by_its_name(said, change, why):
         "prices",
         "shown",
         "worth",
-        "bought",
+        "trades",
         "buys",
         "distances",
         "alpha",
@@ -245,7 +245,7 @@ TRADING = ("mechanism", "valuation", "alignment", "alpha", "exchange")
         ),
         (
             {"exchange": lambda *given: None},
-            r"exchange returned None, wanted Exchange\(params, bought, prices, reason\)",
+            r"exchange returned None, wanted Settlement\(params, trades, prices, reason\)",
         ),
         (
             {"learner": Teacher("train", lambda done: done[0])},
@@ -386,7 +386,7 @@ def test_a_rule_in_float32_trades_as_in_float64():
         ("prices", lambda t: t - 5, "exchange returned a price of -"),
         ("prices", lambda t: t / 0, "exchange returned a price of (nan|inf)"),
         ("prices", lambda t: t * 5, "exchange returned a price of .* more than the bid"),
-        ("bought", torch.ones_like, "exchange let agent 0 of market 0 buy from itself"),
+        ("trades", torch.ones_like, "exchange let agent 0 of market 0 buy from itself"),
         (
             "reason",
             lambda t: t * 0 + 99,
@@ -404,7 +404,7 @@ def test_an_own_exchange_is_held_to_fair_prices(name, change, said):
     [
         ("prices", lambda t: t + 7, "scheme returned a price of 7 .*nothing is sold"),
         (
-            "bought",
+            "trades",
             torch.ones_like,
             "scheme let agent 0 of market 0 buy from 0, whose model is its own",
         ),
@@ -516,9 +516,9 @@ def test_a_graph_buys_only_what_is_for_sale():
 
 def test_a_payment_prices_only_what_is_bought():
     with pytest.raises(ValueError, match=r"payment returned a price of 1 .*nothing is sold"):
-        shared(payment=lambda terms, bought, graph: torch.ones_like(terms.discounts))
+        shared(payment=lambda terms, trades, graph: torch.ones_like(terms.discounts))
     with pytest.raises(ValueError, match=r"payment returned a price of 1\.5e\+308"):
-        shared(payment=lambda terms, bought, graph: bought.double() * 1.5e308)
+        shared(payment=lambda terms, trades, graph: trades.double() * 1.5e308)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -608,7 +608,7 @@ def test_a_gain_that_is_none_is_refused_and_a_right_one_is_taken():
         with pytest.raises(ValueError, match=said):
             make_market("model_sharing_v0", learner=None, gain=gain)
     market = make_market("model_sharing_v0", learner=None, gain=OwnGain(2.0, change=lambda t: t))
-    assert market.phase(Share).rules.gain.scale == 2
+    assert market.phase(ShareModels).rules.gain.scale == 2
 
 
 # --- gradients ------------------------------------------------------------------------------------

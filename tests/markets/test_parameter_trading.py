@@ -14,8 +14,8 @@ from marketenv.core.pairs import others, pairs_of
 from marketenv.data import from_arrays
 from marketenv.learners import LEARNERS, Training
 from marketenv.markets.parameter_trading import ParameterTradingConfig, Scored, Trade, Traded
-from marketenv.markets.parameter_trading.exchanges import Terms, trade
-from marketenv.markets.parameter_trading.reports import Reports
+from marketenv.markets.parameter_trading.exchanges import Inputs, trade
+from marketenv.markets.parameter_trading.reports import Messages
 from marketenv.markets.training import Train, Trained
 from marketenv.mechanisms import posted_price
 from marketenv.valuation import Gain
@@ -72,10 +72,10 @@ def quotes_of(market, *seeds):
     return rounds.begin(market, torch.tensor(seeds)).quotes
 
 
-def terms_of(market, now):
+def inputs_of(market, now):
     part, n = market.phase(Trade), market.people.count
     shares = torch.ones(1, n) / n
-    return Terms(
+    return Inputs(
         part.mechanism,
         part.mask,
         market.config.max_purchases,
@@ -87,11 +87,11 @@ def terms_of(market, now):
 
 def quoted(market, worth):
     """Quotes with hand-made gains [buyers, sellers] for a real market of one copy, and what its
-    exchange is bound to.
+    exchange decides from.
     """
     now = rounds.begin(market, torch.tensor([0]))
     worth = torch.tensor(worth, dtype=torch.float32)[None]
-    return dataclasses.replace(now.quotes, gain=Gain(shown=worth, worth=worth)), terms_of(
+    return dataclasses.replace(now.quotes, gain=Gain(shown=worth, worth=worth)), inputs_of(
         market, now
     )
 
@@ -156,17 +156,17 @@ def test_trading_raises_accuracy_above_never_trading():
 )
 def test_reason_codes(bids, asks, worth, cash, code):
     market = market_of(n_agents=2, cash=cash)
-    quotes, terms = quoted(market, [[0.0, worth], [-1.0, 0.0]])
+    quotes, inputs = quoted(market, [[0.0, worth], [-1.0, 0.0]])
     bid = torch.tensor([[[0.0, bids], [0.0, 0.0]]], dtype=torch.float64)
     ask = torch.full((1, 2), asks, dtype=torch.float64)
-    reports = Reports(
+    messages = Messages(
         bid, ask, ask[:, None].expand(-1, 2, -1), torch.zeros_like(bid), torch.ones(1, 2)
     )
-    done = trade(quotes, reports, terms)
-    assert done.reason[0, 0] == code
-    assert bool(done.bought[0, 0, 1]) == (code == 0)
-    assert not done.bought[0, 1].any()
-    assert done.prices[0, 0, 1] == (1.5 if code == 0 else 0.0)  # midpoint of 2 and 1
+    result = trade(quotes, messages, inputs)
+    assert result.reason[0, 0] == code
+    assert bool(result.trades[0, 0, 1]) == (code == 0)
+    assert not result.trades[0, 1].any()
+    assert result.prices[0, 0, 1] == (1.5 if code == 0 else 0.0)  # midpoint of 2 and 1
 
 
 def test_a_rule_that_declines_has_its_own_reason():
@@ -179,33 +179,33 @@ def test_a_rule_that_declines_has_its_own_reason():
 
 def test_largest_surplus_is_bought_first_and_ties_go_to_the_lower_index():
     market = market_of(n_agents=3)
-    quotes, terms = quoted(market, [[0.0, 1.0, 1.0], [1.0, 0.0, 1.0], [0.0, 0.0, 0.0]])
+    quotes, inputs = quoted(market, [[0.0, 1.0, 1.0], [1.0, 0.0, 1.0], [0.0, 0.0, 0.0]])
     bids = torch.tensor([[[0.0, 3.0, 3.0], [2.0, 0.0, 3.0], [0.0, 0.0, 0.0]]], dtype=torch.float64)
     asks = torch.tensor([[0.0, 1.0, 1.0]], dtype=torch.float64)
-    reports = Reports(
+    messages = Messages(
         bids, asks, asks[:, None].expand(-1, 3, -1), torch.zeros_like(bids), torch.ones(1, 3)
     )
-    done = trade(quotes, reports, terms)
+    result = trade(quotes, messages, inputs)
     # buyer 0: surplus 2 from both sellers, the tie goes to seller 1; buyer 1: surplus 2 from seller
     # 0 and 2 from 2, tie to 0
-    assert done.bought[0].nonzero().tolist() == [[0, 1], [1, 0]]
+    assert result.trades[0].nonzero().tolist() == [[0, 1], [1, 0]]
 
 
 def test_two_purchases_are_merged_in_order_of_surplus():
     market = market_of(n_agents=3, max_purchases=2)
-    quotes, terms = quoted(market, [[0.0, 1.0, 1.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    quotes, inputs = quoted(market, [[0.0, 1.0, 1.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
     bids = torch.tensor([[[0.0, 2.0, 3.0], [0.0] * 3, [0.0] * 3]], dtype=torch.float64)
     asks = torch.zeros(1, 3, dtype=torch.float64)
-    reports = Reports(
+    messages = Messages(
         bids, asks, asks[:, None].expand(-1, 3, -1), torch.zeros_like(bids), torch.ones(1, 3)
     )
-    done = trade(quotes, reports, terms)
+    result = trade(quotes, messages, inputs)
     own, offers, alpha = quotes.trained[0, 0], quotes.offers[0, 0], quotes.alpha[0, 0]
     first = own + alpha[2] * (offers[2] - own)  # the larger surplus first
-    assert torch.allclose(done.params[0, 0], first + alpha[1] * (offers[1] - first), atol=1e-6)
-    poor = dataclasses.replace(terms, purse=torch.full((1, 3), 4.0, dtype=torch.float64))
+    assert torch.allclose(result.params[0, 0], first + alpha[1] * (offers[1] - first), atol=1e-6)
+    poor = dataclasses.replace(inputs, purse=torch.full((1, 3), 4.0, dtype=torch.float64))
     # 3 + 2 exceeds 4
-    assert trade(quotes, reports, poor).bought[0, 0].tolist() == [False, False, True]
+    assert trade(quotes, messages, poor).trades[0, 0].tolist() == [False, False, True]
 
 
 def test_buyers_keep_their_model_where_they_do_not_buy():
@@ -751,7 +751,7 @@ def test_everybody_is_shown_what_it_paid_and_what_it_earned():
     seen, price = shown(market, after), report.transfers[:, 0, 1].float()
     assert price.any()
     assert torch.equal(seen["last_paid"][..., 0], torch.stack([price, 0 * price], 1))
-    assert torch.equal(seen["last_earned"][..., 0], torch.stack([0 * price, price], 1))
+    assert torch.equal(seen["last_received"][..., 0], torch.stack([0 * price, price], 1))
 
 
 def test_disclosed_bounds_reach_over_the_whole_prior():
@@ -850,14 +850,14 @@ def test_who_diverges_starts_its_optimiser_afresh():
 def test_a_second_purchase_is_paid_from_what_the_first_leaves():
     # a purse of 3: the bid of 2 leaves 1, which does not cover the bid of 1.5
     market = market_of(n_agents=3, max_purchases=2, cash=3.0)
-    quotes, terms = quoted(market, [[0.0, 1.0, 1.0], [-1.0, 0.0, -1.0], [-1.0, -1.0, 0.0]])
+    quotes, inputs = quoted(market, [[0.0, 1.0, 1.0], [-1.0, 0.0, -1.0], [-1.0, -1.0, 0.0]])
     bid, nothing = (
         torch.zeros(1, 3, 3, dtype=torch.float64),
         torch.zeros(1, 3, 3, dtype=torch.float64),
     )
     bid[0, 0, 1:] = torch.tensor([2.0, 1.5])
-    done = trade(quotes, Reports(bid, nothing[:, 0], nothing, nothing, torch.ones(1, 3)), terms)
-    assert done.bought[0, 0].tolist() == [False, True, False]
+    result = trade(quotes, Messages(bid, nothing[:, 0], nothing, nothing, torch.ones(1, 3)), inputs)
+    assert result.trades[0, 0].tolist() == [False, True, False]
 
 
 def test_who_buys_nothing_keeps_its_optimiser():
@@ -924,6 +924,7 @@ def earned(market, now, actions, agent, replies):
     return report.rewards[:, agent].unflatten(0, (-1, count))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "config",
     [{}, {"bid_mode": "absolute"}, {"mechanism": "second_price"}, {"externality": 0.5}],

@@ -58,6 +58,7 @@ def test_the_comparison_sees_a_changed_number_and_a_changed_word():
     ] != pytest.approx(numbers, abs=1e-3)
 
 
+@pytest.mark.long
 def test_the_script_writes_what_the_tests_read(tmp_path, capsys):
     SCRIPT["main"](SCRIPT["PlaythroughConfig"](out=tmp_path))
     for name in SCRIPT["EPISODES"]:

@@ -432,6 +432,7 @@ def test_breakpoints_of_a_rule_of_ones_own_are_not_known():
     assert points_of(market, now, actions, "buyer", 0) is None
 
 
+@pytest.mark.long
 @settings(max_examples=40)  # of eight tried actions each
 @given(games, st.integers(0, 10_000), st.lists(st.floats(-1, 1, width=32), min_size=8, max_size=8))
 def test_no_action_beats_the_best_breakpoint(game, seed, tried):

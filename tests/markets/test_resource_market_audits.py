@@ -93,6 +93,7 @@ def test_the_controls_find_wrong_labels_worse_than_nothing_and_every_cheat_worse
     )
 
 
+@pytest.mark.long
 def test_distances_see_wrong_rows_and_renamed_classes_by_their_names_alone():
     """Scores are minus distances, so that a ratio above 1 is farther off. A label is seen by its
     class's moments, which a new name leaves as they are, unless names are agreed on: a vocabulary.
@@ -155,7 +156,7 @@ def test_a_held_out_drop_is_of_the_leaders_examples():
     after = world.score(case.tuned(5), turn).loss[0].double()
     assert AUDITS["heldout"](case)[0].tolist() == pytest.approx((before - after).tolist(), abs=1e-6)
     # throw-away copies leave the leader's model alone
-    model = report.done["train_matched"].realised
+    model = report.outcomes["train_matched"].realised
     assert float(world.score(case.start[:, None], turn).accuracy) == float(model)
 
 
@@ -257,7 +258,7 @@ def test_owners_are_paid_by_the_basis_and_known_by_the_audit(basis, by_audit):
     assert torch.equal(standing, report.of(Audited).quality)
     second = played(market, rounds.begun(market, now))[1]
     solved = sne(TripartiteGame(standing, torch.ones(1, 3).double()))
-    assert float(second.done["commit"].eta) == pytest.approx(float(solved.eta), rel=2e-6)
+    assert float(second.outcomes["commit"].eta) == pytest.approx(float(solved.eta), rel=2e-6)
 
 
 def test_without_an_audit_auto_is_what_owners_report():
@@ -332,8 +333,8 @@ def test_shapley_values_are_the_same_however_many_models_of_coalitions_are_made_
         return held_out(case, models)
 
     case, _ = captured(n_owners=count)
-    wanted, held_out = AUDITS["shapley"](case), auditing.Case.held_out_loss
-    monkeypatch.setattr(auditing.Case, "held_out_loss", counted)
+    wanted, held_out = AUDITS["shapley"](case), auditing.AuditCase.held_out_loss
+    monkeypatch.setattr(auditing.AuditCase, "held_out_loss", counted)
     monkeypatch.setattr(auditing, "ENTRIES", 3 * case.start.numel() + 1)
     assert torch.allclose(AUDITS["shapley"](case), wanted, atol=2e-7)  # losses are float32
     assert max(asked) == 3 and sum(asked) == (2**4 if count == 4 else 64 * 12)

@@ -64,9 +64,9 @@ def test_a_batch_and_its_singles_agree(name, policy):
                 assert torch.allclose(
                     values[k].double(), two.infos()[fact][0].double(), atol=1e-4, rtol=1e-4
                 ), fact
-            for kind, outcome in one.done.items():
-                assert type(two.done[kind]) is type(outcome)
-            assert torch.equal(one.done["match"].centre[k], two.done["match"].centre[0])
+            for kind, outcome in one.outcomes.items():
+                assert type(two.outcomes[kind]) is type(outcome)
+            assert torch.equal(one.outcomes["match"].centre[k], two.outcomes["match"].centre[0])
 
 
 def test_one_owners_conduct_is_its_own_markets_business():
@@ -89,7 +89,7 @@ def test_one_owners_conduct_is_its_own_markets_business():
             )
             actions["owner"][:, 0] = move.write(seen, **meant)
         now, report = rounds.play_stage(market, now, actions)
-    scores = report.done["audit"].scores
+    scores = report.outcomes["audit"].scores
     assert torch.equal(scores[::2], scores[:1].expand(len(names), -1))
     assert (scores[1::2, 0] != scores[0, 0]).all()
 
@@ -132,7 +132,9 @@ def test_a_saved_market_goes_on_to_the_bit_from_any_stage(tmp_path, stages, pric
     )
     for _ in range(4):
         x, y = a.step(a.act(policies)), b.step(b.act(policies))
-        assert all(torch.equal(y.seen[role], values) for role, values in x.seen.items())
+        assert all(
+            torch.equal(y.observations[role], values) for role, values in x.observations.items()
+        )
         assert torch.equal(x.rewards, y.rewards) and torch.equal(x.terminated, y.terminated)
     held, wanted = tree.leaves(a.now), tree.leaves(b.now)
     assert held.keys() == wanted.keys() and all(
@@ -155,8 +157,8 @@ def test_what_is_over_starts_anew_with_other_data_and_the_same_seed_comes_again(
     policies = dict.fromkeys(agent_names(market), market.policies["truthful"])
     for _ in market.stages:
         turn = batch.step(batch.act(policies), restart=True)
-    assert turn.terminated.all() and set(turn.seen) == {"leader"}
-    assert not torch.equal(turn.seen["leader"], first["leader"])
+    assert turn.terminated.all() and set(turn.observations) == {"leader"}
+    assert not torch.equal(turn.observations["leader"], first["leader"])
     assert torch.equal(batch.reset(3)["leader"], first["leader"])
     types = batch.running().floor.types
     assert (

@@ -26,6 +26,7 @@ WIDTHS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "config", [{}, FULL, {"pricing": "posted", "horizon": "cut"}], ids=["plain", "full", "posted"]
 )
@@ -33,6 +34,7 @@ def test_the_public_checks_hold_in_the_game_alone(config):
     assert check_market_env(resource_market_v0.parallel_env(**ALONE, **config)) == tuple(CHECKS)
 
 
+@pytest.mark.long
 def test_the_public_checks_hold_where_models_are_trained_and_audited():
     assert check_market_env(
         resource_market_v0.parallel_env(**SMALL, audit="heldout", **FULL)

@@ -110,7 +110,9 @@ def check_shares(report, given_, paid):
     ).all()
     work = report.of(Computed).work
     # who takes owners
-    takes = (work > 0).sum(1, keepdim=True).clamp(min=1) if "post" in report.done else work.shape[1]
+    takes = (
+        (work > 0).sum(1, keepdim=True).clamp(min=1) if "post" in report.outcomes else work.shape[1]
+    )
     assert (report.of(Matched).matches <= -(-centre.shape[1] // takes)).all()
 
 
@@ -142,7 +144,7 @@ def play(market, seed, spread):
         check_round(market, start, report)
         known = (
             report.of(Audited).quality
-            if "audit" in report.done
+            if "audit" in report.outcomes
             else report.of(Contributed).reported
         )
         assert torch.equal(now.floor.types["owner"]["standing"], known)
@@ -166,6 +168,7 @@ def options(choices):
     )
 
 
+@pytest.mark.long
 @settings(max_examples=60, derandomize=True, phases=(Phase.explicit, Phase.generate))
 @given(options(CHOICES | GIVEN), st.integers(0, 999), st.sampled_from([1.0, 5.0]))
 def test_money_adds_up_in_the_game_alone(chosen, seed, spread):
@@ -174,6 +177,7 @@ def test_money_adds_up_in_the_game_alone(chosen, seed, spread):
 
 
 # to shrink a market takes minutes
+@pytest.mark.long
 @settings(max_examples=25, derandomize=True, phases=(Phase.explicit, Phase.generate))
 @given(options(CHOICES | TRAINED), st.integers(0, 999), st.sampled_from([1.0, 5.0]))
 def test_money_adds_up_where_models_are_trained_and_data_audited(chosen, seed, spread):

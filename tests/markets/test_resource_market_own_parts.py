@@ -240,7 +240,9 @@ def test_edits_in_place_change_nothing_of_the_markets():
     for one, two in zip(mine, plain, strict=True):
         assert torch.equal(one.rewards, two.rewards)
         assert torch.equal(one.of(Audited).scores, two.of(Audited).scores)
-        assert torch.equal(one.done["train_matched"].realised, two.done["train_matched"].realised)
+        assert torch.equal(
+            one.outcomes["train_matched"].realised, two.outcomes["train_matched"].realised
+        )
 
 
 def test_own_parts_are_played():

@@ -66,7 +66,7 @@ def test_a_saved_market_goes_on_to_the_bit(tmp_path, scheme):
     for _ in range(3):
         x, y = a.step(a.act(policies)), b.step(b.act(policies))
         assert (
-            torch.equal(x.seen["client"], y.seen["client"])
+            torch.equal(x.observations["client"], y.observations["client"])
             and torch.equal(x.rewards, y.rewards)
             and torch.equal(x.terminated, y.terminated)
         )

@@ -20,6 +20,7 @@ from marketenv.markets.model_sharing import Shared
 from marketenv.mechanisms import GRAPHS
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("graph", "payment"), LEGAL)
 def test_no_cost_of_a_grid_is_better_than_the_markets_breakpoints(graph, payment):
     market = market_of(graph=graph, payment=payment)
@@ -83,6 +84,7 @@ COSTLESS = (0.0, *(1.0,) * 9)
 # seeds in [.9, 1.05]. Measured here, and with two other groups of 8 seeds: label skew (alpha .1)
 # and equal sizes 1.01, 1.02, 1.01; even labels .92, .93, .92; 9.0 sales in all. It takes so many
 # rounds: after 20 the ratios are 1.05 and .86.
+@pytest.mark.long
 @pytest.mark.parametrize(
     "config",
     [

@@ -27,7 +27,7 @@ from marketenv.core.shards import Shards
 from marketenv.data import make_source
 from marketenv.data.dataset import from_arrays
 from marketenv.data.linear import SyntheticLinear
-from marketenv.markets.model_sharing import Share
+from marketenv.markets.model_sharing import ShareModels
 from marketenv.markets.training import Train
 from marketenv.mechanisms import GAINS
 
@@ -65,7 +65,7 @@ def test_every_kind_of_data_trades_with_the_default_arguments(kind, tmp_path):
 
 
 def scale_of(market):
-    return market.phase(Share).rules.gain.scale
+    return market.phase(ShareModels).rules.gain.scale
 
 
 def test_the_scale_of_a_gain_is_the_mean_size_of_a_client():

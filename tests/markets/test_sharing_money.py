@@ -64,13 +64,13 @@ def anybody(terms):
     return torch.ones_like(terms.pairs)
 
 
-def half(terms, bought, graph):
+def half(terms, trades, graph):
     """A payment of one's own: half of what a model adds, less the discount, which may be below
     0.
     """
     return (
-        SHARING_PAYMENTS["marginal"](terms, bought, graph)
-        - 0.5 * terms.reported.costs[:, None] * bought
+        SHARING_PAYMENTS["marginal"](terms, trades, graph)
+        - 0.5 * terms.reported.costs[:, None] * trades
     )
 
 
@@ -135,9 +135,11 @@ def test_who_diverges_is_out_of_the_round_and_back_in_the_next(scheme):
     now = rounds.begin(market, torch.arange(3))
     first = torch.zeros(3, 4, dtype=torch.bool)
     first[:, 0] = True
-    done = now.floor.done | {"train": dataclasses.replace(now.floor.of(Trained), diverged=first)}
+    outcomes = now.floor.outcomes | {
+        "train": dataclasses.replace(now.floor.of(Trained), diverged=first)
+    }
     after, report = isolated(
-        market, dataclasses.replace(now, floor=dataclasses.replace(now.floor, done=done))
+        market, dataclasses.replace(now, floor=dataclasses.replace(now.floor, outcomes=outcomes))
     )
     assert report.reason[:, 0].eq(6).all() and not report.reason[:, 1:].eq(6).any()
     now = rounds.begun(market, after)

@@ -15,7 +15,7 @@ from marketenv.core import rounds
 from marketenv.markets.model_sharing import Shared
 from marketenv.markets.model_sharing.schemes import (
     SCHEMES,
-    Given,
+    Inputs,
     _simplex,
     affordable,
     ditto,
@@ -63,7 +63,7 @@ def made(
     )
     trained = parts.pop("trained", UPLOADS)
     options = {"eta": 5.0, "kind": "cosine", "graph": "break", "payment": "marginal"} | parts
-    return Given(
+    return Inputs(
         uploads, trained, start, distance, terms, money([purse] * 3), strength=strength, **options
     )
 
@@ -117,23 +117,24 @@ def test_every_scheme_has_a_worked_example():
 @pytest.mark.parametrize("name", WORKED)
 def test_worked_example(name):
     bought, params, centre, pull, second, reason = WORKED[name]
-    given = made()
-    done = SCHEMES[name].settle(given)
-    assert done.bought[0, 0].int().tolist() == bought, reason
-    assert done.params[0, 0].tolist() == pytest.approx(params), reason
-    assert done.centre[0, 0].tolist() == pytest.approx(centre), reason
-    assert float(done.pull[0, 0]) == pytest.approx(pull), reason
-    assert done.second.shape[-1] == (0 if second is None else 2)
-    assert second is None or done.second[0, 0].tolist() == pytest.approx(second), reason
-    assert (done.prices[~done.bought] == 0).all() and (SCHEMES[name].money or not done.prices.any())
-    assert not done.broke.any()
+    inputs = made()
+    result = SCHEMES[name].settle(inputs)
+    assert result.trades[0, 0].int().tolist() == bought, reason
+    assert result.params[0, 0].tolist() == pytest.approx(params), reason
+    assert result.centre[0, 0].tolist() == pytest.approx(centre), reason
+    assert float(result.pull[0, 0]) == pytest.approx(pull), reason
+    assert result.second.shape[-1] == (0 if second is None else 2)
+    assert second is None or result.second[0, 0].tolist() == pytest.approx(second), reason
+    assert (result.prices[~result.trades] == 0).all()
+    assert SCHEMES[name].money or not result.prices.any()
+    assert not result.broke.any()
 
 
 def test_the_market_charges_and_pulls_by_lambda_over_eta():
-    done = ipfl(made(strength=1.0, distance=torch.zeros(1, 3, 3).double()))
-    assert float(done.pull[0, 0]) == pytest.approx(1 / 5)  # lambda 1, eta 5
-    assert done.pull[0, 1:].tolist() == [0, 0]  # who bought nothing trains alone
-    assert float(done.prices[0, 0, 2]) == pytest.approx(10 - 10 / 3**0.5)  # g(3) - g(1), K = 100
+    result = ipfl(made(strength=1.0, distance=torch.zeros(1, 3, 3).double()))
+    assert float(result.pull[0, 0]) == pytest.approx(1 / 5)  # lambda 1, eta 5
+    assert result.pull[0, 1:].tolist() == [0, 0]  # who bought nothing trains alone
+    assert float(result.prices[0, 0, 2]) == pytest.approx(10 - 10 / 3**0.5)  # g(3) - g(1), K = 100
     assert ipfl(
         made(strength=1.0, eta=0.0, distance=torch.zeros(1, 3, 3).double())
     ).pull.tolist() == [[0, 0, 0]]
@@ -144,18 +145,18 @@ def test_the_prox_centre_starts_at_the_upload():
     it trains on from its own.
     """
     own = torch.tensor([[[-3.0, 9.0], [0.0, 4.0], [0.0, 8.0]]])
-    done = ipfl(made(trained=own))
-    assert done.centre[0, 0].tolist() == pytest.approx(CENTRE)
+    result = ipfl(made(trained=own))
+    assert result.centre[0, 0].tolist() == pytest.approx(CENTRE)
     # and who bought nothing keeps its own
-    assert torch.equal(done.params, own) and torch.equal(done.centre[0, 1:], own[0, 1:])
+    assert torch.equal(result.params, own) and torch.equal(result.centre[0, 1:], own[0, 1:])
 
 
 def test_who_cannot_pay_all_buys_nothing():
     # the one model costs 10 - 10 / sqrt(3) = 4.2265
     rich, poor = ipfl(made(purse=4.23)), ipfl(made(purse=4.22))
-    assert rich.bought[0, 0, 2] and not rich.broke.any()
+    assert rich.trades[0, 0, 2] and not rich.broke.any()
     assert (
-        not poor.bought.any()
+        not poor.trades.any()
         and not poor.prices.any()
         and poor.broke[0].tolist() == [True, False, False]
     )
@@ -166,34 +167,34 @@ def test_who_cannot_pay_all_buys_nothing():
 def test_a_model_that_is_not_finite_reaches_nobody(name):
     uploads = UPLOADS.clone()
     uploads[0, 2] = torch.nan
-    done = SCHEMES[name].settle(made(uploads))
-    assert not done.bought[0, 2].any() and not done.bought[0, :, 2].any()
+    result = SCHEMES[name].settle(made(uploads))
+    assert not result.trades[0, 2].any() and not result.trades[0, :, 2].any()
     assert all(
-        getattr(done, part).isfinite().all()
+        getattr(result, part).isfinite().all()
         for part in ("params", "centre", "second", "prices", "pull")
     )
     # it goes on from its own
-    assert torch.equal(done.params[0, 2], UPLOADS[0, 2]) and done.pull[0, 2] == 0
+    assert torch.equal(result.params[0, 2], UPLOADS[0, 2]) and result.pull[0, 2] == 0
     if name == "fedavg":
-        assert done.params[0, 0].tolist() == [2, 2]  # shares 1/2 and 1/2 of (4, 0) and (0, 4)
+        assert result.params[0, 0].tolist() == [2, 2]  # shares 1/2 and 1/2 of (4, 0) and (0, 4)
 
 
 @pytest.mark.parametrize("name", SCHEMES)
 def test_who_is_absent_gives_and_gets_nothing(name):
-    done = SCHEMES[name].settle(made(present=(True, True, False), needs=(100.0, 100.0, 100.0)))
-    assert not done.bought[0, 2].any() and not done.bought[0, :, 2].any()
-    assert torch.equal(done.params[0, 2], UPLOADS[0, 2]) and torch.equal(
-        done.centre[0, 2], UPLOADS[0, 2]
+    result = SCHEMES[name].settle(made(present=(True, True, False), needs=(100.0, 100.0, 100.0)))
+    assert not result.trades[0, 2].any() and not result.trades[0, :, 2].any()
+    assert torch.equal(result.params[0, 2], UPLOADS[0, 2]) and torch.equal(
+        result.centre[0, 2], UPLOADS[0, 2]
     )
-    assert done.pull[0, 2] == 0
+    assert result.pull[0, 2] == 0
 
 
 def test_ditto_shares_the_second_models_and_keeps_the_own_ones():
     own = UPLOADS + 1
-    done = ditto(made(trained=own), strength=0.3)
-    assert torch.equal(done.params, own)
-    assert done.second[0].tolist() == [MEAN] * 3 == done.centre[0].tolist()
-    assert done.pull.tolist() == [[pytest.approx(0.3)] * 3]
+    result = ditto(made(trained=own), strength=0.3)
+    assert torch.equal(result.params, own)
+    assert result.second[0].tolist() == [MEAN] * 3 == result.centre[0].tolist()
+    assert result.pull.tolist() == [[pytest.approx(0.3)] * 3]
 
 
 def test_fedprox_pulls_by_its_mu():
@@ -224,11 +225,11 @@ def test_the_simplex_projection_is_the_nearest_point(row):
 
 
 def test_pfedgraph_weights_beat_all_others_of_a_grid():
-    given = made(
+    inputs = made(
         distance=torch.tensor([[[0.0, 0.3, 0.6], [0.3, 0.0, 0.1], [0.6, 0.1, 0.0]]]).double()
     )
     basis = dataclasses.replace(
-        given, uploads=torch.eye(3)[None], trained=torch.eye(3)[None], start=torch.zeros(1, 1, 3)
+        inputs, uploads=torch.eye(3)[None], trained=torch.eye(3)[None], start=torch.zeros(1, 1, 3)
     )  # the mean shows the weights
     weights = pfedgraph(basis).params[0].double()
     shares, steps = torch.tensor([0.25, 0.25, 0.5]).double(), torch.arange(0, 101).double() / 100
@@ -236,7 +237,7 @@ def test_pfedgraph_weights_beat_all_others_of_a_grid():
     grid = torch.cat([pairs, 1 - pairs.sum(1, keepdim=True)], 1)
     grid = grid[grid[:, 2] >= 0]
     for i in range(3):
-        cost = lambda w, d=given.distance[0, i]: (  # noqa: E731
+        cost = lambda w, d=inputs.distance[0, i]: (  # noqa: E731
             (0.8 * w * d).sum(-1) + (w - shares).square().sum(-1)
         )
         assert cost(weights[i]) <= cost(grid).min() + 1e-6

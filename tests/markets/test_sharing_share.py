@@ -113,6 +113,7 @@ def test_a_zero_type_reports_a_share_of_the_mean():
 # --- random markets -------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("graph", "payment"), LEGAL)
 def test_ten_thousand_truthful_markets(graph, payment):
     """Theorem 1: nobody loses by the truth; money is conserved; overstating a cost never gains."""
@@ -213,7 +214,7 @@ def test_every_client_is_shown_what_it_paid_and_what_it_earned():
         rounds.observe(market, rounds.begun(market, after))["client"]
     )
     assert seen["last_paid"].flatten().tolist() == pytest.approx([2.9289, 0, 0], abs=6e-5)
-    assert seen["last_earned"].flatten().tolist() == pytest.approx([0, 2.9289, 0], abs=6e-5)
+    assert seen["last_received"].flatten().tolist() == pytest.approx([0, 2.9289, 0], abs=6e-5)
 
 
 @pytest.mark.parametrize("number", REASONS)

@@ -135,9 +135,9 @@ def test_a_second_training_phase_draws_numbers_of_its_own_and_names_its_cost():
     now = rounds.begin(chain, SEEDS)
     _, report = rounds.play_stage(chain, now, rounds.act(chain, truth, now))
     # the latest, from whose models the trade goes on
-    assert report.of(Trained) is report.done["more"]
-    assert torch.equal(now.floor.models["trader"].loss, report.done["more"].loss)
-    assert not torch.equal(report.done["train"].loss, report.done["more"].loss)
+    assert report.of(Trained) is report.outcomes["more"]
+    assert torch.equal(now.floor.models["trader"].loss, report.outcomes["more"].loss)
+    assert not torch.equal(report.outcomes["train"].loss, report.outcomes["more"].loss)
     charged = report.terms["effort"]["trader"] + report.terms["effort of more"]["trader"]
     assert torch.equal(charged, -2 * now.floor.types["trader"]["effort_cost"])
 

@@ -70,7 +70,7 @@ def test_two_auctions_draw_sell_and_are_paid_apart():
     market = two_auctions()
     assert market.facts == ("utility", "paid", "received", "cash", "traded", "traded of evening")
     now, report = a_round(market)
-    morning, evening = report.done["auction"], report.done["evening"]
+    morning, evening = report.outcomes["auction"], report.outcomes["evening"]
     assert report.of(Auctioned) is evening
     assert not (morning.types[:, :2] == evening.types[:, :2]).any()  # 8 values of 2 ** 52 each
     # truth in a first-price auction: the higher value
@@ -89,7 +89,7 @@ def test_two_auctions_draw_sell_and_are_paid_apart():
 def test_the_first_of_two_draws_what_it_draws_alone():
     _, alone = a_round(make_market("reference_v0", game="first_price", max_cycles=2))
     _, report = a_round(two_auctions())
-    assert torch.equal(report.done["auction"].types, alone.of(Auctioned).types)
+    assert torch.equal(report.outcomes["auction"].types, alone.of(Auctioned).types)
 
 
 def test_two_trades_and_two_scores_name_their_money_their_values_and_their_facts():
@@ -98,12 +98,12 @@ def test_two_trades_and_two_scores_name_their_money_their_values_and_their_facts
     now, report = a_round(market)
     assert set(report.flows) == {"purchases", "purchases of resale"}
     assert set(report.terms) == {"effort", "harm", "value", "harm of resale", "value of last"}
-    done, infos = report.done, report.infos()
+    done, infos = report.outcomes, report.infos()
     assert infos.keys() == set(market.facts) and len(market.facts) == 4 + 1 + 2 * (3 + 3)
     for fact in ("bought", "sold", "reason"):
         assert torch.equal(infos[fact], getattr(done["trade"], fact))
         assert torch.equal(infos[f"{fact} of resale"], getattr(done["resale"], fact))
-    before, middle, after = report.done["train"].loss, done["score"].loss, done["last"].loss
+    before, middle, after = report.outcomes["train"].loss, done["score"].loss, done["last"].loss
     # nobody buys what makes it worse
     assert bool((middle <= before + 1e-6).all()) and bool((after <= middle + 1e-6).all())
     worth = now.floor.types["trader"]["money_per_loss"]
@@ -158,5 +158,5 @@ def test_a_trade_reads_the_training_of_its_own_role():
         name="others",
     )
     (_, report), (_, alone) = a_round(chain), a_round(market)
-    assert report.of(Trained).diverged.all() and alone.done["trade"].trades.any()
-    assert torch.equal(report.done["trade"].trades, alone.done["trade"].trades)
+    assert report.of(Trained).diverged.all() and alone.outcomes["trade"].trades.any()
+    assert torch.equal(report.outcomes["trade"].trades, alone.outcomes["trade"].trades)

@@ -312,6 +312,7 @@ def test_every_market_of_the_library_has_a_row():
     assert TABLE.keys() == MARKETS.keys()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", MARKETS)
 def test_phases_read_and_draw_what_the_table_says_and_nothing_else(name, monkeypatch):
     reads, drawn = noted(name, monkeypatch)
@@ -326,7 +327,7 @@ def test_no_phase_reads_payments_terms_or_the_books_of_others(name):
     judge what another one decided.
     """
     for reads in TABLE[name].reads.values():
-        assert not reads & {"flows", "terms", "done", "ledger", "ended"}
+        assert not reads & {"flows", "terms", "outcomes", "ledger", "ended"}
 
 
 @pytest.mark.parametrize(
@@ -408,7 +409,7 @@ class Nosy(Phase):
     name = "nosy"
 
     def act(self, floor, own, quotes, actions):
-        paid, done, here = floor.flows["hold"], floor.done["reply"], floor.present.sum()
+        paid, done, here = floor.flows["hold"], floor.outcomes["reply"], floor.present.sum()
         assert paid is not None and done is not None and here and floor.ledger.net.any() is not None
         return floor, own, Outcome()
 
@@ -417,7 +418,7 @@ def test_the_spies_note_what_no_phase_should_read(monkeypatch):
     market = Market(relay_market().people, (Draw(), Offer(), Reply(), Nosy(), Ship()))
     log = watch(market, monkeypatch)
     play(market)
-    assert log.reads["nosy"] == {"flows", "done", "present", "ledger"}
+    assert log.reads["nosy"] == {"flows", "outcomes", "present", "ledger"}
 
 
 def test_copying_a_part_of_the_floor_is_not_reading_it_and_an_entry_is_read_by_its_name(

@@ -320,7 +320,7 @@ def test_a_batch_in_which_markets_ended_is_loaded_to_the_bit(market, case, opene
     assert opened == [0, *seeds]  # and its world, and then those of the file
     for _ in range(3):
         one, two = (b.step(b.act(truthful(ends))) for b in (batch, other))
-        assert same(one.seen, two.seen) and torch.equal(one.rewards, two.rewards)
+        assert same(one.observations, two.observations) and torch.equal(one.rewards, two.rewards)
 
 
 @pytest.mark.parametrize("case", ["digits", "sharing", "sharing, drift"])
@@ -335,10 +335,10 @@ def test_a_batch_of_which_some_were_reset_is_loaded_to_the_bit(market, case, tmp
     batch.reset(None, torch.tensor([True, True, False, False, False]))
     batch.reset(9, torch.tensor([False, True, False, True, False]))
     batch.save(tmp_path / "batch")
-    assert same(other.load(tmp_path / "batch"), batch.seen())
+    assert same(other.load(tmp_path / "batch"), batch.observations())
     for _ in range(2):
         one, two = (b.step(b.act(truthful(built))) for b in (batch, other))
-        assert same(one.seen, two.seen) and torch.equal(one.rewards, two.rewards)
+        assert same(one.observations, two.observations) and torch.equal(one.rewards, two.rewards)
 
 
 class Anew:

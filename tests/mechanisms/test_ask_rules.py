@@ -115,6 +115,7 @@ def test_exponential_closed_form(hi, rate, cost):
     )
 
 
+@pytest.mark.long
 @settings(max_examples=40)
 @given(hi=st.floats(0.1, 10.0), q=st.floats(0.2, 5.0), part=st.floats(0.01, 0.99))
 def test_power_family_closed_forms(hi, q, part):

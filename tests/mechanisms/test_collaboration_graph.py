@@ -62,15 +62,15 @@ def test_every_graph_has_a_worked_example():
 @EVERY
 def test_worked_example(name):
     wanted, reason = WORKED[name]
-    bought = GRAPHS[name](small_market())[0]
-    assert bought[0].nonzero().flatten().tolist() == wanted, reason
-    assert not bought[1:].any()  # K = 0: pure sellers
+    trades = GRAPHS[name](small_market())[0]
+    assert trades[0].nonzero().flatten().tolist() == wanted, reason
+    assert not trades[1:].any()  # K = 0: pure sellers
 
 
-def surplus(terms, bought):
+def surplus(terms, trades):
     """g(T) - g(N_i) - sum_j a_ij C_ij of every row: what a graph is to maximise."""
-    received = (bought.double() @ terms.reported.sizes[..., None]).squeeze(-1)
-    spent = torch.where(bought, terms.hurdles, 0.0).sum(-1)
+    received = (trades.double() @ terms.reported.sizes[..., None]).squeeze(-1)
+    spent = torch.where(trades, terms.hurdles, 0.0).sum(-1)
     return terms.gain.marginal(terms.reported.sizes, received, terms.reported.needs) - spent
 
 
@@ -150,9 +150,9 @@ def walked(terms, market, buyer, stop):
 @given(seed=st.integers(0, 2**40), clients=st.integers(2, 8))
 def test_the_batched_pass_is_the_algorithm_row_by_row(name, stop, seed, clients):
     terms = random_terms(seed, 2, clients)
-    bought = GRAPHS[name](terms)
+    trades = GRAPHS[name](terms)
     for market, buyer in itertools.product(range(2), range(clients)):
-        assert bought[market, buyer].nonzero().flatten().tolist() == walked(
+        assert trades[market, buyer].nonzero().flatten().tolist() == walked(
             terms, market, buyer, stop
         )
 
@@ -176,10 +176,10 @@ def test_who_has_left_is_as_if_never_there(name, seed, clients):
     distance[:, 0] = distance[:, :, 0] = 0.0  # the most attractive one leaves
     present = torch.ones(1, clients, dtype=torch.bool)
     present[0, 0] = False
-    bought = GRAPHS[name](terms_of(types, distance, present=present))
+    trades = GRAPHS[name](terms_of(types, distance, present=present))
     rest = ClientTypes(types.sizes[:, 1:], types.costs[:, 1:], types.needs[:, 1:])
-    assert not bought[:, 0].any() and not bought[:, :, 0].any()
-    assert torch.equal(bought[:, 1:, 1:], GRAPHS[name](terms_of(rest, distance[:, 1:, 1:])))
+    assert not trades[:, 0].any() and not trades[:, :, 0].any()
+    assert torch.equal(trades[:, 1:, 1:], GRAPHS[name](terms_of(rest, distance[:, 1:, 1:])))
 
 
 @EVERY
@@ -256,9 +256,9 @@ def test_who_is_isolated_is_bought_by_nobody(name, seed, clients, strength):
 def test_two_alone_trade_unless_isolated(name):
     types, distance = random_market(3, 500, 2)
     terms = terms_of(types, distance, strength=2.0)
-    bought = GRAPHS[name](terms)
-    assert torch.equal(bought, ~never_bought(terms))
-    assert bought.any() and never_bought(terms)[:, 0, 1].any()
+    trades = GRAPHS[name](terms)
+    assert torch.equal(trades, ~never_bought(terms))
+    assert trades.any() and never_bought(terms)[:, 0, 1].any()
 
 
 def test_isolation_by_hand():

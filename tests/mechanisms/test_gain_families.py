@@ -174,6 +174,7 @@ def difference(name, before, added, need, scale):
         return VALUES[name](x + n, k, s) - VALUES[name](x, k, s)
 
 
+@pytest.mark.long
 @EVERY
 @settings(max_examples=100)
 @given(before=wide, added=wide, need=st.floats(1e-3, 1e6))

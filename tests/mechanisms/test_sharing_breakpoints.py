@@ -85,6 +85,7 @@ def test_no_cost_of_a_grid_is_better_than_the_best_breakpoint(graph, payment, ga
             assert (best <= honest[:, None] + 1e-9).all()  # truthful: no lie about the cost gains
 
 
+@pytest.mark.long
 def test_the_papers_payment_has_lies_that_the_breakpoints_find():
     types, distance = random_market(3, 200, 10)
     truth = types.costs[:, 0]

@@ -205,8 +205,8 @@ def test_the_same_holds_for_the_other_gains(name, graph, payment):
 @pytest.mark.parametrize("graph", sorted(GRAPHS))
 def test_the_critical_value_is_at_most_the_marginal_one(graph):
     terms = random_terms(1, 2000, 7)
-    bought = GRAPHS[graph](terms)
-    marginal, critical = marginal_value(terms, bought, graph), critical_value(terms, bought, graph)
+    trades = GRAPHS[graph](terms)
+    marginal, critical = marginal_value(terms, trades, graph), critical_value(terms, trades, graph)
     assert (critical <= marginal + 1e-9).all() and (critical < marginal - 1e-3).any()
 
 
@@ -290,6 +290,7 @@ def searched(terms, graph, edges):
     return low
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("graph", "markets", "clients"), [("break", 200, 10), ("continue", 200, 10), ("exact", 150, 6)]
 )
@@ -298,11 +299,11 @@ def test_the_critical_value_is_the_largest_cost_that_sells(graph, markets, clien
     needs = types.needs.clone()
     needs[::3] *= 10  # some markets buy much
     terms = terms_of(ClientTypes(types.sizes, types.costs, needs), distance)
-    bought = GRAPHS[graph](terms)
-    edges = bought.nonzero()
+    trades = GRAPHS[graph](terms)
+    edges = trades.nonzero()
     assert len(edges) > 1000
     assert torch.allclose(
-        critical_value(terms, bought, graph)[bought],
+        critical_value(terms, trades, graph)[trades],
         searched(terms, graph, edges),
         rtol=0,
         atol=1e-9,
@@ -336,9 +337,9 @@ def by_places(terms, market, buyer, seller, stop):
 @given(seed=st.integers(0, 2**40), clients=st.integers(2, 8))
 def test_the_shortcut_is_the_minimum_over_places(graph, stop, seed, clients):
     terms = random_terms(seed, 2, clients)
-    bought = GRAPHS[graph](terms)
-    prices = critical_value(terms, bought, graph)
-    for m, i, j in bought.nonzero().tolist():
+    trades = GRAPHS[graph](terms)
+    prices = critical_value(terms, trades, graph)
+    for m, i, j in trades.nonzero().tolist():
         total, size = by_places(terms, m, i, j, stop), float(terms.reported.sizes[m, j])
         worth = terms.gain.marginal(money(total - size), money(size), terms.reported.needs[m, i])
         assert float(prices[m, i, j]) == pytest.approx(

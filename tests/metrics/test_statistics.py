@@ -20,7 +20,7 @@ from marketenv.metrics import (
     ratio_interval,
     share_interval,
 )
-from marketenv.metrics.statistics import _resampled
+from marketenv.metrics.bootstrap import resample_counts
 
 # 95 % of so many has a standard error of .49 points, so 93 to 97 % leaves room for more than four
 SIMULATIONS = 2000
@@ -168,7 +168,7 @@ def test_many_samples_are_resampled_in_parts():
 
 
 def test_parts_of_a_resampling_differ():
-    parts = [_resampled(30, 40, 0, part, torch.device("cpu")) for part in (0, 1, 2)]
+    parts = [resample_counts(30, 40, 0, part, torch.device("cpu")) for part in (0, 1, 2)]
     assert not torch.equal(parts[0], parts[1]) and not torch.equal(parts[1], parts[2])
     assert all(bool((part.sum(1) == 30).all()) for part in parts)
 
@@ -314,6 +314,7 @@ def test_interquartile_means_of_few_samples_have_no_interval():
 # --- ratios and shares ----------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_intervals_of_ratios_cover_93_to_97_percent():
     """upper = lower / 2 + noise: the ratio of means is 1/2. One call a simulation, so fewer of
     them: 400, error 1.1 points.

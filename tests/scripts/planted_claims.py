@@ -10,7 +10,10 @@ from pathlib import Path
 
 import torch
 
-from agents.stress.claims.claim import AtLeast, AtMost, Claim, Effort, Evidence, Never, NoGain
+from agents.papers.core.claim import Claim
+from agents.papers.core.effort import Effort
+from agents.papers.core.evidence import Evidence
+from agents.papers.core.rules import AtLeast, AtMost, Never, NoGain
 from marketenv.core import draws
 
 

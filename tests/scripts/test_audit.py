@@ -12,10 +12,12 @@ import time
 from pathlib import Path
 
 import pytest
+from in_process import exit_code
+from joblib.externals.loky import get_reusable_executor
 
+from agents.papers.core.audit import choose, find_claims
+from agents.papers.core.units import ROOT
 from scripts.audit import AuditConfig, main
-from scripts.audits.evidence import choose, find_claims
-from scripts.units import ROOT
 
 HERE = Path(__file__).parent
 TABLE = "planted_claims:CLAIMS"
@@ -41,6 +43,7 @@ def failures(tmp_path_factory):
     environment they began with.
     """
     file = tmp_path_factory.mktemp("failures") / "lines"
+    get_reusable_executor().shutdown()  # processes of other tests began without that place
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PLANTED_FAILURES", str(file))
         yield file
@@ -55,7 +58,7 @@ def audit(out, code=0, **options):
 
 
 @pytest.fixture(scope="session")
-def whole(tmp_path_factory, failures):
+def whole(tmp_path_factory, failures, pictures_once):
     """An audit in one process that nothing disturbed: its folder, and the bytes of its evidence."""
     out = tmp_path_factory.mktemp("audit")
     return out, audit(out)
@@ -150,7 +153,7 @@ def test_what_is_measured_is_kept_unless_it_is_not_wanted(whole, tmp_path):
 
 def test_an_audit_killed_at_random_moments_ends_with_the_same_bytes(whole, tmp_path):
     moments = random.Random(0)
-    for workers in ("2", "1", "2"):
+    for workers in ("2", "1", "1"):  # every process takes seconds to begin
         kill(
             tmp_path,
             len(kept(tmp_path)),
@@ -248,10 +251,10 @@ def test_a_table_of_claims_is_looked_up_by_module_and_name():
         AuditConfig(budget="quik")
 
 
-def test_the_command_line_lists_claims_and_measures_nothing(tmp_path):
-    child = begin(tmp_path, "--list")
-    printed = child.communicate(timeout=120)[0]
-    assert child.returncode == 0, printed
+def test_the_command_line_lists_claims_and_measures_nothing(tmp_path, capsys):
+    _, _, *words = command(tmp_path, "--list")
+    assert exit_code("audit", *words) == 0
+    printed = capsys.readouterr().out
     assert (
         "planted/untested" in printed
         and "it needs a moon" in printed

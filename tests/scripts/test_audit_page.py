@@ -10,8 +10,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pytest
 
+from agents.papers.core.pictures import PICTURES
 from scripts.audit import AuditConfig, main
-from scripts.audits.page import PICTURES
 
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -19,7 +19,7 @@ BROWSER = next(
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory, pictures_once):
     """An audit of the planted claims, one of which cannot be run."""
     out, failures = tmp_path_factory.mktemp("audit"), tmp_path_factory.mktemp("failures") / "lines"
     failures.write_text("once\ntwice")
@@ -72,7 +72,7 @@ def test_the_page_has_a_row_and_a_section_for_every_claim(folder, opened):
 
 def listed(folder):
     """Ids in the table's order."""
-    from scripts.audits.evidence import find_claims
+    from agents.papers.core.audit import find_claims
 
     return list(find_claims("planted_claims:CLAIMS"))
 

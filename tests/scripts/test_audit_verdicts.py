@@ -8,21 +8,12 @@ import sys
 
 import pytest
 
-from agents.stress.claims import CLAIMS, EFFORTS, WORDS, Evidence, measured, verdict
-from scripts.audits.evidence import Audited, plain
-from scripts.audits.verdicts import (
-    DOCS,
-    KEPT,
-    NOT_RUN,
-    PAGES,
-    ROOT,
-    VerdictsConfig,
-    filled,
-    main,
-    summarized,
-    table,
-)
+from agents.papers import CLAIMS, EFFORTS, WORDS, Evidence, measured, verdict
+from agents.papers.core.audited import Audited, plain
+from agents.papers.core.verdict_tables import KEPT, NOT_RUN, PAGES, filled, summarized, table
+from scripts.verdicts import ROOT, VerdictsConfig, main
 
+DOCS = ROOT / "docs"
 KEPT_NOW = json.loads((DOCS / KEPT).read_text())
 
 
@@ -225,7 +216,7 @@ def test_the_script_takes_files_and_a_folder(docs):
     file = made_up(docs / "full.json", "full", accounts=1.0)
     line = [
         sys.executable,
-        "scripts/audits/verdicts.py",
+        "scripts/verdicts.py",
         "--evidence",
         str(file),
         "--docs",

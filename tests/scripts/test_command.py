@@ -16,28 +16,31 @@ import pytest
 from in_process import exit_code
 from rich.table import Table
 
+from agents.cli import command
 from agents.markets import STRATEGIES
+from agents.papers import CLAIMS
+from agents.papers.core import units
+from agents.papers.core.effort import EFFORTS
+from agents.papers.ipfl import settings as ipfl_settings
+from agents.papers.train_n_trade import barriers
+from agents.papers.train_n_trade import numbers as trading_numbers
 from agents.rl import ALGORITHMS, TrainConfig
 from agents.rl.config import STARTS
-from agents.stress.claims import CLAIMS
-from agents.stress.claims.claim import EFFORTS
 from marketenv.data.augmentation import AUGMENTATIONS
 from marketenv.envs.make import MARKETS
 from marketenv.markets.model_sharing.uploads import UPLOADS
 from scripts import (
     audit,
     benchmark,
-    command,
     demo,
     mutate,
     play,
     reproduce,
     rewrite_playthroughs,
+    rewrite_walk,
     train,
-    units,
+    verdicts,
 )
-from scripts.audits import verdicts
-from scripts.studies import barrier, deep, sharing_data, sharing_reports
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
@@ -50,7 +53,8 @@ CONFIGS = {
     "benchmark": benchmark.BenchmarkConfig,
     "mutate": mutate.MutateConfig,
     "rewrite_playthroughs": rewrite_playthroughs.PlaythroughConfig,
-    "audits/verdicts": verdicts.VerdictsConfig,
+    "rewrite_walk": rewrite_walk.WalkConfig,
+    "verdicts": verdicts.VerdictsConfig,
     **{
         f"reproduce {name}": typing.get_type_hints(study)["config"]
         for name, study in reproduce.STUDIES.items()
@@ -110,12 +114,12 @@ CHOICES = {
     ("train", "algorithm"): ALGORITHMS,
     ("train", "start"): STARTS,
     ("benchmark", "only"): ("all", *benchmark.GROUPS),
-    ("reproduce table1", "setting"): deep.PAPER_1,
+    ("reproduce table1", "setting"): trading_numbers.TABLE_1,
     ("reproduce table1", "augmentation"): AUGMENTATIONS,
-    ("reproduce barrier", "networks"): barrier.NETWORKS,
-    ("reproduce ipfl_niid", "setting"): sharing_data.SETTINGS,
+    ("reproduce barrier", "networks"): barriers.NETWORKS,
+    ("reproduce ipfl_niid", "setting"): ipfl_settings.TASKS,
     ("reproduce ipfl_attack", "attacks"): set(UPLOADS) - {"honest"},
-    ("reproduce ipfl_liars", "payments"): sharing_reports.PRICED,
+    ("reproduce ipfl_liars", "payments"): ipfl_settings.PAYMENTS,
 }
 
 
@@ -184,7 +188,7 @@ def whole_help(script, option, helps):
             "--seed is -1, wanted a whole number from 0 to 2**63 - 1.",
         ),
         (
-            "audits/verdicts",
+            "verdicts",
             ("--evidence", "README.md"),
             "README.md holds no evidence, wanted a claims.json",
         ),
@@ -193,7 +197,7 @@ def whole_help(script, option, helps):
 def test_what_cannot_be_used_is_said_in_one_line_before_any_work(
     script, arguments, said, tmp_path, capsys
 ):
-    out = {"play": (), "audits/verdicts": ("--docs", tmp_path / "out")}.get(
+    out = {"play": (), "verdicts": ("--docs", tmp_path / "out")}.get(
         script, ("--out", tmp_path / "out")
     )
     assert exit_code(script, *arguments, *out, COLUMNS="40") == 2
@@ -332,6 +336,7 @@ WRITERS = {
     "rewrite_playthroughs": lambda out: rewrite_playthroughs.main(
         rewrite_playthroughs.PlaythroughConfig(out=out)
     ),
+    "rewrite_walk": lambda out: rewrite_walk.main(rewrite_walk.WalkConfig(out=out)),
     "fig3": study("fig3"),
     "ipfl_niid": study("ipfl_niid"),
 }
@@ -340,7 +345,7 @@ WRITERS = {
 @pytest.mark.parametrize("writer", WRITERS)
 def test_a_folder_that_cannot_be_written_is_refused_before_any_work(writer, tmp_path, monkeypatch):
     works = ((units, "run"), (train, "one_seed"), (benchmark, "GROUPS"), (mutate, "copy_code"))
-    for module, work in (*works, (rewrite_playthroughs, "playthrough")):
+    for module, work in (*works, (rewrite_playthroughs, "playthrough"), (rewrite_walk, "page")):
         monkeypatch.setattr(
             module, work, {"work": pytest.fail} if work == "GROUPS" else pytest.fail
         )
@@ -414,7 +419,9 @@ SLOW = ("demo", "reproduce fig3")  # they keep what is done as the audit does, b
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in LONG]
 )
-def test_ctrl_c_ends_in_one_line_and_the_same_command_goes_on(name, tmp_path, monkeypatch):
+def test_ctrl_c_ends_in_one_line_and_the_same_command_goes_on(
+    name, tmp_path, monkeypatch, pictures_once
+):
     (script, *sub), (arguments, kept) = name.split(), LONG[name]
     words = [*sub, *arguments.split(), "--out", str(tmp_path / "out")]
     line = [sys.executable, f"scripts/{script}.py", *words]

@@ -7,11 +7,11 @@ import json
 
 import pytest
 
-from agents.papers.data_valuation import exploits, numbers, selection
+from agents.papers.data_valuation import exploits, numbers, private_study, selection
+from agents.papers.data_valuation import seller_studies as sellers
+from agents.papers.data_valuation import studies as mixed
 from agents.papers.data_valuation.attacks import ATTACKS
 from scripts import reproduce
-from scripts.studies import data_valuation as mixed
-from scripts.studies import data_valuation_sellers as sellers
 
 SMALL = {"seeds": 1, "workers": 1}
 
@@ -38,7 +38,7 @@ def out(tmp_path_factory):
         mixed.wad_correlation(mixed.Correlation(**few, **SMALL))
         for study in (mixed.wad_scaling, mixed.wad_selection):
             study(mixed.Wad(**few, **SMALL))
-        sellers.wad_private(sellers.Private(out=folder, **private, **SMALL))
+        private_study.wad_private(private_study.Private(out=folder, **private, **SMALL))
         sellers.wad_exploits(sellers.Exploits(out=folder, steps=2, **SMALL))
         sellers.wad_sellers(sellers.Sellers(out=folder, sellers=(3, 12), mixtures=6, **SMALL))
     return folder

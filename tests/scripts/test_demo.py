@@ -7,9 +7,9 @@ import pytest
 import torch
 from matplotlib.colors import to_hex
 
-from scripts.demos import data, line_ups, resources, sharing, trading
-from scripts.demos.line_ups import OUTSIDE, Played, below, differences, gap_picture, seats
-from scripts.intervals import note
+from agents.cli.intervals import note
+from agents.demos import data, line_ups, resources, sharing, trading
+from agents.demos.line_ups import OUTSIDE, DemoResults, below, differences, gap_picture, seats
 
 
 def test_the_focal_agent_takes_turns_and_only_partners_join_it():
@@ -43,7 +43,7 @@ def a_tournament(names, seeds=2, n_rounds=2, n=3):
     paid = {"name": "price", "payer": "a", "payee": "b", "money": 0.5}
     round_1 = {"payments": [paid], "agents": {agent: {"cash": 1.0} for agent in "abc"}}
     lines = [{"strategy": "truthful", "seed": 0, "round": 1, **round_1}]
-    return Played(
+    return DemoResults(
         names=list(names),
         agents=tuple("abc"),
         focal=np.arange(seeds) % n,
@@ -96,16 +96,16 @@ HALF = [0.0] * 10 + [1.0] * 10  # the least share of equal differences that want
 @pytest.mark.parametrize(
     ("gaps", "head", "noted"),
     [
-        ({"copy": np.arange(19.0)}, "less truthful (mean)", True),
-        ({"copy": np.arange(20.0)}, "less truthful [95 %]", False),
-        ({"copy": np.arange(20.0), "never_trade": np.array(HALF)}, "less truthful [95 %]", True),
-        ({"never_trade": np.array(HALF)}, "less truthful (mean)", True),
+        ({"copy": np.arange(19.0)}, "gain over truth (mean)", True),
+        ({"copy": np.arange(20.0)}, "gain over truth [95 %]", False),
+        ({"copy": np.arange(20.0), "never_trade": np.array(HALF)}, "gain over truth [95 %]", True),
+        ({"never_trade": np.array(HALF)}, "gain over truth (mean)", True),
     ],
 )
 def test_a_column_promises_intervals_only_where_there_are_some(gaps, head, noted, monkeypatch):
     gaps |= {"truthful": np.zeros(20)}  # of truth itself no difference is shown
     played = a_tournament(["truthful", "copy"])
-    monkeypatch.setattr(Played, "gaps", lambda self: gaps)
+    monkeypatch.setattr(DemoResults, "gaps", lambda self: gaps)
     assert trading.head_of(played)[2] == sharing.liar_head(played)[2] == head
     found = differences(gaps)
     assert all(("[" in str(one)) == (one.low is not None) for one in found.values())
@@ -121,7 +121,7 @@ def test_reports_of_few_seeds_say_how_many_an_interval_wants():
     )
     for html in (first, second):
         assert (
-            "less truthful (mean)" in html
+            "gain over truth (mean)" in html
             and "an interval wants at least 20" in html
             and "[95 %]" not in html
         )

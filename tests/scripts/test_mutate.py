@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from scripts.mutants.mutant import Mutant, of
-from scripts.mutants.table import MUTANTS, SLOW
 from scripts.mutate import MutateConfig, copy_code, main
+from tests.mutants.mutant import Mutant, of
+from tests.mutants.table import MUTANTS, SLOW
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -102,7 +102,7 @@ def test_a_mutant_is_killed_or_lives_or_is_gone(toy, capsys):
 def test_what_is_killed_or_equivalent_is_fine_and_known_the_next_time(toy, monkeypatch):
     fine = ("a sum is", "zero is")
     assert tried(toy, *fine)[0] == 0
-    monkeypatch.setattr("scripts.mutate.run_tests", None)  # nothing is run again
+    monkeypatch.setattr("tests.mutants.trials.run_tests", None)  # nothing is run again
     assert tried(toy, *fine)[0] == 0
     (toy / "tests" / "test_toy.py").write_text("def test_nothing():\n    assert True\n")
     with pytest.raises(TypeError):  # other tests may say otherwise
@@ -138,7 +138,7 @@ def test_tests_that_cannot_be_run_stop_no_other_trial_and_are_tried_again(toy, m
     assert code == 1 and added["status"] == "could not be tried" and "exit code 7" in added["told"]
     assert multiplied["status"] == "lived"
     # all is well as things are
-    monkeypatch.setattr("scripts.mutate.run_tests", lambda *given: (int(len(given) == 3), ""))
+    monkeypatch.setattr("tests.mutants.trials.run_tests", lambda *given: (int(len(given) == 3), ""))
     assert {row["status"] for row in tried(toy, "sum", "products")[1].values()} == {
         "killed",
         "lived",

@@ -7,9 +7,11 @@ import json
 
 import pytest
 
+from agents.papers.resources_decoupled import deviation_studies as resources_deviations
+from agents.papers.resources_decoupled import market_studies as resources_market
 from agents.papers.resources_decoupled import numbers
+from agents.papers.resources_decoupled import studies as resources
 from scripts import reproduce
-from scripts.studies import resources, resources_deviations, resources_market
 
 GAME_ALONE = ("rdfl_utilities", "rdfl_sweeps", "rdfl_dynamics", "rdfl_misreport")
 

@@ -36,7 +36,7 @@ def test_demo_writes_its_report_pictures_and_rounds(tmp_path):
     outside = [line for line in lines if line["strategy"] == "out of the market"]
     assert outside and all(not line["payments"] for line in outside)
     assert (
-        out.count("less truthful (mean)") == 2
+        out.count("gain over truth (mean)") == 2
         and out.count("an interval wants at least 20") == 1
         and "[95 %]" not in out
     )
@@ -68,8 +68,9 @@ def test_demo_writes_its_report_pictures_and_rounds(tmp_path):
         "train",
         "reproduce",
         "rewrite_playthroughs",
+        "rewrite_walk",
         "mutate",
-        "audits/verdicts",
+        "verdicts",
     ],
 )
 def test_every_script_explains_itself(script, capsys):
@@ -77,7 +78,7 @@ def test_every_script_explains_itself(script, capsys):
 
 
 # other tests run the others as processes
-@pytest.mark.parametrize("script", ["rewrite_playthroughs", "mutate"])
+@pytest.mark.parametrize("script", ["rewrite_playthroughs", "rewrite_walk", "mutate"])
 def test_a_script_needs_nothing_that_another_has_imported(script):
     assert "--" in run(f"scripts/{script}.py", "--help")
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scripts.studies import linear, study
-from scripts.units import Unit
+from agents.papers.core import study
+from agents.papers.core.units import Unit
+from agents.papers.train_n_trade import per_seed
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -36,17 +37,19 @@ def test_points_that_are_not_finite_are_counted_and_left_out():
         2,
         2,
     )
-    assert row["points"] == [1.0, None, 3.0, None] and "2 (2 not finite)" in study.told(row)
+    assert row["points"] == [1.0, None, 3.0, None] and "2 (2 not finite)" in study.cells(row)
     json.dumps(row, allow_nan=False)
     nothing = shown(float("inf"))
     assert (
-        nothing["ours"] is None and nothing["seeds"] == 0 and study.told(nothing)[3:5] == ("-", "-")
+        nothing["ours"] is None
+        and nothing["seeds"] == 0
+        and study.cells(nothing)[3:5] == ("-", "-")
     )
 
 
 def test_a_share_of_nothing_is_no_number():
     among, of = np.array([[True, True], [False, False]]), np.array([[True, False], [True, True]])
-    found = linear.share(of, among)
+    found = per_seed.share(of, among)
     assert found[0] == 50.0 and np.isnan(found[1])
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts import units
-from scripts.units import Crew, Unit, run
+from agents.papers.core import units
+from agents.papers.core.units import Crew, Unit, run
 
 
 def double(folder, value):
@@ -94,7 +94,7 @@ def test_a_unit_is_another_where_what_it_stands_on_changes(tmp_path, monkeypatch
 
 
 def test_audit_units_stand_on_library_and_all_agents():
-    from scripts.audits import evidence
+    from agents.papers.core import audit as evidence
 
     seen = []
 

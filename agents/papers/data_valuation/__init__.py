@@ -1,5 +1,6 @@
-"""Li, Yang, Jia, Pan, "Data Valuation and Selection in a Federated Model Marketplace", arXiv
-2509.18104.
+""" "Data Valuation and Selection in a Federated Model Marketplace", arXiv 2509.18104.
+
+By Li, Yang, Jia and Pan.
 
 ``numbers``: what the paper and its readers report;
     ``settings``: scenarios, data sets, sizes by effort

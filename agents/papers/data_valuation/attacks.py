@@ -1,6 +1,4 @@
-"""What seller 0 does with its rows: what it shows the platform, what it delivers, and how often
-it counts them.
-"""
+"""What seller 0 shows and delivers of its rows, and how often each counts."""
 
 from __future__ import annotations
 
@@ -35,7 +33,7 @@ Change = Callable[[Rows, Lots, Int[Tensor, "seeds"]], Rows]
 
 
 @dataclass(frozen=True)
-class Attack:
+class SellerAttack:
     """A strategy of seller 0.
 
     shown, delivered: what it makes of its rows;   copies: how often every row of its counts
@@ -46,57 +44,60 @@ class Attack:
     copies: int = 1
 
 
-def own(rows: Rows, made: Lots, keys: Int[Tensor, "seeds"]) -> Rows:
+def own(rows: Rows, sellers_data: Lots, keys: Int[Tensor, "seeds"]) -> Rows:
     """Its rows as they are."""
     return rows
 
 
-def renamed(rows: Rows, made: Lots, keys: Int[Tensor, "seeds"]) -> Rows:
+def renamed(rows: Rows, sellers_data: Lots, keys: Int[Tensor, "seeds"]) -> Rows:
     """Its rows with the first classes renamed in a circle."""
-    lengths = torch.full(keys.shape, min(RENAMED, made.n_classes))
-    return Rows(rows.x, permuted_labels(rows.y, cycles(lengths, made.n_classes)))
+    lengths = torch.full(keys.shape, min(RENAMED, sellers_data.n_classes))
+    return Rows(rows.x, permuted_labels(rows.y, cycles(lengths, sellers_data.n_classes)))
 
 
-def random_labels(rows: Rows, made: Lots, keys: Int[Tensor, "seeds"]) -> Rows:
+def random_labels(rows: Rows, sellers_data: Lots, keys: Int[Tensor, "seeds"]) -> Rows:
     """Its rows with labels at random, the right one as often as any other."""
-    rates = torch.full(keys.shape, 1 - 1 / made.n_classes, dtype=torch.float64)
-    return Rows(rows.x, symmetric_flips(rows.y, rates, keys, made.n_classes))
+    rates = torch.full(keys.shape, 1 - 1 / sellers_data.n_classes, dtype=torch.float64)
+    return Rows(rows.x, symmetric_flips(rows.y, rates, keys, sellers_data.n_classes))
 
 
-def few(rows: Rows, made: Lots, keys: Int[Tensor, "seeds"]) -> Rows:
+def few(rows: Rows, sellers_data: Lots, keys: Int[Tensor, "seeds"]) -> Rows:
     """Its first rows, over and over."""
     return Rows(*duplicated(*rows, torch.full(keys.shape, min(UNIQUE, rows.y.shape[-1]))))
 
 
-def noise(rows: Rows, made: Lots, keys: Int[Tensor, "seeds"]) -> Rows:
+def noise(rows: Rows, sellers_data: Lots, keys: Int[Tensor, "seeds"]) -> Rows:
     """Noise in place of its rows."""
     return Rows(
-        *noise_rows(*rows, torch.ones(keys.shape, dtype=torch.float64), keys, made.n_classes)
+        *noise_rows(
+            *rows, torch.ones(keys.shape, dtype=torch.float64), keys, sellers_data.n_classes
+        )
     )
 
 
-def half_public(rows: Rows, made: Lots, keys: Int[Tensor, "seeds"]) -> Rows:
+def half_public(rows: Rows, sellers_data: Lots, keys: Int[Tensor, "seeds"]) -> Rows:
     """Its rows, each moved half of the way to a row of the buyer's, whatever its class."""
     return Rows(
-        toward(rows.x, made.goal_x, torch.full(keys.shape, 0.5, dtype=torch.float64), keys), rows.y
+        toward(rows.x, sellers_data.goal_x, torch.full(keys.shape, 0.5, dtype=torch.float64), keys),
+        rows.y,
     )
 
 
-def buyers(rows: Rows, made: Lots, keys: Int[Tensor, "seeds"]) -> Rows:
+def buyers(rows: Rows, sellers_data: Lots, keys: Int[Tensor, "seeds"]) -> Rows:
     """The buyer's own rows."""
-    place = draws.permutation(draws.fold(keys, "spoof"), len(made.goal_y))
-    place = place[:, torch.arange(rows.y.shape[-1]) % len(made.goal_y)]
-    return Rows(made.goal_x[place], made.goal_y[place])
+    place = draws.permutation(draws.fold(keys, "spoof"), len(sellers_data.goal_y))
+    place = place[:, torch.arange(rows.y.shape[-1]) % len(sellers_data.goal_y)]
+    return Rows(sellers_data.goal_x[place], sellers_data.goal_y[place])
 
 
 HONEST = "honest"
-ATTACKS: dict[str, Attack] = {
-    HONEST: Attack(own, own),
-    "permutes its labels": Attack(renamed, renamed),
-    "random labels": Attack(random_labels, random_labels),
-    "duplicates x5": Attack(own, own, copies=COPIES),
-    "20 unique points": Attack(few, few),
-    "noise delivered": Attack(own, noise),
-    "half public": Attack(half_public, half_public),
-    "spoofs, random labels": Attack(buyers, random_labels),
+ATTACKS: dict[str, SellerAttack] = {
+    HONEST: SellerAttack(own, own),
+    "permutes its labels": SellerAttack(renamed, renamed),
+    "random labels": SellerAttack(random_labels, random_labels),
+    "duplicates x5": SellerAttack(own, own, copies=COPIES),
+    "20 unique points": SellerAttack(few, few),
+    "noise delivered": SellerAttack(own, noise),
+    "half public": SellerAttack(half_public, half_public),
+    "spoofs, random labels": SellerAttack(buyers, random_labels),
 }

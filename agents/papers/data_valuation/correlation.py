@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ...stress.claims.claim import Effort, Evidence
+from ..core.effort import Effort
+from ..core.evidence import Evidence
 from .mixtures import AGG, COMBINE, FEATURES, extrapolated, measure, pearson, spearman
 from .numbers import DIGITS
-from .settings import SEED, Setting, missing, size_of
+from .settings import SEED, MixtureSetting, missing, size_of
 
 PREDICTED = "predicted accuracy"
 KINDS = {"Pearson": pearson, "Spearman": spearman}
@@ -16,22 +17,24 @@ DIGITS_DATA, CIFAR = "embedded digits", "CIFAR-10 subset"
 DATA = {DIGITS_DATA: "digits", CIFAR: "cifar10"}  # the data set of a condition
 
 
-def correlations(setting: Setting, n_seeds: int, steps: int) -> dict[str, dict[str, list[float]]]:
+def correlations(
+    setting: MixtureSetting, n_seeds: int, steps: int
+) -> dict[str, dict[str, list[float]]]:
     """Correlations with realised accuracy, a number a seed: by "what, points" and kind.
 
     Distances go with the accuracy at each of the sizes, the prediction with that at ``points``
     alone.
     """
     n0, n1 = setting.pilots
-    found = measure(setting, n_seeds, steps, (n0, n1, setting.points))
+    measurements = measure(setting, n_seeds, steps, (n0, n1, setting.points))
     pairs = {
-        f"{name}, N = {n}": (d, found.accuracy[n])
-        for name, d in found.distances.items()
-        for n in found.accuracy
+        f"{name}, N = {n}": (d, measurements.accuracy[n])
+        for name, d in measurements.distances.items()
+        for n in measurements.accuracy
     }
     pairs[f"{PREDICTED}, N = {setting.points}"] = (
-        extrapolated(setting, found),
-        found.accuracy[setting.points],
+        extrapolated(setting, measurements),
+        measurements.accuracy[setting.points],
     )
     return {
         what: {kind: of(*pair).tolist() for kind, of in KINDS.items()}
@@ -39,17 +42,15 @@ def correlations(setting: Setting, n_seeds: int, steps: int) -> dict[str, dict[s
     }
 
 
-def told(condition: str, effort: Effort, scenario: str) -> tuple[Setting, str]:
-    """The setting of a condition, and why it cannot be measured under this effort; "" where it
-    can.
-    """
+def setting_of(condition: str, effort: Effort, scenario: str) -> tuple[MixtureSetting, str]:
+    """The setting of a condition, and why this effort cannot measure it; "" where it can."""
     data = DATA[condition]
     small = (
         "large data sets want the effort standard or full"
         if data != "digits" and effort.name not in ("standard", "full")
         else ""
     )
-    return Setting(data=data, scenario=scenario), small or missing(data)
+    return MixtureSetting(data=data, scenario=scenario), small or missing(data)
 
 
 def negative(condition: str, effort: Effort, scenario: str) -> Evidence:
@@ -83,11 +84,11 @@ def as_reported(condition: str, effort: Effort) -> Evidence:
     """How far both correlations are from the reported ones, to either side."""
 
     def sides(r: Mapping[str, list[float]]) -> dict[str, list[float]]:
-        found = {}
+        distances = {}
         for name, reported in DIGITS.items():
-            found[f"{name} above {reported.value:g}"] = [x - reported.value for x in r[name]]
-            found[f"{name} below {reported.value:g}"] = [reported.value - x for x in r[name]]
-        return found
+            distances[f"{name} above {reported.value:g}"] = [x - reported.value for x in r[name]]
+            distances[f"{name} below {reported.value:g}"] = [reported.value - x for x in r[name]]
+        return distances
 
     return _of(condition, effort, "label_skew", sides)
 
@@ -97,19 +98,23 @@ def _less(a: list[float], b: list[float]) -> list[float]:
 
 
 def _of(condition: str, effort: Effort, scenario: str, samples: Any) -> Evidence:
-    setting, reason = told(condition, effort, scenario)
+    setting, reason = setting_of(condition, effort, scenario)
     if reason:
         return Evidence(untested=reason)
     size, n = size_of(effort), setting.pilots[1]
-    found = measure(setting, size.seeds, size.steps, (n,))
-    r = {name: pearson(d, found.accuracy[n]).tolist() for name, d in found.distances.items()}
+    measurements = measure(setting, size.seeds, size.steps, (n,))
+    r = {
+        name: pearson(d, measurements.accuracy[n]).tolist()
+        for name, d in measurements.distances.items()
+    }
     rank = {
-        name: float(spearman(d, found.accuracy[n]).mean()) for name, d in found.distances.items()
+        name: float(spearman(d, measurements.accuracy[n]).mean())
+        for name, d in measurements.distances.items()
     }
     rows = [[name, sum(values) / len(values), rank[name]] for name, values in r.items()]
     return Evidence(
         samples=samples(r),
-        seeds=f"{SEED} + 0..{size.seeds - 1}; {len(found.p)} mixtures each",
+        seeds=f"{SEED} + 0..{size.seeds - 1}; {len(measurements.p)} mixtures each",
         tables=[
             {
                 "title": f"correlation with accuracy at N = {n}",

@@ -1,6 +1,4 @@
-"""Pictures of what the experiments measured; each is given plain data, so that it can be drawn
-again without measuring.
-"""
+"""Pictures of the experiments, from plain data: they can be drawn again without measuring."""
 
 from __future__ import annotations
 
@@ -16,9 +14,7 @@ Grid = Mapping[str, Mapping[str, float]]  # row -> column -> number
 
 
 def correlations(wad: Points, accuracy: Sequence[float], points: Points) -> Figure:
-    """One seed's mixtures by distance and accuracy, and correlations of all seeds by what was
-    measured.
-    """
+    """One seed's mixtures by distance and accuracy, and correlations of all seeds."""
     fig, axes = figure(len(wad) + 1, 4.2, 3.4)
     for k, (name, values) in enumerate(wad.items()):
         axes[k].scatter(values, accuracy, s=9, color=COLOURS[k])
@@ -45,10 +41,10 @@ def scaling(predicted: Points, realised: Points, errors: Points) -> Figure:
     return fig
 
 
-def private(history: Points, sigmas: Sequence[float], errors: Points, found: Points) -> Figure:
-    """FedWaD by iteration, and TriangleWad by sigma: its error, and what an onlooker finds
-    again.
-    """
+def private(
+    history: Points, sigmas: Sequence[float], errors: Points, reidentified: Points
+) -> Figure:
+    """FedWaD by iteration; TriangleWad by sigma: error, and rows that an onlooker recovers."""
     fig, axes = figure(3, 4.2, 3.4)
     for k, (name, values) in enumerate(history.items()):
         axes[0].plot(
@@ -59,7 +55,7 @@ def private(history: Points, sigmas: Sequence[float], errors: Points, found: Poi
     )
     for panel, lines, title, y in (
         (axes[1], errors, "TriangleWad: error", "% of W2"),
-        (axes[2], found, "rows found again", "%"),
+        (axes[2], reidentified, "rows found again", "%"),
     ):
         for k, (name, values) in enumerate(lines.items()):
             panel.plot(sigmas, values, marker="o", ms=3, color=COLOURS[k], label=name)
@@ -79,29 +75,27 @@ def regrets(points: Mapping[str, Points]) -> Figure:
 
 
 def exploits(predicted: Mapping[str, float], true: Mapping[str, float], money: Grid) -> Figure:
-    """What each attack makes of the accuracy, and what it is paid under each defence, % of an
-    honest seller's money.
-    """
-    fig, (left, right) = figure(2, 5.4, 3.8)
+    """Accuracy under each attack, and its pay under each defence, % of an honest seller's money."""
+    fig, (accuracies, right) = figure(2, 5.4, 3.8)
     names, rows = list(predicted), np.arange(len(predicted))
-    left.plot(
+    accuracies.plot(
         [predicted[n] for n in names], rows, "D", color=COLOURS[0], label="predicted, no defence"
     )
-    left.plot([true[n] for n in names], rows, "o", color=COLOURS[1], label="realised")
-    left.set_yticks(rows, names)
-    left.invert_yaxis()
-    left.set(title="accuracy of the model that is bought", xlabel="accuracy on the test rows")
-    left.grid(axis="y", lw=0.3)
-    left.legend(fontsize=7, frameon=False)
+    accuracies.plot([true[n] for n in names], rows, "o", color=COLOURS[1], label="realised")
+    accuracies.set_yticks(rows, names)
+    accuracies.invert_yaxis()
+    accuracies.set(title="accuracy of the model that is bought", xlabel="accuracy on the test rows")
+    accuracies.grid(axis="y", lw=0.3)
+    accuracies.legend(fontsize=7, frameon=False)
     _table(right, money, "paid, % of an honest seller")
     return fig
 
 
 def many_sellers(n: Sequence[int], seconds: Sequence[float], correlation: Points) -> Figure:
     """Seconds of the distance by number of sellers, and correlations with accuracy."""
-    fig, (left, right) = figure(2, 4.8, 3.4)
-    left.plot(n, seconds, marker="o", ms=4, color=COLOURS[0])
-    left.set(
+    fig, (times, right) = figure(2, 4.8, 3.4)
+    times.plot(n, seconds, marker="o", ms=4, color=COLOURS[0])
+    times.set(
         title="additive sliced distance, all mixtures",
         xlabel="sellers",
         ylabel="seconds a market",
@@ -111,7 +105,7 @@ def many_sellers(n: Sequence[int], seconds: Sequence[float], correlation: Points
         right.plot(n, values, marker="o", ms=4, color=COLOURS[k], label=name)
     right.axhline(0, color="black", lw=0.6)
     right.set(title="mean over seeds", xlabel="sellers", ylabel="Pearson's r")
-    for panel in (left, right):
+    for panel in (times, right):
         _logarithmic(panel, n)
     right.legend(fontsize=7, frameon=False, loc=(0.3, 0.65))
     return fig

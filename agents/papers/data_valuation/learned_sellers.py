@@ -1,5 +1,4 @@
-"""What a seller learns by reinforcement where nothing defends: PPO in a market that leaves it one
-way to cheat.
+"""What a seller learns by PPO without any defence, in a market that leaves it one way to cheat.
 
 A row costs its seller cost (1 - bait) (1 - labelling [it renames]), and what is paid for it depends
 on the pilot alone. So noise saves all of that, a renaming saves the label, and to rename the
@@ -27,53 +26,25 @@ from marketenv.metrics import Interval, mean_interval
 from ...lineups import find_part, find_profile, play
 from ...scripted.data_market import seller
 from ...stress.attack import JUDGE, seeds_of
-from ...stress.claims.claim import Effort, Evidence
+from ..core.effort import Effort
+from ..core.evidence import Evidence
 
 SELLER, BUYER = "seller_0", "buyer_0"
 # by conduct: the scripted seller that does it in full
 SCRIPTED = {"bait": "bait_and_switch", "permute": "label_permuter"}
 # one seller, a sixth of the points at six times the cost, labels dear, the buyer's worth known
 SMALL: dict[str, Any] = {
-    **{
-        "n_sellers": 1,
-        "data_options": {"size": 60},
-        "max_cycles": 1,
-        "points": 40,
-        "pilots": (10, 20),
-        "mixtures": 2,
-    },
-    **{
-        "communications": 4,
-        "learner_options": {"hidden": (16,)},
-        "private": False,
-        "distance": "exact",
-        "dimensions": 8,
-    },
-    **{
-        "selection": "uniform",
-        "rule": "posted",
-        "money_per_accuracy": (100.0, 100.0),
-        "cost_per_point": (0.12, 0.6),
-    },
-    **{"labelling": 0.8},
+    **{"n_sellers": 1, "data_options": {"size": 60}, "max_cycles": 1, "points": 40},
+    **{"pilots": (10, 20), "mixtures": 2, "communications": 4},
+    **{"learner_options": {"hidden": (16,)}, "private": False, "distance": "exact"},
+    **{"dimensions": 8, "selection": "uniform", "rule": "posted", "labelling": 0.8},
+    **{"money_per_accuracy": (100.0, 100.0), "cost_per_point": (0.12, 0.6)},
 }
 # it begins with truth, and its noise is wide enough to try the next option of a choice
 LEARNING: dict[str, Any] = {
-    **{
-        "start": "truthful",
-        "log_std_init": -0.7,
-        "num_envs": 128,
-        "n_steps": 4,
-        "batch_size": 256,
-        "updates": 10,
-    },
-    **{
-        "learning_rate": 1e-2,
-        "gae_lambda": 1.0,
-        "evaluations": 0,
-        "episodes": 2,
-        "checkpoint_every": 0,
-    },
+    **{"start": "truthful", "log_std_init": -0.7, "num_envs": 128, "n_steps": 4},
+    **{"batch_size": 256, "updates": 10, "learning_rate": 1e-2, "gae_lambda": 1.0},
+    **{"evaluations": 0, "episodes": 2, "checkpoint_every": 0},
 }
 RUNS = {"standard": 6, "full": 20}  # learners, by effort
 PAIRS = 128  # episodes that each is judged on
@@ -81,20 +52,19 @@ MOSTLY = 0.5  # of its offers that the conduct is in, or of its delivery
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedSeller:
     """A learned seller beside truth on the same fresh episodes.
 
-    gain: what it earns more than truth does, money [pairs];
-        scripted: what the scripted cheat does [pairs]
-    lost: what it costs the buyer, money [pairs]
-    used: of its delivery that is noise, or of its offers in which classes are renamed; a mean over
-        offers
+    gain:          what it earns above truth, money                    [pairs]
+    scripted:      what the scripted cheat earns above truth, money    [pairs]
+    buyer_loss:    what it costs the buyer, money                      [pairs]
+    conduct_share: of its delivery that is noise, or of its offers with renamed classes; the mean
     """
 
     gain: Float64[Tensor, "pairs"]
     scripted: Float64[Tensor, "pairs"]
-    lost: Float64[Tensor, "pairs"]
-    used: float
+    buyer_loss: Float64[Tensor, "pairs"]
+    conduct_share: float
 
     @property
     def interval(self) -> Interval:
@@ -102,29 +72,27 @@ class Judged:
         return mean_interval(self.gain)
 
     @property
-    def found(self) -> bool:
+    def succeeds(self) -> bool:
         """Whether the conduct is what it mostly does, and surely pays."""
         low = self.interval.low
-        return self.used > MOSTLY and low is not None and low > 0
+        return self.conduct_share > MOSTLY and low is not None and low > 0
 
 
 @dataclass(frozen=True)
-class Watched:
-    """A policy whose conduct is written down: ``seen`` gets how far each of its offers goes in
-    ``conduct``.
-    """
+class RecordedPolicy:
+    """A policy that records its conduct: ``conducts`` gets each offer's degree of ``conduct``."""
 
     policy: Policy
     conduct: str
-    seen: list[Tensor]
+    conducts: list[Tensor]
 
     def __call__(
         self, observation: Float[Tensor, "markets dim"], move: Move, keys: Int[Tensor, "markets"]
     ) -> Float[Tensor, "markets actions"]:
         """The policy's actions [markets, actions]."""
         actions = self.policy(observation, move, keys)
-        meant = move.read(observation, actions)[self.conduct].double()
-        self.seen.append((meant > 0).double() if self.conduct == "permute" else meant)
+        meaning = move.read(observation, actions)[self.conduct].double()
+        self.conducts.append((meaning > 0).double() if self.conduct == "permute" else meaning)
         return actions
 
 
@@ -133,22 +101,19 @@ def small_market(*conduct: str) -> Market:
     return make_market("data_market_v0", **SMALL, conduct=conduct)
 
 
-def judged(market: Market, policy: Policy, conduct: str, pairs: int = PAIRS) -> Judged:
+def judge(market: Market, policy: Policy, conduct: str, pairs: int = PAIRS) -> JudgedSeller:
     """Play truth, the policy and the scripted cheat as the seller on the same seeds."""
-    names, seen = agent_names(market), list[Tensor]()
-    sellers = [
-        market.policies["truthful"],
-        Watched(policy, conduct, seen),
-        find_part(market, SCRIPTED[conduct]),
-    ]
-    utility = _played(market, sellers, pairs)
-    mine, theirs = (utility[..., names.index(name)] for name in (SELLER, BUYER))
-    return Judged(
-        mine[1] - mine[0], mine[2] - mine[0], theirs[0] - theirs[1], float(torch.cat(seen).mean())
-    )
+    names, conducts = agent_names(market), list[Tensor]()
+    recorded = RecordedPolicy(policy, conduct, conducts)
+    cheat = find_part(market, SCRIPTED[conduct])
+    utility = _utility(market, [market.policies["truthful"], recorded, cheat], pairs)
+    truth, own, scripted = utility[..., names.index(SELLER)]
+    buyer = utility[..., names.index(BUYER)]
+    share = float(torch.cat(conducts).mean())
+    return JudgedSeller(own - truth, scripted - truth, buyer[0] - buyer[1], share)
 
 
-def _played(
+def _utility(
     market: Market, sellers: list[Policy], pairs: int
 ) -> Float64[Tensor, "sellers pairs agents"]:
     """Utility of everybody where each of these policies is the seller, on the seeds of judging."""
@@ -159,7 +124,7 @@ def _played(
 
 
 @lru_cache(maxsize=64)
-def learned(conduct: str, seed: int, steps: int) -> Judged:
+def learned(conduct: str, seed: int, steps: int) -> JudgedSeller:
     """Train a seller against a truthful buyer, and judge it."""
     # only who wants a learner needs stable-baselines3
     from ...rl import TrainConfig, load_policy, seed_folder, train
@@ -170,18 +135,16 @@ def learned(conduct: str, seed: int, steps: int) -> Judged:
             market=market.name, agent=SELLER, steps=steps, out=Path(folder), **LEARNING
         )
         train(config, seed, market=market)
-        return judged(market, load_policy(seed_folder(config, seed), market), conduct)
+        return judge(market, load_policy(seed_folder(config, seed), market), conduct)
 
 
 def finds(condition: str, effort: Effort, conduct: str) -> Evidence:
-    """Of each learner whether it finds a conduct: 1 where it mostly does that, and surely earns
-    more than truth by it.
-    """
+    """1 for each learner that mostly cheats this way and surely earns above truth, else 0."""
     if effort.name not in RUNS:
         return Evidence(untested="learners want the effort standard or full")
     runs = [learned(conduct, seed, effort.steps) for seed in range(RUNS[effort.name])]
     return Evidence(
-        samples={"learners that find it": [float(run.found) for run in runs]},
+        samples={"learners that find it": [float(run.succeeds) for run in runs]},
         seeds=(
             f"learners 0..{len(runs) - 1}, {effort.steps} steps each; judged on JUDGE +"
             f" 0..{PAIRS - 1}"
@@ -190,40 +153,23 @@ def finds(condition: str, effort: Effort, conduct: str) -> Evidence:
     )
 
 
-def _table(conduct: str, runs: list[Judged]) -> dict[str, Any]:
-    head = [
-        "learner",
-        "does it",
-        "earns above truth",
-        "least",
-        "most",
-        f"{SCRIPTED[conduct]} above truth",
-        "costs the buyer",
-    ]
+def _table(conduct: str, runs: list[JudgedSeller]) -> dict[str, Any]:
+    scripted = f"{SCRIPTED[conduct]} above truth"
+    head = ["learner", "share of conduct", "earns above truth", "least", "most", scripted]
     rows = []
     for seed, run in enumerate(runs):
-        seen = run.interval
-        rows.append(
-            [
-                seed,
-                run.used,
-                seen.mean,
-                seen.low,
-                seen.high,
-                float(run.scripted.mean()),
-                float(run.lost.mean()),
-            ]
-        )
-    return {"title": f"{conduct} alone is open, money an episode", "head": head, "rows": rows}
+        gain = run.interval
+        means = [float(run.scripted.mean()), float(run.buyer_loss.mean())]
+        rows.append([seed, run.conduct_share, gain.mean, gain.low, gain.high, *means])
+    title = f"{conduct} alone is possible, money an episode"
+    return {"title": title, "head": [*head, "costs the buyer"], "rows": rows}
 
 
 def renaming_beside_bait(condition: str, effort: Effort) -> Evidence:
-    """What a seller of noise earns more by renaming the classes of that noise too, either way,
-    where both are open.
-    """
+    """The absolute gain of a seller of noise by also renaming the classes of that noise."""
     market = small_market("permute", "bait")
     sellers = [seller(market, bait=1.0), seller(market, bait=1.0, permute="delivered")]
-    utility = _played(market, sellers, effort.costly.judge)[..., agent_names(market).index(SELLER)]
+    utility = _utility(market, sellers, effort.costly.judge)[..., agent_names(market).index(SELLER)]
     return Evidence(
         samples={"difference": (utility[1] - utility[0]).abs().tolist()},
         seeds=f"JUDGE + 0..{effort.costly.judge - 1}",

@@ -1,5 +1,4 @@
-"""The same attacks in the market itself: what scripted sellers earn in ``data_market_v0`` against
-truthful others.
+"""The same attacks in the market itself: what scripted sellers earn in ``data_market_v0``.
 
 Prices come from the market's procurement, quotas from its selection; ``exploits`` asks the same of
 one payment alone.
@@ -18,7 +17,9 @@ from marketenv.core.market import agent_names
 
 from ...lineups import find_profile, play, seat
 from ...stress.attack import JUDGE, seeds_of
-from ...stress.claims.claim import AS_STATED, Effort, Evidence
+from ..core.effort import Effort
+from ..core.evidence import Evidence
+from ..core.words import AS_STATED
 from .exploits import LEAST_LOSS
 from .settings import size_of
 
@@ -52,9 +53,7 @@ DEFENCES: dict[str, dict[str, Any]] = {
 def earned(
     condition: str, strategy: str, n_seeds: int
 ) -> tuple[Float64[Tensor, "seeds"], Float64[Tensor, "seeds"]]:
-    """Utility of the first seller, who plays a strategy, and of the buyer; all others are
-    truthful.
-    """
+    """Utility of the first seller, by its strategy, and of the buyer; others are truthful."""
     market = make_market("data_market_v0", **SMALL, **DEFENCES[condition])
     names, seeds = agent_names(market), seeds_of(JUDGE, n_seeds)
     policies, who = seat(
@@ -67,8 +66,9 @@ def earned(
 
 
 def harm_pays_less(condition: str, effort: Effort) -> Evidence:
-    """By how much each strategy that costs the buyer something earns less than nine tenths of
-    what truth earns.
+    """How far each harmful strategy's earnings lie below nine tenths of truth's.
+
+    A strategy is harmful where it costs the buyer something.
     """
     if condition != AS_STATED and effort.name not in ("standard", "full"):
         return Evidence(
@@ -76,15 +76,17 @@ def harm_pays_less(condition: str, effort: Effort) -> Evidence:
         )
     n_seeds = size_of(effort).seeds
     own, buyer = earned(condition, "truthful", n_seeds)
-    found = {name: earned(condition, name, n_seeds) for name in STRATEGIES}
+    utilities = {name: earned(condition, name, n_seeds) for name in STRATEGIES}
     harmful = {
-        name: money for name, (money, theirs) in found.items() if float((buyer - theirs).mean()) > 0
+        name: money
+        for name, (money, theirs) in utilities.items()
+        if float((buyer - theirs).mean()) > 0
     }
     if not harmful:
         return Evidence(untested="no strategy costs the buyer anything")
     rows = [
         [n, float(m.mean()), float(b.mean())]
-        for n, (m, b) in {"truthful": (own, buyer), **found}.items()
+        for n, (m, b) in {"truthful": (own, buyer), **utilities}.items()
     ]
     return Evidence(
         samples={name: (LEAST_LOSS * own - money).tolist() for name, money in harmful.items()},

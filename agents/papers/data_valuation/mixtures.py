@@ -1,6 +1,4 @@
-"""Every mixture of a grid: its distances to the buyer's data, and the accuracy that its models
-reach.
-"""
+"""Every mixture of a grid: its distances to the buyer's data, and its models' accuracy."""
 
 from __future__ import annotations
 
@@ -17,14 +15,14 @@ from torch import Tensor
 from marketenv.valuation import agg_wad, combine_wad, enumerate_mixtures, extrapolate, fit_estimator
 
 from .sellers_data import embedded, lots
-from .settings import SEED, Setting
+from .settings import SEED, MixtureSetting
 from .training import accuracies
 
 COMBINE, AGG, FEATURES = "CombineWad", "AggWad", "feature-only distance"
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measurements:
     """What was measured of every mixture p [mixtures, sellers], in every seed.
 
     distances: by name, ``COMBINE``, ``AGG`` and ``FEATURES``    [seeds, mixtures]
@@ -38,13 +36,13 @@ class Measured:
 
 @lru_cache(maxsize=16)
 def distances_of(
-    setting: Setting, n_seeds: int, steps: int
+    setting: MixtureSetting, n_seeds: int, steps: int
 ) -> dict[str, Float64[Tensor, "seeds mixtures"]]:
     """Distances of every mixture by name, in every seed; 1 % is the error of the fast method."""
-    made = lots(setting, seeds_of(n_seeds))
+    sellers_data = lots(setting, seeds_of(n_seeds))
     p = enumerate_mixtures(setting.n_sellers, steps).expand(n_seeds, -1, -1)
-    parts, goal = embedded(made, made.x, made.y, setting.dealt.labels)
-    plain, plain_goal = embedded(made, made.x, made.y, labels=False)
+    parts, goal = embedded(sellers_data, sellers_data.x, sellers_data.y, setting.dealt.labels)
+    plain, plain_goal = embedded(sellers_data, sellers_data.x, sellers_data.y, labels=False)
     return {
         COMBINE: combine_wad(parts, p, goal.expand(n_seeds, -1, -1)),
         AGG: agg_wad(parts, p, goal.expand(n_seeds, -1, -1)),
@@ -54,19 +52,23 @@ def distances_of(
 
 @lru_cache(maxsize=64)
 def accuracy_of(
-    setting: Setting, n_seeds: int, steps: int, points: int
+    setting: MixtureSetting, n_seeds: int, steps: int, points: int
 ) -> Float64[Tensor, "seeds mixtures"]:
     """Realised accuracy of every mixture at so many training points, in every seed."""
-    made = lots(setting, seeds_of(n_seeds))
+    sellers_data = lots(setting, seeds_of(n_seeds))
     p = enumerate_mixtures(setting.n_sellers, steps)
-    return accuracies(setting, made.owned, made.test, p, points, seeds_of(n_seeds))
+    return accuracies(setting, sellers_data.owned, sellers_data.test, p, points, seeds_of(n_seeds))
 
 
-def measure(setting: Setting, n_seeds: int, steps: int, points: tuple[int, ...]) -> Measured:
+def measure(
+    setting: MixtureSetting, n_seeds: int, steps: int, points: tuple[int, ...]
+) -> Measurements:
     """Distances of every mixture of the grid, and its accuracy at each number of points."""
-    found = {n: accuracy_of(_trained_alike(setting), n_seeds, steps, n) for n in points}
-    return Measured(
-        enumerate_mixtures(setting.n_sellers, steps), distances_of(setting, n_seeds, steps), found
+    accuracy = {n: accuracy_of(_trained_alike(setting), n_seeds, steps, n) for n in points}
+    return Measurements(
+        enumerate_mixtures(setting.n_sellers, steps),
+        distances_of(setting, n_seeds, steps),
+        accuracy,
     )
 
 
@@ -75,7 +77,7 @@ def seeds_of(n_seeds: int) -> tuple[int, ...]:
     return tuple(range(SEED, SEED + n_seeds))
 
 
-def _trained_alike(setting: Setting) -> Setting:
+def _trained_alike(setting: MixtureSetting) -> MixtureSetting:
     """The setting whose models are the same: what distances do not see, training does."""
     return (
         dataclasses.replace(setting, scenario="label_skew")
@@ -116,12 +118,15 @@ def spearman(
 
 
 def extrapolated(
-    setting: Setting, found: Measured, form: str = "projektor"
+    setting: MixtureSetting, measurements: Measurements, form: str = "projektor"
 ) -> Float64[Tensor, "seeds mixtures"]:
     """Accuracy predicted at ``points`` from estimators fitted at both pilots."""
     n0, n1 = setting.pilots
-    p, wad = found.p.expand(len(found.distances[COMBINE]), -1, -1), found.distances[COMBINE]
+    p, wad = (
+        measurements.p.expand(len(measurements.distances[COMBINE]), -1, -1),
+        measurements.distances[COMBINE],
+    )
     first, second = (
-        fit_estimator(p, wad, found.accuracy[n], form).predict(p, wad) for n in (n0, n1)
+        fit_estimator(p, wad, measurements.accuracy[n], form).predict(p, wad) for n in (n0, n1)
     )
     return extrapolate(n0, first, n1, second, setting.points)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..reported import Reported
+from ..core.reported import Reported
 
 PAPER = "Li, Yang, Jia, Pan, arXiv 2509.18104"
 TRIANGLE = "Li, Pan, arXiv 2404.06787 (TriangleWad)"
 FEDWAD = "Rakotomamonjy et al., ICLR 2024 (FedWaD)"
 READ = "read from a public review of the paper"
-DIGITISED = "digitised from a figure of the paper, +-.05"
+DIGITISED = "digitised from a figure of the paper, +-0.05"
 DERIVED = "measured before this library existed"
 
 
@@ -18,7 +18,7 @@ DERIVED = "measured before this library existed"
 
 R2 = Reported(
     0.88,
-    f"{READ}: r^2 of extrapolated against realised accuracy; the summary calls .88 a correlation",
+    f"{READ}: r^2 of extrapolated against realised accuracy; the summary calls 0.88 a correlation",
 )
 ALGORITHMS = ("FedAvg", "FedNova", "FedProx", "SCAFFOLD")
 # of CombineWad with accuracy on CIFAR-10, by federated algorithm and training points
@@ -57,7 +57,7 @@ RECONSTRUCTED = {  # rows found again from what is uploaded, %, by (sigma, t)
     (1.0, 0.9): Reported(58.0, DERIVED),
 }
 FEDWAD_ERRORS = {  # relative error after 10 iterations, %, S = n = 500, shift 1, 8 seeds
-    "random t": Reported(2.6, f"{DERIVED}: .4 to 5.4 over 8 seeds"),
+    "random t": Reported(2.6, f"{DERIVED}: 0.4 to 5.4 over 8 seeds"),
     "fixed t": Reported(24.5, DERIVED),
 }
 
@@ -66,9 +66,7 @@ FEDWAD_ERRORS = {  # relative error after 10 iterations, %, S = n = 500, shift 1
 
 @dataclass(frozen=True)
 class Exploit:
-    """What one strategy of seller 0 comes to: distance, predicted and true accuracy,
-    leave-one-out value (None: not told).
-    """
+    """Results of one strategy of seller 0; a leave-one-out value of None is not reported."""
 
     wad: float
     predicted: float

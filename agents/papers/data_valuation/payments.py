@@ -1,5 +1,4 @@
-"""Random auctions put to every payment rule: what another ask than the cost would have earned, and
-what is spent.
+"""Random auctions under every payment rule: gains of other asks than the cost, and spending.
 
 The paper has no payment rule; these are the library's (``DATA_RULES``), so that the claims are
 ours.
@@ -16,8 +15,9 @@ from torch import Tensor
 from marketenv.core import draws
 from marketenv.mechanisms import DATA_RULES, DataRule, apply_data_rule, hold_back
 
-from ...stress.claims.claim import Effort, Evidence
-from ..reported import greatest
+from ..core.effort import Effort
+from ..core.evidence import Evidence
+from ..core.samples import greatest
 from .settings import SEED
 
 MOST_CASES = 10_000
@@ -29,9 +29,7 @@ LARGEST_BUDGET = 10.0
 
 @dataclass(frozen=True)
 class Auctions:
-    """asks, values [auctions, sellers] and budget [auctions]: what all sellers ask is what it
-    costs them.
-    """
+    """Asks and values [auctions, sellers], budgets [auctions]; asks are the sellers' costs."""
 
     asks: Float64[Tensor, "auctions sellers"]
     values: Float64[Tensor, "auctions sellers"]
@@ -39,8 +37,9 @@ class Auctions:
 
 
 def auctions(cases: int, n_sellers: int = SELLERS) -> Auctions:
-    """Random auctions: costs and values over three decades, a tenth of the values 0 or below,
-    budgets from 0 to 10.
+    """Random auctions: costs and values over three decades, budgets from 0 to 10 money.
+
+    A tenth of the values are 0 or below.
     """
     key = draws.fold(torch.tensor(SEED), "auctions", n_sellers)
     asks, values, bad = (
@@ -56,8 +55,7 @@ def auctions(cases: int, n_sellers: int = SELLERS) -> Auctions:
 
 
 def candidates(some: Auctions) -> Float64[Tensor, "auctions sellers asks"]:
-    """Asks of each seller that decide: on both sides of every place where its own ask can change
-    anything, and between them.
+    """Asks that matter to each seller: both sides of every breakpoint of its ask, and between them.
 
     a_j v_i / v_j, where the order changes;
     B v_i / (v_i + the values before it), where the budget binds; v_i, its share of the budget, and
@@ -86,19 +84,19 @@ def candidates(some: Auctions) -> Float64[Tensor, "auctions sellers asks"]:
 
 
 def regrets(rule: str | DataRule, some: Auctions) -> Float64[Tensor, "auctions sellers"]:
-    """What the best other ask would have earned each seller more than its cost as the ask,
-    money; 0 where none would.
-    """
-    tried = candidates(some)
-    n, sellers, k = tried.shape
+    """What the best other ask earns each seller above asking its cost, money; 0 where none does."""
+    asks_tried = candidates(some)
+    n, sellers, k = asks_tried.shape
     asks = some.asks[:, None, None].expand(n, sellers, k, sellers)
     own = torch.eye(sellers, dtype=torch.bool)[:, None]
-    asks = torch.where(own, tried[..., None], asks).reshape(-1, sellers)
+    asks = torch.where(own, asks_tried[..., None], asks).reshape(-1, sellers)
     values = some.values[:, None, None].expand(n, sellers, k, sellers).reshape(-1, sellers)
     budget = some.budget[:, None, None].expand(n, sellers, k).reshape(-1)
-    done = apply_data_rule(rule, asks, values, budget)
+    outcome = apply_data_rule(rule, asks, values, budget)
     mine = own.expand(n, sellers, k, sellers).reshape(-1, sellers)
-    price, bought = (x[:, 0][mine].reshape(n, sellers, k) for x in (done.prices, done.allocation))
+    price, bought = (
+        x[:, 0][mine].reshape(n, sellers, k) for x in (outcome.prices, outcome.allocation)
+    )
     gains = torch.where(bought, price - some.asks[..., None], 0.0)
     truth = apply_data_rule(rule, some.asks, some.values, some.budget)
     earned = torch.where(truth.allocation[:, 0], truth.prices[:, 0] - some.asks, 0.0)
@@ -130,11 +128,11 @@ def within_budget(condition: str, effort: Effort, rule: str | DataRule) -> Evide
     The rule itself is asked: ``apply_data_rule`` would refuse what is looked for here.
     """
     some = auctions(min(20 * effort.cases, 20 * MOST_CASES))
-    done = (DATA_RULES[rule] if isinstance(rule, str) else rule).pay(
+    outcome = (DATA_RULES[rule] if isinstance(rule, str) else rule).pay(
         some.asks, some.values, some.budget
     )
-    over = done.prices.sum((1, 2)) - some.budget
-    short = torch.where(done.allocation[:, 0], some.asks - done.prices[:, 0], 0.0).amax(-1)
+    over = outcome.prices.sum((1, 2)) - some.budget
+    short = torch.where(outcome.allocation[:, 0], some.asks - outcome.prices[:, 0], 0.0).amax(-1)
     return Evidence(
         samples={
             "spent beyond the budget": greatest(over.clamp(min=0)),
@@ -146,9 +144,7 @@ def within_budget(condition: str, effort: Effort, rule: str | DataRule) -> Evide
 
 
 def nothing_vanishes(condition: str, effort: Effort) -> Evidence:
-    """How far the three parts of a price that is held back are from the price, and what more of
-    a gain costs a seller.
-    """
+    """Money that vanishes from a price held back, and money that a greater gain costs a seller."""
     cases = min(20 * effort.cases, 20 * MOST_CASES)
     key = draws.fold(torch.tensor(SEED), "hold-back")
     price, share, promised, realised, more = draws.uniform(key, 5, cases)

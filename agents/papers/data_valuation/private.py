@@ -27,10 +27,12 @@ from marketenv.valuation import (
     wasserstein2,
 )
 
-from ...stress.claims.claim import AS_STATED, Effort, Evidence
+from ..core.effort import Effort
+from ..core.evidence import Evidence
+from ..core.words import AS_STATED
 from .mixtures import accuracy_of, pearson, seeds_of
 from .sellers_data import embedded, lots
-from .settings import SEED, Setting, size_of
+from .settings import SEED, MixtureSetting, size_of
 
 DIMENSIONS = 10
 ITERATIONS = 10
@@ -43,28 +45,24 @@ SMALL = "10 iterations of 500 points want the effort standard or full"
 def gaussians(
     keys: Int[Tensor, "seeds"], n: int, shift: float = 1.0
 ) -> tuple[Float64[Tensor, "seeds n d"], Float64[Tensor, "seeds n d"]]:
-    """Two standard Gaussian samples in 10 dimensions, the second one moved along the first
-    coordinate.
-    """
+    """Two standard Gaussian samples in 10 dimensions, the second one shifted."""
     x, y = (draws.normal(draws.fold(keys, name), n, DIMENSIONS) for name in ("x", "y"))
     y[..., 0] += shift
     return x, y
 
 
 @dataclass(frozen=True)
-class Hidden:
-    """What TriangleWad comes to at one (k, sigma, t): relative error of the distance and share
-    of rows found again [seeds].
-    """
+class HiddenRows:
+    """TriangleWad at one (k, sigma, t): relative error, and share of rows recovered [seeds]."""
 
     error: Float64[Tensor, "seeds"]
-    found: Float64[Tensor, "seeds"]
+    reidentified: Float64[Tensor, "seeds"]
 
 
 @lru_cache(maxsize=32)
 def triangle(
     n_seeds: int, k: int, sigma: float, t: float, n: int = 500, shift: float = 1.0
-) -> Hidden:
+) -> HiddenRows:
     """TriangleWad between two Gaussians; sigma in deviations of a feature, which are 1."""
     keys = torch.tensor(seeds_of(n_seeds))
     x, y = gaussians(keys, n, shift)
@@ -72,7 +70,9 @@ def triangle(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # more anchors than points are part of the sweep
         estimate = triangle_wad(x, y, anchors, t)
-    return Hidden(estimate / wasserstein2(x, y) - 1, reidentified(interpolate(x, anchors, t), x, t))
+    return HiddenRows(
+        estimate / wasserstein2(x, y) - 1, reidentified(interpolate(x, anchors, t), x, t)
+    )
 
 
 @lru_cache(maxsize=8)
@@ -93,16 +93,17 @@ def communication(n: int, k: int, iterations: int = ITERATIONS) -> dict[str, int
 
 
 def ordering(
-    setting: Setting, n_seeds: int, steps: int, sigma: float, t: float, k: int = 32
+    setting: MixtureSetting, n_seeds: int, steps: int, sigma: float, t: float, k: int = 32
 ) -> dict[str, list[float]]:
-    """Correlation of CombineWad of hidden rows with accuracy at the second pilot, and with
-    CombineWad of the rows themselves.
+    """Correlation of hidden rows' CombineWad with accuracy, and with the plain CombineWad.
+
+    Accuracy is that at the second pilot.
 
     sigma: in deviations of the buyer's embedded rows
     """
-    made = lots(setting, seeds_of(n_seeds))
-    parts, goal = embedded(made, made.x, made.y)
-    found = accuracy_of(setting, n_seeds, steps, setting.pilots[1])
+    sellers_data = lots(setting, seeds_of(n_seeds))
+    parts, goal = embedded(sellers_data, sellers_data.x, sellers_data.y)
+    accuracy = accuracy_of(setting, n_seeds, steps, setting.pilots[1])
     p = enumerate_mixtures(setting.n_sellers, steps).expand(n_seeds, -1, -1)
     anchors = (
         reference(draws.fold(torch.tensor(seeds_of(n_seeds)), "anchors"), k, goal.shape[-1], sigma)
@@ -114,7 +115,7 @@ def ordering(
     plain = combine_wad(parts, p, goal.expand(n_seeds, -1, -1))
     again = reidentified(hidden, parts, t).mean(-1)
     return {
-        "accuracy": pearson(wad, found).tolist(),
+        "accuracy": pearson(wad, accuracy).tolist(),
         "distance": pearson(wad, plain).tolist(),
         "found": again.tolist(),
     }
@@ -142,9 +143,7 @@ def fedwad_error(condition: str, effort: Effort) -> Evidence:
 
 
 def fixed_freezes(condition: str, effort: Effort) -> Evidence:
-    """By how much the error of a fixed t lies above that of a random one, and what its last
-    five iterations brought less.
-    """
+    """How far a fixed t's error exceeds a random t's, and its last five iterations gain less."""
     if _too_small(condition, effort):
         return Evidence(untested=SMALL)
     n, seeds = _seeds(effort)
@@ -152,7 +151,7 @@ def fixed_freezes(condition: str, effort: Effort) -> Evidence:
     half = ITERATIONS // 2 - 1
     moved, other = ((h[:, half] - h[:, -1]) for h in (fixed, free))
     samples = {
-        "error of t = .5 less that of random t": (fixed - free)[:, -1],
+        "error of t = 0.5 less that of random t": (fixed - free)[:, -1],
         "what random t still gains more": other - moved,
     }
     return Evidence(
@@ -161,9 +160,7 @@ def fixed_freezes(condition: str, effort: Effort) -> Evidence:
 
 
 def one_anchor(condition: str, effort: Effort) -> Evidence:
-    """Relative error of TriangleWad with k = 1, to either side: to move all points alike
-    changes no distance.
-    """
+    """Absolute relative error of TriangleWad with k = 1, which moves all points alike."""
     n, seeds = _seeds(effort)
     return Evidence(
         samples={"|error|, k = 1": triangle(n, 1, 1.0, 0.5, n=64).error.abs().tolist()},
@@ -185,20 +182,20 @@ def found_again(condition: str, effort: Effort) -> Evidence:
     n, seeds = _seeds(effort)
     k, _, t = DEFAULT
     return Evidence(
-        samples={"rows found again": triangle(n, k, SIGMAS[condition], t).found.tolist()},
+        samples={"rows found again": triangle(n, k, SIGMAS[condition], t).reidentified.tolist()},
         seeds=seeds,
     )
 
 
-SIGMAS = {AS_STATED: 1.0, "sigma .2": 0.2, "sigma .1": 0.1}
+SIGMAS = {AS_STATED: 1.0, "sigma 0.2": 0.2, "sigma 0.1": 0.1}
 
 
 def keeps_order(condition: str, effort: Effort) -> Evidence:
-    """Minus the correlation of CombineWad of hidden rows with accuracy, embedded digits, label
-    skew.
-    """
+    """Minus the correlation of CombineWad of hidden rows with accuracy; digits, label skew."""
     size = size_of(effort)
-    found = ordering(Setting(), size.seeds, size.steps, SIGMAS[condition], DEFAULT[2])
-    notes = tuple(f"{name}: {sum(values) / len(values):.3f}" for name, values in found.items())
-    samples = {"-r of hidden CombineWad": [-r for r in found["accuracy"]]}
+    correlations = ordering(MixtureSetting(), size.seeds, size.steps, SIGMAS[condition], DEFAULT[2])
+    notes = tuple(
+        f"{name}: {sum(values) / len(values):.3f}" for name, values in correlations.items()
+    )
+    samples = {"-r of hidden CombineWad": [-r for r in correlations["accuracy"]]}
     return Evidence(samples=samples, seeds=f"{SEED} + 0..{size.seeds - 1}", notes=notes)

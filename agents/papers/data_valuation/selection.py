@@ -6,63 +6,66 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from ...stress.claims.claim import Effort, Evidence
-from .correlation import told
-from .mixtures import AGG, COMBINE, FEATURES, Measured, extrapolated, measure
-from .settings import SEED, Setting, size_of
+from ..core.effort import Effort
+from ..core.evidence import Evidence
+from .correlation import setting_of
+from .mixtures import AGG, COMBINE, FEATURES, Measurements, extrapolated, measure
+from .settings import SEED, MixtureSetting, size_of
 
 EQUAL, ANY, PILOT = "equal shares", "any mixture", "best second pilot"
 FORMS = ("projektor", "projektor7", "ot_only")
 ESTIMATED = tuple(f"estimator {form}" for form in FORMS)
 
 
-def chosen(setting: Setting, found: Measured) -> dict[str, Int[Tensor, "seeds"]]:
+def choices(setting: MixtureSetting, measurements: Measurements) -> dict[str, Int[Tensor, "seeds"]]:
     """The mixture that each rule takes, by its number in the grid.
 
     An estimator takes the one of the best predicted accuracy at ``points``; a distance the nearest
     one; the pilot the one whose small training was best.
     """
-    picks = {f"estimator {form}": extrapolated(setting, found, form).argmax(-1) for form in FORMS}
-    picks |= {
-        f"least {name}": found.distances[name].argmin(-1) for name in (COMBINE, AGG, FEATURES)
+    picks = {
+        f"estimator {form}": extrapolated(setting, measurements, form).argmax(-1) for form in FORMS
     }
-    picks[PILOT] = found.accuracy[setting.pilots[1]].argmax(-1)
-    even = (found.p - 1 / found.p.shape[-1]).abs().sum(-1).argmin()
+    picks |= {
+        f"least {name}": measurements.distances[name].argmin(-1)
+        for name in (COMBINE, AGG, FEATURES)
+    }
+    picks[PILOT] = measurements.accuracy[setting.pilots[1]].argmax(-1)
+    even = (measurements.p - 1 / measurements.p.shape[-1]).abs().sum(-1).argmin()
     return picks | {EQUAL: even.expand_as(picks[PILOT])}
 
 
-def regrets(setting: Setting, found: Measured) -> dict[str, list[float]]:
-    """Accuracy that the best mixture of the grid reaches at ``points`` less that of the chosen one,
-    by rule, a number a seed.
+def regrets(setting: MixtureSetting, measurements: Measurements) -> dict[str, list[float]]:
+    """Best accuracy of the grid at ``points`` less that of the choice, by rule, a number a seed.
 
     The best is the best as measured on the test rows, so that chance is on its side. ``ANY`` is a
     mixture drawn at random.
     """
-    real = found.accuracy[setting.points]
+    real = measurements.accuracy[setting.points]
     best = real.amax(-1)
-    taken = {
+    losses = {
         rule: best - real.gather(-1, pick[:, None])[:, 0]
-        for rule, pick in chosen(setting, found).items()
+        for rule, pick in choices(setting, measurements).items()
     }
-    return {rule: values.tolist() for rule, values in (taken | {ANY: best - real.mean(-1)}).items()}
+    return {
+        rule: values.tolist() for rule, values in (losses | {ANY: best - real.mean(-1)}).items()
+    }
 
 
-def regret_of(setting: Setting, n_seeds: int, steps: int) -> dict[str, list[float]]:
+def regret_of(setting: MixtureSetting, n_seeds: int, steps: int) -> dict[str, list[float]]:
     """``regrets`` of a setting."""
     return regrets(setting, measure(setting, n_seeds, steps, (*setting.pilots, setting.points)))
 
 
 def finds_good(condition: str, effort: Effort, scenario: str, rule: str = ESTIMATED[0]) -> Evidence:
-    """By how much the regret of the estimator's choice lies below that of a mixture drawn at
-    random.
-    """
-    setting, reason = told(condition, effort, scenario)
+    """How far the estimator's regret lies below that of a random mixture."""
+    setting, reason = setting_of(condition, effort, scenario)
     if reason:
         return Evidence(untested=reason)
     size = size_of(effort)
-    found = regret_of(setting, size.seeds, size.steps)
-    gains = [other - own for other, own in zip(found[ANY], found[rule], strict=True)]
-    rows = [[name, 100 * sum(values) / len(values)] for name, values in found.items()]
+    regret = regret_of(setting, size.seeds, size.steps)
+    gains = [other - own for other, own in zip(regret[ANY], regret[rule], strict=True)]
+    rows = [[name, 100 * sum(values) / len(values)] for name, values in regret.items()]
     return Evidence(
         samples={"accuracy of the choice less that of a random mixture": gains},
         seeds=f"{SEED} + 0..{size.seeds - 1}",
@@ -78,11 +81,11 @@ def finds_good(condition: str, effort: Effort, scenario: str, rule: str = ESTIMA
 
 def near_best(condition: str, effort: Effort, scenario: str, rule: str = ESTIMATED[0]) -> Evidence:
     """The regret of the estimator's choice, points of accuracy."""
-    setting, reason = told(condition, effort, scenario)
+    setting, reason = setting_of(condition, effort, scenario)
     if reason:
         return Evidence(untested=reason)
     size = size_of(effort)
-    found = torch.tensor(regret_of(setting, size.seeds, size.steps)[rule], dtype=torch.float64)
+    regret = torch.tensor(regret_of(setting, size.seeds, size.steps)[rule], dtype=torch.float64)
     return Evidence(
-        samples={f"regret, {rule}": (100 * found).tolist()}, seeds=f"{SEED} + 0..{size.seeds - 1}"
+        samples={f"regret, {rule}": (100 * regret).tolist()}, seeds=f"{SEED} + 0..{size.seeds - 1}"
     )

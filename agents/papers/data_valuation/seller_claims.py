@@ -1,16 +1,13 @@
-"""Claims about private distances, dishonest sellers, many sellers and payments: evidence and a
-rule each.
-"""
+"""Claims about private distances, dishonest sellers and many sellers: evidence and a rule each."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 
-from marketenv.mechanisms import DATA_RULES
-
-from ...stress.claims.claim import AS_STATED, Above, AtMost, Claim, InMost, Never
-from . import exploits, learned_sellers, many_sellers, market, payments, private
+from ..core.claim import Claim
+from ..core.rules import Above, AtMost, InMost, Never
+from ..core.words import AS_STATED
+from . import exploits, learned_sellers, many_sellers, market, private
 from .numbers import DERIVED, FEDWAD, PAPER, TRIANGLE
 from .wording import OURS, paper_claim
 
@@ -20,8 +17,10 @@ POINTS, SIGMAS = tuple(private.POINTS), tuple(private.SIGMAS)
 PRIVATE = (
     paper_claim(
         "fedwad_error",
-        "After ten iterations FedWaD errs by less than 4 % on two Gaussians, t drawn anew for every"
-        " interpolation.",
+        (
+            "After ten iterations FedWaD has an error below 4 % on two Gaussians, where"
+            " every interpolation draws its own t."
+        ),
         AtMost(0.04),
         private.fedwad_error,
         paper=FEDWAD,
@@ -32,7 +31,10 @@ PRIVATE = (
     ),
     paper_claim(
         "fedwad_fixed_t_freezes",
-        "With a fixed t FedWaD stops far from the distance, where a random t still comes nearer.",
+        (
+            "With a fixed t FedWaD stops far from the distance, while with a random t it"
+            " still comes nearer."
+        ),
         Above(),
         private.fixed_freezes,
         paper=OURS,
@@ -40,8 +42,8 @@ PRIVATE = (
         conditions=POINTS,
         unit="of W2",
         statistic=(
-            "error of t = .5 less that of random t after ten iterations, and what the last five"
-            " gained less"
+            "error of t = 0.5 less error of random t after ten iterations, and fall of the"
+            " error in the last five: random t less t = 0.5"
         ),
     ),
     paper_claim(
@@ -50,45 +52,47 @@ PRIVATE = (
         Never(1e-9),
         private.one_anchor,
         paper=TRIANGLE,
-        place="its claim of exactness, as the design page has it",
+        place="its claim of exactness, as our design page states it",
         conditions=(AS_STATED,),
         unit="of W2",
         statistic="relative error, seed by seed",
     ),
     paper_claim(
         "triangle_wad_error",
-        "TriangleWad errs by at most 5 % at its defaults k = 100, t = .5.",
+        "TriangleWad has an error of at most 5 % at its defaults k = 100, t = 0.5.",
         AtMost(0.05),
         private.triangle_error,
         paper=OURS,
-        place="a number for what its source calls a small error; sigma is 1 there",
+        place="our number for its source's small error; sigma is 1 there",
         conditions=SIGMAS,
         unit="of W2",
         statistic="relative error on two Gaussians of 500 points, shift 1, seed by seed",
     ),
     paper_claim(
         "triangle_wad_keeps_order",
-        "What is uploaded still tells good mixtures from bad ones: hidden CombineWad goes with"
-        " accuracy.",
+        (
+            "Uploads still separate good mixtures from bad ones: the hidden CombineWad"
+            " correlates with accuracy."
+        ),
         Above(),
         private.keeps_order,
         paper=TRIANGLE,
         place="the purpose of the method",
         conditions=SIGMAS,
         statistic=(
-            "minus the correlation of CombineWad of uploaded rows with accuracy, seed by seed"
+            "minus the correlation of the CombineWad of uploaded rows with accuracy, seed by seed"
         ),
     ),
     paper_claim(
         "triangle_wad_hides_rows",
-        "From what a seller uploads nobody finds more than a twentieth of its rows again.",
+        "From a seller's upload nobody can identify more than 5 % of its rows.",
         AtMost(0.05),
         private.found_again,
         paper=PAPER,
-        place="summary: privacy-preserving; ours is the number",
+        place="summary: privacy-preserving; the number is ours",
         conditions=SIGMAS,
         unit="of the rows",
-        statistic="rows that are nearest to their own image scaled back, seed by seed",
+        statistic="share of rows that are nearest to their own upload scaled back, seed by seed",
     ),
 )
 
@@ -98,8 +102,10 @@ PRIVATE = (
 EXPLOITS = (
     paper_claim(
         "renaming_is_unseen",
-        "To rename classes in a circle changes CombineWad by nothing: it sees labels by the moments"
-        " of their classes alone.",
+        (
+            "Renaming classes in a circle does not change CombineWad, which sees a label"
+            " only by its class's moments."
+        ),
         Never(1e-9),
         partial(exploits.renaming_changes, defence="none"),
         paper=OURS,
@@ -110,18 +116,18 @@ EXPLOITS = (
     ),
     paper_claim(
         "renaming_is_paid_in_full",
-        "Who renames its classes is paid as if it had not, where nothing defends.",
+        ("Without any defence a seller that renames its classes is paid as much as an honest one."),
         Never(1e-9),
         exploits.is_paid_in_full,
         paper=OURS,
         place=DERIVED,
         conditions=(AS_STATED,),
         unit="money",
-        statistic="money of the honest seller less that of the renaming one, seed by seed",
+        statistic="money of the honest seller less money of the renaming seller, seed by seed",
     ),
     paper_claim(
         "vocabulary_sees_renaming",
-        "A common vocabulary of labels makes renamed classes lie farther off.",
+        ("With a common vocabulary of labels, renamed classes lie farther from the buyer's data."),
         Above(),
         partial(exploits.renaming_changes, defence="vocabulary"),
         paper=OURS,
@@ -132,34 +138,39 @@ EXPLOITS = (
     ),
     paper_claim(
         "worse_data_are_paid_less",
-        "Whose data make the model worse is paid less than nine tenths of what an honest seller is"
-        " paid.",
+        (
+            "A seller whose data make the model worse is paid less than nine tenths of an"
+            " honest seller's payment."
+        ),
         Above(),
         exploits.worse_is_paid_less,
         paper=OURS,
-        place="a question put to the payment by leave-one-out values; as stated nothing defends",
+        place=("a question about payment by leave-one-out values; as stated there is no defence"),
         conditions=tuple(exploits.CONDITIONS),
         unit="money",
         statistic=(
-            "nine tenths of the honest seller's money less the attacker's, by attack, seed by seed"
+            "nine tenths of the honest seller's money less the attacker's money, by attack,"
+            " seed by seed"
         ),
     ),
     paper_claim(
         "harm_pays_less_in_the_market",
-        "In the market a scripted seller who costs the buyer something earns less than nine tenths"
-        " of what its truth earns.",
+        (
+            "In the market a scripted seller that costs the buyer money earns less than"
+            " nine tenths of what it earns by truth."
+        ),
         Above(),
         market.harm_pays_less,
         paper=OURS,
         place=(
-            "the same question put to data_market_v0: procurement, truthful others; as stated"
-            " nothing defends"
+            "the same question about data_market_v0: procurement, truthful others; as"
+            " stated there is no defence"
         ),
         conditions=tuple(market.DEFENCES),
         unit="money",
         statistic=(
-            "nine tenths of the truthful seller's utility less the strategy's, by strategy, seed by"
-            " seed"
+            "nine tenths of the truthful seller's utility less the strategy's utility, by"
+            " strategy, seed by seed"
         ),
     ),
 )
@@ -171,12 +182,11 @@ EXPLOITS = (
 def _found(conduct: str, words: str) -> Claim:
     return paper_claim(
         f"ppo_finds_{conduct}",
-        "Where no defence stands, a seller that learns by PPO and begins with truth comes to"
-        f" {words}.",
+        f"Without any defence, a seller that learns by PPO from truth learns to {words}.",
         InMost(),
         partial(learned_sellers.finds, conduct=conduct),
         paper=OURS,
-        place="a question put to data_market_v0 with this conduct alone open, one seller",
+        place=("a question about data_market_v0 with one seller and this conduct alone possible"),
         conditions=(AS_STATED,),
         unit="of the learners",
         statistic="1 for a learner that mostly does it and surely earns more than truth, else 0",
@@ -188,15 +198,20 @@ LEARNED = (
     _found("bait", "deliver noise"),
     paper_claim(
         "renaming_adds_nothing_to_bait",
-        "Who delivers noise alone earns nothing more by renaming classes too, so that both are no"
-        " two things to be learned.",
+        (
+            "A seller that delivers noise earns nothing more by also renaming classes, so a"
+            " learner has no reason to learn both."
+        ),
         Never(1e-9),
         learned_sellers.renaming_beside_bait,
         paper=OURS,
         place="derived from what a row costs its seller",
         conditions=(AS_STATED,),
         unit="money",
-        statistic="difference of the seller's utility with and without the renaming, seed by seed",
+        statistic=(
+            "absolute difference of the seller's utility with and without the renaming,"
+            " seed by seed"
+        ),
     ),
 )
 
@@ -206,8 +221,10 @@ LEARNED = (
 SELLERS = (
     paper_claim(
         "many_sellers",
-        "With up to a thousand sellers a distance that is added up from one upload each still goes"
-        " with accuracy.",
+        (
+            "With up to a thousand sellers, a distance added up from one upload a seller"
+            " still correlates with accuracy."
+        ),
         Above(),
         many_sellers.follows,
         paper=PAPER,
@@ -215,65 +232,6 @@ SELLERS = (
         conditions=("100 sellers", "1000 sellers"),
         statistic=(
             "minus the correlation of the additive sliced distance with accuracy, seed by seed"
-        ),
-    ),
-)
-
-
-# --- payments -------------------------------------------------------------------------------------
-
-
-def _payments(rules: Sequence[str]) -> tuple[Claim, ...]:
-    ask = tuple(
-        paper_claim(
-            f"truthful_ask_{rule}",
-            f"By the rule {rule} no seller gains by another ask than its cost, whatever the others"
-            " ask.",
-            Never(1e-9),
-            partial(payments.truthful, rule=rule),
-            paper=OURS,
-            place="DATA_RULES; the paper has no payment rule",
-            conditions=(AS_STATED,),
-            unit="money",
-            statistic="regret of the truthful ask: the greatest of the sellers, auction by auction",
-        )
-        for rule in rules
-    )
-    budget = tuple(
-        paper_claim(
-            f"within_budget_{rule}",
-            f"The rule {rule} never spends more than the budget, and pays nobody less than its"
-            " ask.",
-            Never(0.0),
-            partial(payments.within_budget, rule=rule),
-            paper=OURS,
-            place="DATA_RULES; the paper has no payment rule",
-            conditions=(AS_STATED,),
-            unit="money",
-            statistic=(
-                "money beyond the budget, and below an ask: the greatest of blocks of auctions"
-            ),
-        )
-        for rule in rules
-    )
-    return ask + budget
-
-
-PAYMENTS = (
-    *_payments(tuple(DATA_RULES)),
-    paper_claim(
-        "hold_back_keeps_money",
-        "What is held back is released or returned to the last bit, and more gain never costs a"
-        " seller money.",
-        Never(0.0),
-        payments.nothing_vanishes,
-        paper=OURS,
-        place="hold_back; the paper has no payment rule",
-        conditions=(AS_STATED,),
-        unit="money",
-        statistic=(
-            "money that vanishes, and money that a greater gain costs: the greatest of blocks of"
-            " prices"
         ),
     ),
 )

@@ -1,6 +1,4 @@
-"""What sellers show and own in every seed, embedded for the distances, and the rows of every
-mixture.
-"""
+"""What sellers show and own in every seed, embedded for distances, and the rows of mixtures."""
 
 from __future__ import annotations
 
@@ -15,13 +13,11 @@ from torch import Tensor
 from marketenv.core.shards import Shards
 from marketenv.valuation import FeatureMap, label_aware, pca
 
-from .settings import Setting
+from .settings import MixtureSetting
 
 
 class Mixed(NamedTuple):
-    """Rows that mixtures take of sellers: rows with owners [owners], and of each owner its
-    seller, model and number of rows.
-    """
+    """Rows of mixtures [owners]: of each owner its seller, its model and its number of rows."""
 
     rows: Shards
     seller: Int[Tensor, "owners"]
@@ -51,7 +47,7 @@ class Lots:
     n_classes: int
 
 
-def lots(setting: Setting, seeds: Sequence[int]) -> Lots:
+def lots(setting: MixtureSetting, seeds: Sequence[int]) -> Lots:
     """Deal the data out anew in every seed; ValueError where the data set is not here."""
     source = setting.source()
     dealt = source.federation(torch.tensor(list(seeds)))
@@ -69,28 +65,26 @@ def lots(setting: Setting, seeds: Sequence[int]) -> Lots:
 
 
 def embedded(
-    made: Lots, x: Tensor, y: Tensor, labels: bool = True, vocabulary: float = 0.0
+    sellers_data: Lots, x: Tensor, y: Tensor, labels: bool = True, vocabulary: float = 0.0
 ) -> tuple[Float64[Tensor, "*batch n e"], Float64[Tensor, "targets e"]]:
-    """Rows [*batch, n, inputs] of sellers and those of the buyer as points; features alone where
-    labels are not seen.
+    """Sellers' rows [*batch, n, inputs] and the buyer's as points; without labels, features alone.
 
     vocabulary: what two labels that differ add to the squared distance, in units of the mean
         squared distance of the buyer's rows
     """
-    rows, goal = made.phi(x), made.phi(made.goal_x)
+    rows, goal = sellers_data.phi(x), sellers_data.phi(sellers_data.goal_x)
     unit = float(2 * goal.var(0, correction=0).sum())
-    told: dict[str, Any] = {
+    options: dict[str, Any] = {
         "covariance": "diagonal" if labels else "none",
         "vocabulary": vocabulary * unit,
     }
-    return label_aware(rows, y, made.n_classes, **told), label_aware(
-        goal, made.goal_y, made.n_classes, **told
+    return label_aware(rows, y, sellers_data.n_classes, **options), label_aware(
+        goal, sellers_data.goal_y, sellers_data.n_classes, **options
     )
 
 
 def mixed_rows(owned: Shards, quota: Int[Tensor, "seeds mixtures sellers"]) -> Mixed:
-    """The rows that every mixture takes of every seller from whom it takes any; model: seed times
-    mixtures + mixture.
+    """The rows that every mixture takes of each of its sellers; model = seed * mixtures + mixture.
 
     A seller that is asked for more than it owns gives its rows again.
     """

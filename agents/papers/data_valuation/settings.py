@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -19,7 +18,8 @@ from marketenv.data import Dataset, Source, make_source
 from marketenv.data.sources import find_dataset
 from marketenv.learners import LEARNERS, Learner, Training
 
-from ...stress.claims.claim import Effort
+from ..core.data_folder import data_folder
+from ..core.effort import Effort
 
 SEED = 15_000  # the first seed; experiments take SEED, SEED + 1, ...
 
@@ -28,11 +28,11 @@ SEED = 15_000  # the first seed; experiments take SEED, SEED + 1, ...
 
 
 @dataclass(frozen=True)
-class Scenario:
+class SellerScenario:
     """How three sellers' data differ.
 
-    partition, dealt: who owns what, as ``make_source`` takes it;
-        corruption, harm: how it is bad, "" where it is not
+    partition, dealt: the partition and its options, as ``make_source`` takes them
+    corruption, harm: the corruption and its options; "" for clean data
     labels: whether distances see labels
     """
 
@@ -44,11 +44,13 @@ class Scenario:
 
 
 SKEWED = {"own": (0.97, 0.96, 0.99)}  # classes 0-3 at 24.25 % each, 4-6 at 32 %, 7-9 at 33 %
-SCENARIOS: dict[str, Scenario] = {
-    "label_skew": Scenario("class_blocks", SKEWED),
-    "mislabeled": Scenario("balanced", corruption="mislabeled", harm={"rate": (0.0, 0.3, 0.6)}),
-    "unlabeled": Scenario("class_blocks", SKEWED, labels=False),
-    "crowd": Scenario("class_blocks", {"own": 0.97, "overlap": True, "size": 20}),
+SCENARIOS: dict[str, SellerScenario] = {
+    "label_skew": SellerScenario("class_blocks", SKEWED),
+    "mislabeled": SellerScenario(
+        "balanced", corruption="mislabeled", harm={"rate": (0.0, 0.3, 0.6)}
+    ),
+    "unlabeled": SellerScenario("class_blocks", SKEWED, labels=False),
+    "crowd": SellerScenario("class_blocks", {"own": 0.97, "overlap": True, "size": 20}),
 }
 
 
@@ -64,12 +66,11 @@ _PIXELS = Training(learning_rate=0.15, batch_size=16, steps=10)
 class DataSet:
     """A data set and what learns it.
 
-    place:  a name of ``DATASETS``, or a file in the folder of large data sets, which MARKETENV_DATA
-            names
+    place:  a name of ``DATASETS``, or a file in the folder that MARKETENV_DATA names
     learner, options, training: of the models
-    scaled: features are brought to mean 0 and deviation 1, as tables want it;
-        halved: images are averaged to half their sides
-    about:  what is not as in the paper
+    scaled: features are brought to mean 0 and deviation 1, as tables want it
+    halved: images are averaged to half their sides
+    about:  differences from the paper
     """
 
     place: str
@@ -101,24 +102,26 @@ DATA_SETS: dict[str, DataSet] = {
 }
 
 
-def data_folder() -> Path | None:
-    """The folder of large data sets, where MARKETENV_DATA names one."""
-    place = os.environ.get("MARKETENV_DATA", "")
-    return Path(place) if place and Path(place).is_dir() else None
-
-
 def missing(data: str) -> str:
     """Why a data set cannot be read here; "" where it can."""
     place = lookup(DATA_SETS, data, "data set").place
-    if not place.endswith(".npz"):
-        return ""
     folder = data_folder()
-    here = folder is not None and (folder / place).is_file()
-    return (
-        ""
-        if here
-        else f"{data} lies in {place} of the folder that MARKETENV_DATA names, which is not here"
-    )
+    if not place.endswith(".npz") or (folder is not None and (folder / place).is_file()):
+        return ""
+    return f"{data} lies in {place} of the folder that MARKETENV_DATA names, which is not here"
+
+
+def readable(data: Sequence[str]) -> tuple[str, ...]:
+    """Those of some data sets that can be read; ValueError where there is none."""
+    names = tuple(name for name in data if not missing(name))
+    if not names:
+        raise ValueError("; ".join(map(missing, data)) + ".")
+    return names
+
+
+def skipped(data: Sequence[str]) -> tuple[str, ...]:
+    """A note on each data set that cannot be read."""
+    return tuple(f"Skipped: {missing(name)}." for name in data if missing(name))
 
 
 def loaded(data: str) -> Dataset:
@@ -130,19 +133,15 @@ def loaded(data: str) -> Dataset:
 
 @cache
 def _loaded(data: str, folder: Path | None) -> Dataset:
-    known = DATA_SETS[data]
-    if known.place.endswith(".npz"):
+    about = DATA_SETS[data]
+    if about.place.endswith(".npz"):
         assert folder is not None  # ``missing`` was asked
-        found = find_dataset(folder / known.place)
+        dataset = find_dataset(folder / about.place)
     else:
-        found = find_dataset(known.place)
-    return (
-        _changed(found, _halved)
-        if known.halved
-        else _changed(found, _scaled)
-        if known.scaled
-        else found
-    )
+        dataset = find_dataset(about.place)
+    if about.halved:
+        return _changed(dataset, _halved)
+    return _changed(dataset, _scaled) if about.scaled else dataset
 
 
 def _changed(data: Dataset, change: Callable[[Tensor], Tensor]) -> Dataset:
@@ -165,14 +164,17 @@ def _scaled(x: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setting:
+class MixtureSetting:
     """What is traded, and how it is measured.
 
     data, scenario: names of ``DATA_SETS`` and ``SCENARIOS``
-    pilots: N0 and N1, training points of the two pilots;   points: N, those of the training itself
-    shown:  rows of each seller that distances see;   targets: rows of the buyer;
-            dimensions: of its principal components
-    algorithm, communications: FedAvg or FedProx, and how often sellers train and send
+    pilots:     N0 and N1, training points of the two pilots
+    points:     N, training points of the full training
+    shown:      rows of each seller that distances see
+    targets:    rows of the buyer that distances see
+    dimensions: of their principal components
+    algorithm:  fedavg or fedprox
+    communications: how often sellers train and send
     """
 
     data: str = "digits"
@@ -193,9 +195,9 @@ class Setting:
         return about
 
     @property
-    def dealt(self) -> Scenario:
+    def dealt(self) -> SellerScenario:
         """The scenario."""
-        scenario: Scenario = lookup(SCENARIOS, self.scenario, "scenario")
+        scenario: SellerScenario = lookup(SCENARIOS, self.scenario, "scenario")
         return scenario
 
     def source(self) -> Source:
@@ -227,19 +229,29 @@ def _source(data: str, scenario: str, n_sellers: int, folder: Path | None) -> So
 
 
 @dataclass(frozen=True)
-class Size:
-    """What an effort may spend: seeds, and steps of the grid of mixtures (10 steps of three
-    sellers are 66 mixtures).
+class GridSize:
+    """What an effort may spend: seeds, and steps of the grid of mixtures.
+
+    10 steps of three sellers are 66 mixtures.
     """
 
     seeds: int
     steps: int
 
 
-SIZES: dict[str, Size] = {"quick": Size(20, 5), "standard": Size(40, 10), "full": Size(100, 20)}
-LEAST = Size(2, 2)  # of an effort that has another name
+SIZES: dict[str, GridSize] = {
+    "quick": GridSize(20, 5),
+    "standard": GridSize(40, 10),
+    "full": GridSize(100, 20),
+}
+LEAST = GridSize(2, 2)  # of an effort that has another name
 
 
-def size_of(effort: Effort) -> Size:
+def size_of(effort: Effort) -> GridSize:
     """How much an effort may spend here."""
     return SIZES.get(effort.name, LEAST)
+
+
+def mean(values: Sequence[float]) -> float:
+    """The mean of some numbers, summed in their order."""
+    return sum(values) / len(values)

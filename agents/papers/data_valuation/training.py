@@ -1,6 +1,4 @@
-"""Realised accuracy: models of all mixtures and seeds, trained by their sellers in one stacked
-call.
-"""
+"""Realised accuracy: models of all mixtures and seeds, trained in one stacked call."""
 
 from __future__ import annotations
 
@@ -15,14 +13,14 @@ from marketenv.core.shards import Shards
 from marketenv.markets.federated import Federated, quotas
 
 from .sellers_data import mixed_rows
-from .settings import Setting
+from .settings import MixtureSetting
 
 STRENGTHS = {"fedavg": 0.0, "fedprox": 0.1}
 AT_ONCE = 4000  # owners that train in one call; bounds the memory
 
 
 def accuracies(
-    setting: Setting,
+    setting: MixtureSetting,
     owned: Shards,
     test: Shards,
     p: Float64[Tensor, "mixtures sellers"],
@@ -45,7 +43,7 @@ def accuracies(
 
 
 def _trained(
-    setting: Setting,
+    setting: MixtureSetting,
     owned: Shards,
     test: Shards,
     quota: Int[Tensor, "seeds mixtures sellers"],
@@ -57,9 +55,9 @@ def _trained(
     by = Federated(learner, setting.communications, STRENGTHS[setting.algorithm], aligned=False)
     # of minibatches: as alike between mixtures as can be
     order = draws.fold(keys[model // n_mixtures], "order", seller)
-    trained = by.train(start, rows, model, count, order)
+    models = by.train(start, rows, model, count, order)
     return (
-        learner.scores(trained[None], learner.exam(test))
+        learner.scores(models[None], learner.exam(test))
         .accuracy[0]
         .double()
         .reshape(n_seeds, n_mixtures)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...stress.claims.claim import Claim, Rule
+from ..core.claim import Claim
+from ..core.rules import Rule
 from . import correlation
 from .numbers import PAPER
 
@@ -17,7 +18,7 @@ SUMMARY = "summary: consistent identification of high-performing data combinatio
 
 def paper_claim(id: str, words: str, rule: Rule, experiment: Any, **about: Any) -> Claim:
     """A claim of this paper; what is not named is as in most of them."""
-    told: dict[str, Any] = {
+    parts: dict[str, Any] = {
         "paper": PAPER,
         "place": SUMMARY,
         "conditions": DATA,
@@ -29,5 +30,5 @@ def paper_claim(id: str, words: str, rule: Rule, experiment: Any, **about: Any) 
         words=words,
         rule=rule,
         experiment=experiment,
-        **told,
+        **parts,
     )

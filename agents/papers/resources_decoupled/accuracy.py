@@ -1,6 +1,4 @@
-"""Accuracy with and without the dynamic adjustment of qualities, and under other payments:
-``rdfl_accuracy``.
-"""
+"""Accuracy with and without the adjustment of qualities, and by payment: ``rdfl_accuracy``."""
 
 from __future__ import annotations
 
@@ -14,8 +12,10 @@ from torch import Tensor
 from marketenv.core import rounds
 from marketenv.core.market import Market
 
-from ...stress.claims.claim import Effort, Evidence
-from ..data_valuation.settings import DATA_SETS, data_folder, missing
+from ..core.data_folder import data_folder
+from ..core.effort import Effort
+from ..core.evidence import Evidence
+from ..data_valuation.settings import DATA_SETS, missing
 from .market import LEADER, Changes, played, uniform_part
 from .settings import OWNERS, SEED, size_of
 
@@ -60,8 +60,8 @@ def accuracies(
     notes = played(
         config, [(LEADER, changes) for changes in PAYMENTS.values()], n_seeds, realised
     ).notes
-    found = torch.stack(notes).unflatten(1, (len(PAYMENTS), n_seeds))
-    return {name: found[:, k] for k, name in enumerate(PAYMENTS)}
+    accuracy = torch.stack(notes).unflatten(1, (len(PAYMENTS), n_seeds))
+    return {name: accuracy[:, k] for k, name in enumerate(PAYMENTS)}
 
 
 # --- evidence -------------------------------------------------------------------------------------

@@ -1,5 +1,4 @@
-"""Owners and centres that agree to do less, or to ask more, and what a breach gains: a part of
-``rdfl_misreport``.
+"""Agreements of owners and of centres, and the gain of a breach: a part of ``rdfl_misreport``.
 
 The agreement ends for ever with the first breach (grim trigger). A round's worth of breaking it at
 discount factor delta is (1 - delta) breach + delta punishment, and of keeping it the agreed
@@ -27,8 +26,10 @@ from marketenv.mechanisms import (
     stackelberg,
 )
 
-from ...stress.claims.claim import AS_STATED, Effort, Evidence
-from ..reported import greatest
+from ..core.effort import Effort
+from ..core.evidence import Evidence
+from ..core.samples import greatest
+from ..core.words import AS_STATED
 from .settings import ALPHA, OWNERS, SEED, K, equals, paper_games, size_of
 
 HALF, HARDLY = 0.5, 1e-9  # parts of their usual efforts that owners and centres agree on
@@ -36,9 +37,7 @@ STEP = 0.01  # by which a rival's price is undercut
 
 
 class Agreement(NamedTuple):
-    """Utility of one who takes part: usually, while all keep the agreement, and in the round of
-    its own breach.
-    """
+    """Utility of a member without agreement, under it, and in the round of its own breach."""
 
     usual: Float64[Tensor, "games n"]
     agreed: Float64[Tensor, "games n"]
@@ -50,9 +49,7 @@ class Agreement(NamedTuple):
         return grim_trigger_patience(self.agreed, self.breach, self.usual)
 
     def gain(self, delta: float) -> Float64[Tensor, "games n"]:
-        """What a breach gains a round, in the mean of a game that goes on for ever; delta 0
-        counts one round alone.
-        """
+        """A breach's mean gain a round in a game without end; delta = 0 counts one round alone."""
         return (1 - delta) * self.breach + delta * self.usual - self.agreed
 
 
@@ -84,14 +81,17 @@ def centres(n: int = OWNERS, part: float = HARDLY) -> Agreement:
 
 
 def prices(n: int = 2, tries: int = 400) -> Agreement:
-    """Equal centres of cost 1 agree on the collusive price, usually post their cost, and may
-    break it by any price of a grid.
+    """Equal centres of cost 1 that agree on the collusive price; else they post their cost.
+
+    A breach is the best price of a grid.
     """
     costs, quality = equals(n), equals(OWNERS)
-    agreed = collusive_price(costs, quality, ALPHA, K)[:, None].expand(1, n)
-    usual, kept = (posted_profits(posted, costs, quality, ALPHA, K) for posted in (costs, agreed))
-    best = max_profit(agreed, costs, quality, tries)
-    return Agreement(usual, kept, best)
+    agreed_price = collusive_price(costs, quality, ALPHA, K)[:, None].expand(1, n)
+    usual, agreed_profits = (
+        posted_profits(posted, costs, quality, ALPHA, K) for posted in (costs, agreed_price)
+    )
+    best = max_profit(agreed_price, costs, quality, tries)
+    return Agreement(usual, agreed_profits, best)
 
 
 def max_profit(
@@ -100,24 +100,20 @@ def max_profit(
     quality: Float64[Tensor, "games owners"],
     tries: int,
 ) -> Float64[Tensor, "games n"]:
-    """The most that each centre earns by another price, from .2 to 3 times its cost, and just
-    below the others' lowest.
-    """
+    """The most that each centre earns by another price of a grid, or just below its rivals."""
     grid, (games, n) = torch.linspace(0.2, 3, tries, dtype=torch.float64), posted.shape
     others, own, owners = (x.repeat_interleave(tries + 1, 0) for x in (posted, costs, quality))
-    found = []
+    profits = []
     for i in range(n):
         rival = torch.cat([posted[:, :i], posted[:, i + 1 :]], -1).amin(-1, keepdim=True)
         one = others.clone()
         one[:, i] = torch.cat([costs[:, i : i + 1] * grid, rival * (1 - 1e-9)], -1).flatten()
-        found.append(posted_profits(one, own, owners, ALPHA, K)[:, i].view(games, -1).amax(-1))
-    return torch.stack(found, -1)
+        profits.append(posted_profits(one, own, owners, ALPHA, K)[:, i].view(games, -1).amax(-1))
+    return torch.stack(profits, -1)
 
 
 def undercutting(costs: Float64[Tensor, "games n"], rounds: int) -> Float64[Tensor, "rounds games"]:
-    """The lowest price in each round where centres begin at the collusive price and answer each
-    other's prices.
-    """
+    """The lowest price by round of undercutting that starts at the collusive price."""
     quality = equals(OWNERS).expand(len(costs), -1)
     posted = collusive_price(costs, quality, ALPHA, K)[:, None].maximum(costs)
     lowest = [posted.amin(-1)]
@@ -142,29 +138,27 @@ def patience_of(*deltas: float) -> tuple[str, ...]:
 
 def nobody_breaks(condition: str, effort: Effort, party: str) -> Evidence:
     """What a breach gains, as a part of the agreed utility."""
-    found = PARTIES[party]()
-    gain = (found.gain(PATIENT[condition]) / found.agreed).amax(-1)
+    agreement = PARTIES[party]()
+    gain = (agreement.gain(PATIENT[condition]) / agreement.agreed).amax(-1)
     return Evidence(
         samples={"gain of a breach": gain.tolist()},
         seeds="one game of equal parties, in closed form",
         exact=True,
         counterexample=(
-            f"a breach earns {float(found.breach.max()):.4g}, the agreement"
-            f" {float(found.agreed.max()):.4g}"
+            f"a breach earns {float(agreement.breach.max()):.4g}, the agreement"
+            f" {float(agreement.agreed.max()):.4g}"
         ),
         notes=(
             (
                 "The least discount factor at which nobody gains is"
-                f" {float(found.patience.max()):.4g}."
+                f" {float(agreement.patience.max()):.4g}."
             ),
         ),
     )
 
 
 def cost_is_stable(condition: str, effort: Effort) -> Evidence:
-    """What another price gains a centre where all post their cost, as a part of the collusive
-    profit.
-    """
+    """Gain of another price where all post their cost, as a part of collusive profit."""
     costs, quality = equals(2), equals(OWNERS)
     gain = (
         max_profit(costs, costs, quality, 2000) - posted_profits(costs, costs, quality, ALPHA, K)
@@ -177,9 +171,7 @@ def cost_is_stable(condition: str, effort: Effort) -> Evidence:
 
 
 def prices_fall(condition: str, effort: Effort) -> Evidence:
-    """How far the lowest price is from the competitive one after 400 rounds of undercutting by
-    1 %, to either side.
-    """
+    """Distance of the lowest price from the competitive one after 400 undercutting rounds."""
     games = min(size_of(effort).games, 1000)
     costs = (
         paper_games(games, 3).sigma
@@ -195,4 +187,4 @@ def prices_fall(condition: str, effort: Effort) -> Evidence:
     )
 
 
-PRICES_FALL = (AS_STATED, "costs from .1 to 1")
+PRICES_FALL = (AS_STATED, "costs from 0.1 to 1")

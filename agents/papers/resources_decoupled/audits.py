@@ -15,7 +15,9 @@ from torch import Tensor
 
 from marketenv.markets.resource_market import CONDUCTS
 
-from ...stress.claims.claim import AS_STATED, Effort, Evidence
+from ..core.effort import Effort
+from ..core.evidence import Evidence
+from ..core.words import AS_STATED
 from .market import DEVIANT, LEADER, changed_conduct, played
 from .settings import OWNERS, SEED, size_of
 
@@ -58,8 +60,8 @@ def earned(
 ) -> dict[str, tuple[Float64[Tensor, "seeds"], Float64[Tensor, "seeds"]]]:
     """Utility of the deviant and of the leader in the last round, by conduct."""
     config = DIGITS | DEFENCES[defence]
-    found = played(config, [(DEVIANT, changed_conduct(name)) for name in CONDUCTS], n_seeds)
-    own, leader = (found.of(agent)[-1] for agent in (DEVIANT, LEADER))
+    utilities = played(config, [(DEVIANT, changed_conduct(name)) for name in CONDUCTS], n_seeds)
+    own, leader = (utilities.of(agent)[-1] for agent in (DEVIANT, LEADER))
     return {name: (own[k], leader[k]) for k, name in enumerate(CONDUCTS)}
 
 
@@ -76,16 +78,16 @@ def worse_earns_less(condition: str, effort: Effort, defence: str) -> Evidence:
     if guard in COSTLY and effort.name not in ("standard", "full"):
         return Evidence(untested=f"the audit {guard} wants the effort standard or full")
     n_seeds = min(size_of(effort).seeds, MARKETS) if guard != NOTHING else ALIKE
-    found = earned(guard, n_seeds)
-    honest, usual = found[HONEST]
+    utilities = earned(guard, n_seeds)
+    honest, usual = utilities[HONEST]
     rows = [
         [name, float(own.mean()), float((leader - usual).mean())]
-        for name, (own, leader) in found.items()
+        for name, (own, leader) in utilities.items()
     ]
     return Evidence(
         samples={
             name: (LEAST_LOSS * honest - own).tolist()
-            for name, (own, _) in found.items()
+            for name, (own, _) in utilities.items()
             if name != HONEST
         },
         seeds=f"{SEED} + 0..{n_seeds - 1}",

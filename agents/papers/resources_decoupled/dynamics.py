@@ -16,7 +16,9 @@ from torch import Tensor
 from marketenv.core import draws
 from marketenv.mechanisms import contest, contest_response, leader_optimum
 
-from ...stress.claims.claim import AS_STATED, Effort, Evidence
+from ..core.effort import Effort
+from ..core.evidence import Evidence
+from ..core.words import AS_STATED
 from .settings import ALPHA, COUNTS, SEED, K, paper_games, size_of
 
 # what an owner contributes that finds no others, as a part of the prize: 0 is a trap that nobody
@@ -48,9 +50,7 @@ def starts(efforts: Contest, key: str) -> Contest:
 def distances(
     n: int, step: float, games: int, rounds: int = ROUNDS
 ) -> Float64[Tensor, "rounds games"]:
-    """Distance from the equilibrium after each round, a part of total effort, in random games
-    of the paper's terms.
-    """
+    """Distance from equilibrium after each round of random games, as a part of total effort."""
     game = paper_games(games, n)
     eta, costs = leader_optimum(game.quality, ALPHA, K, 1.0), game.owner_costs
     efforts = contest(eta, costs)
@@ -59,9 +59,7 @@ def distances(
 
 
 def spread(n: int, step: float, games: int, rounds: int = ROUNDS) -> Float64[Tensor, "games"]:
-    """Least to greatest total effort of the last 20 rounds as a part of the equilibrium's: 0
-    where play has settled.
-    """
+    """Range of total effort over the last 20 rounds, in parts of the equilibrium's; 0 at rest."""
     game = paper_games(games, n)
     eta, costs = leader_optimum(game.quality, ALPHA, K, 1.0), game.owner_costs
     efforts = contest(eta, costs)

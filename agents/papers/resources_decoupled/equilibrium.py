@@ -20,8 +20,10 @@ from marketenv.mechanisms import (
     stackelberg,
 )
 
-from ...stress.claims.claim import AS_STATED, Effort, Evidence
-from ..reported import greatest
+from ..core.effort import Effort
+from ..core.evidence import Evidence
+from ..core.samples import greatest
+from ..core.words import AS_STATED
 from .dynamics import LEAST, starts
 from .settings import SEED, any_games, paper_games, size_of
 
@@ -95,35 +97,33 @@ def worth(game: TripartiteGame) -> Float64[Tensor, "games"]:
 
 def owners_gain(condition: str, effort: Effort) -> Evidence:
     """What the best other contribution would gain an owner, as a part of eta."""
-    game, found = solved(condition, size_of(effort).games)
-    traded = found.eta > 0
+    game, solution = solved(condition, size_of(effort).games)
+    traded = solution.eta > 0
     limits = None if game.caps is None else (game.quality * game.caps)[traded]
     gains = effort_gains(
-        found.eta[traded], game.owner_costs[traded], (game.quality * found.x)[traded], limits
+        solution.eta[traded], game.owner_costs[traded], (game.quality * solution.x)[traded], limits
     )
     return _gained(gains.amax(-1), "gain of an owner", traded)
 
 
 def centres_gain(condition: str, effort: Effort) -> Evidence:
     """What the best other work would gain a centre, as a part of all fees."""
-    game, found = solved(condition, size_of(effort).games)
-    fees = game.unit_cost * found.x.sum(-1)
+    game, solution = solved(condition, size_of(effort).games)
+    fees = game.unit_cost * solution.x.sum(-1)
     traded = fees > 0
     return _gained(
-        effort_gains(fees[traded], game.centre_costs[traded], found.d[traded]).amax(-1),
+        effort_gains(fees[traded], game.centre_costs[traded], solution.d[traded]).amax(-1),
         "gain of a centre",
         traded,
     )
 
 
 def leader_gain(condition: str, effort: Effort) -> Evidence:
-    """What the best of many other payments would gain the leader, owners answering it anew, as
-    a part of alpha k.
-    """
-    game, found = solved(condition, size_of(effort).games)
+    """What the best other payment gains the leader, as a part of alpha k; owners answer it anew."""
+    game, solution = solved(condition, size_of(effort).games)
     grid = worth(game)[:, None] * torch.linspace(0, 1, TRIES, dtype=torch.float64)
-    near = found.eta[:, None] * (1 + NEAR * torch.linspace(-1, 1, 20, dtype=torch.float64))
-    gains = (curve(game, torch.cat([grid, near], -1)).amax(-1) - found.leader) / worth(game)
+    near = solution.eta[:, None] * (1 + NEAR * torch.linspace(-1, 1, 20, dtype=torch.float64))
+    gains = (curve(game, torch.cat([grid, near], -1)).amax(-1) - solution.leader) / worth(game)
     return _gained(
         gains, "gain of the leader", torch.ones_like(gains, dtype=torch.bool), exact=False
     )
@@ -142,15 +142,13 @@ def _gained(
 
 
 def followers_held(condition: str, effort: Effort) -> Evidence:
-    """What the leader gains by eta = 0 where the owners' contributions stay, as printed, or by
-    any payment if they do not.
-    """
+    """The leader's gain by eta = 0 where contributions stay, as printed; else by any payment."""
     if condition != AS_STATED:
         return leader_gain(AS_STATED, effort)
-    game, found = solved(AS_STATED, size_of(effort).games)
-    nothing, total = torch.zeros_like(found.eta), (game.quality * found.x).sum(-1)
+    game, solution = solved(AS_STATED, size_of(effort).games)
+    nothing, total = torch.zeros_like(solution.eta), (game.quality * solution.x).sum(-1)
     gain = (
-        leader_utility(nothing, total, game.alpha, float(cast(Tensor, game.k)[0])) - found.leader
+        leader_utility(nothing, total, game.alpha, float(cast(Tensor, game.k)[0])) - solution.leader
     ) / worth(game)
     return Evidence(
         samples={"gain by eta = 0": greatest(gain)},
@@ -158,7 +156,7 @@ def followers_held(condition: str, effort: Effort) -> Evidence:
         exact=True,
         counterexample=(
             f"eta = 0 for the same data gains {float(gain.mean()):.4g} of alpha k in the mean,"
-            f" which is eta* = {float(found.eta.mean()):.4g}"
+            f" which is eta* = {float(solution.eta.mean()):.4g}"
         ),
     )
 
@@ -173,15 +171,18 @@ def unique(condition: str, effort: Effort) -> Evidence:
     without trade are left out of the owners' and the centres' part.
     """
     games = min(size_of(effort).games, SEARCHED)
-    game, found = solved(condition, games)
-    traded, fees = found.eta > 0, game.unit_cost * found.x.sum(-1)
+    game, solution = solved(condition, games)
+    traded, fees = solution.eta > 0, game.unit_cost * solution.x.sum(-1)
     limits = None if game.caps is None else (game.quality * game.caps)[traded]
     samples = {
         "owners": _apart(
-            found.eta[traded], game.owner_costs[traded], (game.quality * found.x)[traded], limits
+            solution.eta[traded],
+            game.owner_costs[traded],
+            (game.quality * solution.x)[traded],
+            limits,
         ),
-        "centres": _apart(fees[traded], game.centre_costs[traded], found.d[traded], None),
-        "payment": (searched(game) - found.eta).abs() / worth(game),
+        "centres": _apart(fees[traded], game.centre_costs[traded], solution.d[traded], None),
+        "payment": (searched(game) - solution.eta).abs() / worth(game),
     }
     return Evidence(
         samples={name: apart.tolist() for name, apart in samples.items()},
@@ -192,9 +193,7 @@ def unique(condition: str, effort: Effort) -> Evidence:
 def _apart(
     prize: Tensor, costs: Tensor, efforts: Tensor, caps: Tensor | None
 ) -> Float64[Tensor, "games"]:
-    """Greatest distance of slow dynamics' ends from the given efforts, as a part of their sum,
-    of three starts.
-    """
+    """Greatest relative distance from given efforts after slow dynamics from three starts."""
     n, scale = costs.shape[-1], efforts.sum(-1, keepdim=True)
     even = scale.expand_as(costs) / n
     apart = []

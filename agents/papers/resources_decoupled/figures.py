@@ -1,6 +1,4 @@
-"""Pictures of what the experiments measured; each is given plain data, so that it can be drawn
-again without measuring.
-"""
+"""Pictures of the experiments, from plain data: they can be drawn again without measuring."""
 
 from __future__ import annotations
 
@@ -17,11 +15,9 @@ LEGEND = {"fontsize": 7, "frameon": False}
 
 
 def utilities(counts: Numbers, leader: Points, owners: Points, gains: Points) -> Figure:
-    """Utility of the leader and of the mean owner by number of owners and payment, and gains
-    over the baselines.
-    """
-    fig, (left, middle, right) = figure(3, 4.6, 3.6)
-    for axes, curves, title in ((left, leader, "leader"), (middle, owners, "mean owner")):
+    """Utility of leader and mean owner by number of owners, and gains over the baselines."""
+    fig, (first, middle, right) = figure(3, 4.6, 3.6)
+    for axes, curves, title in ((first, leader, "leader"), (middle, owners, "mean owner")):
         _lines(axes, counts, curves, f"utility of the {title}", "owners")
     _logarithmic(middle)
     draw_points(right, gains, dict.fromkeys(gains), "gain over the baseline, all seeds", "%")
@@ -30,9 +26,7 @@ def utilities(counts: Numbers, leader: Points, owners: Points, gains: Points) ->
 
 
 def sweeps(curves: Mapping[str, tuple[Numbers, Points]]) -> Figure:
-    """Utilities by role along each sweep, a panel a sweep; what is one owner's and one centre's
-    is told by the labels.
-    """
+    """Utilities by role, a panel a sweep; labels name single owners and centres."""
     fig, panels = figure(len(curves), 4.0, 3.4)
     for axes, (what, (points, lines)) in zip(panels, curves.items(), strict=True):
         _lines(axes, points, lines, what, what.partition(":")[0])
@@ -44,12 +38,10 @@ def sweeps(curves: Mapping[str, tuple[Numbers, Points]]) -> Figure:
 
 
 def dynamics(undamped: Points, damped: Points) -> Figure:
-    """Distance from the equilibrium by round: all at once for several numbers of owners, and
-    with several steps.
-    """
-    fig, (left, right) = figure(2, 5.0, 3.6)
+    """Distance from equilibrium by round, for several numbers of owners and for several steps."""
+    fig, (first, right) = figure(2, 5.0, 3.6)
     for axes, lines, title in (
-        (left, undamped, "all answer at once"),
+        (first, undamped, "all answer at once"),
         (right, damped, "ten owners go a part of the way"),
     ):
         longest = max(map(len, lines.values()))
@@ -72,12 +64,10 @@ def dynamics(undamped: Points, damped: Points) -> Figure:
 def misreports(
     reports: Numbers, own: Points, times: Mapping[str, float], patience: Mapping[str, float]
 ) -> Figure:
-    """Utilities by the report of one owner; what deviations multiply a utility by; and the
-    patience that agreements want.
-    """
-    fig, (left, middle, right) = figure(3, 4.6, 3.6)
+    """Utilities by one owner's report, factors of deviations, and the patience of agreements."""
+    fig, (first, middle, right) = figure(3, 4.6, 3.6)
     _lines(
-        left, reports, own, "all owners have quality .95; one reports another", "reported quality"
+        first, reports, own, "all owners have quality 0.95; one reports another", "reported quality"
     )
     for axes, values, title, unit in (
         (middle, times, "utility of who deviates", "times its utility in equilibrium"),
@@ -94,18 +84,16 @@ def misreports(
 
 
 def audits(money: Mapping[str, Mapping[str, float]], points: Points) -> Figure:
-    """What each conduct is paid under each audit, % of an honest owner's utility, and the
-    deviant's utilities by seed.
-    """
-    fig, (left, right) = figure(2, 6.4, 4.0)
+    """Earnings by conduct and audit, % of an honest owner's; the deviant's utilities by seed."""
+    fig, (first, right) = figure(2, 6.4, 4.0)
     rows, columns = list(money), list(next(iter(money.values())))
     values = np.array([[money[row][column] for column in columns] for row in rows])
-    left.imshow(values, cmap="RdYlGn_r", vmin=0, vmax=130, aspect="auto")
-    left.set_xticks(range(len(columns)), columns, fontsize=7, rotation=25, ha="right")
-    left.set_yticks(range(len(rows)), rows, fontsize=7)
+    first.imshow(values, cmap="RdYlGn_r", vmin=0, vmax=130, aspect="auto")
+    first.set_xticks(range(len(columns)), columns, fontsize=7, rotation=25, ha="right")
+    first.set_yticks(range(len(rows)), rows, fontsize=7)
     for (k, j), value in np.ndenumerate(values):
-        left.text(j, k, f"{value:.0f}", ha="center", va="center", fontsize=7)
-    left.set_title("earned, % of an honest owner")
+        first.text(j, k, f"{value:.0f}", ha="center", va="center", fontsize=7)
+    first.set_title("earned, % of an honest owner")
     draw_points(right, points, dict.fromkeys(points), "utility of the deviant, all seeds", "money")
     right.tick_params(axis="y", labelsize=6)
     return fig

@@ -13,7 +13,8 @@ from marketenv.mechanisms import (
     stackelberg,
 )
 
-from ...stress.claims.claim import Effort, Evidence
+from ..core.effort import Effort
+from ..core.evidence import Evidence
 from .agreements import centres, owners
 from .misreports import by_report, elasticity, split_up
 from .numbers import GOLDEN
@@ -22,10 +23,10 @@ from .utilities import answered
 
 UNLIKE = torch.tensor([[1.0, 0.97, 0.95, 0.92, 0.90, 0.60]]).double()
 SAVED = torch.tensor([[1.0, 0.9]]).double()
-TOLD = 0.95  # quality of all, of whom one reports 1
+QUALITY = 0.95  # quality of all, of whom one reports 1
 
 
-def measured() -> dict[str, float]:
+def measure() -> dict[str, float]:
     """What this library finds for each of them, by name."""
     return _equilibria() | _deviations() | _agreements()
 
@@ -53,23 +54,20 @@ def _equilibria() -> dict[str, float]:
 
 
 def _deviations() -> dict[str, float]:
-    ten, told = (
-        stackelberg(equals(OWNERS), equals(OWNERS)),
-        by_report(equals(OWNERS, TOLD), torch.tensor([TOLD, 1.0]).double()),
-    )
-    (one, two), (_, held) = split_up(equals(OWNERS)), split_up(equals(OWNERS), held=True)
+    ten, qualities = stackelberg(equals(OWNERS), equals(OWNERS)), equals(OWNERS, QUALITY)
+    reports = by_report(qualities, torch.tensor([QUALITY, 1.0]).double())
+    (one, two), (_, fixed) = split_up(equals(OWNERS)), split_up(equals(OWNERS), fixed=True)
+    gain = leader_utility(0 * ten.eta, ten.x.sum(-1)) - ten.leader
     return {
-        "the leader keeps its payment: gain": float(
-            leader_utility(0 * ten.eta, ten.x.sum(-1)) - ten.leader
-        ),
+        "the leader keeps its payment: gain": float(gain),
         "elasticity of U_n in the reported quality": elasticity(OWNERS),
-        "all .95, all report it: U_n": float(told.owners[0, 0, 0]),
-        "all .95, one reports 1: its U_n": float(told.owners[1, 0, 0]),
-        "all .95, all report it: U_s": float(told.leader[0, 0]),
-        "all .95, one reports 1: U_s on the true data": float(told.leader[1, 0]),
+        "all 0.95, all report it: U_n": float(reports.owners[0, 0, 0]),
+        "all 0.95, one reports 1: its U_n": float(reports.owners[1, 0, 0]),
+        "all 0.95, all report it: U_s": float(reports.leader[0, 0]),
+        "all 0.95, one reports 1: U_s on the true data": float(reports.leader[1, 0]),
         "one identity: U_n": float(one),
         "two identities: U_n": float(two),
-        "two identities, eta held: U_n": float(held),
+        "two identities, eta held: U_n": float(fixed),
     }
 
 
@@ -96,20 +94,18 @@ def _agreements() -> dict[str, float]:
 
 
 def unit(digits: str) -> float:
-    """One unit of the last printed digit: ".250" has .001."""
+    """One unit of the last printed digit: "0.250" has 0.001."""
     return float(f"1e-{len(digits.partition('.')[2])}")
 
 
 def as_printed(condition: str, effort: Effort) -> Evidence:
-    """How far each measured number is from the derived one beyond rounding, in units of the
-    last digit that was printed.
-    """
-    found = measured()
+    """Distance of measured from derived numbers beyond rounding, in units of the last digit."""
+    measurements = measure()
     apart = {
-        name: abs(found[name] - float(digits)) / unit(digits) - 0.5
+        name: abs(measurements[name] - float(digits)) / unit(digits) - 0.5
         for name, digits in GOLDEN.items()
     }
-    rows = [[name, digits, found[name]] for name, digits in GOLDEN.items()]
+    rows = [[name, digits, measurements[name]] for name, digits in GOLDEN.items()]
     return Evidence(
         samples={"beyond rounding": list(apart.values())},
         seeds="closed forms; no chance",

@@ -1,6 +1,4 @@
-"""Play in ``resource_market_v0`` itself, round by round: what its own truthful policies do, and
-what deviants change of it.
-"""
+"""Play in ``resource_market_v0``, round by round: truthful policies, and what deviants change."""
 
 from __future__ import annotations
 
@@ -27,10 +25,8 @@ Changes = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Played:
-    """Utilities by round, line-up, seed and agent, the agents' names, and what was noted after
-    each round.
-    """
+class RoundUtilities:
+    """Utilities by round, line-up, seed and agent, and notes of each round's end."""
 
     rewards: Float64[Tensor, "rounds lineups seeds agents"]
     agents: tuple[str, ...]
@@ -68,9 +64,8 @@ def played(
     lineups: Sequence[tuple[str, Changes]],
     n_seeds: int,
     watch: Callable[[Market, rounds.Situation], Tensor] | None = None,
-) -> Played:
-    """Utilities of every round where one agent deviates from truthful play, all line-ups on the
-    same seeds.
+) -> RoundUtilities:
+    """Utilities of every round where one agent deviates from truth, all line-ups on the same seeds.
 
     lineups: who deviates, and how;
         watch: what to note of each round's end, a list of tensors [lineups * seeds, ..]
@@ -89,7 +84,7 @@ def played(
         if report is not None:
             rewards.append(report.rewards.unflatten(0, who.shape[:2]).double())
             notes += [watch(market, now)] if watch else []
-    return Played(torch.stack(rewards), tuple(agents), tuple(notes))
+    return RoundUtilities(torch.stack(rewards), tuple(agents), tuple(notes))
 
 
 def changed_conduct(name: str) -> Changes:
@@ -98,6 +93,6 @@ def changed_conduct(name: str) -> Changes:
 
 
 def uniform_part(usual: Tensor, keys: Int[Tensor, "markets"]) -> Tensor:
-    """A share U[.5, 1] of what would be usual: the RANDOM leader."""
+    """A share U[0.5, 1] of what would be usual: the RANDOM leader."""
     part = 0.5 + 0.5 * draws.uniform(draws.fold(keys, "RANDOM"), 1)
     return usual * part.view(-1, *(1,) * (usual.dim() - 1))

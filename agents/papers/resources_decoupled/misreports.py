@@ -1,5 +1,4 @@
-"""What an owner gains by reporting another quality than its own, and by coming as two:
-``rdfl_misreport``.
+"""What an owner gains by a false quality report or a second name: ``rdfl_misreport``.
 
 Owners are paid by the quality that they report; what they deliver keeps its own. The leader solves
 the game for the reports, or holds the payment that it had made for the true qualities.
@@ -15,8 +14,10 @@ from torch import Tensor
 
 from marketenv.mechanisms import contest_utilities, contributions, leader_optimum, leader_utility
 
-from ...stress.claims.claim import AS_STATED, Effort, Evidence
-from ..reported import greatest
+from ..core.effort import Effort
+from ..core.evidence import Evidence
+from ..core.samples import greatest
+from ..core.words import AS_STATED
 from .settings import ALPHA, LOWEST, SEED, K, paper_games, size_of
 
 HELD = "the payment is held"
@@ -25,10 +26,8 @@ REPORTS = 21  # tried, from the lowest quality of the scale to the highest
 PerOwner = Float64[Tensor, "games owners"]
 
 
-class Played(NamedTuple):
-    """The payment and the leader's utility on the true qualities [games], and the owners'
-    utilities [games, owners].
-    """
+class ReportOutcome(NamedTuple):
+    """The payment and the leader's utility [games], and the owners' utilities [games, owners]."""
 
     eta: Float64[Tensor, "games"]
     leader: Float64[Tensor, "games"]
@@ -37,48 +36,48 @@ class Played(NamedTuple):
 
 def played(
     truth: PerOwner, reports: PerOwner, eta: Float64[Tensor, "games"] | None = None
-) -> Played:
+) -> ReportOutcome:
     """What reports come to. eta: the payment, where the leader does not make it anew."""
     paid = leader_optimum(reports, ALPHA, K, 1.0) if eta is None else eta
     x = contributions(paid, reports, 1.0)
     owners = contest_utilities(paid, 1 / reports, reports * x)
-    return Played(paid, leader_utility(paid, (truth * x).sum(-1), ALPHA, K), owners)
+    return ReportOutcome(paid, leader_utility(paid, (truth * x).sum(-1), ALPHA, K), owners)
 
 
-def by_report(truth: PerOwner, reports: Float64[Tensor, "tries"], held: bool = False) -> Played:
-    """What each report of the first owner comes to, all others being truthful: leader and owner
-    0 [tries, games].
-    """
-    eta = leader_optimum(truth, ALPHA, K, 1.0) if held else None
+def by_report(
+    truth: PerOwner, reports: Float64[Tensor, "tries"], fixed: bool = False
+) -> ReportOutcome:
+    """Outcomes of each report of the first owner, all others truthful: [tries, games, ...]."""
+    eta = leader_optimum(truth, ALPHA, K, 1.0) if fixed else None
     tries = []
     for report in reports.tolist():
-        told = truth.clone()
-        told[:, 0] = report
-        tries.append(played(truth, told, eta))
-    return Played(*(torch.stack([getattr(one, part) for one in tries]) for part in Played._fields))
+        reported = truth.clone()
+        reported[:, 0] = report
+        tries.append(played(truth, reported, eta))
+    return ReportOutcome(
+        *(torch.stack([getattr(one, part) for one in tries]) for part in ReportOutcome._fields)
+    )
 
 
 def split_up(
-    truth: PerOwner, held: bool = False
+    truth: PerOwner, fixed: bool = False
 ) -> tuple[Float64[Tensor, "games"], Float64[Tensor, "games"]]:
     """Utility of the first owner, and of it as two owners of its quality: [games] both."""
     one = played(truth, truth)
     more = torch.cat([truth[:, :1], truth], -1)
-    two = played(more, more, one.eta if held else None)
+    two = played(more, more, one.eta if fixed else None)
     return one.owners[:, 0], two.owners[:, :2].sum(-1)
 
 
 def elasticity(n: int, step: float = 1e-5) -> float:
-    """d ln U_n / d ln f of one owner's report at f = 1, the payment held, by a symmetric
-    difference.
-    """
+    """d ln U_n / d ln f of one report at f = 1, payment fixed, by a symmetric difference."""
     truth = torch.ones(1, n, dtype=torch.float64)
-    found = (
-        by_report(truth, torch.tensor([1 - step, 1 + step], dtype=torch.float64), held=True)
+    utilities = (
+        by_report(truth, torch.tensor([1 - step, 1 + step], dtype=torch.float64), fixed=True)
         .owners[:, 0, 0]
         .log()
     )
-    return float((found[1] - found[0]) / (2 * step))
+    return float((utilities[1] - utilities[0]) / (2 * step))
 
 
 # --- evidence -------------------------------------------------------------------------------------
@@ -88,9 +87,9 @@ def truthful(condition: str, effort: Effort) -> Evidence:
     """What the best report gains the first owner; it may report anything on the paper's scale."""
     truth = paper_games(min(size_of(effort).games, 2000)).quality
     reports = torch.linspace(LOWEST, 1, REPORTS, dtype=torch.float64)
-    held = CONDITIONS[condition]
-    tried = by_report(truth, reports, held)
-    best, own = tried.owners[:, :, 0], played(truth, truth).owners[:, 0]
+    fixed = CONDITIONS[condition]
+    outcomes = by_report(truth, reports, fixed)
+    best, own = outcomes.owners[:, :, 0], played(truth, truth).owners[:, 0]
     gain = best.amax(0) - own
     worst = int(gain.argmax())
     return Evidence(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..reported import Reported
+from ..core.reported import Reported
 
 PAPER = "arXiv 2501.14588 (QD-RDFL)"
 CODE = "public code leaveWhite9088/QD-RDFL"
@@ -66,34 +66,34 @@ ADJUSTED = {  # final accuracy, %: with and without
 
 GOLDEN = {  # name: digits; N = M = 10 and f = sigma = 1 unless said
     "eta*": "1.3888889",
-    "U_s": ".638437",
-    "x": ".125",
-    "U_n": ".0138889",
-    "eta*, two owners": ".5",
+    "U_s": "0.638437",
+    "x": "0.125",
+    "U_n": "0.0138889",
+    "eta*, two owners": "0.5",
     "six unlike owners: eta*": "1.179593",
-    "six unlike owners: total effort": ".893356",
-    "six unlike owners: U_s": ".416284",
-    "two owners of the saved results: U_s": ".033802",
-    "two owners of the saved results: mean U_n": ".09749",
-    "two owners of the saved results, eta = 1: U_s": "-.030586",
-    "two owners of the saved results, eta = 1: mean U_n": ".2507",
+    "six unlike owners: total effort": "0.893356",
+    "six unlike owners: U_s": "0.416284",
+    "two owners of the saved results: U_s": "0.033802",
+    "two owners of the saved results: mean U_n": "0.09749",
+    "two owners of the saved results, eta = 1: U_s": "-0.030586",
+    "two owners of the saved results, eta = 1: mean U_n": "0.2507",
     "the leader keeps its payment: gain": "1.3889",
     "elasticity of U_n in the reported quality": "16.2",
-    "all .95, all report it: U_n": ".01330",
-    "all .95, one reports 1: its U_n": ".02645",
-    "all .95, all report it: U_s": ".5687",
-    "all .95, one reports 1: U_s on the true data": ".5659",
-    "one identity: U_n": ".01389",
-    "two identities: U_n": ".02314",
-    "two identities, eta held: U_n": ".02296",
+    "all 0.95, all report it: U_n": "0.01330",
+    "all 0.95, one reports 1: its U_n": "0.02645",
+    "all 0.95, all report it: U_s": "0.5687",
+    "all 0.95, one reports 1: U_s on the true data": "0.5659",
+    "one identity: U_n": "0.01389",
+    "two identities: U_n": "0.02314",
+    "two identities, eta held: U_n": "0.02296",
     "owners on half the supply: times U_n": "5.5",
-    "owners on half the supply: best breach": ".184",
-    "owners on half the supply: patience": ".632",
+    "owners on half the supply: best breach": "0.184",
+    "owners on half the supply: patience": "0.632",
     "centres on no work: times U_m": "10",
     "collusive price": "1.5",
-    "collusive price: joint profit": ".25",
-    "Bertrand price: U_s": ".638",
-    "collusive price: U_s": ".180",
+    "collusive price: joint profit": "0.25",
+    "Bertrand price: U_s": "0.638",
+    "collusive price: U_s": "0.180",
 }
 MISMATCHED = Reported(
     7.0,

@@ -22,14 +22,16 @@ from marketenv.mechanisms import (
     stackelberg,
 )
 
-from ...stress.claims.claim import AS_STATED, Effort, Evidence
+from ..core.effort import Effort
+from ..core.evidence import Evidence
+from ..core.words import AS_STATED
 from .market import played
 from .settings import ALPHA, OWNERS, SEED, K, paper_games, size_of
 
 GAMES = 600
 OFFICIAL, UNLIKE, VOLUME, TASTES = (
     AS_STATED,
-    "sigma from .1 to 1",
+    "sigma from 0.1 to 1",
     "orders by volume",
     "tastes of their own",
 )
@@ -38,9 +40,7 @@ Ranks = Float64[Tensor, "games rows columns"]
 
 
 def solved(condition: str, games: int) -> tuple[Stackelberg, Float64[Tensor, "games centres"]]:
-    """The equilibrium of random games, and the costs of centres: 1 as in the code, or from .1
-    to 1.
-    """
+    """The equilibrium of random games, and centres' costs: 1 as in the code, or 0.1 to 1."""
     game = paper_games(games)
     sigma = torch.ones_like(game.sigma) if condition == OFFICIAL else game.sigma
     return stackelberg(game.quality, sigma, ALPHA, K), sigma
@@ -49,13 +49,11 @@ def solved(condition: str, games: int) -> tuple[Stackelberg, Float64[Tensor, "ga
 def lists(
     condition: str, games: int
 ) -> tuple[Ranks, Ranks, Float64[Tensor, "games centres owners"]]:
-    """What owners and centres report, and what a match is worth to a centre: the owner's fee,
-    or a taste of the centre's own.
-    """
-    found, sigma = solved(condition, games)
-    worth = found.x[:, None].expand(-1, sigma.shape[-1], -1)
+    """Orders that owners and centres report, and a match's worth to a centre."""
+    equilibrium, sigma = solved(condition, games)
+    worth = equilibrium.x[:, None].expand(-1, sigma.shape[-1], -1)
     rule = "volume" if condition in (VOLUME, TASTES) else "official"
-    owners, centres = PREFERENCES[rule](found.x, found.d, sigma)
+    owners, centres = PREFERENCES[rule](equilibrium.x, equilibrium.d, sigma)
     if condition == TASTES:
         key = draws.fold(torch.tensor(SEED), "tastes")
         owners = preference_ranks(draws.uniform(draws.fold(key, "owners"), *owners.shape))
@@ -74,22 +72,23 @@ def paid(
 
 
 def gains(condition: str, games: int) -> Float64[Tensor, "games centres"]:
-    """What another order gains each centre, all others reporting as before, as a part of all that
-    is paid.
+    """What another order gains each centre, all others as before, as a part of all that is paid.
 
     A centre tries to move each owner to the top and to the bottom of its own order. Where all
     centres want the same owners there is one stable matching alone, so that no order can gain.
     """
     owners, centres, worth = lists(condition, games)
     before, total = paid(owners, centres, worth), worth.mean(1).sum(-1)
-    found = torch.zeros_like(before)
+    best = torch.zeros_like(before)
     for centre, owner, place in itertools.product(
         range(centres.shape[1]), range(centres.shape[2]), (-1, centres.shape[2])
     ):
-        told = centres.clone()
-        told[:, centre, owner] = place
-        found[:, centre] = found[:, centre].maximum((paid(owners, told, worth) - before)[:, centre])
-    return found / total[:, None]
+        reported = centres.clone()
+        reported[:, centre, owner] = place
+        best[:, centre] = best[:, centre].maximum(
+            (paid(owners, reported, worth) - before)[:, centre]
+        )
+    return best / total[:, None]
 
 
 def gainers(condition: str, games: int = GAMES) -> Float64[Tensor, "games"]:
@@ -102,9 +101,7 @@ def gainers(condition: str, games: int = GAMES) -> Float64[Tensor, "games"]:
 
 
 def tell_their_order(condition: str, effort: Effort) -> Evidence:
-    """What another order gains a centre that is paid by its match: the greatest gain of the ten
-    centres, game by game.
-    """
+    """The greatest gain of ten centres, paid by their match, by another order, game by game."""
     games = min(size_of(effort).games, GAMES)
     gain = gains(condition, games)
     return Evidence(
@@ -138,8 +135,8 @@ def order_moves_no_fee(condition: str, effort: Effort) -> Evidence:
         ("leader_0", {}),
         *((f"centre_{k}", {"liking": another_order}) for k in range(OWNERS)),
     ]
-    found = played(config, lineups, seeds)
-    centres = found.rewards[0][..., -OWNERS:]
+    results = played(config, lineups, seeds)
+    centres = results.rewards[0][..., -OWNERS:]
     apart = (centres[1:] - centres[:1]).abs().amax(-1)
     return Evidence(
         samples={"earnings that move": apart.flatten().tolist()},

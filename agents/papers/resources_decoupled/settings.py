@@ -13,7 +13,7 @@ from marketenv.core import draws
 from marketenv.core.lookup import lookup
 from marketenv.mechanisms import QUALITY_SCALES, TripartiteGame
 
-from ...stress.claims.claim import Effort
+from ..core.effort import Effort
 from ..data_valuation.settings import loaded
 
 SEED = 25_000  # the first seed; experiments take SEED, SEED + 1, ...
@@ -31,7 +31,7 @@ TABLES = ("breast_cancer", "letter", "satellite")
 
 
 @dataclass(frozen=True)
-class Size:
+class GamesSize:
     """What an effort may spend: seeds, random games, and rounds of training."""
 
     seeds: int
@@ -39,15 +39,15 @@ class Size:
     rounds: int = 10
 
 
-SIZES: dict[str, Size] = {
-    "quick": Size(20, 10_000),
-    "standard": Size(40, 10_000),
-    "full": Size(200, 50_000),
+SIZES: dict[str, GamesSize] = {
+    "quick": GamesSize(20, 10_000),
+    "standard": GamesSize(40, 10_000),
+    "full": GamesSize(200, 50_000),
 }
-LEAST = Size(2, 100, 2)  # of an effort that has another name
+LEAST = GamesSize(2, 100, 2)  # of an effort that has another name
 
 
-def size_of(effort: Effort) -> Size:
+def size_of(effort: Effort) -> GamesSize:
     """How much an effort may spend here."""
     return SIZES.get(effort.name, LEAST)
 
@@ -66,9 +66,7 @@ def equals(n: int, quality: float = 1.0) -> Float64[Tensor, "1 n"]:
 
 
 def paper_games(games: int, n: int = OWNERS) -> TripartiteGame:
-    """Random games in the paper's terms: qualities from .9 to 1, costs of centres from .1 to 1,
-    all else as in the code.
-    """
+    """Random games in the paper's terms: qualities from 0.9 to 1, centres' costs from 0.1 to 1."""
     key = draws.fold(torch.tensor(SEED), "paper", n)
     quality, sigma = (
         draws.uniform(draws.fold(key, name), games, n) for name in ("quality", "sigma")
@@ -77,8 +75,9 @@ def paper_games(games: int, n: int = OWNERS) -> TripartiteGame:
 
 
 def any_games(games: int, capped: bool, n: int = 6) -> TripartiteGame:
-    """Random games in other terms: qualities from .1 to 1, alpha from 1 to 21, and caps that
-    bind for half of the owners.
+    """Random games in other terms: qualities from 0.1 to 1, alpha from 1 to 21.
+
+    Caps, where there are any, bind for half of the owners.
     """
     key = draws.fold(torch.tensor(SEED), "any", n)
     quality, sigma, caps = (
@@ -95,8 +94,9 @@ def any_games(games: int, capped: bool, n: int = 6) -> TripartiteGame:
 
 @lru_cache(maxsize=256)
 def qualities(data: str, split: str, n: int, n_seeds: int) -> Float64[Tensor, "seeds owners"]:
-    """What owners report of their noisy data: f = .9 + .1 (v - min) / (max - min), v = 1 - MSE,
-    noise of sd .1 u, u ~ U[0, 1].
+    """Owners' reports of their noisy data: f = 0.9 + 0.1 (v - min) / (max - min), v = 1 - MSE.
+
+    The noise has sd 0.1 u, u ~ U[0, 1].
 
     Pixels are kept in [0, 1], as in the public code; features of tables have mean 0 and deviation
     1, and are not.
@@ -119,8 +119,9 @@ def _quality(
 
 
 def owners_of(split: str, rows: int, n: int, key: Int[Tensor, ""]) -> Int[Tensor, "rows"]:
-    """Whose each row is: drawn at random, or by weights from a geometric distribution with p =
-    .2. Everybody has a row.
+    """The owner of each row: equal chances, or weights from a geometric distribution, p = 0.2.
+
+    Every owner has a row.
     """
     lookup(dict.fromkeys(SPLITS), split, "split")
     weight = torch.ones(n, dtype=torch.float64)

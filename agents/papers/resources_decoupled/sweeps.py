@@ -18,7 +18,7 @@ LEADER, OWNER, CENTRE = "leader", "owners", "centres"
 ROLES = (LEADER, OWNER, CENTRE)
 
 
-class Swept(NamedTuple):
+class SweptUtilities(NamedTuple):
     """Mean utility of each role at every point: by role, a list of seeds at each point."""
 
     points: tuple[float, ...]
@@ -44,13 +44,11 @@ def by_eta(eta: float, some: TripartiteGame) -> Stackelberg:
 
 
 def by_x(times: float, some: TripartiteGame) -> Stackelberg:
-    """The first owner contributes a multiple of its equilibrium contribution; the payment and
-    the other owners' stay.
-    """
-    found = stackelberg(some.quality, some.sigma, ALPHA, K)
-    x = found.x.clone()
+    """The first owner contributes a multiple of its equilibrium; all else stays."""
+    equilibrium = stackelberg(some.quality, some.sigma, ALPHA, K)
+    x = equilibrium.x.clone()
     x[:, 0] *= times
-    return played(some, found.eta, x, contest(x.sum(-1), some.centre_costs))
+    return played(some, equilibrium.eta, x, contest(x.sum(-1), some.centre_costs))
 
 
 def by_sigma(sigma: float, some: TripartiteGame) -> Stackelberg:
@@ -72,13 +70,13 @@ SWEEPS: dict[
 }
 
 
-def swept(what: str, n_seeds: int) -> Swept:
+def swept(what: str, n_seeds: int) -> SweptUtilities:
     """Utilities along one sweep."""
     change, points, first = SWEEPS[what]
     some = game(n_seeds)
-    found = [change(point, some) for point in points]
-    return Swept(
-        points, {role: [_mean(getattr(one, role), first) for one in found] for role in ROLES}
+    equilibria = [change(point, some) for point in points]
+    return SweptUtilities(
+        points, {role: [_mean(getattr(one, role), first) for one in equilibria] for role in ROLES}
     )
 
 

@@ -1,7 +1,6 @@
-"""Utilities of the leader and the owners in equilibrium against two other payments:
-``rdfl_utilities``.
+"""Utilities of leader and owners in equilibrium against two other payments: ``rdfl_utilities``.
 
-FIXED pays eta = 1, RANDOM a share U[.5, 1] of eta*; owners answer every payment by their
+FIXED pays eta = 1, RANDOM a share U[0.5, 1] of eta*; owners answer every payment by their
 equilibrium, as in the public code.
 """
 
@@ -17,7 +16,8 @@ from torch import Tensor
 from marketenv.core import draws
 from marketenv.mechanisms import contributions, leader_optimum, leader_utility
 
-from ...stress.claims.claim import Effort, Evidence
+from ..core.effort import Effort
+from ..core.evidence import Evidence
 from ..data_valuation.settings import missing
 from .settings import ALPHA, COUNTS, IID, SEED, SKEWED, K, qualities, seeds_of, size_of
 
@@ -28,23 +28,25 @@ SIDES = (LEADER, OWNERS)
 FEW = (2, 3)
 
 
-class Earned(NamedTuple):
+class SideUtilities(NamedTuple):
     """Utility of the leader, and the mean of the owners': [seeds]."""
 
     leader: Float64[Tensor, "seeds"]
     owners: Float64[Tensor, "seeds"]
 
 
-def answered(eta: Float64[Tensor, "seeds"], quality: Float64[Tensor, "seeds owners"]) -> Earned:
+def answered(
+    eta: Float64[Tensor, "seeds"], quality: Float64[Tensor, "seeds owners"]
+) -> SideUtilities:
     """What a payment comes to where owners answer it by their equilibrium."""
     x = contributions(eta, quality, 1.0)
-    return Earned(
+    return SideUtilities(
         leader_utility(eta, (quality * x).sum(-1), ALPHA, K), (eta - x.sum(-1)) / quality.shape[-1]
     )
 
 
 @lru_cache(maxsize=256)
-def compared(data: str, split: str, n: int, n_seeds: int) -> dict[str, Earned]:
+def compare(data: str, split: str, n: int, n_seeds: int) -> dict[str, SideUtilities]:
     """What the equilibrium's payment and those of the baselines come to."""
     quality = qualities(data, split, n, n_seeds)
     eta = leader_optimum(quality, ALPHA, K, 1.0)
@@ -57,9 +59,9 @@ def gains(
     data: str, split: str, baseline: str, side: str, n_seeds: int, counts: tuple[int, ...] = COUNTS
 ) -> list[float]:
     """By how much the sum over N lies above that of a baseline, %, a number a seed."""
-    found = [compared(data, split, n, n_seeds) for n in counts]
+    results = [compare(data, split, n, n_seeds) for n in counts]
     own, other = (
-        sum(getattr(one[name], side) for one in found) for name in (EQUILIBRIUM, baseline)
+        sum(getattr(one[name], side) for one in results) for name in (EQUILIBRIUM, baseline)
     )
     gain: Tensor = 100 * (own / other - 1)
     return gain.tolist()
@@ -83,10 +85,10 @@ def above(condition: str, effort: Effort, side: str, baseline: str) -> Evidence:
     if reason := missing(data):
         return Evidence(untested=reason)
     n_seeds = size_of(effort).seeds
-    found = [compared(data, split, n, n_seeds) for n in counts]
+    results = [compare(data, split, n, n_seeds) for n in counts]
     rows = [
         [n, *(float(getattr(one[name], side).mean()) for name in (EQUILIBRIUM, *BASELINES))]
-        for n, one in zip(counts, found, strict=True)
+        for n, one in zip(counts, results, strict=True)
     ]
     head = ["owners", EQUILIBRIUM, *BASELINES]
     return Evidence(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...stress.claims.claim import Claim, Rule
+from ..core.claim import Claim
+from ..core.rules import Rule
 from .numbers import PAPER
 
 MARKET = "resource_market"
@@ -16,12 +17,12 @@ SUMMARY = (
 
 def paper_claim(id: str, words: str, rule: Rule, experiment: Any, **about: Any) -> Claim:
     """A claim of this paper; what is not named is as in most of them."""
-    told: dict[str, Any] = {"paper": PAPER, "place": SUMMARY} | about
+    parts: dict[str, Any] = {"paper": PAPER, "place": SUMMARY} | about
     return Claim(
         id=f"resources_decoupled/{id}",
         market=MARKET,
         words=words,
         rule=rule,
         experiment=experiment,
-        **told,
+        **parts,
     )

@@ -1,4 +1,4 @@
-"""What a seller may do with its data beside asking for money, and the rows that come of it."""
+"""Conduct: what a seller may do with its data, and the resulting rows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from marketenv.markets.data_worlds import Buyer
 from marketenv.markets.goods import Goods
 
 MOST_DECLARED = 5.0
-# what renamed classes are seen in: nothing, the delivery alone, the pilot too
+# where classes are renamed: nowhere, in the delivery alone, in the pilot too
 PERMUTES = ("never", "delivered", "always")
 
 # by name: the field of the action; the truth is 1 for the first two, and 0 for the others
@@ -51,9 +51,9 @@ TRUTH: dict[str, float] = {
 
 @dataclass(frozen=True)
 class Conduct:
-    """What each seller does: numbers as their fields mean them, [markets, sellers] each.
+    """What each seller does: the meanings of ``CONDUCT``, [markets, sellers] each.
 
-    declared: points that it offers, at least one; its rows come again where it has fewer
+    declared: points that it offers, at least one; it repeats its rows if it has fewer
     """
 
     declared: Int[Tensor, "markets sellers"]
@@ -67,36 +67,31 @@ class Conduct:
     @classmethod
     def of(
         cls,
-        said: Mapping[str, Float[Tensor, "markets sellers"]],
+        meaning: Mapping[str, Float[Tensor, "markets sellers"]],
         size: Int[Tensor, "markets sellers"],
     ) -> Conduct:
-        """Conduct from what fields mean; what has no field is the truth.
-        size: rows that each seller has
+        """Conduct from the meanings of fields; the truth where there is no field.
+
+        size: number of rows of each seller
         """
-        numbers = {
-            name: said.get(name, torch.full_like(size, TRUTH[name], dtype=torch.float64))
-            for name in CONDUCT
-        }
+        truth = {name: torch.full_like(size, TRUTH[name], dtype=torch.float64) for name in CONDUCT}
+        numbers = {name: meaning.get(name, truth[name]) for name in CONDUCT}
         declared = (numbers.pop("declared") * size).round().long().clamp(min=1)
         return cls(declared=declared, **numbers)
 
     @property
     def wrong(self) -> Float[Tensor, "markets sellers"]:
-        """Share of the delivered rows whose label is not its row's own, which costs nobody the
-        work of labelling.
-        """
+        """Share of the delivered rows with a label of another row, which costs no labelling."""
         return torch.where(self.permute > 0, 1.0, self.flip)
 
     def different(
         self, size: Int[Tensor, "markets sellers"], points: Int[Tensor, "markets sellers"]
     ) -> Tensor:
-        """How many different rows there are among the first ``points`` that are offered: copies
-        lie evenly among them.
-        """
+        """Number of different rows among the first ``points``; copies lie evenly among them."""
         return torch.where(points > 0, (points - 1) * self.unique(size) // self.declared + 1, 0)
 
     def unique(self, size: Int[Tensor, "markets sellers"]) -> Int[Tensor, "markets sellers"]:
-        """How many different rows there are among those that are offered."""
+        """Number of different rows among all that are offered."""
         return (self.declared * self.distinct - 1e-9).ceil().long().clamp(min=1).minimum(size)
 
 
@@ -110,13 +105,13 @@ def goods(
     keys: Int[Tensor, "markets sellers"],
     delivered: bool,
 ) -> Goods:
-    """The first ``width`` rows that each seller offers, or delivers.
+    """The first ``width`` rows that each seller shows as its pilot, or delivers.
 
-    train:  what sellers own   owners [markets, sellers];
-            labelled: whether each row of the pool has a label, None: all have
-    buyer:  whose examples everybody knows;   keys: of the round's draws
+    train:    what sellers own   owners [markets, sellers]
+    labelled: whether each row has a label; None: all rows have
+    buyer:    its examples are public;   keys: of the round's draws
 
-    A pilot and a delivery draw alike, so that they differ by the bait and by labels that are
+    A pilot and a delivery use the same draws: they differ by the bait alone, and by labels that are
     renamed for the delivery alone.
     """
     unique, declared = conduct.unique(train.size)[..., None], conduct.declared[..., None]
@@ -140,9 +135,7 @@ def _shifted(
     rates: Float[Tensor, "markets sellers"],
     keys: Int[Tensor, "markets sellers"],
 ) -> Tensor:
-    """Each row moved its seller's part of the way to an example of the buyer that is drawn for
-    it.
-    """
+    """Each row, moved its seller's part of the way to a random example of the buyer."""
     size = buyer.size.expand(len(x))[:, None, None]
     aim = (draws.uniform(draws.fold(keys, "toward"), x.shape[2]) * size).long()
     market = torch.arange(len(x), device=x.device) % len(buyer.size)
@@ -152,9 +145,7 @@ def _shifted(
 
 
 def _moments(buyer: Buyer, x: Float[Tensor, "markets sellers width *features"]) -> Moments:
-    """Mean and deviation of the buyer's examples, which noise is made to look like, for every
-    seller.
-    """
+    """Mean and deviation of the buyer's examples for every seller; noise has the same."""
     counted = torch.arange(buyer.y.shape[1], device=x.device) < buyer.size[:, None]
     mean, spread = (
         part[:, None].expand(*x.shape[:2], *x.shape[3:]) for part in moments(buyer.x, counted.to(x))

@@ -26,15 +26,14 @@ from marketenv.markets.arguments import GAME, LARGEST_MONEY, check_ready_made, d
 from marketenv.markets.data_market.conduct import CONDUCT
 from marketenv.markets.federated import ALGORITHMS, ALIGNMENTS
 
-MOST_CASH = 5e5  # with as much credit it is a million, the most that agents are shown
+MOST_CASH = 5e5  # cash and credit are then a million at most, the most that agents see
 LABELS = ("given", "features", "pseudo")
 DISTANCES = ("auto", "exact", "fast", "sliced")
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataMarketConfig:
-    """Arguments of ``data_market_v0``; docs/environments/data_market.md gives the reason of each
-    default.
+    """Arguments of ``data_market_v0``; docs/environments/data_market.md gives the reasons.
 
     n_sellers, max_cycles: sellers, and procurements of an episode
     horizon:        ``end``: the last round ends the game; ``cut``: the game would go on, and no
@@ -43,13 +42,13 @@ class DataMarketConfig:
         ``marketenv.data.make_source``); a corruption of it too
     learner, learner_options, training: the model that the buyer has trained (see
         ``marketenv.learners.LEARNERS``)
-    algorithm:      ``fedavg``, or ``fedprox`` with its pull of 0.1;
-                    communications: exchanges of a training
+    algorithm:      ``fedavg``, or ``fedprox`` with its pull of 0.1
+    communications: exchanges of a training
     alignment:      how sellers' updates are put on each other before they are averaged:
                     ``weight_matching``, ``none``, or ``auto``: matching where the learner can be
                     permuted
-    points:         training points that the buyer wants;
-                    pilots: points of the two pilot trainings
+    points:         training points that the buyer wants
+    pilots:         points of the two pilot trainings
     mixtures:       mixtures that pilots are trained for; None: 15 for up to three sellers, else one
                     a seller and one for all, at most 64
     calibration:    when pilots are trained: in ``each_round``, or in the ``first_round`` of an

@@ -1,4 +1,4 @@
-"""The phase in which deliveries are judged and everything is settled."""
+"""The phase in which deliveries are judged and paid."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ PerPair = Float64[Tensor, "markets 1 sellers"]
 
 @dataclass(frozen=True)
 class Delivered(Outcome):
-    """What deliveries came to.
+    """Results of the deliveries.
 
-    kept:   share of what was promised that was realised, between 0 and 1               [markets]
-    caught: whose delivery an audit found to be other rows than its pilot   [markets, sellers]
-    value:  of the realised accuracy to the buyer, money, over all agents   [markets, agents]
-    cost:   of collecting and sharing, and of audits, money   [markets, agents]
-    reputation: of sellers after the round, over all agents   [markets, agents]
+    kept:   share of the promised gain that is realised, between 0 and 1      [markets]
+    caught: whether an audit finds that the delivery is not like the pilot    [markets, sellers]
+    value:  of the realised accuracy to the buyer, money                      [markets, agents]
+    cost:   of collecting and sharing, and of audits, money                   [markets, agents]
+    reputation: of sellers after the round                                    [markets, agents]
     """
 
     FACTS: ClassVar[tuple[str, ...]] = ("value", "cost", "reputation")
@@ -43,29 +43,25 @@ class Delivered(Outcome):
     reputation: Float64[Tensor, "markets agents"]
 
     def story(self, agents: Sequence[str]) -> list[str]:
-        """How much of the promise was kept, and who was caught."""
-        told = (
-            [f"{100 * float(self.kept[0]):.0f} % of the promised gain was realised."]
-            if bool(self.value[0].any())
-            else []
-        )
-        return told + [
-            f"The audit catches seller_{k}: it is paid nothing."
-            for k in self.caught[0].nonzero()[:, 0].tolist()
-        ]
+        """How much of the promise is kept, and which sellers are caught."""
+        lines, sellers = [], self.caught[0].nonzero()[:, 0].tolist()
+        if bool(self.value[0].any()):
+            lines = [f"{100 * float(self.kept[0]):.0f} % of the promised gain was realised."]
+        return lines + [f"The audit catches seller_{k}: it is paid nothing." for k in sellers]
 
 
 class Deliver(Phase):
-    """Judge deliveries, settle what is held, and turn the round into utility.
+    """Judge deliveries, pay out the held money, and turn the round into utility.
 
-    At once a seller gets (1 - h) of its price; of the rest what ``release`` says for the realised
-    gain over the promised one. Who is caught by an audit gets nothing. What is not paid goes back
-    to the buyer.
+    A seller gets (1 - h) of its price at once, and of the rest the part that ``release`` gives for
+    the realised and the promised gain. A seller that an audit catches gets nothing. The remaining
+    money goes back to the buyer.
 
-    buyer:  money_per_accuracy (realised accuracy - baseline) - audits;
-            seller: - its cost per row, see ``rows_given``
-    release: as those of ``RELEASES``;   rows: of a delivery that an audit looks at;
-        memory: weight of a round in reputations
+    U_buyer  = money_per_accuracy (realised accuracy - baseline) - audits - payments
+    U_seller = payments - cost of its rows, see ``rows_to_pay``
+
+    release: as those of ``RELEASES``;   rows: of a delivery that an audit compares
+    memory:  weight of a round in reputations
     """
 
     name, outcome = "deliver", Delivered
@@ -83,87 +79,67 @@ class Deliver(Phase):
         memory: float,
         name: str = "deliver",
     ) -> None:
-        self.name = name
-        self.distances, self.release, self.tolerance, self.rows = (
-            distances,
-            release,
-            tolerance,
-            rows,
-        )
+        self.name, self.distances, self.release = name, distances, release
+        self.tolerance, self.rows = tolerance, rows
         self.labelling, self.audit_cost, self.fee, self.memory = labelling, audit_cost, fee, memory
 
     def act(
         self, floor: Floor, own: Any, quotes: Any, actions: Mapping[str, Tensor]
     ) -> tuple[Floor, Any, Delivered]:
         """Audit, pay, and value."""
-        selected, realised, baseline = (
-            floor.of(Selected),
-            floor.of(TrainedOnPurchase).realised,
-            floor.world.baseline,
-        )
+        selected, baseline = floor.of(Selected), floor.world.baseline
         caught = self._caught(floor)
-        promised, reached = (selected.predicted - baseline)[:, None], (realised - baseline)[:, None]
-        held = hold_back(
+        promised = (selected.predicted - baseline)[:, None]
+        reached = (floor.of(TrainedOnPurchase).realised - baseline)[:, None]
+        parts = hold_back(
             selected.prices, selected.hold_back, promised, reached, release=self.release
         )
-        at_once, released = (
-            torch.where(caught[:, None], 0.0, money) for money in (held.at_once, held.released)
-        )
-        floor = self._settled(floor, at_once, released)
+        at_once = torch.where(caught[:, None], 0.0, parts.at_once)
+        released = torch.where(caught[:, None], 0.0, parts.released)
+        floor = self._paid(floor, at_once, released)
         value = floor.types[BUYER]["money_per_accuracy"] * reached
         audits = self.audit_cost * selected.audited.double().sum(1, keepdim=True)
-        cost = floor.types[SELLER]["cost"] * rows_given(floor, self.labelling)
+        cost = floor.types[SELLER]["cost"] * rows_to_pay(floor, self.labelling)
         terms = {"value": (BUYER, value), "audits": (BUYER, -audits), "cost": (SELLER, -cost)}
         for name, (role, part) in terms.items():
             floor = floor.term(self.named(name), role, part)
         kept = torch.where(promised > 0, (reached / promised.clamp(min=1e-9)).clamp(0.0, 1.0), 1.0)
         reputation = self._reputation(floor, kept, caught)
-        types = {
-            **floor.types[SELLER],
-            "reputation": reputation,
-            "last_paid": (at_once + released).sum(1),
-        }
-        floor = replace(floor, types={**floor.types, SELLER: types})
-        everyone = {
-            "value": floor.everyone(**{BUYER: value}),
-            "cost": floor.everyone(**{BUYER: audits, SELLER: cost}),
-            "reputation": floor.everyone(**{SELLER: reputation}),
-        }
-        return floor, own, Delivered(kept[:, 0], caught, **everyone)
+        types = {"reputation": reputation, "last_paid": (at_once + released).sum(1)}
+        floor = replace(floor, types={**floor.types, SELLER: {**floor.types[SELLER], **types}})
+        outcome = Delivered(
+            kept=kept[:, 0],
+            caught=caught,
+            value=floor.everyone(**{BUYER: value}),
+            cost=floor.everyone(**{BUYER: audits, SELLER: cost}),
+            reputation=floor.everyone(**{SELLER: reputation}),
+        )
+        return floor, own, outcome
 
-    def _settled(self, floor: Floor, at_once: PerPair, released: PerPair) -> Floor:
-        """Pay from what is held: sellers at once, sellers by result, the platform's fee, and
-        the rest back to the buyer.
-        """
-        floor = floor.pay(self.named("price"), HELD, SELLER, at_once).pay(
-            self.named("released"), HELD, SELLER, released
-        )
-        floor = floor.pay(
-            self.named("fee"), HELD, PLATFORM, self.fee * (at_once + released).sum(2, keepdim=True)
-        )
-        return floor.pay(
-            self.named("returned"), HELD, BUYER, torch.diag_embed(floor.cash(HELD).clamp(min=0))
-        )
+    def _paid(self, floor: Floor, at_once: PerPair, released: PerPair) -> Floor:
+        """Pay sellers at once and by result, then the platform's fee; the buyer gets the rest."""
+        floor = floor.pay(self.named("price"), HELD, SELLER, at_once)
+        floor = floor.pay(self.named("released"), HELD, SELLER, released)
+        fee = self.fee * (at_once + released).sum(2, keepdim=True)
+        floor = floor.pay(self.named("fee"), HELD, PLATFORM, fee)
+        rest = torch.diag_embed(floor.cash(HELD).clamp(min=0))
+        return floor.pay(self.named("returned"), HELD, BUYER, rest)
 
     def _caught(self, floor: Floor) -> Bool[Tensor, "markets sellers"]:
-        """Who is audited and delivers other rows than its pilot was made of, beyond the tolerance.
+        """Whether each seller is audited and its delivery is too far from its pilot.
 
         W(pilot, delivery) > tolerance * W(pilot, buyer's examples)
-        Rows are compared with the pilot's own and not with the buyer's: noise may lie no farther
-        off than honest rows do.
+        A delivery is compared with the pilot and not with the buyer's examples, since noise may lie
+        as near to those as honest rows do.
         """
         selected, offered = floor.of(Selected), floor.of(Offered)
         if not bool(selected.audited.any()):
             return selected.audited
         rows = stock(floor, offered, self.rows, delivered=True, pseudo=self.distances.pseudo)
-        measures = self.distances.measures(
-            floor, rows.first(MOST_MEASURED), torch.zeros_like(offered.conduct.spoof)
-        )
-        piloted = floor.of(Piloted)
-        return selected.audited & (
-            self.distances.between(piloted.forecast.measures, measures)
-            > self.tolerance * piloted.apart
-        )
+        nothing, piloted = torch.zeros_like(offered.conduct.spoof), floor.of(Piloted)
+        measures = self.distances.measures(floor, rows.first(MOST_MEASURED), nothing)
+        apart = self.distances.between(piloted.forecast.measures, measures)
+        return selected.audited & (apart > self.tolerance * piloted.apart)
 
     def _reputation(
         self,
@@ -171,24 +147,21 @@ class Deliver(Phase):
         kept: Float64[Tensor, "markets 1"],
         caught: Bool[Tensor, "markets sellers"],
     ) -> Float64[Tensor, "markets sellers"]:
-        """Past reputation and how far this round's promise was kept, of those who sold; 0
-        counts where one is caught.
+        """A mean of the old reputation and of this round's ``kept``, which is 0 for the caught.
+
+        The reputation of a seller that sells nothing stays.
         """
         old, sold = floor.types[SELLER]["reputation"], floor.of(Selected).points > 0
         new = torch.where(caught, 0.0, kept)
         return torch.where(sold, (1 - self.memory) * old + self.memory * new, old)
 
 
-def rows_given(floor: Floor, labelling: float) -> Float64[Tensor, "markets sellers"]:
-    """Rows that each seller has to pay for: different ones, without noise; what has no label, or a
-    wrong one, saves its share.
+def rows_to_pay(floor: Floor, labelling: float) -> Float64[Tensor, "markets sellers"]:
+    """Number of rows that each seller pays for: copies and noise are free, labels cost a share.
 
-    labelling: share of a row's cost that is its label
+    labelling: share of a row's cost that is its label; a missing or a wrong label is free
     """
     conduct, world = floor.of(Offered).conduct, floor.world
     rows = conduct.different(world.size, floor.of(Selected).points)
-    return (
-        rows
-        * (1 - conduct.bait)
-        * (1 - labelling * (1 - world.labelled_share * (1 - conduct.wrong)))
-    )
+    unlabelled = 1 - world.labelled_share * (1 - conduct.wrong)
+    return rows * (1 - conduct.bait) * (1 - labelling * unlabelled)

@@ -1,10 +1,9 @@
-"""The data market: a buyer procures training data of private sellers through a platform that
-predicts accuracy beforehand.
+"""The data market: a buyer procures training data through a platform that predicts accuracy.
 
 A round: sellers make sealed offers (``Offer``); the platform measures distances of their pilots,
-trains pilot models and forecasts (``Pilot``); the buyer chooses mixture, budget and guards, the
-rule sells (``Select``); the model is trained on what is delivered (``TrainSelected``); deliveries
-are judged and everything is settled (``Deliver``).
+trains pilot models and predicts accuracy (``Pilot``); the buyer chooses a mixture, a budget and
+guards, and the rule sells (``Select``); the model is trained on the delivered points
+(``TrainSelected``); deliveries are judged and paid (``Deliver``).
 
 Source: Li, Yang, Jia, Pang, "Data Valuation and Selection in a Federated Model Marketplace" (arXiv
 2509.18104) for distances, pilots and forecast. Offers, payments, audits, hold-back and reputations
@@ -33,15 +32,15 @@ from marketenv.markets.arguments import make_learner, source_of
 from marketenv.markets.data_market.conduct import CONDUCT
 from marketenv.markets.data_market.config import DataMarketConfig
 from marketenv.markets.data_market.deliver import Deliver
-from marketenv.markets.data_market.forecast import SELECTIONS
 from marketenv.markets.data_market.moves import BUYER, SELLER
 from marketenv.markets.data_market.offer import Offer
 from marketenv.markets.data_market.pilot import MOST_MEASURED, Pilot
 from marketenv.markets.data_market.select import HELD, PLATFORM, Select
+from marketenv.markets.data_market.selections import SELECTIONS
 from marketenv.markets.data_market.train_selected import TrainSelected
 from marketenv.markets.data_worlds import DataWorlds, open_content
 from marketenv.markets.distances import Distances
-from marketenv.markets.federated import federated_training
+from marketenv.markets.federated import Federated, federated_training
 from marketenv.markets.models import Models
 from marketenv.markets.worlds import shared_exams
 from marketenv.mechanisms import DATA_RULES, RELEASES, DataRule
@@ -51,12 +50,12 @@ NAME = "data_market_v0"
 DEFAULT_TRAINING = Training(
     optimizer="sgd", learning_rate=0.1, momentum=0.9, batch_size=32, steps=5
 )
-# sellers up to which distances are taken between rows, not between projected histograms
+# sellers up to which distances are between rows, and not between projected histograms
 MOST_FAST = 64
 
 
 def data_market(config: DataMarketConfig | None = None) -> Market:
-    """A batch of data markets; see the module's text for a round and the config for its parts.
+    """A batch of data markets; the module's text tells a round, the config its parts.
 
     >>> [phase.name for phase in data_market().phases]
     ['offer', 'pilot', 'select', 'train_selected', 'deliver']
@@ -70,30 +69,11 @@ def data_market(config: DataMarketConfig | None = None) -> Market:
             " labels."
         )
     learner = make_learner(c.learner, source, c.training or DEFAULT_TRAINING, c.learner_options)
-    distances, federated = (
-        _distances(c, source),
-        federated_training(learner, c.communications, c.algorithm, c.alignment),
-    )
-    # of one beginning and few steps: nothing there to match
-    pilot = dataclasses.replace(federated, aligned=False)
-    scales = (c.money_per_accuracy[1], c.cost_per_point[1])
+    distances = _distances(c, source)
+    federated = federated_training(learner, c.communications, c.algorithm, c.alignment)
     phases = (
         Offer(c.cost_per_point[1], tuple(CONDUCT) if c.conduct is None else c.conduct),
-        Pilot(
-            learner=learner,
-            federated=pilot,
-            distances=distances,
-            estimator=named_part(
-                c.estimator, "estimator", FORMS, "a callable sellers -> terms", takes=1
-            ),
-            selection=named_part(
-                c.selection, "selection", SELECTIONS, "a callable Case -> mixture", takes=1
-            ),
-            pilots=c.pilots,
-            points=c.points,
-            mixtures=c.mixtures,
-            calibration=c.calibration,
-        ),
+        _pilot(c, learner, federated, distances),
         Select(
             rule=named_part(c.rule, "rule", DATA_RULES, "a DataRule object", kind=DataRule),
             distances=distances,
@@ -101,21 +81,10 @@ def data_market(config: DataMarketConfig | None = None) -> Market:
             points=c.points,
             fee=c.fee,
             guards=(c.verify, c.hold_back),
-            scales=scales,
+            scales=(c.money_per_accuracy[1], c.cost_per_point[1]),
         ),
         TrainSelected(learner, federated, c.points, distances.pseudo),
-        Deliver(
-            distances=distances,
-            release=named_part(
-                c.release, "release", RELEASES, "a callable (promised, realised) -> part", takes=2
-            ),
-            tolerance=c.tolerance,
-            rows=c.pilots[1],
-            labelling=c.labelling,
-            audit_cost=c.audit_cost,
-            fee=c.fee,
-            memory=c.memory,
-        ),
+        _deliver(c, distances),
     )
     people = People(
         roles={SELLER: c.n_sellers, BUYER: 1},
@@ -130,10 +99,43 @@ def data_market(config: DataMarketConfig | None = None) -> Market:
     return Market(people, phases, horizon=c.max_cycles, cut=cut, name=NAME, config=c, source=source)
 
 
-def _distances(c: DataMarketConfig, source: Source) -> Distances:
-    method = (
-        c.distance if c.distance != "auto" else "fast" if c.n_sellers <= MOST_FAST else "sliced"
+def _pilot(
+    c: DataMarketConfig, learner: Learner, federated: Federated, distances: Distances
+) -> Pilot:
+    """The phase of pilots; they start from one model and take few steps, so none is aligned."""
+    wanted = "a callable SelectionCase -> mixture"
+    terms = "a callable sellers -> terms"
+    return Pilot(
+        learner=learner,
+        federated=dataclasses.replace(federated, aligned=False),
+        distances=distances,
+        estimator=named_part(c.estimator, "estimator", FORMS, terms, takes=1),
+        selection=named_part(c.selection, "selection", SELECTIONS, wanted, takes=1),
+        pilots=c.pilots,
+        points=c.points,
+        mixtures=c.mixtures,
+        calibration=c.calibration,
     )
+
+
+def _deliver(c: DataMarketConfig, distances: Distances) -> Deliver:
+    wanted = "a callable (promised, realised) -> part"
+    return Deliver(
+        distances=distances,
+        release=named_part(c.release, "release", RELEASES, wanted, takes=2),
+        tolerance=c.tolerance,
+        rows=c.pilots[1],
+        labelling=c.labelling,
+        audit_cost=c.audit_cost,
+        fee=c.fee,
+        memory=c.memory,
+    )
+
+
+def _distances(c: DataMarketConfig, source: Source) -> Distances:
+    method = c.distance
+    if method == "auto":
+        method = "fast" if c.n_sellers <= MOST_FAST else "sliced"
     return Distances(
         n_classes=source.n_outputs,
         labels=c.labels,
@@ -149,8 +151,7 @@ def _distances(c: DataMarketConfig, source: Source) -> Distances:
 
 @dataclass(frozen=True, eq=False)
 class Furnish:
-    """What is on the floor at the start of an episode: data, private types, and the buyer's first
-    model.
+    """Draws data, private types and the buyer's first model at the start; a callable.
 
     shared: whether all markets share the buyer's examples, and their test examples
     """
@@ -163,28 +164,20 @@ class Furnish:
     def __call__(self, floor: Floor) -> Floor:
         """The furnished floor."""
         params = own_parts.first_models(self.learner, floor.keys("buyer's model"))[:, None]
-        opening = partial(
-            open_content, self.source, self.learner, self.config.dimensions, self.shared
-        )
+        dimensions = self.config.dimensions
+        opening = partial(open_content, self.source, self.learner, dimensions, self.shared)
         world = DataWorlds.of(opening, floor.seeds)
         scores = world.score(params, floor.round)
         models = {BUYER: Models.first(params, params[..., :0], scores.loss, scores.accuracy)}
         return dataclasses.replace(floor, world=world, models=models, types=self._types(floor))
 
     def _types(self, floor: Floor) -> dict[str, dict[str, Float64[Tensor, "markets count"]]]:
-        """Costs per point, and money per accuracy, uniform in the config's intervals; everybody
-        begins with a good name.
-        """
-        c, draw = self.config, partial(draws.uniform, draws.fold(floor.seeds, "types"))
+        """Uniform costs per point and money per accuracy; every reputation is 1 at first."""
+        c = self.config
+        uniform = draws.uniform(draws.fold(floor.seeds, "types"), c.n_sellers + 1)
         (low, high), (least, most) = c.cost_per_point, c.money_per_accuracy
-        drawn = draw(c.n_sellers + 1)
-        cost = low + (high - low) * drawn[:, :-1]
-        seller = {
-            "cost": cost,
-            "reputation": torch.ones_like(cost),
-            "last_paid": torch.zeros_like(cost),
-        }
-        return {
-            SELLER: seller,
-            BUYER: {"money_per_accuracy": least + (most - least) * drawn[:, -1:]},
-        }
+        cost = low + (high - low) * uniform[:, :-1]
+        money_per_accuracy = least + (most - least) * uniform[:, -1:]
+        ones, zeros = torch.ones_like(cost), torch.zeros_like(cost)
+        seller = {"cost": cost, "reputation": ones, "last_paid": zeros}
+        return {SELLER: seller, BUYER: {"money_per_accuracy": money_per_accuracy}}

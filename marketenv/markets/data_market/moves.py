@@ -12,11 +12,11 @@ BUYER, SELLER = "buyer", "seller"
 
 
 def sellers_move(cost_max: float, conduct: Sequence[str]) -> Move:
-    """What a seller knows when it makes its offer, and what it says and does.
+    """What a seller sees when it makes its offer, and what it asks and does.
 
     cost_max: largest cost of a point, money;   conduct: names of ``CONDUCT`` that it may choose
     """
-    seen = Fields(
+    sees = Fields(
         (
             Field(
                 "cost",
@@ -52,16 +52,16 @@ def sellers_move(cost_max: float, conduct: Sequence[str]) -> Move:
             text="least average price per point that it accepts",
         ),
     )
-    return Move(seen, Fields((*asks, *(CONDUCT[name] for name in conduct))))
+    return Move(sees, Fields((*asks, *(CONDUCT[name] for name in conduct))))
 
 
 def buyers_move(count: int, worth_max: float, cost_max: float) -> Move:
-    """What the buyer is told of the offers, and how it chooses among them.
+    """What the buyer sees of the offers, and its choice among them.
 
-    count: of the sellers;   worth_max: most money per unit of accuracy;
-        cost_max: largest cost of a point, money
+    count: number of sellers;   worth_max: most money per unit of accuracy
+    cost_max: largest cost of a point, money
     """
-    seen = Fields(
+    sees = Fields(
         (
             Field(
                 "ask", count, 0.0, 10 * max(cost_max, 1e-6), "each seller's ask, money per point"
@@ -115,4 +115,4 @@ def buyers_move(count: int, worth_max: float, cost_max: float) -> Move:
             Share("hold_back", unit="of prices", text="paid by realised accuracy alone"),
         )
     )
-    return Move(seen, does)
+    return Move(sees, does)

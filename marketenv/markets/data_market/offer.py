@@ -20,10 +20,10 @@ from marketenv.markets.data_market.moves import BUYER, SELLER, sellers_move
 class Offered(Outcome):
     """What sellers offer and do.
 
-    ask, reserve: money per point: what each says a point costs it, and the least average price that
-        it accepts
-    conduct: what it does with its data, which nobody else sees
-    asked, declared: the ask and the number of points over all agents
+    ask:     money per point that each seller asks       [markets, sellers]
+    reserve: least average price per point that it accepts, money   [markets, sellers]
+    conduct: what it does with its data, which no other agent sees
+    asked, declared: the ask and the number of points over all agents   [markets, agents]
     """
 
     FACTS: ClassVar[tuple[str, ...]] = ("asked", "declared")
@@ -47,17 +47,15 @@ class Offered(Outcome):
             if name not in ("declared", "permute") and value != TRUTH[name]
         ]
         lies += [f"classes renamed: {when}"] * (when != PERMUTES[0])
-        told = (
-            f"seller_{k} offers {int(numbers['declared'])} points at {float(self.ask[0, k]):.4f} a"
-            " point"
-        )
-        return f"{told}{'; ' + ', '.join(lies) if lies else ''}."
+        points, ask = int(numbers["declared"]), float(self.ask[0, k])
+        text = f"seller_{k} offers {points} points at {ask:.4f} a point"
+        return f"{text}{'; ' + ', '.join(lies) if lies else ''}."
 
 
 class Offer(Phase):
-    """Every seller asks for money and chooses its conduct; nobody sees the others' offers.
+    """Every seller asks for money and chooses its conduct; no seller sees another's offer.
 
-    conduct:  names of ``CONDUCT`` that sellers may choose; what is left out is the truth
+    conduct:  names of ``CONDUCT`` that sellers may choose; they are truthful in all others
     cost_max: largest cost of a point, money
     """
 
@@ -70,7 +68,7 @@ class Offer(Phase):
         self.moves = {SELLER: sellers_move(cost_max, conduct)}
 
     def show(self, floor: Floor, own: Any, quotes: Any) -> Shown:
-        """What each seller knows of itself, and the buyer's money."""
+        """What each seller sees of itself, and the buyer's money."""
         types = floor.types[SELLER]
         size, played = floor.world.size.double(), floor.played[:, None].expand_as(types["cost"])
         money = floor.purse(BUYER).expand_as(types["cost"])
@@ -90,24 +88,22 @@ class Offer(Phase):
     ) -> tuple[Floor, Any, Offered]:
         """Read the offers."""
         cost = floor.types[SELLER]["cost"]
-        known = {"ask": cost[..., None]}
-        said = {
-            name: value[..., 0]
-            for name, value in self.moves[SELLER].action.read(actions[SELLER], known).items()
-        }
-        ask, reserve = self._money(said.pop("ask"), cost), self._money(said.pop("reserve"), cost)
-        conduct = Conduct.of(said, floor.world.size)
-        told = {"asked": ask, "declared": conduct.declared.double()}
-        return (
-            floor,
-            own,
-            Offered(
-                ask, reserve, conduct, **{n: floor.everyone(**{SELLER: v}) for n, v in told.items()}
-            ),
+        fields = self.moves[SELLER].action.read(actions[SELLER], {"ask": cost[..., None]})
+        meaning = {name: numbers[..., 0] for name, numbers in fields.items()}
+        ask = self._money(meaning.pop("ask"), cost)
+        reserve = self._money(meaning.pop("reserve"), cost)
+        conduct = Conduct.of(meaning, floor.world.size)
+        outcome = Offered(
+            ask=ask,
+            reserve=reserve,
+            conduct=conduct,
+            asked=floor.everyone(**{SELLER: ask}),
+            declared=floor.everyone(**{SELLER: conduct.declared.double()}),
         )
+        return floor, own, outcome
 
     def _money(
         self, multiple: Float[Tensor, "markets sellers"], cost: Float64[Tensor, "markets sellers"]
     ) -> Tensor:
-        """A multiple of the cost in money, inf where that is beyond all numbers."""
+        """A multiple of the cost, money; inf where the product overflows."""
         return (multiple * cost).double()

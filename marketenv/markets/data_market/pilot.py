@@ -1,6 +1,4 @@
-"""The phase in which the platform values what is offered: distances of pilots, pilot trainings,
-and a forecast.
-"""
+"""The phase of pilots: distances, pilot trainings, and the forecast of accuracy."""
 
 from __future__ import annotations
 
@@ -20,15 +18,15 @@ from marketenv.core.shards import Shards
 from marketenv.learners import Learner
 from marketenv.markets import own_parts
 from marketenv.markets.data_market.conduct import goods
-from marketenv.markets.data_market.forecast import (
-    Case,
-    Forecast,
-    Selection,
-    first_mixtures,
-    selected,
-)
+from marketenv.markets.data_market.forecast import Forecast
 from marketenv.markets.data_market.moves import SELLER
 from marketenv.markets.data_market.offer import Offered
+from marketenv.markets.data_market.selections import (
+    Selection,
+    SelectionCase,
+    first_mixtures,
+    recommend,
+)
 from marketenv.markets.distances import Distances, pseudo_labels
 from marketenv.markets.federated import Federated, quotas
 from marketenv.markets.goods import Goods
@@ -41,9 +39,9 @@ MOST_MEASURED = 64  # rows of each pilot that distances are taken from
 class Piloted(Outcome):
     """What the platform knows of the offers.
 
-    mixtures:    shares of the sellers that pilots were trained for   [markets, mixtures, sellers]
-    distances:   of each of them from the buyer's examples               [markets, mixtures]
-    scores:      accuracy of the last trained pilots at N0 and at N1     [markets, 2, mixtures]
+    mixtures:    shares of the sellers for each pilot                 [markets, mixtures, sellers]
+    distances:   of each mixture from the buyer's examples               [markets, mixtures]
+    scores:      accuracy of the last pilot models at N0 and at N1       [markets, 2, mixtures]
     apart:       distance of every seller alone                          [markets, sellers]
     forecast:    accuracy of any mixture at any number of points
     recommended: shares of the sellers                                   [markets, sellers]
@@ -72,11 +70,11 @@ class Piloted(Outcome):
 
 @dataclass(frozen=True)
 class Fitted:
-    """The phase's own memory: estimators at both pilot sizes, and the accuracies and mixtures that
-    they were fitted to.
+    """The phase's own memory: estimators at both pilot sizes, and the data of their fit.
 
-    potentials: of the last round's distances, those of its mixtures and then those of single
-        sellers; see ``wad_again``
+    scores, mixtures: accuracies and mixtures of the fit
+    potentials: of the last round's distances, first of its mixtures and then of single sellers; see
+        ``wad_again``
     """
 
     low: Estimator
@@ -89,13 +87,13 @@ class Fitted:
 class Pilot(Phase):
     """Value the offers before anything is bought.
 
-    Distances of mixtures of pilot rows from the buyer's examples, accuracies of models trained on
-    N0 < N1 pilot rows of every mixture, an estimator fitted at both sizes, and the mixture that is
-    recommended for N points by it.
+    The platform measures distances of mixtures of pilot rows from the buyer's examples, trains a
+    model on N0 and on N1 > N0 pilot rows of every mixture, fits an estimator at both sizes, and
+    recommends a mixture for N points.
 
     federated: how pilots are trained;   pilots: N0, N1;   points: N
     calibration: ``each_round`` trains pilots in every round, ``first_round`` once an episode;
-        distances are always measured
+        distances are measured in every round
     """
 
     name, outcome = "pilot", Piloted
@@ -124,20 +122,17 @@ class Pilot(Phase):
         self, floor: Floor, own: Any, quotes: Any, actions: Mapping[str, Tensor]
     ) -> tuple[Floor, Any, Piloted]:
         """Measure, train, fit, and recommend."""
-        offered = floor.of(Offered)
-        shown = stock(
-            floor, offered, max(self.pilots), delivered=False, pseudo=self.distances.pseudo
-        )
-        measures = self.distances.measures(floor, shown.first(MOST_MEASURED), offered.conduct.spoof)
-        count = shown.size.shape[1]
-        # where pilots are trained
-        now = floor.round >= 0 if self.calibration == "each_round" else floor.round == 0
-        mixtures = torch.where(now[:, None, None], self._mixtures(floor, count), own.mixtures)
+        offered, pseudo = floor.of(Offered), self.distances.pseudo
+        rows = stock(floor, offered, max(self.pilots), delivered=False, pseudo=pseudo)
+        measures = self.distances.measures(floor, rows.first(MOST_MEASURED), offered.conduct.spoof)
+        count = rows.size.shape[1]
+        trains = floor.round >= 0 if self.calibration == "each_round" else floor.round == 0
+        mixtures = torch.where(trains[:, None, None], self._mixtures(floor, count), own.mixtures)
         both, last = _and_single_sellers(mixtures), _and_single_sellers(own.mixtures)
         distances, potentials = self.distances.wad_again(measures, both, last, own.potentials)
         own = replace(own, potentials=potentials)
         near, apart = distances[:, : mixtures.shape[1]], distances[:, mixtures.shape[1] :]
-        own = self._fitted(floor, own, shown, mixtures, near, now.nonzero()[:, 0])
+        own = self._fitted(floor, own, rows, mixtures, near, trains.nonzero()[:, 0])
         forecast = Forecast(
             measures=measures,
             low=own.low,
@@ -147,118 +142,102 @@ class Pilot(Phase):
             pilots=self.pilots,
             points=self.points,
         )
-        trial = partial(self._trial, floor, offered)
-        known = (forecast, self.distances, mixtures, near, apart)
-        recommended = selected(
-            self.selection, Case(*known, floor.keys(*self.purpose("selection")), trial)
+        trial, keys = partial(self._trial, floor, offered), floor.keys(*self.purpose("selection"))
+        case = SelectionCase(forecast, self.distances, mixtures, near, apart, keys, trial)
+        outcome = Piloted(
+            mixtures=mixtures,
+            distances=near,
+            scores=own.scores,
+            apart=apart,
+            forecast=forecast,
+            recommended=recommend(self.selection, case),
+            distance=floor.everyone(**{SELLER: apart}),
         )
-        everybody = floor.everyone(**{SELLER: apart})
-        return (
-            floor,
-            own,
-            Piloted(mixtures, near, own.scores, apart, forecast, recommended, everybody),
-        )
+        return floor, own, outcome
 
     def _trial(
         self, floor: Floor, offered: Offered, mixtures: Float64[Tensor, "markets mixtures sellers"]
     ) -> Float64[Tensor, "markets mixtures"]:
-        """Accuracies that mixtures really come to: of models trained on all the points, as they
-        would be delivered.
-        """
+        """True accuracies of mixtures: models are trained on the whole deliveries."""
         rows = stock(floor, offered, self.points, delivered=True, pseudo=self.distances.pseudo)
-        bought = quotas(mixtures, self.points, offered.conduct.declared)
-        models = trained(floor, self.learner, self.federated, rows, bought, ("train",))
+        points = quotas(mixtures, self.points, offered.conduct.declared)
+        models = trained(floor, self.learner, self.federated, rows, points, ("train",))
         return floor.world.score(models, floor.round).accuracy.double()
 
     def begin(self, floor: Floor) -> Fitted:
-        """Nothing is fitted yet: estimators that expect no accuracy."""
+        """Estimators that predict an accuracy of 0, as nothing is measured yet."""
         count = floor.count(SELLER)
         mixtures = self._mixtures(floor, count)
         scores = torch.zeros_like(mixtures[:, None, :, 0]).expand(-1, 2, -1).contiguous()
         nothing = fit_estimator(mixtures, scores[:, 0], scores[:, 0], self.estimator)
-        potentials = mixtures.new_zeros(
-            len(mixtures), mixtures.shape[1] + count, self.distances.remembered
-        )
-        return Fitted(nothing, nothing, scores, mixtures, potentials)
+        shape = (len(mixtures), mixtures.shape[1] + count, self.distances.remembered)
+        return Fitted(nothing, nothing, scores, mixtures, mixtures.new_zeros(shape))
 
     def _mixtures(self, floor: Floor, count: int) -> Float64[Tensor, "markets mixtures sellers"]:
-        """The mixtures that pilots are trained for, of this round."""
-        return first_mixtures(
-            count, self.mixtures, floor.keys(*self.purpose("mixtures"))
-        ).contiguous()
+        """The mixtures that pilots of this round are trained for."""
+        keys = floor.keys(*self.purpose("mixtures"))
+        return first_mixtures(count, self.mixtures, keys).contiguous()
 
     def _fitted(
         self,
         floor: Floor,
         own: Fitted,
-        shown: Goods,
+        rows: Goods,
         mixtures: Float64[Tensor, "markets mixtures sellers"],
         near: Float64[Tensor, "markets mixtures"],
         index: Int[Tensor, "some"],
     ) -> Fitted:
-        """Estimators of pilots that are trained now, in the markets of ``index``; elsewhere
-        those of the first round.
-        """
+        """Estimators of this round's pilots in the markets of ``index``; elsewhere the old ones."""
         if not len(index):
             return own
-        scores = self._accuracies(floor, shown, mixtures)
+        scores = self._accuracies(floor, rows, mixtures)
         low, high = (fit_estimator(mixtures, near, scores[:, k], self.estimator) for k in (0, 1))
-        fitted: Fitted = tree.put(
-            own, index, tree.rows(Fitted(low, high, scores, mixtures, own.potentials), index)
-        )
-        return fitted
+        new = Fitted(low, high, scores, mixtures, own.potentials)
+        memory: Fitted = tree.put(own, index, tree.rows(new, index))
+        return memory
 
     def _accuracies(
-        self, floor: Floor, shown: Goods, mixtures: Float64[Tensor, "markets mixtures sellers"]
+        self, floor: Floor, rows: Goods, mixtures: Float64[Tensor, "markets mixtures sellers"]
     ) -> Float64[Tensor, "markets two mixtures"]:
-        """Accuracy on the buyer's examples of models trained for each mixture at N0 and at N1
-        points, in one call.
-        """
-        bought = torch.cat([quotas(mixtures, size, shown.size) for size in self.pilots], 1)
-        models = trained(floor, self.learner, self.federated, shown, bought, self.purpose("pilot"))
+        """Accuracy of models trained for each mixture at N0 and at N1 points, in one call."""
+        points = torch.cat([quotas(mixtures, size, rows.size) for size in self.pilots], 1)
+        models = trained(floor, self.learner, self.federated, rows, points, self.purpose("pilot"))
         accuracy = floor.world.score(models, floor.round).accuracy.double()
-        return torch.where(bought.sum(-1) > 0, accuracy, floor.world.baseline[:, None]).unflatten(
-            1, (2, -1)
-        )
+        accuracy = torch.where(points.sum(-1) > 0, accuracy, floor.world.baseline[:, None])
+        return accuracy.unflatten(1, (2, -1))
 
 
 def _and_single_sellers(
     mixtures: Float64[Tensor, "markets mixtures sellers"],
 ) -> Float64[Tensor, "markets measured sellers"]:
     """The mixtures, and then every seller alone."""
-    return torch.cat(
-        [mixtures, torch.eye(mixtures.shape[-1]).to(mixtures).expand(len(mixtures), -1, -1)], 1
-    )
+    alone = torch.eye(mixtures.shape[-1]).to(mixtures).expand(len(mixtures), -1, -1)
+    return torch.cat([mixtures, alone], 1)
 
 
-# --- what pilots and deliveries are made of -------------------------------------------------------
+# --- rows of pilots and deliveries ----------------------------------------------------------------
 
 
 def stock(floor: Floor, offered: Offered, width: int, delivered: bool, pseudo: bool) -> Goods:
-    """The first ``width`` rows that each seller shows, or delivers; no more than are declared.
+    """The first ``width`` rows that each seller shows, or delivers; at most those it declares.
 
-    pseudo: whether rows without a label get the class that is nearest, instead of the true one,
-        which the buyer finds out
+    pseudo: whether rows without a label get the nearest class; else the buyer finds their true one
     """
-    world = floor.world
-    width = min(width, int(offered.conduct.declared.max()))
+    world, conduct = floor.world, offered.conduct
     keys = draws.agent_keys(floor.keys("goods"), offered.ask.shape[1])
-    n_classes = world.content.n_classes
     rows = goods(
         world.train,
         world.labelled,
-        offered.conduct,
-        width,
+        conduct,
+        min(width, int(conduct.declared.max())),
         world.buyer,
-        n_classes,
+        world.content.n_classes,
         keys,
         delivered=delivered,
     )
-    return (
-        replace(rows, y=pseudo_labels(rows, world.buyer, n_classes))
-        if pseudo and world.labelled is not None
-        else rows
-    )
+    if not pseudo or world.labelled is None:
+        return rows
+    return replace(rows, y=pseudo_labels(rows, world.buyer, world.content.n_classes))
 
 
 def trained(
@@ -266,24 +245,18 @@ def trained(
     learner: Learner,
     federated: Federated,
     rows: Goods,
-    bought: Int[Tensor, "markets mixtures sellers"],
+    points: Int[Tensor, "markets mixtures sellers"],
     purpose: tuple[int | str, ...],
 ) -> Float[Tensor, "markets mixtures params"]:
-    """Models that are trained on the first ``bought`` rows of each seller; all of a market
-    begin as the same model.
-    """
-    n_markets, n_mixtures, n_sellers = bought.shape
+    """Models trained on the first ``points`` rows of each seller, from one first model a market."""
+    n_markets, n_mixtures, n_sellers = points.shape
     first = own_parts.first_models(learner, floor.keys("buyer's model"))
     params = first[:, None].expand(-1, n_mixtures, -1).flatten(0, 1)
-    market, mixture, seller = bought.nonzero().unbind(1)
-    weight, width = bought[market, mixture, seller], rows.y.shape[-1]
-    pool = Shards(
-        rows.x.flatten(0, 2),
-        rows.y.flatten(),
-        ((market * n_sellers + seller) * width)[:, None]
-        + torch.arange(width, device=weight.device),
-        weight.clamp(max=width),
-    )
+    market, mixture, seller = points.nonzero().unbind(1)
+    weight, width = points[market, mixture, seller], rows.y.shape[-1]
+    start = ((market * n_sellers + seller) * width)[:, None]
+    index = start + torch.arange(width, device=weight.device)
+    pool = Shards(rows.x.flatten(0, 2), rows.y.flatten(), index, weight.clamp(max=width))
     keys = draws.fold(floor.keys(*purpose)[market], seller)
     models = federated.train(params, pool, market * n_mixtures + mixture, weight, keys)
     return models.unflatten(0, (n_markets, n_mixtures))

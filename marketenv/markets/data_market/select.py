@@ -1,6 +1,4 @@
-"""The phase in which the buyer chooses what it buys and how it guards itself, and the rule says
-who is bought at which price.
-"""
+"""The phase in which the buyer chooses a mixture, a budget and guards, and the rule sells."""
 
 from __future__ import annotations
 
@@ -25,7 +23,7 @@ from marketenv.markets.federated import quotas
 from marketenv.mechanisms import DataRule, apply_data_rule
 
 HELD, PLATFORM = "held", "platform"
-# sums of prices in another order round apart: so much more is held, and comes back
+# this much more is held, and comes back: sums of prices in another order round differently
 CUSHION = 1 + 1e-12
 
 
@@ -34,13 +32,13 @@ class Selected(Outcome):
     """What is bought.
 
     points:    of each seller, 0 where nothing is bought           int64 [markets, sellers]
-    prices:    agreed for them, money                              float64 [markets, 1, sellers]
-    asks, values: what the rule was told of each seller, money     float64 [markets, sellers]
-    budget:    what it was told of the buyer, money                float64 [markets]
-    predicted: accuracy that is expected of all that is bought     float64 [markets]
-    audited:   whose delivery is checked                           bool [markets, sellers]
+    prices:    of these points, money                              float64 [markets, 1, sellers]
+    asks, values: inputs of the rule for each seller, money        float64 [markets, sellers]
+    budget:    input of the rule for the buyer, money              float64 [markets]
+    predicted: accuracy that is predicted of the purchase          float64 [markets]
+    audited:   whether the delivery is checked                     bool [markets, sellers]
     hold_back: share of the prices                                 float64 [markets, 1]
-    bought, price: points that were bought, and money agreed, over all agents
+    bought, price: number of points, and their price, over all agents   [markets, agents]
     """
 
     FACTS: ClassVar[tuple[str, ...]] = ("bought", "price")
@@ -58,48 +56,42 @@ class Selected(Outcome):
     price: Float64[Tensor, "markets agents"]
 
     def edges(self) -> Tensor:
-        """The buyer and those it buys from."""
-        links = torch.zeros(
-            *self.bought.shape, self.bought.shape[1], dtype=torch.bool, device=self.bought.device
-        )
-        count = self.points.shape[1]
+        """From the buyer to the sellers that it buys from."""
+        (markets, agents), count = self.bought.shape, self.points.shape[1]
+        links = torch.zeros(markets, agents, agents, dtype=torch.bool, device=self.bought.device)
         links[:, count, :count] = self.points > 0
         return links
 
     def story(self, agents: Sequence[str]) -> list[str]:
-        """Who is bought at which price."""
+        """Points and prices of the sellers."""
         numbers = zip(self.points[0].tolist(), self.prices[0, 0].tolist(), strict=True)
-        told = [
+        sales = [
             f"seller_{k} sells {points} point{'s' * (points > 1)} for {price:.4f}."
             for k, (points, price) in enumerate(numbers)
             if points
         ]
-        held = f"{100 * float(self.hold_back[0, 0]):.0f} % of the prices is held back"
-        return [
-            *(told or ["Nothing is bought."]),
-            f"An accuracy of {float(self.predicted[0]):.3f} is predicted; {held}.",
-        ]
+        share, predicted = 100 * float(self.hold_back[0, 0]), float(self.predicted[0])
+        held = f"{share:.0f} % of the prices is held back"
+        forecast = f"An accuracy of {predicted:.3f} is predicted; {held}."
+        return [*(sales or ["Nothing is bought."]), forecast]
 
 
 @dataclass(frozen=True)
 class Quotes:
-    """What the buyer is told of the recommended mixture: predicted accuracy, and each seller's
-    value in accuracy.
-    """
+    """What the buyer sees of the recommended mixture, in accuracy: predicted, and by seller."""
 
     predicted: Float64[Tensor, "markets"]
     values: Float64[Tensor, "markets sellers"]
 
 
 class Select(Phase):
-    """The buyer sets a budget, a mixture and its guards; the rule chooses sellers and prices; the
-    money is held.
+    """The buyer sets a budget, a mixture and guards; the rule sets prices; the money is held.
 
-    A seller's quota is its share of the points, at most what it declares. Where the rule pays it
-    less than its reserve, it does not sell.
+    A seller's quota is its share of the points, at most what it declares. A seller does not sell
+    where the rule pays less than its reserve.
 
-    rule: who is bought at which price;   fee: the platform's share on top of prices
-    guards: chance of an audit and share held back that a truthful buyer sets
+    rule:   which sellers are bought at which price;   fee: the platform's share on top of prices
+    guards: a truthful buyer's chance of an audit, and share that it holds back
     """
 
     name, outcome = "select", Selected
@@ -116,39 +108,27 @@ class Select(Phase):
         scales: tuple[float, float],
         name: str = "select",
     ) -> None:
-        self.name = name
-        self.rule, self.distances, self.points, self.fee, self.guards = (
-            rule,
-            distances,
-            points,
-            fee,
-            guards,
-        )
+        self.name, self.rule, self.distances = name, rule, distances
+        self.points, self.fee, self.guards = points, fee, guards
         self.moves = {BUYER: buyers_move(count, *scales)}
 
     def quote(self, floor: Floor, own: Any) -> Quotes:
         """Predict the recommended purchase, and what each seller is worth in it."""
-        piloted = floor.of(Piloted)
-        points = quotas(
-            piloted.recommended[:, None], self.points, floor.of(Offered).conduct.declared
-        )[:, 0].double()
+        piloted, declared = floor.of(Piloted), floor.of(Offered).conduct.declared
+        points = quotas(piloted.recommended[:, None], self.points, declared)[:, 0].double()
         accuracy = self._accuracy(piloted)
         predicted = accuracy(points[:, None])[:, 0]
-        # a price is posted for all of them alike: each is worth its part of the gain
-        if self.rule.value == "points":
-            gain = (predicted - floor.world.baseline).clamp(min=0)
-            return Quotes(
-                predicted, gain[:, None] * points / points.sum(1, keepdim=True).clamp(min=1)
-            )
-        return Quotes(predicted, self._values(floor, accuracy, points))
+        if self.rule.value != "points":
+            return Quotes(predicted, self._values(floor, accuracy, points))
+        # one price is posted for all points: each is worth its part of the gain
+        gain = (predicted - floor.world.baseline).clamp(min=0)
+        total = points.sum(1, keepdim=True).clamp(min=1)
+        return Quotes(predicted, gain[:, None] * points / total)
 
     def show(self, floor: Floor, own: Any, quotes: Quotes) -> Shown:
-        """The offers, and what the platform says of them."""
-        offered, piloted, worth = (
-            floor.of(Offered),
-            floor.of(Piloted),
-            floor.types[BUYER]["money_per_accuracy"],
-        )
+        """The offers, and the platform's forecast of them."""
+        offered, piloted = floor.of(Offered), floor.of(Piloted)
+        worth = floor.types[BUYER]["money_per_accuracy"]
         each = {
             "ask": offered.ask,
             "declared": offered.conduct.declared.double(),
@@ -168,64 +148,46 @@ class Select(Phase):
         return {BUYER: {name: value[:, None] for name, value in each.items()} | alone}
 
     def truthful(self, observation: Tensor, move: Move, keys: Tensor) -> Tensor:
-        """Spend what the predicted gain is worth, on the recommended mixture, with the guards
-        of the config.
-        """
-        seen = move.observation.unpack(observation)
-        budget = (seen["gain"] / seen["money"].clamp(min=1e-9)).clamp(max=1.0)
-        verify, hold_back = self.guards
-        return move.write(
-            observation,
-            budget=budget,
-            mixture=seen["recommended"],
-            verify=verify,
-            hold_back=hold_back,
-        )
+        """Spend the predicted gain on the recommended mixture, with the guards of the config."""
+        fields, (verify, hold_back) = move.observation.unpack(observation), self.guards
+        budget = (fields["gain"] / fields["money"].clamp(min=1e-9)).clamp(max=1.0)
+        answer = {"budget": budget, "mixture": fields["recommended"]}
+        return move.write(observation, **answer, verify=verify, hold_back=hold_back)
 
     def act(
         self, floor: Floor, own: Any, quotes: Quotes, actions: Mapping[str, Tensor]
     ) -> tuple[Floor, Any, Selected]:
-        """Ask the rule, and hold the money."""
-        offered, piloted = floor.of(Offered), floor.of(Piloted)
-        said = {
-            name: value[:, 0]
-            for name, value in self.moves[BUYER].action.read(actions[BUYER]).items()
-        }
-        weights = said["mixture"]
-        mixture = weights / weights.sum(1, keepdim=True).clamp(min=1e-9)
+        """Let the rule choose sellers and prices, and hold the money."""
+        offered, accuracy = floor.of(Offered), self._accuracy(floor.of(Piloted))
+        fields = self.moves[BUYER].action.read(actions[BUYER])
+        meaning = {name: numbers[:, 0] for name, numbers in fields.items()}
+        mixture = meaning["mixture"] / meaning["mixture"].sum(1, keepdim=True).clamp(min=1e-9)
         points = quotas(mixture[:, None], self.points, offered.conduct.declared)[:, 0]
-        budget = (said["budget"] * floor.purse(BUYER))[:, 0].clamp(min=0) / (
-            (1 + self.fee) * CUSHION**2
-        )
-        accuracy, worth = self._accuracy(piloted), floor.types[BUYER]["money_per_accuracy"]
-        values = self._values(floor, accuracy, points.double())
-        values = values * (
-            budget[:, None] / (self.points * CUSHION) if self.rule.value == "points" else worth
-        )
+        money = (meaning["budget"] * floor.purse(BUYER))[:, 0].clamp(min=0)
+        budget = money / ((1 + self.fee) * CUSHION**2)
+        worth = floor.types[BUYER]["money_per_accuracy"]
+        if self.rule.value == "points":
+            worth = budget[:, None] / (self.points * CUSHION)
+        values = self._values(floor, accuracy, points.double()) * worth
         asks = torch.where(points > 0, offered.ask * points, torch.inf)
-        settled = apply_data_rule(self.rule, asks, values, budget)
-        sold = settled.allocation[:, 0] & (settled.prices[:, 0] >= offered.reserve * points)
-        points, prices = points * sold, settled.prices * sold[:, None]
-        floor = floor.pay(
-            self.named("held"), BUYER, HELD, prices.sum(2, keepdim=True) * (1 + self.fee) * CUSHION
+        sales = apply_data_rule(self.rule, asks, values, budget)
+        sells = sales.allocation[:, 0] & (sales.prices[:, 0] >= offered.reserve * points)
+        points, prices = points * sells, sales.prices * sells[:, None]
+        total = prices.sum(2, keepdim=True) * (1 + self.fee) * CUSHION
+        floor = floor.pay(self.named("held"), BUYER, HELD, total)
+        outcome = Selected(
+            points=points,
+            prices=prices,
+            asks=asks,
+            values=values,
+            budget=budget,
+            predicted=accuracy(points[:, None].double())[:, 0],
+            audited=self._audits(floor, meaning["verify"]) & sells,
+            hold_back=meaning["hold_back"],
+            bought=floor.everyone(**{SELLER: points.double()}),
+            price=floor.everyone(**{SELLER: prices[:, 0]}),
         )
-        audited = self._drawn(floor, said["verify"]) & sold
-        told = {"bought": points.double(), "price": prices[:, 0]}
-        return (
-            floor,
-            own,
-            Selected(
-                points=points,
-                prices=prices,
-                asks=asks,
-                values=values,
-                budget=budget,
-                predicted=accuracy(points[:, None].double())[:, 0],
-                audited=audited,
-                hold_back=said["hold_back"],
-                **{name: floor.everyone(**{SELLER: value}) for name, value in told.items()},
-            ),
-        )
+        return floor, own, outcome
 
     def _accuracy(self, piloted: Piloted) -> Callable[[Tensor], Tensor]:
         return lambda points: piloted.forecast.accuracy(self.distances, points)
@@ -233,11 +195,11 @@ class Select(Phase):
     def _values(
         self, floor: Floor, accuracy: Callable[[Tensor], Tensor], points: Tensor
     ) -> Float64[Tensor, "markets sellers"]:
-        """What each seller's points are worth, in accuracy, or their number."""
+        """Values of each seller's points by the rule's form: in accuracy, or their number."""
         return VALUES[self.rule.value](accuracy, points, floor.keys(*self.purpose("values")))
 
-    def _drawn(
+    def _audits(
         self, floor: Floor, chance: Float64[Tensor, "markets 1"]
     ) -> Bool[Tensor, "markets sellers"]:
-        """Whose delivery is audited: each with the same chance."""
+        """Whether each delivery is audited, by a random draw with the same chance."""
         return draws.uniform(floor.keys(*self.purpose("audit")), floor.count(SELLER)) < chance

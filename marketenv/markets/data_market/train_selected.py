@@ -22,28 +22,26 @@ from marketenv.markets.federated import Federated
 
 @dataclass(frozen=True)
 class TrainedOnPurchase(Outcome):
-    """What the training on the delivered points came to.
+    """Results of the training on the delivered points.
 
-    realised: accuracy on the buyer's examples, the baseline where nothing was bought   [markets]
-    bought:   whether anything was                                                      [markets]
-    accuracy, loss: of the buyer's model over all agents, 0 for sellers   [markets, agents]
+    realised: accuracy on the buyer's examples, the baseline where nothing is bought    [markets]
+    delivery: whether anything is bought and delivered                                  [markets]
+    accuracy, loss: of the buyer's model over all agents, 0 for sellers          [markets, agents]
     """
 
     FACTS: ClassVar[tuple[str, ...]] = ("accuracy", "loss")
 
     realised: Float64[Tensor, "markets"]
-    bought: Bool[Tensor, "markets"]
+    delivery: Bool[Tensor, "markets"]
     accuracy: Float[Tensor, "markets agents"]
     loss: Float[Tensor, "markets agents"]
 
     def story(self, agents: Sequence[str]) -> list[str]:
-        """The accuracy that was reached."""
-        if not bool(self.bought[0]):
+        """The accuracy of the model."""
+        if not bool(self.delivery[0]):
             return ["Nothing is delivered, and no model trained."]
-        return [
-            "The model trained on the delivered points has an accuracy of"
-            f" {float(self.realised[0]):.3f}."
-        ]
+        accuracy = float(self.realised[0])
+        return [f"The model trained on the delivered points has an accuracy of {accuracy:.3f}."]
 
 
 class TrainSelected(Phase):
@@ -69,37 +67,29 @@ class TrainSelected(Phase):
         self, floor: Floor, own: Any, quotes: Any, actions: Mapping[str, Tensor]
     ) -> tuple[Floor, Any, TrainedOnPurchase]:
         """Train, and score."""
-        bought = floor.of(Selected).points
-        most = max(1, int(bought.max()))
-        rows = stock(
-            floor, floor.of(Offered), min(self.points, most), delivered=True, pseudo=self.pseudo
-        )
-        params = trained(
-            floor, self.learner, self.federated, rows, bought[:, None], self.purpose("train")
-        )
+        points, old = floor.of(Selected).points, floor.models[BUYER]
+        width = min(self.points, max(1, int(points.max())))
+        rows = stock(floor, floor.of(Offered), width, delivered=True, pseudo=self.pseudo)
+        purpose = self.purpose("train")
+        params = trained(floor, self.learner, self.federated, rows, points[:, None], purpose)
         scores = floor.world.score(params, floor.round)
-        old, some = floor.models[BUYER], bought.sum(1) > 0
-        params = torch.where(some[:, None, None], params, old.params)
-        scores = Scores(
-            *(
-                torch.where(some[:, None], new, before)
-                for new, before in zip(scores, (old.loss, old.accuracy), strict=True)
-            )
+        delivery = points.sum(1) > 0
+        models = replace(
+            old,
+            params=torch.where(delivery[:, None, None], params, old.params),
+            loss=torch.where(delivery[:, None], scores.loss, old.loss),
+            accuracy=torch.where(delivery[:, None], scores.accuracy, old.accuracy),
         )
-        models = replace(old, params=params, loss=scores.loss, accuracy=scores.accuracy)
         floor = replace(floor, models={**floor.models, BUYER: models})
-        realised = torch.where(some, scores.accuracy[:, 0].double(), floor.world.baseline)
-        told = {"accuracy": scores.accuracy, "loss": scores.loss}
-        return (
-            floor,
-            own,
-            TrainedOnPurchase(
-                realised, some, **{name: floor.everyone(**{BUYER: v}) for name, v in told.items()}
-            ),
+        accuracy = models.accuracy[:, 0].double()
+        outcome = TrainedOnPurchase(
+            realised=torch.where(delivery, accuracy, floor.world.baseline),
+            delivery=delivery,
+            accuracy=floor.everyone(**{BUYER: models.accuracy}),
+            loss=floor.everyone(**{BUYER: models.loss}),
         )
+        return floor, own, outcome
 
     def test_scores(self, floor: Floor, own: Any) -> Scores:
-        """Loss and accuracy [markets, 1] of the buyer's last model on examples that nobody
-        trades by.
-        """
+        """Loss and accuracy [markets, 1] of the buyer's last model on held-out test examples."""
         return floor.world.score(floor.models[BUYER].params, floor.round, held_out=True)

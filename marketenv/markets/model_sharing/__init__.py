@@ -5,6 +5,6 @@ from marketenv.markets.model_sharing.leave import Leave
 from marketenv.markets.model_sharing.market import model_sharing
 from marketenv.markets.model_sharing.reports import Left, Shared
 from marketenv.markets.model_sharing.rules import Rules
-from marketenv.markets.model_sharing.share import Share
+from marketenv.markets.model_sharing.share import ShareModels
 
-__all__ = ["Leave", "Left", "ModelSharingConfig", "Rules", "Share", "Shared", "model_sharing"]
+__all__ = ["Leave", "Left", "ModelSharingConfig", "Rules", "ShareModels", "Shared", "model_sharing"]

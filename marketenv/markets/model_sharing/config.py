@@ -24,8 +24,7 @@ from marketenv.core.checks import (
 from marketenv.learners import Training
 from marketenv.markets.arguments import TRAINED, check_ready_made
 
-# from the least to the largest, money and discounts, which are made of ratios and products, stay
-# finite
+# between them, money and discounts, which are ratios and products of types, stay finite
 LEAST, LARGEST_TYPE = {"sizes": 1e-12, "costs": 0.0, "needs": 0.0}, 1e100
 TYPES = tuple(LEAST)
 CHOICES = {
@@ -34,13 +33,12 @@ CHOICES = {
     "select": ("validation", "test"),
 }
 
-STRONGEST = torch.finfo(torch.float32).max  # pull of a training that its parameters' type can hold
+STRONGEST = torch.finfo(torch.float32).max  # the largest pull that parameters' type can hold
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSharingConfig:
-    """Arguments of ``model_sharing_v0``; docs/environments/model_sharing.md gives the reason of
-    each default.
+    """Arguments of ``model_sharing_v0``; docs/environments/model_sharing.md gives the reasons.
 
     n_agents, max_cycles: clients and rounds
     horizon:  ``end``: the last round ends the game; ``cut``: the game would go on, and no agent
@@ -49,17 +47,17 @@ class ModelSharingConfig:
         ``marketenv.data.make_source``)
     learner, learner_options, training: what they train (see ``LEARNERS``); None draws distances and
         trains nothing
-    distance: between models, a name of ``DISTANCES`` or such an object;   strength: lambda;
-        eta: step of the prox centre
+    distance: between models, a name of ``DISTANCES`` or such an object
+    strength: lambda;   eta: step of the prox centre
     gain:     what data are worth, a name of ``GAINS`` or such an object
     graph, payment: names of ``GRAPHS`` and ``SHARING_PAYMENTS``, or callables
     scheme:   ``ipfl``, or what it is compared with: a name of ``SCHEMES`` or such an object
     reports:  ``once``, when a client joins (the paper's), or ``each_round``
-    exits:    ``none``; ``ir_strict``: who loses in a round leaves; ``ir_prob``: with probability
-              1/2
+    exits:    ``none``; ``ir_strict``: a client that loses in a round leaves; ``ir_prob``: it leaves
+              with probability 1/2
     costs, needs, sizes: intervals of uniform types. Costs: money per sale. Needs: K as a multiple
               of the market's mean size for the paper's gain, money otherwise. Sizes: None takes the
-              data's, or lognormal(5000, .6) without data
+              data's, or lognormal(5000, 0.6) without data
     types:    given types instead of drawn ones: ``{"sizes": [...], "costs": [...], "needs":
               [...]}``, any of the three
     effort_cost: interval of the uniform cost of a full effort, money
@@ -108,17 +106,10 @@ class ModelSharingConfig:
 
     def __post_init__(self) -> None:
         check_fields(self, _FIELDS)
-        check_fields(
-            self,
-            {
-                "joins": or_none(
-                    each, check=whole, n=self.n_agents, wanted="rounds >= 0", fix=", or None"
-                )
-            },
-        )
-        object.__setattr__(
-            self, "types", {name: self._type(name, given) for name, given in self.types.items()}
-        )
+        wanted = {"wanted": "rounds >= 0", "fix": ", or None"}
+        check_fields(self, {"joins": or_none(each, check=whole, n=self.n_agents, **wanted)})
+        types = {name: self._type(name, values) for name, values in self.types.items()}
+        object.__setattr__(self, "types", types)
         check_ready_made(self.learner, self.learner_options, self.training)
         if self.learner is None and self.data_drift:
             raise ValueError(
@@ -132,13 +123,11 @@ class ModelSharingConfig:
                 " or eta=0, which pulls nowhere."
             )
 
-    def _type(self, name: str, given: Any) -> tuple[float, ...]:
-        """The given types of that name, as numbers that nobody changes from outside."""
-        check, wanted = (
-            partial(number, least=LEAST[name], most=LARGEST_TYPE),
-            f"numbers >= {LEAST[name]:g}",
-        )
-        return each(given, f"types[{name!r}]", check, self.n_agents, wanted)
+    def _type(self, name: str, values: Any) -> tuple[float, ...]:
+        """The types of that name as a tuple of numbers, which nobody can change."""
+        check = partial(number, least=LEAST[name], most=LARGEST_TYPE)
+        wanted = f"numbers >= {LEAST[name]:g}"
+        return each(values, f"types[{name!r}]", check, self.n_agents, wanted)
 
 
 _FIELDS: dict[str, Check] = TRAINED | {

@@ -1,10 +1,10 @@
 """The model-sharing market of iPFL ("Incentivizing Inclusive Contributions in Model Sharing
 Markets", arXiv 2505.02462).
 
-A round: every client trains, held near what it bought last (``Train``); clients report (N, c, K),
-upload a model and choose their next effort; distances between the uploads and the reports decide
-who buys whose model and at which price, money moves, and buyers get a prox centre (``Share``); who
-loses may leave, and others join (``Leave``).
+A round has three phases. ``Train``: every client trains, pulled towards the centre that it was sent
+last. ``ShareModels``: clients report (N, c, K), upload a model and choose their next effort; the
+reports and the distances between the uploads decide who buys whose model at which price; money
+moves, and buyers are sent a prox centre. ``Leave``: clients that lose may leave, and others join.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from marketenv.learners import Training
 from marketenv.markets.arguments import check_labels, make_learner, makes_gains, source_of
 from marketenv.markets.model_sharing.config import ModelSharingConfig
 from marketenv.markets.model_sharing.leave import Leave
-from marketenv.markets.model_sharing.opening import NO_DATA, Opening
+from marketenv.markets.model_sharing.opening import NO_DATA, Furnish
 from marketenv.markets.model_sharing.own_parts import check_gain
 from marketenv.markets.model_sharing.rules import CLIENT, SECOND, Rules
 from marketenv.markets.model_sharing.schemes import SCHEMES, Scheme
-from marketenv.markets.model_sharing.share import Share
+from marketenv.markets.model_sharing.share import ShareModels
 from marketenv.markets.model_sharing.worlds import check_drift
 from marketenv.markets.training import Train
 from marketenv.mechanisms import GAINS, GRAPHS, SHARING_PAYMENTS, GainFamily, check_sharing
@@ -43,8 +43,7 @@ DEFAULT_TRAINING = Training(
 
 
 def model_sharing(config: ModelSharingConfig | None = None) -> Market:
-    """Build a batch of model-sharing markets; see the module's text for a round and the config for
-    its parts.
+    """A batch of model-sharing markets; the module's text tells a round, the config its parts.
 
     Raises ValueError for parts that do not fit each other.
 
@@ -54,24 +53,19 @@ def model_sharing(config: ModelSharingConfig | None = None) -> Market:
     """
     c = config or ModelSharingConfig()
     device = device_of(c.device)
-    distance = named_part(
-        c.distance, "distance", DISTANCES, "a ModelDistance object", kind=ModelDistance
-    )
+    wanted = "a ModelDistance object"
+    distance = named_part(c.distance, "distance", DISTANCES, wanted, kind=ModelDistance)
     scheme = named_part(c.scheme, "scheme", SCHEMES, "a Scheme object", kind=Scheme)
     _check_money(c)
     source = None if c.learner is None else _source(c, device)
-    learner = (
-        None
-        if source is None
-        else make_learner(c.learner, source, c.training or DEFAULT_TRAINING, c.learner_options)
-    )
-    if source is not None and c.data_drift:
-        check_drift(source, float(c.data_drift), torch.zeros(1, dtype=torch.int64, device=device))
-    gain, joins = (
-        _gain(c, source, device),
-        torch.tensor(c.joins or (0,) * c.n_agents, device=device),
-    )
-    furnish = Opening(c, source, learner, gain, joins, scheme.second)
+    learner = None
+    if source is not None:
+        training = c.training or DEFAULT_TRAINING
+        learner = make_learner(c.learner, source, training, c.learner_options)
+        _check_drift(c, source, device)
+    gain = _gain(c, source, device)
+    joins = torch.tensor(c.joins or (0,) * c.n_agents, device=device)
+    furnish = Furnish(c, source, learner, gain, joins, scheme.second)
     rules = Rules(
         joins=joins,
         reports=c.reports,
@@ -83,27 +77,27 @@ def model_sharing(config: ModelSharingConfig | None = None) -> Market:
         strength=c.strength,
         eta=c.eta,
     )
-    return Market(
-        People(
-            roles={CLIENT: c.n_agents}, cash=c.cash, credit=c.credit, furnish=furnish, device=device
+    phases = (
+        Train(CLIENT, learner, second=SECOND if scheme.second else None),
+        ShareModels(rules, c.effort_cost[1]),
+        Leave(
+            joins,
+            exits=c.exits,
+            select=c.select,
+            cost_drift=c.cost_drift,
+            need_drift=c.need_drift,
         ),
-        (
-            Train(CLIENT, learner, second=SECOND if scheme.second else None),
-            Share(rules, c.effort_cost[1]),
-            Leave(
-                joins,
-                exits=c.exits,
-                select=c.select,
-                cost_drift=c.cost_drift,
-                need_drift=c.need_drift,
-            ),
-        ),
-        horizon=c.max_cycles,
-        cut=c.horizon == "cut",
-        name=NAME,
-        config=c,
-        source=source,
     )
+    people = People(
+        roles={CLIENT: c.n_agents}, cash=c.cash, credit=c.credit, furnish=furnish, device=device
+    )
+    cut = c.horizon == "cut"
+    return Market(people, phases, horizon=c.max_cycles, cut=cut, name=NAME, config=c, source=source)
+
+
+def _check_drift(c: ModelSharingConfig, source: Source, device: torch.device) -> None:
+    if c.data_drift:
+        check_drift(source, float(c.data_drift), torch.zeros(1, dtype=torch.int64, device=device))
 
 
 def _check_money(c: ModelSharingConfig) -> None:
@@ -127,10 +121,10 @@ def _check_money(c: ModelSharingConfig) -> None:
 
 
 def _source(c: ModelSharingConfig, device: torch.device) -> Source:
-    """The data; the partition's own defaults go only where it deals them out."""
-    owned = isinstance(c.data, Source) or (isinstance(c.data, str) and c.data == LINEAR)
-    dealt = isinstance(c.partition, str) and c.partition == "dirichlet" and not owned
-    defaults: dict[str, Any] = {"alpha": 0.1, "min_size": 5} if dealt else {}
+    """The data; the Dirichlet partition, where it deals them out, has defaults of its own."""
+    ready_made = isinstance(c.data, Source) or (isinstance(c.data, str) and c.data == LINEAR)
+    dirichlet = isinstance(c.partition, str) and c.partition == "dirichlet" and not ready_made
+    defaults: dict[str, Any] = {"alpha": 0.1, "min_size": 5} if dirichlet else {}
     source = source_of(c, device, **defaults)
     check_labels(source, device)
     return source
@@ -138,23 +132,18 @@ def _source(c: ModelSharingConfig, device: torch.device) -> Source:
 
 def _gain(c: ModelSharingConfig, source: Source | None, device: torch.device) -> GainFamily:
     """The gain; families that need a scale take the mean size of a client's data."""
-    wanted = "a GainFamily object, or a callable scale -> GainFamily"
-    gain = (
-        c.gain
-        if makes_gains(c.gain)
-        else named_part(c.gain, "gain", GAINS, wanted, kind=GainFamily)
-    )
-    if makes_gains(gain):
-        gain = (
-            gain() if gain is GAINS["inverse_sqrt"] else gain(scale=_mean_size(c, source, device))
-        )
+    wanted, gain = "a GainFamily object, or a callable scale -> GainFamily", c.gain
+    if not makes_gains(gain):
+        gain = named_part(gain, "gain", GAINS, wanted, kind=GainFamily)
+    if gain is GAINS["inverse_sqrt"]:
+        gain = gain()
+    elif makes_gains(gain):
+        gain = gain(scale=_mean_size(c, source, device))
     return gain if isinstance(c.gain, str) else check_gain(gain)
 
 
 def _mean_size(c: ModelSharingConfig, source: Source | None, device: torch.device) -> float:
-    """Mean size of a client: as given, of the given interval, of the data, or of what is drawn
-    without data.
-    """
+    """Mean size of a client: of the config's types or interval, of the data, or of the draws."""
     if "sizes" in c.types:
         return fmean(c.types["sizes"])
     if c.sizes is not None:

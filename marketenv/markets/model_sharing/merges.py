@@ -1,4 +1,4 @@
-"""Shared models that are not finite: who would get one gets nobody's, and no money moves for it."""
+"""Purchases that merge to a model that is not finite do not take place, and no money moves."""
 
 from __future__ import annotations
 
@@ -10,28 +10,30 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from marketenv.core.axes import Parameters
-from marketenv.markets.model_sharing.schemes import Settled
+from marketenv.markets.model_sharing.schemes import Settlement
 
 
 def sound(
-    done: Settled,
+    settlement: Settlement,
     trained: Parameters,
     second: Float[Tensor, "markets clients second"],
     world: Any,
     rounds: Int[Tensor, "markets"],
-) -> tuple[Settled, Bool[Tensor, "markets clients"]]:
-    """What was shared, and who would have got a model that is not finite: it keeps its own.
+) -> tuple[Settlement, Bool[Tensor, "markets clients"]]:
+    """The sound part of a settlement, and the clients that would get a model that is not finite.
 
-    done:    what a scheme decided;   trained, second: models from before it;
-             world, rounds: what models are judged by
-    The next training starts from ``params`` and ``second``, so their losses have to be finite too;
-    a centre only pulls.
+    Such a client keeps its own models.
+
+    trained, second: the clients' models before the settlement
+    world, rounds:   what models are judged by
+    The next training starts from ``params`` and ``second``, so their losses must be finite too; a
+    centre only pulls.
     """
-    broken = torch.zeros_like(done.broke)
+    broken = torch.zeros_like(settlement.broke)
     for models, own, starts in (
-        (done.params, trained, True),
-        (done.second, second, True),
-        (done.centre, trained, False),
+        (settlement.params, trained, True),
+        (settlement.second, second, True),
+        (settlement.centre, trained, False),
     ):
         changed = torch.zeros_like(broken) if models is own else (models != own).any(-1)
         if bool(changed.any()):
@@ -40,9 +42,15 @@ def sound(
                 finite &= world.score(models, rounds).loss.isfinite()
             broken |= changed & ~finite
     if not bool(broken.any()):
-        return done, broken
+        return settlement, broken
     row = broken[..., None]
-    kept = {"params": trained, "centre": trained, "second": second}
-    kept = {name: torch.where(row, models, getattr(done, name)) for name, models in kept.items()}
-    free = {"prices": done.prices.masked_fill(row, 0.0), "pull": done.pull.masked_fill(broken, 0.0)}
-    return dataclasses.replace(done, bought=done.bought & ~row, **kept, **free), broken
+    sound_part = dataclasses.replace(
+        settlement,
+        trades=settlement.trades & ~row,
+        prices=settlement.prices.masked_fill(row, 0.0),
+        params=torch.where(row, trained, settlement.params),
+        centre=torch.where(row, trained, settlement.centre),
+        pull=settlement.pull.masked_fill(broken, 0.0),
+        second=torch.where(row, second, settlement.second),
+    )
+    return sound_part, broken

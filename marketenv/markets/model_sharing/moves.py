@@ -5,9 +5,9 @@ from __future__ import annotations
 from marketenv.core.fields import Choice, Field, Fields, Multiple, Share
 from marketenv.markets.model_sharing.uploads import UPLOADS
 
-LEAVES = -0.9  # whose stay is below leaves
-LARGEST = 100.0  # loss that anybody is told
-# the reported fields, and the types that they tell
+LEAVES = -0.9  # a client with a lower ``stay`` leaves
+LARGEST = 100.0  # loss that any agent is shown
+# the reported fields, and the types that they report
 REPORTED = {"cost": "costs", "size": "sizes", "need": "needs"}
 STAY = Choice(
     "stay",
@@ -29,11 +29,11 @@ ACTION = Fields(
 )
 
 
-def seen(others: int, effort_cost: float) -> Fields:
-    """What a client sees by name.
+def observation_fields(others: int, effort_cost: float) -> Fields:
+    """What a client sees, by name.
 
-    others: how many there are, in the order of agents without itself;
-        effort_cost: the largest, money
+    others: number of other clients, in the order of agents without the client itself
+    effort_cost: the largest, money
     """
     return Fields(
         (
@@ -52,7 +52,7 @@ def seen(others: int, effort_cost: float) -> Fields:
             Field("bought", others, 0.0, 1.0, "whose models one bought in the last round"),
             Field("sold", others, 0.0, 1.0, "to whom one sold"),
             Field("last_paid", 1, 0.0, 1e6, "money paid in the last round"),
-            Field("last_earned", 1, 0.0, 1e6, "money received in the last round"),
+            Field("last_received", 1, 0.0, 1e6, "money received in the last round"),
             Field("present", 1, 0.0, 1.0, "whether one is in the market"),
             Field(
                 "round", 1, 0.0, 1.0, "finished rounds / max_cycles; 0 where the horizon is a cut"

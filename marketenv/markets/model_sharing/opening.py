@@ -1,6 +1,4 @@
-"""What is on the floor of a model-sharing market at first: data, types, the common first model,
-who is there.
-"""
+"""The floor of a model-sharing market at first: data, types, the common first model, presence."""
 
 from __future__ import annotations
 
@@ -29,12 +27,12 @@ NO_DATA = (5000.0, 0.6)  # median and log deviation of sizes where nobody has da
 
 
 @dataclass(frozen=True)
-class Opening:
-    """Furnishes the floor: draws data, types and the common first model.
+class Furnish:
+    """Draws data, types and the common first model at the start of an episode; a callable.
 
-    source, learner: None where nobody trains;
-        joins: the round in which each client comes [clients]
-    second: whether everybody also trains a model for the others
+    source, learner: None where nobody trains
+    joins:  the round in which each client joins   [clients]
+    second: whether every client also trains a model for the others
     """
 
     config: ModelSharingConfig
@@ -45,7 +43,7 @@ class Opening:
     second: bool
 
     def __call__(self, floor: Floor) -> Floor:
-        """The floor with a world, types, models, and those who are there from the start."""
+        """The floor with a world, types, models, and the clients that are present at first."""
         world = self.world(floor.seeds)
         types, models = self.types(floor.seeds, world), self.models(floor)
         present = (floor.round[:, None] >= self.joins).expand(floor.present.shape)
@@ -62,15 +60,11 @@ class Opening:
         )
 
     def world(self, seeds: Int[Tensor, "markets"]) -> SharingWorlds | None:
-        """What the seeds fix for good: everybody's data, laid out for the learner; None where
-        nobody trains.
-        """
+        """Everybody's data, laid out for the learner; None where nobody trains."""
         return None if self._open is None else SharingWorlds.of(self._open, seeds)
 
     def models(self, floor: Floor) -> dict[str, Models]:
-        """The common first model of everybody, of width 0 where nobody trains; nothing pulls at
-        it.
-        """
+        """The common first model, without a pull; of width 0 where nobody trains."""
         start = torch.zeros(len(floor.seeds), 0, dtype=torch.float32, device=self.joins.device)
         if self.learner is not None:
             start = own_parts.first_models(self.learner, draws.fold(floor.seeds, "first model"))
@@ -83,23 +77,21 @@ class Opening:
     def types(
         self, seeds: Int[Tensor, "markets"], world: SharingWorlds | None
     ) -> dict[str, Float64[Tensor, "markets clients"]]:
-        """True sizes, costs, needs and costs of a full effort: given, or drawn from the
-        config's intervals.
-        """
+        """True sizes, costs, needs and costs of a full effort: from the config, or drawn."""
         c, like = self.config, torch.zeros((), dtype=torch.float64, device=self.joins.device)
-        told = {
+        fixed = {
             name: like.new_tensor(values).expand(len(seeds), -1) for name, values in c.types.items()
         }
-        sizes = told["sizes"] if "sizes" in told else self._sizes(seeds, world)
+        sizes = fixed["sizes"] if "sizes" in fixed else self._sizes(seeds, world)
         paper = isinstance(self.gain, GAINS["inverse_sqrt"])
         needs = self._drawn(seeds, "needs", c.needs or ((50.0, 100.0) if paper else (7.0, 10.0)))
-        drawn = {
+        types = {
             "sizes": sizes,
             "costs": self._drawn(seeds, "costs", c.costs),
             "needs": needs * sizes.mean(1, keepdim=True) if paper else needs,
             "effort_cost": self._drawn(seeds, "effort cost", c.effort_cost),
         }
-        return drawn | told
+        return types | fixed
 
     def _sizes(
         self, seeds: Int[Tensor, "markets"], world: SharingWorlds | None
@@ -109,10 +101,8 @@ class Opening:
         if world is not None:
             return world.content.train.size[world.at].double()
         median, deviation = NO_DATA
-        return (
-            median
-            * (deviation * draws.normal(draws.agent_keys(seeds, len(self.joins), "sizes"))).exp()
-        )
+        normal = draws.normal(draws.agent_keys(seeds, len(self.joins), "sizes"))
+        return median * (deviation * normal).exp()
 
     def _drawn(
         self, seeds: Int[Tensor, "markets"], purpose: str, interval: tuple[float, float]

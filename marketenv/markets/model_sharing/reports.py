@@ -1,6 +1,4 @@
-"""What the phases of a model-sharing market report: who shared what with whom, and who is in
-the market next.
-"""
+"""Outcomes of model sharing: who shares what with whom, and who stays in the market."""
 
 from __future__ import annotations
 
@@ -39,16 +37,14 @@ REASONS = {
 
 @dataclass(frozen=True)
 class Shared(Outcome):
-    """Who shared what with whom; pair matrices are [markets, buyers, sellers], money per client and
-    round.
+    """Who shares what with whom; pairs are [markets, buyers, sellers], the rest [markets, agents].
 
-    utility: U_i of the paper, by the true types: the reward before the cost of the effort;
-        gain: G_i
-    bought, sold: models;   present: who took part, without those who left in this round;
-        left: who left in it
-    upload:  number of the kind in ``UPLOADS``;   reason: number of ``REASONS``
-    discounts: lambda (N_j / N_i) d_ij, inf where a model was unusable;
-        trades: whose model each got
+    utility: U_i of the paper by the true types, money: the reward before the cost of the effort
+    gain:    G_i, money;   bought, sold: numbers of models
+    present: who takes part;   left: who leaves in this round, before anything is sold
+    upload:  number of a kind in ``UPLOADS``;   reason: number of ``REASONS``
+    distance, discounts: of the uploads; lambda (N_j / N_i) d_ij, inf where a model is unusable
+    prices:  money;   trades: whose model each client gets;   reported: types
     """
 
     FACTS: ClassVar[tuple[str, ...]] = (
@@ -81,15 +77,12 @@ class Shared(Outcome):
         return self.trades
 
     def story(self, agents: Sequence[str]) -> list[str]:
-        """Tell the first market's round: reports, uploads, who bought whose model at which
-        price, and why not.
-        """
+        """The first market's reports, uploads, purchases and reasons."""
         lines, kinds = [], list(UPLOADS)
         for i, agent in enumerate(agents):
-            said = ", ".join(
-                f"{name[:-1]} {float(getattr(self.reported, name)[0, i]):.4g}" for name in TYPES
-            )
-            lines.append(f"{agent} reports {said}.")
+            reported = {name: float(getattr(self.reported, name)[0, i]) for name in TYPES}
+            types = ", ".join(f"{name[:-1]} {number:.4g}" for name, number in reported.items())
+            lines.append(f"{agent} reports {types}.")
             if self.upload[0, i]:
                 lines.append(f"  uploads {UPLOADS[kinds[int(self.upload[0, i])]].text}")
             for j in self.trades[0, i].nonzero()[:, 0].tolist():
@@ -101,11 +94,11 @@ class Shared(Outcome):
 
 @dataclass(frozen=True)
 class Left(Outcome):
-    """How the clients' models did in the round, and who is out of the market for good after it.
+    """Scores of the clients' models in the round, and who is out of the market for good after it.
 
-    loss:     on validation data weighted by own labels, ``LARGEST`` where it is not finite;
-              accuracy: on them
-    gone:     who has left, in this round or before
+    loss, accuracy: on validation data weighted by own labels; a loss that is not finite is
+        ``LARGEST``
+    gone: who has left, in this round or before
     """
 
     FACTS: ClassVar[tuple[str, ...]] = ("loss", "accuracy")
@@ -115,6 +108,6 @@ class Left(Outcome):
     gone: Bool[Tensor, "markets agents"]
 
     def story(self, agents: Sequence[str]) -> list[str]:
-        """Tell who of the first market is out of it."""
+        """The clients that are out of the first market."""
         gone = [agent for agent, out in zip(agents, self.gone[0].tolist(), strict=True) if out]
         return [f"Out of the market for good: {', '.join(gone)}."] if gone else []

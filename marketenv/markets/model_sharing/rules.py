@@ -1,6 +1,4 @@
-"""By which rules models are shared: from what the clients say to who gets whose model at which
-price.
-"""
+"""The rules of sharing: from the clients' actions to who gets whose model at which price."""
 
 from __future__ import annotations
 
@@ -11,12 +9,13 @@ from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
 from marketenv.core import draws
+from marketenv.core.axes import Parameters
 from marketenv.core.floor import Floor
 from marketenv.markets.model_sharing import own_parts
 from marketenv.markets.model_sharing.config import TYPES
 from marketenv.markets.model_sharing.merges import sound
 from marketenv.markets.model_sharing.moves import ACTION, REPORTED, STAY
-from marketenv.markets.model_sharing.schemes import SCHEMES, Given, Scheme, Settled
+from marketenv.markets.model_sharing.schemes import SCHEMES, Inputs, Scheme, Settlement
 from marketenv.markets.model_sharing.uploads import Makings, drawn_distance, make_uploads
 from marketenv.markets.training import Trained
 from marketenv.mechanisms import (
@@ -30,11 +29,11 @@ from marketenv.mechanisms import (
 from marketenv.valuation import ModelDistance
 
 CLIENT = "client"  # the role, and its models
-SECOND = "second"  # models that are trained for the others, where the scheme has them
+SECOND = "second"  # models that clients train for the others, where the scheme has them
 
 
 def client_types(floor: Floor) -> ClientTypes:
-    """What the clients are."""
+    """The clients' true types."""
     return ClientTypes(**{name: floor.types[CLIENT][name] for name in TYPES})
 
 
@@ -42,24 +41,25 @@ def client_types(floor: Floor) -> ClientTypes:
 class Dealings:
     """What a market remembers of its sharing.
 
-    start:    the model that all began with   [markets, 1, params]
-    reported: what the clients said last;   bought: the last graph   [markets, buyers, sellers]
-    paid, earned: money of the last round   [markets, clients]
+    start:    the model that all begin with   [markets, 1, params]
+    reported: the types that the clients reported last
+    trades:   the last graph   [markets, buyers, sellers]
+    paid, received: money of the last round   [markets, clients]
     """
 
     start: Float[Tensor, "markets 1 params"]
     reported: ClientTypes
-    bought: Bool[Tensor, "markets buyers sellers"]
+    trades: Bool[Tensor, "markets buyers sellers"]
     paid: Float64[Tensor, "markets clients"]
-    earned: Float64[Tensor, "markets clients"]
+    received: Float64[Tensor, "markets clients"]
 
 
 @dataclass(frozen=True)
-class Said:
-    """What the clients' actions of a round mean.
+class Messages:
+    """What the clients say by their actions.
 
     reported: types;   upload: number of a kind in ``UPLOADS``;   effort: of the next training
-    present:  who deals;   left: who does not, since it leaves the market for good
+    present:  who takes part;   left: who leaves the market for good in this round
     """
 
     reported: ClientTypes
@@ -73,11 +73,10 @@ class Said:
 class Rules:
     """How models are shared; see the market's config.
 
-    joins:   the round in which each client comes [clients];
-             reports: ``once``, in that round, or ``each_round``
-    scheme:  who decides;   gain, graph, payment: of its market;
-             distance: between uploads, ``strength`` its price
-    eta:     step of the prox centre
+    joins:    the round in which each client joins   [clients]
+    reports:  ``once``, in that round, or ``each_round``
+    scheme:   decides who gets whose model;   gain, graph, payment: of the paper's scheme
+    distance: between uploads;   strength: its price;   eta: step of the prox centre
     """
 
     joins: Int[Tensor, "clients"]
@@ -90,56 +89,53 @@ class Rules:
     strength: float
     eta: float
 
-    def said(
+    def messages(
         self, floor: Floor, own: Dealings, actions: Float[Tensor, "markets clients width"]
-    ) -> Said:
-        """What the clients say, kept from their first round where reports are read once; the
-        mean stands in for a type of 0.
+    ) -> Messages:
+        """Read messages from actions.
+
+        Where types are reported once, the reports of a client's first round stay. A type of 0 is
+        reported as a multiple of the market's mean.
         """
         types = floor.types[CLIENT]
         truth = {name: types[kind][..., None] for name, kind in REPORTED.items()}
         means = {name: meaning[..., 0] for name, meaning in ACTION.read(actions, truth).items()}
-        fresh, said = (floor.round[:, None] == self.joins) | (self.reports == "each_round"), {}
+        fresh = (floor.round[:, None] == self.joins) | (self.reports == "each_round")
+        reported = {}
         for name, kind in REPORTED.items():
-            new = means[name] * torch.where(
-                types[kind] > 0, types[kind], types[kind].mean(1, keepdim=True)
-            )
-            said[kind] = torch.where(fresh, new, getattr(own.reported, kind))
+            true, mean = types[kind], types[kind].mean(1, keepdim=True)
+            new = means[name] * torch.where(true > 0, true, mean)
+            reported[kind] = torch.where(fresh, new, getattr(own.reported, kind))
         left = floor.present & (means["stay"] == STAY.number("leave"))
-        return Said(
-            ClientTypes(**said),
-            means["upload"].long(),
-            means["effort"].float(),
-            floor.present & ~left,
-            left,
+        return Messages(
+            reported=ClientTypes(**reported),
+            upload=means["upload"].long(),
+            effort=means["effort"].float(),
+            present=floor.present & ~left,
+            left=left,
         )
 
-    def given(self, floor: Floor, own: Dealings, said: Said, *purpose: int | str) -> Given:
-        """What the scheme decides from: uploads, their distances, and the terms; ``purpose`` is
-        the phase's (see there).
+    def inputs(
+        self, floor: Floor, own: Dealings, messages: Messages, *purpose: int | str
+    ) -> Inputs:
+        """What the scheme decides from: uploads, their distances, and the terms.
+
+        purpose: of the phase's random draws
         """
         models, keys = floor.models[CLIENT], floor.keys(*purpose)
-        shown = floor.models[SECOND].params if self.scheme.second else models.params
-        agents = draws.agent_keys(keys, len(self.joins), "upload")
-        # nothing was sent before
-        centre = torch.where((floor.round[:, None] <= self.joins)[..., None], shown, models.centre)
-        uploads = make_uploads(Makings(shown, own.start, centre, said.present, agents), said.upload)
-        uploads = torch.where(
-            floor.of(Trained, role=CLIENT).diverged[..., None], torch.nan, uploads
-        )
-        drawn = floor.world is None
-        distance = (
-            drawn_distance(keys, said.upload)
-            if drawn
-            else own_parts.distances(self.distance, uploads, own.start)
-        )
-        discounts = distance_discounts(said.reported.sizes, distance, self.strength)
-        return Given(
+        uploads = self._uploads(floor, own, messages, keys)
+        if floor.world is None:
+            distance = drawn_distance(keys, messages.upload)
+        else:
+            distance = own_parts.distances(self.distance, uploads, own.start)
+        reported = messages.reported
+        discounts = distance_discounts(reported.sizes, distance, self.strength)
+        return Inputs(
             uploads=uploads,
             trained=models.params,
             start=own.start,
             distance=distance,
-            terms=SharingTerms(said.reported, discounts, self.gain, said.present),
+            terms=SharingTerms(reported, discounts, self.gain, messages.present),
             purse=floor.purse(CLIENT),
             eta=self.eta,
             strength=self.strength,
@@ -148,52 +144,53 @@ class Rules:
             payment=self.payment,
         )
 
-    def settled(
-        self, floor: Floor, given: Given
-    ) -> tuple[Settled, Bool[Tensor, "markets clients"]]:
-        """What the scheme decides, and who would have got a model that is not finite."""
-        done = own_parts.share(self.scheme, given)
+    def _uploads(
+        self, floor: Floor, own: Dealings, messages: Messages, keys: Int[Tensor, "markets"]
+    ) -> Parameters:
+        """The uploaded models; NaN for a client whose training diverged."""
+        models = floor.models[CLIENT]
+        shown = floor.models[SECOND].params if self.scheme.second else models.params
+        first_round = (floor.round[:, None] <= self.joins)[..., None]  # no centre was sent before
+        centre = torch.where(first_round, shown, models.centre)
+        agents = draws.agent_keys(keys, len(self.joins), "upload")
+        makings = Makings(shown, own.start, centre, messages.present, agents)
+        diverged = floor.of(Trained, role=CLIENT).diverged[..., None]
+        return torch.where(diverged, torch.nan, make_uploads(makings, messages.upload))
+
+    def settlement(
+        self, floor: Floor, inputs: Inputs
+    ) -> tuple[Settlement, Bool[Tensor, "markets clients"]]:
+        """What the scheme decides, and which clients would get a model that is not finite."""
+        settlement = own_parts.share(self.scheme, inputs)
         if floor.world is None:
-            return done, torch.zeros_like(done.broke)
-        second = floor.models[SECOND].params if self.scheme.second else done.second
-        return sound(done, given.trained, second, floor.world, floor.round)
+            return settlement, torch.zeros_like(settlement.broke)
+        second = floor.models[SECOND].params if self.scheme.second else settlement.second
+        return sound(settlement, inputs.trained, second, floor.world, floor.round)
 
     def reasons(
-        self, floor: Floor, given: Given, done: Settled, broken: Tensor
+        self, floor: Floor, inputs: Inputs, settlement: Settlement, broken: Tensor
     ) -> Int[Tensor, "markets clients"]:
-        """Why each client ended as it did, as a number of ``REASONS``."""
-        money, buys = self.scheme.money, done.bought.any(2)
-        reason = (
-            torch.where(given.terms.reported.needs > 0, 3, 2)
-            if money
-            else torch.full_like(done.bought.sum(2), 8)
-        )
-        reason = torch.where(done.broke, 4, reason)
-        reason = torch.where(buys, 0 if money else 7, reason)
-        reason = torch.where(given.uploads.isfinite().all(-1), reason, 5)
+        """Why each client ends as it does, as a number of ``REASONS``."""
+        terms, money = inputs.terms, self.scheme.money
+        reason = torch.where(terms.reported.needs > 0, 3, 2)
+        reason = reason if money else torch.full_like(reason, 8)
+        reason = torch.where(settlement.broke, 4, reason)
+        reason = torch.where(settlement.trades.any(2), 0 if money else 7, reason)
+        reason = torch.where(inputs.uploads.isfinite().all(-1), reason, 5)
         reason = torch.where(broken, 9, reason)
         reason = torch.where(floor.of(Trained, role=CLIENT).diverged, 6, reason)
-        assert given.terms.present is not None
-        return torch.where(given.terms.present, reason, 1)
+        assert terms.present is not None
+        return torch.where(terms.present, reason, 1)
 
     def knows_costs(self, floor: Floor, client: int) -> bool:
-        """Whether the costs are known among which a client's best report is: by the table's rules,
-        in a round that reads them, without limits of credit, and where the true cost is not 0,
-        which a multiple cannot reach.
+        """Whether a finite list of costs is known that holds a client's best report.
+
+        It is where the table's rules decide, in a round that reads reports, without limits of
+        credit, and where the true cost is not 0: no multiple of 0 is another cost.
         """
-        named = (
-            self.scheme is SCHEMES["ipfl"]
-            and isinstance(self.graph, str)
-            and isinstance(self.payment, str)
-        )
-        read = self.reports == "each_round" or bool((floor.round == self.joins[client]).all())
-        return (
-            named
-            and read
-            and bool(
-                (
-                    floor.purse(CLIENT).isinf().all(1)
-                    & (floor.types[CLIENT]["costs"][:, client] != 0)
-                ).all()
-            )
-        )
+        by_name = isinstance(self.graph, str) and isinstance(self.payment, str)
+        reads = self.reports == "each_round" or bool((floor.round == self.joins[client]).all())
+        if not (self.scheme is SCHEMES["ipfl"] and by_name and reads):
+            return False
+        unlimited = floor.purse(CLIENT).isinf().all(1)
+        return bool((unlimited & (floor.types[CLIENT]["costs"][:, client] != 0)).all())

@@ -1,6 +1,4 @@
-"""How uploaded models are shared in a round: by the paper's market, or by what it is compared
-with.
-"""
+"""Schemes: how uploaded models are shared, by the paper's market or by what it is compared with."""
 
 from __future__ import annotations
 
@@ -18,14 +16,15 @@ from marketenv.valuation import ModelDistance, prox_centres
 
 
 @dataclass(frozen=True)
-class Given:
-    """What a scheme decides from; models are those that the clients uploaded.
+class Inputs:
+    """What a scheme decides from.
 
-    uploads:  models; not finite: unusable, with distance inf to all    [markets, clients, params]
-    trained:  everybody's own model                                     [markets, clients, params]
-    start:    the model that all began with                             [markets, 1, params]
-    distance: between the uploads                                       [markets, clients, clients]
-    terms:    reports, discounts, gain, who is present;   purse: what each can pay
+    uploads:  models; one that is not finite is unusable, at distance inf [markets, clients, params]
+    trained:  every client's own model                                   [markets, clients, params]
+    start:    the model that all begin with                              [markets, 1, params]
+    distance: between the uploads                                        [markets, clients, clients]
+    terms:    reported types, discounts, gain, who is present
+    purse:    the most that each client can pay, money                   [markets, clients]
     eta, strength, kind, graph, payment: as in the market's config
     """
 
@@ -48,21 +47,21 @@ class Given:
 
 
 @dataclass(frozen=True)
-class Settled:
-    """What a scheme decided.
+class Settlement:
+    """What a scheme decides.
 
-    bought: whose model each client gets;   prices: money per model, 0
-        without a market   [markets, buyers, sellers]
-    params: where everybody's next training starts;
-            centre: what was sent, its own model where nothing was: what pulls at the next training,
-            and what a relay uploads   [markets, clients, params]
-    pull:   how hard: strength of the proximal term, 0 for none                  [markets, clients]
-    second: the models that are trained for the others
-        beside one's own   [markets, clients, params], or no params
-    broke:  who lost a purchase that it, or its seller, could not pay for        [markets, clients]
+    trades: whose model each client gets                                 [markets, buyers, sellers]
+    prices: money per model, 0 in a scheme without money                 [markets, buyers, sellers]
+    params: where every client's next training starts                    [markets, clients, params]
+    centre: what the client is sent, its own model if nothing: the next training is pulled to it,
+            and a relay uploads it                                       [markets, clients, params]
+    pull:   strength of the proximal term, 0 for none                    [markets, clients]
+    second: models that are trained for the others beside one's own      [markets, clients, params]
+            of width 0 where the scheme has none
+    broke:  who loses a purchase that it, or the seller, cannot pay for  [markets, clients]
     """
 
-    bought: Bool[Tensor, "markets buyers sellers"]
+    trades: Bool[Tensor, "markets buyers sellers"]
     prices: PerPair
     params: Parameters
     centre: Parameters
@@ -71,25 +70,28 @@ class Settled:
     broke: Bool[Tensor, "markets clients"]
 
 
-def ipfl(given: Given) -> Settled:
-    """The paper's market: a graph decides who buys whose model, a payment what for, and the bought
-    ones pull at the buyer.
+def ipfl(inputs: Inputs) -> Settlement:
+    """The paper's market: a graph decides who buys whose model, a payment at which price.
 
-    The next training minimises L_i + lambda / (2 eta) |theta - centre_i|^2 from the client's own
-    model; who bought nothing trains alone. Only what can be paid is traded (see ``affordable``).
+    The next training starts from the client's own model and minimises
+    L_i + lambda / (2 eta) |theta - centre_i|^2; a client that buys nothing trains alone. Only what
+    can be paid is traded (see ``affordable``).
     Source: arXiv 2505.02462, Algorithms 1 and 2.
     """
-    outcome = share_models(given.terms, graph=given.graph, payment=given.payment)
-    bought = affordable(outcome, given.purse)
-    broke = (outcome.allocation & ~bought).any(2)
+    outcome = share_models(inputs.terms, graph=inputs.graph, payment=inputs.payment)
+    trades = affordable(outcome, inputs.purse)
+    broke = (outcome.allocation & ~trades).any(2)
     centre = prox_centres(
-        given.uploads, given.start, bought, given.terms.reported.sizes, given.eta, given.kind
+        inputs.uploads, inputs.start, trades, inputs.terms.reported.sizes, inputs.eta, inputs.kind
     )
-    buys = bought.any(2)
-    pull = buys.float() * (given.strength / given.eta if given.eta else 0.0)
-    kept = {"prices": torch.where(bought, outcome.prices, 0.0), "pull": pull, "broke": broke}
-    return _settled(
-        given, bought, centre=torch.where(buys[..., None], centre, given.trained), **kept
+    buys = trades.any(2)
+    return _settlement(
+        inputs,
+        trades,
+        prices=torch.where(trades, outcome.prices, 0.0),
+        centre=torch.where(buys[..., None], centre, inputs.trained),
+        pull=buys.float() * (inputs.strength / inputs.eta if inputs.eta else 0.0),
+        broke=broke,
     )
 
 
@@ -100,109 +102,103 @@ def affordable(
 
     A client whose purchases and debts together are above its purse buys nothing; its debts are its
     sales at prices below 0. A client whose remaining debts are above its purse makes no such sale.
-    Both cuts only lower what others owe, so two passes are enough; what a client is paid in a round
-    is no part of its purse in that round.
+    Both cuts only lower what others owe, so two passes are enough. Money that a client receives in
+    a round is no part of its purse in that round.
 
-    outcome: what the graph and the payment decided;
-        purse: the most that each client can pay, money
+    outcome: of the graph and the payment;   purse: the most that each client can pay, money
     """
-    bought = outcome.allocation & ~(outcome.transfers.sum(2) > purse)[..., None]
-    debts = torch.where(bought, outcome.prices, 0.0).clamp(max=0.0)
-    return bought & ~((debts < 0) & (-debts.sum(1) > purse)[:, None])
+    trades = outcome.allocation & ~(outcome.transfers.sum(2) > purse)[..., None]
+    debts = torch.where(trades, outcome.prices, 0.0).clamp(max=0.0)
+    return trades & ~((debts < 0) & (-debts.sum(1) > purse)[:, None])
 
 
-def local(given: Given) -> Settled:
+def local(inputs: Inputs) -> Settlement:
     """Nobody shares anything."""
-    return _settled(given, torch.zeros_like(given.usable))
+    return _settlement(inputs, torch.zeros_like(inputs.usable))
 
 
-def fedavg(given: Given) -> Settled:
-    """Everybody goes on from the mean of all models, weighted by reported sizes (McMahan et
-    al., AISTATS 2017).
+def fedavg(inputs: Inputs) -> Settlement:
+    """Everybody goes on from the mean of all models, weighted by reported sizes.
+
+    Source: McMahan et al., AISTATS 2017.
     """
-    mean = _mixed(given, _shares(given))
-    return _settled(given, given.usable, params=mean, centre=mean)
+    mean = _mixed(inputs, _shares(inputs))
+    return _settlement(inputs, inputs.usable, params=mean, centre=mean)
 
 
-def fedprox(given: Given, mu: float = 0.1) -> Settled:
-    """As ``fedavg``, and mu / 2 |theta - mean|^2 holds the training near it (Li et al., MLSys
-    2020).
+def fedprox(inputs: Inputs, mu: float = 0.1) -> Settlement:
+    """As ``fedavg``, and mu / 2 |theta - mean|^2 holds the training near the mean.
+
+    Source: Li et al., MLSys 2020.
     """
-    mean = _mixed(given, _shares(given))
-    return _settled(
-        given, given.usable, params=mean, centre=mean, pull=given.usable.any(2).float() * mu
-    )
+    mean, pull = _mixed(inputs, _shares(inputs)), inputs.usable.any(2).float() * mu
+    return _settlement(inputs, inputs.usable, params=mean, centre=mean, pull=pull)
 
 
-def ditto(given: Given, strength: float = 1.0) -> Settled:
-    """A shared model is averaged as in ``fedavg``; everybody's own model is pulled to it (Li et
-    al., ICML 2021).
+def ditto(inputs: Inputs, strength: float = 1.0) -> Settlement:
+    """A shared model is averaged as in ``fedavg``; everybody's own model is pulled to it.
+
+    Source: Li et al., ICML 2021.
     """
-    mean = _mixed(given, _shares(given))
-    return _settled(
-        given, given.usable, centre=mean, pull=given.usable.any(2).float() * strength, second=mean
-    )
+    mean, pull = _mixed(inputs, _shares(inputs)), inputs.usable.any(2).float() * strength
+    return _settlement(inputs, inputs.usable, centre=mean, pull=pull, second=mean)
 
 
-def pfedgraph(given: Given, alpha: float = 0.8, strength: float = 0.01) -> Settled:
+def pfedgraph(inputs: Inputs, alpha: float = 0.8, strength: float = 0.01) -> Settlement:
     """Everybody goes on from a mean of its own, heavier on near models (Ye et al., ICML 2023).
 
     weights w_i = argmin over the simplex of sum_j alpha w_ij d_ij + |w_i - N / sum N|^2
     We differ: training is held near that mean by strength / 2 |theta - mean|^2, theirs by the
     cosine to it.
     """
-    weights = _simplex(
-        _shares(given) - alpha / 2 * torch.where(given.distance.isfinite(), given.distance, 0.0),
-        _members(given),
-    )
-    mean = _mixed(given, weights)
-    bought = (weights > 0) & given.usable
-    return _settled(given, bought, params=mean, centre=mean, pull=bought.any(2).float() * strength)
+    distance = torch.where(inputs.distance.isfinite(), inputs.distance, 0.0)
+    weights = _simplex(_shares(inputs) - alpha / 2 * distance, _members(inputs))
+    mean = _mixed(inputs, weights)
+    trades = (weights > 0) & inputs.usable
+    pull = trades.any(2).float() * strength
+    return _settlement(inputs, trades, params=mean, centre=mean, pull=pull)
 
 
-def _settled(given: Given, bought: Tensor, **decided: Tensor) -> Settled:
-    """What was decided, and otherwise: no money, everybody's own model, no pull, no second
-    model, nobody broke.
-    """
-    nobody = torch.zeros_like(given.purse)
+def _settlement(inputs: Inputs, trades: Tensor, **parts: Tensor) -> Settlement:
+    """A settlement of these parts; by default no money moves and everybody keeps its own model."""
+    nobody = torch.zeros_like(inputs.purse)
     plain = {
-        "prices": torch.zeros_like(given.distance),
-        "params": given.trained,
-        "centre": given.trained,
+        "prices": torch.zeros_like(inputs.distance),
+        "params": inputs.trained,
+        "centre": inputs.trained,
         "pull": nobody,
+        "second": inputs.trained[..., :0],
+        "broke": nobody.bool(),
     }
-    made = plain | {"second": given.trained[..., :0], "broke": nobody.bool()} | decided
-    return Settled(bought=bought, **made | {"pull": made["pull"].float()})
+    parts = plain | parts
+    return Settlement(trades=trades, **parts | {"pull": parts["pull"].float()})
 
 
-def _members(given: Given) -> Bool[Tensor, "markets buyers sellers"]:
+def _members(inputs: Inputs) -> Bool[Tensor, "markets buyers sellers"]:
     """Whose model counts in a client's mean: its own and all usable ones."""
-    return given.usable | torch.eye(
-        given.usable.shape[1], dtype=torch.bool, device=given.usable.device
-    )
+    usable = inputs.usable
+    return usable | torch.eye(usable.shape[1], dtype=torch.bool, device=usable.device)
 
 
-def _shares(given: Given) -> PerPair:
+def _shares(inputs: Inputs) -> PerPair:
     """Each client's shares of the data of all whose model counts: rows sum to 1."""
-    sizes = _members(given) * given.terms.reported.sizes[:, None]
+    sizes = _members(inputs) * inputs.terms.reported.sizes[:, None]
     return sizes / sizes.sum(-1, keepdim=True)
 
 
 @full_precision()
-def _mixed(given: Given, weights: PerPair) -> Parameters:
-    """Means of the uploads; models that are not finite have weight 0, and who gets none keeps
-    its own.
-    """
-    finite = torch.where(
-        given.uploads.isfinite().all(-1, keepdim=True), given.uploads, given.trained
-    )
-    alone = ~given.usable.any(2, keepdim=True)
-    return torch.where(alone, given.trained, weights.to(finite.dtype) @ finite)
+def _mixed(inputs: Inputs, weights: PerPair) -> Parameters:
+    """Means of the finite uploads; a client that gets no model keeps its own."""
+    is_finite = inputs.uploads.isfinite().all(-1, keepdim=True)
+    finite = torch.where(is_finite, inputs.uploads, inputs.trained)
+    alone = ~inputs.usable.any(2, keepdim=True)
+    return torch.where(alone, inputs.trained, weights.to(finite.dtype) @ finite)
 
 
 def _simplex(values: PerPair, members: Bool[Tensor, "markets buyers sellers"]) -> PerPair:
-    """The nearest weights >= 0 with sum 1 among the members of each row (Duchi et al., ICML
-    2008).
+    """The nearest weights >= 0 with sum 1 among the members of each row.
+
+    Source: Duchi et al., ICML 2008.
     """
     held = values.masked_fill(~members, -1e9)
     ordered = held.sort(-1, descending=True).values
@@ -216,12 +212,12 @@ def _simplex(values: PerPair, members: Bool[Tensor, "markets buyers sellers"]) -
 class Scheme:
     """A way to share.
 
-    settle: from what is given to what is shared
+    settle: from ``Inputs`` to a ``Settlement``
     second: whether everybody also trains a model for the others
-    money:  whether models are bought and sold
+    money:  whether models are trades and sold
     """
 
-    settle: Callable[[Given], Settled]
+    settle: Callable[[Inputs], Settlement]
     second: bool = False
     money: bool = False
 

@@ -14,72 +14,66 @@ from marketenv.core.floor import Floor
 from marketenv.core.moves import Move
 from marketenv.core.pairs import others
 from marketenv.core.phase import Phase, Shown
-from marketenv.markets.model_sharing.moves import ACTION, REPORTED, seen
+from marketenv.markets.model_sharing.moves import ACTION, REPORTED, observation_fields
 from marketenv.markets.model_sharing.reports import Shared
 from marketenv.markets.model_sharing.rules import (
     CLIENT,
     SECOND,
     Dealings,
+    Messages,
     Rules,
-    Said,
     client_types,
 )
-from marketenv.markets.model_sharing.schemes import Settled
+from marketenv.markets.model_sharing.schemes import Settlement
 from marketenv.markets.models import Models
 from marketenv.mechanisms import SharingOutcome, cost_breakpoints, gains, sale_costs, utilities
 
 AS_TRAINED = "trained"  # the clients' models as last trained, before anything was shared
 
 
-class Share(Phase):
-    """Clients report their types, upload a model and choose their next effort; a scheme decides who
-    gets whose model.
+class ShareModels(Phase):
+    """Clients report types and upload models; a scheme decides who gets whose model.
 
-    Who says that it leaves does so before anything is sold. Buyers pay at once, and the next
-    training starts from, or is pulled to, what was sent. What a client gains by the models less
-    what its sales cost is its term ``worth``.
+    A client that leaves does so before anything is sold. Buyers pay at once, and the next training
+    starts from, or is pulled to, what they are sent. A client's gain by the models less the cost of
+    its sales is its term ``worth``.
 
     rules: who gets whose model at which price;   effort_cost: the largest of a full effort, money
-    name: of the phase, another one where there are two
+    name:  of the phase; a second one in a market needs another name
     """
 
     name, outcome = "share", Shared
 
     def __init__(self, rules: Rules, effort_cost: float, name: str = "share") -> None:
         self.rules, self.name = rules, name
-        self.moves = {CLIENT: Move(seen(len(rules.joins) - 1, effort_cost), ACTION)}
+        self.moves = {CLIENT: Move(observation_fields(len(rules.joins) - 1, effort_cost), ACTION)}
 
     def begin(self, floor: Floor) -> Dealings:
-        """Nobody has bought anything, and what is not yet reported is the truth."""
-        types, pairs = client_types(floor), floor.present[:, :, None] & floor.present[:, None]
+        """No trade yet, and true types where nothing is reported yet."""
+        types, start = client_types(floor), floor.models[CLIENT].params[:, :1]
+        pairs = floor.present[:, :, None] & floor.present[:, None]
         nothing = torch.zeros_like(types.sizes)
-        return Dealings(
-            floor.models[CLIENT].params[:, :1], types, torch.zeros_like(pairs), nothing, nothing
-        )
+        return Dealings(start, types, torch.zeros_like(pairs), nothing, nothing)
 
     def show(self, floor: Floor, own: Dealings, quotes: None) -> Shown:
-        """Own types, scores and presence, and what one bought, sold, paid and earned in the
-        last round.
-        """
+        """Own types, scores and presence, and one's trades and money of the last round."""
         types, models = floor.types[CLIENT], floor.models[CLIENT]
-        mean = {
-            name: types[name].mean(1, keepdim=True).clamp(min=1e-12) for name in ("sizes", "needs")
-        }
-        told = {
-            "size": types["sizes"] / mean["sizes"],
+        sizes, needs = types["sizes"], types["needs"]
+        fields = {
+            "size": sizes / sizes.mean(1, keepdim=True).clamp(min=1e-12),
             "cost": types["costs"],
-            "need": types["needs"] / mean["needs"],
+            "need": needs / needs.mean(1, keepdim=True).clamp(min=1e-12),
             "effort_cost": types["effort_cost"],
             "loss": models.loss,
             "accuracy": models.accuracy,
-            "bought": others(own.bought),
-            "sold": others(own.bought.mT),
+            "bought": others(own.trades),
+            "sold": others(own.trades.mT),
             "last_paid": own.paid,
-            "last_earned": own.earned,
+            "last_received": own.received,
             "present": floor.present,
             "round": floor.played[:, None].expand_as(own.paid),
         }
-        return {CLIENT: told}
+        return {CLIENT: fields}
 
     def show_end(self, floor: Floor, own: Dealings) -> Shown:
         """After the last round the last scores stand."""
@@ -87,51 +81,41 @@ class Share(Phase):
 
     def truthful(self, observation: Tensor, move: Move, keys: Tensor) -> Tensor:
         """Report one's types, upload one's model, train at full effort and stay: [markets, 6]."""
-        # 0 is told as 0
-        types = {
-            name: (observation[..., move.observation.slices[name]] > 0).double()
-            for name in REPORTED
-        }
+        slices = move.observation.slices
+        # a type of 0 is reported as 0 times the mean
+        types = {name: (observation[..., slices[name]] > 0).double() for name in REPORTED}
         return move.write(observation, **types, effort=1.0, upload="honest", stay="stay")
 
     def act(
         self, floor: Floor, own: Dealings, quotes: None, actions: Mapping[str, Tensor]
     ) -> tuple[Floor, Dealings, Shared]:
-        """Take reports and uploads, let the scheme decide, move the money, and send what the
-        next training starts with.
-        """
-        rules, said = self.rules, self.rules.said(floor, own, actions[CLIENT])
-        given = rules.given(floor, own, said, *self.purpose())
-        done, broken = rules.settled(floor, given)
-        types = client_types(floor)
-        gain, money = (
-            gains(types, rules.gain, done.bought),
-            SharingOutcome(done.bought, done.prices).transfers,
-        )
+        """Read messages, let the scheme decide, move the money, and send models."""
+        rules, types = self.rules, client_types(floor)
+        messages = rules.messages(floor, own, actions[CLIENT])
+        inputs = rules.inputs(floor, own, messages, *self.purpose())
+        settlement, broken = rules.settlement(floor, inputs)
+        trades, prices = settlement.trades, settlement.prices
+        gain, money = gains(types, rules.gain, trades), SharingOutcome(trades, prices).transfers
         outcome = Shared(
-            utility=utilities(types, rules.gain, done.bought, done.prices),
+            utility=utilities(types, rules.gain, trades, prices),
             gain=gain,
-            bought=done.bought.sum(2),
-            sold=done.bought.sum(1),
-            present=said.present,
-            left=said.left,
-            upload=said.upload,
-            reason=rules.reasons(floor, given, done, broken),
-            distance=given.distance,
-            discounts=given.terms.discounts,
-            prices=done.prices,
-            trades=done.bought,
-            reported=said.reported,
+            bought=trades.sum(2),
+            sold=trades.sum(1),
+            present=messages.present,
+            left=messages.left,
+            upload=messages.upload,
+            reason=rules.reasons(floor, inputs, settlement, broken),
+            distance=inputs.distance,
+            discounts=inputs.terms.discounts,
+            prices=prices,
+            trades=trades,
+            reported=messages.reported,
         )
-        floor = floor.but(present=said.present, models=_sent(floor, said, done))
-        floor = floor.pay(self.named("price"), CLIENT, CLIENT, money).term(
-            self.named("worth"), CLIENT, gain - sale_costs(types, done.bought)
-        )
-        return (
-            floor,
-            Dealings(own.start, said.reported, done.bought, money.sum(2), money.sum(1)),
-            outcome,
-        )
+        floor = floor.but(present=messages.present, models=_sent(floor, messages, settlement))
+        floor = floor.pay(self.named("price"), CLIENT, CLIENT, money)
+        floor = floor.term(self.named("worth"), CLIENT, gain - sale_costs(types, trades))
+        dealings = Dealings(own.start, messages.reported, trades, money.sum(2), money.sum(1))
+        return floor, dealings, outcome
 
     def breakpoints(
         self,
@@ -142,42 +126,35 @@ class Share(Phase):
         who: tuple[str, int],
         fields: Sequence[str] | None,
     ) -> Float[Tensor, "markets candidates width"] | None:
-        """Actions among which a client's best report of its cost is, all else as it was, for the
-        utility of this round.
+        """Actions of a client, one of which is its best report of the cost, all else unchanged.
 
-        None where more than the cost may change, for graphs, payments and schemes of one's own,
-        where credit is limited (a buyer may go broke in between), where reports are not read in
-        this round, and where the true cost is 0, which a multiple cannot reach.
+        Best for the utility of this round. None where more than the cost may change, and where
+        ``Rules.knows_costs`` says no (with limited credit a buyer may go broke between the points).
         """
         if tuple(fields or ()) != ("cost",) or not self.rules.knows_costs(floor, who[1]):
             return None
         rules, agent, cost = self.rules, who[1], ACTION["cost"]
-        terms = rules.given(
-            floor, own, rules.said(floor, own, actions[CLIENT]), *self.purpose()
-        ).terms
+        messages = rules.messages(floor, own, actions[CLIENT])
+        terms = rules.inputs(floor, own, messages, *self.purpose()).terms
         points = cost_breakpoints(terms, agent, str(rules.graph)).clamp(min=1e-12)
         least, most = cost.range
-        met = cost.write((points / floor.types[CLIENT]["costs"][:, agent, None]).nan_to_num(most))
-        truth_and_ends = cost.write(points.new_tensor([least, 1.0, most])).expand(len(met), -1)
-        costs = torch.cat([met, just_above(met), -just_above(-met), truth_and_ends], 1)
-        kept = actions[CLIENT][:, agent, None, 1:].expand(-1, costs.shape[1], -1)
-        return torch.cat([costs[..., None], kept], 2)
+        true_cost = floor.types[CLIENT]["costs"][:, agent, None]
+        exact = cost.write((points / true_cost).nan_to_num(most))
+        truth_and_ends = cost.write(points.new_tensor([least, 1.0, most])).expand(len(exact), -1)
+        costs = torch.cat([exact, just_above(exact), -just_above(-exact), truth_and_ends], 1)
+        rest = actions[CLIENT][:, agent, None, 1:].expand(-1, costs.shape[1], -1)
+        return torch.cat([costs[..., None], rest], 2)
 
 
-def _sent(floor: Floor, said: Said, done: Settled) -> dict[str, Models]:
-    """The models after the sharing: where the next trainings start, what holds them, and what
-    was trained in this round.
-    """
-    before = floor.models[CLIENT]
-    after = dataclasses.replace(
-        before.held(done.centre, done.pull), params=done.params, effort=said.effort
-    )
-    models = {
-        **floor.models,
-        CLIENT: after,
-        AS_TRAINED: before.held(before.params[..., :0], 0 * done.pull),
-    }
+def _sent(floor: Floor, messages: Messages, settlement: Settlement) -> dict[str, Models]:
+    """The models after the sharing, and those of this round's training beside them."""
+    before, pull = floor.models[CLIENT], settlement.pull
+    after = before.held(settlement.centre, pull)
+    after = dataclasses.replace(after, params=settlement.params, effort=messages.effort)
+    as_trained = before.held(before.params[..., :0], 0 * pull)
+    models = {**floor.models, CLIENT: after, AS_TRAINED: as_trained}
     if SECOND in models:
-        second = torch.where(done.bought.any(2, keepdim=True), done.second, models[SECOND].params)
-        models[SECOND] = dataclasses.replace(models[SECOND], params=second)
+        buys, old = settlement.trades.any(2, keepdim=True), models[SECOND]
+        second = torch.where(buys, settlement.second, old.params)
+        models[SECOND] = dataclasses.replace(old, params=second)
     return models

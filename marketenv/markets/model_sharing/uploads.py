@@ -1,6 +1,4 @@
-"""What a client of the model-sharing market uploads in place of its trained model: honest, lazy
-and hostile models.
-"""
+"""Kinds of upload of a client: honest, lazy and hostile models."""
 
 from __future__ import annotations
 
@@ -21,12 +19,11 @@ SCALE = 10.0  # by which the scaled upload stretches its update
 class Makings:
     """What an upload can be made of.
 
-    trained: every client's own model                               [markets, clients, params]
-    start:   the model that all began with                          [markets, 1, params]
-    centre:  what each client was sent last; its own last model where
-             it was sent nothing   [markets, clients, params]
-    present: who is in the market                                   [markets, clients]
-    keys:    of random uploads                                      [markets, clients]
+    trained: every client's own model                                  [markets, clients, params]
+    start:   the model that all begin with                             [markets, 1, params]
+    centre:  what each client was sent last; if nothing, its own model [markets, clients, params]
+    present: who is in the market                                      [markets, clients]
+    keys:    of random uploads                                         [markets, clients]
     """
 
     trained: Parameters
@@ -37,9 +34,8 @@ class Makings:
 
     def noise(self) -> Parameters:
         """Standard normal numbers in the shape of the models."""
-        return draws.normal(draws.fold(self.keys, "upload"), self.trained.shape[-1]).to(
-            self.trained
-        )
+        keys = draws.fold(self.keys, "upload")
+        return draws.normal(keys, self.trained.shape[-1]).to(self.trained)
 
 
 @dataclass(frozen=True)
@@ -59,9 +55,9 @@ class Upload:
 
 
 def _copy(models: Makings) -> Tensor:
-    here = models.present[..., None].to(models.trained)
-    total, count = (here * models.trained).sum(1, keepdim=True), here.sum(1, keepdim=True)
-    return (total - here * models.trained) / (count - here).clamp(min=1.0)
+    present = models.present[..., None].to(models.trained)
+    total, count = (present * models.trained).sum(1, keepdim=True), present.sum(1, keepdim=True)
+    return (total - present * models.trained) / (count - present).clamp(min=1.0)
 
 
 def _noise(models: Makings) -> Tensor:
@@ -70,13 +66,12 @@ def _noise(models: Makings) -> Tensor:
 
 
 def _shuffled(models: Makings) -> Tensor:
-    return models.trained.gather(
-        -1, draws.permutation(draws.fold(models.keys, "shuffle"), models.trained.shape[-1])
-    )
+    keys, width = draws.fold(models.keys, "shuffle"), models.trained.shape[-1]
+    return models.trained.gather(-1, draws.permutation(keys, width))
 
 
-# The distances without models (keep, far) are ours: what has nothing to do with the others stands
-# at a right angle to them.
+# The distances without models (keep, far) are ours: an upload that has nothing to do with the
+# others stands at a right angle to them.
 UPLOADS: dict[str, Upload] = {
     "honest": Upload(lambda m: m.trained, 1.0, 0.0, "the trained model"),
     "relay": Upload(
@@ -98,29 +93,26 @@ UPLOADS: dict[str, Upload] = {
 
 
 def make_uploads(models: Makings, kind: Int[Tensor, "markets clients"]) -> Parameters:
-    """What every client uploads by the number of its kind; only the kinds that are there are
-    made.
-    """
-    made = models.trained
+    """What every client uploads by the number of its kind; unused kinds are not computed."""
+    uploads = models.trained
     for number, upload in enumerate(UPLOADS.values()):
         chosen = kind == number
         if number and bool(chosen.any()):
-            made = torch.where(chosen[..., None], upload.make(models), made)
-    return made
+            uploads = torch.where(chosen[..., None], upload.make(models), uploads)
+    return uploads
 
 
 def drawn_distance(keys: Int[Tensor, "markets"], kind: Int[Tensor, "markets clients"]) -> PerPair:
-    """Distances without models: symmetric, uniform on (0, 1) between honest uploads, changed as
-    ``UPLOADS`` says.
+    """Distances without models: uniform on (0, 1) for honest uploads, else as ``UPLOADS`` says.
 
-    Returns float64 [markets, clients, clients] with 0 on the diagonal.
+    Returns symmetric float64 [markets, clients, clients] with 0 on the diagonal.
     """
     n = kind.shape[1]
     upper = draws.uniform(draws.fold(keys, "distance"), n, n).triu(1)
     keep = upper.new_tensor([upload.keep for upload in UPLOADS.values()])[kind]
     far = upper.new_tensor([upload.far for upload in UPLOADS.values()])[kind]
-    drawn: Float64[Tensor, "markets clients clients"] = (
+    near: Float64[Tensor, "markets clients clients"] = (
         (upper + upper.mT) * keep[:, :, None] * keep[:, None, :]
     )
-    own = torch.eye(n, dtype=torch.bool, device=kind.device)
-    return drawn.maximum(far[:, :, None]).maximum(far[:, None, :]).masked_fill(own, 0.0)
+    itself = torch.eye(n, dtype=torch.bool, device=kind.device)
+    return near.maximum(far[:, :, None]).maximum(far[:, None, :]).masked_fill(itself, 0.0)

@@ -1,6 +1,4 @@
-"""What the clients of a model-sharing market own and are judged by: examples that may drift,
-and an exam for every class.
-"""
+"""What clients own and are judged by: examples that may drift, and an exam for every class."""
 
 from __future__ import annotations
 
@@ -21,46 +19,44 @@ from marketenv.learners import Learner, Scores
 from marketenv.markets import own_parts
 from marketenv.markets.worlds import Laid, Worlds
 
-MANY = 20  # classes, from which accuracy is no longer weighted by the client's labels
+MANY = 20  # with more classes, scores are not weighted by the client's labels
 
 
 @dataclass(frozen=True, eq=False)
 class Exams:
-    """Examples that judge models: an exam a class, so that a class can count as it does in each
-    client's own labels.
+    """Examples that judge models: one exam a class, weighted by each client's own labels.
 
-    papers: the learner's exams;   labels: the class of each, or None: one exam of all examples
-    shares: how much each counts for each client by the data of the first
-        round   [papers, worlds, agents]
+    exams:  of the learner
+    labels: the class of each exam; None: one exam of all examples
+    shares: weight of each exam for each client by the data of the first round
+            [exams, worlds, agents]
     """
 
-    papers: tuple[Laid, ...]
+    exams: tuple[Laid, ...]
     labels: list[int] | None
-    shares: Float[Tensor, "papers worlds agents"]
+    shares: Float[Tensor, "exams worlds agents"]
 
     def select(self, worlds: Int[Tensor, "some"]) -> Exams:
         """The exams of some worlds, in this order."""
-        return Exams(
-            tuple(paper.select(worlds) for paper in self.papers),
-            self.labels,
-            self.shares[:, worlds],
-        )
+        exams = tuple(exam.select(worlds) for exam in self.exams)
+        return Exams(exams, self.labels, self.shares[:, worlds])
 
     def joined(self, other: Exams) -> Exams:
         """The exams of these worlds, and then of the other ones."""
-        papers = tuple(one.joined(two) for one, two in zip(self.papers, other.papers, strict=True))
-        return Exams(papers, self.labels, torch.cat([self.shares, other.shares], 1))
+        exams = tuple(one.joined(two) for one, two in zip(self.exams, other.exams, strict=True))
+        return Exams(exams, self.labels, torch.cat([self.shares, other.shares], 1))
 
 
 @dataclass(frozen=True, eq=False)
 class SharingContent:
     """Data of the worlds.
 
-    learner: that they are laid out for;   drift: share of the examples that is exchanged in a round
-    train:   examples of the first round, and ``later`` those of the partition that they drift to
-             owners [worlds, agents]
-    material: what everybody trains on while nothing drifts;
-        validation, test: what models are judged by
+    learner:  that they are laid out for
+    drift:    share of the examples that is exchanged in a round
+    train:    examples of the first round;   later: of the partition that they drift to
+              owners [worlds, agents]
+    material: what everybody trains on while nothing drifts
+    validation, test: what models are judged by
     """
 
     learner: Learner
@@ -85,7 +81,7 @@ class SharingContent:
 
     def joined(self, other: SharingContent) -> SharingContent:
         """These worlds, and then the other ones."""
-        # one pool for all, as ``check_drift`` found: no row moves
+        # one pool for all, which ``check_drift`` makes sure of: no row moves
         if self.later is not None and other.later is not None:
             train = self.train.joined(_on(self.train, other.train))
             later: Shards | None = self.later.joined(_on(self.later, other.later))
@@ -111,8 +107,8 @@ def open_content(
 ) -> SharingContent:
     """Deal out the data of distinct seeds and lay them out for training and scoring.
 
-    shared: whether all markets share their validation, and their test examples; then few classes
-        are judged one by one
+    shared: whether all markets share their validation, and their test examples; where they do and
+        classes are few, every class has an exam of its own
     """
     federation, worlds = source.federation(seeds), len(seeds)
     train = federation.supervised.trimmed()
@@ -141,9 +137,7 @@ class SharingWorlds(Worlds):
     content: SharingContent
 
     def owned(self, rounds: Int[Tensor, "markets"]) -> Shards:
-        """The clients' examples in a round [markets, agents]; where they drift, a growing share
-        is from the later partition.
-        """
+        """The clients' examples in a round [markets, agents], after the drift so far."""
         now, later = self.content.train.select(self.at), self.content.later
         if later is None:
             return now
@@ -152,9 +146,8 @@ class SharingWorlds(Worlds):
         place = torch.arange(width, device=now.index.device) % later.size[..., None]
         chance = draws.uniform(draws.agent_keys(self.seeds[self.at], agents, "data drift"), width)
         moved = chance < (self.content.drift * rounds.float())[:, None, None]
-        return Shards(
-            now.x, now.y, torch.where(moved, later.index.gather(-1, place), now.index), now.size
-        )
+        index = torch.where(moved, later.index.gather(-1, place), now.index)
+        return Shards(now.x, now.y, index, now.size)
 
     def material(self, rounds: Int[Tensor, "markets"]) -> Any:
         """What everybody trains on in a round, market by market."""
@@ -165,33 +158,31 @@ class SharingWorlds(Worlds):
     def score(
         self, models: Parameters, rounds: Int[Tensor, "markets"], held_out: bool = False
     ) -> Scores:
-        """Each client's model on each class's exam, weighted by how much of its data in a round
-        are of the class.
-        """
+        """Each client's scores, weighted by the classes' shares of its own labels in a round."""
         exams = self.content.test if held_out else self.content.validation
-        found = [self.scores(self.content.learner, paper, models) for paper in exams.papers]
-        shares = (
-            exams.shares[:, self.at]
-            if self.content.later is None
-            else label_shares(self.owned(rounds), exams.labels)
-        )
-        loss = torch.stack(
-            [torch.where(w > 0, w * s.loss, 0.0) for s, w in zip(found, shares, strict=True)]
-        ).sum(0)
-        accuracy = torch.stack([w * s.accuracy for s, w in zip(found, shares, strict=True)]).sum(0)
+        shares = exams.shares[:, self.at]
+        if self.content.later is not None:
+            shares = label_shares(self.owned(rounds), exams.labels)
+        losses, accuracies = [], []
+        for exam, weight in zip(exams.exams, shares, strict=True):
+            scores = self.scores(self.content.learner, exam, models)
+            losses.append(torch.where(weight > 0, weight * scores.loss, 0.0))
+            accuracies.append(weight * scores.accuracy)
+        loss, accuracy = (torch.stack(numbers).sum(0) for numbers in (losses, accuracies))
         return Scores(loss.float(), accuracy.float())
 
 
 def _on(pool: Shards, shards: Shards) -> Shards:
-    """Shards of an equal pool, which a source may have made anew, by the rows of this one."""
+    """Shards by the rows of this pool, in place of those of an equal one."""
     return Shards(pool.x, pool.y, shards.index, shards.size)
 
 
 def check_drift(source: Source, drift: float, seeds: Int[Tensor, "markets"]) -> None:
-    """Raise ValueError for a source whose data cannot drift: other seeds must deal rows of one
-    pool out in other ways.
+    """Raise ValueError for a source whose data cannot drift.
+
+    Data can drift where other seeds deal out the rows of the same pool in other ways.
     """
-    now, later = (source.federation(s).train for s in (seeds, _later(seeds)))
+    now, later = (source.federation(some).train for some in (seeds, _later(seeds)))
     changed = isinstance(source, CorruptedSource) and not source.one_pool
     if changed or not torch.equal(now.x, later.x):
         raise ValueError(
@@ -199,7 +190,8 @@ def check_drift(source: Source, drift: float, seeds: Int[Tensor, "markets"]) -> 
             " a corruption do, so that there is no other partition of the same ones to drift to;"
             " pass data_drift=0."
         )
-    if torch.equal(*(torch.where(s.mask, s.index, -1).sort(-1).values for s in (now, later))):
+    rows = (torch.where(part.mask, part.index, -1).sort(-1).values for part in (now, later))
+    if torch.equal(*rows):
         raise ValueError(
             f"data_drift is {drift}, but the clients own the same rows whatever the seed, as"
             " partition 'by_group' deals them, so that nothing would change; pass data_drift=0 or"
@@ -207,12 +199,12 @@ def check_drift(source: Source, drift: float, seeds: Int[Tensor, "markets"]) -> 
         )
 
 
-def label_shares(owned: Shards, labels: list[int] | None) -> Float[Tensor, "papers markets agents"]:
+def label_shares(owned: Shards, labels: list[int] | None) -> Float[Tensor, "exams markets agents"]:
     """The share of each class in each client's labels; 1 where labels are None."""
     if labels is None:
         return torch.ones(1, *owned.size.shape, dtype=torch.float32, device=owned.size.device)
-    found = torch.where(owned.mask, owned.y[owned.index], -1)
-    counts = torch.stack([(found == label).sum(-1) for label in labels]).float()
+    y = torch.where(owned.mask, owned.y[owned.index], -1)
+    counts = torch.stack([(y == label).sum(-1) for label in labels]).float()
     return counts / counts.sum(0).clamp(min=1.0)
 
 
@@ -221,18 +213,13 @@ def _later(seeds: Tensor) -> Tensor:
 
 
 def _exams(exam: Callable[..., Laid], judge: Shards, train: Shards, by_label: bool) -> Exams:
-    """An exam a class that the examples have; one exam where models are not judged class by
-    class.
-    """
+    """One exam for each class of the examples, or one of all examples."""
     if not by_label:
         return Exams((exam(judge),), None, label_shares(train, None))
     rows = judge.index[0, : int(judge.size[0])]
-    there, papers = judge.y[rows].unique().tolist(), []
-    for label in there:
+    labels, exams = judge.y[rows].unique().tolist(), []
+    for label in labels:
         some = rows[judge.y[rows] == label]
-        papers.append(
-            exam(
-                Shards(judge.x, judge.y, some[None], torch.tensor([len(some)], device=rows.device))
-            )
-        )
-    return Exams(tuple(papers), there, label_shares(train, there))
+        size = torch.tensor([len(some)], device=rows.device)
+        exams.append(exam(Shards(judge.x, judge.y, some[None], size)))
+    return Exams(tuple(exams), labels, label_shares(train, labels))

@@ -1,6 +1,4 @@
-"""The parameter market of Train 'n Trade: agents train, trade parameters through a broker, and
-pay.
-"""
+"""The parameter market of Train 'n Trade: agents train, and trade parameters through a broker."""
 
 from marketenv.markets.parameter_trading.config import DISCLOSURES, ParameterTradingConfig
 from marketenv.markets.parameter_trading.market import NAME, ROLE, parameter_trading

@@ -26,8 +26,7 @@ DISCLOSURES = ("full", "bounds", "none")
 
 @dataclass(frozen=True, kw_only=True)
 class ParameterTradingConfig:
-    """Arguments of ``parameter_trading_v0``; docs/environments/parameter_trading.md gives the
-    reason of each default.
+    """Arguments of ``parameter_trading_v0``; docs/environments/parameter_trading.md gives reasons.
 
     n_agents, max_cycles: traders and rounds
     horizon:        ``end``: the last round ends the game; ``cut``: the game would go on, and no
@@ -122,7 +121,7 @@ _FIELDS: dict[str, Check] = TRAINED | {
 
 
 def _of_agents(n: int) -> dict[str, Check]:
-    """Checks of what there is one of for each of n agents."""
+    """Checks of arguments that have one value for each of n agents."""
     return {
         "sabotage": partial(
             one_or_each, check=partial(number, least=0.0), n=n, wanted="numbers >= 0"

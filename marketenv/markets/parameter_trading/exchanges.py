@@ -1,6 +1,4 @@
-"""How a round of the parameter market is settled: the broker's exchange of Train 'n Trade, or
-plain averaging.
-"""
+"""How a round of trading is settled: by the broker of Train 'n Trade, or by plain averaging."""
 
 from __future__ import annotations
 
@@ -13,18 +11,20 @@ from torch import Tensor
 
 from marketenv.core.precision import full_precision
 from marketenv.learners import Scores
-from marketenv.markets.parameter_trading.reports import Quotes, Reports
+from marketenv.markets.parameter_trading.reports import Messages, Quotes
 from marketenv.mechanisms import Outcome, apply_rule
 
 
 @dataclass(frozen=True)
-class Terms:
-    """What an exchange is bound to.
+class Inputs:
+    """What an exchange decides from, beside the quotes and the agents' messages.
 
-    mechanism: the payment rule;   mask: 1 for parameters that are traded [params];
-        max_purchases: of one buyer
-    shares: of the data;   purse: the most that each can pay   [markets, agents];
-        round: rounds that are over [markets]
+    mechanism: the payment rule
+    mask:      1 for parameters that are traded, 0 for the others   [params]
+    max_purchases: most purchases of one buyer
+    shares:    each agent's part of the training data   [markets, agents]
+    purse:     the most that each agent can pay, money   [markets, agents]
+    round:     number of finished rounds   [markets]
     """
 
     mechanism: Callable[[Tensor, Tensor], Outcome]
@@ -36,159 +36,159 @@ class Terms:
 
 
 @dataclass(frozen=True)
-class Exchange:
-    """Who ends the round with which parameters, who bought from whom at which price, and why
-    not.
+class Settlement:
+    """What an exchange decides.
+
+    params: every agent's parameters at the end of the round   [markets, agents, params]
+    trades: who buys whose model;   prices: money, 0 without a sale   [markets, buyers, sellers]
+    reason: why each buyer ends as it does, a number of ``REASONS``   [markets, agents]
     """
 
     params: Float[Tensor, "markets agents params"]
-    bought: Bool[Tensor, "markets buyers sellers"]
+    trades: Bool[Tensor, "markets buyers sellers"]
     prices: Float64[Tensor, "markets buyers sellers"]
     reason: Int[Tensor, "markets agents"]
 
 
-def trade(quotes: Quotes, reports: Reports, terms: Terms) -> Exchange:
-    """The broker's exchange: each buyer requests its best affordable offers, and the payment rule
-    settles them.
+def trade(quotes: Quotes, messages: Messages, inputs: Inputs) -> Settlement:
+    """The broker's exchange: buyers request the best offers that they can pay, the rule decides.
 
-    Who requests what is told at ``requests``, and what is paid at ``settle``.
+    ``requests`` makes the requests, ``settle`` the sales and their prices.
     """
-    order = requests(quotes.gain.worth, reports, terms.purse, terms.max_purchases)
-    bought, prices = settle(terms.mechanism, reports, torch.stack(order).any(0))
+    order = requests(quotes.gain.worth, messages, inputs.purse, inputs.max_purchases)
+    trades, prices = settle(inputs.mechanism, messages, torch.stack(order).any(0))
     params = quotes.trained
     for pick in order:  # later purchases are merged into what the earlier ones made
-        buys, seller = (pick & bought).any(2)[..., None], pick.int().argmax(2)[..., None]
+        buys, seller = (pick & trades).any(2)[..., None], pick.int().argmax(2)[..., None]
         alpha = quotes.alpha.take_along_dim(seller, 2)
         chosen = quotes.offers.take_along_dim(seller[..., None], 2)[:, :, 0]
-        params = torch.where(buys, params + alpha * terms.mask * (chosen - params), params)
-    return Exchange(params, bought, prices, _reasons(quotes, reports, terms.purse, bought))
+        params = torch.where(buys, params + alpha * inputs.mask * (chosen - params), params)
+    return Settlement(params, trades, prices, _reasons(quotes, messages, inputs.purse, trades))
 
 
 def requests(
     gain: Float[Tensor, "markets buyers sellers"],
-    reports: Reports,
+    messages: Messages,
     purse: Float64[Tensor, "markets buyers"],
     most: int,
 ) -> list[Bool[Tensor, "markets buyers sellers"]]:
-    """Each buyer's first request, its second, and so on: at most ``most``, as far as its money
-    before the round reaches.
+    """Each buyer's first request, its second, and so on: at most ``most``, as its purse allows.
 
     A request needs a gain > 0, a bid > 0 and a bid >= ask. The largest bid - ask comes first, ties
-    to the lower index.
+    go to the lower index. The purse is the money before the round.
     """
-    payable = _tests(gain, reports, purse)[-1]
-    surplus, left = torch.where(payable, reports.bids - reports.asks, -torch.inf), purse
+    payable = _tests(gain, messages, purse)[-1]
+    surplus, left = torch.where(payable, messages.bids - messages.asks, -torch.inf), purse
     requested, order = torch.zeros_like(payable), []
     for _ in range(min(most, payable.shape[2])):
-        open_ = payable & ~requested & (reports.bids <= left[..., None])
+        open_ = payable & ~requested & (messages.bids <= left[..., None])
         best = torch.where(open_, surplus, -torch.inf)
         first = (best == best.amax(2, keepdim=True)) & open_
         pick = first & (first.cumsum(2) == 1)
-        requested, left = requested | pick, left - (pick * reports.bids).sum(2)
+        requested, left = requested | pick, left - (pick * messages.bids).sum(2)
         order.append(pick)
     return order
 
 
 def settle(
     mechanism: Callable[[Tensor, Tensor], Outcome],
-    reports: Reports,
+    messages: Messages,
     requested: Bool[Tensor, "markets buyers sellers"],
 ) -> tuple[Bool[Tensor, "markets buyers sellers"], Float64[Tensor, "markets buyers sellers"]]:
-    """What the payment rule sells of what was requested, and the prices, 0 where nothing is sold.
+    """The requests that the payment rule grants, and their prices, 0 where nothing is sold.
 
-    The rule sees money above the seller's cost, to which prices of every rule here are equivariant.
+    The rule sees money above the seller's cost: with every rule here, a price rises by the cost.
     """
-    bids = torch.where(requested, reports.bids - reports.cost, 0.0).clamp(min=0)
-    outcome = apply_rule(mechanism, bids, reports.markup)
-    bought = outcome.allocation & requested
-    return bought, (outcome.prices + reports.cost) * bought
+    bids = torch.where(requested, messages.bids - messages.cost, 0.0).clamp(min=0)
+    outcome = apply_rule(mechanism, bids, messages.markup)
+    trades = outcome.allocation & requested
+    return trades, (outcome.prices + messages.cost) * trades
 
 
 @full_precision()
-def fedavg(quotes: Quotes, reports: Reports, terms: Terms) -> Exchange:
-    """No broker and no money: everybody takes the average of all models, weighted by their data
-    (McMahan et al. 2017).
+def fedavg(quotes: Quotes, messages: Messages, inputs: Inputs) -> Settlement:
+    """Everybody takes the average of all models, weighted by data; there is no broker or money.
+
+    Source: McMahan et al., AISTATS 2017.
     """
-    shares = terms.shares[:, None]
+    shares = inputs.shares[:, None]
     average = (shares @ quotes.trained).expand_as(quotes.trained)
-    params = torch.where(terms.mask > 0, average, quotes.trained)
-    nothing = torch.zeros_like(reports.bids)
-    return Exchange(params, nothing.bool(), nothing, torch.where(quotes.diverged, 6, 7))
+    params = torch.where(inputs.mask > 0, average, quotes.trained)
+    nothing = torch.zeros_like(messages.bids)
+    return Settlement(params, nothing.bool(), nothing, torch.where(quotes.diverged, 6, 7))
 
 
-def sound(done: Exchange, quotes: Quotes, before: Scores, after: Scores) -> tuple[Exchange, Scores]:
-    """The exchange and its scores; purchases that merge to a model that is not finite do not take
-    place.
+def sound(
+    settlement: Settlement, quotes: Quotes, before: Scores, after: Scores
+) -> tuple[Settlement, Scores]:
+    """The settlement and its scores, without purchases that merge to a model that is not finite.
 
-    Their buyer keeps the model that it trained, and no money moves for them.
+    The buyer of such a purchase keeps the model that it trained, and no money moves.
 
-    before, after: scores of the trained models, and of those that the
-        exchange made   [markets, agents] each
+    before, after: scores of the trained models, and of the merged ones   [markets, agents] each
     """
-    broken = ~(done.params.isfinite().all(-1) & after.loss.isfinite())
+    broken = ~(settlement.params.isfinite().all(-1) & after.loss.isfinite())
     if not bool(broken.any()):
-        return done, after
+        return settlement, after
     row = broken[..., None]
-    params, reason = (
-        torch.where(row, quotes.trained, done.params),
-        torch.where(broken, 8, done.reason),
+    sound_part = Settlement(
+        params=torch.where(row, quotes.trained, settlement.params),
+        trades=settlement.trades & ~row,
+        prices=settlement.prices.masked_fill(row, 0.0),
+        reason=torch.where(broken, 8, settlement.reason),
     )
-    kept = Exchange(params, done.bought & ~row, done.prices.masked_fill(row, 0.0), reason)
-    return kept, Scores(
-        *(torch.where(broken, old, new) for old, new in zip(before, after, strict=True))
-    )
+    pairs = zip(before, after, strict=True)
+    return sound_part, Scores(*(torch.where(broken, old, new) for old, new in pairs))
 
 
 def critical_bids(
-    reports: Reports, buyer: int, exclusive: bool
+    messages: Messages, buyer: int, exclusive: bool
 ) -> Float64[Tensor, "markets sellers points"]:
     """Bids of one buyer at which ``trade`` may change what it gets from a seller, money.
 
-    They are the seller's ask and, where a seller has only one copy, the other buyers' bids; the
-    rule compares bids above each buyer's cost. Between them a payment that is linear in the bid is
-    linear, so one of them (or the next number above it) is a best bid.
+    They are the seller's ask and, where a seller has only one copy (``exclusive``), the other
+    buyers' bids: the rule compares bids less each buyer's cost. Where payments are linear in the
+    bid between these points, one of them (or the next number above it) is a best bid.
     """
-    asks, above = reports.asks[:, buyer, :, None], reports.bids - reports.cost
+    asks, above = messages.asks[:, buyer, :, None], messages.bids - messages.cost
     others = torch.cat([above[:, :buyer], above[:, buyer + 1 :]], 1).mT
-    return torch.cat([asks, others + reports.cost[:, buyer, :, None]], 2) if exclusive else asks
+    return torch.cat([asks, others + messages.cost[:, buyer, :, None]], 2) if exclusive else asks
 
 
 def critical_markups(
-    reports: Reports, seller: int, open_: Bool[Tensor, "markets buyers sellers"]
+    messages: Messages, seller: int, open_: Bool[Tensor, "markets buyers sellers"]
 ) -> Float64[Tensor, "markets points"]:
-    """Markups of one seller at which ``trade`` may change who buys from it, money; buyers make one
-    purchase each.
+    """Markups of one seller at which ``trade`` may change who buys from it, money.
 
-    A buyer is lost where the ask passes its bid, or leaves it less than the best of the other
-    sellers does: markup = bid - cost,
-    markup = bid - cost - max over the others of (bid - ask)
-    open_: purchases that a buyer gains from, bids for and can afford
+    A buyer is lost where the ask passes its bid, or leaves it less than another seller does:
+    markup = bid - cost,   markup = bid - cost - max over the other sellers of (bid - ask)
+
+    open_: purchases that a buyer gains from, bids for and can pay
+    Every buyer makes one purchase.
     """
-    surplus = torch.where(open_, reports.bids - reports.asks, -torch.inf)
+    surplus = torch.where(open_, messages.bids - messages.asks, -torch.inf)
     surplus[:, :, seller] = -torch.inf
-    lost = (reports.bids - reports.cost)[:, :, seller]
-    return torch.cat([lost, lost - surplus.amax(2).clamp(min=0)], 1)
+    most = (messages.bids - messages.cost)[:, :, seller]
+    return torch.cat([most, most - surplus.amax(2).clamp(min=0)], 1)
 
 
 EXCHANGES = {"trade": trade, "fedavg": fedavg}
 
 
-def _tests(gain: Tensor, reports: Reports, purse: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """What a request has to pass, each including the one before: a gain, a bid, a bid that
-    reaches the ask, money for it.
-    """
+def _tests(
+    gain: Tensor, messages: Messages, purse: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The tests of a request: a gain; also a bid; also a bid >= ask; also money for it."""
     useful = gain > 0
-    wanted = useful & (reports.bids > 0)
-    willing = wanted & (reports.bids >= reports.asks)
-    return useful, wanted, willing, willing & (reports.bids <= purse[..., None])
+    wanted = useful & (messages.bids > 0)
+    willing = wanted & (messages.bids >= messages.asks)
+    return useful, wanted, willing, willing & (messages.bids <= purse[..., None])
 
 
-def _reasons(quotes: Quotes, reports: Reports, purse: Tensor, bought: Tensor) -> Tensor:
-    """Why each buyer ended as it did, as a number of ``REASONS``: the first of the tests that
-    no seller passed.
-    """
-    tests = (*_tests(quotes.gain.worth, reports, purse), bought)
+def _reasons(quotes: Quotes, messages: Messages, purse: Tensor, trades: Tensor) -> Tensor:
+    """Why each buyer ends as it does: the first test that no seller passes, by ``REASONS``."""
+    tests = (*_tests(quotes.gain.worth, messages, purse), trades)
     reason = torch.zeros_like(quotes.diverged, dtype=torch.int64)
     for code, passed in reversed(list(enumerate(tests, start=1))):
         reason = torch.where(passed.any(2), reason, code)
-    return torch.where(quotes.diverged & ~bought.any(2), 6, reason)
+    return torch.where(quotes.diverged & ~trades.any(2), 6, reason)

@@ -1,10 +1,10 @@
-"""The parameter market of Train 'n Trade (Huang, Vishwakarma, Sala, NeurIPS 2023), for any number
-of agents.
+"""The parameter market of Train 'n Trade (Huang, Vishwakarma, Sala, NeurIPS 2023).
 
-A round: every agent trains (``Train``). The broker aligns each seller to each buyer, finds the best
-weight of the purchase on its own data and tells each agent its gain; agents report bids, an ask and
-their next effort; the rule settles, merged parameters are shipped and money moves (``Trade``). What
-everybody's loss has fallen by is valued (``Score``).
+It takes any number of agents. A round has three phases. ``Train``: every agent trains. ``Trade``:
+the broker aligns each seller to each buyer, finds the best weight of each purchase on its own data
+and shows each agent its gains; agents report bids, an ask and their next effort; the rule decides
+who trades at which price, and merged parameters and money move. ``Score``: the fall of each agent's
+loss becomes money.
 """
 
 from __future__ import annotations
@@ -49,13 +49,11 @@ DEFAULT_TRAINING = {
     "regression": Training(optimizer="sgd", learning_rate=0.01, batch_size=None, steps=1),
 }
 ALIGNMENT = "a callable (params, layout, permutations, keys, orders) -> Aligned"
-EXCHANGE = "a callable (quotes, reports, terms) -> Exchange"
+EXCHANGE = "a callable (quotes, messages, inputs) -> Settlement"
 
 
 def parameter_trading(config: ParameterTradingConfig | None = None) -> Market:
-    """A batch of parameter markets; see the module's text for a round and the config for its
-    parts.
-    """
+    """A batch of parameter markets; the module's text tells a round, the config its parts."""
     c = config or ParameterTradingConfig()
     device = device_of(c.device)
     source = source_of(c, device)
@@ -80,16 +78,13 @@ def parameter_trading(config: ParameterTradingConfig | None = None) -> Market:
 
 
 def _parts(c: ParameterTradingConfig, learner: Learner) -> dict[str, Any]:
-    """The parts of the trade, each by its name in the room's table or as it is given."""
-    alignments = ALIGNMENTS | {
-        "auto": ALIGNMENTS["weight_matching" if learner.permutations else "none"]
-    }
+    """The parts of the trade, each by its name in a table or as the config gives it."""
+    auto = ALIGNMENTS["weight_matching" if learner.permutations else "none"]
+    alignments, valuation = ALIGNMENTS | {"auto": auto}, "a callable Trial -> Gain"
     return {
         "alignment": named_part(c.alignment, "alignment", alignments, ALIGNMENT, takes=5),
         "weights": named_part(c.alpha, "alpha", WEIGHTS, WEIGHT_RULE, takes=1),
-        "valuation": named_part(
-            c.valuation, "valuation", VALUATIONS, "a callable Trial -> Gain", takes=1
-        ),
+        "valuation": named_part(c.valuation, "valuation", VALUATIONS, valuation, takes=1),
         "mechanism": named_part(c.mechanism, "mechanism", MECHANISMS, PAYMENT_RULE, takes=2),
         "exchange": named_part(c.exchange, "exchange", EXCHANGES, EXCHANGE, takes=3),
     }
@@ -97,8 +92,7 @@ def _parts(c: ParameterTradingConfig, learner: Learner) -> dict[str, Any]:
 
 @dataclass(frozen=True, eq=False)
 class Furnish:
-    """What is on the floor at the start of an episode: data, types and first models, scored; effort
-    is 1 for the first training.
+    """Draws data and types and scores first models at the start of an episode; a callable.
 
     shared: whether all markets share their validation, and their test examples
     """
@@ -112,32 +106,27 @@ class Furnish:
         """The furnished floor; ValueError for first models whose losses are not finite."""
         keys = draws.agent_keys(floor.seeds, self.config.n_agents, "first model")
         params = own_parts.first_models(self.learner, keys.flatten()).unflatten(0, keys.shape)
-        world = TradingWorlds.of(
-            partial(open_content, self.source, self.learner, self.shared), floor.seeds
-        )
+        opening = partial(open_content, self.source, self.learner, self.shared)
+        world = TradingWorlds.of(opening, floor.seeds)
         scores = world.score(params, floor.round)
         if not bool(scores.loss.isfinite().all()):
             raise ValueError(
                 "a first model's loss is not finite, so that no trade has a value; scale the"
                 " features and targets."
             )
-        slots = own_parts.fresh_slots(self.learner, keys.numel(), keys.device).unflatten(
-            0, keys.shape
-        )
+        slots = own_parts.fresh_slots(self.learner, keys.numel(), keys.device)
+        slots = slots.unflatten(0, keys.shape)
         models = {ROLE: Models.first(params, slots, scores.loss, scores.accuracy)}
-        return dataclasses.replace(
-            floor, world=world, models=models, types={ROLE: self._types(floor)}
-        )
+        types = {ROLE: self._types(floor)}
+        return dataclasses.replace(floor, world=world, models=models, types=types)
 
     def _types(self, floor: Floor) -> dict[str, Float64[Tensor, "markets agents"]]:
         """Money per unit of loss, and per full effort, uniform in the config's intervals."""
-        c, uniform = (
-            self.config,
-            draws.uniform(draws.agent_keys(floor.seeds, self.config.n_agents, "types"), 2),
-        )
+        c = self.config
+        uniform = draws.uniform(draws.agent_keys(floor.seeds, c.n_agents, "types"), 2)
         low, high = (uniform.new_tensor([c.money_per_loss[k], c.effort_cost[k]]) for k in (0, 1))
-        drawn = low + (high - low) * uniform
-        return {"money_per_loss": drawn[..., 0], "effort_cost": drawn[..., 1]}
+        types = low + (high - low) * uniform
+        return {"money_per_loss": types[..., 0], "effort_cost": types[..., 1]}
 
 
 # --- parts that follow from the data --------------------------------------------------------------
@@ -157,25 +146,19 @@ def _learner(c: ParameterTradingConfig, source: Source) -> Learner:
 
 
 def _scales(c: ParameterTradingConfig, source: Source, device: torch.device) -> Scales:
-    """The largest loss, bid and ask, as the config gives them or as they follow from the loss
-    of guessing.
-    """
-    useless = _loss_of_guessing(c, source, device)
-    bid_max = c.money_per_loss[1] * useless if c.bid_max is None else c.bid_max
-    return Scales(
-        max(100.0, 10 * useless), bid_max, 0.1 * bid_max if c.ask_max is None else c.ask_max
-    )
+    """The largest loss, bid and ask: of the config, or by the loss of guessing."""
+    guessing = _loss_of_guessing(c, source, device)
+    bid_max = c.money_per_loss[1] * guessing if c.bid_max is None else c.bid_max
+    ask_max = 0.1 * bid_max if c.ask_max is None else c.ask_max
+    return Scales(max(100.0, 10 * guessing), bid_max, ask_max)
 
 
 def _loss_of_guessing(c: ParameterTradingConfig, source: Source, device: torch.device) -> float:
-    """Loss of a model that knows only how often each label comes (equally often), or the
-    targets' mean.
-    """
+    """Loss of a model that gives every class the same chance, or predicts the targets' mean."""
     if source.task == "classification":
         return math.log(source.n_outputs)
-    _, y, mask = source.federation(
-        torch.zeros(1, dtype=torch.int64, device=device)
-    ).validation.padded()
+    seed = torch.zeros(1, dtype=torch.int64, device=device)
+    _, y, mask = source.federation(seed).validation.padded()
     targets = y[mask].double()
     spread = float(targets.var()) if len(targets) > 1 else 0.0
     if spread == 0 and c.bid_max is None:
@@ -187,18 +170,17 @@ def _loss_of_guessing(c: ParameterTradingConfig, source: Source, device: torch.d
 
 
 def _check_permutations(learner: Learner, source: Source, device: torch.device) -> None:
-    """Refuse, by name, permutations that change what a model computes, before any of them is used.
+    """Refuse, by name, permutations that change what a model computes, before any is used.
 
-    On random examples and models in which no two numbers are alike: equal ones, as biases are at
-    first, hide errors.
+    The test takes random examples, and models in which no two numbers are equal: equal numbers, as
+    first biases are, hide errors.
     """
     keys = draws.fold(torch.arange(4, device=device), "permutations")
     x = draws.normal(keys[0], 8, *source.feature_shape).float()
     y = torch.arange(8, device=device) % source.n_outputs
     y = y if source.task == "classification" else draws.normal(keys[1], 8).float()
-    exam = learner.exam(
-        Shards(x, y, torch.arange(8, device=device)[None], torch.tensor([8], device=device))
-    )
+    index, size = torch.arange(8, device=device)[None], torch.tensor([8], device=device)
+    exam = learner.exam(Shards(x, y, index, size))
     views = learner.layout.views(learner.init(keys))
     for name, tensor in views.items():
         spread = 0.5 * tensor.square().mean().sqrt()

@@ -1,4 +1,4 @@
-"""What the trade keeps from round to round, and what sets agents apart beside their reports."""
+"""The trade's memory from round to round, and the options of its agents."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from marketenv.markets.parameter_trading.config import ParameterTradingConfig
 
 @dataclass(frozen=True)
 class Options:
-    """What sets agents apart beside their reports, market by market.
+    """Options of agents, market by market.
 
     sabotage:  noise on what each agent sells, in units of its parameters' root mean square
-    offered:   1 for the layers that an agent offers, 0 for those that it holds back;
-               coalition: whose asks are set together
+    offered:   1 for the layers that an agent offers, 0 for the others
+    coalition: whether the agent's ask is set together with those of the other members
     """
 
     sabotage: Float[Tensor, "markets agents"]
@@ -30,16 +30,15 @@ class Options:
     def of(
         cls, config: ParameterTradingConfig, ones: Float[Tensor, "markets agents"], layers: int
     ) -> Options:
-        """The options of a config in every market; layers: how many the learner has."""
+        """The options of a config in every market; layers: number of the learner's layers."""
         noise = torch.tensor(config.sabotage, dtype=torch.float32, device=ones.device)
-        chosen = config.offered_layers or (None,) * config.n_agents
-        offered = [[layers_ is None or k in layers_ for k in range(layers)] for layers_ in chosen]
+        choices = config.offered_layers or (None,) * config.n_agents
+        rows = [[some is None or k in some for k in range(layers)] for some in choices]
+        offered = torch.tensor(rows, dtype=torch.float32, device=ones.device)
         members = [agent in config.coalition for agent in range(config.n_agents)]
         return cls(
             sabotage=ones * noise,
-            offered=torch.tensor(offered, dtype=torch.float32, device=ones.device).expand(
-                len(ones), -1, -1
-            ),
+            offered=offered.expand(len(ones), -1, -1),
             coalition=torch.tensor(members, device=ones.device).expand(len(ones), -1),
         )
 
@@ -51,20 +50,18 @@ def altered(
     layer_masks: Float[Tensor, "layers params"],
     keys: Int[Tensor, "markets"],
 ) -> Float[Tensor, "markets buyers sellers params"]:
-    """Offers as the sellers' options leave them: with noise, and only the layers that are offered.
+    """Offers by the sellers' options: with noise, and of the offered layers alone.
 
-    layer_masks: which parameters each layer holds;   keys: of the round's noise
+    layer_masks: which parameters each layer has;   keys: of the round's noise
     """
     if bool((options.sabotage > 0).any()):
-        noise = draws.normal(
-            draws.agent_keys(keys, trained.shape[1], "sabotage"), trained.shape[-1]
-        ).float()
+        agents = draws.agent_keys(keys, trained.shape[1], "sabotage")
+        noise = draws.normal(agents, trained.shape[-1]).float()
         scale = options.sabotage[..., None] * trained.square().mean(-1, keepdim=True).sqrt()
         offers = offers + (scale * noise)[:, None]
     if bool((options.offered < 1).any()):
-        offers = trained[:, :, None] + (options.offered @ layer_masks)[:, None] * (
-            offers - trained[:, :, None]
-        )
+        own, mask = trained[:, :, None], (options.offered @ layer_masks)[:, None]
+        offers = own + mask * (offers - own)
     return offers
 
 
@@ -72,13 +69,13 @@ def altered(
 class Memory:
     """The trade's own memory.
 
-    orders:  how the last alignment reordered the units of each pair of agents, from which the next
-             one starts; -1 where there was none;
-             options: of the agents
-    last_paid, last_earned: money of the last round
+    orders:  of the units of each pair of agents in the last alignment, where the next one starts;
+             -1 where there was none
+    options: of the agents
+    last_paid, last_received: money of the last round
     """
 
     orders: Int[Tensor, "markets pairs units"]
     options: Options
     last_paid: Float64[Tensor, "markets agents"]
-    last_earned: Float64[Tensor, "markets agents"]
+    last_received: Float64[Tensor, "markets agents"]

@@ -1,4 +1,4 @@
-"""How the trade calls parts that a user may have written: see ``marketenv.markets.own_parts``."""
+"""How the trade calls parts of a user's own: see ``marketenv.markets.own_parts``."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from marketenv.core.axes import Parameters
 from marketenv.core.parts import made, taken
 from marketenv.learners import Learner
 from marketenv.markets.own_parts import MODELS, PAIRS, check_payable
-from marketenv.markets.parameter_trading.exchanges import EXCHANGES, Exchange, Terms
-from marketenv.markets.parameter_trading.reports import REASONS, Quotes, Reports
+from marketenv.markets.parameter_trading.exchanges import EXCHANGES, Inputs, Settlement
+from marketenv.markets.parameter_trading.reports import REASONS, Messages, Quotes
 from marketenv.markets.parameter_trading.weights import WEIGHTS, Merger, Weighed
 from marketenv.mechanisms import fair_prices
 from marketenv.valuation import VALUATIONS, Gain, Trial
@@ -31,25 +31,24 @@ def aligned(
 ) -> Aligned:
     """Offers and orders that an alignment of these models returns."""
     align = tree.apart(alignment, alignment not in ALIGNMENTS.values())
-    offers, found = made(
-        align(trained, learner.layout, learner.permutations, keys, orders), Aligned, "alignment"
-    )
+    returned = align(trained, learner.layout, learner.permutations, keys, orders)
+    offers, new_orders = made(returned, Aligned, "alignment")
     wanted = trained[:, None].expand(-1, trained.shape[1], -1, -1)
     return Aligned(
         taken(offers, "alignment returned offers", wanted, f"{PAIRS}, params"),
-        taken(found, "alignment returned orders", orders, "markets, pairs, units"),
+        taken(new_orders, "alignment returned orders", orders, "markets, pairs, units"),
     )
 
 
 def weighed(rule: Callable[[Merger], Weighed], merger: Merger) -> Weighed:
-    """Weights of all purchases and the losses after them; ValueError for weights of one's own
-    that are not in [0, 1].
+    """Weights of all purchases, and the losses after them.
+
+    Raises ValueError for weights outside [0, 1] that a user's own rule returns.
     """
     own, like = rule not in WEIGHTS.values(), merger.offers[..., 0]
-    found = made(tree.apart(rule, own)(merger), Weighed, "alpha")
-    alpha, loss = (
-        taken(getattr(found, x), f"alpha returned {x}", like, PAIRS) for x in ("alpha", "loss")
-    )
+    returned = made(tree.apart(rule, own)(merger), Weighed, "alpha")
+    alpha = taken(returned.alpha, "alpha returned alpha", like, PAIRS)
+    loss = taken(returned.loss, "alpha returned loss", like, PAIRS)
     if own and not bool(((alpha >= 0) & (alpha <= 1)).all()):
         wrong = alpha[~((alpha >= 0) & (alpha <= 1))][0]
         raise ValueError(
@@ -59,14 +58,14 @@ def weighed(rule: Callable[[Merger], Weighed], merger: Merger) -> Weighed:
 
 
 def value(valuation: Callable[[Trial], Gain], trial: Trial) -> Gain:
-    """What every purchase would bring its buyer; ValueError for NaN, which would be shown as
-    the largest gain.
+    """What every purchase would bring its buyer.
+
+    Raises ValueError for NaN, which would be shown as the largest gain.
     """
-    own = valuation not in VALUATIONS.values()
-    gain, like = made(tree.apart(valuation, own)(trial), Gain, "valuation"), trial.loss_after
-    shown, worth = (
-        taken(getattr(gain, x), f"valuation returned {x}", like, PAIRS) for x in ("shown", "worth")
-    )
+    own, like = valuation not in VALUATIONS.values(), trial.loss_after
+    gain = made(tree.apart(valuation, own)(trial), Gain, "valuation")
+    shown = taken(gain.shown, "valuation returned shown", like, PAIRS)
+    worth = taken(gain.worth, "valuation returned worth", like, PAIRS)
     if own and bool((shown.isnan() | worth.isnan()).any()):
         raise ValueError(
             "valuation returned NaN, wanted numbers: give the value of a useless model where a loss"
@@ -76,48 +75,48 @@ def value(valuation: Callable[[Trial], Gain], trial: Trial) -> Gain:
 
 
 def exchange(
-    rule: Callable[..., Exchange], quotes: Quotes, reports: Reports, terms: Terms
-) -> Exchange:
-    """Who ends the round with which parameters, who bought what, at which price, and why not.
+    rule: Callable[..., Settlement], quotes: Quotes, messages: Messages, inputs: Inputs
+) -> Settlement:
+    """The settlement of an exchange, in the types and shapes that the market goes on with.
 
-    One of a user's own is held to what the table's keep: prices from 0 to the bid, 0 where nothing
-    is sold, no purchase from oneself, nobody beyond its cash and credit, reasons that are known.
+    An exchange of a user's own must keep what those of the table keep: prices from 0 to the bid, 0
+    where nothing is sold, no purchase from oneself, no payment beyond cash and credit, reasons of
+    ``REASONS``. Raises ValueError elsewhere.
     """
-    own = rule not in EXCHANGES.values()
-    done, said = (
-        made(tree.apart(rule, own)(quotes, reports, terms), Exchange, "exchange"),
-        "exchange returned",
+    own, what = rule not in EXCHANGES.values(), "exchange returned"
+    returned = made(tree.apart(rule, own)(quotes, messages, inputs), Settlement, "exchange")
+    one = quotes.diverged
+    settlement = Settlement(
+        params=taken(returned.params, f"{what} params", quotes.trained, MODELS),
+        trades=taken(returned.trades, f"{what} trades", messages.bids, PAIRS, torch.bool),
+        prices=taken(returned.prices, f"{what} prices", messages.bids, PAIRS),
+        reason=taken(returned.reason, f"{what} reason", one, "markets, agents", torch.int64),
     )
-    kept = Exchange(
-        params=taken(done.params, f"{said} params", quotes.trained, MODELS),
-        bought=taken(done.bought, f"{said} bought", reports.bids, PAIRS, torch.bool),
-        prices=taken(done.prices, f"{said} prices", reports.bids, PAIRS),
-        reason=taken(
-            done.reason, f"{said} reason", quotes.diverged, "markets, agents", torch.int64
-        ),
-    )
-    return _kept_to_bids(kept, done.prices.dtype, reports, terms.purse) if own else kept
+    if not own:
+        return settlement
+    return _fair(settlement, returned.prices.dtype, messages, inputs.purse)
 
 
-def _kept_to_bids(
-    done: Exchange,
+def _fair(
+    settlement: Settlement,
     computed: torch.dtype,
-    reports: Reports,
+    messages: Messages,
     purse: Float64[Tensor, "markets agents"],
-) -> Exchange:
-    itself = done.bought.diagonal(dim1=1, dim2=2)
+) -> Settlement:
+    """The settlement with prices of at most the bids; ValueError for one that breaks a rule."""
+    itself = settlement.trades.diagonal(dim1=1, dim2=2)
     if bool(itself.any()):
         market, agent = itself.nonzero()[0].tolist()
         raise ValueError(
-            f"exchange let agent {agent} of market {market} buy from itself, wanted bought False"
+            f"exchange let agent {agent} of market {market} buy from itself, wanted trades False"
             " there."
         )
-    prices = fair_prices("exchange", done.bought, done.prices, reports.bids, computed)
+    prices = fair_prices("exchange", settlement.trades, settlement.prices, messages.bids, computed)
     check_payable("exchange", prices, purse)
-    unknown = (done.reason < 0) | (done.reason >= len(REASONS))
+    unknown = (settlement.reason < 0) | (settlement.reason >= len(REASONS))
     if bool(unknown.any()):
         raise ValueError(
-            f"exchange returned a reason of {int(done.reason[unknown][0])}, wanted numbers of"
+            f"exchange returned a reason of {int(settlement.reason[unknown][0])}, wanted numbers of"
             f" REASONS: 0 to {len(REASONS) - 1}."
         )
-    return dataclasses.replace(done, prices=prices)
+    return dataclasses.replace(settlement, prices=prices)

@@ -1,4 +1,4 @@
-"""What traders are shown, what they said, and what a trade came to."""
+"""What traders are shown, their messages, and the outcome of a trade."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ REASONS = {
 
 @dataclass(frozen=True)
 class Quotes:
-    """What the broker's trials came to.
+    """Results of the broker's trials; of pairs [markets, buyers, sellers].
 
-    trained:   everybody's model before the trade;
-               diverged: who has nothing to sell, since its training diverged
-    offers:    every seller's model as each buyer would get it   [markets, buyers, sellers, params]
-    orders:    how the units of each pair of agents were reordered
-    alpha, gain: best weight of each purchase, and what it would bring   [markets, buyers, sellers]
-    low, high: bounds of a buyer's value that the seller is told, money  [markets, buyers, sellers]
+    trained:  everybody's model before the trade   [markets, agents, params]
+    diverged: whose training diverged, so that it has nothing to sell   [markets, agents]
+    offers:   every seller's model as each buyer would get it   [markets, buyers, sellers, params]
+    orders:   how the units of each pair of agents are reordered   [markets, pairs, units]
+    alpha, gain: best weight of each purchase, and its gain
+    low, high: bounds of the buyer's value that the seller is shown, money
     """
 
     trained: Parameters
@@ -53,9 +53,11 @@ class Quotes:
 
 
 @dataclass(frozen=True)
-class Reports:
-    """What the agents said, as money [markets, buyers, sellers]: bids, asks = cost + markup,
-    cost; and their next effort.
+class Messages:
+    """What the agents say by their actions; money of pairs [markets, buyers, sellers].
+
+    bids, cost, asks: asks = cost + markup;   markup: of each seller   [markets, sellers]
+    effort: of the next training   [markets, agents]
     """
 
     bids: Float64[Tensor, "markets buyers sellers"]
@@ -72,30 +74,28 @@ def read(
     cost: Float64[Tensor, "markets buyers sellers"],
     coalition: Bool[Tensor, "markets agents"],
     bid_max: float,
-) -> Reports:
-    """Turn actions into money: bids, asks above cost (set together inside a coalition), and the
-    next effort.
+) -> Messages:
+    """Read messages from actions; a coalition asks for the largest of its members' markups.
 
     worth: what bids are multiples of, money; None where they are money;   cost: of each sale, money
     """
     means = move.action.read(actions)
     bids = pairs_of(means["bid"])
     bids = (bids if worth is None else bids * worth).clamp(0, bid_max)
-    asks = means["ask"][..., 0]
-    together = asks.masked_fill(~coalition, 0.0).amax(1, keepdim=True)
-    asks = torch.where(coalition, together, asks)
-    return Reports(bids, asks, cost + asks[:, None], cost, means["effort"][..., 0].float())
+    markup = means["ask"][..., 0]
+    largest = markup.masked_fill(~coalition, 0.0).amax(1, keepdim=True)
+    markup = torch.where(coalition, largest, markup)
+    return Messages(bids, markup, cost + markup[:, None], cost, means["effort"][..., 0].float())
 
 
 @dataclass(frozen=True)
 class Traded(Outcome):
-    """What a trade came to.
+    """Outcome of a trade; pairs are [markets, buyers, sellers].
 
-    bought, sold: purchases and sales;
-        reason: why a buyer ended as it did, a number of ``REASONS``   [markets, agents]
-    trades: who bought whose model;   prices: money, 0 where nothing
-        was sold   [markets, buyers, sellers]
-    gain, alpha, bids, asks: as they were quoted and reported   [markets, buyers, sellers]
+    bought, sold: numbers of purchases and sales   [markets, agents]
+    reason: why a buyer ends as it does, a number of ``REASONS``   [markets, agents]
+    gain, alpha: as quoted;   bids, asks: as in the agents' messages
+    trades: who buys whose model;   prices: money, 0 where nothing is sold
     """
 
     FACTS: ClassVar[tuple[str, ...]] = ("bought", "sold", "reason")

@@ -15,10 +15,9 @@ from marketenv.core.phase import Outcome, Phase
 
 @dataclass(frozen=True)
 class Scored(Outcome):
-    """What the round was worth without payments and costs.
+    """The worth of a round before payments and costs, over all agents   [markets, agents].
 
-    value: money;   loss, accuracy: at the end of the round on the broker's
-        data, 0 for other roles   [markets, agents]
+    value: money;   loss, accuracy: at the end of the round on the broker's data, 0 for other roles
     """
 
     FACTS: ClassVar[tuple[str, ...]] = ("value", "loss", "accuracy")
@@ -29,15 +28,15 @@ class Scored(Outcome):
 
     def story(self, agents: Sequence[str]) -> list[str]:
         """Everybody's loss, accuracy and value."""
-        told = "{} ends with a loss of {:.4f} and an accuracy of {:.3f}, which is worth {:+.4f}."
+        text = "{} ends with a loss of {:.4f} and an accuracy of {:.3f}, which is worth {:+.4f}."
         numbers = (self.loss[0].tolist(), self.accuracy[0].tolist(), self.value[0].tolist())
-        return [told.format(*one) for one in zip(agents, *numbers, strict=True)]
+        return [text.format(*row) for row in zip(agents, *numbers, strict=True)]
 
 
 class Score(Phase):
-    """A role's fall of the loss over the whole round becomes money: value = m (before - loss).
+    """The fall of an agent's loss in a round becomes money: value = m (before - loss).
 
-    m is the role's type ``money_per_loss``; before is the loss at the round's start, before
+    m is the role's type ``money_per_loss``; ``before`` is the loss at the round's start, before
     training, or at the last score.
     """
 
@@ -50,15 +49,9 @@ class Score(Phase):
         self, floor: Floor, own: Any, quotes: Any, actions: Mapping[str, Tensor]
     ) -> tuple[Floor, Any, Scored]:
         """Value the round, and begin the next one's count at the present loss."""
-        models = floor.models[self.role]
-        value = floor.types[self.role]["money_per_loss"] * (
-            models.before.double() - models.loss.double()
-        )
+        models, money_per_loss = floor.models[self.role], floor.types[self.role]["money_per_loss"]
+        value = money_per_loss * (models.before.double() - models.loss.double())
         floor = floor.term(self.named("value"), self.role, value)
         floor = floor.but(models={**floor.models, self.role: replace(models, before=models.loss)})
-        numbers = {"value": value, "loss": models.loss, "accuracy": models.accuracy}
-        return (
-            floor,
-            own,
-            Scored(**{name: floor.everyone(**{self.role: each}) for name, each in numbers.items()}),
-        )
+        numbers = (value, models.loss, models.accuracy)
+        return floor, own, Scored(*(floor.everyone(**{self.role: each}) for each in numbers))

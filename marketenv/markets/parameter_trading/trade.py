@@ -1,6 +1,4 @@
-"""The phase in which agents trade parameters: the broker tries every purchase, agents report,
-and the exchange settles.
-"""
+"""The phase in which agents trade parameters by messages to a broker, which settles them."""
 
 from __future__ import annotations
 
@@ -23,10 +21,10 @@ from marketenv.markets.parameter_trading import own_parts
 from marketenv.markets.parameter_trading.breakpoints import only, replies
 from marketenv.markets.parameter_trading.config import ParameterTradingConfig
 from marketenv.markets.parameter_trading.disclosure import Disclosure, sale_cost
-from marketenv.markets.parameter_trading.exchanges import EXCHANGES, Exchange, Terms, sound
+from marketenv.markets.parameter_trading.exchanges import EXCHANGES, Inputs, Settlement, sound
 from marketenv.markets.parameter_trading.memory import Memory, Options, altered
 from marketenv.markets.parameter_trading.moves import Scales, traders_move, truthful
-from marketenv.markets.parameter_trading.reports import Quotes, Reports, Traded, read
+from marketenv.markets.parameter_trading.reports import Messages, Quotes, Traded, read
 from marketenv.markets.parameter_trading.weights import Merger, Weighed
 from marketenv.markets.training import Trained
 from marketenv.mechanisms import MECHANISMS, Outcome
@@ -34,13 +32,12 @@ from marketenv.valuation import Gain, Trial
 
 
 class Trade(Phase):
-    """Agents of one role buy parameters of each other; all purchases of a round use the models from
-    before any of them.
+    """Agents of one role buy each other's parameters, as they were before the round's purchases.
 
-    alignment, weights, valuation, mechanism, exchange: how sellers' units are matched to buyers',
-        at which weight models are
-    merged, what a purchase is worth, who pays how much, and who buys;
-    name: of the phase, another one where there are two
+    alignment: how sellers' units are matched to buyers'
+    weights:   at which weight models are merged
+    valuation: what a purchase is worth;   mechanism: who pays how much;   exchange: who buys
+    name:      of the phase; a second trade in a market needs another one
     """
 
     name, outcome = "trade", Traded
@@ -56,17 +53,12 @@ class Trade(Phase):
         weights: Callable[[Merger], Weighed],
         valuation: Callable[[Trial], Gain],
         mechanism: Callable[[Tensor, Tensor], Outcome],
-        exchange: Callable[[Quotes, Reports, Terms], Exchange],
+        exchange: Callable[[Quotes, Messages, Inputs], Settlement],
         device: torch.device,
         name: str = "trade",
     ) -> None:
-        self.role, self.config, self.learner, self.scales, self.name = (
-            role,
-            config,
-            learner,
-            scales,
-            name,
-        )
+        self.role, self.name = role, name
+        self.config, self.learner, self.scales = config, learner, scales
         self.alignment, self.weights, self.valuation = alignment, weights, valuation
         self.mechanism, self.exchange = mechanism, exchange
         self.moves = {role: traders_move(config, scales)}
@@ -75,23 +67,19 @@ class Trade(Phase):
         )
         layout, layers = learner.layout, learner.layers
         self.mask = layer_mask(layout, layers, config.layers).to(device)
-        self.layer_masks = torch.stack(
-            [layer_mask(layout, layers, (k,)) for k in range(len(layers))]
-        ).to(device)
+        masks = [layer_mask(layout, layers, (k,)) for k in range(len(layers))]
+        self.layer_masks = torch.stack(masks).to(device)
 
     def begin(self, floor: Floor) -> Memory:
         """No alignment yet, nothing paid, and the options of the config."""
         models, nothing = floor.models[self.role], torch.zeros_like(floor.cash(self.role))
-        n_markets, count = nothing.shape
+        (n_markets, count), learner = nothing.shape, self.learner
+        known = (learner.permutations, learner.layout, nothing.device)
         return Memory(
-            orders=no_orders(
-                n_markets, count, self.learner.permutations, self.learner.layout, nothing.device
-            ),
-            options=Options.of(
-                self.config, torch.ones_like(models.effort), len(self.learner.layers)
-            ),
+            orders=no_orders(n_markets, count, *known),
+            options=Options.of(self.config, torch.ones_like(models.effort), len(learner.layers)),
             last_paid=nothing,
-            last_earned=nothing,
+            last_received=nothing,
         )
 
     # --- what is shown ----------------------------------------------------------------------------
@@ -105,26 +93,24 @@ class Trade(Phase):
         )
         offers = altered(offers, models.params, own.options, self.layer_masks, keys)
         merger = Merger(floor.world, models.params, offers, self.mask)
-        found = own_parts.weighed(self.weights, merger)
+        weights = own_parts.weighed(self.weights, merger)
         # an agent that has just diverged has nothing to sell
-        loss = found.loss.masked_fill(diverged[:, None], torch.inf)
-        gain = own_parts.value(self.valuation, _trial(merger, found.alpha, models.loss, loss))
-        low, high = self.disclosure.bounds(gain, found.alpha, own.options.sabotage)
-        return Quotes(models.params, diverged, offers, orders, found.alpha, gain, low, high)
+        loss, alpha = weights.loss.masked_fill(diverged[:, None], torch.inf), weights.alpha
+        gain = own_parts.value(self.valuation, _trial(merger, alpha, models.loss, loss))
+        low, high = self.disclosure.bounds(gain, alpha, own.options.sabotage)
+        return Quotes(models.params, diverged, offers, orders, alpha, gain, low, high)
 
     def show(self, floor: Floor, own: Memory, quotes: Quotes) -> Shown:
         """What each trader may see."""
         gain, alpha = quotes.gain, quotes.alpha
-        told = alpha if self.config.disclosure == "full" else torch.zeros_like(alpha)
-        # of the buyer; what follows is the seller's
+        buyer_alpha = alpha if self.config.disclosure == "full" else torch.zeros_like(alpha)
+        # what a buyer sees of its sellers, then what a seller sees of its buyers
         pairs = {"gain": gain.worth, "shown": gain.shown, "alpha": alpha}
-        pairs |= {"buyer_low": quotes.low.mT, "buyer_high": quotes.high.mT, "buyer_alpha": told.mT}
+        pairs |= {"buyer_low": quotes.low.mT, "buyer_high": quotes.high.mT}
+        pairs |= {"buyer_alpha": buyer_alpha.mT}
         pairs |= {"sale_cost": sale_cost(self.config.externality, gain.worth).mT}
-        return {
-            self.role: (
-                {name: others(values) for name, values in pairs.items()} | self._alone(floor, own)
-            )
-        }
+        fields = {name: others(values) for name, values in pairs.items()}
+        return {self.role: fields | self._alone(floor, own)}
 
     def show_end(self, floor: Floor, own: Memory) -> Shown:
         """After the last round nothing is on offer any more."""
@@ -133,91 +119,78 @@ class Trade(Phase):
     def _alone(self, floor: Floor, own: Memory) -> dict[str, Tensor]:
         """What a trader sees of itself: one number each [markets, agents]."""
         models, types = floor.models[self.role], floor.types[self.role]
-        seen = {"loss": models.loss, "accuracy": models.accuracy, "cash": floor.cash(self.role)}
-        seen |= {name: types[name] for name in ("money_per_loss", "effort_cost")}
-        finished = floor.played[:, None].expand_as(models.loss)
-        return seen | {
-            "last_paid": own.last_paid,
-            "last_earned": own.last_earned,
-            "round": finished,
-        }
+        fields = {"loss": models.loss, "accuracy": models.accuracy, "cash": floor.cash(self.role)}
+        fields |= {name: types[name] for name in ("money_per_loss", "effort_cost")}
+        fields |= {"last_paid": own.last_paid, "last_received": own.last_received}
+        return fields | {"round": floor.played[:, None].expand_as(models.loss)}
 
     def truthful(self, observation: Tensor, move: Move, keys: Tensor) -> Tensor:
         """Bid what a gain is worth, ask one's cost, train at full effort."""
         return truthful(observation, move, keys)
 
-    # --- what comes of the reports ----------------------------------------------------------------
+    # --- what comes of the messages ---------------------------------------------------------------
 
     def act(
         self, floor: Floor, own: Memory, quotes: Quotes, actions: Mapping[str, Tensor]
     ) -> tuple[Floor, Memory, Traded]:
         """Let the exchange decide who buys, ship merged parameters, and move the money."""
-        reports = self._read(floor, own, quotes, actions[self.role])
+        messages = self._read(floor, own, quotes, actions[self.role])
         models = floor.models[self.role]
-        done = own_parts.exchange(self.exchange, quotes, reports, self._terms(floor))
-        before, after = (
-            Scores(models.loss, models.accuracy),
-            floor.world.score(done.params, floor.round),
-        )
-        done, scores = sound(done, quotes, before, after)
-        floor = floor.pay(self.named("purchases"), self.role, self.role, done.prices)
-        floor = floor.term(self.named("harm"), self.role, -(reports.cost * done.bought).sum(1))
-        floor = floor.but(
-            models={**floor.models, self.role: self._next(models, done, scores, reports.effort)}
-        )
-        own = replace(
-            own, orders=quotes.orders, last_paid=done.prices.sum(2), last_earned=done.prices.sum(1)
-        )
-        return floor, own, self._outcome(floor, quotes, reports, done)
+        settlement = own_parts.exchange(self.exchange, quotes, messages, self._inputs(floor))
+        before = Scores(models.loss, models.accuracy)
+        after = floor.world.score(settlement.params, floor.round)
+        settlement, scores = sound(settlement, quotes, before, after)
+        trades, prices = settlement.trades, settlement.prices
+        floor = floor.pay(self.named("purchases"), self.role, self.role, prices)
+        floor = floor.term(self.named("harm"), self.role, -(messages.cost * trades).sum(1))
+        models = self._next(models, settlement, scores, messages.effort)
+        floor = floor.but(models={**floor.models, self.role: models})
+        paid, received = prices.sum(2), prices.sum(1)
+        own = replace(own, orders=quotes.orders, last_paid=paid, last_received=received)
+        return floor, own, self._outcome(floor, quotes, messages, settlement)
 
-    def _outcome(self, floor: Floor, quotes: Quotes, reports: Reports, done: Exchange) -> Traded:
+    def _outcome(
+        self, floor: Floor, quotes: Quotes, messages: Messages, settlement: Settlement
+    ) -> Traded:
+        trades = settlement.trades
         bought, sold, reason = (
-            floor.everyone(**{self.role: each})
-            for each in (done.bought.sum(2), done.bought.sum(1), done.reason)
+            floor.everyone(**{self.role: numbers})
+            for numbers in (trades.sum(2), trades.sum(1), settlement.reason)
         )
-        said = (quotes.gain, quotes.alpha, reports.bids, reports.asks)
-        return Traded(self.role, bought, sold, reason, *said, done.bought, done.prices)
+        terms = (quotes.gain, quotes.alpha, messages.bids, messages.asks)
+        return Traded(self.role, bought, sold, reason, *terms, trades, settlement.prices)
 
-    def _terms(self, floor: Floor) -> Terms:
+    def _inputs(self, floor: Floor) -> Inputs:
         most, shares = self.config.max_purchases, floor.world.shares
-        return Terms(self.mechanism, self.mask, most, shares, floor.purse(self.role), floor.round)
+        return Inputs(self.mechanism, self.mask, most, shares, floor.purse(self.role), floor.round)
 
     def _next(
         self,
         models: Models,
-        done: Exchange,
+        settlement: Settlement,
         scores: Scores,
         effort: Float[Tensor, "markets agents"],
     ) -> Models:
-        """Models after the trade; where told so, buyers begin with a fresh optimiser."""
+        """Models after the trade; ``after_purchase="reset"`` gives buyers a fresh optimiser."""
         slots = models.slots
         if self.config.after_purchase == "reset":
-            fresh = fresh_slots(self.learner, effort.numel(), effort.device).unflatten(
-                0, effort.shape
-            )
-            slots = torch.where((done.bought.sum(2) > 0)[..., None], fresh, slots)
-        return replace(
-            models,
-            params=done.params,
-            slots=slots,
-            loss=scores.loss,
-            accuracy=scores.accuracy,
-            effort=effort,
-        )
+            fresh = fresh_slots(self.learner, effort.numel(), effort.device)
+            buyers = settlement.trades.any(2)[..., None]
+            slots = torch.where(buyers, fresh.unflatten(0, effort.shape), slots)
+        scored = replace(models, loss=scores.loss, accuracy=scores.accuracy)
+        return replace(scored, params=settlement.params, slots=slots, effort=effort)
 
-    def _read(self, floor: Floor, own: Memory, quotes: Quotes, actions: Tensor) -> Reports:
-        """What the actions mean, money."""
+    def _read(self, floor: Floor, own: Memory, quotes: Quotes, actions: Tensor) -> Messages:
+        """The messages that the actions mean."""
         cost = sale_cost(self.config.externality, quotes.gain.worth)
         worth = self._worth(floor, quotes) if self.config.bid_mode == "gain" else None
-        return read(
-            self.moves[self.role], actions, worth, cost, own.options.coalition, self.scales.bid_max
-        )
+        move, coalition = self.moves[self.role], own.options.coalition
+        return read(move, actions, worth, cost, coalition, self.scales.bid_max)
 
     def _worth(self, floor: Floor, quotes: Quotes) -> Float64[Tensor, "markets buyers sellers"]:
-        """What each buyer gains from each seller's model, money; nothing where it would lose."""
-        return floor.types[self.role]["money_per_loss"][
-            ..., None
-        ] * quotes.gain.worth.double().clamp(min=0)
+        """What each buyer gains from each seller's model, money; 0 where it would lose."""
+        money_per_loss = floor.types[self.role]["money_per_loss"]
+        return money_per_loss[..., None] * quotes.gain.worth.double().clamp(min=0)
 
     def breakpoints(
         self,
@@ -228,42 +201,30 @@ class Trade(Phase):
         who: tuple[str, int],
         fields: Sequence[str] | None,
     ) -> Float[Tensor, "markets candidates width"] | None:
-        """Actions of a trader among which a best reply to the others' reports always is, for the
-        utility of this round.
+        """Actions of a trader, one of which is a best reply to the others' messages.
 
-        None where it is not known: exchanges and rules of one's own, several purchases, a
-        coalition's joint ask. The effort acts on later rounds only and stays as it was.
+        Best for the utility of this round; the effort acts on later rounds only and stays. None
+        where no such list is known: for exchanges and payment rules of a user's own, for several
+        purchases, and for a coalition's joint ask.
         """
         known = self.exchange is EXCHANGES["trade"] and self.mechanism in MECHANISMS.values()
         if not known or self.config.max_purchases > 1 or bool(own.options.coalition.any()):
             return None
-        (_, agent), move, done = who, self.moves[self.role], actions[self.role][:, who[1]]
-        reports, worth = (
-            self._read(floor, own, quotes, actions[self.role]),
-            self._worth(floor, quotes),
-        )
-        open_ = (
-            (quotes.gain.worth > 0)
-            & (reports.bids > 0)
-            & (reports.bids <= floor.purse(self.role)[..., None])
-        )
+        (_, agent), move = who, self.moves[self.role]
+        action, worth = actions[self.role][:, agent], self._worth(floor, quotes)
+        messages = self._read(floor, own, quotes, actions[self.role])
+        payable = messages.bids <= floor.purse(self.role)[..., None]
+        open_ = (quotes.gain.worth > 0) & (messages.bids > 0) & payable
         exclusive = self.mechanism in (MECHANISMS["first_price"], MECHANISMS["second_price"])
-        return only(
-            move, fields, done, replies(move, reports, worth, open_, agent, exclusive, done)
-        )
+        candidates = replies(move, messages, worth, open_, agent, exclusive, action)
+        return only(move, fields, action, candidates)
 
 
 def _trial(merger: Merger, alpha: Tensor, before: Tensor, after: Tensor) -> Trial:
-    """What a valuation judges a purchase by: losses, and parameter errors where the true
-    parameters are known.
-    """
+    """What a valuation judges by: losses, and errors where the true parameters are known."""
     optimum = merger.world.optimum
     if optimum is None:
         return Trial(before, after, None, None)
-    error_after = (
-        (merger.merged(alpha) - optimum[:, :, None])
-        .square()
-        .sum(-1)
-        .masked_fill(after.isinf(), torch.inf)
-    )
-    return Trial(before, after, (merger.models - optimum).square().sum(-1), error_after)
+    error_before = (merger.models - optimum).square().sum(-1)
+    error_after = (merger.merged(alpha) - optimum[:, :, None]).square().sum(-1)
+    return Trial(before, after, error_before, error_after.masked_fill(after.isinf(), torch.inf))

@@ -26,8 +26,9 @@ class Merger:
     """What a weight rule decides from.
 
     world:  of every market: the broker's data, true parameters, shares of data
-    models: everybody's own [markets, agents, params];   offers: [markets, buyers, sellers, params]
-    mask:   1 for parameters that are traded                                         [params]
+    models: of every agent                       [markets, agents, params]
+    offers: aligned models of the sellers        [markets, buyers, sellers, params]
+    mask:   1 for parameters that are traded     [params]
     """
 
     world: TradingWorlds
@@ -42,22 +43,21 @@ class Merger:
 
 @dataclass(frozen=True)
 class Weighed:
-    """The weight of every purchase in [0, 1], and the buyer's loss on the broker's data after
-    it.
-    """
+    """The weight of every purchase in [0, 1], and the buyer's loss on the broker's data then."""
 
     alpha: PerPair
     loss: PerPair
 
 
 def weighed(merger: Merger, alpha: PerPair) -> Weighed:
-    """Weights with the losses that they come to."""
-    return Weighed(alpha, merger.world.loss(merger.merged(alpha).flatten(1, 2)).view_as(alpha))
+    """Weights, and the buyers' losses at them."""
+    loss = merger.world.loss(merger.merged(alpha).flatten(1, 2))
+    return Weighed(alpha, loss.view_as(alpha))
 
 
 def grid(merger: Merger) -> Weighed:
     """The best of the paper's ten weights by the broker's data; see ``alpha_grid``."""
-    # a CPU wants pieces near its cache, a GPU large ones
+    # pieces of the size of the cache on a CPU, large ones on a GPU
     limit = 2**24 if merger.models.device.type == "cpu" else 2**29
     best = alpha_grid(
         merger.world.loss, merger.models, merger.offers, merger.mask, limit_bytes=limit
@@ -66,8 +66,9 @@ def grid(merger: Merger) -> Weighed:
 
 
 def closed_form(merger: Merger) -> Weighed:
-    """The best weight by the broker's data where its loss is quadratic, ValueError elsewhere;
-    see ``alpha_closed_form``.
+    """The best weight by the broker's data; ValueError where the loss is not quadratic.
+
+    See ``alpha_closed_form``.
     """
     if not merger.world.quadratic:
         raise ValueError(
@@ -85,9 +86,8 @@ def by_share(merger: Merger) -> Weighed:
     """
     shares = merger.world.shares
     alpha = shares[:, None] / (shares[:, :, None] + shares[:, None])
-    return weighed(
-        merger, alpha * ~torch.eye(alpha.shape[1], dtype=torch.bool, device=alpha.device)
-    )
+    itself = torch.eye(alpha.shape[1], dtype=torch.bool, device=alpha.device)
+    return weighed(merger, alpha * ~itself)
 
 
 def auto(merger: Merger) -> Weighed:

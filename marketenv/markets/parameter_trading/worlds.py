@@ -1,4 +1,4 @@
-"""What the agents of a parameter market own and are judged by, laid out for their learner."""
+"""Worlds of a parameter market: the agents' data and the exams, laid out for their learner."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class TradingContent:
     """Data of the worlds.
 
     learner:  that they are laid out for
-    material: what everybody trains on;   exam, test_exam: the broker's data and held-out ones
-    sizes:    of the training data                                  [worlds, agents]
-    optimum:  true parameters, where they are known and of the learner's
-              form   [worlds, agents, params]
+    material: what agents train on;   exam, test_exam: the broker's data, and held-out data
+    sizes:    of the training data                                            [worlds, agents]
+    optimum:  true parameters; None where they are unknown or not the learner's
+                                                                      [worlds, agents, params]
     """
 
     learner: Learner
@@ -69,15 +69,15 @@ def open_content(
     """
     federation, worlds = source.federation(seeds), len(seeds)
     train, optimum = federation.supervised, federation.optimum
+    if optimum is not None and optimum.shape[-1] != learner.layout.size:
+        optimum = None
     return TradingContent(
         learner=learner,
         material=Laid.of(learner, own_parts.prepare, train.flat(), worlds),
         exam=Laid.of(learner, own_parts.exam, federation.validation, worlds, shared[0]),
         test_exam=Laid.of(learner, own_parts.exam, federation.test, worlds, shared[1]),
         sizes=train.size,
-        optimum=(
-            optimum if optimum is not None and optimum.shape[-1] == learner.layout.size else None
-        ),
+        optimum=optimum,
     )
 
 
@@ -100,13 +100,11 @@ class TradingWorlds(Worlds):
 
     @property
     def quadratic(self) -> bool:
-        """Whether the broker's losses are quadratic, so that the best weight of a purchase has
-        a closed form.
-        """
+        """Whether the broker's losses are quadratic: best weights then have a closed form."""
         return hasattr(self.content.exam.made, "gram")
 
     def material(self, rounds: Int[Tensor, "markets"]) -> Any:
-        """What everybody trains on, market by market; the same in every round."""
+        """What agents train on, market by market; the same in every round."""
         return self.lessons(self.content.material)
 
     def score(
@@ -115,12 +113,9 @@ class TradingWorlds(Worlds):
         rounds: Int[Tensor, "markets"],
         held_out: bool = False,
     ) -> Scores:
-        """Loss and accuracy of k models of every market on the broker's data, or on those that no
-        one trains or trades by; the same data in every round.
-        """
-        return self.scores(
-            self.content.learner, self.content.test_exam if held_out else self.content.exam, models
-        )
+        """Scores of k models of every market on the broker's data, or on held-out data."""
+        exam = self.content.test_exam if held_out else self.content.exam
+        return self.scores(self.content.learner, exam, models)
 
     def loss(self, models: Float[Tensor, "markets k params"]) -> Float[Tensor, "markets k"]:
         """Losses of k models of every market on the broker's data."""
@@ -129,9 +124,7 @@ class TradingWorlds(Worlds):
     def best_weights(
         self, own: Parameters, offers: Tensor, mask: Float[Tensor, "params"]
     ) -> PerPair:
-        """The weight of each offer at which the broker's quadratic loss is least [markets,
-        buyers, sellers].
-        """
+        """The weight of each offer at which the broker's quadratic loss is least."""
         return self.asked(self.content.exam, partial(_best_weights, mask), own, offers)[0]
 
 

@@ -1,8 +1,6 @@
-"""The resource market: a tripartite Stackelberg game of a leader, owners of data, and computing
-centres.
-"""
+"""The resource market: a Stackelberg game of a leader, data owners and computing centres."""
 
-from marketenv.markets.resource_market.audit import AUDITS, Audit, Audited, Case
+from marketenv.markets.resource_market.audit import AUDITS, Audit, AuditCase, Audited
 from marketenv.markets.resource_market.commit import Commit, Committed
 from marketenv.markets.resource_market.compute import Compute, Computed, Serve
 from marketenv.markets.resource_market.conduct import CONDUCTS
@@ -18,8 +16,8 @@ __all__ = [
     "AUDITS",
     "CONDUCTS",
     "Audit",
+    "AuditCase",
     "Audited",
-    "Case",
     "Commit",
     "Committed",
     "Compute",

@@ -1,4 +1,4 @@
-"""The phase in which owners' data are audited: scores, and the quality that they come to."""
+"""The phase in which owners' data are audited: scores, and the quality that they mean."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ EPOCHS, BATCH = 5, 64  # of a throw-away copy's training in the authors' code
 # owners up to which Shapley values are exact, and orders that are drawn beyond
 MOST_EXACT, PERMUTATIONS = 10, 64
 ENTRIES = 2**24  # of coalitions' models that are made at once: 64 MiB
-# of Shapley values: losses are float32, and a scale may stretch what rounds apart equal owners
+# of Shapley values: losses are float32, and a scale may stretch rounding between equal owners
 DIGITS = 9
 PerOwner = Float64[Tensor, "markets owners"]
 
 
 @dataclass(frozen=True)
 class Audited(Outcome):
-    """What the audit finds.
+    """Results of an audit.
 
-    scores:  of each owner's data, the higher the better; 0 before the
-             first audit   float64 [markets, owners]
-    quality: that they come to; before the first audit what owners report   [markets, owners]
-    score:   the scores over all agents   [markets, agents]
+    scores:  of each owner's data, the higher the better; 0 before the first audit [markets, owners]
+    quality: by the scores; before the first audit as owners report                [markets, owners]
+    audited: whether there is an audit in this round                               [markets]
+    score:   the scores over all agents                                            [markets, agents]
     """
 
     FACTS: ClassVar[tuple[str, ...]] = ("score",)
@@ -63,14 +63,14 @@ class Audited(Outcome):
 
 
 @dataclass(frozen=True)
-class Case:
-    """What an audit may look at.
+class AuditCase:
+    """What an audit may use.
 
-    floor:   of the round;   rows: of every owner as it delivers them
-    learner: that trains throw-away copies of the leader's model: at effort 1 all of ``EPOCHS``
-        epochs on the most rows
-    distances: how rows are compared with the leader's examples
-    purpose: of the random draws;   most: rows of an owner that are looked at
+    floor:   of the round;   rows: of every owner, as it delivers them
+    learner: trains throw-away copies of the leader's model; effort 1 is ``EPOCHS`` epochs on
+             ``most`` rows
+    distances: between rows and the leader's examples
+    purpose: of random draws;   most: rows of an owner that the audit uses at most
     """
 
     floor: Floor
@@ -86,9 +86,7 @@ class Case:
         return self.floor.models[LEADER].params[:, 0]
 
     def tuned(self, epochs: int) -> Float[Tensor, "markets owners params"]:
-        """A throw-away copy of the leader's model for each owner, after so many epochs on its
-        rows.
-        """
+        """A copy of the leader's model for each owner, after so many epochs on the owner's rows."""
         shape = self.rows.size.shape
         start = self.start[:, None].expand(*shape, -1).flatten(0, 1)
         steps = (self.rows.size / BATCH).ceil()
@@ -96,9 +94,8 @@ class Case:
         keys = draws.agent_keys(self.floor.keys(*self.purpose), shape[1]).flatten()
         slots = own_parts.fresh_slots(self.learner, len(start), start.device)
         material = own_parts.prepare(self.learner, self._shards)
-        return own_parts.train(self.learner, start, slots, material, effort, keys)[0].unflatten(
-            0, shape
-        )
+        params = own_parts.train(self.learner, start, slots, material, effort, keys)[0]
+        return params.unflatten(0, shape)
 
     def own_loss(self, models: Float[Tensor, "markets owners params"]) -> PerOwner:
         """Loss of each owner's model on its own rows."""
@@ -118,12 +115,11 @@ class Case:
         return shards(self.rows, *owners.unbind(1))
 
 
-def by_loss_drop(case: Case) -> PerOwner:
-    """How far a throw-away copy's loss on an owner's own rows falls from epoch 1 to epoch 5, per
-    row.
+def by_loss_drop(case: AuditCase) -> PerOwner:
+    """Fall of a copy's loss on an owner's own rows from epoch 1 to epoch 5, for each row.
 
-    Source: the authors' code, with the mean loss during an epoch. We differ: the loss is taken at
-    the epoch's end.
+    Source: the authors' code, with the mean loss during an epoch. We differ: with the loss at the
+    epoch's end.
     """
     first, last = case.own_loss(case.tuned(1)), case.own_loss(case.tuned(EPOCHS))
     sound = first.isfinite() & last.isfinite()
@@ -131,9 +127,10 @@ def by_loss_drop(case: Case) -> PerOwner:
     return torch.where(sound, drop, torch.nan)
 
 
-def by_held_out_loss(case: Case) -> PerOwner:
-    """How far the loss on the leader's examples falls if its model is trained on an owner's
-    rows. Source: ours.
+def by_held_out_loss(case: AuditCase) -> PerOwner:
+    """Fall of the loss on the leader's examples when its model is trained on an owner's rows.
+
+    Source: ours.
     """
     models = torch.cat([case.start[:, None], case.tuned(EPOCHS)], 1)
     losses = case.held_out_loss(models)
@@ -142,47 +139,41 @@ def by_held_out_loss(case: Case) -> PerOwner:
     return torch.where(sound[:, 1:] & sound[:, :1], held_out_drop(before[:, 0], after), torch.nan)
 
 
-def by_shapley(case: Case) -> PerOwner:
-    """Shapley value of owners, where a coalition is worth the fall of that loss by the mean of its
-    members' models.
+def by_shapley(case: AuditCase) -> PerOwner:
+    """Shapley value of owners, where a coalition is worth the fall of that loss.
 
-    Source: ours, as in Song, Tong and Wei, "Profit allocation for federated learning" (IEEE Big
-    Data 2019), of one round.
+    The model of a coalition is the mean of its members' models. Source: ours, as in Song, Tong and
+    Wei, "Profit allocation for federated learning" (IEEE Big Data 2019), of one round.
     """
     tuned = case.tuned(EPOCHS)
     sound = torch.where(tuned.isfinite().all(-1, keepdim=True), tuned, case.start[:, None])
     models = averaged(sound, case.rows.size.double(), case.start)
     count = case.rows.size.shape[1]
-
     at_once = max(1, ENTRIES // case.start.numel())
 
     def value(coalitions: Tensor) -> Tensor:
-        return -torch.cat(
-            [case.held_out_loss(models(some)) for some in coalitions.split(at_once, -2)], -1
-        )
+        pieces = coalitions.split(at_once, -2)
+        return -torch.cat([case.held_out_loss(models(some)) for some in pieces], -1)
 
     if count <= MOST_EXACT:
-        found = shapley(value, count, device=case.start.device)
+        result = shapley(value, count, device=case.start.device)
     else:
-        found = shapley(value, count, PERMUTATIONS, case.floor.keys(*case.purpose, "orders"))
-    return found.values.round(decimals=DIGITS)
+        result = shapley(value, count, PERMUTATIONS, case.floor.keys(*case.purpose, "orders"))
+    return result.values.round(decimals=DIGITS)
 
 
-def by_distance(case: Case) -> PerOwner:
+def by_distance(case: AuditCase) -> PerOwner:
     """Minus the label-aware Wasserstein distance of an owner's rows from the leader's examples.
+
     Source: ours.
     """
-    count = case.rows.size.shape[1]
-    measures = case.distances.measures(
-        case.floor, case.rows, torch.zeros_like(case.rows.size, dtype=torch.float64)
-    )
-    each = torch.eye(count, dtype=torch.float64, device=case.start.device).expand(
-        len(case.start), -1, -1
-    )
-    return -case.distances.wad(measures, each)
+    nothing = torch.zeros_like(case.rows.size, dtype=torch.float64)
+    measures = case.distances.measures(case.floor, case.rows, nothing)
+    alone = torch.eye(nothing.shape[1], dtype=torch.float64, device=case.start.device)
+    return -case.distances.wad(measures, alone.expand(len(case.start), -1, -1))
 
 
-Audits = Callable[[Case], PerOwner]
+Audits = Callable[[AuditCase], PerOwner]
 AUDITS: dict[str, Audits] = {
     "loss_drop": by_loss_drop,
     "heldout": by_held_out_loss,
@@ -192,11 +183,11 @@ AUDITS: dict[str, Audits] = {
 
 
 class Audit(Phase):
-    """Score every owner's rows, and put the scores on the scale of quality.
+    """Score every owner's rows, and turn scores into quality.
 
-    audit:  as those of ``AUDITS``;   scale: as those of ``QUALITY_SCALES``
-    first:  round of the first audit;   rows: of each owner that are looked at, the most
+    audit:   as those of ``AUDITS``;   scale: as those of ``QUALITY_SCALES``
     conduct: names of ``CONDUCTS`` that owners' numbers mean
+    first:   round of the first audit;   rows: most rows of an owner that the audit uses
     A score that is not finite counts as the worst finite one.
     """
 
@@ -214,37 +205,31 @@ class Audit(Phase):
         rows: int,
         name: str = "audit",
     ) -> None:
-        self.name, self.audit, self.scale, self.learner, self.distances = (
-            name,
-            audit,
-            scale,
-            learner,
-            distances,
-        )
+        self.name, self.audit, self.scale = name, audit, scale
+        self.learner, self.distances = learner, distances
         self.conduct, self.first, self.rows = tuple(conduct), first, rows
 
     def act(
         self, floor: Floor, own: Any, quotes: Any, actions: Mapping[str, Tensor]
     ) -> tuple[Floor, Any, Audited]:
-        """Audit, where it is time to."""
-        given, now = floor.of(Contributed), floor.round >= self.first
-        scores, quality = torch.zeros_like(given.x), given.reported
-        if bool(now.any()):
-            scores = torch.where(now[:, None], self._scores(floor, given), 0.0)
-            quality = torch.where(now[:, None], scaled(self.scale, scores), quality)
-        return floor, own, Audited(scores, quality, now, floor.everyone(**{OWNER: scores}))
+        """Audit in the markets where the round of the first audit has come."""
+        owners, audited = floor.of(Contributed), floor.round >= self.first
+        scores, quality = torch.zeros_like(owners.x), owners.reported
+        if bool(audited.any()):
+            scores = torch.where(audited[:, None], self._scores(floor, owners), 0.0)
+            quality = torch.where(audited[:, None], scaled(self.scale, scores), quality)
+        return floor, own, Audited(scores, quality, audited, floor.everyone(**{OWNER: scores}))
 
-    def _scores(self, floor: Floor, given: Contributed) -> PerOwner:
-        """What the audit says, with finite numbers alone."""
-        rows = floor.world.size.clamp(max=self.rows)
-        goods = delivered(floor, given.conduct, self.conduct, rows, self.purpose("rows", "audit"))
-        case = Case(floor, goods, self.learner, self.distances, self.purpose("audit"), self.rows)
-        audit = tree.apart(self.audit, self.audit not in AUDITS.values())
-        scores = taken(
-            audit(case), "audit returned scores", given.x, "markets, owners", torch.float64
-        )
+    def _scores(self, floor: Floor, owners: Contributed) -> PerOwner:
+        """The audit's scores, all of them finite."""
+        size, purpose = floor.world.size.clamp(max=self.rows), self.purpose("audit")
+        rows = delivered(floor, owners.conduct, self.conduct, size, self.purpose("rows", "audit"))
+        case = AuditCase(floor, rows, self.learner, self.distances, purpose, self.rows)
+        own, what = self.audit not in AUDITS.values(), "audit returned scores"
+        returned = tree.apart(self.audit, own)(case)
+        scores = taken(returned, what, owners.x, "markets, owners", torch.float64)
         finite = scores.isfinite()
-        if self.audit not in AUDITS.values() and not bool(finite.any(1).all()):
+        if own and not bool(finite.any(1).all()):
             raise ValueError(
                 "audit returned no finite score at all for a market, wanted one or more. No money"
                 " moved."

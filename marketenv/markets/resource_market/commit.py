@@ -14,7 +14,13 @@ from marketenv.core.fields import TOLERANCE
 from marketenv.core.floor import Floor
 from marketenv.core.moves import Move
 from marketenv.core.phase import Outcome, Phase, Shown
-from marketenv.markets.resource_market.moves import CENTRE, LEADER, OWNER, leaders_move
+from marketenv.markets.resource_market.moves import (
+    CENTRE,
+    LEADER,
+    OWNER,
+    in_float64,
+    leaders_move,
+)
 from marketenv.markets.resource_market.play import Play
 from marketenv.markets.resource_market.post import unit_cost
 
@@ -25,9 +31,10 @@ ESCROW = "escrow"
 class Committed(Outcome):
     """What the leader commits to.
 
-    eta:     payment, money                                                  float64 [markets]
-    refused: it wanted to commit to more than it can pay, which counts as nothing     bool [markets]
-    committed: the payment over all agents   float64 [markets, agents]
+    eta:       payment, money                                     float64 [markets]
+    refused:   whether the leader offers more than it can pay, which counts as nothing
+               bool [markets]
+    committed: the payment over all agents                        float64 [markets, agents]
     """
 
     FACTS: ClassVar[tuple[str, ...]] = ("committed",)
@@ -46,10 +53,10 @@ class Committed(Outcome):
 class Commit(Phase):
     """The leader sees what is known of everybody and commits to a payment, which is held at once.
 
-    play:   how truthful leaders solve the game;
-            cost: of a unit of data, money; None: what the cheapest centre posts
-    counts: of owners and centres;   escrow: whether the payment is held;
-        worth: alpha k, the most that it can commit to
+    play:   how truthful leaders solve the game
+    cost:   of a unit of data, money; None: the lowest posted price
+    counts: of owners and centres;   escrow: whether the payment is held
+    worth:  alpha k, the most that the leader can commit to, money
     """
 
     name, outcome = "commit", Committed
@@ -71,7 +78,7 @@ class Commit(Phase):
         return self._shown(floor, unit_cost(floor, self.cost))
 
     def show_end(self, floor: Floor, own: Any) -> Shown:
-        """The same after the last round, when no centre posts a price."""
+        """The same after the last round; no price is posted any more."""
         cost = floor.played.new_full((len(floor.seeds),), self.cost or 0.0)
         return self._shown(floor, cost)
 
@@ -92,26 +99,24 @@ class Commit(Phase):
         return {LEADER: {name: value[:, None] for name, value in each.items()} | alone}
 
     def truthful(self, observation: Tensor, move: Move, keys: Tensor) -> Tensor:
-        """The payment that is best if owners answer by their equilibrium; nothing with fewer
-        than two owners or two centres.
+        """The best payment if owners answer by their equilibrium.
+
+        It is 0 with fewer than two owners or two centres.
         """
-        seen = {
-            name: value.double() for name, value in move.observation.unpack(observation).items()
-        }
-        cost = seen["unit_cost"][:, 0].clamp(min=1e-300)
-        eta = self.play.commitment(seen["quality"], seen["identities"], cost, seen["cap"])
-        return move.write(
-            observation,
-            eta=eta[:, None].minimum(seen["money"]) if seen["sigma"].shape[1] > 1 else 0.0,
-        )
+        fields = in_float64(move, observation)
+        cost = fields["unit_cost"][:, 0].clamp(min=1e-300)
+        eta = self.play.commitment(fields["quality"], fields["identities"], cost, fields["cap"])
+        several = fields["sigma"].shape[1] > 1
+        payment = eta[:, None].minimum(fields["money"]) if several else 0.0
+        return move.write(observation, eta=payment)
 
     def act(
         self, floor: Floor, own: Any, quotes: Any, actions: Mapping[str, Tensor]
     ) -> tuple[Floor, Any, Committed]:
-        """Hold the payment; what cannot be paid counts as nothing."""
+        """Hold the payment; an offer of more than the leader has counts as nothing."""
         wanted = self.moves[LEADER].action.read(actions[LEADER])["eta"][:, 0, 0].clamp(min=0.0)
         purse = floor.purse(LEADER)[:, 0]
-        # the box, and what is seen of money, are rounded
+        # the box and the money that the leader sees are rounded
         refused = wanted > purse + TOLERANCE * (self.worth + purse)
         eta = torch.where(refused, 0.0, wanted).minimum(purse)
         if self.escrow:

@@ -1,6 +1,4 @@
-"""The phases in which centres offer work: in a contest for what owners pay, or at the prices
-that they posted.
-"""
+"""The phases in which centres offer work: in a contest for fees, or at posted prices."""
 
 from __future__ import annotations
 
@@ -16,7 +14,7 @@ from marketenv.core.floor import Floor
 from marketenv.core.moves import Move
 from marketenv.core.phase import Outcome, Phase, Shown
 from marketenv.markets.resource_market.contribute import Contributed
-from marketenv.markets.resource_market.moves import CENTRE, OWNER, centres_move
+from marketenv.markets.resource_market.moves import CENTRE, OWNER, centres_move, in_float64
 from marketenv.markets.resource_market.play import of_others
 from marketenv.markets.resource_market.post import Posted
 from marketenv.markets.resource_market.replies import Replies, centres_replies
@@ -27,11 +25,11 @@ from marketenv.mechanisms import cheapest_shares, contest
 class Computed(Outcome):
     """What centres offer.
 
-    work:   of each                                                   float64 [markets, centres]
-    cost:   what it costs each where there is trade, money            [markets, centres]
-    liking: how much each wants to work for each owner; no owners
-        where that is not asked   [markets, centres, owners or 0]
-    offered: work over all agents                                     [markets, agents]
+    work:    of each centre                                        float64 [markets, centres]
+    cost:    of the work where there is trade, money               [markets, centres]
+    liking:  how much each centre wants to work for each owner; width 0 where nobody asks
+             [markets, centres, owners or 0]
+    offered: work over all agents                                  [markets, agents]
     """
 
     FACTS: ClassVar[tuple[str, ...]] = ("offered",)
@@ -51,12 +49,11 @@ class Computed(Outcome):
 
 
 class Compute(Phase):
-    """Centres see what owners owe for computing and offer work for it, each without seeing the
-    others.
+    """Centres see what owners owe for computing and offer work, all at once.
 
-    counts: of owners and centres;   fees: the most that owners can owe;
-        rank: centres say whom they want to work for
-    shared: fees are divided by work, whoever computes for whom
+    counts: of owners and centres;   fees: the most that owners can owe, money
+    rank:   whether centres say which owners they want to work for
+    shared: whether fees are divided by work, whatever the matching
     """
 
     name, outcome = "compute", Computed
@@ -83,49 +80,45 @@ class Compute(Phase):
     ) -> Shown:
         types = floor.types[CENTRE]
         cost = types["cost"]
-        return {
-            CENTRE: {
-                "fees": fees[:, None].expand_as(cost),
-                "own_cost": cost,
-                "cost": of_others(cost),
-                "last_work": of_others(types["last_work"]),
-                "share": x[:, None].expand(-1, cost.shape[1], -1),
-                "money": floor.purse(CENTRE),
-                "round": floor.played[:, None].expand_as(cost),
-            }
+        fields = {
+            "fees": fees[:, None].expand_as(cost),
+            "own_cost": cost,
+            "cost": of_others(cost),
+            "last_work": of_others(types["last_work"]),
+            "share": x[:, None].expand(-1, cost.shape[1], -1),
+            "money": floor.purse(CENTRE),
+            "round": floor.played[:, None].expand_as(cost),
         }
+        return {CENTRE: fields}
 
     def truthful(self, observation: Tensor, move: Move, keys: Tensor) -> Tensor:
-        """Offer the work of the equilibrium; want those who contribute most."""
-        seen = {
-            name: value.double() for name, value in move.observation.unpack(observation).items()
-        }
-        fees, own, work = seen["fees"][:, 0], seen["own_cost"], self.solved(seen)[:, :1]
-        spend = torch.where(fees[:, None] > 0, own * work / fees[:, None], 0.0)
-        more = (
-            {"liking": seen["share"] / seen["share"].amax(1, keepdim=True).clamp(min=1e-300)}
-            if self.rank
-            else {}
-        )
-        return move.write(observation, spend=spend, **more)
+        """Offer the work of the equilibrium; want the owners that contribute most."""
+        fields = in_float64(move, observation)
+        fees, own, work = fields["fees"], fields["own_cost"], self.solved(fields)[:, :1]
+        answer = {"spend": torch.where(fees > 0, own * work / fees, 0.0)}
+        if self.rank:
+            share = fields["share"]
+            answer["liking"] = share / share.amax(1, keepdim=True).clamp(min=1e-300)
+        return move.write(observation, **answer)
 
-    def solved(self, seen: Mapping[str, Tensor]) -> Float64[Tensor, "markets centres"]:
-        """The equilibrium's work of all centres by what one of them sees; it stands first. Who
-        costs nothing is nobody.
+    def solved(self, fields: Mapping[str, Tensor]) -> Float64[Tensor, "markets centres"]:
+        """The equilibrium's work of all centres by what one of them sees; that one stands first.
+
+        A cost of 0 stands for a centre that does not exist.
         """
-        costs = torch.cat([seen["own_cost"], seen["cost"]], 1)
-        return contest(seen["fees"][:, 0], torch.where(costs > 0, costs, torch.inf))
+        costs = torch.cat([fields["own_cost"], fields["cost"]], 1)
+        return contest(fields["fees"][:, 0], torch.where(costs > 0, costs, torch.inf))
 
     def act(
         self, floor: Floor, own: Any, quotes: Any, actions: Mapping[str, Tensor]
     ) -> tuple[Floor, Any, Computed]:
         """Read the work."""
-        said = self.moves[CENTRE].action.read(actions[CENTRE])
+        meaning = self.moves[CENTRE].action.read(actions[CENTRE])
         types, fees = floor.types[CENTRE], floor.of(Contributed).charge.sum(1, keepdim=True)
-        cost = said["spend"][..., 0].clamp(0.0, 1.0) * fees
+        cost = meaning["spend"][..., 0].clamp(0.0, 1.0) * fees
         work = cost / types["cost"]
         floor = replace(floor, types={**floor.types, CENTRE: {**types, "last_work": work}})
-        liking = said["liking"] if self.rank else cost.new_zeros(*cost.shape, 0)
+        liking = meaning["liking"] if self.rank else cost.new_zeros(*cost.shape, 0)
         return floor, own, Computed(work, cost, liking, floor.everyone(**{CENTRE: work}))
 
     def breakpoints(
@@ -137,7 +130,7 @@ class Compute(Phase):
         who: tuple[str, int],
         fields: Sequence[str] | None,
     ) -> Replies | None:
-        """Best replies of a centre where fees are divided by work; None where its matches count."""
+        """Best replies of a centre where fees are divided by work; None where matches count."""
         if not self.shared:
             return None
         fees, costs = floor.of(Contributed).charge.sum(1), floor.types[CENTRE]["cost"]
@@ -145,9 +138,7 @@ class Compute(Phase):
 
 
 class Serve(Phase):
-    """The centres of the lowest price do the work on all data, each an equal share; work is
-    measured in data.
-    """
+    """The centres of the lowest price do equal shares of the work, which is measured in data."""
 
     name, outcome = "serve", Computed
 
@@ -158,12 +149,8 @@ class Serve(Phase):
         self, floor: Floor, own: Any, quotes: Any, actions: Mapping[str, Tensor]
     ) -> tuple[Floor, Any, Computed]:
         """Divide the work."""
-        work = cheapest_shares(floor.of(Posted).price) * floor.of(Contributed).x.sum(
-            1, keepdim=True
-        )
+        total = floor.of(Contributed).x.sum(1, keepdim=True)
+        work = cheapest_shares(floor.of(Posted).price) * total
         cost = work * floor.types[CENTRE]["cost"]
-        return (
-            floor,
-            own,
-            Computed(work, cost, cost.new_zeros(*cost.shape, 0), floor.everyone(**{CENTRE: work})),
-        )
+        liking = cost.new_zeros(*cost.shape, 0)
+        return floor, own, Computed(work, cost, liking, floor.everyone(**{CENTRE: work}))

@@ -1,4 +1,4 @@
-"""What an owner may do with the data that it contributes, and the rows that come of it."""
+"""Conduct: what an owner may do with the data that it contributes, and the resulting rows."""
 
 from __future__ import annotations
 
@@ -23,13 +23,12 @@ PART = 1 / 6  # of an owner's rows that differ where it contributes copies or fe
 class Conduct:
     """A way to contribute.
 
-    sound:  share of the contribution that is of use to the leader: what its true quality is
-            multiplied by
-    part:   share of the rows that are contributed at all, as if they were all of them
-    copied: the rest of the rows are copies of these
+    sound:  share of the contribution that is of use to the leader; the true quality is multiplied
+            by it
+    part:   share of the rows that differ
+    copied: whether the rest of the rows are copies of these; else there is no rest
     change: labels, owners' rates 0 or 1, keys, number of classes -> wrong labels; None: labels stay
-        as they are
-    noise:  rows are noise with labels at random
+    noise:  whether rows are noise with random labels
     """
 
     sound: float
@@ -40,16 +39,13 @@ class Conduct:
 
 
 def random_labels(y: Tensor, rates: Tensor, keys: Tensor, n_classes: int) -> Tensor:
-    """Each row of an owner of rate 1 gets a label at random, its own included."""
-    return torch.where(
-        rates[..., None] > 0,
-        draws.integers(draws.fold(keys, "random label"), n_classes, y.shape[-1]),
-        y,
-    )
+    """Each row of an owner of rate 1 gets a random label, its own included."""
+    labels = draws.integers(draws.fold(keys, "random label"), n_classes, y.shape[-1])
+    return torch.where(rates[..., None] > 0, labels, y)
 
 
 def half_random(y: Tensor, rates: Tensor, keys: Tensor, n_classes: int) -> Tensor:
-    """Every second row gets a label at random."""
+    """Every second row gets a random label."""
     odd = torch.arange(y.shape[-1], device=y.device) % 2 > 0
     return torch.where(odd, random_labels(y, rates, keys, n_classes), y)
 
@@ -91,23 +87,19 @@ def contributed(
     keys: Int[Tensor, "markets owners"],
     text: bool = False,
 ) -> Goods:
-    """The rows that owners contribute: so many of their own, drawn anew in every round, by their
-    conduct.
+    """The rows that owners contribute by their conduct, drawn anew in every round.
 
-    train:   what owners own   owners [markets, owners];
-             conduct: numbers of ``names``, which are of ``CONDUCTS``
-    rows:    how many each says to contribute, at most what it owns;   keys: of the round's draws
-    text:    features are numbers of characters, so noise is made of an owner's characters
+    train:   what owners own   owners [markets, owners]
+    conduct: numbers of ``names``, which are names of ``CONDUCTS``
+    rows:    number that each owner says to contribute, at most what it owns
+    keys:    of the round's draws
+    text:    whether features are numbers of characters; then noise is made of an owner's characters
     """
-    # padding comes last
-    lots = torch.where(
-        train.mask, draws.uniform(draws.fold(keys, "rows"), train.index.shape[-1]), 2.0
-    )
+    lots = draws.uniform(draws.fold(keys, "rows"), train.index.shape[-1])
+    lots = torch.where(train.mask, lots, 2.0)  # padding comes last
     ways = [CONDUCTS[name] for name in names]
-    part, copied = (
-        lots.new_tensor([getattr(way, kind) for way in ways])[conduct]
-        for kind in ("part", "copied")
-    )
+    part = lots.new_tensor([way.part for way in ways])[conduct]
+    copied = lots.new_tensor([way.copied for way in ways])[conduct]
     unique = (part * rows).ceil().long().clamp(min=1)
     size = torch.where(copied > 0, rows, unique).minimum(rows)
     place = torch.arange(int(rows.max().clamp(min=1)), device=rows.device) % unique[..., None]
@@ -127,15 +119,12 @@ def soundness(
     conduct: Int[Tensor, "markets owners"], names: tuple[str, ...]
 ) -> Float[Tensor, "markets owners"]:
     """Share of each contribution that is of use to the leader."""
-    return torch.tensor(
-        [CONDUCTS[name].sound for name in names], dtype=torch.float64, device=conduct.device
-    )[conduct]
+    shares = [CONDUCTS[name].sound for name in names]
+    return torch.tensor(shares, dtype=torch.float64, device=conduct.device)[conduct]
 
 
 def _characters(x: Tensor, train: Shards) -> Tensor:
-    """The nearest numbers of characters between an owner's first and last one: [markets,
-    owners, width, *features].
-    """
+    """The nearest whole numbers between an owner's first and last character, in the shape of x."""
     own = train.x[train.index].flatten(2)
     inside = train.mask.repeat_interleave(own.shape[-1] // train.mask.shape[-1], -1)
     first = own.masked_fill(~inside, torch.inf).amin(-1).view(*own.shape[:2], *(1,) * (x.dim() - 2))
@@ -144,5 +133,5 @@ def _characters(x: Tensor, train: Shards) -> Tensor:
 
 
 def _moments(train: Shards) -> Moments:
-    """Mean and deviation of each owner's rows, which its noise is made to look like."""
+    """Mean and deviation of each owner's rows; its noise has the same."""
     return moments(train.x[train.index], train.mask.to(train.x))

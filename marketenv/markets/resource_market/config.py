@@ -33,14 +33,13 @@ BASES = ("auto", "reported", "audited")
 PRICES = ("contest", "posted")
 MEASURES = ("image", "text")
 ALONE = ("honest", "junk")  # what owners may do by default where nothing is trained
-# of the numbers of the game, so that agents can be shown what comes of them
+# bounds of the game's numbers, within which all that agents are shown is finite
 LEAST, MOST = 1e-6, 1e6
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResourceMarketConfig:
-    """Arguments of ``resource_market_v0``; docs/environments/resource_market.md gives the reason of
-    each default.
+    """Arguments of ``resource_market_v0``; docs/environments/resource_market.md gives the reasons.
 
     n_owners, n_centres: owners of data, computing centres;   max_cycles: rounds of an episode
     horizon:    ``end``: the last round ends the game; ``cut``: the game would go on, and no agent
@@ -54,8 +53,8 @@ class ResourceMarketConfig:
                 ``sequential_accept``: one owner after another trains the model, and what does not
                 raise the accuracy on the leader's examples is dropped
     alpha, k:   of the leader's gain alpha k ln(1 + sum q);   lam, rho, eps: of the costs
-    sigma:      interval of the centres' uniform costs;
-                quality: the same of owners where nothing is trained
+    sigma:      interval of the centres' uniform costs
+    quality:    interval of the owners' uniform quality where nothing is trained
     types:      exact numbers in place of what is drawn or measured: ``sigma`` a number a centre,
                 ``quality`` one an owner
     caps:       the most share of its data that an owner may contribute: one number, or one for each
@@ -68,10 +67,9 @@ class ResourceMarketConfig:
                 game
     gain:       ``formula``: alpha k ln(1 + sum q) of true contributions; ``accuracy``: alpha times
                 the rise of the accuracy
-    audit:      a name of ``AUDITS``, or a callable: what scores the owners' data; None: nobody does
+    audit:      a name of ``AUDITS``, or a callable: what scores the owners' data; None: no audit
     audit_scale: as ``scale``, of the audit's scores; None: the same one
-    audit_round: the first round in which it does;
-        audit_rows: of each owner that it looks at, the most
+    audit_round: the first round with an audit;   audit_rows: most rows of an owner that it uses
     audit_training: of the throw-away copies that audits train
     basis:      quality by which owners are paid: ``reported``, ``audited``, or ``auto``: audited
                 where there is an audit
@@ -79,9 +77,9 @@ class ResourceMarketConfig:
     escrow:     whether the leader's payment is held from the start; else the leader chooses at the
                 end what it pays
     fees:       a name of ``COMPUTE_FEES``: which centre gets what owners pay
-    preferences: a name of ``PREFERENCES``: whom owners and centres want;
-                rank: centres report whom they want with posted prices neither: the cheapest centres
-                take the owners in turn
+    preferences: a name of ``PREFERENCES``: which centres owners want, and the reverse; with posted
+                prices nobody is asked: the cheapest centres take the owners in turn
+    rank:       whether centres report which owners they want; not with posted prices
     pricing:    ``contest``: centres offer work for what owners pay; ``posted``: centres post prices
                 before the leader commits
     ratchet:    a contribution never falls, as in the authors' code
@@ -208,17 +206,12 @@ def _cap(value: Any, name: str) -> float:
 
 
 def _types(value: Any, name: str) -> dict[str, tuple[float, ...]]:
-    given = options(value, name, ("quality", "sigma"))
+    types = {}
     most = {"quality": 1.0, "sigma": MOST}
-    return {
-        kind: each(
-            numbers,
-            f"{name}[{kind!r}]",
-            partial(number, least=LEAST, most=most[kind]),
-            wanted="numbers",
-        )
-        for kind, numbers in given.items()
-    }
+    for kind, numbers in options(value, name, ("quality", "sigma")).items():
+        check = partial(number, least=LEAST, most=most[kind])
+        types[kind] = each(numbers, f"{name}[{kind!r}]", check, wanted="numbers")
+    return types
 
 
 def _conduct(value: Any, name: str) -> tuple[str, ...]:

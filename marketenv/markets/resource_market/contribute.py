@@ -1,4 +1,4 @@
-"""The phase in which owners contribute data and say how good they are."""
+"""The phase in which owners contribute data and report its quality."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from marketenv.core.phase import Outcome, Phase, Shown
 from marketenv.core.tree import STATIC
 from marketenv.markets.resource_market.commit import Committed
 from marketenv.markets.resource_market.conduct import soundness
-from marketenv.markets.resource_market.moves import OWNER, owners_move
+from marketenv.markets.resource_market.moves import OWNER, in_float64, owners_move
 from marketenv.markets.resource_market.play import Play, of_others
 from marketenv.markets.resource_market.post import unit_cost
 from marketenv.markets.resource_market.replies import Replies, owners_replies
@@ -27,15 +27,13 @@ FEES = "fees"
 
 @dataclass(frozen=True)
 class Contributed(Outcome):
-    """What owners contribute.
+    """What owners contribute; numbers of owners are [markets, owners].
 
-    x:        share of its data that each contributes                      float64 [markets, owners]
-    reported: quality that it says they have;
-        true: what they have, by its conduct, which nobody else sees
-    charge:   what it owes for computing, money;   conduct: numbers of the phase's names;
-              identities: names that it uses
-    names:    of conduct, by its numbers
-    share, report: x and reported over all agents                          float64 [markets, agents]
+    x:        share of an owner's data that it contributes
+    reported: quality that it reports;   true: quality by its conduct, which no other agent sees
+    charge:   what it owes for computing, money
+    conduct:  number of its conduct in ``names``;   identities: number of names that it uses
+    share, report: x and reported over all agents   [markets, agents]
     """
 
     FACTS: ClassVar[tuple[str, ...]] = ("share", "report")
@@ -58,23 +56,22 @@ class Contributed(Outcome):
         x, reported, true = (float(numbers[0, n]) for numbers in (self.x, self.reported, self.true))
         names, conduct = int(self.identities[0, n]), self.names[int(self.conduct[0, n])]
         lies = [f"their true quality is {true:.3f}"] * (abs(reported - true) >= 1e-6)
-        lies += [f"conduct: {conduct}"] * (conduct != self.names[0]) + [f"under {names} names"] * (
-            names > 1
-        )
-        told = f"owner_{n} contributes {100 * x:.1f} % of its data as of quality {reported:.3f}"
-        return f"{told}{'; ' + ', '.join(lies) if lies else ''}."
+        lies += [f"conduct: {conduct}"] * (conduct != self.names[0])
+        lies += [f"under {names} names"] * (names > 1)
+        text = f"owner_{n} contributes {100 * x:.1f} % of its data as of quality {reported:.3f}"
+        return f"{text}{'; ' + ', '.join(lies) if lies else ''}."
 
 
 class Contribute(Phase):
-    """Owners contribute at once, each without seeing the others.
+    """Owners contribute, all at once.
 
-    play:    how truthful owners solve the game;
-             cost: of a unit of data, money; None: what the cheapest centre posts
-    owners:  how many there are;   worth: alpha k, money;
-             conduct: names of ``CONDUCTS``, the truth first
-    ratchet: a contribution never falls below that of the round before
-    audited: owners are paid by an audit and expect the quality that the last one found, else by
-        what they report
+    play:    how truthful owners solve the game
+    cost:    of a unit of data, money; None: the lowest posted price
+    owners:  number of owners;   worth: alpha k, money
+    conduct: names of ``CONDUCTS``, the truth first
+    ratchet: whether a contribution never falls below that of the last round
+    audited: whether owners are paid by an audit and expect the quality of the last one; else they
+             are paid by their reports
     """
 
     name, outcome = "contribute", Contributed
@@ -106,83 +103,67 @@ class Contribute(Phase):
     def _shown(
         self, floor: Floor, eta: Float64[Tensor, "markets"], cost: Float64[Tensor, "markets"]
     ) -> Shown:
-        types = floor.types[OWNER]
-        names = {
-            "quality": "standing",
-            "identities": "identities",
-            "cap": "cap",
-            "last_share": "last_share",
-        }
-        each = {"eta": eta, "unit_cost": cost, "round": floor.played}
-        return {
-            OWNER: (
-                {name: of_others(types[kind]) for name, kind in names.items()}
-                | {name: value[:, None].expand_as(types["cap"]) for name, value in each.items()}
-                | {"own_quality": types["quality"], "own_standing": types["standing"]}
-                | {"own_cap": types["cap"], "money": floor.purse(OWNER)}
-            )
-        }
+        types, cap = floor.types[OWNER], floor.types[OWNER]["cap"]
+        own = {"own_quality": types["quality"], "own_standing": types["standing"], "own_cap": cap}
+        public = {name: types[name] for name in ("identities", "cap", "last_share")}
+        public |= {"quality": types["standing"]}
+        common = {"eta": eta, "unit_cost": cost, "round": floor.played}
+        fields = own | {"money": floor.purse(OWNER)}
+        fields |= {name: of_others(numbers) for name, numbers in public.items()}
+        fields |= {name: number[:, None].expand_as(cap) for name, number in common.items()}
+        return {OWNER: fields}
 
     def truthful(self, observation: Tensor, move: Move, keys: Tensor) -> Tensor:
-        """Contribute what the equilibrium says for the quality that one expects to be paid by,
-        honestly and under one name.
+        """Contribute the equilibrium's share, honestly and under one name.
+
+        The equilibrium is that of the quality by which the owner expects to be paid.
         """
-        seen = {
-            name: value.double() for name, value in move.observation.unpack(observation).items()
-        }
-        share = (self.solved(seen)[:, :1] / seen["own_cap"].clamp(min=1e-300)).clamp(max=1.0)
-        more = {"identities": 0.0} if "identities" in move.action.slices else {}
-        return move.write(
-            observation, share=share, report=seen["own_quality"], conduct=self.conduct[0], **more
-        )
+        fields = in_float64(move, observation)
+        share = (self.solved(fields)[:, :1] / fields["own_cap"].clamp(min=1e-300)).clamp(max=1.0)
+        answer = {"share": share, "report": fields["own_quality"]}
+        one_name = {"identities": 0.0} if "identities" in move.action.slices else {}
+        return move.write(observation, **answer, **one_name, conduct=self.conduct[0])
 
     def solved(
-        self, seen: Mapping[str, Tensor], identities: int = 1
+        self, fields: Mapping[str, Tensor], identities: int = 1
     ) -> Float64[Tensor, "markets owners"]:
-        """The equilibrium's x of all owners by what one of them sees; it stands first and
-        contributes under so many names.
+        """The equilibrium's x of all owners by what one of them sees; that one stands first.
+
+        identities: number of names under which it contributes
         """
-        own = seen["own_standing" if self.audited else "own_quality"]
-        quality, caps = (
-            torch.cat([own, seen["quality"]], 1),
-            torch.cat([seen["own_cap"], seen["cap"]], 1),
-        )
-        names = torch.cat([torch.full_like(own, float(identities)), seen["identities"]], 1)
-        return self.play.shares(
-            seen["eta"][:, 0], quality, names, seen["unit_cost"][:, 0].clamp(min=1e-300), caps
-        )
+        own = fields["own_standing" if self.audited else "own_quality"]
+        quality = torch.cat([own, fields["quality"]], 1)
+        caps = torch.cat([fields["own_cap"], fields["cap"]], 1)
+        names = torch.cat([torch.full_like(own, float(identities)), fields["identities"]], 1)
+        cost = fields["unit_cost"][:, 0].clamp(min=1e-300)
+        return self.play.shares(fields["eta"][:, 0], quality, names, cost, caps)
 
     def act(
         self, floor: Floor, own: Any, quotes: Any, actions: Mapping[str, Tensor]
     ) -> tuple[Floor, Any, Contributed]:
-        """Read the contributions, as far as owners can pay for the computing, which is held."""
+        """Read the contributions, as far as owners can pay for computing, and hold the charges."""
         types = floor.types[OWNER]
-        said = {
-            name: value[..., 0]
-            for name, value in self.moves[OWNER].action.read(actions[OWNER]).items()
-        }
-        x = said["share"].clamp(min=0.0) * types["cap"]
+        fields = self.moves[OWNER].action.read(actions[OWNER])
+        meaning = {name: numbers[..., 0] for name, numbers in fields.items()}
+        x = meaning["share"].clamp(min=0.0) * types["cap"]
         x = ratchet(x, types["last_share"]) if self.ratchet else x
         cost = unit_cost(floor, self.cost)[:, None]
         x = x.minimum(floor.purse(OWNER) / cost)
         charge = (cost * x).minimum(floor.purse(OWNER))
         floor = floor.pay(self.named("charge"), OWNER, FEES, torch.diag_embed(charge))
-        conduct = said["conduct"].long()
-        told = {"share": x, "report": said["report"]}
-        return (
-            floor,
-            own,
-            Contributed(
-                x=x,
-                reported=said["report"].clamp(0.0, 1.0),
-                true=types["quality"] * soundness(conduct, self.conduct),
-                charge=charge,
-                conduct=conduct,
-                names=self.conduct,
-                identities=1 + said.get("identities", torch.zeros_like(x)),
-                **{name: floor.everyone(**{OWNER: value}) for name, value in told.items()},
-            ),
+        conduct = meaning["conduct"].long()
+        outcome = Contributed(
+            x=x,
+            reported=meaning["report"].clamp(0.0, 1.0),
+            true=types["quality"] * soundness(conduct, self.conduct),
+            charge=charge,
+            conduct=conduct,
+            names=self.conduct,
+            identities=1 + meaning.get("identities", torch.zeros_like(x)),
+            share=floor.everyone(**{OWNER: x}),
+            report=floor.everyone(**{OWNER: meaning["report"]}),
         )
+        return floor, own, outcome
 
     def breakpoints(
         self,
@@ -193,12 +174,9 @@ class Contribute(Phase):
         who: tuple[str, int],
         fields: Sequence[str] | None,
     ) -> Replies | None:
-        """Best replies of an owner that is paid by its report; None where an audit pays, or
-        contributions may not fall.
-        """
+        """Best replies of an owner; None where audits pay, or where contributions never fall."""
         if self.audited or self.ratchet:
             return None
         cost, caps = unit_cost(floor, self.cost), floor.types[OWNER]["cap"]
-        return owners_replies(
-            self.moves[OWNER], actions[OWNER], who[1], floor.of(Committed).eta, cost, caps, fields
-        )
+        move, eta = self.moves[OWNER], floor.of(Committed).eta
+        return owners_replies(move, actions[OWNER], who[1], eta, cost, caps, fields)

@@ -1,9 +1,8 @@
-"""The resource market: a leader pays for data, owners contest its payment, and computing centres
-contest the owners' fees.
+"""The resource market: owners of data contest a leader's payment, and centres the owners' fees.
 
-A round: the leader commits to a payment (``Commit``); owners contribute data and say how good they
-are (``Contribute``); centres offer work (``Compute``); owners and centres are matched (``Match``);
-the leader's model is trained (``TrainMatched``); data are audited (``Audit``); everything is paid
+A round: the leader commits to a payment (``Commit``); owners contribute data and report its quality
+(``Contribute``); centres offer work (``Compute``); owners and centres are matched (``Match``); the
+leader's model is trained (``TrainMatched``); data are audited (``Audit``); agents are paid
 (``Pay``). In the price extension centres post prices first (``Post``, ``Serve``).
 
 Source: "Data Assetization via Resources-decoupled Federated Learning" (QD-RDFL, arXiv 2501.14588),
@@ -14,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from jaxtyping import Float64
@@ -44,7 +42,7 @@ from marketenv.markets.resource_market.pay import Pay
 from marketenv.markets.resource_market.play import Play
 from marketenv.markets.resource_market.post import Post
 from marketenv.markets.resource_market.train_matched import TrainMatched
-from marketenv.markets.resource_market.worlds import Opening, OwnersWorlds
+from marketenv.markets.resource_market.worlds import OpenContent, OwnersWorlds
 from marketenv.markets.worlds import shared_exams
 from marketenv.mechanisms import (
     COMPUTE_FEES,
@@ -64,7 +62,7 @@ Scale = Callable[[Tensor], Tensor]
 
 
 def resource_market(config: ResourceMarketConfig | None = None) -> Market:
-    """A batch of resource markets; see the module's text for a round and the config for its parts.
+    """A batch of resource markets; the module's text tells a round, the config its parts.
 
     >>> [phase.name for phase in resource_market(ResourceMarketConfig(learner=None)).phases]
     ['commit', 'contribute', 'compute', 'match', 'pay']
@@ -72,11 +70,11 @@ def resource_market(config: ResourceMarketConfig | None = None) -> Market:
     c = config or ResourceMarketConfig()
     device = device_of(c.device)
     source = None if c.learner is None else _source(c, device)
-    learner = (
-        None
-        if source is None
-        else make_learner(c.learner, source, c.training or DEFAULT_TRAINING, c.learner_options)
-    )
+    learner = opening = None
+    if source is not None:
+        training = c.training or DEFAULT_TRAINING
+        learner = make_learner(c.learner, source, training, c.learner_options)
+        opening = _opening(c, source, learner, device)
     scale = named_part(c.scale, "scale", QUALITY_SCALES, SCALE, takes=1)
     people = People(
         roles={LEADER: 1, OWNER: c.n_owners, CENTRE: c.n_centres},
@@ -84,32 +82,18 @@ def resource_market(config: ResourceMarketConfig | None = None) -> Market:
         empty=(ESCROW, FEES),
         cash=c.cash,
         credit=c.credit,
-        furnish=Furnish(
-            c,
-            None if source is None or learner is None else _opening(c, source, learner, device),
-            scale,
-        ),
+        furnish=Furnish(c, opening, scale),
         device=device,
     )
     cut = c.horizon == "cut"
-    audit_scale = (
-        scale
-        if c.audit_scale is None
-        else named_part(c.audit_scale, "audit_scale", QUALITY_SCALES, SCALE, takes=1)
-    )
-    return Market(
-        people,
-        _chain(c, source, learner, audit_scale),
-        horizon=c.max_cycles,
-        cut=cut,
-        name=NAME,
-        config=c,
-        source=source,
-    )
+    if c.audit_scale is not None:
+        scale = named_part(c.audit_scale, "audit_scale", QUALITY_SCALES, SCALE, takes=1)
+    chain = _chain(c, source, learner, scale)
+    return Market(people, chain, horizon=c.max_cycles, cut=cut, name=NAME, config=c, source=source)
 
 
 def _source(c: ResourceMarketConfig, device: torch.device) -> Source:
-    """The owners' data, which have classes; every owner knows a label or more."""
+    """The owners' data, which must have classes; every owner must know a label."""
     source = source_of(c, device, n_agents=c.n_owners)
     if source.task != "classification":
         raise ValueError(
@@ -122,64 +106,65 @@ def _source(c: ResourceMarketConfig, device: torch.device) -> Source:
 
 def _opening(
     c: ResourceMarketConfig, source: Source, learner: Learner, device: torch.device
-) -> Opening:
+) -> OpenContent:
     """What deals out the owners' data."""
-    return Opening(source, learner, c.dimensions, shared_exams(source, device), c.noise, c.measure)
+    shared = shared_exams(source, device)
+    return OpenContent(source, learner, c.dimensions, shared, c.noise, c.measure)
 
 
 def _chain(
     c: ResourceMarketConfig, source: Source | None, learner: Learner | None, scale: Scale
 ) -> tuple[Phase, ...]:
     """The phases of a round."""
-    solver = named_part(
-        c.solver, "solver", STACKELBERG_SOLVERS, "a callable TripartiteGame -> Stackelberg", takes=1
-    )
+    wanted = "a callable TripartiteGame -> Stackelberg"
+    solver = named_part(c.solver, "solver", STACKELBERG_SOLVERS, wanted, takes=1)
+    wanted = "a callable (charges, d, matching) -> fees"
+    fees = named_part(c.fees, "fees", COMPUTE_FEES, wanted, takes=3)
+    wanted = "a callable (x, d, sigma) -> ranks"
+    preferences = named_part(c.preferences, "preferences", PREFERENCES, wanted, takes=3)
     worth, counts = c.alpha * c.k, (c.n_owners, c.n_centres)
     play = Play(c.alpha, c.k, solver, c.identities)
     posted, by_audit = c.pricing == "posted", c.audit is not None and c.basis != "reported"
     cost, conduct = None if posted else c.lam * c.rho, c.conduct or ()
-    fees = named_part(
-        c.fees, "fees", COMPUTE_FEES, "a callable (charges, d, matching) -> fees", takes=3
+    prices: tuple[Phase, ...] = ()
+    most = c.lam * c.rho * c.n_owners
+    offers: Phase = Compute(counts, most, c.rank, fees is proportional_fees)
+    if posted:
+        prices, offers, preferences = (Post(play, counts, worth),), Serve(), None
+    pay = Pay(
+        gain=c.gain,
+        alpha=c.alpha,
+        worth=worth,
+        fees=fees,
+        by_audit=by_audit,
+        escrow=c.escrow,
+        trained=learner is not None,
+        audited=c.audit is not None,
     )
-    preferences = named_part(
-        c.preferences, "preferences", PREFERENCES, "a callable (x, d, sigma) -> ranks", takes=3
-    )
-    first: tuple[Phase, ...] = (Post(play, counts, worth),) if posted else ()
-    offers: Phase = (
-        Serve()
-        if posted
-        else Compute(counts, c.lam * c.rho * c.n_owners, c.rank, fees is proportional_fees)
-    )
-    training: tuple[Phase, ...] = ()
-    if source is not None and learner is not None:
-        federated = federated_training(learner, c.communications, c.algorithm, c.alignment)
-        training = (TrainMatched(federated, conduct, c.aggregation == "sequential_accept"),)
-        if c.audit is not None:
-            training += (_audit(c, source, learner, scale),)
     return (
-        *first,
+        *prices,
         Commit(play, cost, counts, c.escrow, worth),
         Contribute(play, cost, c.n_owners, worth, conduct, c.ratchet, by_audit),
         offers,
-        Match(None if posted else preferences),
-        *training,
-        Pay(
-            gain=c.gain,
-            alpha=c.alpha,
-            worth=worth,
-            fees=fees,
-            by_audit=by_audit,
-            escrow=c.escrow,
-            trained=learner is not None,
-            audited=c.audit is not None,
-        ),
+        Match(preferences),
+        *_training(c, source, learner, scale),
+        pay,
     )
 
 
+def _training(
+    c: ResourceMarketConfig, source: Source | None, learner: Learner | None, scale: Scale
+) -> tuple[Phase, ...]:
+    """The phases that train and audit; none of them in the game alone."""
+    if source is None or learner is None:
+        return ()
+    federated = federated_training(learner, c.communications, c.algorithm, c.alignment)
+    train = TrainMatched(federated, c.conduct or (), c.aggregation == "sequential_accept")
+    return (train,) if c.audit is None else (train, _audit(c, source, learner, scale))
+
+
 def _audit(c: ResourceMarketConfig, source: Source, learner: Learner, scale: Scale) -> Audit:
-    """The audit, whose copies are trained as in the authors' code; a ready-made learner trains
-    them as it trains.
-    """
+    """The audit; its copies train as in the authors' code, or as a ready-made learner trains."""
     if isinstance(c.learner, str):
         steps = EPOCHS * -(-c.audit_rows // BATCH)
         training = c.audit_training or Training(
@@ -199,7 +184,7 @@ def _audit(c: ResourceMarketConfig, source: Source, learner: Learner, scale: Sca
         targets=TARGETS,
     )
     return Audit(
-        named_part(c.audit, "audit", AUDITS, "a callable Case -> scores", takes=1),
+        named_part(c.audit, "audit", AUDITS, "a callable AuditCase -> scores", takes=1),
         scale,
         learner=learner,
         distances=distances,
@@ -211,15 +196,14 @@ def _audit(c: ResourceMarketConfig, source: Source, learner: Learner, scale: Sca
 
 @dataclass(frozen=True, eq=False)
 class Furnish:
-    """What is on the floor at the start of an episode: data, private types, and the leader's first
-    model.
+    """Draws data, private types and the leader's first model at the start; a callable.
 
-    opening: of the data; None where nothing is trained;
-        scale: from what owners measure to quality
+    opening: of the data; None where nothing is trained
+    scale:   from what owners measure to quality
     """
 
     config: ResourceMarketConfig
-    opening: Opening | None
+    opening: OpenContent | None
     scale: Scale
 
     def __call__(self, floor: Floor) -> Floor:
@@ -235,27 +219,19 @@ class Furnish:
     def _types(
         self, floor: Floor, world: OwnersWorlds | None
     ) -> dict[str, dict[str, Float64[Tensor, "markets count"]]]:
-        """Quality as measured or drawn, costs of work, and what is known at first: that
-        everybody is honest.
-        """
-        c, draw = self.config, partial(draws.uniform, draws.fold(floor.seeds, "types"))
-        drawn = draw(c.n_owners + c.n_centres)
-        quality, sigma = (
-            low + (high - low) * part
-            for (low, high), part in zip(
-                (c.quality, c.sigma), drawn.split([c.n_owners, c.n_centres], 1), strict=True
-            )
-        )
+        """Quality and costs: given, measured or drawn; every owner counts as honest at first."""
+        c = self.config
+        uniform = draws.uniform(draws.fold(floor.seeds, "types"), c.n_owners + c.n_centres)
+        of_owners, of_centres = uniform.split([c.n_owners, c.n_centres], 1)
+        quality = c.quality[0] + (c.quality[1] - c.quality[0]) * of_owners
+        sigma = c.sigma[0] + (c.sigma[1] - c.sigma[0]) * of_centres
         if world is not None:
             quality = scaled(self.scale, world.measured)
-        exact = {
-            name: drawn.new_tensor(values).expand(len(drawn), -1)
-            for name, values in c.types.items()
-        }
-        quality, sigma = (
-            exact.get("quality", quality).contiguous(),
-            exact.get("sigma", sigma).contiguous(),
-        )
+        if "quality" in c.types:
+            quality = uniform.new_tensor(c.types["quality"]).expand(len(uniform), -1)
+        if "sigma" in c.types:
+            sigma = uniform.new_tensor(c.types["sigma"]).expand(len(uniform), -1)
+        quality, sigma = quality.contiguous(), sigma.contiguous()
         cap = torch.zeros_like(quality) + quality.new_tensor(c.caps)
         owner = {
             "quality": quality,

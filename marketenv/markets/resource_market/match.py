@@ -23,12 +23,13 @@ Preferences = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True)
 class Matched(Outcome):
-    """Who computes for whom.
+    """Which centre computes for which owner.
 
-    centre: of each owner, -1 where it has none   int64 [markets, owners]
-    trade:  whether there is any: two owners, two centres, some data, some work       bool [markets]
-    matches: owners that each agent computes for, 0 for other roles   float64 [markets, agents]
-    links:  from each owner to its centre   bool [markets, agents, agents]
+    centre:  of each owner, -1 where it has none               int64 [markets, owners]
+    trade:   whether there is any: it takes two owners, two centres, some data and some work
+             bool [markets]
+    matches: number of owners that each agent computes for     float64 [markets, agents]
+    links:   from each owner to its centre                     bool [markets, agents, agents]
     """
 
     FACTS: ClassVar[tuple[str, ...]] = ("matches",)
@@ -55,14 +56,13 @@ class Matched(Outcome):
 
 
 class Match(Phase):
-    """Owners propose to centres until nobody wants to leave (deferred acceptance).
+    """Owners propose to centres, by deferred acceptance.
 
-    preferences: as those of ``PREFERENCES``: (x, work, sigma) -> ranks of owners, and of centres
-                 where these do not say them; None: nobody is asked, and centres that work take one
-                 owner after another, as where prices say who works
-    Where there are more owners than centres, each centre has as many places as it takes.
-    Source: Gale-Shapley, owners propose, in arXiv 2501.14588. We differ: it has as many centres as
-    owners.
+    preferences: as those of ``PREFERENCES``: (x, work, sigma) -> the owners' ranks, and the
+                 centres' where they report none; None: centres that work take the owners in turn
+    Where there are more owners than centres, a centre has several places.
+    Source: Gale-Shapley, owners propose, in arXiv 2501.14588. We differ: there centres are as many
+    as owners.
     """
 
     name, outcome = "match", Matched
@@ -79,11 +79,11 @@ class Match(Phase):
         enough = owners > 1 and centres > 1
         trade = (x.sum(1) > 0) & (computed.work.sum(1) > 0) & enough
         if self.preferences is None:
-            found = _in_turn(computed.work, owners)
+            centre = _in_turn(computed.work, owners)
         else:
-            found = _accepted(self.preferences, x, computed, floor.types[CENTRE]["sigma"])
-        centre = torch.where(trade[:, None], found, -1)
-        return floor, own, Matched(centre, trade, *_told(floor, centre, centres))
+            centre = _accepted(self.preferences, x, computed, floor.types[CENTRE]["sigma"])
+        centre = torch.where(trade[:, None], centre, -1)
+        return floor, own, Matched(centre, trade, *_links(floor, centre, centres))
 
 
 def _accepted(
@@ -93,13 +93,12 @@ def _accepted(
     sigma: Float64[Tensor, "markets centres"],
 ) -> Int[Tensor, "markets owners"]:
     """The centre that accepts each owner in the end, -1 for none."""
-    wanted, liked = preferred(preferences, x, computed.work, sigma)
+    by_owners, by_centres = preferred(preferences, x, computed.work, sigma)
     if computed.liking.shape[2]:
-        liked = preference_ranks(computed.liking)
+        by_centres = preference_ranks(computed.liking)
     places = -(-x.shape[1] // computed.work.shape[1])
-    place = deferred_acceptance(
-        wanted.repeat_interleave(places, 2), liked.repeat_interleave(places, 1)
-    )
+    by_owners = by_owners.repeat_interleave(places, 2)
+    place = deferred_acceptance(by_owners, by_centres.repeat_interleave(places, 1))
     return torch.where(place >= 0, place // places, -1)
 
 
@@ -113,10 +112,10 @@ def _in_turn(
     return first.gather(1, turn)
 
 
-def _told(
+def _links(
     floor: Floor, centre: Int[Tensor, "markets owners"], centres: int
 ) -> tuple[Tensor, Tensor]:
-    """How many owners each agent computes for, and links from owners to centres."""
+    """Number of owners that each agent computes for, and links from owners to centres."""
     pairs = centre[..., None] == torch.arange(centres, device=centre.device)
     agents = floor.present.shape[1]
     links = torch.zeros(len(centre), agents, agents, dtype=torch.bool, device=centre.device)

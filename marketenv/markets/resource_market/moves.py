@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from torch import Tensor
+
 from marketenv.core.fields import Choice, Field, Fields, Money, Share
 from marketenv.core.moves import Move
 
 LEADER, OWNER, CENTRE = "leader", "owner", "centre"
 LARGEST = 1e12  # of costs and prices
+
+
+def in_float64(move: Move, observation: Tensor) -> dict[str, Tensor]:
+    """What is seen by name, in float64."""
+    fields = move.observation.unpack(observation)
+    return {name: numbers.double() for name, numbers in fields.items()}
 
 
 def _money_and_round() -> tuple[Field, ...]:
@@ -19,9 +27,9 @@ def _money_and_round() -> tuple[Field, ...]:
 
 
 def leaders_move(owners: int, centres: int, worth: float) -> Move:
-    """What the leader knows when it commits, and its payment.
+    """What the leader sees when it commits, and its payment.
 
-    worth: alpha k, the most that it could gain by any payment, money
+    worth: alpha k, the most that it can gain by any payment, money
     """
     sees = (
         Field(
@@ -38,16 +46,15 @@ def leaders_move(owners: int, centres: int, worth: float) -> Move:
         Field("last_share", owners, 0.0, 1.0, "what each owner contributed in the last round"),
         *_money_and_round(),
     )
-    return Move(
-        Fields(sees), Fields((Money("eta", most=worth, text="payment that the owners contest"),))
-    )
+    eta = Money("eta", most=worth, text="payment that the owners contest")
+    return Move(Fields(sees), Fields((eta,)))
 
 
 def owners_move(others: int, worth: float, conduct: Sequence[str], identities: int) -> Move:
-    """What an owner knows when it contributes, and what it contributes and reports.
+    """What an owner sees when it contributes, and what it contributes and reports.
 
-    others: how many other owners there are;   worth: alpha k, money;
-        conduct: names of ``CONDUCTS`` that it may choose
+    others:  number of other owners;   worth: alpha k, money
+    conduct: names of ``CONDUCTS`` that it may choose
     identities: the most names under which it may contribute
     """
     rest = max(others, 1)
@@ -87,21 +94,17 @@ def owners_move(others: int, worth: float, conduct: Sequence[str], identities: i
         Choice("conduct", options=tuple(conduct), text="what it does with its data"),
     ]
     if identities > 1:
-        does.append(
-            Choice(
-                "identities",
-                options=tuple(str(k + 1) for k in range(identities)),
-                text="under how many names it contributes",
-            )
-        )
+        counts = tuple(str(k + 1) for k in range(identities))
+        text = "under how many names it contributes"
+        does.append(Choice("identities", options=counts, text=text))
     return Move(Fields(sees), Fields(tuple(does)))
 
 
 def centres_move(others: int, owners: int, fees: float, rank: bool) -> Move:
-    """What a centre knows when it offers work, and what it offers.
+    """What a centre sees when it offers work, and what it offers.
 
-    others: how many other centres there are;   fees: the most that owners can owe, money;
-        rank: it says whom it wants
+    others: number of other centres;   fees: the most that owners can owe, money
+    rank:   whether the centre says which owners it wants to work for
     """
     rest = max(others, 1)
     sees = (
@@ -114,20 +117,15 @@ def centres_move(others: int, owners: int, fees: float, rank: bool) -> Move:
     )
     does = [Share("spend", unit="of the fees", text="what its work costs it")]
     if rank:
-        does.append(
-            Share(
-                "liking",
-                owners,
-                unit="of the most",
-                text="how much it wants to work for each owner",
-            )
-        )
+        text = "how much it wants to work for each owner"
+        does.append(Share("liking", owners, unit="of the most", text=text))
     return Move(Fields(sees), Fields(tuple(does)))
 
 
 def posters_move(others: int, owners: int, worth: float) -> Move:
-    """What a centre knows when it posts a price, and the price.   others, owners: how many;
-    worth: alpha k, money
+    """What a centre sees when it posts a price, and the price.
+
+    others, owners: numbers of other centres and of owners;   worth: alpha k, money
     """
     rest = max(others, 1)
     sees = (
@@ -138,22 +136,17 @@ def posters_move(others: int, owners: int, worth: float) -> Move:
         Field("identities", owners, 0.0, 8.0, "under how many names each owner contributed"),
         *_money_and_round(),
     )
-    price = Money(
-        "price", least=1e-6 * worth, most=worth, text="wanted for the work on a unit of data"
-    )
+    text = "wanted for the work on a unit of data"
+    price = Money("price", least=1e-6 * worth, most=worth, text=text)
     return Move(Fields(sees), Fields((price,)))
 
 
 def payers_move(worth: float) -> Move:
-    """What a leader without escrow sees when everything is delivered, and what it pays.
-    worth: alpha k, money
-    """
+    """What a leader without escrow sees in the end, and what it pays.   worth: alpha k, money"""
     sees = (
         Field("eta", 1, 0.0, worth, "payment that it committed to, money"),
         Field("accuracy", 1, 0.0, 1.0, "of its model"),
         *_money_and_round(),
     )
-    return Move(
-        Fields(sees),
-        Fields((Share("pay", unit="of its commitment", text="what it pays in the end"),)),
-    )
+    pay = Share("pay", unit="of its commitment", text="what it pays in the end")
+    return Move(Fields(sees), Fields((pay,)))

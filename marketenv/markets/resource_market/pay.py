@@ -1,4 +1,4 @@
-"""The phase in which everybody is paid, and the round is turned into utility."""
+"""The phase in which agents are paid; the leader's gain and the cost of work become utility."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ PerOwner = Float64[Tensor, "markets owners"]
 
 @dataclass(frozen=True)
 class Paid(Outcome):
-    """What everybody is paid for.
+    """What agents are paid for.
 
-    quality:  by which each owner is paid   float64 [markets, owners]
-    kept:     share of its commitment that the leader pays, 1 with escrow       [markets]
-    counted:  that quality over all agents   float64 [markets, agents]
-    gain:     of the leader, money, over all agents   float64 [markets, agents]
-    work_cost: of the centres, money, over all agents   float64 [markets, agents]
+    quality:   by which each owner is paid                            float64 [markets, owners]
+    kept:      share of its commitment that the leader pays, 1 with escrow           [markets]
+    counted:   that quality over all agents                           float64 [markets, agents]
+    gain:      of the leader, money, over all agents                  float64 [markets, agents]
+    work_cost: of the centres, money, over all agents                 float64 [markets, agents]
     """
 
     FACTS: ClassVar[tuple[str, ...]] = ("counted", "gain", "work_cost")
@@ -51,21 +51,19 @@ class Paid(Outcome):
 
 
 class Pay(Phase):
-    """Owners share the payment by x times quality, centres get the owners' fees, and what is not
-    due goes back.
+    """Owners share the payment by x times quality, centres get fees, and the rest goes back.
 
-    U_leader = alpha k ln(1 + sum of true q) - what it pays,
-    or alpha (accuracy after - before) in place of the first term U_owner = its part of the payment
-    - its fees,
-    U_centre = fees - cost of its work
+    U_leader = alpha k ln(1 + sum of true q) - what it pays
+               (gain ``accuracy``: the first term is alpha (accuracy after - before))
+    U_owner  = its part of the payment - its fees
+    U_centre = its fees - the cost of its work
 
-    gain:   alpha k and None, or alpha and the accuracy's rise as ``accuracy``;
-            fees: as those of ``COMPUTE_FEES``
-    by_audit: owners are paid by the quality that the audit finds, else by what they report;
-        escrow: the payment is held
-    worth:  alpha k, money;   trained, audited: whether the chain trains models, and audits data
+    gain:     ``formula`` or ``accuracy``;   fees: as those of ``COMPUTE_FEES``
+    by_audit: whether owners are paid by the audit's quality; else by the quality that they report
+    escrow:   whether the payment is held;   worth: alpha k, money
+    trained, audited: whether the chain trains models, and audits data
     Source: U_s, U_n, U_m of arXiv 2501.14588, with constants of the authors' code. We differ: the
-    gain counts what is true.
+    gain counts true contributions.
     """
 
     name, outcome = "pay", Paid
@@ -88,20 +86,17 @@ class Pay(Phase):
         self.moves = {} if escrow else {LEADER: payers_move(worth)}
 
     def show(self, floor: Floor, own: Any, quotes: Any) -> Shown:
-        """What the leader committed to, and what it got."""
-        accuracy = (
-            floor.of(TrainedMatched).realised[:, None]
-            if self.trained
-            else torch.zeros_like(floor.purse(LEADER))
-        )
-        return {
-            LEADER: {
-                "eta": floor.of(Committed).eta[:, None],
-                "accuracy": accuracy,
-                "money": floor.purse(LEADER),
-                "round": floor.played[:, None],
-            }
+        """The leader's commitment, and the accuracy of its model."""
+        money = floor.purse(LEADER)
+        fields = {
+            "eta": floor.of(Committed).eta[:, None],
+            "accuracy": torch.zeros_like(money),
+            "money": money,
+            "round": floor.played[:, None],
         }
+        if self.trained:
+            fields["accuracy"] = floor.of(TrainedMatched).realised[:, None]
+        return {LEADER: fields}
 
     def truthful(self, observation: Tensor, move: Move, keys: Tensor) -> Tensor:
         """Keep the commitment."""
@@ -110,42 +105,28 @@ class Pay(Phase):
     def act(
         self, floor: Floor, own: Any, quotes: Any, actions: Mapping[str, Tensor]
     ) -> tuple[Floor, Any, Paid]:
-        """Settle everything."""
-        contributed, computed, matched = (
-            floor.of(Contributed),
-            floor.of(Computed),
-            floor.of(Matched),
-        )
-        # what nobody computes is worth nothing, owes nothing, and is not paid
+        """Pay owners, centres and the leader what is due to them."""
+        owners, matched = floor.of(Contributed), floor.of(Matched)
+        # data that no centre computes are worth nothing, owe nothing and are not paid
         served = (matched.centre >= 0).double()
-        known = floor.of(Audited).quality if self.audited else contributed.reported
-        quality = known if self.by_audit else contributed.reported
+        known = floor.of(Audited).quality if self.audited else owners.reported
+        quality = known if self.by_audit else owners.reported
         kept = self._kept(floor, actions)
-        floor = self._paid(floor, served * contributed.x * quality, kept)
-        floor = self._fees(floor, served * contributed.charge)
-        gain = self._gain(floor, served * contributed.x * contributed.true)
-        cost = matched.trade[:, None] * computed.cost
+        floor = self._paid(floor, served * owners.x * quality, kept)
+        floor = self._fees(floor, served * owners.charge)
+        gain = self._gain(floor, served * owners.x * owners.true)
+        cost = matched.trade[:, None] * floor.of(Computed).cost
         floor = floor.term(self.named("gain"), LEADER, gain).term(self.named("work"), CENTRE, -cost)
-        types = {
-            "standing": known,
-            "last_share": contributed.x,
-            "identities": contributed.identities,
-        }
+        types = {"standing": known, "last_share": owners.x, "identities": owners.identities}
         floor = replace(floor, types={**floor.types, OWNER: {**floor.types[OWNER], **types}})
-        everyone = {
-            "counted": {OWNER: quality},
-            "gain": {LEADER: gain},
-            "work_cost": {CENTRE: cost},
-        }
-        return (
-            floor,
-            own,
-            Paid(
-                quality,
-                kept,
-                **{name: floor.everyone(**values) for name, values in everyone.items()},
-            ),
+        outcome = Paid(
+            quality=quality,
+            kept=kept,
+            counted=floor.everyone(**{OWNER: quality}),
+            gain=floor.everyone(**{LEADER: gain}),
+            work_cost=floor.everyone(**{CENTRE: cost}),
         )
+        return floor, own, outcome
 
     def _kept(self, floor: Floor, actions: Mapping[str, Tensor]) -> Float64[Tensor, "markets"]:
         """The share of its commitment that the leader pays."""
@@ -154,32 +135,26 @@ class Pay(Phase):
         return self.moves[LEADER].action.read(actions[LEADER])["pay"][:, 0, 0].clamp(0.0, 1.0)
 
     def _paid(self, floor: Floor, q: PerOwner, kept: Float64[Tensor, "markets"]) -> Floor:
-        """Divide the payment by q; what nobody is paid goes back, or was never taken from the
-        leader.
-        """
-        eta = floor.of(Committed).eta
-        if self.escrow:
-            floor = floor.pay(
-                self.named("payment"), ESCROW, OWNER, proportional_payments(eta, q)[:, None]
-            )
-            return floor.pay(
-                self.named("refund"), ESCROW, LEADER, floor.cash(ESCROW).clamp(min=0)[..., None]
-            )
-        eta = (kept * eta).minimum(floor.purse(LEADER)[:, 0])
-        return floor.pay(
-            self.named("payment"), LEADER, OWNER, proportional_payments(eta, q)[:, None]
-        )
+        """Divide the payment by q; with an escrow, the rest goes back to the leader."""
+        payer, eta = ESCROW, floor.of(Committed).eta
+        if not self.escrow:
+            payer, eta = LEADER, (kept * eta).minimum(floor.purse(LEADER)[:, 0])
+        payments = proportional_payments(eta, q)[:, None]
+        floor = floor.pay(self.named("payment"), payer, OWNER, payments)
+        if not self.escrow:
+            return floor
+        rest = floor.cash(ESCROW).clamp(min=0)[..., None]
+        return floor.pay(self.named("refund"), ESCROW, LEADER, rest)
 
     def _fees(self, floor: Floor, charge: PerOwner) -> Floor:
-        """Give the centres what owners owe them, and the owners what is left of what was held."""
+        """Pay the centres what owners owe them, and the owners the rest of their held charges."""
         fees = divided(self.fees, charge, floor.of(Computed).work, floor.of(Matched).centre)
         floor = floor.pay(self.named("fee"), FEES, CENTRE, fees)
-        return floor.pay(
-            self.named("fee_back"), FEES, OWNER, torch.diag_embed(floor.cash(FEES).clamp(min=0))
-        )
+        rest = torch.diag_embed(floor.cash(FEES).clamp(min=0))
+        return floor.pay(self.named("fee_back"), FEES, OWNER, rest)
 
     def _gain(self, floor: Floor, q: PerOwner) -> Float64[Tensor, "markets 1"]:
-        """What the leader gains."""
+        """The leader's gain, money."""
         if self.gain == "formula":
             return self.worth * q.sum(1, keepdim=True).log1p()
         trained = floor.of(TrainedMatched)

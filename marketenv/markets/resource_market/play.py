@@ -1,6 +1,4 @@
-"""How those who solve the game play it: the leader's commitment and the owners' contributions,
-with several names an owner.
-"""
+"""Play by the solution of the game: commitment, contributions and prices, with several names."""
 
 from __future__ import annotations
 
@@ -29,9 +27,9 @@ PerCentre = Float64[Tensor, "markets centres"]
 
 @dataclass(frozen=True)
 class Play:
-    """Solves the game.
+    """Solves the game for truthful agents.
 
-    alpha, k: of the leader's gain;   solver: of all but the equilibrium's own owners and leader
+    alpha, k: of the leader's gain;   solver: as those of ``STACKELBERG_SOLVERS``
     identities: the most names under which an owner contributes
     """
 
@@ -43,10 +41,10 @@ class Play:
     def commitment(
         self, quality: PerOwner, identities: PerOwner, cost: PerMarket, caps: PerOwner
     ) -> PerMarket:
-        """The leader's payment.
+        """The leader's payment, money.
 
-        quality: of every owner;   identities: under how many each contributes;
-            cost: of a unit of x, money;   caps: of x
+        quality: of every owner;   identities: number of names of each owner
+        cost:    of a unit of x, money;   caps: of x
         """
         quality, caps = self._split(quality, identities), self._split(caps / identities, identities)
         if self.solver is sne:
@@ -61,21 +59,18 @@ class Play:
         cost: PerMarket,
         caps: PerOwner,
     ) -> PerOwner:
-        """What owners contribute to a payment: x, all names of an owner together.
+        """What owners contribute for a payment: x, all names of an owner together.
 
-        A solver that answers its own payment alone is scaled to this one: without caps x is
+        The x of a solver that knows its own payment alone is scaled to this one: without caps x is
         proportional to eta.
         """
-        several, limits = (
-            self._split(quality, identities),
-            self._split(caps / identities, identities),
-        )
+        quality, caps = self._split(quality, identities), self._split(caps / identities, identities)
         if self.solver is sne:
-            x = contributions(eta, several, cost, limits)
+            x = contributions(eta, quality, cost, caps)
         else:
-            best, answer = solved(self.solver, self._game(several, cost, limits))
+            best, answer = solved(self.solver, self._game(quality, cost, caps))
             scale = torch.where(best > 0, eta / best, 0.0)
-            x = (answer * scale[:, None]).clamp(min=0.0).minimum(limits)
+            x = (answer * scale[:, None]).clamp(min=0.0).minimum(caps)
         return x.unflatten(1, (-1, self.identities)).sum(-1)
 
     def price(
@@ -85,9 +80,7 @@ class Play:
         identities: PerOwner,
         pricing: Callable[..., Tensor] = bertrand_price,
     ) -> Tensor:
-        """What a pricing says for centres of these costs: by default where they end if they
-        undercut one another, [markets].
-        """
+        """The price for centres of these costs, by default after all undercutting   [markets]."""
         return pricing(costs, self._split(quality, identities), self.alpha, self.k)
 
     def _game(self, quality: Tensor, cost: Tensor, caps: Tensor) -> TripartiteGame:
@@ -97,18 +90,14 @@ class Play:
         return TripartiteGame(quality, sigma, self.alpha, self.k, lam=cost, caps=limits)
 
     def _split(self, values: Tensor, identities: Tensor) -> Tensor:
-        """Numbers of owners for each of their names; 0 for a name that is not used: [markets,
-        owners * names].
-        """
+        """Numbers of owners for each name, 0 for unused names: [markets, owners * names]."""
         used = torch.arange(self.identities, device=values.device) < identities[..., None]
         return torch.where(used, values[..., None], 0.0).flatten(1)
 
 
 def of_others(values: Float64[Tensor, "markets agents"]) -> Float64[Tensor, "markets agents rest"]:
-    """What each sees of the others, in their order; a 0 where there are none."""
+    """What each agent sees of the others, in their order; one 0 where there are no others."""
     count = values.shape[1]
-    return (
-        others(values[:, None].expand(-1, count, -1))
-        if count > 1
-        else torch.zeros_like(values)[..., None]
-    )
+    if count == 1:
+        return torch.zeros_like(values)[..., None]
+    return others(values[:, None].expand(-1, count, -1))

@@ -1,6 +1,4 @@
-"""The price extension: centres post prices before the leader commits, and the cheapest do the
-work.
-"""
+"""The price extension: centres post prices before the leader commits; the cheapest do the work."""
 
 from __future__ import annotations
 
@@ -16,17 +14,17 @@ from marketenv.core.fields import just_above
 from marketenv.core.floor import Floor
 from marketenv.core.moves import Move
 from marketenv.core.phase import Outcome, Phase, Shown
-from marketenv.markets.resource_market.moves import CENTRE, OWNER, posters_move
+from marketenv.markets.resource_market.moves import CENTRE, OWNER, in_float64, posters_move
 from marketenv.markets.resource_market.play import Play, of_others
 
 STEP = 1e-6  # part of a rival's price by which a truthful centre undercuts it
-# part of the highest price by which it does so at least: the box tells no smaller differences apart
+# least part of the highest price by which it does so: smaller differences vanish in the box
 GRAIN = 1e-7
 
 
 @dataclass(frozen=True)
 class Posted(Outcome):
-    """What centres want for the work on a unit of data, money.
+    """Prices for the work on a unit of data, money.
 
     price:  of each   float64 [markets, centres];   lowest: what owners pay   [markets]
     posted: the prices over all agents                                        [markets, agents]
@@ -47,11 +45,11 @@ class Posted(Outcome):
 
 
 class Post(Phase):
-    """Every centre posts a price, not knowing the others'.
+    """Centres post prices, all at once.
 
-    play: how truthful agents solve the game;   counts: of owners and centres;
-        worth: alpha k, the highest price, money
-    Source: ours. The paper's centres offer work for what owners pay anyway.
+    play:  how truthful agents solve the game;   counts: of owners and centres
+    worth: alpha k, the highest price, money
+    Source: ours. The paper's centres post no price: they contest the owners' fees.
     """
 
     name, outcome = "post", Posted
@@ -67,42 +65,32 @@ class Post(Phase):
         """Costs, the last round's prices, and what is known of owners."""
         centres, owners = floor.types[CENTRE], floor.types[OWNER]
         count = centres["cost"].shape[1]
-        all_owners = {
-            name: owners[key][:, None].expand(-1, count, -1) for name, key in KNOWN.items()
+        fields = {
+            "own_cost": centres["cost"],
+            "cost": of_others(centres["cost"]),
+            "last_price": of_others(centres["last_price"]),
+            "money": floor.purse(CENTRE),
+            "round": floor.played[:, None].expand(-1, count),
         }
-        return {
-            CENTRE: (
-                all_owners
-                | {
-                    "own_cost": centres["cost"],
-                    "cost": of_others(centres["cost"]),
-                    "last_price": of_others(centres["last_price"]),
-                    "money": floor.purse(CENTRE),
-                    "round": floor.played[:, None].expand(-1, count),
-                }
-            )
-        }
+        for name, kind in KNOWN.items():
+            fields[name] = owners[kind][:, None].expand(-1, count, -1)
+        return {CENTRE: fields}
 
     def show_end(self, floor: Floor, own: Any) -> Shown:
         """The same after the last round."""
         return self.show(floor, own, None)
 
     def truthful(self, observation: Tensor, move: Move, keys: Tensor) -> Tensor:
-        """Undercut whoever has the next higher cost as little as one can; ask one's own cost
-        where others are cheaper.
-        """
-        seen = {
-            name: value.double() for name, value in move.observation.unpack(observation).items()
-        }
-        # who costs nothing is nobody
-        rivals = torch.where(seen["cost"] > 0, seen["cost"], torch.inf)
-        own = seen["own_cost"].clamp(min=1e-300)
-        price = self.play.price(torch.cat([own, rivals], 1), seen["quality"], seen["identities"])[
-            :, None
-        ]
+        """Undercut the next higher cost by as little as possible; else ask one's own cost."""
+        fields = in_float64(move, observation)
+        # a cost of 0 stands for a centre that does not exist
+        rivals = torch.where(fields["cost"] > 0, fields["cost"], torch.inf)
+        own = fields["own_cost"].clamp(min=1e-300)
+        costs = torch.cat([own, rivals], 1)
+        price = self.play.price(costs, fields["quality"], fields["identities"])[:, None]
         less = price - (STEP * price).clamp(min=GRAIN * self.worth)
         actions = move.write(observation, price=torch.where(own < price, less, own).maximum(own))
-        # none works at a loss
+        # no centre works at a loss
         return torch.where(move.action.read(actions)["price"] < own, just_above(actions), actions)
 
     def act(
@@ -119,16 +107,12 @@ class Post(Phase):
         return floor, own, Posted(price, price.amin(1), floor.everyone(**{CENTRE: price}))
 
 
-# what is shown of owners, and the type that it is
+# public facts of owners: the field that shows each, and the type that it shows
 KNOWN = {"quality": "standing", "identities": "identities"}
 
 
 def unit_cost(floor: Floor, cost: float | None) -> Float64[Tensor, "markets"]:
-    """What a unit of data costs its owner: a number of the game, or where that is None the
-    lowest price that is posted.
-    """
-    return (
-        floor.of(Posted).lowest
-        if cost is None
-        else floor.played.new_full((len(floor.seeds),), cost)
-    )
+    """What a unit of data costs its owner: ``cost``, or the lowest posted price if it is None."""
+    if cost is None:
+        return floor.of(Posted).lowest
+    return floor.played.new_full((len(floor.seeds),), cost)

@@ -1,6 +1,4 @@
-"""What the seeds of a resource market fix: owners' noisy data, what they measure of them, and
-what judges the leader's model.
-"""
+"""The worlds of a resource market: owners' noisy data, and the examples that judge models."""
 
 from __future__ import annotations
 
@@ -22,15 +20,17 @@ from marketenv.valuation import image_quality, lexical_diversity
 
 
 def image(clean: Tensor, shown: Tensor, mask: Tensor) -> Float64[Tensor, "worlds owners"]:
-    """1 - mean squared error of what the noise did to an owner's rows."""
+    """1 - mean squared error of an owner's rows against the same rows without noise."""
     return image_quality(clean, shown, mask)
 
 
 def text(clean: Tensor, shown: Tensor, mask: Tensor) -> Float64[Tensor, "worlds owners"]:
-    """Different characters / characters of an owner's rows; ValueError for features that are no
-    characters.
+    """Number of different characters / number of characters of an owner's rows.
+
+    Raises ValueError for features that are no numbers of characters.
     """
-    odd = (shown != shown.round()) & mask.view(*mask.shape, *(1,) * (shown.dim() - mask.dim()))
+    real = mask.view(*mask.shape, *(1,) * (shown.dim() - mask.dim()))
+    odd = (shown != shown.round()) & real
     if bool(odd.any()):
         raise ValueError(
             f"measure is 'text' and features hold {float(shown[odd][0]):g}, wanted numbers of"
@@ -46,8 +46,8 @@ MEASURES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {"image": imag
 class OwnersContent(DataContent):
     """Data of the worlds.
 
-    measured: what owners find of their own data, the higher the better   float64 [worlds, owners]
-    text:     features are numbers of characters, and stay so whatever owners do
+    measured: what owners measure of their own data, the higher the better   [worlds, owners]
+    text:     whether features are numbers of characters, which no conduct changes
     """
 
     measured: Float64[Tensor, "worlds owners"]
@@ -63,11 +63,11 @@ class OwnersContent(DataContent):
 
 
 @dataclass(frozen=True)
-class Opening:
-    """Deals out the data of distinct seeds, with noise, and lays them out; a callable.
+class OpenContent:
+    """Deals out the data of distinct seeds, adds noise, and lays them out; a callable.
 
-    noise: interval of its standard deviation, in the features' own unit;
-        measure: a name of ``MEASURES``
+    noise:   interval of its standard deviation, in the features' own unit
+    measure: a name of ``MEASURES``
     """
 
     source: Source
@@ -80,42 +80,39 @@ class Opening:
     def __call__(self, seeds: Int[Tensor, "worlds"]) -> OwnersContent:
         """The worlds of these seeds."""
         content = open_content(self.source, self.learner, self.dimensions, self.shared, seeds)
-        known = (
-            content.train if content.labelled is None else self.source.federation(seeds).supervised
-        )
-        train = known.trimmed()
-        clean, keys = (
-            train.x[train.index],
-            draws.agent_keys(draws.fold(seeds, "noise"), train.size.shape[1]),
-        )
-        if self.noise[1] == 0:
-            noisy, shown = train, clean
-        else:
-            low, high = self.noise
-            rates = low + (high - low) * draws.uniform(draws.fold(keys, "rate"), 1)[..., 0]
-            shown = feature_noise(clean, rates, keys, _unit(clean))
-            noisy = Shards(
-                shown.flatten(0, 2), train.y[train.index].flatten(), _places(train), train.size
-            )
+        train = content.train
+        if content.labelled is not None:
+            train = self.source.federation(seeds).supervised
+        train = train.trimmed()
+        clean = train.x[train.index]
+        noisy, shown = self._noisy(train, clean, seeds)
         measured = MEASURES[self.measure](clean, shown, train.mask)
         parts = {part.name: getattr(content, part.name) for part in fields(content)}
-        return OwnersContent(
-            **parts | {"train": noisy, "labelled": None},
-            measured=measured,
-            text=self.measure == "text",
-        )
+        parts |= {"train": noisy, "labelled": None}
+        return OwnersContent(**parts, measured=measured, text=self.measure == "text")
+
+    def _noisy(
+        self, train: Shards, clean: Tensor, seeds: Int[Tensor, "worlds"]
+    ) -> tuple[Shards, Tensor]:
+        """The owners' rows with noise, as shards and by owner."""
+        if self.noise[1] == 0:
+            return train, clean
+        low, high = self.noise
+        keys = draws.agent_keys(draws.fold(seeds, "noise"), train.size.shape[1])
+        rates = low + (high - low) * draws.uniform(draws.fold(keys, "rate"), 1)[..., 0]
+        shown = feature_noise(clean, rates, keys, _unit(clean))
+        y = train.y[train.index].flatten()
+        return Shards(shown.flatten(0, 2), y, _places(train), train.size), shown
 
 
 def _unit(x: Tensor) -> Moments:
-    """A mean of 0 and a deviation of 1 for every feature, so that noise is in the features' own
-    unit.
-    """
+    """Mean 0 and deviation 1 for every feature: noise is then in the features' own unit."""
     zeros = torch.zeros_like(x[:, :, 0])
     return Moments(zeros, zeros + 1)
 
 
 def _places(train: Shards) -> Int[Tensor, "worlds owners width"]:
-    """Where each owner's rows lie where all of them stand one after another."""
+    """The place of each owner's rows, where all rows stand one after another."""
     return torch.arange(train.index.numel(), device=train.index.device).view_as(train.index)
 
 
@@ -127,5 +124,5 @@ class OwnersWorlds(DataWorlds):
 
     @property
     def measured(self) -> Float64[Tensor, "markets owners"]:
-        """What owners find of their own data."""
+        """What owners measure of their own data."""
         return self.content.measured[self.at]

@@ -5,10 +5,10 @@ PPO finds it.
 import pytest
 import torch
 
+from agents.papers import CLAIMS, EFFORTS, measured, verdict
 from agents.papers.data_valuation import learned_sellers
-from agents.papers.data_valuation.learned_sellers import RUNS, Judged, judged, small_market
+from agents.papers.data_valuation.learned_sellers import RUNS, JudgedSeller, judge, small_market
 from agents.scripted.data_market import seller
-from agents.stress.claims import CLAIMS, EFFORTS, measured, verdict
 
 PAIRS = 24  # above the 20 that an interval wants
 STANDARD = EFFORTS["standard"]
@@ -16,7 +16,7 @@ STANDARD = EFFORTS["standard"]
 
 def played(conduct, **offer):
     market = small_market(conduct)
-    return judged(market, seller(market, **offer), conduct, PAIRS)
+    return judge(market, seller(market, **offer), conduct, PAIRS)
 
 
 def test_a_renaming_saves_the_label_and_a_bait_all_that_a_row_costs():
@@ -27,18 +27,19 @@ def test_a_renaming_saves_the_label_and_a_bait_all_that_a_row_costs():
     # labelling = 0.8; the price is that of truth
     assert renamed.gain.tolist() == pytest.approx((0.8 * noise.gain).tolist())
     assert all(
-        float(one.lost.mean()) > 10 and one.found and one.used == 1 for one in (noise, renamed)
+        float(one.buyer_loss.mean()) > 10 and one.succeeds and one.conduct_share == 1
+        for one in (noise, renamed)
     )
 
 
 def test_what_is_not_found():
     truth, some = played("bait"), played("bait", bait=0.4)
-    assert truth.used == 0 and float(truth.gain.abs().max()) == 0 and not truth.found
+    assert truth.conduct_share == 0 and float(truth.gain.abs().max()) == 0 and not truth.succeeds
     # it pays, and is not what is mostly done
-    assert some.used == pytest.approx(0.4) and some.interval.low > 0 and not some.found
+    assert some.conduct_share == pytest.approx(0.4) and some.interval.low > 0 and not some.succeeds
     # pilots of renamed classes train nothing, so hardly anybody buys
     shown = played("permute", permute="always")
-    assert shown.used == 1 and float(shown.gain.mean()) < 0 and not shown.found
+    assert shown.conduct_share == 1 and float(shown.gain.mean()) < 0 and not shown.succeeds
 
 
 @pytest.mark.parametrize("conduct", ["permute", "bait"])
@@ -49,12 +50,12 @@ def test_the_verdict_counts_learners_who_find_it(monkeypatch, conduct):
     def learned(which, seed, steps):
         asked.append((which, seed, steps))
         gain = torch.linspace(1, 2, PAIRS).double() * (1 if seed >= least else -1)
-        return Judged(gain, gain, gain, used=0.9)
+        return JudgedSeller(gain, gain, gain, conduct_share=0.9)
 
     monkeypatch.setattr(learned_sellers, "learned", learned)
     evidence = measured(claim, "as stated", STANDARD)
     assert asked == [(conduct, seed, STANDARD.steps) for seed in range(RUNS["standard"])]
-    # six of six: the half lies below .541
+    # six of six: the half lies below 0.541
     assert str(verdict(claim, {"as stated": evidence})) == "holds"
     least = 1.0
     assert (
@@ -80,4 +81,4 @@ def test_renaming_noise_earns_nothing_and_renaming_half_of_it_does(monkeypatch):
 @pytest.mark.parametrize("conduct", ["permute", "bait"])
 def test_ppo_comes_from_truth_to_what_pays(conduct):
     run = learned_sellers.learned(conduct, 2, STANDARD.steps)
-    assert run.found and float(run.gain.mean()) > 0.6 * float(run.scripted.mean())
+    assert run.succeeds and float(run.gain.mean()) > 0.6 * float(run.scripted.mean())

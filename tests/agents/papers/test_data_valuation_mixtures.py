@@ -9,26 +9,26 @@ import math
 import pytest
 import torch
 
+from agents.papers import EFFORTS
 from agents.papers.data_valuation import correlation, mixtures, scaling, selection, settings
 from agents.papers.data_valuation.mixtures import (
     AGG,
     COMBINE,
     FEATURES,
-    Measured,
+    Measurements,
     extrapolated,
     measure,
     pearson,
     spearman,
 )
 from agents.papers.data_valuation.sellers_data import Lots, embedded, lots, mixed_rows
-from agents.papers.data_valuation.settings import DATA_SETS, SCENARIOS, Setting, missing
+from agents.papers.data_valuation.settings import DATA_SETS, SCENARIOS, MixtureSetting, missing
 from agents.papers.data_valuation.training import accuracies
-from agents.stress.claims import EFFORTS
 from marketenv.core.shards import Shards
 from marketenv.valuation import FeatureMap
 
 TINY = dataclasses.replace(EFFORTS["quick"], name="tiny", cases=400)
-SMALL = Setting(pilots=(30, 60), points=90, shown=30, targets=40, communications=2)
+SMALL = MixtureSetting(pilots=(30, 60), points=90, shown=30, targets=40, communications=2)
 IDENTITY = FeatureMap(torch.zeros(1, 1).double(), torch.eye(1).double())
 
 
@@ -117,10 +117,10 @@ def test_correlations_by_hand():
 def known(accuracy):
     p = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]).double()
     wad = torch.tensor([[0.0, 1.0, 2.0]]).double()
-    return Measured(p, {COMBINE: wad, AGG: wad.flip(-1), FEATURES: wad}, accuracy)
+    return Measurements(p, {COMBINE: wad, AGG: wad.flip(-1), FEATURES: wad}, accuracy)
 
 
-SIZES = Setting(pilots=(100, 200), points=800)
+SIZES = MixtureSetting(pilots=(100, 200), points=800)
 
 
 def test_two_pilots_are_carried_on_in_the_logarithm():
@@ -130,13 +130,13 @@ def test_two_pilots_are_carried_on_in_the_logarithm():
     )
     found = known({100: first, 200: second, 800: second})
     for form in ("ot_only", "projektor"):  # both fit a line in W without error
-        # .1 more for each doubling
+        # 0.1 more for each doubling
         assert extrapolated(SIZES, found, form)[0].tolist() == pytest.approx([0.8, 0.7, 0.6])
-    judged = scaling.judged(SIZES, found)
+    judged = scaling.fit_statistics(SIZES, found)
     assert judged["MAE"] == pytest.approx([20.0]) and judged[
         "MAE of the second pilot"
     ] == pytest.approx([0.0])
-    # 3 x .2^2 / 2 x .1^2
+    # 3 x 0.2^2 / 2 x 0.1^2
     assert judged["r"] == pytest.approx([1.0]) and judged["R^2"] == pytest.approx([1 - 0.12 / 0.02])
 
 
@@ -158,9 +158,11 @@ def test_every_rule_is_judged_by_the_best_of_the_grid():
 
 
 def test_digits_with_skewed_labels_show_what_the_page_says():
-    found = measure(dataclasses.replace(Setting(), communications=5), 2, 3, (100,))  # 10 mixtures
+    found = measure(
+        dataclasses.replace(MixtureSetting(), communications=5), 2, 3, (100,)
+    )  # 10 mixtures
     r = {name: pearson(d, found.accuracy[100]) for name, d in found.distances.items()}
-    assert bool((r[COMBINE] < -0.5).all())  # -.87 on the page
+    assert bool((r[COMBINE] < -0.5).all())  # -0.87 on the page
     assert bool((r[AGG] > r[COMBINE] + 0.3).all())  # blind to what sellers are worth together
 
 
@@ -192,7 +194,7 @@ def test_what_is_not_here_is_untested_with_a_reason(monkeypatch, tmp_path):
         assert "small/cifar10_8k_2k.npz" in evidence.untested
     assert "effort" in correlation.negative(correlation.CIFAR, TINY, "label_skew").untested
     with pytest.raises(ValueError, match="cifar10 lies in"):
-        Setting(data="cifar10").source()
+        MixtureSetting(data="cifar10").source()
 
 
 def test_efforts_grow_and_settings_are_known():
@@ -201,7 +203,7 @@ def test_efforts_grow_and_settings_are_known():
     # mixtures of three sellers
     assert settings.size_of(EFFORTS["standard"]).steps == 10 and math.comb(12, 2) == 66
     with pytest.raises(ValueError, match="label_skew"):
-        _ = Setting(scenario="labelskew").dealt
+        _ = MixtureSetting(scenario="labelskew").dealt
     assert (
         all(about.learner == "mlp" for about in DATA_SETS.values())
         and not SCENARIOS["unlabeled"].labels

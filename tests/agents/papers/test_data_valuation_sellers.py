@@ -8,13 +8,13 @@ from functools import partial
 import pytest
 import torch
 
+from agents.papers import CLAIMS, EFFORTS, measured, verdict
 from agents.papers.data_valuation import exploits, many_sellers, market, numbers, payments, private
 from agents.papers.data_valuation.attacks import ATTACKS, HONEST, UNIQUE, Rows
 from agents.papers.data_valuation.exploits import DEFENCES, exploit
 from agents.papers.data_valuation.mixtures import seeds_of
 from agents.papers.data_valuation.payments import Auctions, auctions, candidates, regrets
 from agents.papers.data_valuation.sellers_data import lots
-from agents.stress.claims import CLAIMS, EFFORTS, measured, verdict
 from marketenv.mechanisms import DATA_RULES, DataRule, Outcome
 from marketenv.valuation import combine_wad
 
@@ -75,9 +75,14 @@ def test_bait_shows_good_rows_and_delivers_noise(made):
 
 def test_a_renaming_seller_is_valued_and_paid_as_an_honest_one(played):
     honest, cheat = played[HONEST, "none"], played[RENAMES, "none"]
-    for part in ("wad", "predicted", "value", "money"):  # the page: 1.440, .854 and +.304 for both
+    for part in (
+        "wad",
+        "predicted",
+        "value",
+        "money",
+    ):  # the page: 1.440, 0.854 and +0.304 for both
         assert torch.equal(getattr(honest, part), getattr(cheat, part)), part
-    assert bool((cheat.true < honest.true - 0.15).all())  # .908 and .533 on the page
+    assert bool((cheat.true < honest.true - 0.15).all())  # 0.908 and 0.533 on the page
     assert bool((played[RENAMES, "vocabulary"].wad > 1.05 * played[HONEST, "vocabulary"].wad).all())
     assert bool((played[RENAMES, "vocabulary"].money < played[HONEST, "vocabulary"].money).all())
 
@@ -137,7 +142,7 @@ def test_the_evidence_of_the_market_is_about_who_harms(monkeypatch):
 
     monkeypatch.setattr(market, "earned", earned)
     evidence = market.harm_pays_less("as stated", TINY)
-    # .9 x 10 less 8 and 12
+    # 0.9 x 10 less 8 and 12
     assert evidence.samples == {"label_permuter": [1.0, 1.0], "spoofer": [-3.0, -3.0]}
     assert evidence.scale == 10.0 and "effort" in market.harm_pays_less("vocabulary", TINY).untested
 
@@ -151,7 +156,10 @@ def test_triangle_wad_by_its_reference():
     wide, narrow = (private.triangle(4, 20, sigma, 0.5, n=100) for sigma in (1.0, 0.2))
     assert bool((wide.error > narrow.error).all()) and bool((narrow.error > 0).all())
     # the page: 92 % and 58 %
-    assert bool((narrow.found >= wide.found).all()) and float(narrow.found.mean()) > 0.9
+    assert (
+        bool((narrow.reidentified >= wide.reidentified).all())
+        and float(narrow.reidentified.mean()) > 0.9
+    )
 
 
 def test_the_gaussians_differ_along_one_coordinate():

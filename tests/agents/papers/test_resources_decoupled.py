@@ -9,6 +9,7 @@ from functools import partial
 import pytest
 import torch
 
+from agents.papers import CLAIMS, EFFORTS, measured, verdict
 from agents.papers.resources_decoupled import (
     agreements,
     dynamics,
@@ -19,7 +20,7 @@ from agents.papers.resources_decoupled import (
     preferences,
     settings,
 )
-from agents.papers.resources_decoupled import utilities as compared
+from agents.papers.resources_decoupled import utilities as payments
 from agents.papers.resources_decoupled.settings import (
     IID,
     SKEWED,
@@ -29,7 +30,6 @@ from agents.papers.resources_decoupled.settings import (
     qualities,
 )
 from agents.papers.resources_decoupled.sweeps import SWEEPS, by_sigma, by_x, game, swept
-from agents.stress.claims import CLAIMS, EFFORTS, measured, verdict
 from marketenv.mechanisms import Stackelberg, contest, stackelberg
 
 TINY = dataclasses.replace(EFFORTS["quick"], name="tiny")
@@ -50,7 +50,7 @@ def test_qualities_fill_the_scale_and_fall_with_the_square_of_the_noise():
         # u of the first seed
         spread = settings.draws.uniform(settings.draws.fold(key, "spread"), 10)
         line = torch.corrcoef(torch.stack([f[0], -spread.square()]))[0, 1]
-        assert float(line) > 0.99  # v = 1 - .01 u^2 but for chance
+        assert float(line) > 0.99  # v = 1 - 0.01 u^2 but for chance
 
 
 def test_who_owns_which_row():
@@ -73,27 +73,27 @@ def test_who_owns_which_row():
 def test_gains_over_the_baselines_in_closed_form():
     # owners earn eta (1 - c K)^2, so that their sum is a multiple of eta: over FIXED the gain is
     # eta* - 1
-    found = compared.compared("digits", IID, 10, 4)
+    found = payments.compare("digits", IID, 10, 4)
     eta = stackelberg(qualities("digits", IID, 10, 4), equals(2).expand(4, -1)).eta
-    ratio = found[compared.EQUILIBRIUM].owners / found[compared.FIXED].owners
+    ratio = found[payments.EQUILIBRIUM].owners / found[payments.FIXED].owners
     assert ratio.tolist() == pytest.approx(eta.tolist())
-    share = found[compared.RANDOM].owners / found[compared.EQUILIBRIUM].owners
-    assert bool((share > 0.5).all() and (share < 1).all())  # U[.5, 1]
-    assert bool((found[compared.EQUILIBRIUM].leader >= found[compared.RANDOM].leader).all())
-    gain = compared.gains("digits", IID, compared.FIXED, compared.OWNERS, 4, (10,))
+    share = found[payments.RANDOM].owners / found[payments.EQUILIBRIUM].owners
+    assert bool((share > 0.5).all() and (share < 1).all())  # U[0.5, 1]
+    assert bool((found[payments.EQUILIBRIUM].leader >= found[payments.RANDOM].leader).all())
+    gain = payments.gains("digits", IID, payments.FIXED, payments.OWNERS, 4, (10,))
     assert gain == pytest.approx((100 * (eta - 1)).tolist())
 
 
 def test_two_owners_earn_less_than_under_a_fixed_payment():
-    evidence = compared.above(compared.FEW_OWNERS, TINY, compared.OWNERS, compared.FIXED)
+    evidence = payments.above(payments.FEW_OWNERS, TINY, payments.OWNERS, payments.FIXED)
     (gain,) = evidence.samples.values()
     assert max(gain) < -40  # eta* = 2.5 - 2 / f < 1 at N = 2, and 2.5 - 3 / (2 f) < 1 at N = 3
 
 
 def test_the_range_is_missed_to_either_side():
-    inside = compared.in_range("digits, i.i.d.", TINY, compared.LEADER, 0.0, 50.0).samples
+    inside = payments.in_range("digits, i.i.d.", TINY, payments.LEADER, 0.0, 50.0).samples
     assert max(map(max, inside.values())) < 0
-    missed = compared.in_range("digits, i.i.d.", TINY, compared.LEADER, 40.0, 50.0).samples
+    missed = payments.in_range("digits, i.i.d.", TINY, payments.LEADER, 40.0, 50.0).samples
     # the gain is 6 %
     assert min(missed["FIXED: below 40 %"]) > 30 and max(missed["FIXED: above 50 %"]) < 0
 
@@ -102,8 +102,8 @@ def test_the_range_is_missed_to_either_side():
 
 
 def test_gains_of_efforts_by_hand():
-    # prize 1, cost 1: against .16 the best is .4 - .16 = .24, which earns .6 - .24 = .36; .09
-    # earned .09 / .25 - .09 = .27
+    # prize 1, cost 1: against 0.16 the best is 0.4 - 0.16 = 0.24, which earns 0.6 - 0.24 = 0.36;
+    # 0.09 earned 0.09 / 0.25 - 0.09 = 0.27
     gains = equilibrium.effort_gains(money([1.0]), equals(2), money([[0.09, 0.16]]))
     assert float(gains[0, 0]) == pytest.approx(0.09)
 
@@ -125,13 +125,13 @@ def test_a_point_beside_the_equilibrium_fails_its_claims(claim, monkeypatch):
     monkeypatch.setattr(equilibrium, "ROUNDS", 400)
     whole = CLAIMS[f"resources_decoupled/{claim}"]
     condition = whole.conditions[1]
-    assert verdict(whole, {condition: measured(whole, condition, TINY)}).found[1].word in (
+    assert verdict(whole, {condition: measured(whole, condition, TINY)}).findings[1].word in (
         "holds",
         "inconclusive",
     )
     equilibrium.solved.cache_clear()
     monkeypatch.setattr(equilibrium, "_solve", greedy)
-    assert verdict(whole, {condition: measured(whole, condition, TINY)}).found[1].word == "fails"
+    assert verdict(whole, {condition: measured(whole, condition, TINY)}).findings[1].word == "fails"
     equilibrium.solved.cache_clear()
 
 
@@ -197,7 +197,7 @@ def test_two_names_count_as_two_owners():
 def test_seven_of_ten_centres_gain_where_the_code_likes_all_owners_alike():
     harmonic = sum(1 / k for k in range(1, 11))
     counts = preferences.gainers(preferences.OFFICIAL, 200)
-    # sd of a count 1.2, of the mean .09
+    # sd of a count 1.2, of the mean 0.09
     assert float(counts.mean()) == pytest.approx(10 - harmonic, abs=0.3)
     assert not preferences.gainers(preferences.VOLUME, 20).any()
 
@@ -208,8 +208,8 @@ def test_a_centre_gains_what_the_page_says_by_hand(monkeypatch):
     found = Stackelberg(money([1.0]), x, sigma, money([0.0]), x, sigma)
     monkeypatch.setattr(preferences, "solved", lambda condition, games: (found, sigma))
     gains = preferences.gains(preferences.OFFICIAL, 1)
-    # by number: centre 0 has .2 and could have .5; centre 1 has .5, and what is left for it is .5
-    # and .3; centre 2 has the last
+    # by number: centre 0 has 0.2 and could have 0.5; centre 1 has 0.5, and what is left for it is
+    # 0.5 and 0.3; centre 2 has the last
     assert gains[0].tolist() == pytest.approx([0.3, 0.0, 0.0])
 
 
@@ -261,14 +261,14 @@ def test_conditions_lie_on_both_sides_of_the_patience(party, most):
 
 
 def test_derived_numbers_are_all_measured_and_their_digits_count(monkeypatch):
-    found = golden.measured()
+    found = golden.measure()
     assert found.keys() == numbers.GOLDEN.keys()
     (apart,) = golden.as_printed("as stated", TINY).samples.values()
     assert max(apart) <= 0
-    monkeypatch.setitem(numbers.GOLDEN, "x", ".126")
+    monkeypatch.setitem(numbers.GOLDEN, "x", "0.126")
     (apart,) = golden.as_printed("as stated", TINY).samples.values()
     assert max(apart) == pytest.approx(0.5)  # one unit off, half of which rounding may be
-    assert golden.unit(".250") == 0.001 and golden.unit("10") == 1.0
+    assert golden.unit("0.250") == 0.001 and golden.unit("10") == 1.0
 
 
 def test_sweeps_pass_through_the_equilibrium():

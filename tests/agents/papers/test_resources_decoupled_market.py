@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 import torch
 
+from agents.papers import CLAIMS, EFFORTS, measured, verdict
 from agents.papers.resources_decoupled import accuracy, audits, commitment, market_claims, numbers
 from agents.papers.resources_decoupled.market import (
     DEVIANT,
@@ -15,7 +16,6 @@ from agents.papers.resources_decoupled.market import (
     played,
     uniform_part,
 )
-from agents.stress.claims import CLAIMS, EFFORTS, measured, verdict
 from marketenv.markets.resource_market import AUDITS, CONDUCTS
 
 TINY = dataclasses.replace(EFFORTS["quick"], name="tiny")

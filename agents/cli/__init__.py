@@ -1,0 +1,1 @@
+"""Command lines: how they are read, how they end, what they show."""

@@ -1,0 +1,1 @@
+"""What ``scripts/demo.py`` shows, one file a market."""

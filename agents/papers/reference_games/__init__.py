@@ -1,0 +1,1 @@
+"""Reference games: auctions and the double auction, whose equilibria are known."""

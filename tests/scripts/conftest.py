@@ -1,0 +1,23 @@
+"""What tests of scripts share."""
+
+import json
+
+import pytest
+
+from agents.papers.core import audit_page
+
+
+@pytest.fixture(scope="session")
+def pictures_once():
+    """The audit's page draws equal series once: planted claims have the same in all conditions."""
+    draw, drawn = audit_page.pictures, {}
+
+    def pictures(series):
+        key = json.dumps(series, sort_keys=True)
+        if key not in drawn:
+            drawn[key] = draw(series)
+        return drawn[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(audit_page, "pictures", pictures)
+        yield
