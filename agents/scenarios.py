@@ -75,6 +75,8 @@ DOUBLE, FIRST, SECOND = (
     {"game": game} for game in ("double_auction", "first_price", "second_price")
 )
 SMALL = {"n_agents": 4, "max_cycles": 3}
+MARKETPLACE = {"n_developers": 3, "n_owners": 3, "max_cycles": 2, "own_data": True}
+CENTRES = {"centre_colluder": 0.5, "best_replying_centre": 0.5}
 
 # A scale in money is what theory says an agent earns: 1/12 by truth on both sides of the double
 # auction, 1 / (n (n + 1)) in an auction of n buyers at equilibrium. Truth earns nothing in a
@@ -174,6 +176,33 @@ SCENARIOS: dict[str, Scenario] = {
                 "A client meets others that report lower costs, more samples or less need than they"
                 " have."
             ),
+        ),
+        Scenario(
+            name="marketplace_resellers",
+            market="marketplace_v0",
+            arguments=MARKETPLACE,
+            focal=("developer_0",),
+            background={
+                "developer": {"reseller": 0.6, "shade": 0.2, "data_buyer": 0.2},
+                "owner": {"over_reporter": 0.5, "junk_supplier": 0.5},
+                "centre": CENTRES,
+            },
+            words=(
+                "A developer that buys data meets others that mostly buy parameters alone, and"
+                " owners that lie."
+            ),
+        ),
+        Scenario(
+            name="marketplace_liars",
+            market="marketplace_v0",
+            arguments=MARKETPLACE,
+            focal=("owner_0",),
+            background={
+                "developer": {"shade": 0.5, "reseller": 0.5},
+                "owner": {"over_reporter": 0.5, "owner_colluder": 0.5},
+                "centre": CENTRES,
+            },
+            words="An owner meets others that over-report or collude, and buyers that pay less.",
         ),
     )
 }

@@ -9,6 +9,7 @@
 
 from marketenv import (
     data_market_v0,
+    marketplace_v0,
     model_sharing_v0,
     parameter_trading_v0,
     reference_v0,
@@ -31,6 +32,7 @@ __all__ = [
     "make_sb3",
     "make_single",
     "make_vec",
+    "marketplace_v0",
     "model_sharing_v0",
     "parameter_trading_v0",
     "reference_v0",

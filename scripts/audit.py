@@ -49,7 +49,7 @@ class AuditConfig:
 
     Args:
         market: markets whose claims are tested: reference, parameter_trading, model_sharing,
-            data_market, resource_market; none takes all
+            data_market, resource_market, marketplace; none takes all
         claims: ids of claims, or patterns such as "train_n_trade/*"; none takes all
         budget: how much every experiment may spend: quick, standard or full
         module: the table of claims, module:NAME; a module of your own brings claims of your own

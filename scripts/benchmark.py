@@ -22,6 +22,7 @@ from agents.benchmarks import (  # noqa: E402
     contests,
     data,
     learners,
+    marketplace,
     markets,
     resource_market,
     sharing,
@@ -56,6 +57,7 @@ GROUPS = {
     "data": data.cases,
     "contests": contests.cases,
     "resource_market": resource_market.cases,
+    "marketplace": marketplace.cases,
     "stress": stress.cases,
 }
 

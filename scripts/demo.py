@@ -1,10 +1,11 @@
-"""A tournament on real digits: agents train networks, trade parameters and pay, for 20 rounds.
+"""Markets on real digits: agents train networks, trade data, computing and parameters, and pay.
 
-In each market one focal agent plays a scripted strategy against truthful agents, with the same
-seeds and data for every strategy; the agents take turns as the focal one. "Out of the market" means
-that nobody ever trades. Three shorter parts show the model-sharing market, the data market and the
-resource market. At the end a quick audit tests the claims about the markets. Episodes are kept: a
-killed demo goes on where it stood.
+First comes the whole marketplace, an episode in one picture and five sentences. Then, for 20
+rounds, a tournament in the parameter market: one focal agent plays a scripted strategy against
+truthful agents, with the same seeds and data for every strategy; the agents take turns as the focal
+one. "Out of the market" means that nobody ever trades. Three shorter parts show the model-sharing
+market, the data market and the resource market. At the end a quick audit tests the claims about the
+markets. Episodes are kept: a killed demo goes on where it stood.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ sys.path.insert(0, str(ROOT))  # the agents of this repository, wherever the scr
 
 from agents.cli import command  # noqa: E402
 from agents.cli.intervals import note  # noqa: E402
-from agents.demos import data, resources, sharing, trading  # noqa: E402
+from agents.demos import data, marketplace, resources, sharing, trading  # noqa: E402
 from agents.demos.line_ups import DemoResults, differences, joined, market_of  # noqa: E402
 from agents.papers.core import units  # noqa: E402
 from agents.papers.core.audit import choose, find_claims  # noqa: E402
 from marketenv.core import trajectory  # noqa: E402
 from marketenv.core.storage import whole_file  # noqa: E402
-from marketenv.render import page, png  # noqa: E402
+from marketenv.render import notes, page, png  # noqa: E402
 from scripts.audit import AuditConfig  # noqa: E402
 from scripts.audit import main as audit  # noqa: E402
 
@@ -106,12 +107,14 @@ def check(config: DemoConfig) -> None:
 class Episodes:
     """All episodes of the demo.
 
+    whole: in the whole marketplace
     tournament: in the parameter market
     schemes, liars: in the model-sharing market
     cheats: in the data market
     game, audited: in the resource market: leaders, and an owner's cheats by audit
     """
 
+    whole: dict[str, Any]
     tournament: DemoResults
     schemes: dict[str, DemoResults]
     liars: DemoResults
@@ -120,7 +123,7 @@ class Episodes:
     audited: list[Any]
 
     def sections(self) -> list[tuple[str, str]]:
-        """The report's sections of all markets but the first."""
+        """The report's sections of the markets after the tournament."""
         more = sharing.sections(self.schemes, self.liars)
         return [*more, data.section(self.cheats), *resources.sections(self.game, self.audited)]
 
@@ -129,6 +132,7 @@ def play(config: DemoConfig) -> Episodes:
     """Play the episodes that are not kept, and return all."""
     compared, lied = sharing.units(config.seeds, config.rounds)
     parts = [
+        marketplace.units(),
         trading.units(config.arguments, config.seeds, config.rounds),
         lied,
         data.units(config.seeds),
@@ -138,39 +142,55 @@ def play(config: DemoConfig) -> Episodes:
     every = [unit for part in parts for unit in part]
     ran = units.run(every, config.out / "units", "markets and rounds", config.crew())
     results = iter(ran.all())
-    tournament, liars, cheats, (game, *audited), schemes = (
+    (whole,), tournament, liars, cheats, (game, *audited), schemes = (
         [next(results) for _ in part] for part in parts
     )
     return Episodes(
-        joined(tournament), sharing.schemes_of(schemes), joined(liars), cheats, game, audited
+        whole=whole,
+        tournament=joined(tournament),
+        schemes=sharing.schemes_of(schemes),
+        liars=joined(liars),
+        cheats=cheats,
+        game=game,
+        audited=audited,
     )
 
 
-def write_report(config: DemoConfig, played: DemoResults, more: list[tuple[str, str]]) -> Path:
-    """Write report.html, the pictures and rounds.jsonl into the folder; returns the page's path.
-
-    more: sections at the end of the page
-    """
+def write_report(config: DemoConfig, episodes: Episodes) -> Path:
+    """Write report.html, the pictures and rounds.jsonl into the folder; returns the page's path."""
+    played = episodes.tournament
+    units.replace(config.out / "marketplace.png", png(marketplace.drawing(episodes.whole)))
     drawn = trading.pictures(played)
     for name, (fig, _) in drawn.items():
         units.replace(config.out / f"{name}.png", png(fig))
     with whole_file(config.out / "rounds.jsonl") as part:
         trajectory.write_json_lines(part, played.lines)
-    n = len(played.agents)
-    owned = f"Arguments: {' '.join(config.arguments)}. " if config.arguments else ""
     intro = (
-        f"{n} agents own unequal shares of real handwritten digits, train small networks and trade"
-        f" parameters for {config.rounds} rounds. One focal agent plays each strategy against"
-        f" {n - 1} truthful ones on {config.seeds} seeds; the agents take turns in being the focal"
-        f" one; utility is money. {owned}Accuracy in the table is that of the focal agent's final"
-        " model on held-out test data. In all pictures a colour means an agent; all else is black"
-        " and grey."
+        "Agents train networks on real handwritten digits, trade data, computing and parameters,"
+        " and pay. Utility is money."
     )
-    text = page(
-        "A tournament in the parameter market", intro, [*trading.sections(played, drawn), *more]
-    )
+    sections = [
+        marketplace.section(episodes.whole),
+        ("The parameter market: a tournament", notes([about_tournament(config, played)])),
+        *trading.sections(played, drawn),
+        *episodes.sections(),
+    ]
+    text = page("Markets of data, computing and parameters", intro, sections)
     units.replace(config.out / "report.html", text.encode())
     return config.out / "report.html"
+
+
+def about_tournament(config: DemoConfig, played: DemoResults) -> str:
+    """What the tournament is, and how to read its tables and pictures."""
+    n = len(played.agents)
+    owned = f"Arguments: {' '.join(config.arguments)}. " if config.arguments else ""
+    return (
+        f"{n} agents own unequal shares of the digits, train small networks and trade parameters"
+        f" for {config.rounds} rounds. One focal agent plays each strategy against {n - 1} truthful"
+        f" ones on {config.seeds} seeds; the agents take turns in being the focal one. {owned}"
+        "Accuracy in the table is that of the focal agent's final model on held-out test data. In"
+        " the pictures below a colour means an agent; all else is black and grey."
+    )
 
 
 def table_of(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> Table:
@@ -222,13 +242,15 @@ def main(config: DemoConfig) -> int:
     """Play, print the tables, write the report, and audit the claims; returns the exit code."""
     check(config)
     episodes, console = play(config), Console()
+    for sentence in marketplace.sentences(episodes.whole):
+        console.print(sentence, soft_wrap=True)
     for table in tables(episodes):
         command.show(table)
     played, liars = episodes.tournament, episodes.liars
     gaps = [*differences(played.gaps()).values(), *differences(liars.gaps()).values()]
     if text := note(gaps, "seeds"):
         console.print(text, soft_wrap=True)
-    console.print(f"Report: {write_report(config, played, episodes.sections())}", soft_wrap=True)
+    console.print(f"Report: {write_report(config, episodes)}", soft_wrap=True)
     if not config.audit:
         return 0
     return audit(AuditConfig(claims=config.audit, budget="quick", out=config.out / "audit"))

@@ -124,15 +124,15 @@ def main(config: PlayConfig) -> None:
     """Play the episode and print it; the last lines are the utilities of all agents."""
     with command.flags_named(PlayConfig):
         given = read_arguments(config.market, config.arguments, {"max_cycles": "--rounds"})
+    name = short_name(config.market)
     focal, others = (
-        player(getattr(config, option), option, short_name(config.market))
-        for option in ("focal", "others")
+        player(getattr(config, option), option, name) for option in ("focal", "others")
     )
-    market = make_market(
-        config.market, max_cycles=config.rounds, **{**others.config, **focal.config, **given}
-    )
+    arguments = {**others.arguments(name), **focal.arguments(name), **given}
+    market = make_market(name, max_cycles=config.rounds, **arguments)
     names, console = agent_names(market), Console(highlight=False)
-    first = names[0] if focal.role is None else f"{focal.role}_0"
+    role = focal.role_in(name)
+    first = names[0] if role is None else f"{role}_0"
     chosen = members(market, first if config.agent is None else config.agent)
     policies = dict.fromkeys(names, others.build(market)) | dict.fromkeys(
         chosen, focal.build(market)

@@ -23,6 +23,7 @@ from agents.papers.data_valuation import seller_studies as data_valuation_seller
 from agents.papers.data_valuation import studies as data_valuation  # noqa: E402
 from agents.papers.ipfl import drawn_studies as sharing_drawn  # noqa: E402
 from agents.papers.ipfl import studies as sharing  # noqa: E402
+from agents.papers.marketplace import studies as marketplace  # noqa: E402
 from agents.papers.resources_decoupled import deviation_studies as resources_deviations  # noqa: E402
 from agents.papers.resources_decoupled import market_studies as resources_market  # noqa: E402
 from agents.papers.resources_decoupled import studies as resources  # noqa: E402
@@ -60,6 +61,7 @@ STUDIES = {
     "rdfl_misreport": resources_deviations.rdfl_misreport,
     "rdfl_audit_gaming": resources_market.rdfl_audit_gaming,
     "rdfl_accuracy": resources_market.rdfl_accuracy,
+    "marketplace_ladder": marketplace.marketplace_ladder,
     "report": report.report,
 }
 

@@ -44,10 +44,15 @@ def facts(before: Situation, report: Report) -> Facts:
 
 def goods(market: Market, before: Situation, report: Report, after: Situation) -> Tensor:
     """What the fall of one's loss is worth, less the cost of effort and of one's sales."""
+    harm = (_cost(market, report) * report.of(Traded).trades).sum(1)
+    return worth(before, after) - harm
+
+
+def worth(before: Situation, after: Situation) -> Tensor:
+    """What the fall of one's loss is worth, less the cost of effort."""
     types, old = before.floor.types[TRADER], before.floor.models[TRADER]
     fall = old.loss.double() - after.floor.models[TRADER].loss.double()
-    harm = (_cost(market, report) * report.of(Traded).trades).sum(1)
-    return types["money_per_loss"] * fall - types["effort_cost"] * old.effort - harm
+    return types["money_per_loss"] * fall - types["effort_cost"] * old.effort
 
 
 def _cost(market: Market, report: Report) -> Tensor:

@@ -76,39 +76,59 @@ def goods(
     market: Market, before: Situation, report: Report, after: Situation
 ) -> Float64[Tensor, "markets agents"]:
     """Worth of contributions or a better model to the leader, and the centres' costs of work."""
-    config, types, contributed = market.config, before.floor.types, report.of(Contributed)
-    if config.gain == "accuracy":
-        training = report.of(TrainedMatched)
-        gain = config.alpha * (training.realised - training.before)
-    else:
-        sound = soundness(contributed.conduct, market.phase(Contribute).conduct)
-        data = types[OWNER]["quality"] * sound * contributed.x
-        gain = config.alpha * config.k * (data * (report.of(Matched).centre >= 0)).sum(1).log1p()
+    return torch.where(trade(report)[:, None], worth(market, before, report), 0.0)
+
+
+def worth(market: Market, before: Situation, report: Report) -> Float64[Tensor, "markets agents"]:
+    """The same as if there were trade everywhere."""
     worth, rows = torch.zeros_like(report.rewards), before.floor.rows
-    worth[:, rows[LEADER]] = gain[:, None]
-    worth[:, rows[CENTRE]] = -config.eps * types[CENTRE]["sigma"] * report.of(Computed).work
-    return torch.where(trade(report)[:, None], worth, 0.0)
+    sigma = before.floor.types[CENTRE]["sigma"]
+    worth[:, rows[LEADER]] = gain(market, before, report)[:, None]
+    worth[:, rows[CENTRE]] = -market.config.eps * sigma * report.of(Computed).work
+    return worth
+
+
+def gain(market: Market, before: Situation, report: Report) -> Float64[Tensor, "markets"]:
+    """What the leader gains by true contributions, or by a better model."""
+    config, contributed = market.config, report.of(Contributed)
+    if config.gain == "accuracy":
+        trained = report.of(TrainedMatched)
+        return config.alpha * (trained.realised - trained.before)
+    sound = soundness(contributed.conduct, market.phase(Contribute).conduct)
+    true = before.floor.types[OWNER]["quality"] * sound
+    return config.alpha * config.k * (true * contributed.x * served(report)).sum(1).log1p()
+
+
+def served(report: Report) -> Bool[Tensor, "markets owners"]:
+    """Owners for whose data a centre works."""
+    return report.of(Matched).centre >= 0
 
 
 def agreed(
     market: Market, before: Situation, report: Report
 ) -> Float64[Tensor, "markets payers payees"]:
     """What the leader owes owners, as far as it keeps its word, and owners owe for work."""
-    config, contributed, rows = market.config, report.of(Contributed), before.floor.rows
-    matching = report.of(Matched).centre
-    served = matching >= 0
-    price: Tensor | float = config.lam * config.rho
-    if config.pricing == "posted":
-        price = report.of(Posted).price.amin(1, keepdim=True)
-    charge = price * contributed.x * served
-    fees = market.phase(Pay).fees(charge, report.of(Computed).work, matching)
+    rows, size = before.floor.rows, before.floor.ledger.cash.shape
+    owed = report.rewards.new_zeros(*size, size[1])
+    owed[:, rows[LEADER], rows[OWNER]] = rewards(market, report)[:, None]
+    owed[:, rows[OWNER], rows[CENTRE]] = fees(market, report)
+    return torch.where(trade(report)[:, None, None], owed, 0.0)
+
+
+def rewards(market: Market, report: Report) -> Float64[Tensor, "markets owners"]:
+    """What the leader owes each owner where there is trade."""
     eta = report.of(Paid).kept * report.of(Committed).eta
-    shares = proportional_shares(contributed.x * _quality(market, report) * served)
-    count = before.floor.ledger.cash.shape[1]
-    debts = charge.new_zeros(len(charge), count, count)
-    debts[:, rows[LEADER], rows[OWNER]] = (eta[:, None] * shares)[:, None]
-    debts[:, rows[OWNER], rows[CENTRE]] = fees
-    return torch.where(trade(report)[:, None, None], debts, 0.0)
+    counted = report.of(Contributed).x * _quality(market, report) * served(report)
+    return eta[:, None] * proportional_shares(counted)
+
+
+def fees(market: Market, report: Report) -> Float64[Tensor, "markets owners centres"]:
+    """What owners owe centres where there is trade."""
+    price: Tensor | float = market.config.lam * market.config.rho
+    if market.config.pricing == "posted":
+        price = report.of(Posted).price.amin(1, keepdim=True)
+    charge = price * report.of(Contributed).x * served(report)
+    return market.phase(Pay).fees(charge, report.of(Computed).work, report.of(Matched).centre)
 
 
 def _quality(market: Market, report: Report) -> Float64[Tensor, "markets owners"]:

@@ -7,7 +7,14 @@ import torch
 from marketenv.core.market import Market, Report
 from marketenv.core.rounds import Situation
 
-from . import data_market, model_sharing, parameter_trading, reference, resource_market
+from . import (
+    data_market,
+    marketplace,
+    model_sharing,
+    parameter_trading,
+    reference,
+    resource_market,
+)
 from .entry import Entry, Facts
 
 ENTRIES: dict[str, Entry] = {
@@ -16,6 +23,7 @@ ENTRIES: dict[str, Entry] = {
     "model_sharing_v0": model_sharing.ENTRY,
     "data_market_v0": data_market.ENTRY,
     "resource_market_v0": resource_market.ENTRY,
+    "marketplace_v0": marketplace.ENTRY,
 }
 
 

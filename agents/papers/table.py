@@ -19,6 +19,7 @@ from marketenv.core.lookup import lookup
 from .core.claim import Claim, measured
 from .data_valuation import claims as data_valuation
 from .ipfl import claims as ipfl
+from .marketplace import claims as marketplace
 from .reference_games import claims as reference_games
 from .resources_decoupled import claims as resources_decoupled
 from .train_n_trade import claims as train_n_trade
@@ -31,6 +32,7 @@ CLAIMS: dict[str, Claim] = {
         *ipfl.CLAIMS,
         *data_valuation.CLAIMS,
         *resources_decoupled.CLAIMS,
+        *marketplace.CLAIMS,
     )
 }
 

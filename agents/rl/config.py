@@ -64,8 +64,9 @@ class TrainConfig:
     None takes what suits the market and the algorithm: see ``SETTINGS``.
 
     Attributes:
-        market: reference_v0, parameter_trading_v0, model_sharing_v0, data_market_v0 or
-            resource_market_v0; any: settings for a market of your own (train(market=))
+        market: reference_v0, parameter_trading_v0, model_sharing_v0, data_market_v0,
+            resource_market_v0 or marketplace_v0; any: settings for a market of your own
+            (train(market=))
         arguments: arguments of the market as key=value, for instance game=first_price n_buyers=3
         agent: the learning agent: buyer_0, trader_0, ... (None: the first agent), or all: every
             agent plays one shared policy

@@ -118,8 +118,8 @@ class Floor:
         Raises ValueError where there is none.
         """
         latest = None
-        for outcome in self.outcomes.values():
-            if isinstance(outcome, kind) and _has(outcome, fields):
+        for outcome in (each.of(kind) for each in self.outcomes.values()):
+            if outcome is not None and _has(outcome, fields):
                 latest = outcome
         if latest is None:
             of = "".join(f" of {name} {value!r}" for name, value in fields.items())

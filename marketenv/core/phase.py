@@ -27,6 +27,10 @@ class Outcome:
     FACTS: ClassVar[tuple[str, ...]] = ()
     EDGES: ClassVar[str] = "deals"
 
+    def of(self, kind: type[Any]) -> Any:
+        """The outcome itself, or one that it holds, of a kind; None where there is none."""
+        return self if isinstance(self, kind) else None
+
     def facts(self) -> dict[str, Tensor]:
         """The numbers that infos show: each [markets, agents]."""
         return {name: getattr(self, name) for name in self.FACTS}

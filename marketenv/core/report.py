@@ -43,7 +43,8 @@ class Report:
 
     def of(self, kind: type[T]) -> T:
         """The latest outcome of a kind; ValueError where no phase gave one."""
-        outcomes = [outcome for outcome in self.outcomes.values() if isinstance(outcome, kind)]
+        held = [outcome.of(kind) for outcome in self.outcomes.values()]
+        outcomes = [outcome for outcome in held if outcome is not None]
         if not outcomes:
             names = ", ".join(type(outcome).__name__ for outcome in self.outcomes.values())
             raise ValueError(f"the report has no {kind.__name__}, wanted one of {names}.")

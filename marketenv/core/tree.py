@@ -77,6 +77,11 @@ def reopened(tree: Tree, seeds: Int[Tensor, "markets"]) -> Tree:
     return _mapped(rule, (tree,))
 
 
+def mapped(rule: Callable[[Tensor], Tensor], tree: Tree) -> Tree:
+    """The same tree with every tensor as a rule changes it; nodes with rules of their own stay."""
+    return _mapped(lambda _, leaf: rule(leaf) if isinstance(leaf, Tensor) else leaf, (tree,))
+
+
 def rows(tree: Tree, index: Int[Tensor, "rows"]) -> Tree:
     """The markets of a tree in the order of an index, which may name one several times."""
 

@@ -33,7 +33,7 @@ class Screen:
             return None
         if self.mode == "rgb_array":
             # matplotlib is loaded where something is drawn
-            from marketenv.render.pictures import draw_frame
+            from marketenv.render.frames import draw_frame
 
             return draw_frame(report, self.agents)
         return tell_round(report, self.agents) if self.mode == "ansi" else None

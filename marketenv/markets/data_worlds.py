@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any
 
 import torch
 from jaxtyping import Float, Float64, Int
@@ -101,7 +101,7 @@ class DataContent:
     test_exam: Laid
     buyer: Buyer
 
-    def select(self, worlds: Int[Tensor, "some"]) -> Self:
+    def select(self, worlds: Int[Tensor, "some"]) -> Any:
         """Some of the worlds, in this order."""
         return replace(
             self,
@@ -112,7 +112,7 @@ class DataContent:
             buyer=self.buyer.select(worlds),
         )
 
-    def joined(self, other: Self) -> Self:
+    def joined(self, other: Any) -> Any:
         """These worlds, and then the other ones."""
         return replace(
             self,

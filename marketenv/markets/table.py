@@ -10,6 +10,7 @@ from marketenv.core.checks import text
 from marketenv.core.lookup import lookup, unknown
 from marketenv.core.market import Market
 from marketenv.markets.data_market import DataMarketConfig, data_market
+from marketenv.markets.marketplace import MarketplaceConfig, marketplace
 from marketenv.markets.model_sharing import ModelSharingConfig, model_sharing
 from marketenv.markets.parameter_trading.config import ParameterTradingConfig
 from marketenv.markets.parameter_trading.market import parameter_trading
@@ -26,6 +27,7 @@ class Entry(NamedTuple):
 
 MARKETS: dict[str, Entry] = {
     "data_market_v0": Entry(DataMarketConfig, data_market),
+    "marketplace_v0": Entry(MarketplaceConfig, marketplace),
     "model_sharing_v0": Entry(ModelSharingConfig, model_sharing),
     "parameter_trading_v0": Entry(ParameterTradingConfig, parameter_trading),
     "reference_v0": Entry(ReferenceConfig, reference),

@@ -9,37 +9,36 @@ from typing import TYPE_CHECKING, Any
 from marketenv.render.words import tell_round
 
 if TYPE_CHECKING:
+    from marketenv.render.frames import draw_frame
     from marketenv.render.html import Html, anchor, image, notes, page, picture, png, table
+    from marketenv.render.kinds import Payments, draw_kinds, figure_of_kinds
     from marketenv.render.pictures import (
         draw_bands,
         draw_bars,
-        draw_frame,
         draw_lines,
         draw_network,
         draw_points,
         figure,
     )
 
-PICTURES = {
-    "draw_bands",
-    "draw_bars",
-    "draw_frame",
-    "draw_lines",
-    "draw_network",
-    "draw_points",
-    "figure",
-}
+PAGES = ("Html", "anchor", "image", "notes", "page", "picture", "png", "table")
+MODULES = dict.fromkeys(PAGES, "html")
+MODULES |= dict.fromkeys(("Payments", "draw_kinds", "figure_of_kinds"), "kinds")
+MODULES |= {"draw_frame": "frames"}
 
 __all__ = [
     "Html",
+    "Payments",
     "anchor",
     "draw_bands",
     "draw_bars",
     "draw_frame",
+    "draw_kinds",
     "draw_lines",
     "draw_network",
     "draw_points",
     "figure",
+    "figure_of_kinds",
     "image",
     "notes",
     "page",
@@ -54,7 +53,5 @@ def __getattr__(name: str) -> Any:
     """What draws, or makes pages, from its module."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(
-        import_module("marketenv.render.pictures" if name in PICTURES else "marketenv.render.html"),
-        name,
-    )
+    module = MODULES.get(name, "pictures")
+    return getattr(import_module(f"marketenv.render.{module}"), name)

@@ -6,13 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import torch
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-
-from marketenv.core.report import Report
 
 # Ten that also the colour-blind can tell apart, from white and from grey too: the first six are
 # Okabe and Ito's, the others lie farthest from them in OKLab.
@@ -235,42 +232,3 @@ def draw_bands(
     axes.set(title=title, xlabel=labels[0], ylabel=labels[1])
     if name:
         axes.legend(fontsize=7, frameon=False)
-
-
-def draw_frame(report: Report | None, agents: Sequence[str]) -> np.ndarray:
-    """Draw the first market's last round as a picture: payments, and every agent's utility.
-
-    The edges of the round's outcome are drawn as a graph where it has some; an account of several
-    rows is drawn as one.
-
-    Returns uint8 [height, width, 3].
-    """
-    n = len(agents)
-    paid, names = (torch.zeros(1, n, n), list(agents)) if report is None else report.between_names()
-    money = paid[0].cpu().numpy()
-    room = 0.34 * len(names)  # inches, so that circles do not touch
-    fig, (left, right) = (
-        figure(2) if len(names) <= 5 else figure(2, max(6.0, room), max(5.6, room - 0.4))
-    )
-    graphs = {
-        outcome.EDGES: edges
-        for outcome in (report.outcomes.values() if report else ())
-        if (edges := outcome.edges()) is not None
-    }
-    edges = np.zeros(money.shape, dtype=bool)
-    for graph in graphs.values():
-        edges[:n, :n] |= graph[0].cpu().numpy()
-    title = "money paid in the last round"
-    if graphs:
-        title = f"{', '.join(graphs)} and money paid last round"
-    if not (edges.any() or money.any()):
-        title = "no money was paid in the last round"
-    title = "no round yet" if report is None else title
-    draw_network(left, money, names, title, edges, len(names) - n)
-    utility = np.zeros(n) if report is None else report.rewards[0].cpu().numpy()
-    bars = dict(zip(agents, utility.tolist(), strict=True))
-    draw_bars(right, bars, "utility of the round", "money")
-    canvas = fig.canvas
-    assert isinstance(canvas, FigureCanvasAgg)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()

@@ -24,7 +24,14 @@ SMALL = {
         **{"mixtures": 2, "dimensions": 4, "private": False, "selection": "uniform"},
     },
     "resource_market_v0": {"max_cycles": 2, "learner": None, "n_owners": 3, "n_centres": 3},
+    "marketplace_v0": {
+        **{"n_developers": 4, "n_owners": 2, "n_centres": 2, "max_cycles": 1, "own_data": True},
+        **{"data_options": {"max_examples": 120}, "learner_options": {"hidden": (4,)}},
+    },
 }
+PURCHASE = {name: SMALL["data_market_v0"][name] for name in ("communications", "pilots", "points")}
+PURCHASE |= {"mixtures": 2, "dimensions": 4, "private": False, "selection": "uniform"}
+
 MANY = 40_960  # the standard error of a mean payoff is then about 0.001
 SIGMAS = 4.5  # a sound mean leaves this band once in 150,000 seeds; the seeds are fixed
 
@@ -75,4 +82,12 @@ def assert_mean(sample, expected):
 
 def market_for(name, kind, **more):
     """A market that the strategy can play, with what its config asks for."""
-    return make_market(kind, **{**SMALL.get(kind, {}), **STRATEGIES[name].config, **more})
+    return make_market(kind, **{**arguments_for(name, kind), **more})
+
+
+def arguments_for(name, kind):
+    """The arguments of a small market that the strategy can play."""
+    arguments = {**SMALL.get(kind, {}), **STRATEGIES[name].arguments(kind)}
+    if arguments.get("rule") == "procurement":
+        arguments["data_market"] = PURCHASE | arguments.get("data_market", {})
+    return arguments

@@ -624,7 +624,7 @@ def test_arguments_are_python_values_or_words():
             {"market": "reference_v1"},
             "no market 'reference_v1'. Did you mean 'reference_v0'.*train\\(config, seed, market=",
         ),
-        ({"market": "bounty"}, "no market 'bounty'. Known: data_market_v0, model_sharing_v0, "),
+        ({"market": "bounty"}, "no market 'bounty'. Known: data_market_v0, marketplace_v0, "),
         ({"algorithm": "pppo"}, "Did you mean 'ppo'"),
         ({"start": "truth"}, "Did you mean 'truthful'"),
         ({"agent": "buyer_1"}, "Did you mean 'buyer_0'"),

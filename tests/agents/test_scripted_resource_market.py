@@ -81,7 +81,7 @@ def test_truth_is_the_markets_own_and_the_equilibrium():
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, strategy in STRATEGIES.items() if strategy.markets == (KIND,)]
+    "name", [name for name, strategy in STRATEGIES.items() if tuple(strategy.builders) == (KIND,)]
 )
 def test_where_there_is_nothing_to_trade_every_strategy_trades_nothing(name):
     """One owner, or one centre: there is no rival, so that all that is held goes back."""

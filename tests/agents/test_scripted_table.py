@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import test_scripted_data_market
+import test_scripted_marketplace
 import test_scripted_model_sharing
 import test_scripted_parameter_trading
 import test_scripted_reference
 import test_scripted_resource_market
 import torch
-from scripted_cases import PAIRS, SMALL, market_for, policy
+from scripted_cases import PAIRS, arguments_for, market_for, policy
 
 import agents
 import marketenv
@@ -32,6 +33,7 @@ DRAWN = {
     "model_sharing_v0": 64,
     "data_market_v0": 16,
     "resource_market_v0": 64,
+    "marketplace_v0": 2,
 }  # a policy sees no training: 16 trained markets, shown 256 times
 
 
@@ -57,6 +59,7 @@ def test_every_strategy_has_a_test_of_its_claim(name):
         test_scripted_model_sharing,
         test_scripted_data_market,
         test_scripted_resource_market,
+        test_scripted_marketplace,
     )
     tests = {name for file in files for name in dir(file)}
     assert f"test_claim_{name}" in tests, f"write test_claim_{name}: {STRATEGIES[name].claim}"
@@ -117,7 +120,7 @@ def test_actions_of_a_batch_are_finite_inside_the_box_and_those_of_its_singles(n
 
 @pytest.mark.parametrize(("name", "kind"), PAIRS)
 def test_the_same_policy_plays_one_pettingzoo_environment(name, kind):
-    env = getattr(marketenv, kind).parallel_env(**STRATEGIES[name].config, **SMALL.get(kind, {}))
+    env = getattr(marketenv, kind).parallel_env(**arguments_for(name, kind))
     market = env.unwrapped.market
     seats = {agent: door_seat(market, role.name) for role in market.roles for agent in role.agents}
     playing, (observed, _), steps = policy(name, market), env.reset(seed=3), 0
@@ -153,7 +156,8 @@ def test_policies_can_be_sent_to_other_processes(name, kind, seen):
 
 def test_a_strategy_refuses_markets_that_it_cannot_play():
     with pytest.raises(
-        ValueError, match=r"no builder for market 'reference_v0'.*Known: parameter_trading_v0"
+        ValueError,
+        match=r"no builder for market 'reference_v0'.*Known: marketplace_v0, parameter_trading_v0",
     ):
         STRATEGIES["free_rider"].build(make_market("reference_v0"))
     with pytest.raises(ValueError, match="game 'double_auction'"):

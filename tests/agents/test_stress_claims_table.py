@@ -15,6 +15,7 @@ from agents.papers.core.words import WORDS
 
 ALL = pytest.mark.parametrize("name", list(CLAIMS))
 MARKETS = {"reference", "parameter_trading", "model_sharing", "data_market", "resource_market"}
+MARKETS |= {"marketplace"}
 KINDS = {
     "regret": {"title", "x", "y", "powers", "options", "parameters", "mean", "low", "high"},
     "learning": {"title", "steps", "utility", "truthful"},

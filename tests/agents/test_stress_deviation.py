@@ -372,6 +372,7 @@ CASES = {
         "resource_market_v0",
         SMALL["resource_market_v0"] | {"escrow": False, "pricing": "posted"},
     ),
+    "marketplace": ("marketplace_v0", SMALL["marketplace_v0"] | {"n_developers": 2}),
 }
 TOYS = {"relay": relay_market(carriers=1), "matrix": matrix_game(PRISONERS_DILEMMA)}
 

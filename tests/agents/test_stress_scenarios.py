@@ -50,6 +50,7 @@ def test_all_markets_are_there_and_truth_is_held_out():
         "reference_v0",
         "parameter_trading_v0",
         "model_sharing_v0",
+        "marketplace_v0",
     }
     names = {name for one in SCENARIOS.values() for mix in one.background.values() for name in mix}
     assert "truthful" not in names and names <= set(STRATEGIES)
@@ -175,8 +176,8 @@ def test_a_mixture_draws_once_an_episode():
         (
             {"market": "bounty"},
             (
-                "no market 'bounty'. Known: data_market_v0, model_sharing_v0, parameter_trading_v0,"
-                " reference_v0"
+                "no market 'bounty'. Known: data_market_v0, marketplace_v0, model_sharing_v0,"
+                " parameter_trading_v0, reference_v0"
             ),
         ),
     ],

@@ -11,6 +11,7 @@ import torch
 from marketenv.core import draws, rounds
 from marketenv.core.floor import Floor
 from marketenv.core.market import agent_names
+from marketenv.core.within import Within
 
 METHODS = ("begin", "quote", "show", "show_end", "act")  # those of a round
 # of the floor
@@ -99,6 +100,11 @@ def watched(floor):
     )
 
 
+def played(phase):
+    """The phase itself; of one that plays a phase of a smaller market, that phase."""
+    return phase.phase if isinstance(phase, Within) else phase
+
+
 def watch(market, monkeypatch):
     """Let a market's phases note what they read and draw; the log."""
     LOG.__init__()
@@ -125,7 +131,7 @@ def watch(market, monkeypatch):
         return noted
 
     monkeypatch.setattr(draws, "fold", noting)
-    for phase in market.phases:
+    for phase in map(played, market.phases):
         for name in METHODS:
             monkeypatch.setattr(phase, name, at_work(phase, name), raising=False)
     return LOG

@@ -15,6 +15,7 @@ from marketenv.core.devices import device_of
         "model_sharing_v0",
         "data_market_v0",
         "resource_market_v0",
+        "marketplace_v0",
     ],
 )
 def test_a_device_that_is_not_there_is_refused_by_its_name(name):

@@ -22,11 +22,14 @@ from marketenv import make_market, make_parallel, make_vec
 from marketenv.alignment import ALIGNMENTS
 from marketenv.core.fields import Choice
 from marketenv.core.floor import Floor
+from marketenv.core.within import Within
 from marketenv.data import AUGMENTATIONS, CORRUPTIONS, DATASETS, PARTITIONS
 from marketenv.envs import MARKETS
 from marketenv.learners import LEARNERS
 from marketenv.markets import parameter_trading
 from marketenv.markets.data_market import CONDUCT, SELECTIONS, DataMarketConfig
+from marketenv.markets.marketplace import MarketplaceConfig
+from marketenv.markets.marketplace.config import COMPUTE
 from marketenv.markets.model_sharing import reports as sharing_reports
 from marketenv.markets.model_sharing.schemes import SCHEMES
 from marketenv.markets.model_sharing.uploads import UPLOADS
@@ -113,6 +116,11 @@ PARTS = {
         }
         | {"audit": AUDITS, "conduct": CONDUCTS}
     ),
+    "marketplace_v0": (
+        WORLD
+        | {"rule": {"contest", *DATA_RULES}, "quality": {"reported", *AUDITS}}
+        | {"compute": COMPUTE, "trade": {"ipfl", *MECHANISMS}}
+    ),
 }
 
 # arguments under which the pages' field tables must hold: the defaults, and others that move every
@@ -147,6 +155,12 @@ ARGUMENTS = {
             "rank": True,
         },
         {"n_owners": 3, "n_centres": 4, "alpha": 3.0, "pricing": "posted", "escrow": False},
+    ),
+    "marketplace_v0": (
+        {},
+        {"n_developers": 3, "n_owners": 5, "n_centres": 4, "own_data": True}
+        | {"money_per_loss": (1.0, 4.0), "resource_market": {"alpha": 3.0, "k": 1.0, "lam": 2.0}},
+        {"compute": "posted", "n_owners": 3, "n_developers": 4},
     ),
     "reference_v0": (
         {},
@@ -243,7 +257,8 @@ def scales(market):
     """What the bounds and sizes of a page may be written in."""
     config = market.config
     found = {"n_agents": market.people.count}
-    for phase in market.phases:
+    for link in market.phases:
+        phase = link.phase if isinstance(link, Within) else link
         if isinstance(phase, Auction):
             found["price_max"] = phase.price_max
         if isinstance(phase, Trade):
@@ -256,12 +271,25 @@ def scales(market):
         found |= {"n_sellers": config.n_sellers}
         found |= {"cost_most": config.cost_per_point[1], "worth_most": config.money_per_accuracy[1]}
     if isinstance(config, ResourceMarketConfig):
-        found |= {"n_owners": config.n_owners, "n_centres": config.n_centres}
-        found |= {
-            "worth": config.alpha * config.k,
-            "fees_most": config.lam * config.rho * config.n_owners,
-        }
-    return found | ({"cost_high": config.effort_cost[1]} if hasattr(config, "effort_cost") else {})
+        found |= {"n_owners": config.n_owners, "n_centres": config.n_centres} | game_scales(config)
+    if isinstance(config, MarketplaceConfig):
+        names = ("n_developers", "n_owners", "n_centres")
+        found |= {name: getattr(config, name) for name in names}
+        contest = next(p.inside for p in market.phases if p.inside.name == "resource_market")
+        found |= game_scales(contest.market.config)
+    return found | ({"cost_high": cost_high(config)} if hasattr(config, "effort_cost") else {})
+
+
+def game_scales(config):
+    """The bounds of the contest's money."""
+    worth, unit = config.alpha * config.k, config.lam * config.rho
+    return {"worth": worth, "fees_most": unit * config.n_owners}
+
+
+def cost_high(config):
+    """The bound of the cost of effort: next to nothing for developers without own data."""
+    free = isinstance(config, MarketplaceConfig) and not config.trains
+    return 1e-6 if free else config.effort_cost[1]
 
 
 def of_move(page, title, move):

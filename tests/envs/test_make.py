@@ -36,7 +36,7 @@ def test_an_unknown_market_gets_its_neighbour(door):
         ValueError,
         match=(
             r"no market 'referense_v0'\. Did you mean 'reference_v0'\? Known: data_market_v0,"
-            r" model_sharing_v0, "
+            r" marketplace_v0, model_sharing_v0, "
             r"parameter_trading_v0, reference_v0, resource_market_v0\."
         ),
     ):

@@ -22,7 +22,7 @@ from marketenv.mechanisms import GAINS, Outcome
 pytestmark = pytest.mark.usefixtures("as_for_a_user")
 
 TRADING, SHARING, REFERENCE = "parameter_trading_v0", "model_sharing_v0", "reference_v0"
-DATA, RESOURCE = "data_market_v0", "resource_market_v0"
+DATA, RESOURCE, PLACE = "data_market_v0", "resource_market_v0", "marketplace_v0"
 TRAINED = (TRADING, SHARING, DATA, RESOURCE)
 X, Y = torch.arange(240.0).view(60, 4) / 240, torch.arange(60) % 3
 SMALL = {
@@ -47,11 +47,16 @@ SHARED_OUT = {  # the same of a resource market
     **{name: value for name, value in SMALL.items() if name != "n_agents"},
     **{"n_owners": 2, "n_centres": 2, "communications": 1},
 }
+WHOLE = {  # the same of a marketplace
+    **{name: value for name, value in SMALL.items() if name != "n_agents"},
+    **{"n_owners": 2, "resource_market": {"communications": 1}},
+}
 BASES = {  # arguments beside which every other one is tried
     TRADING: [SMALL],
     SHARING: [SMALL, {"n_agents": 3, "learner": None, "max_cycles": 2}],
     DATA: [SOLD],
     RESOURCE: [SHARED_OUT, {"n_owners": 2, "n_centres": 2, "learner": None, "max_cycles": 2}],
+    PLACE: [WHOLE, {"n_owners": 2, "learner": None, "trade": None, "max_cycles": 2}],
     REFERENCE: [{}, {"game": "first_price"}],
 }
 DOORS = {
@@ -761,7 +766,8 @@ def test_a_market_has_a_name(name):
         lambda name: make_sb3(name, 2),
     ):
         with pytest.raises(
-            ValueError, match=r"name is .*, wanted text: data_market_v0, model_sharing_v0"
+            ValueError,
+            match=r"name is .*, wanted text: data_market_v0, marketplace_v0, model_shar",
         ):
             make(name)
 

@@ -17,10 +17,11 @@ import torch
 from data_market_cases import SMALL as SOLD
 from relay_market import Draw, Offer, Reply, Ship, relay_market
 from resource_market_cases import SMALL as SHARED_OUT
-from spies import METHODS, play, watch
+from spies import METHODS, play, played, watch
 
 from marketenv import make_market
 from marketenv.core.market import Market, Outcome, People, Phase
+from marketenv.core.within import Within
 from marketenv.markets.table import MARKETS
 
 ROUNDS = 3
@@ -165,7 +166,11 @@ TABLE = {
             },
         ),
         reads={
-            "offer": {"types.seller.cost", "purse of buyer", "world"},
+            "offer": {
+                *(f"types.seller.{name}" for name in ("cost", "reputation", "last_paid")),
+                "purse of buyer",
+                "world",
+            },
             "pilot": {"Offered", "world"},
             "select": {
                 "Offered",
@@ -290,6 +295,50 @@ TABLE = {
     ),
 }
 
+PURCHASE = {n: v for n, v in SMALL.items() if n not in ("training", "learner_options")}
+TINY = {"n_developers": 2, "n_owners": 3, "n_centres": 2, "own_data": True}
+TINY |= {"data_options": {"max_examples": 120}, "learner_options": {"hidden": (4,)}}
+TINY |= {"training": SMALL["training"]}
+BOUGHT, SHARED, TRADED, WORKED = (
+    TABLE[f"{name}_v0"]
+    for name in ("data_market", "model_sharing", "parameter_trading", "resource_market")
+)
+OWN = {  # phases of the marketplace alone
+    "charge": {"Posted", "Selected", "purse of owner"},
+    "work_at_home": {"Contributed", "cash of centre", "present"},
+    "pay_work": {"Computed", "Contributed", "Matched", "cash of fees"},
+}
+# what a phase reads and draws in its own market, less that for which it is asked nothing here
+TABLE["marketplace_v0"] = Row(
+    played=(
+        TINY | {"quality": "wasserstein"},
+        TINY
+        | {"rule": "procurement", "compute": "posted", "trade": "ipfl", "data_market": PURCHASE},
+        {"n_owners": 2, "compute": None, "learner": None},
+    ),
+    reads={
+        **{**WORKED.reads, **BOUGHT.reads, **SHARED.reads, **TRADED.reads, **OWN},
+        **{phase: WORKED.reads[phase] - {"Posted"} for phase in ("commit", "contribute")},
+        "pay": WORKED.reads["pay"] - {"TrainedMatched", "purse of leader"},
+        "train": (TRADED.reads["train"] | SHARED.reads["train"]) - {"models.second"},
+        "share": SHARED.reads["share"] - {"models.second"},
+    },
+    draws={
+        **{**WORKED.draws, **BOUGHT.draws, **SHARED.draws, **TRADED.draws},
+        **{phase: set() for phase in (*OWN, "leave")},
+        "people": (
+            WORKED.draws["people"]
+            | {"copy", "needs", "costs", "effort cost", "first model", "buyer's model"}
+        ),
+        "audit": CONDUCT | {"rows audit"},
+        "trade": TRADED.draws["trade"] - {"sabotage"},
+        "pilot": BOUGHT.draws["pilot"] - {"anchors"},
+        "deliver": BOUGHT.draws["deliver"] - {"anchors"},
+        "share": {"upload"},
+    },
+    alike=BOUGHT.alike,
+)
+
 
 def noted(name, monkeypatch):
     """What the phases of a market read and draw in all its plays, by random and by truthful
@@ -352,7 +401,7 @@ def all_keys(log, phase, but=WORLDS):
 # --- a second phase of one kind -------------------------------------------------------------------
 
 
-NOT_TWICE = ("deliver", "pay")  # a purchase is settled once
+NOT_TWICE = ("deliver", "pay", "charge", "pay_work")  # a purchase is settled once
 KINDS = [
     (name, config, phase.name)
     for name, row in TABLE.items()
@@ -366,8 +415,7 @@ KINDS = [
 def test_a_second_phase_of_a_kind_draws_by_keys_of_its_own(name, config, kind, monkeypatch):
     market = make_market(name, max_cycles=ROUNDS, **config)
     place = [phase.name for phase in market.phases].index(kind)
-    twin = copy(market.phases[place])
-    twin.name = "again"
+    twin = twin_of(market.phases[place])
     market = Market(
         market.people,
         (*market.phases[: place + 1], twin, *market.phases[place + 1 :]),
@@ -380,9 +428,16 @@ def test_a_second_phase_of_a_kind_draws_by_keys_of_its_own(name, config, kind, m
     assert bool(one) == bool(two) and not one & two
 
 
+def twin_of(phase):
+    """The same phase under another name; one of a smaller market is played by the same people."""
+    twin = copy(played(phase))
+    twin.name = "again"
+    return Within(twin, phase.inside) if isinstance(phase, Within) else twin
+
+
 def test_every_kind_of_phase_may_be_named_otherwise():
     markets = [make_market(name, **config) for name, row in TABLE.items() for config in row.played]
-    for kind in {type(phase) for market in markets for phase in market.phases}:
+    for kind in {type(played(phase)) for market in markets for phase in market.phases}:
         assert signature(kind).parameters["name"].default == kind.name
     with pytest.raises(ValueError, match="wanted every name once"):
         Market(markets[0].people, markets[0].phases * 2)

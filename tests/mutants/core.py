@@ -117,8 +117,8 @@ MUTANTS: tuple[Mutant, ...] = (
         ("a term's name may be there twice", "if role in by_role:", "if False:"),
         (
             "the first outcome of a kind is found",
-            "if isinstance(outcome, kind) and",
-            "if latest is None and isinstance(outcome, kind) and",
+            "if outcome is not None and _has(outcome, fields):",
+            "if latest is None and outcome is not None and _has(outcome, fields):",
         ),
         (
             "keys are the same in every round",

@@ -121,8 +121,8 @@ MUTANTS: tuple[Mutant, ...] = (
         some("tests/agents/papers/test_core_money.py", "books_that_add_up_hold"),
         (
             "junk is worth something",
-            '"quality"] * sound * contributed.x',
-            '"quality"] * contributed.x',
+            'types[OWNER]["quality"] * sound',
+            'types[OWNER]["quality"] + 0 * sound',
         ),
         (
             "a broken commitment is owed whole",

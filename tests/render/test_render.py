@@ -75,7 +75,7 @@ def arrows_of(axes):
 def test_the_frame_of_shared_models_is_their_graph(monkeypatch):
     seen = []
     monkeypatch.setattr(
-        "marketenv.render.pictures.draw_bars", lambda axes, *rest: seen.append(axes.figure.axes[0])
+        "marketenv.render.frames.draw_bars", lambda axes, *rest: seen.append(axes.figure.axes[0])
     )
     names = ["client_0", "client_1", "client_2"]
     draw_frame(a_shared_round(), names)
@@ -92,7 +92,7 @@ def test_the_frame_of_shared_models_is_their_graph(monkeypatch):
 def test_the_frame_of_a_data_market_says_that_data_are_bought_and_names_its_accounts(monkeypatch):
     seen = []
     monkeypatch.setattr(
-        "marketenv.render.pictures.draw_bars", lambda axes, *rest: seen.append(axes.figure.axes[0])
+        "marketenv.render.frames.draw_bars", lambda axes, *rest: seen.append(axes.figure.axes[0])
     )
     options = {
         "points": 8,
@@ -219,9 +219,7 @@ def titles_of(report, names):
     """The title of the frame's network, its names, and its arrows' payments [names, names]."""
     seen = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            "marketenv.render.pictures.draw_network", lambda axes, *rest: seen.append(rest)
-        )
+        patch.setattr("marketenv.render.frames.draw_network", lambda axes, *rest: seen.append(rest))
         draw_frame(report, names)
     return seen[0]
 
@@ -287,7 +285,7 @@ def test_a_round_without_payments_says_so():
         seen = []
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(
-                "marketenv.render.pictures.draw_network", lambda axes, *rest: seen.append(rest[2])
+                "marketenv.render.frames.draw_network", lambda axes, *rest: seen.append(rest[2])
             )
             draw_frame(report, ["buyer_0", "seller_0"])
         return seen[0]

@@ -170,8 +170,8 @@ def whole_help(script, option, helps):
             "train",
             ("--market", "bounty"),
             (
-                "no market 'bounty'. Known: data_market_v0, model_sharing_v0, parameter_trading_v0,"
-                " reference_v0, resource_"
+                "no market 'bounty'. Known: data_market_v0, marketplace_v0, model_sharing_v0,"
+                " parameter_trading_v0, reference_v0, resource_"
             ),
         ),
         (

@@ -8,8 +8,77 @@ import torch
 from matplotlib.colors import to_hex
 
 from agents.cli.intervals import note
-from agents.demos import data, line_ups, resources, sharing, trading
+from agents.demos import data, line_ups, marketplace, resources, sharing, trading
 from agents.demos.line_ups import OUTSIDE, DemoResults, below, differences, gap_picture, seats
+
+
+def an_episode():
+    """Two developers, two owners and one centre in two rounds."""
+    names = ["developer_0", "developer_1", "owner_0", "owner_1", "centre_0"]
+    kinds = {kind: np.zeros((5, 5)) for kind in ("data", "compute", "parameters")}
+    kinds["data"][:2, 2:4] = [[1.0, 2.0], [0.5, 2.0]]  # owner_1 gets 4 of 5.5
+    kinds["compute"][2:4, 4] = [0.25, 0.5]
+    kinds["parameters"][1, 0] = 0.125
+    return {
+        "names": names,
+        "roles": {"developer": names[:2], "owner": names[2:4], "centre": names[4:]},
+        "kinds": {kind: money.tolist() for kind, money in kinds.items()},
+        "utilities": dict(zip(names, [3.0, 4.0, 0.5, 1.0, 0.25], strict=True)),
+        "shares": [[0.1, 0.2], [0.1, 0.4]],
+        "digits": [[5] * 10, [1, 1, 1, 1, 1, 19, 19, 19, 19, 19]],  # of owner_1 95 of 100
+        "centres": [[[-1, -1], [-1, -1]], [[-1, 0], [0, 0]]],
+        "bought": [[0, 0], [2, 0]],
+        "accuracy": [[0.1, 0.3], [0.8, 0.9]],
+        "n_rounds": 2,
+    }
+
+
+def test_five_sentences_say_what_was_sold_and_who_earned():
+    sold, worked, bought, learned, earned = marketplace.sentences(an_episode())
+    assert sold == (
+        "owner_1, 95 % of whose 100 images show the digits 5, 6, 7, 8 and 9, was paid most for"
+        " data: 4.00 money in 2 rounds; in the mean it sold 30 % of them to each developer in a"
+        " round."
+    )
+    assert worked == (
+        "In the last round centre_0 (for owner_1) computed on what owners sold to developer_0; in"
+        " all rounds owners paid the centres 0.75 money for computing."
+    )
+    assert bought == (
+        "Developers bought each other's parameters 2 times, for 0.12 money; developer_1 paid"
+        " developer_0 most of it, 0.12 money in 2 rounds."
+    )
+    assert learned == (
+        "The developers' models began at an accuracy of 20 % on test images and ended at 85 %, in"
+        " the mean."
+    )
+    assert earned == (
+        "developer_1 earned most, 4.00 money; together earned all developers 7.00 money, all owners"
+        " 1.50 money and all centres 0.25 money: payments, the value of better models, and costs."
+    )
+
+
+def test_sentences_of_an_episode_without_trade_say_so():
+    nothing = {"centres": [[[-1, -1]] * 2], "bought": [[0, 0], [0, 0]]}
+    _, worked, bought, *_ = marketplace.sentences(an_episode() | nothing)
+    assert worked == "In the last round no centre computed for developer_0."
+    assert bought == "No developer bought another one's parameters."
+
+
+def test_in_the_demo_all_three_kinds_are_sold_and_everybody_earns(tmp_path):
+    (unit,) = marketplace.units()
+    result = unit.work(tmp_path, **unit.arguments)
+    payments = marketplace.payments_of(result)
+    assert list(payments.kinds) == ["data", "compute", "parameters"]
+    assert all(money.sum() > 1.0 for money in payments.kinds.values())
+    assert min(result["utilities"].values()) > 0 and result["n_rounds"] == marketplace.ROUNDS
+    assert [sum(row) for row in result["digits"]] == [89, 89, 88, 88]  # of the partition
+    before, after = map(np.mean, result["accuracy"])
+    assert before < 0.2 and after > 0.9
+    network, *panels = marketplace.drawing(result).axes
+    assert network.get_title() == "money paid in 5 rounds" and len(panels) == 3
+    heading, html = marketplace.section(result)
+    assert "whole marketplace" in heading and html.count("<li>") == 5 and html.count("<img") == 1
 
 
 def test_the_focal_agent_takes_turns_and_only_partners_join_it():

@@ -108,9 +108,9 @@ def test_a_strategy_of_another_market_is_told_in_plain_words(option):
     with pytest.raises(ValueError) as refusal:
         main(PlayConfig(market="marketenv/reference-v0", **{option: "cost_liar"}))
     assert str(refusal.value).startswith(
-        f"--{option} is 'cost_liar', which plays model_sharing_v0 only, not reference_v0. Give"
-        " --market model_sharing_v0, or one that plays reference_v0: truthful, random,"
-        " never_trade, shade, myerson_seller, "
+        f"--{option} is 'cost_liar', which plays model_sharing_v0 and marketplace_v0 only, not"
+        " reference_v0. Give --market model_sharing_v0, or one that plays reference_v0: truthful,"
+        " random, never_trade, shade, myerson_seller, "
     )
     assert "saboteur" not in str(refusal.value)  # it plays the parameter market alone
 

@@ -29,7 +29,7 @@ def test_demo_writes_its_report_pictures_and_rounds(tmp_path):
     names = [name for name, s in STRATEGIES.items() if "parameter_trading_v0" in s.markets]
     assert all(name in page for name in names)
     assert "http://" not in page and "https://" not in page  # opens offline
-    for picture in ("accuracy", "prices", "network", "differences"):
+    for picture in ("marketplace", "accuracy", "prices", "network", "differences"):
         assert (tmp_path / f"{picture}.png").read_bytes().startswith(b"\x89PNG")
     lines = [json.loads(line) for line in (tmp_path / "rounds.jsonl").read_text().splitlines()]
     assert len(lines) == (len(names) + 1) * 4 * 2  # line-ups (and the one outside) x seeds x rounds
@@ -40,6 +40,8 @@ def test_demo_writes_its_report_pictures_and_rounds(tmp_path):
         and out.count("an interval wants at least 20") == 1
         and "[95 %]" not in out
     )
+    assert page.index("The whole marketplace") < page.index("The parameter market: a tournament")
+    assert "developers bought each other's parameters" in out.lower()
     assert "report.html" in out and "reference/budget_balance" in out  # it ends with an audit
     assert "reference/budget_balance" in (tmp_path / "audit" / "report.html").read_text()
     assert list(json.loads((tmp_path / "audit" / "claims.json").read_text())["claims"]) == [
@@ -54,7 +56,7 @@ def test_demo_writes_its_report_pictures_and_rounds(tmp_path):
     sharers = [name for name, s in STRATEGIES.items() if "model_sharing_v0" in s.markets]
     assert (
         all(name in page for name in (*sharers, "ipfl", "pfedgraph"))
-        and page.count("data:image/png;base64,") == 8
+        and page.count("data:image/png;base64,") == 9
     )
 
 
@@ -96,6 +98,10 @@ def test_benchmark_writes_a_list_of_figures(tmp_path):
     )
     resource = [case for case in found if case["name"].startswith("resource_market_v0")]
     assert {case["unit"] for case in resource} == {"market-rounds/s", "s/round", "times"}
+    whole = [case for case in found if "marketplace_v0" in case["name"]]
+    assert {"market-rounds/CPU s", "CPU s/round", "GiB", "power", "times"} <= {
+        case["unit"] for case in whole
+    }
     assert any(
         "model_sharing_v0 clear" in case["name"] and case["unit"] == "times" for case in found
     )

@@ -21,6 +21,7 @@ PAGES = {  # by paper, the page of the documentation that shows its verdicts
     "ipfl": "papers/ipfl.md",
     "data_valuation": "papers/data_valuation.md",
     "resources_decoupled": "papers/resources_decoupled.md",
+    "marketplace": "papers/marketplace.md",
 }
 KEPT = "papers/verdicts.json"
 NOT_RUN = "not run yet"  # the verdict of a claim that no audit has run

@@ -69,7 +69,7 @@ class Offer(Phase):
 
     def show(self, floor: Floor, own: Any, quotes: Any) -> Shown:
         """What each seller sees of itself, and the buyer's money."""
-        types = floor.types[SELLER]
+        types = {n: floor.types[SELLER][n] for n in ("cost", "reputation", "last_paid")}
         size, played = floor.world.size.double(), floor.played[:, None].expand_as(types["cost"])
         money = floor.purse(BUYER).expand_as(types["cost"])
         return {SELLER: {**types, "size": size, "money": money, "round": played}}

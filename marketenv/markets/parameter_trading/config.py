@@ -106,7 +106,15 @@ class ParameterTradingConfig:
 
 _LAYERS = or_none(each, check=whole, wanted="numbers of layers", fix=", or None for all")
 _MONEY = or_none(number, least=0.0, most=1e9, fix=", or None for the market's own")
+
+
+def _traders(value: Any, name: str) -> int:
+    """How many traders there are; one alone is part of a larger market, which is checked there."""
+    return 1 if type(value) is int and value == 1 else whole(value, name, 2)
+
+
 _FIELDS: dict[str, Check] = TRAINED | {
+    "n_agents": _traders,
     "after_purchase": partial(choice, known=("keep", "reset")),
     "layers": _LAYERS,
     "disclosure": partial(choice, known=DISCLOSURES),

@@ -24,7 +24,7 @@ from marketenv.core import draws
 from marketenv.core.checks import named_part
 from marketenv.core.devices import device_of
 from marketenv.core.floor import Floor
-from marketenv.core.market import Market, People
+from marketenv.core.market import Market, People, Phase
 from marketenv.core.shards import Shards
 from marketenv.data import Source, augmentation
 from marketenv.learners import Learner, Training
@@ -55,16 +55,24 @@ EXCHANGE = "a callable (quotes, messages, inputs) -> Settlement"
 def parameter_trading(config: ParameterTradingConfig | None = None) -> Market:
     """A batch of parameter markets; the module's text tells a round, the config its parts."""
     c = config or ParameterTradingConfig()
+    if c.n_agents < 2:
+        raise ValueError("n_agents is 1, wanted a whole number >= 2.")
+    people, phases, source = components(c)
+    cut = c.horizon == "cut"
+    return Market(people, phases, horizon=c.max_cycles, cut=cut, name=NAME, config=c, source=source)
+
+
+def components(c: ParameterTradingConfig) -> tuple[People, tuple[Phase, ...], Source]:
+    """Who is in a parameter market, its phases, and its data; one agent alone does not trade."""
     device = device_of(c.device)
     source = source_of(c, device)
     check_labels(source, device)
     learner = _learner(c, source)
     parts = _parts(c, learner)
-    phases = (
-        Train(ROLE, learner),
-        Trade(ROLE, c, learner, _scales(c, source, device), device=device, **parts),
-        Score(ROLE),
-    )
+    trade: tuple[Phase, ...] = ()
+    if c.n_agents > 1:
+        scales = _scales(c, source, device)
+        trade = (Trade(ROLE, c, learner, scales, device=device, **parts),)
     for offered in c.offered_layers or ():
         layer_mask(learner.layout, learner.layers, offered)  # refuses layers that the learner lacks
     if learner.permutations and parts["alignment"] is not ALIGNMENTS["none"]:
@@ -73,8 +81,7 @@ def parameter_trading(config: ParameterTradingConfig | None = None) -> Market:
     people = People(
         roles={ROLE: c.n_agents}, cash=c.cash, credit=c.credit, furnish=furnish, device=device
     )
-    cut = c.horizon == "cut"
-    return Market(people, phases, horizon=c.max_cycles, cut=cut, name=NAME, config=c, source=source)
+    return people, (Train(ROLE, learner), *trade, Score(ROLE)), source
 
 
 def _parts(c: ParameterTradingConfig, learner: Learner) -> dict[str, Any]:

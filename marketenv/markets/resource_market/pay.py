@@ -113,7 +113,7 @@ class Pay(Phase):
         quality = known if self.by_audit else owners.reported
         kept = self._kept(floor, actions)
         floor = self._paid(floor, served * owners.x * quality, kept)
-        floor = self._fees(floor, served * owners.charge)
+        floor = settle_fees(floor, self, self.fees, served * owners.charge)
         gain = self._gain(floor, served * owners.x * owners.true)
         cost = matched.trade[:, None] * floor.of(Computed).cost
         floor = floor.term(self.named("gain"), LEADER, gain).term(self.named("work"), CENTRE, -cost)
@@ -146,16 +146,19 @@ class Pay(Phase):
         rest = floor.cash(ESCROW).clamp(min=0)[..., None]
         return floor.pay(self.named("refund"), ESCROW, LEADER, rest)
 
-    def _fees(self, floor: Floor, charge: PerOwner) -> Floor:
-        """Pay the centres what owners owe them, and the owners the rest of their held charges."""
-        fees = divided(self.fees, charge, floor.of(Computed).work, floor.of(Matched).centre)
-        floor = floor.pay(self.named("fee"), FEES, CENTRE, fees)
-        rest = torch.diag_embed(floor.cash(FEES).clamp(min=0))
-        return floor.pay(self.named("fee_back"), FEES, OWNER, rest)
-
     def _gain(self, floor: Floor, q: PerOwner) -> Float64[Tensor, "markets 1"]:
         """The leader's gain, money."""
         if self.gain == "formula":
             return self.worth * q.sum(1, keepdim=True).log1p()
         trained = floor.of(TrainedMatched)
         return self.alpha * (trained.realised - trained.before)[:, None]
+
+
+def settle_fees(
+    floor: Floor, phase: Phase, fees: Callable[[Tensor, Tensor, Tensor], Tensor], charge: PerOwner
+) -> Floor:
+    """Give the centres what owners owe them, and the owners what is left of what was held."""
+    paid = divided(fees, charge, floor.of(Computed).work, floor.of(Matched).centre)
+    floor = floor.pay(phase.named("fee"), FEES, CENTRE, paid)
+    left = torch.diag_embed(floor.cash(FEES).clamp(min=0))
+    return floor.pay(phase.named("fee_back"), FEES, OWNER, left)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Self
+from typing import Any
 
 import torch
 from jaxtyping import Float64, Int
@@ -53,11 +53,11 @@ class OwnersContent(DataContent):
     measured: Float64[Tensor, "worlds owners"]
     text: bool
 
-    def select(self, worlds: Int[Tensor, "some"]) -> Self:
+    def select(self, worlds: Int[Tensor, "some"]) -> Any:
         """Some of the worlds, in this order."""
         return replace(super().select(worlds), measured=self.measured[worlds])
 
-    def joined(self, other: Self) -> Self:
+    def joined(self, other: Any) -> Any:
         """These worlds, and then the other ones."""
         return replace(super().joined(other), measured=torch.cat([self.measured, other.measured]))
 

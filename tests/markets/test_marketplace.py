@@ -1,0 +1,210 @@
+"""The marketplace beyond its parts: several developers, every combination of parts, money, and what
+is refused.
+"""
+
+import pickle
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from marketenv.core import rounds, tree
+from marketenv.core.market import agent_names
+from marketenv.markets.resource_market import Audited, Contributed
+from marketenv.markets.table import make_market
+from marketenv.mechanisms import DATA_RULES
+
+SEEDS = torch.arange(2)
+SMALL = {
+    "max_cycles": 2,
+    "data_options": {"max_examples": 300},
+}
+SMALL |= {"data_market": {"points": 40, "pilots": (10, 20), "mixtures": 4}}
+
+
+def market_of(**config):
+    return make_market("marketplace_v0", **(SMALL | config))
+
+
+def reports_of(market, policy="truthful", seeds=SEEDS):
+    policies = dict.fromkeys(agent_names(market), market.policies[policy])
+    return [report for *_, report in rounds.play(market, policies, seeds) if report is not None]
+
+
+# --- several developers ---------------------------------------------------------------------------
+
+CONTESTS = {"learner": None, "trade": None, "max_cycles": 1}
+
+
+def played(market, role, changed):
+    """Utilities where the role's actions are changed by a function of (actions, stage)."""
+    now = rounds.begin(market, torch.arange(64))
+    policies = dict.fromkeys(agent_names(market), market.policies["truthful"])
+    while now.playing:
+        actions = rounds.act(market, policies, now)
+        if role in actions:
+            actions[role] = changed(actions[role].clone())
+        now, report = rounds.advance(market, now, actions)
+    return report.rewards
+
+
+@pytest.mark.parametrize("role", ["developer", "owner", "centre"])
+def test_contests_of_several_developers_separate_so_nobody_gains_by_deviating(role):
+    """An owner's costs are linear in its shares, so each contest has the closed-form equilibrium of
+    one leader: what anybody does in one of them is a best reply in that one alone.
+    """
+    market = market_of(**CONTESTS, n_developers=3, n_owners=4, n_centres=3)
+    truth = played(market, role, lambda actions: actions)
+    row = market.people.rows[role].start
+    gains = []
+    for place in range(1 if role == "developer" else 3):  # the payment; a share, a spend in each
+        for level in torch.linspace(-1, 1, 21).tolist():
+
+            def changed(actions, place=place, level=level):
+                actions[:, 0, place] = level
+                return actions
+
+            gains.append((played(market, role, changed) - truth)[:, row])
+    gains = torch.stack(gains)
+    assert float(gains.max()) < 1e-6  # actions are float32
+    assert float(gains.min()) < -1e-3  # and most deviations cost
+
+
+def test_developers_of_one_value_share_owners_who_earn_in_every_contest():
+    """Two contests of the same owners are twice one contest."""
+    types = {"quality": (0.9, 0.95, 1.0), "sigma": (1.0, 1.0)}
+    config = CONTESTS | {"n_owners": 3, "resource_market": {"types": types}}
+    one, two = (reports_of(market_of(**config, n_developers=n))[0] for n in (1, 2))
+    assert torch.allclose(two.rewards[:, 2:], 2 * one.rewards[:, 1:], atol=1e-12)
+    assert torch.equal(two.rewards[:, 0], two.rewards[:, 1])
+
+
+def test_a_developer_pays_from_its_own_escrow_alone():
+    market = market_of(**CONTESTS, n_developers=2)
+    committed = reports_of(market)[0].flows["commitment"]
+    assert committed.money.shape == (2, 2, 2)  # markets, developers, rows of the escrow
+    assert bool((committed.money[:, 0, 1] == 0).all() and (committed.money[:, 1, 0] == 0).all())
+    assert bool((committed.money.diagonal(dim1=1, dim2=2) > 0).all())
+
+
+def test_developers_see_the_same_owners_and_begin_with_models_of_their_own():
+    market = market_of(n_developers=2, rule="procurement", own_data=True)
+    floor = rounds.opened(market, SEEDS).floor
+    owners = floor.world.parts["data_market"]
+    assert owners.size.shape == (2, 4)
+    params = floor.models["developer"].params
+    assert params.shape[:2] == (2, 2) and not torch.equal(params[:, 0], params[:, 1])
+    types = floor.types["developer"]
+    assert not torch.equal(types["money_per_loss"][:, 0], types["money_per_loss"][:, 1])
+    rate = torch.log(torch.tensor(10.0)).double() / 0.9  # ten digits
+    assert torch.allclose(types["money_per_accuracy"], rate * types["money_per_loss"])
+
+
+# --- every combination ----------------------------------------------------------------------------
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    rule=st.sampled_from([None, "contest", *DATA_RULES]),
+    compute=st.sampled_from([None, "contest", "posted", "matched"]),
+    trade=st.sampled_from([None, "nash_bargaining", "posted_price", "ipfl"]),
+    own_data=st.booleans(),
+    developers=st.integers(1, 3),
+    owners=st.sampled_from([0, 2, 3]),
+    centres=st.sampled_from([0, 2]),
+    policy=st.sampled_from(["truthful", "random"]),
+)
+def test_money_is_conserved_and_no_escrow_keeps_any(
+    rule, compute, trade, own_data, developers, owners, centres, policy
+):
+    parts = {"rule": rule, "compute": compute, "trade": trade, "own_data": own_data}
+    counts = {"n_developers": developers, "n_owners": owners, "n_centres": centres}
+    try:
+        market = market_of(**parts, **counts)
+    except ValueError as error:
+        assert "nobody moves" in str(error)  # one developer alone that buys nothing
+        return
+    for report in reports_of(market, policy):
+        assert bool((report.ledger.net.sum(1).abs() < 1e-9).all())
+        assert torch.allclose(report.net, report.ledger.net, atol=1e-9)
+        for name in market.people.empty:
+            assert bool((report.ledger.cash[:, market.people.rows[name]] == 0).all())
+        assert bool(report.rewards.isfinite().all())
+        assert set(report.infos()) == set(market.facts)
+        assert report.story(agent_names(market))
+
+
+@pytest.mark.parametrize("quality", ["wasserstein", "heldout", "loss_drop", "shapley"])
+def test_an_audit_of_every_developer_scores_owners_by_its_own_model(quality):
+    market = market_of(quality=quality, max_cycles=2)
+    audited = reports_of(market)[1].of(Audited)
+    assert audited.scores.shape == (4, 4)  # markets x developers, owners
+
+
+def test_a_batch_is_its_markets_alone():
+    market = market_of(own_data=True, max_cycles=1)
+    together = reports_of(market, seeds=torch.tensor([5, 9]))[0]
+    for k, seed in enumerate([5, 9]):
+        alone = reports_of(market, seeds=torch.tensor([seed]))[0]
+        assert torch.allclose(together.rewards[k], alone.rewards[0], atol=1e-5)
+
+
+def test_markets_restart_one_by_one():
+    market = market_of(own_data=True)
+    batch = rounds.begin(market, torch.tensor([1, 2]))
+
+    fresh = rounds.begin(market, torch.tensor([7]))
+    put = tree.put(batch, torch.tensor([1]), fresh)
+    seen, alone = rounds.observe(market, put), rounds.observe(market, fresh)
+    for role, value in alone.items():
+        assert torch.allclose(seen[role][1], value[0], atol=1e-6)
+
+
+def test_a_market_can_be_pickled_in_the_middle_of_a_round():
+    market = market_of(n_developers=2)
+    now = rounds.begin(market, SEEDS)
+    policies = dict.fromkeys(agent_names(market), market.policies["truthful"])
+    now, _ = rounds.advance(market, now, rounds.act(market, policies, now))
+    other, then = pickle.loads(pickle.dumps((market, now)))
+    for role, value in rounds.observe(market, now).items():
+        assert torch.equal(value, rounds.observe(other, then)[role])
+
+
+# --- what is refused ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"rule": "contset"}, "Did you mean 'contest'"),
+        ({"trade": "bargaining"}, "no trade 'bargaining'"),
+        ({"compute": "free"}, "no compute 'free'"),
+        ({"quality": "wassertein"}, "wasserstein"),
+        ({"n_developers": 0}, "n_developers is 0"),
+        ({"learner": None, "rule": "shapley", "training": None}, "learner is None"),
+        ({"rule": "shapley", "quality": "wasserstein"}, "wanted 'reported'"),
+        ({"data_market": {"rule": "posted"}}, "pass rule=..."),
+        ({"data_market": {"ponits": 3}, "rule": "posted"}, "points"),
+        ({"money_per_loss": (5.0, float("nan"))}, "money_per_loss"),
+        ({"n_developers": 1, "rule": None}, "nobody moves"),
+    ],
+)
+def test_what_cannot_be_a_marketplace_is_refused(config, words):
+    with pytest.raises(ValueError, match=words):
+        make_market("marketplace_v0", **config)
+
+
+def test_owners_sell_data_where_nobody_sells_work_and_bear_its_cost():
+    """Idle centres stand in for those that do the work, so contributions are the same; what owners
+    paid as fees is a cost of their own.
+    """
+    types = {"types": {"quality": (0.9, 0.95, 1.0)}}
+    config = CONTESTS | {"n_owners": 3, "resource_market": types}
+    home, away = (reports_of(market_of(**config, compute=c))[0] for c in (None, "contest"))
+    assert torch.equal(home.of(Contributed).x, away.of(Contributed).x)
+    assert float(home.of(Contributed).x.sum()) > 0
+    owners = slice(2, 5)
+    assert torch.allclose(home.rewards[:, :5], away.rewards[:, :5], atol=1e-12)
+    own_work = -home.terms["own_work"]["owner"]
+    assert torch.allclose(own_work, away.paid[:, owners], atol=1e-12)
