@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 import torch
-from small_effort import TINY
+from claim_cases import TINY
 
 from agents.papers import CLAIMS
 from agents.papers.ipfl import attackers, schemes, settings

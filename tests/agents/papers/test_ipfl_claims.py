@@ -4,7 +4,7 @@ from functools import cache
 
 import pytest
 import torch
-from small_effort import TINY
+from claim_cases import TINY
 
 from agents.lineups import find_profile
 from agents.papers import CLAIMS, EFFORTS, measure, verdict

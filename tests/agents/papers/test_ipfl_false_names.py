@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 import torch
-from small_effort import TINY
+from claim_cases import TINY
 
 from agents.papers.ipfl.false_names import FalseNames, as_two, earned_as_two
 from agents.papers.ipfl.graphs import drawn_terms
