@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from marketenv.core import rounds, tree
 from marketenv.core.market import agent_names
-from marketenv.markets.resource_market import Audited, Contributed
+from marketenv.markets.resource_market import Audited, Computed, Contributed
 from marketenv.markets.table import make_market
 from marketenv.mechanisms import DATA_RULES
 
@@ -208,3 +208,36 @@ def test_owners_sell_data_where_nobody_sells_work_and_bear_its_cost():
     assert torch.allclose(home.rewards[:, :5], away.rewards[:, :5], atol=1e-12)
     own_work = -home.terms["own_work"]["owner"]
     assert torch.allclose(own_work, away.paid[:, owners], atol=1e-12)
+
+
+# --- what lies between the copies -----------------------------------------------------------------
+
+
+def test_an_owner_that_deals_with_two_developers_spends_no_more_than_it_has():
+    market = market_of(**CONTESTS, n_developers=2, cash=0.1)
+    (report,) = reports_of(market, "random", torch.arange(16))
+    paid = report.paid[:, market.people.rows["owner"]]
+    assert float(paid.max()) <= 0.1 and float(paid.mean()) > 0.05  # most would spend more
+
+
+def test_payments_between_agents_of_all_copies_are_added_up():
+    inside = market_of(**CONTESTS, n_developers=2, n_owners=2).phases[0].inside
+    money = torch.arange(8.0).double().view(4, 2, 1)  # 2 markets x 2 copies, owners, one centre
+    assert inside.money("owner", "centre", money)[:, :, 0].tolist() == [[2.0, 4.0], [10.0, 12.0]]
+
+
+def test_every_copy_draws_numbers_of_its_own():
+    market = market_of(**CONTESTS, n_developers=3)
+    floor = rounds.opened(market, SEEDS).floor
+    seeds = market.phases[0].inside.inner(floor).seeds
+    assert len(seeds.unique()) == 6 and torch.equal(seeds[::3], SEEDS)
+
+
+def test_centres_bear_the_cost_of_work_on_data_that_are_sold():
+    market = market_of(rule="posted", trade=None, max_cycles=1)
+    (report,) = reports_of(market)
+    centres = market.people.rows["centre"]
+    cost = report.of(Computed).cost.unflatten(0, (2, 2)).sum(1)  # of both developers' copies
+    assert float(cost.min()) > 0
+    assert torch.allclose(report.terms["work"]["centre"], -cost)
+    assert torch.allclose(report.rewards[:, centres], report.received[:, centres] - cost)
