@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-FRAMEWORKS := supersuit openspiel torchrl benchmarl rllib
+FRAMEWORKS := supersuit openspiel torchrl benchmarl rllib skrl minari
 VENVS ?= .venvs
 # compiled files are kept, whatever the shell says: without them each process compiles everything anew
 PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n logical --dist worksteal
@@ -12,7 +12,7 @@ FEW ?= 1
 FAST ?= $(addprefix tests/, alignment core data envs learners markets mechanisms metrics render \
 	valuation test_jaxtyping_once.py test_structure.py)
 
-.PHONY: help demo test test-fast lint types bench mutate clean test-frameworks $(FRAMEWORKS:%=test-%)
+.PHONY: help demo test test-fast test-gpu lint types docs serve bench bench-peers mutate clean test-frameworks $(FRAMEWORKS:%=test-%)
 
 help:  ## show these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -34,6 +34,10 @@ test: $(STAMP) lint types  ## run the whole suite, one process a core
 test-fast: $(STAMP)  ## the library in less than a minute: one case of each test, without the long ones
 	$(PYTEST) --few $(FEW) $(FAST)
 
+# one process: a GPU serves one at a time best
+test-gpu: $(STAMP)  ## the tests that want a GPU; where there is none they are skipped
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m gpu -rs tests
+
 lint: $(STAMP)  ## ruff and the import floors
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -41,6 +45,15 @@ lint: $(STAMP)  ## ruff and the import floors
 
 types: $(STAMP)  ## mypy
 	$(BIN)/mypy
+
+# the theme tells of a successor that the site does not use
+MKDOCS := NO_MKDOCS_2_WARNING=1 OMP_NUM_THREADS=1 $(VENVS)/docs/bin/python -m mkdocs
+
+docs: $(VENVS)/docs/.installed  ## write the site of the documentation to results/site, to be read without the net
+	$(MKDOCS) build --strict --config-file docs/_site/mkdocs.yml
+
+serve: $(VENVS)/docs/.installed  ## show the site at http://127.0.0.1:8000, built anew after each change
+	$(MKDOCS) serve --config-file docs/_site/mkdocs.yml
 
 $(VENVS)/%/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENVS)/$*
@@ -64,6 +77,9 @@ $(FRAMEWORKS:%=test-%): test-%: $(VENVS)/%/.installed  ## one framework's recipe
 
 bench: $(STAMP)  ## measure speed; writes results/benchmark.json
 	$(BIN)/python scripts/benchmark.py
+
+bench-peers: $(VENVS)/peers/.installed  ## our speed beside that of others, Flower among them; writes results/peers.json
+	$(VENVS)/peers/bin/python scripts/benchmark.py --only peers --out results/peers.json
 
 mutate: $(STAMP)  ## make the code wrong in chosen places and see which the tests notice; writes results/mutants.json
 	$(BIN)/python scripts/mutate.py

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 import types
 import typing
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from marketenv.cli.words import key_and_text, twice, value_of
 from marketenv.core.lookup import lookup, unknown
 from marketenv.envs.make import MARKETS, short_name
 
@@ -30,30 +30,20 @@ def read_arguments(
     hints = typing.get_type_hints(config)
     values: dict[str, Any] = {}
     for word in words:
-        key, equals, text = word.partition("=")
-        if not equals or not key.isidentifier():
-            raise ValueError(f"arguments has {word!r}, wanted key=value, for instance n_agents=3.")
+        key, text = key_and_text(word)
         if key not in hints:
             raise unknown(f"argument of {market}", key, tuple(hints))
         if key in (apart or {}):
             raise ValueError(f"arguments has {word!r}; give {key} by {(apart or {})[key]}.")
         if key in values:
-            raise ValueError(f"arguments has {word!r} and another {key} before it; give it once.")
-        values[key] = _value(text)
+            raise twice(word, key)
+        values[key] = value_of(text)
         if not _fits(values[key], hints[key]):
             kind = hints[key].__name__ if type(hints[key]) is type else hints[key]
             raise ValueError(
                 f"arguments has {word!r}: {key} of {market} is {values[key]!r}, wanted {kind}."
             )
     return values
-
-
-def _value(text: str) -> Any:
-    """A Python literal, an infinite number, or the text itself where it is neither."""
-    try:
-        return float(text) if text.lstrip("+-") == "inf" else ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
 
 
 def _fits(value: Any, hint: Any) -> bool:

@@ -115,8 +115,8 @@ def listed(claims: dict[str, Claim]) -> None:
         conditions = (
             "; ".join(claim.conditions) if claim.experiment else f"not tested here: {claim.why}"
         )
-        about = f"{claim.market}, {claim.place}. {claim.words}"
-        print("\n".join((claim.id, f"    {about}", f"    conditions: {conditions}", "")))
+        about = (f"{claim.market}, {claim.place}", claim.words, f"conditions: {conditions}")
+        print("\n    ".join((claim.id, *about)), end="\n\n")
 
 
 def styled(part: str) -> str:

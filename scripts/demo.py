@@ -10,6 +10,7 @@ markets. Episodes are kept: a killed demo goes on where it stood.
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ sys.path.insert(0, str(ROOT))  # the agents of this repository, wherever the scr
 
 from agents.cli import command  # noqa: E402
 from agents.cli.intervals import note  # noqa: E402
-from agents.demos import data, marketplace, resources, sharing, trading  # noqa: E402
+from agents.demos import data, findings, marketplace, resources, sharing, trading  # noqa: E402
 from agents.demos.line_ups import DemoResults, differences, joined, market_of  # noqa: E402
 from agents.papers.core import units  # noqa: E402
 from agents.papers.core.audit import choose, find_claims  # noqa: E402
@@ -122,6 +123,10 @@ class Episodes:
     game: dict[str, Any]
     audited: list[Any]
 
+    def findings(self) -> list[str]:
+        """The five sentences at the head of the report."""
+        return findings.sentences(self.tournament, self.liars, self.cheats, self.game, self.audited)
+
     def sections(self) -> list[tuple[str, str]]:
         """The report's sections of the markets after the tournament."""
         more = sharing.sections(self.schemes, self.liars)
@@ -169,15 +174,28 @@ def write_report(config: DemoConfig, episodes: Episodes) -> Path:
         "Agents train networks on real handwritten digits, trade data, computing and parameters,"
         " and pay. Utility is money."
     )
+    head = findings.front(episodes.findings(), _command(config), bool(config.audit))
     sections = [
         marketplace.section(episodes.whole),
         ("The parameter market: a tournament", notes([about_tournament(config, played)])),
         *trading.sections(played, drawn),
         *episodes.sections(),
     ]
-    text = page("Markets of data, computing and parameters", intro, sections)
+    title = "Markets of data, computing and parameters"
+    text = page(title, intro, sections, findings.STYLE, head)
     units.replace(config.out / "report.html", text.encode())
     return config.out / "report.html"
+
+
+def _command(config: DemoConfig) -> str:
+    """The command that makes the same page; where it is written is left out."""
+    default, words = DemoConfig(), ["python scripts/demo.py"]
+    for name in ("seeds", "rounds", "arguments", "audit"):
+        value = getattr(config, name)
+        if value != getattr(default, name):
+            parts = value if isinstance(value, tuple) else (value,)
+            words += [command.flag(name), *(shlex.quote(str(part)) for part in parts)]
+    return " ".join(words)
 
 
 def about_tournament(config: DemoConfig, played: DemoResults) -> str:

@@ -12,6 +12,7 @@ import torch
 from hypothesis import settings
 
 jaxtyping_once.install(["marketenv", "agents"])
+os.environ.setdefault("MPLBACKEND", "agg")  # no test opens a window
 torch.set_num_threads(1)  # determinism is promised for a fixed number of threads
 settings.register_profile("marketenv", deadline=None)  # machines are noisy: no test judges times
 settings.register_profile("few", deadline=None, max_examples=20)
@@ -41,6 +42,11 @@ def pytest_collection_modifyitems(config, items):
         cases = first_of_each(items, few)
         config.hook.pytest_deselected(items=[item for item in items if item not in cases])
         items[:] = cases
+
+
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+        pytest.skip("no GPU")
 
 
 def first_of_each(items, few):

@@ -193,6 +193,7 @@ MEET_ACTIONS = [
     for path in sorted((ROOT / room).rglob("*.py"))
 ]
 NO_ACTIONS = (  # what has the shape and is no action: the file, and a part of the expression
+    ("agents/benchmarks/stepping.py", "(1 + actions) / 2"),  # the rules by hand, beside the market
     # asks and values of random auctions, over three decades
     ("agents/papers/data_valuation/payments.py", "10 ** (3 *"),
     # a lie is a power of ten times the true type

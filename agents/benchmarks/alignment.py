@@ -13,16 +13,22 @@ from functools import partial
 from statistics import median
 from typing import Any
 
-import numpy as np
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from agents.benchmarks.case import Case, case
-from marketenv.alignment import invert, match, match_among, objective, permute, random_orders
-from marketenv.alignment.spec import Orders, Permutations
+from agents.benchmarks.loops import naive, plain
+from marketenv.alignment import (
+    invert,
+    match,
+    match_among,
+    objective,
+    permute,
+    random_orders,
+    weight_matching,
+)
+from marketenv.alignment.spec import Orders
 from marketenv.core import draws
-from marketenv.core.bank import Layout
 from marketenv.core.shards import Shards
 from marketenv.learners import LEARNERS, Learner, Training
 
@@ -76,97 +82,6 @@ def ours(
     return match_among(learner.layout, spec, models, buyer, seller, keys, start, restarts=restarts)
 
 
-def plain(layout: Layout, spec: Permutations, models: Tensor) -> Orders:
-    """Loop over pairs in NumPy and SciPy, in float64 as ours; each model is converted only once."""
-    arrays = [
-        {name: view.double().numpy() for name, view in layout.views(model).items()}
-        for model in models
-    ]
-    users = {
-        tensor: [(axis, n) for n, places in spec.items() for of, axis in places if of == tensor]
-        for tensor in arrays[0]
-    }
-    orders = [
-        _plain_pair(arrays[b], arrays[s], spec, users, b)
-        for b in range(len(models))
-        for s in range(b + 1, len(models))
-    ]
-    return {name: torch.from_numpy(np.stack([order[name] for order in orders])) for name in spec}
-
-
-def _plain_pair(
-    a: dict[str, np.ndarray],
-    b: dict[str, np.ndarray],
-    spec: Permutations,
-    users: dict[str, list[tuple[int, str]]],
-    seed: int,
-) -> dict[str, np.ndarray]:
-    def product(x: np.ndarray, y: np.ndarray, axis: int) -> np.ndarray:
-        x, y = (w if axis == 0 else np.moveaxis(w, axis, 0) for w in (x, y))
-        return x.reshape(len(x), -1) @ y.reshape(len(y), -1).T
-
-    orders = {name: np.arange(a[places[0][0]].shape[places[0][1]]) for name, places in spec.items()}
-    names, rng, progress = list(spec), np.random.default_rng(seed), True
-    while progress:
-        progress = False
-        for i in rng.permutation(len(names)):
-            score: Any = 0.0
-            for tensor, axis in spec[names[i]]:
-                moved = b[tensor]
-                for at, name in users[tensor]:
-                    moved = moved.take(orders[name], at) if at != axis else moved
-                score = score + product(a[tensor], moved, axis)
-            rows, new = linear_sum_assignment(score, maximize=True)
-            if score[rows, new].sum() > score[rows, orders[names[i]]].sum() + 1e-9:
-                orders[names[i]], progress = new, True
-    return orders
-
-
-def naive(layout: Layout, spec: Permutations, models: Tensor) -> Orders:
-    """The usual PyTorch way: dicts of parameters, all products anew for each permutation."""
-    views = [dict(layout.views(model)) for model in models]
-    orders = [
-        _naive_pair(views[b], views[s], spec, b)
-        for b in range(len(models))
-        for s in range(b + 1, len(models))
-    ]
-    return {name: torch.stack([order[name] for order in orders]) for name in spec}
-
-
-def _naive_pair(
-    a: dict[str, Tensor], b: dict[str, Tensor], spec: Permutations, seed: int
-) -> Orders:
-    def permuted(tensor: str, but: int) -> Tensor:
-        value = b[tensor]
-        for name, places in spec.items():
-            for of, axis in places:
-                if of == tensor and axis != but:
-                    value = torch.index_select(value, axis, orders[name])
-        return value
-
-    orders = {
-        name: torch.arange(a[places[0][0]].shape[places[0][1]]) for name, places in spec.items()
-    }
-    rng, names, progress = np.random.default_rng(seed), list(spec), True
-    while progress:
-        progress = False
-        for i in rng.permutation(len(names)):
-            n = len(orders[names[i]])
-            score = torch.zeros(n, n)
-            for tensor, axis in spec[names[i]]:
-                x, y = (
-                    torch.moveaxis(w, axis, 0).reshape(n, -1)
-                    for w in (a[tensor], permuted(tensor, axis))
-                )
-                score += torch.tensordot(x, y, dims=([1], [1]))
-            new = torch.from_numpy(linear_sum_assignment(score.numpy(), maximize=True)[1])
-            eye = torch.eye(n)
-            gain = torch.tensordot(score, eye[new]) - torch.tensordot(score, eye[orders[names[i]]])
-            if float(gain) > 1e-5:
-                orders[names[i]], progress = new, True
-    return orders
-
-
 def seconds(
     sides: dict[str, Callable[[], Any]], repeats: int, threads: int = 1
 ) -> dict[str, float]:
@@ -215,6 +130,71 @@ def _ways(learner: Learner, params: Tensor, state: str, repeats: int) -> list[Ca
         rows.append(case(f"{name}: faster than the {side}", faster, "times"))
         rows.append(case(f"{name}: objective against the {side}", better, "ratio"))
     return rows
+
+
+def cpu_seconds(sides: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
+    """Least CPU seconds of each side on one thread, in turns of one call that warms up and five."""
+    before, times = torch.get_num_threads(), {name: list[float]() for name in sides}
+    torch.set_num_threads(1)
+    for _ in range(repeats):
+        for name, side in sides.items():
+            side()
+            for _ in range(5):
+                start = time.process_time()
+                side()
+                times[name].append(time.process_time() - start)
+    torch.set_num_threads(before)
+    return {name: min(some) for name, some in times.items()}
+
+
+def single_pairs(models: int = 12, repeats: int = 3, width: int = 512) -> list[Case]:
+    """Pairs of models alone, in the way of many pairs, and by two loops.
+
+    The naive PyTorch loop takes the steps of the public code of Git Re-Basin.
+
+    width: of the layers of the wide model
+    """
+    rows = []
+    for hidden, turns in ((PAPER, 5 * repeats), ((width,) * 3, 1)):
+        learner = LEARNERS["mlp"]((784,), 10, "classification", TRAINING, hidden=hidden)
+        fresh, trained = training_history(learner, models, (784,), 1)
+        name = "MLP 784-" + "-".join(map(str, (*hidden, 10)))
+        rows += _single(f"{name}, untrained", learner, fresh, turns)
+        rows += _single(f"{name}, trained", learner, trained, turns)
+    return rows
+
+
+def _single(name: str, learner: Learner, models: Tensor, repeats: int) -> list[Case]:
+    """CPU time per pair, and objectives, of pairs (0, 1), (2, 3), ..., each matched alone."""
+    layout, spec = learner.layout, learner.permutations or {}
+    ways: dict[str, Callable[[Tensor], Orders]] = {
+        "a pair alone": partial(ours, learner),
+        "the way of many pairs": partial(_as_many, learner),
+        "NumPy loop": partial(plain, layout, spec),
+        "naive PyTorch loop": partial(naive, layout, spec),
+    }
+    pairs = [models[[row, row + 1]] for row in range(0, len(models) - 1, 2)]
+    times = [
+        cpu_seconds({way: partial(run, two) for way, run in ways.items()}, repeats) for two in pairs
+    ]
+    sums = {way: sum(some[way] for some in times) for way in ways}
+    fits = {way: sum(quality(learner, two, run(two)) for two in pairs) for way, run in ways.items()}
+    rows = [case(f"{name}: {way}", sums[way] / len(pairs) * 1e3, "CPU ms/pair") for way in ways]
+    own, *others = ways
+    for way in others:
+        rows.append(case(f"{name}: faster than {way}", sums[way] / sums[own], "times"))
+        rows.append(case(f"{name}: objective against {way}", fits[own] / fits[way], "ratio"))
+    return rows
+
+
+def _as_many(learner: Learner, models: Tensor) -> Orders:
+    """Match pairs in the way that is taken where they are many."""
+    few, wide = weight_matching.FEW_PAIRS, weight_matching.WIDE
+    weight_matching.FEW_PAIRS, weight_matching.WIDE = 0, max(models.shape[1], 1)
+    try:
+        return ours(learner, models)
+    finally:
+        weight_matching.FEW_PAIRS, weight_matching.WIDE = few, wide
 
 
 def cold_and_warm(name: str, learner: Learner, history: list[Tensor], repeats: int) -> list[Case]:
@@ -284,4 +264,11 @@ def cases(wide: int = 512) -> list[Callable[..., list[Case]]]:
 
     wide: width of the wide layers
     """
-    return [against_loops, paper_mlp_warm, partial(wide_mlp, width=wide), residual, recovery]
+    return [
+        against_loops,
+        partial(single_pairs, width=wide),
+        paper_mlp_warm,
+        partial(wide_mlp, width=wide),
+        residual,
+        recovery,
+    ]

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from agents.benchmarks.case import Case, case
-from marketenv import make_market, make_parallel, make_vec
+from marketenv import make_market, make_parallel
 from marketenv.core import draws, rounds, tree
 from marketenv.core.market import Market, agent_names
 from marketenv.data.dataset import Dataset
@@ -46,28 +46,6 @@ def best_threads(call: Any, repeats: int = 5) -> tuple[float, int]:
             times.append(time.perf_counter() - start)
         timings.append((statistics.median(times), threads))
     return min(timings)
-
-
-def reference_steps(n_markets: int = 4096, steps: int = 20) -> list[Case]:
-    """Agent-steps a second of the reference market's vector environment; both agents count."""
-    venv = make_vec("reference_v0", n_markets, agent="buyer_0")
-    venv.reset(seed=0)
-    actions = venv.action_space.sample()
-
-    def some_steps() -> None:
-        for _ in range(steps):
-            venv.step(actions)
-
-    seconds, threads = best_threads(some_steps)
-    value = 2 * n_markets * steps / seconds
-    return [
-        case(
-            f"reference_v0 vector step, {n_markets} markets",
-            value,
-            "agent-steps/s",
-            threads=threads,
-        )
-    ]
 
 
 def trading_rounds(
@@ -250,7 +228,7 @@ def cases(quick: bool = False) -> list[Case]:
     """All measurements of this file; ``quick`` runs small sizes, for tests."""
     sizes = (4,) if quick else (1, 16, 256)
     threads = ("1",) if quick else ("1", "2")
-    measurements = reference_steps(64, 2) if quick else reference_steps()
+    measurements: list[Case] = []
     for setting in SETTINGS:
         for size in sizes:
             measurements += trading_case(setting, size, threads)

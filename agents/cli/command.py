@@ -197,8 +197,11 @@ def sheltered() -> Iterator[None]:
 # --- what is checked before any work --------------------------------------------------------------
 
 
-def check_folder(*folders: Path) -> None:
-    """Make folders for results before any work; ValueError for one that cannot be written to."""
+def check_folder(*folders: Path, option: str = "--out") -> None:
+    """Make folders for results before any work; ValueError for one that cannot be written to.
+
+    option: by which the user named them
+    """
     for folder in folders:
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -206,15 +209,16 @@ def check_folder(*folders: Path) -> None:
                 pass
         except OSError as error:
             raise ValueError(
-                f"--out: nothing can be written to {folder}: {error.strerror}. Give another --out."
+                f"{option}: nothing can be written to {folder}: {error.strerror}. Give another"
+                f" {option}."
             ) from error
 
 
-def check_file(file: Path) -> None:
+def check_file(file: Path, option: str = "--out") -> None:
     """Make the folder of a file before any work; ValueError for a file that cannot be written."""
-    check_folder(file.parent)
+    check_folder(file.parent, option=option)
     if file.exists() and not file.is_file():
-        raise ValueError(f"--out: {file} is no file. Give another --out.")
+        raise ValueError(f"{option}: {file} is no file. Give another {option}.")
 
 
 def check_least(least: int, **counts: int) -> None:

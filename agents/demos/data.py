@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from agents.demos.line_ups import STANDS, TRUTHFUL, market_of
+from agents.demos.line_ups import STANDS, TRUTHFUL, market_of, meanings
 from agents.markets import STRATEGIES
 from agents.papers.core.units import Unit, beat
 from marketenv.core import rounds
@@ -91,4 +91,4 @@ def section(results: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
         " their rows alone. Money held back is paid by the realised accuracy."
     )
     note = f'<p class="note">{text}</p>'
-    return "Data market: one seller cheats", table(HEAD, rows(results)) + note
+    return "Data market: one seller cheats", table(HEAD, rows(results)) + meanings(SELLERS) + note

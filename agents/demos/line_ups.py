@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +195,17 @@ def below(gaps: Mapping[str, np.ndarray]) -> str:
     """The note below a table of these differences, as HTML."""
     words = note(differences(gaps).values(), "seeds")
     return f'<p class="note">{words}</p>' if words else ""
+
+
+def meanings(names: Sequence[str]) -> str:
+    """What every strategy does, one line each, as HTML."""
+    texts = {name: STRATEGIES[name].summary for name in names if name in STRATEGIES}
+    texts |= {OUTSIDE: "Nobody ever trades."} if OUTSIDE in names else {}
+    rows = "".join(
+        f"<dt><code>{escape(name)}</code></dt><dd>{escape(text)}</dd>"
+        for name, text in texts.items()
+    )
+    return f"<details open><summary>What the strategies do</summary><dl>{rows}</dl></details>"
 
 
 def gap_picture(points: Mapping[str, np.ndarray], title: str, unit: str) -> tuple[Figure, str]:

@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from agents.demos.line_ups import STANDS, TRUTHFUL, market_of
+from agents.demos.line_ups import STANDS, TRUTHFUL, market_of, meanings
 from agents.lineups import find_profile
 from agents.markets import STRATEGIES
 from agents.papers.core.units import Unit, beat
 from marketenv.core import rounds
 from marketenv.core.market import Market, Report
 from marketenv.markets.resource_market import Commit, Committed, Matched
-from marketenv.render import draw_network, draw_points, figure, picture, table
+from marketenv.render import draw_network, draw_points, figure, notes, picture, table
 
 MARKET = "resource_market_v0"
 GAME = ("learner=None", "n_owners=5", "n_centres=5")  # the game alone
@@ -191,8 +191,8 @@ def sections(
     dots = (
         "A dot is a seed, the diamond is the mean; the dashed line is the mean of an honest owner."
     )
-    leader_table = table(LEADER_HEAD, leader_rows(game)) + f'<p class="note">{leaders}</p>'
-    owner_table = table(OWNER_HEAD, owner_rows(cheats)) + f'<p class="note">{owners}</p>'
+    leader_table = table(LEADER_HEAD, leader_rows(game)) + meanings(LEADERS) + notes([leaders])
+    owner_table = table(OWNER_HEAD, owner_rows(cheats)) + meanings(OWNERS) + notes([owners])
     return [
         (
             "Resource market: the leader's payment",

@@ -13,6 +13,7 @@ from agents.demos.line_ups import (
     differences,
     gap_picture,
     joined,
+    meanings,
     names_of,
     units_of,
 )
@@ -108,7 +109,7 @@ def sections(schemes: Mapping[str, DemoResults], liars: DemoResults) -> list[tup
         " model than the trained one."
     )
     scheme_table = table(SCHEME_HEAD, scheme_rows(schemes))
-    liar_table = table(liar_head(liars), liar_rows(liars)) + below(gaps)
+    liar_table = table(liar_head(liars), liar_rows(liars)) + below(gaps) + meanings(liars.names)
     return [
         (
             "Model sharing: the paper's market and others",
@@ -116,6 +117,9 @@ def sections(schemes: Mapping[str, DemoResults], liars: DemoResults) -> list[tup
         ),
         (
             "Model sharing: liars and attackers",
-            liar_table + f'<p class="note">{about_liars}</p>' + picture(fig, caption),
+            liar_table
+            + meanings(liars.names)
+            + f'<p class="note">{about_liars}</p>'
+            + picture(fig, caption),
         ),
     ]

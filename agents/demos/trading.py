@@ -16,6 +16,7 @@ from agents.demos.line_ups import (
     below,
     differences,
     gap_picture,
+    meanings,
     names_of,
     units_of,
 )
@@ -46,7 +47,7 @@ def head_of(results: DemoResults) -> tuple[str, ...]:
     """The heads of ``rows_of``."""
     gain = heading("gain over truth", differences(results.gaps()).values())
     accuracies = ("accuracy in", "accuracy out")
-    return ("strategy", "utility", gain, *accuracies, "paid", "earned", "bought", "sold")
+    return ("strategy", "utility", gain, *accuracies, "paid", "received", "bought", "sold")
 
 
 def rows_of(results: DemoResults) -> list[tuple[str, ...]]:
@@ -129,6 +130,7 @@ def sections(
     tables = (
         table(head_of(results), rows_of(results))
         + below(results.gaps())
+        + meanings(results.names)
         + picture(*pictures_by_name["differences"])
     )
     return [

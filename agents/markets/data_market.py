@@ -13,6 +13,7 @@ from marketenv.markets.data_market import (
     Deliver,
     Delivered,
     Offered,
+    Piloted,
     Select,
     Selected,
     TrainedOnPurchase,
@@ -54,7 +55,8 @@ def goods(market: Market, before: Situation, report: Report, after: Situation) -
     """What the realised accuracy is worth to the buyer, less the cost of rows and audits."""
     types, config, floor = before.floor.types, market.config, before.floor
     selected, conduct, world = report.of(Selected), report.of(Offered).conduct, floor.world
-    gain = report.of(TrainedOnPurchase).realised - world.baseline
+    outside_option = report.of(Piloted).forecast.outside_option
+    gain = report.of(TrainedOnPurchase).realised - outside_option
     audits = config.audit_cost * selected.audited.double().sum(1)
     labels = world.labelled_share * (1 - conduct.wrong)
     honest_rows = conduct.different(world.size, selected.points) * (1 - conduct.bait)
@@ -72,7 +74,8 @@ def agreed(market: Market, before: Situation, report: Report) -> Tensor:
     outcome = select.rule.pay(selected.asks, selected.values, selected.budget)
     sales = outcome.allocation & (selected.points > 0)[:, None]
     accuracies = (selected.predicted, report.of(TrainedOnPurchase).realised)
-    promised, realised = ((a - before.floor.world.baseline)[:, None] for a in accuracies)
+    outside_option = report.of(Piloted).forecast.outside_option
+    promised, realised = ((a - outside_option)[:, None] for a in accuracies)
     prices = outcome.prices * sales
     parts = hold_back(prices, selected.hold_back, promised, realised, release=deliver.release)
     due = torch.where(report.of(Delivered).caught[:, None], 0.0, parts.at_once + parts.released)

@@ -30,7 +30,7 @@ PARTS: dict[str, tuple[Entry, type[Any]]] = {
     "model_sharing": (model_sharing.ENTRY, Shared),
 }
 SMALL = {"n_developers": 2, "n_owners": 3, "n_centres": 2, "max_cycles": 2}
-MONEY = frozenset(("paid", "received", "earned"))  # of all parts together, so once
+MONEY = frozenset(("paid", "received"))  # of all parts together, so once
 
 
 # --- parts ----------------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ def facts(before: Situation, report: Report) -> Facts:
         "purchases": sharing.bought,
         "sales": sharing.sold,
         "paid": report.paid,
-        "earned": report.received,
+        "received": report.received,
         "loss": report.of(Left).loss,
     }
     return ratios | {name: (values * here, here) for name, values in numbers.items()}

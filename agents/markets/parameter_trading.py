@@ -36,7 +36,7 @@ def facts(before: Situation, report: Report) -> Facts:
         "purchases": trading.bought,
         "sales": trading.sold,
         "paid": report.paid,
-        "earned": report.received,
+        "received": report.received,
         "loss": report.of(Scored).loss,
     }
     return ratios | {name: (values.double(), one) for name, values in numbers.items()}

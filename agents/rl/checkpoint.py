@@ -9,9 +9,13 @@ so a run that is killed meanwhile leaves the former one; the latest is kept.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import pickle
 import random
 import shutil
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +31,17 @@ from marketenv.envs.sb3 import MarketSB3Env
 from .meter import Meter
 
 PART = "part"  # suffix of a folder that is being written
+# what json, zipfile, torch, pickle, stable-baselines3 and the markets raise for damaged files
+DAMAGE: tuple[type[Exception], ...] = (
+    ValueError,
+    KeyError,
+    OSError,
+    EOFError,
+    RuntimeError,
+    AssertionError,
+    zipfile.BadZipFile,
+    pickle.UnpicklingError,
+)
 
 
 def latest(folder: Path) -> Path | None:
@@ -64,9 +79,23 @@ def save(folder: Path, model: BaseAlgorithm, state: dict[str, Any]) -> Path:
     return final
 
 
+@contextlib.contextmanager
+def readable(checkpoint: Path) -> Iterator[None]:
+    """Say of a damaged file which checkpoint it is of, and what to do."""
+    try:
+        yield
+    except DAMAGE as error:
+        raise ValueError(
+            f"cannot read the checkpoint {checkpoint}: {error} Wanted the files as they were"
+            " written; put them back, or delete this folder to start anew."
+        ) from error
+
+
 def read_state(checkpoint: Path) -> dict[str, Any]:
-    """The part of a checkpoint that JSON holds."""
-    return json.loads((checkpoint / "state.json").read_text(encoding="utf8"))
+    """The part of a checkpoint that JSON holds; ValueError where it is damaged."""
+    with readable(checkpoint):
+        state: dict[str, Any] = json.loads((checkpoint / "state.json").read_text(encoding="utf8"))
+        return state
 
 
 def load(
@@ -74,8 +103,17 @@ def load(
 ) -> BaseAlgorithm:
     """A model on its running markets, as the checkpoint has them.
 
-    The zip and the replay buffer are pickles: load only your own.
+    The zip and the replay buffer are pickles: load only your own. Raises ValueError for damaged
+    files.
     """
+    with readable(checkpoint):
+        return _loaded(checkpoint, algorithm, envs, state)
+
+
+def _loaded(
+    checkpoint: Path, algorithm: type[BaseAlgorithm], envs: VecNormalize, state: dict[str, Any]
+) -> BaseAlgorithm:
+    """A model on its running markets."""
     model = algorithm.load(checkpoint / "model.zip", env=envs, device="cpu", force_reset=False)
     _, meter, markets = layers(model)
     markets.load(checkpoint / "markets.safetensors")

@@ -23,6 +23,10 @@ PARTS: dict[str, dict[str, Any]] = {
     "data_market_v0": {"rule": "procurement"},
     "model_sharing_v0": {"trade": "ipfl"},
 }
+# by an argument of a part, that of the marketplace which stands for it
+INSTEAD = {"pricing": "compute"}
+# arguments that name traders of the parameter market by number, and how many it has by default
+NUMBERED, TRADERS = ("offered_layers", "coalition"), 4
 # by roles of these markets, who plays them in the marketplace
 ROLES = {"leader": "developer", "buyer": "developer", "seller": "owner"}
 
@@ -58,8 +62,11 @@ class Strategy:
         if market != MARKETPLACE or MARKETPLACE in self.builders:
             return dict(self.config)
         part = next(name for name in PARTS if name in self.builders)
-        own = {part.removesuffix("_v0"): dict(self.config)} if self.config else {}
-        return {**PARTS[part], **own}
+        whole = {INSTEAD[name]: value for name, value in self.config.items() if name in INSTEAD}
+        own = {name: value for name, value in self.config.items() if name not in INSTEAD}
+        whole |= {part.removesuffix("_v0"): own} if own else {}
+        whole |= {"n_developers": TRADERS} if any(name in own for name in NUMBERED) else {}
+        return {**PARTS[part], **whole}
 
     def role_in(self, market: str) -> str | None:
         """The role whose moves it changes in a market, by the market's name; None: everybody's."""

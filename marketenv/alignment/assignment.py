@@ -64,3 +64,9 @@ def assign(scores: Float[Tensor, "pairs n n"]) -> Int[Tensor, "pairs n"]:
     costs = scores.neg().double().cpu().contiguous().numpy()
     solver = next(iter(SOLVERS.values()))
     return torch.from_numpy(solver(costs)).to(scores.device, torch.int64)
+
+
+def assign_one(scores: Float[ndarray, "n n"]) -> Int[ndarray, "n"]:
+    """``assign`` for one matrix of scores in NumPy."""
+    costs = np.negative(scores, dtype=np.float64)
+    return next(iter(SOLVERS.values()))(costs[None])[0]

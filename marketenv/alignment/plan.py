@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
-from marketenv.alignment.spec import Permutations, check_spec
+from marketenv.alignment.spec import Permutations, Places, check_spec
 from marketenv.core.bank import Layout
 
 Place = tuple[str, int]  # a tensor and one of its axes
@@ -41,6 +42,7 @@ class Plan:
     steps:      permutations that are solved in one call: they share no tensor and have one length
     first:      the order of the first pass, each with those of its moving terms whose other
                 permutations come before it
+    users:      the permutations of each tensor that has some, each with its axis
     """
 
     sizes: dict[str, int]
@@ -50,6 +52,7 @@ class Plan:
     neighbours: dict[str, tuple[str, ...]]
     steps: Groups
     first: tuple[tuple[str, tuple[Term, ...]], ...]
+    users: dict[str, Places]
 
 
 def phases(neighbours: dict[str, tuple[str, ...]]) -> Groups:
@@ -71,7 +74,17 @@ def phases(neighbours: dict[str, tuple[str, ...]]) -> Groups:
 
 
 def plan_of(layout: Layout, permutations: Permutations) -> Plan:
-    """Sort a spec's places into terms, its permutations into steps, and order the first pass."""
+    """Sort a spec's places into terms, its permutations into steps, and order the first pass.
+
+    A plan is made once for a spec, and is to be read only.
+    """
+    return _plan(layout, tuple((name, tuple(places)) for name, places in permutations.items()))
+
+
+@functools.lru_cache(maxsize=64)
+def _plan(layout: Layout, spec: tuple[tuple[str, Places], ...]) -> Plan:
+    """``plan_of`` for a spec that can be looked up."""
+    permutations = dict(spec)
     sizes, shapes = check_spec(layout, permutations), dict(layout.shapes)
     users: dict[str, dict[int, str]] = {}
     for name, places in permutations.items():
@@ -92,7 +105,10 @@ def plan_of(layout: Layout, permutations: Permutations) -> Plan:
         for n in dict.fromkeys(sizes[name] for name in phase):
             steps.append(tuple(name for name in phase if sizes[name] == n))
     number = {name: place for place, name in enumerate(sizes)}
-    return Plan(sizes, number, still, moving, neighbours, tuple(steps), _first(shapes, terms))
+    axes = {
+        tensor: tuple((name, axis) for axis, name in of.items()) for tensor, of in users.items()
+    }
+    return Plan(sizes, number, still, moving, neighbours, tuple(steps), _first(shapes, terms), axes)
 
 
 def _term(place: Place, users: dict[str, dict[int, str]], shapes: Shapes) -> Term:

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
-from marketenv.alignment.ascent import Problem, ascend, grounded, problem_of, value
-from marketenv.alignment.plan import plan_of
+from marketenv.alignment import one_pair
+from marketenv.alignment.ascent import (
+    PROGRESS,
+    Problem,
+    ascend,
+    grounded,
+    norms,
+    problem_of,
+    value,
+)
+from marketenv.alignment.plan import Plan, plan_of
 from marketenv.alignment.spec import (
     Orders,
     Permutations,
@@ -21,7 +33,11 @@ from marketenv.core import draws
 from marketenv.core.bank import Layout
 from marketenv.core.checks import whole
 
+# orders to begin with, and which pairs have them
+Starts = Iterator[tuple[Orders | None, Bool[Tensor, "pairs"]]]
 MAX_SWEEPS = 100
+# one by one are matched, on a CPU, at most so many pairs, and pairs with so long a permutation
+FEW_PAIRS, WIDE = 16, 64
 LIMIT_BYTES = 256 * 2**20
 
 
@@ -84,8 +100,9 @@ def match(
     another, the one with most known inputs and outputs first, each by its fixed neighbours alone (a
     permuted copy of an MLP is then always recovered); further starts are random. (3) A step counts
     if it gains 1e-12 of |target| |source|. (4) A tensor that one permutation reorders on two axes
-    is linearised at the current order. Local optima exist where a tensor lies between two
-    permutations; without such a tensor the first assignment is exact.
+    is linearised at the current order. (5) On a CPU, products of layers as wide as 512 units are
+    float32; a step counts by its gain in float64. Local optima exist where a tensor lies between
+    two permutations; without such a tensor the first assignment is exact.
 
     >>> layout, spec = Layout((("w", (3, 1)), ("v", (1, 3)))), {"h": (("w", 0), ("v", 1))}
     >>> source = torch.tensor([[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]])
@@ -133,40 +150,38 @@ def match_among(
     tensor([[2, 0, 1]])
     """
     max_sweeps, restarts = whole(max_sweeps, "max_sweeps", 1), whole(restarts, "restarts", 1)
-    plan, identity = plan_of(layout, permutations), identity_orders(layout, permutations, keys)
-    if not len(keys):
-        return identity
+    plan = plan_of(layout, permutations)
+    if not len(keys) or not permutations:
+        return identity_orders(layout, permutations, keys)
     known = torch.zeros_like(keys, dtype=torch.bool)
-    if start is not None and permutations:
+    if start is not None:
         known = known_orders(layout, permutations, start, len(keys))
-    first = start if start is not None and permutations else identity
     # each permutation by itself: the first start ends at the best
     count = restarts if any(plan.moving.values()) else 1
     # two models unfolded along two axes, a pair's own copies of its largest tensors, and scores of
     # each permutation
     per_pair = 8 * (6 * layout.size + 3 * sum(n * n for n in plan.sizes.values()))
     chunk = max(1, limit_bytes // per_pair)
+    best = _alone if alone(plan, models, len(keys)) else _together
     parts = []
-    with torch.inference_mode():  # a tenth less time, in many small steps
-        for rows in torch.arange(len(keys), device=keys.device).split(chunk):
-            both = torch.cat([target[rows], source[rows]])
-            numbers, places = torch.unique(both, return_inverse=True)
-            problem = problem_of(layout, plan, models[numbers], *places.view(2, len(rows)))
-            begin = {name: order[rows] for name, order in first.items()}
-            starts = _starts(layout, permutations, begin, known[rows], keys[rows], count)
-            same = {name: order[rows] for name, order in identity.items()}
-            parts.append(_best_of(problem, same, starts, max_sweeps))
+    for row in range(0, len(keys), chunk):
+        rows = slice(row, row + chunk)
+        begin = start and {name: order[rows] for name, order in start.items()}
+        starts = _starts(layout, permutations, begin, known[rows], keys[rows], count)
+        parts.append(best(layout, plan, models, target[rows], source[rows], starts, max_sweeps))
+    if len(parts) == 1:
+        return parts[0]
     return {name: torch.cat([orders[name] for orders in parts]) for name in plan.sizes}
 
 
 def _starts(
     layout: Layout,
     permutations: Permutations,
-    first: Orders,
+    first: Orders | None,
     known: Bool[Tensor, "pairs"],
     keys: Int[Tensor, "pairs"],
     count: int,
-) -> Iterator[tuple[Orders, Bool[Tensor, "pairs"]]]:
+) -> Starts:
     """Orders to begin with, and the pairs that have them: first these, then random orders."""
     yield first, known
     for number in range(1, count):
@@ -174,12 +189,64 @@ def _starts(
         yield orders, torch.ones_like(known)
 
 
-def _best_of(
-    problem: Problem,
-    best: Orders,
-    starts: Iterator[tuple[Orders, Bool[Tensor, "pairs"]]],
+def alone(plan: Plan, models: Float[Tensor, "models params"], n_pairs: int) -> bool:
+    """Whether pairs are matched one by one: on a CPU, where they are few or their layers wide."""
+    wide = max(plan.sizes.values()) >= WIDE
+    return models.device.type == "cpu" and (n_pairs <= FEW_PAIRS or wide)
+
+
+def _alone(
+    layout: Layout,
+    plan: Plan,
+    models: Float[Tensor, "models params"],
+    target: Int[Tensor, "pairs"],
+    source: Int[Tensor, "pairs"],
+    starts: Starts,
     max_sweeps: int,
 ) -> Orders:
+    """Match one pair after the other."""
+    models = models.detach() if models.dtype == torch.float32 else models.detach().double()
+    lengths, begins, flat = norms(models).tolist(), list(starts), models.numpy()
+    rough = one_pair.large(layout, plan, lengths)
+    view = functools.cache(lambda row: one_pair.views_of(layout, plan, flat[row], rough))
+    ends = []
+    for row, (to, of) in enumerate(zip(target.tolist(), source.tolist(), strict=True)):
+        end, tolerance = one_pair.identity(plan), PROGRESS * lengths[to] * lengths[of]
+        if math.isfinite(tolerance):
+            pair = one_pair.pair_of(plan, view(to), view(of), tolerance)
+            begin = [_begin(orders, known, row) for orders, known in begins]
+            end = one_pair.best_of(pair, begin, max_sweeps)
+        ends.append(end)
+    return {name: torch.from_numpy(np.array([end[name] for end in ends])) for name in plan.sizes}
+
+
+def _begin(orders: Orders | None, known: Bool[Tensor, "pairs"], row: int) -> one_pair.Orders | None:
+    """The orders with which one pair begins; None for the first pass."""
+    if orders is None or not known[row]:
+        return None
+    return {name: order[row].numpy() for name, order in orders.items()}
+
+
+def _together(
+    layout: Layout,
+    plan: Plan,
+    models: Float[Tensor, "models params"],
+    target: Int[Tensor, "pairs"],
+    source: Int[Tensor, "pairs"],
+    starts: Starts,
+    max_sweeps: int,
+) -> Orders:
+    """Match all pairs at once."""
+    with torch.inference_mode():  # a tenth less time, in many small steps
+        numbers, places = torch.unique(torch.cat([target, source]), return_inverse=True)
+        problem = problem_of(layout, plan, models[numbers], *places.view(2, len(target)))
+        best = {name: torch.arange(n, device=target.device) for name, n in plan.sizes.items()}
+        best = {name: order.repeat(len(target), 1) for name, order in best.items()}
+        best = _best_of(problem, best, starts, max_sweeps)
+    return {name: order.clone() for name, order in best.items()}
+
+
+def _best_of(problem: Problem, best: Orders, starts: Starts, max_sweeps: int) -> Orders:
     """Climb from every start, and keep the highest end above ``best``.
 
     A pair without a start begins by the first pass.
@@ -187,7 +254,7 @@ def _best_of(
     names, rows = tuple(best), torch.arange(len(problem.tolerance), device=problem.tolerance.device)
     highest = problem.unmoved
     for start, known in starts:
-        orders = {name: order.clone() for name, order in start.items()}
+        orders = {name: order.clone() for name, order in (start or best).items()}
         stale = known.new_ones(len(known), len(names))
         if not bool(known.all()):
             grounded(problem, (~known).nonzero()[:, 0], orders, stale)

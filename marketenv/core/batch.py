@@ -85,7 +85,7 @@ class Batch:
         quoted before nothing changes.
         """
         now = state.start
-        if not bool(state.over.all()):
+        if len(state.over_markets) < self.n_markets:
             now = rounds.begun(self.market, now)
         return self._stand(state, now, look(self.market, state, now, ends))
 
@@ -134,22 +134,24 @@ class Batch:
         Markets that restart are opened before anything of the new round is computed for anybody.
         """
         over, old = state.over, before.over
-        index, last, ends = (over & ~old).nonzero()[:, 0], state.start, None
+        again = len(before.over_markets) > 0
+        index = (over & ~old).nonzero()[:, 0] if again else state.over_markets
+        last, ends = state.start, None
         if len(index):
             last = last if len(index) == self.n_markets else tree.rows(last, index)
             ends = rounds.observe_end(self.market, last)
-        if restart and bool(over.any()):
+        if restart and len(state.over_markets):
             state = opened(self.market, state, over)
-        turn = Turn(
-            observations=self._begin(state, None if bool(old.any()) else ends),
+        return Turn(
+            observations=self._begin(state, None if again else ends),
             rewards=report.rewards,
             terminated=report.terminated,
             truncated=over & ~report.terminated,
             report=report,
+            over=None if ends is None else index,
+            last=None if ends is None else last,
+            final_observations=ends,
         )
-        if ends is None:
-            return turn
-        return dataclasses.replace(turn, over=index, last=last, final_observations=ends)
 
     def running(self) -> rounds.Situation:
         """Where the markets stand; ValueError before the first reset."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Bool, Int
@@ -31,6 +32,11 @@ class BatchState:
     episodes: EpisodeSeeds
     over: Tensor  # not checked yet where a file was just read
 
+    @cached_property
+    def over_markets(self) -> Int[Tensor, "some"]:
+        """Numbers of the markets that are over."""
+        return self.over.nonzero()[:, 0]
+
 
 def opened(
     market: Market,
@@ -43,16 +49,18 @@ def opened(
     Where a seed is -1, or there are none, a market opens its next episode. No round has begun.
     """
     index = mask.nonzero()[:, 0]
-    seeds = torch.full_like(mask, -1, dtype=torch.int64) if seeds is None else seeds
+    everyone = len(index) == len(mask)
     if before is None:
+        seeds = torch.full_like(mask, -1, dtype=torch.int64) if seeds is None else seeds
         episodes = EpisodeSeeds(seeds, torch.zeros_like(seeds)).begun(seeds, mask)
         nothing = Finished.nothing(market, len(mask))
         start = rounds.opened(market, episodes.seeds[index])
         return BatchState(start, (), nothing, episodes, torch.zeros_like(mask))
     episodes = before.episodes.begun(seeds, mask)
-    start = rounds.opened(market, episodes.seeds[index])
-    start = start if len(index) == len(mask) else tree.put(before.start, index, start)
-    return BatchState(start, (), before.finished.cleared(mask), episodes, before.over & ~mask)
+    start = rounds.opened(market, episodes.seeds if everyone else episodes.seeds[index])
+    start = start if everyone else tree.put(before.start, index, start)
+    finished = before.finished.emptied() if everyone else before.finished.cleared(mask)
+    return BatchState(start, (), finished, episodes, before.over & ~mask)
 
 
 def played(
@@ -66,7 +74,7 @@ def played(
     now: the next round's beginning, if all had played
     """
     waits = before.over if hold is None else before.over | hold
-    waiting = bool(waits.any())
+    waiting = len(before.over_markets) > 0 if hold is None else bool(waits.any())
     if waiting:
         index = waits.nonzero()[:, 0]
         now = tree.put(now, index, tree.rows(before.start, index))
@@ -87,7 +95,7 @@ def look(
 
     ends: what they see there, where it is known
     """
-    index = state.over.nonzero()[:, 0]
+    index = state.over_markets
     if state.moves or not len(index):
         return rounds.observe(market, now)
     if ends is None:

@@ -17,12 +17,9 @@ from marketenv.core import tree
 from marketenv.core.floor import Floor
 from marketenv.core.ledger import Flow, Ledger, check_booked
 from marketenv.core.market import Market, Outcome, Phase, agent_names
+from marketenv.core.numbers import finite
 from marketenv.core.parts import made, taken
-
-
-def library(phase: Phase) -> bool:
-    """Whether a phase is this library's, which edits nothing in place and keeps the contract."""
-    return type(phase).__module__.startswith("marketenv.")
+from marketenv.core.phase import library
 
 
 def handed(phase: Phase, *parts: Any) -> tuple[Any, ...]:
@@ -239,17 +236,16 @@ def fits(value: Any, shape: tuple[int, ...], device: torch.device) -> bool:
 
 def check_closed(market: Market, floor: Floor, rewards: Tensor) -> None:
     """Refuse rewards that are not finite, and money left in an account that has to be empty."""
-    left = [floor.cash(name) != 0 for name in market.people.empty]
-    bad = torch.cat([~rewards.isfinite(), *left], 1)
-    if not bool(bad.any()):
-        return
-    if not bool(rewards.isfinite().all()):
+    left = [floor.ledger.cash[:, floor.where(name)] for name in market.people.empty]
+    if not finite(rewards):
         place, agent = (~rewards.isfinite()).nonzero()[0].tolist()
         raise ValueError(
             f"the round gave a reward of {float(rewards[place, agent])} to"
             f" {agent_names(market)[agent]} of market {place}, wanted a finite number: a part of"
             " the market, such as a gain or a payment, returned numbers not finite or too large."
         )
+    if not left or not bool(torch.cat(left, 1).any()):
+        return
     name = next(name for name in market.people.empty if bool((floor.cash(name) != 0).any()))
     place, row = (floor.cash(name) != 0).nonzero()[0].tolist()
     raise ValueError(

@@ -33,8 +33,15 @@ class EpisodeSeeds:
         later = draws.fold(self.base, "episode", self.number)
         return torch.where(self.number > 0, later, self.base)
 
-    def begun(self, seeds: Int[Tensor, "markets"], mask: Bool[Tensor, "markets"]) -> EpisodeSeeds:
-        """The masked markets begin episodes of new seeds, or their next ones where a seed is -1."""
+    def begun(
+        self, seeds: Int[Tensor, "markets"] | None, mask: Bool[Tensor, "markets"]
+    ) -> EpisodeSeeds:
+        """The masked markets begin episodes of new seeds, or their next ones where a seed is -1.
+
+        seeds: None where all begin their next ones
+        """
+        if seeds is None:
+            return EpisodeSeeds(self.base, self.number + mask)
         number = torch.where(seeds >= 0, 0, self.number + 1)
         return EpisodeSeeds(
             torch.where(mask & (seeds >= 0), seeds, self.base),

@@ -7,7 +7,7 @@ meanings from actions and writes actions from meanings, so nobody decodes a box 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from marketenv.core.kinds import Choice, Field, Money, Multiple, Share
 from marketenv.core.lookup import unknown
-from marketenv.core.numbers import real
+from marketenv.core.numbers import has_nan, real
 
 __all__ = ["TOLERANCE", "Choice", "Field", "Fields", "Money", "Multiple", "Share", "just_above"]
 
@@ -94,9 +94,11 @@ class Fields:
             raise ValueError(
                 f"pack got {sorted(parts)}, wanted {sorted(self.slices)}; give every field once."
             )
-        flat = torch.cat([parts[f.name].to(torch.float32) for f in self.items], -1)
+        flat = _joined([parts[f.name] for f in self.items])
         low, high = self.low.to(flat.device), self.high.to(flat.device)
-        return torch.where(flat.isnan(), high, flat).clamp(low, high)
+        if has_nan(flat):
+            flat = torch.where(flat.isnan(), high, flat)
+        return flat.clamp(low, high)
 
     def unpack(self, flat: Float[Tensor, "*batch wide"]) -> dict[str, Tensor]:
         """Split [*batch, >=dim] into its named parts [*batch, size]."""
@@ -144,7 +146,7 @@ class Fields:
         amounts = of or {}
         parts = [_written(f, meanings[f.name], amounts.get(f.name), like) for f in self.items]
         actions = torch.cat(parts, -1)
-        if bool(actions.isnan().any()):
+        if has_nan(actions):
             pairs = zip(self.items, parts, strict=True)
             raise _meaningless(next(f for f, part in pairs if bool(part.isnan().any())))
         return actions
@@ -160,6 +162,9 @@ class Fields:
             raise ValueError(
                 f"{who} has shape {list(values.shape)}, wanted [..., {self.dim}]: {names}."
             )
+        clipped = values.clamp(self.low.to(values.device), self.high.to(values.device))
+        if torch.equal(clipped, values):  # which NaN never is
+            return clipped
         low, high, least, most = self._bounds.to(values.device).unbind()
         inside = (values >= least) & (values <= most)  # no NaN is
         if not bool(inside.all()):
@@ -167,16 +172,23 @@ class Fields:
             name = next(n for n, s in self.slices.items() if s.start <= where[-1] < s.stop)
             box = f"[{float(low[where[-1]]):g}, {float(high[where[-1]]):g}]"
             raise ValueError(
-                f"{who}: {name!r} is {float(values[where]):g} at index {list(where)}, wanted a"
+                f"{who}: {name!r} is {float(values[where]):.7g} at index {list(where)}, wanted a"
                 f" number in {box}. Clip the action to its space before stepping; nothing was"
                 " changed."
             )
-        return values.clamp(low, high)
+        return clipped
 
     @cached_property
     def _bounds(self) -> Float[Tensor, "four dim"]:
-        """The ends of the box, and those of ``check``, in one tensor, for one copy to a device."""
+        """The ends of the box, and those that ``check`` accepts, in one tensor."""
         return torch.stack([self.low, self.high, self.low - TOLERANCE, self.high + TOLERANCE])
+
+
+def _joined(parts: Sequence[Tensor]) -> Float32[Tensor, "*batch dim"]:
+    """Parts side by side as float32; parts of one type are converted together."""
+    if any(part.dtype != parts[0].dtype for part in parts):
+        parts = [part.to(torch.float32) for part in parts]
+    return torch.cat(list(parts), -1).to(torch.float32)
 
 
 def _written(

@@ -45,6 +45,11 @@ class Finished:
         facts = {name: values.masked_fill(mask[:, None], 0) for name, values in self.facts.items()}
         return Finished(facts, self.earned.masked_fill(mask[:, None], 0), self.report)
 
+    def emptied(self) -> Finished:
+        """All markets begin anew."""
+        facts = {name: torch.zeros_like(values) for name, values in self.facts.items()}
+        return Finished(facts, torch.zeros_like(self.earned), self.report)
+
     def but(self, mask: Bool[Tensor, "markets"], former: Finished) -> Finished:
         """The masked markets have not played: theirs stays the former round."""
         row, index = mask[:, None], mask.nonzero()[:, 0]

@@ -14,7 +14,7 @@ from torch import Tensor
 from marketenv.core import draws
 from marketenv.core.ledger import Flow, Ledger
 from marketenv.core.lookup import unknown
-from marketenv.core.parts import taken
+from marketenv.core.parts import fits, taken
 from marketenv.core.tree import STATIC
 
 T = TypeVar("T")
@@ -91,12 +91,15 @@ class Floor:
         [markets, count] of each role -> [markets, agents]
         """
         for role, values in by_role.items():
-            like = self.present[:, self._agents(role)]
-            if not isinstance(values, Tensor) or values.shape != like.shape:
-                subject = f"everyone was given {role}"
+            where = self._agents(role)
+            shape = (self.present.shape[0], where.stop - where.start)
+            if not isinstance(values, Tensor) or values.shape != shape:
+                subject, like = f"everyone was given {role}", self.present[:, where]
                 taken(values, subject, like, f"markets, {role}", torch.float64)
         if len(by_role) == 1 and values.shape == self.present.shape:
             return values.clone()  # they are everybody
+        if sum(self.count(role) for role in by_role) == self.present.shape[1]:
+            return torch.cat([by_role[role] for role in self.rows if role in by_role], 1)
         kinds = [values.dtype for values in by_role.values()] or [torch.float64]
         kind = functools.reduce(torch.promote_types, kinds)
         total = self.ledger.cash.new_zeros(self.present.shape, dtype=kind)
@@ -152,10 +155,11 @@ class Floor:
                 f"payments are named {name!r}, wanted text without dots, under which they are kept."
             )
         payers, payees = self.where(payer), self.where(payee)
-        like = self.ledger.cash[:, payers, None].expand(-1, -1, self.count(payee))
-        money = taken(
-            money, f"payments {name!r} came", like, f"markets, {payer}, {payee}", torch.float64
-        )
+        shape = (self.seeds.shape[0], self.count(payer), self.count(payee))
+        if not fits(money, shape, self.seeds.device, torch.float64):
+            like = self.ledger.cash[:, payers, None].expand(shape)
+            subject, axes = f"payments {name!r} came", f"markets, {payer}, {payee}"
+            money = taken(money, subject, like, axes, torch.float64)
         flow = Flow(payer, payee, money)
         ledger = self.ledger.moved(payers, payees, flow.paid, flow.received)
         return self.but(flows={**self.flows, name: flow}, ledger=ledger)
@@ -171,17 +175,20 @@ class Floor:
                 f"the term {name!r} of {role} stands already in this round, wanted it once: rename"
                 " one of the two."
             )
-        like = self.ledger.cash[:, self._agents(role)]
-        value = taken(value, f"the term {name!r} came", like, f"markets, {role}", torch.float64)
+        where = self._agents(role)
+        shape = (self.seeds.shape[0], where.stop - where.start)
+        if not fits(value, shape, self.seeds.device, torch.float64):
+            like, subject = self.ledger.cash[:, where], f"the term {name!r} came"
+            value = taken(value, subject, like, f"markets, {role}", torch.float64)
         return self.but(terms={**self.terms, name: {**by_role, role: value}})
 
     def but(self, **parts: Any) -> Floor:
         """The same floor with other parts; ``dataclasses.replace`` takes ten times as long."""
-        for name in parts.keys() - vars(self).keys():
+        if not parts.keys() <= vars(self).keys():
+            name = next(name for name in parts if name not in vars(self))
             raise unknown("part of the floor", name, tuple(vars(self)))
         floor = object.__new__(type(self))
-        vars(floor).update(vars(self))
-        vars(floor).update(parts)
+        vars(floor).update(vars(self), **parts)
         return floor
 
 

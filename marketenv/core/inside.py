@@ -34,6 +34,7 @@ class Inside:
     common: fields that are shown and answered once for all copies; of all others there is one for
             each copy
     without: facts and terms of the smaller market that do not count;   untold: facts alone
+    silent:  outcomes of the smaller market whose words are not true in the larger one
     renamed: facts and payments of the smaller market that have another name in the larger one
     goods:   by roles of the larger market, what those who play one are paid for, for pictures
     """
@@ -46,6 +47,7 @@ class Inside:
     common: frozenset[str] = frozenset()
     without: frozenset[str] = frozenset()
     untold: frozenset[str] = frozenset()
+    silent: frozenset[type[Outcome]] = frozenset()
     renamed: Mapping[str, str] = field(default_factory=dict)
     goods: Mapping[str, str] = field(default_factory=dict)
     market: Any = None

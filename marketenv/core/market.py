@@ -159,6 +159,7 @@ class Truthful:
 
     def __init__(self, phases: Sequence[Phase]) -> None:
         self.phases = {phase.name: phase for phase in phases}
+        self.draws = any(phase.truth_draws for phase in phases)
 
     def __call__(self, observation: Tensor, move: Move, keys: Tensor) -> Tensor:
         """Actions [markets, move.action.dim]."""

@@ -12,8 +12,9 @@ from torch import Tensor
 from marketenv.core import contract
 from marketenv.core.floor import Floor
 from marketenv.core.moves import Move
+from marketenv.core.numbers import has_nan
 from marketenv.core.parts import taken
-from marketenv.core.phase import Phase
+from marketenv.core.phase import Phase, library
 
 
 def packed(
@@ -25,11 +26,10 @@ def packed(
     """
     subject = f"show of phase {phase.name!r} gave {move.name}"
     fields = _fields(move, shown, subject, all_of_them)
-    own = not contract.library(phase)
-    parts = {}
+    own, parts = not library(phase), {}
     for name in move.observation.slices:
         value = _numbers(floor, move, name, fields, f"{subject} {name!r}")
-        if own and bool(value.isnan().any()):
+        if own and has_nan(value):
             field = move.observation[name]
             raise ValueError(
                 f"{subject} NaN as {name!r}, wanted numbers in [{field.low:g}, {field.high:g}]."

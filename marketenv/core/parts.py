@@ -7,7 +7,7 @@ waits for no device, so every call is checked and nothing is remembered of the f
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor
@@ -60,6 +60,20 @@ def taken(
         return value if value.dtype == wanted else value.to(wanted)
     goal = f"{list(like.shape)} {_word(wanted)} ({axes})"
     raise ValueError(f"{subject} {_described(value)}, wanted {goal}: {fix}")
+
+
+def fits(
+    value: Any, shape: tuple[int, ...], device: torch.device, dtype: torch.dtype
+) -> TypeGuard[Tensor]:
+    """Whether ``taken`` would return the value itself; this asks for no tensor to compare with."""
+    return (
+        isinstance(value, Tensor)
+        and value.dtype == dtype
+        and value.shape == shape
+        and value.layout == torch.strided
+        and not value.requires_grad
+        and value.device == device
+    )
 
 
 def made(value: Any, kind: type, part: str) -> Any:

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float64, Int
 from torch import Tensor
 
 from marketenv.core.checks import choice, number, whole
@@ -112,13 +112,19 @@ class People:
 
     def _ledger(self, n_markets: int) -> Ledger:
         """The books at the start of an episode."""
-        rows = self.count + sum(self.accounts.values())
-        cash = torch.zeros(n_markets, rows, dtype=torch.float64, device=self.device)
-        credit = torch.zeros_like(cash)
-        cash[:, : self.count], credit[:, : self.count] = self.cash, self.credit
-        for name in self.operators:
-            credit[:, self.rows[name]] = torch.inf
+        cash, credit = (row.repeat(n_markets, 1) for row in self._purses)
         return Ledger.of(cash, credit)
+
+    @cached_property
+    def _purses(self) -> tuple[Float64[Tensor, "rows"], Float64[Tensor, "rows"]]:
+        """Cash and credit of one market's agents and accounts at the start of an episode."""
+        rows = self.count + sum(self.accounts.values())
+        cash = torch.zeros(rows, dtype=torch.float64, device=self.device)
+        credit = torch.zeros_like(cash)
+        cash[: self.count], credit[: self.count] = self.cash, self.credit
+        for name in self.operators:
+            credit[self.rows[name]] = torch.inf
+        return cash, credit
 
 
 def _counts(counts: Any, kind: str) -> dict[str, int]:

@@ -87,6 +87,11 @@ class Phase:
         """The same where the game is over and nothing is on offer; a missing field is 0."""
         return {}
 
+    @property
+    def truth_draws(self) -> bool:
+        """Whether ``truthful`` may read its keys; no phase of this library does."""
+        return not library(self)
+
     def truthful(self, observation: Tensor, move: Move, keys: Tensor) -> Tensor:
         """The actions of a mover that tells the truth."""
         raise NotImplementedError(
@@ -105,6 +110,11 @@ class Phase:
             f"{type(self).__name__} has no act(self, floor, own, quotes, actions) -> floor, own,"
             " outcome"
         )
+
+
+def library(phase: Phase) -> bool:
+    """Whether a phase is this library's, which edits nothing in place and keeps the contract."""
+    return type(phase).__module__.startswith("marketenv.")
 
 
 @runtime_checkable

@@ -28,7 +28,8 @@ class Policy(Protocol):
 
     A policy keeps no memory between calls and draws randomness only from its keys, so it plays the
     same in one environment and in a batch of thousands. It reads observations by name:
-    ``move.observation.unpack(observation)``.
+    ``move.observation.unpack(observation)``. A policy that never draws may say so by an attribute
+    ``draws = False``: its keys are an empty tensor then, and nobody computes them.
     """
 
     def __call__(
@@ -39,6 +40,11 @@ class Policy(Protocol):
         ``actions_of`` takes other types too.
         """
         ...
+
+
+def draws_keys(policy: Policy) -> bool:
+    """Whether a policy wants keys: every one does that has no attribute ``draws = False``."""
+    return bool(getattr(policy, "draws", True))
 
 
 def uniform_random(observation: Tensor, move: Move, keys: Tensor) -> Tensor:
@@ -59,7 +65,7 @@ def actions_of(
     """
     answer = policy(observation.detach(), move, keys)
     name = getattr(policy, "__qualname__", type(policy).__qualname__)
-    subject = f"what a {move.name}'s policy returned ({name})"
+    subject = f"what the policy of {move.name}s returned ({name})"
     wanted = (len(observation), move.action.dim)
     actions = real(answer, subject)
     if actions.dtype == torch.bool or actions.shape != wanted:

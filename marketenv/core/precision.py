@@ -40,7 +40,7 @@ class full_precision:
 
         @functools.wraps(function)
         def inside(*args: P.args, **kwargs: P.kwargs) -> T:
-            if not any(torch.is_autocast_enabled(kind) for kind in DEVICES):
+            if not any(map(torch.is_autocast_enabled, DEVICES)):
                 return function(*args, **kwargs)
             with full_precision():
                 return function(*args, **kwargs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypeVar
 
 import torch
@@ -107,6 +108,10 @@ class Report:
 
         A phase may show a fact of every market, such as utility, in its own way.
         """
+        return dict(self._infos)
+
+    @cached_property
+    def _infos(self) -> dict[str, Tensor]:
         cash = self.ledger.cash[:, : self.rewards.shape[1]]
         numbers = (self.rewards, self.paid, self.received, cash)
         facts = dict(zip(EVERYWHERE, numbers, strict=True))
@@ -121,8 +126,7 @@ class Report:
         lines = [line for outcome in self.outcomes.values() for line in outcome.story(agents)]
         transfers, names = self.between_names()
         money = transfers[0]
-        # not what a hold leaves over by rounding
-        pairs = (money > ledger.RELATIVE * money.max()).nonzero().tolist()
+        pairs = (money > ledger.LEFT_OVER * money.max()).nonzero().tolist()
         payments = [f"{names[p]} pays {names[q]} {float(money[p, q]):.4f}." for p, q in pairs]
         utilities = zip(agents, self.rewards[0].tolist(), strict=True)
         last = ", ".join(f"{agent} {utility:+.4f}" for agent, utility in utilities)
@@ -141,5 +145,5 @@ class Report:
         total = torch.zeros_like(self.ledger.cash)
         for flow in self.flows.values():
             who, money = side(flow)
-            total[:, self.rows[who]] += money
+            total[:, self.rows[who]].add_(money)
         return total

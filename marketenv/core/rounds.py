@@ -14,10 +14,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from marketenv.core import contract, draws, tree
-from marketenv.core.market import Market, Report, Tested
+from marketenv.core.market import Market, Move, Report, Tested
 from marketenv.core.observations import packed, shaped
-from marketenv.core.parts import taken
-from marketenv.core.policy import Policy, actions_of
+from marketenv.core.parts import fits, taken
+from marketenv.core.policy import Policy, actions_of, draws_keys
 from marketenv.core.precision import full_precision
 from marketenv.core.situation import (
     ByRole,
@@ -49,6 +49,8 @@ __all__ = [
     "terminated",
     "test_scores",
 ]
+
+NO_KEYS = torch.empty(0, dtype=torch.int64, device="cpu")  # of a policy that draws nothing
 
 # --- the engine -----------------------------------------------------------------------------------
 
@@ -115,16 +117,26 @@ def play_stage(
         )
     checked = {}
     for role, move in stage.moves.items():
-        subject, axes = f"advance was given actions of {role}", "markets, agents, action numbers"
-        like = shaped(now.floor, move.count, move.action.dim)
-        numbers = taken(actions[role], subject, like, axes, torch.float32)
+        subject = f"advance was given actions of {role}"
+        numbers = _taken(now, move, actions[role], subject)
         checked[role] = move.action.check(numbers, subject)
     now = begun(market, acted(market, now, checked))
     return (now, None) if now.playing else closed(market, now)
 
 
+def _taken(now: Situation, move: Move, actions: Any, subject: str) -> Tensor:
+    """A role's actions as float32 [markets, count, width]; ValueError for another shape or type."""
+    shape = (now.floor.seeds.shape[0], move.count, move.action.dim)
+    if fits(actions, shape, now.floor.seeds.device, torch.float32):
+        return actions
+    like = shaped(now.floor, *shape[1:])
+    return taken(actions, subject, like, "markets, agents, action numbers", torch.float32)
+
+
 def ended(now: Situation, report: Report) -> Bool[Tensor, "markets"]:
     """Which markets a round ended: the game is over, or the horizon cuts it."""
+    if not now.floor.cut:
+        return report.terminated
     return report.terminated | (now.floor.round >= now.floor.horizon)
 
 
@@ -176,8 +188,10 @@ def observe_end(market: Market, now: Situation) -> ByRole:
         role: packed(phase, move, fields, now.floor, all_of_them=False)
         for role, move in moves.items()
     }
+    if not market.cut:
+        return ends
     index = ((now.floor.round >= market.horizon) & ~now.floor.ended).nonzero()[:, 0]
-    if not market.cut or not len(index):
+    if not len(index):
         return ends
     cut = observe(market, begun(market, tree.rows(now, index)))
     return {role: values.index_put((index,), cut[role]) for role, values in ends.items()}
@@ -201,17 +215,43 @@ def act(
     """
     if observations is None:
         observations = observe(market, now)
-    keys, actions = policy_keys(market, now), {}
-    for role, move in stage_of(market, now).moves.items():
+    moves, keys = stage_of(market, now).moves, None
+    players = [policies[a] for move in moves.values() for a in move.agents if a not in skip]
+    if any(map(draws_keys, players)):
+        keys = policy_keys(market, now)
+    actions = {}
+    for role, move in moves.items():
         parts = [None if agent in skip else policies[agent] for agent in move.agents]
-        observation, role_keys = observations[role], keys[:, market.people.rows[role]]
-        actions[role] = observation.new_zeros(len(keys), move.count, move.action.dim)
-        for policy in {id(part): part for part in parts if part is not None}.values():
-            players = [k for k, part in enumerate(parts) if part is policy]
-            rows = slice(None) if len(players) == move.count else players
-            flat, flat_keys = observation[:, rows].flatten(0, 1), role_keys[:, rows].flatten()
-            answer = actions_of(policy, flat, move, flat_keys)
-            actions[role][:, rows] = answer.unflatten(0, (len(keys), -1))
+        role_keys = None if keys is None else keys[:, market.people.rows[role]]
+        actions[role] = _answers(move, parts, observations[role], role_keys)
+    return actions
+
+
+def _answers(
+    move: Move,
+    parts: Sequence[Policy | None],
+    observation: Float[Tensor, "markets agents dim"],
+    keys: Int[Tensor, "markets agents"] | None,
+) -> Float[Tensor, "markets agents width"]:
+    """The actions of a role's policies, each asked once; 0 where an agent has none.
+
+    keys: None where no policy wants any
+    """
+
+    def answer(policy: Policy, rows: slice | list[int]) -> Tensor:
+        own_keys = NO_KEYS
+        if keys is not None and draws_keys(policy):
+            own_keys = keys[:, rows].flatten()
+        flat = actions_of(policy, observation[:, rows].flatten(0, 1), move, own_keys)
+        return flat.unflatten(0, (len(observation), -1))
+
+    policies = {id(part): part for part in parts if part is not None}.values()
+    if len(policies) == 1 and None not in parts:
+        return answer(next(iter(policies)), slice(None))
+    actions = observation.new_zeros(len(observation), move.count, move.action.dim)
+    for policy in policies:
+        rows = [k for k, part in enumerate(parts) if part is policy]
+        actions[:, rows] = answer(policy, rows)
     return actions
 
 

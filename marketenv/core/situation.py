@@ -61,9 +61,8 @@ def quoted(market: Market, now: Situation) -> Situation:
 def acted(market: Market, now: Situation, actions: Mapping[str, Tensor]) -> Situation:
     """The situation after its phase is played with the movers' actions."""
     phase, floor, start = market.phases[now.at], now.floor, clock.seconds(market.device)
-    roles = {role: move for role, move in phase.moves.items() if role not in actions}
-    absent = {role: shaped(floor, 0, move.action.dim).float() for role, move in roles.items()}
-    own = now.owns[phase.name]
+    own, roles = now.owns[phase.name], [role for role in phase.moves if role not in actions]
+    absent = {role: shaped(floor, 0, phase.moves[role].action.dim).float() for role in roles}
     inputs = contract.handed(phase, floor, own, now.quotes, {**absent, **actions})
     after, own = contract.acted(phase, floor, inputs[0], own, phase.act(*inputs))
     new = {name: flow for name, flow in after.flows.items() if name not in floor.flows}
@@ -82,7 +81,7 @@ def closed(market: Market, now: Situation) -> tuple[Situation, Report]:
     rewards = floor.ledger.net[:, :agents].clone()
     for terms in _last_first(list(floor.terms.values())):
         for role, value in terms.items():
-            rewards[:, floor.rows[role]] += value
+            rewards[:, floor.rows[role]].add_(value)
     contract.check_closed(market, floor, rewards)
     fresh = floor.but(
         round=floor.round + 1, ledger=floor.ledger.new_round(), flows={}, terms={}, outcomes={}

@@ -61,7 +61,9 @@ def save(
     """
     tensors = {f"state.{n}": t for n, t in tree.leaves(state).items()}
     tensors |= {f"extra.{n}": t for n, t in (extra or {}).items()}
-    copies = {n: t.detach().cpu().clone().contiguous() for n, t in tensors.items()}
+    # a tensor of one number may have any strides, which only this form of clone makes plain
+    plain = torch.contiguous_format
+    copies = {n: t.detach().cpu().clone(memory_format=plain) for n, t in tensors.items()}
     text = json.dumps(about)
     header = {"format": FORMAT, "about": text, "sha256": _fingerprint(copies, text)}
     with whole_file(path) as part:

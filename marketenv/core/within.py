@@ -69,8 +69,10 @@ class Inner(Outcome):
 
     def story(self, agents: Sequence[str]) -> list[str]:
         """The first market's part of the round. Lines that do not say in which copy they hold stand
-        below the names of those whose copies they are of.
+        below the names of those whose copies they are of. Nothing where the words are not true.
         """
+        if self.KIND in self.inside.silent:
+            return []
         told = [self._of_copy(k) for k in range(self.inside.copies)]
         own = self.inside.names.get(self.inside.alone, "")
         if len(told) == 1 or all(f"{own}_{k}" in s for k, lines in enumerate(told) for s in lines):
@@ -193,6 +195,11 @@ class Within(Phase):
     def show_end(self, floor: Floor, own: Any) -> Shown:
         """The same after the last round."""
         return self._shown(self.phase.show_end(self.inside.inner(floor), _tree(own)))
+
+    @property
+    def truth_draws(self) -> bool:
+        """Whether the phase's truthful mover may read its keys."""
+        return self.phase.truth_draws
 
     def truthful(self, observation: Tensor, move: Move, keys: Tensor) -> Tensor:
         """What the phase's truthful mover does in every copy."""

@@ -32,6 +32,7 @@ class MarketAECEnv(AECEnv[str, np.ndarray, Any]):
         self.possible_agents = list(env.possible_agents)
         self.observation_spaces, self.action_spaces = env.observation_spaces, env.action_spaces
         self.agents: list[str] = []
+        self._actions: dict[str, Any] = {}
 
     @property
     def market(self) -> Market:
@@ -69,7 +70,7 @@ class MarketAECEnv(AECEnv[str, np.ndarray, Any]):
         self.rewards: dict[str, float] = dict.fromkeys(self.agents, 0.0)
         self._cumulative_rewards: dict[str, float] = dict.fromkeys(self.agents, 0.0)
         self._skip_agent_selection = None
-        self._actions: dict[str, Any] = {}
+        self._actions = {}
         self.agent_selection = self.agents[0] if over else self.env.movers[0]
 
     def observe(self, agent: str) -> np.ndarray:
@@ -140,7 +141,8 @@ class MarketAECEnv(AECEnv[str, np.ndarray, Any]):
         self.rewards = self.rewards if played else rewards
 
     def close(self) -> None:
-        """Nothing to release."""
+        """Close the window of mode ``human``, if there is one."""
+        self.env.close()
 
 
 class Ordered(OrderEnforcingWrapper[str, np.ndarray, Any]):

@@ -71,6 +71,7 @@ class LearnerBatch:
             self.roles = roles if agent == "all" else (agent,)
             learners = [n for r in market.roles if r.name in self.roles for n in r.agents]
         self.rows = [names.index(name) for name in learners]
+        self._columns = slice(self.rows[0], self.rows[-1] + 1)  # roles are neighbours
         self.seat = same_seat(market, self.roles, stages)
         self.learners = frozenset(learners)
         self.policies: dict[str, Policy] = find_opponents(opponents, market)
@@ -120,7 +121,7 @@ class LearnerBatch:
             turns += self._play_on(self.batch, restart)
             # at most one round ends in a step
             last = next((turn for turn in turns if turn.report is not None), turns[0])
-            observations, rewards = self._observations(self.batch), last.rewards[:, self.rows]
+            observations, rewards = self._observations(self.batch), last.rewards[:, self._columns]
             return LearnerTurn(
                 observations,
                 rewards,
@@ -165,17 +166,25 @@ class LearnerBatch:
         """Actions of all movers: the learner's, and what policies answer for the others."""
         stage = rounds.stage_of(self.market, batch.running())
         actions = batch.act(self.policies, self.learners)
-        own, rows = self.seat.do(stage.name, mine), torch.tensor(self.rows, device=mine.device)
+        own, start = self.seat.do(stage.name, mine), 0
         for role in self.roles:
-            span = self.market.people.rows[role]
-            inside = (rows >= span.start) & (rows < span.stop)
-            actions[role][:, rows[inside] - span.start] = own[:, inside]
+            places = self._places(role)
+            stop = start + places.stop - places.start
+            actions[role][:, places] = own[:, start:stop]
+            start = stop
         return actions
+
+    def _places(self, role: str) -> slice:
+        """Where the learner's agents stand in their role."""
+        span = self.market.people.rows[role]
+        if not self.alone:
+            return slice(0, span.stop - span.start)
+        return slice(self.rows[0] - span.start, self.rows[0] - span.start + 1)
 
     def _observations(self, batch: Batch) -> Float[Tensor, "markets agents dim"]:
         """What the learner's agents see where the batch stands."""
         state = batch.state()
-        turn = ~state.over | self._goes_on(state.start.floor)
+        turn = self.seat.flagged and ~state.over | self._goes_on(state.start.floor)
         return self._mine(self._stage(batch.running()), batch.observations(), turn)
 
     def _goes_on(self, floor: Floor) -> Bool[Tensor, "markets"]:
@@ -183,21 +192,21 @@ class LearnerBatch:
         return ~floor.ended & self.market.cut
 
     def _mine(
-        self, stage: str, observations: rounds.ByRole, turn: Bool[Tensor, "markets"]
+        self, stage: str, observations: rounds.ByRole, turn: Bool[Tensor, "markets"] | bool
     ) -> Float[Tensor, "markets agents dim"]:
         """What the learner's agents see, from what the movers of a stage see.
 
-        turn: the markets in which it is the learner's turn
+        turn: the markets in which it is the learner's turn; of no account in a seat without flags
         """
         if stage not in self.seat.stages:
-            return self.seat.see(None, nothing(self.market, len(self.rows), len(turn)))
+            n_markets = len(next(iter(observations.values())))
+            return self.seat.see(None, nothing(self.market, len(self.rows), n_markets))
         flat = observations[self.roles[0]]
         if len(self.roles) > 1:
             flat = torch.cat([observations[role] for role in self.roles], 1)
         if self.alone:
-            row = self.rows[0] - self.market.people.rows[self.roles[0]].start
-            flat = flat[:, row : row + 1]
-        return self.seat.see(stage, flat, turn[:, None])
+            flat = flat[:, self._places(self.roles[0])]
+        return self.seat.see(stage, flat, turn if isinstance(turn, bool) else turn[:, None])
 
     def _final(
         self, turn: Turn, observations: Float[Tensor, "markets agents dim"]
@@ -214,6 +223,8 @@ class LearnerBatch:
         final = self._mine(first, turn.final_observations, goes_on)
         if first not in self.seat.stages and bool(goes_on.any()):
             final[goes_on] = self._peek(tree.rows(turn.last, goes_on.nonzero()[:, 0]))
+        if len(turn.over) == len(observations):
+            return final
         return observations.index_put((turn.over,), final)
 
     def _peek(self, last: rounds.Situation) -> Float[Tensor, "markets agents dim"]:

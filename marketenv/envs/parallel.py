@@ -24,8 +24,9 @@ class MarketParallelEnv(ParallelEnv[str, np.ndarray, Any]):
 
     market:        a batch of markets of one kind (see ``marketenv.core.market.Market``)
     name:          what ``str(env)`` and PettingZoo's metadata show
-    render_mode:   ``rgb_array`` (a picture), ``ansi`` (the round in words), ``human`` (the words,
-                   printed by ``reset`` and after every round) or None
+    render_mode:   ``rgb_array`` (a picture), ``ansi`` (the round in words), ``human`` (by ``reset``
+                   and after every round the words are printed, and the picture is drawn in a
+                   notebook or a window where there is one) or None
     action_levels: None for Box actions, or the number of grid points per action for learners that
                    need discrete ones
 
@@ -55,7 +56,8 @@ class MarketParallelEnv(ParallelEnv[str, np.ndarray, Any]):
     ) -> None:
         self.metadata = {**type(self).metadata, "name": name}
         self.market, self.possible_agents = market, list(agent_names(market))
-        self.screen, self.render_mode = Screen(render_mode, self.possible_agents), render_mode
+        self.screen = Screen(render_mode, market, self.possible_agents)
+        self.render_mode = render_mode
         self.action_levels = action_levels = spaces.LEVELS(action_levels, "action_levels")
         self.agents: list[str] = []
         self._places = places = Places(market, action_levels)
@@ -107,8 +109,8 @@ class MarketParallelEnv(ParallelEnv[str, np.ndarray, Any]):
             self.screen.show(self.report)
         return started
 
-    def step(self, actions: dict[str, Any]) -> tuple[dict[str, Any], ...]:
-        """Play one stage with an action of each mover.
+    def step(self, actions: Any) -> tuple[dict[str, Any], ...]:
+        """Play one stage with a dict of the movers' names and actions.
 
         Raises ValueError for a bad action, and nothing changes then. An episode that is over takes
         no actions and gives empty dicts, as PettingZoo's environments do, since SuperSuit's
@@ -169,7 +171,8 @@ class MarketParallelEnv(ParallelEnv[str, np.ndarray, Any]):
         return observations, infos
 
     def close(self) -> None:
-        """Nothing to release."""
+        """Close the window of mode ``human``, if there is one."""
+        self.screen.close()
 
     def __str__(self) -> str:
         return str(self.metadata["name"])

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from marketenv.core import rounds
+from marketenv.core.checks import refused
 from marketenv.core.lookup import unknown
 from marketenv.core.market import Market, agent_names, role_of
 from marketenv.envs import spaces
@@ -40,7 +41,7 @@ class Places:
         """What every agent of a single market sees, from what the movers of its stage see.
 
         Where the episode is over it is the first stage, without a turn flag unless a cut hides the
-        end of the game.
+        end of the game. The arrays share the market's memory.
         """
         stage = rounds.stage_of(self.market, now) if now.playing else self.market.stages[0]
         turn = now.playing or (self.market.cut and not bool(now.floor.ended[0]))
@@ -49,7 +50,7 @@ class Places:
             seat, moves = self.seats[role.agents[0]], role.name in stage.moves
             mine = observations[role.name] if moves else nothing(self.market, role.count, 1)
             flat = seat.see(stage.name if moves else None, mine, turn)[0].cpu().numpy()
-            views |= {agent: flat[k].copy() for k, agent in enumerate(role.agents)}
+            views |= {agent: flat[k] for k, agent in enumerate(role.agents)}
         return views
 
     def check(self, agent: str, action: Any) -> Tensor:
@@ -58,14 +59,14 @@ class Places:
             action, self.seats[agent], self.levels, f"action of {agent}", self.market.device
         )
 
-    def moves(
-        self, movers: list[str], actions: Mapping[str, Any], now: rounds.Situation
-    ) -> rounds.ByRole:
+    def moves(self, movers: list[str], actions: Any, now: rounds.Situation) -> rounds.ByRole:
         """The movers' actions in the present stage, by role, from the actions by agent.
 
-        Raises ValueError where a mover's action is missing, for an unknown agent, and for an
-        impossible action, also of an agent that does not move.
+        Raises ValueError for actions without names, where a mover's action is missing, for an
+        unknown agent, and for an impossible action, also of an agent that does not move.
         """
+        if not isinstance(actions, Mapping):
+            raise refused("actions", actions, "a dict from the movers' names to their actions")
         missing = [agent for agent in movers if agent not in actions]
         if missing or not movers:
             hint = f"no action for {', '.join(missing)}" if missing else "the episode is over"

@@ -134,7 +134,7 @@ def learner_seat(market: Market, role: str, stages: Sequence[str] | None = None)
     known = tuple(move.stage for move in moves)
     names = known if stages is None else tuple(stages)
     for name in names:
-        choice(name, f"stage in which a {role} moves", known)
+        choice(name, f"stage in which {role}s move", known)
     if not names:
         raise ValueError(
             f"stages is {stages!r}, wanted one or more of {', '.join(known)}, or None for all."

@@ -76,6 +76,10 @@ class SingleAgentEnv(gymnasium.Env[np.ndarray, Any]):
         """Show the last round as the parallel environment does."""
         return self.env.render()
 
+    def close(self) -> None:
+        """Close the window of mode ``human``, if there is one."""
+        self.env.close()
+
     def _row(self, observations: Any) -> np.ndarray:
         return observations[0, 0].cpu().numpy().copy()
 

@@ -13,11 +13,17 @@ from torch import Tensor
 from marketenv.core.checks import or_none, whole
 from marketenv.core.fields import Fields
 from marketenv.core.moves import Move
-from marketenv.core.numbers import numbers
+from marketenv.core.numbers import numbers, real
 from marketenv.envs.seats import Seat
 
 Mover = Move | Seat  # both have a name and an action
-LEVELS = or_none(whole, least=2, fix=": grid points per action, or None for continuous actions")
+MOST_LEVELS = 1_000_000  # a grid is a tensor
+LEVELS = or_none(
+    whole,
+    least=2,
+    most=MOST_LEVELS,
+    fix=": grid points per action, or None for continuous actions",
+)
 
 
 def box(fields: Fields) -> gymnasium.spaces.Box:
@@ -75,10 +81,11 @@ def to_actions(
 
     Raises ValueError for NaN, a wrong shape, or values outside the space.
     """
-    raw = numbers(values, who, device)
     if levels is None:
-        actions = mover.action.check(raw.to(torch.float32), who)
+        raw = real(values, who)
+        actions = mover.action.check(raw.to(device, torch.float32), who)
     else:
+        raw = numbers(values, who, device)
         actions = _grid(raw, mover, levels, who, batch)
     if actions.shape[:-1] != batch:
         wanted = [*batch, mover.action.dim]

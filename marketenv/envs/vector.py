@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
+from jaxtyping import Bool
 from torch import Tensor
 
 from marketenv.core.batch import Batch
@@ -74,9 +75,10 @@ class MarketVectorEnv(VectorEnv):
         return self._batch.report
 
     @property
-    def _over(self) -> np.ndarray:
-        """Which markets are over and have not begun their next episodes: bool [num_envs]."""
-        return self._batch.state().over.cpu().numpy()
+    def _over(self) -> Bool[Tensor, "markets"] | None:
+        """Which markets are over and have not begun their next episodes; None where none is."""
+        state = self._batch.state()
+        return state.over if len(state.over_markets) else None
 
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
@@ -102,15 +104,15 @@ class MarketVectorEnv(VectorEnv):
         Raises ValueError for bad actions, and in mode ``DISABLED`` where a market is over; nothing
         changes then.
         """
-        if self._over.any() and self.autoreset_mode is AutoresetMode.DISABLED:
-            over = self._over.nonzero()[0].tolist()
+        anew = self._over
+        if anew is not None and self.autoreset_mode is AutoresetMode.DISABLED:
+            over = anew.nonzero()[:, 0].tolist()
             raise ValueError(
                 f"markets {over} are over: start their next episodes with"
                 " reset(options={'reset_mask': mask})."
             )
         mine = self._checked(actions)
         same = self.autoreset_mode is AutoresetMode.SAME_STEP
-        anew = torch.as_tensor(self._over, device=self.market.device) if self._over.any() else None
         with undone(self._batch):
             turn = self._learner.step(mine[:, None], restart=same, anew=anew)
             terminated, truncated = turn.terminated.cpu().numpy(), turn.truncated.cpu().numpy()
@@ -118,7 +120,8 @@ class MarketVectorEnv(VectorEnv):
             if same and turn.report is not None and over.any():
                 infos |= self._final(turn.final, turn.report, over)
         rewards = turn.rewards[:, 0].cpu().numpy().copy()
-        return self._mine(turn.observations), rewards, terminated, truncated, infos
+        ends = terminated.copy(), truncated.copy()  # a CPU's arrays share the market's memory
+        return self._mine(turn.observations), rewards, *ends, infos
 
     def save(self, path: str | Path) -> None:
         """Write all running markets to a file; an environment that loads it goes on to the bit.
@@ -140,11 +143,10 @@ class MarketVectorEnv(VectorEnv):
     def _checked(self, actions: Any) -> Tensor:
         """The learner's actions; in markets that are over they may be anything and do not count."""
         device, seat, levels = self.market.device, self._seat, self.action_levels
-        if self._over.any():
+        if self._over is not None:
             actions = numbers(actions, "actions", device)
             if actions.shape in (self.action_space.shape, (self.num_envs, seat.action.dim)):
-                over = torch.as_tensor(self._over, device=device)
-                actions[over] = spaces.idle(seat, levels).to(device)
+                actions[self._over] = spaces.idle(seat, levels).to(device)
         return spaces.to_actions(actions, seat, levels, "actions", device, (self.num_envs,))
 
     def _reset_mask(self, options: dict[str, Any]) -> np.ndarray | None:
@@ -168,7 +170,7 @@ class MarketVectorEnv(VectorEnv):
     def _final(self, observations: Tensor, report: Report, over: np.ndarray) -> dict[str, Any]:
         """The infos of episodes that ended in a step that began the next ones."""
         last, final = self._mine(observations), np.empty(self.num_envs, dtype=object)
-        final[:] = [last[k] if over[k] else None for k in range(self.num_envs)]
+        final[over] = np.fromiter(last[over], dtype=object)
         masks = {"_final_obs": over.copy(), "_final_info": over.copy()}
         return {"final_obs": final, "final_info": self._info_columns(report.infos(), over)} | masks
 
@@ -180,9 +182,11 @@ class MarketVectorEnv(VectorEnv):
 
         Gymnasium does so too.
         """
-        rows = {key: values[:, self._row].cpu().double().numpy() for key, values in facts.items()}
-        columns: dict[str, Any] = {key: np.where(mask, row, 0.0) for key, row in rows.items()}
-        return columns | {f"_{key}": mask.copy() for key in rows}
+        rows = torch.stack([values[:, self._row].double() for values in facts.values()])
+        columns: dict[str, Any] = dict(zip(facts, rows.cpu().numpy(), strict=True))
+        if not mask.all():
+            columns = {key: np.where(mask, row, 0.0) for key, row in columns.items()}
+        return columns | {f"_{key}": mask.copy() for key in facts}
 
 
 def _autoreset(mode: Any, market: Market, first: str) -> AutoresetMode:

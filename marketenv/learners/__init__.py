@@ -13,7 +13,7 @@ from marketenv.learners.linear import Linear
 from marketenv.learners.mlp import MLP
 from marketenv.learners.module import ModuleLearner
 from marketenv.learners.optimizers import OPTIMIZERS
-from marketenv.learners.protocol import Learner, Permutations, Scores
+from marketenv.learners.protocol import ByClass, FirstLinear, Learner, Permutations, Scores
 from marketenv.learners.recurrent import CharacterGRU, recurrent
 from marketenv.learners.residual_networks import resnet, wide_resnet
 from marketenv.learners.small_networks import cnn, small_cnn
@@ -34,7 +34,9 @@ __all__ = [
     "MLP",
     "NORMS",
     "OPTIMIZERS",
+    "ByClass",
     "CharacterGRU",
+    "FirstLinear",
     "Learner",
     "Linear",
     "ModuleLearner",

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int, Num
 from torch import Tensor
 
+from marketenv.core import bank
 from marketenv.core.shards import Shards
 from marketenv.learners.protocol import Scores
 
@@ -77,9 +78,14 @@ def check_exam(params: Float[Tensor, "markets k params"], size: int, owners: int
         )
 
 
-def finite(params: Float[Tensor, "markets k params"], loss: Tensor, accuracy: Tensor) -> Scores:
+def finite(
+    params: Float[Tensor, "markets k params"],
+    loss: Float[Tensor, "markets k *classes"],
+    accuracy: Float[Tensor, "markets k *classes"],
+) -> Scores:
     """Scores, but loss +inf and accuracy 0 for models whose parameters or loss are not finite."""
-    good = params.isfinite().all(-1) & loss.isfinite()
+    models = bank.finite(params)
+    good = models.unflatten(-1, (-1, *(1,) * (loss.dim() - 2))) & loss.isfinite()
     loss, accuracy = torch.where(good, loss, torch.inf), torch.where(good, accuracy, 0.0)
     return Scores(loss.float(), accuracy.float())
 

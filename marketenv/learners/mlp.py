@@ -19,9 +19,10 @@ from marketenv.core.shards import Shards
 from marketenv.learners import exams, objectives
 from marketenv.learners.exams import Exam
 from marketenv.learners.feed import open_feed
-from marketenv.learners.mlp_passes import Descent, outputs_of, workspace
+from marketenv.learners.mlp_passes import Descent, workspace
+from marketenv.learners.mlp_scores import Scorer
 from marketenv.learners.optimizers import optimizer_of, slot_count
-from marketenv.learners.protocol import Permutations, Scores
+from marketenv.learners.protocol import FirstLinear, Permutations, Scores
 from marketenv.learners.randomness import check_augment
 from marketenv.learners.stacks import open_stacks
 from marketenv.learners.training import DEFAULT, Pull, Training, check_round, schedule
@@ -168,12 +169,10 @@ class MLP:
         """Gather each owner's examples; owners [markets], or [1] to be shared by all markets."""
         return exams.exam_of(self.prepare(shards))
 
-    @full_precision()
     def scores(self, params: Float[Tensor, "markets k params"], exam: Exam) -> Scores:
         """Score k models of every market: mean loss, and share of right labels or R^2."""
-        return self._scored(self._score, params, exam)
+        return self._scorer.scores(params, exam)
 
-    @full_precision()
     def losses(
         self, params: Float[Tensor, "markets k params"], exam: Exam
     ) -> Float[Tensor, "markets k"]:
@@ -181,25 +180,21 @@ class MLP:
 
         A search for weights needs nothing else.
         """
-        return self._scored(partial(self._score, graded=False), params, exam).loss
+        return self._scorer.scores(params, exam, graded=False).loss
 
-    def _scored(
-        self, score: Callable[[Tensor, Exam], Scores], params: Tensor, exam: Exam
+    def class_scores(
+        self, params: Float[Tensor, "markets k params"], exam: Exam, sizes: tuple[int, ...]
     ) -> Scores:
-        exams.check_exam(params, self.layout.size, exam.owners)
-        # two layers' outputs are alive at once
-        wide = sorted((*self.widths[1:], 2 * self.n_outputs))[-2:]
-        cost = 4 * (sum(wide) * exam.x.shape[1] + self.layout.size)
-        with torch.no_grad():
-            limit = self.memory or (2**23 if params.device.type == "cpu" else 2**28)
-            return exams.in_pieces(score, params, exam, cost, limit)
+        """Scores on each class of a shared exam in one pass, as ``ByClass`` says."""
+        return self._scorer.scores(params, exam, sizes=sizes)
 
-    def _score(
-        self, params: Float[Tensor, "markets k params"], exam: Exam, graded: bool = True
-    ) -> Scores:
-        outputs = outputs_of(self.layers, self.layout, params, exam.x)
+    @property
+    def first_linear(self) -> FirstLinear:
+        """How models are scored in two parts: the first layer, and all that follows."""
+        scorer = self._scorer
+        return FirstLinear(self.layers[0], scorer.first, scorer.rest, scorer.at_once)
+
+    @cached_property
+    def _scorer(self) -> Scorer:
         objective = objectives.OBJECTIVES[self.task]
-        y, share = exam.y[:, None].expand(*outputs.shape[:2], -1), exam.share[:, None]
-        loss = (objective.losses(outputs, y) * share).sum(-1)
-        accuracy = objective.accuracy(outputs, y, share) if graded else torch.zeros_like(loss)
-        return exams.finite(params, loss, accuracy)
+        return Scorer(self.layers, self.layout, self.widths, objective, self.memory)

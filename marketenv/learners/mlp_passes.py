@@ -1,4 +1,4 @@
-"""Passes over stacked perceptrons: forward for scores, forward and backward for training."""
+"""Passes over stacked perceptrons in training: forward, then backward."""
 
 from __future__ import annotations
 
@@ -8,34 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from marketenv.core.bank import Layout
 from marketenv.learners.objectives import Objective
 from marketenv.learners.optimizers import Optimizer
 from marketenv.learners.stacks import Stacks
 from marketenv.learners.training import Step
-
-
-def outputs_of(
-    layers: tuple[tuple[str, ...], ...],
-    layout: Layout,
-    params: Float[Tensor, "markets k params"],
-    x: Float[Tensor, "owners n f"],
-) -> Float[Tensor, "markets k outputs n"]:
-    """Outputs of k models of every market.
-
-    In the first layer models that share examples are joined to one product.
-
-    layers: names of each layer's weight and bias, input first
-    layout: where they lie in the flat parameters
-    """
-    views, (w, b), owners = layout.views(params), layers[0], x.shape[0]
-    weight = views[w].reshape(owners, -1, x.shape[-1])
-    value = torch.baddbmm(views[b].reshape(owners, -1, 1), weight, x.mT)
-    value = value.view(-1, views[b].shape[-1], x.shape[1])
-    flat = layout.views(params.flatten(0, 1))
-    for w, b in layers[1:]:
-        value = torch.baddbmm(flat[b].unsqueeze(-1), flat[w], value.relu_())
-    return value.unflatten(0, params.shape[:2])
 
 
 def workspace(widths: tuple[int, ...], x: Float[Tensor, "models batch features"]) -> list[Tensor]:

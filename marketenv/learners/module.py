@@ -70,8 +70,7 @@ class ModuleLearner:
     engine:       "loop" one model at a time | "vmap" all at once | "auto": the loop on a CPU, where
                   vmap over convolutions took 1.4 to 1.6 times its time at 28 x 28 and 32 x 32 (half
                   to all of it at 8 x 8 and 12 x 12: name "vmap" there), and vmap elsewhere
-    memory:       bytes that one vmap over models may take, by the numbers that the module's parts
-                  put out and its parameters
+    memory:       bytes that one vmap over models may take, as measured with two models
 
     Raises ValueError for dropout and other random draws, frozen parameters, outputs of another
     shape, and batch norms that are trained on single examples or given padded ones.
@@ -167,7 +166,7 @@ class ModuleLearner:
             order, steps = schedule(effort, self.training.steps)
             stacks = open_stacks(whole, optimizer, params, slots, order, pull)
             feed = open_feed(material, self.training.batch_size, order, keys, self.training.augment)
-            passes = self._passes()
+            passes = self.passes
             for step in steps:
                 theta, count = stacks.theta["flat"][: step.active], stacks.begin(step)
                 gradient = stacks.pulled("flat", passes.gradients(theta, *feed.batch(step)), step)
@@ -182,7 +181,9 @@ class ModuleLearner:
         buffers = {name: b.to(x.device) for name, b in self._pure.named_buffers()}
         return functional_call(self._pure, views | buffers, (x,))
 
-    def _passes(self) -> Passes:
+    @cached_property
+    def passes(self) -> Passes:
+        """Gradients and scores of many models, and the memory that they take."""
         return Passes(
             forward=self.forward,
             module=self.module,
@@ -201,13 +202,22 @@ class ModuleLearner:
             shards = batch_statistics.unpadded(shards, "this is an exam")
         return exams.exam_of(shards)
 
-    @no_hidden_draws("the module", ADVICE)
-    @full_precision()
     def scores(self, params: Float[Tensor, "markets k params"], exam: Exam) -> Scores:
         """Score k models of every market: mean loss, and share of right labels or R^2."""
+        return self._scored(params, exam, ())
+
+    def class_scores(
+        self, params: Float[Tensor, "markets k params"], exam: Exam, sizes: tuple[int, ...]
+    ) -> Scores:
+        """Scores on each class of a shared exam in one pass, as ``ByClass`` says."""
+        return self._scored(params, exam, sizes)
+
+    @no_hidden_draws("the module", ADVICE)
+    @full_precision()
+    def _scored(self, params: Tensor, exam: Exam, sizes: tuple[int, ...]) -> Scores:
         exams.check_exam(params, self.layout.size, exam.owners)
         with torch.no_grad():
-            return self._passes().scores(params, exam)
+            return self.passes.scores(params, exam, sizes)
 
     @full_precision()
     def export(

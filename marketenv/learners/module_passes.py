@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -13,11 +15,9 @@ from torch.func import grad, vmap
 from marketenv.core.bank import Layout
 from marketenv.learners import exams
 from marketenv.learners.exams import Exam
-from marketenv.learners.objectives import Objective
+from marketenv.learners.live_memory import bytes_of_one
+from marketenv.learners.objectives import Objective, by_class
 from marketenv.learners.protocol import Scores
-
-# copies of a model's parameters in a step: parameters, gradient, their flat and unflattened copies
-COPIES = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,10 +28,11 @@ class Passes:
     module:      the module itself
     layout:      where its tensors lie in the flat parameters
     objective:   of its training
-    activations: numbers per example that it computes
+    activations: numbers per example that its innermost parts put out
     pooled:      whether its answer to one example depends on the other examples
     engine:      "loop" | "vmap" | "auto", as in ``ModuleLearner``
     memory:      bytes that one vmap over models may take
+    costs:       bytes of one model under vmap, by what was computed, of how many examples, where
     """
 
     forward: Callable[[dict[str, Tensor], Tensor], Tensor]
@@ -42,6 +43,7 @@ class Passes:
     pooled: bool
     engine: str
     memory: int
+    costs: dict[tuple[str, int, torch.device], int] = field(default_factory=dict, repr=False)
 
     def gradients(
         self, theta: Float[Tensor, "active params"], x: Tensor, y: Tensor, share: Tensor
@@ -49,16 +51,33 @@ class Passes:
         """Gradient of every model's loss on its own examples [active, params]."""
         share = share.expand(y.shape)
         if self._stacked(theta.device):
-            chunk = max(1, self.memory // self._cost(x.shape[1], 2))
-            return vmap(grad(self._loss), chunk_size=chunk)(theta, x, y, share)
+            step = grad(self._loss)
+
+            def _sample(count: int) -> Any:
+                return vmap(step)(*(_zeros(part, count) for part in (theta, x, y, share)))
+
+            chunk = max(1, self.memory // self._cost("gradients", x, _sample))
+            return vmap(step, chunk_size=chunk)(theta, x, y, share)
         return torch.stack([self._gradient(*one) for one in zip(theta, x, y, share, strict=True)])
 
-    def scores(self, params: Float[Tensor, "markets k params"], exam: Exam) -> Scores:
-        """Score k models of every market, in pieces that fit the memory."""
-        score: Callable[[Tensor, Exam], Scores] = self._score_loop
-        if self._stacked(params.device):
-            score = self._score_stacked
-        cost = self._cost(self._rows(exam.x.shape[1]), 1)
+    def scores(
+        self, params: Float[Tensor, "markets k params"], exam: Exam, sizes: tuple[int, ...] = ()
+    ) -> Scores:
+        """Score k models of every market, in pieces that fit the memory.
+
+        sizes: examples of each class, to score each class [markets, k, classes]; (): all at once
+        """
+        if not self._stacked(params.device):
+            return self._score_loop(params, exam, sizes)
+        score = partial(self._score_stacked, sizes=sizes)
+
+        def _sample(count: int) -> Scores:
+            owners = 1 if exam.owners == 1 else count
+            some = Exam(*(_zeros(part, owners) for part in (exam.x, exam.y, exam.share)))
+            return score(_zeros(params[:, :1], count), some)
+
+        kind = "scores of a shared exam" if exam.owners == 1 else "scores of own exams"
+        cost = self._cost(kind, exam.x, _sample)
         return exams.in_pieces(score, params, exam, cost, self.memory)
 
     def _stacked(self, device: torch.device) -> bool:
@@ -75,13 +94,21 @@ class Passes:
                 )
         return stacked
 
-    def _cost(self, examples: int, passes: int) -> int:
-        """Bytes of one model at so many examples: activations, and copies of its parameters.
+    def _cost(self, kind: str, x: Tensor, sample: Callable[[int], Any]) -> int:
+        """Bytes of one model under vmap, measured once for each number of examples.
 
-        In 2 passes there are the slopes of activations too. Under vmap on a CPU 2 passes of a
-        ResNet took 1.0 times this, of a CNN 0.9 times; 1 pass 0.5 and 0.6 times.
+        Where two models do not fit by what their innermost parts put out, nothing is measured.
+
+        kind: what is computed;   x: examples [owners, n, *features]
+        sample: computes the same of so many models
         """
-        return 4 * (passes * self.activations * examples + COPIES * self.layout.size)
+        least = 4 * (self.activations * self._rows(x.shape[1]) + self.layout.size)
+        if 2 * least > self.memory:
+            return least
+        key = (kind, x.shape[1], x.device)
+        if key not in self.costs:
+            self.costs[key] = bytes_of_one(sample)
+        return self.costs[key]
 
     def _rows(self, examples: int) -> int:
         """Examples that one model answers at once: as many as fit the memory, or all if pooled."""
@@ -107,25 +134,39 @@ class Passes:
             parts = torch.autograd.grad((losses * share).sum(), list(views.values()))
         return torch.cat([part.flatten() for part in parts])
 
-    def _grade(self, flat: Tensor, x: Tensor, y: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
+    def _grade(
+        self, flat: Tensor, x: Tensor, y: Tensor, share: Tensor, sizes: tuple[int, ...]
+    ) -> tuple[Tensor, Tensor]:
         views = self.layout.views(flat)
         outputs = torch.cat([self.forward(views, part) for part in x.split(self._rows(len(x)))]).mT
+        if sizes:
+            return by_class(self.objective, outputs, y, sizes)
         loss = (self.objective.losses(outputs, y) * share).sum()
         return loss, self.objective.accuracy(outputs, y, share)
 
-    def _score_stacked(self, params: Float[Tensor, "markets k params"], exam: Exam) -> Scores:
-        inner, shape = vmap(self._grade, in_dims=(0, None, None, None)), params.shape[:2]
+    def _score_stacked(
+        self, params: Float[Tensor, "markets k params"], exam: Exam, sizes: tuple[int, ...]
+    ) -> Scores:
+        inner = vmap(partial(self._grade, sizes=sizes), in_dims=(0, None, None, None))
         if exam.owners == 1:
-            loss, accuracy = inner(params.flatten(0, 1), exam.x[0], exam.y[0], exam.share[0])
-            return exams.finite(params, loss.view(shape), accuracy.view(shape))
+            grades = inner(params.flatten(0, 1), exam.x[0], exam.y[0], exam.share[0])
+            return exams.finite(params, *(part.unflatten(0, params.shape[:2]) for part in grades))
         return exams.finite(params, *vmap(inner)(params, exam.x, exam.y, exam.share))
 
-    def _score_loop(self, params: Float[Tensor, "markets k params"], exam: Exam) -> Scores:
+    def _score_loop(
+        self, params: Float[Tensor, "markets k params"], exam: Exam, sizes: tuple[int, ...]
+    ) -> Scores:
         owner = [0 if exam.owners == 1 else market for market in range(params.shape[0])]
         grades = [
-            self._grade(flat, exam.x[o], exam.y[o], exam.share[o])
+            self._grade(flat, exam.x[o], exam.y[o], exam.share[o], sizes)
             for models, o in zip(params, owner, strict=True)
             for flat in models
         ]
-        parts = (torch.stack(part).view(params.shape[:2]) for part in zip(*grades, strict=True))
+        stacks = (torch.stack(part) for part in zip(*grades, strict=True))
+        parts = (part.unflatten(0, params.shape[:2]) for part in stacks)
         return exams.finite(params, *parts)
+
+
+def _zeros(part: Tensor, count: int) -> Tensor:
+    """Zeros in the shape of ``count`` of the part's entries."""
+    return part.new_zeros(count, *part.shape[1:])

@@ -84,6 +84,21 @@ OBJECTIVES: dict[str, Objective] = {
 }
 
 
+def by_class(
+    objective: Objective, outputs: Outputs, y: Targets, sizes: tuple[int, ...]
+) -> tuple[Float[Tensor, "*batch classes"], Float[Tensor, "*batch classes"]]:
+    """Mean loss and accuracy on each class, where examples stand class by class.
+
+    sizes: examples of each class
+    """
+    counts = torch.tensor(sizes, device=y.device)
+    share = (1.0 / counts.to(outputs.dtype)).repeat_interleave(counts, output_size=sum(sizes))
+    losses = (objective.losses(outputs, y) * share).split(sizes, -1)
+    parts = zip(*(part.split(sizes, -1) for part in (outputs, y, share)), strict=True)
+    loss = torch.stack([part.sum(-1) for part in losses], -1)
+    return loss, torch.stack([objective.accuracy(*part) for part in parts], -1)
+
+
 FIELDS: dict[str, Check] = {
     "feature_shape": partial(each, check=partial(whole, least=1), wanted="sizes"),
     "n_outputs": partial(whole, least=1),

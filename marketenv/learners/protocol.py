@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -20,10 +21,36 @@ class Scores(NamedTuple):
 
     loss:     mean loss; +inf for a model that is not finite      float32 [markets, k]
     accuracy: share of right labels, or R^2 clipped below at 0    float32 [markets, k]
+    By class, both have a last axis more [markets, k, classes].
     """
 
-    loss: Float[Tensor, "markets k"]
-    accuracy: Float[Tensor, "markets k"]
+    loss: Float[Tensor, "markets k *classes"]
+    accuracy: Float[Tensor, "markets k *classes"]
+
+
+class FirstLinear(NamedTuple):
+    """How a learner scores models in two parts: its first layer, and all that follows.
+
+    A model on the way from one to another has first outputs on the way between theirs:
+
+    outputs((1 - a) own + a other) = (1 - a) outputs(own) + a outputs(other)
+
+    names:   tensors of the first layer, the weight first
+    outputs: (params [markets, k, params], exam) -> outputs of the first layer, before anything that
+             is not linear [markets, k, units, ...]; a reordering of axis 0 of all tensors of the
+             layer reorders the units alike
+    losses:  (outputs, all other tensors by name [markets, k, *shape], exam) -> mean losses
+             [markets, k], not finite where a model's is not; it may overwrite the outputs
+    at_once: exam -> number of models whose losses are best computed in one call
+
+    The exam has ``owners``, and ``part(start, stop)``, the exam of some of them, as those of
+    ``marketenv.learners.exams`` have.
+    """
+
+    names: tuple[str, ...]
+    outputs: Callable[[Tensor, Any], Tensor]
+    losses: Callable[[Tensor, dict[str, Tensor], Any], Tensor]
+    at_once: Callable[[Any], int]
 
 
 @runtime_checkable
@@ -38,7 +65,8 @@ class Learner(Protocol):
                   for Adam
 
     A learner may also have ``losses(params, exam)``, the losses of ``scores`` without the accuracy,
-    where that is faster.
+    where that is faster; and ``first_linear``, a ``FirstLinear``: a search for merge weights then
+    computes the first layer once a model instead of once a weight.
     """
 
     @property
@@ -102,4 +130,19 @@ class Learner(Protocol):
 
     def scores(self, params: Float[Tensor, "markets k params"], exam: Any) -> Scores:
         """Score k models of every market on the exam: (loss, accuracy), each [markets, k]."""
+        ...
+
+
+@runtime_checkable
+class ByClass(Protocol):
+    """What a learner may have beside ``Learner``: scores on every class from one pass."""
+
+    def class_scores(
+        self, params: Float[Tensor, "markets k params"], exam: Any, sizes: tuple[int, ...]
+    ) -> Scores:
+        """Score k models of every market on each class of an exam: each [markets, k, classes].
+
+        exam:  one for all markets, whose examples stand class by class
+        sizes: examples of each class
+        """
         ...

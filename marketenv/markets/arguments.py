@@ -33,7 +33,7 @@ HORIZONS = ("end", "cut")
 # arguments that the market gives every learner of the table
 MADE_FOR = ("feature_shape", "n_outputs", "task", "training")
 LARGEST_MONEY = 1e30  # agents see money, and products of it, as float32
-PAYMENT_RULE = "a callable (bids, asks) -> Outcome"
+PAYMENT_RULE = "a callable (bids, asks) -> Sales"
 # arguments of a market, which data_options must not name a second time
 OWN_ARGUMENTS = ("data", "partition", "n_agents")
 

@@ -15,7 +15,16 @@ from marketenv.core import tree
 from marketenv.core.ledger import ROUNDING
 from marketenv.core.parts import made, taken
 from marketenv.core.shards import Shards
-from marketenv.learners import MLP, Learner, Linear, ModuleLearner, Pull, Scores
+from marketenv.learners import (
+    MLP,
+    ByClass,
+    FirstLinear,
+    Learner,
+    Linear,
+    ModuleLearner,
+    Pull,
+    Scores,
+)
 from marketenv.learners.recurrent import CharacterLearner
 
 PAIRS = "markets, buyers, sellers"
@@ -101,6 +110,16 @@ def scores(learner: Learner, models: Float[Tensor, "markets k params"], exam: An
     return Scores(loss, taken(returned.accuracy, f"{what} accuracy", one, axes, torch.float32))
 
 
+def by_class(learner: Learner) -> bool:
+    """Whether one pass over all classes gives the same scores as one exam for each class.
+
+    It does not where batch norms pool the examples of an exam. A learner of a user's own is asked
+    class by class, as a class that inherits from one of ours may score in another way.
+    """
+    known = isinstance(learner, ByClass) and not is_own(learner)
+    return known and not getattr(learner, "pooled", False)
+
+
 def losses(
     learner: Learner, models: Float[Tensor, "markets k params"], exam: Any
 ) -> Float[Tensor, "markets k"]:
@@ -111,6 +130,36 @@ def losses(
     returned = tree.apart(lambda models: alone(models, exam), is_own(learner))(models)
     what, axes = "learner.losses returned losses", "markets, models"
     return taken(returned, what, models[..., 0], axes, torch.float32)
+
+
+def first_linear(learner: Learner) -> FirstLinear | None:
+    """How a learner scores models in two parts; None where it does not say so.
+
+    A class of a user's own must say so itself: what it inherits may not score as its own methods
+    do.
+    """
+    if not is_own(learner):
+        return getattr(learner, "first_linear", None)
+    if "first_linear" not in {*vars(type(learner)), *vars(learner)}:
+        return None
+    part = "learner.first_linear"
+    first = made(learner.first_linear, FirstLinear, part)  # type: ignore[attr-defined]
+
+    def outputs(models: Float[Tensor, "markets k params"], exam: Any) -> Tensor:
+        returned = tree.apart(lambda models: first.outputs(models, exam))(models)
+        units = dict(learner.layout.shapes)[first.names[0]][:1]
+        shape = (*models.shape[:2], *units, *getattr(returned, "shape", ())[3:])
+        like = models.new_empty(1).expand(shape)
+        axes = "markets, models, units, rest"
+        return taken(returned, f"{part}.outputs returned outputs", like, axes)
+
+    def losses(outputs: Tensor, views: dict[str, Tensor], exam: Any) -> Tensor:
+        rest = tree.apart(lambda outputs, views: first.losses(outputs, views, exam))
+        one = outputs.flatten(2)[..., 0]
+        what, axes = f"{part}.losses returned losses", "markets, models"
+        return taken(rest(outputs, views), what, one, axes, torch.float32)
+
+    return first._replace(outputs=outputs, losses=losses)
 
 
 # --- payments -------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import ClassVar
 
 import torch
@@ -29,9 +29,9 @@ from marketenv.core.devices import device_of
 from marketenv.core.fields import Field, Fields, Money, just_above
 from marketenv.core.floor import Floor
 from marketenv.core.market import Market, Move, Outcome, People, Phase, Shown
+from marketenv.core.numbers import total
 from marketenv.markets.arguments import GAME, LARGEST_MONEY, PAYMENT_RULE
-from marketenv.mechanisms import MECHANISMS, apply_rule
-from marketenv.mechanisms import Outcome as Trade
+from marketenv.mechanisms import MECHANISMS, Sales, apply_rule
 
 
 @dataclass(frozen=True)
@@ -66,11 +66,12 @@ class ReferenceConfig:
     max_cycles: rounds; values are drawn afresh each round
     horizon:    ``end``: the last round ends the game; ``cut``: the game would go on, and no agent
                 sees the cut
+    device:     where everything is computed
     """
 
     game: str = "double_auction"
     n_buyers: int | None = None
-    mechanism: str | Callable[..., Trade] | None = None
+    mechanism: str | Callable[..., Sales] | None = None
     values: tuple[float, float] = (0.0, 1.0)
     costs: tuple[float, float] = (0.0, 1.0)
     reserve: float = 0.0
@@ -149,18 +150,23 @@ class Auction(Phase):
         """Draw this round's types: uniform values, and a uniform cost or the reserve."""
         keys = draws.fold(floor.seeds, *self.purpose("type"), floor.round)
         u = draws.uniform(keys, self.n_buyers + 1)
-        (v0, v1), (c0, c1) = self.config.values, self.config.costs
-        cost = torch.full_like(u[:, -1:], self.config.reserve)
-        if self.game.seller_plays:
-            cost = c0 + (c1 - c0) * u[:, -1:]
-        return torch.cat([v0 + (v1 - v0) * u[:, :-1], cost], 1)
+        lowest, widths = self._ranges
+        return lowest + widths * u
+
+    @cached_property
+    def _ranges(self) -> tuple[Float64[Tensor, "parties"], Float64[Tensor, "parties"]]:
+        """The lowest type of every party, and the width of its range, money; 0 for the reserve."""
+        config, device = self.config, device_of(self.config.device)
+        last = config.costs if self.game.seller_plays else (config.reserve, config.reserve)
+        low, high = zip(*[config.values] * self.n_buyers, last, strict=True)
+        widths = [top - bottom for bottom, top in zip(low, high, strict=True)]
+        both = torch.tensor([low, widths], dtype=torch.float64, device=device)
+        return both[0], both[1]
 
     def show(self, floor: Floor, own: Tensor, quotes: Tensor) -> Shown:
         """Own type, last price, share of finished rounds."""
-        types, shown = (
-            {"buyer": quotes[:, :-1], "seller": quotes[:, -1:]},
-            self.show_end(floor, own),
-        )
+        types = {"buyer": quotes[:, :-1], "seller": quotes[:, -1:]}
+        shown = self.show_end(floor, own)
         return {role: {"type": types[role], **fields} for role, fields in shown.items()}
 
     def show_end(self, floor: Floor, own: Tensor) -> Shown:
@@ -176,11 +182,13 @@ class Auction(Phase):
         self, floor: Floor, own: Tensor, quotes: Tensor, actions: Mapping[str, Tensor]
     ) -> tuple[Floor, Tensor, Auctioned]:
         """Let the mechanism decide who buys at which price; the buyer pays the owner."""
-        asks = self._prices(actions["seller"]) if self.game.seller_plays else quotes[:, -1:]
-        offers = torch.cat([self._prices(actions["buyer"]), asks], 1)
-        trade = apply_rule(self.mechanism, offers[:, :-1, None], asks)
+        if self.game.seller_plays:
+            offers = self._prices(torch.cat([actions["buyer"], actions["seller"]], 1))
+        else:
+            offers = torch.cat([self._prices(actions["buyer"]), quotes[:, -1:]], 1)
+        trade = apply_rule(self.mechanism, offers[:, :-1, None], offers[:, -1:])
         bought = trade.allocation[..., 0].double()
-        sold = bought.sum(1, keepdim=True)
+        sold = total(bought, 1)[:, None]
         floor = floor.pay(self.named("price"), "buyer", self.owner, trade.prices)
         floor = floor.term(self.named("value"), "buyer", bought * quotes[:, :-1])
         if self.game.seller_plays:

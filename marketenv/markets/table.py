@@ -18,20 +18,20 @@ from marketenv.markets.reference import ReferenceConfig, reference
 from marketenv.markets.resource_market import ResourceMarketConfig, resource_market
 
 
-class Entry(NamedTuple):
+class Recipe(NamedTuple):
     """A market: the class of its arguments, and the function from them to the market."""
 
     config: type[Any]
     chain: Callable[[Any], Market]
 
 
-MARKETS: dict[str, Entry] = {
-    "data_market_v0": Entry(DataMarketConfig, data_market),
-    "marketplace_v0": Entry(MarketplaceConfig, marketplace),
-    "model_sharing_v0": Entry(ModelSharingConfig, model_sharing),
-    "parameter_trading_v0": Entry(ParameterTradingConfig, parameter_trading),
-    "reference_v0": Entry(ReferenceConfig, reference),
-    "resource_market_v0": Entry(ResourceMarketConfig, resource_market),
+MARKETS: dict[str, Recipe] = {
+    "data_market_v0": Recipe(DataMarketConfig, data_market),
+    "marketplace_v0": Recipe(MarketplaceConfig, marketplace),
+    "model_sharing_v0": Recipe(ModelSharingConfig, model_sharing),
+    "parameter_trading_v0": Recipe(ParameterTradingConfig, parameter_trading),
+    "reference_v0": Recipe(ReferenceConfig, reference),
+    "resource_market_v0": Recipe(ResourceMarketConfig, resource_market),
 }
 
 
@@ -49,9 +49,9 @@ def make_market(name: str, **config: Any) -> Market:
     >>> make_market("reference_v0", game="first_price", n_buyers=3).roles[0].agents
     ('buyer_0', 'buyer_1', 'buyer_2')
     """
-    entry = lookup(MARKETS, short_name(name), "market")
-    known = tuple(field.name for field in dataclasses.fields(entry.config))
+    recipe = lookup(MARKETS, short_name(name), "market")
+    known = tuple(field.name for field in dataclasses.fields(recipe.config))
     for key in config:
         if key not in known:
             raise unknown(f"argument of {short_name(name)}", key, known)
-    return entry.chain(entry.config(**config))
+    return recipe.chain(recipe.config(**config))

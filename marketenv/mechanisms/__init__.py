@@ -1,6 +1,6 @@
 """Payment rules, ask rules and priors: pure functions of what agents report.
 
-A mechanism is ``(bids [markets, buyers, sellers], asks [markets, sellers]) -> Outcome``, in float64
+A mechanism is ``(bids [markets, buyers, sellers], asks [markets, sellers]) -> Sales``, in float64
 money; further options are keywords with defaults. To add one, write such a function, name it below,
 and add a worked row to its test.
 
@@ -72,13 +72,6 @@ from marketenv.mechanisms.matching import (
     deferred_acceptance,
     preference_ranks,
 )
-from marketenv.mechanisms.outcome import (
-    Outcome,
-    apply_rule,
-    check_reports,
-    check_unbounded,
-    fair_prices,
-)
 from marketenv.mechanisms.posted_price import posted_price
 from marketenv.mechanisms.priors import (
     PRIORS,
@@ -94,12 +87,19 @@ from marketenv.mechanisms.priors import (
 )
 from marketenv.mechanisms.procurement import check_offers, procurement
 from marketenv.mechanisms.quality_scales import QUALITY_SCALES, ratchet
+from marketenv.mechanisms.sales import (
+    Sales,
+    apply_rule,
+    check_reports,
+    check_unbounded,
+    fair_prices,
+)
 from marketenv.mechanisms.sealed_bid import first_price, second_price
 from marketenv.mechanisms.sharing_breakpoints import cost_breakpoints
 from marketenv.mechanisms.sharing_payments import (
     SHARING_PAYMENTS,
-    SharingOutcome,
     SharingPayment,
+    SharingSales,
     check_sharing,
     share_models,
 )
@@ -115,7 +115,7 @@ from marketenv.mechanisms.stackelberg import (
 )
 from marketenv.mechanisms.tripartite_game import Stackelberg, TripartiteGame
 
-Mechanism = Callable[..., Outcome]
+Mechanism = Callable[..., Sales]
 
 MECHANISMS: dict[str, Mechanism] = {
     "nash_bargaining": nash_bargaining,
@@ -150,12 +150,12 @@ __all__ = [
     "HeldBack",
     "LogUniform",
     "Mechanism",
-    "Outcome",
     "Power",
     "Prior",
     "Release",
-    "SharingOutcome",
+    "Sales",
     "SharingPayment",
+    "SharingSales",
     "SharingTerms",
     "Solver",
     "Stackelberg",

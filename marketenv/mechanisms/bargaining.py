@@ -5,7 +5,7 @@ from __future__ import annotations
 from jaxtyping import Float64
 from torch import Tensor
 
-from marketenv.mechanisms.outcome import Outcome, acceptable, between, check_reports, sold
+from marketenv.mechanisms.sales import Sales, acceptable, between, check_reports, sold
 
 
 def nash_bargaining(
@@ -13,7 +13,7 @@ def nash_bargaining(
     asks: Float64[Tensor, "markets sellers"],
     *,
     power: Float64[Tensor, "markets agents"] | None = None,
-) -> Outcome:
+) -> Sales:
     """Share the surplus of each sale between its two agents by their bargaining power.
 
     price[b, s] = ask + power_s / (power_s + power_b) * (bid - ask)   where bid > 0 and bid >= ask

@@ -9,8 +9,8 @@ from jaxtyping import Float64, Int
 from torch import Tensor
 
 from marketenv.mechanisms.contest import proportional_payments
-from marketenv.mechanisms.outcome import refuse
 from marketenv.mechanisms.procurement import check_money
+from marketenv.mechanisms.sales import refuse
 
 PerOwner = Float64[Tensor, "markets owners"]
 PerCentre = Float64[Tensor, "markets centres"]

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from marketenv.core.checks import number
 from marketenv.mechanisms.contest import active_set, intensity, proportional_shares
-from marketenv.mechanisms.outcome import refuse
 from marketenv.mechanisms.procurement import check_money
+from marketenv.mechanisms.sales import refuse
 from marketenv.mechanisms.stackelberg import contributions, leader_optimum
 from marketenv.mechanisms.tripartite_game import (
     Number,

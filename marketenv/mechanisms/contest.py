@@ -11,8 +11,8 @@ from torch import Tensor
 
 from marketenv.core.checks import number
 from marketenv.mechanisms.capped_contest import equilibria
-from marketenv.mechanisms.outcome import refuse
 from marketenv.mechanisms.procurement import check_money, settled
+from marketenv.mechanisms.sales import refuse
 
 Prize = Float64[Tensor, "markets"]
 PerContestant = Float64[Tensor, "markets contestants"]

@@ -1,6 +1,6 @@
 """Data payment rules: what sellers of data are paid, by what the buyer values them at.
 
-A rule is a ``DataRule``: which values it wants, and ``(asks, values, budget) -> Outcome`` for one
+A rule is a ``DataRule``: which values it wants, and ``(asks, values, budget) -> Sales`` for one
 buyer. All rules of the table are truthful in the ask as long as no ask changes the values, the
 quantities that the buyer wants, or the budget.
 """
@@ -26,7 +26,6 @@ from marketenv.core.checks import (
     text,
 )
 from marketenv.core.parts import made, taken
-from marketenv.mechanisms.outcome import ROUNDING, Outcome
 from marketenv.mechanisms.procurement import (
     Budget,
     PerSeller,
@@ -35,6 +34,7 @@ from marketenv.mechanisms.procurement import (
     settled,
     unit,
 )
+from marketenv.mechanisms.sales import ROUNDING, Sales
 
 DATA_VALUES: dict[str, str] = {
     "points": "points that the buyer wants, or the money that it offers for them",
@@ -44,12 +44,12 @@ DATA_VALUES: dict[str, str] = {
     "shadow_price": "money: what the next point of the seller adds, times its points",
 }
 
-DataPayment = Callable[[Tensor, Tensor, Tensor], Outcome]
+DataPayment = Callable[[Tensor, Tensor, Tensor], Sales]
 
 
 def _payment(value: Any, name: str) -> DataPayment:
     if not callable(value) or not callable_with(value, 3):
-        raise refused(name, value, "a callable (asks, values, budget) -> Outcome")
+        raise refused(name, value, "a callable (asks, values, budget) -> Sales")
     return value
 
 
@@ -58,7 +58,7 @@ class DataRule:
     """A payment rule of a data market.
 
     value:    what the market has to pass as values: a name of ``DATA_VALUES``
-    pay:      (asks, values [markets, sellers], budget [markets]) -> Outcome [markets, 1, sellers]
+    pay:      (asks, values [markets, sellers], budget [markets]) -> Sales [markets, 1, sellers]
     truthful: what it is truthful in, and what not
 
     Raises ValueError for an unknown value, and for a payment that does not take three arguments.
@@ -73,7 +73,7 @@ class DataRule:
         check_fields(self, {"value": value, "pay": _payment, "truthful": text})
 
 
-def posted(asks: PerSeller, values: PerSeller, budget: Budget, *, price: float = 1.0) -> Outcome:
+def posted(asks: PerSeller, values: PerSeller, budget: Budget, *, price: float = 1.0) -> Sales:
     """Offer every seller a price per point, and buy from who accepts until the budget is spent.
 
     offer[i] = price * points[i];   i accepts if ask[i] <= offer[i]
@@ -102,7 +102,7 @@ def posted(asks: PerSeller, values: PerSeller, budget: Budget, *, price: float =
     return settled(accepted & (spent <= budget[:, None]), offers, budget)
 
 
-def value_shares(asks: PerSeller, values: PerSeller, budget: Budget) -> Outcome:
+def value_shares(asks: PerSeller, values: PerSeller, budget: Budget) -> Sales:
     """Share the budget in proportion to the values, and buy from those who ask at most their share.
 
     offer[i] = B max(v_i, 0) / sum_j max(v_j, 0);   i is bought if v_i > 0 and ask[i] <= offer[i]
@@ -127,7 +127,7 @@ def value_shares(asks: PerSeller, values: PerSeller, budget: Budget) -> Outcome:
     return settled((values > 0) & (asks <= offers), offers, budget)
 
 
-def shadow_price(asks: PerSeller, values: PerSeller, budget: Budget) -> Outcome:
+def shadow_price(asks: PerSeller, values: PerSeller, budget: Budget) -> Sales:
     """Pay the marginal price of a seller's points times their number, scaled down to the budget.
 
     offer[i] = max(v_i, 0) min(1, B / sum_j max(v_j, 0))
@@ -167,7 +167,7 @@ def apply_data_rule(
     asks: PerSeller,
     values: PerSeller,
     budget: Budget,
-) -> Outcome:
+) -> Sales:
     """Ask a data rule who is bought at which price, and refuse what cannot be settled.
 
     price >= ask where something is bought, price = 0 elsewhere, and the sum of the prices <= budget
@@ -180,10 +180,10 @@ def apply_data_rule(
     A rule of one's own works on copies, so that what it edits in place changes no ask.
 
     Raises ValueError for an unknown name, for reports that ``check_offers`` refuses, and, by the
-    word ``rule``, for anything but an ``Outcome`` of these shapes and such prices.
+    word ``rule``, for anything but ``Sales`` of these shapes and such prices.
 
     >>> def pay(asks, values, budget):
-    ...     return Outcome(asks[:, None] <= 3, asks[:, None])
+    ...     return Sales(asks[:, None] <= 3, asks[:, None])
     >>> rule = DataRule("points", pay, "Not truthful in the ask, which is paid.")
     >>> one = torch.ones(1, 1).double()
     >>> apply_data_rule(rule, one, one, one[0]).prices
@@ -192,11 +192,11 @@ def apply_data_rule(
     part = named_part(rule, "rule", DATA_RULES, "a DataRule(value, pay, truthful)", kind=DataRule)
     check_offers(asks, values, budget)
     own = part not in DATA_RULES.values()
-    outcome = made(tree.apart(part.pay, own)(asks, values, budget), Outcome, "rule")
+    sales = made(tree.apart(part.pay, own)(asks, values, budget), Sales, "rule")
     like, axes = asks[:, None], "markets, 1, sellers"
-    bought = taken(outcome.allocation, "rule returned allocation", like, axes, torch.bool)
-    prices = taken(outcome.prices, "rule returned prices", like, axes)
-    _check_prices(bought[:, 0], prices[:, 0], asks, budget, outcome.prices.dtype)
+    bought = taken(sales.allocation, "rule returned allocation", like, axes, torch.bool)
+    prices = taken(sales.prices, "rule returned prices", like, axes)
+    _check_prices(bought[:, 0], prices[:, 0], asks, budget, sales.prices.dtype)
     return settled(bought[:, 0], prices[:, 0].maximum(asks), budget)
 
 

@@ -6,7 +6,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from marketenv.core.checks import number
-from marketenv.mechanisms.outcome import Outcome, acceptable, between, check_reports, sold
+from marketenv.mechanisms.sales import Sales, acceptable, between, check_reports, sold
 
 
 def double_auction(
@@ -14,7 +14,7 @@ def double_auction(
     asks: Float64[Tensor, "markets sellers"],
     *,
     weight: float = 0.5,
-) -> Outcome:
+) -> Sales:
     """Sell a copy wherever the bid reaches the ask, at a fixed mix of both.
 
     allocation[b, s] = 1{bid > 0 and bid >= ask},   price[b, s] = weight * bid + (1 - weight) * ask

@@ -13,8 +13,8 @@ from marketenv.core import tree
 from marketenv.core.axes import PerPair
 from marketenv.core.checks import named_part, number
 from marketenv.core.parts import taken
-from marketenv.mechanisms.outcome import refuse
 from marketenv.mechanisms.procurement import check_money, unit
+from marketenv.mechanisms.sales import refuse
 
 PerBuyer = Float64[Tensor, "markets buyers"]
 

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
-from marketenv.mechanisms.outcome import refuse
+from marketenv.mechanisms.sales import refuse
 
 Scores = Float[Tensor, "markets rows columns"]
 Proposers = (
@@ -47,7 +47,7 @@ def deferred_acceptance(proposers: Proposers, receivers: Receivers) -> Matching:
     check_ranks(proposers, receivers)
     lists, acceptable = proposers.argsort(dim=-1, stable=True), ~torch.isinf(proposers)
     acceptable = acceptable & ~torch.isinf(receivers).mT
-    places = receivers.argsort(dim=-1, stable=True).argsort(-1)  # strict ranks, 0 is the best
+    places = _places(receivers)
     markets, count, others = proposers.shape
     matching = torch.full((markets, count), -1, device=proposers.device)
     step = torch.zeros_like(matching)  # of each proposer along its list
@@ -101,8 +101,14 @@ def preference_ranks(scores: Scores) -> Float64[Tensor, "markets rows columns"]:
     tensor([[[1., 0., 2., inf]]], dtype=torch.float64)
     """
     refuse("score", scores, scores.isnan(), "a number, the higher the better; -inf is unacceptable")
-    places = (-scores).argsort(dim=-1, stable=True).argsort(-1).double()
-    return places.masked_fill(scores == -torch.inf, torch.inf)
+    return _places(-scores).double().masked_fill(scores == -torch.inf, torch.inf)
+
+
+def _places(values: Tensor) -> Int[Tensor, "markets rows columns"]:
+    """The place of every number in its row, from 0 for the least; equal ones by number."""
+    order = values.argsort(dim=-1, stable=True)
+    numbers = torch.arange(values.shape[-1], device=values.device).expand_as(order)
+    return torch.empty_like(order).scatter(-1, order, numbers)
 
 
 def volume_preferences(x: PerOwner, d: PerCentre, sigma: PerCentre) -> Ranks:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from jaxtyping import Float64
 from torch import Tensor
 
-from marketenv.mechanisms.outcome import Outcome, acceptable, check_reports, sold
+from marketenv.mechanisms.sales import Sales, acceptable, check_reports, sold
 
 
 def posted_price(
     bids: Float64[Tensor, "markets buyers sellers"], asks: Float64[Tensor, "markets sellers"]
-) -> Outcome:
+) -> Sales:
     """Sell a copy to every buyer that offers at least the ask, at the ask.
 
     allocation[b, s] = 1{bid > 0 and bid >= ask},   price[b, s] = ask

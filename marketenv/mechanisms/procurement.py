@@ -6,13 +6,13 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
-from marketenv.mechanisms.outcome import LARGEST, Outcome, refuse
+from marketenv.mechanisms.sales import LARGEST, Sales, refuse
 
 PerSeller = Float64[Tensor, "markets sellers"]
 Budget = Float64[Tensor, "markets"]
 
 
-def procurement(asks: PerSeller, values: PerSeller, budget: Budget) -> Outcome:
+def procurement(asks: PerSeller, values: PerSeller, budget: Budget) -> Sales:
     """Buy in the order of ask / value while an ask is at most its value's share of the budget.
 
     order: a_1 / v_1 <= a_2 / v_2 <= ...;   k: the largest with a_k <= B v_k / (v_1 + ... + v_k)
@@ -70,7 +70,7 @@ def _rate(first: Tensor, rates: Tensor) -> Tensor:
     return after.gather(-1, first.sum(-1, keepdim=True))
 
 
-def settled(bought: Bool[Tensor, "markets sellers"], prices: PerSeller, budget: Budget) -> Outcome:
+def settled(bought: Bool[Tensor, "markets sellers"], prices: PerSeller, budget: Budget) -> Sales:
     """Pay the prices of what one buyer buys, and never more than its budget.
 
     price[i] * min(1, B / sum of the prices)   where something is bought, 0 elsewhere
@@ -79,13 +79,13 @@ def settled(bought: Bool[Tensor, "markets sellers"], prices: PerSeller, budget: 
     Returns allocation and prices [markets, 1, sellers]; prices.sum(-1) <= budget holds to the bit.
 
     >>> settled(torch.tensor([[True, False]]), torch.ones(1, 2).double(), torch.ones(1).double())
-    Outcome(allocation=tensor([[[ True, False]]]), prices=tensor([[[1., 0.]]], dtype=torch.float64))
+    Sales(allocation=tensor([[[ True, False]]]), prices=tensor([[[1., 0.]]], dtype=torch.float64))
     """
     paid = torch.where(bought, prices, 0.0)
     total, purse = paid.sum(-1, keepdim=True), budget[:, None]
     below = 1 - (paid.shape[-1] + 2) * torch.finfo(paid.dtype).eps  # more than a sum may round up
     paid = torch.where(total > purse, paid * (purse / total) * below, paid)
-    return Outcome(bought[:, None], paid[:, None])
+    return Sales(bought[:, None], paid[:, None])
 
 
 def unit(money: Float64[Tensor, "*shape"]) -> Float64[Tensor, "*shape"]:

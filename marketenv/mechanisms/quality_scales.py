@@ -13,8 +13,8 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from marketenv.core.checks import interval, number
-from marketenv.mechanisms.outcome import refuse
 from marketenv.mechanisms.procurement import check_money
+from marketenv.mechanisms.sales import refuse
 
 PerOwner = Float64[Tensor, "markets owners"]
 Number = float | int

@@ -7,7 +7,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from marketenv.core.checks import number
-from marketenv.mechanisms.outcome import Outcome, acceptable, check_reports, sold
+from marketenv.mechanisms.sales import Sales, acceptable, check_reports, sold
 
 
 def first_price(
@@ -15,7 +15,7 @@ def first_price(
     asks: Float64[Tensor, "markets sellers"],
     *,
     reserve: float = 0.0,
-) -> Outcome:
+) -> Sales:
     """Sell each seller's one copy to the highest bid, at that bid.
 
     winner(s) = argmax_b bid[b, s] if that bid > 0 and >= max(ask[s], reserve);
@@ -43,7 +43,7 @@ def second_price(
     asks: Float64[Tensor, "markets sellers"],
     *,
     reserve: float = 0.0,
-) -> Outcome:
+) -> Sales:
     """Sell each seller's one copy to the highest bid, at the least bid that would still have won.
 
     winner(s) as in ``first_price``;   price = max(second highest bid, ask[s], reserve)

@@ -28,12 +28,12 @@ from marketenv.mechanisms.collaboration_graph import (
     over_subsets,
     pass_along,
 )
-from marketenv.mechanisms.outcome import Outcome, check_unbounded
+from marketenv.mechanisms.sales import Sales, check_unbounded
 from marketenv.mechanisms.sharing_terms import Queue, SharingTerms, Trades
 
 
 @dataclass(frozen=True)
-class SharingOutcome(Outcome):
+class SharingSales(Sales):
     """Who buys whose model and what is paid for it.
 
     prices: r_ij, money per model; below 0 the seller pays the buyer   [markets, buyers, sellers]
@@ -50,7 +50,7 @@ class SharingOutcome(Outcome):
 
 def share_models(
     terms: SharingTerms, *, graph: str | Graph = "break", payment: str | SharingPayment = "marginal"
-) -> SharingOutcome:
+) -> SharingSales:
     """Draw the collaboration graph and price its edges.
 
     graph: a name of ``GRAPHS`` or a function of its shape
@@ -84,7 +84,7 @@ def share_models(
     prices = taken(returned, "payment returned prices", like, axes)
     if own:
         check_unbounded("payment", trades, prices)
-    return SharingOutcome(trades, prices)
+    return SharingSales(trades, prices)
 
 
 def check_sharing(graph: Any, payment: Any) -> tuple[Graph, SharingPayment]:

@@ -11,8 +11,8 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from marketenv.core.checks import number
-from marketenv.mechanisms.outcome import refuse
 from marketenv.mechanisms.procurement import check_money
+from marketenv.mechanisms.sales import refuse
 
 PerMarket = Float64[Tensor, "markets"]
 PerOwner = Float64[Tensor, "markets owners"]

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float64, Int
-from scipy.stats import binomtest
 from torch import Tensor
 
 from marketenv.metrics.bootstrap import (
@@ -256,6 +255,8 @@ def share_interval(successes: int, n: int, level: float = 0.95) -> Interval:
         raise ValueError(
             f"share_interval got {successes} of {n}; wanted 0 <= successes <= n and n >= 1."
         )
+    from scipy.stats import binomtest  # most of a second, for those alone who use it
+
     bounds = binomtest(successes, n).proportion_ci(level, method="exact")
     return Interval(successes / n, float(bounds.low), float(bounds.high))
 

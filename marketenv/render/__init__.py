@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from marketenv.render.words import tell_round
 
 if TYPE_CHECKING:
-    from marketenv.render.frames import draw_frame
+    from marketenv.render.frames import draw_frame, payments_figure
     from marketenv.render.html import Html, anchor, image, notes, page, picture, png, table
     from marketenv.render.kinds import Payments, draw_kinds, figure_of_kinds
     from marketenv.render.pictures import (
@@ -20,15 +20,18 @@ if TYPE_CHECKING:
         draw_points,
         figure,
     )
+    from marketenv.render.viewer import Slide, episode_page
 
 PAGES = ("Html", "anchor", "image", "notes", "page", "picture", "png", "table")
 MODULES = dict.fromkeys(PAGES, "html")
 MODULES |= dict.fromkeys(("Payments", "draw_kinds", "figure_of_kinds"), "kinds")
-MODULES |= {"draw_frame": "frames"}
+MODULES |= dict.fromkeys(("draw_frame", "payments_figure"), "frames")
+MODULES |= dict.fromkeys(("Slide", "episode_page"), "viewer")
 
 __all__ = [
     "Html",
     "Payments",
+    "Slide",
     "anchor",
     "draw_bands",
     "draw_bars",
@@ -37,11 +40,13 @@ __all__ = [
     "draw_lines",
     "draw_network",
     "draw_points",
+    "episode_page",
     "figure",
     "figure_of_kinds",
     "image",
     "notes",
     "page",
+    "payments_figure",
     "picture",
     "png",
     "table",

@@ -89,10 +89,16 @@ def anchor(heading: str) -> str:
     return re.sub(r"[^\w]+", "-", heading).strip("-")
 
 
-def page(title: str, intro: str, sections: Sequence[tuple[str, str]], style: str = "") -> str:
+def page(
+    title: str,
+    intro: str,
+    sections: Sequence[tuple[str, str]],
+    style: str = "",
+    front: str = "",
+) -> str:
     """One HTML document from (heading, inner HTML) sections; title, intro and headings are escaped.
 
-    style: rules of CSS beside the page's own
+    style: rules of CSS beside the page's own;   front: HTML between the intro and the sections
     """
     parts = "".join(
         f'<section id="{anchor(heading)}"><h2>{escape(heading)}</h2>{inner}</section>'
@@ -103,5 +109,5 @@ def page(title: str, intro: str, sections: Sequence[tuple[str, str]], style: str
         '<meta charset="utf-8"><meta name="viewport"'
         f' content="width=device-width"><title>{name}</title><style>{rules}</style>'
     )
-    body = f"<h1>{name}</h1><p>{escape(intro)}</p>{parts}"
+    body = f"<h1>{name}</h1><p>{escape(intro)}</p>{front}{parts}"
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{body}</body></html>\n'

@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from marketenv.core.ledger import RELATIVE
+from marketenv.core.ledger import LEFT_OVER
 from marketenv.core.report import Report
 from marketenv.core.within import Inner
 from marketenv.render.pictures import COLOURS, draw_bars
@@ -93,7 +93,7 @@ def _by_kind(report: Report) -> dict[str, np.ndarray]:
     for account in range(report.rewards.shape[1], len(report.names)):
         _pass_on(kinds, account)
     most = float(report.transfers[0].max())
-    return {kind: _merged(paid, report, RELATIVE * most) for kind, paid in kinds.items()}
+    return {kind: _merged(paid, report, LEFT_OVER * most) for kind, paid in kinds.items()}
 
 
 def _merged(paid: np.ndarray, report: Report, least: float) -> np.ndarray:
@@ -201,18 +201,32 @@ def _draw_legend(axes: Axes, payments: Payments) -> None:
     legend.set_frame_on(False)
 
 
-def figure_of_kinds(payments: Payments, utilities: Mapping[str, float], when: str) -> Figure:
+def size_of_kinds(counts: Sequence[int], accounts: int) -> tuple[float, float]:
+    """Width and height of a figure of payments by kind, inches.
+
+    counts: of agents by role;   accounts: number of accounts that keep money
+    """
+    width = COLUMN * (len(counts) + (accounts > 0)) + BARS
+    return width, max(ROW * max(*counts, accounts) + 2.2, 1.5 * len(counts))
+
+
+def figure_of_kinds(
+    payments: Payments,
+    utilities: Mapping[str, float],
+    when: str,
+    size: tuple[float, float] | None = None,
+) -> Figure:
     """A figure of payments by kind, with the utilities of each role beside it.
 
     utilities: by agent, money;   when: in words, for instance "in the last round"
+    size:      width and height, inches; None: as much as these payments need
     """
     roles = {role: members for role, members in payments.roles.items() if role != ACCOUNT}
-    most = max(map(len, payments.roles.values()))
-    sizes = [COLUMN * len(payments.roles), BARS]
-    height = max(ROW * most + 2.2, 1.5 * len(roles))
-    fig = Figure(figsize=(sum(sizes), height), dpi=100, layout="constrained")
+    counts = [len(members) for members in roles.values()]
+    size = size or size_of_kinds(counts, len(payments.roles.get(ACCOUNT, ())))
+    fig = Figure(figsize=size, dpi=100, layout="constrained")
     FigureCanvasAgg(fig)
-    grid = fig.add_gridspec(1, 2, width_ratios=sizes)
+    grid = fig.add_gridspec(1, 2, width_ratios=[size[0] - BARS, BARS])
     paid = any(money.any() for money in payments.kinds.values())
     draw_kinds(fig.add_subplot(grid[0]), payments, f"{'' if paid else 'no '}money paid {when}")
     heights = [1.2 + len(members) for members in roles.values()]

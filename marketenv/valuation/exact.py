@@ -71,7 +71,7 @@ def solved(
     costs [*batch, n, m]; weights a [*batch, problems, n], b [*batch, problems, m]; wanted: problems
     to solve, None: all of them
     """
-    wanted = torch.ones(a.shape[:-1], dtype=torch.bool) if wanted is None else wanted
+    wanted = _all_of(a) if wanted is None else wanted
     totals, g = a.new_zeros(a.shape[:-1]), torch.zeros_like(b)
     for place, solution in _solutions(costs, a, b, wanted):
         totals[place], g[place] = solution.cost, solution.g.to(g)
@@ -86,11 +86,14 @@ def coupling(
     """An optimal plan: how much of each point goes to which [*batch, n, m]."""
     plans = torch.zeros_like(costs)
     a, b = weights_a[..., None, :], weights_b[..., None, :]
-    for (*place, _), solution in _solutions(
-        costs, a, b, torch.ones(a.shape[:-1], dtype=torch.bool)
-    ):
+    for (*place, _), solution in _solutions(costs, a, b, _all_of(a)):
         plans[tuple(place)] = solution.plan.to(plans)
     return plans
+
+
+def _all_of(a: Rows) -> Bool[Tensor, "*batch problems"]:
+    """Every problem is wanted; on the CPU, where they are solved."""
+    return torch.ones(a.shape[:-1], dtype=torch.bool, device="cpu")
 
 
 @dataclass(frozen=True)

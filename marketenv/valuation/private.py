@@ -206,9 +206,11 @@ def numbers_sent(
 
 def _share(t: float | Tensor) -> Tensor:
     """t as a tensor; ValueError outside [0, 1)."""
-    share = (
-        t.double() if isinstance(t, Tensor) else torch.tensor(number(t, "t", 0, below=1)).double()
-    )
+    share = t
+    if not isinstance(share, Tensor):
+        value = number(t, "t", 0, below=1)
+        share = torch.tensor(value, dtype=torch.float32, device="cpu")
+    share = share.double()
     if not bool(((share >= 0) & (share < 1)).all()):
         raise ValueError(f"t is {t}, wanted shares in [0, 1): at 1 nothing of the data is left.")
     return share

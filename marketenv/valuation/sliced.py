@@ -51,7 +51,7 @@ def chosen_directions(
 ) -> Float64[Tensor, "directions e"]:
     """Given or drawn directions; ValueError unless they are unit vectors of the points' space."""
     if directions is None:
-        keys = torch.tensor(0) if keys is None else keys
+        keys = torch.tensor(0, device="cpu") if keys is None else keys
         if keys.dim():
             raise ValueError(
                 f"keys are {list(keys.shape)}, wanted one key: all pairs are projected on the same"

@@ -20,6 +20,13 @@ TINY = Effort(
     cases=400,
     steps=0,
 )
+# to walk through all claims: whether they run, not what they find
+LEAST = dataclasses.replace(
+    TINY,
+    cheap=Budget(select=16, judge=32, points=3, population=2, generations=1),
+    costly=Budget(select=2, judge=2, points=2, population=2, generations=1),
+    cases=40,
+)
 SEARCH = dataclasses.replace(
     TINY, cheap=Budget(select=1024, judge=4096, points=21, population=24, generations=4)
 )

@@ -157,7 +157,7 @@ def test_what_is_told_of_shared_models():
         and told["effort"] == [1, 1, 0]
     )
     price = 10 - 10 / 2**0.5  # sqrt(K / N) - sqrt(K / 2N), the marginal payment without a discount
-    assert told["paid"] == pytest.approx([price, 0, 0]) and told["earned"] == pytest.approx(
+    assert told["paid"] == pytest.approx([price, 0, 0]) and told["received"] == pytest.approx(
         [0, price, 0]
     )
     assert told["loss"] == [0, 0, 0]  # nobody trains

@@ -151,7 +151,7 @@ def test_a_policy_of_some_stages_that_nobody_completes_says_so(tmp_path):
 @pytest.mark.parametrize(
     ("stages", "says"),
     [
-        (("reply",), r"no stage in which a seller moves 'reply'"),
+        (("reply",), r"no stage in which sellers move 'reply'"),
         ((), r"stages is \(\), wanted one or more of offer, ship"),
         ("ship", r"stages is 'ship', wanted a tuple of names of stages"),
         ((1,), r"stages\[0\] is 1, wanted text"),

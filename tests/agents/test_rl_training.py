@@ -5,6 +5,7 @@ cannot do.
 import dataclasses
 import functools
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -259,6 +260,21 @@ def test_a_checkpoint_is_whole_or_not_there(tmp_path, monkeypatch):
     assert checkpoints.latest(folder) == kept
     train(config, 0)
     assert not part.exists()
+
+
+@pytest.mark.parametrize("file", ["model.zip", "markets.safetensors", "state.json"])
+def test_a_damaged_checkpoint_is_named_with_what_to_do(file, tmp_path):
+    config = dataclasses.replace(PPO, out=tmp_path)
+    with pytest.raises(Killed):
+        train(config, 0, callbacks=[Kill(3)])
+    kept = checkpoints.latest(seed_folder(config, 0))
+    whole = (kept / file).read_bytes()
+    (kept / file).write_bytes(whole[: len(whole) // 2])
+    words = rf"cannot read the checkpoint {re.escape(str(kept))}: .* delete this folder"
+    with pytest.raises(ValueError, match=words):
+        train(config, 0)
+    (kept / file).write_bytes(whole)
+    train(config, 0)  # and goes on
 
 
 def test_opponents_are_told_apart_or_not_named():

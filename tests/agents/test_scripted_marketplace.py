@@ -132,6 +132,23 @@ def test_what_a_strategy_needs_is_said_in_the_marketplaces_words():
     assert STRATEGIES["price_shader"].role_in(KIND) == "owner"
 
 
+def test_what_a_part_calls_otherwise_or_numbers_fits_the_marketplace():
+    assert STRATEGIES["price_colluder"].arguments(KIND) == {"compute": "posted"}
+    assert STRATEGIES["colluding_pair"].arguments(KIND) == {
+        "parameter_trading": {"coalition": (0, 2)},
+        "n_developers": 4,
+    }
+
+
+@pytest.mark.parametrize("name", [n for n, one in STRATEGIES.items() if KIND in one.markets])
+def test_every_strategy_can_be_built_for_a_marketplace_of_its_own_arguments(name):
+    small = {"data_options": {"max_examples": 100}, "max_cycles": 1}
+    strategy = STRATEGIES[name]
+    market = make_market(KIND, **small | strategy.arguments(KIND))
+    assert callable(strategy.build(market))
+    assert strategy.role_in(KIND) in (None, *(role.name for role in market.roles))
+
+
 def test_a_strategy_refuses_a_marketplace_without_its_part():
     with pytest.raises(
         ValueError, match=r"has the parts resource_market_v0, parameter.*'trade': 'ipfl'"

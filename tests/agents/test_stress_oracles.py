@@ -32,7 +32,7 @@ from marketenv.core import draws, rounds
 from marketenv.markets.parameter_trading import Trade
 from marketenv.markets.reference import Auction, Auctioned
 from marketenv.mechanisms import first_price, second_price
-from marketenv.mechanisms.outcome import Outcome
+from marketenv.mechanisms.sales import Sales
 from marketenv.metrics import mean_interval
 
 BUDGET = Budget(select=512, judge=2048, points=21, population=32, generations=5)
@@ -264,7 +264,7 @@ def test_nash_conv_of_a_market_sums_what_both_sides_gain():
 def pay_ninety_percent(bids, asks):
     """The winner pays 90 % of its own bid."""
     done = first_price(bids, asks)
-    return Outcome(done.allocation, 0.9 * done.prices)
+    return Sales(done.allocation, 0.9 * done.prices)
 
 
 def peeking(bids, asks):
@@ -272,7 +272,7 @@ def peeking(bids, asks):
     least 80 % of the bid.
     """
     done = second_price(bids, asks)
-    return Outcome(
+    return Sales(
         done.allocation, torch.where(done.allocation, done.prices.maximum(0.8 * bids), 0.0)
     )
 

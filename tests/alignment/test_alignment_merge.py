@@ -386,7 +386,7 @@ def test_layers_of_another_model_are_refused():
         layer_mask(layout, (("conv_0",),), None)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.gpu
 @pytest.mark.parametrize("name", ALIGNMENTS)
 def test_a_gpu_finds_what_the_cpu_finds(name):
     layout, _, hidden = mlp(5, 8, 6, 3)

@@ -285,10 +285,8 @@ def test_markets_are_shared_out_evenly_among_owners():
         )
 
 
-@pytest.mark.parametrize("name", ["meta", "cuda"])
+@pytest.mark.parametrize("name", ["meta", pytest.param("cuda", marks=pytest.mark.gpu)])
 def test_results_are_made_on_the_device_of_the_models(name):
-    if name == "cuda" and not torch.cuda.is_available():
-        pytest.skip("no GPU")
     gram, cross, own = (tensor.to(name) for tensor in linear(4, 3))
     # a mask from layer_mask lies on the CPU
     offers, mask = own[:, None].expand(-1, 3, -1, -1), torch.ones(4)

@@ -17,7 +17,16 @@ from alignment_cases import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from marketenv.alignment import ascent, assignment, invert, match, objective, permute, random_orders
+from marketenv.alignment import (
+    ascent,
+    assignment,
+    invert,
+    match,
+    objective,
+    permute,
+    random_orders,
+    weight_matching,
+)
 from marketenv.alignment.plan import phases, plan_of
 from marketenv.core import draws
 from marketenv.core.bank import Layout
@@ -29,6 +38,15 @@ SHAPES = [
     (64, 32, 32, 32, 16, 10),
     (6, 8, 8, 8, 8, 8, 3),
 ]
+
+
+@pytest.fixture(autouse=True, scope="module", params=["one by one", "together"])
+def way(request):
+    """Every test of this file runs both ways of matching, whatever the number of pairs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(weight_matching, "WIDE", 1 if request.param == "one by one" else 10**9)
+        patch.setattr(weight_matching, "FEW_PAIRS", 0)
+        yield request.param
 
 
 def plain_objectives(layout, spec, target, source, starts=None):
@@ -114,7 +132,8 @@ def test_phases_are_few_and_share_no_tensor(kind, wanted):
 
 @pytest.fixture
 def solved(monkeypatch):
-    """A list of (matrices, n) of every assignment call, filled as they come."""
+    """A list of (matrices, n) of every assignment call, filled as they come; pairs together."""
+    monkeypatch.setattr(weight_matching, "WIDE", 10**9)
     calls, real = [], ascent.assign
     monkeypatch.setattr(
         ascent, "assign", lambda scores: calls.append(tuple(scores.shape[:2])) or real(scores)

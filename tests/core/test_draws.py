@@ -101,8 +101,8 @@ def test_uniform_lies_strictly_inside_the_unit_interval_and_longer_draws_begin_a
 
 
 def test_the_extreme_bit_patterns_stay_inside_the_unit_interval(monkeypatch):
-    # all bits 0, all bits 1
-    monkeypatch.setattr(draws, "fold", lambda keys, *parts: torch.tensor([0, -1]))
+    bits = np.array([0, 2**64 - 1], dtype=np.uint64)  # all bits 0, all bits 1
+    monkeypatch.setattr(draws, "_each", lambda keys, n: bits)
     u = draws.uniform(torch.tensor(0), 2)
     assert u.tolist() == [2.0**-53, 1 - 2.0**-53]  # half a step of 2^-52 from either end
 
@@ -158,3 +158,21 @@ def test_the_global_generator_is_not_touched():
     before = torch.get_rng_state()
     draws.normal(torch.arange(3), 4)
     assert torch.equal(before, torch.get_rng_state())
+
+
+@given(st.lists(INT64, min_size=1, max_size=20), INT64)
+def test_tensors_are_mixed_as_arrays_are(keys, part):
+    """On other devices than a CPU torch mixes the keys, here on a CPU by the same lines."""
+    keys, part = torch.tensor(keys), torch.tensor(part)
+
+    def drawn():
+        draws._few_steps.cache_clear()
+        folded = draws.fold(keys, "noise", 7, part)
+        return folded, draws.agent_keys(folded, 3, "type"), draws.uniform(folded, 2, 2)
+
+    with pytest.MonkeyPatch.context() as patch:
+        arrays = drawn()
+        patch.setattr(draws, "_numbers", lambda keys: keys)
+        tensors = drawn()
+    draws._few_steps.cache_clear()
+    assert all(torch.equal(one, other) for one, other in zip(arrays, tensors, strict=True))

@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from relay_market import relay_market
 from scipy import stats
 
-from marketenv.core import draws
+from marketenv.core import draws, rounds
 from marketenv.core.fields import Field, Fields
-from marketenv.core.market import Move
+from marketenv.core.market import Move, agent_names
 from marketenv.core.policy import actions_of, find_policy, uniform_random
+from marketenv.markets.table import MARKETS, make_market
 
 TABLE = {"random": uniform_random}
 SEEN, DONE = (
@@ -128,7 +130,7 @@ def test_actions_of_every_kind_are_taken_as_float32_without_gradients(answer):
 def test_other_answers_are_refused_with_the_role_and_the_policys_name(answer, said):
     with pytest.raises(
         ValueError,
-        match=r"(?s)what a buyer's policy returned \(returned.<locals>.policy\).*" + said,
+        match=r"(?s)what the policy of buyers returned \(returned.<locals>.policy\).*" + said,
     ):
         returned(answer)
 
@@ -142,3 +144,56 @@ def test_a_policy_sees_no_graph_of_gradients():
 
     actions_of(policy, torch.zeros(2, 1, requires_grad=True), MOVE, torch.arange(2))
     assert not seen[0].requires_grad
+
+
+def test_keys_are_computed_for_policies_that_draw_alone(monkeypatch):
+    market = make_market("reference_v0")
+    now, asked = rounds.begin(market, torch.arange(3)), []
+
+    def noted(market, now):
+        asked.append(now)
+        return keys_of(market, now)
+
+    keys_of = rounds.policy_keys
+    monkeypatch.setattr(rounds, "policy_keys", noted)
+    truthful, random = market.policies["truthful"], market.policies["random"]
+    honest = rounds.act(market, dict.fromkeys(agent_names(market), truthful), now)
+    assert not asked  # nobody draws
+    mixed = rounds.act(market, {"buyer_0": random, "seller_0": truthful}, now)
+    assert len(asked) == 1 and torch.equal(mixed["seller"], honest["seller"])
+    all_random = rounds.act(market, dict.fromkeys(agent_names(market), random), now)
+    assert torch.equal(mixed["buyer"], all_random["buyer"])  # its draws are its own
+
+
+def test_a_policy_that_says_that_it_draws_nothing_has_no_keys_to_draw_from():
+    market = make_market("reference_v0")
+    seen = []
+
+    def policy(observation, move, keys):
+        seen.append(len(keys))
+        return torch.zeros(len(observation), 1)
+
+    now = rounds.begin(market, torch.arange(3))
+    rounds.act(market, dict.fromkeys(agent_names(market), policy), now)
+    policy.draws = False
+    rounds.act(market, dict.fromkeys(agent_names(market), policy), now)
+    assert seen == [3, 3, 0, 0]  # a key for each market, of a buyer and of a seller; then none
+
+
+KEYS = torch.arange(5)
+
+
+@pytest.mark.parametrize("name", MARKETS)
+def test_no_truthful_answer_of_the_library_reads_its_keys(name):
+    market = make_market(name)
+    truthful = market.policies["truthful"]
+    assert not truthful.draws
+    for move in market.moves:
+        seen = move.observation
+        observation = seen.low + (seen.high - seen.low) * draws.uniform(KEYS, seen.dim).float()
+        answers = [truthful(observation, move, keys) for keys in (KEYS, KEYS + 1, KEYS[:0])]
+        assert all(torch.equal(answer, answers[0]) for answer in answers)
+
+
+def test_a_phase_of_ones_own_may_draw_in_its_truthful_answer():
+    assert relay_market().policies["truthful"].draws

@@ -52,6 +52,14 @@ def test_views_and_shared_memory_can_be_saved(tmp_path):
     assert torch.equal(storage.load(tmp_path / "s", shared, CPU)[0].cash, base.T)
 
 
+def test_one_number_with_other_strides_can_be_saved(tmp_path):
+    # one number whose strides are (1, 2): torch calls it contiguous, and cannot view its bytes
+    one = torch.arange(4.0).reshape(2, 2)[:1, :1].T
+    assert one.is_contiguous() and one.stride() == (1, 2)
+    storage.save(tmp_path / "s", State(one, one), {})
+    assert torch.equal(storage.load(tmp_path / "s", State(one, one), CPU)[0].cash, one)
+
+
 @given(st.floats(0, 0.999))
 def test_a_file_cut_anywhere_is_refused(written, share):
     whole = written.read_bytes()

@@ -21,7 +21,7 @@ from marketenv.core.words import plain
 from marketenv.data import from_arrays
 from marketenv.data.augmentation import Augmentation, crop
 from marketenv.learners import Training
-from marketenv.mechanisms import MECHANISMS, Outcome
+from marketenv.mechanisms import MECHANISMS, Sales
 
 RATE = 0.5
 
@@ -296,7 +296,7 @@ def test_a_borrowed_name_does_not_hide_a_part():
         @functools.wraps(base)
         def rule(bids, asks):
             done = base(bids, asks)
-            return Outcome(done.allocation, done.prices * rate)
+            return Sales(done.allocation, done.prices * rate)
 
         return rule
 

@@ -393,7 +393,7 @@ def test_mistakes_are_named(call, message):
         call()
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.gpu
 @pytest.mark.parametrize(("name", "kind"), CASES)
 def test_a_gpu_makes_the_same_data_bad(name, kind):
     source = bad(name, kind)

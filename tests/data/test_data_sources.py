@@ -257,7 +257,7 @@ def test_linear_by_name():
     assert isinstance(source, Source)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.gpu
 @pytest.mark.parametrize("data", ["digits", "linear"])
 @pytest.mark.parametrize("name", ["balanced", "class_imbalance", "dirichlet", "label_skew"])
 def test_a_gpu_deals_the_same(data, name):

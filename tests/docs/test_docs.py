@@ -3,6 +3,7 @@ that repeats the code.
 """
 
 import dataclasses
+import json
 import math
 import re
 import sys
@@ -35,6 +36,7 @@ from marketenv.markets.model_sharing.schemes import SCHEMES
 from marketenv.markets.model_sharing.uploads import UPLOADS
 from marketenv.markets.parameter_trading import DISCLOSURES, Trade
 from marketenv.markets.parameter_trading.exchanges import EXCHANGES
+from marketenv.markets.parameter_trading.partners import PARTNER_RULES
 from marketenv.markets.parameter_trading.weights import WEIGHTS
 from marketenv.markets.reference import Auction
 from marketenv.markets.resource_market import AUDITS, CONDUCTS, ResourceMarketConfig
@@ -84,6 +86,7 @@ PARTS = {
             "valuation": VALUATIONS,
             "mechanism": MECHANISMS,
             "exchange": EXCHANGES,
+            "partner_rule": PARTNER_RULES,
         }
     ),
     "data_market_v0": (
@@ -572,6 +575,33 @@ def test_readme_lists_every_environment():
     assert {re.search(r"`(\w+)`", row[0])[1] for row in rows} == set(MARKETS)
     for name, page in ENVIRONMENTS.items():
         assert f"* {name.split('_')[-1]}: " in section(page, "Version history")
+
+
+def test_readme_shows_verdicts_as_they_are_kept():
+    """Words, intervals, sample sizes, budgets and the number of claims."""
+    readme = (ROOT / "README.md").read_text("utf8")
+    kept = json.loads((ROOT / "docs/papers/verdicts.json").read_text("utf8"))
+    rows = table(section(readme, "Trade helps, and lies pay"), "claim")
+    assert len(rows) == 2
+    for words, verdict, number, command in rows:
+        (claim,) = re.findall(r"--claims (\S+?)`", command)
+        one = kept[claim]
+        assert words == one["words"]
+        decided = one["verdict"].rpartition("; ")[2]
+        assert verdict == decided.replace("holds under: ", "holds on the ")
+        # of several statistics the one that decides stands in the file
+        measured = re.search(r"(\S+ \[.+?\]) (.+?), (\d+ samples)", one["found"])
+        shown = re.search(r"([\d.]+ \[.+?\]) (.+?), (\d+ samples)", number)
+        assert shown.groups() == measured.groups()
+        assert ("--budget quick" in command) == (one["budget"] == "quick")
+    assert f"{len(kept)} in all" in readme
+
+
+def test_readme_is_short_and_its_picture_small():
+    readme = (ROOT / "README.md").read_text("utf8")
+    (picture,) = re.findall(r"!\[[^]]+\]\(([^)]+)\)", readme)
+    assert (ROOT / picture).stat().st_size < 150_000
+    assert len(readme.splitlines()) <= 150
 
 
 def test_readme_commands_exist():

@@ -133,7 +133,8 @@ def test_a_bad_level_is_refused(values, role, batch, says):
 
 @pytest.mark.parametrize("levels", [1, 0, -3])
 def test_fewer_than_two_levels_are_refused(levels):
-    with pytest.raises(ValueError, match=f"action_levels is {levels}, wanted a whole number >= 2"):
+    wanted = f"action_levels is {levels}, wanted a whole number from 2 to 1000000"
+    with pytest.raises(ValueError, match=wanted):
         parallel("first_price", action_levels=levels)
 
 

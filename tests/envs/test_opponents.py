@@ -141,7 +141,7 @@ def test_an_opponent_that_leaves_its_box_is_named():
 
     venv = make_vec("reference_v0", 2, agent="buyer_0", opponents=wild)
     venv.reset(seed=0)
-    with pytest.raises(ValueError, match="seller's policy returned"):
+    with pytest.raises(ValueError, match="policy of sellers returned"):
         venv.step(venv.action_space.sample())
 
 

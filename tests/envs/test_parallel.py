@@ -193,6 +193,9 @@ def test_missing_unknown_and_late_actions_are_refused():
         env.step({a: v for a, v in actions.items() if a != "buyer_1"})
     with pytest.raises(ValueError, match=r"no agent 'buyer_9'\. Did you mean 'buyer_\d'"):
         env.step(actions | {"buyer_9": actions["buyer_0"]})
+    for nameless in (list(actions.values()), None, "buyer_0"):
+        with pytest.raises(ValueError, match=r"actions is .*, wanted a dict from the movers"):
+            env.step(nameless)
     go_on(env)
     with pytest.raises(ValueError, match="the episode is over"):
         env.step(actions)
@@ -224,6 +227,7 @@ def test_nothing_works_before_reset():
         lambda: env.situation,
         lambda: env.movers,
         lambda: env.save("x"),
+        lambda: reference_v0.env().save("x"),
     ):
         with pytest.raises(ValueError, match=r"reset\(\)"):
             call()
@@ -278,6 +282,25 @@ def test_pictures_and_words_follow_the_round(case, capsys):
     assert capsys.readouterr().out == f"No round has been played yet.\n{words.render()}\n"
     assert human.render() is None and capsys.readouterr().out == ""  # and by nothing else
     assert words.render().endswith(words.report.story(words.possible_agents)[-1])
+
+
+@pytest.mark.parametrize(
+    ("name", "config"),
+    [
+        ("data_market_v0", {"n_sellers": 2, "pilots": (10, 20), "mixtures": 4}),
+        ("resource_market_v0", {"learner": None, "n_owners": 2}),
+        ("marketplace_v0", {"learner": None, "n_owners": 2}),
+        ("marketplace_v0", {"rule": None, "own_data": True}),  # one kind of things alone
+    ],
+)
+def test_all_frames_have_one_size_also_where_accounts_keep_money(name, config):
+    """The frames of a film have one size; the first one is drawn before any round."""
+    env = make_parallel(name, render_mode="rgb_array", max_cycles=1, **config)
+    env.reset(seed=0)
+    blank, draw = env.render(), np.random.default_rng(0)
+    while env.agents:
+        env.step(seeded_actions(env, draw))
+    assert env.render().shape == blank.shape and not np.array_equal(env.render(), blank)
 
 
 @every_case

@@ -294,8 +294,8 @@ BROKEN = {  # check: (a market that breaks this promise alone, the words of the 
     "policies": (
         WildTruth,
         (
-            "stage 'auction': the policy 'truthful' gives no action inside the box: what a buyer's"
-            " policy returned"
+            "stage 'auction': the policy 'truthful' gives no action inside the box: what the"
+            " policy of buyers returned"
         ),
     ),
     "batches": (

@@ -217,9 +217,9 @@ def test_named_stages_give_small_boxes_and_the_other_moves_are_played():
 @pytest.mark.parametrize(
     ("agent", "stages", "says"),
     [
-        (SELLER, ("shipp",), r"no stage in which a seller moves 'shipp'\. Did you mean 'ship'"),
-        (SELLER, ("reply",), r"no stage in which a seller moves 'reply'\..*Known: offer, ship"),
-        ("buyer_0", ("offer",), r"no stage in which a buyer moves 'offer'"),
+        (SELLER, ("shipp",), r"no stage in which sellers move 'shipp'\. Did you mean 'ship'"),
+        (SELLER, ("reply",), r"no stage in which sellers move 'reply'\..*Known: offer, ship"),
+        ("buyer_0", ("offer",), r"no stage in which buyers move 'offer'"),
         (SELLER, (), r"stages is \(\), wanted one or more of offer, ship, or None"),
         (SELLER, "ship", r"stages is 'ship', wanted several names, for instance \('ship',\)"),
     ],

@@ -124,8 +124,9 @@ def test_seeds_repeat_and_differ(case):
     assert not np.array_equal(first, one.reset()[0]) and np.array_equal(first, one.reset(seed=3)[0])
 
 
-def test_what_is_returned_may_be_written_into():
-    one, two = vector("first_price"), vector("first_price")
+@pytest.mark.parametrize("mode", ["SAME_STEP", "NEXT_STEP"])
+def test_what_is_returned_may_be_written_into(mode):
+    one, two = (vector("first_price", autoreset_mode=mode) for _ in range(2))
     one.reset(seed=0), two.reset(seed=0)
     for action in random_column(one.single_action_space, 5, N):
         spoiled, clean = one.step(action), two.step(action)

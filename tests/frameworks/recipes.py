@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from relay_market import relay_market
 
-from marketenv import model_sharing_v0, parameter_trading_v0, reference_v0
+from marketenv import marketplace_v0, model_sharing_v0, parameter_trading_v0, reference_v0
 from marketenv.envs import MarketParallelEnv
 from marketenv.envs import aec as make_aec
 
@@ -41,7 +41,17 @@ MARKETS = {
     "parameter_trading_v0": (parameter_trading_v0, {"n_agents": 2, "max_cycles": 3}),
     "model_sharing_v0": (model_sharing_v0, {"n_agents": 3, "max_cycles": 3, "learner": None}),
 }
-STAGED = MARKETS | {"relay": (Relay, {})}  # for frameworks that take any environment, of any roles
+# one round of commit, contribute and trade takes three steps; developers move in two of them
+MARKETPLACE = {
+    "max_cycles": 1,
+    "n_owners": 2,
+    "compute": None,
+    "data_options": {"max_examples": 60},
+    "learner_options": {"hidden": (4,)},
+}
+WHOLE = {"marketplace_v0": (marketplace_v0, MARKETPLACE)}
+# for frameworks that take any environment, of any roles
+STAGED = MARKETS | WHOLE | {"relay": (Relay, {})}
 # terminated, truncated after the last of three rounds
 HORIZONS = {"end": (True, False), "cut": (False, True)}
 # frameworks warn of their own and each other's old names; ours stay errors

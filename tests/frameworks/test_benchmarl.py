@@ -11,7 +11,7 @@ from importlib.metadata import version
 
 import pytest
 import torch
-from recipes import HORIZONS, MARKETS, RELAXED, need, parallel, run_page
+from recipes import HORIZONS, MARKETS, RELAXED, WHOLE, need, parallel, run_page
 
 from marketenv.envs import MARKETS as ALL
 
@@ -26,10 +26,11 @@ with warnings.catch_warnings():
 
     from marketenv.envs import benchmarl as ours
 pytestmark = RELAXED
+TASKS = MARKETS | WHOLE
 
 
 def task_of(name, **more):
-    return ours.MarketTask[name.upper()].get_task(MARKETS[name][1] | more)
+    return ours.MarketTask[name.upper()].get_task(TASKS[name][1] | more)
 
 
 def makers(task, seed=0):
@@ -79,7 +80,7 @@ def test_the_modules_example():
     assert found.attempted > 0 and found.failed == 0
 
 
-@pytest.mark.parametrize("name", MARKETS)
+@pytest.mark.parametrize("name", TASKS)
 def test_specs(name):
     task, market = task_of(name), parallel(name)
     env = makers(task)[0]()
@@ -97,7 +98,7 @@ def test_specs(name):
     )
 
 
-@pytest.mark.parametrize("name", MARKETS)
+@pytest.mark.parametrize("name", TASKS)
 @pytest.mark.parametrize("algorithm", ["MappoConfig", "IppoConfig"])
 def test_one_iteration(name, algorithm, tmp_path):
     task = task_of(name)
@@ -117,7 +118,7 @@ def test_one_iteration(name, algorithm, tmp_path):
 
 
 @pytest.mark.parametrize("horizon", HORIZONS)
-@pytest.mark.parametrize("name", MARKETS)
+@pytest.mark.parametrize("name", TASKS)
 def test_what_comes_after_the_horizon_is_valued_as_the_market_means_it(name, horizon, tmp_path):
     run = experiment(task_of(name, horizon=horizon), "IppoConfig", tmp_path)
     terminated, _ = HORIZONS[horizon]

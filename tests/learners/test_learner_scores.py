@@ -12,7 +12,7 @@ from learner_cases import blobs, build, data_for, lines, start
 from torch import nn
 
 from marketenv.core.shards import Shards
-from marketenv.learners import MLP, Linear, ModuleLearner, Training
+from marketenv.learners import MLP, ByClass, Linear, ModuleLearner, Training
 from marketenv.learners.objectives import OBJECTIVES
 
 
@@ -75,6 +75,30 @@ def test_shared_exam_equals_a_copy_for_each_market_and_pieces_equal_the_whole(ki
     ):
         torch.testing.assert_close(scores.loss, shared.loss, atol=1e-5, rtol=1e-5)
         torch.testing.assert_close(scores.accuracy, shared.accuracy, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("memory", [2**28, 1])
+@pytest.mark.parametrize("engine", ["loop", "vmap"])
+@pytest.mark.parametrize("kind", ["mlp", "linear classifier", "module"])
+def test_one_pass_over_all_classes_equals_an_exam_for_each(kind, engine, memory):
+    """Of 4 models in each of 2 markets, one model is not finite; classes have 8, 1 and 4 rows."""
+    learner, shards = learners(engine, memory)[kind], blobs(owners=1)
+    classes = [(shards.y == label).nonzero()[:size, 0] for label, size in enumerate((8, 1, 4))]
+    params = learner.init(torch.arange(8)).unflatten(0, (2, 4))
+    params[1, 0, 3] = math.nan
+    exams = [
+        learner.exam(Shards(shards.x, shards.y, rows[None], torch.tensor([len(rows)])))
+        for rows in (torch.cat(classes), *classes)
+    ]
+    scores = learner.class_scores(params, exams[0], (8, 1, 4))
+    assert isinstance(learner, ByClass) and scores.loss.shape == (2, 4, 3)
+    for place, exam in enumerate(exams[1:]):
+        for part, wanted in zip(scores, learner.scores(params, exam), strict=True):
+            torch.testing.assert_close(part[..., place], wanted, atol=1e-6, rtol=1e-6)
+    assert scores.loss[1, 0].tolist() == [math.inf] * 3 and scores.accuracy[1, 0].sum() == 0
+    # a mean over all rows is the mean of the classes' means, weighted by their 13 rows
+    mean = (scores.loss * torch.tensor([8.0, 1.0, 4.0])).sum(-1) / 13
+    torch.testing.assert_close(mean, learner.scores(params, exams[0]).loss)
 
 
 @pytest.mark.parametrize("engine", ["loop", "vmap"])
@@ -208,3 +232,36 @@ def test_losses_alone_are_those_of_the_scores_to_the_bit(task):
     params[0, 1] = torch.inf
     exam = learner.exam(data_for(task, owners=2))
     assert torch.equal(learner.losses(params, exam), learner.scores(params, exam).loss)
+
+
+# --- the first layer apart ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("owners", [1, 2])
+@pytest.mark.parametrize("task", ["classification", "regression"])
+@pytest.mark.parametrize("hidden", [(), (7,), (7, 4)])
+def test_the_first_layer_and_the_rest_are_the_whole_model(hidden, task, owners):
+    learner = build("mlp", task, hidden=hidden)
+    params = learner.init(torch.arange(12)).unflatten(0, (2, 6))
+    exam = learner.exam(data_for(task, owners=owners))
+    first = learner.first_linear
+    rest = {
+        name: view for name, view in learner.layout.views(params).items() if name not in first.names
+    }
+    loss = first.losses(first.outputs(params, exam), rest, exam)
+    torch.testing.assert_close(loss, learner.losses(params, exam), rtol=1e-6, atol=1e-6)
+    assert first.at_once(exam) >= 1
+
+
+def test_the_first_layers_outputs_are_linear_and_reordered_with_its_units():
+    learner = build("mlp", "classification", hidden=(7, 4))
+    params = learner.init(torch.arange(12)).unflatten(0, (2, 6))
+    exam, first = learner.exam(data_for("classification", owners=2)), learner.first_linear
+    outputs, other = (first.outputs(some, exam) for some in (params, params.flip(1)))
+    between = first.outputs(0.25 * params + 0.75 * params.flip(1), exam)
+    torch.testing.assert_close(between, 0.25 * outputs + 0.75 * other, rtol=1e-5, atol=1e-6)
+    views, order = learner.layout.views(params.clone()), torch.tensor([3, 1, 0, 6, 5, 2, 4])
+    moved = learner.layout.flat(
+        views | {name: views[name].index_select(2, order) for name in first.names}
+    )
+    torch.testing.assert_close(first.outputs(moved, exam), outputs.index_select(2, order))

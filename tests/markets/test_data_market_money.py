@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from marketenv.core import rounds
 from marketenv.markets.data_market import CONDUCT, SELECTIONS
-from marketenv.markets.data_market.config import ALGORITHMS, LABELS
+from marketenv.markets.data_market.config import ALGORITHMS, LABELS, OUTSIDE_OPTIONS
 from marketenv.mechanisms import DATA_RULES, RELEASES
 from marketenv.valuation import FORMS
 
@@ -29,6 +29,7 @@ CHOICES = {
     "credit": [0.0, 50.0],
     "cash": [0.0, 500.0],
     "vocabulary": [0.0, 1.0],
+    "outside_option": list(OUTSIDE_OPTIONS),
     "n_sellers": [1, 3, 5],
     "calibration": ["each_round", "first_round"],
     "money_per_accuracy": [(0.0, 0.0), (50.0, 5000.0)],

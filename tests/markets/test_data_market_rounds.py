@@ -6,7 +6,8 @@ from data_market_cases import LOUD, market_of, one_round, parts, played
 
 from marketenv.core import rounds
 from marketenv.core.market import agent_names
-from marketenv.mechanisms import DataRule, Outcome
+from marketenv.markets.data_market import Select
+from marketenv.mechanisms import DataRule, Sales
 
 AUDITED = LOUD | {"verify": 1.0}
 BAIT = {"bait": 1.0}
@@ -201,7 +202,7 @@ def test_a_rule_of_ones_own_is_told_what_it_asks_for():
 
     def pay(asks, values, budget):
         told.update(asks=asks, values=values, budget=budget)
-        return Outcome(asks[:, None] < torch.inf, asks[:, None].clamp(max=1e9))
+        return Sales(asks[:, None] < torch.inf, asks[:, None].clamp(max=1e9))
 
     rule = DataRule("points", pay, "Not truthful in the ask, which is paid.")
     market = market_of(rule=rule)
@@ -228,3 +229,22 @@ def test_a_round_is_told_in_words():
         "The audit catches seller_0: it is paid nothing." in told
         and "seller_1 sells 5 points for" in told
     )
+
+
+@pytest.mark.parametrize(("mixture", "times"), [(None, 1), ([[1.0, 0.2, 0.0]], 2)])
+def test_values_of_the_recommended_purchase_are_computed_once(mixture, times, monkeypatch):
+    """They are the quote's; those of another purchase are computed for it."""
+    calls, compute = [], Select._values
+
+    def counted(self, floor, accuracy, points):
+        calls.append(compute(self, floor, accuracy, points))
+        return calls[-1]
+
+    monkeypatch.setattr(Select, "_values", counted)
+    market = market_of(rule="shapley")
+    now = rounds.begin(market, torch.tensor([0, 1]))
+    worth = now.floor.types["buyer"]["money_per_accuracy"]
+    other = {} if mixture is None else {"mixture": torch.tensor(mixture).double()}
+    _, report = played(market, now, buyer={"budget": 0.5, **other})
+    assert len(calls) == times and torch.equal(parts(report)[2].values, calls[-1] * worth)
+    assert times == 1 or not torch.equal(*calls)

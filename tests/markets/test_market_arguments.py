@@ -17,7 +17,7 @@ from marketenv.envs.make import MARKETS
 from marketenv.learners import LEARNERS, MLP, Training
 from marketenv.markets.model_sharing import ShareModels
 from marketenv.markets.parameter_trading import Traded
-from marketenv.mechanisms import GAINS, Outcome
+from marketenv.mechanisms import GAINS, Sales
 
 pytestmark = pytest.mark.usefixtures("as_for_a_user")
 
@@ -182,7 +182,7 @@ ROWS = {
     "a number as a rule": (
         (TRADING, REFERENCE),
         {"mechanism": 5},
-        r"mechanism is 5, wanted a name .*second_price.* or a callable \(bids, asks\) -> Outcome",
+        r"mechanism is 5, wanted a name .*second_price.* or a callable \(bids, asks\) -> Sales",
     ),
     "a rule of bids alone": (
         (TRADING, REFERENCE),
@@ -744,13 +744,14 @@ def test_what_is_no_policy_plays_nobody(opponents):
         make_vec(REFERENCE, 2, opponents=opponents)
 
 
-@pytest.mark.parametrize("levels", ["3", 1, 2.5, True, [3]])
+@pytest.mark.parametrize("levels", ["3", 1, 2.5, True, [3], 10**9])
 def test_levels_are_whole_numbers_of_grid_points(levels):
     for make in (make_parallel, make_single, lambda name, **more: make_vec(name, 2, **more)):
         with pytest.raises(
             ValueError,
             match=(
-                r"action_levels is .*, wanted a whole number >= 2: grid points per action, or None"
+                r"action_levels is .*, wanted a whole number from 2 to 1000000: grid points per"
+                r" action, or None"
             ),
         ):
             make(REFERENCE, action_levels=levels)
@@ -777,22 +778,22 @@ def test_a_market_has_a_name(name):
 NO_OUTCOMES = {
     "a tensor": (
         lambda bids: bids,
-        r"mechanism returned a Tensor, wanted Outcome\(allocation, prices\)",
+        r"mechanism returned a Tensor, wanted Sales\(allocation, prices\)",
     ),
     "a tuple": (
         lambda bids: (bids > 0, bids, bids),
-        r"mechanism returned a tuple of 3, wanted Outcome\(allocation, prices\)",
+        r"mechanism returned a tuple of 3, wanted Sales\(allocation, prices\)",
     ),
     "nothing": (
         lambda bids: None,
-        r"mechanism returned None, wanted Outcome\(allocation, prices\)",
+        r"mechanism returned None, wanted Sales\(allocation, prices\)",
     ),
     "a float allocation": (
-        lambda bids: Outcome(bids, 0 * bids),
+        lambda bids: Sales(bids, 0 * bids),
         "mechanism returned allocation .*float64.*compute it as bool",
     ),
     "no prices": (
-        lambda bids: Outcome(bids > 0, None),
+        lambda bids: Sales(bids > 0, None),
         "mechanism returned prices as None, wanted .*return a torch tensor",
     ),
 }

@@ -186,6 +186,12 @@ def test_a_market_can_be_pickled_in_the_middle_of_a_round():
         ({"rule": "shapley", "quality": "wasserstein"}, "wanted 'reported'"),
         ({"data_market": {"rule": "posted"}}, "pass rule=..."),
         ({"data_market": {"ponits": 3}, "rule": "posted"}, "points"),
+        ({"data_market": {"n_sellers": 3}}, "pass n_owners=..."),
+        ({"resource_market": {"audit": "shapley"}}, "pass quality=..."),
+        ({"resource_market": {"pricing": "posted"}}, "pass compute=..."),
+        ({"parameter_trading": {"n_agents": 3}}, "pass n_developers=..."),
+        ({"parameter_trading": {"mechanism": "posted_price"}}, "pass trade=..."),
+        ({"model_sharing": {"n_agents": 3}}, "pass n_developers=..."),
         ({"money_per_loss": (5.0, float("nan"))}, "money_per_loss"),
         ({"n_developers": 1, "rule": None}, "nobody moves"),
     ],
@@ -241,3 +247,25 @@ def test_centres_bear_the_cost_of_work_on_data_that_are_sold():
     assert float(cost.min()) > 0
     assert torch.allclose(report.terms["work"]["centre"], -cost)
     assert torch.allclose(report.rewards[:, centres], report.received[:, centres] - cost)
+
+
+# --- words ----------------------------------------------------------------------------------------
+
+
+def told(**config):
+    """All rounds in words, one line below the other."""
+    market = market_of(**config)
+    reports = reports_of(market, seeds=torch.tensor([5]))
+    return "\n".join(line for one in reports for line in one.story(agent_names(market)))
+
+
+def test_the_worth_of_contributions_is_told_where_it_is_the_developers_utility():
+    """Where models are trained, the fall of its loss is."""
+    assert "The contributions are worth" in told(learner=None, trade=None)
+    assert "The contributions are worth" not in told(trade=None)
+
+
+def test_a_training_is_told_of_developers_that_have_data_to_train_on():
+    assert "developer_0 trains at effort 1.00" in told(own_data=True)
+    assert "trains at effort" not in told()
+    assert "trains at effort" not in told(learner=None, trade="ipfl")

@@ -2,11 +2,15 @@
 is made of, to the bit.
 """
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from marketenv.core import rounds
 from marketenv.core.market import agent_names
+from marketenv.markets.data_market import TrainedOnPurchase
+from marketenv.markets.data_market.config import OUTSIDE_OPTIONS
 from marketenv.markets.table import make_market
 
 SEEDS = torch.tensor([3, 4, 5])
@@ -47,11 +51,16 @@ PARTS = {
 }
 
 
-def replayed(part, whole, policy):
+def replayed(part, whole, policy, one_model=False):
     """Both markets, the actions of the part's players played by those of the whole: pairs of what
     is seen, and of reports.
+
+    one_model: the buyer of the part begins with the model of the whole's developer
     """
     here, there = rounds.begin(part, SEEDS), rounds.begin(whole, SEEDS)
+    if one_model:
+        models = {"buyer": there.floor.models["developer"]}
+        here = replace(here, floor=here.floor.but(models=models))
     policies = dict.fromkeys(agent_names(part), part.policies[policy])
     while here.playing:
         seen = rounds.observe(part, here), rounds.observe(whole, there)
@@ -79,10 +88,16 @@ def test_the_whole_with_the_rest_switched_off_is_each_part(name, policy):
     assert closed == part.horizon
 
 
+@pytest.mark.parametrize("outside_option", OUTSIDE_OPTIONS)
 @pytest.mark.parametrize("rule", ["procurement", "posted", "leave_one_out", "shapley"])
-def test_a_purchase_of_one_developer_is_that_of_the_data_market(rule):
-    """Selection and payments; the developer's utility is the fall of its own loss instead."""
+def test_a_purchase_of_one_developer_is_that_of_the_data_market(rule, outside_option):
+    """Selection, payments and models; the developer's utility is the fall of its loss instead.
+
+    The first models of the two markets are drawn apart. It matters where the buyer may keep its
+    own, so there both begin with one model.
+    """
     types = {"money_per_accuracy": (300.0, 400.0), "cost_per_point": (0.05, 0.1)}
+    types |= {"outside_option": outside_option}
     same = {"rule": rule, "max_cycles": 2, "cash": 1000.0}
     part = make_market("data_market_v0", n_sellers=3, **same, **types)
     whole = make_market(
@@ -93,8 +108,8 @@ def test_a_purchase_of_one_developer_is_that_of_the_data_market(rule):
         data_market=types,
     )
     owner, seller = whole.people.rows["owner"], part.people.rows["seller"]
-    paid = 0.0
-    for (seen, other_seen), (report, other) in replayed(part, whole, "random"):
+    paid, one_model = 0.0, outside_option == "model"
+    for (seen, other_seen), (report, other) in replayed(part, whole, "random", one_model):
         for role, value in seen.items():
             assert torch.equal(value, other_seen[PLAYERS.get(role, role)])
         if report is None:
@@ -103,5 +118,8 @@ def test_a_purchase_of_one_developer_is_that_of_the_data_market(rule):
             booked = {"fee": "platform_fee"}.get(name, name)
             assert torch.equal(flow.money, other.flows[booked].money)
         assert torch.equal(report.rewards[:, seller], other.rewards[:, owner])
+        purchase, same_purchase = report.of(TrainedOnPurchase), other.of(TrainedOnPurchase)
+        assert torch.equal(purchase.realised, same_purchase.realised)
+        assert torch.equal(purchase.adopted, same_purchase.adopted)
         paid += float(report.received[:, seller].sum())
     assert paid > 0

@@ -12,13 +12,13 @@ from marketenv import make_market
 from marketenv.alignment import ALIGNMENTS, Aligned
 from marketenv.core import rounds, tree
 from marketenv.core.market import agent_names
-from marketenv.learners import LEARNERS, Scores, Training
+from marketenv.learners import LEARNERS, MLP, Scores, Training
 from marketenv.markets.model_sharing import Shared, ShareModels
 from marketenv.markets.model_sharing.schemes import SCHEMES
 from marketenv.markets.parameter_trading import Traded
 from marketenv.markets.parameter_trading.exchanges import EXCHANGES
 from marketenv.markets.parameter_trading.weights import WEIGHTS
-from marketenv.mechanisms import GAINS, GRAPHS, MECHANISMS, SHARING_PAYMENTS, Outcome, apply_rule
+from marketenv.mechanisms import GAINS, GRAPHS, MECHANISMS, SHARING_PAYMENTS, Sales, apply_rule
 from marketenv.valuation import DISTANCES, VALUATIONS
 
 SEEDS = torch.arange(4)  # four markets of three agents, so that no two axes are of one length
@@ -228,13 +228,13 @@ TRADING = ("mechanism", "valuation", "alignment", "alpha", "exchange")
     [
         (
             {"mechanism": lambda bids, asks: bids},
-            r"mechanism returned a Tensor, wanted Outcome\(allocation, prices\)",
+            r"mechanism returned a Tensor, wanted Sales\(allocation, prices\)",
         ),
         (
             {"mechanism": lambda bids, asks: (bids > 0, bids)},
-            "mechanism returned a tuple of 2, wanted Outcome",
+            "mechanism returned a tuple of 2, wanted Sales",
         ),
-        ({"mechanism": lambda bids, asks: None}, "mechanism returned None, wanted Outcome"),
+        ({"mechanism": lambda bids, asks: None}, "mechanism returned None, wanted Sales"),
         (
             {"valuation": lambda trial: trial.loss_after},
             r"valuation returned a Tensor, wanted Gain\(shown, worth\)",
@@ -284,9 +284,53 @@ def test_a_learners_own_losses_are_checked_too():
     assert torch.equal(traded(learner=losses(lambda t: t))[-1].rewards, traded()[-1].rewards)
     with pytest.raises(
         ValueError,
-        match=r"learner.losses returned losses of shape \[1, 60\] float32, wanted \[4, 60\]",
+        match=r"learner.losses returned losses of shape \[1, 30\] float32, wanted \[4, 30\]",
     ):
-        traded(learner=losses(lambda t: t[:1]), alpha="grid")  # 3 buyers x 2 sellers x 10 weights
+        traded(learner=losses(lambda t: t[:1]), alpha="grid")  # 3 pairs of agents x 10 weights
+
+
+class Inherits(MLP):
+    """An MLP that counts how often its losses are asked for."""
+
+    asked = 0
+
+    def losses(self, params, exam):
+        Inherits.asked += 1
+        return super().losses(params, exam)
+
+
+class States(Inherits):
+    """The same, which says how its first layer is computed."""
+
+    change = staticmethod(lambda losses: losses)
+
+    @property
+    def first_linear(self):
+        first = MLP.first_linear.fget(self)
+        return first._replace(losses=lambda *given: self.change(first.losses(*given)))
+
+
+class Wrong(States):
+    change = staticmethod(lambda losses: losses[:1])
+    first_linear = States.first_linear
+
+
+def test_an_own_learner_is_scored_by_layers_only_where_its_class_says_how():
+    rewards = []
+    for kind, asked in ((Inherits, True), (States, False), (MLP, False)):
+        learner = kind((5,), 1, "regression", TRAINING, hidden=(4,))
+        Inherits.asked = 0
+        rewards.append(traded(learner=learner)[-1].rewards)
+        assert (Inherits.asked > 0) == asked
+    assert torch.allclose(rewards[0], rewards[2], atol=1e-4)
+    assert torch.equal(rewards[1], rewards[2])
+
+
+def test_the_parts_of_an_own_learners_scores_are_checked_too():
+    with pytest.raises(
+        ValueError, match=r"learner.first_linear.losses returned losses of shape \[1, 30\] float32"
+    ):
+        traded(learner=Wrong((5,), 1, "regression", TRAINING, hidden=(4,)))
 
 
 def test_nan_gains_are_refused_where_they_would_be_shown_as_the_largest():
@@ -302,7 +346,7 @@ ASKS = torch.ones(1, 1).double()
 
 def rule(prices, sold=(True, False)):
     """A rule that always says the same; prices and sales of the two buyers."""
-    return lambda bids, asks: Outcome(
+    return lambda bids, asks: Sales(
         torch.tensor([[[sold[0]], [sold[1]]]]), torch.as_tensor(prices).view(1, 2, 1)
     )
 
@@ -335,7 +379,7 @@ def test_every_market_refuses_the_same_prices(prices, said, where):
     def spoiled(bids, asks):
         fair = MECHANISMS["first_price"](bids, asks)
         charged = torch.tensor(prices[0]).double() / 3 * bids
-        return Outcome(fair.allocation, torch.where(fair.allocation, charged, prices[1]))
+        return Sales(fair.allocation, torch.where(fair.allocation, charged, prices[1]))
 
     name = {
         "reference_v0": {"game": "first_price"},
@@ -367,7 +411,7 @@ def test_prices_of_a_coarser_type_may_pass_the_bid_by_its_rounding_and_are_the_b
 def test_a_rule_in_float32_trades_as_in_float64():
     def coarse(bids, asks):
         fair = MECHANISMS["first_price"](bids, asks)
-        return Outcome(fair.allocation, fair.prices.float())
+        return Sales(fair.allocation, fair.prices.float())
 
     for mine, same in zip(traded(mechanism=coarse), traded(mechanism="first_price"), strict=True):
         assert torch.allclose(mine.transfers, same.transfers, rtol=1e-6)

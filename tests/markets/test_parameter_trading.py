@@ -927,7 +927,13 @@ def earned(market, now, actions, agent, replies):
 @pytest.mark.long
 @pytest.mark.parametrize(
     "config",
-    [{}, {"bid_mode": "absolute"}, {"mechanism": "second_price"}, {"externality": 0.5}],
+    [
+        {},
+        {"bid_mode": "absolute"},
+        {"mechanism": "second_price"},
+        {"externality": 0.5},
+        {"partners": 1, "bid_mode": "absolute"},
+    ],
     ids=str,
 )
 def test_no_reply_is_better_than_the_best_breakpoint(config):

@@ -27,6 +27,7 @@ from marketenv.core.shards import Shards
 from marketenv.data import make_source
 from marketenv.data.dataset import from_arrays
 from marketenv.data.linear import SyntheticLinear
+from marketenv.learners import MLP, Scores
 from marketenv.markets.model_sharing import ShareModels
 from marketenv.markets.training import Train
 from marketenv.mechanisms import GAINS
@@ -114,6 +115,63 @@ def test_types_at_the_ends_of_their_range_have_finite_rewards(gain, name, values
         policies = dict.fromkeys(agent_names(market), market.policies[policy])
         for seen, _, report in rounds.play(market, policies, torch.arange(5)):
             assert bool(report.rewards.isfinite().all()) and bool(seen["client"].isfinite().all())
+
+
+# --- scores by class ---------------------------------------------------------------------------
+
+
+IMAGES = np.random.default_rng(1).normal(size=(90, 1, 4, 4)).astype("float32")
+
+
+class Gentle(MLP):
+    """A learner of one's own: it halves the losses."""
+
+    def scores(self, params, exam):
+        loss, accuracy = super().scores(params, exam)
+        return Scores(loss / 2, accuracy)
+
+
+LEARNER_KINDS = {
+    "mlp": ({"learner": "mlp"}, True),
+    "cnn": ({"learner": "cnn", "learner_options": {"width": 1}}, True),
+    # statistics of a batch norm are those of the whole exam, here of one class
+    "batch norms": ({"learner": "cnn", "learner_options": {"width": 1, "norm": "batch"}}, False),
+    # what a class of one's own scores is asked of its scores alone
+    "own": ({"learner": Gentle((1, 4, 4), 3, "classification"), "training": None}, False),
+}
+
+
+@pytest.mark.parametrize("kind", LEARNER_KINDS)
+def test_clients_are_scored_by_the_classes_of_their_own_labels(kind):
+    """loss_i = sum over classes of the share of the class in i's labels times the mean loss on
+    it; of each class an exam of its own, whether the market asks for all at once or not.
+    """
+    config, at_once = LEARNER_KINDS[kind]
+    uneven = {"data": (IMAGES, LABELS), "data_options": {"alpha": 0.03, "min_size": 2}}
+    market = trained_market(**uneven | {"learner_options": {}} | config)
+    seeds = torch.tensor([3, 4, 3])
+    world, learner = rounds.opened(market, seeds).floor.world, market.phase(Train).learner
+    models = learner.init(torch.arange(12)).unflatten(0, (3, 4))
+    models[2, 1, 0] = torch.nan
+    for name, held_out in (("validation", False), ("test", True)):
+        judge = getattr(market.source.federation(seeds), name)
+        exams = getattr(world.content, name)
+        assert len(exams.exams) == (1 if at_once else 3) and bool(exams.sizes) == at_once
+        loss, accuracy = torch.zeros(3, 4), torch.zeros(3, 4)
+        owned, unowned = world.owned(torch.zeros(3).long()), 0
+        for label in range(3):
+            rows = judge.index[0][judge.y[judge.index[0]] == label]
+            exam = learner.exam(Shards(judge.x, judge.y, rows[None], torch.tensor([len(rows)])))
+            share = (owned.mask & (owned.y[owned.index] == label)).sum(-1) / owned.size
+            scores = learner.scores(models, exam)
+            # a class that a client does not own says nothing of it
+            unowned += int(share[2, 1] == 0)
+            loss += torch.where(share > 0, share * scores.loss, 0.0)
+            accuracy += share * scores.accuracy
+        found = world.score(models, torch.zeros(3).long(), held_out)
+        torch.testing.assert_close(found.loss, loss, atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(found.accuracy, accuracy, atol=1e-6, rtol=1e-5)
+        assert found.loss[2, 1] == torch.inf and found.loss.isinf().sum() == 1 and unowned > 0
 
 
 # --- data that drift ------------------------------------------------------------------------------

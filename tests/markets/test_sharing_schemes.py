@@ -26,7 +26,7 @@ from marketenv.markets.model_sharing.schemes import (
 from marketenv.mechanisms import (
     GAINS,
     ClientTypes,
-    SharingOutcome,
+    SharingSales,
     SharingTerms,
     distance_discounts,
 )
@@ -304,7 +304,7 @@ AFFORDABLE = [  # prices, buyers by sellers; purses; what is kept; why
 )
 def test_what_cannot_be_paid_is_not_traded(prices, purse, kept, reason):
     prices = money(prices)
-    outcome = SharingOutcome(prices != 0, prices)
+    outcome = SharingSales(prices != 0, prices)
     assert [tuple(pair) for pair in affordable(outcome, money(purse))[0].nonzero().tolist()] == kept
 
 
@@ -315,9 +315,9 @@ def test_nobody_owes_more_than_its_purse_and_who_can_pay_is_not_cut(seed, client
     prices = 3 * torch.randn(4, clients, clients, dtype=torch.float64, generator=generator)
     trades = torch.rand(4, clients, clients, generator=generator) < 0.6
     purse = holds * torch.rand(4, clients, dtype=torch.float64, generator=generator)
-    outcome = SharingOutcome(trades, torch.where(trades, prices, 0.0))
+    outcome = SharingSales(trades, torch.where(trades, prices, 0.0))
     kept = affordable(outcome, purse)
-    left = SharingOutcome(kept, torch.where(kept, prices, 0.0))
+    left = SharingSales(kept, torch.where(kept, prices, 0.0))
     assert not (kept & ~trades).any() and (left.transfers.sum(2) <= purse).all()
     solvent = outcome.transfers.sum(2) <= purse
     between = solvent[:, :, None] & solvent[:, None, :]

@@ -64,6 +64,7 @@ TABLE = {
         played=(
             {"n_agents": 2},
             {"n_agents": 3, "sabotage": 0.1, "horizon": "cut", "disclosure": "full"},
+            {"n_agents": 3, "partners": 1},
         ),
         reads={
             "train": {"models.trader", "present", "types.trader.effort_cost", "world"},
@@ -81,7 +82,7 @@ TABLE = {
         draws={
             "people": DATA | LAYERS | {"class_imbalance", "by class", "first model", "types"},
             "train": {"train", "minibatches"},
-            "trade": {"align", "weight_matching", "sabotage"},
+            "trade": {"align", "partners", "weight_matching", "sabotage"},
             "score": set(),
         },
     ),
@@ -155,6 +156,7 @@ TABLE = {
                 "selection": "random",
                 "rule": "shapley",
                 "horizon": "cut",
+                "outside_option": "model",
             },
             SMALL
             | {
@@ -171,16 +173,15 @@ TABLE = {
                 "purse of buyer",
                 "world",
             },
-            "pilot": {"Offered", "world"},
+            "pilot": {"Offered", "models.buyer", "world"},
             "select": {
                 "Offered",
                 "Piloted",
                 "types.buyer.money_per_accuracy",
                 "types.seller.reputation",
                 "purse of buyer",
-                "world",
             },
-            "train_selected": {"Offered", "Selected", "models.buyer", "world"},
+            "train_selected": {"Offered", "Piloted", "Selected", "models.buyer", "world"},
             "deliver": {
                 "Offered",
                 "Piloted",
@@ -312,6 +313,7 @@ OWN = {  # phases of the marketplace alone
 TABLE["marketplace_v0"] = Row(
     played=(
         TINY | {"quality": "wasserstein"},
+        TINY | {"own_data": False, "n_owners": 2},
         TINY
         | {"rule": "procurement", "compute": "posted", "trade": "ipfl", "data_market": PURCHASE},
         {"n_owners": 2, "compute": None, "learner": None},
@@ -320,18 +322,20 @@ TABLE["marketplace_v0"] = Row(
         **{**WORKED.reads, **BOUGHT.reads, **SHARED.reads, **TRADED.reads, **OWN},
         **{phase: WORKED.reads[phase] - {"Posted"} for phase in ("commit", "contribute")},
         "pay": WORKED.reads["pay"] - {"TrainedMatched", "purse of leader"},
-        "train": (TRADED.reads["train"] | SHARED.reads["train"]) - {"models.second"},
+        "train": TRADED.reads["train"] - {"world"},
+        "train_own": (TRADED.reads["train"] | SHARED.reads["train"]) - {"models.second"},
         "share": SHARED.reads["share"] - {"models.second"},
     },
     draws={
         **{**WORKED.draws, **BOUGHT.draws, **SHARED.draws, **TRADED.draws},
-        **{phase: set() for phase in (*OWN, "leave")},
+        **{phase: set() for phase in (*OWN, "leave", "train")},
+        "train_own": {"train train_own", "minibatches"},
         "people": (
             WORKED.draws["people"]
             | {"copy", "needs", "costs", "effort cost", "first model", "buyer's model"}
         ),
         "audit": CONDUCT | {"rows audit"},
-        "trade": TRADED.draws["trade"] - {"sabotage"},
+        "trade": TRADED.draws["trade"] - {"sabotage", "partners"},
         "pilot": BOUGHT.draws["pilot"] - {"anchors"},
         "deliver": BOUGHT.draws["deliver"] - {"anchors"},
         "share": {"upload"},

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from marketenv.core import draws
 from marketenv.core.ledger import Ledger
-from marketenv.mechanisms import DATA_RULES, DATA_VALUES, DataRule, Outcome, apply_data_rule, posted
+from marketenv.mechanisms import DATA_RULES, DATA_VALUES, DataRule, Sales, apply_data_rule, posted
 
 # name: (asks, values, budget, prices, where they come from)
 WORKED = {
@@ -292,7 +292,7 @@ def offers():
 def paying(prices, bought=None):
     prices = money([[row] for row in prices])
     return own(
-        lambda asks, values, budget: Outcome(
+        lambda asks, values, budget: Sales(
             prices > 0 if bought is None else torch.tensor(bought), prices
         )
     )
@@ -321,13 +321,13 @@ REFUSED = {  # words of the error: the rule
     "sum to 6 in market 2; wanted at most the budget of 5. No money moved": paying(
         [[1, 2], [1, 4], [2, 4]]
     ),
-    r"rule returned allocation of shape \[3, 2\] bool": own(lambda a, v, b: Outcome(a > 9, a)),
-    r"rule returned prices of shape \[2\]": own(lambda a, v, b: Outcome(a[:, None] > 0, b[:2])),
+    r"rule returned allocation of shape \[3, 2\] bool": own(lambda a, v, b: Sales(a > 9, a)),
+    r"rule returned prices of shape \[2\]": own(lambda a, v, b: Sales(a[:, None] > 0, b[:2])),
     "rule returned allocation .* float64, wanted": own(
-        lambda a, v, b: Outcome(a[:, None], a[:, None])
+        lambda a, v, b: Sales(a[:, None], a[:, None])
     ),
-    "rule returned prices as None": own(lambda a, v, b: Outcome(a[:, None] > 9, None)),
-    "rule returned a Tensor, wanted Outcome": own(lambda a, v, b: a),
+    "rule returned prices as None": own(lambda a, v, b: Sales(a[:, None] > 9, None)),
+    "rule returned a Tensor, wanted Sales": own(lambda a, v, b: a),
     "no rule 'shaply'. Did you mean 'shapley'": "shaply",
     r"rule is 5, wanted a name \(posted, .*\) or a DataRule": 5,
     "rule is <function posted.*wanted a name .* or a DataRule": posted,
@@ -360,7 +360,7 @@ def test_reports_are_checked_before_the_rule_is_asked():
 def test_rounding_is_no_fault():
     def single(asks, values, budget):
         third = (budget / 3).float()[:, None, None].expand(-1, 1, 3)
-        return Outcome(third > 0, third)
+        return Sales(third > 0, third)
 
     # a third of 1 in float32 is 1e-8 more than it should be, and more than that below an ask of
     # .33333335
@@ -380,7 +380,7 @@ def test_a_rule_that_edits_its_arguments_changes_nothing():
     kept = offers()
 
     def careless(asks, values, budget):
-        outcome = Outcome(asks[:, None] > 9, 0 * asks[:, None])
+        outcome = Sales(asks[:, None] > 9, 0 * asks[:, None])
         for given_tensor in (asks, values, budget):
             given_tensor.zero_()
         return outcome

@@ -20,7 +20,7 @@ from data_cases import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from marketenv.mechanisms import Outcome, check_offers, procurement
+from marketenv.mechanisms import Sales, check_offers, procurement
 from marketenv.mechanisms.procurement import settled, unit
 
 INF = math.inf
@@ -158,7 +158,7 @@ def test_the_price_is_the_largest_ask_that_still_sells(kind, sellers):
 
 def pays_the_ask(asks, values, budget):
     bought = procurement(asks, values, budget).allocation
-    return Outcome(bought, torch.where(bought, asks[:, None], 0.0))
+    return Sales(bought, torch.where(bought, asks[:, None], 0.0))
 
 
 def spends_it_all(asks, values, budget):

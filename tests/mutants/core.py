@@ -70,8 +70,8 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
         (
             "who is paid keeps nothing",
-            "change[:, payees] += received",
-            "change[:, payees] += 0 * received",
+            "change[:, payees].add_(received)",
+            "change[:, payees].add_(0 * received)",
         ),
         (
             "a new round counts on",
@@ -81,8 +81,8 @@ MUTANTS: tuple[Mutant, ...] = (
         ("who pays more than it has is let", "(paid > limit + ROUNDING", "(paid > limit + 1e9"),
         (
             "each payment is checked alone",
-            "paid[:, rows[flow.payer]] += flow.paid",
-            "paid[:, rows[flow.payer]] = flow.paid",
+            "paid[:, rows[flow.payer]].add_(flow.paid)",
+            "paid[:, rows[flow.payer]].copy_(flow.paid)",
         ),
         (
             "an agent spends what it is just paid",
@@ -132,13 +132,13 @@ MUTANTS: tuple[Mutant, ...] = (
         "tests/core/test_market.py",
         (
             "accounts begin with the agents' cash",
-            "cash[:, : self.count], credit[:, : self.count] =",
-            "cash[:], credit[:, : self.count] =",
+            "cash[: self.count], credit[: self.count] =",
+            "cash[:], credit[: self.count] =",
         ),
         (
             "operators have no credit",
-            "credit[:, self.rows[name]] = torch.inf",
-            "credit[:, self.rows[name]] = 0.0",
+            "credit[self.rows[name]] = torch.inf",
+            "credit[self.rows[name]] = 0.0",
         ),
         (
             "what is to be empty need not be there",
@@ -238,15 +238,24 @@ MUTANTS: tuple[Mutant, ...] = (
             "if actions.keys() != stage.moves.keys():",
             "if False:",
         ),
-        ("at a cut agents see an end", "if not market.cut or not len(index):", "if True:"),
+        ("at a cut agents see an end", "if not market.cut:", "if True:"),
+    ),
+    *of(
+        f"{ROOM}/rounds.py",
+        "tests/core/test_policy.py",
+        (
+            "policies that draw get no keys",
+            "if any(map(draws_keys, players)):",
+            "if not any(map(draws_keys, players)):",
+        ),
     ),
     *of(
         f"{ROOM}/situation.py",
         "tests/core/test_rounds.py",
         (
             "a term counts for nothing",
-            "rewards[:, floor.rows[role]] += value",
-            "rewards[:, floor.rows[role]] += 0 * value",
+            "rewards[:, floor.rows[role]].add_(value)",
+            "rewards[:, floor.rows[role]].add_(0 * value)",
         ),
         (
             "money counts for nothing",
@@ -273,8 +282,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "tests/core/test_rounds.py",
         (
             "a reward may be no number",
-            "torch.cat([~rewards.isfinite(), *left], 1)",
-            "torch.cat([rewards.isnan() & False, *left], 1)",
+            "if not finite(rewards):",
+            "if False:",
         ),
         ("a phase may change the seeds", 'KEPT = ("seeds", "round",', 'KEPT = ("round",'),
         (
@@ -406,8 +415,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "tests/core/test_draws.py",
         (
             "agents of a market draw alike",
-            "*parts, torch.arange(n_agents",
-            "*parts, 0 * torch.arange(n_agents",
+            "_each(fold(keys, *parts), n_agents)",
+            "_each(fold(keys, *parts), 1).repeat(n_agents, 1)",
         ),
     ),
     *of(

@@ -12,6 +12,8 @@ BATCHES, SCENARIOS = (
     f"{TESTS}/test_data_market_scenarios.py",
 )
 
+OUTSIDE = f"{TESTS}/test_data_market_outside_option.py"
+
 MUTANTS: tuple[Mutant, ...] = (
     *of(
         f"{ROOM}/conduct.py",
@@ -71,6 +73,24 @@ MUTANTS: tuple[Mutant, ...] = (
             "who sold nothing is audited",
             'self._audits(floor, meaning["verify"]) & sells',
             'self._audits(floor, meaning["verify"])',
+        ),
+    ),
+    *of(
+        f"{ROOM}/train_selected.py",
+        some(OUTSIDE, "a_buyer_never_loses_accuracy_by_a_purchase"),
+        (
+            "the buyer takes any model",
+            "delivery & (accuracy > outside_option)",
+            "delivery & (accuracy > -1)",
+        ),
+    ),
+    *of(
+        f"{ROOM}/forecast.py",
+        some(OUTSIDE, "no_coalition_of_sellers_is_worth_less_than_the_outside_option"),
+        (
+            "a coalition is worth less than nothing",
+            "return predicted.maximum(outside_option)",
+            "return predicted",
         ),
     ),
     *of(

@@ -80,6 +80,17 @@ MUTANTS: tuple[Mutant, ...] = (
             "1.0 - error / variance, 0.0)",
         ),
         ("the square is not halved", "return 0.5 * (outputs", "return 1.0 * (outputs"),
+        (
+            "a small class counts less",
+            "1.0 / counts.to(",
+            "1.0 / counts.max().expand_as(counts).to(",
+        ),
+    ),
+    *of(
+        f"{LEARNERS}/live_memory.py",
+        "tests/learners/test_live_memory.py",
+        ("what has died is counted", "if not v[0].expired()}", "if v}"),
+        ("memory is that of both", "live.most / count)", "live.most)"),
     ),
     *of(
         f"{LEARNERS}/exams.py",
@@ -152,6 +163,22 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     *of(
+        f"{ALIGNMENT}/alpha.py",
+        "tests/alignment/test_alpha_by_layers.py",
+        ("mirrored losses stand at the same weights", "on_grid.flip(-1)", "on_grid"),
+    ),
+    *of(
+        f"{ALIGNMENT}/alpha_by_layers.py",
+        "tests/alignment/test_alpha_by_layers.py",
+        ("the way back is the way there", "= there, there.argsort(-1)", "= there, there"),
+        (
+            "an end that is not finite is tried",
+            "on_grid.where(self.sound[..., None], torch.inf)",
+            "on_grid",
+        ),
+        ("the end of a line is the offer", "ends = start + step if", "ends = start - step if"),
+    ),
+    *of(
         f"{ALIGNMENT}/merge.py",
         "tests/alignment/test_alignment_merge.py",
         (
@@ -169,6 +196,25 @@ MUTANTS: tuple[Mutant, ...] = (
             "the last start wins, not the best",
             "highest = torch.where(better, end, highest)",
             "highest = highest",
+        ),
+    ),
+    *of(
+        f"{ALIGNMENT}/one_pair.py",
+        "tests/alignment/test_one_pair.py",
+        (
+            "scores in float32 decide whether a step counts",
+            "elif name in pair.rough:",
+            "elif False:",
+        ),
+        (
+            "changed lines are added without those that they replace",
+            " - source.take(before[0][changed], axis)",
+            "",
+        ),
+        (
+            "neighbours of a changed permutation are not solved again",
+            "stale.update(pair.plan.neighbours[name])",
+            "pass",
         ),
     ),
     *of(

@@ -263,6 +263,12 @@ MUTANTS: tuple[Mutant, ...] = (
             f"{TESTS}/test_sharing_data.py",
             "data_drift_exchanges_a_growing_share_of_the_examples",
             "under_drift_scores_count_the_labels_of_the_round",
+            "clients_are_scored_by_the_classes_of_their_own_labels",
+        ),
+        (
+            "an infinite loss counts on classes that a client does not own",
+            "torch.where(shares > 0, shares * losses, 0.0).sum(0)",
+            "(shares * losses).sum(0)",
         ),
         (
             "data drift stops after a round",

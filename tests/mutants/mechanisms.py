@@ -40,7 +40,7 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     *of(
-        f"{ROOM}/outcome.py",
+        f"{ROOM}/sales.py",
         f"{TESTS}/test_payment_rules.py",
         (
             "a bid that equals the ask buys nothing",

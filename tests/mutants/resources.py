@@ -213,13 +213,13 @@ MUTANTS: tuple[Mutant, ...] = (
             "torch.ones_like(proposers, dtype=torch.bool)",
         ),
         ("everybody asks once", "step = step + free\n", "step = step + others\n"),
-        ("scores are ranks", "places = (-scores).argsort", "places = scores.argsort"),
+        ("scores are ranks", "return _places(-scores)", "return _places(scores)"),
         (
             "equal scores go by the higher number",
-            "(-scores).argsort(dim=-1, stable=True).argsort(-1)",
-            "(-scores).flip(-1).argsort(dim=-1, stable=True).argsort(-1).flip(-1)",
+            "_places(-scores).double()",
+            "_places(-scores.flip(-1)).flip(-1).double()",
         ),
-        ("-inf is acceptable", "places.masked_fill(scores == -torch.inf, torch.inf)", "places"),
+        ("-inf is acceptable", ".masked_fill(scores == -torch.inf, torch.inf)", ""),
         (
             "a pair blocks if one of them wants it",
             "(by_proposers < of_proposers) & (by_receivers < of_receivers)",

@@ -6,6 +6,7 @@ from tests.mutants.mutant import Mutant, of
 
 ROOM, TESTS = "marketenv/markets/parameter_trading", "tests/markets/test_parameter_trading.py"
 TRAINING = "tests/markets/test_training.py"
+PARTNERS = "tests/markets/test_partners.py tests/markets/test_partner_rules.py"
 
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -65,7 +66,7 @@ MUTANTS: tuple[Mutant, ...] = (
         TESTS,
         (
             "a diverged seller still sells",
-            "weights.loss.masked_fill(diverged[:, None], torch.inf)",
+            "weights.loss.masked_fill(partners.theirs(diverged), torch.inf)",
             "weights.loss",
         ),
         (
@@ -80,8 +81,8 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
         (
             "sabotage noise is alike in every round",
-            "self.layer_masks, keys)",
-            "self.layer_masks, floor.seeds)",
+            "self.layer_masks, keys, partners",
+            "self.layer_masks, floor.seeds, partners",
         ),
         (
             "bids are multiples of what a buyer would lose, too",
@@ -214,7 +215,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "tests/markets/test_weights.py",
         (
             "data weigh the buyer's own model",
-            "alpha = shares[:, None] / (",
+            "alpha = others / (",
             "alpha = shares[:, :, None] / (",
         ),
         (
@@ -235,6 +236,101 @@ MUTANTS: tuple[Mutant, ...] = (
             "a weight of one's own may be any number",
             "if own and not bool(((alpha",
             "if False and not bool(((alpha",
+        ),
+    ),
+    *of(
+        f"{ROOM}/partners.py",
+        PARTNERS,
+        ("partners have the smallest scores", "dim=2, descending=True", "dim=2"),
+        (
+            "equal scores go by number",
+            "chance = draws.permutation(draws.agent_keys(keys, n), n)",
+            "chance = torch.arange(n, device=keys.device).expand_as(scores).contiguous()",
+        ),
+        (
+            "who was never tried comes last",
+            "torch.full((n_markets, n, n), torch.inf, device",
+            "torch.full((n_markets, n, n), -torch.inf, device",
+        ),
+        ("the farthest are tried", "return -distance", "return distance"),
+        (
+            "what is not traded counts for the distance",
+            "candidates.models.double() * candidates.mask",
+            "candidates.models.double()",
+        ),
+        (
+            "gains are forgotten",
+            "torch.where(partners.tried, gain, self.gain)",
+            "torch.where(partners.tried, gain, torch.inf)",
+        ),
+    ),
+    *of(
+        f"{ROOM}/partner_offers.py",
+        PARTNERS,
+        (
+            "offers lie on the seller",
+            "aligned.offers[pair, buyer, 1 - buyer]",
+            "aligned.offers[pair, 1 - buyer, buyer]",
+        ),
+        (
+            "every alignment starts anew",
+            "torch.cat([orders, unknown], 1)[market, row]",
+            "torch.cat([orders, unknown], 1)[market, 0 * row - 1]",
+        ),
+        (
+            "only the buyer of the lower number knows its orders",
+            "place.maximum(place.mT)",
+            "place",
+        ),
+    ),
+    *of(
+        f"{ROOM}/exchanges.py",
+        PARTNERS,
+        (
+            "void bids are heard",
+            "bids = torch.where(tried, messages.bids, 0.0)",
+            "bids = messages.bids",
+        ),
+    ),
+    *of(
+        f"{ROOM}/reports.py",
+        PARTNERS,
+        (
+            "a partner's place is its number",
+            "self.partners.place(seller)[..., None]",
+            "seller.clamp(max=self.offers.shape[2] - 1)[..., None]",
+        ),
+    ),
+    *of(
+        f"{ROOM}/trade.py",
+        PARTNERS,
+        (
+            "what is not tried may have a gain",
+            "torch.where(partners.tried, gain.worth, 0.0)",
+            "gain.worth",
+        ),
+        (
+            "void bids have no reason of their own",
+            "torch.where(unsaid, 9,",
+            "torch.where(unsaid, 2,",
+        ),
+    ),
+    *of(
+        f"{ROOM}/weights.py",
+        PARTNERS,
+        (
+            "shares are those of the first agents",
+            ".gather(2, merger.sellers)",
+            "[..., : merger.offers.shape[2]]",
+        ),
+    ),
+    *of(
+        f"{ROOM}/own_parts.py",
+        PARTNERS,
+        (
+            "an exchange may sell what is not tried",
+            "_check_tried(settlement.trades & ~quotes.partners.tried)",
+            "_check_tried(settlement.trades & False)",
         ),
     ),
 )

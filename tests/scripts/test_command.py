@@ -3,6 +3,7 @@ help for every option.
 """
 
 import dataclasses
+import json
 import os
 import re
 import signal
@@ -367,6 +368,60 @@ def test_a_folder_in_a_files_place_is_refused_before_any_work(
     monkeypatch.setattr(mutate, "copy_code", pytest.fail)
     with pytest.raises(ValueError, match=r"^--out: .* is no file\. Give another --out"):
         script(config(out=tmp_path))
+
+
+# a device that every machine has and that is no CPU
+ELSEWHERE = {"device": "meta"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "groups"),
+    [
+        ({}, [name for name in benchmark.GROUPS if name != "gpu"]),
+        ({"only": "gpu"}, ["gpu"]),
+        (ELSEWHERE, list(benchmark.ON_DEVICES)),
+        (ELSEWHERE | {"only": "learners"}, ["learners"]),
+    ],
+)
+def test_a_device_chooses_what_the_benchmark_measures(arguments, groups, tmp_path, monkeypatch):
+    def measured(name):
+        def cases(quick, device="cpu"):
+            wanted = arguments.get("device", "cpu") if name in benchmark.ON_DEVICES else "cpu"
+            assert device == wanted
+            return [{"name": name, "value": 1.0, "unit": "s"}]
+
+        return cases
+
+    monkeypatch.setattr(benchmark, "GROUPS", {name: measured(name) for name in benchmark.GROUPS})
+    benchmark.main(benchmark.BenchmarkConfig(out=tmp_path / "b.json", **arguments))
+    rows = json.loads((tmp_path / "b.json").read_text())
+    assert sorted(row["name"] for row in rows) == sorted(groups)
+    line = " --device meta" if "device" in arguments else ""
+    assert all(row["command"].endswith(line) and row["machine"] for row in rows)
+
+
+def test_a_group_that_measures_a_cpu_refuses_another_device(tmp_path):
+    config = benchmark.BenchmarkConfig(only="markets", out=tmp_path / "b.json", **ELSEWHERE)
+    with pytest.raises(ValueError, match="'markets' measures a CPU only, and device is 'meta'"):
+        benchmark.main(config)
+    with pytest.raises(ValueError, match="device is 'nonsense', which cannot be used here"):
+        benchmark.main(benchmark.BenchmarkConfig(device="nonsense", out=tmp_path / "b.json"))
+    with pytest.raises(ValueError, match="budget is 0, wanted"):
+        benchmark.BenchmarkConfig(budget=0)
+
+
+@pytest.mark.parametrize(
+    ("budget", "more"), [(1e-9, ["budget spent in group one"]), (1e9, ["b", "c"])]
+)
+def test_the_benchmark_begins_nothing_after_its_budget(budget, more, tmp_path, monkeypatch):
+    def lines(*names):
+        return [[{"name": name, "value": 1.0, "unit": "s"}] for name in names]
+
+    groups = {"one": lambda quick: iter(lines("a", "b")), "two": lambda quick: lines("c")[0]}
+    monkeypatch.setattr(benchmark, "GROUPS", groups)
+    benchmark.main(benchmark.BenchmarkConfig(budget=budget, out=tmp_path / "b.json"))
+    names = [row["name"] for row in json.loads((tmp_path / "b.json").read_text())]
+    assert [name.partition(":")[0] for name in names] == ["a", *more]
 
 
 def test_the_folder_of_the_demos_audit_is_tried_too(tmp_path, monkeypatch):

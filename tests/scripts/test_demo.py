@@ -1,15 +1,19 @@
 """The demo's line-ups, tables and pictures, on numbers small enough to check by hand."""
 
 import re
+from html import escape
 
 import numpy as np
 import pytest
 import torch
 from matplotlib.colors import to_hex
 
+import marketenv
 from agents.cli.intervals import note
-from agents.demos import data, line_ups, marketplace, resources, sharing, trading
+from agents.demos import data, findings, line_ups, marketplace, resources, sharing, trading
 from agents.demos.line_ups import OUTSIDE, DemoResults, below, differences, gap_picture, seats
+from agents.markets import STRATEGIES
+from scripts.demo import DemoConfig, _command
 
 
 def an_episode():
@@ -344,3 +348,60 @@ def test_in_the_demo_reports_are_believed_and_the_loss_drop_pays_for_copies(tmp_
 
 
 NAMES = ("as reported", "loss drop", "held out")
+
+
+# --- the head of the page -------------------------------------------------------------------------
+
+
+def the_findings():
+    """Five sentences: in the tournaments copy earns 200 more than truth on every seed."""
+    played = a_tournament(["truthful", "copy", OUTSIDE])
+    cheats = [{"earned": [[1.0], [3.0 - 2 * g], *[[0.0]] * 7]} for g in range(len(data.GUARDS))]
+    audited = [[[1.0], [2.0], [0.5], *[[0.0]] * 4] for _ in resources.AUDITS]
+    return findings.sentences(played, played, cheats, the_game(), audited)
+
+
+def test_five_findings_are_filled_from_the_episodes():
+    trade, strategies, liars, guards, audits = the_findings()
+    # accuracies: 100 line-up + 10 seed + 1 + agent / 10; means 6.1 and 206.1, in percent
+    assert "test accuracy of 610.0 %, and at 20610.0 %" in trade
+    assert "of 1 strategies copy gains most over truth, +200.000 money" in strategies
+    assert "Model-sharing market" in liars and "on 2 seeds" in liars
+    assert guards == (
+        "Data market: with no guard the seller price_shader earns 3.00 money and a truthful one"
+        " 1.00 money; with all audited they earn 1.00 and 1.00 money."
+    )
+    assert "earns 0.5000 money by the equilibrium's payment and 0.4000 money by a fixed" in audits
+    assert audits.endswith("1 (as reported), 1 (loss drop), 1 (held out), 1 (Wasserstein).")
+
+
+def test_a_finding_says_so_where_no_strategy_gains():
+    played = a_tournament(["copy", "truthful"])  # copy earns 200 less
+    assert findings._of_strategies(played, "A market", "money") == (
+        "A market: no strategy of 1 earns more than truth."
+    )
+    cheats = [{"earned": [[1.0], *[[0.0]] * 8]}] * len(data.GUARDS)
+    assert "no false seller earns more" in findings._of_guards(cheats)
+
+
+def test_the_head_of_the_page_links_to_the_audit_and_says_how_it_was_made():
+    html = findings.front(["a < b"], "python scripts/demo.py --seeds 2", audited=True)
+    assert "<li>a &lt; b</li>" in html and 'href="audit/report.html"' in html
+    assert "python scripts/demo.py --seeds 2" in html and marketenv.__version__ in html
+    assert "href" not in findings.front([], "", audited=False)
+
+
+def test_the_command_on_the_page_has_what_is_not_the_default():
+    assert _command(DemoConfig(workers=1)) == "python scripts/demo.py"
+    config = DemoConfig(seeds=2, arguments=("n_agents=5", "a=(1, 2)"))
+    line = "python scripts/demo.py --seeds 2 --arguments n_agents=5 'a=(1, 2)'"
+    assert _command(config) == line
+    assert _command(DemoConfig(audit=())) == "python scripts/demo.py --audit"
+
+
+def test_every_strategy_of_the_page_has_a_line_of_meaning():
+    names = [*line_ups.names_of(trading.MARKET), OUTSIDE, *data.SELLERS, *resources.OWNERS]
+    html = line_ups.meanings(names)
+    for name in set(names) - {OUTSIDE}:
+        assert f"<dt><code>{name}</code></dt><dd>{escape(STRATEGIES[name].summary)}</dd>" in html
+    assert html.count("<dt>") == len(set(names))

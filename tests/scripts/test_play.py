@@ -2,7 +2,9 @@
 once.
 """
 
+import os
 import re
+import shutil
 
 import pytest
 import torch
@@ -115,6 +117,23 @@ def test_a_strategy_of_another_market_is_told_in_plain_words(option):
     assert "saboteur" not in str(refusal.value)  # it plays the parameter market alone
 
 
+@pytest.mark.parametrize("agent", ["centre_0", "centre"])
+def test_a_strategy_of_another_role_is_refused_before_it_changes_nothing(agent):
+    config = PlayConfig(market="resource_market_v0", focal="junk_supplier", agent=agent, rounds=1)
+    words = f"--agent is '{agent}', wanted an agent of the role 'owner'.* Give --agent owner_0,"
+    with pytest.raises(ValueError, match=words):
+        main(config)
+
+
+def test_what_two_strategies_need_of_one_part_of_the_marketplace_is_joined(capsys):
+    """The other leader would hold its payment, and the sybil would have one name, if not."""
+    arguments = ("learner=None", "trade=None", "resource_market={'lam': 0.9}")
+    parts = {"focal": "sybil", "others": "reneging_leader", "arguments": arguments}
+    main(PlayConfig(market="marketplace_v0", rounds=1, **parts))
+    told = capsys.readouterr().out
+    assert "under 2 names" in told and "account escrow" not in told
+
+
 def test_the_strategy_that_is_named_instead_is_played(capsys):
     main(
         PlayConfig(
@@ -164,3 +183,92 @@ def test_small_lies_are_shown_as_lies():
     # a value is off by a thousandth of itself, and nine in ten of U[0, 1] are above 0.1: off by
     # 1e-4 of the range
     assert sum(lies) > 0.9 * len(lies) / 2 and not any(lies[1::2])  # sellers stay truthful
+
+
+# --- the page of an episode -----------------------------------------------------------------------
+
+BROWSER = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+
+
+def written(tmp_path):
+    """The page of an episode of two rounds in which one buyer shades its bid."""
+    file = tmp_path / "new" / "episode.html"
+    arguments = ("game=first_price", "n_buyers=3")
+    main(PlayConfig(market="reference_v0", focal="shade", rounds=2, html=file, arguments=arguments))
+    return file
+
+
+def test_the_page_shows_the_rounds_that_the_terminal_shows(tmp_path, capsys):
+    file = written(tmp_path)
+    page, printed = file.read_text("utf8"), capsys.readouterr().out
+    assert page.count('class="slide"') == page.count("data:image/png;base64,") == 2
+    assert f"The episode is in {file}" in printed
+    for line in printed.splitlines():
+        if "type" in line or line.startswith("Utility: "):
+            assert line in page
+    bold = [f"<b>{cell}</b>" for cell in ("buyer_0", "value and bid", "0.667")]
+    assert all(page.count(cell) == 2 for cell in bold) and "<b>buyer_1</b>" not in page
+    utilities = re.findall(r"(buyer_\d) \((\w+)\): utility (\S+)", printed)
+    rows = "".join(f"<tr>{''.join(f'<td>{c}</td>' for c in row)}</tr>" for row in utilities)
+    assert len(utilities) == 3 and rows in page
+
+
+def test_an_episode_is_the_same_with_and_without_a_page(tmp_path, capsys):
+    written(tmp_path)
+    with_page = capsys.readouterr().out.partition("The episode is in")[0]
+    arguments = ("game=first_price", "n_buyers=3")
+    main(PlayConfig(market="reference_v0", focal="shade", rounds=2, arguments=arguments))
+    assert capsys.readouterr().out == with_page
+
+
+def test_a_page_that_cannot_be_written_is_refused_before_the_episode(tmp_path, capsys):
+    with pytest.raises(ValueError, match=r"--html: .* is no file. Give another --html"):
+        main(PlayConfig(market="reference_v0", html=tmp_path))
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.long
+def test_slider_buttons_and_arrow_keys_go_from_round_to_round(tmp_path, capsys):
+    sync = pytest.importorskip(
+        "playwright.sync_api", reason="playwright is not installed: pip install 'marketenv[test]'"
+    )
+    if BROWSER is None:
+        pytest.skip("no Chromium on this machine: install Debian's chromium")
+    arguments = {"market": "model_sharing_v0", "arguments": ("learner=None",)}
+    main(PlayConfig(rounds=3, html=tmp_path / "page.html", **arguments))
+    complaints, requests = [], []
+    with sync.sync_playwright() as play:
+        options = ["--no-sandbox"] if os.geteuid() == 0 else []
+        browser = play.chromium.launch(executable_path=BROWSER, args=options)
+        page = browser.new_page(viewport={"width": 400, "height": 800})
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto((tmp_path / "page.html").as_uri())
+        shown = [seen_rounds(page)]
+        for press in (
+            lambda: page.keyboard.press("ArrowRight"),
+            lambda: page.get_by_label("next round").click(),
+            lambda: page.keyboard.press("ArrowRight"),  # beyond the last round there is none
+            lambda: page.get_by_label("round before").click(),
+            lambda: page.get_by_label("round", exact=True).fill("0"),
+            lambda: page.keyboard.press("ArrowRight"),  # the slider has the focus: one step still
+        ):
+            press()
+            shown.append(seen_rounds(page))
+        widths = {}
+        for width in (400, 1280):  # no page is wider than the window
+            page.set_viewport_size({"width": width, "height": 800})
+            widths[width] = page.evaluate("document.documentElement.scrollWidth")
+        browser.close()
+    assert shown == [[f"round {k}"] for k in (1, 2, 3, 3, 2, 1, 2)]
+    assert widths == {400: 400, 1280: 1280} and not complaints
+    assert all(url.startswith(("file:", "data:")) for url in requests)
+
+
+def seen_rounds(page):
+    """Headings of the slides that can be seen; the words beside the slider are of the same one."""
+    headings = page.locator(".slide h3:visible").all_text_contents()
+    assert page.locator(".controls output").text_content() == f"{headings[0]} of 3"
+    return headings

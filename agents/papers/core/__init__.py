@@ -6,6 +6,7 @@
 ``rationality``, ``money``, ``played``: claims that taking part pays and that money adds up
 ``units``, ``crew``: work that survives a kill, and the processes that do it
 ``study``, ``rows``, ``reported``: a study is evidence and a picture, beside what a paper reports
-``audit``, ``audited``: all claims of a table, tested;   ``verdict_tables``: in the documentation
+``audit``, ``audited``: all claims of a table, tested
+``verdict_tables``, ``headlines``: in the documentation;   ``audit_contents``: legend and filters
 ``audit_page``, ``studies_page``, ``pictures``, ``shown``: all of it on pages
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -99,8 +99,13 @@ def table(paper: str, short: Mapping[str, Mapping[str, str]]) -> str:
     ]
     for name, one in rows.items():
         cells = (name.partition("/")[2], one["words"], one["verdict"], one["found"], one["budget"])
-        lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
+        lines.append(row(cells))
     return "\n".join([*lines, ""])
+
+
+def row(cells: Sequence[str]) -> str:
+    """A row of a Markdown table."""
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
 def filled(page: str, paper: str, short: Mapping[str, Mapping[str, str]]) -> str:

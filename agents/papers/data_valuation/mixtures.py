@@ -9,7 +9,6 @@ from functools import lru_cache
 
 import torch
 from jaxtyping import Float64
-from scipy.stats import rankdata
 from torch import Tensor
 
 from marketenv.valuation import agg_wad, combine_wad, enumerate_mixtures, extrapolate, fit_estimator
@@ -114,6 +113,8 @@ def spearman(
     ... ).round(decimals=6)
     tensor([1.], dtype=torch.float64)
     """
+    from scipy.stats import rankdata  # most of a second, for those alone who use it
+
     return pearson(*(torch.from_numpy(rankdata(x.numpy(), axis=-1)) for x in (a, b)))
 
 

@@ -75,7 +75,7 @@ MARKETS = 20  # that are played, whatever the effort
 
 
 def adjustment_helps(condition: str, effort: Effort) -> Evidence:
-    """Final accuracy with the adjustment less that without it, points of %, seed by seed."""
+    """Final accuracy with the adjustment less that without it, percentage points, seed by seed."""
     data, sequential = CONDITIONS[condition]
     if reason := missing(data):
         return Evidence(untested=reason)

@@ -136,7 +136,7 @@ def _utilities(side: str) -> tuple[Claim, ...]:
         partial(utilities.in_range, side=side, least=least, most=most),
         place=SAVED,
         conditions=DATA,
-        unit="points of %",
+        unit="percentage points",
         statistic=(
             "distance of the gain outside of the range, to either side and for either"
             " baseline, seed by seed"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from agents.papers.core.rows import STANDS, about, row
-from agents.papers.core.study import Common, Study, run
+from agents.papers.core.study import Common, Row, Study, run
 from agents.papers.core.units import Unit
 from agents.papers.resources_decoupled import (
     agreements,
@@ -152,46 +152,13 @@ def rdfl_misreport(config: Misreport) -> None:
     """What owners and centres gain by false reports, second names and agreements."""
     arguments = {"games": config.games, "reports": list(config.reports)}
     (results,) = run([Unit(deviated, arguments, stands=STANDS)], config, "rdfl_misreport")
-    digits = numbers.GOLDEN
-    rows = [
-        row(name, "-", [value], numbers.Reported(float(digits[name]), numbers.DERIVED))
-        for name, value in results["golden"].items()
-    ]
-    rows += [
-        row(f"random games, {name}", "-", values) for name, values in results["random"].items()
-    ]
-    for name, values in results["gainers"].items():
-        derived = numbers.MISMATCHED if name == preferences.OFFICIAL else None
-        rows.append(
-            row(
-                f"centres paid by their match that gain by another order, {name}",
-                f"of {OWNERS}",
-                values,
-                derived,
-            )
-        )
-    rows += [
-        row(f"agreement of {name}: patience", "discount factor", [value])
-        for name, value in results["patience"].items()
-    ]
-    own = results["golden"]
-    times = {
-        "reports 1 in place of 0.95": (
-            own["all 0.95, one reports 1: its U_n"] / own["all 0.95, all report it: U_n"]
-        ),
-        "comes as two": own["two identities: U_n"] / own["one identity: U_n"],
-        "owners on half the supply": own["owners on half the supply: times U_n"],
-        "breaks that agreement": (
-            own["owners on half the supply: best breach"] / own["one identity: U_n"]
-        ),
-        "centres on no work": own["centres on no work: times U_m"],
-    }
+    times = _times(results["golden"])
     Study(
         name="rdfl_misreport",
         title="What false reports, second names and agreements gain",
         scaled="",
         about=about(config),
-        rows=tuple(rows),
+        rows=tuple(_rows(results)),
         fig=figures.misreports(config.reports, results["curves"], times, results["patience"]),
         notes=(
             (
@@ -211,3 +178,31 @@ def rdfl_misreport(config: Misreport) -> None:
             "U_s on the true data by report": results["leader"],
         },
     ).write(config.out)
+
+
+def _rows(results: Mapping[str, Any]) -> Iterator[Row]:
+    """Numbers derived beforehand, then those of random games, orders and agreements."""
+    for name, value in results["golden"].items():
+        derived = numbers.Reported(float(numbers.GOLDEN[name]), numbers.DERIVED)
+        yield row(name, "-", [value], derived)
+    for name, values in results["random"].items():
+        yield row(f"random games, {name}", "-", values)
+    for name, values in results["gainers"].items():
+        mismatched = numbers.MISMATCHED if name == preferences.OFFICIAL else None
+        words = f"centres paid by their match that gain by another order, {name}"
+        yield row(words, f"of {OWNERS}", values, mismatched)
+    for name, value in results["patience"].items():
+        yield row(f"agreement of {name}: patience", "discount factor", [value])
+
+
+def _times(own: Mapping[str, float]) -> dict[str, float]:
+    """By which factor a deviation or an agreement multiplies the utility of one who takes part."""
+    one_identity = own["one identity: U_n"]
+    honest = own["all 0.95, all report it: U_n"]
+    return {
+        "reports 1 in place of 0.95": own["all 0.95, one reports 1: its U_n"] / honest,
+        "comes as two": own["two identities: U_n"] / one_identity,
+        "owners on half the supply": own["owners on half the supply: times U_n"],
+        "breaks that agreement": own["owners on half the supply: best breach"] / one_identity,
+        "centres on no work": own["centres on no work: times U_m"],
+    }

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from agents.papers.core.reported import Reported
 from agents.papers.core.rows import STANDS, about, row
 from agents.papers.core.study import Common, Row, Study, run
 from agents.papers.core.units import Unit
@@ -80,28 +81,15 @@ def rdfl_utilities(config: Utilities) -> None:
         for data, split in cases
     ]
     results = dict(zip(cases, run(work, config, "rdfl_utilities"), strict=True))
-    rows, dots = [], {}
-    for (data, split), one in results.items():
-        for side, base in ((side, base) for side in payments.SIDES for base in payments.BASELINES):
-            reported = numbers.IID_GAINS.get((data, side, base)) if split == IID else None
-            points = one["gains"][side][base]
-            rows.append(
-                row(
-                    f"{data}, {split}: gain of the {side} over {base}, sums over N",
-                    "%",
-                    points,
-                    reported,
-                )
-            )
-            dots[f"{data}, {split}: {side} over {base}"] = points
-    rows += list(_by_count(config, results))
+    gains = list(_gains(results))
+    rows = [
+        row(f"{where}: gain of the {side} over {base}, sums over N", "%", points, reported)
+        for where, side, base, points, reported in gains
+    ]
+    dots = {f"{where}: {side} over {base}": points for where, side, base, points, _ in gains}
     first = next(iter(results.values()))["paid"]
     curves = {
         side: {name: [mean(first[side][name][str(n)]) for n in config.counts] for name in PAYMENTS}
-        for side in payments.SIDES
-    }
-    spans = {
-        side: " to ".join(f"{one.value:g}" for one in numbers.RANGES[side])
         for side in payments.SIDES
     }
     Study(
@@ -109,29 +97,42 @@ def rdfl_utilities(config: Utilities) -> None:
         title="Utilities in equilibrium against two other payments",
         scaled="",
         about=about(config),
-        rows=tuple(rows),
+        rows=(*rows, *_by_count(config, results)),
         fig=figures.utilities(
             config.counts, curves[payments.LEADER], curves[payments.OWNERS], dots
         ),
-        notes=(
-            (
-                f"Reported over all data sets and splits: leader +{spans['leader']} %, mean owner"
-                f" +{spans['owners']} %, from one run each. Sums of the authors' tables of i.i.d."
-                " data stand beside ours where the data set is the same."
-            ),
-            (
-                "The game sees data by f alone, and the scale stretches any noise to [0.9, 1]: data"
-                " sets and splits hardly differ."
-            ),
-            (
-                "No payment is better for the leader than eta*, so that its gain is >= 0 by"
-                " definition. Owners earn in proportion to the payment: over FIXED they gain where"
-                " eta* > 1, over RANDOM whenever its draw is below 1."
-            ),
-            *skipped(config.data),
-        ),
+        notes=(*_notes(), *skipped(config.data)),
         curves=curves,
     ).write(config.out)
+
+
+def _gains(
+    results: Mapping[tuple[str, str], Any],
+) -> Iterator[tuple[str, str, str, list[float], Reported | None]]:
+    """Data set and split, side, baseline, gains by seed, and the reported gain if there is one."""
+    for (data, split), one in results.items():
+        for side in payments.SIDES:
+            for base in payments.BASELINES:
+                reported = numbers.IID_GAINS.get((data, side, base)) if split == IID else None
+                yield f"{data}, {split}", side, base, one["gains"][side][base], reported
+
+
+def _notes() -> tuple[str, ...]:
+    """What is reported, and why the gains come out as they do."""
+    spans = {
+        side: " to ".join(f"{one.value:g}" for one in numbers.RANGES[side])
+        for side in payments.SIDES
+    }
+    return (
+        f"Reported over all data sets and splits: leader +{spans['leader']} %, mean owner"
+        f" +{spans['owners']} %, from one run each. Sums of the authors' tables of i.i.d."
+        " data stand beside ours where the data set is the same.",
+        "The game sees data by f alone, and the scale stretches any noise to [0.9, 1]: data"
+        " sets and splits hardly differ.",
+        "No payment is better for the leader than eta*, so that its gain is >= 0 by"
+        " definition. Owners earn in proportion to the payment: over FIXED they gain where"
+        " eta* > 1, over RANDOM whenever its draw is below 1.",
+    )
 
 
 def _by_count(config: Utilities, results: Mapping[tuple[str, str], Any]) -> Iterator[Row]:

@@ -50,7 +50,7 @@ def compared(
 def _differences(
     pairs: Iterable[tuple[str, str]], each: bool, ends: Mapping[str, Ending]
 ) -> dict[str, list[float]]:
-    """Samples by name: what the second method of each pair adds, points of %."""
+    """Samples by name: what the second method of each pair adds, percentage points."""
     samples = {}
     for less, more in pairs:
         points = 100 * (ends[more].accuracy - ends[less].accuracy)

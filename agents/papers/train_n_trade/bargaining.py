@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from marketenv.mechanisms import Outcome, nash_bargaining
+from marketenv.mechanisms import Sales, nash_bargaining
 
 from ..core.effort import Effort
 from ..core.evidence import Evidence
@@ -16,7 +16,7 @@ from .cases import pairs, uniform, worst
 COVERED = "every bid covers its ask"
 REVERSED = "with the sign reversed"
 
-Settle = Callable[[Tensor, Tensor], Outcome]  # (bids, asks) -> who buys at which prices
+Settle = Callable[[Tensor, Tensor], Sales]  # (bids, asks) -> who buys at which prices
 
 
 def table_of(for_a: Tensor, for_b: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from .wording import paper_claim
 
 ACCURACY: dict[str, Any] = {
     "statistic": "test accuracy less that of what it is compared with, same seeds",
-    "unit": "points of %",
+    "unit": "percentage points",
     "rule": Above(0.0),
 }
 BROKERS = (DIGITS, DIGITS_LEAK)

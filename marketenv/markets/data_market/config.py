@@ -29,6 +29,8 @@ from marketenv.markets.federated import ALGORITHMS, ALIGNMENTS
 MOST_CASH = 5e5  # cash and credit are then a million at most, the most that agents see
 LABELS = ("given", "features", "pseudo")
 DISTANCES = ("auto", "exact", "fast", "sliced")
+NO_DATA, MODEL = "no_data", "model"
+OUTSIDE_OPTIONS = (NO_DATA, MODEL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +49,9 @@ class DataMarketConfig:
     alignment:      how sellers' updates are put on each other before they are averaged:
                     ``weight_matching``, ``none``, or ``auto``: matching where the learner can be
                     permuted
+    outside_option: what the buyer has without a purchase: ``no_data``: the accuracy of always
+                    guessing the commonest class; ``model``: its present model, which it keeps
+                    where the newly trained one is not more accurate
     points:         training points that the buyer wants
     pilots:         points of the two pilot trainings
     mixtures:       mixtures that pilots are trained for; None: 15 for up to three sellers, else one
@@ -62,8 +67,8 @@ class DataMarketConfig:
     vocabulary:     what two different labels add to the squared distance, in units of the mean
                     squared distance of the buyer's features; 0 compares labels by their moments
                     alone, as the paper does
-    private:        distances are taken between interpolated rows (TriangleWad): k, t, sigma are
-                    ``anchors``, ``mix``, ``spread``
+    private:        distances are taken between interpolated rows (TriangleWad)
+    anchors, mix, spread: k, t and sigma of that interpolation
     distance:       ``exact``, ``fast``, ``sliced`` or ``auto``: fast, and sliced beyond 64 sellers
     estimator:      a name of ``FORMS``: how accuracy depends on mixture and distance
     selection:      the mixture that the platform recommends: a name of ``SELECTIONS``
@@ -79,6 +84,7 @@ class DataMarketConfig:
     audit_cost:     of one audit, money, the buyer's;   fee: the platform's share on top of prices
     cash, credit:   money at the start, and how far below zero it may go
     memory:         weight of the last round in a seller's reputation
+    device:         where everything is computed
     """
 
     n_sellers: int = 3
@@ -95,6 +101,7 @@ class DataMarketConfig:
     algorithm: str = "fedavg"
     communications: int = 8
     alignment: str = "auto"
+    outside_option: str = NO_DATA
     points: int = 240
     pilots: tuple[int, int] = (40, 80)
     mixtures: int | None = None
@@ -168,6 +175,7 @@ _FIELDS: dict[str, Check] = GAME | {
     "algorithm": partial(choice, known=ALGORITHMS),
     "communications": partial(whole, least=1),
     "alignment": partial(choice, known=ALIGNMENTS),
+    "outside_option": partial(choice, known=OUTSIDE_OPTIONS),
     "points": partial(whole, least=2),
     "pilots": _pilots,
     "mixtures": or_none(whole, least=2),

@@ -45,7 +45,7 @@ class Delivered(Outcome):
     def story(self, agents: Sequence[str]) -> list[str]:
         """How much of the promise is kept, and which sellers are caught."""
         lines, sellers = [], self.caught[0].nonzero()[:, 0].tolist()
-        if bool(self.value[0].any()):
+        if bool(self.value[0].any()) or float(self.kept[0]) < 1:
             lines = [f"{100 * float(self.kept[0]):.0f} % of the promised gain was realised."]
         return lines + [f"The audit catches seller_{k}: it is paid nothing." for k in sellers]
 
@@ -57,7 +57,7 @@ class Deliver(Phase):
     the realised and the promised gain. A seller that an audit catches gets nothing. The remaining
     money goes back to the buyer.
 
-    U_buyer  = money_per_accuracy (realised accuracy - baseline) - audits - payments
+    U_buyer  = money_per_accuracy (realised accuracy - outside option) - audits - payments
     U_seller = payments - cost of its rows, see ``rows_to_pay``
 
     release: as those of ``RELEASES``;   rows: of a delivery that an audit compares
@@ -87,10 +87,10 @@ class Deliver(Phase):
         self, floor: Floor, own: Any, quotes: Any, actions: Mapping[str, Tensor]
     ) -> tuple[Floor, Any, Delivered]:
         """Audit, pay, and value."""
-        selected, baseline = floor.of(Selected), floor.world.baseline
+        selected, outside_option = floor.of(Selected), floor.of(Piloted).forecast.outside_option
         caught = self._caught(floor)
-        promised = (selected.predicted - baseline)[:, None]
-        reached = (floor.of(TrainedOnPurchase).realised - baseline)[:, None]
+        promised = (selected.predicted - outside_option)[:, None]
+        reached = (floor.of(TrainedOnPurchase).realised - outside_option)[:, None]
         parts = hold_back(
             selected.prices, selected.hold_back, promised, reached, release=self.release
         )

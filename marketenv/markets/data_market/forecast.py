@@ -31,18 +31,20 @@ class Forecast:
     """Predicts the accuracy of any number of points from every seller, by the pilots.
 
     low, high: estimators fitted at the two pilot sizes
-    baseline:  accuracy without any data                 [markets]
+    outside_option: accuracy that the buyer has without a purchase   [markets]
     declared:  points that each seller offers            [markets, sellers]
     pilots, points: N0, N1, and the N that the buyer wants
+    keeps_model: the buyer keeps its model where the newly trained one is not more accurate
     """
 
     measures: Measures
     low: Estimator
     high: Estimator
-    baseline: Float64[Tensor, "markets"]
+    outside_option: Float64[Tensor, "markets"]
     declared: Int[Tensor, "markets sellers"]
     pilots: tuple[int, int] = field(metadata=STATIC, default=(1, 2))
     points: int = field(metadata=STATIC, default=2)
+    keeps_model: bool = field(metadata=STATIC, default=False)
 
     @property
     def estimator(self) -> Estimator:
@@ -58,10 +60,23 @@ class Forecast:
     def accuracy(
         self, distances: Distances, points: Float64[Tensor, "markets purchases sellers"]
     ) -> Float64[Tensor, "markets purchases"]:
+        """Predicted accuracy, from 0 to 1, of the buyer's model after a purchase of these points.
+
+        It is the outside option where nothing is bought, and at least that where the buyer keeps
+        its model.
+        """
+        predicted, outside_option = self.trained(distances, points), self.outside_option[:, None]
+        if self.keeps_model:
+            return predicted.maximum(outside_option)
+        return torch.where(points.sum(-1) > 0, predicted, outside_option)
+
+    def trained(
+        self, distances: Distances, points: Float64[Tensor, "markets purchases sellers"]
+    ) -> Float64[Tensor, "markets purchases"]:
         """Predicted accuracy, from 0 to 1, of a model trained on these numbers of points.
 
         It extrapolates the predictions of both estimators in the log of the number of points; it is
-        the baseline where nothing is bought.
+        0 where nothing is bought.
         """
         total = points.sum(-1, keepdim=True)
         even = torch.full_like(points, 1 / points.shape[-1])
@@ -70,7 +85,7 @@ class Forecast:
         low, high = (fit.predict(mixture, wad) for fit in (self.low, self.high))
         count = total[..., 0].clamp(min=1.0)
         predicted = extrapolate(self.pilots[0], low, self.pilots[1], high, count)
-        return torch.where(total[..., 0] > 0, predicted.clamp(0.0, 1.0), self.baseline[:, None])
+        return torch.where(total[..., 0] > 0, predicted.clamp(0.0, 1.0), 0.0)
 
 
 # --- what sellers' points are worth ---------------------------------------------------------------

@@ -30,7 +30,7 @@ from marketenv.learners import Learner, Training
 from marketenv.markets import own_parts
 from marketenv.markets.arguments import make_learner, source_of
 from marketenv.markets.data_market.conduct import CONDUCT
-from marketenv.markets.data_market.config import DataMarketConfig
+from marketenv.markets.data_market.config import MODEL, DataMarketConfig
 from marketenv.markets.data_market.deliver import Deliver
 from marketenv.markets.data_market.moves import BUYER, SELLER
 from marketenv.markets.data_market.offer import Offer
@@ -83,7 +83,13 @@ def data_market(config: DataMarketConfig | None = None) -> Market:
             guards=(c.verify, c.hold_back),
             scales=(c.money_per_accuracy[1], c.cost_per_point[1]),
         ),
-        TrainSelected(learner, federated, c.points, distances.pseudo),
+        TrainSelected(
+            learner,
+            federated,
+            c.points,
+            distances.pseudo,
+            keeps_model=c.outside_option == MODEL,
+        ),
         _deliver(c, distances),
     )
     people = People(
@@ -115,6 +121,7 @@ def _pilot(
         points=c.points,
         mixtures=c.mixtures,
         calibration=c.calibration,
+        keeps_model=c.outside_option == MODEL,
     )
 
 

@@ -86,9 +86,7 @@ def buyers_move(count: int, worth_max: float, cost_max: float) -> Move:
             Field(
                 "predicted", 1, 0.0, 1.0, "accuracy that is predicted of the recommended purchase"
             ),
-            Field(
-                "gain", 1, 0.0, worth_max, "what that is worth beyond a model without data, money"
-            ),
+            Field("gain", 1, 0.0, worth_max, "what that is worth beyond the outside option, money"),
             Field(
                 "money_per_accuracy",
                 1,

@@ -19,7 +19,7 @@ from marketenv.learners import Learner
 from marketenv.markets import own_parts
 from marketenv.markets.data_market.conduct import goods
 from marketenv.markets.data_market.forecast import Forecast
-from marketenv.markets.data_market.moves import SELLER
+from marketenv.markets.data_market.moves import BUYER, SELLER
 from marketenv.markets.data_market.offer import Offered
 from marketenv.markets.data_market.selections import (
     Selection,
@@ -94,6 +94,7 @@ class Pilot(Phase):
     federated: how pilots are trained;   pilots: N0, N1;   points: N
     calibration: ``each_round`` trains pilots in every round, ``first_round`` once an episode;
         distances are measured in every round
+    keeps_model: the buyer keeps its model where the newly trained one is not more accurate
     """
 
     name, outcome = "pilot", Piloted
@@ -110,13 +111,14 @@ class Pilot(Phase):
         points: int,
         mixtures: int | None,
         calibration: str,
+        keeps_model: bool = False,
         name: str = "pilot",
     ) -> None:
         self.name = name
         self.learner, self.federated, self.distances = learner, federated, distances
         self.estimator, self.selection = estimator, selection
         self.pilots, self.points, self.mixtures = pilots, points, mixtures
-        self.calibration = calibration
+        self.calibration, self.keeps_model = calibration, keeps_model
 
     def act(
         self, floor: Floor, own: Any, quotes: Any, actions: Mapping[str, Tensor]
@@ -137,10 +139,11 @@ class Pilot(Phase):
             measures=measures,
             low=own.low,
             high=own.high,
-            baseline=floor.world.baseline,
+            outside_option=self._outside_option(floor),
             declared=offered.conduct.declared,
             pilots=self.pilots,
             points=self.points,
+            keeps_model=self.keeps_model,
         )
         trial, keys = partial(self._trial, floor, offered), floor.keys(*self.purpose("selection"))
         case = SelectionCase(forecast, self.distances, mixtures, near, apart, keys, trial)
@@ -154,6 +157,17 @@ class Pilot(Phase):
             distance=floor.everyone(**{SELLER: apart}),
         )
         return floor, own, outcome
+
+    def _outside_option(self, floor: Floor) -> Float64[Tensor, "markets"]:
+        """Accuracy without a purchase: of the commonest class, or of the present model if larger.
+
+        The model is scored here, as other phases may have changed it since the last purchase.
+        """
+        baseline: Tensor = floor.world.baseline
+        if not self.keeps_model:
+            return baseline
+        scores = floor.world.score(floor.models[BUYER].params, floor.round)
+        return baseline.maximum(scores.accuracy[:, 0].double())
 
     def _trial(
         self, floor: Floor, offered: Offered, mixtures: Float64[Tensor, "markets mixtures sellers"]
@@ -211,7 +225,11 @@ def _and_single_sellers(
     mixtures: Float64[Tensor, "markets mixtures sellers"],
 ) -> Float64[Tensor, "markets measured sellers"]:
     """The mixtures, and then every seller alone."""
-    alone = torch.eye(mixtures.shape[-1]).to(mixtures).expand(len(mixtures), -1, -1)
+    alone = (
+        torch.eye(mixtures.shape[-1], device=mixtures.device)
+        .to(mixtures)
+        .expand(len(mixtures), -1, -1)
+    )
     return torch.cat([mixtures, alone], 1)
 
 

@@ -78,10 +78,15 @@ class Selected(Outcome):
 
 @dataclass(frozen=True)
 class Quotes:
-    """What the buyer sees of the recommended mixture, in accuracy: predicted, and by seller."""
+    """What the buyer sees of the recommended mixture.
+
+    predicted: accuracy   [markets];   values: of each seller, in accuracy   [markets, sellers]
+    points:    of each seller                                                [markets, sellers]
+    """
 
     predicted: Float64[Tensor, "markets"]
     values: Float64[Tensor, "markets sellers"]
+    points: Float64[Tensor, "markets sellers"]
 
 
 class Select(Phase):
@@ -119,11 +124,11 @@ class Select(Phase):
         accuracy = self._accuracy(piloted)
         predicted = accuracy(points[:, None])[:, 0]
         if self.rule.value != "points":
-            return Quotes(predicted, self._values(floor, accuracy, points))
+            return Quotes(predicted, self._values(floor, accuracy, points), points)
         # one price is posted for all points: each is worth its part of the gain
-        gain = (predicted - floor.world.baseline).clamp(min=0)
+        gain = (predicted - piloted.forecast.outside_option).clamp(min=0)
         total = points.sum(1, keepdim=True).clamp(min=1)
-        return Quotes(predicted, gain[:, None] * points / total)
+        return Quotes(predicted, gain[:, None] * points / total, points)
 
     def show(self, floor: Floor, own: Any, quotes: Quotes) -> Shown:
         """The offers, and the platform's forecast of them."""
@@ -137,10 +142,10 @@ class Select(Phase):
             "recommended": piloted.recommended,
             "worth": worth * quotes.values,
         }
-        gain = worth * (quotes.predicted - floor.world.baseline)[:, None].clamp(min=0)
+        gain = (quotes.predicted - piloted.forecast.outside_option)[:, None].clamp(min=0)
         alone = {
             "predicted": quotes.predicted[:, None],
-            "gain": gain,
+            "gain": worth * gain,
             "money_per_accuracy": worth,
             "money": floor.purse(BUYER),
             "round": floor.played[:, None],
@@ -165,10 +170,7 @@ class Select(Phase):
         points = quotas(mixture[:, None], self.points, offered.conduct.declared)[:, 0]
         money = (meaning["budget"] * floor.purse(BUYER))[:, 0].clamp(min=0)
         budget = money / ((1 + self.fee) * CUSHION**2)
-        worth = floor.types[BUYER]["money_per_accuracy"]
-        if self.rule.value == "points":
-            worth = budget[:, None] / (self.points * CUSHION)
-        values = self._values(floor, accuracy, points.double()) * worth
+        values = self._worths(floor, points.double(), budget, quotes)
         asks = torch.where(points > 0, offered.ask * points, torch.inf)
         sales = apply_data_rule(self.rule, asks, values, budget)
         sells = sales.allocation[:, 0] & (sales.prices[:, 0] >= offered.reserve * points)
@@ -191,6 +193,25 @@ class Select(Phase):
 
     def _accuracy(self, piloted: Piloted) -> Callable[[Tensor], Tensor]:
         return lambda points: piloted.forecast.accuracy(self.distances, points)
+
+    def _worths(
+        self,
+        floor: Floor,
+        points: Float64[Tensor, "markets sellers"],
+        budget: Float64[Tensor, "markets"],
+        quotes: Quotes,
+    ) -> Float64[Tensor, "markets sellers"]:
+        """Values of each seller's points for the rule, money.
+
+        Where all buyers want what is recommended they are the quote's: with many sellers they are a
+        large part of a round's work.
+        """
+        if self.rule.value == "points":
+            return points * (budget[:, None] / (self.points * CUSHION))
+        values = quotes.values
+        if not torch.equal(points, quotes.points):
+            values = self._values(floor, self._accuracy(floor.of(Piloted)), points)
+        return values * floor.types[BUYER]["money_per_accuracy"]
 
     def _values(
         self, floor: Floor, accuracy: Callable[[Tensor], Tensor], points: Tensor

@@ -55,8 +55,8 @@ class SelectionCase:
     def predicted(
         self, mixtures: Float64[Tensor, "markets mixtures sellers"]
     ) -> Float64[Tensor, "markets mixtures"]:
-        """Predicted accuracy of mixtures of the wanted number of points."""
-        return self.forecast.accuracy(self.distances, mixtures * self.forecast.points)
+        """Predicted accuracy of a model trained on the wanted number of points, by mixture."""
+        return self.forecast.trained(self.distances, mixtures * self.forecast.points)
 
 
 Selection = Callable[[SelectionCase], Tensor]

@@ -15,7 +15,7 @@ from marketenv.core.phase import Outcome, Phase
 from marketenv.learners import Learner, Scores
 from marketenv.markets.data_market.moves import BUYER
 from marketenv.markets.data_market.offer import Offered
-from marketenv.markets.data_market.pilot import stock, trained
+from marketenv.markets.data_market.pilot import Piloted, stock, trained
 from marketenv.markets.data_market.select import Selected
 from marketenv.markets.federated import Federated
 
@@ -24,8 +24,9 @@ from marketenv.markets.federated import Federated
 class TrainedOnPurchase(Outcome):
     """Results of the training on the delivered points.
 
-    realised: accuracy on the buyer's examples, the baseline where nothing is bought    [markets]
+    realised: accuracy on the buyer's examples, the outside option without a new model  [markets]
     delivery: whether anything is bought and delivered                                  [markets]
+    adopted:  whether the buyer takes the newly trained model                           [markets]
     accuracy, loss: of the buyer's model over all agents, 0 for sellers          [markets, agents]
     """
 
@@ -33,6 +34,7 @@ class TrainedOnPurchase(Outcome):
 
     realised: Float64[Tensor, "markets"]
     delivery: Bool[Tensor, "markets"]
+    adopted: Bool[Tensor, "markets"]
     accuracy: Float[Tensor, "markets agents"]
     loss: Float[Tensor, "markets agents"]
 
@@ -41,6 +43,11 @@ class TrainedOnPurchase(Outcome):
         if not bool(self.delivery[0]):
             return ["Nothing is delivered, and no model trained."]
         accuracy = float(self.realised[0])
+        if not bool(self.adopted[0]):
+            return [
+                "The model trained on the delivered points is not better than the outside option,"
+                f" an accuracy of {accuracy:.3f}: the buyer keeps its own model."
+            ]
         return [f"The model trained on the delivered points has an accuracy of {accuracy:.3f}."]
 
 
@@ -48,6 +55,9 @@ class TrainSelected(Phase):
     """Train a fresh model of the buyer on the delivered points, by federated averaging.
 
     points: most points of one seller;   pseudo: see ``stock``
+    keeps_model: the buyer takes the fresh model only where it is more accurate than the outside
+        option. Accuracy decides, and not the loss: accuracy is what the quote predicts and what
+        releases sellers' money, so a buyer takes what it pays for, and pays for what it takes.
     """
 
     name, outcome = "train_selected", TrainedOnPurchase
@@ -58,9 +68,10 @@ class TrainSelected(Phase):
         federated: Federated,
         points: int,
         pseudo: bool,
+        keeps_model: bool = False,
         name: str = "train_selected",
     ) -> None:
-        self.name = name
+        self.name, self.keeps_model = name, keeps_model
         self.learner, self.federated, self.points, self.pseudo = learner, federated, points, pseudo
 
     def act(
@@ -73,18 +84,20 @@ class TrainSelected(Phase):
         purpose = self.purpose("train")
         params = trained(floor, self.learner, self.federated, rows, points[:, None], purpose)
         scores = floor.world.score(params, floor.round)
-        delivery = points.sum(1) > 0
+        outside_option = floor.of(Piloted).forecast.outside_option
+        accuracy, delivery = scores.accuracy[:, 0].double(), points.sum(1) > 0
+        adopted = delivery & (accuracy > outside_option) if self.keeps_model else delivery
         models = replace(
             old,
-            params=torch.where(delivery[:, None, None], params, old.params),
-            loss=torch.where(delivery[:, None], scores.loss, old.loss),
-            accuracy=torch.where(delivery[:, None], scores.accuracy, old.accuracy),
+            params=torch.where(adopted[:, None, None], params, old.params),
+            loss=torch.where(adopted[:, None], scores.loss, old.loss),
+            accuracy=torch.where(adopted[:, None], scores.accuracy, old.accuracy),
         )
         floor = replace(floor, models={**floor.models, BUYER: models})
-        accuracy = models.accuracy[:, 0].double()
         outcome = TrainedOnPurchase(
-            realised=torch.where(delivery, accuracy, floor.world.baseline),
+            realised=torch.where(adopted, accuracy, outside_option),
             delivery=delivery,
+            adopted=adopted,
             accuracy=floor.everyone(**{BUYER: models.accuracy}),
             loss=floor.everyone(**{BUYER: models.loss}),
         )

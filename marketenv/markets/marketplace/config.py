@@ -44,6 +44,13 @@ PARTS = {
     "parameter_trading": ParameterTradingConfig,
     "model_sharing": ModelSharingConfig,
 }
+# by an argument of a part, that of the marketplace which stands for it
+INSTEAD = {
+    "data_market": {"n_sellers": "n_owners"},
+    "resource_market": {"audit": "quality", "pricing": "compute"},
+    "parameter_trading": {"n_agents": "n_developers", "mechanism": "trade"},
+    "model_sharing": {"n_agents": "n_developers"},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +79,7 @@ class MarketplaceConfig:
     cash, credit: money at the start, and how far below zero it may go
     data_market, resource_market, parameter_trading, model_sharing: further arguments of the parts,
                  by the names that ``data_market_v0`` and the others give them
+    device:      where everything is computed
     """
 
     n_developers: int = 2
@@ -126,10 +134,11 @@ class MarketplaceConfig:
         for part, config in PARTS.items():
             known = tuple(field.name for field in fields(config))
             for name in options(getattr(self, part), part, known):
-                if name in vars(self):
+                own = name if name in vars(self) else INSTEAD[part].get(name)
+                if own is not None:
                     raise ValueError(
-                        f"{part} has {name!r}, which is an argument of the marketplace itself;"
-                        f" pass {name}=..."
+                        f"{part} has {name!r}, which the marketplace gives it by an argument of its"
+                        f" own; pass {own}=..."
                     )
 
     @property

@@ -14,6 +14,7 @@ from marketenv.core.within import Within
 from marketenv.data import Source
 from marketenv.data.part import PartOfSource
 from marketenv.markets.data_market import DataMarketConfig, data_market
+from marketenv.markets.data_market.config import MODEL
 from marketenv.markets.data_market.moves import BUYER, SELLER
 from marketenv.markets.data_market.select import HELD, PLATFORM, Select
 from marketenv.markets.marketplace.compute import Charge, PayWork, WorkAtHome, fees_of, no_fees
@@ -28,6 +29,7 @@ from marketenv.markets.parameter_trading.trade import Trade
 from marketenv.markets.resource_market import (
     Compute,
     Match,
+    Paid,
     Post,
     ResourceMarketConfig,
     Serve,
@@ -36,7 +38,7 @@ from marketenv.markets.resource_market import (
 from marketenv.markets.resource_market.commit import ESCROW
 from marketenv.markets.resource_market.contribute import FEES
 from marketenv.markets.resource_market.moves import CENTRE, LEADER, OWNER
-from marketenv.markets.training import Train
+from marketenv.markets.training import Train, Trained
 
 DEVELOPER = "developer"
 IDLE = 2  # centres without which nothing is contributed
@@ -111,6 +113,7 @@ def resources(c: MarketplaceConfig, **arguments: Any) -> tuple[Market, Inside]:
         copies=c.n_developers,
         common=KNOWN | OWNERS | CENTRES,
         without=VALUES if c.learner is not None else frozenset(),
+        silent=frozenset() if c.learner is None else frozenset((Paid,)),
         goods={OWNER: "data", CENTRE: "compute"},
         market=market,
     )
@@ -141,7 +144,7 @@ def purchase(c: MarketplaceConfig, source: Source | None) -> list[Part]:
         "money_per_accuracy": (low, high),
         "cost_per_point": tuple(part * (low + high) / 2 for part in COST_PER_POINT),
     }
-    arguments = {"rule": c.rule, **scale, **arguments, **c.data_market}
+    arguments = {"rule": c.rule, "outside_option": MODEL, **scale, **arguments, **c.data_market}
     market = data_market(DataMarketConfig(n_sellers=c.n_owners, **arguments))
     offers = {field.name for field in market.moves_of(SELLER)[0].action.items}
     inside = Inside(
@@ -196,6 +199,18 @@ def own_data(c: MarketplaceConfig) -> Iterable[int]:
     return range(owners, owners + c.n_developers) if c.trains else [0] * c.n_developers
 
 
+def own_training(c: MarketplaceConfig, phase: Train) -> Train:
+    """Training on own data, of nothing where developers have none.
+
+    Where owners' data are trained on too it has a name of its own, since phases draw by their
+    names: one key would choose the examples of a developer and of an owner.
+    """
+    if not c.trains:
+        return Train(phase.role, None)
+    name = "train_own" if c.sells_data else phase.name
+    return Train(phase.role, phase.learner, phase.second, name)
+
+
 def trading(c: MarketplaceConfig, source: Source | None) -> Part:
     """Training on own data, trade of parameters, and what the fall of a developer's loss is worth;
     the last alone where models are shared.
@@ -208,7 +223,7 @@ def trading(c: MarketplaceConfig, source: Source | None) -> Part:
     chosen: list[Phase] = []
     for phase in phases:
         if isinstance(phase, Train) and not c.shares:
-            chosen.append(phase if c.trains else Train(ROLE, None))
+            chosen.append(own_training(c, phase))
         elif isinstance(phase, Score) or (isinstance(phase, Trade) and c.sells_parameters):
             chosen += [] if isinstance(phase, Trade) and c.shares else [phase]
     market = Market(people, phases, config=config, source=data) if c.n_developers > 1 else None
@@ -216,6 +231,7 @@ def trading(c: MarketplaceConfig, source: Source | None) -> Part:
         name="parameter_trading",
         people=people,
         names={ROLE: DEVELOPER},
+        silent=frozenset() if c.trains else frozenset((Trained,)),
         goods={DEVELOPER: "parameters"},
         market=market,
     )
@@ -232,12 +248,12 @@ def sharing(c: MarketplaceConfig, source: Source | None) -> Part:
         people=market.people,
         names={CLIENT: DEVELOPER, AS_TRAINED: AS_TRAINED, SECOND: SECOND},
         untold=VALUES if c.sells_data else frozenset(),
+        silent=frozenset() if c.trains else frozenset((Trained,)),
         renamed={"price": "model_price"},
         goods={DEVELOPER: "models"},
         market=market,
     )
     phases = tuple(
-        Train(CLIENT, None) if isinstance(phase, Train) and not c.trains else phase
-        for phase in market.phases
+        own_training(c, phase) if isinstance(phase, Train) else phase for phase in market.phases
     )
     return Part(phases, inside, market.people.furnish)

@@ -68,6 +68,7 @@ class ModelSharingConfig:
         another partition
     select:   which accuracy chooses a client's best model; ``test`` is the public code's
     cash, credit: money at the start, and how far below zero it may go
+    device:   where everything is computed
     """
 
     n_agents: int = 10

@@ -13,7 +13,7 @@ from marketenv.core.axes import Parameters, PerPair
 from marketenv.core.parts import made, taken
 from marketenv.markets.model_sharing.schemes import SCHEMES, Inputs, Scheme, Settlement
 from marketenv.markets.own_parts import MODELS, PAIRS, check_payable
-from marketenv.mechanisms import GainFamily, SharingOutcome, check_unbounded
+from marketenv.mechanisms import GainFamily, SharingSales, check_unbounded
 from marketenv.valuation import DISTANCES, ModelDistance
 
 
@@ -63,7 +63,7 @@ def _check(settlement: Settlement, inputs: Inputs) -> None:
             " own, absent or unusable; wanted trades False there: mask them with inputs.usable."
         )
     check_unbounded("scheme", trades, prices)
-    check_payable("scheme", SharingOutcome(trades, prices).transfers, inputs.purse)
+    check_payable("scheme", SharingSales(trades, prices).transfers, inputs.purse)
     wrong = ~(pull.isfinite() & (pull >= 0))
     if bool(wrong.any()):
         raise ValueError(

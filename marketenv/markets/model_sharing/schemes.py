@@ -11,7 +11,7 @@ from torch import Tensor
 
 from marketenv.core.axes import Parameters, PerPair
 from marketenv.core.precision import full_precision
-from marketenv.mechanisms import Graph, SharingOutcome, SharingPayment, SharingTerms, share_models
+from marketenv.mechanisms import Graph, SharingPayment, SharingSales, SharingTerms, share_models
 from marketenv.valuation import ModelDistance, prox_centres
 
 
@@ -96,7 +96,7 @@ def ipfl(inputs: Inputs) -> Settlement:
 
 
 def affordable(
-    outcome: SharingOutcome, purse: Float64[Tensor, "markets clients"]
+    outcome: SharingSales, purse: Float64[Tensor, "markets clients"]
 ) -> Bool[Tensor, "markets buyers sellers"]:
     """Keep the trades after which nobody pays more than its purse: bool [markets, buyers, sellers].
 

@@ -26,7 +26,7 @@ from marketenv.markets.model_sharing.rules import (
 )
 from marketenv.markets.model_sharing.schemes import Settlement
 from marketenv.markets.models import Models
-from marketenv.mechanisms import SharingOutcome, cost_breakpoints, gains, sale_costs, utilities
+from marketenv.mechanisms import SharingSales, cost_breakpoints, gains, sale_costs, utilities
 
 AS_TRAINED = "trained"  # the clients' models as last trained, before anything was shared
 
@@ -95,7 +95,7 @@ class ShareModels(Phase):
         inputs = rules.inputs(floor, own, messages, *self.purpose())
         settlement, broken = rules.settlement(floor, inputs)
         trades, prices = settlement.trades, settlement.prices
-        gain, money = gains(types, rules.gain, trades), SharingOutcome(trades, prices).transfers
+        gain, money = gains(types, rules.gain, trades), SharingSales(trades, prices).transfers
         outcome = Shared(
             utility=utilities(types, rules.gain, trades, prices),
             gain=gain,

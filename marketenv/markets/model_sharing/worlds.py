@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,7 @@ from marketenv.core import draws
 from marketenv.core.axes import Parameters
 from marketenv.core.shards import Shards
 from marketenv.data import CorruptedSource, Source
-from marketenv.learners import Learner, Scores
+from marketenv.learners import ByClass, Learner, Scores
 from marketenv.markets import own_parts
 from marketenv.markets.worlds import Laid, Worlds
 
@@ -24,27 +24,29 @@ MANY = 20  # with more classes, scores are not weighted by the client's labels
 
 @dataclass(frozen=True, eq=False)
 class Exams:
-    """Examples that judge models: one exam a class, weighted by each client's own labels.
+    """Examples that judge models class by class, weighted by each client's own labels.
 
-    exams:  of the learner
-    labels: the class of each exam; None: one exam of all examples
-    shares: weight of each exam for each client by the data of the first round
-            [exams, worlds, agents]
+    exams:  of the learner: one for each class, or a single one
+    labels: the classes; None: all examples are one class
+    shares: weight of each class for each client by the data of the first round
+            [classes, worlds, agents]
+    sizes:  examples of each class, in its order, where a single exam holds several classes
     """
 
     exams: tuple[Laid, ...]
     labels: list[int] | None
-    shares: Float[Tensor, "exams worlds agents"]
+    shares: Float[Tensor, "classes worlds agents"]
+    sizes: tuple[int, ...] = ()
 
     def select(self, worlds: Int[Tensor, "some"]) -> Exams:
         """The exams of some worlds, in this order."""
         exams = tuple(exam.select(worlds) for exam in self.exams)
-        return Exams(exams, self.labels, self.shares[:, worlds])
+        return replace(self, exams=exams, shares=self.shares[:, worlds])
 
     def joined(self, other: Exams) -> Exams:
         """The exams of these worlds, and then of the other ones."""
         exams = tuple(one.joined(two) for one, two in zip(self.exams, other.exams, strict=True))
-        return Exams(exams, self.labels, torch.cat([self.shares, other.shares], 1))
+        return replace(self, exams=exams, shares=torch.cat([self.shares, other.shares], 1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,9 +116,10 @@ def open_content(
     train = federation.supervised.trimmed()
     material = Laid.of(learner, own_parts.prepare, train.flat(), worlds)  # first, as it checks them
     exam = partial(Laid.of, learner, own_parts.exam, worlds=worlds)
+    at_once = own_parts.by_class(learner)
     few = source.task == "classification" and source.n_outputs <= MANY
     validation, test = (
-        _exams(partial(exam, shared=one), judge, train, few and one)
+        _exams(partial(exam, shared=one), judge, train, few and one, at_once)
         for judge, one in zip((federation.validation, federation.test), shared, strict=True)
     )
     return SharingContent(
@@ -163,13 +166,23 @@ class SharingWorlds(Worlds):
         shares = exams.shares[:, self.at]
         if self.content.later is not None:
             shares = label_shares(self.owned(rounds), exams.labels)
-        losses, accuracies = [], []
-        for exam, weight in zip(exams.exams, shares, strict=True):
-            scores = self.scores(self.content.learner, exam, models)
-            losses.append(torch.where(weight > 0, weight * scores.loss, 0.0))
-            accuracies.append(weight * scores.accuracy)
-        loss, accuracy = (torch.stack(numbers).sum(0) for numbers in (losses, accuracies))
-        return Scores(loss.float(), accuracy.float())
+        losses, accuracies = self._class_scores(exams, models)
+        loss = torch.where(shares > 0, shares * losses, 0.0).sum(0)
+        return Scores(loss, (shares * accuracies).sum(0))
+
+    def _class_scores(
+        self, exams: Exams, models: Parameters
+    ) -> tuple[Float[Tensor, "classes markets agents"], Float[Tensor, "classes markets agents"]]:
+        """Loss and accuracy of every client on every class."""
+        learner = self.content.learner
+        if exams.sizes and isinstance(learner, ByClass):
+            parts = learner.class_scores(models, exams.exams[0].made, exams.sizes)
+            loss, accuracy = (part.movedim(-1, 0).contiguous() for part in parts)
+            return loss, accuracy
+        scores = [self.scores(learner, exam, models) for exam in exams.exams]
+        return torch.stack([one.loss for one in scores]), torch.stack(
+            [one.accuracy for one in scores]
+        )
 
 
 def _on(pool: Shards, shards: Shards) -> Shards:
@@ -212,14 +225,22 @@ def _later(seeds: Tensor) -> Tensor:
     return draws.fold(seeds, "later")
 
 
-def _exams(exam: Callable[..., Laid], judge: Shards, train: Shards, by_label: bool) -> Exams:
-    """One exam for each class of the examples, or one of all examples."""
+def _exams(
+    exam: Callable[..., Laid], judge: Shards, train: Shards, by_label: bool, at_once: bool
+) -> Exams:
+    """One exam of all examples, class by class where labels count.
+
+    by_label: whether each class has a weight of its own
+    at_once:  whether the learner scores all classes in one pass; else each has an exam of its own
+    """
     if not by_label:
         return Exams((exam(judge),), None, label_shares(train, None))
     rows = judge.index[0, : int(judge.size[0])]
-    labels, exams = judge.y[rows].unique().tolist(), []
-    for label in labels:
-        some = rows[judge.y[rows] == label]
+    labels = judge.y[rows].unique().tolist()
+    classes = [rows[judge.y[rows] == label] for label in labels]
+    sizes = tuple(map(len, classes)) if at_once else ()
+    exams = []
+    for some in [torch.cat(classes)] if at_once else classes:
         size = torch.tensor([len(some)], device=rows.device)
         exams.append(exam(Shards(judge.x, judge.y, some[None], size)))
-    return Exams(tuple(exams), labels, label_shares(train, labels))
+    return Exams(tuple(exams), labels, label_shares(train, labels), sizes)

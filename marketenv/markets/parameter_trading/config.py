@@ -50,6 +50,8 @@ class ParameterTradingConfig:
                     ``none``
     bid_mode:       ``gain``: a bid is a multiple of the worth m max(gain, 0); ``absolute``: it is
                     money
+    partners:       number of sellers that each buyer tries in a round; None for all
+    partner_rule:   which they are: ``random``, ``best_gain``, ``nearest``, or a callable
     max_purchases:  most purchases of one buyer in one round
     money_per_loss, effort_cost: intervals of the agents' uniform types, money per unit of loss and
         per full effort
@@ -62,6 +64,7 @@ class ParameterTradingConfig:
                     one number or one per agent
     offered_layers: layers that each agent offers, None for all; one entry per agent
     coalition:      agents whose asks are set together, at the largest of them
+    device:         where everything is computed
     """
 
     n_agents: int = 4
@@ -85,6 +88,8 @@ class ParameterTradingConfig:
     exchange: Any = "trade"
     disclosure: str = "bounds"
     bid_mode: str = "gain"
+    partners: int | None = None
+    partner_rule: Any = "random"
     max_purchases: int = 1
     money_per_loss: tuple[float, float] = (5.0, 15.0)
     effort_cost: tuple[float, float] = (0.2, 0.6)
@@ -102,6 +107,18 @@ class ParameterTradingConfig:
         check_fields(self, _FIELDS)
         check_fields(self, _of_agents(self.n_agents))
         check_ready_made(self.learner, self.learner_options, self.training)
+        chance = isinstance(self.partner_rule, str) and self.partner_rule == "random"
+        if self.partners is None and not chance:
+            raise ValueError(
+                f"partner_rule is {self.partner_rule!r} and partners None, wanted a number of"
+                " partners for the rule to choose; pass partners=4."
+            )
+
+    @property
+    def few_partners(self) -> int | None:
+        """Number of partners; None where each buyer tries all others."""
+        few = self.partners is not None and self.partners < self.n_agents - 1
+        return self.partners if few else None
 
 
 _LAYERS = or_none(each, check=whole, wanted="numbers of layers", fix=", or None for all")
@@ -119,6 +136,7 @@ _FIELDS: dict[str, Check] = TRAINED | {
     "layers": _LAYERS,
     "disclosure": partial(choice, known=DISCLOSURES),
     "bid_mode": partial(choice, known=("gain", "absolute")),
+    "partners": or_none(whole, least=1, fix=", or None for all"),
     "max_purchases": partial(whole, least=1),
     "money_per_loss": partial(interval, least=0.0, most=LARGEST_MONEY),
     "cash": partial(number, least=0.0, infinite=True),

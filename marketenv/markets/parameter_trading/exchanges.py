@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ from torch import Tensor
 from marketenv.core.precision import full_precision
 from marketenv.learners import Scores
 from marketenv.markets.parameter_trading.reports import Messages, Quotes
-from marketenv.mechanisms import Outcome, apply_rule
+from marketenv.mechanisms import Sales, apply_rule
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Inputs:
     round:     number of finished rounds   [markets]
     """
 
-    mechanism: Callable[[Tensor, Tensor], Outcome]
+    mechanism: Callable[[Tensor, Tensor], Sales]
     mask: Float[Tensor, "params"]
     max_purchases: int
     shares: Float[Tensor, "markets agents"]
@@ -61,7 +62,7 @@ def trade(quotes: Quotes, messages: Messages, inputs: Inputs) -> Settlement:
     for pick in order:  # later purchases are merged into what the earlier ones made
         buys, seller = (pick & trades).any(2)[..., None], pick.int().argmax(2)[..., None]
         alpha = quotes.alpha.take_along_dim(seller, 2)
-        chosen = quotes.offers.take_along_dim(seller[..., None], 2)[:, :, 0]
+        chosen = quotes.offer(seller)
         params = torch.where(buys, params + alpha * inputs.mask * (chosen - params), params)
     return Settlement(params, trades, prices, _reasons(quotes, messages, inputs.purse, trades))
 
@@ -91,7 +92,7 @@ def requests(
 
 
 def settle(
-    mechanism: Callable[[Tensor, Tensor], Outcome],
+    mechanism: Callable[[Tensor, Tensor], Sales],
     messages: Messages,
     requested: Bool[Tensor, "markets buyers sellers"],
 ) -> tuple[Bool[Tensor, "markets buyers sellers"], Float64[Tensor, "markets buyers sellers"]]:
@@ -139,6 +140,15 @@ def sound(
     )
     pairs = zip(before, after, strict=True)
     return sound_part, Scores(*(torch.where(broken, old, new) for old, new in pairs))
+
+
+def voided(
+    messages: Messages, tried: Bool[Tensor, "markets buyers sellers"]
+) -> tuple[Messages, Bool[Tensor, "markets buyers"]]:
+    """Drop bids for sellers that are not tried, and return who bids for such sellers alone."""
+    bids = torch.where(tried, messages.bids, 0.0)
+    only = (messages.bids > 0).any(2) & ~(bids > 0).any(2)
+    return dataclasses.replace(messages, bids=bids), only
 
 
 def critical_bids(

@@ -34,6 +34,7 @@ from marketenv.markets.models import Models
 from marketenv.markets.parameter_trading.config import ParameterTradingConfig
 from marketenv.markets.parameter_trading.exchanges import EXCHANGES
 from marketenv.markets.parameter_trading.moves import Scales
+from marketenv.markets.parameter_trading.partners import PARTNER_RULE, PARTNER_RULES
 from marketenv.markets.parameter_trading.score import Score
 from marketenv.markets.parameter_trading.trade import Trade
 from marketenv.markets.parameter_trading.weights import WEIGHT_RULE, WEIGHTS
@@ -93,6 +94,9 @@ def _parts(c: ParameterTradingConfig, learner: Learner) -> dict[str, Any]:
         "weights": named_part(c.alpha, "alpha", WEIGHTS, WEIGHT_RULE, takes=1),
         "valuation": named_part(c.valuation, "valuation", VALUATIONS, valuation, takes=1),
         "mechanism": named_part(c.mechanism, "mechanism", MECHANISMS, PAYMENT_RULE, takes=2),
+        "partner_rule": named_part(
+            c.partner_rule, "partner_rule", PARTNER_RULES, PARTNER_RULE, takes=1
+        ),
         "exchange": named_part(c.exchange, "exchange", EXCHANGES, EXCHANGE, takes=3),
     }
 
@@ -187,8 +191,8 @@ def _check_permutations(learner: Learner, source: Source, device: torch.device) 
     y = torch.arange(8, device=device) % source.n_outputs
     y = y if source.task == "classification" else draws.normal(keys[1], 8).float()
     index, size = torch.arange(8, device=device)[None], torch.tensor([8], device=device)
-    exam = learner.exam(Shards(x, y, index, size))
-    views = learner.layout.views(learner.init(keys))
+    exam = own_parts.exam(learner, Shards(x, y, index, size))
+    views = learner.layout.views(own_parts.first_models(learner, keys))
     for name, tensor in views.items():
         spread = 0.5 * tensor.square().mean().sqrt()
         noise = draws.normal(draws.fold(keys, name), *tensor.shape[1:]).to(tensor)

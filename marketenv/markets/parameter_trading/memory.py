@@ -11,6 +11,7 @@ from torch import Tensor
 from marketenv.core import draws
 from marketenv.core.axes import Parameters
 from marketenv.markets.parameter_trading.config import ParameterTradingConfig
+from marketenv.markets.parameter_trading.partners import Partners, Past
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,11 @@ class Options:
     sabotage: Float[Tensor, "markets agents"]
     offered: Float[Tensor, "markets agents layers"]
     coalition: Bool[Tensor, "markets agents"]
+
+    @property
+    def change_offers(self) -> Bool[Tensor, "markets agents"]:
+        """Whose offers are not their aligned models: with noise, or without some layers."""
+        return (self.sabotage > 0) | (self.offered < 1).any(-1)
 
     @classmethod
     def of(
@@ -49,18 +55,20 @@ def altered(
     options: Options,
     layer_masks: Float[Tensor, "layers params"],
     keys: Int[Tensor, "markets"],
+    partners: Partners,
 ) -> Float[Tensor, "markets buyers sellers params"]:
     """Offers by the sellers' options: with noise, and of the offered layers alone.
 
     layer_masks: which parameters each layer has;   keys: of the round's noise
+    partners:    whose offers these are
     """
     if bool((options.sabotage > 0).any()):
         agents = draws.agent_keys(keys, trained.shape[1], "sabotage")
         noise = draws.normal(agents, trained.shape[-1]).float()
         scale = options.sabotage[..., None] * trained.square().mean(-1, keepdim=True).sqrt()
-        offers = offers + (scale * noise)[:, None]
+        offers = offers + partners.theirs(scale * noise)
     if bool((options.offered < 1).any()):
-        own, mask = trained[:, :, None], (options.offered @ layer_masks)[:, None]
+        own, mask = trained[:, :, None], partners.theirs(options.offered @ layer_masks)
         offers = own + mask * (offers - own)
     return offers
 
@@ -73,9 +81,12 @@ class Memory:
              -1 where there was none
     options: of the agents
     last_paid, last_received: money of the last round
+    past:    of partners, where buyers try a few sellers; orders are then those of the last round's
+             partners, buyer by buyer   [markets, buyers x places, units]
     """
 
     orders: Int[Tensor, "markets pairs units"]
     options: Options
     last_paid: Float64[Tensor, "markets agents"]
     last_received: Float64[Tensor, "markets agents"]
+    past: Past | None = None

@@ -6,16 +6,17 @@ import dataclasses
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float64, Int
+from jaxtyping import Bool, Float64, Int
 from torch import Tensor
 
 from marketenv.alignment import ALIGNMENTS, Aligned, Alignment
 from marketenv.core import tree
-from marketenv.core.axes import Parameters
+from marketenv.core.axes import Parameters, PerPair
 from marketenv.core.parts import made, taken
 from marketenv.learners import Learner
 from marketenv.markets.own_parts import MODELS, PAIRS, check_payable
 from marketenv.markets.parameter_trading.exchanges import EXCHANGES, Inputs, Settlement
+from marketenv.markets.parameter_trading.partners import PARTNER_RULES, Candidates
 from marketenv.markets.parameter_trading.reports import REASONS, Messages, Quotes
 from marketenv.markets.parameter_trading.weights import WEIGHTS, Merger, Weighed
 from marketenv.mechanisms import fair_prices
@@ -38,6 +39,21 @@ def aligned(
         taken(offers, "alignment returned offers", wanted, f"{PAIRS}, params"),
         taken(new_orders, "alignment returned orders", orders, "markets, pairs, units"),
     )
+
+
+def partner_scores(rule: Callable[[Candidates], PerPair], candidates: Candidates) -> PerPair:
+    """A partner rule's scores of all sellers for each buyer.
+
+    Raises ValueError for NaN, which has no place among the scores.
+    """
+    returned = tree.apart(rule, rule not in PARTNER_RULES.values())(candidates)
+    scores = taken(returned, "partner_rule returned scores", candidates.gain, PAIRS)
+    if bool(scores.isnan().any()):
+        raise ValueError(
+            "partner_rule returned NaN, wanted numbers: the sellers with the largest are tried, so"
+            " give -inf where a seller shall come last."
+        )
+    return scores
 
 
 def weighed(rule: Callable[[Merger], Weighed], merger: Merger) -> Weighed:
@@ -94,7 +110,18 @@ def exchange(
     )
     if not own:
         return settlement
+    _check_tried(settlement.trades & ~quotes.partners.tried)
     return _fair(settlement, returned.prices.dtype, messages, inputs.purse)
+
+
+def _check_tried(untried: Bool[Tensor, "markets buyers sellers"]) -> None:
+    """Refuse purchases of models that were not aligned to the buyer."""
+    if bool(untried.any()):
+        market, buyer, seller = untried.nonzero()[0].tolist()
+        raise ValueError(
+            f"exchange let agent {buyer} of market {market} buy from agent {seller}, which it did"
+            " not try; wanted trades False where quotes.partners.tried is False."
+        )
 
 
 def _fair(

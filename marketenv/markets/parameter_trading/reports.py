@@ -15,6 +15,7 @@ from marketenv.core.moves import Move
 from marketenv.core.pairs import pairs_of
 from marketenv.core.phase import Outcome
 from marketenv.core.tree import STATIC
+from marketenv.markets.parameter_trading.partners import Partners
 from marketenv.valuation import Gain
 
 REASONS = {
@@ -27,6 +28,7 @@ REASONS = {
     6: "training diverged: the agent was reset to its last finite parameters",
     7: "averaged with everybody, without a broker",
     8: "merged to a model that is not finite: bought nothing, paid nothing and kept its own",
+    9: "bids only for sellers that it does not try: its bids are void",
 }
 
 
@@ -36,20 +38,28 @@ class Quotes:
 
     trained:  everybody's model before the trade   [markets, agents, params]
     diverged: whose training diverged, so that it has nothing to sell   [markets, agents]
-    offers:   every seller's model as each buyer would get it   [markets, buyers, sellers, params]
-    orders:   how the units of each pair of agents are reordered   [markets, pairs, units]
-    alpha, gain: best weight of each purchase, and its gain
+    partners: the sellers that each buyer tries, a place for each
+    offers:   their models as each buyer would get them   [markets, buyers, places, params]
+    orders:   how the units of each pair of agents are reordered   [markets, pairs, units]; with few
+              partners a row for each of them   [markets, buyers x places, units]
+    alpha, gain: best weight of each purchase, and its gain; 0 and that of a useless good where the
+              seller is not tried
     low, high: bounds of the buyer's value that the seller is shown, money
     """
 
     trained: Parameters
     diverged: Bool[Tensor, "markets agents"]
-    offers: Float[Tensor, "markets buyers sellers params"]
+    partners: Partners
+    offers: Float[Tensor, "markets buyers places params"]
     orders: Int[Tensor, "markets pairs units"]
     alpha: PerPair
     gain: Gain
     low: PerPair
     high: PerPair
+
+    def offer(self, seller: Int[Tensor, "markets buyers one"]) -> Parameters:
+        """What each buyer would get of one of its partners."""
+        return self.offers.take_along_dim(self.partners.place(seller)[..., None], 2)[:, :, 0]
 
 
 @dataclass(frozen=True)
@@ -95,6 +105,7 @@ class Traded(Outcome):
     bought, sold: numbers of purchases and sales   [markets, agents]
     reason: why a buyer ends as it does, a number of ``REASONS``   [markets, agents]
     gain, alpha: as quoted;   bids, asks: as in the agents' messages
+    tried:  whether a buyer tries a seller; where not, its bid is void
     trades: who buys whose model;   prices: money, 0 where nothing is sold
     """
 
@@ -108,6 +119,7 @@ class Traded(Outcome):
     alpha: PerPair
     bids: Float64[Tensor, "markets buyers sellers"]
     asks: Float64[Tensor, "markets buyers sellers"]
+    tried: Bool[Tensor, "markets buyers sellers"]
     trades: Bool[Tensor, "markets buyers sellers"]
     prices: Float64[Tensor, "markets buyers sellers"]
 
@@ -117,7 +129,9 @@ class Traded(Outcome):
         for buyer, name in enumerate(traders):
             lines.append(f"{name}: {REASONS[int(self.reason[0, agents.index(name)])]}.")
             lines += [
-                self._line(buyer, k, seller) for k, seller in enumerate(traders) if k != buyer
+                self._line(buyer, k, seller)
+                for k, seller in enumerate(traders)
+                if k != buyer and bool(self.tried[0, buyer, k] | (self.bids[0, buyer, k] > 0))
             ]
         return lines
 
@@ -126,6 +140,8 @@ class Traded(Outcome):
             float(pairs[0, buyer, seller])
             for pairs in (self.gain.worth, self.bids, self.asks, self.prices, self.alpha)
         )
+        if not self.tried[0, buyer, seller]:
+            return f"  from {name}: not tried, so that the bid {bid:.4f} is void"
         sold = f", bought for {price:.4f}" if self.trades[0, buyer, seller] else ""
         return (
             f"  from {name}: gain {gain:+.4f} at weight {alpha:.2f}, bid {bid:.4f}, ask"

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
-from marketenv.alignment import Alignment, layer_mask, no_orders
+from marketenv.alignment import ALIGNMENTS, Aligned, Alignment, layer_mask, no_orders
+from marketenv.core.axes import Parameters
 from marketenv.core.floor import Floor
 from marketenv.core.moves import Move
 from marketenv.core.pairs import others
@@ -21,13 +22,27 @@ from marketenv.markets.parameter_trading import own_parts
 from marketenv.markets.parameter_trading.breakpoints import only, replies
 from marketenv.markets.parameter_trading.config import ParameterTradingConfig
 from marketenv.markets.parameter_trading.disclosure import Disclosure, sale_cost
-from marketenv.markets.parameter_trading.exchanges import EXCHANGES, Inputs, Settlement, sound
+from marketenv.markets.parameter_trading.exchanges import (
+    EXCHANGES,
+    Inputs,
+    Settlement,
+    sound,
+    voided,
+)
 from marketenv.markets.parameter_trading.memory import Memory, Options, altered
 from marketenv.markets.parameter_trading.moves import Scales, traders_move, truthful
+from marketenv.markets.parameter_trading.partner_offers import partner_offers
+from marketenv.markets.parameter_trading.partners import (
+    PARTNER_RULES,
+    Candidates,
+    Partners,
+    Past,
+    chosen,
+)
 from marketenv.markets.parameter_trading.reports import Messages, Quotes, Traded, read
 from marketenv.markets.parameter_trading.weights import Merger, Weighed
 from marketenv.markets.training import Trained
-from marketenv.mechanisms import MECHANISMS, Outcome
+from marketenv.mechanisms import MECHANISMS, Sales
 from marketenv.valuation import Gain, Trial
 
 
@@ -37,6 +52,7 @@ class Trade(Phase):
     alignment: how sellers' units are matched to buyers'
     weights:   at which weight models are merged
     valuation: what a purchase is worth;   mechanism: who pays how much;   exchange: who buys
+    partner_rule: which sellers a buyer tries, where the config lets it try a few
     name:      of the phase; a second trade in a market needs another one
     """
 
@@ -52,15 +68,16 @@ class Trade(Phase):
         alignment: Alignment,
         weights: Callable[[Merger], Weighed],
         valuation: Callable[[Trial], Gain],
-        mechanism: Callable[[Tensor, Tensor], Outcome],
+        mechanism: Callable[[Tensor, Tensor], Sales],
         exchange: Callable[[Quotes, Messages, Inputs], Settlement],
         device: torch.device,
+        partner_rule: Callable[[Candidates], Tensor] = PARTNER_RULES["random"],
         name: str = "trade",
     ) -> None:
         self.role, self.name = role, name
         self.config, self.learner, self.scales = config, learner, scales
         self.alignment, self.weights, self.valuation = alignment, weights, valuation
-        self.mechanism, self.exchange = mechanism, exchange
+        self.mechanism, self.exchange, self.partner_rule = mechanism, exchange, partner_rule
         self.moves = {role: traders_move(config, scales)}
         self.disclosure = Disclosure(
             config.disclosure, config.valuation == "error_ratio", config.money_per_loss, scales
@@ -74,31 +91,61 @@ class Trade(Phase):
         """No alignment yet, nothing paid, and the options of the config."""
         models, nothing = floor.models[self.role], torch.zeros_like(floor.cash(self.role))
         (n_markets, count), learner = nothing.shape, self.learner
-        known = (learner.permutations, learner.layout, nothing.device)
+        orders = no_orders(n_markets, count, learner.permutations, learner.layout, nothing.device)
+        few, past = self.config.few_partners, None
+        if few is not None:
+            past = Past.none(models.effort, few)
+            orders = orders[:, :1].expand(-1, count * few, -1).clone()
         return Memory(
-            orders=no_orders(n_markets, count, *known),
+            orders=orders,
             options=Options.of(self.config, torch.ones_like(models.effort), len(learner.layers)),
             last_paid=nothing,
             last_received=nothing,
+            past=past,
         )
 
     # --- what is shown ----------------------------------------------------------------------------
 
     def quote(self, floor: Floor, own: Memory) -> Quotes:
-        """Align every seller to every buyer, find the best weights, and value every purchase."""
+        """Align sellers to their buyers, find the best weights, and value all trials."""
         models, diverged = floor.models[self.role], floor.of(Trained, role=self.role).diverged
         keys = floor.keys(*self.purpose("align"))
-        offers, orders = own_parts.aligned(
-            self.alignment, self.learner, models.params, keys, own.orders
+        partners, aligned = self._offers(floor, own, models.params, keys)
+        changes = (own.options, self.layer_masks, keys, partners)
+        offers = altered(aligned.offers, models.params, *changes)
+        known = self.alignment in ALIGNMENTS.values() and own.past is None
+        merger = Merger(
+            floor.world,
+            models.params,
+            offers,
+            self.mask,
+            sellers=partners.sellers,
+            aligned=aligned if known else None,
+            changed=own.options.change_offers,
         )
-        offers = altered(offers, models.params, own.options, self.layer_masks, keys)
-        merger = Merger(floor.world, models.params, offers, self.mask)
         weights = own_parts.weighed(self.weights, merger)
         # an agent that has just diverged has nothing to sell
-        loss, alpha = weights.loss.masked_fill(diverged[:, None], torch.inf), weights.alpha
-        gain = own_parts.value(self.valuation, _trial(merger, alpha, models.loss, loss))
+        loss = weights.loss.masked_fill(partners.theirs(diverged), torch.inf)
+        trial = _trial(merger, weights.alpha, models.loss, loss, partners)
+        gain = own_parts.value(self.valuation, trial)
+        gain = Gain(gain.shown, torch.where(partners.tried, gain.worth, 0.0))
+        alpha = partners.pairs(weights.alpha, 0.0)
         low, high = self.disclosure.bounds(gain, alpha, own.options.sabotage)
-        return Quotes(models.params, diverged, offers, orders, alpha, gain, low, high)
+        parts = (partners, offers, aligned.orders, alpha, gain, low, high)
+        return Quotes(models.params, diverged, *parts)
+
+    def _offers(
+        self, floor: Floor, own: Memory, models: Parameters, keys: Int[Tensor, "markets"]
+    ) -> tuple[Partners, Aligned]:
+        """The sellers that each buyer tries, and their models as they lie on the buyer's."""
+        few, past = self.config.few_partners, own.past
+        parts = (self.alignment, self.learner, models, keys)
+        if few is None or past is None:
+            return Partners.everybody(models[..., 0]), own_parts.aligned(*parts, own.orders)
+        draw = floor.keys(*self.purpose("partners"))
+        candidates = Candidates(models, self.mask, past.gain, draw)
+        partners = chosen(own_parts.partner_scores(self.partner_rule, candidates), draw, few)
+        return partners, partner_offers(*parts, partners, Partners(past.sellers), own.orders)
 
     def show(self, floor: Floor, own: Memory, quotes: Quotes) -> Shown:
         """What each trader may see."""
@@ -136,7 +183,7 @@ class Trade(Phase):
         """Let the exchange decide who buys, ship merged parameters, and move the money."""
         messages = self._read(floor, own, quotes, actions[self.role])
         models = floor.models[self.role]
-        settlement = own_parts.exchange(self.exchange, quotes, messages, self._inputs(floor))
+        settlement = self._settle(quotes, messages, self._inputs(floor))
         before = Scores(models.loss, models.accuracy)
         after = floor.world.score(settlement.params, floor.round)
         settlement, scores = sound(settlement, quotes, before, after)
@@ -147,7 +194,17 @@ class Trade(Phase):
         floor = floor.but(models={**floor.models, self.role: models})
         paid, received = prices.sum(2), prices.sum(1)
         own = replace(own, orders=quotes.orders, last_paid=paid, last_received=received)
+        if own.past is not None:
+            own = replace(own, past=own.past.after(quotes.partners, quotes.gain.worth))
         return floor, own, self._outcome(floor, quotes, messages, settlement)
+
+    def _settle(self, quotes: Quotes, messages: Messages, inputs: Inputs) -> Settlement:
+        """What the exchange decides; bids for sellers that are not tried are void."""
+        messages, only_void = voided(messages, quotes.partners.tried)
+        settlement = own_parts.exchange(self.exchange, quotes, messages, inputs)
+        # of the reasons: no seller offers a gain, and bids nothing
+        unsaid = only_void & ((settlement.reason == 1) | (settlement.reason == 2))
+        return replace(settlement, reason=torch.where(unsaid, 9, settlement.reason))
 
     def _outcome(
         self, floor: Floor, quotes: Quotes, messages: Messages, settlement: Settlement
@@ -157,7 +214,7 @@ class Trade(Phase):
             floor.everyone(**{self.role: numbers})
             for numbers in (trades.sum(2), trades.sum(1), settlement.reason)
         )
-        terms = (quotes.gain, quotes.alpha, messages.bids, messages.asks)
+        terms = (quotes.gain, quotes.alpha, messages.bids, messages.asks, quotes.partners.tried)
         return Traded(self.role, bought, sold, reason, *terms, trades, settlement.prices)
 
     def _inputs(self, floor: Floor) -> Inputs:
@@ -220,11 +277,18 @@ class Trade(Phase):
         return only(move, fields, action, candidates)
 
 
-def _trial(merger: Merger, alpha: Tensor, before: Tensor, after: Tensor) -> Trial:
-    """What a valuation judges by: losses, and errors where the true parameters are known."""
+def _trial(
+    merger: Merger, alpha: Tensor, before: Tensor, after: Tensor, partners: Partners
+) -> Trial:
+    """What a valuation judges by: losses, and errors where the true parameters are known.
+
+    A seller that is not tried is as useless as one whose loss is not finite.
+    """
+    loss_after = partners.pairs(after, torch.inf)
     optimum = merger.world.optimum
     if optimum is None:
-        return Trial(before, after, None, None)
+        return Trial(before, loss_after, None, None)
     error_before = (merger.models - optimum).square().sum(-1)
     error_after = (merger.merged(alpha) - optimum[:, :, None]).square().sum(-1)
-    return Trial(before, after, error_before, error_after.masked_fill(after.isinf(), torch.inf))
+    error_after = error_after.masked_fill(after.isinf(), torch.inf)
+    return Trial(before, loss_after, error_before, partners.pairs(error_after, torch.inf))

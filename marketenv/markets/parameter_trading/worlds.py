@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from marketenv.alignment import alpha_closed_form
+from marketenv.alignment import ByLayers, alpha_closed_form, alpha_grid_by_layers
 from marketenv.core.axes import Parameters, PerPair
 from marketenv.data import Source
 from marketenv.learners import Learner, Scores
@@ -126,6 +126,56 @@ class TradingWorlds(Worlds):
     ) -> PerPair:
         """The weight of each offer at which the broker's quadratic loss is least."""
         return self.asked(self.content.exam, partial(_best_weights, mask), own, offers)[0]
+
+    @property
+    def by_layers(self) -> bool:
+        """Whether models are scored in two parts, of which the first layer is computed once."""
+        return own_parts.first_linear(self.content.learner) is not None
+
+    def grid_by_layers(
+        self,
+        own: Parameters,
+        offers: Tensor,
+        mask: Float[Tensor, "params"],
+        orders: Int[Tensor, "markets pairs units"] | None,
+    ) -> tuple[PerPair, PerPair]:
+        """The best weight of each offer on the paper's grid, and the loss there, by layers."""
+        question = partial(_grid_by_layers, self.content.learner, mask)
+        known = () if orders is None else (orders,)
+        return self.asked(self.content.exam, question, own, offers, *known)
+
+
+def _grid_by_layers(
+    learner: Learner, mask: Tensor, laid: Laid, *tensors: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Search all markets of one exam, or of an exam each, at once."""
+    exam, parts = laid.made, []
+    count = 1 if exam.owners == len(tensors[0]) else exam.owners
+    for number in range(count):
+        own, offers, *orders = (tensor.chunk(count)[number] for tensor in tensors)
+        model = _by_layers(learner, exam if count == 1 else exam.part(number, number + 1))
+        parts.append(alpha_grid_by_layers(model, own, offers, orders[0] if orders else None, mask))
+    alpha, loss = (torch.cat([getattr(best, name) for best in parts]) for name in ("alpha", "loss"))
+    return alpha, loss
+
+
+def _by_layers(learner: Learner, exam: Any) -> ByLayers:
+    """How a learner's models are scored by layers on an exam."""
+    first = own_parts.first_linear(learner)
+    assert first is not None
+
+    def part(some: slice) -> Any:
+        return exam.part(some.start, some.stop)
+
+    return ByLayers(
+        layout=learner.layout,
+        permutations=learner.permutations or {},
+        first=first.names,
+        outputs=lambda models, some: first.outputs(models, part(some)),
+        rest=lambda outputs, views, some: first.losses(outputs, views, part(some)),
+        losses=lambda models, some: own_parts.losses(learner, models, part(some)),
+        at_once=first.at_once(exam),
+    )
 
 
 def _best_weights(mask: Tensor, laid: Laid, own: Tensor, offers: Tensor) -> tuple[Tensor]:

@@ -87,6 +87,7 @@ class ResourceMarketConfig:
     conduct:    what owners may do with their data: names of ``CONDUCTS``, the first of which is the
                 truth; None: all of them, and honest and junk where nothing is trained
     cash, credit: money at the start, and how far below zero it may go
+    device:     where everything is computed
     """
 
     n_owners: int = 10

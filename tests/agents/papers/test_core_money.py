@@ -25,8 +25,7 @@ from marketenv.markets.parameter_trading import Trade
 from marketenv.markets.parameter_trading.exchanges import EXCHANGES
 from marketenv.markets.reference import Auction, Auctioned
 from marketenv.mechanisms import MECHANISMS, double_auction
-from marketenv.mechanisms.outcome import Outcome as Settled
-from marketenv.mechanisms.outcome import check_reports
+from marketenv.mechanisms.sales import Sales, check_reports
 
 DATA = {name: value for name, value in SMALL["data_market_v0"].items() if name != "max_cycles"} | {
     "max_cycles": 1
@@ -290,7 +289,7 @@ def test_an_operator_that_adds_money_is_found(few):
 def test_nothing_is_said_where_no_money_moves(few):
     def nothing(bids, asks):
         check_reports(bids, asks)
-        return Settled(torch.zeros_like(bids, dtype=torch.bool), torch.zeros_like(bids))
+        return Sales(torch.zeros_like(bids, dtype=torch.bool), torch.zeros_like(bids))
 
     found = judged(balance, lambda condition, effort: BUILDS["first price"](mechanism=nothing))
     assert str(found) == "not tested here" and "no money moves" in found.why

@@ -19,8 +19,7 @@ from agents.stress.kinds import families
 from marketenv import make_market
 from marketenv.core.market import Outcome, Phase
 from marketenv.mechanisms import first_price, second_price
-from marketenv.mechanisms.outcome import Outcome as Settled
-from marketenv.mechanisms.outcome import check_reports, sold
+from marketenv.mechanisms.sales import Sales, check_reports, sold
 
 
 def test_blocks_are_means_of_equal_runs_and_keep_short_lists():
@@ -104,7 +103,7 @@ def taken_at_its_word(bids, asks, *, seen=0.5):
     pays less.
     """
     check_reports(bids, asks)
-    return Settled(bids > 0, torch.where(bids > 0, seen * bids, 0.0))
+    return Sales(bids > 0, torch.where(bids > 0, seen * bids, 0.0))
 
 
 def test_a_valuation_that_peeks_at_the_report_is_flagged():
@@ -170,7 +169,7 @@ def test_reports_are_not_tested_where_no_money_moves():
 
     def nothing(bids, asks):
         check_reports(bids, asks)
-        return Settled(torch.zeros_like(bids, dtype=torch.bool), torch.zeros_like(bids))
+        return Sales(torch.zeros_like(bids, dtype=torch.bool), torch.zeros_like(bids))
 
     found = truth(auction(mechanism=nothing))
     assert found.word == UNTESTED and "no money moves" in found.why

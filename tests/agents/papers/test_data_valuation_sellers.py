@@ -15,7 +15,7 @@ from agents.papers.data_valuation.exploits import DEFENCES, exploit
 from agents.papers.data_valuation.mixtures import seeds_of
 from agents.papers.data_valuation.payments import Auctions, auctions, candidates, regrets
 from agents.papers.data_valuation.sellers_data import lots
-from marketenv.mechanisms import DATA_RULES, DataRule, Outcome
+from marketenv.mechanisms import DATA_RULES, DataRule, Sales
 from marketenv.valuation import combine_wad
 
 TINY = dataclasses.replace(EFFORTS["quick"], name="tiny", cases=400)
@@ -235,13 +235,13 @@ def test_no_ask_earns_more_than_the_cost(rule):
 def pays_the_ask(asks, values, budget):
     """Buy who asks at most its share, and pay what it asks."""
     bought = (values > 0) & (asks <= budget[:, None] / asks.shape[1])
-    return Outcome(bought[:, None], torch.where(bought, asks, 0.0)[:, None])
+    return Sales(bought[:, None], torch.where(bought, asks, 0.0)[:, None])
 
 
 def spends_twice(asks, values, budget):
     """Pay everybody the whole budget."""
     bought = (values > 0) & (asks <= budget[:, None])
-    return Outcome(bought[:, None], torch.where(bought, budget[:, None], 0.0)[:, None])
+    return Sales(bought[:, None], torch.where(bought, budget[:, None], 0.0)[:, None])
 
 
 @pytest.mark.parametrize(

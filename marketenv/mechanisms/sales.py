@@ -11,15 +11,17 @@ from jaxtyping import Bool, Float64
 from torch import Tensor
 
 from marketenv.core import tree
+from marketenv.core.numbers import finite
 from marketenv.core.parts import made, taken
 
 ROUNDING = 1e-9  # share of the bid by which a price may pass it
 # money of a price that no bid bounds: sums of a hundred million such prices are numbers
 LARGEST = 1e300
+_AXES = "markets, buyers, sellers"
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Sales:
     """Who gets which good, and what is paid for it.
 
     allocation: True where the buyer gets a copy of the seller's
@@ -39,9 +41,9 @@ class Outcome:
 def sold(
     allocation: Bool[Tensor, "markets buyers sellers"],
     prices: Float64[Tensor, "markets buyers sellers"],
-) -> Outcome:
+) -> Sales:
     """Keep the prices of what is sold and put 0 elsewhere: both [markets, buyers, sellers]."""
-    return Outcome(allocation, torch.where(allocation, prices, 0.0))
+    return Sales(allocation, torch.where(allocation, prices, 0.0))
 
 
 def acceptable(
@@ -62,39 +64,36 @@ def between(
 
 
 def apply_rule(
-    rule: Callable[..., Outcome],
+    rule: Callable[..., Sales],
     bids: Float64[Tensor, "markets buyers sellers"],
     asks: Float64[Tensor, "markets sellers"],
-) -> Outcome:
-    """Call a payment rule, and refuse an outcome that cannot be settled.
+) -> Sales:
+    """Call a payment rule, and refuse sales that cannot be settled.
 
     0 <= price <= bid where something is sold, and price = 0 elsewhere
 
-    rule: ``(bids, asks) -> Outcome``;   bids, asks: as in ``check_reports``
-    Returns the outcome in float64. A price that passes its bid by rounding (1e-9 of the bid, or two
+    rule: ``(bids, asks) -> Sales``;   bids, asks: as in ``check_reports``
+    Returns the sales in float64. A price that passes its bid by rounding (1e-9 of the bid, or two
     rounding units of the type that the rule computed in) is the bid.
 
     A rule of one's own works on copies, so that what it edits in place changes no bid.
 
-    Raises ValueError, by the word ``mechanism``, for anything but an ``Outcome`` of these shapes,
+    Raises ValueError, by the word ``mechanism``, for anything but ``Sales`` of these shapes,
     and for other prices.
 
-    >>> free = lambda bids, asks: Outcome(bids > 0, torch.zeros_like(bids))
+    >>> free = lambda bids, asks: Sales(bids > 0, torch.zeros_like(bids))
     >>> apply_rule(free, torch.ones(1, 1, 1).double(), torch.ones(1, 1).double()).prices
     tensor([[[0.]]], dtype=torch.float64)
     """
     own = not isinstance(rule, FunctionType) or not rule.__globals__["__name__"].startswith(
         "marketenv."
     )
-    outcome, axes = (
-        made(tree.apart(rule, own)(bids, asks), Outcome, "mechanism"),
-        "markets, buyers, sellers",
-    )
-    allocation = taken(outcome.allocation, "mechanism returned allocation", bids, axes, torch.bool)
-    prices = taken(outcome.prices, "mechanism returned prices", bids, axes)
-    return Outcome(
-        allocation, fair_prices("mechanism", allocation, prices, bids, outcome.prices.dtype)
-    )
+    if not own:
+        return rule(bids, asks)  # every rule of this library keeps its prices in these bounds
+    sales, axes = made(tree.apart(rule)(bids, asks), Sales, "mechanism"), _AXES
+    allocation = taken(sales.allocation, "mechanism returned allocation", bids, axes, torch.bool)
+    prices = taken(sales.prices, "mechanism returned prices", bids, axes)
+    return Sales(allocation, fair_prices("mechanism", allocation, prices, bids, sales.prices.dtype))
 
 
 def fair_prices(
@@ -172,7 +171,9 @@ def check_reports(bids: Tensor, asks: Tensor) -> None:
             f"bids are {bids.dtype} and asks {asks.dtype}; money is torch.float64. Convert with"
             " .double()."
         )
-    refuse("bid", bids, ~(bids.isfinite() & (bids >= 0)), "a finite amount >= 0; 0 means no bid")
+    if not finite(bids, least=0.0):
+        bad = ~(bids.isfinite() & (bids >= 0))
+        refuse("bid", bids, bad, "a finite amount >= 0; 0 means no bid")
     refuse("ask", asks, ~(asks >= 0), "an amount >= 0; inf means not for sale")
 
 
