@@ -13,6 +13,7 @@ jaxtyping's wrappers by that name.
 import functools
 import inspect
 import itertools
+import math
 import threading
 from collections import deque
 from collections.abc import Collection
@@ -79,6 +80,8 @@ class Checked:
         """The function with these checks."""
         passed, first, again, count = self.passed, self.first, self.again, itertools.count()
         config, read = jaxtyping.config, READERS
+        # what a dataclass holds is checked whenever one is made
+        many = math.inf if function.__name__ == "__init__" else MANY
         declared = [hint for name, hint in function.__annotations__.items() if name != "return"]
         any_arguments = all(map(unchecked, declared))
 
@@ -88,7 +91,7 @@ class Checked:
             if config.jaxtyping_disable:
                 return function(*args, **kwargs)
             call = next(count)
-            if call > MANY and call % PART:
+            if call > many and call % PART:
                 return function(*args, **kwargs)
             kinds = () if any_arguments else tuple([read[type(value)](value) for value in args])
             if kwargs and not any_arguments:

@@ -23,7 +23,7 @@ def run(*arguments):
 def test_demo_writes_its_report_pictures_and_rounds(tmp_path):
     from agents.markets import STRATEGIES
 
-    toy = ("--seeds", "4", "--rounds", "2", "--audit", "reference/budget_balance")
+    toy = ("--seeds", "2", "--rounds", "2", "--audit", "reference/budget_balance")
     out = run("scripts/demo.py", *toy, "--out", str(tmp_path))
     page = (tmp_path / "report.html").read_text()
     names = [name for name, s in STRATEGIES.items() if "parameter_trading_v0" in s.markets]
@@ -32,7 +32,7 @@ def test_demo_writes_its_report_pictures_and_rounds(tmp_path):
     for picture in ("marketplace", "accuracy", "prices", "network", "differences"):
         assert (tmp_path / f"{picture}.png").read_bytes().startswith(b"\x89PNG")
     lines = [json.loads(line) for line in (tmp_path / "rounds.jsonl").read_text().splitlines()]
-    assert len(lines) == (len(names) + 1) * 4 * 2  # line-ups (and the one outside) x seeds x rounds
+    assert len(lines) == (len(names) + 1) * 2 * 2  # line-ups (and the one outside) x seeds x rounds
     outside = [line for line in lines if line["strategy"] == "out of the market"]
     assert outside and all(not line["payments"] for line in outside)
     assert (

@@ -53,8 +53,9 @@ STATISTICS = ("statistic", "mean", "95 % interval", "greatest sample", "samples"
 
 def write_page(audited: Sequence[Audited], budget: str) -> str:
     """The whole page as HTML."""
+    claims = "1 claim" if len(audited) == 1 else f"{len(audited)} claims"
     intro = (
-        f"{len(audited)} claims, budget {budget}: {counted(one.kind for one in audited)}. Every"
+        f"{claims}, budget {budget}: {counted(one.kind for one in audited)}. Every"
         " verdict is computed from the samples by the claim's rule; conditions were listed"
         " beforehand. Intervals are 95 %, together over all statistics and conditions of a claim."
         " The samples themselves are in claims.json beside this page."
