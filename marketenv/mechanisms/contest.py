@@ -136,7 +136,8 @@ def proportional_payments(prize: Prize, efforts: PerContestant) -> PerContestant
     """Divide a prize in proportion to efforts: P q_i / sum q, and 0 where nobody makes an effort.
 
     prize: money >= 0 [markets];   efforts: >= 0 [markets, contestants]
-    Returns money [markets, contestants]; its sum is never above the prize, to the bit.
+    Returns money [markets, contestants]; its sum is never above the prize, to the bit. Only a prize
+    below 1e-290, whose parts have hardly any digits, may be passed by some of its last ones.
 
     >>> proportional_payments(torch.tensor([8.0]).double(), torch.tensor([[1.0, 3.0]]).double())
     tensor([[2., 6.]], dtype=torch.float64)
