@@ -58,7 +58,6 @@ serve: $(VENVS)/docs/.installed  ## show the site at http://127.0.0.1:8000, buil
 # links lead from results/notebooks to the notebooks beside, and to the other pages in docs
 NOTEBOOKS ?= results/notebooks
 JUPYTEXT ?= $(VENVS)/notebooks/bin/python -m jupytext
-KERNEL := '{"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}'
 PAGES := $(patsubst docs/tutorials/%.md,$(NOTEBOOKS)/%.ipynb,$(wildcard docs/tutorials/*.md))
 
 notebooks: $(PAGES)  ## write the tutorials as notebooks to results/notebooks; EXECUTE=--execute also runs them
@@ -67,7 +66,7 @@ notebooks: $(PAGES)  ## write the tutorials as notebooks to results/notebooks; E
 $(PAGES): $(NOTEBOOKS)/%.ipynb: $(VENVS)/notebooks/.installed
 	@mkdir -p $(NOTEBOOKS)
 	sed -E -e 's#\]\(([a-z_]+)\.md\)#](\1.ipynb)#g' -e 's#\]\(\.\./#](../../docs/#g' docs/tutorials/$*.md | \
-		$(JUPYTEXT) --from md --to ipynb --update-metadata $(KERNEL) $(EXECUTE) --output $@
+		$(JUPYTEXT) --from md --to ipynb --set-kernel python3 $(EXECUTE) --output $@
 
 $(VENVS)/%/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENVS)/$*

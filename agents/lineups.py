@@ -17,6 +17,7 @@ from marketenv.core.policy import Policy, actions_of
 from marketenv.envs.opponents import find_opponents
 
 from .markets import STRATEGIES, facts_of
+from .runs import is_learned, load_learned
 from .scripted import Strategy
 
 
@@ -78,17 +79,38 @@ def find_profile(market: Market, parts: Any = "truthful") -> dict[str, Policy]:
 
 
 def find_part(market: Market, part: Any) -> Any:
-    """The policy of a scripted strategy for this market; any other part as it is, for the doors.
+    """The policy of a scripted strategy or of a finished run; any other part as it is.
 
-    Raises ValueError for a name that is neither the market's nor a strategy's, with its neighbour.
+    A run is named by the folder of one of its seeds: ``"run:folder"``. Raises ValueError for a name
+    that is neither the market's nor a strategy's, with its neighbour, and for a folder without a
+    policy.
     """
     if isinstance(part, Strategy):
         return part.build(market)
+    if is_learned(part):
+        return load_learned(part, market)
     if not isinstance(part, str) or part in market.policies or ":" in part:
         return part
     if part not in STRATEGIES:
         raise unknown("policy", part, (*market.policies, *STRATEGIES))
     return STRATEGIES[part].build(market)
+
+
+def learned_strategy(name: str) -> Strategy:
+    """A learned policy as a strategy, which wants the market in which it was trained.
+
+    name: ``"run:folder"`` or ``"trained:name"``; raises ValueError where there is no such policy
+    """
+    policy = load_learned(name)
+    facts = policy.facts
+    arguments = {key: value for key, value in facts.arguments.items() if key != "max_cycles"}
+    return Strategy(
+        builders={facts.market: policy.at},
+        summary=f"Plays what {facts.algorithm} learned in {facts.steps} steps",
+        claim="It plays as in its training",
+        config=arguments,
+        role=facts.role,
+    )
 
 
 def members(market: Market, agent: str) -> tuple[str, ...]:
@@ -139,10 +161,14 @@ class LineupResults:
     """Episodes of some line-ups on the same seeds.
 
     utility: per episode, money                                   float64 [line-ups, pairs, agents]
+    paid:    by each agent in an episode, money                   float64 [line-ups, pairs, agents]
+    received: the same of what it received
     facts:   name to a round's mean over rounds and seeds         float64 [line-ups, agents]
     """
 
     utility: Float64[Tensor, "lineups pairs agents"]
+    paid: Float64[Tensor, "lineups pairs agents"]
+    received: Float64[Tensor, "lineups pairs agents"]
     facts: dict[str, Float64[Tensor, "lineups agents"]]
 
 
@@ -163,7 +189,7 @@ def play(
     pairs = torch.arange(len(seeds), device=market.device).repeat(len(who))
     seats = who.flatten(0, 1).to(market.device)
     now = tree.rows(start or rounds.begin(market, seeds), pairs)
-    utility = torch.zeros(seats.shape, dtype=torch.float64, device=market.device)
+    sums = torch.zeros(3, *seats.shape, dtype=torch.float64, device=market.device)
     over = torch.zeros(len(seats), dtype=torch.bool, device=market.device)
     totals: dict[str, list[Tensor]] = {}
     while now.playing:
@@ -171,7 +197,8 @@ def play(
         now, report = rounds.advance(market, now, rounds.act_mixed(market, policies, seats, now))
         if report is None:
             continue
-        utility += report.rewards.masked_fill(over[:, None], 0.0)
+        amounts = torch.stack((report.rewards, report.paid, report.received))
+        sums += amounts.masked_fill(over[:, None], 0.0)
         for name, parts in facts_of(market, before, report).items():
             lineups = [
                 part.double().masked_fill(over[:, None], 0.0).unflatten(0, who.shape[:2])
@@ -180,6 +207,7 @@ def play(
             total = torch.stack([part.sum(1) for part in lineups])
             totals.setdefault(name, []).append(total)
         over = over | report.terminated
-    sums = {name: torch.stack(rows).sum(0).cpu() for name, rows in totals.items()}
-    means = {name: total / weight.clamp(min=1e-12) for name, (total, weight) in sums.items()}
-    return LineupResults(utility.unflatten(0, who.shape[:2]).cpu(), means)
+    facts = {name: torch.stack(rows).sum(0).cpu() for name, rows in totals.items()}
+    means = {name: total / weight.clamp(min=1e-12) for name, (total, weight) in facts.items()}
+    utility, paid, received = sums.unflatten(1, who.shape[:2]).cpu()
+    return LineupResults(utility, paid, received, means)

@@ -77,6 +77,10 @@ DOUBLE, FIRST, SECOND = (
 SMALL = {"n_agents": 4, "max_cycles": 3}
 MARKETPLACE = {"n_developers": 3, "n_owners": 3, "max_cycles": 2, "own_data": True}
 CENTRES = {"centre_colluder": 0.5, "best_replying_centre": 0.5}
+# models without a hidden layer, few pilots: a round of the data market at a tenth of its usual cost
+DATA = {"max_cycles": 3, "points": 60, "pilots": (20, 40), "mixtures": 4}
+DATA |= {"calibration": "first_round", "learner_options": {"hidden": ()}}
+WORK = {"learner": None, "n_owners": 4, "n_centres": 3, "max_cycles": 3}
 
 # A scale in money is what theory says an agent earns: 1/12 by truth on both sides of the double
 # auction, 1 / (n (n + 1)) in an auction of n buyers at equilibrium. Truth earns nothing in a
@@ -139,6 +143,15 @@ SCENARIOS: dict[str, Scenario] = {
             words="No bid earns more than truth here, whatever the others bid.",
         ),
         Scenario(
+            name="auction_crowd",
+            market="reference_v0",
+            arguments=FIRST | {"n_buyers": 3},
+            focal=("buyer_0",),
+            background={"buyer_1": {"shade": 0.7, "random": 0.3}, "buyer_2": {"shade": 1.0}},
+            scale=1 / 12,
+            words="A bidder meets two others that mostly bid two thirds of their value.",
+        ),
+        Scenario(
             name="trading_dear_sellers",
             market="parameter_trading_v0",
             arguments=SMALL,
@@ -176,6 +189,41 @@ SCENARIOS: dict[str, Scenario] = {
                 "A client meets others that report lower costs, more samples or less need than they"
                 " have."
             ),
+        ),
+        Scenario(
+            name="data_liars",
+            market="data_market_v0",
+            arguments=DATA,
+            focal=("seller_0",),
+            background={
+                "seller": {"price_shader": 0.4, "duplicator": 0.3, "label_flipper": 0.3},
+                "buyer": {"holder_back": 0.5, "auditor": 0.5},
+            },
+            words="A seller meets others that ask too much or deliver bad rows.",
+        ),
+        Scenario(
+            name="work_liars",
+            market="resource_market_v0",
+            arguments=WORK,
+            focal=("owner_0",),
+            background={
+                "leader": {"random_leader": 1.0},
+                "owner": {"over_reporter": 0.4, "best_replying_owner": 0.6},
+                "centre": CENTRES,
+            },
+            words="An owner meets others that over-report or reply to the last round.",
+        ),
+        Scenario(
+            name="work_colluders",
+            market="resource_market_v0",
+            arguments=WORK,
+            focal=("centre_0",),
+            background={
+                "leader": {"random_leader": 1.0},
+                "owner": {"owner_colluder": 0.5, "best_replying_owner": 0.5},
+                "centre": CENTRES,
+            },
+            words="A centre meets others that collude or reply to the last round.",
         ),
         Scenario(
             name="marketplace_resellers",

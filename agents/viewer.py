@@ -142,6 +142,8 @@ def _payments(report: Report) -> str:
     rows = []
     for kind, flow in report.flows.items():
         money = flow.money[0]
+        if not money.numel():  # a role without agents
+            continue
         payers, payees = names[report.rows[flow.payer]], names[report.rows[flow.payee]]
         for payer, payee in (money > LEFT_OVER * money.max()).nonzero().tolist():
             amount = f"{float(money[payer, payee]):.4f}"

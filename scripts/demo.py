@@ -271,7 +271,13 @@ def main(config: DemoConfig) -> int:
     console.print(f"Report: {write_report(config, episodes)}", soft_wrap=True)
     if not config.audit:
         return 0
-    return audit(AuditConfig(claims=config.audit, budget="quick", out=config.out / "audit"))
+    return audit(audit_of(config))
+
+
+def audit_of(config: DemoConfig) -> AuditConfig:
+    """The audit at the end of the demo, by as many processes."""
+    folder = config.out / "audit"
+    return AuditConfig(claims=config.audit, budget="quick", out=folder, workers=config.workers)
 
 
 if __name__ == "__main__":

@@ -19,8 +19,9 @@ sys.path.insert(0, str(ROOT))
 
 from agents.arguments import read_arguments  # noqa: E402
 from agents.cli import command  # noqa: E402
-from agents.lineups import members  # noqa: E402
+from agents.lineups import learned_strategy, members  # noqa: E402
 from agents.markets import STRATEGIES  # noqa: E402
+from agents.runs import is_learned  # noqa: E402
 from agents.scripted import Strategy  # noqa: E402
 from agents.viewer import HEAD, Viewer, compared  # noqa: E402
 from marketenv import make_market  # noqa: E402
@@ -52,7 +53,11 @@ class PlayConfig:
     market: Annotated[str, tyro.conf.arg(help=" or ".join(MARKETS))] = "parameter_trading_v0"
     arguments: tuple[str, ...] = ()
     focal: Annotated[
-        str, tyro.conf.arg(help=f"strategy of one agent; the market gets what it needs: {NAMES}")
+        str,
+        tyro.conf.arg(
+            help="strategy of one agent; the market gets what it needs: trained:NAME, run:FOLDER,"
+            f" {NAMES}"
+        ),
     ] = "truthful"
     agent: str | None = None
     others: Annotated[
@@ -92,7 +97,7 @@ def beside(market: Market, before: Situation, report: Report, agents: Sequence[s
 
 def player(name: str, option: str, market: str) -> Strategy:
     """The strategy of that name; ValueError where there is none, or it cannot play the market."""
-    strategy: Strategy = lookup(STRATEGIES, name, "strategy")
+    strategy = learned_strategy(name) if is_learned(name) else lookup(STRATEGIES, name, "strategy")
     if market not in strategy.markets:
         able = ", ".join(other for other, one in STRATEGIES.items() if market in one.markets)
         raise ValueError(

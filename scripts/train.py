@@ -1,8 +1,11 @@
 """Train an agent on a market with PPO or SAC and show what it earns beside truth.
 
+With --agent each, every agent trains a policy of its own with PPO while the others learn too.
+
 A run that was stopped goes on from its last checkpoint when the same command is given again, and a
 finished run goes on when the command asks for more steps. The folder then holds result.json and
-learning.png, and for each seed the policy, progress.csv, speed.csv and TensorBoard events.
+learning.png, and for each seed the policy (--agent each: a folder for each agent with its policy),
+progress.csv, speed.csv and TensorBoard events.
 """
 
 from __future__ import annotations
@@ -34,6 +37,8 @@ from rich.table import Table  # noqa: E402
 from agents.cli import command  # noqa: E402
 from agents.cli.intervals import heading, note  # noqa: E402
 from agents.cli.progress import watched  # noqa: E402
+from agents.lineups import members  # noqa: E402
+from agents.rl.config import EACH  # noqa: E402
 from agents.rl.monitoring import read_rows  # noqa: E402
 from marketenv import make_market  # noqa: E402
 from marketenv.core.market import Market, agent_names, role_of  # noqa: E402
@@ -48,6 +53,7 @@ from marketenv.metrics import Interval  # noqa: E402
 from marketenv.render import figure, png  # noqa: E402
 
 TYPES = 201  # points of a curve of prices
+COLUMNS = ("utility", "truthful")  # of an evaluation in progress.csv
 Rule = Callable[[torch.Tensor], torch.Tensor]
 
 
@@ -70,14 +76,28 @@ def gaps_of(results: list[dict[str, Any]]) -> dict[str, list[Interval]]:
     }
 
 
-def earnings(results: list[dict[str, Any]]) -> Table:
-    """One row for each seed: the utility of the learned policy beside that of truth."""
-    shown = Table(
-        title="utility per episode on fresh seeds, money", padding=(0, 1), box=box.SIMPLE_HEAD
-    )
-    gaps, known = gaps_of(results), list(results[0]["exact"])
+def by_agent(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One result for each seed, or for each agent of each seed where every agent learned."""
+    return [
+        {"seed": result["seed"], **part, "agent": agent}
+        for result in results
+        for agent, part in result.get("agents", {result["agent"]: result}).items()
+    ]
+
+
+def several_agents(results: list[dict[str, Any]]) -> bool:
+    """Whether the results are of more than one agent, so that each row must name its own."""
+    return len({result.get("agent") for result in results}) > 1
+
+
+def earnings(results: list[dict[str, Any]], of: str = "utility") -> Table:
+    """One row for each result: the utility of the learned policy beside that of truth."""
+    title = f"{of} per episode on fresh seeds, money"
+    shown = Table(title=title, padding=(0, 1), box=box.SIMPLE_HEAD)
+    gaps, known, several = gaps_of(results), list(results[0]["exact"]), several_agents(results)
     for head in (
         "seed",
+        *(["agent"] if several else []),
         "learned",
         "truthful",
         *(heading(words, means) for words, means in gaps.items()),
@@ -87,6 +107,7 @@ def earnings(results: list[dict[str, Any]]) -> Table:
     for k, result in enumerate(results):
         row = [
             str(result["seed"]),
+            *([result["agent"]] if several else []),
             f"{result['learned_mean']:.4f}",
             f"{result['truthful_mean']:.4f}",
         ]
@@ -99,15 +120,17 @@ def earnings(results: list[dict[str, Any]]) -> Table:
 
 
 def behaviour(results: list[dict[str, Any]]) -> Table:
-    """The agent's actions and results in a round, learned and truthful, seed by seed."""
+    """The agent's actions and results in a round, learned and truthful, result by result."""
     shown = Table(title="a round of the agent, means", padding=(0, 1), box=box.SIMPLE_HEAD)
     shown.add_column("policy", no_wrap=True)
     for name in results[0]["behaviour"]:
         shown.add_column(name, justify="right", no_wrap=True)
+    several = several_agents(results)
     for result in results:
+        whose = f"seed {result['seed']}" + (f", {result['agent']}" if several else "")
         for who in ("learned", "truthful"):
             cells = [f"{means[who]:.3f}" for means in result["behaviour"].values()]
-            shown.add_row(f"{who}, seed {result['seed']}", *cells)
+            shown.add_row(f"{who}, {whose}", *cells)
     return shown
 
 
@@ -129,48 +152,63 @@ def known_prices(market: Market, role: str) -> dict[str, Rule]:
     return truth
 
 
+def utilities(axis: Any, config: TrainConfig, results: list[dict[str, Any]]) -> None:
+    """Draw the utility over steps beside that of truth; of each agent where every agent learned."""
+    for result in results:
+        rows = read_rows(seed_folder(config, result["seed"]) / "progress.csv")
+        for agent in result.get("agents", [""]):
+            head = f"{agent}/" if agent else ""
+            points = [row for row in rows if f"{head}utility" in row]
+            steps = [row["steps"] for row in points]
+            learned, truth = ([row[head + name] for row in points] for name in COLUMNS)
+            label = f"seed {result['seed']} {agent}".strip()
+            (line,) = axis.plot(steps, learned, ".-", label=label)
+            if agent:  # truth in its place, while the others keep what they have learned
+                axis.plot(steps, truth, "--", color=line.get_color(), lw=1)
+    for level in [] if config.agent == EACH else truth[:1]:
+        axis.axhline(level, color="black", lw=1, ls="--", label="truthful, same episodes")
+    title = "utility per episode, evaluated while training"
+    axis.set(title=title, xlabel="steps", ylabel="money")
+    axis.legend(fontsize=7, frameon=False)
+
+
+def learners(config: TrainConfig, market: Market) -> dict[str, str]:
+    """Where an agent's policy lies in the folder of its seed; one agent of those that share one."""
+    names = agent_names(market)
+    if config.agent == EACH:
+        return {name: name for name in names}
+    return {names[0] if config.agent in (None, "all") else members(market, config.agent)[0]: "."}
+
+
+def prices(axis: Any, config: TrainConfig, market: Market, role: str) -> None:
+    """Draw the prices that a role's agents learned, beside theory's."""
+    low, high = market.config.values if role == "buyer" else market.config.costs
+    types = torch.linspace(low, high, TYPES, dtype=torch.float64)
+    for agent, place in learners(config, market).items():
+        if role_of(market, agent).name != role:
+            continue
+        for seed in config.seeds:
+            policy = load_policy(seed_folder(config, seed) / place)
+            label = f"learned, seed {seed}" + (f" {agent}" if config.agent == EACH else "")
+            axis.plot(types, exact.price_rule(policy, market, agent)(types), label=label)
+    for (name, rule), style in zip(
+        known_prices(market, role).items(), ("k:", "k--", "k-."), strict=False
+    ):
+        axis.plot(types, rule(types), style, lw=1, label=name)
+    axis.set(title=f"price that the {role} names", xlabel="type, money", ylabel="price, money")
+    axis.legend(fontsize=7, frameon=False)
+
+
 def picture(config: TrainConfig, results: list[dict[str, Any]]) -> bytes:
     """Utility over steps beside truth; in reference games also learned prices beside theory's."""
     market = make_market(config.market, **config.market_arguments())
-    known = market.name == "reference_v0"
-    fig, axes = figure(1 + known, 5.4, 3.8)
-    for result in results:
-        rows = [
-            row
-            for row in read_rows(seed_folder(config, result["seed"]) / "progress.csv")
-            if "utility" in row
-        ]
-        axes[0].plot(
-            [row["steps"] for row in rows],
-            [row["utility"] for row in rows],
-            ".-",
-            label=f"seed {result['seed']}",
-        )
-        truth = [row["truthful"] for row in rows][:1]
-    for level in truth:
-        axes[0].axhline(level, color="black", lw=1, ls="--", label="truthful, same episodes")
-    axes[0].set(
-        title="utility per episode, evaluated while training", xlabel="steps", ylabel="money"
-    )
-    axes[0].legend(fontsize=7, frameon=False)
-    if known:
-        agent = agent_names(market)[0] if config.agent in (None, "all") else config.agent
-        role = role_of(market, agent).name
-        low, high = market.config.values if role == "buyer" else market.config.costs
-        types = torch.linspace(low, high, TYPES, dtype=torch.float64)
-        for result in results:
-            prices = exact.price_rule(
-                load_policy(seed_folder(config, result["seed"])), market, agent
-            )
-            axes[1].plot(types, prices(types), label=f"learned, seed {result['seed']}")
-        for (name, rule), style in zip(
-            known_prices(market, role).items(), ("k:", "k--", "k-."), strict=False
-        ):
-            axes[1].plot(types, rule(types), style, lw=1, label=name)
-        axes[1].set(
-            title=f"price that the {role} names", xlabel="type, money", ylabel="price, money"
-        )
-        axes[1].legend(fontsize=7, frameon=False)
+    roles: list[str] = []
+    if market.name == "reference_v0":
+        roles = list(dict.fromkeys(role_of(market, a).name for a in learners(config, market)))
+    fig, axes = figure(1 + len(roles), 5.4, 3.8)
+    utilities(axes[0], config, results)
+    for axis, role in zip(axes[1:], roles, strict=True):
+        prices(axis, config, market, role)
     return png(fig)
 
 
@@ -209,9 +247,16 @@ def main(config: TrainConfig) -> None:
         part.write_text(json.dumps({"seeds": results}, indent=1), encoding="utf8")
     with whole_file(config.out / "learning.png") as part:
         part.write_bytes(picture(config, results))
-    command.show(earnings(results), behaviour(results))
+    rows = by_agent(results)
+    welfare = [
+        {"seed": result["seed"], "exact": {}, **result["welfare"]}
+        for result in results
+        if "welfare" in result
+    ]
+    sums = [earnings(welfare, "welfare, the sum of all utilities,")] if welfare else []
+    command.show(earnings(rows), *sums, behaviour(rows))
     console = Console()
-    if text := note(itertools.chain.from_iterable(gaps_of(results).values()), "episodes"):
+    if text := note(itertools.chain.from_iterable(gaps_of(rows).values()), "episodes"):
         console.print(text, soft_wrap=True)
     speed = [result["speed"] for result in results]
     rate, share = (

@@ -11,7 +11,6 @@ only the pages are written again.
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ sys.path.insert(0, str(ROOT))
 from agents.cli import command  # noqa: E402
 from agents.papers.core import headlines  # noqa: E402
 from agents.papers.core.units import replace  # noqa: E402
-from agents.papers.core.verdict_tables import KEPT, update  # noqa: E402
+from agents.papers.core.verdict_tables import kept_verdicts, update  # noqa: E402
 from agents.papers.findings import FINDINGS, INTRO  # noqa: E402
 
 PAGE = "findings.md"  # the page of findings, in the folder of the documentation
@@ -48,7 +47,7 @@ def main(config: VerdictsConfig) -> None:
     lines = update(config.docs, config.evidence, config.smaller)
     if lines:
         print("\n".join(lines))
-    kept = json.loads((config.docs / KEPT).read_text("utf8"))
+    kept = kept_verdicts(config.docs)
     replace(config.docs / PAGE, headlines.page(INTRO, FINDINGS, kept).encode())
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -15,6 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from agents.benchmarks.case import Case, case
+from agents.benchmarks.clocks import cpu_seconds
+from agents.benchmarks.games import LONG, games_by_hand
 from agents.benchmarks.markets import ROOT
 from agents.lineups import find_profile
 from marketenv import make_market, make_parallel, make_vec
@@ -25,19 +25,6 @@ from marketenv.markets.table import MARKETS
 
 Numbers = NDArray[np.float64]
 GAMES = ("model_sharing_v0", "resource_market_v0")  # also played without a learner
-LONG = 1_000_000_000  # rounds of an episode that does not end while it is measured
-
-
-def cpu_seconds(call: Callable[[], Any], repeats: int, warm: int = 3) -> float:
-    """Median CPU seconds of a call, which leave other programs' work out."""
-    for _ in range(warm):
-        call()
-    times = []
-    for _ in range(repeats):
-        start = time.process_time()
-        call()
-        times.append(time.process_time() - start)
-    return statistics.median(times)
 
 
 def auction(types: Numbers, bids: Numbers) -> Numbers:
@@ -150,6 +137,6 @@ def first_steps(names: tuple[str, ...] = tuple(MARKETS)) -> list[Case]:
 def cases(quick: bool = False) -> list[Case]:
     """All measurements of this file; ``quick`` runs small sizes, for tests."""
     if quick:
-        small = reference_steps(64, 2) + alone(2) + games_alone(4, 1)
+        small = reference_steps(64, 2) + alone(2) + games_alone(4, 1) + games_by_hand(4, 1)
         return small + first_steps(("reference_v0",))
-    return reference_steps() + alone() + games_alone() + first_steps()
+    return reference_steps() + alone() + games_alone() + games_by_hand() + first_steps()

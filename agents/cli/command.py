@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import signal
 import sys
 import tempfile
@@ -19,8 +20,8 @@ from rich.measure import Measurement
 from rich.table import Table
 
 GOES_ON = "Finished work is kept, and the same command goes on from there."
-# exit codes: of wrong arguments; of Ctrl-C, as shells count it
-WRONG, INTERRUPTED = 2, 130
+# exit codes: of wrong arguments; of Ctrl-C and of a reader that is gone, as shells count them
+WRONG, INTERRUPTED, CLOSED = 2, 130, 141
 # stands for an empty path, which Path takes for the present folder; nobody can type it
 NOWHERE = Path("\0")
 Config = TypeVar("Config")
@@ -160,13 +161,18 @@ def run(script: Callable[[], int | None], interrupted: str = GOES_ON) -> NoRetur
     """Run a script and exit with its code; wrong arguments and Ctrl-C give one line on stderr.
 
     interrupted: what Ctrl-C leaves, as one sentence
-    Exit codes: 2 for ValueError, OSError and ImportError, which the user can mend; 130 for Ctrl-C.
+    Exit codes: 2 for ValueError, OSError and ImportError, which the user can mend; 130 for Ctrl-C;
+    141 where the reader of the output is gone, as after ``| head``.
     """
     signal.signal(signal.SIGINT, _interrupt)
     try:
         code = script()
+        print(end="", flush=True)  # there may be no output at all, as after >&-
     except KeyboardInterrupt:
         code = _print_error(INTERRUPTED, f"Interrupted. {interrupted}")
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = CLOSED
     except (ValueError, OSError, ImportError) as error:
         code = _print_error(WRONG, f"error: {error}")
     sys.exit(code or 0)
@@ -179,7 +185,7 @@ def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
 
 def _print_error(code: int, words: str) -> int:
     """Print words as one line on stderr; returns the code."""
-    sys.stdout.flush()
+    print(end="", flush=True)
     print(" ".join(words.split()), file=sys.stderr)
     return code
 

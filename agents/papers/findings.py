@@ -7,13 +7,21 @@ from __future__ import annotations
 
 from .core.headlines import Headline
 
+# the pages that say more
+TRADE_PAGE = "[Train 'n Trade, reproduced](papers/train_n_trade.md)"
+IPFL_PAGE = "[iPFL, put to the test](papers/ipfl.md)"
+DATA_PAGE = "[data valuation, put to the test](papers/data_valuation.md)"
+RESOURCES_PAGE = (
+    "[resources-decoupled federated learning, put to the test](papers/resources_decoupled.md)"
+)
+WHOLE_PAGE = "[the whole marketplace, put to the test](papers/marketplace.md)"
 UNTESTED_BUT = "not tested as stated; holds under: "
 INTRO = """# Findings
 
 What the audits of the markets and of the papers come to, in a dozen sentences. `python
 scripts/verdicts.py` writes this page: every verdict and every number comes from the [verdicts that
 are kept](papers/verdicts.json), and a finding whose verdict changes is not written until its words
-are true again. Brackets are 95 % intervals. A verdict is about the budget, the data and the
+are true again. In brackets are 95 % intervals. A verdict is about the budget, the data and the
 condition that it names; what the words of verdicts mean: [auditing
 claims](guides/auditing_claims.md#verdicts). Each finding ends with the commands that measure it
 again and draw its picture."""
@@ -32,7 +40,7 @@ PARAMETERS = (
             "trade": ("train_n_trade/trade_helps", f"{UNTESTED_BUT}embedded digits"),
             "align": ("train_n_trade/alignment_helps", f"{UNTESTED_BUT}embedded digits"),
         },
-        page="papers/train_n_trade.md",
+        page=TRADE_PAGE,
         studies=("table1",),
     ),
     Headline(
@@ -50,7 +58,7 @@ PARAMETERS = (
                 " rule, one round",
             ),
         },
-        page="papers/train_n_trade.md",
+        page=TRADE_PAGE,
     ),
 )
 SHARING = (
@@ -68,7 +76,7 @@ SHARING = (
                 " value",
             ),
         },
-        page="papers/ipfl.md",
+        page=IPFL_PAGE,
     ),
     Headline(
         title="iPFL believes how much data a client reports, and no tested payment repairs it",
@@ -83,7 +91,7 @@ SHARING = (
             "all": ("ipfl/truth_against_all", "fails"),
             "loss": ("ipfl/individual_rationality_under_false_sizes", "fails"),
         },
-        page="papers/ipfl.md",
+        page=IPFL_PAGE,
     ),
 )
 DATA = (
@@ -101,7 +109,7 @@ DATA = (
                 f"{UNTESTED_BUT}embedded digits",
             ),
         },
-        page="papers/data_valuation.md",
+        page=DATA_PAGE,
         studies=("wad_correlation",),
     ),
     Headline(
@@ -115,7 +123,7 @@ DATA = (
             "order": ("data_valuation/triangle_wad_keeps_order", "holds"),
             "rows": ("data_valuation/triangle_wad_hides_rows", "fails"),
         },
-        page="papers/data_valuation.md",
+        page=DATA_PAGE,
         studies=("wad_private",),
     ),
     Headline(
@@ -136,7 +144,7 @@ DATA = (
                 "fails as stated; holds under: all three",
             ),
         },
-        page="papers/data_valuation.md",
+        page=DATA_PAGE,
         studies=("wad_exploits",),
     ),
 )
@@ -145,9 +153,10 @@ RESOURCES = (
         title="The resource market has one equilibrium, and it pays the leader",
         text=(
             "Best answers reach the same equilibrium from every start: the greatest distance is"
-            " {one.stated.most}. There the leader earns {leader.stated.gain} more than by a fixed"
-            " payment, with 10 to 60 owners. With two or three owners the mean owner earns"
-            " {few.stated.loss} less than under the fixed payment."
+            " {one.stated.most} (alpha k is the largest payment). There the leader earns"
+            " {leader.stated.gain} more than by a fixed payment, with 10 to 60 owners. With two or"
+            " three owners the mean owner earns {few.stated.loss} less than under the fixed"
+            " payment."
         ),
         claims={
             "one": ("resources_decoupled/one_equilibrium", "holds"),
@@ -160,7 +169,7 @@ RESOURCES = (
                 "not tested as stated; fails under: digits, size skew, 2 and 3 owners",
             ),
         },
-        page="papers/resources_decoupled.md",
+        page=RESOURCES_PAGE,
         studies=("rdfl_utilities",),
     ),
     Headline(
@@ -176,7 +185,7 @@ RESOURCES = (
             "drop": ("resources_decoupled/worse_data_earn_less_loss_drop", "fails"),
             "own": ("resources_decoupled/worse_data_earn_less_heldout", "holds"),
         },
-        page="papers/resources_decoupled.md",
+        page=RESOURCES_PAGE,
         studies=("rdfl_audit_gaming",),
     ),
 )
@@ -196,7 +205,7 @@ WHOLE = (
             ),
             "pays": ("marketplace/reneging", "fails"),
         },
-        page="papers/marketplace.md",
+        page=WHOLE_PAGE,
     ),
     Headline(
         title="In the whole marketplace an audit of distances closes the gain of false reports",
@@ -211,15 +220,15 @@ WHOLE = (
             "audit": ("marketplace/audit_over_report", "no gain above eps found"),
             "noise": ("marketplace/audit_junk", "holds"),
         },
-        page="papers/marketplace.md",
+        page=WHOLE_PAGE,
     ),
     Headline(
-        title="Paid by contest on digits, each market adds welfare",
+        title="Where data are paid by contest, each market adds welfare",
         text=(
             "Under the condition “{data.condition}” a market of data adds {data.stated.gain} to"
             " what everybody earns together, a market of computing {work.stated.gain} more, and a"
             " market of parameters {parameters.stated.gain} more. Truthful agents reach"
-            " {planner.stated.gain}, who pools data and chooses one share for all."
+            " {planner.stated.gain}; the planner pools all data and chooses one share for all."
         ),
         claims={
             "data": ("marketplace/ladder_data", f"{UNTESTED_BUT}contest on digits"),
@@ -227,7 +236,7 @@ WHOLE = (
             "parameters": ("marketplace/ladder_parameters", f"{UNTESTED_BUT}contest on digits"),
             "planner": ("marketplace/ladder_planner", f"{UNTESTED_BUT}contest on digits"),
         },
-        page="papers/marketplace.md",
+        page=WHOLE_PAGE,
         studies=("marketplace_ladder",),
     ),
 )

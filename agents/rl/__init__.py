@@ -16,11 +16,12 @@ except ImportError as error:
     ) from None
 
 from ..lineups import LineupResults
+from ..runs import load_policy
 from .algorithms import ALGORITHMS
 from .config import SETTINGS, TrainConfig, key_values
-from .evaluation import Comparison, compare, evaluation_seeds, training_seed
+from .evaluation import Comparison, compare, compare_each, evaluation_seeds, training_seed
 from .exact import Exact, buyer_payoff, exact_payoff, first_price_gap, price_rule, seller_payoff
-from .policy import LearnedPolicy, load_policy
+from .policy import learned
 from .training import check, seed_folder, train
 
 __all__ = [
@@ -28,16 +29,17 @@ __all__ = [
     "SETTINGS",
     "Comparison",
     "Exact",
-    "LearnedPolicy",
     "LineupResults",
     "TrainConfig",
     "buyer_payoff",
     "check",
     "compare",
+    "compare_each",
     "evaluation_seeds",
     "exact_payoff",
     "first_price_gap",
     "key_values",
+    "learned",
     "load_policy",
     "price_rule",
     "seed_folder",

@@ -3,8 +3,9 @@
 A folder ``checkpoints/<steps>`` holds the model with its optimisers (``model.zip``), the running
 markets (``markets.safetensors``), a replay buffer where there is one (``replay.pkl``), and in
 ``state.json`` the settings, the scaling of observations and rewards, all random generators that
-stable-baselines3 uses, and the rows written so far. It is written under another name and renamed,
-so a run that is killed meanwhile leaves the former one; the latest is kept.
+stable-baselines3 uses, and the rows written so far. Where every agent has a model of its own, the
+files of each model lie in a folder of the agent's name. A checkpoint is written under another name
+and renamed, so a run that is killed meanwhile leaves the former one; the latest is kept.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import pickle
 import random
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,33 +51,46 @@ def latest(folder: Path) -> Path | None:
     return max(checkpoints, key=lambda path: int(path.name), default=None)
 
 
-def save(folder: Path, model: BaseAlgorithm, state: dict[str, Any]) -> Path:
+def save(folder: Path, steps: int, write: Callable[[Path], None]) -> Path:
     """Write a checkpoint of a run and remove the older ones.
 
-    state: what else the checkpoint keeps, as JSON can hold it
+    write: writes all files into the folder that it is given
     """
-    final = folder / "checkpoints" / f"{model.num_timesteps:012d}"
+    final = folder / "checkpoints" / f"{steps:012d}"
     part = final.with_suffix(f".{PART}")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    envs, meter, markets = layers(model)
-    model.save(part / "model.zip")
-    markets.save(part / "markets.safetensors")
-    if isinstance(model, OffPolicyAlgorithm):
-        model.save_replay_buffer(part / "replay.pkl")
-    contents = {
-        **state,
-        "meter": meter.state(),
-        "scaling": _scaling(envs),
-        "random": _random_state(model),
-    }
-    (part / "state.json").write_text(json.dumps(contents), encoding="utf8")
+    write(part)
     shutil.rmtree(final, ignore_errors=True)  # of the same number of steps, so as good as this one
     part.rename(final)
     for path in final.parent.iterdir():
         if path != final:
             shutil.rmtree(path)
     return final
+
+
+def write(folder: Path, model: BaseAlgorithm, state: dict[str, Any]) -> None:
+    """Write the files of one model.
+
+    state: what else the checkpoint keeps, as JSON can hold it
+    """
+    envs, meter, markets = layers(model)
+    model.save(folder / "model.zip")
+    markets.save(folder / "markets.safetensors")
+    if isinstance(model, OffPolicyAlgorithm):
+        model.save_replay_buffer(folder / "replay.pkl")
+    contents = {
+        **state,
+        "meter": meter.state(),
+        "scaling": _scaling(envs),
+        "random": random_state(model),
+    }
+    write_state(folder, contents)
+
+
+def write_state(folder: Path, state: dict[str, Any]) -> None:
+    """Write the part of a checkpoint that JSON holds."""
+    (folder / "state.json").write_text(json.dumps(state), encoding="utf8")
 
 
 @contextlib.contextmanager
@@ -94,34 +108,40 @@ def readable(checkpoint: Path) -> Iterator[None]:
 def read_state(checkpoint: Path) -> dict[str, Any]:
     """The part of a checkpoint that JSON holds; ValueError where it is damaged."""
     with readable(checkpoint):
-        state: dict[str, Any] = json.loads((checkpoint / "state.json").read_text(encoding="utf8"))
-        return state
+        return _state(checkpoint)
+
+
+def _state(folder: Path) -> dict[str, Any]:
+    state: dict[str, Any] = json.loads((folder / "state.json").read_text(encoding="utf8"))
+    return state
 
 
 def load(
-    checkpoint: Path, algorithm: type[BaseAlgorithm], envs: VecNormalize, state: dict[str, Any]
+    checkpoint: Path, algorithm: type[BaseAlgorithm], envs: VecNormalize, agent: str = ""
 ) -> BaseAlgorithm:
     """A model on its running markets, as the checkpoint has them.
+
+    agent: whose model it is, in a checkpoint that holds one for each agent
 
     The zip and the replay buffer are pickles: load only your own. Raises ValueError for damaged
     files.
     """
     with readable(checkpoint):
-        return _loaded(checkpoint, algorithm, envs, state)
+        return _loaded(checkpoint / agent, algorithm, envs, _state(checkpoint / agent))
 
 
 def _loaded(
-    checkpoint: Path, algorithm: type[BaseAlgorithm], envs: VecNormalize, state: dict[str, Any]
+    folder: Path, algorithm: type[BaseAlgorithm], envs: VecNormalize, state: dict[str, Any]
 ) -> BaseAlgorithm:
     """A model on its running markets."""
-    model = algorithm.load(checkpoint / "model.zip", env=envs, device="cpu", force_reset=False)
+    model = algorithm.load(folder / "model.zip", env=envs, device="cpu", force_reset=False)
     _, meter, markets = layers(model)
-    markets.load(checkpoint / "markets.safetensors")
+    markets.load(folder / "markets.safetensors")
     if isinstance(model, OffPolicyAlgorithm):
-        model.load_replay_buffer(checkpoint / "replay.pkl")
+        model.load_replay_buffer(folder / "replay.pkl")
     meter.restore(state["meter"])
     _restore_scaling(envs, state["scaling"])
-    _restore_random(model, state["random"])  # last: building the model drew numbers
+    restore_random(model, state["random"])  # last: building the model drew numbers
     return model
 
 
@@ -160,7 +180,7 @@ def _restore_scaling(envs: VecNormalize, state: dict[str, Any]) -> None:
     envs.returns = np.array(state["returns"])
 
 
-def _random_state(model: BaseAlgorithm) -> dict[str, Any]:
+def random_state(model: BaseAlgorithm) -> dict[str, Any]:
     """Torch's, NumPy's and Python's global generators, and that of the action space."""
     numpy = np.random.get_state(legacy=False)
     assert isinstance(numpy, dict)
@@ -173,7 +193,8 @@ def _random_state(model: BaseAlgorithm) -> dict[str, Any]:
     }
 
 
-def _restore_random(model: BaseAlgorithm, state: dict[str, Any]) -> None:
+def restore_random(model: BaseAlgorithm, state: dict[str, Any]) -> None:
+    """Take up what ``random_state`` gave."""
     torch.set_rng_state(torch.tensor(state["torch"], dtype=torch.uint8))
     numpy = state["numpy"]
     key = np.array(numpy["state"]["key"], dtype=np.uint32)

@@ -29,6 +29,7 @@ from ..markets import ENTRIES
 
 RESULTS = Path(__file__).resolve().parents[2] / "results" / "train"
 STARTS = ("scratch", "truthful")
+EACH = "each"  # the agent of a run in which every agent trains a policy of its own
 MOST_ENVS = 2**20  # seeds of one run's first episodes: seed * MOST_ENVS + market
 # NumPy's generator takes no more; every first episode's seed lies below 2**52, evaluation's above
 MOST_SEED = 2**32
@@ -68,19 +69,21 @@ class TrainConfig:
             resource_market_v0 or marketplace_v0; any: settings for a market of your own
             (train(market=))
         arguments: arguments of the market as key=value, for instance game=first_price n_buyers=3
-        agent: the learning agent: buyer_0, trader_0, ... (None: the first agent), or all: every
-            agent plays one shared policy
+        agent: who learns: one agent, as buyer_0 (None: the first agent); a role, as buyer, whose
+            agents share one policy; all: every agent shares one policy; or each: every agent trains
+            a policy of its own while the others learn too (ppo)
         stages: stages in which the agent learns to move (None: all); its other moves are truthful
         opponents: what the other agents play: a name of the market's table, a scripted strategy,
-            module:name, algorithm:file.zip, or run:folder of a former run of your own (such files
+            trained:name, run:folder of a former run, module:name, or algorithm:file.zip (such files
             are pickles)
         algorithm: ppo or sac
         start: scratch, or truthful: the network first imitates the truthful policy, so the training
             searches for a better response from truth
         num_envs: markets that step together
-        steps: steps of the learning agent, summed over all markets; a run ends with the rollout
-            that reaches them; with a larger number a run continues, finished or not
-        seeds: one model trains for each seed; seeds share no episodes
+        steps: steps of the learning agent (agent="each": of each agent), summed over all markets; a
+            run ends with the rollout that reaches them; with a larger number a run continues,
+            finished or not
+        seeds: one training for each seed; seeds share no episodes
         n_steps: rounds of each market between two updates of the policy
         batch_size: samples of one gradient step; ppo: a divisor of a rollout (n_steps times
             num_envs), by default the nearest one
@@ -100,8 +103,8 @@ class TrainConfig:
         evaluations: number of evaluations during the training (0: none)
         episodes: pairs of episodes, learned and truthful, of an evaluation; an interval wants 20
         checkpoint_every: steps between two checkpoints (0: only the last)
-        out: folder of the results; None: results/train/<market>_<agent>_<algorithm>, the stages
-            before the algorithm
+        out: folder of the results, Path or text; None: results/train/<market>_<agent>_<algorithm>,
+            the stages before the algorithm
         resume: continue from the last checkpoint in the folder, if there is one
         workers: processes that train seeds side by side
     """

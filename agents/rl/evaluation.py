@@ -8,7 +8,7 @@ with a chance below 1e-9 in a million episodes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,9 +23,13 @@ from marketenv.metrics import Interval, paired_difference
 
 from ..lineups import members, play
 from .config import MOST_ENVS
-from .policy import truthful
 
 WHILE_TRAINING, FINAL = 2**61, 2**62  # first seeds of the two blocks of evaluation
+
+
+def truthful(market: Market) -> Policy:
+    """The market's own truthful policy."""
+    return market.policies["truthful"]
 
 
 def training_seed(seed: int) -> int:
@@ -150,3 +154,30 @@ def _compare_all(market: Market, policy: Policy, seeds: Tensor) -> Comparison:
         name: (float(rows[0].mean()), float(rows[1].mean())) for name, rows in results.facts.items()
     }
     return Comparison(ours, theirs, paired_difference(ours, theirs), deviation, behaviour)
+
+
+def compare_each(
+    market: Market, policies: Mapping[str, Policy], pairs: int, block: int = FINAL
+) -> tuple[dict[str, Comparison], Comparison]:
+    """Compare every agent's policy with truth in its place, while all others keep their policies.
+
+    Line-ups: everybody plays the policy of its own; agent i alone is truthful, i = 1..n; everybody
+    is truthful. The first result is by agent: its utility beside that of truth in its place. The
+    second one is the welfare, the sum of all utilities, beside that where everybody is truthful.
+    """
+    names, seeds = agent_names(market), evaluation_seeds(pairs, block)
+    n = len(names)
+    table = [*(policies[name] for name in names), truthful(market)]
+    own = torch.arange(n)
+    one_truthful = own.repeat(n, 1).fill_diagonal_(n)
+    who = torch.stack([own, *one_truthful, torch.full((n,), n)])[:, None].repeat(1, pairs, 1)
+    results = play(market, table, who, seeds)
+    agents = {}
+    for k, name in enumerate(names):
+        ours, theirs = results.utility[0, :, k], results.utility[1 + k, :, k]
+        behaviour = {
+            fact: (float(rows[0, k]), float(rows[1 + k, k])) for fact, rows in results.facts.items()
+        }
+        agents[name] = Comparison(ours, theirs, paired_difference(ours, theirs), None, behaviour)
+    ours, theirs = results.utility[0].sum(-1), results.utility[-1].sum(-1)
+    return agents, Comparison(ours, theirs, paired_difference(ours, theirs), None, {})

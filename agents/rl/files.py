@@ -14,12 +14,15 @@ from filelock import FileLock, Timeout
 
 from marketenv.core.market import Market
 from marketenv.core.saved import describe
+from marketenv.core.storage import whole_file
 
+from ..runs import POLICY_FILE
 from . import checkpoint
 from .config import TrainConfig
 
 LOCK = "lock"  # file in the folder of a seed that is locked while a process trains there
-FILES = ("result.json", "policy.json", "model.zip", "progress.csv", "speed.csv")
+FORMER = ("policy.json", "model.zip")  # written by older versions
+FILES = ("result.json", POLICY_FILE, "progress.csv", "speed.csv", *FORMER)
 FREE = ("out", "resume", "workers", "seeds", "checkpoint_every")  # they change no number of a run
 
 
@@ -103,9 +106,16 @@ def _check_same(folder: Path, former: dict[str, Any], settings: dict[str, Any]) 
         )
 
 
+def write_result(folder: Path, result: dict[str, Any]) -> None:
+    """Write ``result.json``."""
+    with whole_file(folder / "result.json") as part:
+        part.write_text(json.dumps(result, indent=1), encoding="utf8")
+
+
 def clear(folder: Path) -> None:
-    """Remove the files of a former run from the folder."""
+    """Remove the files of a former run from the folder, also those of its agents."""
     for name in FILES:
         (folder / name).unlink(missing_ok=True)
-    for name in ("checkpoints", "tensorboard"):
+    agents = {path.parent.name for path in folder.glob("*/policy.*")}
+    for name in ("checkpoints", "tensorboard", *agents):
         shutil.rmtree(folder / name, ignore_errors=True)

@@ -6,19 +6,23 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from marketenv.core.policy import find_policy
 from marketenv.core.words import plain
 from marketenv.envs.opponents import ModelPolicy, load_model
+from marketenv.envs.trained import TrainedPolicy
 
-from .policy import LearnedPolicy, load_policy
+from ..runs import is_learned, load_learned
 
 
 def identity(part: Any) -> str | None:
     """Words that tell an opponent, or a mapping of them, from any other; None where there are none.
 
-    Names stand for themselves, trained models go by their weights and scaling (so do ``run:folder``
-    and files), and whatever else by its content (see ``marketenv.core.words.plain``, which also
-    says what cannot be compared).
+    Names stand for themselves, trained policies and models go by their numbers (so do
+    ``run:folder``, ``trained:name`` and files), and whatever else by its content (see
+    ``marketenv.core.words.plain``, which also says what cannot be compared).
 
     >>> identity({"seller": "random"})
     "{'seller': 'random'}"
@@ -28,8 +32,8 @@ def identity(part: Any) -> str | None:
     False
     """
     if isinstance(part, str):
-        if part.startswith("run:"):
-            return identity(load_policy(part.removeprefix("run:")))
+        if is_learned(part):
+            return identity(load_learned(part))
         if part.endswith(".zip"):
             return identity(load_model(part))
         # the code behind the name counts
@@ -39,16 +43,19 @@ def identity(part: Any) -> str | None:
         return None if None in names.values() else str(names)
     if hasattr(part, "predict"):
         part = ModelPolicy(part)
-    if isinstance(part, LearnedPolicy | ModelPolicy) and hasattr(part.model, "policy"):
-        return f"{type(part.model).__name__} {_digest(part)}"
+    if isinstance(part, TrainedPolicy):
+        facts = part.facts
+        scaling = {"clip": torch.tensor(facts.clip, dtype=torch.float64)}
+        place = f"{facts.role} {' '.join(facts.stages)}"
+        return f"{facts.algorithm} {place} {_digest(part.tensors() | scaling)}"
+    if isinstance(part, ModelPolicy) and hasattr(part.model, "policy"):
+        return f"{type(part.model).__name__} {_digest(part.model.policy.state_dict())}"
     return plain(part)
 
 
-def _digest(policy: LearnedPolicy | ModelPolicy) -> str:
-    """Hash of the weights and the scaling, not of files, which hold the time of writing."""
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    """Hash of the numbers of a policy, not of its file, which holds more facts."""
     digest = hashlib.sha256()
-    for name, tensor in policy.model.policy.state_dict().items():
+    for name, tensor in tensors.items():
         digest.update(f"{name} {tuple(tensor.shape)}".encode() + tensor.cpu().numpy().tobytes())
-    if isinstance(policy, LearnedPolicy):
-        digest.update(policy.mean.tobytes() + policy.var.tobytes() + str(policy.clip).encode())
     return digest.hexdigest()[:16]

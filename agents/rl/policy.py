@@ -1,157 +1,149 @@
-"""A learned policy as a pure function of observations, their scaling included."""
+"""From a model of stable-baselines3 to a trained policy, and to its file."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from dataclasses import dataclass
+import shlex
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from jaxtyping import Float, Float64, Int
+import torch
+from stable_baselines3 import SAC
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecNormalize
-from torch import Tensor
+from torch import Tensor, nn
 
-from marketenv.core.market import Market, Move
-from marketenv.core.policy import Policy
-from marketenv.core.storage import whole_file
-from marketenv.envs.opponents import ModelPolicy, load_model
-from marketenv.envs.seats import Seat, learner_seat
+from marketenv.core.market import Market
+from marketenv.envs.policy_files import save_policy
+from marketenv.envs.trained import PolicyFacts, TrainedPolicy, field_sizes
+from marketenv.markets.table import MARKETS
 
-from ..lineups import find_part
+from ..runs import POLICY_FILE
+from .config import TrainConfig
+from .evaluation import Comparison
+from .files import FREE
 
-EPSILON = 1e-8  # VecNormalize's own
 UNLIMITED = 1e30  # a clip that never clips and that JSON can hold
+ACTIVATIONS: dict[type[nn.Module], str] = {nn.Tanh: "tanh", nn.ReLU: "relu"}
 
 
-@dataclass(frozen=True)
-class LearnedPolicy:
-    """A stable-baselines3 model that sees scaled observations and acts deterministically.
+def learned(model: BaseAlgorithm) -> TrainedPolicy:
+    """The policy of a model as it stands: copies of its weights and of its scaling.
 
-    x = clip((observation - mean) / sqrt(var + 1e-8), -clip, clip);   action = the model's mode at x
-
-    mean, var: of the observations that it was trained on   [dim]
-    seat:      the moves that it learned, side by side; None where its role has but one
-    elsewhere: who plays the role's other moves; None where it learned all of them
+    Its actions are those of ``model.predict(x, deterministic=True)`` on scaled observations x.
     """
-
-    model: Any
-    mean: Float64[np.ndarray, "dim"]
-    var: Float64[np.ndarray, "dim"]
-    clip: float
-    seat: Seat | None = None
-    elsewhere: Policy | None = None
-
-    def __call__(
-        self, observation: Float[Tensor, "markets dim"], move: Move, keys: Int[Tensor, "markets"]
-    ) -> Float[Tensor, "markets actions"]:
-        """Actions in the move's box, float32 [markets, actions]; the keys are not needed."""
-        if self.seat is not None and move.stage not in self.seat.stages:
-            if self.elsewhere is None:
-                raise ValueError(
-                    f"the policy learned to move in {', '.join(self.seat.stages)}, and nobody plays"
-                    f" {move.stage!r} for it."
-                )
-            return self.elsewhere(observation, move, keys)
-        sees = observation.shape[-1] if self.seat is None else self.seat.observation.dim
-        if sees != len(self.mean):
-            raise ValueError(
-                f"the policy was trained on {len(self.mean)} numbers, this {move.name} sees {sees}."
-                " Build the market with the arguments that it was trained with, and give it to"
-                " load_policy where agents move in several stages."
-            )
-        return ModelPolicy(_Scaled(self), self.seat)(observation, move, keys)
-
-    def save(self, folder: Path, algorithm: str) -> None:
-        """Write ``model.zip`` and ``policy.json``, which ``load_policy`` reads."""
-        with whole_file(folder / "model.zip") as part:
-            self.model.save(part)
-        about = {
-            "algorithm": algorithm,
-            "mean": self.mean.tolist(),
-            "var": self.var.tolist(),
-            "clip": self.clip,
-        }
-        about |= (
-            {} if self.seat is None else {"role": self.seat.name, "stages": list(self.seat.stages)}
-        )
-        with whole_file(folder / "policy.json") as part:
-            part.write_text(json.dumps(about, indent=1), encoding="utf8")
-
-
-@dataclass(frozen=True)
-class _Scaled:
-    """A learned policy's model, given what is seen before it is scaled."""
-
-    policy: LearnedPolicy
-
-    @property
-    def action_space(self) -> Any:
-        """The model's own."""
-        return getattr(self.policy.model, "action_space", None)
-
-    def predict(self, observation: np.ndarray, deterministic: bool) -> Any:
-        """The model's answer to x."""
-        mean, scale, clip = self.policy.mean, np.sqrt(self.policy.var + EPSILON), self.policy.clip
-        scaled = np.clip((observation - mean) / scale, -clip, clip).astype(np.float32)
-        return self.policy.model.predict(scaled, deterministic=deterministic)
-
-
-def learned(model: BaseAlgorithm) -> LearnedPolicy:
-    """The policy of a model as it stands, with a copy of its environments' scaling."""
-    envs, seat, elsewhere = model.get_vec_normalize_env(), None, None
-    if envs is not None:
-        market, joined = envs.get_attr("market")[0], envs.get_attr("seat")[0]
-        if len(market.moves_of(joined.name)) > 1:
-            seat, elsewhere = joined, envs.get_attr("elsewhere")[0]
-    assert model.observation_space.shape is not None
-    zeros = np.zeros(model.observation_space.shape)
-    if not isinstance(envs, VecNormalize) or not envs.norm_obs:
-        return LearnedPolicy(model, zeros, zeros + 1, UNLIMITED, seat, elsewhere)
-    statistics: Any = envs.obs_rms
-    return LearnedPolicy(
-        model, statistics.mean.copy(), statistics.var.copy(), envs.clip_obs, seat, elsewhere
+    envs = model.get_env()
+    assert envs is not None
+    market, seat = envs.get_attr("market")[0], envs.get_attr("seat")[0]
+    parts = _network(model)
+    layers = [part for part in parts if isinstance(part, nn.Linear)]
+    kinds = [ACTIVATIONS[type(part)] for part in parts if type(part) in ACTIVATIONS]
+    mean, var, clip = _scaling(model, seat.observation.dim)
+    facts = PolicyFacts(
+        market=market.name,
+        role=seat.name,
+        stages=seat.stages,
+        sees=field_sizes(seat.observation),
+        does=field_sizes(seat.action),
+        network=tuple(layer.out_features for layer in layers[:-1]),
+        activation=kinds[0] if kinds else "relu",
+        squashed=isinstance(model, SAC),
+        clip=clip,
+        algorithm=type(model).__name__,
+        steps=model.num_timesteps,
+        arguments=arguments_of(market),
     )
+    weights = tuple((_copy(layer.weight), _copy(layer.bias)) for layer in layers)
+    elsewhere, box = envs.get_attr("elsewhere")[0], seat.action
+    return TrainedPolicy(facts, weights, mean, var, box.low, box.high, seat, elsewhere)
 
 
-def load_policy(folder: str | Path, market: Market | None = None) -> LearnedPolicy:
-    """Read the policy of a finished run (the folder of one seed).
+def _network(model: BaseAlgorithm) -> list[nn.Module]:
+    """The parts of the network from observations to mean actions, in order."""
+    policy: Any = model.policy
+    if isinstance(model, SAC):
+        return [*policy.actor.latent_pi, policy.actor.mu]
+    return [*policy.mlp_extractor.policy_net, policy.action_net]
 
-    market: that it shall play; only who moves in several stages needs it. Where it learned some of
-            them, it tells the truth in the others
 
-    Its ``model.zip`` is a pickle, which can run anything: load only your own. Raises ValueError for
-    another folder.
+def _scaling(model: BaseAlgorithm, width: int) -> tuple[Tensor, Tensor, float]:
+    """Mean and variance of the observations, float64 [width] each, and the clip."""
+    envs = model.get_vec_normalize_env()
+    if not isinstance(envs, VecNormalize) or not envs.norm_obs:
+        zeros = torch.zeros(width, dtype=torch.float64)
+        return zeros, zeros + 1, UNLIMITED
+    statistics: Any = envs.obs_rms
+    mean, var = (
+        torch.tensor(part, dtype=torch.float64) for part in (statistics.mean, statistics.var)
+    )
+    return mean, var, float(envs.clip_obs)
+
+
+def _copy(parameter: Tensor) -> Tensor:
+    return parameter.detach().cpu().clone()
+
+
+def arguments_of(market: Market) -> dict[str, Any]:
+    """A market's arguments that differ from their defaults; none for a market of one's own.
+
+    >>> from marketenv import make_market
+    >>> arguments_of(make_market("reference_v0", game="first_price"))
+    {'game': 'first_price'}
     """
-    folder = Path(folder)
+    if market.name not in MARKETS:
+        return {}
+    defaults = MARKETS[market.name].config()
+    values = {name: (value, getattr(defaults, name)) for name, value in vars(market.config).items()}
+    return {
+        name: _as_json(value)
+        for name, (value, default) in values.items()
+        if value != default and name != "device"
+    }
+
+
+def _as_json(value: Any) -> Any:
+    """A value where JSON can hold it; the name of any other part."""
     try:
-        about = json.loads((folder / "policy.json").read_text(encoding="utf8"))
-        mean, var = np.array(about["mean"]), np.array(about["var"])
-        seat, elsewhere = None, None
-        if "role" in about and market is not None:
-            seat, elsewhere = (
-                learner_seat(market, about["role"], about.get("stages")),
-                truthful(market),
-            )
-        model = load_model(f"{about['algorithm']}:{folder / 'model.zip'}")
-        return LearnedPolicy(model, mean, var, about["clip"], seat, elsewhere)
-    except (OSError, KeyError, json.JSONDecodeError) as error:
-        raise ValueError(
-            f"{folder} holds no learned policy ({error}); wanted the folder of one seed of a run."
-        ) from error
+        return json.loads(json.dumps(value))
+    except TypeError:
+        return getattr(value, "__qualname__", type(value).__qualname__)
 
 
-def find_opponent(part: Any, market: Market) -> Any:
-    """What ``opponents`` names: a scripted strategy, ``run:folder``, or what the doors know.
+def save(
+    folder: Path, policy: TrainedPolicy, comparison: Comparison, seed: int, command: str | None
+) -> None:
+    """Write the policy of a finished run, with what it earns and the command that trained it.
 
-    Raises ValueError for a name that nobody knows, with its neighbour.
+    command: None where no command did
     """
-    if isinstance(part, str) and part.startswith("run:"):
-        return load_policy(part.removeprefix("run:"), market)
-    return find_part(market, part)
+    difference = comparison.difference
+    utility = {
+        "learned": float(comparison.learned.mean()),
+        "truthful": float(comparison.truthful.mean()),
+        "difference": difference.mean,
+        "low": difference.low,
+        "high": difference.high,
+        "pairs": len(comparison.learned),
+    }
+    facts = dataclasses.replace(policy.facts, utility=utility, seed=seed, command=command)
+    save_policy(folder / POLICY_FILE, dataclasses.replace(policy, facts=facts))
 
 
-def truthful(market: Market) -> Policy:
-    """The market's own truthful policy."""
-    return market.policies["truthful"]
+def command_of(config: TrainConfig, seed: int) -> str:
+    """The command that trains one seed with these settings, every setting written out.
+
+    >>> command_of(TrainConfig(steps=640, network=(8, 8), normalise=False), 3)
+    'python scripts/train.py --steps 640 --network 8 8 --no-normalise --seeds 3'
+    """
+    words = ["python", "scripts/train.py"]
+    for field in dataclasses.fields(config):
+        value, flag = getattr(config, field.name), field.name.replace("_", "-")
+        if field.name in FREE or value == field.default:
+            continue
+        if isinstance(value, bool):
+            words += [f"--{'' if value else 'no-'}{flag}"]
+        else:
+            parts = value if isinstance(value, tuple) else (value,)
+            words += [f"--{flag}", *map(str, parts)]
+    return shlex.join([*words, "--seeds", str(seed)])

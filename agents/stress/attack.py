@@ -196,9 +196,6 @@ class Attack:
 
         They cover every stage in which the role deviates; where it moves in several stages, names
         say the stage.
-
-        They are of every stage in which the role deviates, and are named by it where the role moves
-        in several.
         """
         return self._families(lambda move: lines(move, self.usual(move, bases), self.fields))
 

@@ -37,7 +37,8 @@ def curve(attack: Attack, family: Family, points: int = 41) -> Curve:
     """The gain along a family of one parameter: points x seeds as one batch.
 
     All members of a coalition deviate alike. The line ends where the box begins to clip every
-    report of the first deviator's role in the family's stage.
+    report of the first deviator's role in the family's stage. Raises ValueError for a family of a
+    stage in which that one does not deviate, and for one of several parameters.
 
     >>> from agents.lineups import find_profile
     >>> from agents.stress import JUDGE, families, seeds_of

@@ -38,8 +38,8 @@ class Family:
                reports of the fields that change [rows, size]; what no action means is clipped to
                what the nearest does
     field:     that changes, and unit: of the parameter, both of a family of one
-    stage:     in which it changes reports, "" for every stage;
-               label: the field in words, with the stage where that must be said
+    stage:     in which it changes reports, "" for every stage
+    label:     the field in words, with the stage where that must be said
     powers:    points of a line are spaced evenly by the logarithm of the parameter
     options:   what the parameters 0, 1, ... stand for, where it is a choice
     fit:       (this family, what is usual in its field) -> the same without parameters at which all
@@ -158,8 +158,8 @@ class Deviation:
 class Within:
     """A policy's answer in some fields and stages, and a base's in all others.
 
-    fields: names of the parts of the action that are the policy's, None for all;
-        stage: where they are, None for every stage
+    fields: names of the parts of the action that are the policy's, None for all
+    stage:  where they are, None for every stage
     """
 
     base: Policy

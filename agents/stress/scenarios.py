@@ -61,8 +61,7 @@ def play_scenario(scenario: str | Scenario, policy: Any, pairs: int = 256) -> Fo
     """Let the focal agents play a policy in a scenario, and then truth, on the same seeds.
 
     policy: a policy, a mixture (drawn per agent and episode), a scripted strategy or its name, what
-            the doors take for an opponent, or ``run:folder`` of a training run of one's own (such
-            files are pickles)
+            the doors take for an opponent, or ``run:folder`` of a training run
     pairs:  seeds; they are no training's and no other evaluation's
 
     Raises ValueError for unknown scenarios and policies, with the nearest name.
@@ -83,41 +82,71 @@ def play_policies(
     names no scale.
     """
     setting: Scenario = named_part(scenario, "scenario", SCENARIOS, "a Scenario", kind=Scenario)
-    market, others = setting.build()
-    parts = [*policies.values(), "truthful"]
-    profiles = [others | _focal(market, setting, part) for part in parts]
-    focal = [agent_names(market).index(agent) for agent in setting.focal]
-    utility = _play(market, profiles, seeds_of(SCENARIO, pairs))[..., focal].mean(2)
-    truthful = utility[-1]
-    scale = float(truthful.abs().mean()) if setting.scale is None else setting.scale
+    *others, truth = play_focal(setting, [*policies.values(), "truthful"], pairs)
+    scale = float(truth.returns.abs().mean()) if setting.scale is None else setting.scale
     # less is rounding: actions are float32
-    if not 1e-6 * float(utility.abs().max()) < scale < math.inf:
+    largest = max(float(one.returns.abs().max()) for one in (*others, truth))
+    if not 1e-6 * largest < scale < math.inf:
         raise ValueError(
             f"scenario {setting.name!r}: truth earns {scale:.3g} money there, too little to be a"
             " scale; give the scenario a scale."
         )
-    returns = zip(policies, utility[:-1], strict=True)
-    return {name: Focal(row, truthful, scale) for name, row in returns}
+    pairs_of = zip(policies, others, strict=True)
+    return {name: Focal(one.returns, truth.returns, scale) for name, one in pairs_of}
+
+
+@dataclass(frozen=True)
+class Episodes:
+    """Episodes of a scenario in which the focal agents play one policy, money.
+
+    returns: mean over the focal agents                 [pairs]
+    welfare: sum of all agents' utilities, and of what the accounts take, as the house of an auction
+                                                        [pairs]
+    paid:    sum of all payments by agents              [pairs]
+    """
+
+    returns: Float64[Tensor, "pairs"]
+    welfare: Float64[Tensor, "pairs"]
+    paid: Float64[Tensor, "pairs"]
+
+
+def play_focal(scenario: Scenario, parts: Sequence[Any], pairs: int) -> list[Episodes]:
+    """Let the focal agents play each of some policies, all on the same seeds and as one batch.
+
+    parts: what ``play_scenario`` takes as a policy
+    """
+    market, others = scenario.build()
+    profiles = [others | _focal(market, scenario, part) for part in parts]
+    focal = [agent_names(market).index(agent) for agent in scenario.focal]
+    return _play(market, profiles, focal, pairs)
+
+
+def play_truth(scenario: Scenario, pairs: int) -> Episodes:
+    """The episodes of a scenario's market in which all agents are truthful, on the same seeds."""
+    market, _ = scenario.build()
+    focal = [agent_names(market).index(agent) for agent in scenario.focal]
+    return _play(market, [find_profile(market)], focal, pairs)[0]
 
 
 def _play(
-    market: Market, profiles: Sequence[Profile], seeds: Tensor
-) -> Float64[Tensor, "profiles pairs agents"]:
-    """Utility of every profile on every seed; mixtures draw alike in all of them."""
+    market: Market, profiles: Sequence[Profile], focal: Sequence[int], pairs: int
+) -> list[Episodes]:
+    """Every profile on every seed; mixtures draw alike in all of them."""
     table: list[Policy] = []
-    rows = []
+    rows, seeds = [], seeds_of(SCENARIO, pairs)
     for profile in profiles:
         more, who = seat(market, profile, seeds)
         rows.append(who + len(table))
         table += more
-    return play(market, table, torch.stack(rows), seeds).utility
+    results = play(market, table, torch.stack(rows), seeds)
+    returns = results.utility[..., focal].mean(2)
+    # money is conserved: what agents pay and do not receive is what accounts take
+    welfare = (results.utility + results.paid - results.received).sum(2)
+    sums = (welfare, results.paid.sum(2))
+    return [Episodes(*one) for one in zip(returns, *sums, strict=True)]
 
 
 def _focal(market: Market, scenario: Scenario, part: Any) -> dict[str, Any]:
     """The focal agents' policy by their names."""
-    if isinstance(part, str) and part.startswith("run:"):
-        from ..rl.policy import find_opponent  # only who has trained needs stable-baselines3
-
-        part = find_opponent(part, market)
     profile = find_profile(market, dict.fromkeys(scenario.focal, part))
     return {name: profile[name] for name in scenario.focal}

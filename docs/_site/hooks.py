@@ -30,10 +30,9 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     # mkdocs takes the folder of its hooks from the path once they are loaded
     sys.path[:0] = [path for path in PATHS if path not in sys.path]
     groups: dict[str, list[Any]] = {}
-    title = ""
     for line in (ROOT / "docs/index.md").read_text("utf8").splitlines():
-        if re.fullmatch(r"[A-Z]\w+", line):
-            title = line
+        if heading := re.fullmatch(r"## (.+)", line):
+            title = heading[1]
         elif entry := re.match(r"\* \[(.+?)\]\((.+?)\)", line):
             path = entry[2].removeprefix("../")
             groups.setdefault(title, []).append({entry[1]: ROOT_PAGES.get(path, path)})
@@ -85,7 +84,7 @@ def target(link: str, anchor: str, source: str, path: str) -> str:
     place = posixpath.normpath(posixpath.join(posixpath.dirname(source), link))
     if place in described():
         goal = described()[place]
-    elif place in ROOT_PAGES or place.startswith("docs/"):
+    elif place in ROOT_PAGES or (place.startswith("docs/") and not place.endswith(".json")):
         goal = ROOT_PAGES.get(place, place.removeprefix("docs/"))
     else:
         return SOURCE + place + anchor

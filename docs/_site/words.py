@@ -18,5 +18,5 @@ def plain(text: str) -> str:
 def _code(text: str) -> str:
     """A shape as code, and a page's path as a link."""
     if text.startswith("docs/"):
-        return f"[`{text}`](../{text[5:-3]}.html)"
+        return f"[`{text}`](../{text[5:]})"
     return text if text.startswith("`") else f"`{text}`"

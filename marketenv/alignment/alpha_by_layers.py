@@ -7,7 +7,7 @@ those of an offer with reordered units are its seller's, reordered.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -29,7 +29,7 @@ from marketenv.alignment.alpha import (
 )
 from marketenv.alignment.merge import Offers, PairOrders
 from marketenv.alignment.spec import Permutations, split
-from marketenv.core.axes import Parameters
+from marketenv.core.axes import Parameters, slices
 from marketenv.core.bank import Layout, finite
 
 Ways = Int[Tensor, "markets buyers sellers width"]
@@ -110,7 +110,7 @@ def alpha_grid_by_layers(
     pairs, mask = pairs_of(own, offers, mask, grid, orders is not None), mask.to(own)
     ways = None if orders is None else _ways(model, orders, n)
     parts = []
-    for some in _slices(n_markets, max(1, limit_bytes // (n * places * size * own.element_size()))):
+    for some in slices(n_markets, max(1, limit_bytes // (n * places * size * own.element_size()))):
         merges = (own[some], offers[some], mask, pairs)
         lines = lines_of(model, *merges, None if ways is None else ways[some])
         on_grid = lines.losses(weights, some)
@@ -176,7 +176,7 @@ class Lines:
         width, space = len(self.buyer) * len(weights), self.own.new_empty(0)
         parts = [
             self._of_markets(markets, weights, _shift(markets, some.start), space)
-            for markets in _slices(len(self.own), max(1, self.model.at_once // max(1, width)))
+            for markets in slices(len(self.own), max(1, self.model.at_once // max(1, width)))
         ]
         on_grid = torch.cat(parts)
         on_grid = on_grid.where(on_grid.isfinite(), torch.nan)
@@ -188,7 +188,7 @@ class Lines:
         """Losses of some markets, or of one market in pieces; space: memory for mixtures."""
         model, first = self.model, self.model.outputs(self.own[markets], some)
         at_once, parts = max(1, model.at_once // len(first)), [first.new_empty(len(first), 0)]
-        for pairs in _slices(len(self.buyer), max(1, at_once // len(weights))):
+        for pairs in slices(len(self.buyer), max(1, at_once // len(weights))):
             start = first.index_select(1, self.buyer[pairs])
             drift = self._ends(first, markets, pairs, some).sub_(start)
             for points in weights.split(at_once):
@@ -252,13 +252,6 @@ def _between(
     out = start.new_empty(shape) if space is None else space.resize_(shape)
     weights = weights.view(-1, *[1] * (start.dim() - 2))
     return torch.addcmul(start[:, :, None], drift[:, :, None], weights, out=out).flatten(1, 2)
-
-
-def _slices(count: int, width: int) -> Iterator[slice]:
-    """Cut 0..count into slices of about one width, at most this one."""
-    width = -(-count // -(-count // width)) if count else width
-    for start in range(0, count, width):
-        yield slice(start, min(start + width, count))
 
 
 def _shift(some: slice, by: int) -> slice:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -39,6 +40,24 @@ MAX_SWEEPS = 100
 # one by one are matched, on a CPU, at most so many pairs, and pairs with so long a permutation
 FEW_PAIRS, WIDE = 16, 64
 LIMIT_BYTES = 256 * 2**20
+
+
+class Task(NamedTuple):
+    """Pairs to match.
+
+    models:         parameters                        [models, params]
+    target, source: the rows of each pair's models    int64 [pairs]
+    starts:         orders to begin with
+    max_sweeps:     most passes over all permutations
+    """
+
+    layout: Layout
+    plan: Plan
+    models: Float[Tensor, "models params"]
+    target: Int[Tensor, "pairs"]
+    source: Int[Tensor, "pairs"]
+    starts: Starts
+    max_sweeps: int
 
 
 def objective(
@@ -168,7 +187,8 @@ def match_among(
         rows = slice(row, row + chunk)
         begin = start and {name: order[rows] for name, order in start.items()}
         starts = _starts(layout, permutations, begin, known[rows], keys[rows], count)
-        parts.append(best(layout, plan, models, target[rows], source[rows], starts, max_sweeps))
+        pairs = target[rows], source[rows]
+        parts.append(best(Task(layout, plan, models, *pairs, starts, max_sweeps)))
     if len(parts) == 1:
         return parts[0]
     return {name: torch.cat([orders[name] for orders in parts]) for name in plan.sizes}
@@ -195,27 +215,21 @@ def alone(plan: Plan, models: Float[Tensor, "models params"], n_pairs: int) -> b
     return models.device.type == "cpu" and (n_pairs <= FEW_PAIRS or wide)
 
 
-def _alone(
-    layout: Layout,
-    plan: Plan,
-    models: Float[Tensor, "models params"],
-    target: Int[Tensor, "pairs"],
-    source: Int[Tensor, "pairs"],
-    starts: Starts,
-    max_sweeps: int,
-) -> Orders:
+def _alone(task: Task) -> Orders:
     """Match one pair after the other."""
-    models = models.detach() if models.dtype == torch.float32 else models.detach().double()
-    lengths, begins, flat = norms(models).tolist(), list(starts), models.numpy()
+    layout, plan, models = task.layout, task.plan, task.models.detach()
+    models = models if models.dtype == torch.float32 else models.double()
+    lengths, begins, flat = norms(models).tolist(), list(task.starts), models.numpy()
     rough = one_pair.large(layout, plan, lengths)
     view = functools.cache(lambda row: one_pair.views_of(layout, plan, flat[row], rough))
+    pairs = zip(task.target.tolist(), task.source.tolist(), strict=True)
     ends = []
-    for row, (to, of) in enumerate(zip(target.tolist(), source.tolist(), strict=True)):
+    for row, (to, of) in enumerate(pairs):
         end, tolerance = one_pair.identity(plan), PROGRESS * lengths[to] * lengths[of]
         if math.isfinite(tolerance):
             pair = one_pair.pair_of(plan, view(to), view(of), tolerance)
             begin = [_begin(orders, known, row) for orders, known in begins]
-            end = one_pair.best_of(pair, begin, max_sweeps)
+            end = one_pair.best_of(pair, begin, task.max_sweeps)
         ends.append(end)
     return {name: torch.from_numpy(np.array([end[name] for end in ends])) for name in plan.sizes}
 
@@ -227,22 +241,16 @@ def _begin(orders: Orders | None, known: Bool[Tensor, "pairs"], row: int) -> one
     return {name: order[row].numpy() for name, order in orders.items()}
 
 
-def _together(
-    layout: Layout,
-    plan: Plan,
-    models: Float[Tensor, "models params"],
-    target: Int[Tensor, "pairs"],
-    source: Int[Tensor, "pairs"],
-    starts: Starts,
-    max_sweeps: int,
-) -> Orders:
+def _together(task: Task) -> Orders:
     """Match all pairs at once."""
+    plan, target = task.plan, task.target
     with torch.inference_mode():  # a tenth less time, in many small steps
-        numbers, places = torch.unique(torch.cat([target, source]), return_inverse=True)
-        problem = problem_of(layout, plan, models[numbers], *places.view(2, len(target)))
+        numbers, places = torch.unique(torch.cat([target, task.source]), return_inverse=True)
+        models = task.models[numbers]
+        problem = problem_of(task.layout, plan, models, *places.view(2, len(target)))
         best = {name: torch.arange(n, device=target.device) for name, n in plan.sizes.items()}
         best = {name: order.repeat(len(target), 1) for name, order in best.items()}
-        best = _best_of(problem, best, starts, max_sweeps)
+        best = _best_of(problem, best, task.starts, task.max_sweeps)
     return {name: order.clone() for name, order in best.items()}
 
 

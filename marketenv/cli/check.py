@@ -8,20 +8,22 @@ import pickle
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from marketenv.cli.markets import people_and_stages
 from marketenv.cli.words import key_and_text, twice, value_of
-from marketenv.core.checks import keywords, refused
+from marketenv.core.checks import keywords, refused, whole
 from marketenv.core.lookup import unknown
 from marketenv.core.market import Market
 from marketenv.envs import MarketParallelEnv
 from marketenv.testing import CHECKS, Make
 
 EXAMPLE = "my_market:make or my_market.py:make"
+LARGEST_SEED = 2**32 - 1  # the checks use the next ones too
 
 
 def check_market(place: str, words: Sequence[str], seed: int, show: Callable[..., None]) -> bool:
@@ -30,12 +32,15 @@ def check_market(place: str, words: Sequence[str], seed: int, show: Callable[...
     place: module:factory or file.py:factory;   words: arguments of the factory as key=value
     show:  is called as ``print`` is
 
-    Returns whether all checks pass. Raises ValueError for a place or for words that name nothing.
+    Returns whether all checks pass. Raises ValueError for a place or for words that name nothing,
+    and for a seed that no market takes.
     """
-    env = market_at(place, words)
+    seed = whole(seed, "seed", most=LARGEST_SEED)
+    with _no_exit(place):
+        env = market_at(place, words)
     for line in (f"market: {env}", *people_and_stages(env.market)):
         show(line)
-    faulty = []
+    faulty: dict[str, str] = {}  # the fault of each check that fails
     for k, (name, check) in enumerate(CHECKS.items()):
         show(f"{k + 1:2}/{len(CHECKS)} {name:<15}", end="", flush=True)
         start = time.perf_counter()
@@ -43,11 +48,24 @@ def check_market(place: str, words: Sequence[str], seed: int, show: Callable[...
         show(f"{'FAULT' if fault else 'passes'} ({time.perf_counter() - start:.1f} s)")
         if fault:
             show(f"      wanted: {inspect.cleandoc(check.__doc__ or '').splitlines()[0]}")
-            show(f"      fault:  {fault}")
-            faulty.append(name)
+            same = [other for other, earlier in faulty.items() if earlier == fault]
+            show(f"      fault:  {f'the fault of {same[0]}' if same else fault}")
+            faulty[name] = fault
     passes = f"{len(CHECKS) - len(faulty)} of {len(CHECKS)} checks pass with seed {seed}"
     show(f"FAULTY: {passes}; faults: {', '.join(faulty)}." if faulty else f"SOUND: {passes}.")
     return not faulty
+
+
+@contextmanager
+def _no_exit(place: str) -> Iterator[None]:
+    """Refuse code that ends Python: the command would end without a verdict."""
+    try:
+        yield
+    except SystemExit as error:
+        raise ValueError(
+            f"{place} ends Python by sys.exit, wanted a market. In a script, put what is to run"
+            ' under: if __name__ == "__main__".'
+        ) from error
 
 
 def market_at(place: str, words: Sequence[str]) -> MarketParallelEnv:
@@ -82,11 +100,20 @@ def _module(where: str) -> ModuleType:
     folder, name = (file.parent, file.stem) if file.suffix == ".py" else (Path(), where)
     sys.path.insert(0, str(folder.resolve()))
     try:
-        return importlib.import_module(name)
+        # a name that begins with a dot is relative to a package, and there is none
+        module = None if name.startswith(".") else importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise  # the module is there, and imports another one that is not
-        raise ValueError(f"there is no module {name!r} here. Give {EXAMPLE}.") from error
+        module = None
+    if module is None:
+        raise ValueError(f"there is no module {name!r} here. Give {EXAMPLE}.")
+    if file.suffix == ".py" and Path(module.__file__ or "").resolve() != file.resolve():
+        raise ValueError(
+            f"the market is in {where!r}, but the name {name!r} is that of another module, which"
+            " Python imports instead; rename the file."
+        )
+    return module
 
 
 def arguments_of(factory: Callable[..., Any], name: str, words: Sequence[str]) -> dict[str, Any]:
@@ -126,7 +153,7 @@ def fault_of(check: Callable[[Make, int], None], make: Make, seed: int) -> str:
     """The fault that a check finds, in one line; "" for none."""
     try:
         check(make, seed)
-    except Exception as error:  # a market's own code may raise anything
+    except (Exception, SystemExit) as error:  # a market's own code may raise anything
         words = " ".join(str(error).split())
         if isinstance(error, AssertionError) and words:
             return words

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,7 +12,8 @@ from marketenv.cli.check import EXAMPLE, check_market
 from marketenv.cli.markets import list_markets, show_market
 from marketenv.cli.versions import list_versions
 
-FAULTY, WRONG = 1, 2  # exit codes
+# exit codes; the last one is that of a command whose reader goes, as shells count it
+FAULTY, WRONG, CLOSED = 1, 2, 141
 ROOT = Path(__file__).resolve().parents[2]  # the checkout, where there is one
 SOURCE = "https://github.com/marketenv/marketenv"
 # what is no part of the package: it needs the folders agents/ and scripts/ of the repository
@@ -28,13 +30,20 @@ SCRIPTS = {
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command; returns 0, 1 for a faulty market, or 2 for unusable arguments.
 
+    The code is 141 where the reader of its output goes before the end.
+
     words: of the command line; None for those of ``sys.argv``
     """
     words = sys.argv[1:] if words is None else words
     try:
         if words and words[0] in SCRIPTS:  # their options are their own
             raise ValueError(where_is(words[0]))
-        return _run(_parser().parse_args(words))
+        code = _run(_parser().parse_args(words))
+        print(end="", flush=True)  # there may be no output at all, as after >&-
+        return code
+    except BrokenPipeError:  # the reader has what it wants, as in marketenv list | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CLOSED
     except (ValueError, OSError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return WRONG

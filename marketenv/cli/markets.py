@@ -7,13 +7,15 @@ import inspect
 import re
 import shutil
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any, NamedTuple
 
 from marketenv.core.lookup import lookup
 from marketenv.core.market import Market
+from marketenv.envs.policy_files import PREFIX, load_trained, shipped
 from marketenv.markets.table import MARKETS, make_market, short_name
+from marketenv.metrics import Interval
 
 WIDEST = 100  # columns
 # several groups of arguments may stand in one line, with three spaces between them
@@ -44,11 +46,10 @@ def head(name: str) -> Iterator[str]:
     market = make_market(name)
     yield name
     yield from wrapped(about(name))
-    yield from wrapped(
-        "roles: " + ", ".join(f"{role.name} ({role.count})" for role in market.roles)
-    )
-    stages = ", ".join(stage.name for stage in market.stages)
-    yield from wrapped(f"stages of a round: {stages}; rounds of an episode: {market.horizon}")
+    for line in people_and_stages(market):
+        yield from wrapped(line)
+    if names := ", ".join(f"{PREFIX}{policy}" for policy in shipped(name)):
+        yield from wrapped(f"trained policies: {names}")
 
 
 def people_and_stages(market: Market) -> Iterator[str]:
@@ -83,6 +84,31 @@ def show_market(name: str) -> Iterator[str]:
         yield from _explained(Group({door: None}, meaning))
     yield ""
     yield "Give one on a command line as key=value, in Python as a keyword."
+    yield from trained_policies(name)
+
+
+def trained_policies(name: str) -> Iterator[str]:
+    """Lines on each policy that is shipped for a market: its training and its utility."""
+    policies = {policy: load_trained(policy).facts for policy in shipped(name)}
+    if policies:
+        yield ""
+        yield "Trained policies, for opponents=... of every door:"
+    for policy, facts in policies.items():
+        given = ", ".join(f"{key}={value!r}" for key, value in facts.arguments.items())
+        about = f"{facts.role}, {facts.algorithm}, {facts.steps} steps, {given or 'defaults'}"
+        yield from wrapped(PREFIX + policy, "  ")
+        yield from wrapped(about + _earnings(facts.utility), "      ")
+
+
+def _earnings(utility: Mapping[str, Any] | None) -> str:
+    """Words on the utility of a policy beside truth; none where it is not known."""
+    if utility is None:
+        return ""
+    gain = Interval(utility["difference"], utility["low"], utility["high"])
+    return (
+        f"; utility per episode {utility['learned']:.3f} money, truth {utility['truthful']:.3f}"
+        f" money, gain over truth {gain} money"
+    )
 
 
 def argument_groups(name: str) -> list[Group]:

@@ -18,9 +18,22 @@ params     the flattened parameters of one model
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from jaxtyping import Float, Int
 from torch import Tensor
 
 PerPair = Float[Tensor, "markets buyers sellers"]
 Keys = Int[Tensor, "*batch"]
 Parameters = Float[Tensor, "markets agents params"]
+
+
+def slices(count: int, width: int) -> Iterator[slice]:
+    """Cut 0..count into slices of about one width, at most this one.
+
+    >>> list(slices(5, 3))
+    [slice(0, 3, None), slice(3, 5, None)]
+    """
+    width = -(-count // -(-count // width)) if count else width
+    for start in range(0, count, width):
+        yield slice(start, min(start + width, count))

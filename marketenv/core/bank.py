@@ -61,7 +61,11 @@ class Layout:
 def finite(flat: Float[Tensor, "*batch params"]) -> Bool[Tensor, "*batch"]:
     """Whether all parameters of each model are finite; a tenth of the time of ``isfinite().all``.
 
+    A model without parameters is finite.
+
     >>> finite(torch.tensor([[1.0, -2.0], [torch.nan, 0.0], [0.0, -torch.inf]]))
     tensor([ True, False, False])
     """
+    if not flat.shape[-1]:
+        return flat.new_ones(flat.shape[:-1], dtype=torch.bool)
     return flat.abs().amax(-1) < torch.inf

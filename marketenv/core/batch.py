@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from marketenv.core.batch_state import BatchState, look, opened, played
 from marketenv.core.episodes import read_seeds
 from marketenv.core.finished import Finished
 from marketenv.core.market import Market, Report
+from marketenv.core.phase import library
 from marketenv.core.policy import Policy
 
 
@@ -27,11 +28,11 @@ class Turn:
 
     observations: what the movers of the coming stage see, by role [markets, count, dim]
     rewards:      0 in the middle of a round
-    terminated, truncated: also of markets that were over before
+    terminated, truncated: also of markets that were over before; False in the middle of a round
     report:       None in the middle of a round
     over:         numbers of the markets that ended in this step
     last:         where these markets stand, before a restart
-    final_observations: what their movers see there
+    ends:         computes ``final_observations``, once
     """
 
     observations: rounds.ByRole
@@ -41,7 +42,15 @@ class Turn:
     report: Report | None = None
     over: Int[Tensor, "some"] | None = None
     last: rounds.Situation | None = None
-    final_observations: rounds.ByRole | None = None
+    ends: Callable[[], rounds.ByRole] | None = None
+
+    @property
+    def final_observations(self) -> rounds.ByRole | None:
+        """What the movers see of the markets that ended, before a restart; computed if asked for.
+
+        None where no market ended.
+        """
+        return None if self.ends is None else self.ends()
 
 
 class Batch:
@@ -139,18 +148,20 @@ class Batch:
         last, ends = state.start, None
         if len(index):
             last = last if len(index) == self.n_markets else tree.rows(last, index)
-            ends = rounds.observe_end(self.market, last)
+            ends = functools.cache(lambda: rounds.observe_end(self.market, last))
+            if not all(map(library, self.market.phases)):
+                ends()  # a phase of a user's own may fail, and then nothing shall change
         if restart and len(state.over_markets):
             state = opened(self.market, state, over)
         return Turn(
-            observations=self._begin(state, None if again else ends),
+            observations=self._begin(state, None if again or restart or not ends else ends()),
             rewards=report.rewards,
             terminated=report.terminated,
             truncated=over & ~report.terminated,
             report=report,
             over=None if ends is None else index,
             last=None if ends is None else last,
-            final_observations=ends,
+            ends=ends,
         )
 
     def running(self) -> rounds.Situation:
@@ -215,7 +226,7 @@ class Batch:
         now = rounds.resume(self.market, state.start, state.moves, bool(state.over.all()))
         return self._stand(state, now, look(self.market, state, now))
 
-    @cached_property
+    @functools.cached_property
     def _about(self) -> saved.Facts:
         """Facts that differ between markets; computed once, for they depend on all of the data."""
         return saved.facts_of(self.market)

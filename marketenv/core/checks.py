@@ -187,10 +187,11 @@ def interval(
     (0.0, 2.0)
     """
     ends = [real_number(end) for end in entries(value) or ()]
-    ordered = len(ends) == 2 and least <= ends[0] <= ends[1] <= most and math.isfinite(ends[1])
-    if not ordered or (apart and ends[0] == ends[1]):
+    finite = len(ends) == 2 and all(map(math.isfinite, ends))
+    if not (finite and least <= ends[0] <= ends[1] <= most) or (apart and ends[0] == ends[1]):
         top = f" <= {most:g}" if math.isfinite(most) else ", both finite"
-        bounds = f"{least:g} <= low {'<' if apart else '<='} high{top}"
+        floor = f"{least:g} <= " if math.isfinite(least) else ""
+        bounds = f"{floor}low {'<' if apart else '<='} high{top}"
         raise refused(name, value, f"an interval (low, high), {bounds}")
     return ends[0], ends[1]
 

@@ -26,22 +26,25 @@ def no_hidden_draws(who: str, instead: str) -> Iterator[None]:
     ValueError: a lottery draws from torch's generator, so equal seeds would give other numbers;
     wanted: draws from keys.
     """
-    before = _states()
+    before = states()
     try:
         yield
-        moved = [
-            name for name, state in _states().items() if not _same(state, before.get(name, state))
-        ]
+        names = moved(before)
     finally:
         _restore(before)
-    if moved:
+    if names:
         raise ValueError(
-            f"{who} draws from {', '.join(moved)}, so equal seeds would give other numbers; wanted:"
+            f"{who} draws from {', '.join(names)}, so equal seeds would give other numbers; wanted:"
             f" {instead}."
         )
 
 
-def _states() -> dict[str, Any]:
+def moved(before: dict[str, Any]) -> list[str]:
+    """The generators that no longer stand where they stood, by their names in ``states``."""
+    return [name for name, state in states().items() if not _same(state, before.get(name, state))]
+
+
+def states() -> dict[str, Any]:
     """Where each generator stands; those of CUDA devices where they are in use."""
     states = {"torch's generator": [torch.get_rng_state()], "NumPy's random": np.random.get_state()}
     if torch.cuda.is_initialized():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -14,6 +15,7 @@ from marketenv.core.lookup import unknown
 from marketenv.core.moves import Move
 from marketenv.core.numbers import real
 
+NO_KEYS = torch.empty(0, dtype=torch.int64, device="cpu")  # of a policy that draws nothing
 ELSEWHERE = (  # what else may stand for a policy than a name of the market's table
     " Or give a policy, an object policy(observation, move, keys) -> actions, or 'module:name' of"
     " one that Python can import. The scripted strategies, such as shade, lie in the folder agents"
@@ -75,6 +77,34 @@ def actions_of(
             " observation."
         )
     return move.action.check(actions.to(observation.device, torch.float32), subject)
+
+
+def answers_of(
+    move: Move,
+    parts: Sequence[Policy | None],
+    observation: Float[Tensor, "markets agents dim"],
+    keys: Int[Tensor, "markets agents"] | None,
+) -> Float[Tensor, "markets agents width"]:
+    """The actions of a role's policies, each asked once; 0 where an agent has none.
+
+    keys: None where no policy wants any
+    """
+
+    def answer(policy: Policy, rows: slice | list[int]) -> Tensor:
+        own_keys = NO_KEYS
+        if keys is not None and draws_keys(policy):
+            own_keys = keys[:, rows].flatten()
+        flat = actions_of(policy, observation[:, rows].flatten(0, 1), move, own_keys)
+        return flat.unflatten(0, (len(observation), -1))
+
+    policies = {id(part): part for part in parts if part is not None}.values()
+    if len(policies) == 1 and None not in parts:
+        return answer(next(iter(policies)), slice(None))
+    actions = observation.new_zeros(len(observation), move.count, move.action.dim)
+    for policy in policies:
+        rows = [k for k, part in enumerate(parts) if part is policy]
+        actions[:, rows] = answer(policy, rows)
+    return actions
 
 
 def find_policy(part: Any, table: dict[str, Any]) -> Policy:

@@ -17,7 +17,7 @@ from marketenv.core import contract, draws, tree
 from marketenv.core.market import Market, Move, Report, Tested
 from marketenv.core.observations import packed, shaped
 from marketenv.core.parts import fits, taken
-from marketenv.core.policy import Policy, actions_of, draws_keys
+from marketenv.core.policy import Policy, actions_of, answers_of, draws_keys
 from marketenv.core.precision import full_precision
 from marketenv.core.situation import (
     ByRole,
@@ -49,8 +49,6 @@ __all__ = [
     "terminated",
     "test_scores",
 ]
-
-NO_KEYS = torch.empty(0, dtype=torch.int64, device="cpu")  # of a policy that draws nothing
 
 # --- the engine -----------------------------------------------------------------------------------
 
@@ -223,35 +221,7 @@ def act(
     for role, move in moves.items():
         parts = [None if agent in skip else policies[agent] for agent in move.agents]
         role_keys = None if keys is None else keys[:, market.people.rows[role]]
-        actions[role] = _answers(move, parts, observations[role], role_keys)
-    return actions
-
-
-def _answers(
-    move: Move,
-    parts: Sequence[Policy | None],
-    observation: Float[Tensor, "markets agents dim"],
-    keys: Int[Tensor, "markets agents"] | None,
-) -> Float[Tensor, "markets agents width"]:
-    """The actions of a role's policies, each asked once; 0 where an agent has none.
-
-    keys: None where no policy wants any
-    """
-
-    def answer(policy: Policy, rows: slice | list[int]) -> Tensor:
-        own_keys = NO_KEYS
-        if keys is not None and draws_keys(policy):
-            own_keys = keys[:, rows].flatten()
-        flat = actions_of(policy, observation[:, rows].flatten(0, 1), move, own_keys)
-        return flat.unflatten(0, (len(observation), -1))
-
-    policies = {id(part): part for part in parts if part is not None}.values()
-    if len(policies) == 1 and None not in parts:
-        return answer(next(iter(policies)), slice(None))
-    actions = observation.new_zeros(len(observation), move.count, move.action.dim)
-    for policy in policies:
-        rows = [k for k, part in enumerate(parts) if part is policy]
-        actions[:, rows] = answer(policy, rows)
+        actions[role] = answers_of(move, parts, observations[role], role_keys)
     return actions
 
 

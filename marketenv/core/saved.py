@@ -18,7 +18,9 @@ from marketenv.core import rounds, storage, tree
 from marketenv.core.batch_state import BatchState
 from marketenv.core.episodes import EpisodeSeeds
 from marketenv.core.finished import Finished
+from marketenv.core.floor import Floor
 from marketenv.core.market import Market, Move
+from marketenv.core.numbers import has_nan
 from marketenv.core.words import plain
 
 Facts = dict[str, str | None]  # words of each argument; None where they cannot be compared
@@ -100,6 +102,7 @@ def read(path: str | Path, market: Market, facts: Facts, n_markets: int) -> Batc
         over=extra["ended"],
     )
     _check_time(path, saved, market)
+    _check_numbers(path, start.floor, saved.finished.earned)
     return dataclasses.replace(saved, start=tree.reopened(start, start.floor.seeds))
 
 
@@ -210,6 +213,13 @@ def _wanted(market: Market, moves: Mapping[str, Move], n_markets: int) -> dict[s
     for name, move in moves.items():
         wanted[name] = (n_markets, move.count, move.action.dim), torch.float32
     return wanted
+
+
+def _check_numbers(path: str | Path, floor: Floor, earned: Tensor) -> None:
+    """Refuse NaN on the floor and in rewards; a phase may have it in its memory and its facts."""
+    for name, tensor in {**tree.leaves(floor), "earned": earned}.items():
+        if tensor.is_floating_point() and has_nan(tensor):
+            raise _impossible(path, f"{name} has NaN")
 
 
 def _check_time(path: str | Path, saved: BatchState, market: Market) -> None:

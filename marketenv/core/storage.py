@@ -1,4 +1,4 @@
-"""Save and restore a market's state: tensors as safetensors, facts as JSON in the file's header.
+"""Save and restore states of markets: tensors as safetensors, facts as JSON in the file's header.
 
 Nothing is unpickled, so a file from a stranger can do no harm.
 """
@@ -61,11 +61,20 @@ def save(
     """
     tensors = {f"state.{n}": t for n, t in tree.leaves(state).items()}
     tensors |= {f"extra.{n}": t for n, t in (extra or {}).items()}
+    write(path, tensors, about, FORMAT)
+
+
+def write(path: str | Path, tensors: dict[str, Tensor], about: dict[str, Any], kind: str) -> None:
+    """Write tensors and facts about them with a checksum, or nothing.
+
+    about: the facts, as JSON can hold them
+    kind:  of the file, with the version of its format
+    """
     # a tensor of one number may have any strides, which only this form of clone makes plain
     plain = torch.contiguous_format
     copies = {n: t.detach().cpu().clone(memory_format=plain) for n, t in tensors.items()}
     text = json.dumps(about)
-    header = {"format": FORMAT, "about": text, "sha256": _fingerprint(copies, text)}
+    header = {"format": kind, "about": text, "sha256": _fingerprint(copies, text)}
     with whole_file(path) as part:
         save_file(copies, str(part), header)
 
@@ -95,9 +104,7 @@ def load(
     Raises ValueError for a missing, damaged or foreign file, and for a state of another market or
     number of markets.
     """
-    header, content = _read(path)
-    _check_header(path, header, content)
-    about = _facts(path, header.get("about", ""))
+    about, content = read(path, FORMAT)
     if check is not None:
         check(about)
     tensors = {name: tensor.to(device) for name, tensor in content.items()}
@@ -111,11 +118,23 @@ def load(
     return tree.replaced(like, state), about, extra
 
 
-def _check_header(path: str | Path, header: dict[str, str], tensors: dict[str, Tensor]) -> None:
+def read(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The facts and tensors of a file that ``write`` wrote.
+
+    Raises ValueError for a missing or damaged file, and for another kind of file.
+    """
+    header, content = _read(path)
+    _check_header(path, header, content, kind)
+    return _facts(path, header.get("about", "")), content
+
+
+def _check_header(
+    path: str | Path, header: dict[str, str], tensors: dict[str, Tensor], kind: str
+) -> None:
     """Refuse another format, and a content that does not match its checksum."""
-    if header.get("format") != FORMAT:
+    if header.get("format") != kind:
         raise ValueError(
-            f"{path} has format {header.get('format')!r}, wanted {FORMAT!r}: it was not written by"
+            f"{path} has format {header.get('format')!r}, wanted {kind!r}: it was not written by"
             " this library's save(), or by another release of it. Save it anew."
         )
     if header.get("sha256") != _fingerprint(tensors, header.get("about", "")):

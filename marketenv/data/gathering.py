@@ -16,6 +16,7 @@ Keys = Int[Tensor, "markets"]
 
 # row numbers that are drawn at once; bounds memory, suits a cache, changes no row
 CHUNK = 2**19
+MOST_GROUPS = 2**15  # of which a number and 48 random bits fit into an int64
 
 
 def ceil(numerator: Int[Tensor, "..."], denominator: int) -> Int[Tensor, "..."]:
@@ -46,7 +47,8 @@ def by_class(
     label = labels[rows]
     counts = torch.bincount(label)
     rank = torch.arange(len(rows), device=rows.device) - (counts.cumsum(0) - counts)[label]
-    return rows[_mixed_within(label[None], draws.fold(keys, "by class"))], label, rank
+    mixed = _mixed_within(label[None], len(counts), draws.fold(keys, "by class"))
+    return rows[mixed], label, rank
 
 
 def drawn_apart(
@@ -96,13 +98,16 @@ def gathered(
         )
     within = torch.arange(width, device=pool.device).minimum(size[..., None] - 1)
     place = (start[..., None] + within).flatten(1)
-    by_owner = pool.gather(1, _mixed_within(owner, draws.fold(keys, "order")))
+    by_owner = pool.gather(1, _mixed_within(owner, n_agents + 1, draws.fold(keys, "order")))
     return by_owner.gather(1, place).unflatten(1, (n_agents, width)), size
 
 
 def _mixed_within(
-    groups: Int[Tensor, "#batch places"], keys: Int[Tensor, "batch"]
+    groups: Int[Tensor, "#batch places"], n_groups: int, keys: Int[Tensor, "batch"]
 ) -> Int[Tensor, "batch places"]:
-    """Order of places that sorts them by group (below 2^15) and at random inside each group."""
+    """Order of places that sorts them by group, 0 to n_groups - 1, and at random inside each."""
     noise = (draws.uniform(keys, groups.shape[-1]) * 2.0**48).long()
-    return (groups * 2**48 + noise).argsort(dim=-1, stable=True)
+    if n_groups <= MOST_GROUPS:
+        return (groups * 2**48 + noise).argsort(dim=-1, stable=True)
+    order = noise.argsort(dim=-1, stable=True)
+    return order.gather(1, groups.expand_as(order).gather(1, order).argsort(dim=-1, stable=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ def read_idx(path: Path) -> Tensor:
     try:
         with open_file(path, "rb") as file:
             raw = file.read()
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"cannot read {path} ({error}); fetch the file again.") from error
     n_axes = raw[3] if len(raw) >= 4 and raw[:3] == b"\0\0\x08" else 0
     start, shape = 4 + 4 * n_axes, [0]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,7 @@ class LearnerTurn:
     rewards:      the sum over all stages of the step: they arrive with the learner's last move of a
                   round
     report:       of the round that ended in this step, or None
-    final:        in markets that ended, what the learner's agents see of the old episode; elsewhere
-                  as ``observations``
+    ends:         computes ``final``, once
     """
 
     observations: Float[Tensor, "markets agents dim"]
@@ -40,7 +40,15 @@ class LearnerTurn:
     terminated: Bool[Tensor, "markets"]
     truncated: Bool[Tensor, "markets"]
     report: Report | None
-    final: Float[Tensor, "markets agents dim"]
+    ends: Callable[[], Tensor]
+
+    @property
+    def final(self) -> Float[Tensor, "markets agents dim"]:
+        """What the learner's agents see of the old episode in markets that ended; if asked for.
+
+        Elsewhere it is as ``observations``.
+        """
+        return self.ends()
 
 
 class LearnerBatch:
@@ -122,13 +130,11 @@ class LearnerBatch:
             # at most one round ends in a step
             last = next((turn for turn in turns if turn.report is not None), turns[0])
             observations, rewards = self._observations(self.batch), last.rewards[:, self._columns]
+            ends = functools.cache(lambda: self._final(last, observations))
+            if self.market.cut:
+                ends()  # policies of a user's own may play on, and fail: then nothing shall change
             return LearnerTurn(
-                observations,
-                rewards,
-                last.terminated,
-                last.truncated,
-                last.report,
-                self._final(last, observations),
+                observations, rewards, last.terminated, last.truncated, last.report, ends
             )
 
     def load(self, path: str | Path, restart: bool) -> Float[Tensor, "markets agents dim"]:
@@ -217,10 +223,11 @@ class LearnerBatch:
         learner needs a value. Where the game is really over, and the learner does not move first,
         there is nothing to see.
         """
-        if turn.over is None or turn.last is None or turn.final_observations is None:
+        ends = turn.final_observations
+        if turn.over is None or turn.last is None or ends is None:
             return observations
         first, goes_on = self.market.stages[0].name, self._goes_on(turn.last.floor)
-        final = self._mine(first, turn.final_observations, goes_on)
+        final = self._mine(first, ends, goes_on)
         if first not in self.seat.stages and bool(goes_on.any()):
             final[goes_on] = self._peek(tree.rows(turn.last, goes_on.nonzero()[:, 0]))
         if len(turn.over) == len(observations):

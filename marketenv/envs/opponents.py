@@ -1,4 +1,4 @@
-"""Policies for the agents that do not learn: scripted ones, or stable-baselines3 models."""
+"""Policies for the agents that do not learn: scripted ones, trained ones, or SB3 models."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from marketenv.core.lookup import unknown
 from marketenv.core.market import Market, Move, agent_names, role_of
 from marketenv.core.policy import Policy, find_policy
 from marketenv.envs import spaces
+from marketenv.envs.policy_files import PREFIX, load_trained
 from marketenv.envs.seats import Seat, door_seat, learner_seat
+from marketenv.envs.trained import TrainedPolicy
 
 
 @dataclass(frozen=True)
@@ -185,8 +187,11 @@ def load_model(spec: str) -> Any:
 def one_policy(part: Any, market: Market) -> Policy:
     """A policy: an object, a name in the market's table, ``"module:name"``, a model or its file.
 
-    A file is named with its algorithm: ``"ppo:file.zip"``.
+    A model's file is named with its algorithm: ``"ppo:file.zip"``; a trained policy by
+    ``"trained:name"`` or ``"trained:file.safetensors"``.
     """
+    if isinstance(part, str) and part.startswith(PREFIX):
+        return load_trained(part.removeprefix(PREFIX), market)
     if isinstance(part, str) and part.endswith(".zip"):
         return SeatedModel(load_model(part), market)
     if hasattr(part, "predict"):
@@ -198,7 +203,7 @@ def find_opponents(parts: Any, market: Market) -> dict[str, Policy]:
     """One policy per agent, from one part for all or a mapping from agent or role names to parts.
 
     Agents that are not in the mapping play truthfully. Raises ValueError for a name that is neither
-    an agent nor a role, and for a model that fits no seat of the agent or role.
+    an agent nor a role, and for a trained policy or model that fits no seat of the agent or role.
     """
     if not isinstance(parts, Mapping):
         return dict.fromkeys(agent_names(market), one_policy(parts, market))
@@ -208,7 +213,7 @@ def find_opponents(parts: Any, market: Market) -> dict[str, Policy]:
             raise unknown("agent or role", name, known)
     shared = {name: one_policy(part, market) for name, part in parts.items()}
     for name, policy in shared.items():
-        if isinstance(policy, SeatedModel):
+        if isinstance(policy, SeatedModel | TrainedPolicy):
             policy.check(name if name in market.people.roles else role_of(market, name).name)
     truthful, policies = one_policy("truthful", market), {}
     for role in market.roles:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from marketenv.core.market import Market, Report, role_of
 from marketenv.core.numbers import numbers
 from marketenv.core.undo import undone
 from marketenv.envs import spaces
-from marketenv.envs.learner import LearnerBatch
+from marketenv.envs.lazy_infos import LazyInfos
+from marketenv.envs.learner import LearnerBatch, LearnerTurn
 
 MODES = {mode.name: mode for mode in AutoresetMode} | {mode.value: mode for mode in AutoresetMode}
 
@@ -99,7 +101,7 @@ class MarketVectorEnv(VectorEnv):
     def step(
         self, actions: Any
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """Step all markets with the learner's actions [num_envs, ...].
+        """Step all markets with the learner's actions [num_envs, ...]; infos are made when read.
 
         Raises ValueError for bad actions, and in mode ``DISABLED`` where a market is over; nothing
         changes then.
@@ -115,13 +117,12 @@ class MarketVectorEnv(VectorEnv):
         same = self.autoreset_mode is AutoresetMode.SAME_STEP
         with undone(self._batch):
             turn = self._learner.step(mine[:, None], restart=same, anew=anew)
-            terminated, truncated = turn.terminated.cpu().numpy(), turn.truncated.cpu().numpy()
-            infos, over = self._infos(), terminated | truncated
-            if same and turn.report is not None and over.any():
-                infos |= self._final(turn.final, turn.report, over)
+            infos = LazyInfos(partial(self._after, turn if same else None, self._batch.infos()))
         rewards = turn.rewards[:, 0].cpu().numpy().copy()
-        ends = terminated.copy(), truncated.copy()  # a CPU's arrays share the market's memory
-        return self._mine(turn.observations), rewards, *ends, infos
+        # a CPU's arrays share the market's memory
+        terminated = turn.terminated.cpu().numpy().copy()
+        truncated = turn.truncated.cpu().numpy().copy()
+        return self._mine(turn.observations), rewards, terminated, truncated, infos
 
     def save(self, path: str | Path) -> None:
         """Write all running markets to a file; an environment that loads it goes on to the bit.
@@ -166,6 +167,14 @@ class MarketVectorEnv(VectorEnv):
 
     def _mine(self, observations: Tensor) -> np.ndarray:
         return observations[:, 0].cpu().numpy().copy()
+
+    def _after(self, turn: LearnerTurn | None, facts: Mapping[str, Tensor]) -> dict[str, Any]:
+        """The infos of a step; turn: None where episodes that end do not begin anew in it."""
+        infos = self._info_columns(facts, np.ones(self.num_envs, dtype=bool))
+        if turn is None or turn.report is None:
+            return infos
+        over = (turn.terminated | turn.truncated).cpu().numpy()
+        return infos | self._final(turn.final, turn.report, over) if over.any() else infos
 
     def _final(self, observations: Tensor, report: Report, over: np.ndarray) -> dict[str, Any]:
         """The infos of episodes that ended in a step that began the next ones."""

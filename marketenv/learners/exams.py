@@ -78,6 +78,16 @@ def check_exam(params: Float[Tensor, "markets k params"], size: int, owners: int
         )
 
 
+def check_sizes(exam: Exam, sizes: tuple[int, ...]) -> None:
+    """Refuse sizes of classes that are not those of one exam for all markets."""
+    rows, good = exam.x.shape[1], all(type(size) is int and size > 0 for size in sizes)
+    if exam.owners != 1 or not sizes or not good or sum(sizes) != rows:
+        raise ValueError(
+            f"sizes are {sizes} of an exam with {exam.owners} owners and {rows} examples, wanted"
+            f" numbers of examples >= 1, one for each class, which sum to {rows}, and one owner."
+        )
+
+
 def finite(
     params: Float[Tensor, "markets k params"],
     loss: Float[Tensor, "markets k *classes"],

@@ -95,12 +95,12 @@ def _augmented(
 def open_feed(
     shards: Shards,
     batch_size: int | None,
-    order: Int[Tensor, "models"] | None,
+    order: Int[Tensor, "some"] | None,
     keys: Int[Tensor, "models"],
     augment: Augment | None = None,
     shape: tuple[int, ...] | None = None,
 ) -> Feed:
-    """Order the examples of a round; models stand in ``order`` (None: as they are).
+    """Order the examples of a round for the models of ``order`` (None: for all, as they are).
 
     augment: see ``Training``; it takes features in ``shape`` (None: as they lie in the pool)
     """

@@ -12,20 +12,28 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from marketenv.core import draws
+from marketenv.core.axes import slices
 from marketenv.core.bank import Layout
 from marketenv.core.checks import Check, check_fields, choice, each, or_none, whole
 from marketenv.core.precision import full_precision
 from marketenv.core.shards import Shards
 from marketenv.learners import exams, objectives
 from marketenv.learners.exams import Exam
-from marketenv.learners.feed import open_feed
-from marketenv.learners.mlp_passes import Descent, workspace
+from marketenv.learners.feed import Feed, open_feed
+from marketenv.learners.mlp_passes import Descent, at_once, workspace
 from marketenv.learners.mlp_scores import Scorer
 from marketenv.learners.optimizers import optimizer_of, slot_count
 from marketenv.learners.protocol import FirstLinear, Permutations, Scores
 from marketenv.learners.randomness import check_augment
 from marketenv.learners.stacks import open_stacks
-from marketenv.learners.training import DEFAULT, Pull, Training, check_round, schedule
+from marketenv.learners.training import (
+    DEFAULT,
+    Pull,
+    Training,
+    check_round,
+    parts_of,
+    schedule,
+)
 
 # inputs of a layer -> (bound of its weights, bound of its biases), both drawn uniformly
 INITS: dict[str, Callable[[int], tuple[float, float]]] = {
@@ -141,19 +149,37 @@ class MLP:
         """Train every model for one round of steps; a model of effort 0 does not change.
 
         A step's weight below 1 scales its move; momentum and Adam's means advance by whole steps.
+        On a CPU as many models as its cache holds take all their steps before the next ones begin.
         """
         check_round(self.layout.size, self.slots, params, slots, effort, keys, pull)
         optimizer = optimizer_of(self.training)
         with torch.no_grad():
             order, steps = schedule(effort, self.training.steps)
             stacks = open_stacks(self.layout, optimizer, params, slots, order, pull)
-            batch, augment = self.training.batch_size, self.training.augment
-            feed = open_feed(material, batch, order, keys, augment, self.feature_shape)
-            objective, space = objectives.OBJECTIVES[self.task], workspace(self.widths, feed.x)
-            descent = Descent(self.layers, objective, stacks, optimizer, space)
-            for step in steps:
-                descent.take(step, *feed.batch(step))
+            objective, batch = objectives.OBJECTIVES[self.task], self.training.batch_size
+            width = at_once(self.widths, batch or material.index.shape[1], stacks, optimizer)
+            for some in slices(len(params), width):
+                feed = self._feed(material, order, keys, some)
+                space = workspace(self.widths, feed.x)
+                descent = Descent(self.layers, objective, stacks.part(some), optimizer, space)
+                for step in parts_of(steps, some):
+                    descent.take(step, *feed.batch(step))
             return stacks.close()
+
+    def _feed(
+        self,
+        material: Shards,
+        order: Int[Tensor, "models"] | None,
+        keys: Int[Tensor, "models"],
+        some: slice,
+    ) -> Feed:
+        """The examples of some of the models, which stand in ``order`` (None: as they are)."""
+        if order is None and some.stop - some.start < len(keys):
+            order = torch.arange(len(keys), device=keys.device)
+        models, augment = None if order is None else order[some], self.training.augment
+        return open_feed(
+            material, self.training.batch_size, models, keys, augment, self.feature_shape
+        )
 
     def forward(
         self, views: dict[str, Tensor], x: Float[Tensor, "batch *features"]
@@ -186,6 +212,7 @@ class MLP:
         self, params: Float[Tensor, "markets k params"], exam: Exam, sizes: tuple[int, ...]
     ) -> Scores:
         """Scores on each class of a shared exam in one pass, as ``ByClass`` says."""
+        exams.check_sizes(exam, sizes)
         return self._scorer.scores(params, exam, sizes=sizes)
 
     @property

@@ -13,6 +13,22 @@ from marketenv.learners.optimizers import Optimizer
 from marketenv.learners.stacks import Stacks
 from marketenv.learners.training import Step
 
+CACHE = 2**23  # bytes on which steps of a CPU run fastest
+
+
+def at_once(widths: tuple[int, ...], batch: int, stacks: Stacks, optimizer: Optimizer) -> int:
+    """How many models to train at once: on a CPU those that fit its cache, elsewhere all.
+
+    widths: numbers that enter and leave each layer, as in ``MLP.widths``
+    batch:  examples of a step
+    """
+    if stacks.params.device.type != "cpu":
+        return max(1, len(stacks.params))
+    pulled = stacks.pull is not None  # which takes its centre, and the gradient that it joins
+    copies = 1 + optimizer.buffers + 2 * pulled
+    numbers = copies * stacks.layout.size + batch * sum((*widths, *widths[1:-1]))
+    return max(1, CACHE // (4 * numbers))
+
 
 def workspace(widths: tuple[int, ...], x: Float[Tensor, "models batch features"]) -> list[Tensor]:
     """Memory for each layer's outputs and, for hidden layers, their slopes.

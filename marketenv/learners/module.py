@@ -209,7 +209,11 @@ class ModuleLearner:
     def class_scores(
         self, params: Float[Tensor, "markets k params"], exam: Exam, sizes: tuple[int, ...]
     ) -> Scores:
-        """Scores on each class of a shared exam in one pass, as ``ByClass`` says."""
+        """Scores on each class of a shared exam in one pass, as ``ByClass`` says.
+
+        Batch norms pool all examples of the exam, so that their scores are other ones.
+        """
+        exams.check_sizes(exam, sizes)
         return self._scored(params, exam, sizes)
 
     @no_hidden_draws("the module", ADVICE)

@@ -143,6 +143,7 @@ class ByClass(Protocol):
         """Score k models of every market on each class of an exam: each [markets, k, classes].
 
         exam:  one for all markets, whose examples stand class by class
-        sizes: examples of each class
+        sizes: examples of each class, at least one
+        Raises ValueError for sizes that do not sum to the exam's examples.
         """
         ...

@@ -67,6 +67,19 @@ class Stacks:
         """A tensor's gradient with the pull's term; itself without a pull."""
         return gradient if self.pull is None else self.drift(name, step).add_(gradient)
 
+    def part(self, some: slice) -> Stacks:
+        """Some of the models, which change with it in place."""
+        return Stacks(
+            self.layout,
+            None if self.order is None else self.order[some],
+            self.params[some],
+            self.slots[some],
+            {name: tensor[some] for name, tensor in self.theta.items()},
+            {name: tuple(b[some] for b in buffers) for name, buffers in self.buffers.items()},
+            self.count[some],
+            None if self.pull is None else Pull(self.pull.centre[some], self.pull.strength[some]),
+        )
+
     def begin(self, step: Step) -> Tensor:
         """Count the step for the models that take part in it, and return their counts [active].
 

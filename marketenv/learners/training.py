@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from marketenv.core.bank import finite
 from marketenv.core.checks import Check, check_fields, number, or_none, refused, text, whole
 
 # (x [active, batch, *features], keys int64 [active], models int64 [active]) -> x of the same shape
@@ -115,7 +116,7 @@ class Pull:
             raise ValueError(
                 f"strength has {strength[wrong][0]:g}, wanted finite numbers >= 0; 0 pulls nowhere."
             )
-        wrong = ~centre.isfinite().all(1)
+        wrong = ~finite(centre)
         if bool(wrong.any()):
             raise ValueError(
                 f"centre is not finite for model {int(wrong.nonzero()[0])}, wanted finite numbers:"
@@ -126,7 +127,10 @@ class Pull:
     def ordered(self, order: Int[Tensor, "models"] | None, dtype: torch.dtype) -> Pull:
         """The pull of models in another order (None: in this order), as numbers of the type."""
         centre, strength = self.centre.to(dtype), self.strength.to(dtype)
-        return Pull(centre, strength) if order is None else Pull(centre[order], strength[order])
+        if order is not None:
+            return Pull(centre[order], strength[order])
+        same = centre is self.centre and strength is self.strength
+        return self if same else Pull(centre, strength)
 
 
 @dataclass(frozen=True)
@@ -147,6 +151,22 @@ class Step:
     def shaped(self, like: Float[Tensor, "active *rest"]) -> Tensor:
         """The weights with trailing axes of length 1, ready to scale ``like``."""
         return self.weight.view(-1, *[1] * (like.dim() - 1))
+
+    def part(self, some: slice) -> Step:
+        """The same step of some models; perhaps none of them takes part."""
+        active = min(max(self.active - some.start, 0), some.stop - some.start)
+        return Step(self.number, active, self.weight[some], self.partial)
+
+
+def parts_of(steps: list[Step], some: slice) -> list[Step]:
+    """The steps of a round in which some models take part.
+
+    >>> _, plan = schedule(torch.tensor([1.0, 0.25]), 2)
+    >>> [(s.number, s.active) for s in parts_of(plan, slice(1, 2))]
+    [(0, 1)]
+    """
+    parts = [step.part(some) for step in steps]
+    return [part for part in parts if part.active]
 
 
 def schedule(

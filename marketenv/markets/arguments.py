@@ -54,13 +54,16 @@ GAME: dict[str, Check] = {
     "max_cycles": partial(whole, least=1),
     "horizon": partial(choice, known=HORIZONS),
 }
-TRAINED: dict[str, Check] = GAME | {
-    "n_agents": partial(whole, least=2),
+# of a market whose agents have data and models
+LEARNING: dict[str, Check] = GAME | {
     "root": or_none(path),
     "download": flag,
     "data_options": data_options,
     "learner_options": options,
     "training": or_none(check_training),
+}
+TRAINED: dict[str, Check] = LEARNING | {
+    "n_agents": partial(whole, least=2),
     "effort_cost": partial(interval, least=0.0, most=LARGEST_MONEY),
     "cash": partial(number, least=0.0),
     "credit": partial(number, least=0.0, infinite=True, fix="; inf sets no limit"),

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from marketenv.alignment import match, permute
 from marketenv.core import draws
+from marketenv.core.bank import finite
 from marketenv.core.shards import Shards
 from marketenv.learners import Learner, Pull
 from marketenv.markets import own_parts
@@ -64,7 +65,7 @@ class Federated:
             local = self.local(params[owner], material, draws.fold(keys, turn))
             mean = torch.zeros_like(params).index_add_(0, owner, share * local)
             # a model that diverges stays at its last finite parameters
-            sound = mean.isfinite().all(1) & (total > 0)
+            sound = finite(mean) & (total > 0)
             params = torch.where(sound[:, None], mean, params)
         return params
 

@@ -12,6 +12,7 @@ from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from marketenv.core import tree
+from marketenv.core.checks import refused, whole
 from marketenv.core.ledger import ROUNDING
 from marketenv.core.parts import made, taken
 from marketenv.core.shards import Shards
@@ -30,6 +31,7 @@ from marketenv.learners.recurrent import CharacterLearner
 PAIRS = "markets, buyers, sellers"
 MODELS = "markets, agents, params"
 Models = Float[Tensor, "models params"]
+SUM_OF_SHARES = 1e-5  # by which a sum of shares in float32 may pass 1
 LEARNER_TYPES = (Linear, MLP, ModuleLearner, CharacterLearner)  # classes of the learners' table
 
 
@@ -102,12 +104,28 @@ def train(
 
 
 def scores(learner: Learner, models: Float[Tensor, "markets k params"], exam: Any) -> Scores:
-    """Loss and accuracy of every model on an exam."""
+    """Loss and accuracy of every model on an exam.
+
+    Raises ValueError for accuracies outside [0, 1] of a user's own learner, which markets would
+    show and pay as they are.
+    """
     score = tree.apart(lambda models: learner.scores(models, exam), is_own(learner))
     returned, one = made(score(models), Scores, "learner.scores"), models[..., 0]
     what, axes = "learner.scores returned", "markets, models"
     loss = taken(returned.loss, f"{what} loss", one, axes, torch.float32)
-    return Scores(loss, taken(returned.accuracy, f"{what} accuracy", one, axes, torch.float32))
+    accuracy = taken(returned.accuracy, f"{what} accuracy", one, axes, torch.float32)
+    if is_own(learner):
+        _check_shares(accuracy)
+    return Scores(loss, accuracy)
+
+
+def _check_shares(accuracy: Tensor) -> None:
+    fine = (accuracy >= -SUM_OF_SHARES) & (accuracy <= 1 + SUM_OF_SHARES)
+    if not bool(fine.all()):
+        raise ValueError(
+            f"learner.scores returned an accuracy of {float(accuracy[~fine][0]):g}, wanted shares"
+            " from 0 to 1: clip R^2 below at 0, and give 0 to a model that is not finite."
+        )
 
 
 def by_class(learner: Learner) -> bool:
@@ -144,6 +162,7 @@ def first_linear(learner: Learner) -> FirstLinear | None:
         return None
     part = "learner.first_linear"
     first = made(learner.first_linear, FirstLinear, part)  # type: ignore[attr-defined]
+    _check_parts(first, dict(learner.layout.shapes))
 
     def outputs(models: Float[Tensor, "markets k params"], exam: Any) -> Tensor:
         returned = tree.apart(lambda models: first.outputs(models, exam))(models)
@@ -159,7 +178,24 @@ def first_linear(learner: Learner) -> FirstLinear | None:
         what, axes = f"{part}.losses returned losses", "markets, models"
         return taken(rest(outputs, views), what, one, axes, torch.float32)
 
-    return first._replace(outputs=outputs, losses=losses)
+    def at_once(exam: Any) -> int:
+        return whole(first.at_once(exam), f"{part}.at_once(exam)", 1)
+
+    return first._replace(outputs=outputs, losses=losses, at_once=at_once)
+
+
+def _check_parts(first: FirstLinear, shapes: dict[str, tuple[int, ...]]) -> None:
+    """Refuse names that are no first layer, and functions that are none."""
+    names = first.names if isinstance(first.names, tuple) else ()
+    units = [shapes[name][:1] for name in names if name in shapes]
+    if not names or len(units) < len(names) or len(set(units)) > 1:
+        raise ValueError(
+            f"learner.first_linear.names is {first.names!r}, wanted a tuple of the tensors of the"
+            f" first layer, as many units each on axis 0; the layout has {shapes}."
+        )
+    for name in ("outputs", "losses", "at_once"):
+        if not callable(value := getattr(first, name)):
+            raise refused(f"learner.first_linear.{name}", value, "a function")
 
 
 # --- payments -------------------------------------------------------------------------------------

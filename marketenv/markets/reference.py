@@ -58,7 +58,7 @@ class ReferenceConfig:
                 buyers, a reserve price)
     n_buyers:   buyers of an auction; None takes the game's own number (2; the double auction always
                 has 1)
-    mechanism:  payment rule by name or as a callable (bids, asks) -> Outcome; None takes the game's
+    mechanism:  payment rule by name or as a callable (bids, asks) -> Sales; None takes the game's
                 own
     values:     buyers' values are uniform on this interval, money
     costs:      the seller's cost is uniform on this interval, money (double auction)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from marketenv.core import draws
 from marketenv.core.axes import Parameters
+from marketenv.core.bank import finite
 from marketenv.core.floor import Floor
 from marketenv.core.phase import Outcome, Phase
 from marketenv.core.tree import STATIC
@@ -118,10 +119,9 @@ class Train(Phase):
         trained = {self.role: lesson(before, _pull(before))}
         if self.second is not None:
             trained[self.second] = lesson(floor.models[self.second], None)
-        finite = torch.stack([models.params.isfinite().all(-1) for models in trained.values()])
-        finite = finite.all(0)
+        usable = torch.stack([finite(models.params) for models in trained.values()]).all(0)
         scores = world.score(trained[self.role].params, floor.round)
-        diverged = ~(finite & scores.loss.isfinite())
+        diverged = ~(usable & scores.loss.isfinite())
         if bool(diverged.any()):
             trained = {
                 name: _reset(learner, floor.models[name], models, diverged)

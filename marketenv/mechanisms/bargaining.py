@@ -20,18 +20,18 @@ def nash_bargaining(
 
     bids:  money offered, 0 means no bid   float64 [markets, buyers, sellers]
     asks:  money wanted per copy           float64 [markets, sellers]
-    power: bargaining power > 0, by default equal: the price is (bid +
-        ask) / 2   float64 [markets, agents]
+    power: bargaining power > 0           float64 [markets, agents]
+           None: equal, so that the price is (bid + ask) / 2
 
     Agents that both buy and sell bid 0 to themselves; with ``power`` there are as many buyers as
     sellers, the same agents. Source: Huang et al., NeurIPS 2023, section 3.4. Eq. 1 fixes only the
     difference P_A - P_B of a pair's prices; ours, each good alone, are the canonical ones with that
-    difference, and U_A = power_A / (power_A + power_B) * surplus. We
-    differ: P_A lies in [v_A(A), v_B(A)] (the printed box has v_A(B)); utilities >= 0 come before
-        the product, which is
-    positive too where both lose; the net payment is Delta_b - Delta_a (section 4 prints the
-    opposite sign). Raises ValueError for refused reports, and for power that is not positive or not
-    one number per agent.
+    difference, and U_A = power_A / (power_A + power_B) * surplus.
+    We differ: P_A lies in [v_A(A), v_B(A)] (the printed box has v_A(B)); utilities >= 0 come before
+    the product, which is positive too where both lose; the net payment is Delta_b - Delta_a
+    (section 4 prints the opposite sign).
+    Raises ValueError for refused reports, and for power that is not positive or not one number per
+    agent.
 
     >>> import torch
     >>> bids = torch.tensor([[[0.0, 2.0], [6.0, 0.0]]]).double()

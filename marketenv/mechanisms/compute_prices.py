@@ -68,7 +68,7 @@ def collusive_price(
     """
     _check_costs(costs, quality)
     cheapest = costs.amin(-1)
-    return cheapest.maximum((cheapest * reservation_price(quality, alpha, k)).sqrt())
+    return cheapest.maximum(_alone(cheapest, reservation_price(quality, alpha, k)))
 
 
 def reservation_price(quality: PerOwner, alpha: Number = 5.0, k: Number = 0.5) -> PerMarket:
@@ -155,8 +155,13 @@ def price_response(
     step = number(
         step, "step", above=0.0, below=1.0, fix=", the part by which a rival's price is undercut"
     )
-    alone = (costs * reservation_price(quality, alpha, k)[:, None]).sqrt()
+    alone = _alone(costs, reservation_price(quality, alpha, k)[:, None])
     return alone.minimum((1 - step) * _rival(prices)).maximum(costs)
+
+
+def _alone(costs: Tensor, reservation: Tensor) -> Tensor:
+    """The best price of who has no rival, sqrt(c alpha k K); inf for who takes no part."""
+    return torch.where(costs.isinf(), costs, costs * reservation).sqrt()
 
 
 def _rival(prices: Tensor) -> Tensor:

@@ -35,7 +35,7 @@ def deferred_acceptance(proposers: Proposers, receivers: Receivers) -> Matching:
     Returns the receiver of each proposer, -1 where it has none: int64 [markets, proposers].
 
     Truthful for proposers, not for receivers. Takes at most proposers * receivers steps, each for
-    all markets at once.
+    all markets at once; no step where all proposers agree and all receivers agree.
     Raises ValueError for shapes that disagree and for NaN.
     Source: Gale and Shapley, American Mathematical Monthly 69 (1962); truthfulness: Dubins and
     Freedman 1981, Roth 1982. Owners propose in arXiv 2501.14588.
@@ -45,8 +45,10 @@ def deferred_acceptance(proposers: Proposers, receivers: Receivers) -> Matching:
     tensor([[0, 1]])
     """
     check_ranks(proposers, receivers)
-    lists, acceptable = proposers.argsort(dim=-1, stable=True), ~torch.isinf(proposers)
-    acceptable = acceptable & ~torch.isinf(receivers).mT
+    if _alike(proposers) and _alike(receivers):
+        return _one_after_another(proposers[:, 0], receivers[:, 0])
+    lists, acceptable = proposers.argsort(dim=-1, stable=True), ~torch.isposinf(proposers)
+    acceptable = acceptable & ~torch.isposinf(receivers).mT
     places = _places(receivers)
     markets, count, others = proposers.shape
     matching = torch.full((markets, count), -1, device=proposers.device)
@@ -59,6 +61,29 @@ def deferred_acceptance(proposers: Proposers, receivers: Receivers) -> Matching:
         step = step + free
         free = (matching < 0) & (step < others)
     return matching
+
+
+def _alike(
+    ranks: Float[Tensor, "markets rows columns"] | Int[Tensor, "markets rows columns"],
+) -> bool:
+    """Whether in every market all rows give the same ranks, none of which refuses anybody."""
+    if not ranks.numel():
+        return False
+    return bool((ranks == ranks[:, :1]).all()) and not bool(torch.isinf(ranks[:, 0]).any())
+
+
+def _one_after_another(
+    of_receivers: Float[Tensor, "markets receivers"] | Int[Tensor, "markets receivers"],
+    of_proposers: Float[Tensor, "markets proposers"] | Int[Tensor, "markets proposers"],
+) -> Matching:
+    """The matching where all agree: the first proposer gets the first receiver, and so on.
+
+    of_receivers, of_proposers: the ranks that all give them
+    """
+    count = min(of_receivers.shape[1], of_proposers.shape[1])
+    receivers, proposers = (r.argsort(dim=-1, stable=True) for r in (of_receivers, of_proposers))
+    nobody = torch.full_like(proposers, -1)
+    return nobody.scatter(-1, proposers[:, :count], receivers[:, :count])
 
 
 def _accepted(wishes: Tensor, places: Tensor, worst: int) -> Tensor:
@@ -122,7 +147,7 @@ def volume_preferences(x: PerOwner, d: PerCentre, sigma: PerCentre) -> Ranks:
     >>> volume_preferences(torch.tensor([[1.0, 2.0]]).double(), one, one)[1]
     tensor([[[1., 0.]]], dtype=torch.float64)
     """
-    return _ranks(x, d, x[:, None].expand(-1, d.shape[1], -1))
+    return _ranks(x, d, x[:, None])
 
 
 def official_preferences(x: PerOwner, d: PerCentre, sigma: PerCentre) -> Ranks:
@@ -143,8 +168,13 @@ def official_preferences(x: PerOwner, d: PerCentre, sigma: PerCentre) -> Ranks:
 
 
 def _ranks(x: Tensor, wanted: Tensor, liked: Tensor) -> Ranks:
-    """Ranks where all owners score centres by ``wanted``, and all centres owners by ``liked``."""
-    return preference_ranks(wanted[:, None].expand(-1, x.shape[1], -1)), preference_ranks(liked)
+    """Ranks where all owners score centres by ``wanted``, and centres score owners by ``liked``.
+
+    liked: a row for every centre, or one for all   [markets, centres or 1, owners]
+    """
+    by_owners, by_centres = preference_ranks(wanted[:, None]), preference_ranks(liked)
+    # every owner and centre has numbers of its own, which preferences of one's own may change
+    return by_owners.repeat(1, x.shape[1], 1), by_centres.expand(-1, wanted.shape[1], -1).clone()
 
 
 def check_ranks(proposers: Tensor, receivers: Tensor) -> None:

@@ -24,8 +24,7 @@ _AXES = "markets, buyers, sellers"
 class Sales:
     """Who gets which good, and what is paid for it.
 
-    allocation: True where the buyer gets a copy of the seller's
-        good   bool [markets, buyers, sellers]
+    allocation: the buyer gets a copy of the seller's good      bool [markets, buyers, sellers]
     prices:     money per sold copy, 0 where nothing is sold   float64 [markets, buyers, sellers]
     """
 
@@ -85,10 +84,8 @@ def apply_rule(
     >>> apply_rule(free, torch.ones(1, 1, 1).double(), torch.ones(1, 1).double()).prices
     tensor([[[0.]]], dtype=torch.float64)
     """
-    own = not isinstance(rule, FunctionType) or not rule.__globals__["__name__"].startswith(
-        "marketenv."
-    )
-    if not own:
+    home = rule.__globals__.get("__name__", "") if isinstance(rule, FunctionType) else ""
+    if home.startswith("marketenv."):
         return rule(bids, asks)  # every rule of this library keeps its prices in these bounds
     sales, axes = made(tree.apart(rule)(bids, asks), Sales, "mechanism"), _AXES
     allocation = taken(sales.allocation, "mechanism returned allocation", bids, axes, torch.bool)

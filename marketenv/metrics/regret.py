@@ -113,8 +113,8 @@ def interim_loss(
     """Measure, for bins of the own type, how much the best of the tried deviations beats the truth.
 
     loss[k] = mean of utilities[d_k, p] - truthful[p] over odd pairs p in bin k,
-    d_k the best by the even pairs of the bin ex ante = mean over all odd pairs of the gain of their
-    bin's deviation
+    d_k the best by the even pairs of the bin;
+    ex ante = mean over all odd pairs of the gain of their bin's deviation
 
     types:     own type of the deviator, any unit   float64 [pairs]
     utilities: of the deviator, same seeds          float64 [deviations, pairs]
@@ -124,9 +124,9 @@ def interim_loss(
     Choosing and judging on the same pairs would show gains where there are none, so each bin is cut
     in two. Raises ValueError for numbers that are not finite, shapes that do not fit, and bins too
     narrow to be cut. Source: Bichler et al., Learning equilibria in symmetric auction games, Nature
-    Machine Intelligence 3 (2021). We
-    differ: no expectation of the others for one type at a time, but bins of types; means are not
-        clipped.
+    Machine Intelligence 3 (2021).
+    We differ: no expectation of the others for one type at a time, but bins of types; means are not
+    clipped.
 
     >>> types = torch.tensor([1.0, 1, 5, 5], dtype=torch.float64)
     >>> gains = torch.tensor(

@@ -23,7 +23,7 @@ class SlicedGrid:
     """What the platform announces before anybody uploads: directions, and equal bins along each.
 
     directions: unit vectors [directions, e]
-        centres: of the bins, in ascending order [*batch, directions, bins]
+    centres:    of the bins, in ascending order [*batch, directions, bins]
     """
 
     directions: Float64[Tensor, "directions e"]

@@ -29,8 +29,8 @@ def label_aware(
     x_hat = [x, mean_y, sqrt(cov_y)]; with the vocabulary also sqrt(lambda / 2) onehot(y), which
     adds lambda 1{y != y'}
 
-    features: x, or a feature map of it  [*batch, n, d]
-        labels: y in 0..n_classes-1, None with "none"   [*batch, n]
+    features: x, or a feature map of it             [*batch, n, d]
+    labels: y in 0..n_classes-1, None with "none"   [*batch, n]
     covariance: "diagonal" (e = 3d, standard deviations), "full" (e = 2d + d^2, the matrix root) or
         "none" (e = d)
     vocabulary: lambda >= 0, in squared units of the features; above 0 it adds n_classes coordinates

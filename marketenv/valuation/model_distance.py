@@ -11,6 +11,7 @@ from torch import Tensor
 
 from marketenv.core import tree
 from marketenv.core.axes import Parameters, PerPair
+from marketenv.core.bank import finite
 from marketenv.core.checks import named_part
 from marketenv.core.parts import taken
 from marketenv.core.precision import full_precision
@@ -151,7 +152,7 @@ def _updates(params: Tensor, start: Tensor) -> Tensor:
             " [markets, agents, params] and [markets, 1, params], or a start for each agent."
         )
     updates = params - start
-    return torch.where(updates.isfinite().all(-1, keepdim=True), updates, 0.0)
+    return torch.where(finite(updates)[..., None], updates, 0.0)
 
 
 def _directions(params: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
@@ -174,7 +175,7 @@ def _less_own(weights: Tensor, own: Tensor) -> Tensor:
 
 def _between(params: Tensor, distance: Tensor) -> PerPair:
     """inf to and from models that are not finite, 0 on the diagonal."""
-    broken = ~params.isfinite().all(-1)
+    broken = ~finite(params)
     distance = distance.masked_fill(broken[:, :, None] | broken[:, None, :], torch.inf)
     itself = torch.eye(distance.shape[-1], dtype=torch.bool, device=distance.device)
     return distance.masked_fill(itself, 0.0)

@@ -33,8 +33,8 @@ SIGMA = 0.2  # of a feature's standard deviation; at 1 distances of several sell
 def reference(keys: Keys, k: int, d: int, sigma: float = SIGMA) -> Float64[Tensor, "*batch k d"]:
     """Draw the points by which all parties hide theirs: gamma = sigma N(0, I).
 
-    keys: one a market [*batch]   k: points, at most as many as the smallest data set has
-        d: coordinates
+    keys:  one a market [*batch];   d: coordinates
+    k:     points, at most as many as the smallest data set has
     sigma: > 0, in standard deviations of a feature: standardise the features first
     Returns float64 [*batch, k, d]. Source: arXiv 2404.06787, whose sigma is 1.
 
@@ -57,9 +57,9 @@ def interpolate(
     P the plan from (x, w) to the reference gamma
 
     x [*batch, n, e]; reference gamma [*batch, k, e]; t in [0, 1), a number or one a data set;
-    weights w [*batch, n], reference_weights [*batch, k], or None for equal ones Returns as many
-    points as x has, float64 [*batch, n, e]; a point of weight 0 becomes 0. Raises ValueError as
-    ``wasserstein2`` does. Source: arXiv 2404.06787.
+    weights w [*batch, n], reference_weights [*batch, k], or None for equal ones
+    Returns as many points as x has, float64 [*batch, n, e]; a point of weight 0 becomes 0. Raises
+    ValueError as ``wasserstein2`` does. Source: arXiv 2404.06787.
 
     >>> interpolate(torch.tensor([[0.0], [4.0]]), torch.tensor([[1.0], [2.0]]), t=0.5)
     tensor([[0.5000],
@@ -86,8 +86,8 @@ def triangle_wad(
 
     W = W2(eta_x, eta_y) / (1 - t)
 
-    x, y: data [*batch, n, e], [*batch, m, e]; reference [*batch, k, e], see ``reference``; t in [0,
-        1)
+    x, y: data [*batch, n, e], [*batch, m, e]; reference [*batch, k, e], see ``reference``;
+    t in [0, 1)
     Warns where the reference has more points than a data set: the points then split, and the
     estimate is far too large. Raises ValueError as ``wasserstein2`` does. Source: arXiv 2404.06787.
     We differ: its defaults are k=100, t=.5, sigma=1.
@@ -124,11 +124,11 @@ def fedwad(
     xi_x = I_t(xi, x), xi_y = I_t(xi, y), xi <- I_t(xi_y, xi_x);
     A_k = W2(x, xi) + W2(xi, y) >= W2(x, y)
 
-    x, y: data [*batch, n, e], [*batch, m, e]   iterations: >= 1
-        keys: one a pair [*batch], for xi_0 = N(0, I) and every t
+    x, y: data [*batch, n, e], [*batch, m, e];   iterations: >= 1
+    keys: one a pair [*batch], for xi_0 = N(0, I) and every t
     support: points of xi, None: as many as x has
-      t: None draws a fresh one in (0, 1) for each interpolation; a fixed one freezes the points far
-      from the geodesic (about 24 % too large for two Gaussians of 10 dimensions)
+    t: None draws a fresh one in (0, 1) for each interpolation; a fixed one freezes the points far
+       from the geodesic (about 24 % too large for two Gaussians of 10 dimensions)
     Returns the history A_1, A_2, ... [*batch, iterations]. I_t is ``interpolate``; it averages
     plans, so A_k may rise. Source: Rakotomamonjy et al., ICLR 2024.
 
@@ -209,7 +209,7 @@ def _share(t: float | Tensor) -> Tensor:
     share = t
     if not isinstance(share, Tensor):
         value = number(t, "t", 0, below=1)
-        share = torch.tensor(value, dtype=torch.float32, device="cpu")
+        share = torch.tensor(value, dtype=torch.float64, device="cpu")
     share = share.double()
     if not bool(((share >= 0) & (share < 1)).all()):
         raise ValueError(f"t is {t}, wanted shares in [0, 1): at 1 nothing of the data is left.")

@@ -80,9 +80,16 @@ def assert_mean(sample, expected):
     )
 
 
-def market_for(name, kind, **more):
+MADE = {}  # markets by kind and arguments: nothing changes them, so strategies share them
+
+
+def market_for(name, kind):
     """A market that the strategy can play, with what its config asks for."""
-    return make_market(kind, **{**arguments_for(name, kind), **more})
+    arguments = arguments_for(name, kind)
+    key = (kind, repr(arguments))
+    if key not in MADE:
+        MADE[key] = make_market(kind, **arguments)
+    return MADE[key]
 
 
 def arguments_for(name, kind):

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from stable_baselines3 import SAC
 from stable_baselines3.common.callbacks import BaseCallback
 
 import agents.rl
+from agents.lineups import find_part
 from agents.markets import STRATEGIES, shade
 from agents.rl import (
     ALGORITHMS,
@@ -30,16 +32,17 @@ from agents.rl import (
     training,
 )
 from agents.rl import checkpoint as checkpoints
+from agents.rl.environments import environments
 from agents.rl.files import LOCK
 from agents.rl.identity import identity
 from agents.rl.meter import Meter
 from agents.rl.monitoring import read_rows, write_rows
-from agents.rl.policy import find_opponent
 from agents.rl.sac import enlarge
 from agents.rl.start import imitate
-from agents.rl.training import _environments
+from agents.runs import POLICY_FILE
 from marketenv import make_market, make_sb3
 from marketenv.envs.make import MARKETS
+from marketenv.envs.policy_files import save_policy
 
 # --- learning -------------------------------------------------------------------------------------
 
@@ -140,11 +143,17 @@ def test_a_killed_run_ends_as_if_nothing_had_happened(case, tmp_path):
     np.random.seed(99)
     found = train(cut, 3)
     first, second = (load_policy(seed_folder(config, 3)) for config in (whole, cut))
-    assert_equal_states(first.model.get_parameters(), second.model.get_parameters())
-    assert np.array_equal(first.mean, second.mean) and np.array_equal(first.var, second.var)
+    assert_equal_states(model_of(whole, 3).get_parameters(), model_of(cut, 3).get_parameters())
+    assert_equal_states(first.tensors(), second.tensors())
     tables = [(seed_folder(config, 3) / "progress.csv").read_text() for config in (whole, cut)]
     assert tables[0] == tables[1] and len(tables[0].splitlines()) > 3
     assert {**found, "speed": 0} == {**wanted, "speed": 0}
+
+
+def model_of(config, seed):
+    """The model of a finished run, from its last checkpoint."""
+    file = checkpoints.latest(seed_folder(config, seed)) / "model.zip"
+    return ALGORITHMS[config.algorithm].kind.load(file, device="cpu")
 
 
 def assert_equal_states(one, other):
@@ -207,8 +216,7 @@ def test_a_run_goes_on_to_more_steps_as_if_it_had_been_given_them_at_once(
             train(first, 3, callbacks=[Kill(rollout)])
     found = train(twice, 3)
     assert {**found, "speed": 0} == {**wanted, "speed": 0} and found["steps"] >= once.steps
-    one, other = (load_policy(seed_folder(config, 3)) for config in (once, twice))
-    assert_equal_states(one.model.get_parameters(), other.model.get_parameters())
+    assert_equal_states(model_of(once, 3).get_parameters(), model_of(twice, 3).get_parameters())
     steps = [row["steps"] for row in read_rows(seed_folder(twice, 3) / "progress.csv")]
     assert len(set(steps)) == len(steps)  # the end of the first part is told once
 
@@ -330,11 +338,10 @@ def test_learned_opponents_go_by_their_weights(tmp_path):
     train(one, 0)  # writes the same weights anew, at another time
     assert identity(f"run:{folders[0]}") == first
     # without scaling
-    assert (
-        identity(f"ppo:{folders[0] / 'model.zip'}")
-        == identity(load_policy(folders[0]).model)
-        != first
-    )
+    file = checkpoints.latest(folders[0]) / "model.zip"
+    assert identity(f"ppo:{file}") == identity(model_of(one, 0)) != first
+    # a copy of the file is the same opponent, wherever it lies
+    assert identity(f"trained:{folders[0] / POLICY_FILE}") == first
 
 
 def test_a_run_against_others_is_not_gone_on_with(tmp_path):
@@ -363,7 +370,7 @@ def test_going_on_builds_no_second_market(tmp_path, monkeypatch):
     train(dataclasses.replace(PPO, out=tmp_path), 0)
     built = []
     monkeypatch.setattr(
-        training, "_environments", lambda *given: built.append(given) or _environments(*given)
+        training, "environments", lambda *given: built.append(given) or environments(*given)
     )
     train(dataclasses.replace(PPO, out=tmp_path), 0)
     assert len(built) == 1
@@ -372,7 +379,7 @@ def test_going_on_builds_no_second_market(tmp_path, monkeypatch):
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_the_class_beside_a_builder_is_what_it_builds(algorithm):
     config = toy(algorithm).with_defaults()
-    envs = _environments(config, make_market("reference_v0"), "buyer_0", "truthful")
+    envs = environments(config, make_market("reference_v0"), "buyer_0", "truthful")
     assert type(ALGORITHMS[algorithm].build(config, 0, envs)) is ALGORITHMS[algorithm].kind
 
 
@@ -409,17 +416,18 @@ def test_one_process_trains_in_a_folder(tmp_path):
 def test_an_error_while_the_policy_is_written_leaves_the_former_one(tmp_path, monkeypatch):
     config = dataclasses.replace(PPO, out=tmp_path)
     train(config, 0)
-    kept = (seed_folder(config, 0) / "policy.json").read_bytes()
+    file = seed_folder(config, 0) / POLICY_FILE
+    kept = file.read_bytes()
 
-    def half(path, text, **_):
-        path.write_bytes(text.encode()[:5])
+    def half(tensors, path, header):
+        Path(path).write_bytes(kept[:5])
         raise Killed
 
-    monkeypatch.setattr("pathlib.Path.write_text", half)
+    monkeypatch.setattr("marketenv.core.storage.save_file", half)
     policy = load_policy(seed_folder(config, 0))
     with pytest.raises(Killed):
-        policy.save(seed_folder(config, 0), "ppo")
-    assert (seed_folder(config, 0) / "policy.json").read_bytes() == kept
+        save_policy(file, policy)
+    assert file.read_bytes() == kept and len(list(file.parent.glob("*.part"))) == 0
 
 
 # --- what is written and read ---------------------------------------------------------------------
@@ -429,7 +437,7 @@ def test_seeds_give_different_models_and_the_same_seed_the_same(tmp_path):
     def run(name, seed):
         config = dataclasses.replace(PPO, out=tmp_path / name)
         train(config, seed)
-        return load_policy(seed_folder(config, seed)).model.policy.state_dict()["action_net.weight"]
+        return load_policy(seed_folder(config, seed)).layers[-1][0]
 
     assert torch.equal(run("a", 1), run("b", 1)) and not torch.equal(run("a", 2), run("b", 1))
 
@@ -468,10 +476,9 @@ def test_a_loaded_policy_plays_what_the_model_predicts(tmp_path):
     )
     role = market.moves[0]
     seen = torch.rand(5, role.observation.dim)
-    scaled = np.clip((seen.numpy() - policy.mean) / np.sqrt(policy.var + 1e-8), -10, 10).astype(
-        np.float32
-    )
-    wanted, _ = policy.model.predict(scaled, deterministic=True)
+    mean, var = policy.mean.numpy(), policy.var.numpy()
+    scaled = np.clip((seen.numpy() - mean) / np.sqrt(var + 1e-8), -10, 10).astype(np.float32)
+    wanted, _ = model_of(config, 0).predict(scaled, deterministic=True)
     found = policy(seen, role, torch.arange(5))
     assert np.array_equal(found.numpy(), wanted) and found.dtype == torch.float32
     assert torch.equal(found, policy(seen, role, torch.arange(5) + 1))  # nothing is drawn
@@ -549,7 +556,7 @@ def test_sac_learns_from_the_first_rollout_on(tmp_path):
     # four transitions and batches of eight: they are drawn with replacement
     config = toy("sac", updates=3, steps=4, out=tmp_path)
     train(config, 0)
-    assert load_policy(seed_folder(config, 0)).model._n_updates == 3
+    assert model_of(config, 0)._n_updates == 3
 
 
 def test_exact_payoffs_are_given_against_truth_only(tmp_path):
@@ -593,7 +600,7 @@ def test_a_package_that_lacks_is_named_with_its_extra(absent):
 def test_a_search_from_truth_begins_with_truth(algorithm):
     config = toy(algorithm, num_envs=64, batch_size=64, network=(16,)).with_defaults()
     market = make_market("reference_v0")
-    envs = _environments(config, market, "buyer_0", "truthful")
+    envs = environments(config, market, "buyer_0", "truthful")
     error = imitate(ALGORITHMS[algorithm].build(config, 0, envs), envs, market.policies["truthful"])
     # of a box that is 2 wide; the bid is not constant here, so it cannot be exact
     assert error < 0.15
@@ -711,10 +718,10 @@ def test_batches_that_do_not_fit_are_refused_before_a_former_run_is_touched(tmp_
 
 def test_scripted_strategies_are_opponents_too():
     market = make_market("reference_v0")
-    assert find_opponent("truthful", market) == "truthful"
-    assert callable(find_opponent("linear_equilibrium", market))
+    assert find_part(market, "truthful") == "truthful"
+    assert callable(find_part(market, "linear_equilibrium"))
     with pytest.raises(ValueError, match="first_price"):
-        find_opponent("first_price_equilibrium", market)
+        find_part(market, "first_price_equilibrium")
 
 
 def test_what_the_package_offers_is_there():

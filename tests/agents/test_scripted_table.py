@@ -118,12 +118,30 @@ def test_actions_of_a_batch_are_finite_inside_the_box_and_those_of_its_singles(n
             )
 
 
+@pytest.fixture(scope="module")
+def reset():
+    """A copy of an environment and of what its reset returned: strategies that ask for the same
+    arguments share the original.
+    """
+    known = {}
+
+    def copy(name, kind):
+        arguments = arguments_for(name, kind)
+        key = (kind, repr(arguments))
+        if key not in known:
+            env = getattr(marketenv, kind).parallel_env(**arguments)
+            known[key] = pickle.dumps((env, env.reset(seed=3)))
+        return pickle.loads(known[key])
+
+    return copy
+
+
 @pytest.mark.parametrize(("name", "kind"), PAIRS)
-def test_the_same_policy_plays_one_pettingzoo_environment(name, kind):
-    env = getattr(marketenv, kind).parallel_env(**arguments_for(name, kind))
+def test_the_same_policy_plays_one_pettingzoo_environment(name, kind, reset):
+    env, (observed, _) = reset(name, kind)
     market = env.unwrapped.market
     seats = {agent: door_seat(market, role.name) for role in market.roles for agent in role.agents}
-    playing, (observed, _), steps = policy(name, market), env.reset(seed=3), 0
+    playing, steps = policy(name, market), 0
     while env.agents:
         stage, actions = rounds.stage_of(market, env.unwrapped.situation), {}
         for i, agent in enumerate(env.agents):

@@ -154,7 +154,7 @@ def test_breakpoints_of_the_parameter_market_beat_a_grid(mechanism, who):
         make_market("parameter_trading_v0", **config),
     )
     blind.phase(Trade).breakpoints = lambda *args: None
-    args = find_profile(market, who), "trader_1", seeds_of(JUDGE, 12)
+    args = find_profile(market, who), "trader_1", seeds_of(JUDGE, 6)
     exact, grid = ex_post_regret(market, *args), ex_post_regret(blind, *args, points=41)
     assert exact.exact and not grid.exact
     assert float((exact.regret - grid.regret).min()) >= -1e-5  # float32 losses
@@ -182,12 +182,12 @@ def test_breakpoints_of_the_parameter_market_beat_a_grid(mechanism, who):
 )
 @pytest.mark.parametrize("who", ["truthful", "random"])
 def test_breakpoints_of_the_parameter_market_beat_random_replies(config, who):
-    """300 replies a seed, half of them to one seller alone, none of which may earn more than
+    """200 replies a seed, half of them to one seller alone, none of which may earn more than
     the reply that is named best.
     """
     sizes = {"n_agents": 3, "max_cycles": 1, "data_options": {"max_examples": 300}}
     market = make_market("parameter_trading_v0", **sizes | config)
-    profile, seeds = find_profile(market, who), seeds_of(JUDGE, 8)
+    profile, seeds = find_profile(market, who), seeds_of(JUDGE, 4)
     found, width = ex_post_regret(market, profile, "trader_1", seeds), market.moves[0].action.dim
     market.phase(Trade).breakpoints = lambda *args: _some_replies(len(seeds), width)
     assert found.exact
@@ -198,7 +198,7 @@ def test_breakpoints_of_the_parameter_market_beat_random_replies(config, who):
     )
 
 
-def _some_replies(pairs, width, count=300):
+def _some_replies(pairs, width, count=200):
     drawn = 2 * draws.uniform(torch.arange(pairs), count, width).float() - 1
     # the seller that is bid for
     alone = torch.arange(count)[:, None] % (width - 2) == torch.arange(width - 2)

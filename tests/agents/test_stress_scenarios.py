@@ -50,6 +50,8 @@ def test_all_markets_are_there_and_truth_is_held_out():
         "reference_v0",
         "parameter_trading_v0",
         "model_sharing_v0",
+        "data_market_v0",
+        "resource_market_v0",
         "marketplace_v0",
     }
     names = {name for one in SCENARIOS.values() for mix in one.background.values() for name in mix}
@@ -134,7 +136,7 @@ def test_policies_come_in_many_ways(monkeypatch):
     are the same here.
     """
     monkeypatch.setattr(
-        "agents.rl.policy.load_policy", lambda folder, market: {"results/mine": truthful}[folder]
+        "agents.lineups.load_learned", lambda name, market: {"run:results/mine": truthful}[name]
     )
     parts = {
         "name": "truthful",

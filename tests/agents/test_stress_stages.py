@@ -15,8 +15,6 @@ from relay_market import COST, MOST_FEE, SHIPS, Drawn, Offer, Ship, relay_market
 
 import agents.scenarios
 from agents.lineups import find_profile
-from agents.rl import LearnedPolicy
-from agents.rl.policy import EPSILON, UNLIMITED
 from agents.scenarios import Scenario
 from agents.stress import (
     JUDGE,
@@ -40,6 +38,7 @@ from marketenv.core import rounds
 from marketenv.core.market import Market
 from marketenv.envs.sb3 import MarketSB3Env
 from marketenv.envs.seats import learner_seat
+from marketenv.envs.trained import EPSILON, PolicyFacts, TrainedPolicy, field_sizes
 
 ONCE = relay_market(horizon=1)
 SEEDS = seeds_of(JUDGE, 200)
@@ -218,11 +217,10 @@ def test_a_role_that_moves_twice_deviates_in_either_stage_or_in_both(rounds_):
     """Whoever ships junk earns nothing at any price; to ship the good earns .4 a round, and
     .405 at a better price too.
     """
-    market = relay_market(horizon=rounds_)
+    market, searches = relay_market(horizon=rounds_), ("grid", "cross_entropy", "scripted")
+    budget = Budget(select=256, judge=1024, points=11, population=16, generations=4)
     offers, ships, both = (
-        best_response(
-            market, SHIRKS, "seller", ("grid", "cross_entropy", "scripted"), BUDGET, stage=stage
-        )
+        best_response(market, SHIRKS, "seller", searches, budget, stage=stage)
         for stage in ("offer", "ship", None)
     )
     assert offers.best.gains.eq(0).all() and offers.best.words.endswith("(offer)")
@@ -401,12 +399,27 @@ def test_a_scenario_of_several_stages(monkeypatch):
 # --- learners -------------------------------------------------------------------------------------
 
 
-class Wavy:
-    """Stands for a model: its actions are some function of all that a door shows, flags too."""
-
-    def predict(self, observation, deterministic=True):
-        numbers = observation @ np.linspace(-3, 3, observation.shape[1])
-        return np.stack([np.sin(numbers + k) for k in range(2)], 1).astype(np.float32), None
+def wavy(seat):
+    """A policy of one layer: its actions depend on all that a door shows, flags too."""
+    inputs, outputs = seat.observation.dim, seat.action.dim
+    weight = torch.linspace(-0.3, 0.3, inputs * outputs).reshape(inputs, outputs).T.contiguous()
+    nothing = torch.zeros(inputs, dtype=torch.float64)
+    facts = PolicyFacts(
+        market="relay",
+        role="seller",
+        stages=seat.stages,
+        sees=field_sizes(seat.observation),
+        does=field_sizes(seat.action),
+        network=(),
+        activation="tanh",
+        squashed=True,
+        clip=1e30,
+        algorithm="none",
+        steps=0,
+    )
+    layers = ((weight, torch.zeros(outputs)),)
+    box = seat.action
+    return TrainedPolicy(facts, layers, nothing, nothing + 1 - EPSILON, box.low, box.high, seat)
 
 
 def test_a_learned_policy_plays_in_every_stage_as_it_did_through_the_door():
@@ -417,12 +430,10 @@ def test_a_learned_policy_plays_in_every_stage_as_it_did_through_the_door():
     seat = learner_seat(market, "seller")
     door = MarketSB3Env(market, 8, "seller_0")
     door.seed(5)
-    seen, earned_there = door.reset(), np.zeros(8)
+    seen, earned_there, policy = door.reset(), np.zeros(8), wavy(seat)
     for _ in range(6):
-        seen, rewards, *_ = door.step(Wavy().predict(seen)[0])
+        seen, rewards, *_ = door.step(policy.act(torch.as_tensor(seen)).numpy())
         earned_there += rewards
-    nothing = np.zeros(seat.observation.dim)
-    policy = LearnedPolicy(Wavy(), nothing, nothing + 1 - EPSILON, UNLIMITED, seat)
     profile = find_profile(market) | {"seller_0": policy}
     found = Attack(market, profile, ("seller_0",), torch.arange(5, 13)).base
     assert (

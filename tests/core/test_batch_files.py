@@ -285,6 +285,10 @@ IMPOSSIBLE = {
     "ends that are numbers": {"extra.ended": torch.zeros(3)},
     "an account too few": {"state.floor.ledger.cash": torch.zeros(3, 4, dtype=torch.float64)},
     "no memory of a phase": {"state.owns.reply": None},
+    "cash that is no number": {
+        "state.floor.ledger.cash": torch.full((3, 5), torch.nan, dtype=torch.float64)
+    },
+    "rewards that are no number": {"extra.earned": torch.full((3, 3), torch.nan).double()},
 }
 
 

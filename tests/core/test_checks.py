@@ -230,6 +230,14 @@ def test_an_interval_has_a_top_and_may_have_to_be_more_than_a_point():
     assert "0 <= low < high" in refusal(checks.interval, (1, 1), 0.0, apart=True)
 
 
+@pytest.mark.usefixtures("as_for_a_user")
+@pytest.mark.parametrize("value", [(-math.inf, 1.0), (-math.inf, -math.inf), (math.nan, 1.0)])
+def test_an_interval_without_a_floor_is_finite_all_the_same(value):
+    assert checks.interval((-1e300, 1.0), "size", -math.inf) == (-1e300, 1.0)
+    said = refusal(checks.interval, value, -math.inf)
+    assert said.endswith("wanted an interval (low, high), low <= high, both finite.")
+
+
 @pytest.mark.parametrize(
     "value", [(1, 2), [1, 2], range(1, 3), np.array([1, 2]), torch.tensor([1, 2])]
 )

@@ -276,6 +276,7 @@ def test_options_that_are_no_bins_are_refused(options, edges):
         (lambda: Multiple("x", decades=-1.0), "the range of field 'x'"),
         (lambda: Share("x", 0), "size of field 'x' is 0, wanted a whole number >= 1"),
         (lambda: Field("x", low=1.0, high=-1.0), r"the range of field 'x' is \(1.0, -1.0\)"),
+        (lambda: Field("x", low=-float("inf")), r"the range of field 'x' is \(-inf, 1.0\)"),
     ],
 )
 def test_fields_that_cannot_be_are_refused(made, said):

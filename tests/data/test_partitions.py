@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from marketenv.core.shards import Shards
 from marketenv.data import PARTITIONS
+from marketenv.data.gathering import gathered
 from marketenv.data.partitions import balanced, by_group, class_imbalance, dirichlet, label_skew
 
 KEYS = torch.tensor([3, 11, 12])
@@ -251,6 +252,20 @@ def test_an_agents_rows_come_in_random_order():
     index, _ = balanced(labels, torch.arange(400), 2, KEYS)
     half = labels[index[..., :100]].float().mean(-1)
     assert ((half - 0.5).abs() < 0.2).all()  # 4 standard deviations of a mean of 100 coin throws
+
+
+@pytest.mark.parametrize(("name", "options"), DISJOINT)
+def test_many_agents_are_dealt_as_few_are(name, options, monkeypatch):
+    labels = labels_of(20, 24)
+    few = deal(name, labels, torch.arange(44), 3, KEYS, **options)
+    monkeypatch.setattr("marketenv.data.gathering.MOST_GROUPS", 1)
+    many = deal(name, labels, torch.arange(44), 3, KEYS, **options)
+    assert all(torch.equal(*pair) for pair in zip(few, many, strict=True))
+
+
+def test_owners_too_many_for_a_sort_by_one_number_get_their_own_rows():
+    own = torch.arange(2**15 + 2)[None]
+    assert torch.equal(gathered(own, own, own.shape[1], 1, KEYS[:1])[0][..., 0], own)
 
 
 def test_groups_are_ranked_by_available_rows_and_never_mixed():

@@ -127,7 +127,9 @@ def test_the_file_is_found_plain_or_gzipped(tmp_path, name):
 def test_files_that_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"no file \*shakespeare\*\.txt or .*text; put one there"):
         find_dataset("shakespeare", root=tmp_path)
-    for content in (b"no gzip", gzip.compress(PLAY.encode())[:-9], gzip.compress(b"\xff\xfe\x00")):
+    whole = gzip.compress(PLAY.encode())
+    broken = whole[:10] + b"\xff" * 10 + whole[20:]  # the header is right, what it packs is not
+    for content in (b"no gzip", whole[:-9], broken, gzip.compress(b"\xff\xfe\x00")):
         (tmp_path / "shakespeare.txt.gz").write_bytes(content)
         with pytest.raises(ValueError, match=r"cannot read .* wanted text in UTF-8"):
             read_text(tmp_path / "shakespeare.txt.gz")

@@ -28,7 +28,7 @@ NET = re.compile(r"""<(?:script|img|link|iframe|source)\b[^>]*\b(?:src|href)="?(
 def site(tmp_path_factory):
     """The folder of a site built with every warning as an error, in a process of its own."""
     folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet"]
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict"]
     command += ["--config-file", str(SITE / "mkdocs.yml"), "--site-dir", str(folder)]
     environment = os.environ | {"NO_MKDOCS_2_WARNING": "1", "OMP_NUM_THREADS": "1"}
     run = subprocess.run(command, env=environment, capture_output=True, text=True)
@@ -55,19 +55,22 @@ def exported(file):
     return []
 
 
-PUBLIC = {
-    ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): names
-    for package in ("marketenv", "agents")
-    for file in sorted((ROOT / package).rglob("*.py"))
-    if (names := exported(file))
-}  # fmt: skip
+@pytest.fixture(scope="module")
+def exports():
+    """The public names of every module that has any."""
+    return {
+        ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): names
+        for package in ("marketenv", "agents")
+        for file in sorted((ROOT / package).rglob("*.py"))
+        if (names := exported(file))
+    }
 
 
 @with_extra
 @pytest.mark.long
-def test_the_reference_has_every_public_name_and_each_is_described_once(site):
-    assert len(PUBLIC) > 20 and "contest" in PUBLIC["marketenv.mechanisms"]
-    for module, names in PUBLIC.items():
+def test_the_reference_has_every_public_name_and_each_is_described_once(site, exports):
+    assert len(exports) > 20 and "contest" in exports["marketenv.mechanisms"]
+    for module, names in exports.items():
         page = (site / f"reference/{module}.html").read_text("utf8")
         headings = [
             re.sub(r"<.*?>", "", heading).replace("&para;", "").split()
@@ -119,6 +122,28 @@ def test_no_page_loads_anything_from_the_net(site):
 
 @with_extra
 @pytest.mark.long
+def test_every_list_of_the_index_has_a_tab_by_its_heading(site):
+    page = (site / "index.html").read_text("utf8")
+    tabs = re.findall(r'<a [^>]*class="?md-tabs__link[^>]*>(.*?)</a>', page, re.S)
+    index = (ROOT / "docs/index.md").read_text("utf8")
+    lists = re.findall(r"^## (.+)\n\n\* ", index, re.M)
+    assert "Tutorials" in lists and [tab.strip() for tab in tabs] == ["Home", *lists, "Reference"]
+
+
+@with_extra
+@pytest.mark.long
+def test_every_link_of_a_page_to_another_file_of_the_site_leads_to_one(site):
+    dead, count = [], 0
+    for page in site.rglob("*.html"):
+        links = re.findall(r'<(?:a|img)\b[^>]*?\b(?:href|src)="?([^"\s>]+)', page.read_text("utf8"))
+        files = [link.split("#")[0] for link in links if not re.match(r"\w+:|/", link)]
+        count += len(files)
+        dead += [(page.name, file) for file in files if not (page.parent / file).exists()]
+    assert count > 1000 and dead == []
+
+
+@with_extra
+@pytest.mark.long
 def test_formulas_of_pages_are_typeset_and_code_is_not(site):
     theory = (site / "theory/resource_market.html").read_text("utf8")
     assert theory.count("<math") == 4  # every indented block of the page
@@ -157,13 +182,13 @@ def test_sentences_and_code_are_no_formulas(site_code, line):
     assert not site_code("formulas").is_formula(line)
 
 
-def test_a_name_is_found_where_it_is_defined(site_code):
+def test_a_name_is_found_where_it_is_defined(site_code, exports):
     names = site_code("names")
     contest = "marketenv.mechanisms.contest"  # the module and the function have one name
     assert names.home("marketenv.mechanisms", "contest") == (contest, "contest")
     assert names.home("marketenv", "make_vec") == ("marketenv.envs.make", "make_vec")
     assert names.home("marketenv", "reference_v0") == ("marketenv.reference_v0", "")
-    assert {module: list(some) for module, some in names.public_modules().items()} == PUBLIC
+    assert {module: list(some) for module, some in names.public_modules().items()} == exports
 
 
 DOCSTRING = """One sentence.

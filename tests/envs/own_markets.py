@@ -1,6 +1,7 @@
 """Markets of a user's own, which the command checks: one sound, the others with a fault each."""
 
 import dataclasses
+import sys
 
 import torch
 from env_cases import auctions
@@ -52,3 +53,18 @@ def hidden():
         pass
 
     return auctions(Inner, game="first_price")
+
+
+class Leaves(Auction):
+    """Its author wanted to end the script."""
+
+    def act(self, floor, own, quotes, actions):
+        sys.exit(0)
+
+
+def leaving():
+    return auctions(Leaves, game="first_price")
+
+
+def gone():
+    sys.exit(0)

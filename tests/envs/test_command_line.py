@@ -3,6 +3,7 @@
 import dataclasses
 import re
 import runpy
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -14,7 +15,7 @@ import torch
 import marketenv
 from marketenv import make_market
 from marketenv.cli import main
-from marketenv.cli.command import SCRIPTS, SOURCE, where_is
+from marketenv.cli.command import CLOSED, SCRIPTS, SOURCE, where_is
 from marketenv.cli.markets import argument_groups
 from marketenv.envs import MARKETS
 from marketenv.testing import CHECKS
@@ -113,6 +114,21 @@ def test_a_mistake_in_a_phase_is_a_fault_of_every_check_and_its_place_is_named(c
     code, out, _ = printed(capsys, "check", "own_markets:stumbling")
     assert code == 1 and f"FAULTY: 0 of {len(CHECKS)} checks pass" in out
     assert re.search(r"ZeroDivisionError: a mistake .* \(\S*own_markets.py, line \d+\)", out)
+    # it is shown once, and the other checks name the one that shows it
+    assert out.count("ZeroDivisionError") == 1
+    assert out.count("fault: the fault of suites") == len(CHECKS) - 1
+
+
+def test_a_market_that_ends_python_is_faulty_and_ends_no_check(capsys):
+    code, out, _ = printed(capsys, "check", "own_markets:leaving")
+    assert code == 1 and f"FAULTY: 0 of {len(CHECKS)} checks pass" in out
+    assert re.search(r"fault: SystemExit: 0 \(\S*own_markets.py, line \d+\)", out)
+
+
+def test_a_file_with_the_name_of_another_module_is_not_taken_for_it(tmp_path, capsys):
+    (tmp_path / "json.py").write_text("def loads(): ...\n", "utf8")
+    code, _, err = printed(capsys, "check", f"{tmp_path / 'json.py'}:loads")
+    assert code == 2 and "the name 'json' is that of another module" in err
 
 
 @pytest.mark.parametrize(
@@ -125,6 +141,10 @@ def test_a_mistake_in_a_phase_is_a_fault_of_every_check_and_its_place_is_named(c
         (["own_markets:no_market"], "the result of no_market is 3, wanted a Market or"),
         (["own_markets:hidden"], "define its classes and functions in a module"),
         (["own_markets:needy"], "missing a required argument: 'n_buyers'; give it by --arguments"),
+        ([".own_markets:sound"], "there is no module '.own_markets' here"),
+        (["own_markets:gone"], "own_markets:gone ends Python by sys.exit, wanted a market"),
+        (["own_markets:sound", "--seed", "-1"], "seed is -1, wanted a whole number from 0 to"),
+        (["own_markets:sound", "--seed", f"{2**63}"], "wanted a whole number from 0 to 2**32 - 1"),
         (["own_markets:sound", "--arguments", "n=3"], "no argument of sound 'n'"),
         (["own_markets:sound", "--arguments", "n_buyers"], "wanted key=value"),
         (["own_markets:sound", "--arguments", "n_buyers=2", "n_buyers=3"], "give it once"),
@@ -143,6 +163,16 @@ def test_what_is_no_part_of_the_package_says_where_it_is(tmp_path, capsys):
     assert SOURCE in elsewhere and "python scripts/train.py" in elsewhere
     assert all((ROOT / "scripts" / f"{name}.py").is_file() for name in SCRIPTS)
     assert PROJECT["urls"]["Source"] == SOURCE
+
+
+def test_a_reader_that_has_enough_ends_the_command_in_silence():
+    """As in marketenv list | head -1, after which Python would complain of a broken pipe."""
+    command = [sys.executable, "-m", "marketenv", "list"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=ROOT, **pipes) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == CLOSED
 
 
 def test_without_words_the_help_names_commands_and_scripts(capsys, monkeypatch):

@@ -56,6 +56,15 @@ class GlobalRandomness(Env):
         return seen, {a: r + float(self.draw.random()) for a, r in rewards.items()}, *rest
 
 
+class MovesSharedGenerators(Env):
+    """Results that follow the seed alone, but a draw that other code of the process would get."""
+
+    def results(self, turn):
+        torch.rand(1)
+        np.random.rand()
+        return super().results(turn)
+
+
 class ForgetsRounds(Env):
     """Episodes whose length depends on how many were played."""
 
@@ -305,6 +314,11 @@ BROKEN = {  # check: (a market that breaks this promise alone, the words of the 
 }
 MORE = (  # further breaches of the same promises, which other checks may see as well
     ("determinism", GlobalRandomness, "part at step 1: a draw is not keyed by the seed"),
+    (
+        "determinism",
+        MovesSharedGenerators,
+        "an episode moves torch's generator, NumPy's random, which the process shares",
+    ),
     ("determinism", ForgetsRounds, "have different lengths: hidden randomness decides the end"),
     ("bounds", NumpyRewards, "wanted finite Python floats"),
     ("bounds", NumpyFlags, "must be Python bools"),

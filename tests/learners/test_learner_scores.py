@@ -101,6 +101,26 @@ def test_one_pass_over_all_classes_equals_an_exam_for_each(kind, engine, memory)
     torch.testing.assert_close(mean, learner.scores(params, exams[0]).loss)
 
 
+@pytest.mark.parametrize("kind", ["mlp", "module"])
+@pytest.mark.parametrize("sizes", [(8, 0, 16), (8, 8), (8, 8, 9), (8, -8, 24), ()], ids=str)
+def test_sizes_of_classes_that_are_none_are_refused(kind, sizes):
+    """An empty class would have a loss of 0, as if its examples were all right."""
+    learner = learners()[kind]
+    params, exam = learner.init(torch.arange(2))[None], learner.exam(blobs(owners=1))
+    assert exam.x.shape[1] == 24
+    with pytest.raises(ValueError, match="wanted numbers of examples >= 1, one for each class"):
+        learner.class_scores(params, exam, sizes)
+
+
+@pytest.mark.parametrize("kind", ["mlp", "module"])
+def test_an_exam_of_several_owners_has_no_scores_by_class(kind):
+    learner = learners()[kind]
+    params = learner.init(torch.arange(2))[:, None]
+    exam = learner.exam(blobs(owners=2))
+    with pytest.raises(ValueError, match=r"2 owners and .* and one owner"):
+        learner.class_scores(params, exam, (exam.x.shape[1],))
+
+
 @pytest.mark.parametrize("engine", ["loop", "vmap"])
 @pytest.mark.parametrize("kind", learners())
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])

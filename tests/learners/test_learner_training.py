@@ -1,5 +1,7 @@
 """Stacked training against numbers worked by hand and against the loop over single models."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -8,9 +10,9 @@ from learner_cases import blobs, build, data_for, lines, start
 from torch import nn
 
 from marketenv.core.shards import Shards
-from marketenv.learners import MLP, Linear, ModuleLearner, Training, stacks
+from marketenv.learners import MLP, Linear, ModuleLearner, Pull, Training, mlp, mlp_passes, stacks
 from marketenv.learners.feed import open_feed, shuffled
-from marketenv.learners.optimizers import Adam
+from marketenv.learners.optimizers import Adam, optimizer_of
 from marketenv.learners.reference import loop_train
 from marketenv.learners.training import Step, schedule
 
@@ -92,6 +94,34 @@ def test_tensors_worked_on_inside_the_bank_change_nothing(training, monkeypatch)
     monkeypatch.setattr(stacks, "LARGE", 1)
     for effort in EFFORTS.values():
         assert_equals_loop(build("mlp", "classification", training), blobs(), effort)
+
+
+@pytest.mark.parametrize("pulled", [False, True])
+@pytest.mark.parametrize("efforts", [[1.0] * 7, [0.3, 1.0, 0.5, 0.0, 1.0, 0.9, 0.2]])
+@pytest.mark.parametrize("training", TRAININGS.values(), ids=TRAININGS)
+def test_models_that_train_some_at_a_time_end_at_the_same_bits(
+    training, efforts, pulled, monkeypatch
+):
+    # seven models as 2 + 2 + 2 + 1; two steps, so that some models stop after the first one, and
+    # a step that is partial for one model is so for all
+    learner, shards = build("mlp", training=replace(training, steps=2), hidden=(8, 6)), blobs(7)
+    keys, params, _, _ = start(learner, 7)
+    pull = Pull(torch.zeros_like(params), torch.linspace(0.0, 0.6, 7)) if pulled else None
+    rest = (warm(learner, 7), learner.prepare(shards), torch.tensor(efforts), keys, pull)
+    whole = learner.train(params, *rest)
+    monkeypatch.setattr(mlp, "at_once", lambda *sizes: 2)
+    for one, other in zip(whole, learner.train(params, *rest), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_cpu_trains_as_many_models_at_a_time_as_its_cache_holds():
+    # 5-8-3: 75 parameters with a velocity, centre and gradient are 300 numbers; four examples of
+    # 5 + 8 + 3 numbers and 8 slopes are 96; 2^23 bytes / (4 * 396) = 5295.8
+    learner = build("mlp", training=Training(momentum=0.9), hidden=(8,))
+    _, params, slots, _ = start(learner, 2)
+    pull, optimizer = Pull(params, torch.ones(2)), optimizer_of(learner.training)
+    stacks_of_two = stacks.open_stacks(learner.layout, optimizer, params, slots, None, pull)
+    assert mlp_passes.at_once(learner.widths, 4, stacks_of_two, optimizer) == 5295
 
 
 def test_one_parameter_with_adam_keeps_its_three_slots_apart():

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from marketenv.core import rounds, tree
 from marketenv.core.market import agent_names
+from marketenv.learners import Training
 from marketenv.markets.resource_market import Audited, Computed, Contributed
 from marketenv.markets.table import make_market
-from marketenv.mechanisms import DATA_RULES
+from marketenv.mechanisms import DATA_RULES, matched_fees
 
 SEEDS = torch.arange(2)
 SMALL = {
@@ -21,6 +22,7 @@ SMALL = {
     "data_options": {"max_examples": 300},
 }
 SMALL |= {"data_market": {"points": 40, "pilots": (10, 20), "mixtures": 4}}
+ONE_STEP = Training(steps=1)
 
 
 def market_of(**config):
@@ -59,7 +61,7 @@ def test_contests_of_several_developers_separate_so_nobody_gains_by_deviating(ro
     row = market.people.rows[role].start
     gains = []
     for place in range(1 if role == "developer" else 3):  # the payment; a share, a spend in each
-        for level in torch.linspace(-1, 1, 21).tolist():
+        for level in torch.linspace(-1, 1, 11).tolist():
 
             def changed(actions, place=place, level=level):
                 actions[:, 0, place] = level
@@ -104,6 +106,7 @@ def test_developers_see_the_same_owners_and_begin_with_models_of_their_own():
 # --- every combination ----------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @settings(max_examples=25, deadline=None)
 @given(
     rule=st.sampled_from([None, "contest", *DATA_RULES]),
@@ -121,7 +124,7 @@ def test_money_is_conserved_and_no_escrow_keeps_any(
     parts = {"rule": rule, "compute": compute, "trade": trade, "own_data": own_data}
     counts = {"n_developers": developers, "n_owners": owners, "n_centres": centres}
     try:
-        market = market_of(**parts, **counts)
+        market = market_of(**parts, **counts, training=ONE_STEP)
     except ValueError as error:
         assert "nobody moves" in str(error)  # one developer alone that buys nothing
         return
@@ -247,6 +250,21 @@ def test_centres_bear_the_cost_of_work_on_data_that_are_sold():
     assert float(cost.min()) > 0
     assert torch.allclose(report.terms["work"]["centre"], -cost)
     assert torch.allclose(report.rewards[:, centres], report.received[:, centres] - cost)
+
+
+def half_to_the_matched(charges, work, matching):
+    """Half of what an owner owes goes to its centre, and half comes back."""
+    return matched_fees(charges, work, matching) / 2
+
+
+def test_a_fee_rule_of_ones_own_divides_what_owners_owe_for_data_that_are_sold():
+    half = {"resource_market": {"fees": half_to_the_matched}}
+    market = market_of(rule="posted", trade=None, max_cycles=1, **half)
+    flows = reports_of(market)[0].flows
+    charge, fee = (flows[name].money.sum((1, 2)) for name in ("charge", "fee"))
+    assert float(charge.min()) > 0
+    assert torch.allclose(fee, charge / 2)
+    assert torch.allclose(flows["fee_back"].money.sum((1, 2)), charge / 2)
 
 
 # --- words ----------------------------------------------------------------------------------------

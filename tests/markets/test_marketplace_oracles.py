@@ -9,6 +9,7 @@ import torch
 
 from marketenv.core import rounds
 from marketenv.core.market import agent_names
+from marketenv.learners import Training
 from marketenv.markets.data_market import TrainedOnPurchase
 from marketenv.markets.data_market.config import OUTSIDE_OPTIONS
 from marketenv.markets.table import make_market
@@ -88,6 +89,7 @@ def test_the_whole_with_the_rest_switched_off_is_each_part(name, policy):
     assert closed == part.horizon
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("outside_option", OUTSIDE_OPTIONS)
 @pytest.mark.parametrize("rule", ["procurement", "posted", "leave_one_out", "shapley"])
 def test_a_purchase_of_one_developer_is_that_of_the_data_market(rule, outside_option):
@@ -98,8 +100,9 @@ def test_a_purchase_of_one_developer_is_that_of_the_data_market(rule, outside_op
     """
     types = {"money_per_accuracy": (300.0, 400.0), "cost_per_point": (0.05, 0.1)}
     types |= {"outside_option": outside_option}
-    types |= {"points": 40, "pilots": (10, 20), "mixtures": 4}
+    types |= {"points": 40, "pilots": (10, 20), "mixtures": 3}
     same = {"rule": rule, "max_cycles": 2, "cash": 1000.0, "data_options": {"max_examples": 300}}
+    same |= {"learner_options": {"hidden": (8,)}, "training": Training(learning_rate=0.5, steps=3)}
     part = make_market("data_market_v0", n_sellers=3, **same, **types)
     whole = make_market(
         "marketplace_v0",

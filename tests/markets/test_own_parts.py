@@ -289,13 +289,24 @@ def test_a_learners_own_losses_are_checked_too():
         traded(learner=losses(lambda t: t[:1]), alpha="grid")  # 3 pairs of agents x 10 weights
 
 
+@pytest.mark.parametrize("wrong", [1.7, -0.1, torch.nan])
+def test_accuracies_that_are_no_shares_are_refused(wrong):
+    learner = teacher("scores", 1)(lambda t: torch.full_like(t, wrong))
+    words = rf"learner.scores returned an accuracy of {wrong}, wanted shares from 0 to 1"
+    for play in (traded, shared):
+        with pytest.raises(ValueError, match=words):
+            play(learner=learner)
+    # a sum of shares may round to a little more
+    assert traded(learner=teacher("scores", 1)(lambda t: torch.ones_like(t) + 1e-6))
+
+
 class Inherits(MLP):
-    """An MLP that counts how often its losses are asked for."""
+    """An MLP that counts the models whose losses are asked for."""
 
     asked = 0
 
     def losses(self, params, exam):
-        Inherits.asked += 1
+        Inherits.asked += params.shape[:2].numel()
         return super().losses(params, exam)
 
 
@@ -317,11 +328,14 @@ class Wrong(States):
 
 def test_an_own_learner_is_scored_by_layers_only_where_its_class_says_how():
     rewards = []
-    for kind, asked in ((Inherits, True), (States, False), (MLP, False)):
+    # by layers, two purchases of one buyer are compared with whole models in each of the searches;
+    # else all 3 pairs of agents are asked for in 4 markets, at 10 weights
+    for kind, asked in ((Inherits, 4 * 30), (States, 2), (MLP, 0)):
         learner = kind((5,), 1, "regression", TRAINING, hidden=(4,))
         Inherits.asked = 0
-        rewards.append(traded(learner=learner)[-1].rewards)
-        assert (Inherits.asked > 0) == asked
+        reports = traded(learner=learner)
+        rewards.append(reports[-1].rewards)
+        assert Inherits.asked == len(reports) * asked
     assert torch.allclose(rewards[0], rewards[2], atol=1e-4)
     assert torch.equal(rewards[1], rewards[2])
 
@@ -331,6 +345,54 @@ def test_the_parts_of_an_own_learners_scores_are_checked_too():
         ValueError, match=r"learner.first_linear.losses returned losses of shape \[1, 30\] float32"
     ):
         traded(learner=Wrong((5,), 1, "regression", TRAINING, hidden=(4,)))
+
+
+def by_parts(**parts):
+    """A learner of a user's own, with these parts in place of those of an MLP."""
+
+    class Own(MLP):
+        @property
+        def first_linear(self):
+            first = MLP.first_linear.fget(self)
+            return first._replace(**{name: part(first) for name, part in parts.items()})
+
+    return Own((5,), 1, "regression", TRAINING, hidden=(4,))
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"outputs": lambda first: lambda *given: first.outputs(*given).relu()},
+        {"outputs": lambda first: lambda *given: 0 * first.outputs(*given)},
+        {"losses": lambda first: lambda *given: 3 * first.losses(*given)},
+        {"losses": lambda first: lambda *given: 0 * first.losses(*given)},
+    ],
+    ids=["not linear", "no outputs", "another scale", "no losses"],
+)
+def test_parts_that_give_other_losses_than_whole_models_are_refused(parts):
+    with pytest.raises(
+        ValueError, match=r"learner.first_linear gives losses of .* for models with"
+    ):
+        traded(learner=by_parts(**parts))
+
+
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        ({"names": ()}, r"learner.first_linear.names is \(\), wanted a tuple of the tensors"),
+        ({"names": ("first",)}, r"names is \('first',\), wanted"),
+        ({"names": "layer0.weight"}, "names is 'layer0.weight', wanted"),
+        ({"names": ("layer0.weight", "layer1.bias")}, "as many units each on axis 0"),
+        ({"outputs": 3}, "learner.first_linear.outputs is 3, wanted a function"),
+        ({"at_once": lambda exam: 2.5}, r"at_once\(exam\) is 2.5, wanted a whole number >= 1"),
+        ({"at_once": lambda exam: 0}, r"at_once\(exam\) is 0, wanted a whole number >= 1"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "-".join(value),
+)
+def test_parts_that_are_none_are_refused_by_their_names(parts, words):
+    changed = {name: lambda first, part=part: part for name, part in parts.items()}
+    with pytest.raises(ValueError, match=words):
+        traded(learner=by_parts(**changed))
 
 
 def test_nan_gains_are_refused_where_they_would_be_shown_as_the_largest():
@@ -406,6 +468,13 @@ def test_prices_of_a_coarser_type_may_pass_the_bid_by_its_rounding_and_are_the_b
         apply_rule(rule(torch.tensor([0.0, 0.1]).double(), (False, True)), BIDS, ASKS)
     whole = apply_rule(rule(torch.tensor([2, 0])), BIDS, ASKS)
     assert whole.prices.flatten().tolist() == [2, 0]
+
+
+def test_a_rule_of_a_namespace_without_a_name_is_checked_as_every_own_rule():
+    space = {"Sales": Sales}  # as exec() leaves it: without __name__
+    exec("def dear(bids, asks): return Sales(bids > 0, 2 * bids)", space)
+    with pytest.raises(ValueError, match="more than the bid"):
+        apply_rule(space["dear"], BIDS, ASKS)
 
 
 def test_a_rule_in_float32_trades_as_in_float64():

@@ -764,7 +764,7 @@ def test_disclosed_bounds_reach_over_the_whole_prior():
     market = linear_market(valuation="error_ratio", money_per_loss=(1.0, 3.0), n_agents=2)
     gains, alpha = torch.zeros(1, 2, 2), torch.zeros(1, 2, 2)
     gains[0, 1, 0], alpha[0, 1, 0], alpha[0, 0, 1] = 0.25, 0.9, 0.1  # trader 1 sells to trader 0
-    low, high = market.phase(Trade).disclosure.bounds(
+    low, high = market.phase(Trade).broker.disclosure.bounds(
         Gain(shown=gains, worth=gains - 1), alpha, torch.zeros(1, 2)
     )
     assert float(low[0, 0, 1]) == pytest.approx((0.95 / 0.9) ** 2 - 1, rel=1e-5)
@@ -944,7 +944,7 @@ def test_no_reply_is_better_than_the_best_breakpoint(config):
     for agent in (0, 2):
         named, best = replies_of(market, now, actions, agent)
         others_ = (
-            2 * draws.uniform(draws.fold(seeds, "replies", agent), 300, move.action.dim).float() - 1
+            2 * draws.uniform(draws.fold(seeds, "replies", agent), 100, move.action.dim).float() - 1
         )
         assert (
             named.shape[2] == move.action.dim

@@ -336,6 +336,7 @@ def test_a_market_that_starts_anew_has_no_partners_of_the_old_one():
         assert np.isfinite(observations).all() and np.isfinite(rewards).all()
 
 
+@pytest.mark.long
 def test_the_environment_passes_all_checks_of_an_environment():
     assert check_market_env(make_parallel("parameter_trading_v0", **FEW))
 

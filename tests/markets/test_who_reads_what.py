@@ -24,7 +24,7 @@ from marketenv.core.market import Market, Outcome, People, Phase
 from marketenv.core.within import Within
 from marketenv.markets.table import MARKETS
 
-ROUNDS = 3
+ROUNDS = 2
 DATA = {"partition", "order"}  # a partition's draws; then those of a network's first parameters
 LAYERS = {f"init layer{k}.{part}" for k in (0, 1) for part in ("weight", "bias")}
 WORLDS = {"data drift"}  # drawn by what all phases share, the same for each
@@ -306,7 +306,7 @@ BOUGHT, SHARED, TRADED, WORKED = (
 )
 OWN = {  # phases of the marketplace alone
     "charge": {"Posted", "Selected", "purse of owner"},
-    "work_at_home": {"Contributed", "cash of centre", "present"},
+    "work_at_home": {"Contributed", "cash of centre"},
     "pay_work": {"Computed", "Contributed", "Matched", "cash of fees"},
 }
 # what a phase reads and draws in its own market, less that for which it is asked nothing here

@@ -232,6 +232,16 @@ def test_trade_ends_at_the_reservation_price():
     assert not leader_optimum(quality, 5.0, 0.5, most * 1.001).any()
 
 
+@pytest.mark.parametrize("quality", [money([[1.0]]), money([[1.0, 0.0]]), TEN])
+def test_where_no_centre_takes_part_there_is_no_price(quality):
+    # also where owners too few for a contest would buy nothing at any price
+    nobody = money([[INF, INF]])
+    for price in PRICINGS.values():
+        assert price(nobody, quality).tolist() == [INF]
+    costs = money([[1.0, INF]])
+    assert float(price_response(costs, costs, quality)[0, 1]) == INF
+
+
 def test_caps_bound_the_work_that_is_paid():
     costs, caps = money([[1.0, 2.0]]), 0.01 * TEN
     profits = posted_profits(money([[1.2, 2.0]]), costs, TEN, caps=caps)

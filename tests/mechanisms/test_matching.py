@@ -56,6 +56,12 @@ WORKED = {  # name: (ranks of proposers, ranks of receivers, matching, where it 
         [1, 0],
         "0 is refused by its first, and takes its second",
     ),
+    "the best rank of all": (
+        [[-INF, 1], [0, 1]],
+        [[-INF, 1], [0, 1]],
+        [0, 1],
+        "0 and 0 are each other's first",
+    ),
     "ties go to the lower number": (
         [[0, 0], [0, 0]],
         [[5, 5], [5, 5]],
@@ -197,6 +203,24 @@ def test_only_the_order_of_ranks_counts_and_ties_leave_it_stable(seed):
     assert not blocking_pairs(found, *coarse).any()
     assert torch.equal(found, deferred_acceptance(*(x.exp() for x in coarse)))
     assert torch.equal(found, deferred_acceptance(*(preference_ranks(-x.double()) for x in coarse)))
+
+
+@settings(max_examples=40)
+@given(seed=st.integers(0, 2**40), proposers=st.integers(1, 6), receivers=st.integers(1, 6))
+def test_where_all_agree_the_steps_would_give_the_same_matching(seed, proposers, receivers):
+    # two markets in which all agree, some ranks equal, alone and beside a third one in which two
+    # proposers differ, so that all three are matched step by step
+    keys = torch.tensor([seed, seed + 1])
+    of_receivers = draws.integers(draws.fold(keys, "receivers"), 4, receivers).double()
+    of_proposers = draws.integers(draws.fold(keys, "proposers"), 4, proposers).double()
+    ranks = (
+        of_receivers[:, None].expand(-1, proposers, -1),
+        of_proposers[:, None].expand(-1, receivers, -1),
+    )
+    third = [torch.zeros_like(side[:1]) for side in ranks]
+    third[0][0, 0] = INF
+    together = deferred_acceptance(*(torch.cat(pair) for pair in zip(ranks, third, strict=True)))
+    assert torch.equal(deferred_acceptance(*ranks), together[:2])
 
 
 def test_two_hundred_by_two_hundred():

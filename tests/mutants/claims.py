@@ -96,8 +96,42 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
         (
             "every policy has its own scale",
-            "Focal(row, truthful, scale)",
-            "Focal(row, truthful, float(row.abs().mean()))",
+            "Focal(one.returns, truth.returns, scale)",
+            "Focal(one.returns, truth.returns, float(one.returns.abs().mean()))",
+        ),
+    ),
+    *of(
+        f"{ROOM}/scenarios.py",
+        some("tests/agents/test_board.py", "welfare_counts_what_the_house_takes"),
+        (
+            "the house's money is no welfare",
+            "(results.utility + results.paid - results.received).sum(2)",
+            "results.utility.sum(2)",
+        ),
+    ),
+    *of(
+        "agents/board/results.py",
+        some(
+            "tests/agents/test_board.py",
+            "the_best_is_chosen_in_some_episodes_and_regrets_are_taken_in_others",
+            "a_best_that_was_lucky_in_the_even_episodes_has_a_regret_below_0_for_others",
+            "standings_put_those_who_played_most_first",
+            "efficiency_is_a_part_of_the_welfare_of_truth_where_that_is_above_0",
+        ),
+        (
+            "a regret is taken where the best was chosen",
+            '(best - one["returns"])[1::2]',
+            '(best - one["returns"])[::2]',
+        ),
+        (
+            "one good game makes a champion",
+            'key=lambda row: (-row["cells"], -row["gain"][0])',
+            'key=lambda row: -row["gain"][0]',
+        ),
+        (
+            "efficiency is not a ratio",
+            'efficiency(one["welfare"], one["everyone"])',
+            'efficiency(one["welfare"], one["welfare"])',
         ),
     ),
     *of(
@@ -218,8 +252,8 @@ MUTANTS: tuple[Mutant, ...] = (
         f"{TESTS}/test_lineups.py",
         (
             "markets that are over go on earning",
-            "report.rewards.masked_fill(over[:, None], 0.0)",
-            "report.rewards",
+            "sums += amounts.masked_fill(over[:, None], 0.0)",
+            "sums += amounts",
         ),
     ),
     *of(

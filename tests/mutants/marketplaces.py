@@ -40,10 +40,14 @@ MUTANTS: tuple[Mutant, ...] = (
             "-(trade[:, None] * charge)",
             "0 * charge",
         ),
+    ),
+    *of(
+        "marketenv/markets/resource_market/pay.py",
+        TESTS,
         (
             "centres work for nothing",
-            'self.named("work"), CENTRE, -cost',
-            'self.named("work"), CENTRE, 0 * cost',
+            'phase.named("work"), CENTRE, -cost',
+            'phase.named("work"), CENTRE, 0 * cost',
         ),
     ),
     *of(
@@ -51,7 +55,7 @@ MUTANTS: tuple[Mutant, ...] = (
         TESTS,
         (
             "developers value accuracy by types of their own",
-            'if "money_per_accuracy" in types and self.rate is not None:',
+            'if "money_per_accuracy" in types and rate is not None:',
             "if False:",
         ),
     ),

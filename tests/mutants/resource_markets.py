@@ -46,7 +46,7 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
         (
             "owners compute on credit that they do not have",
-            "x = x.minimum(floor.purse(OWNER) / cost)",
+            "x = x.minimum(purse / unit)",
             "x = x + 0",
         ),
         ("a ratchet holds nothing", 'ratchet(x, types["last_share"]) if self.ratchet else x', "x"),
@@ -60,7 +60,11 @@ MUTANTS: tuple[Mutant, ...] = (
             "torch.diag_embed(charge)",
             "0 * torch.diag_embed(charge)",
         ),
-        ("a first name counts twice", "identities=1 + meaning.get", "identities=2 + meaning.get"),
+        (
+            "a first name counts twice",
+            '"identities": 1 + meaning.get',
+            '"identities": 2 + meaning.get',
+        ),
         (
             "owners see themselves as they are known",
             '"own_quality": types["quality"]',
@@ -127,11 +131,15 @@ MUTANTS: tuple[Mutant, ...] = (
             "floor.cash(ESCROW).clamp(min=0)[..., None]",
             "0 * floor.cash(ESCROW)[..., None]",
         ),
-        ("who cannot trade pays for it", "served * owners.charge)", "owners.charge)"),
+        (
+            "who cannot trade pays for it",
+            "served_owners(floor) * floor.of(Contributed).charge",
+            "floor.of(Contributed).charge",
+        ),
         (
             "work without trade costs",
-            "cost = matched.trade[:, None] * floor.of(Computed).cost",
-            "cost = floor.of(Computed).cost",
+            "cost = matched.trade[:, None] * computed.cost",
+            "cost = computed.cost",
         ),
         ("work is free", "CENTRE, -cost)", "CENTRE, 0 * cost)"),
         (

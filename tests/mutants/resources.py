@@ -204,12 +204,12 @@ MUTANTS: tuple[Mutant, ...] = (
         ("a receiver keeps the worst", 'place, "amin")', 'worst - 1 - place, "amin")'),
         (
             "receivers accept whom they refuse",
-            "acceptable & ~torch.isinf(receivers).mT",
+            "acceptable & ~torch.isposinf(receivers).mT",
             "acceptable",
         ),
         (
             "proposers ask whom they refuse",
-            "~torch.isinf(proposers)",
+            "~torch.isposinf(proposers)",
             "torch.ones_like(proposers, dtype=torch.bool)",
         ),
         ("everybody asks once", "step = step + free\n", "step = step + others\n"),
@@ -261,12 +261,12 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
         (
             "a cartel sells below cost",
-            "return cheapest.maximum((",
-            "return ((",
+            "return cheapest.maximum(",
+            "return (",
         ),
         (
             "a cartel asks the reservation price",
-            "(cheapest * reservation_price(quality, alpha, k)).sqrt()",
+            "_alone(cheapest, reservation_price(quality, alpha, k))",
             "reservation_price(quality, alpha, k)",
         ),
         (

@@ -44,7 +44,7 @@ MUTANTS: tuple[Mutant, ...] = (
             "lesson(floor.models[self.second], None)",
             "lesson(floor.models[self.second], _pull(before))",
         ),
-        ("a second model may diverge", "finite = finite.all(0)", "finite = finite[0]"),
+        ("a second model may diverge", "in trained.values()]).all(0)", "in trained.values()])[0]"),
         ("slots that are none are carried on", "models.slots.shape[-1] == 0", "True"),
     ),
     *of(
@@ -65,11 +65,6 @@ MUTANTS: tuple[Mutant, ...] = (
         f"{ROOM}/trade.py",
         TESTS,
         (
-            "a diverged seller still sells",
-            "weights.loss.masked_fill(partners.theirs(diverged), torch.inf)",
-            "weights.loss",
-        ),
-        (
             "last_paid and last_received are exchanged",
             "paid, received = prices.sum(2), prices.sum(1)",
             "paid, received = prices.sum(1), prices.sum(2)",
@@ -78,11 +73,6 @@ MUTANTS: tuple[Mutant, ...] = (
             "last_paid and last_received are shown in each other's place",
             '"last_paid": own.last_paid, "last_received": own.last_received',
             '"last_paid": own.last_received, "last_received": own.last_paid',
-        ),
-        (
-            "sabotage noise is alike in every round",
-            "self.layer_masks, keys, partners",
-            "self.layer_masks, floor.seeds, partners",
         ),
         (
             "bids are multiples of what a buyer would lose, too",
@@ -103,6 +93,20 @@ MUTANTS: tuple[Mutant, ...] = (
             "sellers are told their own bounds",
             '"buyer_low": quotes.low.mT',
             '"buyer_low": quotes.low',
+        ),
+    ),
+    *of(
+        f"{ROOM}/broker.py",
+        TESTS,
+        (
+            "a diverged seller still sells",
+            "weights.loss.masked_fill(partners.theirs(diverged), torch.inf)",
+            "weights.loss",
+        ),
+        (
+            "sabotage noise is alike in every round",
+            "self.layer_masks, keys, partners",
+            "self.layer_masks, floor.seeds, partners",
         ),
     ),
     *of(
@@ -239,6 +243,24 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     *of(
+        f"{ROOM}/worlds.py",
+        "tests/markets/test_own_parts.py",
+        (
+            "parts of one's own learner may give other losses than whole models",
+            "if own_parts.is_own(learner):",
+            "if False:",
+        ),
+    ),
+    *of(
+        "marketenv/markets/own_parts.py",
+        "tests/markets/test_own_parts.py",
+        (
+            "accuracies of one's own learner may be any numbers",
+            "        _check_shares(accuracy)\n",
+            "        pass\n",
+        ),
+    ),
+    *of(
         f"{ROOM}/partners.py",
         PARTNERS,
         ("partners have the smallest scores", "dim=2, descending=True", "dim=2"),
@@ -302,13 +324,17 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     *of(
-        f"{ROOM}/trade.py",
+        f"{ROOM}/broker.py",
         PARTNERS,
         (
             "what is not tried may have a gain",
             "torch.where(partners.tried, gain.worth, 0.0)",
             "gain.worth",
         ),
+    ),
+    *of(
+        f"{ROOM}/trade.py",
+        PARTNERS,
         (
             "void bids have no reason of their own",
             "torch.where(unsaid, 9,",

@@ -1,14 +1,21 @@
 """The page with a slider over rounds: every round is there, with its picture, tables and words."""
 
 import re
+from dataclasses import dataclass
+from typing import ClassVar
 
 import pytest
 import torch
 
+from agents.viewer import Viewer
 from marketenv import make_market
 from marketenv.core import rounds
-from marketenv.core.market import agent_names
+from marketenv.core.fields import Field, Fields, Share
+from marketenv.core.market import Market, Move, Outcome, People, Phase, agent_names
 from marketenv.render import Slide, episode_page, payments_figure
+
+PURSE = Field("purse", 1, 0.0, 1.0, "what one has, money")
+PART = Share("part", unit="of the purse", text="what one gives away")
 
 
 def report_of(name, **config):
@@ -62,3 +69,40 @@ def test_the_network_of_several_kinds_has_its_columns_and_no_panel_of_utilities(
     (axes,) = payments_figure(report, agents).axes
     heads = [text.get_text() for text in axes.texts if text.get_weight() == "bold"]
     assert heads == ["developers", "owners", "centres"] and axes.get_title() == "money paid"
+
+
+@dataclass(frozen=True)
+class Given(Outcome):
+    part: torch.Tensor  # [markets, givers]
+
+
+class Gift(Phase):
+    """Givers pay dues, and what they give to takers, of whom there are none."""
+
+    name, outcome = "gift", Given
+    moves: ClassVar = {"giver": Move(Fields((PURSE,)), Fields((PART,)))}
+
+    def show(self, floor, own, quotes):
+        return {"giver": {"purse": torch.ones(len(floor.seeds), floor.count("giver"))}}
+
+    def truthful(self, observation, move, keys):
+        return move.write(observation, part=0.5)
+
+    def act(self, floor, own, quotes, actions):
+        part = PART.read(actions["giver"])[..., 0].double()
+        gifts = part[..., None].expand(-1, -1, floor.count("taker")) / 2
+        floor = floor.pay("gifts", "giver", "taker", gifts)
+        return floor.pay("dues", "giver", "club", part[..., None] / 2), own, Given(part)
+
+
+def test_a_role_without_agents_gets_no_payment_on_the_page():
+    people = People(roles={"giver": 2, "taker": 0}, accounts={"club": 1}, cash=1.0)
+    market = Market(people, (Gift(),), horizon=1, name="gifts")
+    names = agent_names(market)
+    now = rounds.begin(market, torch.tensor([0]))
+    policies = dict.fromkeys(names, market.policies["truthful"])
+    _, report = rounds.advance(market, now, rounds.act(market, policies, now))
+    viewer = Viewer(market, dict.fromkeys(names, "truthful"))
+    viewer.add(now, report)
+    page = viewer.page(0)
+    assert page.count("<td>dues</td>") == 2 and "<td>gifts</td>" not in page

@@ -5,12 +5,10 @@ what it writes.
 import json
 import os
 import random
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
+import own_process
 import pytest
 from in_process import exit_code
 from joblib.externals.loky import get_reusable_executor
@@ -64,27 +62,15 @@ def whole(tmp_path_factory, failures, pictures_once):
     return out, audit(out)
 
 
-def command(out, *more):
-    return [
-        sys.executable,
-        "scripts/audit.py",
-        "--module",
-        TABLE,
-        "--budget",
-        "quick",
-        "--out",
-        str(out),
-        *more,
-    ]
+def words(out, *more):
+    return ("--module", TABLE, "--budget", "quick", "--out", str(out), *more)
 
 
-def begin(out, *more, stdout=subprocess.PIPE, **variables):
-    """The audit as a process of its own."""
+def begin(out, printed, *more, **variables):
+    """The audit as a process of its own, which prints to a folder."""
     paths = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
-    told = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "COLUMNS": "120"} | variables
-    return subprocess.Popen(
-        command(out, *more), cwd=ROOT, env=told, stdout=stdout, stderr=subprocess.STDOUT, text=True
-    )
+    variables |= {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
+    return own_process.begin("audit", *words(out, *more), output=printed, **variables)
 
 
 def kept(out):
@@ -92,17 +78,15 @@ def kept(out):
     return {file: file.stat().st_mtime_ns for file in out.glob("units/*.json")}
 
 
-def kill(out, more_than, later, *more, seconds):
+def kill(out, printed, more_than, later, *more, seconds):
     """Begin an audit, and kill it a while after it has more experiments than that; its
     processes may outlive it a little.
     """
-    child = begin(out, *more, stdout=subprocess.DEVNULL, PLANTED_SECONDS=seconds)
-    limit = time.monotonic() + 120
-    while len(kept(out)) <= more_than and child.poll() is None and time.monotonic() < limit:
-        time.sleep(0.02)
+    child = begin(out, printed, *more, PLANTED_SECONDS=seconds)
+    own_process.wait(lambda: len(kept(out)) > more_than, child)
     time.sleep(later)
-    child.send_signal(signal.SIGKILL)
-    child.wait()
+    child.kill()
+    child.join()
 
 
 def parsed(text):
@@ -151,17 +135,14 @@ def test_what_is_measured_is_kept_unless_it_is_not_wanted(whole, tmp_path):
     assert all(kept(tmp_path)[file] > moment for file, moment in first.items())
 
 
-def test_an_audit_killed_at_random_moments_ends_with_the_same_bytes(whole, tmp_path):
+def test_an_audit_killed_at_random_moments_ends_with_the_same_bytes(
+    whole, tmp_path, tmp_path_factory
+):
+    printed = tmp_path_factory.mktemp("printed")
     moments = random.Random(0)
     for workers in ("2", "1", "1"):  # every process takes seconds to begin
-        kill(
-            tmp_path,
-            len(kept(tmp_path)),
-            moments.uniform(0, 0.5),
-            "--workers",
-            workers,
-            seconds="0.3",
-        )
+        later = moments.uniform(0, 0.5)
+        kill(tmp_path, printed, len(kept(tmp_path)), later, "--workers", workers, seconds="0.3")
     before = kept(tmp_path)
     assert len(before) >= 3 and not (tmp_path / "claims.json").exists()
     assert audit(tmp_path, workers=2) == whole[1]  # what is left, in processes
@@ -207,16 +188,16 @@ def test_a_worker_that_dies_takes_no_other_experiment_with_it(whole, tmp_path, f
 
 
 def test_an_audit_on_two_processes_of_ray_that_is_killed_ends_with_the_bytes_of_one_process(
-    whole, tmp_path
+    whole, tmp_path, tmp_path_factory
 ):
+    printed = tmp_path_factory.mktemp("printed")
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'marketenv[ray]'")
-    kill(tmp_path, 0, 0.0, "--engine", "ray", "--workers", "2", seconds="1")
+    kill(tmp_path, printed, 0, 0.0, "--engine", "ray", "--workers", "2", seconds="1")
     before = kept(tmp_path)
     # kept as they came, before all were done
     assert 0 < len(before) < 9 and not (tmp_path / "claims.json").exists()
-    again = begin(tmp_path, "--engine", "ray", "--workers", "2")
-    printed = again.communicate(timeout=280)[0]
-    assert again.returncode == 0, printed[-3000:]
+    again = begin(tmp_path, printed, "--engine", "ray", "--workers", "2")
+    assert own_process.ended(again) == 0, (printed / "stderr").read_text()[-3000:]
     assert kept(tmp_path).items() >= before.items()
     assert (tmp_path / "claims.json").read_bytes() == whole[1]
 
@@ -252,8 +233,7 @@ def test_a_table_of_claims_is_looked_up_by_module_and_name():
 
 
 def test_the_command_line_lists_claims_and_measures_nothing(tmp_path, capsys):
-    _, _, *words = command(tmp_path, "--list")
-    assert exit_code("audit", *words) == 0
+    assert exit_code("audit", *words(tmp_path, "--list")) == 0
     printed = capsys.readouterr().out
     assert (
         "planted/untested" in printed

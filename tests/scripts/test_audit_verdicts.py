@@ -3,9 +3,8 @@ stand.
 """
 
 import json
-import subprocess
-import sys
 
+import own_process
 import pytest
 
 from agents.papers import CLAIMS, EFFORTS, WORDS, Evidence, measured, verdict
@@ -202,6 +201,19 @@ def test_a_file_of_something_else_is_refused_by_its_name_before_anything_is_writ
     assert said in str(refusal.value) and (docs / KEPT).read_text() == before
 
 
+@pytest.mark.parametrize(
+    "text", ["", "[]", "3", '{"reference/accounts": []}', '{"reference/accounts": {"words": "a"}}']
+)
+@pytest.mark.parametrize("given", [True, False], ids=["evidence", "no evidence"])
+def test_damaged_verdicts_are_refused_by_their_file_before_anything_is_written(text, given, docs):
+    (docs / KEPT).write_text(text)
+    page = (docs / PAGES["reference"]).read_text()
+    files = (made_up(docs / "full.json", "full", accounts=1.0),) if given else ()
+    with pytest.raises(ValueError, match=r"verdicts\.json holds no verdicts, wanted a file that"):
+        main(VerdictsConfig(evidence=files, docs=docs))
+    assert (docs / KEPT).read_text() == text and (docs / PAGES["reference"]).read_text() == page
+
+
 def test_a_page_without_a_place_is_refused_before_anything_is_written(docs):
     (docs / PAGES["ipfl"]).write_text("no place")
     before = (docs / KEPT).read_text()
@@ -212,16 +224,9 @@ def test_a_page_without_a_place_is_refused_before_anything_is_written(docs):
     assert (docs / KEPT).read_text() == before
 
 
-def test_the_script_takes_files_and_a_folder(docs):
+def test_the_script_takes_files_and_a_folder(docs, tmp_path):
     file = made_up(docs / "full.json", "full", accounts=1.0)
-    line = [
-        sys.executable,
-        "scripts/verdicts.py",
-        "--evidence",
-        str(file),
-        "--docs",
-        str(docs),
-    ]
-    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert (done.returncode, done.stdout) == (0, f"{file}: 1 of 1 verdicts taken.\n"), done.stderr
+    child = own_process.begin("verdicts", "--evidence", file, "--docs", docs, output=tmp_path)
+    assert own_process.ended(child) == 0, (tmp_path / "stderr").read_text()
+    assert (tmp_path / "stdout").read_text() == f"{file}: 1 of 1 verdicts taken.\n"
     assert now(docs)[0] == ("fails", "full")

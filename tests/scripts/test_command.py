@@ -9,10 +9,10 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import typing
 from pathlib import Path
 
+import own_process
 import pytest
 from in_process import exit_code
 from rich.table import Table
@@ -479,27 +479,15 @@ def test_ctrl_c_ends_in_one_line_and_the_same_command_goes_on(
 ):
     (script, *sub), (arguments, kept) = name.split(), LONG[name]
     words = [*sub, *arguments.split(), "--out", str(tmp_path / "out")]
-    line = [sys.executable, f"scripts/{script}.py", *words]
     paths = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
-    told = os.environ | {
-        "PYTHONPATH": paths,
-        "PLANTED_SECONDS": "0.5",
-        "PLANTED_FAILURES": str(tmp_path / "none"),
-    }
-    streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
-    child = subprocess.Popen(line, cwd=ROOT, env=told, start_new_session=True, text=True, **streams)
-    limit = time.monotonic() + 240
-    while (
-        not list((tmp_path / "out").glob(kept))
-        and child.poll() is None
-        and time.monotonic() < limit
-    ):
-        time.sleep(0.02)
+    planted = {"PLANTED_SECONDS": "0.5", "PLANTED_FAILURES": str(tmp_path / "none")}
+    child = own_process.begin(script, *words, output=tmp_path, PYTHONPATH=paths, **planted)
+    own_process.wait(lambda: list((tmp_path / "out").glob(kept)), child)
     os.killpg(child.pid, signal.SIGINT)  # as a terminal does: to the workers too
-    error = child.communicate(timeout=120)[1]
-    assert error == f"Interrupted. {command.GOES_ON}\n" and child.returncode == 130
+    code, error = own_process.ended(child, 120), (tmp_path / "stderr").read_text()
+    assert error == f"Interrupted. {command.GOES_ON}\n" and code == 130
     before = {file: file.stat().st_mtime_ns for file in (tmp_path / "out").glob("units/*.json")}
-    monkeypatch.setenv("PLANTED_FAILURES", told["PLANTED_FAILURES"])
+    monkeypatch.setenv("PLANTED_FAILURES", planted["PLANTED_FAILURES"])
     # in this process: the number of workers changes no result
     assert exit_code(script, *words, "--workers", "1") == 0
     # nothing finished was done again
@@ -541,3 +529,14 @@ def test_a_list_gives_every_id_a_line_of_its_own(things, columns, capsys, monkey
     assert [
         line for line in lines if line and not line.startswith(" ")
     ] == names and "…" not in "".join(lines)
+
+
+@pytest.mark.parametrize("lines", [1, 100_000], ids=["at its end", "in its middle"])
+def test_a_reader_that_has_enough_ends_a_script_in_silence(lines):
+    """As in scripts/audit.py --list | head -1, after which Python would complain."""
+    code = f"from agents.cli import command; command.run(lambda: print('line\\n' * {lines}))"
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, **pipes) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == command.CLOSED

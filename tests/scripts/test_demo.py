@@ -13,7 +13,7 @@ from agents.cli.intervals import note
 from agents.demos import data, findings, line_ups, marketplace, resources, sharing, trading
 from agents.demos.line_ups import OUTSIDE, DemoResults, below, differences, gap_picture, seats
 from agents.markets import STRATEGIES
-from scripts.demo import DemoConfig, _command
+from scripts.demo import DemoConfig, _command, audit_of
 
 
 def an_episode():
@@ -397,6 +397,11 @@ def test_the_command_on_the_page_has_what_is_not_the_default():
     line = "python scripts/demo.py --seeds 2 --arguments n_agents=5 'a=(1, 2)'"
     assert _command(config) == line
     assert _command(DemoConfig(audit=())) == "python scripts/demo.py --audit"
+
+
+def test_the_audit_of_the_demo_takes_its_processes_claims_and_folder(tmp_path):
+    audit = audit_of(DemoConfig(workers=3, audit=("reference/*",), out=tmp_path))
+    assert (audit.workers, audit.claims, audit.out) == (3, ("reference/*",), tmp_path / "audit")
 
 
 def test_every_strategy_of_the_page_has_a_line_of_meaning():

@@ -105,6 +105,16 @@ def test_the_focal_agent_is_the_first_or_the_named_one_or_all_of_a_role(capsys):
         players(capsys, agent="buyer_3")
 
 
+def test_a_trained_policy_is_a_strategy_too(capsys):
+    """The trained buyer bids about 2/3 of its value, the best answer to a truthful seller."""
+    name = "trained:reference/ppo_double_auction_buyer"
+    rows = told(capsys, market="reference_v0", focal=name)
+    ratios = [float(ratio) for (agent, _), (*_, ratio) in rows.items() if agent == "buyer_0"]
+    assert len(ratios) == 1 and 0.5 < ratios[0] < 0.85
+    with pytest.raises(ValueError, match="plays reference_v0 only, not parameter_trading_v0"):
+        main(PlayConfig(focal=name))
+
+
 @pytest.mark.parametrize("option", ["focal", "others"])
 def test_a_strategy_of_another_market_is_told_in_plain_words(option):
     with pytest.raises(ValueError) as refusal:

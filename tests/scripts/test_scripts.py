@@ -6,25 +6,26 @@ import sys
 from html import escape
 from pathlib import Path
 
+import own_process
 import pytest
 from in_process import exit_code
+
+from agents.markets import STRATEGIES
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def run(*arguments):
-    done = subprocess.run(
-        [sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=280
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout
+def run(script, *arguments, output):
+    """What a script prints in a process of its own, which ends well."""
+    code = own_process.ended(own_process.begin(script, *arguments, output=output))
+    assert code == 0, (output / "stderr").read_text()[-3000:]
+    return (output / "stdout").read_text()
 
 
-def test_demo_writes_its_report_pictures_and_rounds(tmp_path):
-    from agents.markets import STRATEGIES
-
-    toy = ("--seeds", "2", "--rounds", "2", "--audit", "reference/budget_balance")
-    out = run("scripts/demo.py", *toy, "--out", str(tmp_path))
+def test_demo_writes_its_report_pictures_and_rounds(tmp_path, capsys):
+    toy = "--seeds 2 --rounds 2 --audit reference/budget_balance --workers 1"
+    assert exit_code("demo", *toy.split(), "--out", tmp_path) == 0
+    out = capsys.readouterr().out
     page = (tmp_path / "report.html").read_text()
     names = [name for name, s in STRATEGIES.items() if "parameter_trading_v0" in s.markets]
     assert all(name in page for name in names)
@@ -80,13 +81,15 @@ def test_every_script_explains_itself(script, capsys):
 
 
 # other tests run the others as processes
-@pytest.mark.parametrize("script", ["rewrite_playthroughs", "rewrite_walk", "mutate"])
+@pytest.mark.parametrize("script", ["demo", "rewrite_playthroughs", "rewrite_walk", "mutate"])
 def test_a_script_needs_nothing_that_another_has_imported(script):
-    assert "--" in run(f"scripts/{script}.py", "--help")
+    line = [sys.executable, f"scripts/{script}.py", "--help"]
+    end = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=280)
+    assert end.returncode == 0 and "--" in end.stdout, end.stderr[-3000:]
 
 
 def test_benchmark_writes_a_list_of_figures(tmp_path):
-    run("scripts/benchmark.py", "--quick", "--out", str(tmp_path / "b.json"))
+    run("benchmark", "--quick", "--out", tmp_path / "b.json", output=tmp_path)
     found = json.loads((tmp_path / "b.json").read_text())
     assert all({"name", "value", "unit", "command"} <= case.keys() for case in found)
     signed = ("overhead", "gap", "exponent", ": cost", "gain of trade")  # may be 0 or below
@@ -100,7 +103,7 @@ def test_benchmark_writes_a_list_of_figures(tmp_path):
         "data_market_v0" in case["name"] and case["unit"] == "market-rounds/s" for case in found
     )
     resource = [case for case in found if case["name"].startswith("resource_market_v0")]
-    units = {"market-rounds/s", "s/round", "times", "agent-rounds/CPU s"}
+    units = {"market-rounds/s", "s/round", "times", "times its time", "agent-rounds/CPU s"}
     assert {case["unit"] for case in resource} == units
     whole = [case for case in found if "marketplace_v0" in case["name"]]
     assert {"market-rounds/CPU s", "CPU s/round", "GiB", "power", "times"} <= {
@@ -114,8 +117,8 @@ def test_benchmark_writes_a_list_of_figures(tmp_path):
     )
 
 
-def test_play_tells_every_round_and_adds_up():
-    out = run("scripts/play.py", "--rounds", "2", "--focal", "shade")
+def test_play_tells_every_round_and_adds_up(tmp_path):
+    out = run("play", "--rounds", "2", "--focal", "shade", output=tmp_path)
     assert "round 1" in out and "round 2" in out and "round 3" not in out
     told = [line.split("Utility: ")[1] for line in out.splitlines() if line.startswith("Utility: ")]
     first = sum(float(part.split("trader_0 ")[1].split(",")[0]) for part in told)
@@ -135,7 +138,7 @@ def test_reproduce_joins_what_was_run_into_one_page(tmp_path):
         "--seeds 1 --cases 50 --rounds 2 --dimension 8 --examples 6 8 --validation 20 --test 20"
         " --dimensions 2 --workers 1"
     )
-    run("scripts/reproduce.py", "thm41", *toy.split(), "--out", str(tmp_path))
+    assert exit_code("reproduce", "thm41", *toy.split(), "--out", tmp_path) == 0
     assert exit_code("reproduce", "report", "--out", tmp_path) == 0
     page, found = (
         (tmp_path / "report.html").read_text(),

@@ -1,18 +1,14 @@
 """The frame of the studies: rows, units of work, and two runs in one folder."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
+import own_process
 import pytest
 
 from agents.papers.core import study
 from agents.papers.core.units import Unit
 from agents.papers.train_n_trade import per_seed
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def shown(*points):
@@ -78,14 +74,19 @@ def test_a_unit_on_a_changed_file_is_another_unit(tmp_path):
     assert before != Unit(double, {"value": 1, "path": str(data)}).name()
 
 
+def test_an_empty_text_names_no_folder(tmp_path, monkeypatch):
+    # as where no folder of large data is set: else every file written here would be new data
+    monkeypatch.chdir(tmp_path)
+    before = Unit(double, {"value": 1, "path": ""}).name()
+    (tmp_path / "results").mkdir()
+    assert before == Unit(double, {"value": 1, "path": ""}).name()
+
+
 def test_two_runs_in_one_folder_do_not_disturb_each_other(tmp_path):
     toy = "--seeds 2 --rounds 3 --dimension 8 --examples 6 8 --validation 20 --test 20 --workers 1"
-    command = [sys.executable, "scripts/reproduce.py", "fig3", *toy.split(), "--out", str(tmp_path)]
-    both = [
-        subprocess.Popen(
-            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        for _ in range(2)
-    ]
-    ends = [(*run.communicate(timeout=200), run.returncode) for run in both]
-    assert [code for *_, code in ends] == [0, 0], [error[-2000:] for _, error, _ in ends]
+    words, folders = ("fig3", *toy.split(), "--out", tmp_path), [tmp_path / "1", tmp_path / "2"]
+    for folder in folders:
+        folder.mkdir()
+    both = [own_process.begin("reproduce", *words, output=folder) for folder in folders]
+    codes = [own_process.ended(run, 200) for run in both]
+    assert codes == [0, 0], [(folder / "stderr").read_text()[-2000:] for folder in folders]

@@ -31,16 +31,6 @@ TOY = [
 ]
 
 
-def run(*arguments):
-    return subprocess.run(
-        [sys.executable, "scripts/train.py", *map(str, arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=280,
-    )
-
-
 def test_help_lists_every_field_with_what_it_means(capsys):
     assert exit_code("train", "--help") == 0
     told = " ".join(re.sub(r"[│╭╮╰╯─]", " ", capsys.readouterr().out).split())
@@ -50,15 +40,12 @@ def test_help_lists_every_field_with_what_it_means(capsys):
         assert " ".join(text.split()[:3]) in told
 
 
-def test_two_seeds_side_by_side_write_all_files_and_go_on(tmp_path):
-    done = run(*TOY, "--steps", "64", "--seeds", "0", "1", "--workers", "2", "--out", tmp_path)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert (
-        "exact/payoff" in done.stdout
-        and "price / type" in done.stdout
-        and "steps a second" in done.stdout
-    )
-    assert re.search(r"all seeds, steps.*128/128", done.stdout)  # one bar for both
+def test_two_seeds_side_by_side_write_all_files_and_go_on(tmp_path, capsys):
+    more = ("--steps", "64", "--seeds", "0", "1", "--workers", "2", "--out", tmp_path)
+    assert exit_code("train", *TOY, *more) == 0
+    printed = capsys.readouterr().out
+    assert "exact/payoff" in printed and "price / type" in printed and "steps a second" in printed
+    assert re.search(r"all seeds, steps.*128/128", printed)  # one bar for both
     found = json.loads((tmp_path / "result.json").read_text())["seeds"]
     assert [result["seed"] for result in found] == [0, 1] and found[0]["learned"] != found[1][
         "learned"
@@ -68,8 +55,7 @@ def test_two_seeds_side_by_side_write_all_files_and_go_on(tmp_path):
         folder = tmp_path / f"seed_{seed}"
         names = {path.name for path in folder.iterdir()}
         wanted = {
-            "model.zip",
-            "policy.json",
+            "policy.safetensors",
             "result.json",
             "progress.csv",
             "speed.csv",
@@ -131,6 +117,38 @@ def test_everybody_can_learn_one_policy(settings, script, tmp_path, capsys):
     (found,) = json.loads((tmp_path / "result.json").read_text())["seeds"]
     # two pairs make no interval
     assert found["agent"] == "all" and found["deviation_to_truth"]["low"] is None
+    assert (tmp_path / "learning.png").is_file()
+
+
+def test_every_agent_can_learn_a_policy_of_its_own(script, tmp_path, capsys):
+    toy = {"num_envs": 4, "n_steps": 4, "batch_size": 8, "updates": 1, "evaluations": 1}
+    config = TrainConfig(agent="each", steps=16, episodes=2, seeds=(0, 1), **toy, out=tmp_path)
+    script.main(config)
+    printed = capsys.readouterr().out
+    # a row of earnings for each agent and seed, and two of behaviour
+    assert printed.count("buyer_0") == printed.count("seller_0") == 2 + 4
+    assert "welfare, the sum of all utilities, per episode" in printed
+    assert "exact/exploitability" in printed
+    assert (tmp_path / "learning.png").read_bytes().startswith(b"\x89PNG")
+    assert script.steps_done(config.with_defaults()) == 2 * 16
+    assert {path.parent.name for path in tmp_path.rglob("policy.safetensors")} == {
+        "buyer_0",
+        "seller_0",
+    }
+
+
+def test_a_picture_of_a_role_that_learned_is_drawn(script, tmp_path):
+    config = TrainConfig(
+        agent="seller",
+        num_envs=4,
+        n_steps=4,
+        batch_size=8,
+        steps=16,
+        evaluations=1,
+        episodes=2,
+        out=tmp_path,
+    )
+    script.main(config)
     assert (tmp_path / "learning.png").is_file()
 
 

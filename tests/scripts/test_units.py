@@ -74,6 +74,19 @@ def test_fresh_does_everything_again(tmp_path):
     assert run(once, tmp_path, "units", ONE, fresh=True).all() == [8]
 
 
+@pytest.mark.parametrize("text", ["", '{"result": 8, "sec', "[]", '{"result": 8}', "9"])
+def test_a_damaged_result_is_refused_by_its_file_before_any_work(text, tmp_path):
+    once, another = Unit(double, {"value": 4}), Unit(double, {"value": 5})
+    run([once], tmp_path, "units", ONE)
+    (file,) = tmp_path.glob("*.json")
+    file.write_text(text)
+    with pytest.raises(ValueError, match=f"{file.name} is damaged: .* Delete it, and"):
+        run([another, once], tmp_path, "units", ONE)
+    assert list(tmp_path.glob("*.json")) == [file]
+    file.unlink()
+    assert run([another, once], tmp_path, "units", ONE).all() == [10, 8]
+
+
 def test_a_unit_is_another_where_what_it_stands_on_changes(tmp_path, monkeypatch):
     monkeypatch.setattr(units, "ROOT", tmp_path)
     (tmp_path / "agents" / "stress").mkdir(parents=True)

@@ -65,6 +65,12 @@ def test_interpolation_is_pots_barycentric_projection(seed):
     assert torch.allclose(interpolate(x[:, :3], gamma, 0.0), x[:, :3])
 
 
+def test_a_share_is_taken_in_double_precision():
+    # .1 as a float32 would be off by 1.5e-9
+    (moved,) = interpolate(torch.zeros(1, 1), torch.ones(1, 1), 0.1).flatten().tolist()
+    assert moved == 0.1
+
+
 def test_the_reference_is_drawn_by_its_keys():
     keys = torch.arange(3)
     found = reference(keys, 400, 5)

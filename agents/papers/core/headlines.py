@@ -7,6 +7,8 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from marketenv.core.lookup import lookup
+
 from .verdict_tables import Short, row
 
 NUMBER = r"-?[\d.]+(?:e[-+]?\d+)?"
@@ -115,7 +117,7 @@ class Headline:
     title:    the finding in short
     text:     sentences with slots, for instance {cost.stated.gain} or {cost.verdict}
     claims:   by the slot's name: the claim's id, and the verdict that the sentences are about
-    page:     of the documentation that says more
+    page:     a link to the page that says more, as [title](path)
     studies:  whose pictures are shown
     """
 
@@ -132,7 +134,7 @@ class Headline:
         """
         slots = {}
         for name, (claim, verdict) in self.claims.items():
-            one = kept[claim]
+            one = lookup(kept, claim, "verdict of a claim")
             if one["verdict"] != verdict:
                 raise ValueError(
                     f"the finding {self.title!r} is written for the verdict {verdict!r} of {claim};"
@@ -146,7 +148,7 @@ class Headline:
         """The sentences with verdicts and numbers; raises as ``slots``, and for a wrong number."""
         try:
             return self.text.format(**self.slots(kept))
-        except ValueError as error:
+        except (ValueError, LookupError, AttributeError) as error:
             raise ValueError(f"the finding {self.title!r} cannot be written: {error}") from error
 
 
@@ -164,7 +166,7 @@ def section(number: int, headline: Headline, kept: Short) -> str:
     parts = [
         f"## {number}. {headline.title}",
         textwrap.fill(headline.filled(kept), WIDTH, break_on_hyphens=False),
-        f"More: [{headline.page}]({headline.page}).",
+        f"More: {headline.page}.",
         *pictures,
         "\n".join(table),
         "\n".join(commands),

@@ -10,7 +10,9 @@ KEPT = 512  # samples where a sample is the greatest of a block
 
 
 def blocks(samples: Float64[Tensor, "samples"], most: int = MOST) -> list[float]:
-    """The samples, or the means of at most that many equal blocks, which have the same mean.
+    """The samples, or the means of at most that many equal blocks.
+
+    What is left beyond whole blocks, less than one, is dropped; where nothing is, the mean stays.
 
     >>> import torch
     >>> blocks(torch.arange(6, dtype=torch.float64), 3)

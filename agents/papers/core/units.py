@@ -67,7 +67,9 @@ class Unit:
 
 
 def _stamp(text: str) -> list[Any]:
-    """Size and age of the files that a text names, if it is a path."""
+    """Size and age of the files that a text names, if it is a path; "" names none."""
+    if not text:  # as a path it would be the folder that the work is started from
+        return []
     place = Path(text)
     files = [place] if place.is_file() else sorted(place.iterdir()) if place.is_dir() else []
     return [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
@@ -142,11 +144,14 @@ def run(
     A unit that fails is tried again after all others; its last error stands in the folder
     (NAME.error).
     fresh: do everything again
+    Raises ValueError, before any work, for a kept file that holds no result.
     """
     folder.mkdir(parents=True, exist_ok=True)
     crew, files = crew or Crew(), [folder / f"{unit.name()}.json" for unit in units]
     if fresh:
         _forget(files)
+    for file in files:
+        _kept(file)
     total, rounds = sum(unit.rounds for unit in units), lambda: sum(map(_rounds, units, files))
     errors: dict[Path, str] = {}
     with watched(label, total, rounds):
@@ -155,12 +160,23 @@ def run(
                 file: unit for unit, file in zip(units, files, strict=True) if not file.exists()
             }
             errors = _try(left, crew, alone=tries > 0)
-    kept: list[dict[str, Any]] = [
-        json.loads(file.read_text()) if file.exists() else {"result": None, "seconds": 0.0}
-        for file in files
-    ]
+    kept = [_kept(file) for file in files]
     failed = {number: errors[file] for number, file in enumerate(files) if file in errors}
-    return Ran([one["result"] for one in kept], [one["seconds"] for one in kept], failed)
+    return Ran([result for result, _ in kept], [seconds for _, seconds in kept], failed)
+
+
+def _kept(file: Path) -> tuple[Any, float]:
+    """The result that a file holds, and its seconds; nothing where there is no file."""
+    if not file.exists():
+        return None, 0.0
+    try:
+        one = json.loads(file.read_text())
+        return one["result"], float(one["seconds"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{file} is damaged: it holds no result of a unit. Delete it, and the unit is done"
+            " again."
+        ) from error
 
 
 def _forget(files: Sequence[Path]) -> None:

@@ -121,14 +121,33 @@ def filled(page: str, paper: str, short: Mapping[str, Mapping[str, str]]) -> str
     return f"{head}{begin}\n{table(paper, short)}\n{end}{tail}"
 
 
+def kept_verdicts(docs: Path) -> Short:
+    """The verdicts that are kept, none where no file is; ValueError for a file of another form."""
+    file = docs / KEPT
+    try:
+        kept = json.loads(file.read_text("utf8")) if file.exists() else {}
+        good = all(map(_is_verdict, kept.values()))
+    except (ValueError, AttributeError):
+        good = False
+    if not good:
+        raise ValueError(
+            f"{file} holds no verdicts, wanted a file that scripts/verdicts.py wrote; take the one"
+            " of the repository."
+        )
+    return kept
+
+
+def _is_verdict(one: Any) -> bool:
+    parts = one if isinstance(one, dict) else {}
+    return all(isinstance(parts.get(name), str) for name in ("words", "verdict", "found", "budget"))
+
+
 def update(docs: Path, files: tuple[Path, ...], smaller: bool) -> list[str]:
     """Take the verdicts of some claims.json into the documentation; returns what was done.
 
     Raises ValueError before anything is written.
     """
-    kept = docs / KEPT
-    known: Short = json.loads(kept.read_text("utf8")) if kept.exists() else {}
-    lines = []
+    kept, known, lines = docs / KEPT, kept_verdicts(docs), []
     for file, new in [(file, read(file)) for file in files]:
         replacing = better(known, new, smaller)
         lines.append(f"{file}: {len(replacing)} of {len(new)} verdicts taken.")

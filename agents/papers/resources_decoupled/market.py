@@ -67,8 +67,8 @@ def played(
 ) -> RoundUtilities:
     """Utilities of every round where one agent deviates from truth, all line-ups on the same seeds.
 
-    lineups: who deviates, and how;
-        watch: what to note of each round's end, a list of tensors [lineups * seeds, ..]
+    lineups: who deviates, and how
+    watch:   what to note of each round's end, a list of tensors [lineups * seeds, ..]
     """
     market = make_market(NAME, **config)
     agents, seeds = agent_names(market), torch.tensor(seeds_of(n_seeds))

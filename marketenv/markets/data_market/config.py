@@ -14,15 +14,12 @@ from marketenv.core.checks import (
     flag,
     interval,
     number,
-    options,
     or_none,
-    path,
     refused,
     whole,
 )
 from marketenv.learners import Training
-from marketenv.learners.training import check_training
-from marketenv.markets.arguments import GAME, LARGEST_MONEY, check_ready_made, data_options
+from marketenv.markets.arguments import LARGEST_MONEY, LEARNING, check_ready_made
 from marketenv.markets.data_market.conduct import CONDUCT
 from marketenv.markets.federated import ALGORITHMS, ALIGNMENTS
 
@@ -54,8 +51,8 @@ class DataMarketConfig:
                     where the newly trained one is not more accurate
     points:         training points that the buyer wants
     pilots:         points of the two pilot trainings
-    mixtures:       mixtures that pilots are trained for; None: 15 for up to three sellers, else one
-                    a seller and one for all, at most 64
+    mixtures:       mixtures that pilots are trained for; None: 1, 5 or 15 for one to three sellers,
+                    else one a seller and one for all, at most 64
     calibration:    when pilots are trained: in ``each_round``, or in the ``first_round`` of an
                     episode for all of it
     dimensions:     numbers of an example that distances see, by the buyer's principal components;
@@ -165,13 +162,8 @@ def _pilots(value: Any, name: str) -> tuple[int, ...]:
 
 
 _share = partial(number, least=0.0, most=1.0)
-_FIELDS: dict[str, Check] = GAME | {
+_FIELDS: dict[str, Check] = LEARNING | {
     "n_sellers": partial(whole, least=1, most=10_000),
-    "root": or_none(path),
-    "download": flag,
-    "data_options": data_options,
-    "learner_options": options,
-    "training": or_none(check_training),
     "algorithm": partial(choice, known=ALGORITHMS),
     "communications": partial(whole, least=1),
     "alignment": partial(choice, known=ALIGNMENTS),

@@ -17,25 +17,18 @@ from marketenv.core.checks import (
     number,
     options,
     or_none,
-    path,
     whole,
 )
 from marketenv.learners import Training
-from marketenv.learners.training import check_training
-from marketenv.markets.arguments import (
-    GAME,
-    LARGEST_MONEY,
-    PAYMENT_RULE,
-    check_ready_made,
-    data_options,
-)
-from marketenv.markets.data_market.config import DataMarketConfig
-from marketenv.markets.model_sharing.config import ModelSharingConfig
-from marketenv.markets.parameter_trading.config import ParameterTradingConfig
-from marketenv.markets.resource_market.audit import AUDITS
-from marketenv.markets.resource_market.config import ResourceMarketConfig
+from marketenv.markets.arguments import LARGEST_MONEY, LEARNING, PAYMENT_RULE, check_ready_made
+from marketenv.markets.data_market import DataMarketConfig
+from marketenv.markets.model_sharing import ModelSharingConfig
+from marketenv.markets.parameter_trading import ParameterTradingConfig
+from marketenv.markets.resource_market import AUDITS, ResourceMarketConfig
+from marketenv.markets.resource_market.moves import CENTRE, OWNER
 from marketenv.mechanisms import DATA_RULES, MECHANISMS, DataRule
 
+DEVELOPER = "developer"
 CONTEST, IPFL, REPORTED = "contest", "ipfl", "reported"
 COMPUTE = (CONTEST, "posted", "matched")
 PARTS = {
@@ -45,12 +38,10 @@ PARTS = {
     "model_sharing": ModelSharingConfig,
 }
 # by an argument of a part, that of the marketplace which stands for it
-INSTEAD = {
-    "data_market": {"n_sellers": "n_owners"},
-    "resource_market": {"audit": "quality", "pricing": "compute"},
-    "parameter_trading": {"n_agents": "n_developers", "mechanism": "trade"},
-    "model_sharing": {"n_agents": "n_developers"},
-}
+INSTEAD = {"n_sellers": "n_owners", "n_agents": "n_developers"}
+INSTEAD |= {"audit": "quality", "pricing": "compute", "mechanism": "trade"}
+# of a part, for which the value of the fall of a developer's own loss stands
+VALUES = frozenset(("gain", "value", "accuracy", "loss"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,15 +104,10 @@ class MarketplaceConfig:
     def __post_init__(self) -> None:
         check_fields(self, _FIELDS)
         check_ready_made(self.learner, self.learner_options, self.training)
-        if self.learner is None and self.sells_data and not self.contest:
+        if self.quality != REPORTED and not self.contest:
             raise ValueError(
-                f"learner is None and rule {self.rule!r}, wanted rule='contest' or None: all other"
-                " rules pay for accuracy."
-            )
-        if self.quality != REPORTED and (self.learner is None or not self.contest):
-            raise ValueError(
-                f"quality is {self.quality!r}, wanted 'reported' with rule {self.rule!r} and"
-                f" learner {self.learner!r}: an audit of the contest trains models."
+                f"quality is {self.quality!r} with rule {self.rule!r}, wanted 'reported': only the"
+                " contest pays by an audit."
             )
         if not (
             self.sells_data or self.shares or (self.sells_parameters and self.learner is not None)
@@ -134,12 +120,21 @@ class MarketplaceConfig:
         for part, config in PARTS.items():
             known = tuple(field.name for field in fields(config))
             for name in options(getattr(self, part), part, known):
-                own = name if name in vars(self) else INSTEAD[part].get(name)
+                own = name if name in vars(self) else INSTEAD.get(name)
                 if own is not None:
                     raise ValueError(
                         f"{part} has {name!r}, which the marketplace gives it by an argument of its"
                         f" own; pass {own}=..."
                     )
+
+    @property
+    def roles(self) -> dict[str, int]:
+        """Agents by role: none of a role whose part is left out."""
+        return {
+            DEVELOPER: self.n_developers,
+            OWNER: self.n_owners if self.sells_data else 0,
+            CENTRE: self.n_centres if self.sells_work else 0,
+        }
 
     @property
     def sells_data(self) -> bool:
@@ -171,44 +166,29 @@ class MarketplaceConfig:
         """Whether developers train on data of their own: where they have some, or nobody sells."""
         return self.own_data or not self.sells_data
 
-    @property
-    def cost_of_effort(self) -> tuple[float, float]:
-        """What a full training on own data costs: nothing without any."""
-        return self.effort_cost if self.trains else (0.0, 0.0)
 
-
-def _rule(value: Any, name: str) -> Any:
-    known = {CONTEST: DATA_RULES["posted"], **DATA_RULES}
-    named_part(value, name, known, "a DataRule object", kind=DataRule)
+def _named(value: Any, name: str, table: Mapping[str, Any], wanted: str, **shape: Any) -> Any:
+    """Take a part by its name or as an object, and leave it as it came."""
+    named_part(value, name, table, wanted, **shape)
     return value
 
 
-def _quality(value: Any, name: str) -> Any:
-    known = {REPORTED: AUDITS["wasserstein"], **AUDITS}
-    named_part(value, name, known, "a callable AuditCase -> scores", takes=1)
-    return value
-
-
-def _trade(value: Any, name: str) -> Any:
-    known = {IPFL: MECHANISMS["nash_bargaining"], **MECHANISMS}
-    named_part(value, name, known, PAYMENT_RULE, takes=2)
-    return value
-
-
-_FIELDS: dict[str, Check] = GAME | {
+_FIELDS: dict[str, Check] = LEARNING | {
     "n_developers": partial(whole, least=1, most=1000),
     "n_owners": partial(whole, most=10_000),
     "n_centres": partial(whole, most=10_000),
-    "root": or_none(path),
-    "download": flag,
-    "data_options": data_options,
     "own_data": flag,
-    "learner_options": options,
-    "training": or_none(check_training),
-    "rule": or_none(_rule),
-    "quality": _quality,
+    "rule": or_none(
+        _named, table={CONTEST: None, **DATA_RULES}, wanted="a DataRule object", kind=DataRule
+    ),
+    "quality": partial(
+        _named,
+        table={REPORTED: None, **AUDITS},
+        wanted="a callable AuditCase -> scores",
+        takes=1,
+    ),
     "compute": or_none(choice, known=COMPUTE),
-    "trade": or_none(_trade),
+    "trade": or_none(_named, table={IPFL: None, **MECHANISMS}, wanted=PAYMENT_RULE, takes=2),
     "money_per_loss": partial(interval, least=0.0, most=LARGEST_MONEY),
     "effort_cost": partial(interval, least=0.0, most=LARGEST_MONEY),
     "cash": partial(number, least=0.0, most=5e5),

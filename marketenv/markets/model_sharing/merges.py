@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from marketenv.core.axes import Parameters
+from marketenv.core.bank import finite
 from marketenv.markets.model_sharing.schemes import Settlement
 
 
@@ -37,10 +38,10 @@ def sound(
     ):
         changed = torch.zeros_like(broken) if models is own else (models != own).any(-1)
         if bool(changed.any()):
-            finite = models.isfinite().all(-1)
+            usable = finite(models)
             if starts:
-                finite &= world.score(models, rounds).loss.isfinite()
-            broken |= changed & ~finite
+                usable &= world.score(models, rounds).loss.isfinite()
+            broken |= changed & ~usable
     if not bool(broken.any()):
         return settlement, broken
     row = broken[..., None]

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from marketenv.core import draws
 from marketenv.core.axes import Parameters
+from marketenv.core.bank import finite
 from marketenv.core.floor import Floor
 from marketenv.markets.model_sharing import own_parts
 from marketenv.markets.model_sharing.config import TYPES
@@ -176,7 +177,7 @@ class Rules:
         reason = reason if money else torch.full_like(reason, 8)
         reason = torch.where(settlement.broke, 4, reason)
         reason = torch.where(settlement.trades.any(2), 0 if money else 7, reason)
-        reason = torch.where(inputs.uploads.isfinite().all(-1), reason, 5)
+        reason = torch.where(finite(inputs.uploads), reason, 5)
         reason = torch.where(broken, 9, reason)
         reason = torch.where(floor.of(Trained, role=CLIENT).diverged, 6, reason)
         assert terms.present is not None

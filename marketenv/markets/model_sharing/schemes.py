@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
 from marketenv.core.axes import Parameters, PerPair
+from marketenv.core.bank import finite
 from marketenv.core.precision import full_precision
 from marketenv.mechanisms import Graph, SharingPayment, SharingSales, SharingTerms, share_models
 from marketenv.valuation import ModelDistance, prox_centres
@@ -189,10 +190,9 @@ def _shares(inputs: Inputs) -> PerPair:
 @full_precision()
 def _mixed(inputs: Inputs, weights: PerPair) -> Parameters:
     """Means of the finite uploads; a client that gets no model keeps its own."""
-    is_finite = inputs.uploads.isfinite().all(-1, keepdim=True)
-    finite = torch.where(is_finite, inputs.uploads, inputs.trained)
+    uploads = torch.where(finite(inputs.uploads)[..., None], inputs.uploads, inputs.trained)
     alone = ~inputs.usable.any(2, keepdim=True)
-    return torch.where(alone, inputs.trained, weights.to(finite.dtype) @ finite)
+    return torch.where(alone, inputs.trained, weights.to(uploads.dtype) @ uploads)
 
 
 def _simplex(values: PerPair, members: Bool[Tensor, "markets buyers sellers"]) -> PerPair:
@@ -214,7 +214,7 @@ class Scheme:
 
     settle: from ``Inputs`` to a ``Settlement``
     second: whether everybody also trains a model for the others
-    money:  whether models are trades and sold
+    money:  whether models are bought and sold
     """
 
     settle: Callable[[Inputs], Settlement]

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
+from marketenv.core.bank import finite
 from marketenv.core.precision import full_precision
 from marketenv.learners import Scores
 from marketenv.markets.parameter_trading.reports import Messages, Quotes
@@ -128,7 +129,7 @@ def sound(
 
     before, after: scores of the trained models, and of the merged ones   [markets, agents] each
     """
-    broken = ~(settlement.params.isfinite().all(-1) & after.loss.isfinite())
+    broken = ~(finite(settlement.params) & after.loss.isfinite())
     if not bool(broken.any()):
         return settlement, after
     row = broken[..., None]

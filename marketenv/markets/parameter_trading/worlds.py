@@ -10,12 +10,21 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from marketenv.alignment import ByLayers, alpha_closed_form, alpha_grid_by_layers
+from marketenv.alignment import (
+    BestWeights,
+    ByLayers,
+    alpha_closed_form,
+    alpha_grid_by_layers,
+    offered,
+)
 from marketenv.core.axes import Parameters, PerPair
 from marketenv.data import Source
 from marketenv.learners import Learner, Scores
 from marketenv.markets import own_parts
 from marketenv.markets.worlds import Laid, Worlds
+
+# how far losses by layers may lie from those of whole models: as a share of them, and beyond it
+SHARE, BEYOND = 1e-3, 1e-5
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +163,10 @@ def _grid_by_layers(
     for number in range(count):
         own, offers, *orders = (tensor.chunk(count)[number] for tensor in tensors)
         model = _by_layers(learner, exam if count == 1 else exam.part(number, number + 1))
-        parts.append(alpha_grid_by_layers(model, own, offers, orders[0] if orders else None, mask))
+        best = alpha_grid_by_layers(model, own, offers, orders[0] if orders else None, mask)
+        if own_parts.is_own(learner):
+            _check_by_layers(model, own, offers, mask, best)
+        parts.append(best)
     alpha, loss = (torch.cat([getattr(best, name) for best in parts]) for name in ("alpha", "loss"))
     return alpha, loss
 
@@ -176,6 +188,26 @@ def _by_layers(learner: Learner, exam: Any) -> ByLayers:
         losses=lambda models, some: own_parts.losses(learner, models, part(some)),
         at_once=first.at_once(exam),
     )
+
+
+def _check_by_layers(
+    model: ByLayers, own: Tensor, offers: Tensor, mask: Tensor, best: BestWeights
+) -> None:
+    """Raise ValueError where parts of a user's own do not give the losses of whole models.
+
+    Compared are the purchases of one buyer in one market, at their best weights.
+    """
+    places = offered(own, offers)[0]
+    mine, alpha = own[:1, :1], best.alpha[:1, 0, places, None]
+    merged = mine + alpha * mask * (offers[:1, 0, places] - mine)
+    whole = model.losses(merged, slice(0, 1))[0]
+    whole, parts = whole.where(whole.isfinite(), torch.inf), best.loss[0, 0, places]
+    if not torch.allclose(parts, whole, rtol=SHARE, atol=BEYOND):
+        raise ValueError(
+            f"learner.first_linear gives losses of {parts.tolist()} for models with losses of"
+            f" {whole.tolist()}: wanted outputs that are linear in the first layer, and in losses"
+            " all that follows; or leave first_linear out."
+        )
 
 
 def _best_weights(mask: Tensor, laid: Laid, own: Tensor, offers: Tensor) -> tuple[Tensor]:

@@ -18,12 +18,11 @@ from marketenv.core.checks import (
     one_or_each,
     options,
     or_none,
-    path,
     whole,
 )
 from marketenv.learners import Training
 from marketenv.learners.training import check_training
-from marketenv.markets.arguments import GAME, check_ready_made, data_options
+from marketenv.markets.arguments import LEARNING, check_ready_made
 from marketenv.markets.federated import ALGORITHMS, ALIGNMENTS
 from marketenv.markets.resource_market.conduct import CONDUCTS
 
@@ -228,14 +227,9 @@ def _conduct(value: Any, name: str) -> tuple[str, ...]:
 
 
 _positive = partial(number, least=LEAST, most=MOST)
-_FIELDS: dict[str, Check] = GAME | {
+_FIELDS: dict[str, Check] = LEARNING | {
     "n_owners": partial(whole, least=1, most=10_000),
     "n_centres": partial(whole, least=1, most=10_000),
-    "root": or_none(path),
-    "download": flag,
-    "data_options": data_options,
-    "learner_options": options,
-    "training": or_none(check_training),
     "algorithm": partial(choice, known=ALGORITHMS),
     "communications": partial(whole, least=1),
     "alignment": partial(choice, known=ALIGNMENTS),

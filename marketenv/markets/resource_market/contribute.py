@@ -23,6 +23,7 @@ from marketenv.markets.resource_market.replies import Replies, owners_replies
 from marketenv.mechanisms import ratchet
 
 FEES = "fees"
+PerOwner = Float64[Tensor, "markets owners"]
 
 
 @dataclass(frozen=True)
@@ -147,22 +148,15 @@ class Contribute(Phase):
         meaning = {name: numbers[..., 0] for name, numbers in fields.items()}
         x = meaning["share"].clamp(min=0.0) * types["cap"]
         x = ratchet(x, types["last_share"]) if self.ratchet else x
-        cost = unit_cost(floor, self.cost)[:, None]
-        x = x.minimum(floor.purse(OWNER) / cost)
-        charge = (cost * x).minimum(floor.purse(OWNER))
-        floor = floor.pay(self.named("charge"), OWNER, FEES, torch.diag_embed(charge))
         conduct = meaning["conduct"].long()
-        outcome = Contributed(
-            x=x,
-            reported=meaning["report"].clamp(0.0, 1.0),
-            true=types["quality"] * soundness(conduct, self.conduct),
-            charge=charge,
-            conduct=conduct,
-            names=self.conduct,
-            identities=1 + meaning.get("identities", torch.zeros_like(x)),
-            share=floor.everyone(**{OWNER: x}),
-            report=floor.everyone(**{OWNER: meaning["report"]}),
-        )
+        told = {
+            "reported": meaning["report"].clamp(0.0, 1.0),
+            "true": types["quality"] * soundness(conduct, self.conduct),
+            "conduct": conduct,
+            "identities": 1 + meaning.get("identities", torch.zeros_like(x)),
+            "names": self.conduct,
+        }
+        floor, outcome = charged(floor, self, self.cost, x, **told)
         return floor, own, outcome
 
     def breakpoints(
@@ -180,3 +174,21 @@ class Contribute(Phase):
         cost, caps = unit_cost(floor, self.cost), floor.types[OWNER]["cap"]
         move, eta = self.moves[OWNER], floor.of(Committed).eta
         return owners_replies(move, actions[OWNER], who[1], eta, cost, caps, fields)
+
+
+def charged(
+    floor: Floor, phase: Phase, cost: float | None, x: PerOwner, **told: Any
+) -> tuple[Floor, Contributed]:
+    """What owners contribute, as far as they can pay for computing; their charges are held.
+
+    charge = cost x,   x <= purse / cost
+
+    cost: of a unit of data, money; None: the lowest posted price
+    x:    share of an owner's data;   told: the other parts of ``Contributed``
+    """
+    unit, purse = unit_cost(floor, cost)[:, None], floor.purse(OWNER)
+    x = x.minimum(purse / unit)
+    charge = (unit * x).minimum(purse)
+    floor = floor.pay(phase.named("charge"), OWNER, FEES, torch.diag_embed(charge))
+    share, report = (floor.everyone(**{OWNER: part}) for part in (x, told["reported"]))
+    return floor, Contributed(x=x, charge=charge, share=share, report=report, **told)

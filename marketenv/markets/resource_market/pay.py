@@ -106,17 +106,15 @@ class Pay(Phase):
         self, floor: Floor, own: Any, quotes: Any, actions: Mapping[str, Tensor]
     ) -> tuple[Floor, Any, Paid]:
         """Pay owners, centres and the leader what is due to them."""
-        owners, matched = floor.of(Contributed), floor.of(Matched)
         # data that no centre computes are worth nothing, owe nothing and are not paid
-        served = (matched.centre >= 0).double()
+        owners, served = floor.of(Contributed), served_owners(floor)
         known = floor.of(Audited).quality if self.audited else owners.reported
         quality = known if self.by_audit else owners.reported
         kept = self._kept(floor, actions)
         floor = self._paid(floor, served * owners.x * quality, kept)
-        floor = settle_fees(floor, self, self.fees, served * owners.charge)
         gain = self._gain(floor, served * owners.x * owners.true)
-        cost = matched.trade[:, None] * floor.of(Computed).cost
-        floor = floor.term(self.named("gain"), LEADER, gain).term(self.named("work"), CENTRE, -cost)
+        floor = floor.term(self.named("gain"), LEADER, gain)
+        floor, cost = pay_centres(floor, self, self.fees)
         types = {"standing": known, "last_share": owners.x, "identities": owners.identities}
         floor = replace(floor, types={**floor.types, OWNER: {**floor.types[OWNER], **types}})
         outcome = Paid(
@@ -154,11 +152,23 @@ class Pay(Phase):
         return self.alpha * (trained.realised - trained.before)[:, None]
 
 
-def settle_fees(
-    floor: Floor, phase: Phase, fees: Callable[[Tensor, Tensor, Tensor], Tensor], charge: PerOwner
-) -> Floor:
-    """Give the centres what owners owe them, and the owners what is left of what was held."""
-    paid = divided(fees, charge, floor.of(Computed).work, floor.of(Matched).centre)
-    floor = floor.pay(phase.named("fee"), FEES, CENTRE, paid)
+def served_owners(floor: Floor) -> PerOwner:
+    """1 for each owner whose data a centre computes, and 0 for the others."""
+    return (floor.of(Matched).centre >= 0).double()
+
+
+def pay_centres(
+    floor: Floor, phase: Phase, fees: Callable[[Tensor, Tensor, Tensor], Tensor]
+) -> tuple[Floor, Float64[Tensor, "markets centres"]]:
+    """Give centres what owners owe them, and owners what is left of what was held.
+
+    Returns the cost of the centres' work, money, which is a term of their utility.
+    """
+    matched, computed = floor.of(Matched), floor.of(Computed)
+    charge = served_owners(floor) * floor.of(Contributed).charge
+    fee = divided(fees, charge, computed.work, matched.centre)
+    floor = floor.pay(phase.named("fee"), FEES, CENTRE, fee)
     left = torch.diag_embed(floor.cash(FEES).clamp(min=0))
-    return floor.pay(phase.named("fee_back"), FEES, OWNER, left)
+    floor = floor.pay(phase.named("fee_back"), FEES, OWNER, left)
+    cost = matched.trade[:, None] * computed.cost
+    return floor.term(phase.named("work"), CENTRE, -cost), cost

@@ -24,7 +24,9 @@ def test_the_page_is_written_from_the_verdicts_that_are_kept():
 @pytest.mark.parametrize("headline", FINDINGS, ids=lambda one: one.title[:40])
 def test_a_finding_names_claims_a_page_and_studies_that_exist_and_no_number_of_its_own(headline):
     assert {claim for claim, _ in headline.claims.values()} <= CLAIMS.keys()
-    assert (DOCS / headline.page).exists() and set(headline.studies) <= STUDIES.keys()
+    title, path = re.fullmatch(r"\[(.+)\]\((.+)\)", headline.page).groups()
+    assert title.casefold() in (DOCS / path).read_text("utf8").splitlines()[0].casefold()
+    assert set(headline.studies) <= STUDIES.keys()
     assert all((DOCS / f"papers/pictures/{name}.png").exists() for name in headline.studies)
     words = re.sub(r"\{[^}]*\}", "", headline.text)
     # 10 to 60 owners are the claim's words
@@ -86,10 +88,36 @@ def test_slots_take_numbers_apart():
 )
 def test_a_number_that_does_not_fit_its_sentence_is_refused(found, part, wanted):
     headline = Headline(
-        title="A title", text=f"{{x.stated.{part}}}", claims={"x": ("p/x", "holds")}, page="p.md"
+        title="A title",
+        text=f"{{x.stated.{part}}}",
+        claims={"x": ("p/x", "holds")},
+        page="[p](p.md)",
     )
     with pytest.raises(ValueError, match=f"A title.*wants {wanted}"):
         headline.filled({"p/x": {"verdict": "holds", "found": found, "budget": "quick"}})
+
+
+@pytest.mark.parametrize(
+    ("claim", "slot", "wanted"),
+    [
+        ("p/z", "x.stated.gain", "no verdict of a claim 'p/z'"),
+        ("p/x", "x.stated.gan", "no attribute 'gan'"),
+        ("p/x", "y.stated.gain", "'y'"),
+    ],
+)
+def test_a_sentence_about_what_is_not_there_is_refused_by_its_title(claim, slot, wanted):
+    found = "a: 1 [0.5, 2] money, 20 samples"
+    headline = Headline(
+        title="A title", text=f"{{{slot}}}", claims={"x": (claim, "holds")}, page="p.md"
+    )
+    with pytest.raises(ValueError, match=f"'A title' cannot be written: .*{wanted}"):
+        headline.filled({"p/x": {"verdict": "holds", "found": found, "budget": "quick"}})
+
+
+@pytest.mark.parametrize("found", ["a: nan [nan, nan] money, 2 samples", "a: 1 [-inf, inf] x"])
+def test_an_interval_that_is_not_finite_is_no_number(found):
+    with pytest.raises(ValueError, match="names no number"):
+        Measured.of(found)
 
 
 def test_words_without_a_number_are_refused():
@@ -107,11 +135,11 @@ def test_a_section_has_sentences_picture_table_and_a_command_for_each_budget():
         title="T",
         text="X {x.verdict}, {x.stated.gain}.",
         claims=claims,
-        page="p.md",
+        page="[a page](p.md)",
         studies=("s",),
     )
     assert section(3, headline, kept) == (
-        "## 3. T\n\nX holds, 1 [0.5, 2] money.\n\nMore: [p.md](p.md).\n\n"
+        "## 3. T\n\nX holds, 1 [0.5, 2] money.\n\nMore: [a page](p.md).\n\n"
         "![s](papers/pictures/s.png)\n\n"
         "| claim | verdict | number, 95 % interval, unit | budget |\n|---|---|---|---|\n"
         "| `p/x` | holds | a: 1 [0.5, 2] money, 20 samples | quick |\n"
