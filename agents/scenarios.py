@@ -77,7 +77,7 @@ DOUBLE, FIRST, SECOND = (
 SMALL = {"n_agents": 4, "max_cycles": 3}
 MARKETPLACE = {"n_developers": 3, "n_owners": 3, "max_cycles": 2, "own_data": True}
 CENTRES = {"centre_colluder": 0.5, "best_replying_centre": 0.5}
-# models without a hidden layer, few pilots: a round of the data market at a tenth of its usual cost
+# models without a hidden layer and few pilots make rounds of the data market cheap
 DATA = {"max_cycles": 3, "points": 60, "pilots": (20, 40), "mixtures": 4}
 DATA |= {"calibration": "first_round", "learner_options": {"hidden": ()}}
 WORK = {"learner": None, "n_owners": 4, "n_centres": 3, "max_cycles": 3}

@@ -17,6 +17,7 @@ from .shown import (
     BEST_HEAD,
     MEASURES,
     STANDING_HEAD,
+    TRUTH_HEAD,
     WORDS,
     Bounds,
     about,
@@ -25,6 +26,7 @@ from .shown import (
     by_rule,
     gain_rows,
     heat_map,
+    measured,
     rules_of,
     standing_rows,
     summary_of,
@@ -34,16 +36,19 @@ from .shown import (
 )
 
 INTRO = (
-    "Strategies, learners and searches take one place in a market, among a fixed mix of strategies"
-    " that no learner met in its training, under each payment rule. A gain is what the contender"
-    " earns more than truth in its place, on the same seeds. A regret is what the best contender of"
-    " the board earns more; the best is chosen in one half of the episodes, and the regret measured"
-    " in the other. Welfare is the sum of all agents' utilities and of what accounts take (the"
-    " house of an auction), payments the sum of what agents pay, and efficiency the welfare as a"
-    " part of that where all agents are truthful. Brackets are 95 % intervals over episodes, for"
-    " the policies as they were trained; they are left out where there are too few episodes for an"
-    " honest interval. Where a contender has several seeds, it counts by their mean."
-    " Standings put contenders that play under more rules first, and then those that gain more."
+    "Strategies, learners and searches take one place in a market, among a fixed mix of"
+    " strategies that no learner met in its training, under each payment rule. A gain is what"
+    " the contender earns more than truth in its place, on the same seeds. A regret is what the"
+    " best contender of the board earns more; the best is chosen in one half of the episodes,"
+    " and the regret measured in the other. Welfare is the sum of all agents' utilities and of"
+    " what accounts take (the house of an auction), payments the sum of what agents pay, and"
+    " efficiency the welfare as a part of that where all agents are truthful. Brackets are 95 %"
+    " intervals over episodes, for the policies as they were trained; they are left out where"
+    " there are too few episodes for an honest interval. Where a contender has several seeds, it"
+    " counts by their mean. Surely above or below means that the interval lies on that side of"
+    " 0; each interval stands for itself, and of twenty about one misses. Ranks put contenders"
+    " that play under more rules first, and then those that gain more; a cell is one rule in one"
+    " scenario."
 )
 STYLE = """
 .above { color: #1a7f37; font-weight: 600; } .below { color: #b42318; font-weight: 600; }
@@ -52,7 +57,6 @@ details { margin: .8rem 0; } summary { cursor: pointer; }
 @media print { nav { display: none; } }
 """
 ABOUT = ("division", "rule", "scenario", "contender", "episodes", "seeds")
-WELFARE = ("utility", "welfare", "paid", "efficiency")
 
 
 def board_page(board: Mapping[str, Any]) -> str:
@@ -68,7 +72,6 @@ def board_page(board: Mapping[str, Any]) -> str:
 def _division(division: Mapping[str, Any]) -> str:
     contenders = [(name, summary_of(name)) for name in by_rule(division)]
     words = ("contender", "rule", "words")
-    heads = ("rule", *(MEASURES[name] for name in WELFARE))
     parts = [
         notes([division["words"], *about(division)]),
         table(STANDING_HEAD, standing_rows(division)),
@@ -76,7 +79,7 @@ def _division(division: Mapping[str, Any]) -> str:
         "<h3>Gain over truth by rule, money</h3>",
         table(("contender", *rules_of(division)), gain_rows(division, _coloured)),
         "<h3>Truth under each rule</h3>",
-        table(heads, truth_rows(division)),
+        table(TRUTH_HEAD, truth_rows(division)),
         _folded("What learners and searches do", words, words_of(division), WORDS),
         _folded("Every rule and scenario", *_measured(division["cells"])),
         _folded("The contenders", ("contender", "what it is"), contenders),
@@ -97,15 +100,9 @@ def _folded(
 
 def _measured(cells: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """The head and the rows of all measures of some cells."""
-    head = ("rule", "scenario", "contender", *MEASURES.values())
-    rows = [
-        (
-            *(cell[name] for name in ("rule", "scenario", "contender")),
-            *(bounds(cell[name], percent=name == "efficiency") for name in MEASURES),
-        )
-        for cell in cells
-    ]
-    return head, rows
+    names = ("rule", "scenario", "contender")
+    rows = [(*(cell[name] for name in names), *measured(cell)) for cell in cells]
+    return (*names, *MEASURES.values()), rows
 
 
 def board_csv(board: Mapping[str, Any]) -> str:

@@ -17,9 +17,9 @@ from .page import INTRO
 from .shown import (
     BEST,
     BEST_HEAD,
-    MEASURES,
     STANDING_HEAD,
     TRUTH,
+    TRUTH_HEAD,
     WORDS,
     about,
     best_rows,
@@ -42,7 +42,7 @@ WRITTEN = (
     " [stress-testing](guides/stress_testing.md#the-board)."
 )
 
-PLACES_HEAD = ("place in a market", "first three, gain over truth, money", "truth is place", "of")
+PLACES_HEAD = ("place in a market", "first three, gain over truth, money", "rank of truth", "of")
 
 
 def write_pages(board: Mapping[str, Any], docs: Path) -> None:
@@ -95,7 +95,7 @@ def _overview(by_market: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _places(division: Mapping[str, Any]) -> tuple[str, str, str]:
-    """The first three with their gains, truth's place, and the number of contenders."""
+    """The first three with their gains, truth's rank, and the number of contenders."""
     first = "; ".join(f"{row[1]} {row[2]}" for row in standing_rows(division)[:3])
     names = [one["contender"] for one in division["standings"]]
     return first, str(names.index(TRUTH) + 1), str(len(names))
@@ -109,7 +109,7 @@ def _market(market: str, divisions: Mapping[str, Mapping[str, Any]]) -> str:
     """The page of one market."""
     title = market.replace("_", " ").capitalize()
     lines = [f"# {title}: rules and strategies", ""]
-    marks = "▲ surely above truth, ▼ surely below"
+    marks = "▲ surely above truth, ▼ surely below truth"
     lines += [f"What the columns mean: [the board](../board.md). {marks}."]
     for name, division in divisions.items():
         lines += ["", f"## {name}", "", division["words"], ""]
@@ -119,8 +119,7 @@ def _market(market: str, divisions: Mapping[str, Mapping[str, Any]]) -> str:
         lines += _table(("contender", *rules_of(division)), gain_rows(division, _marked))
         lines += ["", "Standings over all rules and scenarios:", ""]
         lines += _table(STANDING_HEAD, standing_rows(division))
-        heads = ("rule", *(MEASURES[one] for one in ("utility", "welfare", "paid", "efficiency")))
-        lines += ["", "Truth under each rule:", "", *_table(heads, truth_rows(division))]
+        lines += ["", "Truth under each rule:", "", *_table(TRUTH_HEAD, truth_rows(division))]
         if words := words_of(division):
             lines += ["", f"What learners and searches do. {WORDS}", ""]
             lines += _table(("contender", "rule", "words"), words)

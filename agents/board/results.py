@@ -15,7 +15,6 @@ from .divisions import Division
 from .judge import TRUTH
 
 ROUNDING = 1e-6  # money as near to 0 as this is rounding: actions are float32
-MEASURES = ("utility", "gain", "regret", "welfare", "paid", "efficiency")
 Results = Mapping[tuple[str, str, int], Mapping[str, Any]]  # by rule, contender, seed
 Episodes = dict[str, Tensor]  # by name, an amount an episode
 
@@ -23,29 +22,29 @@ Episodes = dict[str, Tensor]  # by name, an amount an episode
 def summary(division: Division, results: Results) -> dict[str, Any]:
     """A division's results: cells by rule, scenario and contender, means by rule, and standings.
 
-    A contender of several seeds has the mean of its seeds in every episode. A rule without a result
-    of truth is left out, for every gain is one over truth. Raises ValueError where all are.
+    A contender of several seeds has the mean of its seeds in every episode. Raises ValueError where
+    a rule has no result of truth.
     """
     cells: list[dict[str, Any]] = []
     rules: list[dict[str, Any]] = []
     gains: dict[tuple[str, str], Tensor] = {}
-    names = [rule for rule in division.rules if TRUTH in _contenders(results, rule)]
-    if not names:
-        raise ValueError(f"division {division.name!r} has no result of truth under any rule.")
-    for rule in names:
+    for rule in division.rules:
         played = {name: _seeds(results, rule, name) for name in _contenders(results, rule)}
+        if TRUTH not in played:
+            raise ValueError(f"no result of truth under {rule!r}; every gain is one over truth.")
         means = [_means(played, scenario) for scenario in division.scenarios]
         for scenario, episodes in zip(division.scenarios, means, strict=True):
             cells += _cells(rule, scenario, episodes, played)
-        rules += _cells(rule, "", _mean_of(means), played)
-        gains |= {(rule, name): one["gain"] for name, one in _mean_of(means).items()}
+        mean = _mean_of(means)
+        rules += _cells(rule, "", mean, played)
+        gains |= {(rule, name): one["gain"] for name, one in mean.items()}
     same = _like_truth(gains)
     return {
         "market": division.market_name,
         "agent": division.agent,
         "words": division.words,
-        "arguments": {rule: division.arguments(rule) for rule in names},
-        "scenarios": {one.name: one.words for one in division.played(names[0])},
+        "arguments": {rule: division.arguments(rule) for rule in division.rules},
+        "scenarios": {one.name: one.words for one in division.played(next(iter(division.rules)))},
         "standings": _standings(cells, gains, same),
         "rules": rules,
         "cells": cells,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -13,18 +13,19 @@ from marketenv.render import figure
 
 from ..markets import STRATEGIES
 from .contenders import CONTENDERS
+from .judge import TRUTH
 from .results import ROUNDING
 
 Bounds = Sequence[float | None]
-TRUTH = "truthful"
 STANDING_HEAD = (
-    *("place", "contender", "gain over truth, money", "regret, money"),
+    *("rank", "contender", "gain over truth, money", "regret, money"),
     *("cells above truth", "cells below truth", "cells"),
 )
 BEST = (
-    "Under each rule: who gains most over truth, and the regret of truth, which is what the best"
-    " contender earns more. Where it is not surely above 0, the board names nobody who surely beats"
-    " truth; a strategy outside the board may."
+    "Under each rule: who gains most over truth, and the regret of truth, which is what the"
+    " best contender earns more. That best one is chosen in other episodes, so it can be another"
+    " one than who gains most. Where the regret is not surely above 0, the board names nobody"
+    " who surely beats truth; a strategy outside the board may."
 )
 WORDS = (
     "Of a learner: the facts of a round, at most three, that differ most from truth. Of a search:"
@@ -40,6 +41,10 @@ MEASURES = {  # by the name in a cell, the head of its column
     "paid": "payments, money",
     "efficiency": "efficiency, %",
 }
+
+
+TRUTH_MEASURES = ("utility", "welfare", "paid", "efficiency")
+TRUTH_HEAD = ("rule", *(MEASURES[name] for name in TRUTH_MEASURES))
 
 
 def amount(value: float) -> str:
@@ -80,13 +85,13 @@ def standing_rows(division: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     """The standings of a division as rows below ``STANDING_HEAD``."""
     return [
         (
-            place,
+            rank,
             one["contender"],
             bounds(one["gain"]),
             amount(one["regret"]),
             *(one[name] for name in ("above", "below", "cells")),
         )
-        for place, one in enumerate(division["standings"], 1)
+        for rank, one in enumerate(division["standings"], 1)
     ]
 
 
@@ -120,13 +125,14 @@ def best_rows(division: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
 
 
 def truth_rows(division: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """By rule, what truth earns among the background, and what the market then does."""
+    """By rule, as ``TRUTH_HEAD`` says: what truth earns, and what the market then does."""
     cells = by_rule(division)[TRUTH]
-    names = ("utility", "welfare", "paid", "efficiency")
-    return [
-        (rule, *(bounds(cells[rule][name], percent=name == "efficiency") for name in names))
-        for rule in rules_of(division)
-    ]
+    return [(rule, *measured(cells[rule], TRUTH_MEASURES)) for rule in rules_of(division)]
+
+
+def measured(cell: Mapping[str, Any], names: Iterable[str] = MEASURES) -> list[str]:
+    """Some measures of a cell as text."""
+    return [bounds(cell[name], percent=name == "efficiency") for name in names]
 
 
 def gain_rows(division: Mapping[str, Any], shown: Callable[[Bounds], str]) -> list[tuple[str, ...]]:

@@ -236,13 +236,9 @@ def test_cells_above_and_below_truth_are_counted_where_intervals_say_so():
     assert counts == {"shade": (1, 0), "random": (0, 1), "never_trade": (0, 0), "truthful": (0, 0)}
 
 
-def test_a_rule_without_truth_is_left_out():
-    one = summary(
-        SMALL, {("one", "truthful", 0): result(1.0, everyone=1.0), ("two", "shade", 0): result(1.0)}
-    )
-    assert list(one["arguments"]) == ["one"] and {cell["rule"] for cell in one["cells"]} == {"one"}
-    with pytest.raises(ValueError, match="'auction_bidder' has no result of truth under any rule"):
-        summary(SMALL, {("two", "shade", 0): result(1.0)})
+def test_a_rule_without_truth_is_refused():
+    with pytest.raises(ValueError, match="no result of truth under 'two'"):
+        summary(SMALL, {("one", "truthful", 0): result(1.0, everyone=1.0)})
 
 
 # --- pages ----------------------------------------------------------------------------------------
