@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from marketenv.cli.words import key_and_text, twice, value_of
-from marketenv.core.lookup import lookup, unknown
+from marketenv.core.lookup import lookup
 from marketenv.envs.make import MARKETS, short_name
+from marketenv.markets.table import unknown_argument
 
 
 def read_arguments(
@@ -26,13 +27,12 @@ def read_arguments(
     {'game': 'first_price', 'values': (0, 2)}
     """
     market = short_name(market)
-    config, _ = lookup(MARKETS, market, "market")
-    hints = typing.get_type_hints(config)
+    hints = typing.get_type_hints(lookup(MARKETS, market, "market").config)
     values: dict[str, Any] = {}
     for word in words:
         key, text = key_and_text(word)
         if key not in hints:
-            raise unknown(f"argument of {market}", key, tuple(hints))
+            raise unknown_argument(market, key)
         if key in (apart or {}):
             raise ValueError(f"arguments has {word!r}; give {key} by {(apart or {})[key]}.")
         if key in values:

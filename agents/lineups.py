@@ -138,12 +138,14 @@ def seat(
     """
     names, columns = agent_names(market), []
     policies: list[Policy] = []
-    keys = draws.agent_keys(seeds, len(names), "seat")
     for k, name in enumerate(names):
         part = profile[name]
-        mixture = part if isinstance(part, MixedStrategy) else MixedStrategy((part,), (1.0,))
-        numbers = [_number(policies, policy) for policy in mixture.policies]
-        columns.append(torch.tensor(numbers, device=seeds.device)[mixture.draw(keys[:, k])])
+        if isinstance(part, MixedStrategy):
+            keys = draws.agent_keys(seeds, len(names), "seat")[:, k]
+            numbers = [_number(policies, policy) for policy in part.policies]
+            columns.append(torch.tensor(numbers, device=seeds.device)[part.draw(keys)])
+        else:
+            columns.append(torch.full_like(seeds, _number(policies, part)))
     return policies, torch.stack(columns, 1)
 
 
@@ -163,7 +165,8 @@ class LineupResults:
     utility: per episode, money                                   float64 [line-ups, pairs, agents]
     paid:    by each agent in an episode, money                   float64 [line-ups, pairs, agents]
     received: the same of what it received
-    facts:   name to a round's mean over rounds and seeds         float64 [line-ups, agents]
+    facts:   name to a round's mean over rounds and seeds, where asked for
+                                                                  float64 [line-ups, agents]
     """
 
     utility: Float64[Tensor, "lineups pairs agents"]
@@ -178,6 +181,7 @@ def play(
     who: Int[Tensor, "lineups pairs agents"],
     seeds: Int[Tensor, "pairs"],
     start: rounds.Situation | None = None,
+    facts: bool = False,
 ) -> LineupResults:
     """Play every line-up on every seed as one batch.
 
@@ -185,6 +189,7 @@ def play(
 
     who:   agent i of pair k plays ``policies[who[., k, i]]``
     start: the first situation of the seeds' markets; None begins at the first move
+    facts: whether to tell the facts of rounds too, which takes time in markets that train nothing
     """
     pairs = torch.arange(len(seeds), device=market.device).repeat(len(who))
     seats = who.flatten(0, 1).to(market.device)
@@ -199,7 +204,7 @@ def play(
             continue
         amounts = torch.stack((report.rewards, report.paid, report.received))
         sums += amounts.masked_fill(over[:, None], 0.0)
-        for name, parts in facts_of(market, before, report).items():
+        for name, parts in facts_of(market, before, report).items() if facts else ():
             lineups = [
                 part.double().masked_fill(over[:, None], 0.0).unflatten(0, who.shape[:2])
                 for part in parts
@@ -207,7 +212,7 @@ def play(
             total = torch.stack([part.sum(1) for part in lineups])
             totals.setdefault(name, []).append(total)
         over = over | report.terminated
-    facts = {name: torch.stack(rows).sum(0).cpu() for name, rows in totals.items()}
-    means = {name: total / weight.clamp(min=1e-12) for name, (total, weight) in facts.items()}
+    sums_of = {name: torch.stack(rows).sum(0).cpu() for name, rows in totals.items()}
+    means = {name: total / weight.clamp(min=1e-12) for name, (total, weight) in sums_of.items()}
     utility, paid, received = sums.unflatten(1, who.shape[:2]).cpu()
     return LineupResults(utility, paid, received, means)

@@ -22,7 +22,8 @@ import torch
 from pettingzoo.test import api_test, parallel_api_test, seed_test
 from torch import Tensor
 
-from marketenv.core import generators, rounds
+from marketenv.core import contract, generators, rounds
+from marketenv.core.fields import Field
 from marketenv.core.ledger import net
 from marketenv.core.market import agent_names
 from marketenv.envs.agent_by_agent import aec
@@ -134,6 +135,34 @@ def check_bounds(make: Make, seed: int) -> None:
         _require(fine, f"step {k}: rewards are {rewards}, wanted finite Python floats.")
         fine = all(type(flag) is bool for flag in (*terminated.values(), *truncated.values()))
         _require(fine, f"step {k}: terminations and truncations must be Python bools.")
+
+
+def check_fields(make: Make, seed: int) -> None:
+    """Phases show numbers inside the bounds of their fields: others would be clipped unseen."""
+    market = make().market
+    policies = dict.fromkeys(agent_names(market), market.policies["random"])
+    now = rounds.begin(market, torch.arange(seed, seed + 8))
+    for _ in range(MAX_STEPS):
+        if not now.playing:
+            return
+        phase, stage = market.phases[now.at], rounds.stage_of(market, now)
+        inputs = contract.handed(phase, now.floor, now.owns[phase.name], now.quotes)
+        shown = phase.show(*inputs)
+        for role, move in stage.moves.items():
+            for field in move.observation.items:
+                _check_field(field, shown[role][field.name], f"stage {stage.name!r} shows {role}")
+        now, _ = rounds.advance(market, now, rounds.act(market, policies, now))
+
+
+def _check_field(field: Field, values: Tensor, subject: str) -> None:
+    """Refuse numbers outside a field's bounds, beyond what float32 rounds."""
+    slack = 1e-6 * max(1.0, abs(field.low), abs(field.high))
+    for value in (float(values.min()), float(values.max())) if values.numel() else ():
+        _require(
+            field.low - slack <= value <= field.high + slack,
+            f"{subject} {value:g} as {field.name!r}, outside [{field.low:g}, {field.high:g}]: it"
+            " reaches them clipped; declare wider bounds.",
+        )
 
 
 def check_fresh_objects(make: Make, seed: int) -> None:
@@ -290,6 +319,7 @@ CHECKS: dict[str, Callable[[Make, int], None]] = {
     "suites": check_suites,
     "determinism": check_determinism,
     "bounds": check_bounds,
+    "fields": check_fields,
     "fresh_objects": check_fresh_objects,
     "infos": check_infos,
     "conservation": check_conservation,

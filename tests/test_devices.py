@@ -183,29 +183,28 @@ PARTS = {
 }
 
 
-def episode(name, config, policy):
-    """Rewards and observations of two rounds, seeds given on the CPU: a list."""
-    market = marketenv.make_market(name, **config)
-    policies = dict.fromkeys(agent_names(market), market.policies[policy])
-    seeds = torch.tensor([3, 4], device=CPU)
-    steps = list(rounds.play(market, policies, seeds))
-    rewards = [report.rewards for _, _, report in steps if report is not None]
-    return [*rewards, *(values for seen, _, _ in steps for values in seen.values())]
+def episodes(name, config, policies):
+    """Rewards and observations of two rounds by each policy, seeds given on the CPU: a list."""
+    market, told = marketenv.make_market(name, **config), []
+    for policy in policies:
+        everyone = dict.fromkeys(agent_names(market), market.policies[policy])
+        steps = list(rounds.play(market, everyone, torch.tensor([3, 4], device=CPU)))
+        told += [report.rewards for _, _, report in steps if report is not None]
+        told += [values for seen, _, _ in steps for values in seen.values()]
+    return told
 
 
-def check_episode(name, config, policy):
-    check_everywhere(lambda: episode(name, config, policy))
+def check_episodes(name, config, *policies):
+    check_everywhere(lambda: episodes(name, config, policies))
 
 
-@pytest.mark.parametrize(
-    "case, policy",
-    [*((c, p) for c in PLAYED for p in ("truthful", "random")), *((c, "truthful") for c in PARTS)],
-)
-def test_rounds_of_the_parameter_market(case, policy):
+@pytest.mark.parametrize("case", [*PLAYED, *PARTS])
+def test_rounds_of_the_parameter_market(case):
     config = (PLAYED | PARTS)[case]
     data = config.get("data", "digits")
-    check_episode(
-        "parameter_trading_v0", config | {"data": data() if callable(data) else data}, policy
+    policies = ("truthful", "random") if case in PLAYED else ("truthful",)
+    check_episodes(
+        "parameter_trading_v0", config | {"data": data() if callable(data) else data}, *policies
     )
 
 
@@ -236,10 +235,9 @@ SHARED = {
 }
 
 
-@pytest.mark.parametrize("policy", ["truthful", "random"])
 @pytest.mark.parametrize("case", SHARED)
-def test_rounds_of_the_sharing_market(case, policy):
-    check_episode("model_sharing_v0", SHARED[case], policy)
+def test_rounds_of_the_sharing_market(case):
+    check_episodes("model_sharing_v0", SHARED[case], "truthful", "random")
 
 
 @pytest.mark.parametrize("name", UPLOADS)
@@ -280,10 +278,9 @@ def test_what_the_sharing_market_tells_beside_its_rounds():
     check_everywhere(done)
 
 
-@pytest.mark.parametrize("policy", ["truthful", "random"])
 @pytest.mark.parametrize("game", GAMES)
-def test_rounds_of_the_reference_markets(game, policy):
-    check_episode("reference_v0", {"game": game, "max_cycles": 2}, policy)
+def test_rounds_of_the_reference_markets(game):
+    check_episodes("reference_v0", {"game": game, "max_cycles": 2}, "truthful", "random")
 
 
 def test_a_running_batch(tmp_path):

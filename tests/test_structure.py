@@ -3,6 +3,7 @@ works elsewhere.
 """
 
 import ast
+import functools
 import os
 import subprocess
 import sys
@@ -20,6 +21,12 @@ ROOT = Path(__file__).resolve().parents[1]
 LIBRARY = sorted((ROOT / "marketenv").rglob("*.py"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf8"))
 FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+@functools.cache
+def parsed(path):
+    """A module's tree, which nobody changes."""
+    return ast.parse(path.read_text(encoding="utf8"))
 
 
 def run(*command, cwd=ROOT):
@@ -111,7 +118,7 @@ def public(node, name=""):
 
 @pytest.mark.parametrize("path", LIBRARY, ids=lambda p: str(p.relative_to(ROOT)))
 def test_everything_public_is_documented_and_annotated(path):
-    module = ast.parse(path.read_text(encoding="utf8"))
+    module = parsed(path)
     found = [("", module), *public(module)]
     silent = [name for name, node in found if not ast.get_docstring(node)]
     assert not silent, f"{path}: no docstring at {silent}"
@@ -139,9 +146,9 @@ def test_the_package_says_that_it_is_typed():
     assert "Typing :: Typed" in PROJECT["project"]["classifiers"]
 
 
-def called(node):
+def called(nodes):
     """Last names of everything that is called."""
-    functions = [call.func for call in ast.walk(node) if isinstance(call, ast.Call)]
+    functions = [call.func for call in nodes if isinstance(call, ast.Call)]
     return {getattr(f, "attr", getattr(f, "id", "")) for f in functions}
 
 
@@ -149,8 +156,9 @@ def asserts(node, helpers=frozenset()):
     """True where a test states something: an assert or a checker, its own or a helper's, or an
     error that it waits for.
     """
-    names = called(node)
-    stated = any(isinstance(inner, ast.Assert) for inner in ast.walk(node)) or any(
+    nodes = list(ast.walk(node))
+    names = called(nodes)
+    stated = any(isinstance(inner, ast.Assert) for inner in nodes) or any(
         n.startswith(("assert_", "check_")) for n in names
     )
     return stated or bool(names & ({"raises", "warns"} | helpers))
@@ -242,19 +250,15 @@ def decodes(node):
     return isinstance(node.op, ast.Pow) and is_number(node.left, 10)
 
 
-def decoding(code):
-    """All such expressions of a module, as text."""
-    return [ast.unparse(node) for node in ast.walk(ast.parse(code)) if decodes(node)]
+def decoding(module):
+    """All such expressions of a module's tree, as text."""
+    return [ast.unparse(node) for node in ast.walk(module) if decodes(node)]
 
 
 @pytest.mark.parametrize("path", MEET_ACTIONS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_nobody_decodes_an_action_by_hand(path):
     other = [part for name, part in NO_ACTIONS if ROOT / name == path]
-    found = [
-        text
-        for text in decoding(path.read_text(encoding="utf8"))
-        if not any(part in text for part in other)
-    ]
+    found = [text for text in decoding(parsed(path)) if not any(part in text for part in other)]
     assert not found, (
         f"{path}: {found}; read and write actions by their fields (marketenv.core.fields)"
     )
@@ -271,9 +275,9 @@ def test_the_search_for_decoded_actions_finds_them():
         "math.log10(factor)",
         "(points / costs).log10()",
     )
-    assert all(len(decoding(code)) == 1 for code in by_hand)
+    assert all(len(decoding(ast.parse(code))) == 1 for code in by_hand)
     others = ("2 * n - 2", "(1 - weight) / 2", "x ** 10", "n + 1 / 2", "role.action.read(actions)")
-    assert not any(decoding(code) for code in others)
+    assert not any(decoding(ast.parse(code)) for code in others)
 
 
 # --- the wheel ------------------------------------------------------------------------------------
@@ -298,44 +302,45 @@ def test_the_wheel_holds_the_library_and_nothing_else(wheel):
     assert not any(name.startswith(("agents", "tests", "scripts")) for name in names)
 
 
-@pytest.mark.long
-def test_the_installed_wheel_steps_a_market_far_from_the_repository(wheel, tmp_path):
-    home = tmp_path / "venv"
+# pictures and optimisers take more than a second to import, and most rounds need neither
+HEAVY = ("matplotlib", "scipy", "stable_baselines3", "pandas", "torchvision")
+FAR_AWAY = f"""
+import sys
+import marketenv
+print(*(name for name in {HEAVY} if name in sys.modules))
+env = marketenv.reference_v0.parallel_env(game="first_price", n_buyers=3, render_mode="ansi")
+env.reset(seed=0)
+env.step({{agent: env.action_space(agent).sample() for agent in env.agents}})
+print(env.agents, marketenv.__version__, marketenv.__file__)
+"""
+
+
+@pytest.fixture(scope="module")
+def far_away(wheel, tmp_path_factory):
+    """Its home, and what the installed wheel prints there: heavy imports, a market's end."""
+    folder = tmp_path_factory.mktemp("far_away")
+    home = folder / "venv"
     venv.create(home, with_pip=False, symlinks=True)
     python = home / "bin" / "python"
-    run(
-        sys.executable,
-        "-m",
-        "pip",
-        "--python",
-        python,
-        "install",
-        "--quiet",
-        "--no-deps",
-        "--no-index",
-        wheel,
-        cwd=tmp_path,
-    )
+    pip = (sys.executable, "-m", "pip", "--python", python, "install")
+    run(*pip, "--quiet", "--no-compile", "--no-deps", "--no-index", wheel, cwd=folder)
     (site,) = home.glob("lib/python*/site-packages")
     # the dependencies are this environment's; a plain path runs none of its .pth files, so no
     # editable install shows through
     (site / "dependencies.pth").write_text(
         "".join(f"{path}\n" for path in sys.path if path.endswith("site-packages"))
     )
-    code = (
-        "import marketenv\nenv = marketenv.reference_v0.parallel_env(game='first_price',"
-        " n_buyers=3, render_mode='ansi')\nenv.reset(seed=0)\nenv.step({a:"
-        " env.action_space(a).sample() for a in env.agents})\nprint(env.agents,"
-        " marketenv.__version__, marketenv.__file__)"
-    )
-    agents, version, place = run(python, "-W", "error", "-c", code, cwd=tmp_path).split()
+    return home, run(python, "-W", "error", "-c", FAR_AWAY, cwd=folder).splitlines()
+
+
+@pytest.mark.long
+def test_the_installed_wheel_steps_a_market_far_from_the_repository(far_away):
+    home, (_, last) = far_away
+    agents, version, place = last.split()
     assert agents == "[]" and version == PROJECT["project"]["version"]
     assert Path(place).resolve().is_relative_to(home.resolve())
 
 
 @pytest.mark.long
-def test_import_loads_neither_pictures_nor_optimisers():
-    """They take more than a second, and most rounds need neither."""
-    heavy = ("matplotlib", "scipy", "stable_baselines3", "pandas", "torchvision")
-    code = f"import sys, marketenv; print([name for name in {heavy} if name in sys.modules])"
-    assert run(sys.executable, "-c", code).strip() == "[]"
+def test_import_loads_neither_pictures_nor_optimisers(far_away):
+    assert far_away[1][0] == ""

@@ -28,7 +28,6 @@ from marketenv.core.market import Market, Report
 
 MARKET, THREADS = "marketplace_v0", 1
 TINY = {"n_developers": 2, "n_owners": 2, "data_options": {"max_examples": 300}}
-TINY |= {"data_market": {"points": 40, "pilots": (10, 20), "mixtures": 4}}
 
 
 def played(market: Market, n_markets: int) -> list[tuple[float, Report]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -32,6 +33,10 @@ WORDS = (
     " the deviation, or the strategies of the mixture with their shares. Where a contender has"
     ' several seeds, "or" stands between them.'
 )
+ENDS = {  # how PSRO says that it stopped
+    "budget": "ended by its budget",
+    "converged": "ended where nobody gained",
+}
 BEST_HEAD = ("place in a market", "rule", "who gains most", "regret of truth, money", "above 0?")
 MEASURES = {  # by the name in a cell, the head of its column
     "utility": "utility, money",
@@ -184,10 +189,28 @@ def words_of(division: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     rows = []
     for contender, cells in by_rule(division).items():
         for rule, cell in cells.items():
-            texts = [words for words in cell["seeds"].values() if words]
+            texts = [plain(words) for words in cell["seeds"].values() if words]
             if texts:
                 rows.append((contender, rule, "; or ".join(texts)))
     return rows
+
+
+def plain(words: str) -> str:
+    """What a contender does, with a mixture's chances and end in words.
+
+    >>> plain("24% truthful, 76% 1: bid 0.2 times the worth; budget")
+    '24 %: truthful, 76 %: bid 0.2 times the worth; ended by its budget'
+    >>> plain("100% 2: bid 0.2 times the worth; converged")
+    'always bid 0.2 times the worth; ended where nobody gained'
+    >>> plain("received 0.0829 (truth 1.3e-16)")  # what is left over by rounding
+    'received 0.0829 (truth 0)'
+    """
+    words = re.sub(r"-?\b[\d.]+e-(?:0[7-9]|[1-9]\d)", "0", words)
+    mixture, _, end = words.rpartition("; ")
+    if end not in ENDS:
+        return words
+    mixture = re.sub(r"\b(\d+)% (?:\d+: )?", r"\1 %: ", mixture).replace("100 %: ", "always ")
+    return f"{mixture}; {ENDS[end]}"
 
 
 def heat_map(division: Mapping[str, Any]) -> Figure:

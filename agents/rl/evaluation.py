@@ -134,7 +134,7 @@ def compare(
     if agent == "all":
         return _compare_all(market, policy, seeds)
     table, who = _seats(market, agent, (policy, truthful(market)), opponents, pairs)
-    results, mine = play(market, table, who, seeds), _rows(market, agent)
+    results, mine = play(market, table, who, seeds, facts=True), _rows(market, agent)
     ours, theirs = results.utility[..., mine].mean(-1)
     behaviour = {
         name: (float(rows[0, mine].mean()), float(rows[1, mine].mean()))
@@ -147,7 +147,7 @@ def _compare_all(market: Market, policy: Policy, seeds: Tensor) -> Comparison:
     n, pairs = len(agent_names(market)), len(seeds)
     back = torch.arange(pairs)[:, None] % n == torch.arange(n)  # who goes back to truth
     who = torch.stack([torch.zeros_like(back), torch.ones_like(back), back]).long()
-    results = play(market, [policy, truthful(market)], who, seeds)
+    results = play(market, [policy, truthful(market)], who, seeds, facts=True)
     ours, theirs = results.utility[:2].mean(2)
     deviation = paired_difference(results.utility[2][back], results.utility[0][back])
     behaviour = {
@@ -171,7 +171,7 @@ def compare_each(
     own = torch.arange(n)
     one_truthful = own.repeat(n, 1).fill_diagonal_(n)
     who = torch.stack([own, *one_truthful, torch.full((n,), n)])[:, None].repeat(1, pairs, 1)
-    results = play(market, table, who, seeds)
+    results = play(market, table, who, seeds, facts=True)
     agents = {}
     for k, name in enumerate(names):
         ours, theirs = results.utility[0, :, k], results.utility[1 + k, :, k]

@@ -213,17 +213,36 @@ def _play(
     mine: int,
     replies: Tensor,
 ) -> Float64[Tensor, "pairs replies"]:
-    """The agent's utility of the round for each reply: replies x seeds as one batch, or a few."""
+    """The agent's utility of the round for each reply: pairs x replies as one batch, or a few.
+
+    What a pair tries twice is played once.
+    """
     row, pairs, utilities = market.people.rows[move.name].start + mine, len(who), []
-    for some in replies.split(at_once(now, pairs), 1):
-        index = torch.arange(pairs, device=who.device).repeat_interleave(some.shape[1])
+    (pair, reply), earlier = _once(replies)
+    for some in torch.arange(len(pair), device=who.device).split(at_once(now, pairs) * pairs):
+        index = pair[some]
         actions = {role: acted[index] for role, acted in truth.items()}
-        actions[move.name][:, mine] = some.flatten(0, 1)
+        actions[move.name][:, mine] = replies[index, reply[some]]
         # and no next round is begun
         here, report = rounds.play_stage(market, tree.rows(now, index), actions)
         while report is None:
             here, report = rounds.play_stage(
                 market, here, rounds.act_mixed(market, policies, who[index], here)
             )
-        utilities.append(report.rewards[:, row].unflatten(0, (pairs, -1)))
-    return torch.cat(utilities, 1)
+        utilities.append(report.rewards[:, row])
+    return torch.cat(utilities)[earlier]
+
+
+def _once(
+    replies: Float[Tensor, "pairs replies width"],
+) -> tuple[tuple[Tensor, Tensor], Int[Tensor, "pairs replies"]]:
+    """Every pair's different replies, as places, and the number among these of each reply."""
+    order = torch.arange(replies.shape[1], device=replies.device).expand(replies.shape[:2])
+    for numbers in reversed(replies.unbind(-1)):
+        order = order.gather(1, numbers.gather(1, order).argsort(dim=1, stable=True))
+    ordered = replies.take_along_dim(order[..., None], 1)
+    fresh = torch.ones_like(order, dtype=torch.bool)
+    fresh[:, 1:] = (ordered[:, 1:] != ordered[:, :-1]).any(-1)
+    place = (fresh.flatten().cumsum(0) - 1).view_as(order)
+    pair, at = fresh.nonzero(as_tuple=True)
+    return (pair, order[pair, at]), torch.empty_like(place).scatter(1, order, place)

@@ -11,6 +11,7 @@ PACKAGES = ("marketenv", "agents")
 DOORS = "_v0"  # modules whose three names are made at import, of one class
 
 
+@cache
 def public_modules() -> dict[str, tuple[str, ...]]:
     """The names in ``__all__`` of every module that has one, by the module's dotted name."""
     files = (file for package in PACKAGES for file in sorted((ROOT / package).rglob("*.py")))

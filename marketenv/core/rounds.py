@@ -231,13 +231,15 @@ def act_mixed(
     """Actions by role where agent i of market m plays ``policies[who[m, i]]``; zeros for -1."""
     observations, keys, actions = observe(market, now), policy_keys(market, now), {}
     for role, move in stage_of(market, now).moves.items():
-        span, observation = market.people.rows[role], observations[role]
-        actions[role] = observation.new_zeros(len(who), move.count, move.action.dim)
+        span, observation = market.people.rows[role], observations[role].flatten(0, 1)
+        seats, own_keys = who[:, span].flatten(), keys[:, span].flatten()
+        flat = observation.new_zeros(len(seats), move.action.dim)
         for number, policy in enumerate(policies):
-            rows = who[:, span] == number
-            if rows.any():
-                own_keys = keys[:, span][rows]
-                actions[role][rows] = actions_of(policy, observation[rows], move, own_keys)
+            rows = (seats == number).nonzero()[:, 0]
+            if len(rows):
+                some = observation.index_select(0, rows), move, own_keys.index_select(0, rows)
+                flat.index_copy_(0, rows, actions_of(policy, *some))
+        actions[role] = flat.unflatten(0, (len(who), -1))
     return actions
 
 

@@ -82,7 +82,7 @@ class LearnerBatch:
         self._columns = slice(self.rows[0], self.rows[-1] + 1)  # roles are neighbours
         self.seat = same_seat(market, self.roles, stages)
         self.learners = frozenset(learners)
-        self.policies: dict[str, Policy] = find_opponents(opponents, market)
+        self.policies: dict[str, Policy] = find_opponents(opponents, market, learners)
         by_name = opponents if isinstance(opponents, Mapping) else {}
         own = find_opponents({name: by_name.get(name, "truthful") for name in learners}, market)
         self.policies |= {name: own[name] for name in learners}

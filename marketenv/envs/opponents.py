@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -199,14 +199,20 @@ def one_policy(part: Any, market: Market) -> Policy:
     return find_policy(part, market.policies)
 
 
-def find_opponents(parts: Any, market: Market) -> dict[str, Policy]:
+def find_opponents(parts: Any, market: Market, learners: Collection[str] = ()) -> dict[str, Policy]:
     """One policy per agent, from one part for all or a mapping from agent or role names to parts.
 
+    learners: agents that somebody else plays
+
     Agents that are not in the mapping play truthfully. Raises ValueError for a name that is neither
-    an agent nor a role, and for a trained policy or model that fits no seat of the agent or role.
+    an agent nor a role, for a trained policy or model that fits no seat of the agent or role, and
+    for a trained policy for all where learners play its whole role.
     """
     if not isinstance(parts, Mapping):
-        return dict.fromkeys(agent_names(market), one_policy(parts, market))
+        policy, names = one_policy(parts, market), agent_names(market)
+        if isinstance(policy, TrainedPolicy):
+            policy.check_played({role_of(market, a).name for a in names if a not in learners})
+        return dict.fromkeys(names, policy)
     known = (*agent_names(market), *(role.name for role in market.roles))
     for name in parts:
         if name not in known:

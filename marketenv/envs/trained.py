@@ -6,7 +6,7 @@ Their files are in ``marketenv.envs.policy_files``.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -187,6 +187,16 @@ class TrainedPolicy:
             raise ValueError(
                 f"the trained policy is a {mine}'s, and a {role} shall play it. Give it to its role"
                 f" alone, for instance opponents={{{mine!r}: ...}}; all others are truthful then."
+            )
+
+    def check_played(self, roles: Collection[str]) -> None:
+        """Raise ValueError where its role is not among these: it would play nobody's moves."""
+        mine = self.facts.role
+        if mine not in roles:
+            raise ValueError(
+                f"the trained policy is a {mine}'s, and no other agent is a {mine}: all would play"
+                " truthfully in its place. Let another agent learn, or give a policy of the role"
+                f" {' or '.join(sorted(roles)) or 'of the others'}."
             )
 
     def at(self, market: Market) -> TrainedPolicy:

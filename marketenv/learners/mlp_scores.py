@@ -116,21 +116,13 @@ class Scorer:
         first = first_outputs(self.layers[0], views, exam.x)
         outputs = outputs_after(self.layers[1:], views, first)
         if sizes:
-            y = _each(exam.y, outputs)
-            return exams.finite(params, *by_class(self.objective, outputs, y, sizes))
+            return exams.finite(params, *by_class(self.objective, outputs, exam.y[:, None], sizes))
         loss = self._loss(outputs, exam)
         accuracy = self._accuracy(outputs, exam) if graded else torch.zeros_like(loss)
         return exams.finite(params, loss, accuracy)
 
     def _loss(self, outputs: Tensor, exam: Exam) -> Float[Tensor, "markets k"]:
-        return (self.objective.losses(outputs, _each(exam.y, outputs)) * exam.share[:, None]).sum(
-            -1
-        )
+        return (self.objective.losses(outputs, exam.y[:, None]) * exam.share[:, None]).sum(-1)
 
     def _accuracy(self, outputs: Tensor, exam: Exam) -> Float[Tensor, "markets k"]:
-        return self.objective.accuracy(outputs, _each(exam.y, outputs), exam.share[:, None])
-
-
-def _each(y: Tensor, outputs: Tensor) -> Tensor:
-    """The labels or targets [owners, n] of every model [markets, k, n]."""
-    return y[:, None].expand(*outputs.shape[:2], -1)
+        return self.objective.accuracy(outputs, exam.y[:, None], exam.share[:, None])

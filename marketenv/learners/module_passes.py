@@ -134,37 +134,41 @@ class Passes:
             parts = torch.autograd.grad((losses * share).sum(), list(views.values()))
         return torch.cat([part.flatten() for part in parts])
 
-    def _grade(
-        self, flat: Tensor, x: Tensor, y: Tensor, share: Tensor, sizes: tuple[int, ...]
-    ) -> tuple[Tensor, Tensor]:
+    def _outputs(self, flat: Float[Tensor, "params"], x: Tensor) -> Float[Tensor, "outputs n"]:
         views = self.layout.views(flat)
-        outputs = torch.cat([self.forward(views, part) for part in x.split(self._rows(len(x)))]).mT
-        if sizes:
-            return by_class(self.objective, outputs, y, sizes)
-        loss = (self.objective.losses(outputs, y) * share).sum()
-        return loss, self.objective.accuracy(outputs, y, share)
+        return torch.cat([self.forward(views, part) for part in x.split(self._rows(len(x)))]).mT
 
     def _score_stacked(
         self, params: Float[Tensor, "markets k params"], exam: Exam, sizes: tuple[int, ...]
     ) -> Scores:
-        inner = vmap(partial(self._grade, sizes=sizes), in_dims=(0, None, None, None))
+        outputs = vmap(self._outputs, in_dims=(0, None))
         if exam.owners == 1:
-            grades = inner(params.flatten(0, 1), exam.x[0], exam.y[0], exam.share[0])
-            return exams.finite(params, *(part.unflatten(0, params.shape[:2]) for part in grades))
-        return exams.finite(params, *vmap(inner)(params, exam.x, exam.y, exam.share))
+            every = outputs(params.flatten(0, 1), exam.x[0]).unflatten(0, params.shape[:2])
+            return self._graded(params, every, exam, sizes)
+        return self._graded(params, vmap(outputs)(params, exam.x), exam, sizes)
 
     def _score_loop(
         self, params: Float[Tensor, "markets k params"], exam: Exam, sizes: tuple[int, ...]
     ) -> Scores:
         owner = [0 if exam.owners == 1 else market for market in range(params.shape[0])]
-        grades = [
-            self._grade(flat, exam.x[o], exam.y[o], exam.share[o], sizes)
-            for models, o in zip(params, owner, strict=True)
-            for flat in models
-        ]
-        stacks = (torch.stack(part) for part in zip(*grades, strict=True))
-        parts = (part.unflatten(0, params.shape[:2]) for part in stacks)
-        return exams.finite(params, *parts)
+        pairs = zip(params, owner, strict=True)
+        outputs = [self._outputs(flat, exam.x[o]) for models, o in pairs for flat in models]
+        every = torch.stack(outputs).unflatten(0, params.shape[:2])
+        return self._graded(params, every, exam, sizes)
+
+    def _graded(
+        self,
+        params: Float[Tensor, "markets k params"],
+        outputs: Float[Tensor, "markets k outputs n"],
+        exam: Exam,
+        sizes: tuple[int, ...],
+    ) -> Scores:
+        """Scores from the outputs of all models."""
+        y, share = exam.y[:, None], exam.share[:, None]
+        if sizes:
+            return exams.finite(params, *by_class(self.objective, outputs, y, sizes))
+        loss = (self.objective.losses(outputs, y) * share).sum(-1)
+        return exams.finite(params, loss, self.objective.accuracy(outputs, y, share))
 
 
 def _zeros(part: Tensor, count: int) -> Tensor:

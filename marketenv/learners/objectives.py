@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from jaxtyping import Float, Num
+from jaxtyping import Float, Int, Num
 from torch import Tensor
 
 from marketenv.core.checks import Check, check_fields, choice, each, whole
@@ -21,12 +21,19 @@ from marketenv.learners.training import check_training
 ROWS = 2**14  # of a pool that are checked at once: a large pool is not doubled in memory
 
 Outputs = Float[Tensor, "*batch outputs examples"]
-Targets = Num[Tensor, "*batch examples"]
+Targets = Num[Tensor, "*#batch examples"]  # models may share them
 
 
 def cross_entropy(outputs: Outputs, y: Targets) -> Float[Tensor, "*batch examples"]:
     """Minus the log-probability of each label: logsumexp(z) - z[y]."""
-    return -torch.log_softmax(outputs, -2).gather(-2, y.unsqueeze(-2)).squeeze(-2)
+    # along the flat axis: a third of the time of a gather along the outputs
+    return torch.log_softmax(outputs, -2).flatten(-2).gather(-1, _places(outputs, y)).neg()
+
+
+def _places(outputs: Outputs, y: Targets) -> Int[Tensor, "*batch examples"]:
+    """Where the outputs of the labels lie among all outputs of a model."""
+    *batch, _, n = outputs.shape
+    return (y * n + torch.arange(n, device=y.device)).expand(*batch, n)
 
 
 def cross_entropy_slope(outputs: Outputs, y: Targets) -> Outputs:
@@ -40,8 +47,13 @@ def right_share(
     outputs: Outputs, y: Targets, share: Float[Tensor, "*shares examples"]
 ) -> Float[Tensor, "*batch"]:
     """Share of examples whose largest output is the label's; on a tie the first one counts."""
-    # max: argmax over this axis is 8 times slower
-    return ((outputs.max(-2).indices == y).to(outputs.dtype) * share).sum(-1)
+    flat, places = outputs.flatten(-2), _places(outputs, y)
+    label, others = flat.gather(-1, places), flat.scatter(-1, places, -torch.inf)
+    rival = others.view(outputs.shape).amax(-2)
+    right = label > rival
+    if bool((label == rival).any()):  # which of them is first takes five times as long
+        right = outputs.max(-2).indices == y
+    return (right.to(outputs.dtype) * share).sum(-1)
 
 
 def half_square(outputs: Outputs, y: Targets) -> Float[Tensor, "*batch examples"]:

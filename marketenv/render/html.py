@@ -19,10 +19,13 @@ h1 { font-size: 1.6rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
 table { border-collapse: collapse; font-size: .87rem; } .wide { overflow-x: auto; }
 td, th { padding: .28rem .7rem; border-bottom: 1px solid #ddd; text-align: right;
   white-space: nowrap; }
-td.long { white-space: normal; text-align: left; min-width: 18rem; }
-td:first-child, th:first-child { text-align: left; } thead th { border-bottom: 2px solid #888; }
+td.long { white-space: normal; min-width: 18rem; }
+td.long, .words, td:first-child, th:first-child { text-align: left; }
+thead th { border-bottom: 2px solid #888; }
 img { max-width: 100%; } .note { color: #555; font-size: .9rem; }
 """
+
+NUMBER = re.compile(r"[-+\u2212±~≈<>≤≥]?\s*[.\d∞]|nan|inf")  # how a cell with a number begins
 
 
 class Html(str):
@@ -64,20 +67,30 @@ def notes(texts: Iterable[str]) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """An HTML table; every cell is escaped that is not ``Html``."""
-    top = "".join(f"<th>{escape(h)}</th>" for h in head)
-    body = "".join("<tr>" + "".join(map(_cell, row)) + "</tr>" for row in rows)
+    """An HTML table; every cell is escaped that is not ``Html``, and words stand on the left."""
+    words = [_words(column) for column in zip(*rows, strict=True)] or [False] * len(head)
+    top = "".join(_tag("th", h, column) for h, column in zip(head, words, strict=True))
+    body = "".join("<tr>" + "".join(map(_cell, row, words)) + "</tr>" for row in rows)
     return (
         f'<div class="wide"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
     )
 
 
-def _cell(value: object) -> str:
-    if isinstance(value, Html):
-        return f'<td class="mark">{value}</td>'
-    text = str(value)
-    long = ' class="long"' if len(text) > 40 else ""
-    return f"<td{long}>{escape(text)}</td>"
+def _words(column: Sequence[object]) -> bool:
+    """Whether no cell of a column begins with a number."""
+    return not any(NUMBER.match(re.sub(r"<[^>]*>", "", str(cell))) for cell in column)
+
+
+def _cell(value: object, words: bool) -> str:
+    return _tag("td", value, words, long=not isinstance(value, Html) and len(str(value)) > 40)
+
+
+def _tag(tag: str, value: object, words: bool, long: bool = False) -> str:
+    """A cell with the classes that its style goes by."""
+    marks = {"mark": isinstance(value, Html), "long": long, "words": words}
+    names = " ".join(name for name, holds in marks.items() if holds)
+    shown = value if isinstance(value, Html) else escape(str(value))
+    return f'<{tag} class="{names}">{shown}</{tag}>' if names else f"<{tag}>{shown}</{tag}>"
 
 
 def anchor(heading: str) -> str:

@@ -144,7 +144,7 @@ def test_what_is_told_of_shared_models():
     policies, who = seat(market, find_profile(market, {"client_1": halves}), SEEDS)
     told = {
         name: values[0].tolist()
-        for name, values in play(market, policies, who[None], SEEDS).facts.items()
+        for name, values in play(market, policies, who[None], SEEDS, facts=True).facts.items()
     }
     # client 2 joins after the only round: nothing is told of it
     assert told["cost / type"] == pytest.approx([1, 0.5, 0])
@@ -208,6 +208,12 @@ class Fixed(Phase):
 def test_a_market_that_is_over_earns_nothing_more():
     """Two rounds of 1 each; markets of even seeds end with the first: 1 there, 2 elsewhere."""
     market = Market(People(roles={"player": 2}), (Fixed(),), horizon=2)
-    done = play(market, [market.policies["truthful"]], torch.zeros(1, 4, 2).long(), torch.arange(4))
+    done = play(
+        market,
+        [market.policies["truthful"]],
+        torch.zeros(1, 4, 2).long(),
+        torch.arange(4),
+        facts=True,
+    )
     assert done.utility[0].tolist() == [[1, 1], [2, 2], [1, 1], [2, 2]]
     assert done.facts["utility"][0].tolist() == [1, 1]  # the mean over the rounds that were played

@@ -2,6 +2,8 @@
 truths beside statements.
 """
 
+import functools
+
 import pytest
 import torch
 from scripted_cases import PURCHASE, SMALL, policy
@@ -35,6 +37,7 @@ GAMES = {
 }
 
 
+@functools.cache  # nothing changes a market
 def market_of(name):
     if name in GAMES:
         return make_market(KIND, **PLAIN, learner=None, **GAMES[name])

@@ -27,7 +27,7 @@ GAME = {
 def told(market, parts=None):
     """Means of the first market's facts, by name, in the order of the agents."""
     policies, who = seat(market, find_profile(market, parts or {}), torch.arange(2))
-    found = play(market, policies, who[None], torch.arange(2)).facts
+    found = play(market, policies, who[None], torch.arange(2), facts=True).facts
     return {name: values[0].tolist() for name, values in found.items()}
 
 

@@ -1,5 +1,6 @@
 """The table of scripted strategies: every entry plays everywhere it says, alone and in a batch."""
 
+import io
 import pickle
 from pathlib import Path
 
@@ -121,7 +122,7 @@ def test_actions_of_a_batch_are_finite_inside_the_box_and_those_of_its_singles(n
 @pytest.fixture(scope="module")
 def reset():
     """A copy of an environment and of what its reset returned: strategies that ask for the same
-    arguments share the original.
+    arguments share the original, and its market, which no play changes.
     """
     known = {}
 
@@ -129,9 +130,16 @@ def reset():
         arguments = arguments_for(name, kind)
         key = (kind, repr(arguments))
         if key not in known:
-            env = getattr(marketenv, kind).parallel_env(**arguments)
-            known[key] = pickle.dumps((env, env.reset(seed=3)))
-        return pickle.loads(known[key])
+            env, stream = getattr(marketenv, kind).parallel_env(**arguments), io.BytesIO()
+            market = env.unwrapped.market
+            pickler = pickle.Pickler(stream)
+            pickler.persistent_id = lambda part: "market" if part is market else None
+            pickler.dump((env, env.reset(seed=3)))
+            known[key] = stream.getvalue(), market
+        copied, market = known[key]
+        unpickler = pickle.Unpickler(io.BytesIO(copied))
+        unpickler.persistent_load = lambda _: market
+        return unpickler.load()
 
     return copy
 

@@ -404,18 +404,14 @@ def test_no_family_plays_truth_twice(case, play):
         # no field of any stage is forgotten
         assert {(family.stage, family.field) for family in found.values()} == fields
         for name, family in found.items():
-            points, move, (seen, keys) = (
-                family.line(Budget().points),
-                moves[family.stage],
-                attack.policy_inputs(agent, family.stage),
+            points, move = family.line(Budget().points), moves[family.stage]
+            seen, keys = attack.policy_inputs(agent, family.stage)
+            copies = seen.repeat(len(points), 1), move, keys.repeat(len(points))  # a point each
+            played, unchanged = (
+                policy(*copies).unflatten(0, (len(points), len(seen))).flatten(1)
+                for policy in (Deviation(base, family, points), base)
             )
-            played = [Deviation(base, family, point[None])(seen, move, keys) for point in points]
-            twice = [
-                (j, k)
-                for k in range(len(played))
-                for j in range(k)
-                if torch.equal(played[j], played[k])
-            ]
+            twice = (played[:, None] == played).all(-1).triu(1).nonzero().tolist()
             assert len(points) > 1 and not twice, (agent, name, points[:, 0].tolist(), twice)
             (same,) = (points[:, 0] == family.identity[0]).nonzero()
-            assert torch.equal(played[int(same)], base(seen, move, keys)), (agent, name)
+            assert torch.equal(played[same], unchanged[same]), (agent, name)

@@ -148,6 +148,7 @@ def test_breakpoints_of_the_parameter_market_beat_a_grid(mechanism, who):
         "max_cycles": 1,
         "mechanism": mechanism,
         "data_options": {"max_examples": 300},
+        "learner_options": {"hidden": (4,)},
     }
     market, blind = (
         make_market("parameter_trading_v0", **config),
@@ -186,6 +187,7 @@ def test_breakpoints_of_the_parameter_market_beat_random_replies(config, who):
     the reply that is named best.
     """
     sizes = {"n_agents": 3, "max_cycles": 1, "data_options": {"max_examples": 300}}
+    sizes["learner_options"] = {"hidden": (4,)}  # each reply copies the models
     market = make_market("parameter_trading_v0", **sizes | config)
     profile, seeds = find_profile(market, who), seeds_of(JUDGE, 4)
     found, width = ex_post_regret(market, profile, "trader_1", seeds), market.moves[0].action.dim
@@ -370,7 +372,7 @@ def test_best_response_says_the_same_twice_and_another_repeat_takes_other_seeds(
 
 def test_a_learner_finds_most_of_the_third():
     found = best_response(
-        DOUBLE, find_profile(DOUBLE), "buyer", ("ppo",), Budget(judge=2048, rl_steps=15_360)
+        DOUBLE, find_profile(DOUBLE), "buyer", ("ppo",), Budget(judge=2048, rl_steps=10_240)
     )
     assert found.best.gain_lower_bound.low > 0.6 * (1 / 9 - 1 / 12)
     assert [row["steps"] for row in found.best.story] == sorted(
@@ -534,6 +536,13 @@ def test_without_breakpoints_hindsight_tries_every_option_once():
         rtol=0,
     )
     assert said["cost"][0, 5:].eq(1).all() and said["upload"][0, :20].eq(0).all()
+
+
+def test_what_a_pair_tries_twice_is_played_once():
+    replies = torch.tensor([[[1.0, 2], [1, 2], [0, 2]], [[3, 4], [1, 2], [3, 4]]])
+    places, earlier = exact._once(replies)
+    assert sorted(torch.stack(places, 1).tolist()) == [[0, 0], [0, 2], [1, 0], [1, 1]]
+    assert torch.equal(replies[places][earlier], replies)
 
 
 def test_the_best_point_of_a_search_is_one_that_was_tried():

@@ -118,6 +118,7 @@ def test_no_page_loads_anything_from_the_net(site):
     styles = "".join(file.read_text("utf8") for file in site.rglob("*.css"))
     assert not re.search(r"(?:url\(|@import )[\"']?(?:https?:)?//", styles)
     assert "search_index.js" in {file.name for file in site.rglob("*.js")}
+    assert {file.suffix for file in site.rglob("*.py*")} == set(), "the site's own code"
 
 
 @with_extra

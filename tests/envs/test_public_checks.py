@@ -279,6 +279,18 @@ class FirstMarketsTypes(Env):
     phase = FirstMarketsAuction
 
 
+class WideAuction(Auction):
+    """Types that are shown in cents, in a field of money."""
+
+    def show(self, floor, own, quotes):
+        shown = super().show(floor, own, quotes)
+        return {role: fields | {"type": 100 * fields["type"]} for role, fields in shown.items()}
+
+
+class ShownInCents(Env):
+    phase = WideAuction
+
+
 BROKEN = {  # check: (a market that breaks this promise alone, the words of the refusal)
     "suites": (NewSpaces, "observation_space should return the exact same space object"),
     "determinism": (
@@ -286,6 +298,7 @@ BROKEN = {  # check: (a market that breaks this promise alone, the words of the 
         "another seed and the same actions give the same episode: the seed is not used",
     ),
     "bounds": (OutsideState, r"step 0: state\(\) lies outside state_space"),
+    "fields": (ShownInCents, r"'auction' shows buyer .* as 'type', outside \[0, 1\]: it reaches"),
     "fresh_objects": (
         SharedObservations,
         r"step 0: state\(\) changed after the caller wrote into results",

@@ -279,6 +279,20 @@ def test_it_plays_its_role_alone(file):
         load_trained(file)(torch.rand(5, 3), move_of(DOUBLE, "seller_0"), KEYS)
 
 
+def test_a_policy_for_all_others_is_refused_where_its_whole_role_learns():
+    """Everybody would be truthful, and the learner would never meet it."""
+    with pytest.raises(ValueError, match="is a buyer's, and no other agent is a buyer"):
+        make_vec("reference_v0", 2, agent="buyer_0", opponents=f"trained:{BUYER}")
+    two = {"game": "first_price", "n_buyers": 2}
+    make_vec(
+        "reference_v0",
+        2,
+        agent="buyer_0",
+        opponents="trained:reference/ppo_first_price_bidder",
+        **two,
+    )
+
+
 @pytest.mark.parametrize("given", [f"trained:{BUYER}", {"buyer": f"trained:{BUYER}"}])
 def test_a_shipped_policy_plays_at_every_door_of_a_learner(given):
     """The seller's rewards of the first round are those of the policy's own bids."""

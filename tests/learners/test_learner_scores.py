@@ -2,6 +2,7 @@
 models.
 """
 
+import itertools
 import math
 
 import pytest
@@ -13,7 +14,7 @@ from torch import nn
 
 from marketenv.core.shards import Shards
 from marketenv.learners import MLP, ByClass, Linear, ModuleLearner, Training
-from marketenv.learners.objectives import OBJECTIVES
+from marketenv.learners.objectives import OBJECTIVES, right_share
 
 
 def learners(engine="loop", memory=2**28):
@@ -142,6 +143,17 @@ def test_finite_parameters_that_overflow_have_infinite_loss():
         torch.full((1, 1, learner.layout.size), 3e37), learner.exam(lines(owners=1))
     )
     assert scores.loss.item() == math.inf and scores.accuracy.item() == 0.0
+
+
+def test_on_a_tie_the_first_of_the_largest_outputs_counts():
+    outputs = torch.tensor([[1.0, 0.0, 2.0, 2.0], [1.0, 3.0, 2.0, 0.0], [0.0, 3.0, 2.0, 1.0]])
+    share = torch.tensor([0.1, 0.2, 0.3, 0.4])
+    two = torch.stack([outputs, outputs + torch.tensor([0.0, 0.5, 0.0])[:, None]])
+    for labels in itertools.product(range(3), repeat=4):
+        y = torch.tensor(labels)
+        wanted = ((two.max(1).indices == y).float() * share).sum(1)
+        assert torch.equal(right_share(two, y, share), wanted), labels
+        assert torch.equal(right_share(outputs, y, share), wanted[0])
 
 
 def test_golden_zero_model():

@@ -576,7 +576,7 @@ NONSENSE = [
 # ("data" is said by its parts, x and y)
 FIELDS = [
     (name, k, field.name)
-    for name, (config, _) in MARKETS.items()
+    for name, (config, *_) in MARKETS.items()
     for k, base in enumerate(BASES[name])
     for field in dataclasses.fields(config)
     # without a learner nobody asks them

@@ -21,12 +21,15 @@ SMALL = {
     "max_cycles": 2,
     "data_options": {"max_examples": 300},
 }
-SMALL |= {"data_market": {"points": 40, "pilots": (10, 20), "mixtures": 4}}
+PURCHASE = {"points": 40, "pilots": (10, 20), "mixtures": 4}  # where data are sold by a rule
 ONE_STEP = Training(steps=1)
 
 
 def market_of(**config):
-    return make_market("marketplace_v0", **(SMALL | config))
+    bought = config.get("rule", "contest") in DATA_RULES
+    return make_market(
+        "marketplace_v0", **SMALL | {"data_market": PURCHASE if bought else {}} | config
+    )
 
 
 def reports_of(market, policy="truthful", seeds=SEEDS):
@@ -195,6 +198,19 @@ def test_a_market_can_be_pickled_in_the_middle_of_a_round():
         ({"parameter_trading": {"n_agents": 3}}, "pass n_developers=..."),
         ({"parameter_trading": {"mechanism": "posted_price"}}, "pass trade=..."),
         ({"model_sharing": {"n_agents": 3}}, "pass n_developers=..."),
+        ({"data_market": {"points": 40}}, "'points', which nobody reads with rule 'contest'"),
+        ({"rule": None, "resource_market": {"lam": 0.9}}, "'lam', which nobody reads.*compute="),
+        ({"trade": "ipfl", "parameter_trading": {"partners": 1}}, "pass a trade of parameters"),
+        ({"trade": None, "parameter_trading": {"sabotage": 0.1}}, "'sabotage', which nobody"),
+        ({"trade": None, "model_sharing": {"graph": "exact"}}, "pass trade='ipfl'"),
+        ({"learner": None, "parameter_trading": {"partners": 1}}, "and a learner"),
+        ({"partners": 1}, r"pass parameter_trading=\{'partners': ...\} instead"),
+        ({"n_sellers": 3}, "pass n_owners=... instead"),
+        (
+            {"vocabulary": 1.0},
+            r"data_market=\{.*\} or resource_market=\{'vocabulary': ...\} instead",
+        ),
+        ({"partnrs": 1}, "Did you mean 'partition'"),
         ({"money_per_loss": (5.0, float("nan"))}, "money_per_loss"),
         ({"n_developers": 1, "rule": None}, "nobody moves"),
     ],

@@ -54,7 +54,15 @@ def config_of(draw, trained):
             "reports": draw.choice(("once", "each_round")),
         },
     }
-    return config | (with_training(draw, config) if trained else {"learner": None})
+    config |= with_training(draw, config) if trained else {"learner": None}
+    rule, trade = config["rule"], config["trade"]
+    parts = {
+        "data_market": rule in DATA_RULES,
+        "resource_market": rule == "contest" or (rule and config["compute"]),
+        "parameter_trading": trade not in (None, "ipfl"),
+        "model_sharing": trade == "ipfl",
+    }
+    return {name: value for name, value in config.items() if parts.get(name, True)}
 
 
 def with_training(draw, config):

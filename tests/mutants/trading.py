@@ -319,8 +319,8 @@ MUTANTS: tuple[Mutant, ...] = (
         PARTNERS,
         (
             "a partner's place is its number",
-            "self.partners.place(seller)[..., None]",
-            "seller.clamp(max=self.offers.shape[2] - 1)[..., None]",
+            "self.partners.place(seller).flatten()",
+            "seller.clamp(max=self.offers.shape[2] - 1).flatten()",
         ),
     ),
     *of(

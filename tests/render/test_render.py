@@ -31,6 +31,7 @@ from marketenv.render import (
     table,
     tell_round,
 )
+from marketenv.render.html import STYLE
 from marketenv.render.pictures import ALONG, BEND, COLOURS, curve
 
 
@@ -376,6 +377,15 @@ def test_bands_of_unequal_lengths_are_refused():
     _fig, (axes,) = figure()
     with pytest.raises(ValueError, match="3, 2, 3, 3 points"):
         draw_bands(axes, [0, 1, 2], [1.0, 2.0], [None] * 3, [None] * 3)
+
+
+def test_words_stand_on_the_left_and_numbers_on_the_right():
+    rows = [("a", "first_price", "+0.5 [0.1, 0.9]"), ("b", "vcg", Html("<b>-1</b>"))]
+    shown = table(("who", "rule", "gain"), rows)
+    assert '<th class="words">rule</th><th>gain</th>' in shown
+    assert '<td class="words">vcg</td><td class="mark"><b>-1</b></td>' in shown
+    assert "<td>+0.5" in shown
+    assert ".words, td:first-child" in STYLE and table(("nothing",), []).count("<th>") == 1
 
 
 def test_cells_of_html_are_shown_as_they_are_and_sections_can_be_linked():

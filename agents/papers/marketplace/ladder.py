@@ -26,7 +26,8 @@ NOTHING, WITH_DATA, WITH_WORK, WITH_MODELS = "nothing", "data", "data and comput
 # developers have data of their own, or with nothing on sale nothing would happen
 OWN: dict[str, Any] = {"own_data": True, "effort_cost": (0.0, 0.0)}
 STEPS: dict[str, dict[str, Any]] = {
-    NOTHING: {"rule": None, "trade": "nash_bargaining"},  # somebody has to move, but nobody bids
+    # somebody has to move, but nobody bids
+    NOTHING: {"rule": None, "data_market": {}, "trade": "nash_bargaining"},
     WITH_DATA: {"compute": None, "trade": None},
     WITH_WORK: {"compute": "contest", "trade": None},
     WITH_MODELS: {"compute": "contest"},

@@ -40,6 +40,13 @@ PARTS = {
 # by an argument of a part, that of the marketplace which stands for it
 INSTEAD = {"n_sellers": "n_owners", "n_agents": "n_developers"}
 INSTEAD |= {"audit": "quality", "pricing": "compute", "mechanism": "trade"}
+# by a part, what makes its arguments count
+SWITCHES = {
+    "data_market": "a rule of that market, such as rule='posted'",
+    "resource_market": "rule='contest' or a compute, such as compute='posted'",
+    "parameter_trading": "a trade of parameters, such as trade='nash_bargaining', and a learner",
+    "model_sharing": "trade='ipfl'",
+}
 # of a part, for which the value of the fall of a developer's own loss stands
 VALUES = frozenset(("gain", "value", "accuracy", "loss"))
 
@@ -69,7 +76,8 @@ class MarketplaceConfig:
     effort_cost: interval of what a full training on own data costs, money
     cash, credit: money at the start, and how far below zero it may go
     data_market, resource_market, parameter_trading, model_sharing: further arguments of the parts,
-                 by the names that ``data_market_v0`` and the others give them
+                 by the names that ``data_market_v0`` and the others give them; refused where the
+                 choices above leave the part out
     device:      where everything is computed
     """
 
@@ -117,15 +125,37 @@ class MarketplaceConfig:
                 f" n_developers {self.n_developers}: nobody moves in such a market, wanted owners"
                 " and a rule, or two developers and a trade of what they train."
             )
-        for part, config in PARTS.items():
-            known = tuple(field.name for field in fields(config))
-            for name in options(getattr(self, part), part, known):
-                own = name if name in vars(self) else INSTEAD.get(name)
-                if own is not None:
-                    raise ValueError(
-                        f"{part} has {name!r}, which the marketplace gives it by an argument of its"
-                        f" own; pass {own}=..."
-                    )
+        for part in PARTS:
+            self._check_arguments_of(part)
+
+    def _check_arguments_of(self, part: str) -> None:
+        """Refuse a part's arguments that the marketplace gives it, and those that nobody reads."""
+        for name in options(getattr(self, part), part, names_of(part)):
+            own = name if name in vars(self) else INSTEAD.get(name)
+            if own is not None:
+                raise ValueError(
+                    f"{part} has {name!r}, which the marketplace gives it by an argument of its"
+                    f" own; pass {own}=..."
+                )
+            if name not in self._read_of(part):
+                raise ValueError(
+                    f"{part} has {name!r}, which nobody reads with rule {self.rule!r}, compute"
+                    f" {self.compute!r}, trade {self.trade!r} and learner {self.learner!r}: leave"
+                    f" it out, or pass {SWITCHES[part]}."
+                )
+
+    def _read_of(self, part: str) -> tuple[str, ...]:
+        """The arguments of a part that count under the chosen rule, compute, trade and learner."""
+        bought, parameters = self.rule is not None, self.trade not in (None, IPFL)
+        if part == "parameter_trading" and bought and not parameters:
+            return ("augmentation",)  # of the developers' own training
+        chosen = {
+            "data_market": bought and not self.contest,
+            "resource_market": self.contest or (bought and self.compute is not None),
+            "parameter_trading": parameters and self.learner is not None,
+            "model_sharing": isinstance(self.trade, str) and self.trade == IPFL,
+        }
+        return names_of(part) if chosen[part] else ()
 
     @property
     def roles(self) -> dict[str, int]:
@@ -165,6 +195,23 @@ class MarketplaceConfig:
     def trains(self) -> bool:
         """Whether developers train on data of their own: where they have some, or nobody sells."""
         return self.own_data or not self.sells_data
+
+
+def names_of(part: str) -> tuple[str, ...]:
+    """The names of a part's arguments."""
+    return tuple(field.name for field in fields(PARTS[part]))
+
+
+def place_of(name: str) -> str:
+    """How to pass an argument of a part that the marketplace itself does not have, "" for others.
+
+    >>> place_of("partners"), place_of("n_sellers")
+    ("parameter_trading={'partners': ...}", 'n_owners=...')
+    """
+    if name in INSTEAD:
+        return f"{INSTEAD[name]}=..."
+    parts = (part for part in PARTS if name in names_of(part))
+    return " or ".join(f"{part}={{{name!r}: ...}}" for part in parts)
 
 
 def _named(value: Any, name: str, table: Mapping[str, Any], wanted: str, **shape: Any) -> Any:

@@ -59,7 +59,10 @@ class Quotes:
 
     def offer(self, seller: Int[Tensor, "markets buyers one"]) -> Parameters:
         """What each buyer would get of one of its partners."""
-        return self.offers.take_along_dim(self.partners.place(seller)[..., None], 2)[:, :, 0]
+        place, places = self.partners.place(seller).flatten(), self.offers.shape[2]
+        rows = torch.arange(len(place), device=place.device) * places + place
+        # whole rows: a gather of single numbers takes twenty times as long
+        return self.offers.flatten(0, 2).index_select(0, rows).view(self.trained.shape)
 
 
 @dataclass(frozen=True)
