@@ -516,6 +516,18 @@ def test_hindsight_about_a_bid_leaves_the_ask_as_it_was():
     assert found[0].reports["ask"].eq(0).all() and (found[1].reports["ask"] > 0).any()
 
 
+def test_hindsight_about_one_report_leaves_the_others_as_they_were():
+    """Where the market knows no breakpoints of them, whole lines of reports are tried."""
+    market = make_market("data_market_v0", max_cycles=1, points=40, pilots=(10, 20), mixtures=3)
+    truth, seeds = find_profile(market), torch.arange(2)
+    found = ex_post_regret(market, truth, "seller_0", seeds, fields=("declared",), points=3)
+    now = rounds.begin(market, seeds)
+    played, action = rounds.act(market, truth, now)["seller"][:, 0], market.moves[0].action
+    same = torch.ones(action.dim, dtype=torch.bool)
+    same[action.slices["declared"]] = False
+    assert torch.equal(found.actions[:, same], played[:, same])
+
+
 def test_without_breakpoints_hindsight_tries_every_option_once():
     """Five values of each of four numbers, nine uploads, to leave or to stay; one field at a
     time, the others as they were.

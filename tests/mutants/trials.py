@@ -188,6 +188,10 @@ def _pytest(folder: Path, tests: list[str], out: Path) -> None:
     os.chdir(folder)
     os.environ |= {"PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
     sys.path.insert(0, str(folder))
+    # what the command that began this process has imported of the repository is the code as it is
+    packages = {part.name for part in folder.iterdir()}
+    for name in [name for name in sys.modules if name.partition(".")[0] in packages]:
+        del sys.modules[name]
     sys.dont_write_bytecode = False  # compiled once, not for every mutant
     with out.open("w", encoding="utf8") as file:
         os.dup2(file.fileno(), 1)
