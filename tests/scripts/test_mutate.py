@@ -13,6 +13,7 @@ import pytest
 from scripts.mutate import MutateConfig, copy_code, main
 from tests.mutants.mutant import Mutant, of
 from tests.mutants.table import MUTANTS, SLOW
+from tests.mutants.trials import run_tests
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -49,6 +50,17 @@ TOY = of(
     ("it is gone", "x ** y", "x // y"),
     ("it is there twice", "def ", "async def "),
 )
+
+
+def test_a_run_of_tests_imports_the_copy_and_nothing_of_the_command(tmp_path):
+    """The command itself imports ``agents``, and so does the process that its runs begin with."""
+    folder = tmp_path / "copy"
+    (folder / "agents").mkdir(parents=True)
+    (folder / "agents/__init__.py").write_text("mutant = True\n")
+    (folder / "test_it.py").write_text(
+        "import agents\n\n\ndef test_it():\n    assert agents.mutant\n"
+    )
+    assert run_tests(folder, ["test_it.py"], 120) == (0, "")
 
 
 @pytest.fixture
