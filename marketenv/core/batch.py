@@ -94,7 +94,7 @@ class Batch:
         quoted before nothing changes.
         """
         now = state.start
-        if len(state.over_markets) < self.n_markets:
+        if state.n_over < self.n_markets:
             now = rounds.begun(self.market, now)
         return self._stand(state, now, look(self.market, state, now, ends))
 
@@ -143,15 +143,15 @@ class Batch:
         Markets that restart are opened before anything of the new round is computed for anybody.
         """
         over, old = state.over, before.over
-        again = len(before.over_markets) > 0
+        again = before.n_over > 0
         index = (over & ~old).nonzero()[:, 0] if again else state.over_markets
         last, ends = state.start, None
-        if len(index):
-            last = last if len(index) == self.n_markets else tree.rows(last, index)
+        if n_ended := index.shape[0]:
+            last = last if n_ended == self.n_markets else tree.rows(last, index)
             ends = functools.cache(lambda: rounds.observe_end(self.market, last))
             if not all(map(library, self.market.phases)):
                 ends()  # a phase of a user's own may fail, and then nothing shall change
-        if restart and len(state.over_markets):
+        if restart and state.n_over:
             state = opened(self.market, state, over)
         return Turn(
             observations=self._begin(state, None if again or restart or not ends else ends()),

@@ -37,6 +37,11 @@ class BatchState:
         """Numbers of the markets that are over."""
         return self.over.nonzero()[:, 0]
 
+    @cached_property
+    def n_over(self) -> int:
+        """How many markets are over."""
+        return self.over_markets.shape[0]
+
 
 def opened(
     market: Market,
@@ -48,8 +53,9 @@ def opened(
 
     Where a seed is -1, or there are none, a market opens its next episode. No round has begun.
     """
-    index = mask.nonzero()[:, 0]
-    everyone = len(index) == len(mask)
+    ended = before is not None and mask is before.over
+    index = before.over_markets if before is not None and ended else mask.nonzero()[:, 0]
+    everyone = index.shape == mask.shape
     if before is None:
         seeds = torch.full_like(mask, -1, dtype=torch.int64) if seeds is None else seeds
         episodes = EpisodeSeeds(seeds, torch.zeros_like(seeds)).begun(seeds, mask)
@@ -74,7 +80,7 @@ def played(
     now: the next round's beginning, if all had played
     """
     waits = before.over if hold is None else before.over | hold
-    waiting = len(before.over_markets) > 0 if hold is None else bool(waits.any())
+    waiting = before.n_over > 0 if hold is None else bool(waits.any())
     if waiting:
         index = waits.nonzero()[:, 0]
         now = tree.put(now, index, tree.rows(before.start, index))
@@ -95,9 +101,9 @@ def look(
 
     ends: what they see there, where it is known
     """
-    index = state.over_markets
-    if state.moves or not len(index):
+    if state.moves or not state.n_over:
         return rounds.observe(market, now)
+    index = state.over_markets
     if ends is None:
         ends = rounds.observe_end(market, tree.rows(state.start, index))
     if not now.playing:

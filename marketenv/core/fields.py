@@ -95,10 +95,9 @@ class Fields:
                 f"pack got {sorted(parts)}, wanted {sorted(self.slices)}; give every field once."
             )
         flat = _joined([parts[f.name] for f in self.items])
-        low, high = self.low.to(flat.device), self.high.to(flat.device)
         if has_nan(flat):
-            flat = torch.where(flat.isnan(), high, flat)
-        return flat.clamp(low, high)
+            flat = torch.where(flat.isnan(), self.high.to(flat.device), flat)
+        return self._clipped(flat)
 
     def unpack(self, flat: Float[Tensor, "*batch wide"]) -> dict[str, Tensor]:
         """Split [*batch, >=dim] into its named parts [*batch, size]."""
@@ -162,7 +161,7 @@ class Fields:
             raise ValueError(
                 f"{who} has shape {list(values.shape)}, wanted [..., {self.dim}]: {names}."
             )
-        clipped = values.clamp(self.low.to(values.device), self.high.to(values.device))
+        clipped = self._clipped(values)
         if torch.equal(clipped, values):  # which NaN never is
             return clipped
         low, high, least, most = self._bounds.to(values.device).unbind()
@@ -177,6 +176,18 @@ class Fields:
                 " changed."
             )
         return clipped
+
+    def _clipped(self, flat: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:
+        """The values clipped to the bounds."""
+        if self._same_bounds is not None:
+            return flat.clamp(*self._same_bounds)
+        return flat.clamp(self.low.to(flat.device), self.high.to(flat.device))
+
+    @cached_property
+    def _same_bounds(self) -> tuple[float, float] | None:
+        """The bounds of all numbers where they are equal; a clip to two numbers is far faster."""
+        low, high = self.low.unique(), self.high.unique()
+        return (float(low), float(high)) if low.numel() == high.numel() == 1 else None
 
     @cached_property
     def _bounds(self) -> Float[Tensor, "four dim"]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from marketenv.core import tree
 from marketenv.core.market import Market, Report
+from marketenv.core.numbers import zeros
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,8 @@ class Finished:
     @classmethod
     def nothing(cls, market: Market, n_markets: int) -> Finished:
         """No round is over in any market."""
-        shape = n_markets, market.people.count
-        zeros = torch.zeros(shape, dtype=torch.float64, device=market.device)
-        return cls(dict.fromkeys(market.facts, zeros), zeros)
+        nothing = zeros(market.device, n_markets, market.people.count)
+        return cls(dict.fromkeys(market.facts, nothing), nothing)
 
     @classmethod
     def of(cls, report: Report) -> Finished:
@@ -47,8 +47,8 @@ class Finished:
 
     def emptied(self) -> Finished:
         """All markets begin anew."""
-        facts = {name: torch.zeros_like(values) for name, values in self.facts.items()}
-        return Finished(facts, torch.zeros_like(self.earned), self.report)
+        nothing = zeros(self.earned.device, *self.earned.shape)
+        return Finished(dict.fromkeys(self.facts, nothing), nothing, self.report)
 
     def but(self, mask: Bool[Tensor, "markets"], former: Finished) -> Finished:
         """The masked markets have not played: theirs stays the former round."""

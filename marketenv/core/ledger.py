@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from marketenv.core.numbers import finite, total
+from marketenv.core.numbers import finite, total, zeros
 from marketenv.core.tree import STATIC
 
 Transfers = Float64[Tensor, "markets payers payees"]
@@ -75,7 +75,7 @@ class Ledger:
     @classmethod
     def of(cls, cash: Amounts, credit: Amounts) -> Ledger:
         """A ledger before the first payment."""
-        return cls(cash, credit, torch.zeros_like(cash))
+        return cls(cash, credit, zeros(cash.device, *cash.shape))
 
     @property
     def purse(self) -> Amounts:
@@ -105,7 +105,7 @@ class Ledger:
 
     def new_round(self) -> Ledger:
         """The same cash at the start of a round, before its first payment."""
-        return Ledger(self.cash, self.credit, torch.zeros_like(self.net))
+        return Ledger(self.cash, self.credit, zeros(self.net.device, *self.net.shape))
 
 
 def check(

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float64
 from torch import Tensor
 
 
@@ -55,6 +56,15 @@ def finite(values: Tensor, least: float = -math.inf) -> bool:
     return low >= least and -math.inf < low <= high < math.inf
 
 
+def at_least(values: Tensor, least: float) -> bool:
+    """Whether no number is below ``least`` or NaN, in one look at the least one.
+
+    >>> at_least(torch.tensor([0.0, torch.inf]), 0.0), at_least(torch.tensor([torch.nan]), 0.0)
+    (True, False)
+    """
+    return values.numel() == 0 or float(values.min()) >= least
+
+
 def has_nan(values: Tensor) -> bool:
     """Whether a number is NaN: then the least one is, which takes one look.
 
@@ -65,15 +75,28 @@ def has_nan(values: Tensor) -> bool:
 
 
 def total(values: Tensor, axis: int) -> Tensor:
-    """The sum over an axis; two numbers are added, in a tenth of the time of ``Tensor.sum``.
+    """The sum over an axis; of one or two numbers it takes a tenth of the time of ``Tensor.sum``.
 
     >>> total(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), 1)
     tensor([3., 7.])
     """
-    if values.shape[axis] != 2:
+    count = values.shape[axis]
+    if count == 1:
+        return values.squeeze(axis)
+    if count != 2:
         return values.sum(axis)
     one, other = values.unbind(axis)
     return one + other
+
+
+def zeros(device: torch.device, *shape: int) -> Float64[Tensor, "..."]:
+    """Zeros of a shape that take no memory; torch refuses to write into more than one of them.
+
+    >>> zeros(torch.device("cpu"), 2, 2)
+    tensor([[0., 0.],
+            [0., 0.]], dtype=torch.float64)
+    """
+    return torch.zeros((), dtype=torch.float64, device=device).expand(*shape)
 
 
 def _strided(values: Tensor) -> Tensor:

@@ -93,8 +93,8 @@ class People:
         floor = Floor(
             seeds=seeds,
             round=torch.zeros_like(seeds),
-            ledger=self._ledger(len(seeds)),
-            present=torch.ones(len(seeds), self.count, dtype=torch.bool, device=self.device),
+            ledger=self._ledger(seeds.shape[0]),
+            present=torch.ones(seeds.shape[0], self.count, dtype=torch.bool, device=self.device),
             ended=torch.zeros_like(seeds, dtype=torch.bool),
             rows=self.rows,
             horizon=horizon,
@@ -112,7 +112,7 @@ class People:
 
     def _ledger(self, n_markets: int) -> Ledger:
         """The books at the start of an episode."""
-        cash, credit = (row.repeat(n_markets, 1) for row in self._purses)
+        cash, credit = (row.expand(n_markets, -1).contiguous() for row in self._purses)
         return Ledger.of(cash, credit)
 
     @cached_property

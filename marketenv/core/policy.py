@@ -68,7 +68,7 @@ def actions_of(
     answer = policy(observation.detach(), move, keys)
     name = getattr(policy, "__qualname__", type(policy).__qualname__)
     subject = f"what the policy of {move.name}s returned ({name})"
-    wanted = (len(observation), move.action.dim)
+    wanted = (observation.shape[0], move.action.dim)
     actions = real(answer, subject)
     if actions.dtype == torch.bool or actions.shape != wanted:
         word = str(actions.dtype).removeprefix("torch.")
@@ -95,12 +95,12 @@ def answers_of(
         if keys is not None and draws_keys(policy):
             own_keys = keys[:, rows].flatten()
         flat = actions_of(policy, observation[:, rows].flatten(0, 1), move, own_keys)
-        return flat.unflatten(0, (len(observation), -1))
+        return flat.unflatten(0, (observation.shape[0], -1))
 
     policies = {id(part): part for part in parts if part is not None}.values()
     if len(policies) == 1 and None not in parts:
         return answer(next(iter(policies)), slice(None))
-    actions = observation.new_zeros(len(observation), move.count, move.action.dim)
+    actions = observation.new_zeros(observation.shape[0], move.count, move.action.dim)
     for policy in policies:
         rows = [k for k, part in enumerate(parts) if part is policy]
         actions[:, rows] = answer(policy, rows)

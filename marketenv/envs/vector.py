@@ -80,7 +80,7 @@ class MarketVectorEnv(VectorEnv):
     def _over(self) -> Bool[Tensor, "markets"] | None:
         """Which markets are over and have not begun their next episodes; None where none is."""
         state = self._batch.state()
-        return state.over if len(state.over_markets) else None
+        return state.over if state.n_over else None
 
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float64
 from torch import Tensor
 
 from marketenv.core import tree
-from marketenv.core.numbers import finite
+from marketenv.core.numbers import at_least, finite
 from marketenv.core.parts import made, taken
 
 ROUNDING = 1e-9  # share of the bid by which a price may pass it
@@ -171,7 +171,8 @@ def check_reports(bids: Tensor, asks: Tensor) -> None:
     if not finite(bids, least=0.0):
         bad = ~(bids.isfinite() & (bids >= 0))
         refuse("bid", bids, bad, "a finite amount >= 0; 0 means no bid")
-    refuse("ask", asks, ~(asks >= 0), "an amount >= 0; inf means not for sale")
+    if not at_least(asks, 0.0):
+        refuse("ask", asks, ~(asks >= 0), "an amount >= 0; inf means not for sale")
 
 
 def refuse(what: str, values: Tensor, bad: Tensor, wanted: str) -> None:

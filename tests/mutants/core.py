@@ -75,7 +75,7 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
         (
             "a new round counts on",
-            "return Ledger(self.cash, self.credit, torch.zeros_like(self.net))",
+            "return Ledger(self.cash, self.credit, zeros(self.net.device, *self.net.shape))",
             "return self",
         ),
         ("who pays more than it has is let", "(paid > limit + ROUNDING", "(paid > limit + 1e9"),
@@ -377,8 +377,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "tests/core/test_fields.py",
         (
             "NaN is told as the least",
-            "torch.where(flat.isnan(), high, flat)",
-            "torch.where(flat.isnan(), low, flat)",
+            "torch.where(flat.isnan(), self.high",
+            "torch.where(flat.isnan(), self.low",
         ),
         (
             "meanings of another length are cut",
