@@ -203,8 +203,9 @@ def play(
         if report is None:
             continue
         amounts = torch.stack((report.rewards, report.paid, report.received))
-        sums += amounts.masked_fill(over[:, None], 0.0)
-        for name, parts in facts_of(market, before, report).items() if facts else ():
+        amounts[:, over] = 0.0
+        sums += amounts
+        for name, parts in (facts_of(market, before, report) if facts else {}).items():
             lineups = [
                 part.double().masked_fill(over[:, None], 0.0).unflatten(0, who.shape[:2])
                 for part in parts
@@ -212,7 +213,9 @@ def play(
             total = torch.stack([part.sum(1) for part in lineups])
             totals.setdefault(name, []).append(total)
         over = over | report.terminated
-    sums_of = {name: torch.stack(rows).sum(0).cpu() for name, rows in totals.items()}
-    means = {name: total / weight.clamp(min=1e-12) for name, (total, weight) in sums_of.items()}
+    means = {}
+    for name, rows in totals.items():
+        total, weight = torch.stack(rows).sum(0).cpu()
+        means[name] = total / weight.clamp(min=1e-12)
     utility, paid, received = sums.unflatten(1, who.shape[:2]).cpu()
     return LineupResults(utility, paid, received, means)

@@ -146,20 +146,22 @@ def check_fields(make: Make, seed: int) -> None:
         if not now.playing:
             return
         phase, stage = market.phases[now.at], rounds.stage_of(market, now)
+        observations = rounds.observe(market, now)  # refuses fields of other names and shapes
         inputs = contract.handed(phase, now.floor, now.owns[phase.name], now.quotes)
         shown = phase.show(*inputs)
         for role, move in stage.moves.items():
             for field in move.observation.items:
                 _check_field(field, shown[role][field.name], f"stage {stage.name!r} shows {role}")
-        now, _ = rounds.advance(market, now, rounds.act(market, policies, now))
+        actions = rounds.act(market, policies, now, observations=observations)
+        now, _ = rounds.advance(market, now, actions)
 
 
 def _check_field(field: Field, values: Tensor, subject: str) -> None:
     """Refuse numbers outside a field's bounds, beyond what float32 rounds."""
-    slack = 1e-6 * max(1.0, abs(field.low), abs(field.high))
-    for value in (float(values.min()), float(values.max())) if values.numel() else ():
+    ends = ((values.min(), field.low, -1.0), (values.max(), field.high, 1.0))
+    for value, end, outwards in ends:
         _require(
-            field.low - slack <= value <= field.high + slack,
+            outwards * (float(value) - end) <= 1e-6 * max(1.0, abs(end)),
             f"{subject} {value:g} as {field.name!r}, outside [{field.low:g}, {field.high:g}]: it"
             " reaches them clipped; declare wider bounds.",
         )

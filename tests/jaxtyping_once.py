@@ -2,9 +2,11 @@
 
 A check takes longer than most functions do, and was half of the suite's time. Whether a call passes
 depends only on the kinds of its arguments and of its answer: their classes, and the shapes and
-dtypes of tensors. So a call is checked unless one of the same kind has passed before. Where a kind
-does not suffice, each call is checked: shapes that depend on a value (``{width}``), lists of mixed
-items, containers of other classes. Of a function that is called very often only some calls are.
+dtypes of tensors; of sizes that the annotations do not name by number, only which are equal. So a
+call is checked unless one of the same kind has passed before. Where a kind does not suffice, each
+call is checked: shapes that depend on a value (``{width}``), lists of mixed items, containers of
+other classes. The more calls of a function have passed in a row, the fewer of the next ones are
+looked at, until a call of a new kind comes or the next file of tests begins.
 
 The name of this module begins with jaxtyping because ``marketenv.core.words`` looks through
 jaxtyping's wrappers by that name.
@@ -12,12 +14,12 @@ jaxtyping's wrappers by that name.
 
 import functools
 import inspect
-import itertools
-import math
+import re
 import threading
+import weakref
 from collections import deque
 from collections.abc import Collection
-from types import FunctionType
+from types import FunctionType, ModuleType
 
 import jaxtyping
 import jaxtyping._decorator
@@ -26,7 +28,9 @@ import torch
 
 # annotations for which the kind of an argument does not suffice
 BY_VALUE = ("{", "Literal", "Annotated")
-MANY, PART = 256, 8  # after so many calls of a function, one in PART is checked
+# after n calls in a row that passed, so many of the next ones are not looked at: FIRST * RARER**n,
+# none for n < 32; at most LONGEST
+FIRST, RARER, LONGEST = 0.05, 1.1, 64
 NO_KIND = object()
 full_check = jaxtyping.jaxtyped
 
@@ -52,6 +56,13 @@ def unchecked(annotation):
 
 
 SHARED = {}
+EVERY = weakref.WeakSet()  # Checked
+
+
+def look_at_all():
+    """From now on, the next calls of every function are looked at."""
+    for checked in EVERY:
+        checked.often()
 
 
 def shared(function, typechecker):
@@ -74,14 +85,16 @@ class Checked:
     def __init__(self, function, typechecker):
         self.function, self.typechecker = function, typechecker
         self.passed = {}  # kinds of the arguments -> the kinds of answers that have passed
+        self.alike = {}  # the same without the sizes: -> those of arguments and answer together
         self.calls = threading.local()  # what this thread calls under the full check
+        self.turn = [0, FIRST]  # calls not to be looked at: how many are left, and after a check
+        EVERY.add(self)
 
     def around(self, function):
         """The function with these checks."""
-        passed, first, again, count = self.passed, self.first, self.again, itertools.count()
+        passed, turn = self.passed, self.turn
+        first, again, rarer = self.first, self.again, self.rarer
         config, read = jaxtyping.config, READERS
-        # what a dataclass holds is checked whenever one is made
-        many = math.inf if function.__name__ == "__init__" else MANY
         declared = [hint for name, hint in function.__annotations__.items() if name != "return"]
         any_arguments = all(map(unchecked, declared))
 
@@ -90,8 +103,8 @@ class Checked:
             __tracebackhide__ = True
             if config.jaxtyping_disable:
                 return function(*args, **kwargs)
-            call = next(count)
-            if call > many and call % PART:
+            if turn[0]:
+                turn[0] -= 1
                 return function(*args, **kwargs)
             kinds = () if any_arguments else tuple([read[type(value)](value) for value in args])
             if kwargs and not any_arguments:
@@ -102,26 +115,76 @@ class Checked:
             answer = function(*args, **kwargs)
             answered = read[type(answer)](answer)
             if answered not in answers:
-                again(answer, answered, answers, args, kwargs)
+                again(answer, answered, kinds, args, kwargs)
+            else:
+                rarer()
             return answer
 
         return wrapper
 
+    def often(self):
+        """The next calls are looked at."""
+        self.turn[:] = 0, FIRST
+
+    def rarer(self):
+        """A call has passed: some more of the next ones are not looked at.
+
+        What a dataclass holds is checked whenever one is made.
+        """
+        if self.function.__name__ != "__init__":
+            longer = min(self.turn[1] * RARER, LONGEST)
+            self.turn[:] = int(longer), longer
+
     def first(self, function, kinds, args, kwargs):
         """The answer to arguments of kinds that have not passed yet."""
         __tracebackhide__ = True
+        if self.without_sizes(kinds) in self.alike:
+            answer = function(*args, **kwargs)
+            self.again(answer, kind(answer), kinds, args, kwargs)
+            return answer
         answer = self.in_full(function, args, kwargs)
-        answered = kind(answer)
-        if not self.by_value and known((*kinds, answered)):
-            self.passed.setdefault(kinds, set()).add(answered)
+        self.passes(kinds, kind(answer))
         return answer
 
-    def again(self, answer, answered, answers, args, kwargs):
+    def again(self, answer, answered, kinds, args, kwargs):
         """Check an answer of another kind than those that have passed."""
         __tracebackhide__ = True
-        self.in_full(lambda *_, **__: answer, args, kwargs)
-        if known((answered,)):
-            answers.add(answered)
+        both = self.without_sizes((*kinds, answered))
+        if both not in self.alike.get(self.without_sizes(kinds), ()):
+            self.in_full(lambda *_, **__: answer, args, kwargs)
+        self.passes(kinds, answered)
+
+    def passes(self, kinds, answered):
+        """Keep what has passed."""
+        if self.by_value or not known((*kinds, answered)):
+            return self.rarer()
+        self.passed.setdefault(kinds, set()).add(answered)
+        alike = self.alike.setdefault(self.without_sizes(kinds), set())
+        both = self.without_sizes((*kinds, answered))
+        if both in alike:
+            return self.rarer()
+        alike.add(both)
+        return self.often()
+
+    def without_sizes(self, kinds):
+        """The kinds with a letter for each size, the same one for equal sizes."""
+        return kinds if self.numbers is None else lettered(kinds, self.numbers, {})
+
+    @functools.cached_property
+    def numbers(self):
+        """The sizes that count as such: 0, 1 and those of the annotations; None: all of them."""
+        if re.search("[-+/]", self.text):  # a size may be computed
+            return None
+        return {0, 1, *map(int, re.findall(r"\d+", self.text))}
+
+    @functools.cached_property
+    def text(self):
+        """The annotations, and those that names in them stand for, such as ``Keys``."""
+        text = " ".join(map(str, inspect.get_annotations(self.function).values()))
+        names = set(re.findall(r"\w+", re.sub(r"""(["']).*?\1""", "", text)))
+        places = self.function.__globals__
+        aliases = [places[name] for name in sorted(names & places.keys())]
+        return " ".join([text, *(str(one) for one in aliases if not isinstance(one, ModuleType))])
 
     def in_full(self, function, args, kwargs):
         """What a function answers, under the full check."""
@@ -131,8 +194,7 @@ class Checked:
 
     @functools.cached_property
     def by_value(self):
-        text = " ".join(map(str, inspect.get_annotations(self.function).values()))
-        return any(mark in text for mark in BY_VALUE)
+        return any(mark in self.text for mark in BY_VALUE)
 
     @functools.cached_property
     def check(self):
@@ -151,6 +213,19 @@ class Checked:
 def known(kinds):
     """Whether no part of the kinds is unknown."""
     return all(part is not NO_KIND and (type(part) is not tuple or known(part)) for part in kinds)
+
+
+def lettered(kinds, numbers, letters):
+    """Kinds, in which only sizes are numbers, with a letter for each that is none of these."""
+    parts = []
+    for part in kinds:
+        if isinstance(part, tuple):
+            parts.append(lettered(part, numbers, letters))
+        elif type(part) is int and part not in numbers:
+            parts.append(letters.setdefault(part, f"{len(letters)}"))
+        else:
+            parts.append(part)
+    return tuple(parts)
 
 
 def kind(value):

@@ -26,6 +26,19 @@ def same_rows(left: Float[Tensor, "rows 2"], right: Float[Tensor, "rows"]) -> Fl
     return left[:, 0] + right
 
 
+Pairs = Float[Tensor, "rows 2"]
+
+
+@checked
+def first_of(pairs: "Pairs") -> "Float[Tensor, 'rows']":
+    return pairs[:, 0]
+
+
+@checked
+def longer(x: Float[Tensor, "rows"], y: Float[Tensor, "rows+1"]) -> Float[Tensor, "rows"]:
+    return y[1:]
+
+
 @checked
 def widened(x: Float[Tensor, "rows"], width: int) -> Float[Tensor, "rows {width}"]:
     return torch.zeros(len(x), 3)
@@ -68,6 +81,8 @@ WRONG = {
         (torch.ones(3, 2), torch.ones(3)),
         (torch.ones(3, 2), np.ones(3, dtype="float32")),
     ),
+    "a size by number": (first_of, (torch.ones(3, 2),), (torch.ones(3, 4),)),
+    "a computed size": (longer, (torch.ones(3), torch.ones(4)), (torch.ones(4), torch.ones(3))),
     "a shape by value": (widened, (torch.ones(2), 3), (torch.ones(2), 4)),
     "a value": (option, ("a",), ("c",)),
     "answer": (told, (SimpleNamespace(answer=1),), (SimpleNamespace(answer="1"),)),
@@ -115,6 +130,43 @@ def test_a_call_of_a_kind_that_has_passed_costs_no_second_check(monkeypatch):
     double(torch.tensor([1, 2]))
     monkeypatch.setattr(jaxtyping_once.Checked, "in_full", pytest.fail)
     assert double(torch.tensor([3, 4])).tolist() == [6, 8]
+
+
+def test_other_sizes_are_no_other_kind(monkeypatch):
+    @checked
+    def joined(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> Float[Tensor, "k d"]:
+        return torch.cat([x, y])
+
+    joined(torch.ones(2, 4), torch.ones(3, 4))
+    with monkeypatch.context() as patch:
+        patch.setattr(jaxtyping_once.Checked, "in_full", pytest.fail)
+        assert joined(torch.ones(4, 7), torch.ones(6, 7)).shape == (10, 7)
+    with pytest.raises(jaxtyping.TypeCheckError):
+        joined(torch.ones(4, 7), torch.ones(6, 8))
+
+
+def test_calls_that_pass_are_looked_at_ever_more_rarely_until_the_next_file():
+    @checked
+    def double(x: Int[Tensor, "n"]) -> Int[Tensor, "n"]:
+        return 2 * x
+
+    looks = 0
+    for _ in range(2000):
+        looks += turn_of(double)[0] == 0
+        double(torch.tensor([1]))
+    assert 75 < looks < 150
+    with pytest.raises(jaxtyping.TypeCheckError):
+        for _ in range(jaxtyping_once.LONGEST + 1):
+            double(torch.tensor([1.0]))
+    jaxtyping_once.look_at_all()
+    with pytest.raises(jaxtyping.TypeCheckError):
+        double(torch.tensor([1.0]))
+
+
+def turn_of(function):
+    """How many calls of a checked function are not to be looked at."""
+    names = function.__code__.co_freevars
+    return function.__closure__[names.index("turn")].cell_contents
 
 
 def adder(term):

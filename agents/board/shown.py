@@ -205,11 +205,11 @@ def plain(words: str) -> str:
     >>> plain("received 0.0829 (truth 1.3e-16)")  # what is left over by rounding
     'received 0.0829 (truth 0)'
     """
-    words = re.sub(r"-?\b[\d.]+e-(?:0[7-9]|[1-9]\d)", "0", words)
+    words = re.sub(r"-?\b[\d.]+e-(?:0[7-9]|[1-9]\d+)", "0", words)
     mixture, _, end = words.rpartition("; ")
     if end not in ENDS:
         return words
-    mixture = re.sub(r"\b(\d+)% (?:\d+: )?", r"\1 %: ", mixture).replace("100 %: ", "always ")
+    mixture = re.sub(r"(^|, )(\d+)% (?:\d+: )?", r"\1\2 %: ", mixture).replace("100 %: ", "always ")
     return f"{mixture}; {ENDS[end]}"
 
 

@@ -14,7 +14,7 @@ from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from marketenv.core.market import Move
-from marketenv.core.policy import Policy
+from marketenv.core.policy import Policy, draws_keys
 
 Reports = Mapping[str, Tensor]  # by field what actions mean   [rows, size] each
 Map = Callable[[Reports, Tensor, Tensor, Move], Reports]
@@ -120,8 +120,13 @@ class Deviation:
     family: Family
     parameters: Float64[Tensor, "rows k"]
 
+    @property
+    def draws(self) -> bool:
+        """Whether the base policy wants keys; a change of its reports needs none."""
+        return draws_keys(self.base)
+
     def __call__(
-        self, observation: Float[Tensor, "markets dim"], move: Move, keys: Int[Tensor, "markets"]
+        self, observation: Float[Tensor, "markets dim"], move: Move, keys: Int[Tensor, "_"]
     ) -> Float[Tensor, "markets actions"]:
         """Actions in the move's box, float32 [markets, actions]."""
         each = self.parameters.to(observation.device).repeat_interleave(
@@ -167,8 +172,13 @@ class Within:
     fields: tuple[str, ...] | None = None
     stage: str | None = None
 
+    @property
+    def draws(self) -> bool:
+        """Whether one of the two policies wants keys."""
+        return draws_keys(self.base) or draws_keys(self.policy)
+
     def __call__(
-        self, observation: Float[Tensor, "markets dim"], move: Move, keys: Int[Tensor, "markets"]
+        self, observation: Float[Tensor, "markets dim"], move: Move, keys: Int[Tensor, "_"]
     ) -> Float[Tensor, "markets actions"]:
         """Actions in the move's box, float32 [markets, actions]."""
         if self.stage not in (None, move.stage):

@@ -195,7 +195,7 @@ def layer_mask(
     wrong = [number for number in wanted if not 0 <= number < len(layers)]
     if wrong:
         raise ValueError(
-            f"layers {wrong} were chosen, but this model has {len(layers)}: choose from 0 to"
+            f"the model has {len(layers)} layers, and {wrong} were chosen: choose from 0 to"
             f" {len(layers) - 1}."
         )
     names = [name for number in wanted for name in layers[number]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any
 
@@ -56,3 +56,17 @@ def entries(value: Any) -> list[Any] | None:
         return list(value.tolist())
     except (RuntimeError, NotImplementedError):  # a sparse tensor, or one without values
         return None
+
+
+def plain(value: Any) -> Any:
+    """Tuples for lists and arrays, and Python's numbers for those of NumPy, at every depth.
+
+    >>> plain({"caps": np.array([0.5, 1.0]), "joins": [[0], np.int64(2)], "rule": "posted"})
+    {'caps': (0.5, 1.0), 'joins': ((0,), 2), 'rule': 'posted'}
+    """
+    if isinstance(value, Mapping):
+        return {name: plain(part) for name, part in value.items()}
+    parts, number = entries(value), scalar(value)
+    if parts is not None:
+        return tuple(map(plain, parts))
+    return value if number is None else number

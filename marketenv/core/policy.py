@@ -17,10 +17,10 @@ from marketenv.core.numbers import real
 
 NO_KEYS = torch.empty(0, dtype=torch.int64, device="cpu")  # of a policy that draws nothing
 ELSEWHERE = (  # what else may stand for a policy than a name of the market's table
-    " Or give a policy, an object policy(observation, move, keys) -> actions, or 'module:name' of"
-    " one that Python can import. The scripted strategies, such as shade, lie in the folder agents"
-    " of marketenv's repository, not in the installed package: there,"
-    " STRATEGIES['shade'].build(market) of agents.markets makes such an object."
+    " Or give 'trained:name' or 'trained:file' of a trained one, 'module:name' of one that Python"
+    " can import, or an object policy(observation, move, keys) -> actions. The scripted strategies,"
+    " such as shade, lie in the folder agents of marketenv's repository, not in the installed"
+    " package: there, STRATEGIES['shade'].build(market) of agents.markets makes such an object."
 )
 
 

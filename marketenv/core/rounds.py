@@ -17,7 +17,7 @@ from marketenv.core import contract, draws, tree
 from marketenv.core.market import Market, Move, Report, Tested
 from marketenv.core.observations import packed, shaped
 from marketenv.core.parts import fits, taken
-from marketenv.core.policy import Policy, actions_of, answers_of, draws_keys
+from marketenv.core.policy import NO_KEYS, Policy, actions_of, answers_of, draws_keys
 from marketenv.core.precision import full_precision
 from marketenv.core.situation import (
     ByRole,
@@ -229,16 +229,20 @@ def act_mixed(
     market: Market, policies: Sequence[Policy], who: Int[Tensor, "markets agents"], now: Situation
 ) -> ByRole:
     """Actions by role where agent i of market m plays ``policies[who[m, i]]``; zeros for -1."""
-    observations, keys, actions = observe(market, now), policy_keys(market, now), {}
+    observations, actions = observe(market, now), {}
+    keys = policy_keys(market, now) if any(map(draws_keys, policies)) else None
     for role, move in stage_of(market, now).moves.items():
         span, observation = market.people.rows[role], observations[role].flatten(0, 1)
-        seats, own_keys = who[:, span].flatten(), keys[:, span].flatten()
+        seats, role_keys = who[:, span].flatten(), None if keys is None else keys[:, span].flatten()
         flat = observation.new_zeros(len(seats), move.action.dim)
         for number, policy in enumerate(policies):
             rows = (seats == number).nonzero()[:, 0]
             if len(rows):
-                some = observation.index_select(0, rows), move, own_keys.index_select(0, rows)
-                flat.index_copy_(0, rows, actions_of(policy, *some))
+                own_keys = NO_KEYS
+                if role_keys is not None and draws_keys(policy):
+                    own_keys = role_keys.index_select(0, rows)
+                some = observation.index_select(0, rows)
+                flat.index_copy_(0, rows, actions_of(policy, some, move, own_keys))
         actions[role] = flat.unflatten(0, (len(who), -1))
     return actions
 

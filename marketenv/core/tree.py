@@ -86,7 +86,7 @@ def rows(tree: Tree, index: Int[Tensor, "rows"]) -> Tree:
     """The markets of a tree in the order of an index, which may name one several times."""
 
     def rule(_: str, leaf: Any) -> Any:
-        return leaf[index] if isinstance(leaf, Tensor) else leaf.rows(index)
+        return leaf.index_select(0, index) if isinstance(leaf, Tensor) else leaf.rows(index)
 
     return _mapped(rule, (tree,))
 

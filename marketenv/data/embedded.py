@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from importlib.resources import files
 from pathlib import Path
 
@@ -15,11 +16,16 @@ from marketenv.data.dataset import Dataset
 
 def _arrays(name: str) -> dict[str, Tensor]:
     """All arrays of an embedded file, on the CPU whatever torch's default device is."""
+    return {part: torch.from_numpy(array.copy()) for part, array in _file(name).items()}
+
+
+@functools.cache  # unpacking takes longer than all the rest of a data set
+def _file(name: str) -> dict[str, np.ndarray]:
     with (
         files("marketenv.data").joinpath("embedded", f"{name}.npz").open("rb") as file,
         np.load(file, allow_pickle=False) as box,
     ):
-        return {part: torch.from_numpy(array) for part, array in box.items()}
+        return dict(box)
 
 
 def standardise(x: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows columns"]:

@@ -206,21 +206,25 @@ def find_opponents(parts: Any, market: Market, learners: Collection[str] = ()) -
 
     Agents that are not in the mapping play truthfully. Raises ValueError for a name that is neither
     an agent nor a role, for a trained policy or model that fits no seat of the agent or role, and
-    for a trained policy for all where learners play its whole role.
+    for a trained policy, for all or for its role, where learners play the whole role.
     """
+    names, roles = agent_names(market), market.people.roles
+    played = {role_of(market, a).name for a in names if a not in learners}
     if not isinstance(parts, Mapping):
-        policy, names = one_policy(parts, market), agent_names(market)
+        policy = one_policy(parts, market)
         if isinstance(policy, TrainedPolicy):
-            policy.check_played({role_of(market, a).name for a in names if a not in learners})
+            policy.check_played(played)
         return dict.fromkeys(names, policy)
-    known = (*agent_names(market), *(role.name for role in market.roles))
+    known = (*names, *(role.name for role in market.roles))
     for name in parts:
         if name not in known:
             raise unknown("agent or role", name, known)
     shared = {name: one_policy(part, market) for name, part in parts.items()}
     for name, policy in shared.items():
         if isinstance(policy, SeatedModel | TrainedPolicy):
-            policy.check(name if name in market.people.roles else role_of(market, name).name)
+            policy.check(name if name in roles else role_of(market, name).name)
+        if isinstance(policy, TrainedPolicy) and name in roles:
+            policy.check_played(played)
     truthful, policies = one_policy("truthful", market), {}
     for role in market.roles:
         for a in role.agents:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import gymnasium
@@ -11,7 +12,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from marketenv.core.checks import or_none, whole
-from marketenv.core.fields import Fields
+from marketenv.core.fields import Field, Fields
 from marketenv.core.moves import Move
 from marketenv.core.numbers import numbers, real
 from marketenv.envs.seats import Seat
@@ -103,7 +104,13 @@ def idle(mover: Mover, levels: int | None) -> Float64[Tensor, "*action"]:
 
 def _counts(mover: Mover, levels: int) -> list[int]:
     """How many levels each number of an action has."""
-    return [len(field.grid(levels)) for field in mover.action.items for _ in range(field.size)]
+    return [len(_points(field, levels)) for field in mover.action.items for _ in range(field.size)]
+
+
+@functools.lru_cache(maxsize=1024)  # every step of every agent needs them
+def _points(field: Field, levels: int) -> Tensor:
+    """The actions that the levels of a field mean."""
+    return field.grid(levels)
 
 
 def _grid(raw: Tensor, mover: Mover, levels: int, who: str, batch: tuple[int, ...]) -> Tensor:
@@ -121,5 +128,5 @@ def _grid(raw: Tensor, mover: Mover, levels: int, who: str, batch: tuple[int, ..
         raise ValueError(f"{who} is {raw.tolist()!r}, wanted integers from 0 to {top}.")
     parts = []
     for field, level in zip(mover.action.items, mover.action.unpack(raw).values(), strict=True):
-        parts.append(field.grid(levels).to(raw.device)[level.long()])
+        parts.append(_points(field, levels).to(raw.device)[level.long()])
     return torch.cat(parts, -1)

@@ -29,6 +29,7 @@ from marketenv.core.checks import (
 )
 from marketenv.core.fields import Fields
 from marketenv.core.market import Market, Move
+from marketenv.core.plain_forms import plain
 from marketenv.core.policy import Policy, draws_keys
 from marketenv.envs.seats import Seat, learner_seat
 
@@ -88,17 +89,10 @@ def _whole_sizes(value: Any, name: str) -> dict[str, int]:
     return {key: whole(size, f"{name}[{key!r}]", 1) for key, size in options(value, name).items()}
 
 
-def _tupled(value: Any) -> Any:
-    """A value of JSON with tuples for its lists, as arguments of markets are."""
-    if isinstance(value, Mapping):
-        return {key: _tupled(part) for key, part in value.items()}
-    return tuple(map(_tupled, value)) if isinstance(value, list) else value
-
-
 _FACTS: dict[str, Check] = {
     **dict.fromkeys(("market", "role", "algorithm"), text),
     **dict.fromkeys(("sees", "does"), _whole_sizes),
-    "arguments": lambda value, name: _tupled(options(value, name)),
+    "arguments": lambda value, name: plain(options(value, name)),
     "stages": lambda value, name: each(value, name, text, wanted="names of stages"),
     "network": lambda value, name: each(value, name, partial(whole, least=1), wanted="units"),
     "activation": lambda value, name: choice(value, name, ACTIVATIONS),
@@ -191,12 +185,12 @@ class TrainedPolicy:
 
     def check_played(self, roles: Collection[str]) -> None:
         """Raise ValueError where its role is not among these: it would play nobody's moves."""
-        mine = self.facts.role
+        mine, others = self.facts.role, " or ".join(sorted(roles))
         if mine not in roles:
+            fix = f"Let another agent learn, or give a policy of the role {others}."
             raise ValueError(
-                f"the trained policy is a {mine}'s, and no other agent is a {mine}: all would play"
-                " truthfully in its place. Let another agent learn, or give a policy of the role"
-                f" {' or '.join(sorted(roles)) or 'of the others'}."
+                f"the trained policy is a {mine}'s, and no other agent is a {mine}: it would play"
+                f" nobody's moves. {fix if others else 'Leave it out: every agent learns.'}"
             )
 
     def at(self, market: Market) -> TrainedPolicy:

@@ -33,7 +33,8 @@ def cross_entropy(outputs: Outputs, y: Targets) -> Float[Tensor, "*batch example
 def _places(outputs: Outputs, y: Targets) -> Int[Tensor, "*batch examples"]:
     """Where the outputs of the labels lie among all outputs of a model."""
     *batch, _, n = outputs.shape
-    return (y * n + torch.arange(n, device=y.device)).expand(*batch, n)
+    # in 64 bits: the places of 8-bit labels are larger numbers
+    return (y.long() * n + torch.arange(n, device=y.device)).expand(*batch, n)
 
 
 def cross_entropy_slope(outputs: Outputs, y: Targets) -> Outputs:

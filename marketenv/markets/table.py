@@ -55,8 +55,9 @@ def make_market(name: str, **config: Any) -> Market:
     ('buyer_0', 'buyer_1', 'buyer_2')
     """
     recipe = lookup(MARKETS, short_name(name), "market")
+    known = arguments_of(short_name(name)) if config else ()
     for key in config:
-        if key not in arguments_of(short_name(name)):
+        if key not in known:
             raise unknown_argument(name, key)
     return recipe.chain(recipe.config(**config))
 

@@ -25,7 +25,8 @@ thead th { border-bottom: 2px solid #888; }
 img { max-width: 100%; } .note { color: #555; font-size: .9rem; }
 """
 
-NUMBER = re.compile(r"[-+\u2212±~≈<>≤≥]?\s*[.\d∞]|nan|inf")  # how a cell with a number begins
+# how a cell with a number begins
+NUMBER = re.compile(r"\s*[-+\u2212±~≈<>≤≥]?\s*(\.?\d|∞|(nan|inf)\b)")
 
 
 class Html(str):

@@ -181,8 +181,9 @@ def _scaled(
 
 def _fitted(kernel: Tensor, a: Tensor, b: Tensor, v: Tensor, iterations: int) -> Tensor:
     """Scalings of the columns after so many overrelaxed iterations."""
-    for _ in range(iterations):
-        u = quotient(a, v @ kernel.mT)
-        ratio = quotient(b, v * (u @ kernel))
+    turned, tiny = kernel.mT, torch.finfo(kernel.dtype).tiny
+    for _ in range(iterations):  # as ``quotient``, without its calls
+        u = a / (v @ turned).clamp(min=tiny)
+        ratio = b / (v * (u @ kernel)).clamp(min=tiny)
         v = v * ratio * ratio.clamp(1 / LONGEST, LONGEST) ** OVERRELAXED
     return v

@@ -15,7 +15,7 @@ from agents.board.judge import contenders_of, judge, units_of
 from agents.board.page import board_csv, board_page
 from agents.board.pages import FOLDER, OVERVIEW, RESULTS, pages, write_pages
 from agents.board.results import summary
-from agents.board.shown import by_rule, heat_map
+from agents.board.shown import by_rule, heat_map, plain
 from agents.scenarios import SCENARIOS
 from agents.stress.scenarios import play_focal, play_scenario, play_truth
 from marketenv.envs.policy_files import load_trained
@@ -292,3 +292,10 @@ def test_the_documentation_shows_the_results_that_are_kept():
         assert (docs / name).read_text("utf8") == text, f"{name} is older than its results"
     for name in kept["divisions"]:
         assert (docs / FOLDER / "pictures" / f"{name}.png").exists()
+
+
+def test_words_change_chances_of_a_mixture_and_what_rounding_leaves_over_alone():
+    words = "76% 1: keep 50% of it, 24% truthful; budget"
+    assert plain(words) == "76 %: keep 50% of it, 24 %: truthful; ended by its budget"
+    assert plain("50% of it") == "50% of it"
+    assert plain("truth 1.3e-100, bid 2e-06") == "truth 0, bid 2e-06"

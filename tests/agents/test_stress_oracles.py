@@ -110,7 +110,9 @@ def test_choosing_and_judging_on_the_same_seeds_flatters():
     small = Budget(select=64, judge=4096, points=21, population=32, generations=5)
     found = best_response(DOUBLE, profile, "buyer", ("grid", "cross_entropy"), small)
     assert found.best.selected > 0.01 * 9 / 128
-    assert float(found.best.gains.mean()) <= 0
+    # nor on as many others as chose it: if these were the same, thousands would hide it
+    for others in (found.best.gains, found.best.gains[: small.select]):
+        assert float(others.mean()) <= 0
 
 
 def test_double_auction_in_hindsight_every_buyer_would_have_named_the_ask():

@@ -376,7 +376,9 @@ def test_layer_masks():
 @pytest.mark.parametrize("chosen", [(2,), (0, -1), (7, 0)])
 def test_unknown_layers_are_refused(chosen):
     layout, layers, _ = mlp(2, 3, 1)
-    with pytest.raises(ValueError, match="has 2: choose from 0 to 1"):
+    with pytest.raises(
+        ValueError, match=r"has 2 layers, and \[.*\] were chosen: choose from 0 to 1"
+    ):
         layer_mask(layout, layers, chosen)
 
 

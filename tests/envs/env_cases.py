@@ -7,16 +7,19 @@ import numpy as np
 
 from marketenv import model_sharing_v0, parameter_trading_v0, reference_v0
 from marketenv.core.market import Market
+from marketenv.learners import Training
 from marketenv.markets.reference import Auction, ReferenceConfig, reference
 
-# real digits, a few steps of training a round: well under a second an episode
 SMALL = {"n_agents": 3, "max_cycles": 3}
+# real digits, two steps of training a round: well under a second an episode
+LEARNED = SMALL | {"learner_options": {"hidden": (4,)}, "training": Training(steps=2)}
+LEARNED |= {"data_options": {"max_examples": 300}}
 CASES = {
     "double_auction": (reference_v0, {"game": "double_auction", "max_cycles": 3}),
     "first_price": (reference_v0, {"game": "first_price", "n_buyers": 3, "max_cycles": 3}),
     "second_price": (reference_v0, {"game": "second_price", "reserve": 0.25, "max_cycles": 3}),
-    "parameter_trading": (parameter_trading_v0, SMALL),
-    "model_sharing": (model_sharing_v0, SMALL),
+    "parameter_trading": (parameter_trading_v0, LEARNED),
+    "model_sharing": (model_sharing_v0, LEARNED),
     "model_sharing_drawn": (
         model_sharing_v0,
         SMALL | {"learner": None, "reports": "each_round", "exits": "ir_prob"},

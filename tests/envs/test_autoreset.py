@@ -103,7 +103,7 @@ def test_markets_that_end_at_different_times_play_what_they_would_play_alone(mod
         lambda: SingleAgentEnv(MarketParallelEnv(walkout(), "walkout_v0"), "buyer_0", "random"),
         mode,
     )
-    ends = {tuple(over) for over in play_both(own, theirs, 24, seed)}
+    ends = {tuple(over) for over in play_both(own, theirs, 16, seed)}
     assert len(ends) > 4  # they did end at different times
     theirs.close()
 
@@ -165,7 +165,7 @@ def test_a_market_of_three_stages_equals_its_singles_where_it_can_be_a_batch(mod
         ),
         mode,
     )
-    ends = [tuple(over) for over in play_both(own, theirs, 24)]
+    ends = [tuple(over) for over in play_both(own, theirs, 16)]
     assert len(set(ends)) > 4  # they did end at different times
     theirs.close()
 

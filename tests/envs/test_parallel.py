@@ -287,7 +287,10 @@ def test_pictures_and_words_follow_the_round(case, capsys):
 @pytest.mark.parametrize(
     ("name", "config"),
     [
-        ("data_market_v0", {"n_sellers": 2, "pilots": (10, 20), "mixtures": 4}),
+        (
+            "data_market_v0",
+            {"n_sellers": 2, "pilots": (4, 8), "points": 16, "mixtures": 2, "communications": 1},
+        ),
         ("resource_market_v0", {"learner": None, "n_owners": 2}),
         ("marketplace_v0", {"learner": None, "n_owners": 2}),
         ("marketplace_v0", {"rule": None, "own_data": True}),  # one kind of things alone

@@ -291,6 +291,20 @@ class ShownInCents(Env):
     phase = WideAuction
 
 
+class DebtAuction(Auction):
+    """Types that are shown half a unit below a field from 0 to a million."""
+
+    def show(self, floor, own, quotes):
+        shown = super().show(floor, own, quotes)
+        return {role: fields | {"type": 0 * fields["type"] - 0.5} for role, fields in shown.items()}
+
+
+class ShownBelow(Env):
+    def __init__(self):
+        market = auctions(DebtAuction, game="first_price", max_cycles=3, values=(0.0, 1e6))
+        MarketParallelEnv.__init__(self, market, "broken_v0")
+
+
 BROKEN = {  # check: (a market that breaks this promise alone, the words of the refusal)
     "suites": (NewSpaces, "observation_space should return the exact same space object"),
     "determinism": (
@@ -341,6 +355,7 @@ MORE = (  # further breaches of the same promises, which other checks may see as
         SharedInfos,
         "step 1: results changed after the caller wrote into earlier ones",
     ),
+    ("fields", ShownBelow, r"-0.5 as 'type', outside \[0, 1e\+06\]"),
     ("infos", WordyInfo, "has a value that is no Python number"),
     ("conservation", NegativePayment, "a transfer is negative"),
     ("conservation", OtherRewards, "are not those of the report"),
@@ -387,6 +402,25 @@ def test_a_check_catches_each_of_its_breaches(name, broken, says, blind):
 def test_the_whole_checker_raises_what_its_check_raises(name):
     with pytest.raises(AssertionError, match=BROKEN[name][1]):
         check_market_env(BROKEN[name][0]())
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda shown: {}, "gave buyer nothing"),
+        (lambda shown: {role: {} for role in shown}, "gave buyer nothing, wanted type"),
+        (lambda shown: {"buyer": shown["buyer"] | {"type": 0.5}}, "'type' as a float, wanted"),
+        (lambda shown: {"buyer": {k: v * torch.nan for k, v in shown["buyer"].items()}}, "NaN"),
+    ],
+)
+def test_fields_of_other_names_or_kinds_are_refused_in_words(change, says):
+    class Changed(Auction):
+        def show(self, floor, own, quotes):
+            return change(super().show(floor, own, quotes))
+
+    market = auctions(Changed, game="first_price", max_cycles=3)
+    with pytest.raises(ValueError, match=says):
+        CHECKS["fields"](lambda: MarketParallelEnv(market, "changed_v0"), 0)
 
 
 def test_an_endless_episode_is_cut_off(blind, monkeypatch):

@@ -281,15 +281,20 @@ def test_it_plays_its_role_alone(file):
 
 def test_a_policy_for_all_others_is_refused_where_its_whole_role_learns():
     """Everybody would be truthful, and the learner would never meet it."""
-    with pytest.raises(ValueError, match="is a buyer's, and no other agent is a buyer"):
-        make_vec("reference_v0", 2, agent="buyer_0", opponents=f"trained:{BUYER}")
-    two = {"game": "first_price", "n_buyers": 2}
+    buyer, bidder = f"trained:{BUYER}", "trained:reference/ppo_first_price_bidder"
+    for opponents in (buyer, {"buyer": buyer}, {"buyer": buyer, "seller": "random"}):
+        with pytest.raises(ValueError, match=r"no other agent is a buyer.* of the role seller"):
+            make_vec("reference_v0", 2, agent="buyer_0", opponents=opponents)
+    with pytest.raises(ValueError, match=r"no other agent is a buyer.*Leave it out: every agent"):
+        make_vec("reference_v0", 2, opponents=bidder, game="first_price", n_buyers=1)
+    make_vec("reference_v0", 2, agent="seller_0", opponents={"buyer": buyer})
     make_vec(
         "reference_v0",
         2,
         agent="buyer_0",
-        opponents="trained:reference/ppo_first_price_bidder",
-        **two,
+        opponents=bidder,
+        game="first_price",
+        n_buyers=2,
     )
 
 

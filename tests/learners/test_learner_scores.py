@@ -145,6 +145,18 @@ def test_finite_parameters_that_overflow_have_infinite_loss():
     assert scores.loss.item() == math.inf and scores.accuracy.item() == 0.0
 
 
+@pytest.mark.parametrize("kind", [torch.uint8, torch.int8, torch.int32])
+def test_labels_are_found_whatever_kind_of_whole_numbers_they_are(kind):
+    """Image files have labels of eight bits, in which 2 * 300 is another number."""
+    objective, n = OBJECTIVES["classification"], 300
+    outputs = torch.randn(3, n, generator=torch.Generator().manual_seed(0))
+    y = torch.arange(n) % 3
+    share = torch.full((n,), 1 / n)
+    assert torch.equal(objective.losses(outputs, y.to(kind)), objective.losses(outputs, y))
+    wanted = (outputs.argmax(0) == y).float().mean()
+    assert torch.allclose(objective.accuracy(outputs, y.to(kind), share), wanted)
+
+
 def test_on_a_tie_the_first_of_the_largest_outputs_counts():
     outputs = torch.tensor([[1.0, 0.0, 2.0, 2.0], [1.0, 3.0, 2.0, 0.0], [0.0, 3.0, 2.0, 1.0]])
     share = torch.tensor([0.1, 0.2, 0.3, 0.4])

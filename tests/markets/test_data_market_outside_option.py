@@ -1,5 +1,6 @@
 """What a buyer has without a purchase: nothing but the commonest class, or its present model."""
 
+from functools import cache
 from itertools import pairwise
 
 import pytest
@@ -12,15 +13,22 @@ from marketenv.markets.data_market import Pilot, TrainedOnPurchase
 from marketenv.markets.table import make_market
 from marketenv.mechanisms import DATA_RULES
 
-SEEDS = torch.arange(8)
+SEEDS = tuple(range(8))
 KEEPS = {"outside_option": "model", "max_cycles": 4}
 
 
 SPENDS = LOUD | {"budget": 0.3}
 
 
-def rounds_of(market, seeds=SEEDS, buyer=SPENDS):
-    """The situation before each round, that after it, and the report."""
+@cache
+def rounds_of(*, seeds=SEEDS, hold_back=None, **config):
+    """The situation before each round, that after it, and the report; several tests read them."""
+    market = market_of(**config)
+    buyer = SPENDS if hold_back is None else SPENDS | {"hold_back": hold_back}
+    return list(_rounds_of(market, torch.tensor(seeds), buyer))
+
+
+def _rounds_of(market, seeds, buyer):
     after = rounds.opened(market, seeds)
     for _ in range(market.horizon):
         now = rounds.begun(market, after)
@@ -31,8 +39,8 @@ def rounds_of(market, seeds=SEEDS, buyer=SPENDS):
 @pytest.mark.parametrize("rule", DATA_RULES)
 def test_a_buyer_never_loses_accuracy_by_a_purchase(rule):
     """On its own examples; a model that is not more accurate leaves the present one as it is."""
-    market, taken, kept = market_of(rule=rule, **KEEPS), 0, 0
-    for before, after, report in rounds_of(market):
+    taken, kept = 0, 0
+    for before, after, report in rounds_of(rule=rule, **KEEPS):
         purchase, old, new = parts(report)[3], before.floor.models["buyer"], after.floor
         assert (new.models["buyer"].accuracy >= old.accuracy).all()
         same = (new.models["buyer"].params == old.params).all(2)[:, 0]
@@ -44,8 +52,8 @@ def test_a_buyer_never_loses_accuracy_by_a_purchase(rule):
 
 
 def test_the_outside_option_is_the_better_of_the_commonest_class_and_the_present_model():
-    market, above = market_of(rule="posted", **KEEPS), 0
-    for before, _, report in rounds_of(market):
+    above = 0
+    for before, _, report in rounds_of(rule="posted", **KEEPS):
         floor, known = before.floor, parts(report)[1].forecast.outside_option
         own = floor.models["buyer"].accuracy[:, 0].double()
         assert torch.equal(known, floor.world.baseline.maximum(own))
@@ -54,7 +62,7 @@ def test_the_outside_option_is_the_better_of_the_commonest_class_and_the_present
 
 
 def test_by_default_it_is_the_commonest_class_in_every_round_and_the_model_is_replaced():
-    for before, after, report in rounds_of(market_of(rule="posted", max_cycles=2)):
+    for before, after, report in rounds_of(rule="posted", max_cycles=2):
         _, piloted, _, purchase, _ = parts(report)
         assert torch.equal(piloted.forecast.outside_option, before.floor.world.baseline)
         assert purchase.adopted.all() and torch.equal(purchase.adopted, purchase.delivery)
@@ -66,7 +74,7 @@ def test_no_coalition_of_sellers_is_worth_less_than_the_outside_option():
     market = market_of(**KEEPS)
     worse = 0
     members = torch.cartesian_prod(*[torch.tensor([0.0, 5.0])] * 3).double().expand(8, -1, -1)
-    for _, _, report in rounds_of(market):
+    for _, _, report in rounds_of(**KEEPS):
         forecast, distances = parts(report)[1].forecast, market.phase(Pilot).distances
         accuracy, trained = (of(distances, members) for of in (forecast.accuracy, forecast.trained))
         least = forecast.outside_option[:, None].expand_as(accuracy)
@@ -79,7 +87,7 @@ def test_no_coalition_of_sellers_is_worth_less_than_the_outside_option():
 def test_a_truthful_buyer_spends_what_is_predicted_beyond_the_outside_option(rule):
     """With money enough: budget = money per accuracy (predicted - outside option)."""
     market, gains = market_of(rule=rule, **KEEPS), []
-    for now, _, _ in rounds_of(market):
+    for now, _, _ in rounds_of(rule=rule, **KEEPS):
         now, _ = rounds.play_stage(market, now, acted(market, now))
         move = rounds.stage_of(market, now).moves["buyer"]
         fields = move.observation.unpack(rounds.observe(market, now)["buyer"])
@@ -98,8 +106,8 @@ def test_value_promise_and_release_count_from_the_outside_option():
     """U = money per accuracy (realised - outside option), and of the held price the released part
     is realised gain / promised gain, all of it where nothing is promised.
     """
-    market, missed = market_of(rule="posted", **KEEPS), 0
-    for before, _, report in rounds_of(market, buyer=SPENDS | {"hold_back": 1.0}):
+    missed = 0
+    for before, _, report in rounds_of(rule="posted", hold_back=1.0, **KEEPS):
         _, piloted, selected, purchase, delivered = parts(report)
         outside_option = piloted.forecast.outside_option
         promised, realised = (
@@ -118,7 +126,7 @@ def test_value_promise_and_release_count_from_the_outside_option():
 
 def test_without_a_purchase_the_buyer_keeps_its_model():
     market = market_of(**KEEPS)
-    *_, (now, _, _) = rounds_of(market)
+    *_, (now, _, _) = rounds_of(**KEEPS)
     after, report = played(market, now, buyer={"budget": 0.0})
     assert torch.equal(after.floor.models["buyer"].params, now.floor.models["buyer"].params)
     assert not report.rewards.any() and not parts(report)[3].adopted.any()
@@ -126,8 +134,8 @@ def test_without_a_purchase_the_buyer_keeps_its_model():
 
 def test_the_words_say_which_model_the_buyer_has():
     """Of a round in which it takes the new model, and of one in which it keeps its own."""
-    market, words = market_of(rule="posted", **KEEPS), {}
-    for _, _, report in rounds_of(market, torch.tensor([0])):
+    words = {}
+    for _, _, report in rounds_of(rule="posted", seeds=(0,), **KEEPS):
         purchase = parts(report)[3]
         words[bool(purchase.adopted)] = purchase.story(())[0]
         assert f"an accuracy of {float(purchase.realised):.3f}" in words[bool(purchase.adopted)]

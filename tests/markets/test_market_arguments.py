@@ -649,6 +649,16 @@ PLAIN = {
         "identities": (np.uint8(2), 2),
         "credit": (3, 3.0),
     },
+    PLACE: {
+        "resource_market": (
+            {"caps": [0.5, 1.0], "types": {"quality": np.array([0.5, 0.25])}, "k": np.float64(2)},
+            {"caps": (0.5, 1.0), "types": {"quality": (0.5, 0.25)}, "k": 2.0},
+        ),
+        "parameter_trading": (
+            {"offered_layers": [None, [0]], "partners": torch.tensor(1)},
+            {"offered_layers": (None, (0,)), "partners": 1},
+        ),
+    },
     REFERENCE: {
         "values": ([0, 2], (0.0, 2.0)),
         "reserve": (0, 0.0),
@@ -730,7 +740,10 @@ def test_an_unknown_opponent_is_told_what_else_may_play(name):
     for make in (make_single, lambda name, **more: make_vec(name, 2, **more)):
         with pytest.raises(
             ValueError,
-            match=r"no policy 'shade'.*Known: random, truthful. Or .*'module:name'.*agents.markets",
+            match=(
+                r"no policy 'shade'.*Known: random, truthful. Or give 'trained:name'.*'module:name'"
+                r".*agents.markets"
+            ),
         ):
             make(name, opponents="shade", **BASES[name][0])
 

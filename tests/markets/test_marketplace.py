@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from marketenv.core import rounds, tree
 from marketenv.core.market import agent_names
 from marketenv.learners import Training
+from marketenv.markets.marketplace import MarketplaceConfig
+from marketenv.markets.marketplace.config import names_of
 from marketenv.markets.resource_market import Audited, Computed, Contributed
 from marketenv.markets.table import make_market
 from marketenv.mechanisms import DATA_RULES, matched_fees
@@ -19,17 +21,21 @@ from marketenv.mechanisms import DATA_RULES, matched_fees
 SEEDS = torch.arange(2)
 SMALL = {
     "max_cycles": 2,
-    "data_options": {"max_examples": 300},
+    "data_options": {"max_examples": 120},
 }
-PURCHASE = {"points": 40, "pilots": (10, 20), "mixtures": 4}  # where data are sold by a rule
+PURCHASE = {"points": 16, "pilots": (4, 8), "mixtures": 2, "communications": 1}
+PURCHASE |= {"selection": "uniform"}  # where data are sold by a rule
+# large enough that all of it is bought and worked on
+BOUGHT = {"rule": "posted", "trade": None, "max_cycles": 1, "data_options": {"max_examples": 300}}
+BOUGHT |= {"data_market": {"points": 40, "pilots": (10, 20), "mixtures": 4}}
 ONE_STEP = Training(steps=1)
 
 
 def market_of(**config):
-    bought = config.get("rule", "contest") in DATA_RULES
-    return make_market(
-        "marketplace_v0", **SMALL | {"data_market": PURCHASE if bought else {}} | config
-    )
+    small = SMALL | {"data_market": PURCHASE if config.get("rule") in DATA_RULES else {}}
+    if "learner" not in config:
+        small |= {"learner_options": {"hidden": (4,)}}
+    return make_market("marketplace_v0", **small | config)
 
 
 def reports_of(market, policy="truthful", seeds=SEEDS):
@@ -42,9 +48,9 @@ def reports_of(market, policy="truthful", seeds=SEEDS):
 CONTESTS = {"learner": None, "trade": None, "max_cycles": 1}
 
 
-def played(market, role, changed):
-    """Utilities where the role's actions are changed by a function of (actions, stage)."""
-    now = rounds.begin(market, torch.arange(64))
+def played(market, seeds, role, changed):
+    """Utilities where the role's actions are changed by a function of them."""
+    now = rounds.begin(market, seeds)
     policies = dict.fromkeys(agent_names(market), market.policies["truthful"])
     while now.playing:
         actions = rounds.act(market, policies, now)
@@ -60,17 +66,18 @@ def test_contests_of_several_developers_separate_so_nobody_gains_by_deviating(ro
     one leader: what anybody does in one of them is a best reply in that one alone.
     """
     market = market_of(**CONTESTS, n_developers=3, n_owners=4, n_centres=3)
-    truth = played(market, role, lambda actions: actions)
+    seeds, levels = torch.arange(64), torch.linspace(-1, 1, 11)
+    truth = played(market, seeds, role, lambda actions: actions)
     row = market.people.rows[role].start
     gains = []
     for place in range(1 if role == "developer" else 3):  # the payment; a share, a spend in each
-        for level in torch.linspace(-1, 1, 11).tolist():
 
-            def changed(actions, place=place, level=level):
-                actions[:, 0, place] = level
-                return actions
+        def changed(actions, place=place):
+            actions[:, 0, place] = levels.repeat_interleave(len(seeds))
+            return actions
 
-            gains.append((played(market, role, changed) - truth)[:, row])
+        lies = played(market, seeds.repeat(len(levels)), role, changed)
+        gains.append(lies.unflatten(0, (len(levels), len(seeds)))[..., row] - truth[:, row])
     gains = torch.stack(gains)
     assert float(gains.max()) < 1e-6  # actions are float32
     assert float(gains.min()) < -1e-3  # and most deviations cost
@@ -179,6 +186,8 @@ def test_a_market_can_be_pickled_in_the_middle_of_a_round():
 
 # --- what is refused ------------------------------------------------------------------------------
 
+POSTED, AUGMENTED = {"rule": "posted"}, {"augmentation": "flip"}
+
 
 @pytest.mark.parametrize(
     ("config", "words"),
@@ -213,11 +222,101 @@ def test_a_market_can_be_pickled_in_the_middle_of_a_round():
         ({"partnrs": 1}, "Did you mean 'partition'"),
         ({"money_per_loss": (5.0, float("nan"))}, "money_per_loss"),
         ({"n_developers": 1, "rule": None}, "nobody moves"),
+        (POSTED | {"resource_market": {"alpha": 3.0}}, "'alpha', which nobody reads.*'posted'"),
+        ({"compute": None, "resource_market": {"fees": "matched"}}, "'fees', .*compute None"),
+        ({"compute": "matched", "resource_market": {"fees": "proportional"}}, "compute 'matched'"),
+        ({"parameter_trading": AUGMENTED}, "'augmentation', .*own_data False"),
+        ({"trade": "ipfl", "own_data": True, "parameter_trading": AUGMENTED}, "trade 'ipfl'"),
+        (
+            {"trade": None, "learner": None, "parameter_trading": AUGMENTED},
+            "'augmentation', .*learner None",
+        ),
+        # of a value in a part, where it stands
+        (POSTED | {"data_market": {"points": -3}}, r"^data_market\['points'\] is -3, wanted"),
+        (POSTED | {"data_market": {"points": 10}}, r"^data_market\['pilots'\] are .* points 10"),
+        (POSTED | {"data_market": {"estimator": "x"}}, r"^no data_market\['estimator'\] 'x'"),
+        ({"resource_market": {"caps": 3}}, r"^resource_market\['caps'\] is 3"),
+        (
+            {"resource_market": {"types": {"quality": (1.0, 2.0)}}},
+            r"^resource_market\['types'\]\['quality'\]\[1\] is 2.0",
+        ),
+        (
+            {"learner": None, "resource_market": {"quality": (3.0, 4.0)}},
+            r"^resource_market\['quality'\] is \(3.0, 4.0\), wanted an interval",
+        ),
+        ({"parameter_trading": {"partners": 0}}, r"^parameter_trading\['partners'\] is 0"),
+        ({"parameter_trading": {"alpha": "x"}}, r"^no parameter_trading\['alpha'\] 'x'"),
+        (
+            {"parameter_trading": {"coalition": (4,)}},
+            r"^parameter_trading\['coalition'\]\[0\] is 4",
+        ),
+        (
+            {"parameter_trading": {"offered_layers": ((0,), (9,))}},
+            r"^the model has 2 layers, and \[9\]",
+        ),
+        (
+            {"trade": "ipfl", "model_sharing": {"joins": (3,)}},
+            r"^model_sharing\['joins'\] is \(3,\)",
+        ),
+        ({"trade": "ipfl", "model_sharing": {"payment": 5}}, r"^model_sharing\['payment'\] is 5"),
+        # what the marketplace gives a part keeps its own name
+        (
+            {"quality": "shapley", "resource_market": {"scale": "fixed"}},
+            "^quality is 'shapley' and its scale 'fixed'",
+        ),
+        ({"learner_options": {"hiden": 3}}, "^no entry of learner_options 'hiden'"),
     ],
 )
 def test_what_cannot_be_a_marketplace_is_refused(config, words):
     with pytest.raises(ValueError, match=words):
         make_market("marketplace_v0", **config)
+
+
+def test_the_quality_of_owners_is_an_argument_of_the_resource_market():
+    """What a contest pays for has the same name in the marketplace."""
+    market = market_of(**CONTESTS, resource_market={"quality": (0.2, 0.3)})
+    quality = rounds.opened(market, SEEDS).floor.types["owner"]["quality"]
+    assert 0.2 < float(quality.min()) < float(quality.max()) < 0.3
+
+
+def test_where_no_centres_are_left_no_fees_are_paid_whatever_their_rule():
+    """One configuration serves from zero centres up, and owners bear the cost of their work."""
+    fees = {"resource_market": {"fees": "matched"}}
+    none, matched = (reports_of(market_of(**CONTESTS, n_centres=0, **c))[0] for c in ({}, fees))
+    assert torch.equal(none.rewards, matched.rewards)
+
+
+COUNTING = [  # choices, an argument of a part, another value, whether it counts
+    (CONTESTS, "resource_market", "alpha", 3.0, True),
+    (CONTESTS, "resource_market", "sigma", (0.3, 0.4), True),
+    (CONTESTS | {"compute": None}, "resource_market", "lam", 0.5, True),
+    (CONTESTS | {"compute": None}, "resource_market", "eps", 0.5, False),
+    (CONTESTS | {"compute": None}, "resource_market", "rank", True, False),
+    (POSTED | {"trade": None}, "resource_market", "lam", 0.5, True),
+    (POSTED | {"trade": None}, "resource_market", "sigma", (0.3, 0.4), True),
+    (POSTED | {"trade": None}, "resource_market", "caps", 0.3, False),
+    (POSTED | {"trade": None}, "resource_market", "k", 0.9, False),
+    ({"rule": None}, "parameter_trading", "sabotage", 2.0, True),
+    ({"rule": None, "trade": "ipfl", "learner": None}, "model_sharing", "costs", (5.0, 6.0), True),
+]
+
+
+@pytest.mark.parametrize(("choices", "part", "name", "value", "counts"), COUNTING)
+def test_an_argument_is_taken_where_it_changes_a_round_and_refused_where_not(
+    monkeypatch, choices, part, name, value, counts
+):
+    def rewards(**parts):
+        market = market_of(**choices | {"max_cycles": 1} | parts)
+        plays = [reports_of(market, policy) for policy in ("truthful", "random")]
+        return torch.stack([report.rewards for (report,) in plays])
+
+    own = {"data_market": PURCHASE} if choices.get("rule") == "posted" else {}
+    given = own | {part: own.get(part, {}) | {name: value}}
+    if not counts:
+        with pytest.raises(ValueError, match=f"{part} has '{name}', which nobody reads"):
+            market_of(**choices | given)
+        monkeypatch.setattr(MarketplaceConfig, "_read_of", lambda self, part: names_of(part))
+    assert torch.equal(rewards(**given), rewards(**own)) is not counts
 
 
 def test_owners_sell_data_where_nobody_sells_work_and_bear_its_cost():
@@ -259,7 +358,7 @@ def test_every_copy_draws_numbers_of_its_own():
 
 
 def test_centres_bear_the_cost_of_work_on_data_that_are_sold():
-    market = market_of(rule="posted", trade=None, max_cycles=1)
+    market = market_of(**BOUGHT)
     (report,) = reports_of(market)
     centres = market.people.rows["centre"]
     cost = report.of(Computed).cost.unflatten(0, (2, 2)).sum(1)  # of both developers' copies
@@ -274,8 +373,7 @@ def half_to_the_matched(charges, work, matching):
 
 
 def test_a_fee_rule_of_ones_own_divides_what_owners_owe_for_data_that_are_sold():
-    half = {"resource_market": {"fees": half_to_the_matched}}
-    market = market_of(rule="posted", trade=None, max_cycles=1, **half)
+    market = market_of(**BOUGHT, resource_market={"fees": half_to_the_matched})
     flows = reports_of(market)[0].flows
     charge, fee = (flows[name].money.sum((1, 2)) for name in ("charge", "fee"))
     assert float(charge.min()) > 0

@@ -58,7 +58,7 @@ def config_of(draw, trained):
     rule, trade = config["rule"], config["trade"]
     parts = {
         "data_market": rule in DATA_RULES,
-        "resource_market": rule == "contest" or (rule and config["compute"]),
+        "resource_market": rule == "contest",  # these arguments of it are the contest's
         "parameter_trading": trade not in (None, "ipfl"),
         "model_sharing": trade == "ipfl",
     }

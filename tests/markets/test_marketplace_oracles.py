@@ -100,9 +100,9 @@ def test_a_purchase_of_one_developer_is_that_of_the_data_market(rule, outside_op
     """
     types = {"money_per_accuracy": (300.0, 400.0), "cost_per_point": (0.05, 0.1)}
     types |= {"outside_option": outside_option}
-    types |= {"points": 40, "pilots": (10, 20), "mixtures": 3}
-    same = {"rule": rule, "max_cycles": 2, "cash": 1000.0, "data_options": {"max_examples": 300}}
-    same |= {"learner_options": {"hidden": (8,)}, "training": Training(learning_rate=0.5, steps=3)}
+    types |= {"points": 16, "pilots": (4, 8), "mixtures": 2, "communications": 2}
+    same = {"rule": rule, "max_cycles": 2, "cash": 1000.0, "data_options": {"max_examples": 120}}
+    same |= {"learner_options": {"hidden": (4,)}, "training": Training(learning_rate=0.5, steps=3)}
     part = make_market("data_market_v0", n_sellers=3, **same, **types)
     whole = make_market(
         "marketplace_v0",

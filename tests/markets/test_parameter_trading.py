@@ -937,7 +937,8 @@ def earned(market, now, actions, agent, replies):
     ids=str,
 )
 def test_no_reply_is_better_than_the_best_breakpoint(config):
-    market, seeds = market_of(n_agents=3, **config), torch.arange(4)
+    small = {"learner_options": {"hidden": (8,)}, "data_options": {"max_examples": 400}}
+    market, seeds = market_of(n_agents=3, **small, **config), torch.arange(4)
     now = rounds.begin(market, seeds)
     move, keys = market.moves[0], draws.agent_keys(seeds, 3, "others")
     actions = 2 * draws.uniform(keys, move.action.dim).float() - 1

@@ -4,6 +4,7 @@ properties of every round.
 
 import dataclasses
 import math
+from functools import cache
 
 import pytest
 import torch
@@ -57,6 +58,18 @@ def one_round(policy, n_markets=DRAWS, seed=0, **config):
     return report
 
 
+@pytest.fixture(scope="module")
+def truthful_round():
+    """The report of a round in which everybody tells the truth, which several tests read."""
+    return cache(lambda **config: one_round({}, **config))
+
+
+@pytest.fixture(scope="module")
+def equilibrium_round():
+    """The report of a double auction of equilibrium traders."""
+    return one_round(equilibrium_trader)
+
+
 def close(samples, expected, errors=4):
     """The mean lies within four standard errors: a sound market fails this once in 16,000
     choices of the seed.
@@ -70,16 +83,16 @@ def close(samples, expected, errors=4):
 # --- the double auction: v, c ~ U[0, 1] -----------------------------------------------------------
 
 
-def test_truthful_double_auction_shares_the_efficient_surplus():
-    report = one_round({})
+def test_truthful_double_auction_shares_the_efficient_surplus(truthful_round):
+    report = truthful_round()
     # E max(v - c, 0) = 1/6, and the price in the middle gives each side half of it: 1/12; they
     # trade where v > c: 1/2
     assert close(report.rewards[:, 0], 1 / 12) and close(report.rewards[:, 1], 1 / 12)
     assert close(report.of(Auctioned).traded[:, 0], 1 / 2)
 
 
-def test_the_linear_equilibrium_trades_and_pays_what_its_closed_form_says():
-    report = one_round(equilibrium_trader)
+def test_the_linear_equilibrium_trades_and_pays_what_its_closed_form_says(equilibrium_round):
+    report = equilibrium_round
     # bid = 2v/3 + 1/12 and ask = 2c/3 + 1/4 meet where v - c >= 1/4: probability (3/4)^2 / 2 =
     # 9/32. With d = v - c of density 1 - d the surplus is the integral of d (1 - d) from 1/4 to 1 =
     # 9/64: 9/128 each.
@@ -93,25 +106,21 @@ def test_the_linear_equilibrium_trades_and_pays_what_its_closed_form_says():
 
 
 @pytest.mark.parametrize("role", [0, 1], ids=["buyer", "seller"])
-def test_shading_against_an_honest_partner_gains_a_third(role):
+def test_shading_against_an_honest_partner_gains_a_third(role, truthful_round):
     # Against ask = c the bid b earns v b - 3 b^2 / 4, best at b = 2 v / 3: v^2 / 3 instead of the
     # honest v^2 / 4, +33.3 %. The seller is the mirror image: 1 - ask = 2 (1 - c) / 3.
     seller = lambda observation, role, keys: price_to_action(1 - 2 * (1 - observation[..., :1]) / 3)  # noqa: E731
-    honest, shaded = (
-        one_round({}),
-        one_round({"buyer": shading(2 / 3)} if role == 0 else {"seller": seller}),
-    )
+    honest = truthful_round()
+    shaded = one_round({"buyer": shading(2 / 3)} if role == 0 else {"seller": seller})
     assert torch.equal(honest.of(Auctioned).types, shaded.of(Auctioned).types)
     assert close(shaded.rewards[:, role] - 4 / 3 * honest.rewards[:, role], 0)
     assert close(shaded.rewards[:, role], 1 / 9)  # E v^2 / 3
 
 
 @pytest.mark.parametrize("factor", [0.5, 0.6, 0.9, 1.0])
-def test_no_shading_gains_against_an_equilibrium_seller(factor):
-    equilibrium, other = (
-        one_round({"seller": equilibrium_trader, "buyer": b})
-        for b in (equilibrium_trader, shading(factor))
-    )
+def test_no_shading_gains_against_an_equilibrium_seller(factor, equilibrium_round):
+    equilibrium = equilibrium_round
+    other = one_round({"seller": equilibrium_trader, "buyer": shading(factor)})
     gain = other.rewards[:, 0] - equilibrium.rewards[:, 0]
     assert float(gain.mean()) < 4 * float(gain.std()) / DRAWS**0.5
 
@@ -120,8 +129,8 @@ def test_no_shading_gains_against_an_equilibrium_seller(factor):
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 6])
-def test_truthful_second_price_pays_the_second_highest_value(n):
-    report = one_round({}, game="second_price", n_buyers=n)
+def test_truthful_second_price_pays_the_second_highest_value(n, truthful_round):
+    report = truthful_round(game="second_price", n_buyers=n)
     revenue = report.transfers[:, :, -1].sum(1)
     # order statistics of U[0, 1]: E max = n / (n + 1), E second = (n - 1) / (n + 1); a buyer wins
     # the difference 1 time in n
@@ -131,16 +140,14 @@ def test_truthful_second_price_pays_the_second_highest_value(n):
 
 
 @pytest.mark.parametrize("n", [2, 3, 6])
-def test_first_price_equilibrium_earns_the_seller_the_same(n):
+def test_first_price_equilibrium_earns_the_seller_the_same(n, truthful_round):
     bid = (  # noqa: E731
         lambda observation, role, keys: price_to_action(
             first_price_equilibrium_bid(observation[..., :1], n)
         )
     )
-    report, truthful = (
-        one_round(bid, game="first_price", n_buyers=n),
-        one_round({}, game="second_price", n_buyers=n),
-    )
+    report = one_round(bid, game="first_price", n_buyers=n)
+    truthful = truthful_round(game="second_price", n_buyers=n)
     revenue = report.transfers[:, :, -1].sum(1)
     assert close(revenue, (n - 1) / (n + 1))  # revenue equivalence (Vickrey 1961, Myerson 1981)
     assert close(revenue - truthful.transfers[:, :, -1].sum(1), 0)

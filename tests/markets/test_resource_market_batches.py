@@ -12,7 +12,7 @@ from marketenv.core.batch import Batch
 from marketenv.core.market import agent_names
 from marketenv.markets.resource_market import CONDUCTS
 
-SEEDS = [4, 5, 6]
+SEEDS = [4, 5]
 CASES = {
     "the game alone": (game_of, {"quality": (0.5, 1.0), "sigma": (0.1, 2.0)}),
     "posted prices": (game_of, {"pricing": "posted", "sigma": (0.5, 1.5)}),

@@ -15,8 +15,9 @@ from sharing_market import (
 )
 
 from marketenv import make_market
-from marketenv.core import rounds
+from marketenv.core import rounds, tree
 from marketenv.markets.model_sharing import Shared
+from marketenv.markets.model_sharing.moves import ACTION
 from marketenv.mechanisms import GRAPHS
 
 
@@ -29,14 +30,12 @@ def test_no_cost_of_a_grid_is_better_than_the_markets_breakpoints(graph, payment
 
     def worth(mine):
         """Client 2's utilities by its actions [markets, candidates, width]."""
-        found = []
-        for k in range(mine.shape[1]):
-            tried = actions.clone()
-            tried[:, 2] = mine[:, k]
-            found.append(
-                rounds.play_stage(market, now, {"client": tried})[1].of(Shared).utility[:, 2]
-            )
-        return torch.stack(found, 1)
+        count = mine.shape[1]
+        index = torch.arange(len(mine)).repeat_interleave(count)
+        tried = actions[index]
+        tried[:, 2] = mine.flatten(0, 1)
+        _, report = rounds.play_stage(market, tree.rows(now, index), {"client": tried})
+        return report.of(Shared).utility[:, 2].unflatten(0, (-1, count))
 
     candidates = breakpoints(market, now, {"client": actions}, 2)
     assert torch.equal(candidates[..., 1:], actions[:, 2:3, 1:].expand(-1, candidates.shape[1], -1))
@@ -98,9 +97,16 @@ def test_effort_is_not_paid_for(config):
     the same market.
     """
     market = make_market("model_sharing_v0", max_cycles=50, needs=(100.0, 100.0), **config)
-    lazy = [r for *_, r in episode(market, range(4), (0, "effort", -1.0), (0, "upload", "relay"))]
-    works = [r for *_, r in episode(market, range(4))]
-    assert torch.stack([r.sold[:, 0].double() for r in lazy]).mean() >= 7  # of 9
-    assert all(r.effort[:, 0].eq(float(k == 0)).all() for k, r in enumerate(lazy))
-    ratio = sum(r.utility[:, 0] for r in lazy) / sum(r.utility[:, 0] for r in works)
+    # client 0 is lazy in the first four markets and works in the other four, of the same seeds
+    lazy, works = slice(0, 4), slice(4, 8)
+    field = ACTION["upload"]
+    relay, honest = (field.write(field.number(option)) for option in ("relay", "honest"))
+    edits = (
+        (0, "effort", torch.tensor([-1.0] * 4 + [1.0] * 4)),
+        (0, "upload", torch.stack([relay] * 4 + [honest] * 4)),
+    )
+    told = [r for *_, r in episode(market, (*range(4), *range(4)), *edits)]
+    assert torch.stack([r.sold[lazy, 0].double() for r in told]).mean() >= 7  # of 9
+    assert all(r.effort[lazy, 0].eq(float(k == 0)).all() for k, r in enumerate(told))
+    ratio = sum(r.utility[lazy, 0] for r in told) / sum(r.utility[works, 0] for r in told)
     assert 0.9 <= float(ratio.mean()) <= 1.05

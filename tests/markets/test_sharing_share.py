@@ -16,6 +16,7 @@ from sharing_market import (
     market_of,
     models_of,
     one_round,
+    told,
     trained_market,
     truth,
 )
@@ -118,19 +119,21 @@ def test_a_zero_type_reports_a_share_of_the_mean():
 def test_ten_thousand_truthful_markets(graph, payment):
     """Theorem 1: nobody loses by the truth; money is conserved; overstating a cost never gains."""
     market = market_of(graph=graph, payment=payment)
-    seeds = torch.arange(10_000)
-    honest = one_round(market, seeds=seeds)
+    now = rounds.begin(market, torch.arange(10_000))
+
+    def played(*edits):
+        return rounds.advance(market, now, truth(market, now, edits))[1]
+
+    honest = told(played())
     assert honest.utility.min() >= -1e-9
     assert net(honest.transfers).sum(1).abs().max() <= 1e-9
     assert 0.2 < honest.trades.double().sum() / (10_000 * 12) < 0.9  # a test of markets that trade
     for times in (1.05, 1.5, 4.0, 10.0):
-        assert (
-            one_round(market, (1, "cost", lie(times, 1)), seeds=seeds).utility[:, 1]
-            <= honest.utility[:, 1] + 1e-9
-        ).all()
+        lied = played((1, "cost", lie(times, 1))).of(Shared).utility[:, 1]
+        assert (lied <= honest.utility[:, 1] + 1e-9).all()
     if payment != "marginal":  # understating gains nothing either
         for times in (0.2, 0.7):
-            lied = one_round(market, (1, "cost", lie(times, 1)), seeds=seeds).utility[:, 1]
+            lied = played((1, "cost", lie(times, 1))).of(Shared).utility[:, 1]
             assert (lied <= honest.utility[:, 1] + 1e-9).all()
 
 

@@ -8,8 +8,9 @@ adds a row here; who lets a phase read more sees it here first. Names: an outcom
 
 from copy import copy
 from dataclasses import replace
+from functools import cache
 from inspect import signature
-from itertools import combinations
+from itertools import combinations, product
 from typing import NamedTuple
 
 import pytest
@@ -344,21 +345,43 @@ TABLE["marketplace_v0"] = Row(
 )
 
 
-def noted(name, monkeypatch):
+PLAYED = [(name, number) for name, row in TABLE.items() for number in range(len(row.played))]
+
+
+@cache
+def market_of(name, number):
+    """The market of a row's arguments."""
+    return make_market(name, max_cycles=ROUNDS, **TABLE[name].played[number])
+
+
+@cache
+def log_of(name, number, policy="random"):
+    """What the phases of a market read and draw in an episode."""
+    return watched_play(market_of(name, number), policy)
+
+
+def watched_play(market, policy="random"):
+    with pytest.MonkeyPatch.context() as patch:
+        log = watch(market, patch)
+        play(market, policy)
+        return copy(log)
+
+
+def noted(name):
     """What the phases of a market read and draw in all its plays, by random and by truthful
     policies.
     """
     reads, drawn = {}, {}
-    for config in TABLE[name].played:
-        market = make_market(name, max_cycles=ROUNDS, **config)
-        log = watch(market, monkeypatch)
-        for policy in ("random", "truthful"):
-            play(market, policy)
-        for phase in ("people", *(phase.name for phase in market.phases)):
+    for number, policy in product(range(len(TABLE[name].played)), ("random", "truthful")):
+        log = log_of(name, number, policy)
+        for phase in ("people", *names_of(market_of(name, number))):
             reads.setdefault(phase, set()).update(log.reads[phase])
             drawn.setdefault(phase, set()).update(log.drawn[phase])
-        monkeypatch.undo()
     return reads, drawn
+
+
+def names_of(market):
+    return [phase.name for phase in market.phases]
 
 
 def test_every_market_of_the_library_has_a_row():
@@ -367,8 +390,8 @@ def test_every_market_of_the_library_has_a_row():
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", MARKETS)
-def test_phases_read_and_draw_what_the_table_says_and_nothing_else(name, monkeypatch):
-    reads, drawn = noted(name, monkeypatch)
+def test_phases_read_and_draw_what_the_table_says_and_nothing_else(name):
+    reads, drawn = noted(name)
     reads.pop("people")
     assert reads == TABLE[name].reads
     assert drawn == TABLE[name].draws
@@ -383,14 +406,10 @@ def test_no_phase_reads_payments_terms_or_the_books_of_others(name):
         assert not reads & {"flows", "terms", "outcomes", "ledger", "ended"}
 
 
-@pytest.mark.parametrize(
-    ("name", "config"), [(name, config) for name, row in TABLE.items() for config in row.played]
-)
-def test_no_two_phases_and_no_two_rounds_draw_by_one_key(name, config, monkeypatch):
-    market = make_market(name, max_cycles=ROUNDS, **config)
-    log = watch(market, monkeypatch)
-    play(market)
-    phases, but = [phase.name for phase in market.phases], WORLDS | TABLE[name].alike
+@pytest.mark.parametrize(("name", "number"), PLAYED)
+def test_no_two_phases_and_no_two_rounds_draw_by_one_key(name, number):
+    log = log_of(name, number)
+    phases, but = names_of(market_of(name, number)), WORLDS | TABLE[name].alike
     for one, two in combinations(["people", *phases], 2):
         assert not all_keys(log, one, but) & all_keys(log, two, but)
     for phase in phases:
@@ -407,40 +426,38 @@ def all_keys(log, phase, but=WORLDS):
 
 NOT_TWICE = ("deliver", "pay", "charge", "pay_work")  # a purchase is settled once
 KINDS = [
-    (name, config, phase.name)
-    for name, row in TABLE.items()
-    for config in row.played
-    for phase in make_market(name, **config).phases
-    if phase.name not in NOT_TWICE
+    (name, number, kind)
+    for name, number in PLAYED
+    for kind in names_of(market_of(name, number))
+    if kind not in NOT_TWICE
 ]
 
 
-@pytest.mark.parametrize(("name", "config", "kind"), KINDS)
-def test_a_second_phase_of_a_kind_draws_by_keys_of_its_own(name, config, kind, monkeypatch):
-    market = make_market(name, max_cycles=ROUNDS, **config)
-    place = [phase.name for phase in market.phases].index(kind)
-    twin = twin_of(market.phases[place])
-    market = Market(
-        market.people,
-        (*market.phases[: place + 1], twin, *market.phases[place + 1 :]),
-        horizon=ROUNDS,
-    )
-    log = watch(market, monkeypatch)
-    play(market)
-    but = WORLDS | TABLE[name].alike
-    one, two = all_keys(log, kind, but), all_keys(log, "again", but)
+@cache
+def log_of_twins(name, number):
+    """What is drawn where every phase, but the settlements, is followed by a twin."""
+    market, phases = market_of(name, number), []
+    for phase in market.phases:
+        phases += [phase] if phase.name in NOT_TWICE else [phase, twin_of(phase)]
+    return watched_play(Market(market.people, tuple(phases), horizon=ROUNDS))
+
+
+@pytest.mark.parametrize(("name", "number", "kind"), KINDS)
+def test_a_second_phase_of_a_kind_draws_by_keys_of_its_own(name, number, kind):
+    log, but = log_of_twins(name, number), WORLDS | TABLE[name].alike
+    one, two = all_keys(log, kind, but), all_keys(log, f"{kind} again", but)
     assert bool(one) == bool(two) and not one & two
 
 
 def twin_of(phase):
     """The same phase under another name; one of a smaller market is played by the same people."""
     twin = copy(played(phase))
-    twin.name = "again"
+    twin.name = f"{twin.name} again"
     return Within(twin, phase.inside) if isinstance(phase, Within) else twin
 
 
 def test_every_kind_of_phase_may_be_named_otherwise():
-    markets = [make_market(name, **config) for name, row in TABLE.items() for config in row.played]
+    markets = [market_of(name, number) for name, number in PLAYED]
     for kind in {type(played(phase)) for market in markets for phase in market.phases}:
         assert signature(kind).parameters["name"].default == kind.name
     with pytest.raises(ValueError, match="wanted every name once"):

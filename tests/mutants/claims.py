@@ -255,8 +255,8 @@ MUTANTS: tuple[Mutant, ...] = (
         f"{TESTS}/test_lineups.py",
         (
             "markets that are over go on earning",
-            "sums += amounts.masked_fill(over[:, None], 0.0)",
-            "sums += amounts",
+            "amounts[:, over] = 0.0",
+            "amounts[:, over] *= 1.0",
         ),
     ),
     *of(

@@ -440,7 +440,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *of(
         f"{DOORS}/spaces.py",
         "tests/envs/test_actions.py",
-        ("a choice has as many levels as a number", "len(field.grid(levels)) for", "levels for"),
+        ("a choice has as many levels as a number", "len(_points(field, levels))", "levels"),
         ("any grid is the role's", "if counts == _counts(mover, levels):", "if counts:"),
     ),
     *of(

@@ -51,5 +51,5 @@ SLOW = (
     "tests/markets/test_sharing_share.py::test_ten_thousand_truthful_markets",
     "tests/agents/test_stress_claims_table.py::test_quick_verdicts_are_those_that_theory_knows[reference/",
     "tests/agents/papers/test_train_n_trade_traders.py::test_only_a_posted_price_for_one_round_makes_bids_truthful",
-    "tests/agents/test_stress_claims_table.py::test_every_condition_runs_twice_alike_and_fits_json",
+    "tests/agents/test_claims_walked.py::test_every_condition_runs_twice_alike_and_fits_json",
 )

@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import math
 
 import matplotlib.image
 import numpy as np
@@ -386,6 +387,10 @@ def test_words_stand_on_the_left_and_numbers_on_the_right():
     assert '<td class="words">vcg</td><td class="mark"><b>-1</b></td>' in shown
     assert "<td>+0.5" in shown
     assert ".words, td:first-child" in STYLE and table(("nothing",), []).count("<th>") == 1
+    for word in ("inflation", "nancy", "...", ".hidden", "-", ""):
+        assert "<th class" in table((word,), [(word,)]), word
+    for number in ("nan", "-inf", "inf", " 7", "< .5", "≈ 3", "\u22123", "-∞", 0.5, -math.inf):
+        assert "<th>" in table(("x",), [(number,)]), number
 
 
 def test_cells_of_html_are_shown_as_they_are_and_sections_can_be_linked():

@@ -17,7 +17,14 @@ from marketenv.core.market import Market
 from marketenv.core.phase import Outcome, Phase
 from marketenv.core.within import Within
 from marketenv.markets.data_market import Select, Selected
-from marketenv.markets.marketplace.config import DEVELOPER, REPORTED, VALUES, MarketplaceConfig
+from marketenv.markets.marketplace.config import (
+    DEVELOPER,
+    MATCHED,
+    REPORTED,
+    VALUES,
+    MarketplaceConfig,
+    made,
+)
 from marketenv.markets.resource_market import (
     Compute,
     Computed,
@@ -27,7 +34,6 @@ from marketenv.markets.resource_market import (
     Paid,
     Pay,
     Post,
-    ResourceMarketConfig,
     Serve,
     resource_market,
 )
@@ -80,10 +86,12 @@ def _resources(c: MarketplaceConfig, arguments: Mapping[str, Any]) -> tuple[Mark
         "n_centres": c.n_centres if c.sells_work else IDLE,
         "audit": None if c.quality == REPORTED else c.quality,
         "pricing": "posted" if c.sells_work and c.compute == "posted" else "contest",
-        "fees": "matched" if c.compute == "matched" else "proportional",
+        "fees": MATCHED if c.compute == MATCHED else "proportional",
     }
-    own |= {} if c.sells_work else {"fees": no_fees}
-    market = resource_market(ResourceMarketConfig(**{**arguments, **own, **c.resource_market}))
+    fees = {} if c.sells_work else {"fees": no_fees}
+    market = made(
+        c, "resource_market", lambda it: resource_market(replace(it, **fees)), **arguments, **own
+    )
     names = {LEADER: DEVELOPER, OWNER: OWNER, FEES: FEES}
     names |= {ESCROW: ESCROW} if c.contest else {}
     names |= {CENTRE: CENTRE} if c.sells_work else {}

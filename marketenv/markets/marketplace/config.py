@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from marketenv.core.checks import (
     Check,
@@ -19,6 +20,7 @@ from marketenv.core.checks import (
     or_none,
     whole,
 )
+from marketenv.core.plain_forms import plain
 from marketenv.learners import Training
 from marketenv.markets.arguments import LARGEST_MONEY, LEARNING, PAYMENT_RULE, check_ready_made
 from marketenv.markets.data_market import DataMarketConfig
@@ -29,8 +31,8 @@ from marketenv.markets.resource_market.moves import CENTRE, OWNER
 from marketenv.mechanisms import DATA_RULES, MECHANISMS, DataRule
 
 DEVELOPER = "developer"
-CONTEST, IPFL, REPORTED = "contest", "ipfl", "reported"
-COMPUTE = (CONTEST, "posted", "matched")
+CONTEST, IPFL, REPORTED, MATCHED = "contest", "ipfl", "reported", "matched"
+COMPUTE = (CONTEST, "posted", MATCHED)
 PARTS = {
     "data_market": DataMarketConfig,
     "resource_market": ResourceMarketConfig,
@@ -40,15 +42,30 @@ PARTS = {
 # by an argument of a part, that of the marketplace which stands for it
 INSTEAD = {"n_sellers": "n_owners", "n_agents": "n_developers"}
 INSTEAD |= {"audit": "quality", "pricing": "compute", "mechanism": "trade"}
-# by a part, what makes its arguments count
+# of the resource market, what counts wherever work is done, and what only where it is sold
+COSTS = frozenset(("lam", "rho", "sigma", "types"))
+OFFERS = frozenset(("eps", "preferences", "rank"))
+FEE_RULE = frozenset(("fees",))  # which compute='matched' chooses
+# of parameter trading, what counts where developers train on data of their own
+OWN_TRAINING = frozenset(("augmentation",))
+# by a part, the choices by which its arguments count, and which to make so that they do
 SWITCHES = {
-    "data_market": "a rule of that market, such as rule='posted'",
-    "resource_market": "rule='contest' or a compute, such as compute='posted'",
-    "parameter_trading": "a trade of parameters, such as trade='nash_bargaining', and a learner",
-    "model_sharing": "trade='ipfl'",
+    "data_market": (("rule",), "a rule of that market, such as rule='posted'"),
+    "resource_market": (
+        ("rule", "compute"),
+        "rule='contest' for what is of the contest, compute='contest' for what is of the work",
+    ),
+    "parameter_trading": (
+        ("trade", "learner", "own_data"),
+        "a trade of parameters, such as trade='nash_bargaining', and a learner; own_data=True for"
+        " 'augmentation'",
+    ),
+    "model_sharing": (("trade",), "trade='ipfl'"),
 }
 # of a part, for which the value of the fall of a developer's own loss stands
 VALUES = frozenset(("gain", "value", "accuracy", "loss"))
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,8 +93,8 @@ class MarketplaceConfig:
     effort_cost: interval of what a full training on own data costs, money
     cash, credit: money at the start, and how far below zero it may go
     data_market, resource_market, parameter_trading, model_sharing: further arguments of the parts,
-                 by the names that ``data_market_v0`` and the others give them; refused where the
-                 choices above leave the part out
+                 by the names that ``data_market_v0`` and the others give them; refused where nobody
+                 reads them under the choices above
     device:      where everything is computed
     """
 
@@ -131,31 +148,36 @@ class MarketplaceConfig:
     def _check_arguments_of(self, part: str) -> None:
         """Refuse a part's arguments that the marketplace gives it, and those that nobody reads."""
         for name in options(getattr(self, part), part, names_of(part)):
-            own = name if name in vars(self) else INSTEAD.get(name)
-            if own is not None:
+            if own := own_name(part, name):
                 raise ValueError(
                     f"{part} has {name!r}, which the marketplace gives it by an argument of its"
                     f" own; pass {own}=..."
                 )
             if name not in self._read_of(part):
+                choices, switch = SWITCHES[part]
+                chosen = ", ".join(f"{choice} {getattr(self, choice)!r}" for choice in choices)
                 raise ValueError(
-                    f"{part} has {name!r}, which nobody reads with rule {self.rule!r}, compute"
-                    f" {self.compute!r}, trade {self.trade!r} and learner {self.learner!r}: leave"
-                    f" it out, or pass {SWITCHES[part]}."
+                    f"{part} has {name!r}, which nobody reads with {chosen}: leave it out, or pass"
+                    f" {switch}."
                 )
 
-    def _read_of(self, part: str) -> tuple[str, ...]:
-        """The arguments of a part that count under the chosen rule, compute, trade and learner."""
-        bought, parameters = self.rule is not None, self.trade not in (None, IPFL)
-        if part == "parameter_trading" and bought and not parameters:
-            return ("augmentation",)  # of the developers' own training
-        chosen = {
-            "data_market": bought and not self.contest,
-            "resource_market": self.contest or (bought and self.compute is not None),
-            "parameter_trading": parameters and self.learner is not None,
-            "model_sharing": isinstance(self.trade, str) and self.trade == IPFL,
+    def _read_of(self, part: str) -> frozenset[str]:
+        """The arguments of a part that count under the choices, whatever the numbers of agents."""
+        every, bought = frozenset(names_of(part)), self.rule is not None
+        work = bought and self.compute is not None
+        trading = self.trade not in (None, IPFL) and self.learner is not None
+        training = self.trains and not self.shares and self.learner is not None
+        counting = {
+            "data_market": [(every, bought and not self.contest)],
+            "resource_market": [
+                (every - OFFERS - FEE_RULE, self.contest),
+                (COSTS | OFFERS, work),
+                (FEE_RULE, work and self.compute != MATCHED),
+            ],
+            "parameter_trading": [(every - OWN_TRAINING, trading), (OWN_TRAINING, training)],
+            "model_sharing": [(every, self.trade == IPFL)],
         }
-        return names_of(part) if chosen[part] else ()
+        return frozenset[str]().union(*(names for names, counts in counting[part] if counts))
 
     @property
     def roles(self) -> dict[str, int]:
@@ -202,6 +224,33 @@ def names_of(part: str) -> tuple[str, ...]:
     return tuple(field.name for field in fields(PARTS[part]))
 
 
+def own_name(part: str, name: str) -> str | None:
+    """The marketplace's argument that stands for one of a part; None for the part's own.
+
+    >>> own_name("data_market", "n_sellers"), own_name("data_market", "points")
+    ('n_owners', None)
+    """
+    if (part, name) == ("resource_market", "quality"):  # of the data, not what a contest pays for
+        return None
+    own = {field.name for field in fields(MarketplaceConfig)}
+    return name if name in own else INSTEAD.get(name)
+
+
+def made(c: MarketplaceConfig, part: str, make: Callable[[Any], Made], **arguments: Any) -> Made:
+    """What a function makes of a part's arguments, those of the marketplace and the part's own.
+
+    A ValueError that begins with an argument says in which part that stands.
+    """
+    try:
+        return make(PARTS[part](**{**arguments, **getattr(c, part)}))
+    except ValueError as error:
+        words = re.match(r"(no |)(\w+)(.*)", str(error), re.DOTALL)
+        if words is None or words[2] not in names_of(part):
+            raise
+        place = own_name(part, words[2]) or f"{part}[{words[2]!r}]"
+        raise ValueError(f"{words[1]}{place}{words[3]}") from error
+
+
 def place_of(name: str) -> str:
     """How to pass an argument of a part that the marketplace itself does not have, "" for others.
 
@@ -218,6 +267,12 @@ def _named(value: Any, name: str, table: Mapping[str, Any], wanted: str, **shape
     """Take a part by its name or as an object, and leave it as it came."""
     named_part(value, name, table, wanted, **shape)
     return value
+
+
+def _arguments(value: Any, name: str) -> dict[str, Any]:
+    """A part's arguments in plain forms, which nobody changes from outside."""
+    arguments: dict[str, Any] = plain(options(value, name))
+    return arguments
 
 
 _FIELDS: dict[str, Check] = LEARNING | {
@@ -240,5 +295,5 @@ _FIELDS: dict[str, Check] = LEARNING | {
     "effort_cost": partial(interval, least=0.0, most=LARGEST_MONEY),
     "cash": partial(number, least=0.0, most=5e5),
     "credit": partial(number, least=0.0, most=5e5),
-    **dict.fromkeys(PARTS, options),
+    **dict.fromkeys(PARTS, _arguments),
 }

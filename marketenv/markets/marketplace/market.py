@@ -26,16 +26,16 @@ from marketenv.core.within import Within
 from marketenv.data import Source
 from marketenv.data.part import PartOfSource
 from marketenv.markets.arguments import source_of
-from marketenv.markets.data_market import DataMarketConfig, data_market
+from marketenv.markets.data_market import data_market
 from marketenv.markets.data_market.config import MODEL
 from marketenv.markets.data_market.moves import BUYER, SELLER
 from marketenv.markets.data_market.select import HELD, PLATFORM
 from marketenv.markets.marketplace.compute import contest, fields_of, with_work
-from marketenv.markets.marketplace.config import DEVELOPER, VALUES, MarketplaceConfig
-from marketenv.markets.model_sharing import ModelSharingConfig, model_sharing
+from marketenv.markets.marketplace.config import DEVELOPER, VALUES, MarketplaceConfig, made
+from marketenv.markets.model_sharing import model_sharing
 from marketenv.markets.model_sharing.rules import CLIENT, SECOND
 from marketenv.markets.model_sharing.share import AS_TRAINED
-from marketenv.markets.parameter_trading import ROLE, ParameterTradingConfig, Trade
+from marketenv.markets.parameter_trading import ROLE, Trade
 from marketenv.markets.parameter_trading.market import components
 from marketenv.markets.resource_market.moves import OWNER
 from marketenv.markets.training import Train, Trained
@@ -136,7 +136,7 @@ def _purchase(c: MarketplaceConfig, of_owners: dict[str, Any], rate: float) -> l
         "money_per_accuracy": (low, high),
         "cost_per_point": tuple(part * (low + high) / 2 for part in COST_PER_POINT),
     }
-    market = data_market(DataMarketConfig(**{**arguments, **of_owners, **c.data_market}))
+    market = made(c, "data_market", data_market, **arguments | of_owners)
     inside = Inside(
         name="data_market",
         people=market.people,
@@ -187,8 +187,9 @@ def _trading(c: MarketplaceConfig, source: Source | None) -> list[Within]:
     """
     own = {"money_per_loss": c.money_per_loss, **_of_developers(c, source)}
     own |= {"mechanism": c.trade} if c.sells_parameters else {}
-    config = ParameterTradingConfig(**{**own, **c.parameter_trading})
-    people, phases, data = components(config)
+    config, (people, phases, data) = made(
+        c, "parameter_trading", lambda config: (config, components(config)), **own
+    )
     inside = Inside(
         name="parameter_trading",
         people=people,
@@ -205,8 +206,7 @@ def _trading(c: MarketplaceConfig, source: Source | None) -> list[Within]:
 
 def _sharing(c: MarketplaceConfig, source: Source | None) -> list[Within]:
     """Training on own data, and the market of models; losses are told where they are valued."""
-    arguments = {**_of_developers(c, source), **c.model_sharing}
-    market = model_sharing(ModelSharingConfig(**arguments))
+    market = made(c, "model_sharing", model_sharing, **_of_developers(c, source))
     inside = Inside(
         name="model_sharing",
         people=market.people,

@@ -137,6 +137,16 @@ def test_a_first_condition_that_is_not_as_stated_is_named():
         )
 
 
+@pytest.fixture
+def two_threads():
+    """Two threads, where tests have one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
 def test_an_error_as_stated_is_raised_and_what_was_measured_elsewhere_still_counts():
     """Who collects evidence may go on without it: it counts as not tested, and the verdict
     names the other condition.
@@ -147,13 +157,10 @@ def test_an_error_as_stated_is_raised_and_what_was_measured_elsewhere_still_coun
             raise RuntimeError("broken")
         return around(condition, effort)
 
-    asked, before = (
-        claim(AtMost(0.1), ("as stated", "first"), experiment=breaks),
-        torch.get_num_threads(),
-    )
+    asked = claim(AtMost(0.1), ("as stated", "first"), experiment=breaks)
     with pytest.raises(RuntimeError, match="broken"):
         measured(asked, "as stated", TINY)
-    assert torch.get_num_threads() == before
+    assert torch.get_num_threads() == 2
     found = verdict(asked, {"first": measured(asked, "first", TINY)})
     assert (
         str(found) == "not tested as stated; holds under: first"
@@ -168,19 +175,16 @@ def test_what_cannot_be_measured_says_why():
     assert (found.word, found.why) == (UNTESTED, "its appendix is not at hand")
 
 
+@pytest.mark.usefixtures("two_threads")
 def test_measuring_sets_one_thread_and_gives_the_others_back():
-    seen, before = [], torch.get_num_threads()
+    seen = []
 
     def look(condition, effort):
         seen.append(torch.get_num_threads())
         return around(condition, effort)
 
-    torch.set_num_threads(2)
-    try:
-        measured(claim(AtMost(0.1), experiment=look), "as stated", TINY)
-        assert seen == [1] and torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(before)
+    measured(claim(AtMost(0.1), experiment=look), "as stated", TINY)
+    assert seen == [1] and torch.get_num_threads() == 2
 
 
 @pytest.mark.parametrize(
