@@ -305,7 +305,13 @@ MUTANTS: tuple[Mutant, ...] = (
             "two_names_own_what_the_one_owned",
             "both_names_money_and_costs_count",
             "every_sale_of_either_name_costs",
+            "a_model_that_both_names_buy_is_worth_one_copy",
             "false_names_that_pay_are_found",
+        ),
+        (
+            "a model that both names buy is worth two copies",
+            "outcome.allocation[:, own].any(1)",
+            "outcome.allocation[:, own].sum(1)",
         ),
         (
             "the second name pays nothing",

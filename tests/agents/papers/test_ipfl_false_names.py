@@ -71,6 +71,19 @@ def test_both_names_money_and_costs_count(side):
     )
 
 
+def test_a_model_that_both_names_buy_is_worth_one_copy():
+    """Nobody pays: the gain is sqrt(K / N) - sqrt(K / (N + D)), D the data of the models bought."""
+    terms, way = drawn_terms(64, SIX), (0.5, 0.5)
+    rules = {"graph": "break", "payment": lambda split, *_: torch.zeros_like(split.discounts)}
+    deals = share_models(as_two(terms, way), **rules).allocation
+    assert (deals[:, 0] & deals[:, SIX]).any()
+    data = ((deals[:, 0] | deals[:, SIX])[:, :SIX] * terms.reported.sizes).sum(1)
+    size, cost, need = (getattr(terms.reported, name)[:, 0] for name in ("sizes", "costs", "needs"))
+    gain = (need / size).sqrt() - (need / (size + data)).sqrt()
+    sales = deals[:, :, [0, SIX]].sum((1, 2))
+    torch.testing.assert_close(earned_as_two(terms, way, rules), gain - cost * sales)
+
+
 def test_every_sale_of_either_name_costs():
     """Who needs nothing and is paid its cost for every model that either name sells is left
     with nothing.
