@@ -86,7 +86,10 @@ def rows(tree: Tree, index: Int[Tensor, "rows"]) -> Tree:
     """The markets of a tree in the order of an index, which may name one several times."""
 
     def rule(_: str, leaf: Any) -> Any:
-        return leaf.index_select(0, index) if isinstance(leaf, Tensor) else leaf.rows(index)
+        if not isinstance(leaf, Tensor):
+            return leaf.rows(index)
+        # half the time, but of an expanded tensor seven times as long
+        return leaf.index_select(0, index) if leaf.is_contiguous() else leaf[index]
 
     return _mapped(rule, (tree,))
 
