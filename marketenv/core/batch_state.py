@@ -53,8 +53,10 @@ def opened(
 
     Where a seed is -1, or there are none, a market opens its next episode. No round has begun.
     """
-    ended = before is not None and mask is before.over
-    index = before.over_markets if before is not None and ended else mask.nonzero()[:, 0]
+    if before is not None and mask is before.over:
+        index = before.over_markets
+    else:
+        index = mask.nonzero()[:, 0]
     everyone = index.shape == mask.shape
     if before is None:
         seeds = torch.full_like(mask, -1, dtype=torch.int64) if seeds is None else seeds

@@ -88,7 +88,7 @@ def rows(tree: Tree, index: Int[Tensor, "rows"]) -> Tree:
     def rule(_: str, leaf: Any) -> Any:
         if not isinstance(leaf, Tensor):
             return leaf.rows(index)
-        # half the time, but of an expanded tensor seven times as long
+        # index_select takes half the time of an index, of an expanded tensor seven times as long
         return leaf.index_select(0, index) if leaf.is_contiguous() else leaf[index]
 
     return _mapped(rule, (tree,))

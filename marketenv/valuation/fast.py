@@ -181,9 +181,8 @@ def _scaled(
 
 def _fitted(kernel: Tensor, a: Tensor, b: Tensor, v: Tensor, iterations: int) -> Tensor:
     """Scalings of the columns after so many overrelaxed iterations."""
-    turned, tiny = kernel.mT, torch.finfo(kernel.dtype).tiny
-    for _ in range(iterations):  # as ``quotient``, without its calls
-        u = a / (v @ turned).clamp(min=tiny)
-        ratio = b / (v * (u @ kernel)).clamp(min=tiny)
+    for _ in range(iterations):
+        u = quotient(a, v @ kernel.mT)
+        ratio = quotient(b, v * (u @ kernel))
         v = v * ratio * ratio.clamp(1 / LONGEST, LONGEST) ** OVERRELAXED
     return v
