@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 FRAMEWORKS := supersuit openspiel torchrl benchmarl rllib skrl minari
 VENVS ?= .venvs
 # compiled files are kept, whatever the shell says: without them each process compiles everything anew
-PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n logical --dist worksteal
+PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n logical --dist worksteal -p no:logging
 # what make test-fast runs, which may name others: make test-fast FAST=tests/agents FEW=3
 FEW ?= 1
 FAST ?= $(addprefix tests/, alignment core data envs learners markets mechanisms metrics render \

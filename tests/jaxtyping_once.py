@@ -5,8 +5,11 @@ depends only on the kinds of its arguments and of its answer: their classes, and
 dtypes of tensors; of sizes that the annotations do not name by number, only which are equal. So a
 call is checked unless one of the same kind has passed before. Where a kind does not suffice, each
 call is checked: shapes that depend on a value (``{width}``), lists of mixed items, containers of
-other classes. The more calls of a function have passed in a row, the fewer of the next ones are
-looked at, until a call of a new kind comes or the next file of tests begins.
+other classes.
+
+Calls of a function are looked at until some have passed in a row. From then on the function runs as
+if it had no checks: until the next test begins, after the next such row for two tests, then four,
+and so on, until a call of a new kind comes or the next file of tests begins.
 
 The name of this module begins with jaxtyping because ``marketenv.core.words`` looks through
 jaxtyping's wrappers by that name.
@@ -28,9 +31,12 @@ import torch
 
 # annotations for which the kind of an argument does not suffice
 BY_VALUE = ("{", "Literal", "Annotated")
-# after n calls in a row that passed, so many of the next ones are not looked at: FIRST * RARER**n,
-# none for n < 32; at most LONGEST
-FIRST, RARER, LONGEST = 0.05, 1.1, 64
+# calls of a function in a row that pass before it rests, where each but the first of its kind is
+# only compared with that one, and where each is checked in full
+LOOKS, FULL_LOOKS = 12, 4
+# the package whose functions marketenv.core.words knows by name: others it knows by their code,
+# which must not change
+NAMED = "marketenv"
 NO_KIND = object()
 full_check = jaxtyping.jaxtyped
 
@@ -47,7 +53,10 @@ def jaxtyped(fn=jaxtyping._decorator._sentinel, *, typechecker):
         return full_check(fn, typechecker=typechecker)
     if fn.__globals__ is globals() or all(map(unchecked, fn.__annotations__.values())):
         return fn
-    return shared(fn, typechecker).around(fn)
+    nested = fn.__code__.co_freevars or "<locals>" in fn.__qualname__
+    if nested or fn.__module__.partition(".")[0] != NAMED:
+        return around(fn, shared(fn, typechecker))
+    return inside(fn, Checked(fn, typechecker))
 
 
 def unchecked(annotation):
@@ -55,14 +64,28 @@ def unchecked(annotation):
     return annotation in ("Any", "object")
 
 
+class Schedule:
+    """How many tests have begun, and which functions' calls they look at."""
+
+    def __init__(self):
+        self.tests = 0
+        self.every = weakref.WeakSet()  # Checked
+        self.resting = {}  # Checked -> the number of the test that looks at its calls again
+
+    def begin_test(self, new_file):
+        """Look at calls of functions that have rested, and in a new file of all functions."""
+        self.tests += 1
+        if new_file:
+            self.resting.clear()
+            for checked in self.every:
+                checked.begin_file()
+        for checked in [one for one, due in self.resting.items() if due <= self.tests]:
+            del self.resting[checked]
+            checked.begin()
+
+
+SCHEDULE = Schedule()
 SHARED = {}
-EVERY = weakref.WeakSet()  # Checked
-
-
-def look_at_all():
-    """From now on, the next calls of every function are looked at."""
-    for checked in EVERY:
-        checked.often()
 
 
 def shared(function, typechecker):
@@ -79,61 +102,103 @@ def shared(function, typechecker):
     return SHARED[code]
 
 
+def around(function, checked):
+    """A function that looks at calls of this one, as long as its checks want to."""
+
+    @functools.wraps(function)
+    def wrapper(*args, **kwargs):
+        __tracebackhide__ = True
+        if checked.left:
+            return checked.look(function, args, kwargs)
+        return function(*args, **kwargs)
+
+    return wrapper
+
+
+def inside(function, checked):
+    """The function itself, whose code looks at its calls as long as its checks want to.
+
+    Then it has its own code again, so that its calls take no longer than without checks.
+    """
+    own = FunctionType(function.__code__, function.__globals__, function.__name__)
+    functools.update_wrapper(own, function).__defaults__ = function.__defaults__
+    own.__kwdefaults__ = function.__kwdefaults__
+    del own.__wrapped__
+    look = functools.partial(checked.look, own)
+    constants = tuple(look if one == LOOK else one for one in _looked_at.__code__.co_consts)
+    checked.function, checked.live = own, function
+    checked.code = _looked_at.__code__.replace(co_consts=constants, co_name=function.__name__)
+    checked.begin()
+    return function
+
+
+LOOK = "the look at a call"
+
+
+def _looked_at(*args, **kwargs):
+    __tracebackhide__ = True
+    look = "the look at a call"  # in place of which ``inside`` puts it: this code has no closure
+    return look(args, kwargs)
+
+
 class Checked:
     """The checks of a function, which are built at its first call."""
+
+    live = None  # the function whose code is ``code`` while its calls are looked at
 
     def __init__(self, function, typechecker):
         self.function, self.typechecker = function, typechecker
         self.passed = {}  # kinds of the arguments -> the kinds of answers that have passed
         self.alike = {}  # the same without the sizes: -> those of arguments and answer together
         self.calls = threading.local()  # what this thread calls under the full check
-        self.turn = [0, FIRST]  # calls not to be looked at: how many are left, and after a check
-        EVERY.add(self)
-
-    def around(self, function):
-        """The function with these checks."""
-        passed, turn = self.passed, self.turn
-        first, again, rarer = self.first, self.again, self.rarer
-        config, read = jaxtyping.config, READERS
+        self.left = LOOKS  # calls to be looked at, as long as all pass
+        self.rest = 1  # for how many tests it rests then
+        SCHEDULE.every.add(self)
         declared = [hint for name, hint in function.__annotations__.items() if name != "return"]
-        any_arguments = all(map(unchecked, declared))
+        self.any_arguments = all(map(unchecked, declared))
 
-        @functools.wraps(function)
-        def wrapper(*args, **kwargs):
-            __tracebackhide__ = True
-            if config.jaxtyping_disable:
-                return function(*args, **kwargs)
-            if turn[0]:
-                turn[0] -= 1
-                return function(*args, **kwargs)
-            kinds = () if any_arguments else tuple([read[type(value)](value) for value in args])
-            if kwargs and not any_arguments:
-                kinds += (*kwargs, *map(kind, kwargs.values()))
-            answers = passed.get(kinds)
-            if answers is None:
-                return first(function, kinds, args, kwargs)
-            answer = function(*args, **kwargs)
-            answered = read[type(answer)](answer)
-            if answered not in answers:
-                again(answer, answered, kinds, args, kwargs)
-            else:
-                rarer()
-            return answer
+    def begin_file(self):
+        """From now on, calls are looked at as if there had been none."""
+        self.rest = 1
+        if self.left < LOOKS:
+            self.begin()
 
-        return wrapper
+    def begin(self):
+        """From now on, calls are looked at."""
+        self.left = LOOKS
+        if self.live:
+            self.live.__code__, self.live.__wrapped__ = self.code, self.function
 
-    def often(self):
-        """The next calls are looked at."""
-        self.turn[:] = 0, FIRST
+    def passes_again(self, looks=1):
+        """A call has passed as others before."""
+        if self.left > 0:
+            self.left = max(self.left - looks, 0)
+            if not self.left:
+                SCHEDULE.resting[self] = SCHEDULE.tests + self.rest
+                self.rest *= 2
+                if self.live:
+                    self.live.__code__ = self.function.__code__
+                    del self.live.__wrapped__
 
-    def rarer(self):
-        """A call has passed: some more of the next ones are not looked at.
-
-        What a dataclass holds is checked whenever one is made.
-        """
-        if self.function.__name__ != "__init__":
-            longer = min(self.turn[1] * RARER, LONGEST)
-            self.turn[:] = int(longer), longer
+    def look(self, function, args, kwargs):
+        """What the function answers, looked at."""
+        __tracebackhide__ = True
+        if jaxtyping.config.jaxtyping_disable:
+            return function(*args, **kwargs)
+        read = READERS
+        kinds = () if self.any_arguments else tuple([read[type(value)](value) for value in args])
+        if kwargs and not self.any_arguments:
+            kinds += (*kwargs, *map(kind, kwargs.values()))
+        answers = self.passed.get(kinds)
+        if answers is None:
+            return self.first(function, kinds, args, kwargs)
+        answer = function(*args, **kwargs)
+        answered = read[type(answer)](answer)
+        if answered not in answers:
+            self.again(answer, answered, kinds, args, kwargs)
+        else:
+            self.passes_again()
+        return answer
 
     def first(self, function, kinds, args, kwargs):
         """The answer to arguments of kinds that have not passed yet."""
@@ -157,14 +222,16 @@ class Checked:
     def passes(self, kinds, answered):
         """Keep what has passed."""
         if self.by_value or not known((*kinds, answered)):
-            return self.rarer()
+            return self.passes_again(looks=LOOKS // FULL_LOOKS)
         self.passed.setdefault(kinds, set()).add(answered)
         alike = self.alike.setdefault(self.without_sizes(kinds), set())
         both = self.without_sizes((*kinds, answered))
         if both in alike:
-            return self.rarer()
+            return self.passes_again()
         alike.add(both)
-        return self.often()
+        SCHEDULE.resting.pop(self, None)
+        self.rest = 1
+        self.begin()
 
     def without_sizes(self, kinds):
         """The kinds with a letter for each size, the same one for equal sizes."""
@@ -206,8 +273,8 @@ class Checked:
             return calls.function(*args, **kwargs)
 
         names = self.function.__globals__, self.function.__name__
-        twin = FunctionType(called.__code__, *names, None, called.__closure__)
-        return full_check(functools.wraps(self.function)(twin), typechecker=self.typechecker)
+        same = FunctionType(called.__code__, *names, None, called.__closure__)
+        return full_check(functools.wraps(self.function)(same), typechecker=self.typechecker)
 
 
 def known(kinds):

@@ -1,8 +1,9 @@
-"""A declared type is checked whenever a call is of a new kind: what is wrong is refused,
-however many right calls came before.
+"""A declared type is checked whenever a call that is looked at is of a new kind: what is wrong is
+refused, although right calls came before.
 """
 
-from types import SimpleNamespace
+import inspect
+from types import FunctionType, SimpleNamespace
 from typing import Literal
 
 import beartype
@@ -15,6 +16,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from marketenv.core.ledger import Flow
+
+
+@pytest.fixture(autouse=True)
+def new_file():
+    """Calls of the functions below are looked at, whatever other tests have called."""
+    jaxtyping_once.SCHEDULE.begin_test(new_file=True)
 
 
 def checked(function):
@@ -93,7 +100,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_what_is_wrong_is_refused_however_often_what_is_right_has_passed(case):
+def test_what_is_wrong_is_refused_after_what_is_right_has_passed(case):
     function, right, wrong = WRONG[case]
     for _ in range(3):
         function(*right)
@@ -145,28 +152,74 @@ def test_other_sizes_are_no_other_kind(monkeypatch):
         joined(torch.ones(4, 7), torch.ones(6, 8))
 
 
-def test_calls_that_pass_are_looked_at_ever_more_rarely_until_the_next_file():
+def add_tax(price: int) -> int:
+    """A function of a module of the library, as nearly all are."""
+    return price + 1
+
+
+def adding(kind):
+    """A checked function that no test has called."""
+    if kind == "of a module":
+        code, names = add_tax.__code__, (add_tax.__globals__, add_tax.__name__)
+        function = FunctionType(code, *names)
+        function.__annotations__, function.__qualname__ = add_tax.__annotations__, "add_tax"
+        function.__module__ = "marketenv.toy"
+        return checked(function)
+    tax = 1
+
     @checked
-    def double(x: Int[Tensor, "n"]) -> Int[Tensor, "n"]:
-        return 2 * x
+    def nested(price: int) -> int:
+        return price + tax
 
-    looks = 0
-    for _ in range(2000):
-        looks += turn_of(double)[0] == 0
-        double(torch.tensor([1]))
-    assert 75 < looks < 150
-    with pytest.raises(jaxtyping.TypeCheckError):
-        for _ in range(jaxtyping_once.LONGEST + 1):
-            double(torch.tensor([1.0]))
-    jaxtyping_once.look_at_all()
-    with pytest.raises(jaxtyping.TypeCheckError):
-        double(torch.tensor([1.0]))
+    return nested
 
 
-def turn_of(function):
-    """How many calls of a checked function are not to be looked at."""
-    names = function.__code__.co_freevars
-    return function.__closure__[names.index("turn")].cell_contents
+def refuses(function):
+    try:
+        function(0.5)
+    except jaxtyping.TypeCheckError:
+        return True
+    return False
+
+
+KINDS = pytest.mark.parametrize("kind", ["of a module", "nested"])
+
+
+@KINDS
+def test_calls_that_pass_are_looked_at_in_ever_fewer_tests_until_the_next_file(kind):
+    function, looking = adding(kind), []
+    for _ in range(20):  # tests of one file
+        looking.append(refuses(function))  # what is refused counts as nothing
+        for _ in range(jaxtyping_once.LOOKS + 1):
+            assert function(1) == 2
+        assert not refuses(function)
+        jaxtyping_once.SCHEDULE.begin_test(new_file=False)
+    assert [number for number, looks in enumerate(looking) if looks] == [0, 1, 3, 7, 15]
+    jaxtyping_once.SCHEDULE.begin_test(new_file=True)
+    assert refuses(function)
+
+
+@KINDS
+def test_after_a_call_of_a_new_kind_more_calls_are_looked_at(kind):
+    function = adding(kind)
+    for _ in range(jaxtyping_once.LOOKS):  # of which the first is new
+        function(1)
+    assert function(True) == 2  # a bool is an int, of another class
+    for _ in range(jaxtyping_once.LOOKS - 1):
+        function(1)
+    assert refuses(function)
+    function(1)
+    assert not refuses(function)
+
+
+def test_a_function_is_itself_whether_or_not_its_calls_are_looked_at():
+    function, codes = adding("of a module"), set()
+    for _ in range(jaxtyping_once.LOOKS + 2):
+        codes.add(function.__code__)
+        assert inspect.signature(function) == inspect.signature(add_tax)
+        assert inspect.getsource(function) == inspect.getsource(add_tax)
+        assert function.__name__ == "add_tax" and function(price=4) == 5
+    assert len(codes) == 2 and add_tax.__code__ in codes
 
 
 def adder(term):
