@@ -203,7 +203,10 @@ WHOLE = (
                 "resources_decoupled/word_is_kept",
                 "fails as stated; holds under: the payment is held from the start",
             ),
-            "pays": ("marketplace/reneging", "fails"),
+            "pays": (
+                "marketplace/reneging",
+                "fails as stated; no gain above eps found under: the payment is held",
+            ),
         },
         page=WHOLE_PAGE,
     ),

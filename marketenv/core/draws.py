@@ -76,6 +76,9 @@ def fold(keys: Keys, *parts: int | str | Tensor) -> Int[Tensor, "..."]:
 
 
 def _numbers(keys: Tensor) -> Numbers:
+    """Keys as numbers of 64 bits; ValueError for others, whose bits would be read as other keys."""
+    if keys.dtype != torch.int64:
+        raise ValueError(f"keys are {keys.dtype}, wanted torch.int64; use .long().")
     return keys.numpy().view(np.uint64) if keys.device.type == "cpu" else keys
 
 

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from marketenv.core import draws
+from marketenv.core.checks import callable_with
 from marketenv.core.lookup import unknown
 from marketenv.core.moves import Move
 from marketenv.core.numbers import real
@@ -124,6 +125,11 @@ def find_policy(part: Any, table: dict[str, Any]) -> Policy:
         raise ValueError(
             f"policy {part!r} is not callable; wanted policy(observation, move, keys) ->"
             f" actions{fix}."
+        )
+    if not callable_with(part, 3):
+        raise ValueError(
+            f"policy {part!r} cannot be called with 3 arguments; wanted policy(observation, move,"
+            " keys) -> actions."
         )
     policy: Policy = part
     return policy

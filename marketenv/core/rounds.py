@@ -55,7 +55,12 @@ __all__ = [
 
 @full_precision()
 def opened(market: Market, seeds: Int[Tensor, "markets"]) -> Situation:
-    """Open one market per seed; no round has begun."""
+    """Open one market per seed; no round has begun.
+
+    Raises ValueError unless seeds are int64 of one axis.
+    """
+    if not isinstance(seeds, Tensor) or seeds.dtype != torch.int64 or seeds.dim() != 1:
+        raise ValueError(f"seeds are {seeds!r}, wanted int64 [markets], such as torch.arange(8).")
     floor = market.people.open(seeds.to(market.device), market.horizon, market.cut)
     owns = {}
     for phase in market.phases:

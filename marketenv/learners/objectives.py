@@ -39,7 +39,7 @@ def _places(outputs: Outputs, y: Targets) -> Int[Tensor, "*batch examples"]:
 
 def cross_entropy_slope(outputs: Outputs, y: Targets) -> Outputs:
     """Derivative of each example's cross-entropy by its outputs: softmax(z) - onehot(y)."""
-    slope, place = torch.softmax(outputs, -2), y.unsqueeze(-2)
+    slope, place = torch.softmax(outputs, -2), y.long().unsqueeze(-2)
     minus_one = slope.new_full((1,) * slope.dim(), -1.0).expand_as(place)
     return slope.scatter_add_(-2, place, minus_one)
 

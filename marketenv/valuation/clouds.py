@@ -16,6 +16,9 @@ Costs = Float64[Tensor, "*batch n m"]
 PerRow = Float64[Tensor, "*batch n"]
 PerColumn = Float64[Tensor, "*batch m"]
 PerPair = Float64[Tensor, "*batch"]
+Rows = Float64[Tensor, "*batch problems n"]
+Columns = Float64[Tensor, "*batch problems m"]
+Totals = Float64[Tensor, "*batch problems"]
 
 NOTHING = 1e-12  # of the largest cost: a total below it is a sum of rounding errors
 
@@ -104,15 +107,19 @@ def squared_costs(
     return (lengths - 2 * (a @ b.mT)).clamp(min=0)
 
 
-def largest_cost(costs: Costs, weights_a: PerRow, weights_b: PerColumn) -> PerPair:
-    """Largest cost between points of positive weight [*batch]."""
-    counted = (weights_a[..., :, None] > 0) & (weights_b[..., None, :] > 0)
-    return torch.where(counted, costs, 0.0).amax((-2, -1))
+def largest_costs(costs: Costs, a: Rows, b: Columns) -> Totals:
+    """Largest cost between points of positive weight in each problem; they share their costs.
+
+    A column counts where any of the problems gives it weight.
+    """
+    counted = (b > 0).any(-2)[..., None, :]
+    of_rows = torch.where(counted, costs, 0.0).amax(-1)
+    return torch.where(a > 0, of_rows[..., None, :], 0.0).amax(-1)
 
 
 def without_rounding(total: Tensor, largest: Tensor) -> Tensor:
-    """A total cost, exactly 0 where it is no more than rounding of the largest cost."""
-    return torch.where(total > NOTHING * largest, total, 0.0)
+    """A total cost, exactly 0 where it is no more than rounding of the largest cost; NaN stays."""
+    return torch.where(total <= NOTHING * largest, 0.0, total)
 
 
 def _worst(weights: Tensor) -> str:

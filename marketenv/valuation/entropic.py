@@ -19,7 +19,7 @@ from marketenv.valuation.clouds import (
     Points,
     Weights,
     clouds,
-    largest_cost,
+    largest_costs,
     without_rounding,
 )
 from marketenv.valuation.exact import Potentials
@@ -72,7 +72,7 @@ def sinkhorn_potentials(
     eps, tolerance = number(eps, "eps", above=0, most=1), number(tolerance, "tolerance", 0)
     iterations = whole(iterations, "iterations", 1)
     costs, shares = pair.costs(), (pair.weights_a, pair.weights_b)
-    largest = largest_cost(costs, *shares)
+    largest = largest_costs(costs, *(share[..., None, :] for share in shares))[..., 0]
     scale = torch.where(largest > 0, largest, 1.0)[..., None]
     g = torch.zeros_like(shares[1]) if start is None else _fitting(start.g, shares[1])
     for k in range(max(0, math.ceil(math.log2(COARSE / eps))) if start is None else 0):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -11,19 +12,25 @@ from torch import Tensor
 
 from marketenv.valuation.clouds import (
     Clouds,
+    Columns,
     Costs,
     OtherPoints,
     OtherWeights,
     PerColumn,
     PerRow,
     Points,
+    Rows,
+    Totals,
     Weights,
     clouds,
+    largest_costs,
     without_rounding,
 )
-from marketenv.valuation.scaling_kernel import Columns, Rows, conjugate
+from marketenv.valuation.scaling_kernel import conjugate
 
 PIVOTS = 10**8  # of the simplex, which needs far fewer; POT's own limit ends at about 1,000 points
+# largest cost below which costs get another unit: POT adds 1 to them, and rounds both together
+SMALL = 1e-6
 
 
 @dataclass(frozen=True)
@@ -73,9 +80,10 @@ def solved(
     """
     wanted = _all_of(a) if wanted is None else wanted
     totals, g = a.new_zeros(a.shape[:-1]), torch.zeros_like(b)
-    for place, solution in _solutions(costs, a, b, wanted):
+    largest = largest_costs(costs, a, b)
+    for place, solution in _solutions(costs, a, b, wanted, largest):
         totals[place], g[place] = solution.cost, solution.g.to(g)
-    totals = without_rounding(totals, costs.amax((-2, -1))[..., None])
+    totals = without_rounding(totals, largest)
     f = conjugate(costs, g, b)
     return Potentials(totals, f, g)
 
@@ -86,7 +94,7 @@ def coupling(
     """An optimal plan: how much of each point goes to which [*batch, n, m]."""
     plans = torch.zeros_like(costs)
     a, b = weights_a[..., None, :], weights_b[..., None, :]
-    for (*place, _), solution in _solutions(costs, a, b, _all_of(a)):
+    for (*place, _), solution in _solutions(costs, a, b, _all_of(a), largest_costs(costs, a, b)):
         plans[tuple(place)] = solution.plan.to(plans)
     return plans
 
@@ -104,7 +112,7 @@ class _Solution:
 
 
 def _solutions(
-    costs: Tensor, a: Tensor, b: Tensor, wanted: Tensor
+    costs: Tensor, a: Tensor, b: Tensor, wanted: Tensor, largest: Totals
 ) -> Iterator[tuple[tuple[int, ...], _Solution]]:
     """Place [*batch, problem] and solution of each wanted problem.
 
@@ -115,15 +123,18 @@ def _solutions(
 
     arrays = [x.cpu().numpy() for x in (costs, a, b)]
     for place in map(tuple, wanted.nonzero().tolist()):
-        plan, log = ot.emd(
-            arrays[1][place], arrays[2][place], arrays[0][place[:-1]], numItermax=PIVOTS, log=True
-        )
+        unit = _unit(float(largest[place]))
+        one, two, prices = arrays[1][place], arrays[2][place], arrays[0][place[:-1]] / unit
+        plan, log = ot.emd(one, two, prices, numItermax=PIVOTS, log=True)
         if log["warning"] is not None:
             raise ValueError(
                 f"the exact solver gave up ({log['warning']}); use method='sinkhorn' or fewer"
                 " points."
             )
-        yield (
-            place,
-            _Solution(torch.from_numpy(plan), float(log["cost"]), torch.from_numpy(log["v"])),
-        )
+        g = torch.from_numpy(log["v"] * unit)
+        yield place, _Solution(torch.from_numpy(plan), float(log["cost"]) * unit, g)
+
+
+def _unit(largest: float) -> float:
+    """The power of 2 by which small costs are divided: it rounds nothing. 1 for all others."""
+    return 2.0 ** math.frexp(largest)[1] if 0 < largest < SMALL else 1.0

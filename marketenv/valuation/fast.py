@@ -9,10 +9,10 @@ from jaxtyping import Bool, Float64
 from torch import Tensor
 
 from marketenv.core.checks import number
-from marketenv.valuation.clouds import Costs, without_rounding
+from marketenv.valuation.clouds import Columns, Costs, Rows, largest_costs, without_rounding
 from marketenv.valuation.exact import solved
 from marketenv.valuation.pool import PerMixture, Pool
-from marketenv.valuation.scaling_kernel import Columns, Rows, conjugate, feasible_cost, quotient
+from marketenv.valuation.scaling_kernel import conjugate, feasible_cost, quotient
 
 Schedule = tuple[tuple[float, int], ...]
 
@@ -156,10 +156,10 @@ def _bounded(costs: Costs, a: Rows, b: Columns, g: Columns, schedule: Schedule) 
     # one that left float64 begins anew
     g, v, kernel = _scaled(costs, a, b, torch.where(g.isfinite(), g, 0.0), schedule)
     f, u = conjugate(costs, g, b), quotient(a, v @ kernel.mT)
-    high = without_rounding(
-        feasible_cost(costs, kernel, u, v, a, b), costs.amax((-2, -1))[..., None]
-    )
-    return _Bounds(((a * f).sum(-1) + (b * g).sum(-1)).clamp(min=0), high, f, g)
+    high = feasible_cost(costs, kernel, u, v, a, b)
+    high = without_rounding(high, largest_costs(costs, a, b))
+    low = ((a * f).sum(-1) + (b * g).sum(-1)).clamp(min=0)
+    return _Bounds(torch.where(high == 0, 0.0, low), high, f, g)
 
 
 def _scaled(

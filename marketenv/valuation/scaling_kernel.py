@@ -7,14 +7,9 @@ written down.
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float64
 from torch import Tensor
 
-from marketenv.valuation.clouds import Costs
-
-Rows = Float64[Tensor, "*batch problems n"]
-Columns = Float64[Tensor, "*batch problems m"]
-Totals = Float64[Tensor, "*batch problems"]
+from marketenv.valuation.clouds import Columns, Costs, Rows, Totals
 
 BLOCK = 2**18  # numbers that a block of problems takes at once: few enough for a processor's cache
 

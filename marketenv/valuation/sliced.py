@@ -90,6 +90,7 @@ def line_cost(
     x, y: places in ascending order; share_x, share_y: share of the weight up to and with each
         place, 1 at the last
     """
+    x, y = _without_padding(x, share_x), _without_padding(y, share_y)
     batch = torch.broadcast_shapes(*(t.shape[:-1] for t in (x, share_x, y, share_y)))
     x, share_x, y, share_y = (t.expand(*batch, -1) for t in (x, share_x, y, share_y))
     levels, order = torch.cat((share_x, share_y), -1).sort(-1)
@@ -103,3 +104,17 @@ def line_cost(
     )
     span = torch.maximum(x[..., -1], y[..., -1]) - torch.minimum(x[..., 0], y[..., 0])
     return without_rounding((widths * moved**2).sum(-1), span**2)
+
+
+def _without_padding(places: Tensor, shares: Tensor) -> Tensor:
+    """The places in order, where one without weight is moved to the last one before that has some.
+
+    Those before all weight are moved to the first place of some. So padding widens no span, and
+    shares whose sum is rounded below 1 end at a place that counts.
+    """
+    one, others = shares[..., :1] > 0, shares[..., 1:] > shares[..., :-1]
+    if bool(one.all()) and bool(others.all()):
+        return places
+    weighs = torch.cat((one, others), -1)
+    first = torch.where(weighs, places, torch.inf).amin(-1, keepdim=True)
+    return torch.where(weighs, places, first).cummax(-1).values

@@ -176,3 +176,17 @@ def test_tensors_are_mixed_as_arrays_are(keys, part):
         tensors = drawn()
     draws._few_steps.cache_clear()
     assert all(torch.equal(one, other) for one, other in zip(arrays, tensors, strict=True))
+
+
+@pytest.mark.parametrize("kind", [torch.int8, torch.int32])
+def test_keys_of_other_types_are_refused(kind):
+    """Two keys of 32 bits would be read as one of 64."""
+    keys = torch.tensor([1, 2, 3, 4, 5, 6, 7, 8]).to(kind)
+    for draw in (
+        lambda: draws.uniform(keys, 2),
+        lambda: draws.fold(keys, "noise"),
+        lambda: draws.fold(keys.long(), keys),
+        lambda: draws.agent_keys(keys, 2),
+    ):
+        with pytest.raises(ValueError, match=r"wanted torch\.int64; use \.long\(\)"):
+            draw()

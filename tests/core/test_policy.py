@@ -38,6 +38,10 @@ def test_a_policy_is_an_object_a_name_or_a_place():
         ),
         ("math:pi", r"policy 3.14\d+ is not callable"),
         (None, "policy None is not callable"),
+        (
+            "operator:neg",
+            r"policy .* cannot be called with 3 arguments; wanted policy\(observation",
+        ),
     ],
 )
 def test_anything_else_is_refused(part, says):

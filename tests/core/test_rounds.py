@@ -868,3 +868,8 @@ def test_a_phase_that_shows_nan_is_refused():
         match=r"show of phase 'reply' gave buyer NaN as 'price', wanted numbers in \[0, 1\]",
     ):
         rounds.observe(market, now)
+
+
+def test_seeds_of_other_types_are_refused():
+    with pytest.raises(ValueError, match=r"wanted int64 \[markets\], such as torch\.arange\(8\)"):
+        rounds.begin(relay_market(), torch.tensor([0, 1], dtype=torch.int32))

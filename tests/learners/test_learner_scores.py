@@ -2,6 +2,7 @@
 models.
 """
 
+import dataclasses
 import itertools
 import math
 
@@ -155,6 +156,22 @@ def test_labels_are_found_whatever_kind_of_whole_numbers_they_are(kind):
     assert torch.equal(objective.losses(outputs, y.to(kind)), objective.losses(outputs, y))
     wanted = (outputs.argmax(0) == y).float().mean()
     assert torch.allclose(objective.accuracy(outputs, y.to(kind), share), wanted)
+
+
+@pytest.mark.parametrize("name", ["mlp", "module"])
+def test_training_takes_labels_of_every_kind_of_whole_numbers(name):
+    learner = learners()[name]
+    data, keys = blobs(owners=2), torch.arange(2)
+    params, slots = learner.init(keys), learner.fresh_slots(2)
+
+    def trained(kind):
+        shards = dataclasses.replace(data, y=data.y.to(kind))
+        return learner.train(params, slots, learner.prepare(shards), torch.ones(2), keys)[0]
+
+    wanted = trained(torch.int64)
+    assert not torch.equal(wanted, params)
+    for kind in (torch.uint8, torch.int8, torch.int16, torch.int32):
+        assert torch.equal(trained(kind), wanted), kind
 
 
 def test_on_a_tie_the_first_of_the_largest_outputs_counts():

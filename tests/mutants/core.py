@@ -418,6 +418,7 @@ MUTANTS: tuple[Mutant, ...] = (
             "_each(fold(keys, *parts), n_agents)",
             "_each(fold(keys, *parts), 1).repeat(n_agents, 1)",
         ),
+        ("keys of 32 bits are read", "if keys.dtype != torch.int64:", "if False:"),
     ),
     *of(
         f"{ROOM}/policy.py",

@@ -14,9 +14,10 @@ MUTANTS: tuple[Mutant, ...] = (
         ("weights need not sum to 1", "return points, weights / totals", "return points, weights"),
         (
             "equal clouds cost their rounding",
-            "torch.where(total > NOTHING * largest, total, 0.0)",
+            "torch.where(total <= NOTHING * largest, 0.0, total)",
             "total",
         ),
+        ("padding has costs", "torch.where(a > 0, of_rows[..., None, :], 0.0)", "of_rows"),
     ),
     *of(
         f"{ROOM}/embedding.py",
@@ -38,6 +39,7 @@ MUTANTS: tuple[Mutant, ...] = (
             "f = conjugate(costs, -g, b)",
         ),
         ("a solver that gave up is believed", 'if log["warning"] is not None:', "if False:"),
+        ("small costs are lost beside 1", "if 0 < largest < SMALL else 1.0", "if False else 1.0"),
     ),
     *of(
         f"{ROOM}/entropic.py",

@@ -216,6 +216,27 @@ def test_a_far_outlier_does_not_hide_the_rest():
     assert ((combine_wad(parts, p, target) / exact - 1).abs() <= 0.01).all()
 
 
+@EVERY
+def test_an_outlier_of_a_seller_who_is_left_out_changes_nothing(name):
+    parts, _, target, *_ = problem(4)
+    p = torch.tensor([[0.0, 0.5, 0.5]])
+    clean = combine_wad(parts[:3], p, target, method=name)
+    parts = parts[:3].clone()
+    parts[0, 0] = 1e8
+    assert float(clean) > 0.1
+    assert torch.allclose(combine_wad(parts, p, target, method=name), clean, rtol=0.01)
+
+
+@pytest.mark.parametrize("start", [1e8, math.nan, math.inf])
+def test_equal_points_are_at_distance_exactly_0_and_a_wild_start_misleads_nobody(start):
+    parts, p, target, *_ = problem(4)
+    exact = combine_wad(parts, p, target, method="exact")
+    wild = torch.full((*p.shape[:-1], target.shape[-2]), start, dtype=torch.float64)
+    wild[..., ::2] = -start
+    assert ((combine(parts, p, target, start=wild).wad / exact - 1).abs() <= 0.01).all()
+    assert not combine_wad(torch.zeros_like(parts), p, torch.zeros_like(target)).any()
+
+
 def test_scaling_that_leaves_float64_is_no_answer(monkeypatch):
     parts, p, target, *_ = problem(4)
     exact = combine_wad(parts, p, target, method="exact")

@@ -173,6 +173,26 @@ def test_padding_holds_anything_and_a_weight_is_a_count(name):
 
 
 @EVERY
+def test_padding_costs_nothing_where_clouds_lie_far_from_0(name):
+    """A point of weight 0 is read as 0, which here is 1e7 away; distances are about 1."""
+    a, b, *_ = clouds(7)
+    counts = torch.ones(len(a))
+    counts[-1] = 0
+    padded = wasserstein2(a + 1e7, b + 1e7, counts, method=name)
+    alone = wasserstein2(a[:-1] + 1e7, b + 1e7, method=name)
+    assert float(alone) > 0.1
+    assert torch.allclose(padded, alone, rtol=1e-3 if name == "sinkhorn" else 1e-9)
+
+
+@pytest.mark.parametrize("unit", [1e-5, 1e-9, 1e-30])
+def test_the_exact_solver_knows_small_distances(unit):
+    a, b, *_ = clouds(8)
+    of_one, small = exact_transport(a, b), exact_transport(a * unit, b * unit)
+    assert torch.allclose(small.cost / unit**2, of_one.cost, rtol=1e-12)
+    assert torch.allclose(small.g / unit**2, of_one.g, rtol=1e-9, atol=1e-9)
+
+
+@EVERY
 def test_single_points(name):
     a, b = torch.tensor([[1.0]]), torch.tensor([[4.0]])
     assert float(wasserstein2(a, b, method=name)) == pytest.approx(3.0)

@@ -234,12 +234,14 @@ COSTS: dict[str, Config] = {
 }
 
 
-def _repair(id: str, words: str, conditions: dict[str, Config], agent: str, plays: Any) -> Claim:
+def _repair(
+    id: str, words: str, conditions: dict[str, Config], agent: str, plays: Any, seeds: int = 0
+) -> Claim:
     return question(
         id,
         words,
         NoGain(SMALL_GAIN),
-        partial(gains, conditions=conditions, agent=agent, plays=plays),
+        partial(gains, conditions=conditions, agent=agent, plays=plays, seeds=seeds),
         place=Q7,
         conditions=tuple(conditions),
         statistic="utility of the deviation less that of truth, same seeds",
@@ -260,6 +262,7 @@ REPAIRS = (
         ESCROW,
         DEVELOPER,
         {"pays nothing": {"pay": 0.0}},
+        seeds=ALIKE,  # the deviation changes nothing where the payment is held
     ),
     _repair(
         "cost_of_models",

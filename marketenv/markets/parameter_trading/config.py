@@ -110,8 +110,8 @@ class ParameterTradingConfig:
         chance = isinstance(self.partner_rule, str) and self.partner_rule == "random"
         if self.partners is None and not chance:
             raise ValueError(
-                f"partner_rule is {self.partner_rule!r} and partners None, wanted a number of"
-                " partners for the rule to choose; pass partners=4."
+                f"partner_rule is {self.partner_rule!r} and partners None, wanted partners such as"
+                " 4: how many the rule chooses."
             )
 
     @property
