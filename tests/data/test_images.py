@@ -4,10 +4,9 @@ import gzip
 import hashlib
 import importlib.util
 import pickle
-import subprocess
-import sys
 
 import numpy as np
+import own_process
 import pytest
 import torch
 from hypothesis import given, settings
@@ -190,21 +189,20 @@ def test_download_is_asked_of_torchvision_only_where_files_are_absent(tmp_path, 
 
 @pytest.mark.long
 @wants_torchvision
-def test_torchvision_imports_in_a_fresh_process():
+def test_torchvision_imports_in_a_fresh_process(tmp_path):
     # where the plain import fails for want of compiled operators, ours succeeds, and the data sets
     # work
     code = (
-        "import importlib\ntry:\n    import torchvision\n    print('plain import works')\nexcept"
+        "import importlib, sys, warnings\nwarnings.simplefilter('error')\nassert 'torchvision' not"
+        " in sys.modules\ntry:\n    import torchvision\n    print('plain import works')\nexcept"
         " RuntimeError as error:\n    assert 'torchvision::nms does not exist' in str(error),"
         " error\nfrom marketenv.data.vision import"
         " import_datasets\nprint(import_datasets().MNIST.__name__, import_datasets() is"
         " import_datasets())"
     )
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "MNIST True"
+    exit_code = own_process.ended(own_process.begin_code(code, output=tmp_path), 120)
+    assert exit_code == 0, (tmp_path / "stderr").read_text()
+    assert (tmp_path / "stdout").read_text().splitlines()[-1] == "MNIST True"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import hashlib
 import json
 import multiprocessing
@@ -40,6 +41,7 @@ FINE = (KILLED, EQUIVALENT)
 # import the mutant.
 HEAVY = (
     "torch",
+    "torch._dynamo",  # torch's optimizers import it when the first is made
     "scipy.stats",
     "scipy.optimize",
     "matplotlib.figure",
@@ -48,6 +50,7 @@ HEAVY = (
     "safetensors.torch",
     "tyro",
     "rich",
+    "pytest",
 )
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(list(HEAVY))
@@ -183,6 +186,7 @@ def run_tests(folder: Path, tests: Sequence[str], timeout: float | None = None) 
 
 def _pytest(folder: Path, tests: list[str], out: Path) -> None:
     """Run pytest in a fork of the process that has imported the heavy packages."""
+    gc.freeze()  # what has been imported stays: looking at it took half of a short run's time
     # pytest would end by Ctrl-C as by a file that cannot be imported
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.chdir(folder)

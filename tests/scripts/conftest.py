@@ -2,9 +2,12 @@
 
 import json
 
+import fork_server
 import pytest
 
 from agents.papers.core import audit_page
+
+fork_server.fork_workers()
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,11 @@
 what it writes.
 """
 
+import contextlib
 import json
 import os
 import random
+import signal
 import time
 from pathlib import Path
 
@@ -87,6 +89,7 @@ def kill(out, printed, more_than, later, *more, seconds):
     time.sleep(later)
     child.kill()
     child.join()
+    return child
 
 
 def parsed(text):
@@ -139,14 +142,18 @@ def test_an_audit_killed_at_random_moments_ends_with_the_same_bytes(
     whole, tmp_path, tmp_path_factory
 ):
     printed = tmp_path_factory.mktemp("printed")
-    moments = random.Random(0)
+    moments, killed = random.Random(0), []
     for workers in ("2", "1", "1"):  # every process takes seconds to begin
         later = moments.uniform(0, 0.5)
-        kill(tmp_path, printed, len(kept(tmp_path)), later, "--workers", workers, seconds="0.3")
+        options = ("--workers", workers)
+        killed.append(kill(tmp_path, printed, len(kept(tmp_path)), later, *options, seconds="0.3"))
     before = kept(tmp_path)
     assert len(before) >= 3 and not (tmp_path / "claims.json").exists()
     assert audit(tmp_path, workers=2) == whole[1]  # what is left, in processes
     assert kept(tmp_path).items() >= before.items()  # nothing finished was done again
+    for child in killed:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)  # processes of its own would wait for work
 
 
 def test_processes_give_the_bytes_of_one_process(whole, tmp_path):

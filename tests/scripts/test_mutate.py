@@ -8,6 +8,7 @@ import sys
 from fnmatch import fnmatch
 from pathlib import Path
 
+import fork_server
 import pytest
 
 from scripts.mutate import MutateConfig, copy_code, main
@@ -40,6 +41,13 @@ def test_the_table_is_large_and_names_each_mutant_once():
 
 
 # --- a toy package --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _server():
+    """The trials' processes and all others of the tests are forks of one server."""
+    fork_server.start()
+
 
 TOY = of(
     "toy/__init__.py",

@@ -6,6 +6,7 @@ import sys
 from html import escape
 from pathlib import Path
 
+import fork_server
 import own_process
 import pytest
 from in_process import exit_code
@@ -15,9 +16,9 @@ from agents.markets import STRATEGIES
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def run(script, *arguments, output):
+def run(script, *arguments, output, **options):
     """What a script prints in a process of its own, which ends well."""
-    code = own_process.ended(own_process.begin(script, *arguments, output=output))
+    code = own_process.ended(own_process.begin(script, *arguments, output=output, **options))
     assert code == 0, (output / "stderr").read_text()[-3000:]
     return (output / "stdout").read_text()
 
@@ -80,16 +81,23 @@ def test_every_script_explains_itself(script, capsys):
     assert exit_code(script, "--help") == 0 and "--" in capsys.readouterr().out
 
 
-# other tests run the others as processes
-@pytest.mark.parametrize("script", ["demo", "rewrite_playthroughs", "rewrite_walk", "mutate"])
+NEW = ("demo", "rewrite_playthroughs", "rewrite_walk")  # and mutate, in a test of its own
+
+
+@pytest.mark.parametrize("script", NEW)
 def test_a_script_needs_nothing_that_another_has_imported(script):
     line = [sys.executable, f"scripts/{script}.py", "--help"]
     end = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=280)
     assert end.returncode == 0 and "--" in end.stdout, end.stderr[-3000:]
 
 
+@pytest.mark.parametrize("script", sorted({*fork_server.SCRIPTS} - {*NEW, "mutate"}))
+def test_a_script_needs_no_part_of_ours_that_another_has_imported(script, tmp_path):
+    assert "--" in run(script, "--help", output=tmp_path, forget=True)
+
+
 def test_benchmark_writes_a_list_of_figures(tmp_path):
-    run("benchmark", "--quick", "--out", tmp_path / "b.json", output=tmp_path)
+    run("benchmark", "--quick", "--out", tmp_path / "b.json", output=tmp_path, forks=True)
     found = json.loads((tmp_path / "b.json").read_text())
     assert all({"name", "value", "unit", "command"} <= case.keys() for case in found)
     signed = ("overhead", "gap", "exponent", ": cost", "gain of trade")  # may be 0 or below

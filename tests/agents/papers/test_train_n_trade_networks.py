@@ -5,14 +5,10 @@ paper's numbers.
 import csv
 import dataclasses
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
+import own_process
 import pytest
 import torch
 from toy_images import Killed, write_images
@@ -27,7 +23,6 @@ from agents.papers.train_n_trade.settings import SETTINGS
 from marketenv.core.market import agent_names
 from marketenv.markets.training import Train
 
-ROOT = Path(__file__).resolve().parents[3]
 TOY = {
     "seeds": 1,
     "rounds": 3,
@@ -275,26 +270,15 @@ table1(Table1(root=Path({root!r}), out=Path({out!r}), **{sizes!r}))
 """
 
 
-def test_a_study_killed_by_the_system_goes_on(digits, done, tmp_path):
+def test_a_study_killed_by_the_system_goes_on(digits, done, tmp_path, tmp_path_factory):
     code = SLOW_STUDY.format(root=str(digits), out=str(tmp_path), sizes=TOY)
-    child = subprocess.Popen(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        stdout=subprocess.DEVNULL,
-    )
+    child = own_process.begin_code(code, output=tmp_path_factory.mktemp("printed"))
     try:
-        limit = time.monotonic() + 60
-        while (
-            not list(tmp_path.glob("units/*/state.safetensors"))
-            and time.monotonic() < limit
-            and child.poll() is None
-        ):
-            time.sleep(0.02)
+        own_process.wait(lambda: list(tmp_path.glob("units/*/state.safetensors")), child)
         assert list(tmp_path.glob("units/*/state.safetensors"))
     finally:
-        child.send_signal(signal.SIGKILL)
-        child.wait()
+        child.kill()
+        child.join()
     assert not (tmp_path / "table1.json").exists()
     table1(Table1(out=tmp_path, root=digits, **TOY))
     assert (tmp_path / "table1.json").read_bytes() == (done[0] / "table1.json").read_bytes()
