@@ -22,6 +22,9 @@ ROOT_PAGES = {"README.md": "start.md", "CONTRIBUTING.md": "contributing.md"}
 ROOT_PAGES |= {"CHANGELOG.md": "changelog.md"}
 LINK = re.compile(r"(?<=\]\()(?!https?:|mailto:|#)([^)#\s]+)(#[^)\s]*)?(?=\))")
 FENCE = re.compile(r"^(```.*?^```\s*?$)", re.M | re.S)
+CODE = re.compile(r'<details class="mkdocstrings-source">.*?</details>', re.S)
+CODE_PLACE = "<!-- source code -->"
+CODE_OF_PAGE: dict[str, list[str]] = {}
 INDENTED = re.compile(r"(?<=\n\n)((?:    \S.*\n)+)(?=\n|\Z)")
 
 
@@ -64,6 +67,18 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     if path.startswith("environments/") and name in CONFIGS:
         parts[0] = re.sub(r"\A(# .*\n)", lambda head: f"{head[1]}\n{opening(name)}", parts[0])
     return "".join(parts)
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Take out source code, which the search is not to find; ``on_post_page`` puts it back."""
+    CODE_OF_PAGE[page.file.src_uri] = CODE.findall(html)
+    return CODE.sub(CODE_PLACE, html)
+
+
+def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
+    """Put the source code back."""
+    codes = iter(CODE_OF_PAGE.pop(page.file.src_uri))
+    return re.sub(CODE_PLACE, lambda _: next(codes), output)
 
 
 def prose(text: str, source: str, path: str) -> str:

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-ROUNDS = 4
+ROUNDS = 3
 CONFIGS: dict[str, dict[str, Any]] = {
     "marketplace": {"max_cycles": ROUNDS},
     "parameter_trading": {"max_cycles": ROUNDS, "n_agents": 4},
     "data_market": {"max_cycles": ROUNDS},
-    "resource_market": {"max_cycles": ROUNDS},
+    "resource_market": {"max_cycles": 1},  # each round is like the first
     "model_sharing": {"max_cycles": ROUNDS, "n_agents": 6},
     "reference": {"game": "double_auction"},
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -255,10 +256,16 @@ def share_interval(successes: int, n: int, level: float = 0.95) -> Interval:
         raise ValueError(
             f"share_interval got {successes} of {n}; wanted 0 <= successes <= n and n >= 1."
         )
+    return Interval(successes / n, *_exact_bounds(successes, n, level))
+
+
+@functools.lru_cache(maxsize=4096)  # a search for roots, wanted again and again for equal counts
+def _exact_bounds(successes: int, n: int, level: float) -> tuple[float, float]:
+    """Clopper and Pearson's bounds of a share."""
     from scipy.stats import binomtest  # most of a second, for those alone who use it
 
     bounds = binomtest(successes, n).proportion_ci(level, method="exact")
-    return Interval(successes / n, float(bounds.low), float(bounds.high))
+    return float(bounds.low), float(bounds.high)
 
 
 # --- checks ---------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
@@ -83,7 +84,7 @@ def sliced_upload(points: Points, grid: SlicedGrid, weights: Weights | None = No
     places = grid.directions @ points.mT
     centres = grid.centres
     width = centres[..., 1:2] - centres[..., :1]
-    batch = torch.broadcast_shapes(places.shape[:-2], centres.shape[:-2])
+    batch = np.broadcast_shapes(places.shape[:-2], centres.shape[:-2])
     bins = ((places - centres[..., :1]) / width).round().clamp(0, centres.shape[-1] - 1).long()
     masses = weights[..., None, :].expand(*batch, *places.shape[-2:])
     counts = masses.new_zeros(*batch, *centres.shape[-2:])

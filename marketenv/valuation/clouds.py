@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
@@ -49,8 +50,8 @@ def clouds(a: Tensor, b: Tensor, weights_a: Tensor | None, weights_b: Tensor | N
             " same way."
         )
     try:
-        batch = torch.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    except RuntimeError as error:
+        batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    except ValueError as error:
         raise ValueError(
             f"the leading axes of a {list(a.shape)} and b {list(b.shape)} do not broadcast."
         ) from error

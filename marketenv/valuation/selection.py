@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 
+import numpy as np
 import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
@@ -111,7 +112,7 @@ def select_gradient(
     caps = (
         torch.ones_like(starts[..., 0, :]) if caps is None else checked_caps(caps, starts.shape[-1])
     )
-    batch = torch.broadcast_shapes(
+    batch = np.broadcast_shapes(
         estimator.coefficients.shape[:-2], starts.shape[:-2], caps.shape[:-1]
     )
     caps = caps[..., None, :]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
@@ -91,7 +92,7 @@ def line_cost(
         place, 1 at the last
     """
     x, y = _without_padding(x, share_x), _without_padding(y, share_y)
-    batch = torch.broadcast_shapes(*(t.shape[:-1] for t in (x, share_x, y, share_y)))
+    batch = np.broadcast_shapes(*(t.shape[:-1] for t in (x, share_x, y, share_y)))
     x, share_x, y, share_y = (t.expand(*batch, -1) for t in (x, share_x, y, share_y))
     levels, order = torch.cat((share_x, share_y), -1).sort(-1)
     widths = levels.diff(dim=-1, prepend=torch.zeros_like(levels[..., :1]))

@@ -303,7 +303,8 @@ def test_all_frames_have_one_size_also_where_accounts_keep_money(name, config):
     blank, draw = env.render(), np.random.default_rng(0)
     while env.agents:
         env.step(seeded_actions(env, draw))
-    assert env.render().shape == blank.shape and not np.array_equal(env.render(), blank)
+    frame = env.render()
+    assert frame.shape == blank.shape and not np.array_equal(frame, blank)
 
 
 @every_case
