@@ -12,7 +12,6 @@ import torch
 from hypothesis import settings
 
 jaxtyping_once.install(["marketenv", "agents"])
-FILES = [None]  # whose test has begun last
 gc.set_threshold(50_000)  # the default of 700 takes 4 % of the CPU time
 os.environ.setdefault("MPLBACKEND", "agg")  # no test opens a window
 torch.set_num_threads(1)  # determinism is promised for a fixed number of threads
@@ -47,8 +46,7 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_runtest_setup(item):
-    jaxtyping_once.SCHEDULE.begin_test(new_file=item.path != FILES[-1])
-    FILES[-1] = item.path
+    jaxtyping_once.SCHEDULE.begin_test(item.path)
     if item.get_closest_marker("gpu") and not torch.cuda.is_available():
         pytest.skip("no GPU")
 

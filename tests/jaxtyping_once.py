@@ -68,14 +68,15 @@ class Schedule:
     """How many tests have begun, and which functions' calls they look at."""
 
     def __init__(self):
-        self.tests = 0
+        self.tests, self.file = 0, None  # the file is that of the last test
         self.every = weakref.WeakSet()  # Checked
         self.resting = {}  # Checked -> the number of the test that looks at its calls again
 
-    def begin_test(self, new_file):
+    def begin_test(self, file):
         """Look at calls of functions that have rested, and in a new file of all functions."""
         self.tests += 1
-        if new_file:
+        if file != self.file:
+            self.file = file
             self.resting.clear()
             for checked in self.every:
                 checked.begin_file()

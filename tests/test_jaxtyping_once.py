@@ -21,7 +21,7 @@ from marketenv.core.ledger import Flow
 @pytest.fixture(autouse=True)
 def new_file():
     """Calls of the functions below are looked at, whatever other tests have called."""
-    jaxtyping_once.SCHEDULE.begin_test(new_file=True)
+    jaxtyping_once.SCHEDULE.begin_test("a new file")
 
 
 def checked(function):
@@ -193,9 +193,9 @@ def test_calls_that_pass_are_looked_at_in_ever_fewer_tests_until_the_next_file(k
         for _ in range(jaxtyping_once.LOOKS + 1):
             assert function(1) == 2
         assert not refuses(function)
-        jaxtyping_once.SCHEDULE.begin_test(new_file=False)
+        jaxtyping_once.SCHEDULE.begin_test("a new file")
     assert [number for number, looks in enumerate(looking) if looks] == [0, 1, 3, 7, 15]
-    jaxtyping_once.SCHEDULE.begin_test(new_file=True)
+    jaxtyping_once.SCHEDULE.begin_test("the next file")
     assert refuses(function)
 
 

@@ -49,7 +49,7 @@ def clouds(a: Tensor, b: Tensor, weights_a: Tensor | None, weights_b: Tensor | N
             f"a {list(a.shape)} and b {list(b.shape)} differ in their last axis; embed both in the"
             " same way."
         )
-    try:
+    try:  # torch.broadcast_shapes would import sympy, which takes half a second
         batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     except ValueError as error:
         raise ValueError(

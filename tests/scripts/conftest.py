@@ -7,7 +7,7 @@ import pytest
 
 from agents.papers.core import audit_page
 
-fork_server.fork_workers()
+fork_server.fork_workers()  # also for tests of other folders in this process
 
 
 @pytest.fixture(scope="session")
