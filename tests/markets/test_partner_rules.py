@@ -182,7 +182,10 @@ def test_what_such_a_rule_returns_is_refused_by_its_name(change, words):
             "no partner_rule 'nearst'. Did you mean 'nearest'",
         ),
         ({"partners": 2, "partner_rule": lambda a, b: a}, "called with 1"),
-        ({"partner_rule": "nearest"}, "partner_rule is 'nearest' and partners None"),
+        (
+            {"partner_rule": "nearest"},
+            "partner_rule is 'nearest' and partners None, wanted partners such as 4",
+        ),
     ],
 )
 @pytest.mark.usefixtures("as_for_a_user")
